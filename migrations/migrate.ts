@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client, DatabaseError } from 'pg';
+
+/** Any constant will do as long as no other program takes the same one in our database. */
+const MIGRATION_LOCK_ID = 4_072_198_316;
+
+/** A second migrator waits this long for the first: the longest migration plus room. */
+const MIGRATION_LOCK_WAIT = '15min';
+
+/** DDL that waits for a lock blocks every query behind it, so it gives up soon; running again is always safe. */
+const STATEMENT_LOCK_WAIT = '10s';
+
+/** Months of audit partitions that stand ready after each run; the worker's maintenance keeps it so. */
+const AUDIT_PARTITION_MONTHS_AHEAD = 24;
+
+/** The generated dump lies beside the migrations, and is none. */
+const SCHEMA_DUMP_FILE = 'schema.sql';
+
+interface Migration {
+  name: string;
+  sql: string;
+  sha256: string;
+}
+
+/**
+ * Brings a database to this release: applies each `NNNN_name.sql` that it has not seen, in order, each in one
+ * transaction with its record. Forward only. Two migrators at once are safe: the second waits, then finds the work done.
+ *
+ * Needs a direct connection (a transaction pooler would lose the session's lock) of the role that owns the database.
+ * Throws before anything is changed when a file that was applied has been edited, renamed or removed.
+ */
+export async function migrate(options: {
+  connectionString: string;
+  log?: (line: string) => void;
+  folder?: string;
+}): Promise<{ applied: string[] }> {
+  const log = options.log ?? (() => {});
+  const migrations = await readMigrations(options.folder ?? import.meta.dirname);
+  const client = new Client({ connectionString: options.connectionString, application_name: 'accubooks-migrate' });
+  await client.connect();
+  try {
+    await client.query(`SET search_path = public; SET lock_timeout = '${MIGRATION_LOCK_WAIT}'`);
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK_ID]);
+    await client.query(`SET lock_timeout = '${STATEMENT_LOCK_WAIT}'`);
+
+    const pending = await findPending(client, migrations);
+    for (const migration of pending) {
+      await apply(client, migration);
+      log(`applied ${migration.name}`);
+    }
+    await ensureAuditPartitions(client);
+    return { applied: pending.map((migration) => migration.name) };
+  } finally {
+    await client.end(); // ends the session, and with it the advisory lock
+  }
+}
+
+/** Reads the folder and refuses what could be applied in two orders, or not as one transaction. */
+export async function readMigrations(folder: string): Promise<Migration[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.sql') && name !== SCHEMA_DUMP_FILE).sort();
+  for (const [index, name] of names.entries()) {
+    if (!/^\d{4}_[a-z0-9_]+\.sql$/.test(name)) {
+      throw new Error(`${name} is not named like a migration: NNNN_name.sql, lower case. Rename it.`);
+    }
+    const expected = String(index + 1).padStart(4, '0');
+    if (!name.startsWith(expected)) {
+      throw new Error(
+        `Migrations are numbered 0001, 0002, … without a gap or a double: number ${expected} was expected, ` +
+          `${name} found. Renumber the migration that has not been released yet.`,
+      );
+    }
+  }
+  return Promise.all(names.map((name) => readMigration(folder, name)));
+}
+
+async function readMigration(folder: string, name: string): Promise<Migration> {
+  const sql = await readFile(join(folder, name), 'utf8');
+  // A COMMIT of its own would part the migration from its record: half of it would stay after a failure.
+  if (/^\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK|END)\s*;/im.test(stripPlpgsqlBodies(sql))) {
+    throw new Error(`${name} begins or ends a transaction. Take that out: each file already runs in one.`);
+  }
+  return { name, sql, sha256: createHash('sha256').update(sql).digest('hex') };
+}
+
+/** `END;` closes a plpgsql block as well as a transaction; only the latter, outside of `$$ … $$`, is meant. */
+function stripPlpgsqlBodies(sql: string): string {
+  return sql.replace(/(\$\w*\$)[\s\S]*?\1/g, '');
+}
+
+async function findPending(client: Client, migrations: readonly Migration[]): Promise<Migration[]> {
+  await client.query(`
+    CREATE TABLE IF NOT EXISTS public.schema_migrations (
+      name       text        PRIMARY KEY,
+      sha256     text        NOT NULL,
+      applied_at timestamptz NOT NULL DEFAULT now()
+    )`);
+  const { rows } = await client.query<{ name: string; sha256: string }>(
+    'SELECT name, sha256 FROM public.schema_migrations ORDER BY name',
+  );
+  const byName = new Map(migrations.map((migration) => [migration.name, migration]));
+  for (const record of rows) {
+    const migration = byName.get(record.name);
+    if (!migration) {
+      throw new Error(
+        `${record.name} was applied to this database, but this release does not have it. ` +
+          'Run the release that has it (or a newer one); if the file was renamed or removed, bring it back.',
+      );
+    }
+    if (migration.sha256 !== record.sha256) {
+      throw new Error(
+        `${record.name} was edited after it had been applied to this database. ` +
+          'Bring the file back as it was released, and put the change into a new migration.',
+      );
+    }
+  }
+  const applied = new Set(rows.map((record) => record.name));
+  return migrations.filter((migration) => !applied.has(migration.name));
+}
+
+async function apply(client: Client, migration: Migration): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    await client.query(migration.sql);
+    await client.query('INSERT INTO public.schema_migrations (name, sha256) VALUES ($1, $2)', [
+      migration.name,
+      migration.sha256,
+    ]);
+    await client.query('SET CONSTRAINTS ALL IMMEDIATE'); // so that a deferred check fails here, not at COMMIT
+  } catch (error) {
+    // The failure to report is the first one; a connection that is gone has rolled back by itself.
+    await client.query('ROLLBACK').catch(() => {});
+    throw new Error(`${migration.name}${lineOf(error, migration.sql)}: ${String(error)}. Nothing of it was kept.`, {
+      cause: error,
+    });
+  }
+  // A connection lost at COMMIT leaves the outcome open: that error passes as it is, and the next run finds out.
+  await client.query('COMMIT');
+}
+
+/** PostgreSQL gives the position of an error as a count of characters; people look for a line. */
+function lineOf(error: unknown, sql: string): string {
+  if (!(error instanceof DatabaseError) || error.position === undefined) return '';
+  return ` line ${sql.slice(0, Number(error.position)).split('\n').length}`;
+}
+
+/** Partitions depend on the month in which we run, so they are no migration but made anew after each run. */
+async function ensureAuditPartitions(client: Client): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_proc WHERE proname = 'ensure_audit_partitions' AND pronamespace = 'public'::regnamespace`,
+  );
+  if (rows.length === 0) return; // a database that is being built, before the audit log
+  await client.query('SELECT public.ensure_audit_partitions($1)', [AUDIT_PARTITION_MONTHS_AHEAD]);
+}
