@@ -78,14 +78,14 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
 async function readMigration(folder: string, name: string): Promise<Migration> {
   const sql = await readFile(join(folder, name), 'utf8');
   // A COMMIT of its own would part the migration from its record: half of it would stay after a failure.
-  if (/^\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK|END)\s*;/im.test(stripPlpgsqlBodies(sql))) {
+  if (/^\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK)\s*;/im.test(withoutFunctionBodies(sql))) {
     throw new Error(`${name} begins or ends a transaction. Take that out: each file already runs in one.`);
   }
   return { name, sql, sha256: createHash('sha256').update(sql).digest('hex') };
 }
 
-/** `END;` closes a plpgsql block as well as a transaction; only the latter, outside of `$$ … $$`, is meant. */
-function stripPlpgsqlBodies(sql: string): string {
+/** Functions, between `$$` and `$$`, have their own BEGIN, and procedures their own COMMIT. */
+function withoutFunctionBodies(sql: string): string {
   return sql.replace(/(\$\w*\$)[\s\S]*?\1/g, '');
 }
 

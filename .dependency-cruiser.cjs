@@ -1,0 +1,83 @@
+// The folders and the only arrows between them:
+//
+//   deploy → api → worker → activities → workflows        migrations stands alone        test may see all
+//
+// Each layer knows only what is to its right. `npm run check:layers` applies these rules, and fails as well when they
+// saw no module of a layer: a rule that looks at nothing passes always.
+
+const LAYERS = ['deploy', 'api', 'worker', 'activities', 'workflows'];
+
+/** A layer may import nothing from those to its left. */
+function knowsOnlyWhatIsToItsRight(layer, position) {
+  return {
+    name: `${layer}-knows-only-what-is-to-its-right`,
+    comment: `${layer}/ may not import from ${LAYERS.slice(0, position).join(', ')}: turn the import around, or move what both need to the right.`,
+    severity: 'error',
+    from: { path: `^${layer}/` },
+    to: { path: `^(${LAYERS.slice(0, position).join('|')})/` },
+  };
+}
+
+module.exports = {
+  forbidden: [
+    // workflows has the stricter rule below, which lets types through.
+    ...LAYERS.map(knowsOnlyWhatIsToItsRight).filter((_, position) => position > 0 && LAYERS[position] !== 'workflows'),
+    {
+      name: 'workflows-are-deterministic',
+      comment:
+        'workflows/ may import only @temporalio/workflow, @temporalio/common and its own files: all else could bring a clock, ' +
+        'a random number or the network into code that is replayed. Use `import type`, or move the code into an activity.',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: { pathNot: '^(workflows/|node_modules/@temporalio/(workflow|common)/)', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'migrations-stand-alone',
+      comment: 'migrations/ may import only pg and node:*: it has to run before, and without, the rest.',
+      severity: 'error',
+      from: { path: '^migrations/' },
+      to: { pathNot: '^(migrations/|node_modules/(pg|@types/pg)/)', dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'only-deploy-migrates',
+      comment: 'The running processes do not migrate: only deploy/ and test/ may import migrations/.',
+      severity: 'error',
+      from: { pathNot: '^(deploy|test|migrations)/' },
+      to: { path: '^migrations/' },
+    },
+    {
+      name: 'nothing-imports-test',
+      comment: 'What the product needs does not belong into test/: move it to the layer that owns it.',
+      severity: 'error',
+      from: { pathNot: '^test/' },
+      to: { path: '^test/' },
+    },
+    {
+      name: 'no-development-dependency-in-production',
+      comment: 'This package is a devDependency, which a production install leaves out: move it to dependencies.',
+      severity: 'error',
+      from: { path: `^(${LAYERS.join('|')}|migrations)/` },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: '/@types/' },
+    },
+    {
+      name: 'no-cycles',
+      comment: 'These files import each other in a circle: move what both need into a file of its own.',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-unresolvable',
+      comment: 'This import leads nowhere: correct the path, or add the package to dependencies.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: 'specify',
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};
