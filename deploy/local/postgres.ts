@@ -9,7 +9,7 @@ import { refuseProduction } from './config.ts';
 import { firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, isAlive, processesIn, signal, waitForExit } from './processes.ts';
 import { keptSecret } from './secrets.ts';
-import { asServerUser, type ServerUser, serverUser } from './server-user.ts';
+import { ownTree, type ServerUser, serverUser } from './server-user.ts';
 
 export type RunningPostgres = {
   superuserUrl: string;
@@ -62,25 +62,25 @@ async function prepare(dataDir: string): Promise<Server> {
   mkdirSync(join(dataDir, 'logs'), { recursive: true });
   const root = realpathSync(dataDir);
   const cluster = join(root, 'postgres');
-  const user = serverUser(cluster);
-  // What is secret in here is 0600; the server's user only has to get through to its own folder.
-  if (user !== 'self') for (const folder of [root, join(root, 'logs')]) chmodSync(folder, statSync(folder).mode | 0o011);
-
   const logFile = join(root, 'logs', 'postgres.log');
+  const binaries = await loadBinaries();
+  const asRoot = process.getuid?.() === 0;
+  // What is secret in here is 0600; the server's user only has to get through to its own folder.
+  if (asRoot) for (const folder of [root, join(root, 'logs')]) chmodSync(folder, statSync(folder).mode | 0o011);
+
+  const user = serverUser(cluster, [root, binaries.postgres]);
   closeSync(openSync(logFile, 'a', 0o600));
   own(logFile, user);
-
-  const binaries = await loadBinaries();
-  const { prefix, ids } = asServerUser(user, [root, binaries.postgres]);
+  if (existsSync(cluster)) ownTree(cluster, user);
   return {
     cluster,
     password: keptSecret(join(root, 'postgres-password')),
     logFile,
     user,
     async run(tool, args) {
-      const [command = '', ...rest] = [...prefix, binaries[tool], ...args];
+      const [command = '', ...rest] = [...user.prefix, binaries[tool], ...args];
       // Our own folder may be closed to the server's user.
-      await promisify(execFile)(command, rest, { ...ids, cwd: '/' });
+      await promisify(execFile)(command, rest, { ...user.ids, cwd: '/' });
     },
   };
 }
@@ -221,8 +221,8 @@ function urlOf(server: Server, port: number): string {
   return `postgres://postgres:${server.password}@127.0.0.1:${port}/postgres`;
 }
 
-function own(path: string, user: ServerUser): void {
-  if (user !== 'self') chownSync(path, user.uid, user.gid);
+function own(path: string, { owner }: ServerUser): void {
+  if (owner) chownSync(path, owner.uid, owner.gid);
 }
 
 function tail(file: string): string {

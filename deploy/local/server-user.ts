@@ -1,50 +1,60 @@
 import { spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chownSync, readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+type Ids = { uid: number; gid: number };
+
+/** How to run PostgreSQL's programs (`prefix` before the command, `ids` for the spawn) and who owns its files. */
+export type ServerUser = { prefix: readonly string[]; ids: Ids | Record<string, never>; owner: Ids | undefined };
+
+const ROOT: Ids = { uid: 0, gid: 0 };
 
 /**
- * PostgreSQL refuses to run as root, so for root it runs as `postgres`, or else `nobody`. An ordinary user runs it
- * as himself.
+ * PostgreSQL refuses to run as root, so for root it runs as `postgres`, or else `nobody`; a cluster that an ordinary
+ * user made stays his. An ordinary user runs it as himself.
+ *
+ * The folders above may be closed to that user (a project under /root, a `mktemp -d`). Then it runs in a user namespace
+ * where root bears that user's number: no folder is opened to anyone, but files of root's are open to the server, as
+ * all of the machine is to the caller anyway. Where the system forbids namespaces we can only say what to do.
  */
-export type ServerUser = { name: string; uid: number; gid: number } | 'self';
-
-export function serverUser(clusterFolder: string): ServerUser {
-  if (process.getuid?.() !== 0) return 'self';
-  const owner = statSync(clusterFolder, { throwIfNoEntry: false });
-  // A cluster that an ordinary user made stays his.
-  if (owner && owner.uid !== 0) return { name: `uid ${owner.uid}`, uid: owner.uid, gid: owner.gid };
-  for (const name of ['postgres', 'nobody']) {
-    const [uid, gid] = [idOf('-u', name), idOf('-g', name)];
-    if (uid !== undefined && gid !== undefined) return { name, uid, gid };
-  }
-  throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody". Run as another user.');
-}
-
-/**
- * A command line as that user. The folders above may be closed to him (a project under /root, a `mktemp -d`): then
- * `setpriv` lets him pass through folders, and nothing else is opened up.
- */
-export function asServerUser(user: ServerUser, mustReach: readonly string[]) {
-  if (user === 'self') return { prefix: [] as string[], ids: {} };
-  const ids = { uid: user.uid, gid: user.gid };
+export function serverUser(clusterFolder: string, mustReach: readonly string[]): ServerUser {
+  if (process.getuid?.() !== 0) return { prefix: [], ids: {}, owner: undefined };
+  const { name, ids } = unprivilegedUser(clusterFolder);
   const closed = mustReach.map((path) => closedFolder(path, ids)).find((folder) => folder !== undefined);
-  if (closed === undefined) return { prefix: [] as string[], ids };
+  if (closed === undefined) return { prefix: [], ids, owner: ids };
 
-  const passThrough = 'dac_read_search';
-  const prefix = ['setpriv', `--reuid=${ids.uid}`, `--regid=${ids.gid}`, '--clear-groups'];
-  prefix.push(`--inh-caps=+${passThrough}`, `--ambient-caps=+${passThrough}`, '--');
+  const prefix = ['unshare', '--user', `--map-user=${ids.uid}`, `--map-group=${ids.gid}`, '--'];
   const [command = '', ...args] = prefix;
   const reached = spawnSync(command, [...args, 'test', '-x', closed], { cwd: '/' });
-  if (reached.status === 0) return { prefix, ids: {} };
+  if (reached.status === 0) return { prefix, ids: {}, owner: ROOT };
   throw new Error(
-    `PostgreSQL runs as ${user.name} (it refuses root), and ${user.name} cannot pass through ${closed}. Either ` +
+    `PostgreSQL runs as ${name} (it refuses root), and ${name} cannot pass through ${closed}. Either ` +
       `"chmod o+x ${closed}", or put the project and DATA_DIR elsewhere (for example DATA_DIR=/var/tmp/accubooks), ` +
       'or run as an ordinary user.',
   );
 }
 
+/** A folder may come from a run that could not reach it in the same way. */
+export function ownTree(path: string, { owner }: ServerUser): void {
+  if (owner === undefined || statSync(path).uid === owner.uid) return;
+  for (const entry of readdirSync(path, { recursive: true, encoding: 'utf8' })) {
+    chownSync(join(path, entry), owner.uid, owner.gid);
+  }
+  chownSync(path, owner.uid, owner.gid);
+}
+
+function unprivilegedUser(clusterFolder: string): { name: string; ids: Ids } {
+  const cluster = statSync(clusterFolder, { throwIfNoEntry: false });
+  if (cluster && cluster.uid !== 0) return { name: `uid ${cluster.uid}`, ids: { uid: cluster.uid, gid: cluster.gid } };
+  for (const name of ['postgres', 'nobody']) {
+    const [uid, gid] = [idOf('-u', name), idOf('-g', name)];
+    if (uid !== undefined && gid !== undefined) return { name: `"${name}"`, ids: { uid, gid } };
+  }
+  throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody". Run as another user.');
+}
+
 /** The topmost folder on the way to `path` that these ids cannot pass through. */
-function closedFolder(path: string, ids: { uid: number; gid: number }): string | undefined {
+function closedFolder(path: string, ids: Ids): string | undefined {
   const way: string[] = [];
   for (let folder = path; folder !== dirname(folder); folder = dirname(folder)) way.unshift(folder);
   return way.find((folder) => spawnSync('test', ['-x', folder], { ...ids, cwd: '/' }).status !== 0);

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
@@ -43,30 +45,42 @@ export async function startTemporal(options: {
   const orphan = databaseFile === undefined ? undefined : await takeOver(databaseFile);
   if (orphan) return running(orphan, databaseFile);
 
-  // Histories hold the writes' content; SQLite gives its side files the mode of the database.
-  if (databaseFile !== undefined) closeSync(openSync(databaseFile, 'a', 0o600));
+  if (databaseFile === undefined) return running(await launch(options), databaseFile);
+
+  // Histories hold the writes' content: the folder is for its owner alone.
+  mkdirSync(dirname(databaseFile), { recursive: true, mode: 0o700 });
+  const wasComplete = existsSync(completeMarkOf(databaseFile));
+  const server = await launch(options).catch((error: unknown) => {
+    if (wasComplete) throw error;
+    // A first start that was killed leaves a file with half of its tables, which no later start accepts.
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${databaseFile}${suffix}`, { force: true });
+    return launch(options);
+  });
+  writePrivately(completeMarkOf(databaseFile), '');
+  return running(server, databaseFile);
+}
+
+type Options = Parameters<typeof startTemporal>[0];
+type Server = { pid: number; port: number; uiPort: number | undefined };
+
+async function launch(options: Options): Promise<Server> {
   const port = await firstFreePort(options.port);
   const uiPort = options.uiPort === undefined ? undefined : await firstFreePort(options.uiPort, [port]);
   const log = openSync(options.logFile, 'a', 0o600);
-  const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile }), {
+  const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile: options.databaseFile }), {
     detached: true, // Ctrl-C reaches the launcher first, which stops this one last.
     stdio: ['ignore', log, log],
   });
   closeSync(log);
-  const failed = new Promise<never>((_, reject) => child.once('error', reject));
-  failed.catch(() => {});
+  await once(child, 'spawn');
   child.unref();
-  const { pid } = child;
-  if (pid === undefined) return failed;
 
-  const server = { pid, port, uiPort };
-  if (databaseFile !== undefined) writePrivately(pidFileOf(databaseFile), JSON.stringify(server));
-  if (await isReady(server, READY_TIMEOUT_MS)) return running(server, databaseFile);
-  await endProcess(pid, 0);
+  const server = { pid: child.pid as number, port, uiPort };
+  if (options.databaseFile !== undefined) writePrivately(pidFileOf(options.databaseFile), JSON.stringify(server));
+  if (await isReady(server, READY_TIMEOUT_MS)) return server;
+  await endProcess(server.pid, 0);
   throw new Error(`Temporal does not start on port ${port}. The end of ${options.logFile}:\n${tail(options.logFile)}`);
 }
-
-type Server = { pid: number; port: number; uiPort: number | undefined };
 
 function serverArguments(wish: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {
   const ui = wish.uiPort === undefined ? ['--headless'] : ['--ui-port', String(wish.uiPort), '--ui-disable-news-fetch'];
@@ -132,6 +146,10 @@ async function hasNamespace(address: string): Promise<boolean> {
 
 function pidFileOf(databaseFile: string): string {
   return `${databaseFile}.pid`;
+}
+
+function completeMarkOf(databaseFile: string): string {
+  return `${databaseFile}.complete`;
 }
 
 function addressOf(server: Server): string {
