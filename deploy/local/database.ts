@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import { migrate } from '../../migrations/migrate.ts';
+import { refuseProduction } from './config.ts';
+
+/**
+ * `databaseUrl` logs in as the owner (migrations, operator commands). `appDatabaseUrl` is what API and worker get: a
+ * login that owns nothing and is `accubooks_app` from its first statement.
+ */
+export type AppDatabase = { databaseUrl: string; appDatabaseUrl: string };
+
+type Log = (line: string) => void;
+
+const OWNER = 'accubooks_owner';
+const LOGIN = 'accubooks_login';
+/** Made by the migrations. The first is the one that a login starts as. */
+const PROCESS_ROLES = ['accubooks_app', 'accubooks_relay', 'accubooks_maintenance', 'accubooks_auditor'];
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** Roles, database, schema and login in a cluster of our own. Running it again changes nothing but the passwords. */
+export async function createAppDatabase(options: {
+  superuserUrl: string;
+  database: string;
+  ownerPassword: string;
+  loginPassword: string;
+  log?: Log;
+}): Promise<AppDatabase> {
+  refuseProduction();
+  const { superuserUrl, database } = options;
+  const databaseUrl = withLogin(superuserUrl, { user: OWNER, password: options.ownerPassword, database });
+  await withClient(superuserUrl, async (superuser) => {
+    // Roles live in the cluster, so databases made side by side would meet in them.
+    await superuser.query("SELECT pg_advisory_lock(hashtext('accubooks: create database'))");
+    await setLogin(superuser, OWNER, options.ownerPassword, 'CREATEROLE BYPASSRLS');
+    // Only with triggers and foreign keys aside can a restore drill load tables in any order.
+    await superuser.query(`GRANT SET ON PARAMETER session_replication_role TO ${OWNER}`);
+    const { rowCount } = await superuser.query('SELECT FROM pg_database WHERE datname = $1', [database]);
+    if (rowCount === 0) await superuser.query(`CREATE DATABASE ${pg.escapeIdentifier(database)} OWNER ${OWNER}`);
+    await migrateDatabase(databaseUrl, options.log);
+    await setLogin(superuser, LOGIN, options.loginPassword, 'NOINHERIT');
+    await grantProcessRoles(superuser, LOGIN, OWNER);
+  });
+  return {
+    databaseUrl,
+    appDatabaseUrl: withLogin(databaseUrl, { user: LOGIN, password: options.loginPassword }),
+  };
+}
+
+/**
+ * The same in a database that the user provides. Its login may lack the right to make roles: then `appDatabaseUrl` is
+ * the owner's own (`isOwnerLogin`), and the processes need ALLOW_OWNER_LOGIN=1.
+ */
+export async function prepareGivenDatabase(options: {
+  databaseUrl: string;
+  loginPassword: string;
+  log?: Log;
+}): Promise<AppDatabase & { isOwnerLogin: boolean }> {
+  refuseProduction();
+  const { databaseUrl, loginPassword } = options;
+  await migrateDatabase(databaseUrl, options.log);
+  // The cluster may serve others: a name of our own, so that no one's password is changed.
+  const login = `${LOGIN}_${createHash('sha256').update(loginPassword).digest('hex').slice(0, 8)}`;
+  return withClient(databaseUrl, async (owner) => {
+    try {
+      await setLogin(owner, login, loginPassword, 'NOINHERIT');
+      await grantProcessRoles(owner, login, 'CURRENT_USER');
+    } catch (error) {
+      if ((error as pg.DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
+      options.log?.(`The login of DATABASE_URL may not make roles (${(error as Error).message}): API and worker use it too`);
+      return { databaseUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: true };
+    }
+    const appDatabaseUrl = withLogin(databaseUrl, { user: login, password: loginPassword });
+    return { databaseUrl, appDatabaseUrl, isOwnerLogin: false };
+  });
+}
+
+async function migrateDatabase(connectionString: string, log: Log | undefined): Promise<void> {
+  await migrate({ connectionString, ...(log ? { log } : {}) });
+}
+
+async function setLogin(client: pg.Client, name: string, password: string, attributes: string): Promise<void> {
+  const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [name]);
+  const verb = rowCount === 0 ? 'CREATE' : 'ALTER';
+  await client.query(`${verb} ROLE ${name} LOGIN ${attributes} PASSWORD ${pg.escapeLiteral(password)}`);
+}
+
+/** The owner gets them too, so that he can act as a process does. */
+async function grantProcessRoles(client: pg.Client, login: string, owner: string): Promise<void> {
+  await client.query(`GRANT ${PROCESS_ROLES.join(', ')} TO ${login}, ${owner}`);
+  await client.query(`ALTER ROLE ${login} SET role = '${PROCESS_ROLES[0]}'`);
+}
+
+async function withClient<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function withLogin(url: string, login: { user: string; password: string; database?: string }): string {
+  const changed = new URL(url);
+  changed.username = login.user;
+  changed.password = login.password;
+  if (login.database !== undefined) changed.pathname = `/${login.database}`;
+  return changed.href;
+}
