@@ -137,6 +137,41 @@ CREATE POLICY auditor ON journal_lines FOR SELECT TO accubooks_auditor USING (tr
 GRANT SELECT, INSERT ON accounts, journal_entries, journal_lines TO accubooks_app;
 GRANT SELECT ON accounts, journal_entries, journal_lines TO accubooks_auditor;
 
+-- Posts one entry with all its lines in one round trip. `p_lines` is an array of {id, account, amount, currency, memo?}:
+-- signed amounts, account codes; a line of zero is left out. Answers the entry's ID.
+CREATE FUNCTION post_entry(
+  p_company uuid, p_entry uuid, p_write uuid, p_operation text, p_date date, p_description text, p_lines jsonb)
+RETURNS uuid
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  unknown_account text;
+BEGIN
+  SELECT l.account INTO unknown_account
+  FROM jsonb_to_recordset(p_lines) AS l (account text)
+  WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+  LIMIT 1;
+  IF unknown_account IS NOT NULL THEN
+    RAISE EXCEPTION 'there is no account %', unknown_account
+      USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'account_not_usable';
+  END IF;
+  INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description)
+  VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description);
+  INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
+  SELECT p_company, l.id, p_entry, row_number() OVER (ORDER BY l.position), a.id, l.amount, l.currency, l.memo
+  FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (id uuid, account text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
+  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+  WHERE l.amount <> 0;
+  RETURN p_entry;
+END
+$$;
+
+-- Today, as the company's people see it.
+CREATE FUNCTION company_today(p_company uuid) RETURNS date
+LANGUAGE sql STABLE AS $$
+  SELECT (now() AT TIME ZONE c.time_zone)::date FROM companies c WHERE c.id = p_company;
+$$;
+
 -- A company, its owner and its chart of accounts: an operator's act, not a tenant's write. The owner is the user with
 -- that e-mail, made if there is none. Called by the owner of the schema.
 CREATE FUNCTION create_company(p_name text, p_owner_email text, p_currency text, p_company_id uuid DEFAULT NULL)

@@ -122,6 +122,16 @@ CREATE TABLE payments (
 CREATE INDEX payments_newest ON payments (company_id, created_at DESC, id DESC);
 CREATE INDEX payments_by_invoice ON payments (company_id, invoice_id);
 
+-- Locks an invoice, then reads it in a statement of its own, which sees what the one before us left. No row: no such
+-- invoice.
+CREATE FUNCTION lock_invoice(p_company uuid, p_invoice uuid) RETURNS SETOF invoices
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = p_invoice FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM invoices i WHERE i.company_id = p_company AND i.id = p_invoice;
+END
+$$;
+
 ALTER TABLE customers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE customers FORCE ROW LEVEL SECURITY;
 ALTER TABLE number_counters ENABLE ROW LEVEL SECURITY;

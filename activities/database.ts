@@ -1,0 +1,164 @@
+import pg from 'pg';
+
+/**
+ * The connections of a process. Writes and reads have a pool each, so that a queue of transactions cannot keep a replay
+ * waiting. Nothing is session state: every transaction sets its role and company for itself.
+ */
+export type Database = { readonly writes: pg.Pool; readonly lookups: pg.Pool; close(): Promise<void> };
+
+/** One open transaction. It has one connection and must never ask for a second. */
+export type Tx = {
+  /** Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. */
+  query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+};
+
+export type DatabaseOptions = {
+  readonly connectionString: string;
+  readonly writePoolMax: number;
+  readonly lookupPoolMax: number;
+  readonly statementTimeoutMs: number;
+  readonly applicationName: string;
+};
+
+/** Shorter than the statement's own limit, so that a lock that is never freed is told apart from a slow statement. */
+const LOCK_TIMEOUT_SHARE = 0.5;
+/** The server ends a statement first; this ends it when the server is frozen or unreachable. */
+const CLIENT_GRACE_MS = 2_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const common: pg.PoolConfig = {
+    connectionString: options.connectionString,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: options.statementTimeoutMs + CLIENT_GRACE_MS,
+    keepAlive: true,
+    types: { getTypeParser },
+  };
+  const writes = new pg.Pool({ ...common, max: options.writePoolMax });
+  const lookups = new pg.Pool({ ...common, max: options.lookupPoolMax });
+  for (const pool of [writes, lookups]) {
+    // An idle connection that dies is replaced at the next use; without a listener it would end the process.
+    pool.on('error', () => undefined);
+    timeouts.set(pool, {
+      statementMs: options.statementTimeoutMs,
+      lockMs: Math.round(options.statementTimeoutMs * LOCK_TIMEOUT_SHARE),
+    });
+  }
+  return { writes, lookups, close: async () => void (await Promise.all([writes.end(), lookups.end()])) };
+}
+
+/**
+ * Runs `work` in one READ COMMITTED transaction: `INSERT … ON CONFLICT` must see the row of a twin that it waited for.
+ * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
+ * transaction may have been committed nevertheless.
+ */
+export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const limits = timeouts.get(pool);
+  if (limits === undefined) throw new Error('Bug! A pool that openDatabase did not open');
+  const client = await connect(pool);
+  let broken = false;
+  try {
+    const tx = transactionOn(client);
+    await run(client, 'statement', {
+      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${limits.statementMs}; SET LOCAL lock_timeout = ${limits.lockMs}`,
+    });
+    const result = await work(tx);
+    const { command } = await run(client, 'commit', { text: 'COMMIT' });
+    // A transaction that had failed answers COMMIT with ROLLBACK, and with no error.
+    if (command !== 'COMMIT') throw new Error('Bug! The transaction had failed before its COMMIT');
+    return result;
+  } catch (error) {
+    broken = error instanceof StorageError && error.connectionLost;
+    if (!broken) {
+      await run(client, 'statement', { text: 'ROLLBACK' }).catch(() => {
+        broken = true;
+      });
+    }
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** One statement outside an explicit transaction, as the functions of the write path are called for a lookup. */
+export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+  const client = await connect(pool);
+  let broken = false;
+  try {
+    return (await run(client, 'statement', prepared(text, values))).rows as Row[];
+  } catch (error) {
+    broken = error instanceof StorageError && error.connectionLost;
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** What the database or its connection answered instead of a result. */
+export class StorageError extends Error {
+  readonly sqlState: string;
+  readonly constraint: string | undefined;
+  readonly phase: 'connect' | 'statement' | 'commit';
+  readonly connectionLost: boolean;
+
+  constructor(cause: unknown, phase: StorageError['phase']) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = 'StorageError';
+    const answered = cause instanceof pg.DatabaseError;
+    // What the server did not say itself is a connection that failed, whatever words the driver has for it.
+    this.sqlState = (answered ? cause.code : undefined) ?? CONNECTION_FAILURE;
+    this.constraint = answered ? cause.constraint : undefined;
+    this.phase = phase;
+    this.connectionLost = !answered || cause.severity === 'FATAL' || cause.severity === 'PANIC';
+  }
+}
+
+const CONNECTION_FAILURE = '08006';
+const timeouts = new WeakMap<pg.Pool, { statementMs: number; lockMs: number }>();
+const statementNames = new Map<string, string>();
+
+async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw new StorageError(error, 'connect');
+  }
+}
+
+async function run(client: pg.PoolClient, phase: StorageError['phase'], query: pg.QueryConfig): Promise<pg.QueryResult> {
+  try {
+    return await client.query(query);
+  } catch (error) {
+    throw new StorageError(error, phase);
+  }
+}
+
+function transactionOn(client: pg.PoolClient): Tx {
+  return {
+    async query<Row>(text: string, values: readonly unknown[] = []) {
+      return (await run(client, 'statement', prepared(text, values))).rows as Row[];
+    },
+  };
+}
+
+function prepared(text: string, values: readonly unknown[]): pg.QueryConfig {
+  let name = statementNames.get(text);
+  if (name === undefined) {
+    name = `s${statementNames.size}`;
+    statementNames.set(text, name);
+  }
+  return { name, text, values: [...values] };
+}
+
+const INT8 = 20;
+const DATE = 1082;
+const TIMESTAMPTZ = 1184;
+
+/** Amounts as bigint, dates as they stand, instants as RFC 3339 in UTC; the driver's own choice for the rest. */
+function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
+  if (oid === INT8) return BigInt;
+  if (oid === DATE) return (value) => value;
+  if (oid === TIMESTAMPTZ) return (value) => new Date(value).toISOString();
+  return pg.types.getTypeParser(oid, format as 'text');
+}

@@ -1,0 +1,53 @@
+import { writeId } from './identity.ts';
+
+/**
+ * The demo companies and what they are seeded with. The seed is a list of ordinary requests with fixed keys, sent through
+ * the write path: sending it again only replays it. Fixed keys mean fixed IDs, which the examples of the operations name.
+ */
+export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
+export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
+
+export const DEMO = {
+  customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
+  draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
+  finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
+} as const;
+
+export type SeedRequest = {
+  readonly method: 'POST' | 'PATCH';
+  readonly path: string;
+  readonly key: string;
+  readonly body: Readonly<Record<string, unknown>>;
+};
+
+export const DEMO_SEED: readonly SeedRequest[] = [
+  {
+    method: 'POST',
+    path: '/api/customers',
+    key: 'seed:customer',
+    body: { name: 'Acme Wholesale', email: 'payables@acme.test', currency: 'USD', externalReference: 'CRM-1001' },
+  },
+  {
+    method: 'POST',
+    path: '/api/invoices',
+    key: 'seed:draft-invoice',
+    body: invoice('Quarterly review', '2', 45_000),
+  },
+  {
+    method: 'POST',
+    path: '/api/invoices',
+    key: 'seed:finalized-invoice',
+    body: invoice('Annual accounts', '1', 10_000_000),
+  },
+  { method: 'POST', path: `/api/invoices/${DEMO.finalizedInvoiceId}/finalize`, key: 'seed:finalize', body: {} },
+];
+
+function invoice(description: string, quantity: string, unitPrice: number) {
+  return {
+    customerId: DEMO.customerId,
+    currency: 'USD',
+    issueDate: '2026-02-02',
+    dueDate: '2026-03-04',
+    lines: [{ description, quantity, unitPrice, taxRateBasisPoints: 825 }],
+  };
+}

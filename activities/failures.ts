@@ -1,0 +1,65 @@
+import { StorageError } from './database.ts';
+
+/**
+ * What an error of an attempt means. The one table from SQLSTATE and constraint to what is done about it:
+ * - `transient`: attempted again with backoff. `mayHaveCommitted`: lost at COMMIT, so only the row can tell.
+ * - `constraint`: the database held a rule that the operation may know by name, as a rejection.
+ * - `bug`: nothing that another attempt could mend; the run fails.
+ */
+export type Failure =
+  | { readonly kind: 'transient'; readonly mayHaveCommitted: boolean }
+  | { readonly kind: 'constraint'; readonly constraint: string }
+  | { readonly kind: 'bug' };
+
+/** SQLSTATE classes and codes (PostgreSQL, appendix A) of conditions that pass. */
+const TRANSIENT_CLASSES = new Set([
+  '08', // connection exception
+  '40', // transaction rollback: serialization failure, deadlock
+  '53', // insufficient resources: connections, memory, disk
+  '58', // system error outside PostgreSQL
+]);
+const TRANSIENT_CODES = new Set([
+  '25006', // read-only transaction: a standby, or a failover that is under way
+  '25P03', // idle-in-transaction timeout
+  '25P04', // transaction timeout
+  '55P03', // lock not available: the lock timeout
+  '57014', // query cancelled: the statement timeout
+  '57P01', // admin shutdown
+  '57P02', // crash shutdown
+  '57P03', // cannot connect now: starting up, shutting down, in recovery
+  '57P05', // idle session timeout
+]);
+/** With these at COMMIT the transaction may stand: the connection went before the answer came. */
+const UNKNOWN_AT_COMMIT_CODES = new Set(['40003', '57P01', '57P02']);
+const INTEGRITY_CLASS = '23';
+
+export function classify(error: unknown): Failure {
+  if (error instanceof TransientFailure) return { kind: 'transient', mayHaveCommitted: error.mayHaveCommitted };
+  if (!(error instanceof StorageError)) return { kind: 'bug' };
+  const { sqlState, constraint, phase } = error;
+  const sqlClass = sqlState.slice(0, 2);
+  if (phase === 'commit' && (sqlClass === '08' || UNKNOWN_AT_COMMIT_CODES.has(sqlState))) {
+    return { kind: 'transient', mayHaveCommitted: true };
+  }
+  if (TRANSIENT_CLASSES.has(sqlClass) || TRANSIENT_CODES.has(sqlState)) {
+    return { kind: 'transient', mayHaveCommitted: false };
+  }
+  if (sqlClass === INTEGRITY_CLASS && constraint !== undefined) return { kind: 'constraint', constraint };
+  return { kind: 'bug' };
+}
+
+/** True for what a request answers with 503 `storage_unavailable`: the database is away, not wrong. */
+export function isStorageUnavailable(error: unknown): boolean {
+  return classify(error).kind === 'transient';
+}
+
+/** The attempt may be made again; see {@link Failure}. */
+export class TransientFailure extends Error {
+  readonly mayHaveCommitted: boolean;
+
+  constructor(message: string, options: { mayHaveCommitted: boolean; cause?: unknown }) {
+    super(message, { cause: options.cause });
+    this.name = 'TransientFailure';
+    this.mayHaveCommitted = options.mayHaveCommitted;
+  }
+}

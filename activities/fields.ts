@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { isCurrency } from './currencies.ts';
+
+/** The vocabulary of request bodies: each limit of the ledger in one place. No schema here transforms what it checks. */
+
+const MAX_AMOUNT = 10_000_000_000_000;
+
+/** Text as PostgreSQL and canonical JSON can carry it: no NUL, no lone surrogate. */
+function text(maxLength: number) {
+  return z
+    .string()
+    .min(1)
+    .max(maxLength)
+    .refine((value) => isWellFormed(value) && !value.includes('\0'), 'must be well-formed Unicode without NUL characters')
+    .refine((value) => value.trim() !== '', 'must not be blank');
+}
+
+export const name = () => text(200);
+export const reference = () => text(200);
+export const description = () => text(500);
+export const email = () => z.email().min(3).max(200);
+
+/** 1 … 10^13 minor units. */
+export const amount = () => z.int().min(1).max(MAX_AMOUNT);
+/** 0 … 10^13 minor units. `-0` is no amount: it would be told apart from 0 nowhere but in a fingerprint. */
+export const unitPrice = () =>
+  z
+    .int()
+    .min(0)
+    .max(MAX_AMOUNT)
+    .refine((value) => !Object.is(value, -0), 'must not be -0');
+export const basisPoints = () =>
+  z
+    .int()
+    .min(0)
+    .max(10_000)
+    .refine((value) => !Object.is(value, -0), 'must not be -0');
+
+/** A decimal string with at most 4 places, above 0 and at most 10^9. */
+export const quantity = () =>
+  z
+    .string()
+    .regex(/^(0|[1-9]\d{0,9})(\.\d{1,4})?$/, 'must be a decimal string with at most 4 places, such as "1.5"')
+    .refine((value) => Number(value) > 0 && Number(value) <= 1e9, 'must be above 0 and at most 1000000000');
+
+export const currency = () =>
+  z
+    .string()
+    .regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code, such as "USD"')
+    .refine(isCurrency, 'must be an active currency of ISO 4217');
+
+/** A calendar date, `YYYY-MM-DD`, of the years 1900 to 2999. */
+export const date = () => z.iso.date().regex(/^(19|2\d)\d\d-/, 'must be a date from 1900-01-01 to 2999-12-31');
+
+export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
+
+/** The ID of a resource; upper and lower case are the same ID. */
+export const id = () => z.uuid().toLowerCase();
+
+/** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
+export const metadata = () =>
+  z
+    .record(text(40), text(500))
+    .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys');
+
+// The language library of our compiler target knows it only from ES2024 on; Node has it.
+function isWellFormed(value: string): boolean {
+  return (value as string & { isWellFormed(): boolean }).isWellFormed();
+}

@@ -1,0 +1,41 @@
+import type { Tx } from '../database.ts';
+import type { WriteContext } from '../operation.ts';
+
+export type EntryLine = {
+  readonly account: string;
+  /** Signed: debit positive, credit negative. A line of zero is left out. */
+  readonly amountMinor: bigint;
+  readonly currency: string;
+  readonly memo?: string;
+};
+
+/**
+ * Posts the one journal entry of this write and answers its ID. The database refuses one that does not balance per
+ * currency (`journal_entry_balanced`), that is dated in a closed period (`period_closed`), or that names an account which
+ * the company does not have (`account_not_usable`).
+ */
+export async function postEntry(
+  tx: Tx,
+  entry: { readonly date: string; readonly description: string; readonly lines: readonly EntryLine[] },
+  context: WriteContext,
+): Promise<string> {
+  const entryId = context.rowId('journal_entries', 0);
+  const lines = entry.lines.map((line, position) => ({
+    id: context.rowId('journal_lines', position),
+    account: line.account,
+    // As a string: JSON numbers are floats on the way, the database reads a bigint.
+    amount: line.amountMinor.toString(),
+    currency: line.currency,
+    memo: line.memo ?? null,
+  }));
+  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', [
+    context.companyId,
+    entryId,
+    context.writeId,
+    context.operation,
+    entry.date,
+    entry.description,
+    JSON.stringify(lines),
+  ]);
+  return entryId;
+}

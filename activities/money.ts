@@ -1,0 +1,42 @@
+/**
+ * Amounts are integers in minor units: `bigint` inside, an integral JSON number outside. Never a float.
+ * The rules of rounding are those of the books: half away from zero, line by line.
+ */
+
+/** 10^13 minor units: the largest amount that a request may carry. */
+export const MAX_AMOUNT_MINOR = 10_000_000_000_000n;
+
+/** `numerator / denominator`, rounded half away from zero. */
+export function divideHalfAway(numerator: bigint, denominator: bigint): bigint {
+  if (denominator <= 0n) throw new Error('Bug! A denominator must be positive');
+  const magnitude = numerator < 0n ? -numerator : numerator;
+  const rounded = (2n * magnitude + denominator) / (2n * denominator);
+  return numerator < 0n ? -rounded : rounded;
+}
+
+const QUANTITY_SCALE = 10_000n;
+const BASIS_POINTS = 10_000n;
+
+/** A decimal string with at most four places, such as `"1.5"`, in ten-thousandths. */
+export function parseQuantity(quantity: string): bigint {
+  const match = /^(\d{1,10})(?:\.(\d{1,4}))?$/.exec(quantity);
+  if (match === null) throw new Error(`Bug! Not a validated quantity: ${quantity}`);
+  return BigInt(match[1] ?? '') * QUANTITY_SCALE + BigInt((match[2] ?? '').padEnd(4, '0'));
+}
+
+/** Net of an invoice line: quantity × unit price. */
+export function lineNet(quantity: string, unitPriceMinor: bigint): bigint {
+  return divideHalfAway(parseQuantity(quantity) * unitPriceMinor, QUANTITY_SCALE);
+}
+
+/** Tax on an amount at a rate in basis points (hundredths of a per cent). */
+export function taxOn(netMinor: bigint, rateBasisPoints: number): bigint {
+  return divideHalfAway(netMinor * BigInt(rateBasisPoints), BASIS_POINTS);
+}
+
+/** An amount as it stands in JSON. Throws when a JSON number could not carry it exactly. */
+export function toWireAmount(amountMinor: bigint): number {
+  const amount = Number(amountMinor);
+  if (!Number.isSafeInteger(amount)) throw new Error('Bug! An amount beyond the safe integers');
+  return amount;
+}

@@ -1,0 +1,8 @@
+import type { Operation } from './operation.ts';
+import { createCustomer } from './operations/create-customer.ts';
+import { createInvoice } from './operations/create-invoice.ts';
+import { createPayment } from './operations/create-payment.ts';
+import { finalizeInvoice } from './operations/finalize-invoice.ts';
+
+/** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
+export const OPERATIONS: readonly Operation[] = [createCustomer, createInvoice, finalizeInvoice, createPayment];

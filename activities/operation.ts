@@ -1,0 +1,110 @@
+import type { z } from 'zod';
+import type { Tx } from './database.ts';
+import type { Role } from './roles.ts';
+
+/**
+ * A named kind of write. Routes, OpenAPI, contract tests, metrics labels, reference docs and demo traffic are all derived
+ * from the list of these (`operation-list.ts`).
+ */
+export type Operation = {
+  /** camelCase, stable for ever: it is part of every write ID. */
+  readonly name: string;
+  readonly type: OperationType;
+  readonly summary: string;
+  readonly description: string;
+  readonly method: 'POST' | 'PATCH';
+  /** With `:name` for each member of `params`. */
+  readonly path: `/api/${string}`;
+  readonly params: z.ZodObject;
+  readonly body: z.ZodObject;
+  /** Raised by one whenever `body` or `params` change; changes are additive. */
+  readonly schemaVersion: number;
+  readonly roles: readonly Role[];
+  readonly successStatus: 200 | 201;
+  readonly resource: ResourceType;
+  /** The kind of the one event that each succeeded write records. */
+  readonly event: string;
+  readonly rejections: Readonly<Record<string, RejectionKind>>;
+  /** Which rejection a constraint of the database stands for. */
+  readonly constraints: Readonly<Record<string, string>>;
+  /** They run as they are against the freshly seeded demo company. */
+  readonly examples: readonly Example[];
+  /** One line for people in the Temporal UI; never a person or a salary. */
+  summarize(input: Input): string;
+  /** All reads and writes of the operation, in the transaction that it is given and nowhere else. */
+  write(tx: Tx, input: Input, context: WriteContext): Promise<Written>;
+};
+
+export type OperationType = 'financial' | 'high-risk';
+export type Input = { readonly params: Record<string, unknown>; readonly body: Record<string, unknown> };
+
+/** `reads` is the collection's path: the resource stands at `{reads}/{id}`. */
+export type ResourceType = { readonly type: string; readonly reads: `/api/${string}` };
+
+export type RejectionKind = {
+  readonly status: 403 | 404 | 409 | 422;
+  readonly title: string;
+  readonly nextAction?: 'use_new_key' | 'fix_request';
+};
+
+export type Example = {
+  readonly name: string;
+  readonly summary: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly body: Readonly<Record<string, unknown>>;
+};
+
+export type WriteContext = {
+  readonly companyId: string;
+  readonly userId: string;
+  readonly operation: string;
+  /** The ID of the write and of the main row that it makes. */
+  readonly writeId: string;
+  /** The ID of a further row, by table and position. */
+  rowId(table: string, position: number): string;
+};
+
+export type Written = {
+  readonly resourceId: string;
+  /** The resource, as the answer's body carries it. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly auditMetadata?: Readonly<Record<string, unknown>>;
+};
+
+/**
+ * A definite business no: thrown by an operation, rolled back to where its work began, and stored as the outcome.
+ * `pointer` names the member of the request that it is about.
+ */
+export class Rejection extends Error {
+  readonly code: string;
+  readonly pointer: { readonly in: 'body' | 'path'; readonly pointer: string } | undefined;
+
+  constructor(code: string, detail: string, pointer?: `/${string}`, location: 'body' | 'path' = 'body') {
+    super(detail);
+    this.name = 'Rejection';
+    this.code = code;
+    this.pointer = pointer === undefined ? undefined : { in: location, pointer };
+  }
+}
+
+/** Types `write` and `summarize` by the schemas that stand beside them. */
+export function defineOperation<P extends z.ZodObject, B extends z.ZodObject>(
+  operation: Omit<Operation, 'params' | 'body' | 'write' | 'summarize'> & {
+    readonly params: P;
+    readonly body: B;
+    summarize(input: { readonly params: z.output<P>; readonly body: z.output<B> }): string;
+    write(
+      tx: Tx,
+      input: { readonly params: z.output<P>; readonly body: z.output<B> },
+      context: WriteContext,
+    ): Promise<Written>;
+  },
+): Operation {
+  // The input is parsed by `params` and `body` before either function sees it: parseInput below is the only way in.
+  return operation as unknown as Operation;
+}
+
+/** Parses wire form by today's schema; throws a ZodError where it does not fit. */
+export function parseInput(operation: Operation, wire: { readonly params: unknown; readonly body: unknown }): Input {
+  return { params: operation.params.parse(wire.params), body: operation.body.parse(wire.body) };
+}

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { formatAmount } from '../currencies.ts';
+import { DEMO } from '../demo.ts';
+import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
+import { postEntry } from '../ledger/post-entry.ts';
+import { defineOperation, Rejection } from '../operation.ts';
+import type { InvoiceRow } from '../resources/invoice.ts';
+import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../resources/payment.ts';
+
+export const createPayment = defineOperation({
+  name: 'createPayment',
+  type: 'financial',
+  summary: 'Record a payment of an invoice',
+  description:
+    'Money received for a finalized invoice, never more than is due. Posts debit bank (`bankAccountCode`, 1000 by default), ' +
+    'credit accounts receivable, dated `receivedOn` (today in the company’s time zone when left out).',
+  method: 'POST',
+  path: '/api/payments',
+  params: z.strictObject({}),
+  body: z.strictObject({
+    invoiceId: id(),
+    amount: amount(),
+    currency: currency(),
+    method: z.enum(['bank_transfer', 'card', 'cash', 'check', 'other']),
+    receivedOn: date().optional(),
+    reference: reference().optional(),
+    bankAccountCode: accountCode().default('1000'),
+    metadata: metadata().optional(),
+  }),
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'accountant'],
+  successStatus: 201,
+  resource: { type: 'payment', reads: '/api/payments' },
+  event: 'payment.created',
+  rejections: {
+    invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },
+    invoice_not_payable: { status: 409, title: 'The invoice cannot be paid' },
+    currency_mismatch: { status: 422, title: 'The invoice is in another currency', nextAction: 'fix_request' },
+    payment_exceeds_outstanding: { status: 422, title: 'More than is due', nextAction: 'fix_request' },
+    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
+    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+  },
+  constraints: { period_closed: 'period_closed' },
+  examples: [
+    {
+      name: 'payment',
+      summary: 'Part of what is due, by bank transfer',
+      params: {},
+      body: {
+        invoiceId: DEMO.finalizedInvoiceId,
+        amount: 2500,
+        currency: 'USD',
+        method: 'bank_transfer',
+        receivedOn: '2026-03-10',
+        reference: 'TRF-4711',
+      },
+    },
+  ],
+  summarize: ({ body }) => `createPayment ${formatAmount(body.amount, body.currency)} for invoice ${body.invoiceId}`,
+
+  async write(tx, { body }, context) {
+    const [invoice] = await tx.query<LockedInvoice>(
+      `SELECT i.id, i.status, i.currency, i.due_minor, company_today($1) AS today, bank.id AS bank_account_id
+       FROM lock_invoice($1, $2) AS i
+       LEFT JOIN accounts bank ON bank.company_id = $1 AND bank.code = $3 AND bank.is_bank`,
+      [context.companyId, body.invoiceId, body.bankAccountCode],
+    );
+    if (invoice === undefined) {
+      throw new Rejection('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
+    }
+    if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
+      throw new Rejection('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
+    }
+    if (invoice.currency !== body.currency) {
+      throw new Rejection('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
+    }
+    const amountMinor = BigInt(body.amount);
+    if (amountMinor > invoice.due_minor) {
+      const due = formatAmount(invoice.due_minor, invoice.currency);
+      throw new Rejection('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
+    }
+    if (invoice.bank_account_id === null) {
+      throw new Rejection('account_not_usable', `${body.bankAccountCode} is no bank account.`, '/bankAccountCode');
+    }
+
+    const receivedOn = body.receivedOn ?? invoice.today;
+    const entryId = await postEntry(
+      tx,
+      {
+        date: receivedOn,
+        description: `Payment ${context.writeId} of invoice ${invoice.id}`,
+        lines: [
+          { account: body.bankAccountCode, amountMinor, currency: body.currency },
+          { account: '1100', amountMinor: -amountMinor, currency: body.currency },
+        ],
+      },
+      context,
+    );
+    const [row] = await tx.query<PaymentRow>(
+      `WITH paid AS (
+         UPDATE invoices SET paid_minor = paid_minor + $4 WHERE company_id = $1 AND id = $3
+       )
+       INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
+         bank_account_id, journal_entry_id, metadata)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+       RETURNING ${PAYMENT_COLUMNS}`,
+      [
+        context.companyId,
+        context.writeId,
+        invoice.id,
+        amountMinor,
+        body.currency,
+        body.method,
+        receivedOn,
+        body.reference ?? null,
+        invoice.bank_account_id,
+        entryId,
+        JSON.stringify(body.metadata ?? {}),
+      ],
+    );
+    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    return { resourceId: row.id, body: toPayment(row) };
+  },
+});
+
+type LockedInvoice = Pick<InvoiceRow, 'id' | 'status' | 'currency' | 'due_minor'> & {
+  today: string;
+  bank_account_id: string | null;
+};

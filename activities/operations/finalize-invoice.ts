@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import type { Tx } from '../database.ts';
+import { DEMO } from '../demo.ts';
+import { date, id } from '../fields.ts';
+import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation, Rejection } from '../operation.ts';
+import {
+  INVOICE_COLUMNS,
+  type InvoiceLineRow,
+  type InvoiceRow,
+  readInvoiceLines,
+  toInvoice,
+} from '../resources/invoice.ts';
+
+export const finalizeInvoice = defineOperation({
+  name: 'finalizeInvoice',
+  type: 'financial',
+  summary: 'Finalize a draft invoice',
+  description:
+    'Gives the draft the company’s next number, without gaps, and posts it: debit accounts receivable, credit revenue per ' +
+    'account and sales tax payable; dated the issue date (the draft’s, or the one given here).',
+  method: 'POST',
+  path: '/api/invoices/:invoiceId/finalize',
+  params: z.strictObject({ invoiceId: id() }),
+  body: z.strictObject({ issueDate: date().optional() }),
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'accountant', 'manager'],
+  successStatus: 200,
+  resource: { type: 'invoice', reads: '/api/invoices' },
+  event: 'invoice.finalized',
+  rejections: {
+    invoice_not_found: { status: 404, title: 'There is no such invoice' },
+    invoice_not_draft: { status: 409, title: 'The invoice is no draft any more' },
+    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
+  },
+  constraints: { period_closed: 'period_closed', invoices_due_on_or_after_issue: 'due_before_issue' },
+  examples: [
+    {
+      name: 'finalize',
+      summary: 'Finalize the draft as it is',
+      params: { invoiceId: DEMO.draftInvoiceId },
+      body: {},
+    },
+  ],
+  summarize: ({ params }) => `finalizeInvoice ${params.invoiceId}`,
+
+  async write(tx, { params, body }, context) {
+    const [draft] = await tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM lock_invoice($1, $2)`, [
+      context.companyId,
+      params.invoiceId,
+    ]);
+    if (draft === undefined) {
+      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+    }
+    if (draft.status !== 'draft') {
+      throw new Rejection('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
+    }
+    const lines = await readInvoiceLines(tx, [draft.id]);
+    const issueDate = body.issueDate ?? draft.issue_date;
+    const entryId = await postEntry(
+      tx,
+      { date: issueDate, description: `Invoice ${draft.id} finalized`, lines: entryLines(draft, lines) },
+      context,
+    );
+    const row = await numberInvoice(tx, draft.id, issueDate, entryId, context.companyId);
+    return { resourceId: row.id, body: toInvoice(row, lines) };
+  },
+});
+
+/** Dr 1100 total · Cr each income account its net · Cr 2100 tax. */
+function entryLines(invoice: InvoiceRow, lines: readonly InvoiceLineRow[]): EntryLine[] {
+  const { currency } = invoice;
+  const netByAccount = new Map<string, bigint>();
+  for (const line of lines) {
+    netByAccount.set(line.account_code, (netByAccount.get(line.account_code) ?? 0n) + line.net_minor);
+  }
+  return [
+    { account: '1100', amountMinor: invoice.total_minor, currency },
+    ...[...netByAccount].map(([account, netMinor]) => ({ account, amountMinor: -netMinor, currency })),
+    { account: '2100', amountMinor: -invoice.tax_minor, currency },
+  ];
+}
+
+/** The number comes last: its counter's row is what all who finalize in this company wait for. */
+async function numberInvoice(tx: Tx, invoiceId: string, issueDate: string, entryId: string, companyId: string) {
+  const [row] = await tx.query<InvoiceRow>(
+    `UPDATE invoices SET number = next_number($1, 'invoice'), issue_date = $3, journal_entry_id = $4
+     WHERE company_id = $1 AND id = $2 RETURNING ${INVOICE_COLUMNS}`,
+    [companyId, invoiceId, issueDate, entryId],
+  );
+  if (row === undefined) throw new Error('Bug! A locked invoice that is not there');
+  return row;
+}

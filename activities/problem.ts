@@ -1,0 +1,39 @@
+/**
+ * Problem details (RFC 9457) as every error is answered. Here because a rejection's body is stored by the transaction that
+ * made it; the table of the API's own codes is `api/problems.ts`.
+ */
+export type Problem = {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly instance: string;
+  /** Stable and unique: what a program switches on. */
+  readonly code: string;
+  readonly retryable: boolean;
+  readonly nextAction: NextAction;
+  /** Not in a stored body, which is replayed byte for byte to other requests. */
+  readonly requestId?: string;
+  readonly errors?: readonly ProblemPointer[];
+  readonly differences?: readonly ProblemPointer[];
+  readonly writeUrl?: string;
+};
+
+export type NextAction = 'fix_request' | 'retry_same_key' | 'wait' | 'use_new_key' | 'none';
+
+export type ProblemPointer = {
+  readonly in: 'body' | 'path' | 'query' | 'header' | 'operation';
+  /** A JSON pointer (RFC 6901) that starts in that part. */
+  readonly pointer: string;
+  readonly message?: string;
+};
+
+/** Where a code is explained; a relative reference, so that it holds behind any host name. */
+export function problemType(code: string): string {
+  return `/docs/errors#${code}`;
+}
+
+/** The address of a write's status resource: the key is one percent-encoded path segment. */
+export function writeUrl(key: string): string {
+  return `/api/writes/${encodeURIComponent(key)}`;
+}

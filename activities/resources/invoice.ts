@@ -1,0 +1,92 @@
+import type { Tx } from '../database.ts';
+import { toWireAmount } from '../money.ts';
+
+/** The invoice as the API shows it, and the columns that it is made of. */
+export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
+  tax_minor, total_minor, paid_minor, credited_minor, due_minor, journal_entry_id, metadata, created_at`;
+
+export type InvoiceRow = {
+  id: string;
+  number: number | null;
+  customer_id: string;
+  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  currency: string;
+  issue_date: string;
+  due_date: string;
+  memo: string | null;
+  subtotal_minor: bigint;
+  tax_minor: bigint;
+  total_minor: bigint;
+  paid_minor: bigint;
+  credited_minor: bigint;
+  due_minor: bigint;
+  journal_entry_id: string | null;
+  metadata: Record<string, string>;
+  created_at: string;
+};
+
+export type InvoiceLineRow = {
+  invoice_id: string;
+  line_number: number;
+  description: string;
+  quantity: string;
+  unit_price_minor: bigint;
+  tax_rate_basis_points: number;
+  account_code: string;
+  net_minor: bigint;
+  tax_minor: bigint;
+};
+
+export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]) {
+  return {
+    id: row.id,
+    number: row.number === null ? null : formatInvoiceNumber(row.number),
+    customerId: row.customer_id,
+    status: row.status,
+    currency: row.currency,
+    issueDate: row.issue_date,
+    dueDate: row.due_date,
+    memo: row.memo,
+    lines: lines.map((line) => ({
+      lineNumber: line.line_number,
+      description: line.description,
+      quantity: trimDecimal(line.quantity),
+      unitPrice: toWireAmount(line.unit_price_minor),
+      taxRateBasisPoints: line.tax_rate_basis_points,
+      accountCode: line.account_code,
+      net: toWireAmount(line.net_minor),
+      tax: toWireAmount(line.tax_minor),
+    })),
+    subtotal: toWireAmount(row.subtotal_minor),
+    tax: toWireAmount(row.tax_minor),
+    total: toWireAmount(row.total_minor),
+    amountPaid: toWireAmount(row.paid_minor),
+    amountCredited: toWireAmount(row.credited_minor),
+    amountDue: toWireAmount(row.due_minor),
+    journalEntryId: row.journal_entry_id,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+  };
+}
+
+/** The lines of some invoices of the company that the transaction works for, by invoice and number. */
+export function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise<InvoiceLineRow[]> {
+  return tx.query<InvoiceLineRow>(
+    `SELECT l.invoice_id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
+       a.code AS account_code, l.net_minor, l.tax_minor
+     FROM invoice_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+     WHERE l.company_id = current_company() AND l.invoice_id = ANY ($1::uuid[])
+     ORDER BY l.invoice_id, l.line_number`,
+    [invoiceIds],
+  );
+}
+
+/** `INV-000001`: at least six digits. */
+export function formatInvoiceNumber(number: number): string {
+  return `INV-${String(number).padStart(6, '0')}`;
+}
+
+/** `1.5000` is `1.5`; `3.0000` is `3`. */
+function trimDecimal(decimal: string): string {
+  return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
+}

@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
+
+/** What every process needs; the API adds its own. The names are the environment's (contract.md, Configuration). */
+export const processConfig = {
+  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
+  DATABASE_POOL_MAX: positiveInteger(16),
+  DATABASE_LOOKUP_POOL_MAX: positiveInteger(16),
+  STATEMENT_TIMEOUT_MS: positiveInteger(10_000),
+  ALLOW_OWNER_LOGIN: z.enum(['0', '1']).default('0'),
+  TEMPORAL_ADDRESS: z.string().regex(/^[^\s/]+:\d+$/, 'must be host:port'),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  TEMPORAL_TASK_QUEUE: z.string().min(1).default(DEFAULT_TASK_QUEUE),
+  TEMPORAL_API_KEY: z.string().min(1).optional(),
+  TEMPORAL_TLS_CERT: z.string().min(1).optional(),
+  TEMPORAL_TLS_KEY: z.string().min(1).optional(),
+  TEMPORAL_TLS_SERVER_CA: z.string().min(1).optional(),
+  TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
+  WORKFLOW_BUNDLE: z.string().min(1).optional(),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  METRICS_TOKEN: z.string().min(16).optional(),
+  HOST: z.string().min(1).default('127.0.0.1'),
+};
+
+const workerConfig = z.object({ ...processConfig, METRICS_PORT: port(9464) });
+
+export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
+export type WorkerConfig = z.output<typeof workerConfig>;
+
+export function readWorkerConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
+  return readConfig(workerConfig, environment);
+}
+
+/** These may be given as a file, `NAME_FILE`, as orchestrators mount secrets. */
+const SECRETS = [
+  'DATABASE_URL',
+  'JWT_SECRET',
+  'TEMPORAL_API_KEY',
+  'TEMPORAL_TLS_CERT',
+  'TEMPORAL_TLS_KEY',
+  'TEMPORAL_TLS_SERVER_CA',
+  'METRICS_TOKEN',
+  'WEBHOOK_MASTER_KEY',
+] as const;
+
+/**
+ * Reads a process's configuration. Throws one {@link ConfigError} that lists every bad key and never a value. An empty
+ * variable counts as not set, as in a shell's `NAME= command`.
+ */
+export function readConfig<Shape extends z.ZodType>(schema: Shape, environment: NodeJS.ProcessEnv): z.output<Shape> {
+  const problems: string[] = [];
+  const values: Record<string, string> = {};
+  for (const [key, value] of Object.entries(environment)) {
+    if (value !== undefined && value !== '') values[key] = value;
+  }
+  for (const key of SECRETS) {
+    const file = values[`${key}_FILE`];
+    if (file === undefined) continue;
+    if (values[key] !== undefined) problems.push(`${key}: set it or ${key}_FILE, not both`);
+    try {
+      values[key] = readFileSync(file, 'utf8').trim();
+    } catch {
+      problems.push(`${key}_FILE: the file cannot be read`);
+    }
+  }
+  const parsed = schema.safeParse(values);
+  if (parsed.success && problems.length === 0) return parsed.data;
+  const invalid = parsed.error?.issues.map((issue) => {
+    const key = String(issue.path[0] ?? 'configuration');
+    return `${key}: ${values[key] === undefined && issue.code === 'invalid_type' ? 'must be set' : issue.message}`;
+  });
+  throw new ConfigError([...problems, ...(invalid ?? [])]);
+}
+
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+export function positiveInteger(defaultValue: number) {
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'must be a positive integer')
+    .transform(Number)
+    .default(defaultValue);
+}
+
+/** 0 asks the system for a free port; tests do. */
+export function port(defaultValue: number) {
+  return z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port number')
+    .transform(Number)
+    .refine((value) => value <= 65_535, 'must be a port number')
+    .default(defaultValue);
+}

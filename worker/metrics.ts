@@ -1,0 +1,84 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Database } from '../activities/database.ts';
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/**
+ * The metrics of one process. Labels are operation, type and a closed set of words; never a company, a user or a key.
+ * Names are contract.md's.
+ */
+export function createMetrics(database: Database) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const [pool, connections] of [
+    ['writes', database.writes],
+    ['lookups', database.lookups],
+  ] as const) {
+    poolGauges(registry, pool, connections);
+  }
+  const registers = [registry];
+  return {
+    registry,
+    writes: new Counter({
+      name: 'idempotent_writes_total',
+      help: 'Answers and outcomes of writes, by status: new, replayed, failed',
+      labelNames: ['operation', 'type', 'status'] as const,
+      registers,
+    }),
+    replayed: new Counter({
+      name: 'idempotent_writes_replayed_total',
+      help: 'Replays answered (also in idempotent_writes_total)',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
+    failed: new Counter({
+      name: 'idempotent_writes_failed_total',
+      help: 'Failures, by what they were: rejected, mismatch, cancelled, run_failed, unavailable',
+      labelNames: ['operation', 'type', 'error_type'] as const,
+      registers,
+    }),
+    workflowsTriggered: new Counter({
+      name: 'idempotent_writes_workflows_triggered_total',
+      help: 'Business workflows that writes asked for',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
+    duration: new Histogram({
+      name: 'idempotent_write_duration_ms',
+      help: 'From the request to its final answer, first executions and replays apart',
+      labelNames: ['operation', 'type', 'answer'] as const,
+      buckets: [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000],
+      registers,
+    }),
+    recordMissing: new Counter({
+      name: 'write_record_missing_total',
+      help: 'Runs that Temporal says are done and of which the database has no row: always an alert',
+      registers,
+    }),
+    flights: new Gauge({
+      name: 'write_flights',
+      help: 'Submissions of this process that have no outcome yet',
+      registers,
+    }),
+    startsQueued: new Gauge({
+      name: 'write_starts_queued',
+      help: 'Submissions that wait for their workflow to be started',
+      registers,
+    }),
+  };
+}
+
+function poolGauges(registry: Registry, pool: string, connections: Database['writes']): void {
+  new Gauge({
+    name: `database_pool_${pool}_connections`,
+    help: `Connections of the pool for ${pool}, by state`,
+    labelNames: ['state'] as const,
+    registers: [registry],
+    collect() {
+      this.set({ state: 'open' }, connections.totalCount);
+      this.set({ state: 'idle' }, connections.idleCount);
+      this.set({ state: 'waiting_for_one' }, connections.waitingCount);
+      this.set({ state: 'max' }, connections.options.max);
+    },
+  });
+}

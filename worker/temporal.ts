@@ -1,0 +1,66 @@
+import { DefaultLogger, NativeConnection, type NativeConnectionOptions, Runtime } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/messages.ts';
+import type { ProcessConfig } from './config.ts';
+
+/**
+ * Configures Temporal's core once for this process: its logs go into ours, its metrics to a loopback port that
+ * `/metrics` reads them from.
+ */
+export function installRuntime(logger: Logger, coreMetricsAddress: string | undefined): void {
+  Runtime.install({
+    // The process ends by our own order (server, worker, connection, pool), not by the SDK's signal handlers.
+    shutdownSignals: [],
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      const write = level === 'ERROR' ? 'error' : level === 'WARN' ? 'warn' : 'debug';
+      logger[write](meta ?? {}, message);
+    }),
+    telemetryOptions: {
+      ...(coreMetricsAddress === undefined
+        ? {}
+        : { metrics: { prometheus: { bindAddress: coreMetricsAddress, countersTotalSuffix: true } } }),
+    },
+  });
+}
+
+/** One connection for a process's client and worker: an eager start needs both on the same one. */
+export function connectTemporal(config: ProcessConfig): Promise<NativeConnection> {
+  return NativeConnection.connect({
+    address: config.TEMPORAL_ADDRESS,
+    // Everything is on one machine or one network; compressing small messages costs more than it saves.
+    grpcCompression: { codec: 'none' },
+    ...(config.TEMPORAL_API_KEY === undefined ? {} : { apiKey: config.TEMPORAL_API_KEY }),
+    ...tls(config),
+  });
+}
+
+/** Throws when the namespace or a search attribute is missing: each start would be refused. */
+export async function checkNamespace(connection: NativeConnection, config: ProcessConfig): Promise<void> {
+  const namespace = config.TEMPORAL_NAMESPACE;
+  await connection.workflowService.describeNamespace({ namespace });
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const missing = SEARCH_ATTRIBUTE_NAMES.filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
+  if (missing.length > 0) {
+    throw new Error(
+      `Temporal's namespace ${namespace} lacks the search attributes ${missing.join(', ')}: run npm run temporal:setup`,
+    );
+  }
+}
+
+function tls(config: ProcessConfig): Pick<NativeConnectionOptions, 'tls'> {
+  const { TEMPORAL_TLS_CERT: cert, TEMPORAL_TLS_KEY: key, TEMPORAL_TLS_SERVER_CA: ca } = config;
+  const serverName = config.TEMPORAL_TLS_SERVER_NAME;
+  if (cert === undefined && ca === undefined && serverName === undefined) {
+    // Temporal Cloud's API keys travel over TLS only.
+    return config.TEMPORAL_API_KEY === undefined ? {} : { tls: true };
+  }
+  return {
+    tls: {
+      ...(serverName === undefined ? {} : { serverNameOverride: serverName }),
+      ...(ca === undefined ? {} : { serverRootCACertificate: Buffer.from(ca) }),
+      ...(cert === undefined || key === undefined
+        ? {}
+        : { clientCertPair: { crt: Buffer.from(cert), key: Buffer.from(key) } }),
+    },
+  };
+}

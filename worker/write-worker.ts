@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { type NativeConnection, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { classify } from '../activities/failures.ts';
+import type { Operation } from '../activities/operation.ts';
+import type { Database } from '../activities/database.ts';
+import { createWriteActivities } from '../activities/write-activities.ts';
+import type { WriteRow } from '../activities/write-row.ts';
+import type { WriteArguments } from '../workflows/messages.ts';
+import { buildWorkflowBundle } from './bundle.ts';
+import type { ProcessConfig } from './config.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Enough that every start finds a free slot and stays eager; tried up to 500 concurrent starts. */
+const WORKFLOW_TASK_SLOTS = 200;
+/** Never below the slots: an evicted workflow is replayed from its start. */
+const CACHED_WORKFLOWS = 200;
+const WORKFLOW_TASK_POLLERS = 2;
+/** On shutdown, transactions under way get this long to finish: a statement's limit and some more. */
+const SHUTDOWN_GRACE_MS = 15_000;
+
+export type WriteWorkerOptions = {
+  readonly config: ProcessConfig;
+  readonly connection: NativeConnection;
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** Told of each outcome right after its COMMIT, when this process made it. */
+  onOutcome?(args: WriteArguments, row: WriteRow): void;
+};
+
+/** The worker of the write queue: the same beside the API, for eager starts, and standing alone, as its backstop. */
+export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
+  const { config, connection, metrics, logger } = options;
+  return Worker.create({
+    connection,
+    namespace: config.TEMPORAL_NAMESPACE,
+    taskQueue: config.TEMPORAL_TASK_QUEUE,
+    workflowBundle:
+      config.WORKFLOW_BUNDLE === undefined
+        ? await buildWorkflowBundle()
+        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    activities: createWriteActivities({
+      database: options.database,
+      operations: options.operations,
+      onOutcome(args, row, first) {
+        if (first) countOutcome(metrics, row);
+        options.onOutcome?.(args, row);
+      },
+      onFailedAttempt(args, error, willRetry) {
+        const context = { key: args.key, operation: args.operation, requestId: args.request.id, failure: classify(error) };
+        logger[willRetry ? 'warn' : 'error']({ ...context, err: error }, 'An attempt of a write failed');
+        if (willRetry) return;
+        const labels = labelsOf(options.operations, args.operation);
+        metrics.writes.inc({ ...labels, status: 'failed' });
+        metrics.failed.inc({ ...labels, error_type: 'run_failed' });
+      },
+    }),
+    maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
+    maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: WORKFLOW_TASK_POLLERS },
+    shutdownGraceTime: SHUTDOWN_GRACE_MS,
+    // Activities here are local ones only; nothing polls for others.
+    enableNonLocalActivities: false,
+  });
+}
+
+/** Counted where the outcome was made, once; replays are counted where they are answered. */
+function countOutcome(metrics: Metrics, row: WriteRow): void {
+  const labels = { operation: row.operation ?? 'unknown', type: row.type ?? 'unknown' };
+  metrics.writes.inc({ ...labels, status: row.outcome === 'succeeded' ? 'new' : 'failed' });
+  if (row.outcome === 'rejected') metrics.failed.inc({ ...labels, error_type: 'rejected' });
+}
+
+function labelsOf(operations: readonly Operation[], name: string) {
+  return { operation: name, type: operations.find((operation) => operation.name === name)?.type ?? 'unknown' };
+}
