@@ -1,0 +1,139 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client } from 'pg';
+import type { TestProject } from 'vitest/node';
+import { createAppDatabase } from '../../deploy/local/database.ts';
+import { startPostgres } from '../../deploy/local/postgres.ts';
+import { startTemporal } from '../../deploy/local/temporal.ts';
+import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
+import { buildWorkflowBundle } from '../../worker/bundle.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
+
+declare module 'vitest' {
+  /** What tests get by `inject(name)`. */
+  interface ProvidedContext {
+    /** `CREATE DATABASE … TEMPLATE templateDatabase OWNER accubooks_owner` needs it. */
+    superuserUrl: string;
+    /** Migrated, empty, and closed to connections, since one that is connected to cannot be cloned. */
+    templateDatabase: string;
+    /** The owner's login, and the login of API and worker; a test puts the name of its clone into the path. */
+    ownerUrl: string;
+    appUrl: string;
+    temporalAddress: string;
+    /** The workflow bundle, built once: building it takes longer than most tests. */
+    bundlePath: string;
+  }
+}
+
+const TEMPLATE_DATABASE = 'accubooks_template';
+
+/** Below the range from which systems hand out ports to clients; the start probes upward from there. */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 30_000;
+
+/** A client that was just ended needs a moment until the server has noticed. */
+const SESSIONS_END_WITHIN_MS = 3_000;
+
+/** Starts what all tests share, side by side, and ends it after the last. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = openThrowawayFolder();
+  const [postgres, temporal, bundle] = await Promise.allSettled([
+    startTemplate(folder),
+    startTemporalServer(folder),
+    writeBundle(folder),
+  ]);
+  const stop = async () => {
+    const servers = [postgres, temporal].flatMap((part) => (part.status === 'fulfilled' ? [part.value] : []));
+    await Promise.all(servers.map((server) => server.stop()));
+    folder.remove();
+  };
+  if (postgres.status === 'rejected' || temporal.status === 'rejected' || bundle.status === 'rejected') {
+    await stop();
+    const failures = [postgres, temporal, bundle].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
+    throw failures.length === 1 ? failures[0] : new AggregateError(failures, failures.map(String).join('\n'));
+  }
+
+  project.provide('superuserUrl', postgres.value.superuserUrl);
+  project.provide('templateDatabase', TEMPLATE_DATABASE);
+  project.provide('ownerUrl', postgres.value.ownerUrl);
+  project.provide('appUrl', postgres.value.appUrl);
+  project.provide('temporalAddress', temporal.value.address);
+  project.provide('bundlePath', bundle.value);
+  return async () => {
+    try {
+      await complainOfLeaks(postgres.value.superuserUrl);
+    } finally {
+      await stop();
+    }
+  };
+}
+
+async function startTemplate(folder: ThrowawayFolder) {
+  const port = randomInt(FIRST_PORT, LAST_PORT);
+  const server = await startPostgres({ dataDir: folder.path, port, durable: false, log: () => {} });
+  try {
+    const urls = await createAppDatabase({
+      superuserUrl: server.superuserUrl,
+      database: TEMPLATE_DATABASE,
+      ownerPassword: randomBytes(16).toString('hex'),
+      loginPassword: randomBytes(16).toString('hex'),
+    });
+    await query(server.superuserUrl, `ALTER DATABASE ${TEMPLATE_DATABASE} ALLOW_CONNECTIONS false`);
+    return { ...server, ownerUrl: urls.databaseUrl, appUrl: urls.appDatabaseUrl };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+async function startTemporalServer(folder: ThrowawayFolder) {
+  const binary = folder.recordingPid(await resolveTemporalBinary(console.log));
+  const port = randomInt(FIRST_PORT, LAST_PORT);
+  return startTemporal({ binary, port, logFile: join(folder.path, 'temporal.log') });
+}
+
+async function writeBundle(folder: ThrowawayFolder): Promise<string> {
+  const bundlePath = join(folder.path, 'workflow-bundle.js');
+  writeFileSync(bundlePath, (await buildWorkflowBundle()).code);
+  return bundlePath;
+}
+
+/**
+ * A test ends what it started. What is still connected now was left running by one, and a database that is still there
+ * was not dropped. Vitest only prints what a teardown throws, so the exit code is set here.
+ */
+async function complainOfLeaks(superuserUrl: string): Promise<void> {
+  const deadline = Date.now() + SESSIONS_END_WITHIN_MS;
+  let sessions = await openSessions(superuserUrl);
+  while (sessions.length > 0 && Date.now() < deadline) {
+    await sleep(100);
+    sessions = await openSessions(superuserUrl);
+  }
+  const databases = await query(
+    superuserUrl,
+    `SELECT datname AS what FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', '${TEMPLATE_DATABASE}')`,
+  );
+  for (const session of sessions) console.error(`a test left a connection open: ${session}`);
+  for (const database of databases) console.error(`a test left its database behind: ${database}`);
+  if (sessions.length + databases.length > 0) process.exitCode = 1;
+}
+
+function openSessions(superuserUrl: string): Promise<string[]> {
+  return query(
+    superuserUrl,
+    `SELECT format('database %s, user %s, application %s', datname, usename, application_name) AS what
+     FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+  );
+}
+
+async function query(connectionString: string, sql: string): Promise<string[]> {
+  const client = new Client({ connectionString });
+  await client.connect();
+  try {
+    return (await client.query<{ what: string }>(sql)).rows.map((row) => row.what);
+  } finally {
+    await client.end();
+  }
+}
