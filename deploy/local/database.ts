@@ -47,31 +47,54 @@ export async function createAppDatabase(options: {
 }
 
 /**
- * The same in a database that the user provides. Its login may lack the right to make roles: then `appDatabaseUrl` is
- * the owner's own (`isOwnerLogin`), and the processes need ALLOW_OWNER_LOGIN=1.
+ * The same in a database that the user provides. With an `ownerUrl` apart, `databaseUrl` is for API and worker as it is.
+ * Otherwise it is the owner's; he may lack the right to make roles: then `appDatabaseUrl` is his own (`isOwnerLogin`),
+ * and the processes need ALLOW_OWNER_LOGIN=1.
  */
 export async function prepareGivenDatabase(options: {
   databaseUrl: string;
+  ownerUrl?: string | undefined;
   loginPassword: string;
   log?: Log;
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
   refuseProduction();
-  const { databaseUrl, loginPassword } = options;
-  await migrateDatabase(databaseUrl, options.log);
+  const { databaseUrl, ownerUrl, loginPassword } = options;
+  await migrateDatabase(ownerUrl ?? databaseUrl, options.log);
+  if (ownerUrl !== undefined) return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: false };
+
   // The cluster may serve others: a name of our own, so that no one's password is changed.
   const login = `${LOGIN}_${createHash('sha256').update(loginPassword).digest('hex').slice(0, 8)}`;
   return withClient(databaseUrl, async (owner) => {
     try {
+      await owner.query('BEGIN');
       await setLogin(owner, login, loginPassword, 'NOINHERIT');
       await grantProcessRoles(owner, login, 'CURRENT_USER');
+      await owner.query('COMMIT');
     } catch (error) {
+      await owner.query('ROLLBACK');
       if ((error as pg.DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
-      options.log?.(`The login of DATABASE_URL may not make roles (${(error as Error).message}): API and worker use it too`);
+      await expectProcessRoles(owner);
+      options.log?.(
+        `The login of DATABASE_URL may not make roles (${(error as Error).message}): API and worker use it too`,
+      );
       return { databaseUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: true };
     }
     const appDatabaseUrl = withLogin(databaseUrl, { user: login, password: loginPassword });
     return { databaseUrl, appDatabaseUrl, isOwnerLogin: false };
   });
+}
+
+async function expectProcessRoles(owner: pg.Client): Promise<void> {
+  try {
+    for (const role of PROCESS_ROLES) await owner.query(`SET ROLE ${role}`);
+    await owner.query('RESET ROLE');
+  } catch (cause) {
+    const { rows } = await owner.query<{ name: string }>('SELECT quote_ident(session_user) AS name');
+    const grant = `GRANT ${PROCESS_ROLES.join(', ')} TO ${rows[0]?.name}`;
+    throw new Error(`The login of DATABASE_URL may not act as the processes do. Let an administrator run: ${grant};`, {
+      cause,
+    });
+  }
 }
 
 async function migrateDatabase(connectionString: string, log: Log | undefined): Promise<void> {

@@ -1,6 +1,18 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
-import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -131,7 +143,17 @@ async function launch(server: Server, wish: { port: number; durable: boolean }):
       ...(wish.durable ? [] : NOT_DURABLE),
     ];
     try {
-      await server.run('pg_ctl', ['-D', server.cluster, '-w', '-s', '-l', server.logFile, '-o', settings.join(' '), 'start']);
+      await server.run('pg_ctl', [
+        '-D',
+        server.cluster,
+        '-w',
+        '-s',
+        '-l',
+        server.logFile,
+        '-o',
+        settings.join(' '),
+        'start',
+      ]);
       const postmaster = readPostmaster(server.cluster);
       if (postmaster) return postmaster;
       throw new Error('it ended right after its start');

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
 import { refuseProduction } from './config.ts';
-import { acceptsConnections, firstFreePort } from './ports.ts';
+import { acceptsConnections, firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
 import { writePrivately } from './secrets.ts';
 
@@ -23,6 +23,9 @@ const READY_TIMEOUT_MS = 30_000;
 /** An orphan that serves answers at once; one that does not is ended, its file loses nothing. */
 const ORPHAN_READY_MS = 3_000;
 const POLL_MS = 20;
+const START_ATTEMPTS = 5;
+/** Measured: a server whose port is taken ends within 140 ms. */
+const BIND_MS = 400;
 /** Measured: up to 3.1 s with a file. */
 const STOP_GRACE_MS = 8_000;
 
@@ -56,7 +59,7 @@ export async function startTemporal(options: {
     for (const suffix of ['', '-wal', '-shm']) rmSync(`${databaseFile}${suffix}`, { force: true });
     return launch(options);
   });
-  writePrivately(completeMarkOf(databaseFile), '');
+  if (!wasComplete) writePrivately(completeMarkOf(databaseFile), '');
   return running(server, databaseFile);
 }
 
@@ -64,8 +67,26 @@ type Options = Parameters<typeof startTemporal>[0];
 type Server = { pid: number; port: number; uiPort: number | undefined };
 
 async function launch(options: Options): Promise<Server> {
-  const port = await firstFreePort(options.port);
-  const uiPort = options.uiPort === undefined ? undefined : await firstFreePort(options.uiPort, [port]);
+  let port = options.port;
+  for (let attempt = 1; ; attempt += 1) {
+    port = await firstFreePort(port);
+    const uiPort = options.uiPort === undefined ? undefined : await firstFreePort(options.uiPort, [port]);
+    const spawnedAt = Date.now();
+    const server = { pid: await spawnServer(options, port, uiPort), port, uiPort };
+    if (await isReady(server, READY_TIMEOUT_MS)) {
+      // Another server may have taken the port since we looked: then it answered, and ours is about to end.
+      await sleep(Math.max(0, spawnedAt + BIND_MS - Date.now()));
+      if (isAlive(server.pid)) return server;
+    }
+    await endProcess(server.pid, 0);
+    if (attempt < START_ATTEMPTS && !(await isPortFree(port))) continue;
+    throw new Error(
+      `Temporal does not start on port ${port}. The end of ${options.logFile}:\n${tail(options.logFile)}`,
+    );
+  }
+}
+
+async function spawnServer(options: Options, port: number, uiPort: number | undefined): Promise<number> {
   const log = openSync(options.logFile, 'a', 0o600);
   const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile: options.databaseFile }), {
     detached: true, // Ctrl-C reaches the launcher first, which stops this one last.
@@ -74,12 +95,11 @@ async function launch(options: Options): Promise<Server> {
   closeSync(log);
   await once(child, 'spawn');
   child.unref();
-
-  const server = { pid: child.pid as number, port, uiPort };
-  if (options.databaseFile !== undefined) writePrivately(pidFileOf(options.databaseFile), JSON.stringify(server));
-  if (await isReady(server, READY_TIMEOUT_MS)) return server;
-  await endProcess(server.pid, 0);
-  throw new Error(`Temporal does not start on port ${port}. The end of ${options.logFile}:\n${tail(options.logFile)}`);
+  const pid = child.pid as number;
+  if (options.databaseFile !== undefined) {
+    writePrivately(pidFileOf(options.databaseFile), JSON.stringify({ pid, port, uiPort }));
+  }
+  return pid;
 }
 
 function serverArguments(wish: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {

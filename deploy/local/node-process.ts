@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { dataFolder, projectFolder } from './config.ts';
+import { commandLine, endProcess, isAlive } from './processes.ts';
+import type { Service } from './supervise.ts';
+
+/** Longer than a request may wait (60 s at most, usually 10), shorter than anyone's patience with Ctrl-C. */
+const DRAIN_MS = 30_000;
+/** One that a killed launcher left is on its way out already, by its leash. */
+const LEFTOVER_GRACE_MS = 5_000;
+const LEASH = './deploy/local/leash.ts';
+
+/** API or worker, in a process group of its own, its output in DATA_DIR/logs. */
+export function nodeProcess(name: string, script: string, environment: Record<string, string>): Service {
+  const logFile = join(dataFolder(), 'logs', `${name}.log`);
+  return {
+    name,
+    logFile,
+    async start() {
+      const log = openSync(logFile, 'a', 0o600);
+      const child = spawn(process.execPath, ['--import', 'tsx', '--import', LEASH, script], {
+        cwd: projectFolder,
+        env: environment,
+        detached: true,
+        // Standard input is the leash: it ends with us.
+        stdio: ['pipe', log, log],
+      });
+      closeSync(log);
+      await once(child, 'spawn');
+      const pid = child.pid as number;
+      writeFileSync(pidFile(name), String(pid));
+      return {
+        pid,
+        async stop() {
+          await endProcess(pid, DRAIN_MS);
+          rmSync(pidFile(name), { force: true });
+        },
+      };
+    },
+  };
+}
+
+/** Ends the process of that name that a killed launcher left, which still holds its port. */
+export async function endLeftover(name: string, script: string): Promise<void> {
+  const file = pidFile(name);
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8'));
+  if (isAlive(pid) && commandLine(pid).includes(`${LEASH} ${script}`)) await endProcess(pid, LEFTOVER_GRACE_MS);
+  rmSync(file, { force: true });
+}
+
+function pidFile(name: string): string {
+  const folder = join(dataFolder(), 'run');
+  mkdirSync(folder, { recursive: true });
+  return join(folder, `${name}.pid`);
+}

@@ -1,0 +1,84 @@
+import { join } from 'node:path';
+import { dataFolder, type LauncherConfig } from './config.ts';
+import { type AppDatabase, createAppDatabase, prepareGivenDatabase } from './database.ts';
+import { startPostgres } from './postgres.ts';
+import { keptSecret } from './secrets.ts';
+import type { Running, Service } from './supervise.ts';
+import { type RunningTemporal, startTemporal } from './temporal.ts';
+import { resolveTemporalBinary } from './temporal-binary.ts';
+
+/** The usual ports, or the next free ones above. */
+const POSTGRES_PORT = 5432;
+const TEMPORAL_PORT = 7233;
+const TEMPORAL_UI_PORT = 8233;
+const DATABASE = 'accubooks';
+
+type Log = (line: string) => void;
+
+/** What a server is known by once it has been started; `undefined` before. */
+export type ServerService<T> = Service & { started(): T };
+
+export function postgresService(log: Log): ServerService<{ superuserUrl: string }> {
+  return atOnePlace('PostgreSQL', logFile('postgres'), POSTGRES_PORT, (port) =>
+    startPostgres({ dataDir: dataFolder(), port, durable: true, log }),
+  );
+}
+
+export function temporalService(log: Log): ServerService<Pick<RunningTemporal, 'address' | 'uiUrl'>> {
+  return atOnePlace('Temporal', logFile('temporal'), TEMPORAL_PORT, async (port) =>
+    startTemporal({
+      binary: await resolveTemporalBinary(log),
+      port,
+      uiPort: TEMPORAL_UI_PORT,
+      databaseFile: join(dataFolder(), 'temporal', 'temporal.db'),
+      logFile: logFile('temporal'),
+    }),
+  );
+}
+
+/** The URLs of the database, migrated, in our own server or in the one that DATABASE_URL names. */
+export async function prepareDatabase(
+  config: LauncherConfig,
+  superuserUrl: string | undefined,
+  log: Log,
+): Promise<AppDatabase & { isOwnerLogin: boolean }> {
+  const kept = (name: string) => keptSecret(join(dataFolder(), name));
+  if (superuserUrl === undefined) {
+    const given = { databaseUrl: config.DATABASE_URL as string, ownerUrl: config.MIGRATION_DATABASE_URL };
+    return prepareGivenDatabase({ ...given, loginPassword: kept('login-password'), log });
+  }
+  const passwords = { ownerPassword: kept('owner-password'), loginPassword: kept('login-password') };
+  const database = await createAppDatabase({ superuserUrl, database: DATABASE, ...passwords, log });
+  return { ...database, isOwnerLogin: false };
+}
+
+function logFile(server: 'postgres' | 'temporal'): string {
+  return join(dataFolder(), 'logs', `${server}.log`);
+}
+
+/** Others have been given the server's address: started again it must be the same, or nothing. */
+function atOnePlace<T extends Running & { port: number }>(
+  name: string,
+  logFile: string,
+  wishedPort: number,
+  start: (port: number) => Promise<T>,
+): ServerService<T> {
+  let first: T | undefined;
+  return {
+    name,
+    logFile,
+    async start() {
+      const server = await start(first?.port ?? wishedPort);
+      if (first !== undefined && server.port !== first.port) {
+        await server.stop();
+        throw new Error(`port ${first.port} was taken by another program meanwhile`);
+      }
+      first ??= server;
+      return server;
+    },
+    started() {
+      if (first === undefined) throw new Error(`Bug! ${name} has not been started`);
+      return first;
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from './processes.ts';
+
+/** A process that runs; it need not be a child of ours. */
+export type Running = { readonly pid: number; stop(): Promise<void> };
+
+/** `start` starts it at the place where it was before, and resolves once that has happened. */
+export type Service = { readonly name: string; readonly logFile: string; start(): Promise<Running> };
+
+export type Supervised = { pid(): number; stop(): Promise<void> };
+
+const POLL_MS = 200;
+/** The first death is answered at once; one that dies again and again gets a breath, within the promised 5 s. */
+const RESTART_PAUSE_MS = 500;
+const DEATHS_TO_GIVE_UP = 5;
+const DEATHS_WINDOW_MS = 60_000;
+
+/**
+ * Keeps a service running: one that dies is started again, until it has died five times within a minute. It looks
+ * rather than listens, since a server taken over from an earlier run sends no exit event.
+ */
+export async function supervise(
+  service: Service,
+  on: {
+    /** It died and runs again, under another pid. */
+    restarted(): void;
+    gaveUp(error: Error): void;
+    log(line: string): void;
+  },
+): Promise<Supervised> {
+  let running = await service.start();
+  const stopping = new AbortController();
+  const watch = keepRunning();
+  return {
+    pid: () => running.pid,
+    async stop() {
+      stopping.abort();
+      await watch; // It may just be starting the service again.
+      await running.stop();
+    },
+  };
+
+  async function keepRunning(): Promise<void> {
+    let deaths: number[] = [];
+    while (await pause(POLL_MS)) {
+      if (isAlive(running.pid)) continue;
+      const now = Date.now();
+      deaths = [...deaths.filter((at) => at > now - DEATHS_WINDOW_MS), now];
+      if (deaths.length >= DEATHS_TO_GIVE_UP) {
+        on.gaveUp(new Error(`${service.name} died ${deaths.length} times within a minute. See ${service.logFile}`));
+        return;
+      }
+      on.log(`${service.name} (process ${running.pid}) died; starting it again`);
+      if (deaths.length > 1 && !(await pause(RESTART_PAUSE_MS))) return;
+      try {
+        running = await service.start();
+        on.restarted();
+      } catch (error) {
+        on.log(`${service.name}: ${(error as Error).message}`); // Counts as its next death.
+      }
+    }
+  }
+
+  /** False when it is over. */
+  async function pause(ms: number): Promise<boolean> {
+    await sleep(ms, undefined, { signal: stopping.signal }).catch(() => {});
+    return !stopping.signal.aborted;
+  }
+}

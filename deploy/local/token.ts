@@ -1,0 +1,23 @@
+import { SignJWT } from 'jose';
+
+export const MAX_TTL_SECONDS = 24 * 60 * 60;
+export const DEFAULT_TTL_SECONDS = 12 * 60 * 60;
+
+export async function mintToken(claims: {
+  secret: string;
+  /** The user's ID, or the subject that an identity provider knows them by. */
+  subject: string;
+  companyId: string;
+  ttlSeconds?: number;
+  issuer?: string | undefined;
+  audience?: string | undefined;
+}): Promise<string> {
+  const jwt = new SignJWT({ company_id: claims.companyId })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(claims.subject)
+    .setIssuedAt()
+    .setExpirationTime(`${claims.ttlSeconds ?? DEFAULT_TTL_SECONDS}s`);
+  if (claims.issuer !== undefined) jwt.setIssuer(claims.issuer);
+  if (claims.audience !== undefined) jwt.setAudience(claims.audience);
+  return jwt.sign(new TextEncoder().encode(claims.secret));
+}
