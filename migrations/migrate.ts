@@ -58,7 +58,7 @@ export async function migrate(options: {
 }
 
 /** Reads the folder and refuses what could be applied in two orders, or not as one transaction. */
-export async function readMigrations(folder: string): Promise<Migration[]> {
+async function readMigrations(folder: string): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql') && name !== SCHEMA_DUMP_FILE).sort();
   for (const [index, name] of names.entries()) {
     if (!/^\d{4}_[a-z0-9_]+\.sql$/.test(name)) {

@@ -4,7 +4,7 @@ import { complaints, RULES } from './support/tidy-rules.ts';
 import { brokenLinks, unknownFolders, unlistedOperations } from './support/tree-rules.ts';
 
 const tree = readSourceTree();
-const OPERATION_LIST_PATH = 'activities/operations.ts';
+const OPERATION_LIST_PATH = 'activities/operation-list.ts';
 
 describe('style', () => {
   for (const rule of RULES) {
