@@ -79,6 +79,13 @@ describe('migrating', () => {
     expect(await run()).toEqual({ applied: ['0001_first.sql'] });
   });
 
+  test('keeps nothing of a file whose record cannot be written', async () => {
+    await file('0001_first.sql', "CREATE TABLE first (); INSERT INTO schema_migrations VALUES ('0001_first.sql', 'x')");
+    await expect(run()).rejects.toThrow(/duplicate key/);
+    expect(await column("SELECT to_regclass('public.first')")).toEqual([null]);
+    expect(await column('SELECT name FROM schema_migrations')).toEqual([]);
+  });
+
   test('refuses a file that ends the transaction which it shares with its record', async () => {
     await file('0001_first.sql', 'CREATE TABLE first ();\nCOMMIT;');
     await expect(run()).rejects.toThrow(/begins or ends a transaction/);
