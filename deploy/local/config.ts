@@ -1,56 +1,62 @@
-import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
+import { readApiConfig } from '../../api/config.ts';
+import { ConfigError, port, readConfig, readWorkerConfig } from '../../worker/config.ts';
 
 export const projectFolder = join(import.meta.dirname, '..', '..');
 
-const port = z.coerce.number().int().min(1).max(65_535);
-
-/** What `npm start` itself reads; all else in the environment goes to API and worker as it is. */
+/**
+ * What the launcher decides for API and worker: their environment is the user's own less these, plus its decisions. (A
+ * DATABASE_URL of the user's is the owner's, for instance, which the two must not get.)
+ */
 const launcherSchema = z.object({
-  PORT: port.default(3000),
+  PORT: port(3000),
   HOST: z.string().default('127.0.0.1'),
-  METRICS_PORT: port.optional(),
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
-  MIGRATION_DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  METRICS_PORT: z.string().transform(Number).optional(),
+  DATABASE_URL: z.string().optional(),
+  MIGRATION_DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL')
+    .optional(),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: z.string().default('default'),
-  TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
-  JWT_SECRET: z.string().refine(hasEnoughBytes, 'has less than 32 bytes').optional(),
+  TEMPORAL_UI_URL: z.string().optional(),
+  JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z
     .undefined('npm start signs the tokens of its demo itself: unset it, or use npm run start:api')
     .optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
-  LOG_LEVEL: z.string().default('info'),
+  LOG_LEVEL: z.string().optional(),
+  ALLOW_OWNER_LOGIN: z.string().optional(),
 });
 
-export type LauncherConfig = z.infer<typeof launcherSchema>;
+export type LauncherConfig = z.output<typeof launcherSchema>;
 
-/** Each may stand in a file instead, named by the key and `_FILE`. */
-const SECRET_KEYS = ['DATABASE_URL', 'MIGRATION_DATABASE_URL', 'JWT_SECRET'] as const;
-
-/** Throws one error that names every bad key; no value is repeated in it. */
+/** Throws one error that names every bad key, those of API and worker too: they would only die of them later. */
 export function launcherConfig(): LauncherConfig {
-  const { values, problems } = withSecretFiles(process.env);
-  const parsed = launcherSchema.safeParse(values);
-  if (!parsed.success)
-    problems.push(...parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
-  if (parsed.success && problems.length === 0) return parsed.data;
-  throw new Error(`The configuration is wrong:\n${problems.map((problem) => `- ${problem}`).join('\n')}`);
+  const decided = {
+    DATABASE_URL: 'postgres://decided-later',
+    TEMPORAL_ADDRESS: 'decided-later:7233',
+    JWT_SECRET: 'decided-later-by-the-launcher-itself',
+  };
+  const missing = Object.entries(decided).filter(([key]) => !process.env[key] && !process.env[`${key}_FILE`]);
+  const asChild = { ...process.env, ...Object.fromEntries(missing) };
+  const [config, ...rest] = [
+    settled(() => readConfig(launcherSchema, process.env)),
+    settled(() => readApiConfig(asChild)),
+    settled(() => readWorkerConfig(asChild)),
+  ];
+  const problems = [config, ...rest].flatMap((part) => ('problems' in part ? part.problems : []));
+  if ('value' in config && problems.length === 0) return config.value;
+  throw new ConfigError([...new Set(problems)]);
 }
 
-/**
- * The environment for API and worker: the user's own, less what the launcher decides for them (a DATABASE_URL of the
- * user's is the owner's, and the two must not get that), plus what it decided.
- */
 export function childEnvironment(decided: Readonly<Record<string, string>>): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [key, value] of Object.entries(process.env)) {
-    if (value === undefined || value === '') continue;
-    if (key in launcherSchema.shape || key === 'ALLOW_OWNER_LOGIN') continue;
-    if (SECRET_KEYS.some((secret) => key === `${secret}_FILE`)) continue;
-    environment[key] = value;
+    if (value !== undefined && !Object.hasOwn(launcherSchema.shape, key.replace(/_FILE$/, '')))
+      environment[key] = value;
   }
   return { ...environment, ...decided };
 }
@@ -79,22 +85,11 @@ export function temporalBinaryConfig() {
   };
 }
 
-function withSecretFiles(environment: NodeJS.ProcessEnv) {
-  // An empty variable is how shells and compose files unset one.
-  const values = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const problems: string[] = [];
-  for (const key of SECRET_KEYS) {
-    const file = values[`${key}_FILE`];
-    if (file === undefined || values[key] !== undefined) continue;
-    try {
-      values[key] = readFileSync(file, 'utf8').trim();
-    } catch (error) {
-      problems.push(`${key}_FILE: ${(error as Error).message}`);
-    }
+function settled<T>(read: () => T): { value: T } | { problems: string[] } {
+  try {
+    return { value: read() };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { problems: error.message.split('\n  ').slice(1) };
   }
-  return { values, problems };
-}
-
-function hasEnoughBytes(secret: string): boolean {
-  return Buffer.byteLength(secret) >= 32;
 }

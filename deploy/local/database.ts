@@ -109,7 +109,12 @@ async function setLogin(client: pg.Client, name: string, password: string, attri
 
 /** The owner gets them too, so that he can act as a process does. */
 async function grantProcessRoles(client: pg.Client, login: string, owner: string): Promise<void> {
-  await client.query(`GRANT ${PROCESS_ROLES.join(', ')} TO ${login}, ${owner}`);
+  // Since PostgreSQL 16 the maker of a role may administer it but not act as it, and a plain GRANT leaves that so.
+  const { rows } = await client.query<{ separate: boolean }>(
+    "SELECT current_setting('server_version_num')::integer >= 160000 AS separate",
+  );
+  const withSet = rows[0]?.separate ? 'WITH SET TRUE' : '';
+  await client.query(`GRANT ${PROCESS_ROLES.join(', ')} TO ${login}, ${owner} ${withSet}`);
   await client.query(`ALTER ROLE ${login} SET role = '${PROCESS_ROLES[0]}'`);
 }
 

@@ -1,19 +1,21 @@
 /**
- * Preloaded into API and worker by `npm start` (`--import`), so that they know nothing of it: when the launcher is
- * gone, however it went, the pipe that is their standard input ends, and they drain and end as after any SIGTERM.
+ * Runs the process named by its argument on a leash: when the launcher is gone, however it went, the pipe that is this
+ * process's standard input ends, and it drains and ends as after any SIGTERM. API and worker know nothing of it.
+ *
+ * The script's main module rather than a preload (`--import`): a preload is inherited by the worker threads that run
+ * workflows, which have no TypeScript loader at that point.
  */
-import { isMainThread } from 'node:worker_threads';
+import { pathToFileURL } from 'node:url';
 
 /** Longer than a drain takes; then even a hung process is gone. */
 const GRACE_MS = 20_000;
 
-// Threads inherit the preload, but have no standard input.
-if (isMainThread) {
-  process.stdin.once('close', letGo);
-  process.stdin.once('error', letGo);
-  process.stdin.resume();
-  (process.stdin as typeof process.stdin & { unref(): void }).unref();
-}
+process.stdin.once('close', letGo);
+process.stdin.once('error', letGo);
+process.stdin.resume();
+(process.stdin as typeof process.stdin & { unref(): void }).unref();
+
+await import(pathToFileURL(process.argv[2] ?? '').href);
 
 function letGo(): void {
   process.kill(process.pid, 'SIGTERM');

@@ -12,8 +12,8 @@ const started = system.ready.then(
   (error: unknown) => end.because(error),
 );
 const failure = await end.reached;
-console.log(failure === undefined ? '\n· Stopping: requests are finished first' : '');
-if (failure !== undefined) console.error(messageOf(failure));
+if (failure === undefined) console.log('\n· Stopping: requests are finished first');
+else console.error(messageOf(failure));
 await system.stop();
 await started;
 process.exit(failure === undefined ? 0 : 1);

@@ -10,7 +10,7 @@ import type { Service } from './supervise.ts';
 const DRAIN_MS = 30_000;
 /** One that a killed launcher left is on its way out already, by its leash. */
 const LEFTOVER_GRACE_MS = 5_000;
-const LEASH = './deploy/local/leash.ts';
+const LEASH = 'deploy/local/leash.ts';
 
 /** API or worker, in a process group of its own, its output in DATA_DIR/logs. */
 export function nodeProcess(name: string, script: string, environment: Record<string, string>): Service {
@@ -20,7 +20,7 @@ export function nodeProcess(name: string, script: string, environment: Record<st
     logFile,
     async start() {
       const log = openSync(logFile, 'a', 0o600);
-      const child = spawn(process.execPath, ['--import', 'tsx', '--import', LEASH, script], {
+      const child = spawn(process.execPath, ['--import', 'tsx', LEASH, script], {
         cwd: projectFolder,
         env: environment,
         detached: true,

@@ -2,6 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
+import { temporalTarget } from '../operator/config.ts';
+import { setupTemporal } from '../operator/setup-temporal.ts';
 import { childEnvironment, dataFolder, type LauncherConfig, launcherConfig, refuseProduction } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { jwtSecretFile, removeLocalJson, writeLocalJson } from './local-json.ts';
@@ -49,7 +51,10 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     async stop() {
       stopping.abort();
       await Promise.race([ready.catch(() => {}), sleep(STOP_START_MS)]);
-      for (const names of STOP_ORDER) await Promise.all(names.map((name) => kept.get(name)?.stop()));
+      for (const names of STOP_ORDER) {
+        const group = names.flatMap((name) => kept.get(name) ?? []);
+        await Promise.all(group.map((service) => service.stop()));
+      }
       release();
     },
   };
@@ -70,10 +75,11 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
 
     const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
     const temporal = config.TEMPORAL_ADDRESS === undefined ? temporalService(on.log) : undefined;
-    await all([postgres && keep('PostgreSQL', postgres), temporal && keep('Temporal', temporal)]);
+    await all([...(postgres ? [keep('PostgreSQL', postgres)] : []), ...(temporal ? [keep('Temporal', temporal)] : [])]);
     const database = await prepareDatabase(config, postgres?.started().superuserUrl, on.log);
     const { demoOwnerId } = await seedCompanies(database.databaseUrl);
     const temporalAddress = temporal?.started().address ?? (config.TEMPORAL_ADDRESS as string);
+    await setupNamespace(temporalAddress, on.log);
     const temporalUiUrl = config.TEMPORAL_UI_URL ?? temporal?.started().uiUrl ?? null;
     signal.throwIfAborted();
 
@@ -88,7 +94,7 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       JWT_SECRET: secret,
       ...(config.JWT_ISSUER === undefined ? {} : { JWT_ISSUER: config.JWT_ISSUER }),
       ...(config.JWT_AUDIENCE === undefined ? {} : { JWT_AUDIENCE: config.JWT_AUDIENCE }),
-      LOG_LEVEL: config.LOG_LEVEL,
+      ...(config.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: config.LOG_LEVEL }),
       ...(database.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
     const worker = childEnvironment({ ...environment, METRICS_PORT: String(metricsPort) });
@@ -159,7 +165,7 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
 }
 
 /** Waits for all of them before it fails, so that what has been started is known, and can be stopped. */
-async function all(started: readonly (Promise<void> | undefined)[]): Promise<void> {
+async function all(started: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(started)) if (result.status === 'rejected') throw result.reason;
 }
 
@@ -173,6 +179,16 @@ async function choosePorts({ PORT, HOST, METRICS_PORT }: LauncherConfig): Promis
   if (METRICS_PORT === undefined) return firstFreePort(WORKER_METRICS_PORT, [PORT]);
   if (METRICS_PORT !== PORT && (await isPortFree(METRICS_PORT, HOST))) return METRICS_PORT;
   throw new Error(`METRICS_PORT ${METRICS_PORT} is taken. Choose another one, or unset it.`);
+}
+
+/** A server of one's own may lack them, and ours has only the default namespace. */
+async function setupNamespace(address: string, log: (line: string) => void): Promise<void> {
+  try {
+    await setupTemporal(temporalTarget(address));
+  } catch (error) {
+    // It may have been set up by others, without a right to do so for us; the processes check it at their start.
+    log(`Temporal is used as it is: ${(error as Error).message}`);
+  }
 }
 
 /** Kept where the operator commands find it. */

@@ -1,0 +1,37 @@
+import { Command } from 'commander';
+import pg from 'pg';
+
+/** `npm run <name> -- …`: the result goes to stdout and nothing else does; a failure says on stderr what to do. */
+export function command(name: string, description: string): Command {
+  return new Command(`npm run --silent ${name} --`).description(description).helpOption('--help', 'show this help');
+}
+
+export async function run(program: Command): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    console.error(messageOf(error));
+    process.exitCode = 1;
+  }
+}
+
+export async function withDatabase<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString, application_name: 'accubooks-operator' });
+  try {
+    await client.connect();
+  } catch (cause) {
+    const { host } = new URL(connectionString);
+    throw new Error(`The database at ${host} cannot be reached (${messageOf(cause)}). Does it run?`, { cause });
+  }
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** A refused connection to several addresses is an AggregateError without a message of its own. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NativeConnection } from '@temporalio/worker';
+import type { ProcessConfig } from '../../worker/config.ts';
+import { connectTemporal } from '../../worker/temporal.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import type { TemporalTarget } from './config.ts';
+
+type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttributes: string[] };
+
+/** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API, which the SDK does not export. */
+const KEYWORD = 2;
+const GRPC_NOT_FOUND = 5;
+const SECONDS_PER_DAY = 24 * 60 * 60;
+
+/** A server tells its parts of a new namespace or attribute within its cache's age, 10 to 60 s. */
+const VISIBLE_TIMEOUT_MS = 90_000;
+const VISIBLE_POLL_MS = 500;
+
+/** PostgreSQL remembers a write for ever; Temporal remembers a finished run so long, for people to look at. */
+export const DEFAULT_RETENTION_DAYS = 7;
+
+/** Makes what is missing and waits until it can be used; what is there already stays as it is. */
+export async function setupTemporal(target: TemporalTarget, retentionDays = DEFAULT_RETENTION_DAYS): Promise<Setup> {
+  const namespace = target.TEMPORAL_NAMESPACE;
+  // The connection needs of a process's configuration what concerns Temporal.
+  const connection = await connectTemporal(target as ProcessConfig).catch((cause: Error) => {
+    throw new Error(`Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached (${cause.message}). Does it run?`, {
+      cause,
+    });
+  });
+  try {
+    const createdNamespace = await ensureNamespace(connection, namespace, retentionDays);
+    const addedSearchAttributes = await ensureSearchAttributes(connection, namespace);
+    return { namespace, createdNamespace, addedSearchAttributes };
+  } finally {
+    await connection.close();
+  }
+}
+
+async function ensureNamespace(connection: NativeConnection, namespace: string, days: number): Promise<boolean> {
+  const describe = () => connection.workflowService.describeNamespace({ namespace });
+  try {
+    await describe();
+    return false;
+  } catch (error) {
+    if ((error as { code?: number }).code !== GRPC_NOT_FOUND) throw error;
+  }
+  await connection.workflowService.registerNamespace({
+    namespace,
+    workflowExecutionRetentionPeriod: { seconds: days * SECONDS_PER_DAY } as never,
+  });
+  await eventually(describe);
+  return true;
+}
+
+async function ensureSearchAttributes(connection: NativeConnection, namespace: string): Promise<string[]> {
+  const missing = await missingAttributes(connection, namespace);
+  if (missing.length === 0) return [];
+  const searchAttributes = Object.fromEntries(missing.map((name) => [name, KEYWORD]));
+  await eventually(() => connection.operatorService.addSearchAttributes({ namespace, searchAttributes }));
+  await eventually(async () => {
+    const still = await missingAttributes(connection, namespace);
+    if (still.length > 0) throw new Error(`the search attributes ${still.join(', ')} do not show up`);
+  });
+  return missing;
+}
+
+async function missingAttributes(connection: NativeConnection, namespace: string): Promise<string[]> {
+  const { customAttributes } = await eventually(() => connection.operatorService.listSearchAttributes({ namespace }));
+  const wrong = SEARCH_ATTRIBUTE_NAMES.filter((name) => (customAttributes?.[name] ?? KEYWORD) !== KEYWORD);
+  if (wrong.length > 0) {
+    throw new Error(
+      `${wrong.join(', ')}: such a search attribute exists, but not as a Keyword. Remove it, then run again.`,
+    );
+  }
+  return SEARCH_ATTRIBUTE_NAMES.filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
+}
+
+/** A new namespace is not found by every part of the server at once. */
+async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + VISIBLE_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const code = (error as { code?: number }).code;
+      const isPassing = code === undefined || code === GRPC_NOT_FOUND;
+      if (!isPassing || Date.now() >= deadline) throw error;
+      await sleep(VISIBLE_POLL_MS);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** `npm run --silent token -- --email E`: a token for a user of the local system, and nothing else, on stdout. */
+import { Option } from 'commander';
+import type pg from 'pg';
+import { DEFAULT_TTL_SECONDS, mintToken } from '../local/token.ts';
+import { emailArgument, idArgument, ttlArgument } from './arguments.ts';
+import { command, run, withDatabase } from './command.ts';
+import { requireLocalSigning } from './config.ts';
+
+type Options = { email: string; company?: string; ttl: number };
+
+await run(
+  command('token', 'Prints a token (JWT) for a user of the running local system.')
+    .requiredOption('--email <address>', 'the user', emailArgument)
+    .option('--company <id>', 'the company; may be left out where the user belongs to just one', idArgument)
+    .addOption(
+      new Option('--ttl <time>', 'how long it lives: 90s, 30m, 12h; at most 24h')
+        .argParser(ttlArgument)
+        .default(DEFAULT_TTL_SECONDS, '12h'),
+    )
+    .action(printToken),
+);
+
+async function printToken({ email, company, ttl }: Options): Promise<void> {
+  const { databaseUrl, ...signing } = requireLocalSigning();
+  const { subject, companies } = await withDatabase(databaseUrl, (client) => findUser(client, email));
+  const companyId = company ?? onlyCompany(email, companies);
+  if (!companies.some(({ id }) => id === companyId)) {
+    console.error(
+      `Note: ${email} is no member of ${companyId}; with this token each request is answered not_a_member.`,
+    );
+  }
+  console.log(await mintToken({ ...signing, subject, companyId, ttlSeconds: ttl }));
+}
+
+type Company = { id: string; name: string };
+
+async function findUser(client: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
+  await client.query('BEGIN');
+  // The owner of a provided database need not bypass row-level security; the auditor reads across companies.
+  await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
+  const { rows } = await client.query<{ subject: string; companies: Company[] }>(
+    `SELECT u.token_subject AS subject,
+       coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name) ORDER BY c.name)
+         FILTER (WHERE c.id IS NOT NULL), '[]') AS companies
+     FROM users u LEFT JOIN memberships m ON m.user_id = u.id LEFT JOIN companies c ON c.id = m.company_id
+     WHERE u.email = $1 GROUP BY u.id`,
+    [email],
+  );
+  await client.query('COMMIT');
+  const [user] = rows;
+  if (user === undefined) {
+    throw new Error(`There is no user ${email}. Make one: npm run user:create -- --email ${email}`);
+  }
+  return user;
+}
+
+function onlyCompany(email: string, companies: readonly Company[]): string {
+  const [first, ...others] = companies;
+  if (first !== undefined && others.length === 0) return first.id;
+  if (first === undefined) throw new Error(`${email} belongs to no company: say which one is meant with --company ID.`);
+  const lines = companies.map(({ id, name }) => `  --company ${id}   ${name}`);
+  throw new Error(`${email} belongs to several companies; say which one:\n${lines.join('\n')}`);
+}

@@ -1,0 +1,17 @@
+/** `npm run --silent user:create -- --email E`: makes a user who belongs to no company yet; one who is there stays. */
+import { emailArgument } from './arguments.ts';
+import { command, run, withDatabase } from './command.ts';
+import { ownerDatabaseUrl } from './config.ts';
+
+await run(
+  command('user:create', 'Makes a user, or finds the one with that e-mail address, and prints {userId}.')
+    .requiredOption('--email <address>', 'the e-mail address', emailArgument)
+    .action(createUser),
+);
+
+async function createUser({ email }: { email: string }): Promise<void> {
+  await withDatabase(ownerDatabaseUrl(), async (client) => {
+    const { rows } = await client.query<{ userId: string }>('SELECT create_user($1) AS "userId"', [email]);
+    console.log(JSON.stringify(rows[0]));
+  });
+}
