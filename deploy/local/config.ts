@@ -1,25 +1,19 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { readApiConfig } from '../../api/config.ts';
-import { ConfigError, port, readConfig, readWorkerConfig } from '../../worker/config.ts';
+import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
 
 export const projectFolder = join(import.meta.dirname, '..', '..');
 
-/**
- * What the launcher decides for API and worker: their environment is the user's own less these, plus its decisions. (A
- * DATABASE_URL of the user's is the owner's, for instance, which the two must not get.)
- */
+/** What the launcher itself reads. The rest of its environment is for API and worker. */
 const launcherSchema = z.object({
   PORT: port(3000),
-  HOST: z.string().default('127.0.0.1'),
+  HOST: processConfig.HOST,
   METRICS_PORT: z.string().transform(Number).optional(),
-  DATABASE_URL: z.string().optional(),
-  MIGRATION_DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL')
-    .optional(),
+  DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   TEMPORAL_ADDRESS: z.string().optional(),
-  TEMPORAL_NAMESPACE: z.string().default('default'),
+  TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
   JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z
@@ -27,9 +21,16 @@ const launcherSchema = z.object({
     .optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
-  LOG_LEVEL: z.string().optional(),
-  ALLOW_OWNER_LOGIN: z.string().optional(),
 });
+
+/**
+ * These the launcher decides for API and worker; nothing that the user set under these names reaches them. (A
+ * DATABASE_URL of the user's is the owner's, and the two are given another login.)
+ */
+const DECIDED = new Set([
+  ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
+  ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET'],
+]);
 
 export type LauncherConfig = z.output<typeof launcherSchema>;
 
@@ -52,11 +53,11 @@ export function launcherConfig(): LauncherConfig {
   throw new ConfigError([...new Set(problems)]);
 }
 
+/** The environment of API or worker: the user's own, and what the launcher decided for it. */
 export function childEnvironment(decided: Readonly<Record<string, string>>): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [key, value] of Object.entries(process.env)) {
-    if (value !== undefined && !Object.hasOwn(launcherSchema.shape, key.replace(/_FILE$/, '')))
-      environment[key] = value;
+    if (value !== undefined && !DECIDED.has(key.replace(/_FILE$/, ''))) environment[key] = value;
   }
   return { ...environment, ...decided };
 }

@@ -4,6 +4,9 @@
  */
 import { startSystem } from './system.ts';
 
+// A terminal that is closed takes the output with it, and must not take the orderly stop.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+
 const end = whenToEnd();
 const system = startSystem({ log: (line) => console.log(`· ${line}`), gaveUp: end.because });
 

@@ -6,21 +6,19 @@ import { temporalTarget } from '../operator/config.ts';
 import { setupTemporal } from '../operator/setup-temporal.ts';
 import { childEnvironment, dataFolder, type LauncherConfig, launcherConfig, refuseProduction } from './config.ts';
 import { claimDataFolder } from './instance.ts';
-import { jwtSecretFile, removeLocalJson, writeLocalJson } from './local-json.ts';
+import { choosePorts, reachable } from './listening.ts';
+import { jwtSecretFile, type LocalSystem, removeLocalJson, writeLocalJson } from './local-json.ts';
 import { endLeftover, nodeProcess } from './node-process.ts';
-import { firstFreePort, isPortFree } from './ports.ts';
 import { keptSecret, writePrivately } from './secrets.ts';
 import { seedBooks, seedCompanies } from './seed.ts';
 import { postgresService, prepareDatabase, temporalService } from './servers.ts';
 import { type Service, type Supervised, supervise } from './supervise.ts';
 import { mintToken } from './token.ts';
+import { waitFor } from './wait-for.ts';
 import { welcome } from './welcome.ts';
 
-const READY_TIMEOUT_MS = 60_000;
-const READY_POLL_MS = 100;
 /** What is still starting at Ctrl-C gets this long to come to its next step; a download is not waited for. */
 const STOP_START_MS = 10_000;
-const WORKER_METRICS_PORT = 9464;
 /** A token lives for 12 hours; scripts that read local.json must always find one that does. */
 const TOKEN_RENEWAL_MS = 6 * 60 * 60 * 1_000;
 
@@ -70,69 +68,49 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     };
     removeLocalJson(); // A killed run's.
     mkdirSync(join(dataFolder(), 'logs'), { recursive: true });
-    await Promise.all([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
+    await all([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
     const metricsPort = await choosePorts(config);
 
-    const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
-    const temporal = config.TEMPORAL_ADDRESS === undefined ? temporalService(on.log) : undefined;
-    await all([...(postgres ? [keep('PostgreSQL', postgres)] : []), ...(temporal ? [keep('Temporal', temporal)] : [])]);
-    const database = await prepareDatabase(config, postgres?.started().superuserUrl, on.log);
-    const { demoOwnerId } = await seedCompanies(database.databaseUrl);
-    const temporalAddress = temporal?.started().address ?? (config.TEMPORAL_ADDRESS as string);
-    await setupNamespace(temporalAddress, on.log);
-    const temporalUiUrl = config.TEMPORAL_UI_URL ?? temporal?.started().uiUrl ?? null;
+    const servers = await startServers(config);
     signal.throwIfAborted();
-
+    const { demoOwnerId } = await seedCompanies(servers.databaseUrl);
     const secret = jwtSecret(config);
-    const environment = {
+    const decided = {
       PORT: String(config.PORT),
-      HOST: config.HOST,
-      DATABASE_URL: database.appDatabaseUrl,
-      TEMPORAL_ADDRESS: temporalAddress,
-      TEMPORAL_NAMESPACE: config.TEMPORAL_NAMESPACE,
-      ...(temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: temporalUiUrl }),
+      DATABASE_URL: servers.appDatabaseUrl,
+      TEMPORAL_ADDRESS: servers.temporalAddress,
+      ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
-      ...(config.JWT_ISSUER === undefined ? {} : { JWT_ISSUER: config.JWT_ISSUER }),
-      ...(config.JWT_AUDIENCE === undefined ? {} : { JWT_AUDIENCE: config.JWT_AUDIENCE }),
-      ...(config.LOG_LEVEL === undefined ? {} : { LOG_LEVEL: config.LOG_LEVEL }),
-      ...(database.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
+      ...(servers.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
-    const worker = childEnvironment({ ...environment, METRICS_PORT: String(metricsPort) });
+    const ofWorker = { ...decided, METRICS_PORT: String(metricsPort) };
     on.log('Starting API and worker');
     await all([
-      keep('api', nodeProcess('api', SCRIPTS.api, childEnvironment(environment))),
-      keep('worker', nodeProcess('worker', SCRIPTS.worker, worker)),
+      keep('api', nodeProcess('api', SCRIPTS.api, childEnvironment(decided))),
+      keep('worker', nodeProcess('worker', SCRIPTS.worker, childEnvironment(ofWorker))),
     ]);
     const apiUrl = `http://${reachable(config.HOST)}:${config.PORT}`;
     const metricsUrls = { api: `${apiUrl}/metrics`, worker: `http://${reachable(config.HOST)}:${metricsPort}/metrics` };
-    // The worker's metrics may ask for a token: that is an answer too.
     await all([
-      waitFor(`${apiUrl}/readyz`, (status) => status === 200),
-      waitFor(metricsUrls.worker, (status) => status < 500),
+      waitFor(`${apiUrl}/readyz`, { isReady: (status) => status === 200, signal }),
+      // The worker's metrics may ask for a token: that is an answer too.
+      waitFor(metricsUrls.worker, { isReady: (status) => status < 500, signal }),
     ]);
 
-    const mint = () =>
-      mintToken({
-        secret,
-        subject: demoOwnerId,
-        companyId: DEMO_COMPANY_ID,
-        issuer: config.JWT_ISSUER,
-        audience: config.JWT_AUDIENCE,
-      });
+    const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
+    const mint = () => mintToken({ secret, subject: demoOwnerId, companyId: DEMO_COMPANY_ID, issuer, audience });
     await seedBooks({ apiUrl, token: await mint(), log: on.log });
     signal.throwIfAborted();
 
-    const { databaseUrl, appDatabaseUrl } = database;
-    const { TEMPORAL_NAMESPACE: temporalNamespace } = config;
-    const describe = async () => ({
-      ...{ apiUrl, databaseUrl, appDatabaseUrl, temporalAddress, temporalNamespace, temporalUiUrl, metricsUrls },
-      pids: {
-        launcher: process.pid,
-        api: pidOf('api') as number,
-        worker: pidOf('worker') as number,
-        postgres: pidOf('PostgreSQL'),
-        temporal: pidOf('Temporal'),
-      },
+    const describe = async (): Promise<LocalSystem> => ({
+      apiUrl,
+      databaseUrl: servers.databaseUrl,
+      appDatabaseUrl: servers.appDatabaseUrl,
+      temporalAddress: servers.temporalAddress,
+      temporalNamespace: config.TEMPORAL_NAMESPACE,
+      temporalUiUrl: servers.temporalUiUrl,
+      metricsUrls,
+      pids: pids(),
       token: await mint(),
     });
     const local = await describe();
@@ -144,23 +122,31 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     return welcome(local, { seconds: (Date.now() - startedAt) / 1_000 });
   }
 
+  /** PostgreSQL and Temporal, unless they are provided; ready to be worked with either way. */
+  async function startServers(config: LauncherConfig) {
+    const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
+    const temporal = config.TEMPORAL_ADDRESS === undefined ? temporalService(on.log) : undefined;
+    await all([...(postgres ? [keep('PostgreSQL', postgres)] : []), ...(temporal ? [keep('Temporal', temporal)] : [])]);
+    const database = await prepareDatabase(config, postgres?.started().superuserUrl, on.log);
+    const temporalAddress = temporal?.started().address ?? (config.TEMPORAL_ADDRESS as string);
+    // Our own has its default namespace from the start, with all that belongs to it.
+    if (!temporal || config.TEMPORAL_NAMESPACE !== 'default') await setupNamespace(temporalAddress, on.log);
+    return { ...database, temporalAddress, temporalUiUrl: config.TEMPORAL_UI_URL ?? temporal?.started().uiUrl ?? null };
+  }
+
   async function keep(name: Name, service: Service): Promise<void> {
     kept.set(name, await supervise(service, { ...on, restarted: () => publish() }));
   }
 
-  function pidOf(name: Name): number | null {
-    return kept.get(name)?.pid() ?? null;
-  }
-
-  async function waitFor(url: string, isReady: (status: number) => boolean): Promise<void> {
-    const deadline = Date.now() + READY_TIMEOUT_MS;
-    while (Date.now() < deadline) {
-      signal.throwIfAborted();
-      const status = await statusOf(url);
-      if (status !== undefined && isReady(status)) return;
-      await sleep(READY_POLL_MS);
-    }
-    throw new Error(`${url} is not ready after ${READY_TIMEOUT_MS / 1_000} s. See ${join(dataFolder(), 'logs')}.`);
+  function pids(): LocalSystem['pids'] {
+    const pidOf = (name: Name) => kept.get(name)?.pid();
+    return {
+      launcher: process.pid,
+      api: pidOf('api') as number,
+      worker: pidOf('worker') as number,
+      postgres: pidOf('PostgreSQL') ?? null,
+      temporal: pidOf('Temporal') ?? null,
+    };
   }
 }
 
@@ -169,19 +155,7 @@ async function all(started: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(started)) if (result.status === 'rejected') throw result.reason;
 }
 
-/** The port that the user asked for, or nothing; only for the worker's metrics any will do. */
-async function choosePorts({ PORT, HOST, METRICS_PORT }: LauncherConfig): Promise<number> {
-  if (!(await isPortFree(PORT, HOST))) {
-    throw new Error(
-      `Port ${PORT} is taken by another program. Stop that one, or choose another port: PORT=${PORT + 1} npm start`,
-    );
-  }
-  if (METRICS_PORT === undefined) return firstFreePort(WORKER_METRICS_PORT, [PORT]);
-  if (METRICS_PORT !== PORT && (await isPortFree(METRICS_PORT, HOST))) return METRICS_PORT;
-  throw new Error(`METRICS_PORT ${METRICS_PORT} is taken. Choose another one, or unset it.`);
-}
-
-/** A server of one's own may lack them, and ours has only the default namespace. */
+/** The namespace and search attributes that a provided server may lack. */
 async function setupNamespace(address: string, log: (line: string) => void): Promise<void> {
   try {
     await setupTemporal(temporalTarget(address));
@@ -196,19 +170,4 @@ function jwtSecret({ JWT_SECRET }: LauncherConfig): string {
   if (JWT_SECRET === undefined) return keptSecret(jwtSecretFile());
   writePrivately(jwtSecretFile(), `${JWT_SECRET}\n`);
   return JWT_SECRET;
-}
-
-function reachable(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
-  return host.includes(':') ? `[${host}]` : host;
-}
-
-async function statusOf(url: string): Promise<number | undefined> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
-    await response.body?.cancel();
-    return response.status;
-  } catch {
-    return undefined;
-  }
 }

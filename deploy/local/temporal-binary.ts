@@ -18,7 +18,7 @@ import { temporalBinaryConfig } from './config.ts';
 
 const run = promisify(execFile);
 
-export const TEMPORAL_CLI_VERSION = '1.9.1';
+const TEMPORAL_CLI_VERSION = '1.9.1';
 
 const DOWNLOAD_TIMEOUT_MS = 120_000;
 /** Where names of the outside do not resolve this fails at once; where packets are dropped it must not hang. */
