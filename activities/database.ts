@@ -126,7 +126,11 @@ async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
   }
 }
 
-async function run(client: pg.PoolClient, phase: StorageError['phase'], query: pg.QueryConfig): Promise<pg.QueryResult> {
+async function run(
+  client: pg.PoolClient,
+  phase: StorageError['phase'],
+  query: pg.QueryConfig,
+): Promise<pg.QueryResult> {
   try {
     return await client.query(query);
   } catch (error) {

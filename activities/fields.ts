@@ -11,7 +11,10 @@ function text(maxLength: number) {
     .string()
     .min(1)
     .max(maxLength)
-    .refine((value) => isWellFormed(value) && !value.includes('\0'), 'must be well-formed Unicode without NUL characters')
+    .refine(
+      (value) => isWellFormed(value) && !value.includes('\0'),
+      'must be well-formed Unicode without NUL characters',
+    )
     .refine((value) => value.trim() !== '', 'must not be blank');
 }
 
@@ -59,9 +62,7 @@ export const id = () => z.uuid().toLowerCase();
 
 /** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
 export const metadata = () =>
-  z
-    .record(text(40), text(500))
-    .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys');
+  z.record(text(40), text(500)).refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys');
 
 // The language library of our compiler target knows it only from ES2024 on; Node has it.
 function isWellFormed(value: string): boolean {

@@ -81,11 +81,7 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
   return { claimed: claim.claimed, roles: claim.member_roles ?? [], row: presentRow(claim) };
 }
 
-function fromExistingRow(
-  row: WriteRow | undefined,
-  args: WriteArguments,
-  operations: readonly Operation[],
-): Attempt {
+function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {
   if (row === undefined) throw new Error('Bug! A key that is taken, by no row');
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
   if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
@@ -225,4 +221,3 @@ const MAX_AUDIT_MESSAGE = 2_000;
 function resultOf(row: WriteRow, first: boolean): RunResult {
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first };
 }
-

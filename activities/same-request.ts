@@ -42,7 +42,8 @@ export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: R
 const MAX_DIFFERENCES = 100;
 
 function pointersThatDiffer(a: unknown, b: unknown, pointer: string): string[] {
-  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b)) return Object.is(a, b) ? [] : [pointer];
+  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b))
+    return Object.is(a, b) ? [] : [pointer];
   const names = new Set([...Object.keys(a), ...Object.keys(b)]);
   return [...names].flatMap((name) => {
     const next = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;

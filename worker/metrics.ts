@@ -55,16 +55,20 @@ export function createMetrics(database: Database) {
       help: 'Runs that Temporal says are done and of which the database has no row: always an alert',
       registers,
     }),
-    flights: new Gauge({
-      name: 'write_flights',
-      help: 'Submissions of this process that have no outcome yet',
-      registers,
-    }),
-    startsQueued: new Gauge({
-      name: 'write_starts_queued',
-      help: 'Submissions that wait for their workflow to be started',
-      registers,
-    }),
+    /** Gauges of an API process, read from its submissions when scraped. */
+    observeSubmit(submit: { readonly inFlight: number; readonly startsQueued: number }) {
+      const gauge = (name: string, help: string, read: () => number) =>
+        new Gauge({
+          name,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      gauge('write_flights', 'Submissions of this process that have no outcome yet', () => submit.inFlight);
+      gauge('write_starts_queued', 'Submissions that wait for their start to be sent', () => submit.startsQueued);
+    },
   };
 }
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
 import type { Operation } from '../activities/operation.ts';
-import type { Database } from '../activities/database.ts';
 import { createWriteActivities } from '../activities/write-activities.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
@@ -49,7 +49,12 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         options.onOutcome?.(args, row);
       },
       onFailedAttempt(args, error, willRetry) {
-        const context = { key: args.key, operation: args.operation, requestId: args.request.id, failure: classify(error) };
+        const context = {
+          key: args.key,
+          operation: args.operation,
+          requestId: args.request.id,
+          failure: classify(error),
+        };
         logger[willRetry ? 'warn' : 'error']({ ...context, err: error }, 'An attempt of a write failed');
         if (willRetry) return;
         const labels = labelsOf(options.operations, args.operation);

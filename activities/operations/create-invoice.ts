@@ -50,7 +50,11 @@ export const createInvoice = defineOperation({
   event: 'invoice.created',
   rejections: {
     customer_not_found: { status: 422, title: 'There is no such customer', nextAction: 'fix_request' },
-    currency_mismatch: { status: 422, title: 'The customer is invoiced in another currency', nextAction: 'fix_request' },
+    currency_mismatch: {
+      status: 422,
+      title: 'The customer is invoiced in another currency',
+      nextAction: 'fix_request',
+    },
     account_not_usable: { status: 422, title: 'Not an income account of this company', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The total is outside 1 … 10^13', nextAction: 'fix_request' },
     due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
@@ -86,7 +90,11 @@ export const createInvoice = defineOperation({
     const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
     const totalMinor = subtotalMinor + taxMinor;
     if (totalMinor < 1n || totalMinor > MAX_AMOUNT_MINOR) {
-      throw new Rejection('amount_out_of_range', `The total is ${totalMinor} minor units; it must be 1 to 10^13.`, '/lines');
+      throw new Rejection(
+        'amount_out_of_range',
+        `The total is ${totalMinor} minor units; it must be 1 to 10^13.`,
+        '/lines',
+      );
     }
     await requireCustomer(tx, invoice, context.companyId);
     const accounts = await incomeAccounts(tx, lines, context.companyId);

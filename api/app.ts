@@ -1,0 +1,138 @@
+import { Client } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { type Database, openDatabase } from '../activities/database.ts';
+import type { Operation } from '../activities/operation.ts';
+import { OPERATIONS } from '../activities/operation-list.ts';
+import { checkLogin } from '../worker/login.ts';
+import { createMetrics, type Metrics } from '../worker/metrics.ts';
+import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
+import { createWriteWorker } from '../worker/write-worker.ts';
+import { createAuditBatch } from './audit-batch.ts';
+import { createAuthenticate } from './auth.ts';
+import type { ApiConfig } from './config.ts';
+import { registerDocs } from './docs.ts';
+import { registerHealth } from './health.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { registerReads } from './reads/register.ts';
+import { registerWriteRoutes } from './routes.ts';
+import { createServer, requireJson } from './server.ts';
+import { createSubmit, type Submit } from './submit.ts';
+import type { TemporalUi } from './write-resource.ts';
+import { createWriteRuns, type WriteRuns } from './write-runs.ts';
+
+export type RunningApi = {
+  readonly url: string;
+  /** Drains: what was accepted is answered, what is new is refused; then everything is closed, in order. */
+  close(): Promise<void>;
+};
+
+export type ApiOptions = {
+  readonly logger: Logger;
+  /** Where Temporal's core metrics of this process are served, if they are. */
+  readonly coreMetricsAddress?: string;
+  /** Other operations than the product's: for tests of the path itself. */
+  readonly operations?: readonly Operation[];
+};
+
+/** What the routes share. */
+export type ApiContext = {
+  readonly config: ApiConfig;
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+  readonly runs: WriteRuns;
+  readonly submit: Submit;
+  readonly metrics: Metrics;
+  readonly ui: TemporalUi;
+};
+
+/** The API and, over the same connection to Temporal, a worker of the write queue, so that a start can be eager. */
+export async function startApi(config: ApiConfig, options: ApiOptions): Promise<RunningApi> {
+  const { logger } = options;
+  const operations = options.operations ?? OPERATIONS;
+  const database = openDatabase({
+    connectionString: config.DATABASE_URL,
+    writePoolMax: config.DATABASE_POOL_MAX,
+    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-api',
+  });
+  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  const connection = await connectTemporal(config);
+  await checkNamespace(connection, config);
+
+  const metrics = createMetrics(database);
+  const runs = createWriteRuns(clientOver(connection, config), config.TEMPORAL_TASK_QUEUE);
+  const submit = createSubmit({
+    database,
+    runs,
+    maxInFlight: config.MAX_IN_FLIGHT_WRITES,
+    summarize: (args) => summaryOf(operations, args),
+    onUnexpected: (error, { key, operation }) => logger.error({ err: error, key, operation }, 'A flight failed'),
+  });
+  metrics.observeSubmit(submit);
+  const worker = await createWriteWorker({
+    config,
+    connection,
+    database,
+    operations,
+    metrics,
+    logger,
+    onOutcome: submit.handOver,
+  });
+  const running = worker.run();
+
+  const { app, refuseOtherMethods } = await createServer(logger);
+  const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
+  const context = { config, database, operations, runs, submit, metrics, ui };
+  const health = registerHealth(app, context, options.coreMetricsAddress);
+  await registerDocs(app, operations);
+  registerApiRoutes(app, context);
+  refuseOtherMethods();
+  // A worker that stops by itself leaves starts without their eager half: better no process than half a one.
+  running.catch((error: unknown) => {
+    logger.fatal({ err: error }, 'The worker has stopped');
+    health.fail();
+  });
+  const url = await app.listen({ host: config.HOST, port: config.PORT });
+
+  return {
+    url,
+    async close() {
+      health.drain();
+      await app.close();
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await running.catch(() => undefined);
+      await connection.close();
+      await database.close();
+    },
+  };
+}
+
+/** Everything below /api: who calls, what they sent, and then the routes of writes and reads. */
+function registerApiRoutes(app: FastifyInstance, context: ApiContext): void {
+  const { config } = context;
+  const authenticate = createAuthenticate(config);
+  const newWrites = createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST);
+  const replays = createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND);
+  const audit = createAuditBatch(context.database);
+  void app.register(async (api) => {
+    api.addHook('onRequest', async (request) => {
+      request.caller = await authenticate(request);
+      requireJson(request);
+    });
+    registerWriteRoutes(api, { ...context, audit, newWrites, replays });
+    registerReads(api, { ...context, newWrites, reads: replays });
+  });
+}
+
+function clientOver(connection: NativeConnection, config: ApiConfig): Client {
+  return new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+}
+
+function summaryOf(operations: readonly Operation[], args: Parameters<Submit['handOver']>[0]): string {
+  const operation = operations.find(({ name }) => name === args.operation);
+  // Temporal keeps 200 bytes of it.
+  return (operation?.summarize(args.input) ?? args.operation).slice(0, 200);
+}

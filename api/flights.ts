@@ -1,0 +1,212 @@
+import type { Database } from '../activities/database.ts';
+import { isStorageUnavailable } from '../activities/failures.ts';
+import type { WriteRow } from '../activities/write-row.ts';
+import type { WriteArguments } from '../workflows/messages.ts';
+import { deferred } from './deferred.ts';
+import { lookUpRow } from './lookup.ts';
+import type { ProblemCode } from './problems.ts';
+import type { StartGate } from './start-gate.ts';
+import type { Run } from './write-resource.ts';
+import { type RunDescription, type RunEnd, TemporalUnavailable, type WriteRuns } from './write-runs.ts';
+
+/**
+ * A flight is one submission of this process on its way to an outcome, shared by all requests here with the same key and
+ * the same fingerprint. It ends with the outcome, or with what can be said instead; never with a request.
+ *
+ * How far it has come decides what a request may be told at its deadline:
+ * - `queued`, `starting`: nothing is known to be accepted;
+ * - `open`: Temporal has an open run of this very request; it goes on without any client;
+ * - `reading`: a run that had been there before has closed, and its row is asked for.
+ * - `behind`: another request with this key, by another version of the schema, is in flight and decides first.
+ */
+export type Flight = {
+  readonly args: WriteArguments;
+  stage: 'queued' | 'starting' | 'reading' | 'open' | 'behind';
+  /** Whose run it is that is open: started here, or met. */
+  openedBy: 'this flight' | 'another' | undefined;
+  run: Run | undefined;
+  /** How many requests wait here: one that no one waits for any more is not started at all. */
+  waiters: number;
+  readonly opened: Promise<void>;
+  readonly end: Promise<FlightEnd>;
+};
+
+export type FlightEnd =
+  /** The write has its outcome; whether it is this request's is for the reader to compare. */
+  | { readonly kind: 'row'; readonly row: WriteRow }
+  /** Another request with this key is in flight, and no row is there. */
+  | { readonly kind: 'mismatch'; readonly other: WriteArguments | undefined }
+  | { readonly kind: 'problem'; readonly code: ProblemCode };
+
+export type FlightDependencies = {
+  readonly database: Database;
+  readonly runs: WriteRuns;
+  readonly gate: StartGate;
+  readonly summarize: (args: WriteArguments) => string;
+  readonly onUnexpected: (error: unknown, args: WriteArguments) => void;
+};
+
+/** Each round starts or meets one more run. Runs that fail as fast as they are started end the flight, not the process. */
+const MAX_ROUNDS = 8;
+/** For so long an open run is asked for again while Temporal does not answer. No request waits longer than that. */
+const OUTAGE_LIMIT_MS = 70_000;
+const OUTAGE_PAUSE_MS = 500;
+
+/** Sends a flight off. `handOver` ends it at once, with the row that this process has just committed. */
+export function launch(args: WriteArguments, dependencies: FlightDependencies) {
+  const handed = deferred<WriteRow>();
+  const opened = deferred<void>();
+  const control = {
+    handed: undefined as WriteRow | undefined,
+    markOpen(by: 'this flight' | 'another', run: Run) {
+      flight.stage = 'open';
+      flight.openedBy = by;
+      flight.run = run;
+      opened.resolve();
+    },
+  };
+  const flight: Flight = {
+    args,
+    stage: 'queued',
+    openedBy: undefined,
+    run: undefined,
+    waiters: 0,
+    opened: opened.promise,
+    // Deferred by one turn, so that the first request is counted before the flight looks for someone to fly for.
+    end: Promise.resolve().then(() =>
+      Promise.race([
+        handed.promise.then((row) => ({ kind: 'row', row }) as const),
+        fly(() => flight, control, dependencies),
+      ]),
+    ),
+  };
+  return {
+    flight,
+    handOver(row: WriteRow) {
+      control.handed = row;
+      handed.resolve(row);
+    },
+  };
+}
+
+type Control = { handed: WriteRow | undefined; markOpen(by: 'this flight' | 'another', run: Run): void };
+
+async function fly(get: () => Flight, control: Control, dependencies: FlightDependencies): Promise<FlightEnd> {
+  const flight = get();
+  try {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const end = await flyOnce(flight, control, dependencies);
+      if (end !== 'again') return end;
+    }
+    return { kind: 'problem', code: 'outcome_unknown' };
+  } catch (error) {
+    if (error instanceof TemporalUnavailable) return { kind: 'problem', code: 'orchestrator_unavailable' };
+    if (isStorageUnavailable(error)) return { kind: 'problem', code: 'storage_unavailable' };
+    dependencies.onUnexpected(error, flight.args);
+    return { kind: 'problem', code: 'internal_error' };
+  }
+}
+
+/** Steps 5 to 7 of the write path, once: start or meet a run, wait for its end, and read what it left. */
+async function flyOnce(
+  flight: Flight,
+  control: Control,
+  dependencies: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
+  const { runs, gate, summarize } = dependencies;
+  const started = await gate.pass(async () => {
+    if (flight.waiters === 0) return 'abandoned';
+    flight.stage = 'starting';
+    return runs.start(args, summarize(args));
+  });
+  if (started === 'abandoned') return { kind: 'problem', code: 'overloaded' };
+  if (started !== 'exists') {
+    control.markOpen('this flight', { runId: started.runId, startedAt: new Date().toISOString() });
+    return waitForRun(flight, control, started.runId, dependencies);
+  }
+  const met = await runs.describe(args.companyId, args.key);
+  return met?.state === 'running'
+    ? meetRunning(flight, control, met, dependencies)
+    : meetClosed(flight, met, dependencies);
+}
+
+async function meetClosed(
+  flight: Flight,
+  met: RunDescription | undefined,
+  { database }: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
+  flight.stage = 'reading';
+  const row = await lookUpRow(database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  // Completed, and no row: Temporal says done and the database says no. Nobody may be told that it succeeded.
+  return met?.state === 'completed' ? { kind: 'problem', code: 'write_record_missing' } : 'again';
+}
+
+async function meetRunning(
+  flight: Flight,
+  control: Control,
+  met: RunDescription,
+  dependencies: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
+  if (met.memo?.fingerprint === args.fingerprint) {
+    control.markOpen('another', toRun(met));
+    return waitForRun(flight, control, met.runId, dependencies);
+  }
+  if (met.memo?.schemaVersion !== args.schemaVersion) {
+    // Another release may have written the same request down differently: only the outcome's row can tell.
+    flight.stage = 'behind';
+    return waitForRun(flight, control, met.runId, dependencies);
+  }
+  flight.stage = 'reading';
+  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  const other = await dependencies.runs.readArguments(args.companyId, args.key, met.runId).catch(() => undefined);
+  return { kind: 'mismatch', other };
+}
+
+/** Waits for the run's close, then looks the row up: whatever the run says, the row is the truth. */
+async function waitForRun(
+  flight: Flight,
+  control: Control,
+  runId: string,
+  dependencies: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
+  const { database, runs } = dependencies;
+  const end = await untilClosed(args, control, runId, runs);
+  if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  const row = await lookUpRow(database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
+  const newest = await runs.describe(args.companyId, args.key);
+  if (newest?.state === 'running' && newest.runId !== runId && newest.memo?.fingerprint === args.fingerprint) {
+    control.markOpen('another', toRun(newest));
+    return waitForRun(flight, control, newest.runId, dependencies);
+  }
+  // One that was behind another's run has not had its own yet.
+  if (flight.stage === 'behind') return 'again';
+  return { kind: 'problem', code: end.kind === 'rolledBack' ? 'write_failed' : 'outcome_unknown' };
+}
+
+async function untilClosed(args: WriteArguments, control: Control, runId: string, runs: WriteRuns): Promise<RunEnd> {
+  let silentSince: number | undefined;
+  while (true) {
+    try {
+      const end = await runs.waitUntilClosed(args.companyId, args.key, runId);
+      if (end !== 'still open') return end;
+      silentSince = undefined;
+    } catch (error) {
+      if (!(error instanceof TemporalUnavailable) || control.handed !== undefined) throw error;
+      silentSince ??= Date.now();
+      if (Date.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
+    }
+  }
+}
+
+function toRun({ runId, startedAt }: RunDescription): Run {
+  return { runId, startedAt: startedAt.toISOString() };
+}

@@ -1,0 +1,29 @@
+import closeWithGrace from 'close-with-grace';
+import { pino } from 'pino';
+import { freeLoopbackPort } from '../worker/free-port.ts';
+import { installRuntime } from '../worker/temporal.ts';
+import { startApi } from './app.ts';
+import { readApiConfig } from './config.ts';
+
+/** Longer than a request may wait and a transaction may take. */
+const DRAIN_LIMIT_MS = 70_000;
+
+/** The API process: configuration from the environment, and nothing else. */
+async function main(): Promise<void> {
+  const config = readApiConfig(process.env);
+  const logger = pino({ level: config.LOG_LEVEL, base: { process: 'api' } });
+  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
+  installRuntime(logger, coreMetricsAddress);
+  const api = await startApi(config, { logger, coreMetricsAddress });
+  logger.info({ url: api.url }, 'The API is listening');
+  closeWithGrace({ delay: DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
+    if (err !== undefined) logger.fatal({ err }, 'The API ends by an error that nothing caught');
+    else logger.info({ signal }, 'The API is draining');
+    await api.close();
+  });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

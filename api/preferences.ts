@@ -1,0 +1,34 @@
+/** What the client prefers (RFC 7240): how long to wait for the outcome, and what to do when it takes longer. */
+export type Preferences = {
+  readonly waitMs: number;
+  /** Strictly no waiting: a duplicate in flight is answered 409. */
+  readonly strict: boolean;
+  /** The value of `Preference-Applied`, where a preference was used. */
+  readonly applied: string | undefined;
+};
+
+const DEFAULT_WAIT_S = 10;
+const MAX_WAIT_S = 60;
+
+/** An unusable preference is ignored, as RFC 7240 (section 2) asks; the first of several alike counts. */
+export function readPreferences(header: string | readonly string[] | undefined): Preferences {
+  const preferences = new Map<string, string>();
+  for (const preference of [header ?? []].flat().join(',').split(',')) {
+    const [, name, value] = /^\s*([a-z-]+)(?:\s*=\s*"?([^";]*)"?)?\s*(?:;.*)?$/i.exec(preference) ?? [];
+    if (name !== undefined && !preferences.has(name.toLowerCase())) preferences.set(name.toLowerCase(), value ?? '');
+  }
+  const respondAsync = preferences.get('respond-async') === '';
+  const wait = readSeconds(preferences.get('wait'));
+  const applied = [respondAsync ? 'respond-async' : '', wait === undefined ? '' : `wait=${wait}`]
+    .filter(Boolean)
+    .join(', ');
+  return {
+    waitMs: (wait ?? (respondAsync ? 0 : DEFAULT_WAIT_S)) * 1000,
+    strict: wait === 0 && !respondAsync,
+    applied: applied === '' ? undefined : applied,
+  };
+}
+
+function readSeconds(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,9}$/.test(value) ? Math.min(Number(value), MAX_WAIT_S) : undefined;
+}

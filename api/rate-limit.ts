@@ -1,0 +1,27 @@
+/** A token bucket a company: `perSecond` tokens come back each second, up to `burst`. Each process has its own. */
+export type RateLimit = {
+  /** Takes a token; false when there is none. */
+  take(companyId: string): boolean;
+};
+
+/** A bucket that is full again says nothing: it is forgotten when this many are kept. */
+const MAX_BUCKETS = 10_000;
+
+export function createRateLimit(perSecond: number, burst: number, now: () => number = Date.now): RateLimit {
+  const buckets = new Map<string, { tokens: number; at: number }>();
+  const refilled = (bucket: { tokens: number; at: number }, at: number) =>
+    Math.min(burst, bucket.tokens + ((at - bucket.at) / 1000) * perSecond);
+  return {
+    take(companyId) {
+      const at = now();
+      const known = buckets.get(companyId);
+      if (known === undefined && buckets.size >= MAX_BUCKETS) {
+        for (const [id, bucket] of buckets) if (refilled(bucket, at) >= burst) buckets.delete(id);
+      }
+      const tokens = known === undefined ? burst : refilled(known, at);
+      if (tokens < 1) return false;
+      buckets.set(companyId, { tokens: tokens - 1, at });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import type { Database } from '../activities/database.ts';
+import type { WriteRow } from '../activities/write-row.ts';
+import type { WriteArguments } from '../workflows/messages.ts';
+import { within } from './deferred.ts';
+import { type Flight, type FlightDependencies, type FlightEnd, launch } from './flights.ts';
+import type { Preferences } from './preferences.ts';
+import type { ProblemCode } from './problems.ts';
+import { createStartGate } from './start-gate.ts';
+import type { WriteRuns } from './write-runs.ts';
+
+/**
+ * Submit a write and wait for its outcome: the one way in, and the only place that knows lanes.
+ *
+ * Requests of this process with the same key *and fingerprint* share one flight; each waits with a deadline of its own.
+ */
+export type Submit = {
+  /** The flight that such a request would join, without using any limit. */
+  find(companyId: string, key: string, fingerprint: string): Flight | undefined;
+  /** Sends a new flight off; undefined when this process carries as many as it may. */
+  open(args: WriteArguments): Flight | undefined;
+  /** Waits as the client prefers. `opener`: this request opened the flight, so the first answer may be its own. */
+  wait(flight: Flight, preferences: Preferences, opener: boolean): Promise<Waited>;
+  /** Hands over an outcome that this process has just committed: its waiters need no word from Temporal. */
+  handOver(args: WriteArguments, row: WriteRow): void;
+  readonly inFlight: number;
+  readonly startsQueued: number;
+};
+
+export type Waited =
+  | { readonly kind: 'end'; readonly end: FlightEnd }
+  /** Temporal has it, and it goes on without the client. */
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'in progress' }
+  | { readonly kind: 'problem'; readonly code: ProblemCode };
+
+/** More starts at once than this only queue up in Temporal, where they could not be told apart from work. */
+const STARTS_AT_ONCE = 2;
+/** A start may take so much longer than the client's wait before the answer must go out. */
+const START_GRACE_MS = 2_000;
+
+export function createSubmit(options: {
+  readonly database: Database;
+  readonly runs: WriteRuns;
+  readonly maxInFlight: number;
+  summarize(args: WriteArguments): string;
+  onUnexpected(error: unknown, args: WriteArguments): void;
+}): Submit {
+  const flights = new Map<string, ReturnType<typeof launch>>();
+  const gate = createStartGate(STARTS_AT_ONCE);
+  const dependencies: FlightDependencies = { ...options, gate };
+  return {
+    get inFlight() {
+      return flights.size;
+    },
+    get startsQueued() {
+      return gate.queued;
+    },
+    find: (companyId, key, fingerprint) => flights.get(flightId(companyId, key, fingerprint))?.flight,
+    open(args) {
+      if (flights.size >= options.maxInFlight) return undefined;
+      const id = flightId(args.companyId, args.key, args.fingerprint);
+      const launched = launch(args, dependencies);
+      flights.set(id, launched);
+      void launched.flight.end.then(() => flights.delete(id));
+      return launched.flight;
+    },
+    async wait(flight, preferences, opener) {
+      flight.waiters += 1;
+      try {
+        return await waitFor(flight, preferences, opener);
+      } finally {
+        flight.waiters -= 1;
+      }
+    },
+    handOver(args, row) {
+      flights.get(flightId(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+  };
+}
+
+async function waitFor(flight: Flight, { waitMs, strict }: Preferences, opener: boolean): Promise<Waited> {
+  if (strict && !opener) return { kind: 'in progress' };
+  const end = waitMs === 0 ? undefined : await within(flight.end, waitMs);
+  if (end !== undefined) return { kind: 'end', end };
+  // The deadline is over; what may be said depends on how far the flight has come, and it gets a moment to come that far.
+  if (flight.stage !== 'open') {
+    const moment = await within(
+      Promise.race([flight.end, flight.opened.then(() => 'opened' as const)]),
+      START_GRACE_MS,
+    );
+    if (moment !== undefined && moment !== 'opened') return { kind: 'end', end: moment };
+  }
+  switch (flight.stage) {
+    case 'open':
+      return strict && flight.openedBy === 'another' ? { kind: 'in progress' } : { kind: 'accepted' };
+    case 'behind':
+      return { kind: 'in progress' };
+    case 'starting':
+      return { kind: 'problem', code: 'orchestrator_unavailable' };
+    case 'reading':
+      return { kind: 'problem', code: 'storage_unavailable' };
+    case 'queued':
+      return { kind: 'problem', code: 'overloaded' };
+  }
+}
+
+/** Never by the key alone: the flight of another body must not hand its outcome to this one. */
+function flightId(companyId: string, key: string, fingerprint: string): string {
+  return `${companyId}/${fingerprint}/${key}`;
+}

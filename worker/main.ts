@@ -1,0 +1,68 @@
+import { createServer } from 'node:http';
+import closeWithGrace from 'close-with-grace';
+import { pino } from 'pino';
+import { openDatabase } from '../activities/database.ts';
+import { OPERATIONS } from '../activities/operation-list.ts';
+import { readWorkerConfig } from './config.ts';
+import { freeLoopbackPort } from './free-port.ts';
+import { checkLogin } from './login.ts';
+import { createMetrics } from './metrics.ts';
+import { mayScrape, metricsPage } from './metrics-page.ts';
+import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
+import { createWriteWorker } from './write-worker.ts';
+
+const DRAIN_LIMIT_MS = 30_000;
+
+/** The worker process: it takes over what API processes have left behind. */
+async function main(): Promise<void> {
+  const config = readWorkerConfig(process.env);
+  const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
+  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
+  installRuntime(logger, coreMetricsAddress);
+  const database = openDatabase({
+    connectionString: config.DATABASE_URL,
+    writePoolMax: config.DATABASE_POOL_MAX,
+    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-worker',
+  });
+  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  const connection = await connectTemporal(config);
+  await checkNamespace(connection, config);
+  const metrics = createMetrics(database);
+  const worker = await createWriteWorker({ config, connection, database, operations: OPERATIONS, metrics, logger });
+
+  const server = createServer((request, response) => {
+    void answer(request.url, request.headers.authorization).then(([status, page]) =>
+      response.writeHead(status, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(page),
+    );
+  });
+  async function answer(url: string | undefined, authorization: string | undefined): Promise<[number, string]> {
+    if (url === '/livez') return [200, ''];
+    if (url !== '/metrics') return [404, ''];
+    if (!mayScrape(authorization, config.METRICS_TOKEN)) return [401, ''];
+    return [200, await metricsPage(metrics.registry, coreMetricsAddress)];
+  }
+  server.listen(config.METRICS_PORT, config.HOST);
+
+  const { uninstall } = closeWithGrace({ delay: DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
+    if (err !== undefined) logger.fatal({ err }, 'The worker ends by an error that nothing caught');
+    else logger.info({ signal }, 'The worker is draining');
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+    await running.catch(() => undefined);
+    server.close();
+    await connection.close();
+    await database.close();
+  });
+  logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
+  const running = worker.run();
+  await running.catch((error: unknown) => {
+    uninstall();
+    throw error;
+  });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});
