@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
+    setupFiles: ['test/support/quiet-runtime.ts'],
     reporters: ['default', './test/support/reporter.ts'],
     // Processes, not threads: the Temporal worker is native code, and a file that leaks one must not harm the next.
     pool: 'forks',

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import type pg from 'pg';
+import { ROLES, type Role } from '../../activities/roles.ts';
+import { type ApiClient, createApiClient } from './client.ts';
+import { signToken } from './tokens.ts';
+
+export type Company = {
+  readonly id: string;
+  readonly users: Readonly<Record<Role, { readonly id: string; readonly token: string }>>;
+  /** HTTP as the owner, against the system's first API. */
+  readonly api: ApiClient;
+  /** The same as another role, or against another API. */
+  as(role: Role, url?: string): ApiClient;
+  /** A customer in USD and invoices of it, through the API. */
+  customer(currency?: string): Promise<string>;
+  draftInvoice(options?: {
+    customerId?: string;
+    total?: number;
+    currency?: string;
+    issueDate?: string;
+  }): Promise<string>;
+  /** A finalized invoice, without tax, with `total` due. */
+  invoice(options?: { customerId?: string; total?: number; currency?: string; issueDate?: string }): Promise<string>;
+};
+
+export function companyMaker(owner: pg.Pool, url: string): (name?: string) => Promise<Company> {
+  return async (name = 'Test Ltd') => {
+    const { rows } = await owner.query('SELECT company_id, user_id FROM create_company($1, $2, $3)', [
+      name,
+      `owner-${randomUUID()}@example.test`,
+      'USD',
+    ]);
+    const companyId: string = rows[0].company_id;
+    const users: Record<string, { id: string; token: string }> = {};
+    for (const role of ROLES) {
+      const userId: string = role === 'owner' ? rows[0].user_id : await addMember(owner, companyId, role);
+      users[role] = { id: userId, token: await signToken({ userId, companyId }) };
+    }
+    const as = (role: Role, at = url) => createApiClient(at, users[role]?.token ?? '');
+    const api = as('owner');
+    const customer = async (currency = 'USD') =>
+      (await api.created('/api/customers', { name: 'Customer', currency })).id as string;
+    const draftInvoice: Company['draftInvoice'] = async ({
+      customerId,
+      total = 100_000,
+      currency = 'USD',
+      issueDate = '2026-01-15',
+    } = {}) =>
+      (
+        await api.created('/api/invoices', {
+          customerId: customerId ?? (await customer(currency)),
+          currency,
+          issueDate,
+          dueDate: '2026-12-31',
+          lines: [{ description: 'Work', quantity: '1', unitPrice: total }],
+        })
+      ).id as string;
+    return {
+      id: companyId,
+      users: users as Company['users'],
+      api,
+      as,
+      customer,
+      draftInvoice,
+      async invoice(options) {
+        const invoiceId = await draftInvoice(options);
+        await api.created(`/api/invoices/${invoiceId}/finalize`, {});
+        return invoiceId;
+      },
+    };
+  };
+}
+
+async function addMember(owner: pg.Pool, companyId: string, role: Role): Promise<string> {
+  const { rows } = await owner.query('SELECT create_user($1) AS id', [`${role}-${randomUUID()}@example.test`]);
+  await owner.query('INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, $2, $3)', [
+    companyId,
+    rows[0].id,
+    [role],
+  ]);
+  return rows[0].id;
+}

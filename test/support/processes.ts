@@ -1,0 +1,88 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** A real process of a system, to be killed at any moment. Give it `system.environment`. */
+export type SystemProcess = {
+  readonly pid: number;
+  /** The API's address; empty for a worker. */
+  readonly url: string;
+  /** Every log line so far. */
+  readonly logs: readonly Record<string, unknown>[];
+  /** SIGKILL: what it was doing is left as it is. */
+  kill(): Promise<void>;
+  /** SIGSTOP: it holds its connections and does nothing. */
+  freeze(): void;
+  thaw(): void;
+  /** SIGTERM: drains; answers the exit code. */
+  terminate(): Promise<number | null>;
+};
+
+const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
+
+export function startApiProcess(environment: Readonly<Record<string, string>>): Promise<SystemProcess> {
+  return startProcess('api/main.ts', 'The API is listening', environment);
+}
+
+export function startWorkerProcess(environment: Readonly<Record<string, string>>): Promise<SystemProcess> {
+  return startProcess('worker/main.ts', 'The worker is polling', { ...environment, METRICS_PORT: '0' });
+}
+
+async function startProcess(
+  script: string,
+  readyMessage: string,
+  environment: Readonly<Record<string, string>>,
+): Promise<SystemProcess> {
+  const child = spawn(process.execPath, ['--import', 'tsx', script], {
+    cwd: projectFolder,
+    env: { PATH: process.env['PATH'], ...environment, LOG_LEVEL: 'info' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  endWithTests(child);
+  const logs: Record<string, unknown>[] = [];
+  const errors: string[] = [];
+  child.stderr?.on('data', (data: Buffer) => errors.push(data.toString()));
+  const ready = new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      const entry = parse(line);
+      if (entry === undefined) return;
+      logs.push(entry);
+      if (entry['msg'] === readyMessage) resolve(typeof entry['url'] === 'string' ? entry['url'] : '');
+    });
+    child.once('exit', (code) => reject(new Error(`${script} ended with ${code}: ${errors.join('')}`)));
+  });
+  const url = await ready;
+  const exited = once(child, 'exit');
+  const gone = () => child.exitCode !== null || child.signalCode !== null;
+  return {
+    pid: child.pid as number,
+    url,
+    logs,
+    async kill() {
+      if (gone()) return;
+      child.kill('SIGKILL');
+      await exited;
+    },
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    async terminate() {
+      if (!gone()) child.kill('SIGTERM');
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
+
+/** A test that fails before it ends its processes must not leave them to the next run. */
+function endWithTests(child: ChildProcess): void {
+  process.once('exit', () => child.kill('SIGKILL'));
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

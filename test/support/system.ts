@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import { Client as TemporalClient } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import pg from 'pg';
+import { pino } from 'pino';
+import { inject } from 'vitest';
+import type { Operation } from '../../activities/operation.ts';
+import { type RunningApi, startApi } from '../../api/app.ts';
+import { readApiConfig } from '../../api/config.ts';
+import { type Company, companyMaker } from './companies.ts';
+import { JWT_SECRET } from './tokens.ts';
+
+/**
+ * The real system for one test file: a database of its own (a clone of the migrated template), a task queue of its own on
+ * the shared Temporal server, and one API with its worker in this process, reached over HTTP.
+ */
+export type System = {
+  readonly url: string;
+  /** Logs in as the owner, who sees all companies: for counting effects and for breaking things. */
+  readonly owner: pg.Pool;
+  readonly temporal: TemporalClient;
+  /** What a further process of this system needs in its environment (see processes.ts). */
+  readonly environment: Readonly<Record<string, string>>;
+  /** A new company with its owner and one user a role. */
+  company(name?: string): Promise<Company>;
+  /** One more API of the same system in this process. */
+  another(overrides?: Overrides): Promise<RunningApi>;
+  stop(): Promise<void>;
+};
+
+export type Overrides = {
+  /** Environment variables on top of the system's. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly operations?: readonly Operation[];
+};
+
+export async function startSystem(overrides: Overrides = {}): Promise<System> {
+  const database = `test_${randomUUID().replaceAll('-', '')}`;
+  await asSuperuser(`CREATE DATABASE ${database} TEMPLATE ${inject('templateDatabase')} OWNER accubooks_owner`);
+  const environment = {
+    DATABASE_URL: withDatabase(inject('appUrl'), database),
+    TEMPORAL_ADDRESS: inject('temporalAddress'),
+    TEMPORAL_TASK_QUEUE: database,
+    WORKFLOW_BUNDLE: inject('bundlePath'),
+    JWT_SECRET,
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    ...overrides.environment,
+  };
+  const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), database), max: 4 });
+  owner.on('error', () => undefined);
+  const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+  const apis: RunningApi[] = [];
+  const start = async (more: Overrides) => {
+    const config = readApiConfig({ ...environment, ...more.environment });
+    const operations = more.operations ?? overrides.operations;
+    const api = await startApi(config, {
+      logger: pino({ level: config.LOG_LEVEL }),
+      ...(operations === undefined ? {} : { operations }),
+    });
+    apis.push(api);
+    return api;
+  };
+  const { url } = await start({});
+  return {
+    url,
+    owner,
+    temporal: new TemporalClient({ connection, namespace: 'default' }),
+    environment,
+    company: companyMaker(owner, url),
+    another: (more = {}) => start(more),
+    async stop() {
+      await Promise.all(apis.map((api) => api.close()));
+      await connection.close();
+      await owner.end();
+      await asSuperuser(`DROP DATABASE ${database} WITH (FORCE)`);
+    },
+  };
+}
+
+function withDatabase(url: string, database: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${database}`;
+  return changed.href;
+}
+
+async function asSuperuser(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject('superuserUrl') });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
