@@ -15,6 +15,7 @@ const launcherSchema = z.object({
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
+  WORKFLOW_BUNDLE: z.string().optional(),
   JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z
     .undefined('npm start signs the tokens of its demo itself: unset it, or use npm run start:api')

@@ -7,8 +7,8 @@
  */
 import { pathToFileURL } from 'node:url';
 
-/** Longer than a drain takes; then even a hung process is gone. */
-const GRACE_MS = 20_000;
+/** Longer than a drain may take; then one that hangs is gone too. */
+const GRACE_MS = 75_000;
 
 process.stdin.once('close', letGo);
 process.stdin.once('error', letGo);

@@ -4,34 +4,36 @@
  */
 import { startSystem } from './system.ts';
 
+const SAME_SIGNAL_MS = 1_000;
+
 // A terminal that is closed takes the output with it, and must not take the orderly stop.
 for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
 
 const end = whenToEnd();
 const system = startSystem({ log: (line) => console.log(`· ${line}`), gaveUp: end.because });
+system.ready.then((text) => console.log(text), end.because);
 
-const started = system.ready.then(
-  (text) => console.log(text),
-  (error: unknown) => end.because(error),
-);
 const failure = await end.reached;
-if (failure === undefined) console.log('\n· Stopping: requests are finished first');
-else console.error(messageOf(failure));
+if (failure === undefined) console.log('\n· Stopping: requests are finished first (Ctrl-C once more: they are not)');
+else console.error(failure.message);
+const stoppingSince = Date.now();
+onSignal(() => {
+  // npm hands a Ctrl-C on, so one may come twice; only a later one is another.
+  if (Date.now() > stoppingSince + SAME_SIGNAL_MS) system.hurry();
+});
 await system.stop();
-await started;
 process.exit(failure === undefined ? 0 : 1);
 
 /** Resolves with what went wrong, or with undefined at Ctrl-C. */
 function whenToEnd() {
-  let resolve: (failure: unknown) => void;
-  const reached = new Promise<unknown>((settle) => {
+  let resolve: (failure: Error | undefined) => void;
+  const reached = new Promise<Error | undefined>((settle) => {
     resolve = settle;
   });
-  // npm hands a Ctrl-C on, so it may come twice; the second says nothing new.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve(undefined));
-  return { reached, because: (failure: unknown) => resolve(failure) };
+  onSignal(() => resolve(undefined));
+  return { reached, because: (failure: Error) => resolve(failure) };
 }
 
-function messageOf(failure: unknown): string {
-  return failure instanceof Error ? failure.message : String(failure);
+function onSignal(act: () => void): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, act);
 }

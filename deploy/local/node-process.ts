@@ -1,13 +1,14 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { dataFolder, projectFolder } from './config.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
 import type { Service } from './supervise.ts';
 
-/** Longer than a request may wait (60 s at most, usually 10), shorter than anyone's patience with Ctrl-C. */
-const DRAIN_MS = 30_000;
+/** Longer than a request may wait (60 s at most, usually 10) and than the processes give themselves. */
+const DRAIN_MS = 75_000;
 /** One that a killed launcher left is on its way out already, by its leash. */
 const LEFTOVER_GRACE_MS = 5_000;
 const LEASH = 'deploy/local/leash.ts';
@@ -42,6 +43,15 @@ export function nodeProcess(name: string, script: string, environment: Record<st
   };
 }
 
+/** The file of the workflow bundle, built anew. */
+export async function buildBundle(): Promise<string> {
+  const file = join(runFolder(), 'workflow-bundle.js');
+  await promisify(execFile)(process.execPath, ['--import', 'tsx', 'deploy/local/bundle.ts', file], {
+    cwd: projectFolder,
+  });
+  return file;
+}
+
 /** Ends the process of that name that a killed launcher left, which still holds its port. */
 export async function endLeftover(name: string, script: string): Promise<void> {
   const file = pidFile(name);
@@ -52,7 +62,11 @@ export async function endLeftover(name: string, script: string): Promise<void> {
 }
 
 function pidFile(name: string): string {
+  return join(runFolder(), `${name}.pid`);
+}
+
+function runFolder(): string {
   const folder = join(dataFolder(), 'run');
   mkdirSync(folder, { recursive: true });
-  return join(folder, `${name}.pid`);
+  return folder;
 }

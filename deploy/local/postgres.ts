@@ -19,7 +19,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { refuseProduction } from './config.ts';
 import { firstFreePort, isPortFree } from './ports.ts';
-import { commandLine, isAlive, processesIn, signal, waitForExit } from './processes.ts';
+import { commandLine, isAlive, processesIn, sendSignal, waitForExit } from './processes.ts';
 import { keptSecret } from './secrets.ts';
 import { ownTree, type ServerUser, serverUser } from './server-user.ts';
 
@@ -175,7 +175,7 @@ function running(server: Server, postmaster: Postmaster): RunningPostgres {
         await server.run('pg_ctl', ['-D', server.cluster, '-m', 'fast', '-w', '-t', '20', '-s', 'stop']);
       } catch (error) {
         if (!isAlive(postmaster.pid)) return;
-        signal(postmaster.pid, 'SIGQUIT');
+        sendSignal(postmaster.pid, 'SIGQUIT');
         if (!(await waitForExit(postmaster.pid, 5_000))) throw error;
       }
     },
@@ -220,7 +220,7 @@ async function takeOver(server: Server): Promise<Postmaster | undefined> {
  */
 async function clearRemains(cluster: string): Promise<void> {
   const backends = processesIn(cluster).filter((pid) => /postgres/.test(commandLine(pid)));
-  for (const pid of backends) signal(pid, 'SIGKILL');
+  for (const pid of backends) sendSignal(pid, 'SIGKILL');
   for (const pid of backends) await waitForExit(pid, 5_000);
   rmSync(join(cluster, 'postmaster.pid'), { force: true });
 }

@@ -44,14 +44,14 @@ export async function waitForExit(pid: number, timeoutMs: number): Promise<boole
 
 /** SIGTERM, then SIGKILL once `graceMs` is over; returns when the process is gone. */
 export async function endProcess(pid: number, graceMs: number): Promise<void> {
-  signal(pid, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
+  sendSignal(pid, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
   if (graceMs > 0 && (await waitForExit(pid, graceMs))) return;
-  signal(pid, 'SIGKILL');
+  sendSignal(pid, 'SIGKILL');
   if (!(await waitForExit(pid, 5_000))) throw new Error(`Process ${pid} does not end, not even by SIGKILL.`);
 }
 
 /** Signals a process, or with a negative pid its group; one that is gone already is no error. */
-export function signal(pid: number, name: NodeJS.Signals): void {
+export function sendSignal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
 import { temporalTarget } from '../operator/config.ts';
-import { setupTemporal } from '../operator/setup-temporal.ts';
 import { childEnvironment, dataFolder, type LauncherConfig, launcherConfig, refuseProduction } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { choosePorts, reachable } from './listening.ts';
 import { jwtSecretFile, type LocalSystem, removeLocalJson, writeLocalJson } from './local-json.ts';
-import { endLeftover, nodeProcess } from './node-process.ts';
+import { buildBundle, endLeftover, nodeProcess } from './node-process.ts';
+import { sendSignal } from './processes.ts';
 import { keptSecret, writePrivately } from './secrets.ts';
 import { seedBooks, seedCompanies } from './seed.ts';
 import { postgresService, prepareDatabase, temporalService } from './servers.ts';
@@ -35,6 +35,8 @@ const SCRIPTS = { api: 'api/main.ts', worker: 'worker/main.ts' } as const;
 export function startSystem(on: { log(line: string): void; gaveUp(error: Error): void }): {
   ready: Promise<string>;
   stop(): Promise<void>;
+  /** Ends API and worker at once, when one does not want to wait for `stop`. */
+  hurry(): void;
 } {
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -55,6 +57,12 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       }
       release();
     },
+    hurry() {
+      for (const name of ['api', 'worker'] as const) {
+        const pid = kept.get(name)?.pid();
+        if (pid !== undefined) sendSignal(pid, 'SIGKILL');
+      }
+    },
   };
 
   async function bringUp(): Promise<string> {
@@ -71,7 +79,10 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     await all([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
     const metricsPort = await choosePorts(config);
 
-    const servers = await startServers(config);
+    const [servers, workflowBundle] = await all([
+      startServers(config),
+      config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
+    ]);
     signal.throwIfAborted();
     const { demoOwnerId } = await seedCompanies(servers.databaseUrl);
     const secret = jwtSecret(config);
@@ -81,6 +92,7 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       TEMPORAL_ADDRESS: servers.temporalAddress,
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
+      WORKFLOW_BUNDLE: workflowBundle,
       ...(servers.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
     const ofWorker = { ...decided, METRICS_PORT: String(metricsPort) };
@@ -151,12 +163,15 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
 }
 
 /** Waits for all of them before it fails, so that what has been started is known, and can be stopped. */
-async function all(started: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(started)) if (result.status === 'rejected') throw result.reason;
+async function all<const T extends readonly Promise<unknown>[]>(started: T) {
+  await Promise.allSettled(started);
+  return Promise.all(started);
 }
 
 /** The namespace and search attributes that a provided server may lack. */
 async function setupNamespace(address: string, log: (line: string) => void): Promise<void> {
+  // Loaded only where it is needed: it brings Temporal's native core along.
+  const { setupTemporal } = await import('../operator/setup-temporal.ts');
   try {
     await setupTemporal(temporalTarget(address));
   } catch (error) {
