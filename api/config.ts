@@ -36,6 +36,6 @@ const apiConfig = z
 
 export type ApiConfig = z.output<typeof apiConfig>;
 
-export function readApiConfig(environment: NodeJS.ProcessEnv): ApiConfig {
+export function readApiConfig(environment: NodeJS.ProcessEnv = process.env): ApiConfig {
   return readConfig(apiConfig, environment);
 }

@@ -155,7 +155,8 @@ async function meetRunning(
     control.markOpen('another', toRun(met));
     return waitForRun(flight, control, met.runId, dependencies);
   }
-  if (met.memo?.schemaVersion !== args.schemaVersion) {
+  const otherVersion = met.memo?.schemaVersion !== args.schemaVersion;
+  if (met.memo === undefined || (met.memo.operation === args.operation && otherVersion)) {
     // Another release may have written the same request down differently: only the outcome's row can tell.
     flight.stage = 'behind';
     return waitForRun(flight, control, met.runId, dependencies);

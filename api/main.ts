@@ -10,7 +10,7 @@ const DRAIN_LIMIT_MS = 70_000;
 
 /** The API process: configuration from the environment, and nothing else. */
 async function main(): Promise<void> {
-  const config = readApiConfig(process.env);
+  const config = readApiConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'api' } });
   const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);

@@ -11,6 +11,8 @@ export const PROBLEMS = {
   route_not_found: row(404, 'There is no such route', 'fix_request'),
   method_not_allowed: row(405, 'The route does not know this method', 'fix_request'),
   write_not_found: row(404, 'No such write is known', 'retry_same_key'),
+  malformed_request: row(400, 'The request cannot be read', 'fix_request'),
+  headers_too_large: row(431, 'The headers are larger than 16 KiB', 'fix_request'),
   malformed_json: row(400, 'The body is not JSON', 'fix_request'),
   idempotency_key_missing: row(400, 'The Idempotency-Key header is missing', 'fix_request'),
   idempotency_key_invalid: row(400, 'The Idempotency-Key header is malformed', 'fix_request'),

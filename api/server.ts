@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import helmet from '@fastify/helmet';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -35,9 +36,11 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
     },
     clientErrorHandler,
     frameworkErrors: (_error, request, reply) => {
-      sendProblem(request, reply, new ApiProblem('route_not_found', { detail: 'The path cannot be read.' }));
+      sendProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
     },
     forceCloseConnections: 'idle',
+    // While draining, a request on a connection that is still open is served like any other, and is its last.
+    return503OnClosing: false,
   }) as unknown as FastifyInstance;
   await app.register(helmet, { global: true });
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
@@ -155,17 +158,10 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 /** What Node's parser refuses before there is a request. */
 function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const [line, code] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431 Request Header Fields Too Large', 'route_not_found']
-      : ['400 Bad Request', 'malformed_json'];
-  const body = JSON.stringify({
-    type: `/docs/errors#${code}`,
-    title: 'The request cannot be read',
-    status: Number(line?.slice(0, 3)),
-    code,
-  });
+  const code = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed_request';
+  const problem = new ApiProblem(code, { detail: 'What was sent is no HTTP request that this server can read.' });
+  const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
   socket.end(
-    `HTTP/1.1 ${line}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${problem.kind.status} ${STATUS_CODES[problem.kind.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

@@ -28,7 +28,7 @@ const workerConfig = z.object({ ...processConfig, METRICS_PORT: port(9464) });
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
 export type WorkerConfig = z.output<typeof workerConfig>;
 
-export function readWorkerConfig(environment: NodeJS.ProcessEnv): WorkerConfig {
+export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): WorkerConfig {
   return readConfig(workerConfig, environment);
 }
 

@@ -15,7 +15,7 @@ const DRAIN_LIMIT_MS = 30_000;
 
 /** The worker process: it takes over what API processes have left behind. */
 async function main(): Promise<void> {
-  const config = readWorkerConfig(process.env);
+  const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
   const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);
