@@ -1,0 +1,41 @@
+import type pg from 'pg';
+import type { Operation } from '../../activities/operation.ts';
+
+const HELD = 4711;
+
+/** The operation, waiting inside its transaction, after the claim of its key, for as long as a test holds it. */
+export function heldOperation(operation: Operation): Operation {
+  return {
+    ...operation,
+    async write(tx, input, context) {
+      await tx.query(`SELECT pg_advisory_xact_lock_shared(${HELD})`);
+      return operation.write(tx, input, context);
+    },
+  };
+}
+
+/**
+ * Holds all held operations of the database, until what it returns is called. An attempt held for more than five seconds
+ * ends by its lock timeout, and is made again.
+ */
+export async function hold(owner: pg.Pool): Promise<() => Promise<void>> {
+  const client = await owner.connect();
+  await client.query(`SELECT pg_advisory_lock(${HELD})`);
+  return async () => {
+    await client.query(`SELECT pg_advisory_unlock(${HELD})`);
+    client.release();
+  };
+}
+
+/** Resolves when an operation has come to its hold. */
+export async function untilHeld(owner: pg.Pool, count = 1): Promise<void> {
+  while (true) {
+    const { rows } = await owner.query(
+      `SELECT count(*)::int AS waiting FROM pg_locks
+       WHERE locktype = 'advisory' AND objid = ${HELD} AND NOT granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    );
+    if (rows[0].waiting >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
