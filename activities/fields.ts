@@ -24,14 +24,15 @@ export const description = () => text(500);
 export const email = () => z.email().min(3).max(200);
 
 /** 1 … 10^13 minor units. */
-export const amount = () => z.int().min(1).max(MAX_AMOUNT);
+export const amount = () => z.int().min(1).max(MAX_AMOUNT).meta({ description: 'Minor units of the currency' });
 /** 0 … 10^13 minor units. `-0` is no amount: it would be told apart from 0 nowhere but in a fingerprint. */
 export const unitPrice = () =>
   z
     .int()
     .min(0)
     .max(MAX_AMOUNT)
-    .refine((value) => !Object.is(value, -0), 'must not be -0');
+    .refine((value) => !Object.is(value, -0), 'must not be -0')
+    .meta({ description: 'Minor units of the currency' });
 export const basisPoints = () =>
   z
     .int()
@@ -44,16 +45,23 @@ export const quantity = () =>
   z
     .string()
     .regex(/^(0|[1-9]\d{0,9})(\.\d{1,4})?$/, 'must be a decimal string with at most 4 places, such as "1.5"')
-    .refine((value) => Number(value) > 0 && Number(value) <= 1e9, 'must be above 0 and at most 1000000000');
+    .refine((value) => Number(value) > 0 && Number(value) <= 1e9, 'must be above 0 and at most 1000000000')
+    .meta({ description: 'A decimal string with at most 4 places, above 0 and at most 10^9' });
 
 export const currency = () =>
   z
     .string()
     .regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code, such as "USD"')
-    .refine(isCurrency, 'must be an active currency of ISO 4217');
+    .refine(isCurrency, 'must be an active currency of ISO 4217')
+    .meta({ description: 'An active code of ISO 4217' });
 
 /** A calendar date, `YYYY-MM-DD`, of the years 1900 to 2999. */
-export const date = () => z.iso.date().regex(/^(19|2\d)\d\d-/, 'must be a date from 1900-01-01 to 2999-12-31');
+export const date = () =>
+  z.iso
+    .date()
+    .regex(/^(19|2\d)\d\d-/, 'must be a date from 1900-01-01 to 2999-12-31')
+    // Said once more for the documents: zod leaves the format out where a pattern is added.
+    .meta({ format: 'date', description: 'From 1900-01-01 to 2999-12-31' });
 
 export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
 
@@ -62,7 +70,10 @@ export const id = () => z.uuid().toLowerCase();
 
 /** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
 export const metadata = () =>
-  z.record(text(40), text(500)).refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys');
+  z
+    .record(text(40), text(500))
+    .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys')
+    .meta({ description: 'Notes of yours: at most 20 keys of 40 characters, values of 500', maxProperties: 20 });
 
 // The language library of our compiler target knows it only from ES2024 on; Node has it.
 function isWellFormed(value: string): boolean {

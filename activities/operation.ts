@@ -38,8 +38,11 @@ export type Operation = {
 export type OperationType = 'financial' | 'high-risk';
 export type Input = { readonly params: Record<string, unknown>; readonly body: Record<string, unknown> };
 
-/** `reads` is the collection's path: the resource stands at `{reads}/{id}`. */
-export type ResourceType = { readonly type: string; readonly reads: `/api/${string}` };
+/**
+ * What an operation answers with. `reads` is the collection's path: the resource stands at `{reads}/{id}`. `schema` is its
+ * form in answers, for the documents; members may be added to it, never taken away.
+ */
+export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
 
 export type RejectionKind = {
   readonly status: 403 | 404 | 409 | 422;

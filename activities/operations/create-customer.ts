@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { currency, email, metadata, name, reference } from '../fields.ts';
 import { defineOperation } from '../operation.ts';
-import { CUSTOMER_COLUMNS, type CustomerRow, toCustomer } from '../resources/customer.ts';
+import { CUSTOMER_COLUMNS, type CustomerRow, customerResource, toCustomer } from '../resources/customer.ts';
 
 export const createCustomer = defineOperation({
   name: 'createCustomer',
@@ -22,7 +22,7 @@ export const createCustomer = defineOperation({
   schemaVersion: 1,
   roles: ['owner', 'admin', 'accountant', 'manager'],
   successStatus: 201,
-  resource: { type: 'customer', reads: '/api/customers' },
+  resource: customerResource,
   event: 'customer.created',
   rejections: {
     customer_reference_taken: {

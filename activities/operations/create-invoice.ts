@@ -4,7 +4,13 @@ import { DEMO } from '../demo.ts';
 import { accountCode, basisPoints, currency, date, description, id, metadata, quantity, unitPrice } from '../fields.ts';
 import { lineNet, MAX_AMOUNT_MINOR, taxOn } from '../money.ts';
 import { defineOperation, Rejection } from '../operation.ts';
-import { INVOICE_COLUMNS, type InvoiceRow, readInvoiceLines, toInvoice } from '../resources/invoice.ts';
+import {
+  INVOICE_COLUMNS,
+  type InvoiceRow,
+  invoiceResource,
+  readInvoiceLines,
+  toInvoice,
+} from '../resources/invoice.ts';
 
 const body = z
   .strictObject({
@@ -46,7 +52,7 @@ export const createInvoice = defineOperation({
   schemaVersion: 1,
   roles: ['owner', 'admin', 'accountant', 'manager'],
   successStatus: 201,
-  resource: { type: 'invoice', reads: '/api/invoices' },
+  resource: invoiceResource,
   event: 'invoice.created',
   rejections: {
     customer_not_found: { status: 422, title: 'There is no such customer', nextAction: 'fix_request' },

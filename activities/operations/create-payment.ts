@@ -5,7 +5,7 @@ import { accountCode, amount, currency, date, id, metadata, reference } from '..
 import { postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
-import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../resources/payment.ts';
+import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
 export const createPayment = defineOperation({
   name: 'createPayment',
@@ -30,7 +30,7 @@ export const createPayment = defineOperation({
   schemaVersion: 1,
   roles: ['owner', 'admin', 'accountant'],
   successStatus: 201,
-  resource: { type: 'payment', reads: '/api/payments' },
+  resource: paymentResource,
   event: 'payment.created',
   rejections: {
     invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },

@@ -8,6 +8,7 @@ import {
   INVOICE_COLUMNS,
   type InvoiceLineRow,
   type InvoiceRow,
+  invoiceResource,
   readInvoiceLines,
   toInvoice,
 } from '../resources/invoice.ts';
@@ -26,7 +27,7 @@ export const finalizeInvoice = defineOperation({
   schemaVersion: 1,
   roles: ['owner', 'admin', 'accountant', 'manager'],
   successStatus: 200,
-  resource: { type: 'invoice', reads: '/api/invoices' },
+  resource: invoiceResource,
   event: 'invoice.finalized',
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },

@@ -1,3 +1,7 @@
+import { z } from 'zod';
+import type { ResourceType } from '../operation.ts';
+import { currencyCode, instant, notes, resourceId } from './members.ts';
+
 /** The customer as the API shows it, and the columns that it is made of. */
 export const CUSTOMER_COLUMNS = 'id, name, email, currency, external_reference, metadata, created_at';
 
@@ -11,7 +15,7 @@ export type CustomerRow = {
   created_at: string;
 };
 
-export function toCustomer(row: CustomerRow) {
+export function toCustomer(row: CustomerRow): z.output<typeof customerSchema> {
   return {
     id: row.id,
     name: row.name,
@@ -22,3 +26,15 @@ export function toCustomer(row: CustomerRow) {
     createdAt: row.created_at,
   };
 }
+
+export const customerSchema = z.object({
+  id: resourceId(),
+  name: z.string(),
+  email: z.string().nullable(),
+  currency: currencyCode(),
+  externalReference: z.string().nullable(),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+export const customerResource: ResourceType = { type: 'customer', reads: '/api/customers', schema: customerSchema };

@@ -1,5 +1,8 @@
+import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
 /** The invoice as the API shows it, and the columns that it is made of. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
@@ -37,7 +40,7 @@ export type InvoiceLineRow = {
   tax_minor: bigint;
 };
 
-export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]) {
+export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.output<typeof invoiceSchema> {
   return {
     id: row.id,
     number: row.number === null ? null : formatInvoiceNumber(row.number),
@@ -90,3 +93,37 @@ export function formatInvoiceNumber(number: number): string {
 function trimDecimal(decimal: string): string {
   return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
 }
+
+export const invoiceSchema = z.object({
+  id: resourceId(),
+  number: z.string().nullable().meta({ description: 'Without a gap in the company; null for a draft' }),
+  customerId: resourceId(),
+  status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']),
+  currency: currencyCode(),
+  issueDate: calendarDate(),
+  dueDate: calendarDate(),
+  memo: z.string().nullable(),
+  lines: z.array(
+    z.object({
+      lineNumber: z.int().min(1),
+      description: z.string(),
+      quantity: z.string().meta({ description: 'A decimal string with at most 4 places' }),
+      unitPrice: money(),
+      taxRateBasisPoints: z.int().min(0).max(10_000),
+      accountCode: z.string(),
+      net: money(),
+      tax: money(),
+    }),
+  ),
+  subtotal: money(),
+  tax: money(),
+  total: money(),
+  amountPaid: money(),
+  amountCredited: money(),
+  amountDue: money(),
+  journalEntryId: resourceId().nullable(),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+export const invoiceResource: ResourceType = { type: 'invoice', reads: '/api/invoices', schema: invoiceSchema };

@@ -1,4 +1,7 @@
+import { z } from 'zod';
 import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
 /** The payment as the API shows it, and the columns that it is made of. */
 export const PAYMENT_COLUMNS =
@@ -18,7 +21,7 @@ export type PaymentRow = {
   created_at: string;
 };
 
-export function toPayment(row: PaymentRow) {
+export function toPayment(row: PaymentRow): z.output<typeof paymentSchema> {
   return {
     id: row.id,
     invoiceId: row.invoice_id,
@@ -33,3 +36,19 @@ export function toPayment(row: PaymentRow) {
     createdAt: row.created_at,
   };
 }
+
+export const paymentSchema = z.object({
+  id: resourceId(),
+  invoiceId: resourceId(),
+  amount: money(),
+  currency: currencyCode(),
+  method: z.string().meta({ description: 'bank_transfer, card, cash, check or other' }),
+  receivedOn: calendarDate(),
+  reference: z.string().nullable(),
+  refunded: money(),
+  journalEntryId: resourceId(),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+export const paymentResource: ResourceType = { type: 'payment', reads: '/api/payments', schema: paymentSchema };
