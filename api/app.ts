@@ -68,6 +68,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     database,
     runs,
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
+    grouping: config.WRITE_GROUPING === 'on',
+    observeGroup: (size) => metrics.groupSize.observe(size),
     summarize: (args) => summaryOf(operations, args),
     onUnexpected: (error, { key, operation }) => logger.error({ err: error, key, operation }, 'A flight failed'),
   });

@@ -2,10 +2,10 @@ import type { Database } from '../activities/database.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import { within } from './deferred.ts';
+import { createDispatch } from './dispatch.ts';
 import { type Flight, type FlightDependencies, type FlightEnd, launch } from './flights.ts';
 import type { Preferences } from './preferences.ts';
 import type { ProblemCode } from './problems.ts';
-import { createStartGate } from './start-gate.ts';
 import type { WriteRuns } from './write-runs.ts';
 
 /**
@@ -33,8 +33,6 @@ export type Waited =
   | { readonly kind: 'in progress' }
   | { readonly kind: 'problem'; readonly code: ProblemCode };
 
-/** More starts at once than this only queue up in Temporal, where they could not be told apart from work. */
-const STARTS_AT_ONCE = 2;
 /** A start may take so much longer than the client's wait before the answer must go out. */
 const START_GRACE_MS = 2_000;
 
@@ -42,18 +40,20 @@ export function createSubmit(options: {
   readonly database: Database;
   readonly runs: WriteRuns;
   readonly maxInFlight: number;
+  readonly grouping: boolean;
   summarize(args: WriteArguments): string;
+  observeGroup(size: number): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
   const flights = new Map<string, ReturnType<typeof launch>>();
-  const gate = createStartGate(STARTS_AT_ONCE);
-  const dependencies: FlightDependencies = { ...options, gate };
+  const dispatch = createDispatch(options);
+  const dependencies: FlightDependencies = { ...options, dispatch };
   return {
     get inFlight() {
       return flights.size;
     },
     get startsQueued() {
-      return gate.queued;
+      return dispatch.queued;
     },
     find: (companyId, key, fingerprint) => flights.get(flightId(companyId, key, fingerprint))?.flight,
     open(args) {
@@ -67,7 +67,7 @@ export function createSubmit(options: {
     async wait(flight, preferences, opener) {
       flight.waiters += 1;
       try {
-        return await waitFor(flight, preferences, opener);
+        return await waitFor(flight, preferences, opener, options.grouping);
       } finally {
         flight.waiters -= 1;
       }
@@ -78,12 +78,19 @@ export function createSubmit(options: {
   };
 }
 
-async function waitFor(flight: Flight, { waitMs, strict }: Preferences, opener: boolean): Promise<Waited> {
+async function waitFor(
+  flight: Flight,
+  { waitMs, strict }: Preferences,
+  opener: boolean,
+  grouping: boolean,
+): Promise<Waited> {
   if (strict && !opener) return { kind: 'in progress' };
   const end = waitMs === 0 ? undefined : await within(flight.end, waitMs);
   if (end !== undefined) return { kind: 'end', end };
   // The deadline is over; what may be said depends on how far the flight has come, and it gets a moment to come that far.
   if (flight.stage !== 'open') {
+    // Only final answers come out of a group, and of what still queues nothing is accepted yet.
+    if (grouping && (flight.stage === 'queued' || flight.stage === 'grouped')) flight.express();
     const moment = await within(
       Promise.race([flight.end, flight.opened.then(() => 'opened' as const)]),
       START_GRACE_MS,
@@ -100,6 +107,7 @@ async function waitFor(flight: Flight, { waitMs, strict }: Preferences, opener: 
     case 'reading':
       return { kind: 'problem', code: 'storage_unavailable' };
     case 'queued':
+    case 'grouped':
       return { kind: 'problem', code: 'overloaded' };
   }
 }

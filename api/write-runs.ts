@@ -10,16 +10,31 @@ import {
   ApplicationFailure,
   defaultPayloadConverter,
   defineSearchAttributeKey,
+  type SearchAttributePair,
   SearchAttributeType,
 } from '@temporalio/common';
 import { workflowIdOf } from '../activities/identity.ts';
 import { FAILURE_TYPES } from '../activities/write-activities.ts';
-import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../workflows/messages.ts';
+import {
+  GROUP_WORKFLOW_TYPE,
+  type GroupItem,
+  type GroupResult,
+  memoOf,
+  type RunResult,
+  searchAttributesOf,
+  WRITE_WORKFLOW_TYPE,
+  type WriteArguments,
+  type WriteMemo,
+} from '../workflows/messages.ts';
 
 /** The runs of the key workflow of a write, as this process asks Temporal for them. */
 export type WriteRuns = {
   /** Starts a run; `exists` when the ID's newest run is open or has completed. Throws {@link TemporalUnavailable}. */
   start(args: WriteArguments, summary: string): Promise<{ readonly runId: string } | 'exists'>;
+  /** Starts a group; answers its run. Throws {@link TemporalUnavailable}. */
+  startGroup(workflowId: string, items: readonly GroupItem[]): Promise<{ readonly runId: string }>;
+  /** Waits a minute for the group to close, as {@link waitUntilClosed} does for a key's run. */
+  waitForGroup(workflowId: string, runId: string): Promise<GroupEnd | 'still open'>;
   /** The newest run, or none that Temporal remembers. Throws {@link TemporalUnavailable}. */
   describe(companyId: string, key: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
@@ -42,6 +57,9 @@ export type RunEnd =
   | { readonly kind: 'result'; readonly result: RunResult }
   | { readonly kind: 'rolledBack' | 'unproven' };
 
+/** Which items left and in which runs they go on; `unproven`: the group ended without a word on its items. */
+export type GroupEnd = GroupResult | 'unproven';
+
 /** Temporal did not answer; what was asked of it may have happened nevertheless. */
 export class TemporalUnavailable extends Error {
   constructor(cause: unknown) {
@@ -54,6 +72,9 @@ export class TemporalUnavailable extends Error {
 const REQUEST_TIMEOUT_MS = 10_000;
 /** Longer than any request waits. A connection that is dead is found out earlier, by its keep-alive. */
 const LONG_POLL_TIMEOUT_MS = 60_000;
+const GROUP_TASK_TIMEOUT_MS = 2_000;
+/** Temporal takes 20 KB of details. Keys and operations are ASCII. */
+const MAX_DETAILS_BYTES = 16_000;
 
 export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
   const { workflow, connection } = client;
@@ -70,11 +91,7 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
             workflowIdConflictPolicy: 'FAIL',
             requestEagerStart: true,
             memo: memoOf(args),
-            typedSearchAttributes: [
-              { key: keyword('CompanyId'), value: args.companyId },
-              { key: keyword('Operation'), value: args.operation },
-              { key: keyword('IdempotencyKey'), value: args.key },
-            ],
+            typedSearchAttributes: Object.entries(searchAttributesOf(args)).map(keyword),
             staticSummary: summary,
           }),
         );
@@ -120,6 +137,38 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
       }
     },
 
+    async startGroup(workflowId, items) {
+      const companies = new Set(items.map(({ args }) => args.companyId)).size;
+      try {
+        const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+          workflow.start(GROUP_WORKFLOW_TYPE, {
+            workflowId,
+            taskQueue,
+            args: [items],
+            requestEagerStart: true,
+            // How soon another worker takes a group over whose process was killed.
+            workflowTaskTimeout: GROUP_TASK_TIMEOUT_MS,
+            staticSummary: `${items.length} writes of ${companies === 1 ? 'one company' : `${companies} companies`}`,
+            staticDetails: groupDetails(items),
+          }),
+        );
+        return { runId: handle.firstExecutionRunId };
+      } catch (error) {
+        throw asUnavailable(error);
+      }
+    },
+
+    async waitForGroup(workflowId, runId) {
+      const handle = workflow.getHandle<() => Promise<GroupResult>>(workflowId, runId, { followRuns: false });
+      try {
+        return await connection.withDeadline(Date.now() + LONG_POLL_TIMEOUT_MS, () => handle.result());
+      } catch (error) {
+        if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return 'unproven';
+        if (grpcCode(error) === DEADLINE_EXCEEDED) return 'still open';
+        throw asUnavailable(error);
+      }
+    },
+
     async readArguments(companyId, key, runId) {
       const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
         client.workflowService.getWorkflowExecutionHistory({
@@ -134,19 +183,21 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
   };
 }
 
-function memoOf(args: WriteArguments): Record<string, unknown> {
-  const memo: WriteMemo = {
-    fingerprint: args.fingerprint,
-    schemaVersion: args.schemaVersion,
-    operation: args.operation,
-    userId: args.actor.userId,
-    requestId: args.request.id,
-  };
-  return memo;
+function keyword([name, value]: [string, string]): SearchAttributePair {
+  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }
 
-function keyword(name: string) {
-  return defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+/** What people see of a group in Temporal's UI: whose writes travel in it, by their keys. */
+function groupDetails(items: readonly GroupItem[]): string {
+  const lines = items.map(({ args }) => `- ${args.companyId} \`${args.key}\` ${args.operation}`);
+  let kept = lines.length;
+  let bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  while (bytes > MAX_DETAILS_BYTES) {
+    kept -= 1;
+    bytes -= (lines[kept]?.length ?? 0) + 1;
+  }
+  const rest = kept < lines.length ? [`- and ${lines.length - kept} more`] : [];
+  return [...lines.slice(0, kept), ...rest].join('\n');
 }
 
 function stateOf(status: string): RunDescription['state'] {
