@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What a loop has measured: only what was answered well, and only within its window. */
-export type Measured = { readonly latenciesMs: readonly number[]; readonly seconds: number };
+/** What a loop has measured, of what was answered well. */
+export type Measured = {
+  /** How many were answered within the window, which is so long. */
+  readonly answered: number;
+  readonly seconds: number;
+  /** Of those, and of what was under way when the window closed: without them the slowest would be left out. */
+  readonly latenciesMs: readonly number[];
+};
 
 /** Does one piece of work; false when it was not answered well, which then counts nowhere but where it was noted. */
 export type Once = () => Promise<boolean>;
@@ -32,7 +38,7 @@ export async function closedLoop(lanes: number, once: Once, window: Window): Pro
   const seconds = await measure(recorder, window);
   over = true;
   await Promise.all(working);
-  return { latenciesMs: recorder.latenciesMs, seconds };
+  return { answered: recorder.answered, seconds, latenciesMs: recorder.latenciesMs };
 }
 
 /**
@@ -64,7 +70,7 @@ export async function openLoop(perSecond: number, once: Once, window: Window): P
   over = true;
   await arriving;
   await Promise.all(working);
-  return { latenciesMs: recorder.latenciesMs, seconds };
+  return { answered: recorder.answered, seconds, latenciesMs: recorder.latenciesMs };
 }
 
 /** As many pieces of work at once as `work` answers latencies for, again and again until the time is over. */
@@ -81,27 +87,31 @@ export async function rounds(work: () => Promise<readonly number[]>, window: Win
     for (const latency of latencies) latenciesMs.push(latency);
   }
   window.onEdge?.('end');
-  return { latenciesMs, seconds: busyMs / 1_000 };
+  return { answered: latenciesMs.length, seconds: busyMs / 1_000, latenciesMs };
 }
 
+type Recorder = ReturnType<typeof createRecorder>;
+
 function createRecorder() {
-  const latenciesMs: number[] = [];
   return {
-    latenciesMs,
-    open: false,
+    window: 'before' as 'before' | 'open' | 'closed',
+    answered: 0,
+    latenciesMs: [] as number[],
     record(fromMs: number, well: boolean): void {
-      if (this.open && well) latenciesMs.push(performance.now() - fromMs);
+      if (this.window === 'before' || !well) return;
+      if (this.window === 'open') this.answered += 1;
+      this.latenciesMs.push(performance.now() - fromMs);
     },
   };
 }
 
-async function measure(recorder: { open: boolean }, window: Window): Promise<number> {
+async function measure(recorder: Recorder, window: Window): Promise<number> {
   await sleep(window.warmUpMs, undefined, { signal: window.signal }).catch(() => undefined);
   window.onEdge?.('begin');
   const startedAt = performance.now();
-  recorder.open = true;
+  recorder.window = 'open';
   await sleep(window.measureMs, undefined, { signal: window.signal }).catch(() => undefined);
-  recorder.open = false;
+  recorder.window = 'closed';
   window.onEdge?.('end');
   return (performance.now() - startedAt) / 1_000;
 }

@@ -1,3 +1,5 @@
+import type { Measured } from '../loops.ts';
+
 /** What the benchmark and the baseline's process, its workflow and its activity say to each other. */
 
 export type PaymentOrder = { readonly paymentId: string; readonly invoiceId: string };
@@ -14,8 +16,6 @@ export type MeasureOrder = {
   readonly measureMs: number;
 };
 
-export type MeasureReport =
-  | { readonly latenciesMs: readonly number[]; readonly seconds: number }
-  | { readonly error: string };
+export type MeasureReport = Measured | { readonly error: string };
 
 export type ReadyReport = { readonly ready: true };

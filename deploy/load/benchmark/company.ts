@@ -27,7 +27,12 @@ export async function createBenchmarkCompany(owner: pg.Client, secret: string): 
 }
 
 /** Finalized invoices with much to pay, through the API. */
-export async function prepareInvoices(http: Http, token: string, count: number): Promise<string[]> {
+export async function prepareInvoices(
+  http: Http,
+  token: string,
+  count: number,
+  signal: AbortSignal,
+): Promise<string[]> {
   const create = async (path: string, body: object) => {
     const write = { method: 'POST', path, token, key: `prepare-${randomUUID()}`, body: JSON.stringify(body) } as const;
     const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
@@ -40,6 +45,7 @@ export async function prepareInvoices(http: Http, token: string, count: number):
   const lines = [{ description: 'Work', quantity: '1', unitPrice: INVOICE_TOTAL_MINOR }];
   const dates = { issueDate: '2026-01-15', dueDate: '2026-12-31' };
   return inParallel(PREPARE_AT_ONCE, Array.from({ length: count }), async () => {
+    signal.throwIfAborted();
     const invoiceId = await create('/api/invoices', { customerId, currency: 'USD', ...dates, lines });
     return create(`/api/invoices/${invoiceId}/finalize`, {});
   });

@@ -57,7 +57,7 @@ export function suiteMarkdown(rows: readonly SuiteRow[], command: string): strin
     '',
     ...conditions().map((line) => `- ${line}`),
     '',
-    markdownTable(SUITE_HEAD, rows.flatMap(suiteLines)),
+    markdownTable(SUITE_HEAD.slice(0, -1), rows.map(suiteMarkdownLine)),
     '',
     'CPU time a write, in milliseconds:',
     '',
@@ -76,10 +76,19 @@ export function suiteMarkdown(rows: readonly SuiteRow[], command: string): strin
 
 /** The first target stands beside the figures, the others below them. */
 function suiteLines({ result, targets }: SuiteRow): string[][] {
-  const { ours, options } = result;
-  const figures = [describe(options), perSecond(ours), shownMs(ours.p50Ms), shownMs(ours.p95Ms), shownMs(ours.p99Ms)];
+  const figures = suiteFigures(result);
   const rows = targets.length === 0 ? [['', '']] : targets.map(targetCells);
-  return rows.map((cells, index) => [...(index === 0 ? figures : ['', '', '', '', '']), ...cells]);
+  return rows.map((cells, index) => [...(index === 0 ? figures : figures.map(() => '')), ...cells]);
+}
+
+/** A table in Markdown has no lines that belong to the one above. */
+function suiteMarkdownLine({ result, targets }: SuiteRow): string[] {
+  const cells = targets.map((target) => targetCells(target).filter(Boolean).join(': '));
+  return [...suiteFigures(result), cells.join('<br>')];
+}
+
+function suiteFigures({ ours, options }: RunResult): string[] {
+  return [describe(options), perSecond(ours), shownMs(ours.p50Ms), shownMs(ours.p95Ms), shownMs(ours.p99Ms)];
 }
 
 function targetCells({ what, measured, target, met }: Target): string[] {

@@ -15,14 +15,13 @@ export async function measureSegment(
   work: (onEdge: (edge: 'begin' | 'end') => void) => Promise<Measured>,
 ): Promise<Segment> {
   const cpu = { begin: undefined as Cpu, end: undefined as Cpu };
-  const { latenciesMs, seconds } = await work((edge) => {
+  const { answered, latenciesMs, seconds } = await work((edge) => {
     cpu[edge] = sample(pids);
   });
-  const latencies = summarize(latenciesMs);
   return {
-    ...latencies,
-    perSecond: seconds === 0 ? 0 : latencies.count / seconds,
-    cpuMs: cpuOfEach(cpu.begin, cpu.end, latencies.count),
+    ...summarize(latenciesMs),
+    perSecond: seconds === 0 ? 0 : answered / seconds,
+    cpuMs: cpuOfEach(cpu.begin, cpu.end, answered),
   };
 }
 
