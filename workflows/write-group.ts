@@ -1,12 +1,12 @@
 import {
   defineSearchAttributeKey,
   type SearchAttributePair,
+  TemporalFailure,
   SearchAttributeType,
   WorkflowExecutionAlreadyStartedError,
 } from '@temporalio/common';
 import {
   ActivityCancellationType,
-  ActivityFailure,
   CancellationScope,
   ParentClosePolicy,
   proxyLocalActivities,
@@ -45,7 +45,7 @@ async function attemptOnce(items: readonly GroupItem[]): Promise<readonly number
   try {
     return (await runGroup(items, { requestedAt: workflowInfo().startTime.toISOString() })).left;
   } catch (error) {
-    if (!(error instanceof ActivityFailure)) throw error;
+    if (!(error instanceof TemporalFailure)) throw error;
     // Which of them committed is not known here; each one's own run meets its row.
     return items.map((_, index) => index);
   }
