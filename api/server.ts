@@ -155,13 +155,23 @@ function methodsOf(app: FastifyInstance): () => void {
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
+type ParserError = Error & { readonly code?: string; readonly rawPacket?: unknown; readonly bytesParsed?: number };
+
 /** What Node's parser refuses before there is a request. */
-function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+function clientErrorHandler(error: ParserError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const code = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed_request';
-  const problem = new ApiProblem(code, { detail: 'What was sent is no HTTP request that this server can read.' });
+  const problem = new ApiProblem(parserProblem(error), {
+    detail: 'What was sent is no HTTP request that this server can read.',
+  });
   const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
   socket.end(
     `HTTP/1.1 ${problem.kind.status} ${STATUS_CODES[problem.kind.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+function parserProblem({ code, rawPacket, bytesParsed }: ParserError): ProblemCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
+  // A control character in a key is refused by the parser already, which stops in that line.
+  const parsed = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, bytesParsed).toString('latin1') : '';
+  return /\nidempotency-key:[^\n]*$/i.test(parsed) ? 'idempotency_key_invalid' : 'malformed_request';
 }
