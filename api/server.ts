@@ -60,6 +60,7 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
   app.decorateRequest('idempotencyKey', '');
   parseJsonBodies(app);
   answerErrors(app);
+  endSilentConnections(app);
   return { app, refuseOtherMethods: methodsOf(app) };
 }
 
@@ -129,6 +130,17 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiP
     .headers(problem.details.headers ?? {})
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problemBody(problem, request.url.slice(0, 2_000), request.id)));
+}
+
+/** Node takes a connection that has not sent a request yet for a busy one: it would hold the draining server open. */
+function endSilentConnections(app: FastifyInstance): void {
+  const silent = new Set<Socket>();
+  app.server.on('connection', (socket) => void silent.add(socket.once('close', () => silent.delete(socket))));
+  app.server.on('request', ({ socket }) => void silent.delete(socket));
+  app.addHook('preClose', async () => {
+    app.server.on('connection', (socket) => socket.destroy());
+    for (const socket of silent) socket.destroy();
+  });
 }
 
 /** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
