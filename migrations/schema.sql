@@ -342,7 +342,7 @@ CREATE TABLE public.journal_entries (
   CONSTRAINT journal_entries_company_id_reverses_fkey FOREIGN KEY (company_id, reverses) REFERENCES public.journal_entries(company_id, id),
   CONSTRAINT journal_entries_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
 );
-CREATE INDEX journal_entries_by_date ON public.journal_entries USING btree (company_id, entry_date);
+CREATE INDEX journal_entries_newest ON public.journal_entries USING btree (company_id, entry_date DESC, created_at DESC, id DESC);
 CREATE TRIGGER begin_journal_entry BEFORE INSERT ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.begin_journal_entry();
 CREATE TRIGGER keep_all_entries BEFORE TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_entries BEFORE DELETE OR UPDATE ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
