@@ -127,8 +127,22 @@ describe.each<Actor>(['application', 'owner'])('an entry is whole or is not ther
   });
 
   test.each<[string, [string, number, string][], string]>([
-    ['that does not sum to zero', [['1000', 7, 'USD'], ['3000', -6, 'USD']], 'journal_entry_balanced'], // biome-ignore format: one case a line
-    ['that sums to zero only across currencies', [['1000', 7, 'USD'], ['3000', -7, 'EUR']], 'journal_entry_balanced'], // biome-ignore format: one case a line
+    [
+      'that does not sum to zero',
+      [
+        ['1000', 7, 'USD'],
+        ['3000', -6, 'USD'],
+      ],
+      'journal_entry_balanced',
+    ],
+    [
+      'that sums to zero only across currencies',
+      [
+        ['1000', 7, 'USD'],
+        ['3000', -7, 'EUR'],
+      ],
+      'journal_entry_balanced',
+    ],
     ['of one line', [['1000', 7, 'USD']], 'journal_entry_balanced'],
     ['without lines', [], 'journal_entry_has_lines'],
   ])('one %s is refused at the commit', async (_what, lines, constraint) => {
