@@ -1,7 +1,7 @@
 import { DefaultLogger, NativeConnection, type NativeConnectionOptions, Runtime } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/messages.ts';
-import type { ProcessConfig } from './config.ts';
+import type { TemporalConfig } from './config.ts';
 
 /**
  * Configures Temporal's core once for this process: its logs go into ours, its metrics to a loopback port that
@@ -24,7 +24,7 @@ export function installRuntime(logger: Logger, coreMetricsAddress: string | unde
 }
 
 /** One connection for a process's client and worker: an eager start needs both on the same one. */
-export function connectTemporal(config: ProcessConfig): Promise<NativeConnection> {
+export function connectTemporal(config: TemporalConfig): Promise<NativeConnection> {
   return NativeConnection.connect({
     address: config.TEMPORAL_ADDRESS,
     // Everything is on one machine or one network; compressing small messages costs more than it saves.
@@ -35,7 +35,7 @@ export function connectTemporal(config: ProcessConfig): Promise<NativeConnection
 }
 
 /** Throws when the namespace or a search attribute is missing: each start would be refused. */
-export async function checkNamespace(connection: NativeConnection, config: ProcessConfig): Promise<void> {
+export async function checkNamespace(connection: NativeConnection, config: TemporalConfig): Promise<void> {
   const namespace = config.TEMPORAL_NAMESPACE;
   await connection.workflowService.describeNamespace({ namespace });
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
@@ -47,7 +47,7 @@ export async function checkNamespace(connection: NativeConnection, config: Proce
   }
 }
 
-function tls(config: ProcessConfig): Pick<NativeConnectionOptions, 'tls'> {
+function tls(config: TemporalConfig): Pick<NativeConnectionOptions, 'tls'> {
   const { TEMPORAL_TLS_CERT: cert, TEMPORAL_TLS_KEY: key, TEMPORAL_TLS_SERVER_CA: ca } = config;
   const serverName = config.TEMPORAL_TLS_SERVER_NAME;
   if (cert === undefined && ca === undefined && serverName === undefined) {
