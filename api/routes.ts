@@ -137,7 +137,7 @@ function runningWriteOf({ args, run }: Flight, { type }: Operation, ui: Temporal
 /** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
 function validate(operation: Operation, params: unknown, body: unknown): Input {
   const path = operation.params.safeParse(params);
-  const content = operation.body.safeParse(body ?? {});
+  const content = operation.body.safeParse(body === undefined ? {} : body);
   if (path.success && content.success) return { params: path.data, body: content.data };
   throw new ApiProblem('validation_failed', {
     detail: 'The request does not fit the schema; errors[] names each member.',
