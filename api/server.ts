@@ -36,6 +36,8 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
     },
     clientErrorHandler,
     frameworkErrors: (_error, request, reply) => {
+      // Raised before any hook has run.
+      reply.header('x-request-id', request.id);
       sendProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
     },
     forceCloseConnections: 'idle',
