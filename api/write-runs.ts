@@ -156,10 +156,11 @@ function stateOf(status: string): RunDescription['state'] {
 
 /** Only the activity's own word counts: a run that was ended from outside may have a transaction under way. */
 function isRolledBack({ cause }: WorkflowFailedError): boolean {
+  // The failure of a local activity comes as it is, that of others wrapped.
+  const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   return (
-    cause instanceof ActivityFailure &&
-    cause.cause instanceof ApplicationFailure &&
-    (cause.cause.type === FAILURE_TYPES.bug || cause.cause.type === FAILURE_TYPES.rolledBack)
+    failure instanceof ApplicationFailure &&
+    (failure.type === FAILURE_TYPES.bug || failure.type === FAILURE_TYPES.rolledBack)
   );
 }
 
