@@ -27,7 +27,10 @@ const workerConfig = z.object({ ...processConfig, METRICS_PORT: port(9464) });
 
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
 /** How a Temporal server is reached. */
-export type TemporalConfig = Pick<ProcessConfig, Extract<keyof ProcessConfig, `TEMPORAL_${string}`>>;
+export type TemporalConfig = Omit<
+  Pick<ProcessConfig, Extract<keyof ProcessConfig, `TEMPORAL_${string}`>>,
+  'TEMPORAL_TASK_QUEUE'
+>;
 export type WorkerConfig = z.output<typeof workerConfig>;
 
 export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): WorkerConfig {

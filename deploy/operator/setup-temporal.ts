@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
-import type { ProcessConfig } from '../../worker/config.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
 import type { TemporalTarget } from './config.ts';
@@ -32,8 +31,7 @@ export async function setupTemporal(
 
 export async function connectTarget(target: TemporalTarget): Promise<NativeConnection> {
   try {
-    // The connection needs of a process's configuration what concerns Temporal.
-    return await connectTemporal(target as ProcessConfig);
+    return await connectTemporal(target);
   } catch (cause) {
     throw new Error(
       `Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached. Does it run? (${(cause as Error).message})`,
