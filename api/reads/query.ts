@@ -35,6 +35,12 @@ export const operationName = () => z.string().regex(/^[a-z][A-Za-z]{0,63}$/, 'mu
 /** An instant in RFC 3339, or a day in UTC; of the years 1900 to 2999. */
 export const instantOrDay = () =>
   z.union(
-    [date(), z.iso.datetime({ offset: true }).regex(/^(19|2\d)\d\d-/)],
+    [
+      date(),
+      z.iso
+        .datetime({ offset: true })
+        .regex(/^(19|2\d)\d\d-/)
+        .meta({ format: 'date-time' }),
+    ],
     'must be a date or an instant (RFC 3339)',
   );
