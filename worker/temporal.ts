@@ -1,4 +1,10 @@
-import { DefaultLogger, NativeConnection, type NativeConnectionOptions, Runtime } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  makeTelemetryFilterString,
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+} from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/messages.ts';
 import type { TemporalConfig } from './config.ts';
@@ -16,6 +22,8 @@ export function installRuntime(logger: Logger, coreMetricsAddress: string | unde
       logger[write](meta ?? {}, message);
     }),
     telemetryOptions: {
+      // Without this, core prints its warnings itself, as plain text between our lines of JSON.
+      logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
       ...(coreMetricsAddress === undefined
         ? {}
         : { metrics: { prometheus: { bindAddress: coreMetricsAddress, countersTotalSuffix: true } } }),
