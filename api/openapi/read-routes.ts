@@ -74,7 +74,7 @@ function answerOf({ path, answers: { kind, resource } }: Read): Json {
   };
 }
 
-export function parameters(location: 'path' | 'query', schema: z.ZodObject): Json[] {
+function parameters(location: 'path' | 'query', schema: z.ZodObject): Json[] {
   return Object.entries(schema.shape).map(([name, member]) => ({
     name,
     in: location,

@@ -40,7 +40,7 @@ export function writeRoute(operation: Operation): readonly [path: string, item: 
 }
 
 /** What this operation can be refused with, in the order in which a request meets it: the table's, then its own. */
-export function problemsOf(operation: Operation): PossibleProblem[] {
+function problemsOf(operation: Operation): PossibleProblem[] {
   const own = Object.entries(operation.rejections).map(([code, { status, title }]) => ({
     code,
     status,
