@@ -176,13 +176,32 @@ describe('the Idempotency-Key header', () => {
     const other = await sendKey(quoted(key), { name: 'Another' });
     expect([other.status, other.json.code]).toEqual([422, 'idempotency_key_reused']);
     expect(other.json.writeUrl).toBe(`/api/writes/${encodeURIComponent(key)}`);
+    const status = await company.api.get(other.json.writeUrl);
+    expect([status.status, status.json.key, status.json.state]).toEqual([200, key, 'succeeded']);
+    const late = await company.api.post(`${other.json.writeUrl}/cancel`, {});
+    expect([late.status, late.json.code]).toEqual([409, 'too_late']);
+  });
+
+  test.each(Object.entries(awkward))('a key can be cancelled before it is seen: %s', async (_name, key) => {
+    const other = await system.company();
+    const path = `/api/writes/${encodeURIComponent(key)}`;
+    expect((await other.api.get(path)).status).toBe(404);
+    const cancelled = await other.api.post(`${path}/cancel`, {});
+    expect([cancelled.status, cancelled.json.key, cancelled.json.state]).toEqual([200, key, 'cancelled']);
+    const late = await other.api.post('/api/customers', body, { key: quoted(key) });
+    expect([late.status, late.json.code, late.replayed]).toEqual([409, 'write_cancelled', true]);
+    const effects = await countEffects(system.owner, { companyId: other.id, table: 'customers' });
+    expect(effects).toMatchObject({ writes: 0, rows: 0, newAudit: 0, events: 0 });
   });
 
   test('a read takes no notice of a key', async () => {
     for (const value of ['', '"open', 'fine']) {
-      const answer = await rawRequest(`${system.url}/readyz`, {
+      const answer = await rawRequest(`${system.url}/api/me`, {
         method: 'GET',
-        headers: [['idempotency-key', value]],
+        headers: [
+          ['authorization', `Bearer ${company.users.owner.token}`],
+          ['idempotency-key', value],
+        ],
       });
       expect(answer.status).toBe(200);
       expect(answer.headers.get('idempotency-key')).toBeNull();
