@@ -58,13 +58,13 @@ describe('after any run the books are right', () => {
           const answer = await sendTo(own.company, request, key);
           expect(said(answer), `step ${index}`).toEqual({ ...expected(own.model, write), replayed: false });
           remember(own, request, answer);
-          if (again === 'same') {
-            const replay = await sendTo(own.company, request, key);
-            expect([replay.status, replay.text, replay.replayed]).toEqual([answer.status, answer.text, true]);
-          } else if (again === 'other body') {
-            const mismatch = await sendTo(own.company, otherBody(request), key);
-            expect(said(mismatch)).toEqual({ status: 422, code: 'idempotency_key_reused', replayed: false });
-          }
+          if (again === 'never') continue;
+          const second = await sendTo(own.company, again === 'same' ? request : otherBody(request), key);
+          expect(again === 'same' ? { ...said(second), text: second.text } : said(second)).toEqual(
+            again === 'same'
+              ? { ...said(answer), text: answer.text, replayed: true }
+              : { status: 422, code: 'idempotency_key_reused', replayed: false },
+          );
         }
         for (const own of books) expect(await invoices(own)).toEqual(invoicesOf(own.model));
         expect(await brokenControls(system.owner)).toEqual({});
@@ -89,7 +89,7 @@ describe('after any run the books are right', () => {
           const [one, two] = (await Promise.all(pair)) as [Answer, Answer];
           expect([200, 201, 404, 409, 422]).toContain(one.status);
           expect(two.text).toBe(one.text);
-          expect([one.replayed, two.replayed].sort()).toEqual([false, true]);
+          expect(one.replayed).not.toBe(two.replayed);
         }
         expect(await brokenControls(system.owner)).toEqual({});
       }),

@@ -19,14 +19,14 @@ async function replay(bundle: { code: string }, file: string): Promise<void> {
   await Worker.runReplayHistory({ workflowBundle: bundle }, history, file);
 }
 
-/** The histories that a bundle cannot replay, and why. */
+/** The histories that a bundle cannot replay. */
 async function violations(bundle: { code: string }): Promise<string[]> {
   const broken: string[] = [];
   for (const file of HISTORIES) {
     try {
       await replay(bundle, file);
     } catch (error) {
-      expect(error).toMatchObject({ name: 'DeterminismViolationError' });
+      if ((error as Error).name !== 'DeterminismViolationError') throw error;
       broken.push(file);
     }
   }
@@ -35,7 +35,8 @@ async function violations(bundle: { code: string }): Promise<string[]> {
 
 describe('saved runs go on under today’s workflow', () => {
   test.each(HISTORIES)('%s', async (file) => {
-    await replay({ code: readFileSync(inject('bundlePath'), 'utf8') }, file);
+    const bundle = { code: readFileSync(inject('bundlePath'), 'utf8') };
+    await expect(replay(bundle, file)).resolves.toBeUndefined();
   });
 
   test('each way that a run can go is among them', () => {
