@@ -100,14 +100,12 @@ export function writeOfRun(
     readonly operation: string;
     /** Null for an operation that this release does not know. */
     readonly type: OperationType | null;
-    readonly userId: string;
-    readonly requestId: string;
   },
   run: Run,
   state: 'running' | 'failed' | 'unknown',
   ui: TemporalUi,
 ): WriteSummary {
-  const { key, operation, userId, requestId } = write;
+  const { key, operation } = write;
   return {
     key,
     writeId: writeId(write.companyId, operation, key),
@@ -117,17 +115,22 @@ export function writeOfRun(
     status: null,
     location: null,
     resource: null,
-    actor: { userId },
-    requestId,
+    actor: { userId: run.userId },
+    requestId: run.requestId,
     requestedAt: run.startedAt,
     completedAt: null,
-    // Temporal tells of a local activity's attempts when the run closes; until then one is what is known.
     attempts: 1,
     workflow: workflowLink(write.companyId, key, run.runId, ui),
   };
 }
 
-export type Run = { readonly runId: string; readonly startedAt: string };
+/** A run, and whose request started it: a request that meets it is not told as its first. */
+export type Run = {
+  readonly runId: string;
+  readonly startedAt: string;
+  readonly userId: string;
+  readonly requestId: string;
+};
 
 /** How every timeline of a request begins: Temporal takes the request by starting its run. */
 export function beginningOf(write: WriteSummary): TimelineItem[] {
@@ -147,7 +150,7 @@ export function runningWrite(write: Parameters<typeof writeOfRun>[0], run: Run, 
 /** Where Temporal's UI stands, if there is one that people may open. */
 export type TemporalUi = { readonly url: string | undefined; readonly namespace: string };
 
-export function workflowLink(companyId: string, key: string, runId: string | null, ui: TemporalUi) {
+function workflowLink(companyId: string, key: string, runId: string | null, ui: TemporalUi) {
   const id = workflowIdOf(companyId, key);
   const base = ui.url?.replace(/\/$/, '');
   const run = runId === null ? '' : `/${runId}/history`;

@@ -24,6 +24,8 @@ export type WriteRuns = {
   describe(companyId: string, key: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
   waitUntilClosed(companyId: string, key: string, runId: string): Promise<RunEnd | 'still open'>;
+  /** What an open run's history tells of attempts that have failed so far. Throws {@link TemporalUnavailable}. */
+  failedAttempts(companyId: string, key: string, runId: string): Promise<FailedAttempts | undefined>;
   /** What an open run was started with, read from its history. */
   readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
 };
@@ -36,6 +38,12 @@ export type RunDescription = {
   readonly startedAt: Date;
   readonly closedAt: Date | undefined;
 };
+
+/**
+ * Attempts of a local activity are in the history only where a backoff was too long to be slept within a workflow task:
+ * those before the last such one, it included.
+ */
+export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
 
 /** `rolledBack`: failed by an error that is known to have left nothing. `unproven`: ended in any other way. */
 export type RunEnd =
@@ -120,6 +128,21 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
       }
     },
 
+    async failedAttempts(companyId, key, runId) {
+      try {
+        const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+          client.workflowService.getWorkflowExecutionHistoryReverse({
+            namespace: client.options.namespace,
+            execution: { workflowId: workflowIdOf(companyId, key), runId },
+            maximumPageSize: EVENTS_OF_A_RETRY,
+          }),
+        );
+        return lastFailedAttempt(history);
+      } catch (error) {
+        throw asUnavailable(error);
+      }
+    },
+
     async readArguments(companyId, key, runId) {
       const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
         client.workflowService.getWorkflowExecutionHistory({
@@ -132,6 +155,23 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
       return payload == null ? undefined : defaultPayloadConverter.fromPayload<WriteArguments>(payload);
     },
   };
+}
+
+/** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
+const EVENTS_OF_A_RETRY = 20;
+
+type History = Awaited<ReturnType<Client['workflowService']['getWorkflowExecutionHistoryReverse']>>['history'];
+
+/** Reads the newest marker of the local activity, newest event first; the form of its data is the SDK's own. */
+function lastFailedAttempt(history: History): FailedAttempts | undefined {
+  for (const { markerRecordedEventAttributes: marker, eventTime } of history?.events ?? []) {
+    const data = marker?.markerName === 'core_local_activity' ? marker.details?.['data']?.payloads?.[0] : undefined;
+    if (data == null) continue;
+    const { attempt } = defaultPayloadConverter.fromPayload<{ attempt?: unknown }>(data);
+    const lastAt = new Date(Number(eventTime?.seconds?.toString()) * 1000 + (eventTime?.nanos ?? 0) / 1_000_000);
+    if (typeof attempt === 'number') return { count: attempt, lastAt };
+  }
+  return undefined;
 }
 
 function memoOf(args: WriteArguments): Record<string, unknown> {

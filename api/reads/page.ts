@@ -12,7 +12,7 @@ export type List = {
   readonly order: readonly OrderKey[];
 };
 
-export type OrderKey = {
+type OrderKey = {
   readonly sql: string;
   readonly type: 'timestamptz' | 'date' | 'uuid' | 'integer' | 'text';
   readonly ascending?: true;

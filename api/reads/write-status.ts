@@ -9,7 +9,7 @@ import { readPreferences } from '../preferences.ts';
 import { ApiProblem } from '../problems.ts';
 import type { RateLimit } from '../rate-limit.ts';
 import type { TimelineItem, WriteResource } from '../write-resource.ts';
-import { type RunDescription, TemporalUnavailable } from '../write-runs.ts';
+import { type FailedAttempts, type RunDescription, TemporalUnavailable } from '../write-runs.ts';
 import type { Reader } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { takeRead } from './take-read.ts';
@@ -53,8 +53,10 @@ export async function readWrite(context: ApiContext, caller: Caller, key: string
   if (known.hasRow) return known.write;
   const run = await describeInTime(context, caller.companyId, key);
   if (run === undefined) return known.write;
-  const tell = (state: 'running' | 'failed' | 'unknown') =>
-    tellFromRun(key, run, state, known.audited, { ...context, reader: known.reader });
+  const tell = async (state: 'running' | 'failed' | 'unknown') => {
+    const attempts = await failedAttempts(context, caller.companyId, key, run);
+    return tellFromRun(key, run, state, { audited: known.audited, attempts }, { ...context, reader: known.reader });
+  };
   if (run.state === 'running') return tell('running');
   // It closed between the two looks, or it left nothing: the row says which.
   const now = await readRecord(context, caller, key);
@@ -116,6 +118,16 @@ async function howItFailed(
   }
   const end = await within(runs.waitUntilClosed(companyId, key, run.runId), STATUS_LIMIT_MS);
   return end !== undefined && end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
+}
+
+/** The story is told without them where Temporal has just gone away. */
+function failedAttempts(
+  { runs }: ApiContext,
+  companyId: string,
+  key: string,
+  run: RunDescription,
+): Promise<FailedAttempts | undefined> {
+  return within(runs.failedAttempts(companyId, key, run.runId), STATUS_LIMIT_MS).catch(() => undefined);
 }
 
 async function waitForOutcome(

@@ -10,7 +10,7 @@ import {
   type WriteSummary,
   writeOfRun,
 } from '../write-resource.ts';
-import type { RunDescription } from '../write-runs.ts';
+import type { FailedAttempts, RunDescription } from '../write-runs.ts';
 import type { Reader } from './read.ts';
 import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
 import { mayReadBody, mayReadWrite } from './write-access.ts';
@@ -43,23 +43,43 @@ export function tellFromRun(
   key: string,
   run: RunDescription,
   state: 'running' | 'failed' | 'unknown',
-  audited: readonly TimelineItem[],
+  { audited, attempts }: RunStory,
   { reader, operations, ui }: Teller,
 ): WriteResource | undefined {
   const { memo } = run;
-  if (memo === undefined || !mayReadWrite(memo, reader, operations)) return undefined;
+  // One that was started without our memo is none of our writes.
+  if (memo?.operation === undefined || !mayReadWrite(memo, reader, operations)) return undefined;
   const { operation, userId, requestId } = memo;
   const type = operations.find(({ name }) => name === operation)?.type ?? null;
   const { companyId } = reader;
   const write = writeOfRun(
-    { companyId, key, operation, type, userId, requestId },
-    { runId: run.runId, startedAt: run.startedAt.toISOString() },
+    { companyId, key, operation, type },
+    { runId: run.runId, startedAt: run.startedAt.toISOString(), userId, requestId },
     state,
     ui,
   );
+  const failed = attempts?.count ?? 0;
   const ended = state === 'running' ? [] : endItems(run, state, audited);
-  return { ...write, response: null, ...toTimeline([...beginningOf(write), ...audited, ...ended]) };
+  return {
+    ...write,
+    // With the one that is under way, or waits for its turn.
+    attempts: state === 'running' ? failed + 1 : Math.max(1, failed),
+    response: null,
+    ...toTimeline([
+      ...beginningOf(write),
+      // The last failure of a failed run is told as the run's.
+      ...attemptItems(state === 'failed' ? failed - 1 : failed, attempts?.lastAt.toISOString() ?? ''),
+      ...audited,
+      ...ended,
+    ]),
+  };
 }
+
+/** What is known of a run beside its description. */
+export type RunStory = {
+  readonly audited: readonly TimelineItem[];
+  readonly attempts: FailedAttempts | undefined;
+};
 
 /** From the audit log, of a failed run that Temporal has forgotten. The log tells when it failed, not when it began. */
 export async function tellFromAudit(tx: Tx, key: string, teller: Teller): Promise<WriteResource | undefined> {
@@ -106,13 +126,14 @@ function outcomeItems(row: WriteRow, response: unknown): TimelineItem[] {
   const { completed_at: at, outcome } = row;
   const by = { requestId: row.request_id, userId: row.user_id };
   if (outcome === 'cancelled') return [{ at, kind: 'cancelled', ...by }];
-  const before = row.attempt - 1;
-  const failures: TimelineItem[] =
-    before === 0
-      ? []
-      : [{ at, kind: 'attempt_failed', detail: `${before} before the last; none of them has left anything` }];
+  const failures = attemptItems(row.attempt - 1, at);
   if (outcome === 'succeeded') return [...failures, { at, kind: 'completed', ...by }];
   return [...failures, { at, kind: 'rejected', ...by, detail: (response as { code: string }).code }];
+}
+
+/** Attempts leave no record of their own: how many there were, and when the last of them was known. */
+function attemptItems(failed: number, at: string): TimelineItem[] {
+  return failed <= 0 ? [] : [{ at, kind: 'attempt_failed', detail: `${failed} failed and left nothing` }];
 }
 
 /** How the run ended, unless the audit log has told it: the activity writes there before it gives up. */
