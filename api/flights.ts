@@ -122,7 +122,7 @@ async function flyOnce(
   });
   if (started === 'abandoned') return { kind: 'problem', code: 'overloaded' };
   if (started !== 'exists') {
-    control.markOpen('this flight', { runId: started.runId, startedAt: new Date().toISOString() });
+    control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
     return waitForRun(flight, control, started.runId, dependencies);
   }
   const met = await runs.describe(args.companyId, args.key);
@@ -152,7 +152,7 @@ async function meetRunning(
 ): Promise<FlightEnd | 'again'> {
   const { args } = flight;
   if (met.memo?.fingerprint === args.fingerprint) {
-    control.markOpen('another', toRun(met));
+    control.markOpen('another', toRun(met, args));
     return waitForRun(flight, control, met.runId, dependencies);
   }
   const otherVersion = met.memo?.schemaVersion !== args.schemaVersion;
@@ -184,7 +184,7 @@ async function waitForRun(
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
   const newest = await runs.describe(args.companyId, args.key);
   if (newest?.state === 'running' && newest.runId !== runId && newest.memo?.fingerprint === args.fingerprint) {
-    control.markOpen('another', toRun(newest));
+    control.markOpen('another', toRun(newest, args));
     return waitForRun(flight, control, newest.runId, dependencies);
   }
   // One that was behind another's run has not had its own yet.
@@ -208,6 +208,11 @@ async function untilClosed(args: WriteArguments, control: Control, runId: string
   }
 }
 
-function toRun({ runId, startedAt }: RunDescription): Run {
-  return { runId, startedAt: startedAt.toISOString() };
+/** A run that another has started is told as that one's, by its memo. */
+function toRun(
+  { runId, startedAt, memo }: Pick<RunDescription, 'runId' | 'startedAt' | 'memo'>,
+  { actor, request }: WriteArguments,
+): Run {
+  const { userId, requestId } = memo ?? { userId: actor.userId, requestId: request.id };
+  return { runId, startedAt: startedAt.toISOString(), userId, requestId };
 }

@@ -130,11 +130,7 @@ function openFlight(asked: WriteRequest, input: WriteArguments['input'], depende
 function runningWriteOf({ args, run }: Flight, { type }: Operation, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A flight that is open without a run');
   const { companyId, key, operation } = args;
-  return runningWrite(
-    { companyId, key, operation, type, userId: args.actor.userId, requestId: args.request.id },
-    run,
-    ui,
-  );
+  return runningWrite({ companyId, key, operation, type }, run, ui);
 }
 
 /** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
