@@ -52,9 +52,9 @@ describe('a walk through the pages of a list', () => {
       });
       const names = walked.map((item) => item[name]);
       expect(new Set(names).size).toBe(names.length);
-      // What is posted with an earlier date stands further back in the books, where the walk still comes by.
-      expect(names.filter((item) => before.includes(item))).toEqual(before);
-      if (!path.startsWith('/api/ledger')) expect(names).toEqual(before);
+      // The books are kept by date: what is posted with an earlier one stands further back, where the walk still comes by.
+      const byDate = path.startsWith('/api/ledger');
+      expect(byDate ? names.filter((item) => before.includes(item)) : names).toEqual(before);
     },
   );
 
@@ -81,7 +81,7 @@ describe('a walk through the pages of a list', () => {
     const [write] = (await company.api.get('/api/writes?limit=1')).json.items;
     expect(write).toMatchObject({ writeId: payment.id, operation: 'createPayment', state: 'succeeded', status: 201 });
     const dates = (await walk(company.api, '/api/ledger/entries', { limit: 200 })).map(({ date }) => date);
-    expect(dates).toEqual(dates.toSorted().reverse());
+    expect(dates).toEqual(dates.toSorted((a, b) => b.localeCompare(a)));
   });
 
   test('50 items a page unless the client says otherwise', async () => {

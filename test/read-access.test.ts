@@ -37,9 +37,11 @@ describe('who may read', () => {
   test.each(ROLES)('%s: each route answers, or refuses with 403', async (role) => {
     for (const { path } of READS) {
       const answer = await company.as(role).get(paths[path] ?? '');
-      const expected = readersOf(path).includes(role) ? 200 : 403;
-      expect([path, answer.status]).toEqual([path, expected]);
-      if (expected === 403) expect(answer.json).toMatchObject({ code: 'forbidden', nextAction: 'fix_request' });
+      const expected = readersOf(path).includes(role) ? [200, undefined] : [403, 'forbidden'];
+      expect([path, answer.status, answer.json.code === 'forbidden' ? 'forbidden' : undefined]).toEqual([
+        path,
+        ...expected,
+      ]);
     }
   });
 
@@ -103,10 +105,11 @@ describe('another company', () => {
       const unknown = await other.api.get(path.replace(/:\w+/, randomUUID()));
       expect(foreign.status).toBe(404);
       expect(foreign.json.code).toBe(`${answers.resource}_not_found`);
-      const blank = ({ requestId: _, instance, detail, ...rest }: Record<string, string>) => ({
-        ...rest,
-        detail: detail?.replace(/[0-9a-f-]{36}/, 'ID'),
-        instance: instance?.replace(/[0-9a-f-]{36}/, 'ID'),
+      const blank = (body: Record<string, string>) => ({
+        ...body,
+        detail: body['detail']?.replace(/[0-9a-f-]{36}/, 'ID'),
+        instance: body['instance']?.replace(/[0-9a-f-]{36}/, 'ID'),
+        requestId: 'of each',
       });
       expect(blank(foreign.json)).toEqual(blank(unknown.json));
     }

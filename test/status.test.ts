@@ -62,6 +62,12 @@ describe('the story of a write', () => {
     const untimed = { requestedAt: expect.any(String), timeline: running.timeline.map(untime) };
     expect(accepted.json).toEqual({ ...running, ...untimed });
 
+    // A duplicate that meets the run through another process is told of the request that started it.
+    const { url } = await system.another();
+    const duplicate = { key: 'story', headers: { prefer: 'respond-async', 'x-request-id': 'second' } };
+    const met = await company.as('accountant', url).post('/api/payments', paymentBody(invoiceId), duplicate);
+    expect([met.status, met.json]).toEqual([202, running]);
+
     const conflict = await company.api.post('/api/payments', paymentBody(invoiceId, 7), { key: 'story' });
     expect(conflict.status).toBe(422);
     await release();
