@@ -25,7 +25,7 @@ function complaint(
   }
   throw new Error('This configuration was taken');
 }
-const badKeys = (message: string) => [...message.matchAll(/^ {2}(\w+):/gm)].map(([, key]) => key).toSorted();
+const badKeys = (message: string) => [...message.matchAll(/^ {2}(\w+):/gm)].map(([, key = '']) => key).toSorted();
 
 describe('the configuration', () => {
   test('has the documented defaults', () => {
