@@ -40,6 +40,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   for (const pool of [writes, lookups]) {
     // An idle connection that dies is replaced at the next use; without a listener it would end the process.
     pool.on('error', () => undefined);
+    // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
+    pool.on('connect', (client) => client.on('error', () => undefined));
     timeouts.set(pool, {
       statementMs: options.statementTimeoutMs,
       lockMs: Math.round(options.statementTimeoutMs * LOCK_TIMEOUT_SHARE),

@@ -70,10 +70,19 @@ export const id = () => z.uuid().toLowerCase();
 
 /** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
 export const metadata = () =>
-  z
-    .record(text(40), text(500))
-    .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys')
-    .meta({ description: 'Notes of yours: at most 20 keys of 40 characters, values of 500', maxProperties: 20 });
+  z.preprocess(
+    (value, context) => {
+      // A record would leave out this one key without a word.
+      if (typeof value === 'object' && value !== null && Object.hasOwn(value, '__proto__')) {
+        context.addIssue({ code: 'custom', input: value, message: 'must not have the key "__proto__"' });
+      }
+      return value;
+    },
+    z
+      .record(text(40), text(500))
+      .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys')
+      .meta({ description: 'Notes of yours: at most 20 keys of 40 characters, values of 500', maxProperties: 20 }),
+  );
 
 // The language library of our compiler target knows it only from ES2024 on; Node has it.
 function isWellFormed(value: string): boolean {

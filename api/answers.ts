@@ -78,7 +78,9 @@ export async function answerEnd(
 export function refuse(code: ProblemCode, asked: WriteRequest, metrics: Metrics): never {
   const labels = { operation: asked.operation.name, type: asked.operation.type };
   if (code === 'write_record_missing') metrics.recordMissing.inc();
-  if (code !== 'write_failed') metrics.failed.inc({ ...labels, error_type: 'unavailable' });
+  // A failed run was counted by its worker; a write in progress is no failure.
+  const counted = code !== 'write_failed' && code !== 'idempotency_in_progress';
+  if (counted) metrics.failed.inc({ ...labels, error_type: 'unavailable' });
   throw new ApiProblem(code, {
     detail: DETAILS[code] ?? 'Send the same request with the same key again.',
     key: asked.key,

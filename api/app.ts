@@ -13,6 +13,7 @@ import { createAuditBatch } from './audit-batch.ts';
 import { createAuthenticate } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import { registerDocs } from './docs.ts';
+import { createGroupRuns } from './group-runs.ts';
 import { registerHealth } from './health.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { registerReads } from './reads/register.ts';
@@ -24,7 +25,9 @@ import { createWriteRuns, type WriteRuns } from './write-runs.ts';
 
 export type RunningApi = {
   readonly url: string;
-  /** Drains: what was accepted is answered, what is new is refused; then everything is closed, in order. */
+  /** Says so at /readyz, and makes each answer the last on its connection. */
+  drain(): void;
+  /** Answers what was accepted; then everything is closed, in order. */
   close(): Promise<void>;
 };
 
@@ -63,10 +66,12 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await checkNamespace(connection, config);
 
   const metrics = createMetrics(database);
-  const runs = createWriteRuns(clientOver(connection, config), config.TEMPORAL_TASK_QUEUE);
+  const client = clientOver(connection, config);
+  const runs = createWriteRuns(client, config.TEMPORAL_TASK_QUEUE);
   const submit = createSubmit({
     database,
     runs,
+    groups: createGroupRuns(client, config.TEMPORAL_TASK_QUEUE),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
     observeGroup: (size) => metrics.groupSize.observe(size),
@@ -90,7 +95,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const context = { config, database, operations, runs, submit, metrics, ui };
   const health = registerHealth(app, context, options.coreMetricsAddress);
   await registerDocs(app, operations);
-  registerApiRoutes(app, context);
+  await registerApiRoutes(app, context);
   refuseOtherMethods();
   // A worker that stops by itself leaves starts without their eager half: better no process than half a one.
   running.catch((error: unknown) => {
@@ -101,6 +106,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 
   return {
     url,
+    drain: health.drain,
     async close() {
       health.drain();
       await app.close();
@@ -113,13 +119,14 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 }
 
 /** Everything below /api: who calls, what they sent, and then the routes of writes and reads. */
-function registerApiRoutes(app: FastifyInstance, context: ApiContext): void {
+async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
   const { config } = context;
   const authenticate = createAuthenticate(config);
   const newWrites = createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST);
   const replays = createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND);
   const audit = createAuditBatch(context.database);
-  void app.register(async (api) => {
+  // Awaited: the methods that its routes do not have are refused by what is registered next.
+  await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = await authenticate(request);
       requireJson(request);

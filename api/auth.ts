@@ -12,6 +12,8 @@ const LEEWAY_S = 30;
 const MAX_LIFETIME_S = 24 * 60 * 60;
 /** The identity provider's fault, not the token's: the client may try again. */
 const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
+/** As the database stores it: a text without NUL. */
+const SUBJECT = /^[^\0]{1,255}$/;
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 /**
@@ -55,11 +57,17 @@ function verifier(config: ApiConfig) {
 
 function callerOf(claims: JWTPayload): Caller {
   const { sub, company_id: companyId, exp, iat } = claims;
-  const issuedAt = iat ?? Date.now() / 1000;
+  // A token that says it is of a later day would live the longer for it.
+  const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, Date.now() / 1000 + LEEWAY_S);
   if (exp === undefined || exp - issuedAt > MAX_LIFETIME_S) {
     throw unauthenticated('A token may live for 24 hours at most.');
   }
-  if (typeof sub !== 'string' || sub === '' || typeof companyId !== 'string' || !UUID.test(companyId.toLowerCase())) {
+  if (
+    typeof sub !== 'string' ||
+    !SUBJECT.test(sub) ||
+    typeof companyId !== 'string' ||
+    !UUID.test(companyId.toLowerCase())
+  ) {
     throw unauthenticated('The token needs the claims sub and company_id (a UUID).');
   }
   return { companyId: companyId.toLowerCase(), subject: sub };

@@ -23,17 +23,20 @@ const apiConfig = z
     MAX_IN_FLIGHT_WRITES: positiveInteger(2000),
     WRITE_GROUPING: z.enum(['on', 'off']).default('on'),
   })
-  .check(({ value, issues }) => {
-    const fault = (path: string, message: string) =>
-      issues.push({ code: 'custom', input: undefined, path: [path], message });
-    if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
-      fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
-    }
-    if (value.JWT_JWKS_URL !== undefined) {
-      if (value.JWT_ISSUER === undefined) fault('JWT_ISSUER', 'must be set with JWT_JWKS_URL');
-      if (value.JWT_AUDIENCE === undefined) fault('JWT_AUDIENCE', 'must be set with JWT_JWKS_URL');
-    }
-  });
+  .superRefine(
+    (value, context) => {
+      const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+      if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
+        fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
+      }
+      if (value.JWT_JWKS_URL !== undefined) {
+        if (value.JWT_ISSUER === undefined) fault('JWT_ISSUER', 'must be set with JWT_JWKS_URL');
+        if (value.JWT_AUDIENCE === undefined) fault('JWT_AUDIENCE', 'must be set with JWT_JWKS_URL');
+      }
+    },
+    // Also when another key is bad already: all of them are told at once.
+    { when: () => true },
+  );
 
 export type ApiConfig = z.output<typeof apiConfig>;
 

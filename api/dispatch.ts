@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { workflowIdOf } from '../activities/identity.ts';
 import type { GroupItem, WriteArguments } from '../workflows/messages.ts';
+import type { GroupEnd, GroupRuns } from './group-runs.ts';
+import { createStartGate } from './start-gate.ts';
 import { untilClosed } from './until-closed.ts';
-import type { GroupEnd, WriteRuns } from './write-runs.ts';
+import type { WriteRuns } from './write-runs.ts';
 
 /**
  * Which lane a write takes. At most two starts are on their way to Temporal at once; what waits meanwhile travels together
@@ -33,6 +35,7 @@ export type Dispatched =
 
 export type DispatchOptions = {
   readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
   /** Off: strictly one workflow a write, behind the same limit of starts. */
   readonly grouping: boolean;
   summarize(args: WriteArguments): string;
@@ -47,9 +50,9 @@ const MAX_GROUP_ITEMS = 200;
 /** Far below what Temporal takes as one input (2 MiB), with room for what each item carries beside its own. */
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
-export function createDispatch({ runs, grouping, summarize, observeGroup }: DispatchOptions): Dispatch {
+export function createDispatch({ runs, groups, grouping, summarize, observeGroup }: DispatchOptions): Dispatch {
   const queue = createTurns();
-  const expressGate = createGate(EXPRESS_STARTS_AT_ONCE);
+  const expressGate = createStartGate(EXPRESS_STARTS_AT_ONCE);
   let starting = 0;
 
   function pump(): void {
@@ -76,9 +79,9 @@ export function createDispatch({ runs, grouping, summarize, observeGroup }: Disp
       for (const { passenger } of batch) passenger.onLeaving('group');
       observeGroup(batch.length);
       const workflowId = `group:${randomUUID()}`;
-      const { runId } = await runs.startGroup(workflowId, batch.map(toItem));
+      const { runId } = await groups.start(workflowId, batch.map(toItem));
       const end = untilClosed(
-        () => runs.waitForGroup(workflowId, runId),
+        () => groups.waitUntilClosed(workflowId, runId),
         () => false,
       );
       // Those whose outcome was handed over do not listen any more.
@@ -155,26 +158,6 @@ function createTurns() {
         if (line.length > 0) lines.set(companyId, line);
       }
       return taken;
-    },
-  };
-}
-
-/** Lets so many through at once; the others wait, first come, first served. */
-function createGate(width: number) {
-  const line: (() => void)[] = [];
-  let inside = 0;
-  return {
-    async pass<T>(work: () => Promise<T>): Promise<T> {
-      if (inside >= width) await new Promise<void>((resolve) => line.push(resolve));
-      else inside += 1;
-      try {
-        return await work();
-      } finally {
-        // The place is handed to the next in line, so that a newcomer cannot take it.
-        const next = line.shift();
-        if (next === undefined) inside -= 1;
-        else next();
-      }
     },
   };
 }

@@ -1,4 +1,39 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import type { Operation } from '../activities/operation.ts';
+import { errorPage } from './docs-errors.ts';
+import { openApiDocument } from './openapi/document.ts';
+import { errorCatalog } from './openapi/error-catalog.ts';
 
-export async function registerDocs(_app: FastifyInstance, _operations: readonly Operation[]): Promise<void> {}
+/** `/openapi.json`, and for people `/docs` and `/docs/errors`. All of it is made once, at the start. */
+export async function registerDocs(app: FastifyInstance, operations: readonly Operation[]): Promise<void> {
+  const document = openApiDocument(operations);
+  const json = JSON.stringify(document);
+  app.get('/openapi.json', async (_request, reply) => reply.type('application/json; charset=utf-8').send(json));
+
+  const { html, csp } = errorPage(errorCatalog(operations));
+  app.get('/docs/errors', async (_request, reply) =>
+    reply.header('content-security-policy', csp).type('text/html; charset=utf-8').send(html),
+  );
+
+  await app.register(swagger, { mode: 'static', specification: { document: document as never } });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: SWAGGER_UI_CSP,
+    uiConfig: { layout: 'BaseLayout', deepLinking: true, docExpansion: 'list', displayRequestDuration: true },
+    theme: { title: 'AccuBooks API' },
+  });
+}
+
+/** Its own files, requests to this API, and the pictures in its style sheet; nothing inline and nothing from elsewhere. */
+const SWAGGER_UI_CSP = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');

@@ -141,7 +141,7 @@ async function followStart(
 ): Promise<FlightEnd | 'again'> {
   const { args } = flight;
   if (started !== 'exists') {
-    control.markOpen('this flight', { runId: started.runId, startedAt: new Date().toISOString() });
+    control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
     return waitForRun(flight, control, started.runId, dependencies);
   }
   const met = await dependencies.runs.describe(args.companyId, args.key);
@@ -161,7 +161,7 @@ async function readAfterGroup(
   if (row !== undefined) return { kind: 'row', row };
   const newest = await dependencies.runs.describe(args.companyId, args.key);
   if (newest?.state === 'running' && newest.memo?.fingerprint === args.fingerprint) {
-    control.markOpen('another', toRun(newest));
+    control.markOpen('another', toRun(newest, args));
     return waitForRun(flight, control, newest.runId, dependencies);
   }
   return { kind: 'problem', code: 'outcome_unknown' };
@@ -175,11 +175,12 @@ async function flyExpress(flight: Flight, control: Control, { dispatch, runs }: 
       if (flight.stage !== 'open') flight.stage = 'starting';
     });
     if (started !== 'exists') {
-      control.markOpen('this flight', { runId: started.runId, startedAt: new Date().toISOString() });
+      control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
       return;
     }
     const met = await runs.describe(args.companyId, args.key);
-    if (met?.state === 'running' && met.memo?.fingerprint === args.fingerprint) control.markOpen('another', toRun(met));
+    if (met?.state === 'running' && met.memo?.fingerprint === args.fingerprint)
+      control.markOpen('another', toRun(met, args));
   } catch {
     // Not started: the request that asked for it is told so at its deadline.
   }
@@ -206,7 +207,7 @@ async function meetRunning(
 ): Promise<FlightEnd | 'again'> {
   const { args } = flight;
   if (met.memo?.fingerprint === args.fingerprint) {
-    control.markOpen('another', toRun(met));
+    control.markOpen('another', toRun(met, args));
     return waitForRun(flight, control, met.runId, dependencies);
   }
   const otherVersion = met.memo?.schemaVersion !== args.schemaVersion;
@@ -241,7 +242,7 @@ async function waitForRun(
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
   const newest = await runs.describe(args.companyId, args.key);
   if (newest?.state === 'running' && newest.runId !== runId && newest.memo?.fingerprint === args.fingerprint) {
-    control.markOpen('another', toRun(newest));
+    control.markOpen('another', toRun(newest, args));
     return waitForRun(flight, control, newest.runId, dependencies);
   }
   // One that was behind another's run has not had its own yet.
@@ -249,8 +250,13 @@ async function waitForRun(
   return { kind: 'problem', code: end.kind === 'rolledBack' ? 'write_failed' : 'outcome_unknown' };
 }
 
-function toRun({ runId, startedAt }: RunDescription): Run {
-  return { runId, startedAt: startedAt.toISOString() };
+/** A run that another has started is told as that one's, by its memo. */
+function toRun(
+  { runId, startedAt, memo }: Pick<RunDescription, 'runId' | 'startedAt' | 'memo'>,
+  { actor, request }: WriteArguments,
+): Run {
+  const { userId, requestId } = memo ?? { userId: actor.userId, requestId: request.id };
+  return { runId, startedAt: startedAt.toISOString(), userId, requestId };
 }
 
 function once(work: () => Promise<void>): () => void {

@@ -1,4 +1,4 @@
-import { type Database, queryOnce } from '../activities/database.ts';
+import { type Database, queryOnce, type Tx } from '../activities/database.ts';
 import { presentRow, type WriteRow } from '../activities/write-row.ts';
 import type { Caller } from './auth.ts';
 import { ApiProblem } from './problems.ts';
@@ -15,11 +15,20 @@ export type Lookup = {
  * alone.
  */
 export async function lookUp(database: Database, caller: Caller, key: string | undefined): Promise<Lookup> {
-  const [found] = await queryOnce<{ member_id: string | null; member_roles: string[] | null } & WriteRow>(
-    database.lookups,
-    'SELECT l.member_id, l.member_roles, (l.write).* FROM lookup_write($1, $2, $3) AS l',
-    [caller.companyId, caller.subject, key ?? null],
-  );
+  const found = await queryOnce<Found>(database.lookups, LOOK_UP, [caller.companyId, caller.subject, key ?? null]);
+  return toLookup(found);
+}
+
+/** The same as the first statement of a transaction, which then works for the caller's company. */
+export async function lookUpIn(tx: Tx, caller: Caller, key: string | undefined): Promise<Lookup> {
+  return toLookup(await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, key ?? null]));
+}
+
+const LOOK_UP = 'SELECT l.member_id, l.member_roles, (l.write).* FROM lookup_write($1, $2, $3) AS l';
+
+type Found = { readonly member_id: string | null; readonly member_roles: string[] | null } & WriteRow;
+
+function toLookup([found]: readonly Found[]): Lookup {
   if (found === undefined) throw new Error('Bug! lookup_write returns one row, always');
   if (found.member_id === null || found.member_roles === null) {
     throw new ApiProblem('not_a_member', { detail: 'The token’s user is no member of the token’s company.' });

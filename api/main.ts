@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { freeLoopbackPort } from '../worker/free-port.ts';
@@ -7,6 +8,12 @@ import { readApiConfig } from './config.ts';
 
 /** Longer than a request may wait and a transaction may take. */
 const DRAIN_LIMIT_MS = 70_000;
+
+/**
+ * Between "not ready" and closing: load balancers look away, and requests whose bytes have come in but were not read yet
+ * are read. A connection that is closed with unread bytes is reset, and its client cannot know what became of them.
+ */
+const LINGER_MS = 1_000;
 
 /** The API process: configuration from the environment, and nothing else. */
 async function main(): Promise<void> {
@@ -19,6 +26,8 @@ async function main(): Promise<void> {
   closeWithGrace({ delay: DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) logger.fatal({ err }, 'The API ends by an error that nothing caught');
     else logger.info({ signal }, 'The API is draining');
+    api.drain();
+    await sleep(LINGER_MS);
     await api.close();
   });
 }

@@ -14,8 +14,10 @@ const MAX_WAIT_S = 60;
 export function readPreferences(header: string | readonly string[] | undefined): Preferences {
   const preferences = new Map<string, string>();
   for (const preference of [header ?? []].flat().join(',').split(',')) {
-    const [, name, value] = /^\s*([a-z-]+)(?:\s*=\s*"?([^";]*)"?)?\s*(?:;.*)?$/i.exec(preference) ?? [];
-    if (name !== undefined && !preferences.has(name.toLowerCase())) preferences.set(name.toLowerCase(), value ?? '');
+    // Split rather than matched: a pattern for all of it takes cubic time on a header of spaces.
+    const [name = '', ...value] = (preference.split(';')[0] ?? '').split('=').map((part) => part.trim());
+    if (name !== '' && !preferences.has(name.toLowerCase()))
+      preferences.set(name.toLowerCase(), unquote(value.join('=')));
   }
   const respondAsync = preferences.get('respond-async') === '';
   const wait = readSeconds(preferences.get('wait'));
@@ -27,6 +29,10 @@ export function readPreferences(header: string | readonly string[] | undefined):
     strict: wait === 0 && !respondAsync,
     applied: applied === '' ? undefined : applied,
   };
+}
+
+function unquote(value: string): string {
+  return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
 }
 
 function readSeconds(value: string | undefined): number | undefined {

@@ -68,20 +68,23 @@ async function write(
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
 
+  const wire = input as WriteArguments['input'];
+  const asks = fingerprint(operation.name, wire);
+  // Met before the lookup: a flight that ends meanwhile has the outcome that the lookup may have come too early for.
+  const met = dependencies.submit.find(caller.companyId, key, asks);
   const who = await lookUpInTime(dependencies.database, request, preferences.waitMs + ANSWER_GRACE_MS);
   if (!holdsOneOf(who.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
-  const wire = input as WriteArguments['input'];
   const asked: WriteRequest = {
     operation,
     companyId: caller.companyId,
     userId: who.userId,
     key,
     writeId: writeId(caller.companyId, operation.name, key),
-    content: { operation: operation.name, ...input, fingerprint: fingerprint(operation.name, wire) },
+    content: { operation: operation.name, ...input, fingerprint: asks },
     request: { id: request.id, method: request.method, path: pathOf(request.url) },
     arrivedAtMs,
   };
@@ -90,7 +93,7 @@ async function write(
     return answerFromRow(reply, who.row, asked, false, dependencies);
   }
 
-  const joined = dependencies.submit.find(caller.companyId, key, asked.content.fingerprint);
+  const joined = met ?? dependencies.submit.find(caller.companyId, key, asks);
   const flight = joined ?? openFlight(asked, wire, dependencies);
   const opener = joined === undefined;
   const waited = await dependencies.submit.wait(flight, preferences, opener);
@@ -127,17 +130,13 @@ function openFlight(asked: WriteRequest, input: WriteArguments['input'], depende
 function runningWriteOf({ args, run }: Flight, { type }: Operation, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A flight that is open without a run');
   const { companyId, key, operation } = args;
-  return runningWrite(
-    { companyId, key, operation, type, userId: args.actor.userId, requestId: args.request.id },
-    run,
-    ui,
-  );
+  return runningWrite({ companyId, key, operation, type }, run, ui);
 }
 
 /** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
 function validate(operation: Operation, params: unknown, body: unknown): Input {
   const path = operation.params.safeParse(params);
-  const content = operation.body.safeParse(body ?? {});
+  const content = operation.body.safeParse(body === undefined ? {} : body);
   if (path.success && content.success) return { params: path.data, body: content.data };
   throw new ApiProblem('validation_failed', {
     detail: 'The request does not fit the schema; errors[] names each member.',

@@ -36,6 +36,8 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
     },
     clientErrorHandler,
     frameworkErrors: (_error, request, reply) => {
+      // Raised before any hook has run.
+      reply.header('x-request-id', request.id);
       sendProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
     },
     forceCloseConnections: 'idle',
@@ -60,6 +62,7 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
   app.decorateRequest('idempotencyKey', '');
   parseJsonBodies(app);
   answerErrors(app);
+  endSilentConnections(app);
   return { app, refuseOtherMethods: methodsOf(app) };
 }
 
@@ -131,6 +134,17 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiP
     .send(JSON.stringify(problemBody(problem, request.url.slice(0, 2_000), request.id)));
 }
 
+/** Node takes a connection that has not sent a request yet for a busy one: it would hold the draining server open. */
+function endSilentConnections(app: FastifyInstance): void {
+  const silent = new Set<Socket>();
+  app.server.on('connection', (socket) => void silent.add(socket.once('close', () => silent.delete(socket))));
+  app.server.on('request', ({ socket }) => void silent.delete(socket));
+  app.addHook('preClose', async () => {
+    app.server.on('connection', (socket) => socket.destroy());
+    for (const socket of silent) socket.destroy();
+  });
+}
+
 /** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
 function methodsOf(app: FastifyInstance): () => void {
   const known = new Map<string, Set<string>>();
@@ -155,13 +169,23 @@ function methodsOf(app: FastifyInstance): () => void {
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
+type ParserError = Error & { readonly code?: string; readonly rawPacket?: unknown; readonly bytesParsed?: number };
+
 /** What Node's parser refuses before there is a request. */
-function clientErrorHandler(error: Error & { code?: string }, socket: Socket): void {
+function clientErrorHandler(error: ParserError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const code = error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed_request';
-  const problem = new ApiProblem(code, { detail: 'What was sent is no HTTP request that this server can read.' });
+  const problem = new ApiProblem(parserProblem(error), {
+    detail: 'What was sent is no HTTP request that this server can read.',
+  });
   const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
   socket.end(
     `HTTP/1.1 ${problem.kind.status} ${STATUS_CODES[problem.kind.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+function parserProblem({ code, rawPacket, bytesParsed }: ParserError): ProblemCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
+  // A control character in a key is refused by the parser already, which stops in that line.
+  const parsed = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, bytesParsed).toString('latin1') : '';
+  return /\nidempotency-key:[^\n]*$/i.test(parsed) ? 'idempotency_key_invalid' : 'malformed_request';
 }

@@ -4,6 +4,7 @@ import type { WriteArguments } from '../workflows/messages.ts';
 import { within } from './deferred.ts';
 import { createDispatch } from './dispatch.ts';
 import { type Flight, type FlightDependencies, type FlightEnd, launch } from './flights.ts';
+import type { GroupRuns } from './group-runs.ts';
 import type { Preferences } from './preferences.ts';
 import type { ProblemCode } from './problems.ts';
 import type { WriteRuns } from './write-runs.ts';
@@ -39,6 +40,7 @@ const START_GRACE_MS = 2_000;
 export function createSubmit(options: {
   readonly database: Database;
   readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
   readonly maxInFlight: number;
   readonly grouping: boolean;
   summarize(args: WriteArguments): string;

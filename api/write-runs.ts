@@ -16,9 +16,6 @@ import {
 import { workflowIdOf } from '../activities/identity.ts';
 import { FAILURE_TYPES } from '../activities/write-activities.ts';
 import {
-  GROUP_WORKFLOW_TYPE,
-  type GroupItem,
-  type GroupResult,
   memoOf,
   type RunResult,
   searchAttributesOf,
@@ -31,14 +28,12 @@ import {
 export type WriteRuns = {
   /** Starts a run; `exists` when the ID's newest run is open or has completed. Throws {@link TemporalUnavailable}. */
   start(args: WriteArguments, summary: string): Promise<{ readonly runId: string } | 'exists'>;
-  /** Starts a group; answers its run. Throws {@link TemporalUnavailable}. */
-  startGroup(workflowId: string, items: readonly GroupItem[]): Promise<{ readonly runId: string }>;
-  /** Waits a minute for the group to close, as {@link waitUntilClosed} does for a key's run. */
-  waitForGroup(workflowId: string, runId: string): Promise<GroupEnd | 'still open'>;
   /** The newest run, or none that Temporal remembers. Throws {@link TemporalUnavailable}. */
   describe(companyId: string, key: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
   waitUntilClosed(companyId: string, key: string, runId: string): Promise<RunEnd | 'still open'>;
+  /** What an open run's history tells of attempts that have failed so far. Throws {@link TemporalUnavailable}. */
+  failedAttempts(companyId: string, key: string, runId: string): Promise<FailedAttempts | undefined>;
   /** What an open run was started with, read from its history. */
   readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
 };
@@ -52,13 +47,16 @@ export type RunDescription = {
   readonly closedAt: Date | undefined;
 };
 
+/**
+ * Attempts of a local activity are in the history only where a backoff was too long to be slept within a workflow task:
+ * those before the last such one, it included.
+ */
+export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
+
 /** `rolledBack`: failed by an error that is known to have left nothing. `unproven`: ended in any other way. */
 export type RunEnd =
   | { readonly kind: 'result'; readonly result: RunResult }
   | { readonly kind: 'rolledBack' | 'unproven' };
-
-/** Which items left and in which runs they go on; `unproven`: the group ended without a word on its items. */
-export type GroupEnd = GroupResult | 'unproven';
 
 /** Temporal did not answer; what was asked of it may have happened nevertheless. */
 export class TemporalUnavailable extends Error {
@@ -69,12 +67,9 @@ export class TemporalUnavailable extends Error {
 }
 
 /** One request to Temporal gets this long; a client's own deadline is often shorter and is kept by the waiting. */
-const REQUEST_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 10_000;
 /** Longer than any request waits. A connection that is dead is found out earlier, by its keep-alive. */
-const LONG_POLL_TIMEOUT_MS = 60_000;
-const GROUP_TASK_TIMEOUT_MS = 2_000;
-/** Temporal takes 20 KB of details. Keys and operations are ASCII. */
-const MAX_DETAILS_BYTES = 16_000;
+export const LONG_POLL_TIMEOUT_MS = 60_000;
 
 export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
   const { workflow, connection } = client;
@@ -137,34 +132,17 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
       }
     },
 
-    async startGroup(workflowId, items) {
-      const companies = new Set(items.map(({ args }) => args.companyId)).size;
+    async failedAttempts(companyId, key, runId) {
       try {
-        const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
-          workflow.start(GROUP_WORKFLOW_TYPE, {
-            workflowId,
-            taskQueue,
-            args: [items],
-            requestEagerStart: true,
-            // How soon another worker takes a group over whose process was killed.
-            workflowTaskTimeout: GROUP_TASK_TIMEOUT_MS,
-            staticSummary: `${items.length} writes of ${companies === 1 ? 'one company' : `${companies} companies`}`,
-            staticDetails: groupDetails(items),
+        const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+          client.workflowService.getWorkflowExecutionHistoryReverse({
+            namespace: client.options.namespace,
+            execution: { workflowId: workflowIdOf(companyId, key), runId },
+            maximumPageSize: EVENTS_OF_A_RETRY,
           }),
         );
-        return { runId: handle.firstExecutionRunId };
+        return lastFailedAttempt(history);
       } catch (error) {
-        throw asUnavailable(error);
-      }
-    },
-
-    async waitForGroup(workflowId, runId) {
-      const handle = workflow.getHandle<() => Promise<GroupResult>>(workflowId, runId, { followRuns: false });
-      try {
-        return await connection.withDeadline(Date.now() + LONG_POLL_TIMEOUT_MS, () => handle.result());
-      } catch (error) {
-        if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return 'unproven';
-        if (grpcCode(error) === DEADLINE_EXCEEDED) return 'still open';
         throw asUnavailable(error);
       }
     },
@@ -187,17 +165,21 @@ function keyword([name, value]: [string, string]): SearchAttributePair {
   return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }
 
-/** What people see of a group in Temporal's UI: whose writes travel in it, by their keys. */
-function groupDetails(items: readonly GroupItem[]): string {
-  const lines = items.map(({ args }) => `- ${args.companyId} \`${args.key}\` ${args.operation}`);
-  let kept = lines.length;
-  let bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
-  while (bytes > MAX_DETAILS_BYTES) {
-    kept -= 1;
-    bytes -= (lines[kept]?.length ?? 0) + 1;
+/** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
+const EVENTS_OF_A_RETRY = 20;
+
+type History = Awaited<ReturnType<Client['workflowService']['getWorkflowExecutionHistoryReverse']>>['history'];
+
+/** Reads the newest marker of the local activity, newest event first; the form of its data is the SDK's own. */
+function lastFailedAttempt(history: History): FailedAttempts | undefined {
+  for (const { markerRecordedEventAttributes: marker, eventTime } of history?.events ?? []) {
+    const data = marker?.markerName === 'core_local_activity' ? marker.details?.['data']?.payloads?.[0] : undefined;
+    if (data == null) continue;
+    const { attempt } = defaultPayloadConverter.fromPayload<{ attempt?: unknown }>(data);
+    const lastAt = new Date(Number(eventTime?.seconds?.toString()) * 1000 + (eventTime?.nanos ?? 0) / 1_000_000);
+    if (typeof attempt === 'number') return { count: attempt, lastAt };
   }
-  const rest = kept < lines.length ? [`- and ${lines.length - kept} more`] : [];
-  return [...lines.slice(0, kept), ...rest].join('\n');
+  return undefined;
 }
 
 function stateOf(status: string): RunDescription['state'] {
@@ -207,24 +189,26 @@ function stateOf(status: string): RunDescription['state'] {
 
 /** Only the activity's own word counts: a run that was ended from outside may have a transaction under way. */
 function isRolledBack({ cause }: WorkflowFailedError): boolean {
+  // The failure of a local activity comes as it is, that of others wrapped.
+  const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   return (
-    cause instanceof ActivityFailure &&
-    cause.cause instanceof ApplicationFailure &&
-    (cause.cause.type === FAILURE_TYPES.bug || cause.cause.type === FAILURE_TYPES.rolledBack)
+    failure instanceof ApplicationFailure &&
+    (failure.type === FAILURE_TYPES.bug || failure.type === FAILURE_TYPES.rolledBack)
   );
 }
 
-function asUnavailable(error: unknown): unknown {
+/** An outage as {@link TemporalUnavailable}; anything else as it is. */
+export function asUnavailable(error: unknown): unknown {
   // INVALID_ARGUMENT and its like are our own mistakes and no outage.
   return OUTAGE_CODES.has(grpcCode(error) ?? 0) ? new TemporalUnavailable(error) : error;
 }
 
 /** The SDK wraps what gRPC says in an error of its own. */
-function grpcCode(error: unknown): number | undefined {
+export function grpcCode(error: unknown): number | undefined {
   if (isGrpcServiceError(error)) return error.code;
   return error instanceof Error && isGrpcServiceError(error.cause) ? error.cause.code : undefined;
 }
 
-const DEADLINE_EXCEEDED = 4;
+export const DEADLINE_EXCEEDED = 4;
 /** gRPC status codes: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
 const OUTAGE_CODES = new Set([1, 2, DEADLINE_EXCEEDED, 8, 10, 13, 14]);

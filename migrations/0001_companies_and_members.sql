@@ -65,7 +65,7 @@ CREATE TABLE memberships (
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (company_id, user_id),
   CONSTRAINT memberships_roles_known CHECK (
-    cardinality(roles) >= 1 AND roles <@ ARRAY['owner', 'admin', 'manager', 'accountant', 'auditor', 'inventory_manager',
+    cardinality(roles) BETWEEN 1 AND 9 AND roles <@ ARRAY['owner', 'admin', 'manager', 'accountant', 'auditor', 'inventory_manager',
       'employee', 'customer', 'user']
   )
 );

@@ -10,7 +10,8 @@ CREATE TABLE idempotent_writes (
   type text CHECK (type IN ('financial', 'high-risk')),
   fingerprint text CHECK (fingerprint ~ '^[0-9a-f]{64}$'),
   schema_version integer CHECK (schema_version >= 1),
-  request jsonb,
+  -- A body has at most 1 MiB; as jsonb it may be several times that.
+  request jsonb CHECK (pg_column_size(request) <= 16777216),
   outcome text CHECK (outcome IN ('succeeded', 'rejected', 'cancelled')),
   status_code smallint CHECK (status_code BETWEEN 200 AND 499),
   response_body bytea CHECK (length(response_body) <= 16777216),
@@ -111,11 +112,15 @@ CREATE TABLE audit_partitions.fallback PARTITION OF idempotent_write_audit_log D
 
 CREATE TRIGGER keep_audit_rows BEFORE UPDATE OR DELETE ON idempotent_write_audit_log
   FOR EACH ROW EXECUTE FUNCTION refuse_change('the audit log is only added to');
+-- A partition inherits the triggers for rows but not those for statements: each gets its own of these.
 CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON idempotent_write_audit_log
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the audit log is only added to');
+CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON audit_partitions.fallback
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('the audit log is only added to');
 
 -- Makes the partitions of this month (UTC) and of the given number of months after it; returns how many it made. Run by
--- the migrations and by maintenance, which owns nothing: hence the definer's rights and the fixed search path.
+-- the migrations and by maintenance, which owns nothing: hence the definer's rights and the fixed search path. A month
+-- that already has rows in the fallback stays there: no partition can be made over them, and the others must not wait.
 CREATE FUNCTION ensure_audit_partitions(p_months_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -126,14 +131,21 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('ensure_audit_partitions'));
   FOR offset_months IN 0..p_months_ahead LOOP
     partition_name := to_char(month + make_interval(months => offset_months), '"y"YYYY"m"MM');
-    IF to_regclass('audit_partitions.' || partition_name) IS NULL THEN
+    CONTINUE WHEN to_regclass('audit_partitions.' || partition_name) IS NOT NULL;
+    BEGIN
       EXECUTE format(
         'CREATE TABLE audit_partitions.%I PARTITION OF idempotent_write_audit_log FOR VALUES FROM (%L) TO (%L)',
         partition_name,
         to_char(month + make_interval(months => offset_months), 'YYYY-MM-DD') || ' 00:00:00+00',
         to_char(month + make_interval(months => offset_months + 1), 'YYYY-MM-DD') || ' 00:00:00+00');
+      EXECUTE format(
+        'CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON audit_partitions.%I
+           FOR EACH STATEMENT EXECUTE FUNCTION refuse_change(%L)',
+        partition_name, 'the audit log is only added to');
       made := made + 1;
-    END IF;
+    EXCEPTION WHEN check_violation THEN
+      RAISE WARNING 'audit month % stays in the fallback partition, which has rows of it', partition_name;
+    END;
   END LOOP;
   RETURN made;
 END
@@ -147,7 +159,7 @@ CREATE TABLE outbox (
   company_id uuid NOT NULL REFERENCES companies,
   write_id uuid NOT NULL,
   kind text NOT NULL CHECK (length(kind) BETWEEN 1 AND 64),
-  payload jsonb NOT NULL,
+  payload jsonb NOT NULL CHECK (pg_column_size(payload) <= 16777216),
   occurred_at timestamptz NOT NULL DEFAULT now(),
   started_at timestamptz,
   delivered_at timestamptz,
@@ -158,6 +170,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_not_started ON outbox (occurred_at) WHERE started_at IS NULL;
 CREATE TRIGGER keep_events BEFORE DELETE ON outbox
   FOR EACH ROW EXECUTE FUNCTION refuse_change('events are marked, never deleted');
+CREATE TRIGGER keep_all_events BEFORE TRUNCATE ON outbox
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('events are marked, never deleted');
 
 ALTER TABLE idempotent_writes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotent_writes FORCE ROW LEVEL SECURITY;

@@ -24,7 +24,7 @@ CREATE TABLE journal_entries (
   entry_date date NOT NULL CHECK (entry_date BETWEEN '1900-01-01' AND '2999-12-31'),
   description text NOT NULL CHECK (length(description) BETWEEN 1 AND 500),
   reverses uuid,
-  metadata jsonb NOT NULL DEFAULT '{}',
+  metadata jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(metadata) <= 65536),
   created_at timestamptz NOT NULL DEFAULT now(),
   -- Which transaction made this entry: only that one may add lines to it. Set by trigger, whatever is inserted.
   created_xid xid8 NOT NULL,

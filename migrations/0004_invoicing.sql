@@ -7,7 +7,7 @@ CREATE TABLE customers (
   email text CHECK (length(email) BETWEEN 3 AND 200),
   currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
   external_reference text CHECK (length(external_reference) BETWEEN 1 AND 200),
-  metadata jsonb NOT NULL DEFAULT '{}',
+  metadata jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(metadata) <= 65536),
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (company_id, id),
   CONSTRAINT customers_external_reference_key UNIQUE (company_id, external_reference)
@@ -45,7 +45,7 @@ CREATE TABLE invoices (
   credited_minor bigint NOT NULL DEFAULT 0 CHECK (credited_minor >= 0),
   voided_on date,
   journal_entry_id uuid,
-  metadata jsonb NOT NULL DEFAULT '{}',
+  metadata jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(metadata) <= 65536),
   created_at timestamptz NOT NULL DEFAULT now(),
   due_minor bigint NOT NULL GENERATED ALWAYS AS (
     CASE WHEN voided_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END
@@ -61,6 +61,8 @@ CREATE TABLE invoices (
   ) STORED,
   PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
+  -- The target of foreign keys by which payments have their invoice's currency.
+  CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_due_on_or_after_issue CHECK (due_date >= issue_date),
   CONSTRAINT invoices_total_is_sum CHECK (total_minor = subtotal_minor + tax_minor),
   CONSTRAINT invoices_never_overpaid CHECK (paid_minor + credited_minor <= total_minor),
@@ -98,6 +100,8 @@ CREATE TABLE invoice_lines (
 );
 CREATE TRIGGER keep_invoice_lines BEFORE UPDATE OR DELETE ON invoice_lines
   FOR EACH ROW EXECUTE FUNCTION refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_all_invoice_lines BEFORE TRUNCATE ON invoice_lines
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('void the invoice or credit it');
 
 CREATE TABLE payments (
   company_id uuid NOT NULL REFERENCES companies,
@@ -111,11 +115,11 @@ CREATE TABLE payments (
   bank_account_id uuid NOT NULL,
   refunded_minor bigint NOT NULL DEFAULT 0,
   journal_entry_id uuid NOT NULL,
-  metadata jsonb NOT NULL DEFAULT '{}',
+  metadata jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(metadata) <= 65536),
   created_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (company_id, id),
   CONSTRAINT payments_never_overrefunded CHECK (refunded_minor BETWEEN 0 AND amount_minor),
-  FOREIGN KEY (company_id, invoice_id) REFERENCES invoices (company_id, id),
+  FOREIGN KEY (company_id, invoice_id, currency) REFERENCES invoices (company_id, id, currency),
   FOREIGN KEY (company_id, bank_account_id) REFERENCES accounts (company_id, id),
   FOREIGN KEY (company_id, journal_entry_id) REFERENCES journal_entries (company_id, id)
 );

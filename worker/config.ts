@@ -26,6 +26,11 @@ export const processConfig = {
 const workerConfig = z.object({ ...processConfig, METRICS_PORT: port(9464) });
 
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
+/** How a Temporal server is reached. */
+export type TemporalConfig = Omit<
+  Pick<ProcessConfig, Extract<keyof ProcessConfig, `TEMPORAL_${string}`>>,
+  'TEMPORAL_TASK_QUEUE'
+>;
 export type WorkerConfig = z.output<typeof workerConfig>;
 
 export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): WorkerConfig {
@@ -35,6 +40,7 @@ export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): 
 /** These may be given as a file, `NAME_FILE`, as orchestrators mount secrets. */
 const SECRETS = [
   'DATABASE_URL',
+  'MIGRATION_DATABASE_URL',
   'JWT_SECRET',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',

@@ -1,7 +1,13 @@
-import { DefaultLogger, NativeConnection, type NativeConnectionOptions, Runtime } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  makeTelemetryFilterString,
+  NativeConnection,
+  type NativeConnectionOptions,
+  Runtime,
+} from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/messages.ts';
-import type { ProcessConfig } from './config.ts';
+import type { TemporalConfig } from './config.ts';
 
 /**
  * Configures Temporal's core once for this process: its logs go into ours, its metrics to a loopback port that
@@ -16,6 +22,8 @@ export function installRuntime(logger: Logger, coreMetricsAddress: string | unde
       logger[write](meta ?? {}, message);
     }),
     telemetryOptions: {
+      // Without this, core prints its warnings itself, as plain text between our lines of JSON.
+      logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
       ...(coreMetricsAddress === undefined
         ? {}
         : { metrics: { prometheus: { bindAddress: coreMetricsAddress, countersTotalSuffix: true } } }),
@@ -24,7 +32,7 @@ export function installRuntime(logger: Logger, coreMetricsAddress: string | unde
 }
 
 /** One connection for a process's client and worker: an eager start needs both on the same one. */
-export function connectTemporal(config: ProcessConfig): Promise<NativeConnection> {
+export function connectTemporal(config: TemporalConfig): Promise<NativeConnection> {
   return NativeConnection.connect({
     address: config.TEMPORAL_ADDRESS,
     // Everything is on one machine or one network; compressing small messages costs more than it saves.
@@ -35,7 +43,7 @@ export function connectTemporal(config: ProcessConfig): Promise<NativeConnection
 }
 
 /** Throws when the namespace or a search attribute is missing: each start would be refused. */
-export async function checkNamespace(connection: NativeConnection, config: ProcessConfig): Promise<void> {
+export async function checkNamespace(connection: NativeConnection, config: TemporalConfig): Promise<void> {
   const namespace = config.TEMPORAL_NAMESPACE;
   await connection.workflowService.describeNamespace({ namespace });
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
@@ -47,7 +55,7 @@ export async function checkNamespace(connection: NativeConnection, config: Proce
   }
 }
 
-function tls(config: ProcessConfig): Pick<NativeConnectionOptions, 'tls'> {
+function tls(config: TemporalConfig): Pick<NativeConnectionOptions, 'tls'> {
   const { TEMPORAL_TLS_CERT: cert, TEMPORAL_TLS_KEY: key, TEMPORAL_TLS_SERVER_CA: ca } = config;
   const serverName = config.TEMPORAL_TLS_SERVER_NAME;
   if (cert === undefined && ca === undefined && serverName === undefined) {

@@ -59,6 +59,7 @@ export async function prepareGivenDatabase(options: {
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
   refuseProduction();
   const { databaseUrl, ownerUrl, loginPassword } = options;
+  await expectReachable(ownerUrl ?? databaseUrl);
   await migrateDatabase(ownerUrl ?? databaseUrl, options.log);
   if (ownerUrl !== undefined) return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: false };
 
@@ -82,6 +83,20 @@ export async function prepareGivenDatabase(options: {
     const appDatabaseUrl = withLogin(databaseUrl, { user: login, password: loginPassword });
     return { databaseUrl, appDatabaseUrl, isOwnerLogin: false };
   });
+}
+
+async function expectReachable(url: string): Promise<void> {
+  try {
+    await withClient(url, async () => {});
+  } catch (cause) {
+    const why = cause instanceof AggregateError ? cause.errors.join('; ') : (cause as Error).message;
+    throw new Error(
+      `The database that DATABASE_URL names cannot be reached (${why}). Correct it, or unset it to use our own.`,
+      {
+        cause,
+      },
+    );
+  }
 }
 
 async function expectProcessRoles(owner: pg.Client): Promise<void> {

@@ -9,7 +9,15 @@ export function claimDataFolder(): { release(): void } {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'launcher.pid');
   const mine = `${file}.${process.pid}`;
-  writeFileSync(mine, String(process.pid));
+  try {
+    writeFileSync(mine, String(process.pid));
+  } catch (cause) {
+    throw new Error(
+      `${folder} cannot be written to (${(cause as Error).message}): it may be another user's. Give this one a folder of ` +
+        'its own: DATA_DIR=.data2 npm start',
+      { cause },
+    );
+  }
   for (;;) {
     try {
       linkSync(mine, file); // Appears with its content, and only where there is none.

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { dataFolder, projectFolder } from './config.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
@@ -46,9 +47,8 @@ export function nodeProcess(name: string, script: string, environment: Record<st
 /** The file of the workflow bundle, built anew. */
 export async function buildBundle(): Promise<string> {
   const file = join(runFolder(), 'workflow-bundle.js');
-  await promisify(execFile)(process.execPath, ['--import', 'tsx', 'deploy/local/bundle.ts', file], {
-    cwd: projectFolder,
-  });
+  const script = fileURLToPath(new URL('./bundle.ts', import.meta.url));
+  await promisify(execFile)(process.execPath, ['--import', 'tsx', script, file], { cwd: projectFolder });
   return file;
 }
 

@@ -18,6 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { refuseProduction } from './config.ts';
+import { logTail } from './log-tail.ts';
 import { firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, isAlive, processesIn, sendSignal, waitForExit } from './processes.ts';
 import { keptSecret } from './secrets.ts';
@@ -160,7 +161,7 @@ async function launch(server: Server, wish: { port: number; durable: boolean }):
     } catch (cause) {
       // Someone may have taken the port between the probe and the start.
       if (attempt < START_ATTEMPTS && !(await isPortFree(port))) continue;
-      throw new Error(`PostgreSQL does not start. The end of ${server.logFile}:\n${tail(server.logFile)}`, { cause });
+      throw new Error(`PostgreSQL does not start. ${logTail(server.logFile)}`, { cause });
     }
   }
 }
@@ -245,8 +246,4 @@ function urlOf(server: Server, port: number): string {
 
 function own(path: string, { owner }: ServerUser): void {
   if (owner) chownSync(path, owner.uid, owner.gid);
-}
-
-function tail(file: string): string {
-  return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
 }

@@ -13,12 +13,17 @@ const RETRY_PAUSE_MS = 500;
  * The companies and their people, by SQL: before there is a member no request can be made. A company that is there
  * already stays as it is, since its members may have been changed on purpose.
  */
-export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId: string }> {
+export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId: string; isNewDemo: boolean }> {
   refuseProduction();
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
-    await seedCompany(client, { id: DEMO_COMPANY_ID, name: 'Demo Ltd', domain: 'demo.test', roles: ROLES });
+    const isNewDemo = await seedCompany(client, {
+      id: DEMO_COMPANY_ID,
+      name: 'Demo Ltd',
+      domain: 'demo.test',
+      roles: ROLES,
+    });
     await seedCompany(client, {
       id: GLOBEX_COMPANY_ID,
       name: 'Globex Ltd',
@@ -28,16 +33,17 @@ export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId:
     // Someone to be granted access.
     await client.query('SELECT create_user($1)', ['newcomer@demo.test']);
     const { rows } = await client.query<{ id: string }>('SELECT create_user($1) AS id', [DEMO_OWNER]);
-    return { demoOwnerId: (rows[0] as { id: string }).id };
+    return { demoOwnerId: (rows[0] as { id: string }).id, isNewDemo };
   } finally {
     await client.end();
   }
 }
 
+/** False when it was there already. */
 async function seedCompany(
   client: pg.Client,
   company: { id: string; name: string; domain: string; roles: readonly string[] },
-): Promise<void> {
+): Promise<boolean> {
   await client.query('BEGIN');
   await client.query("SELECT set_config('app.company_id', $1, true)", [company.id]);
   const { rowCount } = await client.query('SELECT FROM companies WHERE id = $1', [company.id]);
@@ -53,6 +59,7 @@ async function seedCompany(
     }
   }
   await client.query('COMMIT');
+  return rowCount === 0;
 }
 
 /** The demo's books, by the API: each start sends the same requests under the same keys, so that the next ones replay. */

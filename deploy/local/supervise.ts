@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { logTail } from './log-tail.ts';
 import { isAlive } from './processes.ts';
 
 /** A process that runs; it need not be a child of ours. */
@@ -47,7 +48,9 @@ export async function supervise(
       const now = Date.now();
       deaths = [...deaths.filter((at) => at > now - DEATHS_WINDOW_MS), now];
       if (deaths.length >= DEATHS_TO_GIVE_UP) {
-        on.gaveUp(new Error(`${service.name} died ${deaths.length} times within a minute. See ${service.logFile}`));
+        on.gaveUp(
+          new Error(`${service.name} died ${deaths.length} times within a minute. ${logTail(service.logFile)}`),
+        );
         return;
       }
       on.log(`${service.name} (process ${running.pid}) died; starting it again`);

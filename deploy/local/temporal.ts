@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
 import { refuseProduction } from './config.ts';
+import { logTail } from './log-tail.ts';
 import { acceptsConnections, firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
 import { writePrivately } from './secrets.ts';
@@ -80,9 +81,7 @@ async function launch(options: Options): Promise<Server> {
     }
     await endProcess(server.pid, 0);
     if (attempt < START_ATTEMPTS && !(await isPortFree(port))) continue;
-    throw new Error(
-      `Temporal does not start on port ${port}. The end of ${options.logFile}:\n${tail(options.logFile)}`,
-    );
+    throw new Error(`Temporal does not start on port ${port}. ${logTail(options.logFile)}`);
   }
 }
 
@@ -174,8 +173,4 @@ function completeMarkOf(databaseFile: string): string {
 
 function addressOf(server: Server): string {
   return `127.0.0.1:${server.port}`;
-}
-
-function tail(file: string): string {
-  return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-8).join('\n');
 }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
-import type { ProcessConfig } from '../../worker/config.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
 import type { TemporalTarget } from './config.ts';
@@ -20,20 +19,26 @@ const VISIBLE_POLL_MS = 500;
 export const DEFAULT_RETENTION_DAYS = 7;
 
 /** Makes what is missing and waits until it can be used; what is there already stays as it is. */
-export async function setupTemporal(target: TemporalTarget, retentionDays = DEFAULT_RETENTION_DAYS): Promise<Setup> {
-  const namespace = target.TEMPORAL_NAMESPACE;
-  // The connection needs of a process's configuration what concerns Temporal.
-  const connection = await connectTemporal(target as ProcessConfig).catch((cause: Error) => {
-    throw new Error(`Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached (${cause.message}). Does it run?`, {
-      cause,
-    });
-  });
+export async function setupTemporal(
+  connection: NativeConnection,
+  namespace: string,
+  retentionDays = DEFAULT_RETENTION_DAYS,
+): Promise<Setup> {
+  const createdNamespace = await ensureNamespace(connection, namespace, retentionDays);
+  const addedSearchAttributes = await ensureSearchAttributes(connection, namespace);
+  return { namespace, createdNamespace, addedSearchAttributes };
+}
+
+export async function connectTarget(target: TemporalTarget): Promise<NativeConnection> {
   try {
-    const createdNamespace = await ensureNamespace(connection, namespace, retentionDays);
-    const addedSearchAttributes = await ensureSearchAttributes(connection, namespace);
-    return { namespace, createdNamespace, addedSearchAttributes };
-  } finally {
-    await connection.close();
+    return await connectTemporal(target);
+  } catch (cause) {
+    throw new Error(
+      `Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached. Does it run? (${(cause as Error).message})`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -2,7 +2,7 @@
 import { countArgument } from './arguments.ts';
 import { command, run } from './command.ts';
 import { temporalTarget } from './config.ts';
-import { DEFAULT_RETENTION_DAYS, setupTemporal } from './setup-temporal.ts';
+import { connectTarget, DEFAULT_RETENTION_DAYS, setupTemporal } from './setup-temporal.ts';
 
 const MAX_RETENTION_DAYS = 365;
 
@@ -19,6 +19,12 @@ await run(
     )
     .addHelpText('after', '\nReads TEMPORAL_ADDRESS (else the running local system) and TEMPORAL_NAMESPACE.')
     .action(async ({ retentionDays }: { retentionDays: number }) => {
-      console.log(JSON.stringify(await setupTemporal(temporalTarget(), retentionDays)));
+      const target = temporalTarget();
+      const connection = await connectTarget(target);
+      try {
+        console.log(JSON.stringify(await setupTemporal(connection, target.TEMPORAL_NAMESPACE, retentionDays)));
+      } finally {
+        await connection.close();
+      }
     }),
 );

@@ -39,3 +39,23 @@ export async function countEffects(
 export function paymentBody(invoiceId: string, amount = 100) {
   return { invoiceId, amount, currency: 'USD', method: 'bank_transfer', receivedOn: '2026-02-01' };
 }
+
+/** How many rows the company has in each table that a write could leave something in, be it ever so wrong. */
+export async function countEverything(owner: pg.Pool, companyId: string): Promise<Readonly<Record<string, number>>> {
+  const tables = [
+    'idempotent_writes',
+    'idempotent_write_audit_log',
+    'outbox',
+    'customers',
+    'invoices',
+    'payments',
+    'journal_entries',
+  ];
+  const { rows } = await owner.query(
+    tables
+      .map((table) => `SELECT '${table}' AS t, count(*)::int AS n FROM ${table} WHERE company_id = $1`)
+      .join(' UNION ALL '),
+    [companyId],
+  );
+  return Object.fromEntries(rows.map(({ t, n }) => [t, n]));
+}

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 /** A TCP proxy on loopback, to take a server away from one system while the others keep it. */
-export type Proxy = {
+export type TcpProxy = {
   /** `127.0.0.1:port`. */
   readonly address: string;
   /** Ends every connection, and each new one at once. */
@@ -14,7 +14,7 @@ export type Proxy = {
   close(): Promise<void>;
 };
 
-export async function startProxy(target: { readonly host: string; readonly port: number }): Promise<Proxy> {
+export async function startProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let state: 'open' | 'cut' | 'frozen' = 'open';
   const server = createServer((client) => {
@@ -69,7 +69,7 @@ export function targetOf(address: string): { readonly host: string; readonly por
   return { host: hostname, port: Number(port) };
 }
 
-export function through(url: string, proxy: Proxy): string {
+export function through(url: string, proxy: TcpProxy): string {
   const changed = new URL(url);
   changed.host = proxy.address;
   return changed.href;

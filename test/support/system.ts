@@ -1,13 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import { Client as TemporalClient } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
-import pg from 'pg';
+import type pg from 'pg';
 import { pino } from 'pino';
 import { inject } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 import { type RunningApi, startApi } from '../../api/app.ts';
 import { readApiConfig } from '../../api/config.ts';
 import { type Company, companyMaker } from './companies.ts';
+import { cloneDatabase } from './database.ts';
 import { JWT_SECRET } from './tokens.ts';
 
 /**
@@ -35,20 +35,18 @@ export type Overrides = {
 };
 
 export async function startSystem(overrides: Overrides = {}): Promise<System> {
-  const database = `test_${randomUUID().replaceAll('-', '')}`;
-  await asSuperuser(`CREATE DATABASE ${database} TEMPLATE ${inject('templateDatabase')} OWNER accubooks_owner`);
+  const database = await cloneDatabase();
   const environment = {
-    DATABASE_URL: withDatabase(inject('appUrl'), database),
+    DATABASE_URL: database.appUrl,
     TEMPORAL_ADDRESS: inject('temporalAddress'),
-    TEMPORAL_TASK_QUEUE: database,
+    TEMPORAL_TASK_QUEUE: database.name,
     WORKFLOW_BUNDLE: inject('bundlePath'),
     JWT_SECRET,
     PORT: '0',
     LOG_LEVEL: 'silent',
     ...overrides.environment,
   };
-  const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), database), max: 4 });
-  owner.on('error', () => undefined);
+  const { owner } = database;
   const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
   const apis: RunningApi[] = [];
   const start = async (more: Overrides) => {
@@ -72,24 +70,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     async stop() {
       await Promise.all(apis.map((api) => api.close()));
       await connection.close();
-      await owner.end();
-      await asSuperuser(`DROP DATABASE ${database} WITH (FORCE)`);
+      await database.drop();
     },
   };
-}
-
-function withDatabase(url: string, database: string): string {
-  const changed = new URL(url);
-  changed.pathname = `/${database}`;
-  return changed.href;
-}
-
-async function asSuperuser(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject('superuserUrl') });
-  await client.connect();
-  try {
-    await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }

@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import type { Operation } from '../../activities/operation.ts';
+import type { Read } from '../reads/read.ts';
+import { READS } from '../reads/read-list.ts';
+import { createWriteList } from '../reads/write-list.ts';
+import { HEADER_COMPONENTS, PARAMETERS } from './headers.ts';
+import { type Json, schemaName, toJsonSchema } from './json-schema.ts';
+import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
+import { readRoute } from './read-routes.ts';
+import { READ_SCHEMAS } from './read-schemas.ts';
+import { STATUS_PATHS } from './status-routes.ts';
+import { writeRoute } from './write-routes.ts';
+
+/** The OpenAPI 3.1 document of these operations, and of the reads beside them. */
+export function openApiDocument(operations: readonly Operation[]): Json {
+  const paths: Record<string, Json> = {};
+  for (const [path, item] of [
+    ...operations.map(writeRoute),
+    ...readsOf(operations).map(readRoute),
+    ...Object.entries(STATUS_PATHS),
+  ]) {
+    paths[path] = { ...paths[path], ...item };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'AccuBooks writes',
+      version: packageVersion(),
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      description: DESCRIPTION,
+    },
+    servers: [{ url: '/' }],
+    security: [{ bearer: [] }],
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description:
+            'Claims `sub` (the user), `company_id` and `exp`; at most 24 hours. Roles come from the database.',
+        },
+      },
+      parameters: PARAMETERS,
+      headers: HEADER_COMPONENTS,
+      schemas: { ...resourceSchemas(operations), Problem: PROBLEM_SCHEMA, ProblemPointer: PROBLEM_POINTER_SCHEMA },
+    },
+  };
+}
+
+const DESCRIPTION = `Each write happens exactly once as far as anyone can observe, whatever is retried, duplicated or raced: send it with an
+\`Idempotency-Key\` and send it again, as it was, until it has its answer. Each answer but the first is marked
+\`Idempotent-Replayed: true\`. The examples run as they are against the demo company of a fresh local start.
+
+What each error code means and what to do about it: [/docs/errors](/docs/errors).`;
+
+/** The list of writes is made of the operations; where a person may look at one in Temporal is not told here. */
+function readsOf(operations: readonly Operation[]): readonly Read[] {
+  return [...READS, createWriteList(operations, { url: undefined, namespace: '' })];
+}
+
+function resourceSchemas(operations: readonly Operation[]): Json {
+  const written = operations.map(({ resource }) => [resource.type, resource.schema] as const);
+  return Object.fromEntries(
+    [...written, ...Object.entries(READ_SCHEMAS)].map(([type, schema]) => [schemaName(type), toJsonSchema(schema)]),
+  );
+}
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,100 @@
+import type { Operation } from '../../activities/operation.ts';
+import type { NextAction } from '../../activities/problem.ts';
+import { PROBLEMS, type ProblemCode } from '../problems.ts';
+import { READS } from '../reads/read-list.ts';
+import { ERROR_HELP } from './error-help.ts';
+import { readProblems } from './read-routes.ts';
+
+/** A code and all that a client has to know about it: for `/docs/errors` and for the reference. */
+export type ErrorEntry = {
+  readonly code: string;
+  readonly meaning: string;
+  readonly next: string;
+  /** One code can stand for the same fact in several places, with a status of their own. */
+  readonly uses: readonly ErrorUse[];
+};
+
+export type ErrorUse = {
+  readonly where: string;
+  readonly status: number;
+  readonly title: string;
+  /** The outcome of its key for ever: each retry gets it again. */
+  readonly stored: boolean;
+  readonly retryable: boolean;
+  readonly nextAction: NextAction;
+};
+
+/** Each code that any route can answer with, the API's own first, then those of operations and reads by their names. */
+export function errorCatalog(operations: readonly Operation[]): readonly ErrorEntry[] {
+  const entries = new Map<string, ErrorEntry>(
+    Object.keys(PROBLEMS).map((code) => [code, ownEntry(code as ProblemCode)]),
+  );
+  const further = [...rejectionUses(operations), ...readUses()].sort(([one], [other]) => (one < other ? -1 : 1));
+  for (const [code, use] of further) {
+    const known = entries.get(code);
+    const uses = [...(known?.uses ?? []), use];
+    entries.set(code, { code, ...(code in ERROR_HELP ? ERROR_HELP[code as ProblemCode] : explain(uses)), uses });
+  }
+  return [...entries.values()];
+}
+
+/** Codes of the API itself that are stored as the outcome of their key. */
+const STORED_TOO: Partial<Record<ProblemCode, ErrorUse>> = {
+  forbidden: {
+    ...PROBLEMS.forbidden,
+    where: 'found in the transaction of a write',
+    stored: true,
+    nextAction: 'use_new_key',
+  },
+};
+const ALWAYS_STORED = new Set<ProblemCode>(['write_cancelled']);
+
+function ownEntry(code: ProblemCode): ErrorEntry {
+  const use = { ...PROBLEMS[code], where: 'any request that meets it', stored: ALWAYS_STORED.has(code) };
+  const stored = STORED_TOO[code];
+  return { code, ...ERROR_HELP[code], uses: stored === undefined ? [use] : [use, stored] };
+}
+
+function rejectionUses(operations: readonly Operation[]): [string, ErrorUse][] {
+  return operations.flatMap(({ name, rejections }) =>
+    Object.entries(rejections).map(([code, { status, title, nextAction = 'use_new_key' }]): [string, ErrorUse] => [
+      code,
+      { where: name, status, title, stored: true, retryable: false, nextAction },
+    ]),
+  );
+}
+
+function readUses(): [string, ErrorUse][] {
+  return READS.flatMap((read) =>
+    readProblems(read)
+      .filter(({ code }) => !(code in PROBLEMS))
+      .map(({ code, status, title }): [string, ErrorUse] => [
+        code,
+        { where: `GET ${read.path}`, status, title, stored: false, retryable: false, nextAction: 'none' },
+      ]),
+  );
+}
+
+/** What a derived code means is its titles; what comes next follows from each `nextAction` that it can carry. */
+function explain(uses: readonly ErrorUse[]): { meaning: string; next: string } {
+  const titles = [...new Set(uses.map(({ title }) => title))];
+  const actions = [...new Set(uses.map(({ nextAction }) => nextAction))];
+  const next = actions.map((action) =>
+    actions.length === 1 ? NEXT[action] : `With nextAction ${action}: ${NEXT[action]}`,
+  );
+  const stored = uses.some((use) => use.stored);
+  return {
+    meaning: `${titles.join('. ')}.${stored ? ' detail says more, and errors[] names the member.' : ''}`,
+    next: next.join(' '),
+  };
+}
+
+const NEXT: Readonly<Record<NextAction, string>> = {
+  fix_request:
+    'Correct the request and send it with a new key: this key has its outcome, and each retry gets it again.',
+  use_new_key:
+    'Each retry with this key gets the same answer. When the cause is gone, send the request with a new key.',
+  retry_same_key: 'Send the same request with the same key again.',
+  wait: 'Wait, then send the same request with the same key again.',
+  none: 'Nothing was to be done; compare the ID with the list of that resource.',
+};

@@ -1,0 +1,91 @@
+import { PROBLEMS, type ProblemCode } from '../problems.ts';
+import { headerRefs, type ResponseHeader } from './headers.ts';
+import type { Json } from './json-schema.ts';
+
+/** An error that a route can answer with. `stored`: it is the outcome of its write, and is replayed. */
+export type PossibleProblem = {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly stored: boolean;
+};
+
+/** One response a status, each with the codes that it can carry. */
+export function problemResponses(
+  problems: readonly PossibleProblem[],
+  headersOf: (status: number, problems: readonly PossibleProblem[]) => readonly ResponseHeader[],
+): Record<string, Json> {
+  const byStatus = new Map<number, PossibleProblem[]>();
+  for (const problem of problems) byStatus.set(problem.status, [...(byStatus.get(problem.status) ?? []), problem]);
+  return Object.fromEntries(
+    [...byStatus].map(([status, ofStatus]) => [
+      String(status),
+      {
+        description: ofStatus.map(describe).join('\n'),
+        headers: headerRefs(headersOf(status, ofStatus)),
+        content: {
+          'application/problem+json': {
+            schema: {
+              allOf: [
+                { $ref: '#/components/schemas/Problem' },
+                {
+                  properties: {
+                    status: { const: status },
+                    code: { enum: [...new Set(ofStatus.map(({ code }) => code))] },
+                  },
+                },
+              ],
+            },
+          },
+        },
+      },
+    ]),
+  );
+}
+
+/** Those of the API's own codes, as possible problems. */
+export function possible(codes: readonly ProblemCode[]): PossibleProblem[] {
+  return codes.map((code) => ({ code, status: PROBLEMS[code].status, title: PROBLEMS[code].title, stored: false }));
+}
+
+export const PROBLEM_SCHEMA: Json = {
+  type: 'object',
+  description: 'Problem details (RFC 9457). A program switches on `code`; what each means stands at `type`.',
+  required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'retryable', 'nextAction'],
+  properties: {
+    type: { type: 'string', format: 'uri-reference', examples: ['/docs/errors#validation_failed'] },
+    title: { type: 'string' },
+    status: { type: 'integer', minimum: 400, maximum: 599 },
+    detail: { type: 'string' },
+    instance: { type: 'string', format: 'uri-reference' },
+    code: { type: 'string' },
+    retryable: { type: 'boolean', description: 'Whether the same request with the same key may yet turn out well' },
+    nextAction: { enum: ['fix_request', 'retry_same_key', 'wait', 'use_new_key', 'none'] },
+    requestId: { type: 'string', description: 'Not in a stored rejection, which is replayed byte for byte' },
+    errors: { type: 'array', items: { $ref: '#/components/schemas/ProblemPointer' } },
+    differences: {
+      type: 'array',
+      description: 'Where the request differs from the one that the key belongs to',
+      items: { $ref: '#/components/schemas/ProblemPointer' },
+    },
+    writeUrl: { type: 'string', format: 'uri-reference', description: 'The status of the write that this is about' },
+  },
+};
+
+export const PROBLEM_POINTER_SCHEMA: Json = {
+  type: 'object',
+  required: ['in', 'pointer'],
+  properties: {
+    in: { enum: ['body', 'path', 'query', 'header', 'operation'] },
+    pointer: {
+      type: 'string',
+      description: 'A JSON pointer (RFC 6901) that starts in that part',
+      examples: ['/amount'],
+    },
+    message: { type: 'string' },
+  },
+};
+
+function describe({ code, title, stored }: PossibleProblem): string {
+  return `- [\`${code}\`](/docs/errors#${code}): ${title}${stored ? ' (stored)' : ''}`;
+}

@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import { invoiceSchema } from '../../activities/resources/invoice.ts';
+import {
+  calendarDate,
+  currencyCode,
+  instant,
+  notes,
+  resourceId,
+  signedMoney,
+} from '../../activities/resources/members.ts';
+import { paymentSchema } from '../../activities/resources/payment.ts';
+import { ROLES } from '../../activities/roles.ts';
+
+/** What is only read: no operation answers with it. Members may be added, never taken away. */
+
+const source = () => z.object({ operation: z.string(), writeId: resourceId() });
+
+const accountSchema = z.object({
+  code: z.string(),
+  name: z.string(),
+  type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
+  isBank: z.boolean(),
+  isControl: z.boolean(),
+  createdAt: instant(),
+});
+
+const journalEntrySchema = z.object({
+  id: resourceId(),
+  date: calendarDate(),
+  description: z.string(),
+  source: source(),
+  reverses: resourceId().nullable(),
+  lines: z.array(
+    z.object({
+      id: resourceId(),
+      accountCode: z.string(),
+      amount: signedMoney(),
+      currency: currencyCode(),
+      memo: z.string().nullable(),
+    }),
+  ),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+const accountLineSchema = z.object({
+  id: resourceId(),
+  entryId: resourceId(),
+  date: calendarDate(),
+  description: z.string(),
+  source: source(),
+  amount: signedMoney(),
+  currency: currencyCode(),
+  memo: z.string().nullable(),
+  balance: signedMoney(),
+});
+
+const trialBalanceSchema = z.object({
+  asOf: calendarDate().nullable(),
+  items: z.array(
+    z.object({
+      accountCode: z.string(),
+      name: z.string(),
+      currency: currencyCode(),
+      debit: signedMoney(),
+      credit: signedMoney(),
+    }),
+  ),
+  totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
+});
+
+const roles = () => z.array(z.enum(ROLES));
+
+const accessSchema = z.object({ userId: resourceId(), email: z.string(), roles: roles() });
+const callerSchema = accessSchema.extend({ companyId: resourceId() });
+
+const settingsSchema = z.object({
+  version: z.int().min(1),
+  name: z.string(),
+  timeZone: z.string(),
+  baseCurrency: currencyCode(),
+  booksClosedThrough: calendarDate().nullable(),
+});
+
+const writeSummarySchema = z.object({
+  key: z.string(),
+  writeId: resourceId().nullable(),
+  operation: z.string().nullable().meta({ description: 'Null for a cancelled key, of which no request is known' }),
+  type: z.enum(['financial', 'high-risk']).nullable(),
+  state: z.enum(['running', 'succeeded', 'rejected', 'cancelled', 'failed', 'unknown']),
+  status: z.int().nullable().meta({ description: 'The HTTP status of the outcome' }),
+  location: z.string().nullable(),
+  resource: z.object({ type: z.string(), id: z.string(), url: z.string() }).nullable(),
+  actor: z.object({ userId: resourceId() }),
+  requestId: z.string(),
+  requestedAt: instant(),
+  completedAt: instant().nullable(),
+  attempts: z.int().min(0),
+  workflow: z.object({ id: z.string(), runId: z.string().nullable(), url: z.string().nullable() }).nullable(),
+});
+
+const TIMELINE_KINDS = [
+  ...['requested', 'started', 'attempt_failed', 'completed', 'rejected', 'cancelled', 'replayed', 'conflicted'],
+  ...['run_failed', 'event_recorded', 'event_delivered'],
+] as const;
+
+const writeSchema = writeSummarySchema.extend({
+  response: z.unknown().meta({ description: 'The body of the outcome; null where there is none yet' }),
+  timeline: z.array(
+    z.object({
+      at: instant(),
+      kind: z.enum(TIMELINE_KINDS),
+      requestId: z.string().optional(),
+      userId: z.string().optional(),
+      detail: z.string().optional(),
+    }),
+  ),
+  timelineTruncated: z
+    .boolean()
+    .optional()
+    .meta({ description: 'True where items between the first and last are cut' }),
+});
+
+/** By the name of the resource that a read answers with. */
+export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
+  account: accountSchema,
+  account_line: accountLineSchema,
+  journal_entry: journalEntrySchema,
+  trial_balance: trialBalanceSchema,
+  access: accessSchema,
+  me: callerSchema,
+  settings: settingsSchema,
+  invoice_with_payments: invoiceSchema.extend({ payments: z.array(paymentSchema) }),
+  write_summary: writeSummarySchema,
+  write: writeSchema,
+};

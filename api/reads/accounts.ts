@@ -1,0 +1,132 @@
+import { z } from 'zod';
+import type { Tx } from '../../activities/database.ts';
+import { accountCode } from '../../activities/fields.ts';
+import { toWireAmount } from '../../activities/money.ts';
+import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from '../../activities/resources/account.ts';
+import { notFound } from '../problems.ts';
+import { type List, readPage } from './page.ts';
+import { withoutPayroll } from './payroll-entries.ts';
+import { dateRange, pageQuery } from './query.ts';
+import { defineRead } from './read.ts';
+
+const ACCOUNTS: List = {
+  columns: ACCOUNT_COLUMNS,
+  from: 'FROM accounts',
+  where: 'company_id = current_company()',
+  // The chart that a company begins with is of one moment; people look for its accounts by their codes.
+  order: [
+    { sql: 'created_at', type: 'timestamptz' },
+    { sql: 'code COLLATE "C"', type: 'text', ascending: true },
+  ],
+};
+
+export const listAccounts = defineRead({
+  path: '/api/ledger/accounts',
+  summary: 'List the accounts of the chart',
+  group: 'ledger',
+  answers: { kind: 'list', resource: 'account' },
+  params: z.strictObject({}),
+  query: z.strictObject(pageQuery),
+  async read(tx, { query: { limit, cursor } }, { companyId }) {
+    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+    const { rows, nextCursor } = await readPage<AccountRow>(tx, ACCOUNTS, [], page);
+    return { items: rows.map(toAccount), nextCursor };
+  },
+});
+
+export const readAccount = defineRead({
+  path: '/api/ledger/accounts/:code',
+  summary: 'Read an account',
+  group: 'ledger',
+  answers: { kind: 'one', resource: 'account' },
+  params: z.strictObject({ code: accountCode() }),
+  query: z.strictObject({}),
+  async read(tx, { params }) {
+    return toAccount(await findAccount(tx, params.code));
+  },
+});
+
+async function findAccount(tx: Tx, code: string): Promise<AccountRow & { id: string }> {
+  const [row] = await tx.query<AccountRow & { id: string }>(
+    `SELECT id, ${ACCOUNT_COLUMNS} FROM accounts WHERE company_id = current_company() AND code = $1`,
+    [code],
+  );
+  if (row === undefined) throw notFound('account', `There is no account ${code}.`);
+  return row;
+}
+
+/**
+ * The statement of an account, in the order of a book: by date, within a day as it was posted; newest first. The balance
+ * is of all lines, whatever the filters leave out: partitioned by what the page is filtered by first, so that Postgres
+ * reads the lines of that one account only.
+ */
+const LINES: List = {
+  columns: 'id, entry_id, entry_date, description, operation, write_id, amount_minor, currency, memo, balance_minor',
+  from: `FROM (
+       SELECT l.id, l.account_id, l.entry_id, l.line_number, l.amount_minor, l.currency, l.memo, e.entry_date,
+         e.created_at, e.description, e.operation, e.write_id,
+         (sum(l.amount_minor) OVER (
+           PARTITION BY l.account_id, l.currency ORDER BY e.entry_date, e.created_at, e.id, l.line_number
+         ))::bigint AS balance_minor
+       FROM journal_lines l JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
+       WHERE l.company_id = current_company()
+     ) AS line`,
+  where: 'true',
+  order: [
+    { sql: 'entry_date', type: 'date' },
+    { sql: 'created_at', type: 'timestamptz' },
+    { sql: 'entry_id', type: 'uuid' },
+    { sql: 'line_number', type: 'integer' },
+  ],
+};
+
+export const listAccountLines = defineRead({
+  path: '/api/ledger/accounts/:code/lines',
+  summary: 'List the lines of an account, each with its running balance in its currency',
+  group: 'ledger',
+  answers: { kind: 'list', resource: 'account' },
+  params: z.strictObject({ code: accountCode() }),
+  query: z.strictObject({ ...pageQuery, ...dateRange }),
+  async read(tx, { params: { code }, query: { limit, cursor, ...filters } }, { companyId, roles }) {
+    const account = await findAccount(tx, code);
+    const { rows, nextCursor } = await readPage<LineRow>(
+      tx,
+      LINES,
+      [
+        ['account_id = ?', account.id],
+        ['entry_date >= ?', filters.from],
+        ['entry_date <= ?', filters.to],
+        withoutPayroll(roles),
+      ],
+      { path: this.path, companyId, filters: { code, ...filters }, limit, cursor },
+    );
+    return { items: rows.map(toLine), nextCursor };
+  },
+});
+
+type LineRow = {
+  id: string;
+  entry_id: string;
+  entry_date: string;
+  description: string;
+  operation: string;
+  write_id: string;
+  amount_minor: bigint;
+  currency: string;
+  memo: string | null;
+  balance_minor: bigint;
+};
+
+function toLine(row: LineRow) {
+  return {
+    id: row.id,
+    entryId: row.entry_id,
+    date: row.entry_date,
+    description: row.description,
+    source: { operation: row.operation, writeId: row.write_id },
+    amount: toWireAmount(row.amount_minor),
+    currency: row.currency,
+    memo: row.memo,
+    balance: toWireAmount(row.balance_minor),
+  };
+}

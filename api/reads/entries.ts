@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type { Tx } from '../../activities/database.ts';
+import { accountCode, id } from '../../activities/fields.ts';
+import {
+  ENTRY_COLUMNS,
+  type EntryLineRow,
+  type EntryRow,
+  readEntryLines,
+  toEntry,
+} from '../../activities/resources/journal-entry.ts';
+import { notFound } from '../problems.ts';
+import { type List, readPage } from './page.ts';
+import { withoutPayroll } from './payroll-entries.ts';
+import { dateRange, operationName, pageQuery } from './query.ts';
+import { defineRead } from './read.ts';
+
+/** In the order of a book: by date, within a day as it was posted; newest first. */
+const ENTRIES: List = {
+  columns: ENTRY_COLUMNS,
+  from: 'FROM journal_entries e',
+  where: 'company_id = current_company()',
+  order: [
+    { sql: 'entry_date', type: 'date' },
+    { sql: 'created_at', type: 'timestamptz' },
+    { sql: 'id', type: 'uuid' },
+  ],
+};
+
+export const listEntries = defineRead({
+  path: '/api/ledger/entries',
+  summary: 'List journal entries, by date',
+  group: 'ledger',
+  answers: { kind: 'list', resource: 'journal_entry' },
+  params: z.strictObject({}),
+  query: z.strictObject({
+    ...pageQuery,
+    ...dateRange,
+    accountCode: accountCode().optional(),
+    operation: operationName().optional(),
+  }),
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, roles }) {
+    const { rows, nextCursor } = await readPage<EntryRow>(
+      tx,
+      ENTRIES,
+      [
+        ['entry_date >= ?', filters.from],
+        ['entry_date <= ?', filters.to],
+        ['operation = ?', filters.operation],
+        [
+          `EXISTS (SELECT 1 FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+             WHERE l.company_id = e.company_id AND l.entry_id = e.id AND a.code = ?)`,
+          filters.accountCode,
+        ],
+        withoutPayroll(roles),
+      ],
+      { path: this.path, companyId, filters, limit, cursor },
+    );
+    return { items: await withLines(tx, rows), nextCursor };
+  },
+});
+
+export const readEntry = defineRead({
+  path: '/api/ledger/entries/:entryId',
+  summary: 'Read a journal entry',
+  group: 'ledger',
+  answers: { kind: 'one', resource: 'journal_entry' },
+  params: z.strictObject({ entryId: id() }),
+  query: z.strictObject({}),
+  async read(tx, { params: { entryId } }, { roles }) {
+    const [sql, hidden] = withoutPayroll(roles);
+    const rows = await tx.query<EntryRow>(
+      `SELECT ${ENTRY_COLUMNS} FROM journal_entries e
+       WHERE company_id = current_company() AND id = $1 AND ${sql.replace('?', '$2')}`,
+      [entryId, hidden ?? []],
+    );
+    const [entry] = await withLines(tx, rows);
+    if (entry === undefined) throw notFound('journal_entry', `There is no journal entry ${entryId}.`);
+    return entry;
+  },
+});
+
+async function withLines(tx: Tx, rows: readonly EntryRow[]) {
+  const ids = rows.map(({ id: entryId }) => entryId);
+  const linesOf = new Map<string, EntryLineRow[]>(ids.map((entryId) => [entryId, []]));
+  for (const line of await readEntryLines(tx, ids)) linesOf.get(line.entry_id)?.push(line);
+  return rows.map((row) => toEntry(row, linesOf.get(row.id) ?? []));
+}

@@ -1,0 +1,14 @@
+import { within } from '../deferred.ts';
+import { ApiProblem } from '../problems.ts';
+
+/** What the database does, or `storage_unavailable` when it takes longer: a frozen one must not keep the client. */
+export async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
+  const done = await within(
+    work.then((result) => ({ result })),
+    limitMs,
+  );
+  if (done === undefined) {
+    throw new ApiProblem('storage_unavailable', { detail: 'The database did not answer in time. Send it again.' });
+  }
+  return done.result;
+}

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import type { Tx } from '../../activities/database.ts';
+import { currency, id } from '../../activities/fields.ts';
+import {
+  INVOICE_COLUMNS,
+  type InvoiceLineRow,
+  type InvoiceRow,
+  readInvoiceLines,
+  toInvoice,
+} from '../../activities/resources/invoice.ts';
+import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
+import { notFound } from '../problems.ts';
+import { type List, readPage } from './page.ts';
+import { dateRange, pageQuery } from './query.ts';
+import { defineRead } from './read.ts';
+
+const INVOICES: List = {
+  columns: INVOICE_COLUMNS,
+  from: 'FROM invoices',
+  where: 'company_id = current_company()',
+  order: [
+    { sql: 'created_at', type: 'timestamptz' },
+    { sql: 'id', type: 'uuid' },
+  ],
+};
+
+export const listInvoices = defineRead({
+  path: '/api/invoices',
+  summary: 'List invoices; from and to are days of issue',
+  group: 'sales',
+  answers: { kind: 'list', resource: 'invoice' },
+  params: z.strictObject({}),
+  query: z.strictObject({
+    ...pageQuery,
+    ...dateRange,
+    customerId: id().optional(),
+    status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']).optional(),
+    currency: currency().optional(),
+  }),
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+    const { rows, nextCursor } = await readPage<InvoiceRow>(
+      tx,
+      INVOICES,
+      [
+        ['customer_id = ?', filters.customerId],
+        ['status = ?', filters.status],
+        ['currency = ?', filters.currency],
+        ['issue_date >= ?', filters.from],
+        ['issue_date <= ?', filters.to],
+      ],
+      { path: this.path, companyId, filters, limit, cursor },
+    );
+    return { items: await withLines(tx, rows), nextCursor };
+  },
+});
+
+/** The invoice, and what was paid of it. */
+export const readInvoice = defineRead({
+  path: '/api/invoices/:invoiceId',
+  summary: 'Read an invoice with its payments',
+  group: 'sales',
+  answers: { kind: 'one', resource: 'invoice' },
+  params: z.strictObject({ invoiceId: id() }),
+  query: z.strictObject({}),
+  async read(tx, { params: { invoiceId } }) {
+    const rows = await tx.query<InvoiceRow>(
+      `SELECT ${INVOICE_COLUMNS} FROM invoices WHERE company_id = current_company() AND id = $1`,
+      [invoiceId],
+    );
+    const [invoice] = await withLines(tx, rows);
+    if (invoice === undefined) throw notFound('invoice', `There is no invoice ${invoiceId}.`);
+    const payments = await tx.query<PaymentRow>(
+      `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
+       ORDER BY created_at DESC, id DESC LIMIT $2`,
+      [invoiceId, MAX_PAYMENTS],
+    );
+    return { ...invoice, payments: payments.map(toPayment) };
+  },
+});
+
+/** The newest; the list of payments, filtered by customer, has all of them. */
+const MAX_PAYMENTS = 200;
+
+async function withLines(tx: Tx, rows: readonly InvoiceRow[]) {
+  const ids = rows.map(({ id: invoiceId }) => invoiceId);
+  const linesOf = new Map<string, InvoiceLineRow[]>(ids.map((invoiceId) => [invoiceId, []]));
+  for (const line of await readInvoiceLines(tx, ids)) linesOf.get(line.invoice_id)?.push(line);
+  return rows.map((row) => toInvoice(row, linesOf.get(row.id) ?? []));
+}

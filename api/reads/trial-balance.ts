@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { date } from '../../activities/fields.ts';
+import { toWireAmount } from '../../activities/money.ts';
+import { defineRead } from './read.ts';
+
+/**
+ * Every account's balance, on the side where it stands, per currency; the two sides sum to the same. Without `asOf`: of
+ * all that is posted, whatever its date.
+ */
+export const readTrialBalance = defineRead({
+  path: '/api/ledger/trial-balance',
+  summary: 'The trial balance, per currency',
+  group: 'ledger',
+  answers: { kind: 'report', resource: 'trial_balance' },
+  params: z.strictObject({}),
+  query: z.strictObject({ asOf: date().optional().describe('The last day that counts.') }),
+  async read(tx, { query: { asOf } }) {
+    const rows = await tx.query<BalanceRow>(
+      `SELECT a.code, a.name, l.currency, sum(l.amount_minor)::bigint AS balance_minor
+       FROM journal_lines l
+       JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
+       JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+       WHERE l.company_id = current_company() AND ($1::date IS NULL OR e.entry_date <= $1)
+       GROUP BY a.code, a.name, l.currency
+       ORDER BY a.code COLLATE "C", l.currency`,
+      [asOf ?? null],
+    );
+    const currencies = [...new Set(rows.map(({ currency }) => currency))].sort();
+    return {
+      asOf: asOf ?? null,
+      items: rows.map((row) => ({
+        accountCode: row.code,
+        name: row.name,
+        currency: row.currency,
+        debit: toWireAmount(debitOf(row)),
+        credit: toWireAmount(creditOf(row)),
+      })),
+      totals: currencies.map((currency) => {
+        const inCurrency = rows.filter((row) => row.currency === currency);
+        return {
+          currency,
+          debit: toWireAmount(sum(inCurrency.map(debitOf))),
+          credit: toWireAmount(sum(inCurrency.map(creditOf))),
+        };
+      }),
+    };
+  },
+});
+
+type BalanceRow = { code: string; name: string; currency: string; balance_minor: bigint };
+
+function debitOf({ balance_minor: balanceMinor }: BalanceRow): bigint {
+  return balanceMinor > 0n ? balanceMinor : 0n;
+}
+
+function creditOf({ balance_minor: balanceMinor }: BalanceRow): bigint {
+  return balanceMinor < 0n ? -balanceMinor : 0n;
+}
+
+function sum(amountsMinor: readonly bigint[]): bigint {
+  return amountsMinor.reduce((total, amountMinor) => total + amountMinor, 0n);
+}

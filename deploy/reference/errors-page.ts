@@ -1,0 +1,33 @@
+import type { ErrorEntry } from '../../api/openapi/error-catalog.ts';
+import { code, table } from './markdown.ts';
+
+/** The same as `/docs/errors` of a running API, to be read beside the code. */
+export function errorsPage(entries: readonly ErrorEntry[]): string {
+  return `# Error codes
+
+Every error is \`application/problem+json\` (RFC 9457); a program switches on \`code\`. What all of them have in common, and
+in which order they are met, is told in [contract.md](../contract.md). The same page is served at \`/docs/errors\`.
+
+*Stored* errors are the outcome of their key: each retry gets the same again, with \`Idempotent-Replayed: true\`.
+
+${entries.map(section).join('\n\n')}
+`;
+}
+
+function section({ code: name, meaning, next, uses }: ErrorEntry): string {
+  const rows = uses.map(({ status, title, where, stored, retryable, nextAction }) => [
+    status,
+    title,
+    where,
+    stored ? 'yes' : 'no',
+    retryable ? 'yes' : 'no',
+    code(nextAction),
+  ]);
+  return `## ${name}
+
+${meaning}
+
+What to do: ${next}
+
+${table(['Status', 'Title', 'Met by', 'Stored', 'Retryable', 'nextAction'], rows)}`;
+}

@@ -1,0 +1,72 @@
+import Fastify from 'fastify';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
+import { OPERATIONS } from '../activities/operation-list.ts';
+import { schemaName } from '../api/openapi/json-schema.ts';
+import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
+import { type ReadContext, registerReads } from '../api/reads/register.ts';
+import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
+import type { Company } from './support/companies.ts';
+import { paymentBody } from './support/effects.ts';
+import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
+import { type System, startSystem } from './support/system.ts';
+
+const SCHEMAS = new Map<string, z.ZodObject>([
+  ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
+  ...Object.entries(READ_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
+]);
+
+describe('the document and what is read', () => {
+  let system: System;
+  let company: Company;
+  let document: Document;
+  beforeAll(async () => {
+    system = await startSystem();
+    company = await system.company();
+    document = await fetchDocument(system.url);
+  });
+  afterAll(() => system.stop());
+
+  test('every route below /api is in the document', async () => {
+    const documented = routesOf(document).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+    expect(registeredRoutes().toSorted()).toEqual(documented.toSorted());
+  });
+
+  test('each answer has the members that the document names, and no others', async () => {
+    const invoiceId = await company.invoice();
+    const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+    const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
+    const parameters: Readonly<Record<string, string>> = {
+      customerId: invoice.customerId,
+      invoiceId,
+      paymentId: payment.id,
+      entryId: payment.journalEntryId,
+      code: '1100',
+      key: 'paid',
+    };
+    for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
+      const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));
+      expect([path, status]).toEqual([path, 200]);
+      const { name, isPage } = answerSchemaOf(route);
+      const schema = SCHEMAS.get(name);
+      const items = isPage ? json.items : [json];
+      expect([path, items.length]).not.toEqual([path, 0]);
+      // parse() leaves out what the schema does not name.
+      for (const item of items) expect([path, schema?.parse(item)]).toEqual([path, item]);
+      expect(Object.keys(isPage ? json : { items, nextCursor: null }).toSorted()).toEqual(['items', 'nextCursor']);
+    }
+  });
+});
+
+/** What the API registers, asked of a server that never serves: registering only names the routes. */
+function registeredRoutes(): string[] {
+  const routes: string[] = [];
+  const app = Fastify({ exposeHeadRoutes: false });
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) routes.push(`${name} ${url.replace(/:(\w+)/g, '{$1}')}`);
+  });
+  const context = { operations: OPERATIONS, ui: { url: undefined, namespace: '' } };
+  registerWriteRoutes(app, context as unknown as WriteRouteDependencies);
+  registerReads(app, context as unknown as ReadContext);
+  return routes;
+}

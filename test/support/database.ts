@@ -1,0 +1,45 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+
+/** A database of one test file: a clone of the migrated template, without API, worker or Temporal. */
+export type TestDatabase = {
+  readonly name: string;
+  /** Sees all companies: for counting effects and for breaking things. */
+  readonly owner: pg.Pool;
+  /** The login of API and worker: `accubooks_app` from its first statement, and no company yet. */
+  readonly appUrl: string;
+  drop(): Promise<void>;
+};
+
+export async function cloneDatabase(): Promise<TestDatabase> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${inject('templateDatabase')} OWNER accubooks_owner`);
+  const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), name), max: 4 });
+  owner.on('error', () => undefined);
+  return {
+    name,
+    owner,
+    appUrl: withDatabase(inject('appUrl'), name),
+    async drop() {
+      await owner.end();
+      await asSuperuser(`DROP DATABASE ${name} WITH (FORCE)`);
+    },
+  };
+}
+
+function withDatabase(url: string, database: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${database}`;
+  return changed.href;
+}
+
+async function asSuperuser(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: inject('superuserUrl') });
+  await client.connect();
+  try {
+    await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}

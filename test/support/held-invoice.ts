@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { onTestFinished } from 'vitest';
+
+/** An invoice whose row another session has locked: who pays it waits in the middle of the transaction. */
+export type HeldInvoice = {
+  /** Lets all of them go on. At the end of the test it happens anyway. */
+  release(): Promise<void>;
+};
+
+/**
+ * Holds product code inside its transaction without changing it, in this process and in others. Not for longer than the
+ * lock timeout (half of STATEMENT_TIMEOUT_MS), or the transaction is rolled back and attempted again.
+ */
+export async function holdInvoice(owner: pg.Pool, invoiceId: string): Promise<HeldInvoice> {
+  const session = await owner.connect();
+  let held = true;
+  const release = async () => {
+    if (!held) return;
+    held = false;
+    await session.query('COMMIT');
+    session.release();
+  };
+  onTestFinished(release);
+  await session.query('BEGIN');
+  await session.query('SELECT FROM invoices WHERE id = $1 FOR UPDATE', [invoiceId]);
+  return { release };
+}
+
+/** Waits until so many sessions of this database wait for a lock. */
+export async function untilWaiting(owner: pg.Pool, sessions: number): Promise<void> {
+  await until(`${sessions} sessions to wait for a lock`, async () => {
+    const { rows } = await owner.query(
+      `SELECT count(DISTINCT l.pid)::int AS waiting FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+       WHERE NOT l.granted AND a.datname = current_database()`,
+    );
+    return rows[0].waiting >= sessions;
+  });
+}
+
+const PATIENCE_MS = 55_000;
+
+/** Asks again and again until it is so; what never comes fails the test with its name. */
+export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`);
+    await sleep(20);
+  }
+}

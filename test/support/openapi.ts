@@ -1,0 +1,87 @@
+/** The parts of the served document that tests look at. */
+export type Document = {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, RouteDocument>>>>;
+};
+
+export type RouteDocument = {
+  readonly operationId: string;
+  readonly 'x-operation'?: {
+    readonly name: string;
+    readonly type: string;
+    readonly roles: readonly string[];
+    readonly event: string;
+    readonly rejections: readonly { readonly code: string; readonly status: number }[];
+  };
+  readonly parameters: readonly {
+    readonly $ref?: string;
+    readonly name?: string;
+    readonly in?: string;
+    readonly examples?: Readonly<Record<string, { readonly value: string }>>;
+  }[];
+  readonly requestBody?: {
+    readonly content: {
+      readonly 'application/json': {
+        readonly schema: { readonly properties: Readonly<Record<string, Readonly<Record<string, unknown>>>> };
+        readonly examples: Readonly<Record<string, { readonly value: Readonly<Record<string, unknown>> }>>;
+      };
+    };
+  };
+  readonly responses: Readonly<Record<string, ResponseDocument>>;
+};
+
+type ResponseDocument = {
+  readonly description: string;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly content?: Readonly<Record<string, { readonly schema: AnswerSchema }>>;
+};
+
+type AnswerSchema = {
+  readonly $ref?: string;
+  readonly properties?: { readonly items?: { readonly items: { readonly $ref: string } } };
+  readonly allOf?: readonly Narrowed[];
+};
+
+type Narrowed = { readonly properties?: { readonly code: { readonly enum: readonly string[] } } };
+
+export type Route = { readonly path: string; readonly method: string; readonly route: RouteDocument };
+
+export async function fetchDocument(url: string): Promise<Document> {
+  return (await (await fetch(`${url}/openapi.json`)).json()) as Document;
+}
+
+export function routesOf({ paths }: Document): Route[] {
+  return Object.entries(paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, route]) => ({ path, method, route })),
+  );
+}
+
+/** The error codes that a status can carry. */
+export function codesOf(response: ResponseDocument | undefined): readonly string[] {
+  const { schema } = response?.content?.['application/problem+json'] ?? {};
+  return (schema?.allOf ?? []).flatMap(({ properties }) => properties?.code.enum ?? []);
+}
+
+/** The name of the schema of a read's answer, or of the items of its page. */
+export function answerSchemaOf({ responses }: RouteDocument): { readonly name: string; readonly isPage: boolean } {
+  const schema = responses['200']?.content?.['application/json']?.schema;
+  const item = schema?.properties?.items?.items.$ref;
+  const reference = item ?? schema?.$ref ?? '';
+  return { name: reference.replace('#/components/schemas/', ''), isPage: item !== undefined };
+}
+
+export type RunnableExample = { readonly id: string; readonly path: string; readonly body: unknown };
+
+/** Every example of a write, as a client would send it. */
+export function examplesOf(document: Document): RunnableExample[] {
+  return routesOf(document).flatMap(({ path, route }) =>
+    Object.entries(route.requestBody?.content['application/json'].examples ?? {}).map(([name, { value }]) => ({
+      id: `${route.operationId}:${name}`,
+      path: path.replace(/\{(\w+)\}/g, (_, parameter: string) => {
+        const found = route.parameters.find((one) => one.name === parameter && one.in === 'path');
+        return encodeURIComponent(found?.examples?.[name]?.value ?? `no example of ${parameter}`);
+      }),
+      body: value,
+    })),
+  );
+}

@@ -1,0 +1,71 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { createAppDatabase } from '../../deploy/local/database.ts';
+import { startPostgres } from '../../deploy/local/postgres.ts';
+import { startTemporal } from '../../deploy/local/temporal.ts';
+import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
+import { openThrowawayFolder } from './throwaway-folder.ts';
+import { JWT_SECRET } from './tokens.ts';
+
+/** PostgreSQL and Temporal of one test file alone, which it may kill: durable ones, as in production. */
+export type OwnServers = {
+  /** What API and worker processes need. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly owner: pg.Pool;
+  /** SIGKILL, and a start over the same data some time later. */
+  crash(server: 'postgres' | 'temporal', downMs: number): Promise<void>;
+  stop(): Promise<void>;
+};
+
+const FIRST_PORT = 13_700;
+const LAST_PORT = 13_799;
+
+export async function startOwnServers(): Promise<OwnServers> {
+  const folder = openThrowawayFolder();
+  const binary = folder.recordingPid(await resolveTemporalBinary(() => undefined));
+  const start = {
+    postgres: (port: number) => startPostgres({ dataDir: folder.path, port, durable: true, log: () => undefined }),
+    temporal: (port: number) =>
+      startTemporal({
+        binary,
+        port,
+        databaseFile: join(folder.path, 'temporal', 'temporal.db'),
+        logFile: join(folder.path, 'temporal.log'),
+      }),
+  };
+  const port = randomInt(FIRST_PORT, LAST_PORT);
+  const postgres = await start.postgres(port);
+  const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
+  const { databaseUrl, appDatabaseUrl } = await createAppDatabase({
+    superuserUrl: servers.postgres.superuserUrl,
+    database: 'accubooks',
+    ownerPassword: randomBytes(16).toString('hex'),
+    loginPassword: randomBytes(16).toString('hex'),
+  });
+  const owner = new pg.Pool({ connectionString: databaseUrl, max: 4 });
+  owner.on('error', () => undefined);
+  return {
+    environment: {
+      DATABASE_URL: appDatabaseUrl,
+      TEMPORAL_ADDRESS: servers.temporal.address,
+      WORKFLOW_BUNDLE: inject('bundlePath'),
+      JWT_SECRET,
+      PORT: '0',
+    },
+    owner,
+    async crash(name, downMs) {
+      const { pid, port: samePort } = servers[name];
+      process.kill(pid, 'SIGKILL');
+      await new Promise((resolve) => setTimeout(resolve, downMs));
+      Object.assign(servers, { [name]: await start[name](samePort) });
+      if (servers[name].port !== samePort) throw new Error(`${name} came back on another port`);
+    },
+    async stop() {
+      await owner.end();
+      await Promise.all([servers.postgres.stop(), servers.temporal.stop()]);
+      folder.remove();
+    },
+  };
+}

@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { workflowIdOf } from '../../activities/identity.ts';
+import { formatKey, isKey, readIdempotencyKey } from '../../api/idempotency-key.ts';
+
+const COMPANY = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
+const keys = fc.stringMatching(/^[\x20-\x7e]{1,255}$/).filter(isKey);
+const read = (value: string) => readIdempotencyKey(['Host', 'a', 'Idempotency-Key', value]);
+
+describe('a key', () => {
+  test('that is written into a header is read from it as the same key', () => {
+    fc.assert(
+      fc.property(keys, (key) => {
+        expect(read(formatKey(key))).toBe(key);
+      }),
+    );
+  });
+
+  test('is bare where that is allowed', () => {
+    expect(formatKey('a:b/c~%\\')).toBe('a:b/c~%\\');
+    expect(formatKey('a b')).toBe('"a b"');
+    expect(formatKey('a,b')).toBe('"a,b"');
+    expect(formatKey('a"\\')).toBe('"a\\"\\\\"');
+  });
+
+  test('is read from the header’s own line, whatever the others hold', () => {
+    expect(readIdempotencyKey(['idempotency-key', 'x', 'X-Other', 'Idempotency-Key'])).toBe('x');
+    expect(() => readIdempotencyKey(['X-Other', 'idempotency-key'])).toThrow(/needs an Idempotency-Key/);
+    expect(() => readIdempotencyKey([])).toThrow(/needs an Idempotency-Key/);
+  });
+
+  test('names a workflow of its own, within Temporal’s limit', () => {
+    fc.assert(
+      fc.property(keys, keys, (one, other) => {
+        fc.pre(one !== other);
+        const id = workflowIdOf(COMPANY, one);
+        expect(id).not.toBe(workflowIdOf(COMPANY, other));
+        expect(Buffer.byteLength(id)).toBeLessThanOrEqual(255);
+      }),
+    );
+    expect(workflowIdOf(COMPANY, 'order-1:payment_2.a')).toBe(`${COMPANY}:order-1:payment_2.a`);
+    expect(workflowIdOf(COMPANY, 'k'.repeat(200))).toBe(`${COMPANY}:${'k'.repeat(200)}`);
+    expect(workflowIdOf(COMPANY, 'k'.repeat(201))).toMatch(/:~[A-Za-z0-9_-]{43}$/);
+    expect(workflowIdOf(COMPANY, '~abc')).toMatch(/:~[A-Za-z0-9_-]{43}$/);
+  });
+});

@@ -1,0 +1,55 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { divideHalfAway, lineNet, parseQuantity, taxOn, toWireAmount } from '../../activities/money.ts';
+
+describe('money', () => {
+  test('is rounded half away from zero', () => {
+    const cases: readonly [bigint, bigint, bigint][] = [
+      [1n, 2n, 1n],
+      [-1n, 2n, -1n],
+      [3n, 2n, 2n],
+      [-3n, 2n, -2n],
+      [49n, 100n, 0n],
+      [-49n, 100n, 0n],
+      [51n, 100n, 1n],
+      [0n, 7n, 0n],
+      [7n, 7n, 1n],
+    ];
+    for (const [numerator, denominator, rounded] of cases) expect(divideHalfAway(numerator, denominator)).toBe(rounded);
+    expect(() => divideHalfAway(1n, 0n)).toThrow('Bug!');
+  });
+
+  test('is never more than half a unit away from the exact value, and mirrors below zero', () => {
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }),
+        fc.bigInt({ min: 1n, max: 10n ** 9n }),
+        (n, d) => {
+          const away = 2n * (divideHalfAway(n, d) * d - n);
+          expect(away <= d && away >= -d).toBe(true);
+          expect(divideHalfAway(-n, d)).toBe(-divideHalfAway(n, d));
+        },
+      ),
+    );
+  });
+
+  test('of a line is what the books say', () => {
+    expect([lineNet('1.5', 333n), taxOn(500n, 825)]).toEqual([500n, 41n]);
+    expect(lineNet('3', 1999n)).toBe(5997n);
+    expect(lineNet('0.0001', 4999n)).toBe(0n);
+    expect(lineNet('0.0001', 5000n)).toBe(1n);
+    expect(lineNet('1000000000', 10_000_000_000_000n)).toBe(10n ** 22n);
+  });
+
+  test('a quantity is read to its last place, and nothing else is one', () => {
+    expect(parseQuantity('12.3')).toBe(123_000n);
+    expect(parseQuantity('0.0001')).toBe(1n);
+    for (const text of ['', '1e3', '-1', '1.00001', '.5', '1.']) expect(() => parseQuantity(text)).toThrow('Bug!');
+  });
+
+  test('leaves as an exact number or not at all', () => {
+    expect(toWireAmount(10_000_000_000_000n)).toBe(10_000_000_000_000);
+    expect(toWireAmount(-9_007_199_254_740_991n)).toBe(Number.MIN_SAFE_INTEGER);
+    expect(() => toWireAmount(9_007_199_254_740_992n)).toThrow('Bug!');
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { createRateLimit } from '../../api/rate-limit.ts';
+
+describe('a rate limit', () => {
+  const taken = (limit: ReturnType<typeof createRateLimit>, company: string, times: number) =>
+    Array.from({ length: times }, () => limit.take(company)).filter(Boolean).length;
+
+  test('lets the burst pass at once, and then its rate', () => {
+    let now = 1_000_000;
+    const limit = createRateLimit(10, 20, () => now);
+    expect(taken(limit, 'a', 30)).toBe(20);
+    now += 99;
+    expect(limit.take('a')).toBe(false);
+    now += 1;
+    expect(limit.take('a')).toBe(true);
+    now += 500;
+    expect(taken(limit, 'a', 30)).toBe(5);
+  });
+
+  test('is kept for each company, and never holds more than the burst', () => {
+    let now = 1_000_000;
+    const limit = createRateLimit(10, 20, () => now);
+    expect(taken(limit, 'a', 20)).toBe(20);
+    expect(taken(limit, 'b', 20)).toBe(20);
+    now += 3_600_000;
+    expect(taken(limit, 'a', 100)).toBe(20);
+  });
+
+  test('forgets no company that has used it, however many there are', () => {
+    const limit = createRateLimit(1, 1, () => 1_000_000);
+    expect(limit.take('a')).toBe(true);
+    for (let index = 0; index < 20_000; index += 1) limit.take(`company-${index}`);
+    expect(limit.take('a')).toBe(false);
+  });
+
+  test('a clock that is set back gives no one more, and takes no one’s rate for ever', () => {
+    let now = 1_000_000;
+    const limit = createRateLimit(1, 5, () => now);
+    expect(taken(limit, 'a', 5)).toBe(5);
+    now -= 10_000;
+    expect(limit.take('a')).toBe(false);
+    now += 11_000;
+    expect(limit.take('a')).toBe(true);
+  });
+});
