@@ -6,7 +6,7 @@ export type Progress = {
 };
 
 const TERMINAL_PAUSE_MS = 100;
-const PLAIN_PAUSE_MS = 2_000;
+const PLAIN_PAUSE_MS = 5_000;
 
 export function createProgress(output: NodeJS.WriteStream = process.stderr): Progress {
   const pauseMs = output.isTTY ? TERMINAL_PAUSE_MS : PLAIN_PAUSE_MS;
