@@ -13,6 +13,7 @@ export type Measured = {
 export type Once = () => Promise<boolean>;
 
 export type Window = {
+  /** At least so long; a closed loop also waits until each lane could have had its first answer. */
   readonly warmUpMs: number;
   readonly measureMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -23,6 +24,9 @@ export type Window = {
 /** An open loop that is behind by more than this measures only its own queue. */
 const MAX_OUTSTANDING = 20_000;
 const TICK_MS = 2;
+/** All lanes begin at once: until they have spread, a window would measure that burst. No longer than this, though. */
+const MAX_WARM_UP_MS = 60_000;
+const WARM_UP_POLL_MS = 10;
 
 /** `lanes` workers, each with one piece of work at a time: as many clients that wait for their answers. */
 export async function closedLoop(lanes: number, once: Once, window: Window): Promise<Measured> {
@@ -35,7 +39,7 @@ export async function closedLoop(lanes: number, once: Once, window: Window): Pro
     }
   };
   const working = Array.from({ length: lanes }, lane);
-  const seconds = await measure(recorder, window);
+  const seconds = await measure(recorder, window, lanes);
   over = true;
   await Promise.all(working);
   return { answered: recorder.answered, seconds, latenciesMs: recorder.latenciesMs };
@@ -66,7 +70,7 @@ export async function openLoop(perSecond: number, once: Once, window: Window): P
     }
   };
   const arriving = arrive();
-  const seconds = await Promise.race([measure(recorder, window), arriving.then(() => 0)]);
+  const seconds = await Promise.race([measure(recorder, window, 0), arriving.then(() => 0)]);
   over = true;
   await arriving;
   await Promise.all(working);
@@ -95,9 +99,11 @@ type Recorder = ReturnType<typeof createRecorder>;
 function createRecorder() {
   return {
     window: 'before' as 'before' | 'open' | 'closed',
+    ended: 0,
     answered: 0,
     latenciesMs: [] as number[],
     record(fromMs: number, well: boolean): void {
+      this.ended += 1;
       if (this.window === 'before' || !well) return;
       if (this.window === 'open') this.answered += 1;
       this.latenciesMs.push(performance.now() - fromMs);
@@ -105,8 +111,8 @@ function createRecorder() {
   };
 }
 
-async function measure(recorder: Recorder, window: Window): Promise<number> {
-  await sleep(window.warmUpMs, undefined, { signal: window.signal }).catch(() => undefined);
+async function measure(recorder: Recorder, window: Window, endedFirst: number): Promise<number> {
+  await warmUp(recorder, window, endedFirst);
   window.onEdge?.('begin');
   const startedAt = performance.now();
   recorder.window = 'open';
@@ -114,4 +120,10 @@ async function measure(recorder: Recorder, window: Window): Promise<number> {
   recorder.window = 'closed';
   window.onEdge?.('end');
   return (performance.now() - startedAt) / 1_000;
+}
+
+async function warmUp(recorder: Recorder, { warmUpMs, signal }: Window, endedFirst: number): Promise<void> {
+  await sleep(warmUpMs, undefined, { signal }).catch(() => undefined);
+  const deadline = performance.now() + MAX_WARM_UP_MS;
+  while (recorder.ended < endedFirst && performance.now() < deadline && !signal?.aborted) await sleep(WARM_UP_POLL_MS);
 }

@@ -10,7 +10,7 @@ import type pg from 'pg';
 import { openDatabase } from '../../../activities/database.ts';
 import { readWorkerConfig } from '../../../worker/config.ts';
 import { connectTemporal } from '../../../worker/temporal.ts';
-import { closedLoop } from '../loops.ts';
+import { closedLoop, type Measured } from '../loops.ts';
 import type { BaselineKind, MeasureOrder, MeasureReport, PaymentOrder, ReadyReport } from './messages.ts';
 import { payByOperation, payBySql } from './payments.ts';
 
@@ -39,7 +39,7 @@ const ways: Record<BaselineKind, (order: PaymentOrder) => Promise<string>> = {
 };
 process.on('message', (order: MeasureOrder) => {
   measure(order).then(
-    (report) => tell(report),
+    (measured) => tell({ measured }),
     (error: unknown) => tell({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   );
 });
@@ -49,7 +49,7 @@ function tell(report: MeasureReport | ReadyReport): void {
   process.send?.(report);
 }
 
-async function measure({ kind, concurrency, ...window }: MeasureOrder): Promise<MeasureReport> {
+async function measure({ kind, concurrency, ...window }: MeasureOrder): Promise<Measured> {
   const pay = ways[kind];
   const once = async () => {
     const invoice = takeInvoice();
@@ -57,7 +57,7 @@ async function measure({ kind, concurrency, ...window }: MeasureOrder): Promise<
     const paymentId = await pay(order).finally(() => invoice.release());
     return paymentId === order.paymentId;
   };
-  return closedLoop(concurrency, once, window);
+  return closedLoop(concurrency, once, { ...window, onEdge: (edge) => tell({ edge }) });
 }
 
 /** One eager workflow a payment: start, and wait for its result. */

@@ -16,6 +16,10 @@ export type MeasureOrder = {
   readonly measureMs: number;
 };
 
-export type MeasureReport = Measured | { readonly error: string };
+/** When the window opens and closes, and then what was measured in it. */
+export type MeasureReport =
+  | { readonly edge: 'begin' | 'end' }
+  | { readonly measured: Measured }
+  | { readonly error: string };
 
 export type ReadyReport = { readonly ready: true };

@@ -1,16 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { join } from 'node:path';
 import { childEnvironment, projectFolder } from '../../local/config.ts';
 import { endProcess } from '../../local/processes.ts';
-import type { Measured } from '../loops.ts';
-import type { MeasureOrder, MeasureReport, ReadyReport } from './messages.ts';
+import type { Measured, Window } from '../loops.ts';
+import type { MeasureOrder, MeasureReport } from './messages.ts';
 import { baselineUrl } from './schema.ts';
 
 /** The baseline's process, from the benchmark's side. It ends with us, by its channel. */
 export type Baseline = {
   readonly pid: number;
-  measure(order: MeasureOrder): Promise<Measured>;
+  measure(order: MeasureOrder, onEdge?: Window['onEdge']): Promise<Measured>;
   stop(): Promise<void>;
 };
 
@@ -30,30 +30,24 @@ export async function startBaseline(options: {
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  await answer<ReadyReport>(child);
+  for await (const _ready of reportsOf(child)) break;
+  if (child.exitCode !== null || child.signalCode !== null) throw new Error("The baseline's process does not start");
   return {
     pid: child.pid as number,
-    async measure(order) {
+    async measure(order, onEdge) {
       child.send(order);
-      const report = await answer<MeasureReport>(child);
-      if ('error' in report) throw new Error(`The baseline failed: ${report.error}`);
-      return report;
+      for await (const [report] of reportsOf(child) as AsyncIterable<[MeasureReport]>) {
+        if ('measured' in report) return report.measured;
+        if ('error' in report) throw new Error(`The baseline failed: ${report.error}`);
+        onEdge?.(report.edge);
+      }
+      throw new Error("The baseline's process ended");
     },
     stop: () => endProcess(child.pid as number, 0),
   };
 }
 
-async function answer<T>(child: ChildProcess): Promise<T> {
-  const waiting = new AbortController();
-  const { signal } = waiting;
-  const died = once(child, 'exit', { signal }).then(([code]) => {
-    throw new Error(`The baseline's process ended (${code})`);
-  });
-  died.catch(() => undefined);
-  try {
-    const [message] = await Promise.race([once(child, 'message', { signal }), died]);
-    return message as T;
-  } finally {
-    waiting.abort();
-  }
+/** The child's messages, until it ends. */
+function reportsOf(child: ChildProcess) {
+  return on(child, 'message', { close: ['exit'] });
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createPayment } from '../../../activities/operations/create-payment.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import { asAuditor, check, lookBefore, violationsIn } from '../checks.ts';
@@ -108,15 +107,8 @@ async function measureBaseline(
   if (baseline === undefined) throw new Error('Bug! A baseline that was not started');
   const pids = { baseline: baseline.pid, ...serverPids(session) };
   const measureMs = Math.max(MIN_BASELINE_MS, (seconds * 1_000) / 2);
-  return measureSegment(pids, async (onEdge) => {
-    // The load is in the baseline's own process, so the edges are not known here to the millisecond.
-    setTimeout(() => onEdge('begin'), WARM_UP_MS);
-    const measuring = baseline.measure({ ...wanted, warmUpMs: WARM_UP_MS, measureMs });
-    measuring.catch(() => undefined); // Ctrl-C leaves the race before it.
-    await Promise.race([measuring, sleep(WARM_UP_MS + measureMs, undefined, { signal })]);
-    onEdge('end');
-    return measuring;
-  });
+  const order = { ...wanted, warmUpMs: WARM_UP_MS, measureMs };
+  return measureSegment(pids, (onEdge) => baseline.measure(order, onEdge));
 }
 
 function serverPids({ servers }: Pick<Session, 'servers'>) {

@@ -53,7 +53,7 @@ export async function openSession(options: {
     const preparing = await apis.api(options.grouping);
     log(`Preparing ${options.invoices} invoices through the API`);
     const invoiceIds = await prepareThrough(preparing, company, options.invoices, signal);
-    const baseline = options.withBaseline ? await openBaseline(servers, company, log) : undefined;
+    const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
     return { servers, company, invoiceIds, baseline, signal, api: apis.api, stop };
   } catch (error) {
@@ -92,11 +92,17 @@ function keepOneApi(options: {
   };
 }
 
-async function openBaseline(servers: Servers, { companyId }: BenchmarkCompany, log: Log): Promise<Baseline> {
+async function openBaseline(
+  servers: Servers,
+  { companyId }: BenchmarkCompany,
+  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
+): Promise<Baseline> {
   const { temporalAddress, database } = servers;
   const { databaseUrl } = database;
   await withDatabase(databaseUrl, (owner) => createBaselineSchema(owner, companyId));
   const baseline = await startBaseline({ databaseUrl, temporalAddress, companyId });
+  // It measures in its own process, which knows nothing of Ctrl-C.
+  signal.addEventListener('abort', () => void baseline.stop(), { once: true });
   log('Warming up the baseline');
   for (const kind of ['temporal', 'sql'] as const) await baseline.measure({ kind, ...BASELINE_WARM_UP });
   return baseline;
