@@ -19,7 +19,8 @@ afterAll(() => system.stop());
 
 const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 const once = { writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 };
-const pay = (body: unknown, key: string, url?: string) => company.as('owner', url).post('/api/payments', body, { key });
+const pay = (body: unknown, key: string, url?: string) =>
+  company.as('owner', url).post('/api/payments', body, { key, headers: { prefer: 'wait=60' } });
 const execution = (key: string) => ({ workflowId: keyWorkflow(system.temporal, company, key).workflowId });
 
 async function deleteRun(key: string) {
