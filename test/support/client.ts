@@ -11,7 +11,7 @@ export type Answer = {
   readonly replayed: boolean;
 };
 
-export type Send = {
+type Send = {
   readonly key?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
