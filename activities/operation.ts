@@ -44,13 +44,13 @@ export type Input = { readonly params: Record<string, unknown>; readonly body: R
  */
 export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
 
-export type RejectionKind = {
+type RejectionKind = {
   readonly status: 403 | 404 | 409 | 422;
   readonly title: string;
   readonly nextAction?: 'use_new_key' | 'fix_request';
 };
 
-export type Example = {
+type Example = {
   readonly name: string;
   readonly summary: string;
   readonly params: Readonly<Record<string, string>>;

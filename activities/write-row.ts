@@ -27,7 +27,7 @@ export type WriteRow = {
 };
 
 /** What a write came to, once and for ever. */
-export type Outcome = 'succeeded' | 'rejected' | 'cancelled';
+type Outcome = 'succeeded' | 'rejected' | 'cancelled';
 
 /** A row as it is read by `(f).write.*`: absent when its key is NULL. */
 export function presentRow(row: { [K in keyof WriteRow]: WriteRow[K] | null }): WriteRow | undefined {

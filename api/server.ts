@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import helmet from '@fastify/helmet';
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import type { Logger } from 'pino';
 import { isStorageUnavailable } from '../activities/failures.ts';
 import type { Caller } from './auth.ts';
@@ -27,7 +33,8 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 export async function createServer(logger: Logger): Promise<{ app: FastifyInstance; refuseOtherMethods(): void }> {
   const app = Fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    // One line a request, when it is answered: ours, below.
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
     genReqId: (request) => {

@@ -27,7 +27,7 @@ export type Submit = {
   readonly startsQueued: number;
 };
 
-export type Waited =
+type Waited =
   | { readonly kind: 'end'; readonly end: FlightEnd }
   /** Temporal has it, and it goes on without the client. */
   | { readonly kind: 'accepted' }

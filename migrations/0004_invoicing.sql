@@ -30,7 +30,7 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 
 CREATE TABLE invoices (
-  company_id uuid NOT NULL REFERENCES companies,
+  company_id uuid NOT NULL,
   id uuid NOT NULL,
   number integer CHECK (number >= 1),
   customer_id uuid NOT NULL,
@@ -104,7 +104,7 @@ CREATE TRIGGER keep_all_invoice_lines BEFORE TRUNCATE ON invoice_lines
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('void the invoice or credit it');
 
 CREATE TABLE payments (
-  company_id uuid NOT NULL REFERENCES companies,
+  company_id uuid NOT NULL,
   id uuid NOT NULL,
   invoice_id uuid NOT NULL,
   amount_minor bigint NOT NULL CHECK (amount_minor BETWEEN 1 AND 10000000000000),

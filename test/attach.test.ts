@@ -116,6 +116,8 @@ describe('a duplicate of a write in flight', () => {
     await release();
     const answers = [await first];
     for (const api of [here, there]) answers.push(await api.post('/api/payments', body, { key: 'async' }));
+    const polled = await there.get('/api/writes/async');
+    expect(polled.json).toMatchObject({ state: 'succeeded', status: 201, response: answers[0]?.json });
     expectOneStory(answers, { firsts: 1 });
     expect(await effects('async')).toMatchObject(once);
   });
@@ -125,15 +127,23 @@ describe('a duplicate of a write in flight', () => {
     const { body, first, release } = await underWay(key, { prefer });
     const accepted = await first;
     expect(accepted.status).toBe(202);
-    expect(accepted.headers.get('location')).toBe(`/api/writes/${key}`);
+    const statusUrl = accepted.headers.get('location') ?? '';
+    expect(statusUrl).toBe(`/api/writes/${key}`);
+    // Polled where it was not sent too: every process can tell of it.
+    for (const api of [here, there]) {
+      const polled = await api.get(statusUrl);
+      expect(polled.status).toBe(200);
+      expect(polled.json).toMatchObject({ key, operation: 'createPayment', state: 'running', status: null });
+    }
     await release();
     await until('the payment', async () => (await effects(key)).writes === 1);
-    expectOneStory(
-      [await here.post('/api/payments', body, { key }), await there.post('/api/payments', body, { key })],
-      {
-        firsts: 0,
-      },
-    );
+    const answers = [await here.post('/api/payments', body, { key }), await there.post('/api/payments', body, { key })];
+    expectOneStory(answers, { firsts: 0 });
+    for (const api of [here, there]) {
+      const polled = await api.get(statusUrl);
+      expect(polled.status).toBe(200);
+      expect(polled.json).toMatchObject({ key, state: 'succeeded', status: 201, response: answers[0]?.json });
+    }
     expect(await effects(key)).toMatchObject(once);
   });
 

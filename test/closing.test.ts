@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { closeBooks } from './support/books.ts';
 import type { Answer } from './support/client.ts';
 import { brokenControls } from './support/controls.ts';
@@ -17,6 +18,20 @@ describe('once the books are closed, they are closed', () => {
     system = await startSystem();
   });
   afterAll(() => system.stop());
+
+  /** A connection of its own in a transaction, rolled back and given back when the test ends, however it ends. */
+  async function openTransaction(): Promise<pg.PoolClient> {
+    const client = await system.owner.connect();
+    onTestFinished(async () => {
+      await client.query('ROLLBACK');
+      client.release();
+    });
+    await client.query('BEGIN');
+    return client;
+  }
+
+  const close = (client: pg.PoolClient, companyId: string) =>
+    client.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [companyId, CLOSED_THROUGH]);
 
   const entriesThrough = async (companyId: string, day: string) =>
     (
@@ -47,9 +62,8 @@ describe('once the books are closed, they are closed', () => {
     ]);
 
     await until('the first answers', async () => answered >= ANSWERED_BEFORE_CLOSING);
-    const closer = await system.owner.connect();
-    await closer.query('BEGIN');
-    await closer.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [company.id, CLOSED_THROUGH]);
+    const closer = await openTransaction();
+    await close(closer, company.id);
     // A statement of its own, while the row is held: it sees all that was posted before, and no one posts now.
     const { rows } = await closer.query(
       'SELECT count(*)::int AS n FROM journal_entries WHERE company_id = $1 AND entry_date <= $2',
@@ -57,7 +71,6 @@ describe('once the books are closed, they are closed', () => {
     );
     await untilWaiting(system.owner, 1);
     await closer.query('COMMIT');
-    closer.release();
 
     const answers = await Promise.all(postings);
     const posted = answers.filter(({ status }) => status === 200 || status === 201).length;
@@ -74,41 +87,28 @@ describe('once the books are closed, they are closed', () => {
     const company = await system.company();
     await company.invoice(); // so that there is a counter to hold
     const draft = await company.draftInvoice({ issueDate: CLOSED_THROUGH });
-    const [holder, closer] = [await system.owner.connect(), await system.owner.connect()];
-    try {
-      // The number is what a finalizing takes last: here it has posted its entry, and waits.
-      await holder.query('BEGIN');
-      await holder.query('SELECT FROM number_counters WHERE company_id = $1 FOR UPDATE', [company.id]);
-      const finalizing = company.api.post(`/api/invoices/${draft}/finalize`, {});
-      await untilWaiting(system.owner, 1);
+    // The number is what a finalizing takes last: here it has posted its entry, and waits.
+    const holder = await openTransaction();
+    await holder.query('SELECT FROM number_counters WHERE company_id = $1 FOR UPDATE', [company.id]);
+    const finalizing = company.api.post(`/api/invoices/${draft}/finalize`, {});
+    await untilWaiting(system.owner, 1);
 
-      await closer.query("BEGIN; SET LOCAL lock_timeout = '200ms'");
-      const closing = closer.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [
-        company.id,
-        CLOSED_THROUGH,
-      ]);
-      await expect(closing).rejects.toMatchObject({ code: '55P03' });
+    const closer = await openTransaction();
+    await closer.query("SET LOCAL lock_timeout = '200ms'");
+    await expect(close(closer, company.id)).rejects.toMatchObject({ code: '55P03' });
 
-      await holder.query('COMMIT');
-      expect((await finalizing).status).toBe(200);
-    } finally {
-      for (const client of [holder, closer]) {
-        await client.query('ROLLBACK');
-        client.release();
-      }
-    }
+    await holder.query('COMMIT');
+    expect((await finalizing).status).toBe(200);
   });
 
   test('a posting that meets the closing waits for it, and is then refused', async () => {
     const company = await system.company();
     const invoiceId = await company.invoice();
-    const closer = await system.owner.connect();
-    await closer.query('BEGIN');
-    await closer.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [company.id, CLOSED_THROUGH]);
+    const closer = await openTransaction();
+    await close(closer, company.id);
     const paying = company.api.post('/api/payments', { ...paymentBody(invoiceId), receivedOn: CLOSED_THROUGH });
     await untilWaiting(system.owner, 1);
     await closer.query('COMMIT');
-    closer.release();
     const answer = await paying;
     expect([answer.status, answer.json.code]).toEqual([409, 'period_closed']);
   });
@@ -116,13 +116,11 @@ describe('once the books are closed, they are closed', () => {
   test('a closing that is taken back lets the posting through', async () => {
     const company = await system.company();
     const invoiceId = await company.invoice();
-    const closer = await system.owner.connect();
-    await closer.query('BEGIN');
-    await closer.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [company.id, CLOSED_THROUGH]);
+    const closer = await openTransaction();
+    await close(closer, company.id);
     const paying = company.api.post('/api/payments', { ...paymentBody(invoiceId), receivedOn: CLOSED_THROUGH });
     await untilWaiting(system.owner, 1);
     await closer.query('ROLLBACK');
-    closer.release();
     expect((await paying).status).toBe(201);
   });
 

@@ -30,7 +30,9 @@ describe('a process that is told to end (SIGTERM)', () => {
     const invoiceId = await company.invoice();
     const held = await holdInvoice(system.owner, invoiceId);
     const keys = Array.from({ length: 60 }, () => randomUUID());
-    const storm = keys.map((key, index) => client.post('/api/payments', paymentBody(invoiceId, index + 1), { key }));
+    const storm = keys.map((key, index) =>
+      client.post('/api/payments', paymentBody(invoiceId, index + 1), { key, headers: { prefer: 'wait=60' } }),
+    );
     await until('all of them', async () => (await flights(api.url)) === keys.length);
 
     const exitCode = api.terminate();

@@ -176,10 +176,15 @@ describe.each<Actor>(['application', 'owner'])('an entry is whole or is not ther
     await expect(committing).rejects.toMatchObject({ code: '23514', constraint: 'journal_entry_balanced' });
   });
 
-  test('a line, or two that balance, cannot be added to an old entry', async () => {
-    const adding = write((client, companyId) =>
-      addLineByHand(client, companyId, entryId, { lineNumber: 3, code: '1000', amountMinor: 1, currency: 'USD' }),
-    );
+  test('lines cannot be added to an old entry, not even two that balance', async () => {
+    const adding = write(async (client, companyId) => {
+      for (const [lineNumber, amountMinor] of [
+        [3, 1],
+        [4, -1],
+      ] as const) {
+        await addLineByHand(client, companyId, entryId, { lineNumber, code: '1000', amountMinor, currency: 'USD' });
+      }
+    });
     await expect(adding).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
   });
 

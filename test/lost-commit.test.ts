@@ -7,6 +7,8 @@ import { expectOneStory } from './support/one-story.ts';
 import { countRuns } from './support/runs.ts';
 import { type System, startSystem } from './support/system.ts';
 
+const patient = { prefer: 'wait=60' };
+
 describe('a connection lost at COMMIT', () => {
   let system: System;
   let company: Company;
@@ -32,7 +34,7 @@ describe('a connection lost at COMMIT', () => {
     const body = paymentBody(await company.invoice());
     const key = trouble.replaceAll(' ', '-');
     const cut = proxy.atNextCommit(trouble);
-    const first = company.as('owner', api.url).post('/api/payments', body, { key });
+    const first = company.as('owner', api.url).post('/api/payments', body, { key, headers: patient });
     await cut;
     // It is this request's own submission that made the outcome, whichever attempt tells of it.
     expectOneStory([await first, await company.api.post('/api/payments', body, { key })], { firsts: 1 });
@@ -56,7 +58,7 @@ describe('a connection lost at COMMIT', () => {
   test('of a rejection: it stays that rejection', async () => {
     const body = paymentBody(await company.invoice({ total: 50 }), 100);
     const cut = proxy.atNextCommit('cut the answer');
-    const first = company.as('owner', api.url).post('/api/payments', body, { key: 'rejected' });
+    const first = company.as('owner', api.url).post('/api/payments', body, { key: 'rejected', headers: patient });
     await cut;
     const answers = [await first, await company.api.post('/api/payments', body, { key: 'rejected' })];
     expectOneStory(answers, { status: 422, firsts: 1 });

@@ -95,6 +95,15 @@ describe('the document', () => {
     expect(schema?.properties['amount']).toMatchObject({ type: 'integer', minimum: 1, maximum: 10_000_000_000_000 });
   });
 
+  test('asks for no member that has a default, and lets answers grow', () => {
+    const { schema } = routeOf('createPayment').route.requestBody?.content['application/json'] ?? {};
+    expect(schema?.properties['bankAccountCode']).toMatchObject({ default: '1000' });
+    expect(schema?.required).toEqual(['invoiceId', 'amount', 'currency', 'method']);
+    expect(schema?.additionalProperties).toBe(false);
+    const closed = Object.entries(document.components.schemas).filter(([, one]) => one.additionalProperties === false);
+    expect(closed).toEqual([]);
+  });
+
   test('names no error code without its section at /docs/errors, and each section is there once', () => {
     const sections = [...errorPage.matchAll(/<section id="([^"]+)">/g)].map((match) => match[1]);
     expect(sections).toEqual([...new Set(sections)]);

@@ -1,13 +1,28 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Operation, Rejection } from '../activities/operation.ts';
+import { OPERATIONS } from '../activities/operation-list.ts';
+import { createCustomer } from '../activities/operations/create-customer.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
+
+/** Says no only when its work is done. */
+const rejectedLate = (operation: Operation): Operation => ({
+  ...operation,
+  async write(tx, input, context) {
+    const written = await operation.write(tx, input, context);
+    if (input.body['name'] === 'Rejected late') throw new Rejection('customer_reference_taken', 'Too late.');
+    return written;
+  },
+});
 
 describe('a rejection', () => {
   let system: System;
   let company: Company;
   beforeAll(async () => {
-    system = await startSystem();
+    system = await startSystem({
+      operations: OPERATIONS.map((operation) => (operation === createCustomer ? rejectedLate(operation) : operation)),
+    });
     company = await system.company();
   });
   afterAll(() => system.stop());
@@ -62,6 +77,14 @@ describe('a rejection', () => {
       [company.id],
     );
     expect(written).toEqual([{ outcome: 'rejected', status_code: 409, location: null, resource_id: null }]);
+  });
+
+  test('takes back what the operation had written when it said no', async () => {
+    const late = await company.api.post('/api/customers', { name: 'Rejected late' }, { key: 'late' });
+    expect([late.status, late.json.code]).toEqual([409, 'customer_reference_taken']);
+    expect(await effects('late', 'customers')).toMatchObject(rejectedOnce);
+    const { rowCount } = await system.owner.query(`SELECT 1 FROM customers WHERE name = 'Rejected late'`);
+    expect(rowCount).toBe(0);
   });
 
   test('completes its workflow, which says so', async () => {

@@ -45,8 +45,9 @@ const kinds = (write: { timeline: { kind: string }[] }) => write.timeline.map(({
 
 async function failedPayment(key: string): Promise<void> {
   broken = 'by a bug';
-  expect((await pay(key)).json.code).toBe('write_failed');
+  const answer = await pay(key);
   broken = undefined;
+  expect(answer.json.code).toBe('write_failed');
 }
 
 describe('a run that failed', () => {

@@ -23,6 +23,8 @@ const troubled: Operation = {
   },
 };
 
+const patient = { prefer: 'wait=60' };
+
 const raise = (sqlState: string) => (tx: Tx) =>
   tx.query(`DO $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '${sqlState}'; END $$`);
 
@@ -68,7 +70,7 @@ describe('trouble in the database, in the middle of a transaction', () => {
   ])('%s (%s) is attempted again, and the client sees a success', async (_what, sqlState, trouble) => {
     const body = paymentBody(await company.invoice());
     troubles.push(trouble);
-    const answer = await company.api.post('/api/payments', body, { key: sqlState });
+    const answer = await company.api.post('/api/payments', body, { key: sqlState, headers: patient });
     expectOneStory([answer], { firsts: 1 });
     expect(troubles).toEqual([]);
     expect(await attemptOf(sqlState)).toBe(2);
@@ -94,7 +96,7 @@ describe('trouble in the database, in the middle of a transaction', () => {
   test('of a kind that no one knows fails the run and leaves nothing, and the same key succeeds later', async () => {
     const body = paymentBody(await company.invoice());
     troubles.push(raise('XX000'));
-    const failed = await company.api.post('/api/payments', body, { key: 'unknown' });
+    const failed = await company.api.post('/api/payments', body, { key: 'unknown', headers: patient });
     expect(failed.status).toBe(500);
     expect(failed.json).toMatchObject({ code: 'write_failed', retryable: true, nextAction: 'retry_same_key' });
     expect(failed.text).not.toMatch(/on purpose|XX000|SQL/);
@@ -109,7 +111,7 @@ describe('trouble in the database, in the middle of a transaction', () => {
       failedAudit: 1,
     });
 
-    const answer = await company.api.post('/api/payments', body, { key: 'unknown' });
+    const answer = await company.api.post('/api/payments', body, { key: 'unknown', headers: patient });
     expectOneStory([answer], { firsts: 1 });
     expect(await effects('unknown')).toEqual({ ...once, failedAudit: 1 });
     expect(await countRuns(system.temporal, { company, key: 'unknown', atLeast: 2 })).toBe(2);

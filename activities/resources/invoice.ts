@@ -85,7 +85,7 @@ export function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise
 }
 
 /** `INV-000001`: at least six digits. */
-export function formatInvoiceNumber(number: number): string {
+function formatInvoiceNumber(number: number): string {
   return `INV-${String(number).padStart(6, '0')}`;
 }
 

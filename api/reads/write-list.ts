@@ -13,7 +13,7 @@ const WRITES: List = {
   from: 'FROM idempotent_writes',
   where: 'company_id = current_company()',
   order: [
-    { sql: 'completed_at', type: 'timestamptz' },
+    { sql: 'claimed_at', type: 'timestamptz' },
     { sql: 'idempotency_key', type: 'text' },
   ],
 };

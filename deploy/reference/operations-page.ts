@@ -60,7 +60,7 @@ type Schema = {
   readonly items?: Schema;
   readonly enum?: readonly string[];
   readonly default?: unknown;
-} & Readonly<Record<string, unknown>>;
+} & Readonly<Partial<Record<(typeof LIMITS)[number][0 | 1], number>>>;
 
 /** One row a member, those of nested objects by their path: `lines[].quantity`. */
 function membersOf(json: Json, location: string, prefix = ''): string[][] {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-export type PostedLine = readonly [accountCode: string, amountMinor: number, currency: string];
+type PostedLine = readonly [accountCode: string, amountMinor: number, currency: string];
 
 /** The entry of a write as it stands in the books: its date, its source and its lines in order. */
 export type PostedEntry = { readonly date: string; readonly operation: string; readonly lines: readonly PostedLine[] };

@@ -11,7 +11,7 @@ export type Answer = {
   readonly replayed: boolean;
 };
 
-export type Send = {
+type Send = {
   readonly key?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -21,7 +21,7 @@ export type ApiClient = {
   get(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer>;
   /** Sends a write; without a key it makes one. A body of type string goes as it is. */
   post(path: string, body: unknown, send?: Send): Promise<Answer>;
-  /** The same, and insists on 200 or 201; answers the body. */
+  /** The same, as patient as can be, and insists on 200 or 201; answers the body. */
   // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
   created(path: string, body: unknown, send?: Send): Promise<any>;
   /** Anything else. */
@@ -39,8 +39,8 @@ export function createApiClient(url: string, token: string): ApiClient {
         body: typeof body === 'string' ? body : JSON.stringify(body),
         ...(signal === undefined ? {} : { signal }),
       }),
-    async created(path, body, send) {
-      const answer = await client.post(path, body, send);
+    async created(path, body, send = {}) {
+      const answer = await client.post(path, body, { ...send, headers: { prefer: 'wait=60', ...send.headers } });
       if (answer.status !== 201 && answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.text}`);
       return answer.json;
     },

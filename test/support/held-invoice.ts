@@ -41,8 +41,8 @@ export async function untilWaiting(owner: pg.Pool, sessions: number): Promise<vo
 const PATIENCE_MS = 55_000;
 
 /** Asks again and again until it is so; what never comes fails the test with its name. */
-export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
+export async function until(what: string, isSo: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
+  const deadline = Date.now() + patienceMs;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`);
     await sleep(20);

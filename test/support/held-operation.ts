@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { onTestFinished } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 
 const HELD = 4711;
@@ -15,16 +16,22 @@ export function heldOperation(operation: Operation): Operation {
 }
 
 /**
- * Holds all held operations of the database, until what it returns is called. An attempt held for more than five seconds
- * ends by its lock timeout, and is made again.
+ * Holds all held operations of the database, until what it returns is called or the test is over: one that fails before
+ * must not keep the system from stopping. An attempt held for more than five seconds ends by its lock timeout, and is made
+ * again.
  */
 export async function hold(owner: pg.Pool): Promise<() => Promise<void>> {
   const client = await owner.connect();
-  await client.query(`SELECT pg_advisory_lock(${HELD})`);
-  return async () => {
+  let held = true;
+  const release = async () => {
+    if (!held) return;
+    held = false;
     await client.query(`SELECT pg_advisory_unlock(${HELD})`);
     client.release();
   };
+  onTestFinished(release);
+  await client.query(`SELECT pg_advisory_lock(${HELD})`);
+  return release;
 }
 
 /** Resolves when an operation has come to its hold. */

@@ -2,6 +2,7 @@
 export type Document = {
   readonly openapi: string;
   readonly paths: Readonly<Record<string, Readonly<Record<string, RouteDocument>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, { readonly additionalProperties?: unknown }>> };
 };
 
 export type RouteDocument = {
@@ -22,7 +23,11 @@ export type RouteDocument = {
   readonly requestBody?: {
     readonly content: {
       readonly 'application/json': {
-        readonly schema: { readonly properties: Readonly<Record<string, Readonly<Record<string, unknown>>>> };
+        readonly schema: {
+          readonly properties: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+          readonly required: readonly string[];
+          readonly additionalProperties: boolean;
+        };
         readonly examples: Readonly<Record<string, { readonly value: Readonly<Record<string, unknown>> }>>;
       };
     };
