@@ -41,9 +41,13 @@ describe('the gate of starts', () => {
         begun.push(name);
         await until;
       });
-    const all = [pass('first', first.promise), pass('waiting')];
+    const waiting = deferred<void>();
+    const all = [pass('first', first.promise), pass('waiting', waiting.promise)];
     first.resolve();
     all.push(...[0, 1].map((index) => Promise.resolve().then(() => pass(`newcomer ${index}`))));
+    await turn();
+    expect(begun).toEqual(['first', 'waiting']);
+    waiting.resolve();
     await Promise.all(all);
     expect(begun).toEqual(['first', 'waiting', 'newcomer 0', 'newcomer 1']);
   });
