@@ -6,8 +6,10 @@ import { differences, isSameRequest, type RequestContent } from '../activities/s
 import type { WriteRow } from '../activities/write-row.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { AuditBatch } from './audit-batch.ts';
+import { within } from './deferred.ts';
 import type { FlightEnd } from './flights.ts';
 import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from './problems.ts';
+import type { Deadline } from './submit.ts';
 
 /** One request for a write, as its answers need it. */
 export type WriteRequest = {
@@ -20,6 +22,7 @@ export type WriteRequest = {
   readonly content: RequestContent;
   readonly request: { readonly id: string; readonly method: string; readonly path: string };
   readonly arrivedAtMs: number;
+  readonly deadline: Deadline;
 };
 
 export type AnswerDependencies = {
@@ -45,7 +48,7 @@ export async function answerFromRow(
   }
   const marked = !first || row.outcome === 'cancelled';
   if (marked) {
-    await dependencies.audit.record(auditRow(asked, 'replayed', undefined));
+    await record(asked, 'replayed', undefined, dependencies);
     reply.header('idempotent-replayed', 'true');
   }
   countAnswer(asked, row, marked, dependencies.metrics);
@@ -108,9 +111,10 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
 async function refuseMismatch(
   asked: WriteRequest,
   pointers: readonly ProblemPointer[],
-  { audit, metrics }: AnswerDependencies,
+  dependencies: AnswerDependencies,
 ): Promise<never> {
-  await audit.record(auditRow(asked, 'failed', 'idempotency_key_reused'));
+  const { metrics } = dependencies;
+  await record(asked, 'failed', 'idempotency_key_reused', dependencies);
   const labels = { operation: asked.operation.name, type: asked.operation.type };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'mismatch' });
@@ -138,6 +142,21 @@ function countAnswer(asked: WriteRequest, row: WriteRow, marked: boolean, metric
   }
   metrics.duration.observe({ ...labels, answer: marked ? 'replay' : 'first' }, performance.now() - asked.arrivedAtMs);
 }
+
+/** The answer waits for its audit row, but not for a database that is frozen. */
+async function record(
+  asked: WriteRequest,
+  status: 'replayed' | 'failed',
+  errorCode: string | undefined,
+  { audit, metrics }: AnswerDependencies,
+): Promise<void> {
+  const recorded = audit.record(auditRow(asked, status, errorCode)).then(() => true);
+  const inTime = await within(recorded, Math.max(MIN_AUDIT_MS, asked.deadline.answerByMs - performance.now()));
+  if (inTime === undefined) refuse('storage_unavailable', asked, metrics);
+}
+
+/** An outcome that comes at the very end of the wait still gets its audit row. */
+const MIN_AUDIT_MS = 500;
 
 function auditRow(asked: WriteRequest, status: 'replayed' | 'failed', errorCode: string | undefined): AuditRow {
   return {

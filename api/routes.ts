@@ -68,11 +68,14 @@ async function write(
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
 
+  const waitUntilMs = arrivedAtMs + preferences.waitMs;
+  const deadline = { waitUntilMs, answerByMs: waitUntilMs + ANSWER_GRACE_MS, strict: preferences.strict };
+
   const wire = input as WriteArguments['input'];
   const asks = fingerprint(operation.name, wire);
   // Met before the lookup: a flight that ends meanwhile has the outcome that the lookup may have come too early for.
   const met = dependencies.submit.find(caller.companyId, key, asks);
-  const who = await lookUpInTime(dependencies.database, request, preferences.waitMs + ANSWER_GRACE_MS);
+  const who = await lookUpInTime(dependencies.database, request, deadline.answerByMs - performance.now());
   if (!holdsOneOf(who.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
@@ -87,6 +90,7 @@ async function write(
     content: { operation: operation.name, ...input, fingerprint: asks },
     request: { id: request.id, method: request.method, path: pathOf(request.url) },
     arrivedAtMs,
+    deadline,
   };
   if (who.row !== undefined) {
     limit(dependencies.replays, caller.companyId);
@@ -96,7 +100,7 @@ async function write(
   const joined = met ?? dependencies.submit.find(caller.companyId, key, asks);
   const flight = joined ?? openFlight(asked, wire, dependencies);
   const opener = joined === undefined;
-  const waited = await dependencies.submit.wait(flight, preferences, opener);
+  const waited = await dependencies.submit.wait(flight, deadline, opener);
   switch (waited.kind) {
     case 'end':
       return answerEnd(reply, waited.end, asked, opener ? flight.args.submissionId : undefined, dependencies);

@@ -5,7 +5,6 @@ import { within } from './deferred.ts';
 import { createDispatch } from './dispatch.ts';
 import { type Flight, type FlightDependencies, type FlightEnd, launch } from './flights.ts';
 import type { GroupRuns } from './group-runs.ts';
-import type { Preferences } from './preferences.ts';
 import type { ProblemCode } from './problems.ts';
 import type { WriteRuns } from './write-runs.ts';
 
@@ -20,11 +19,21 @@ export type Submit = {
   /** Sends a new flight off; undefined when this process carries as many as it may. */
   open(args: WriteArguments): Flight | undefined;
   /** Waits as the client prefers. `opener`: this request opened the flight, so the first answer may be its own. */
-  wait(flight: Flight, preferences: Preferences, opener: boolean): Promise<Waited>;
+  wait(flight: Flight, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed: its waiters need no word from Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
   readonly inFlight: number;
   readonly startsQueued: number;
+};
+
+/** By the clock of `performance.now()`. */
+export type Deadline = {
+  /** Until then for the outcome: the client's wait. */
+  readonly waitUntilMs: number;
+  /** Then at the latest the answer goes out, whatever it is. */
+  readonly answerByMs: number;
+  /** Strictly no waiting: a duplicate in flight is told so. */
+  readonly strict: boolean;
 };
 
 type Waited =
@@ -33,9 +42,6 @@ type Waited =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'in progress' }
   | { readonly kind: 'problem'; readonly code: ProblemCode };
-
-/** A start may take so much longer than the client's wait before the answer must go out. */
-const START_GRACE_MS = 2_000;
 
 export function createSubmit(options: {
   readonly database: Database;
@@ -66,10 +72,10 @@ export function createSubmit(options: {
       void launched.flight.end.then(() => flights.delete(id));
       return launched.flight;
     },
-    async wait(flight, preferences, opener) {
+    async wait(flight, deadline, opener) {
       flight.waiters += 1;
       try {
-        return await waitFor(flight, preferences, opener, options.grouping);
+        return await waitFor(flight, deadline, opener, options.grouping);
       } finally {
         flight.waiters -= 1;
       }
@@ -82,20 +88,21 @@ export function createSubmit(options: {
 
 async function waitFor(
   flight: Flight,
-  { waitMs, strict }: Preferences,
+  { waitUntilMs, answerByMs, strict }: Deadline,
   opener: boolean,
   grouping: boolean,
 ): Promise<Waited> {
-  if (strict && !opener) return { kind: 'in progress' };
-  const end = waitMs === 0 ? undefined : await within(flight.end, waitMs);
+  // Without any wait, too: it may have ended while this request looked its key up.
+  const end = await within(flight.end, waitUntilMs - performance.now());
   if (end !== undefined) return { kind: 'end', end };
+  if (strict && !opener) return { kind: 'in progress' };
   // The deadline is over; what may be said depends on how far the flight has come, and it gets a moment to come that far.
   if (flight.stage !== 'open') {
     // Only final answers come out of a group, and of what still queues nothing is accepted yet.
     if (grouping && (flight.stage === 'queued' || flight.stage === 'grouped')) flight.express();
     const moment = await within(
       Promise.race([flight.end, flight.opened.then(() => 'opened' as const)]),
-      START_GRACE_MS,
+      answerByMs - performance.now(),
     );
     if (moment !== undefined && moment !== 'opened') return { kind: 'end', end: moment };
   }

@@ -576,7 +576,9 @@ BEGIN
     schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
   VALUES (p_company, p_key, p_write_id, p_submission_id, p_operation, p_type, p_fingerprint, p_schema_version, p_request,
     p_user, p_request_id, p_workflow_id, p_attempt, p_requested_at)
-  ON CONFLICT (company_id, idempotency_key) DO NOTHING;
+  -- Whichever unique key a twin meets first: it has the same write_id too. With one of them named, twins at the same
+  -- moment fail by the others, or deadlock on them.
+  ON CONFLICT DO NOTHING;
   IF FOUND THEN
     RETURN QUERY
       SELECT true, (SELECT m.roles FROM memberships m WHERE m.company_id = p_company AND m.user_id = p_user),

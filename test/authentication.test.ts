@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEverything } from './support/effects.ts';
@@ -208,6 +208,14 @@ describe('who may write', () => {
   /** Another transaction has the key, undecided: who comes for it waits, between the API's look and its own claim. */
   async function holdKey(key: string) {
     const client = await system.owner.connect();
+    let held = true;
+    const release = async () => {
+      if (!held) return;
+      held = false;
+      await client.query('ROLLBACK');
+      client.release();
+    };
+    onTestFinished(release);
     await client.query('BEGIN');
     await client.query(
       `INSERT INTO idempotent_writes (company_id, idempotency_key, outcome, status_code, response_body, user_id, request_id,
@@ -221,10 +229,7 @@ describe('who may write', () => {
         const waiting = 'SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid::text = $1';
         while ((await system.owner.query(waiting, [rows[0].id])).rowCount === 0) await sleep(20);
       },
-      async release() {
-        await client.query('ROLLBACK');
-        client.release();
-      },
+      release,
     };
   }
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { patiently } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
@@ -38,13 +39,14 @@ describe('50 cancels that race 50 writes of the same keys', () => {
     const ends = await Promise.all(
       keys.map(async (key, index) => {
         const write = () => company.api.post('/api/payments', paymentBody(invoiceId, 1), { key });
-        const cancel = () => company.as('owner', urlOfCancels()).send('POST', `/api/writes/${key}/cancel`);
+        const cancel = () =>
+          patiently(() => company.as('owner', urlOfCancels()).send('POST', `/api/writes/${key}/cancel`));
         // Half of the cancels come a little later, so that both orders are seen.
         const [written, cancelled] = await Promise.all([
           write(),
           new Promise((resolve) => setTimeout(resolve, (index % 10) * 15)).then(cancel),
         ]);
-        const [again, status] = await Promise.all([write(), company.api.get(`/api/writes/${key}`)]);
+        const [again, status] = await Promise.all([write(), patiently(() => company.api.get(`/api/writes/${key}`))]);
         const effects = await countEffects(system.owner, { companyId: company.id, table: 'payments', key });
         expect([PAID, CANCELLED]).toContainEqual({
           written: [written.status, written.replayed, written.json.code],
@@ -63,7 +65,9 @@ describe('50 cancels that race 50 writes of the same keys', () => {
   test('50 cancels of one key at once make one', async () => {
     const answers = await Promise.all(
       Array.from({ length: 50 }, (_, index) =>
-        company.as('owner', index % 2 === 0 ? system.url : otherUrl).send('POST', '/api/writes/one/cancel'),
+        patiently(() =>
+          company.as('owner', index % 2 === 0 ? system.url : otherUrl).send('POST', '/api/writes/one/cancel'),
+        ),
       ),
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));

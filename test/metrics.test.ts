@@ -63,12 +63,6 @@ describe('/metrics', () => {
     await company.api.post('/api/customers', { name: 'Bug' }, { key: 'failed' });
     broken = false;
     await company.api.post('/api/customers', { name: 'Bug' }, { key: 'failed' });
-    const release = await hold(system.owner);
-    const held = company.api.post('/api/customers', { name: 'Held' }, { key: 'held' });
-    await untilHeld(system.owner);
-    await company.api.post('/api/customers', { name: 'Held' }, { key: 'held', headers: { prefer: 'wait=0' } }); // in progress
-    await release();
-    await held;
   }
 
   test('has each metric of the contract, with its labels and no others', async () => {
@@ -140,6 +134,23 @@ describe('/metrics', () => {
     expect(sum(before, 'idempotent_write_duration_ms_count', { answer: 'replay' })).toBe(
       sum(before, 'idempotent_writes_replayed_total'),
     );
+  });
+
+  test('does not count a write in progress among the failures', async () => {
+    const before = await scrape();
+    const release = await hold(system.owner);
+    const send = (headers = {}) => company.api.post('/api/customers', { name: 'Held' }, { key: 'held', headers });
+    const held = send();
+    await untilHeld(system.owner);
+    const met = await send({ prefer: 'wait=0' });
+    expect([met.status, met.json.code]).toEqual([409, 'idempotency_in_progress']);
+    await release();
+    expect((await held).status).toBe(201);
+    const after = await scrape();
+    for (const name of ['idempotent_writes_failed_total', 'idempotent_writes_replayed_total']) {
+      expect(sum(after, name)).toBe(sum(before, name));
+    }
+    expect(sum(after, 'idempotent_writes_total')).toBe(sum(before, 'idempotent_writes_total') + 1);
   });
 
   test('names no company, no user and no key', async () => {

@@ -32,7 +32,7 @@ describe('the gate of starts', () => {
     expect(gate.queued).toBe(0);
   });
 
-  test('gives a free place to the one that waits, not to one that comes at that moment', async () => {
+  test('gives a free place to the one that waits, not to one that comes at that moment or later', async () => {
     const gate = createStartGate(1);
     const begun: string[] = [];
     const first = deferred<void>();
@@ -41,9 +41,15 @@ describe('the gate of starts', () => {
         begun.push(name);
         await until;
       });
-    const all = [pass('first', first.promise), pass('waiting')];
+    const waiting = deferred<void>();
+    const all = [pass('first', first.promise), pass('waiting', waiting.promise)];
     first.resolve();
-    all.push(...[0, 1].map((index) => Promise.resolve().then(() => pass(`newcomer ${index}`))));
+    all.push(Promise.resolve().then(() => pass('newcomer 0')));
+    await turn();
+    all.push(pass('newcomer 1'));
+    await turn();
+    expect(begun).toEqual(['first', 'waiting']);
+    waiting.resolve();
     await Promise.all(all);
     expect(begun).toEqual(['first', 'waiting', 'newcomer 0', 'newcomer 1']);
   });

@@ -50,6 +50,16 @@ export function createApiClient(url: string, token: string): ApiClient {
   return client;
 }
 
+/** Sends again what was refused for the moment (503), as any client does: a busy machine is no fault of the system. */
+export async function patiently(send: () => Promise<Answer>): Promise<Answer> {
+  for (let attempt = 1; attempt < 20; attempt += 1) {
+    const answer = await send();
+    if (answer.status !== 503) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  return send();
+}
+
 async function request(url: string, init: RequestInit): Promise<Answer> {
   const response = await fetch(url, init);
   const text = await response.text();

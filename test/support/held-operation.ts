@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 
 const HELD = 4711;
@@ -29,7 +29,7 @@ export async function hold(owner: pg.Pool): Promise<() => Promise<void>> {
     await client.query(`SELECT pg_advisory_unlock(${HELD})`);
     client.release();
   };
-  onTestFinished(release);
+  if (isInTest()) onTestFinished(release);
   await client.query(`SELECT pg_advisory_lock(${HELD})`);
   return release;
 }
@@ -45,4 +45,9 @@ export async function untilHeld(owner: pg.Pool, count = 1): Promise<void> {
     if (rows[0].waiting >= count) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** A hook has no end of its own to wait for: whoever holds there releases. */
+function isInTest(): boolean {
+  return expect.getState().currentTestName !== undefined;
 }

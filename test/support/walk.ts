@@ -12,7 +12,7 @@ export async function walk(
   let cursor = '';
   while (true) {
     const page = await api.get(`${path}${path.includes('?') ? '&' : '?'}limit=${limit}${cursor}`);
-    expect(page.status, page.text).toBe(200);
+    expect([page.status, page.json.code]).toEqual([200, undefined]);
     expect(page.json.items.length).toBeLessThanOrEqual(limit);
     items.push(...page.json.items);
     if (page.json.nextCursor === null) return items;
