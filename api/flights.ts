@@ -64,7 +64,7 @@ export function launch(args: WriteArguments, dependencies: FlightDependencies) {
       opened.resolve();
     },
   };
-  const express = once(() => flyExpress(flight, control, dependencies));
+  let expressed = false;
   const flight: Flight = {
     args,
     stage: 'queued',
@@ -72,7 +72,11 @@ export function launch(args: WriteArguments, dependencies: FlightDependencies) {
     run: undefined,
     waiters: 0,
     opened: opened.promise,
-    express,
+    express() {
+      if (expressed) return;
+      expressed = true;
+      void flyExpress(flight, control, dependencies);
+    },
     // Deferred by one turn, so that the first request is counted before the flight looks for someone to fly for.
     end: Promise.resolve().then(() =>
       Promise.race([
@@ -257,11 +261,4 @@ function toRun(
 ): Run {
   const { userId, requestId } = memo ?? { userId: actor.userId, requestId: request.id };
   return { runId, startedAt: startedAt.toISOString(), userId, requestId };
-}
-
-function once(work: () => Promise<void>): () => void {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work();
-  };
 }
