@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { workflowIdOf } from '../activities/identity.ts';
 import type { GroupItem, WriteArguments } from '../workflows/messages.ts';
+import { within } from './deferred.ts';
 import type { GroupEnd, GroupRuns } from './group-runs.ts';
 import { createStartGate } from './start-gate.ts';
 import { untilClosed } from './until-closed.ts';
@@ -22,6 +23,8 @@ export type Passenger = {
   readonly args: WriteArguments;
   /** No one waits for it any more and nothing has been sent: it need not fly. */
   isAbandoned(): boolean;
+  /** Resolves when it has its outcome, or whatever else it ends with. */
+  readonly ended: Promise<unknown>;
   /** Told right before its start is sent. */
   onLeaving(lane: 'key' | 'group'): void;
 };
@@ -44,6 +47,8 @@ export type DispatchOptions = {
 
 /** More than this would only queue up in Temporal, where a waiting write could not join a group any more. */
 const STARTS_AT_ONCE = 2;
+/** One that waits for a lock must not hold up the others. */
+const OUTCOME_LIMIT_MS = 50;
 /** Starts past the queue are for clients that will not wait; they are many only when the process is overloaded. */
 const EXPRESS_STARTS_AT_ONCE = 20;
 const MAX_GROUP_ITEMS = 200;
@@ -60,10 +65,12 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
       const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(boarded);
       if (batch.length === 0) continue;
       starting += 1;
-      void depart(batch).finally(() => {
-        starting -= 1;
-        pump();
-      });
+      void depart(batch)
+        .then(() => firstOutcome(batch))
+        .finally(() => {
+          starting -= 1;
+          pump();
+        });
     }
   }
 
@@ -121,6 +128,11 @@ type Waiting = {
   resolve(dispatched: Dispatched): void;
   reject(error: unknown): void;
 };
+
+/** A start counts as under way until its work is: what waits meanwhile makes the next group, and keeps its size. */
+async function firstOutcome(batch: readonly Waiting[]): Promise<void> {
+  await within(Promise.race(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
+}
 
 function boarded({ passenger, resolve }: Waiting): boolean {
   if (!passenger.isAbandoned()) return true;

@@ -120,6 +120,7 @@ async function flyOnce(
 ): Promise<FlightEnd | 'again'> {
   const dispatched = await dependencies.dispatch.send({
     args: flight.args,
+    ended: flight.end,
     isAbandoned: () => flight.stage === 'queued' && flight.waiters === 0,
     onLeaving(lane) {
       // One that has gone ahead by express stays open; here it follows, and its transaction meets the other's.
