@@ -19,7 +19,7 @@ export type Dispatch = {
   readonly queued: number;
 };
 
-export type Passenger = {
+type Passenger = {
   readonly args: WriteArguments;
   /** No one waits for it any more and nothing has been sent: it need not fly. */
   isAbandoned(): boolean;
@@ -31,7 +31,7 @@ export type Passenger = {
 
 export type Started = { readonly runId: string } | 'exists';
 
-export type Dispatched =
+type Dispatched =
   | 'abandoned'
   | { readonly lane: 'key'; readonly started: Started }
   | { readonly lane: 'group'; readonly index: number; readonly end: Promise<GroupEnd> };

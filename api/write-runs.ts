@@ -54,9 +54,7 @@ export type RunDescription = {
 export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
 
 /** `rolledBack`: failed by an error that is known to have left nothing. `unproven`: ended in any other way. */
-export type RunEnd =
-  | { readonly kind: 'result'; readonly result: RunResult }
-  | { readonly kind: 'rolledBack' | 'unproven' };
+type RunEnd = { readonly kind: 'result'; readonly result: RunResult } | { readonly kind: 'rolledBack' | 'unproven' };
 
 /** Temporal did not answer; what was asked of it may have happened nevertheless. */
 export class TemporalUnavailable extends Error {

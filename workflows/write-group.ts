@@ -1,8 +1,8 @@
 import {
   defineSearchAttributeKey,
   type SearchAttributePair,
-  TemporalFailure,
   SearchAttributeType,
+  TemporalFailure,
   WorkflowExecutionAlreadyStartedError,
 } from '@temporalio/common';
 import {
