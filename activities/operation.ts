@@ -50,7 +50,7 @@ type RejectionKind = {
   readonly nextAction?: 'use_new_key' | 'fix_request';
 };
 
-type Example = {
+export type Example = {
   readonly name: string;
   readonly summary: string;
   readonly params: Readonly<Record<string, string>>;

@@ -29,7 +29,7 @@ export async function runOperation(
       const claim = await claimWrite(tx, operation, args, attempt);
       if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
       const row = await decide(tx, operation, input, claim.roles, args);
-      return { result: resultOf(row, true), row };
+      return { result: resultOf(row, true), row, made: true };
     });
   } catch (error) {
     const failure = classify(error);
@@ -48,8 +48,8 @@ export type AttemptFacts = {
   readonly attempt: number;
 };
 
-/** A mismatch has no row to hand over: the row there is another request's. */
-export type Attempt = { readonly result: RunResult; readonly row: WriteRow | undefined };
+/** The row that stands, and whether this very transaction made it. In a mismatch the row is another request's. */
+export type Attempt = { readonly result: RunResult; readonly row: WriteRow; readonly made: boolean };
 
 type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; readonly row: WriteRow | undefined };
 
@@ -85,9 +85,9 @@ function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operat
   if (row === undefined) throw new Error('Bug! A key that is taken, by no row');
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
   if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
-    return { result: resultOf(row, row.submission_id === args.submissionId), row };
+    return { result: resultOf(row, row.submission_id === args.submissionId), row, made: false };
   }
-  return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row: undefined };
+  return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row, made: false };
 }
 
 /** Success or rejection, decided and recorded; a rejection leaves nothing of the operation's own work. */

@@ -4,6 +4,7 @@ import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../wo
 import { recordAuditRows } from './audit.ts';
 import type { Database } from './database.ts';
 import { TransientFailure } from './failures.ts';
+import { createGroupActivity } from './group-activity.ts';
 import { writeId } from './identity.ts';
 import type { Operation } from './operation.ts';
 import { runOperation } from './run-operation.ts';
@@ -18,21 +19,26 @@ export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnkno
 export type WriteActivityDependencies = {
   readonly database: Database;
   readonly operations: readonly Operation[];
-  /** Told of each outcome right after its COMMIT, in this process. */
-  onOutcome(args: WriteArguments, row: WriteRow, first: boolean): void;
+  /** Told of the row that stands, right after the COMMIT; `made`: by this very transaction. */
+  onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, willRetry: boolean): void;
 };
 
 /** The activity of the write workflow: the transaction, told to Temporal in its own terms. */
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
   return {
+    runGroup: createGroupActivity(dependencies),
     async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult> {
       const { info } = Context.current();
       // An activity always has its workflow here; the type also covers activities that stand alone.
       const workflowId = info.workflowExecution?.workflowId ?? '';
       try {
-        const { result, row } = await runOperation(dependencies, args, { ...facts, workflowId, attempt: info.attempt });
-        if (row !== undefined) dependencies.onOutcome(args, row, result.first);
+        const { result, row, made } = await runOperation(dependencies, args, {
+          ...facts,
+          workflowId,
+          attempt: info.attempt,
+        });
+        dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {
         throw await toApplicationFailure(dependencies, args, facts, error);

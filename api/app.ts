@@ -13,6 +13,7 @@ import { createAuditBatch } from './audit-batch.ts';
 import { createAuthenticate } from './auth.ts';
 import type { ApiConfig } from './config.ts';
 import { registerDocs } from './docs.ts';
+import { createGroupRuns } from './group-runs.ts';
 import { registerHealth } from './health.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { registerReads } from './reads/register.ts';
@@ -65,11 +66,15 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await checkNamespace(connection, config);
 
   const metrics = createMetrics(database);
-  const runs = createWriteRuns(clientOver(connection, config), config.TEMPORAL_TASK_QUEUE);
+  const client = clientOver(connection, config);
+  const runs = createWriteRuns(client, config.TEMPORAL_TASK_QUEUE);
   const submit = createSubmit({
     database,
     runs,
+    groups: createGroupRuns(client, config.TEMPORAL_TASK_QUEUE),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
+    grouping: config.WRITE_GROUPING === 'on',
+    observeGroup: (size) => metrics.groupSize.observe(size),
     summarize: (args) => summaryOf(operations, args),
     onUnexpected: (error, { key, operation }) => logger.error({ err: error, key, operation }, 'A flight failed'),
   });

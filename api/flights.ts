@@ -3,11 +3,12 @@ import { isStorageUnavailable } from '../activities/failures.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import { deferred } from './deferred.ts';
+import type { Dispatch, Started } from './dispatch.ts';
 import { lookUpRow } from './lookup.ts';
 import type { ProblemCode } from './problems.ts';
-import type { StartGate } from './start-gate.ts';
+import { untilClosed } from './until-closed.ts';
 import type { Run } from './write-resource.ts';
-import { type RunDescription, type RunEnd, TemporalUnavailable, type WriteRuns } from './write-runs.ts';
+import { type RunDescription, TemporalUnavailable, type WriteRuns } from './write-runs.ts';
 
 /**
  * A flight is one submission of this process on its way to an outcome, shared by all requests here with the same key and
@@ -15,13 +16,14 @@ import { type RunDescription, type RunEnd, TemporalUnavailable, type WriteRuns }
  *
  * How far it has come decides what a request may be told at its deadline:
  * - `queued`, `starting`: nothing is known to be accepted;
+ * - `grouped`: it travels with others, and out of a group come only final answers;
  * - `open`: Temporal has an open run of this very request; it goes on without any client;
  * - `reading`: a run that had been there before has closed, and its row is asked for.
  * - `behind`: another request with this key, by another version of the schema, is in flight and decides first.
  */
 export type Flight = {
   readonly args: WriteArguments;
-  stage: 'queued' | 'starting' | 'reading' | 'open' | 'behind';
+  stage: 'queued' | 'starting' | 'grouped' | 'reading' | 'open' | 'behind';
   /** Whose run it is that is open: started here, or met. */
   openedBy: 'this flight' | 'another' | undefined;
   run: Run | undefined;
@@ -29,6 +31,8 @@ export type Flight = {
   waiters: number;
   readonly opened: Promise<void>;
   readonly end: Promise<FlightEnd>;
+  /** Has it started in a workflow of its own, now, so that a request can be answered 202; once, whoever asks. */
+  express(): void;
 };
 
 export type FlightEnd =
@@ -41,30 +45,26 @@ export type FlightEnd =
 export type FlightDependencies = {
   readonly database: Database;
   readonly runs: WriteRuns;
-  readonly gate: StartGate;
-  readonly summarize: (args: WriteArguments) => string;
+  readonly dispatch: Dispatch;
   readonly onUnexpected: (error: unknown, args: WriteArguments) => void;
 };
 
 /** Each round starts or meets one more run. Runs that fail as fast as they are started end the flight, not the process. */
 const MAX_ROUNDS = 8;
-/** For so long an open run is asked for again while Temporal does not answer. No request waits longer than that. */
-const OUTAGE_LIMIT_MS = 70_000;
-const OUTAGE_PAUSE_MS = 500;
-
-/** Sends a flight off. `handOver` ends it at once, with the row that this process has just committed. */
+/** Sends a flight off. `handOver` ends it at once, with the row that this process has just read or committed. */
 export function launch(args: WriteArguments, dependencies: FlightDependencies) {
   const handed = deferred<WriteRow>();
   const opened = deferred<void>();
-  const control = {
-    handed: undefined as WriteRow | undefined,
-    markOpen(by: 'this flight' | 'another', run: Run) {
+  const control: Control = {
+    handed: undefined,
+    markOpen(by, run) {
       flight.stage = 'open';
       flight.openedBy = by;
       flight.run = run;
       opened.resolve();
     },
   };
+  let expressed = false;
   const flight: Flight = {
     args,
     stage: 'queued',
@@ -72,6 +72,11 @@ export function launch(args: WriteArguments, dependencies: FlightDependencies) {
     run: undefined,
     waiters: 0,
     opened: opened.promise,
+    express() {
+      if (expressed) return;
+      expressed = true;
+      void flyExpress(flight, control, dependencies);
+    },
     // Deferred by one turn, so that the first request is counted before the flight looks for someone to fly for.
     end: Promise.resolve().then(() =>
       Promise.race([
@@ -113,22 +118,77 @@ async function flyOnce(
   control: Control,
   dependencies: FlightDependencies,
 ): Promise<FlightEnd | 'again'> {
-  const { args } = flight;
-  const { runs, gate, summarize } = dependencies;
-  const started = await gate.pass(async () => {
-    if (flight.waiters === 0) return 'abandoned';
-    flight.stage = 'starting';
-    return runs.start(args, summarize(args));
+  const dispatched = await dependencies.dispatch.send({
+    args: flight.args,
+    ended: flight.end,
+    isAbandoned: () => flight.stage === 'queued' && flight.waiters === 0,
+    onLeaving(lane) {
+      // One that has gone ahead by express stays open; here it follows, and its transaction meets the other's.
+      if (flight.stage !== 'open') flight.stage = lane === 'key' ? 'starting' : 'grouped';
+    },
   });
-  if (started === 'abandoned') return { kind: 'problem', code: 'overloaded' };
+  if (dispatched === 'abandoned') return { kind: 'problem', code: 'overloaded' };
+  if (dispatched.lane === 'key') return followStart(flight, control, dispatched.started, dependencies);
+
+  const group = await dispatched.end;
+  if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  const left = group === 'unproven' ? undefined : group.left.find(({ index }) => index === dispatched.index);
+  if (left === undefined) return readAfterGroup(flight, control, dependencies);
+  return followStart(flight, control, left.runId === null ? 'exists' : { runId: left.runId }, dependencies);
+}
+
+/** Step 6: a run of this flight's own, or whatever run is there already. */
+async function followStart(
+  flight: Flight,
+  control: Control,
+  started: Started,
+  dependencies: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
   if (started !== 'exists') {
     control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
     return waitForRun(flight, control, started.runId, dependencies);
   }
-  const met = await runs.describe(args.companyId, args.key);
+  const met = await dependencies.runs.describe(args.companyId, args.key);
   return met?.state === 'running'
     ? meetRunning(flight, control, met, dependencies)
     : meetClosed(flight, met, dependencies);
+}
+
+/** The group is over and this item did not leave it: then its row is there, unless the group was ended from outside. */
+async function readAfterGroup(
+  flight: Flight,
+  control: Control,
+  dependencies: FlightDependencies,
+): Promise<FlightEnd | 'again'> {
+  const { args } = flight;
+  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  const newest = await dependencies.runs.describe(args.companyId, args.key);
+  if (newest?.state === 'running' && newest.memo?.fingerprint === args.fingerprint) {
+    control.markOpen('another', toRun(newest, args));
+    return waitForRun(flight, control, newest.runId, dependencies);
+  }
+  return { kind: 'problem', code: 'outcome_unknown' };
+}
+
+/** Marks the flight open once Temporal has a run of this very request; whatever else happens is the flight's own affair. */
+async function flyExpress(flight: Flight, control: Control, { dispatch, runs }: FlightDependencies): Promise<void> {
+  const { args } = flight;
+  try {
+    const started = await dispatch.express(args, () => {
+      if (flight.stage !== 'open') flight.stage = 'starting';
+    });
+    if (started !== 'exists') {
+      control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
+      return;
+    }
+    const met = await runs.describe(args.companyId, args.key);
+    if (met?.state === 'running' && met.memo?.fingerprint === args.fingerprint)
+      control.markOpen('another', toRun(met, args));
+  } catch {
+    // Not started: the request that asked for it is told so at its deadline.
+  }
 }
 
 async function meetClosed(
@@ -177,7 +237,10 @@ async function waitForRun(
 ): Promise<FlightEnd | 'again'> {
   const { args } = flight;
   const { database, runs } = dependencies;
-  const end = await untilClosed(args, control, runId, runs);
+  const end = await untilClosed(
+    () => runs.waitUntilClosed(args.companyId, args.key, runId),
+    () => control.handed !== undefined,
+  );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   const row = await lookUpRow(database, args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
@@ -190,22 +253,6 @@ async function waitForRun(
   // One that was behind another's run has not had its own yet.
   if (flight.stage === 'behind') return 'again';
   return { kind: 'problem', code: end.kind === 'rolledBack' ? 'write_failed' : 'outcome_unknown' };
-}
-
-async function untilClosed(args: WriteArguments, control: Control, runId: string, runs: WriteRuns): Promise<RunEnd> {
-  let silentSince: number | undefined;
-  while (true) {
-    try {
-      const end = await runs.waitUntilClosed(args.companyId, args.key, runId);
-      if (end !== 'still open') return end;
-      silentSince = undefined;
-    } catch (error) {
-      if (!(error instanceof TemporalUnavailable) || control.handed !== undefined) throw error;
-      silentSince ??= Date.now();
-      if (Date.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
-    }
-  }
 }
 
 /** A run that another has started is told as that one's, by its memo. */

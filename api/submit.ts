@@ -2,9 +2,10 @@ import type { Database } from '../activities/database.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import { within } from './deferred.ts';
+import { createDispatch } from './dispatch.ts';
 import { type Flight, type FlightDependencies, type FlightEnd, launch } from './flights.ts';
+import type { GroupRuns } from './group-runs.ts';
 import type { ProblemCode } from './problems.ts';
-import { createStartGate } from './start-gate.ts';
 import type { WriteRuns } from './write-runs.ts';
 
 /**
@@ -42,25 +43,25 @@ type Waited =
   | { readonly kind: 'in progress' }
   | { readonly kind: 'problem'; readonly code: ProblemCode };
 
-/** More starts at once than this only queue up in Temporal, where they could not be told apart from work. */
-const STARTS_AT_ONCE = 2;
-
 export function createSubmit(options: {
   readonly database: Database;
   readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
   readonly maxInFlight: number;
+  readonly grouping: boolean;
   summarize(args: WriteArguments): string;
+  observeGroup(size: number): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
   const flights = new Map<string, ReturnType<typeof launch>>();
-  const gate = createStartGate(STARTS_AT_ONCE);
-  const dependencies: FlightDependencies = { ...options, gate };
+  const dispatch = createDispatch(options);
+  const dependencies: FlightDependencies = { ...options, dispatch };
   return {
     get inFlight() {
       return flights.size;
     },
     get startsQueued() {
-      return gate.queued;
+      return dispatch.queued;
     },
     find: (companyId, key, fingerprint) => flights.get(flightId(companyId, key, fingerprint))?.flight,
     open(args) {
@@ -74,7 +75,7 @@ export function createSubmit(options: {
     async wait(flight, deadline, opener) {
       flight.waiters += 1;
       try {
-        return await waitFor(flight, deadline, opener);
+        return await waitFor(flight, deadline, opener, options.grouping);
       } finally {
         flight.waiters -= 1;
       }
@@ -89,6 +90,7 @@ async function waitFor(
   flight: Flight,
   { waitUntilMs, answerByMs, strict }: Deadline,
   opener: boolean,
+  grouping: boolean,
 ): Promise<Waited> {
   // Without any wait, too: it may have ended while this request looked its key up.
   const end = await within(flight.end, waitUntilMs - performance.now());
@@ -96,6 +98,8 @@ async function waitFor(
   if (strict && !opener) return { kind: 'in progress' };
   // The deadline is over; what may be said depends on how far the flight has come, and it gets a moment to come that far.
   if (flight.stage !== 'open') {
+    // Only final answers come out of a group, and of what still queues nothing is accepted yet.
+    if (grouping && (flight.stage === 'queued' || flight.stage === 'grouped')) flight.express();
     const moment = await within(
       Promise.race([flight.end, flight.opened.then(() => 'opened' as const)]),
       answerByMs - performance.now(),
@@ -112,6 +116,7 @@ async function waitFor(
     case 'reading':
       return { kind: 'problem', code: 'storage_unavailable' };
     case 'queued':
+    case 'grouped':
       return { kind: 'problem', code: 'overloaded' };
   }
 }

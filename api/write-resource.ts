@@ -66,7 +66,7 @@ export function finishedWrite(row: FinishedRow, ui: TemporalUi): WriteSummary {
     completedAt: row.completed_at,
     // A cancelled key has had no attempt that left anything, and the row knows no run of it.
     attempts: row.outcome === 'cancelled' ? 0 : row.attempt,
-    workflow: row.workflow_id === null ? null : workflowLink(row.company_id, row.idempotency_key, null, ui),
+    workflow: row.workflow_id === null ? null : workflowLink(row.workflow_id, null, ui),
   };
 }
 
@@ -120,7 +120,7 @@ export function writeOfRun(
     requestedAt: run.startedAt,
     completedAt: null,
     attempts: 1,
-    workflow: workflowLink(write.companyId, key, run.runId, ui),
+    workflow: workflowLink(workflowIdOf(write.companyId, key), run.runId, ui),
   };
 }
 
@@ -150,8 +150,7 @@ export function runningWrite(write: Parameters<typeof writeOfRun>[0], run: Run, 
 /** Where Temporal's UI stands, if there is one that people may open. */
 export type TemporalUi = { readonly url: string | undefined; readonly namespace: string };
 
-function workflowLink(companyId: string, key: string, runId: string | null, ui: TemporalUi) {
-  const id = workflowIdOf(companyId, key);
+function workflowLink(id: string, runId: string | null, ui: TemporalUi) {
   const base = ui.url?.replace(/\/$/, '');
   const run = runId === null ? '' : `/${runId}/history`;
   const url =

@@ -10,11 +10,19 @@ import {
   ApplicationFailure,
   defaultPayloadConverter,
   defineSearchAttributeKey,
+  type SearchAttributePair,
   SearchAttributeType,
 } from '@temporalio/common';
 import { workflowIdOf } from '../activities/identity.ts';
 import { FAILURE_TYPES } from '../activities/write-activities.ts';
-import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../workflows/messages.ts';
+import {
+  memoOf,
+  type RunResult,
+  searchAttributesOf,
+  WRITE_WORKFLOW_TYPE,
+  type WriteArguments,
+  type WriteMemo,
+} from '../workflows/messages.ts';
 
 /** The runs of the key workflow of a write, as this process asks Temporal for them. */
 export type WriteRuns = {
@@ -46,9 +54,7 @@ export type RunDescription = {
 export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
 
 /** `rolledBack`: failed by an error that is known to have left nothing. `unproven`: ended in any other way. */
-export type RunEnd =
-  | { readonly kind: 'result'; readonly result: RunResult }
-  | { readonly kind: 'rolledBack' | 'unproven' };
+type RunEnd = { readonly kind: 'result'; readonly result: RunResult } | { readonly kind: 'rolledBack' | 'unproven' };
 
 /** Temporal did not answer; what was asked of it may have happened nevertheless. */
 export class TemporalUnavailable extends Error {
@@ -59,9 +65,9 @@ export class TemporalUnavailable extends Error {
 }
 
 /** One request to Temporal gets this long; a client's own deadline is often shorter and is kept by the waiting. */
-const REQUEST_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 10_000;
 /** Longer than any request waits. A connection that is dead is found out earlier, by its keep-alive. */
-const LONG_POLL_TIMEOUT_MS = 60_000;
+export const LONG_POLL_TIMEOUT_MS = 60_000;
 
 export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
   const { workflow, connection } = client;
@@ -78,11 +84,7 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
             workflowIdConflictPolicy: 'FAIL',
             requestEagerStart: true,
             memo: memoOf(args),
-            typedSearchAttributes: [
-              { key: keyword('CompanyId'), value: args.companyId },
-              { key: keyword('Operation'), value: args.operation },
-              { key: keyword('IdempotencyKey'), value: args.key },
-            ],
+            typedSearchAttributes: Object.entries(searchAttributesOf(args)).map(keyword),
             staticSummary: summary,
           }),
         );
@@ -157,6 +159,10 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
   };
 }
 
+function keyword([name, value]: [string, string]): SearchAttributePair {
+  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
+}
+
 /** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
 const EVENTS_OF_A_RETRY = 20;
 
@@ -174,21 +180,6 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
   return undefined;
 }
 
-function memoOf(args: WriteArguments): Record<string, unknown> {
-  const memo: WriteMemo = {
-    fingerprint: args.fingerprint,
-    schemaVersion: args.schemaVersion,
-    operation: args.operation,
-    userId: args.actor.userId,
-    requestId: args.request.id,
-  };
-  return memo;
-}
-
-function keyword(name: string) {
-  return defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
-}
-
 function stateOf(status: string): RunDescription['state'] {
   if (status === 'RUNNING' || status === 'CONTINUED_AS_NEW' || status === 'PAUSED') return 'running';
   return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
@@ -204,17 +195,18 @@ function isRolledBack({ cause }: WorkflowFailedError): boolean {
   );
 }
 
-function asUnavailable(error: unknown): unknown {
+/** An outage as {@link TemporalUnavailable}; anything else as it is. */
+export function asUnavailable(error: unknown): unknown {
   // INVALID_ARGUMENT and its like are our own mistakes and no outage.
   return OUTAGE_CODES.has(grpcCode(error) ?? 0) ? new TemporalUnavailable(error) : error;
 }
 
 /** The SDK wraps what gRPC says in an error of its own. */
-function grpcCode(error: unknown): number | undefined {
+export function grpcCode(error: unknown): number | undefined {
   if (isGrpcServiceError(error)) return error.code;
   return error instanceof Error && isGrpcServiceError(error.cause) ? error.cause.code : undefined;
 }
 
-const DEADLINE_EXCEEDED = 4;
+export const DEADLINE_EXCEEDED = 4;
 /** gRPC status codes: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
 const OUTAGE_CODES = new Set([1, 2, DEADLINE_EXCEEDED, 8, 10, 13, 14]);

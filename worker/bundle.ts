@@ -4,7 +4,7 @@ import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporali
 /** Bundles the workflows for the sandbox they run in. Takes a second: done ahead for production (`npm run build`). */
 export function buildWorkflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/write.ts', import.meta.url)),
+    workflowsPath: fileURLToPath(new URL('../workflows/all.ts', import.meta.url)),
     logger: { log: ignore, trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore },
   });
 }

@@ -50,6 +50,12 @@ export function createMetrics(database: Database) {
       buckets: [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000],
       registers,
     }),
+    groupSize: new Histogram({
+      name: 'write_group_size',
+      help: 'Writes that travelled together in one workflow',
+      buckets: [2, 3, 5, 10, 20, 50, 100, 200],
+      registers,
+    }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
       help: 'Runs that Temporal says are done and of which the database has no row: always an alert',

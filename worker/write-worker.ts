@@ -44,8 +44,8 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     activities: createWriteActivities({
       database: options.database,
       operations: options.operations,
-      onOutcome(args, row, first) {
-        if (first) countOutcome(metrics, row);
+      onOutcome(args, row, made) {
+        if (made) countOutcome(metrics, row);
         options.onOutcome?.(args, row);
       },
       onFailedAttempt(args, error, willRetry) {

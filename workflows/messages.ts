@@ -9,6 +9,7 @@
 export const SEARCH_ATTRIBUTE_NAMES = ['CompanyId', 'Operation', 'Outcome', 'IdempotencyKey'] as const;
 
 export const WRITE_WORKFLOW_TYPE = 'write';
+export const GROUP_WORKFLOW_TYPE = 'writeGroup';
 export const DEFAULT_TASK_QUEUE = 'accubooks-writes';
 
 export type WriteArguments = {
@@ -66,7 +67,21 @@ export type RunFacts = {
 
 export type WriteActivities = {
   runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult>;
+  runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ readonly left: readonly number[] }>;
 };
+
+/** A write that travels in a group, with what it needs should it leave and go on by itself. */
+export type GroupItem = {
+  readonly args: WriteArguments;
+  readonly workflowId: string;
+  readonly summary: string;
+};
+
+/**
+ * What a group returns: the items that got no outcome in their one attempt, by position, each with the run that it goes
+ * on in; null when its key already had one. All others have their row.
+ */
+export type GroupResult = { readonly left: readonly { readonly index: number; readonly runId: string | null }[] };
 
 /** What a duplicate reads from the run it met, without its input. */
 export type WriteMemo = {
@@ -76,6 +91,16 @@ export type WriteMemo = {
   readonly userId: string;
   readonly requestId: string;
 };
+
+export function memoOf(args: WriteArguments): WriteMemo {
+  const { fingerprint, schemaVersion, operation } = args;
+  return { fingerprint, schemaVersion, operation, userId: args.actor.userId, requestId: args.request.id };
+}
+
+/** The values of the search attributes of a key workflow, whoever starts it. */
+export function searchAttributesOf({ companyId, operation, key }: WriteArguments) {
+  return { CompanyId: companyId, Operation: operation, IdempotencyKey: key };
+}
 
 /**
  * `{companyId}:{key}`, or `{companyId}:~{digest}` for a key outside the alphabet that reads well in a URL and a list.

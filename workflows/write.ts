@@ -16,7 +16,7 @@ import type { RunResult, WriteActivities, WriteArguments } from './messages.ts';
  */
 export async function write(args: WriteArguments): Promise<RunResult> {
   const { policy } = args;
-  const { runOperation } = proxyLocalActivities<WriteActivities>({
+  const { runOperation } = proxyLocalActivities<Pick<WriteActivities, 'runOperation'>>({
     startToCloseTimeout: policy.startToCloseMs,
     scheduleToCloseTimeout: policy.scheduleToCloseMs,
     localRetryThreshold: policy.localRetryThresholdMs,

@@ -1,0 +1,28 @@
+import { Context } from '@temporalio/activity';
+import type { GroupItem, RunFacts } from '../workflows/messages.ts';
+import { runOperation } from './run-operation.ts';
+import type { WriteActivityDependencies } from './write-activities.ts';
+
+/**
+ * The local activity of a group: the very same transaction for each item, side by side as far as the pool goes, each
+ * outcome handed over at its COMMIT. Answers the positions of the items that got none.
+ */
+export function createGroupActivity(dependencies: WriteActivityDependencies) {
+  return async function runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ left: number[] }> {
+    const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
+    const left: number[] = [];
+    await Promise.all(
+      items.map(async ({ args }, index) => {
+        try {
+          const { row, made } = await runOperation(dependencies, args, { ...facts, workflowId, attempt: 1 });
+          dependencies.onOutcome(args, row, made);
+        } catch (error) {
+          // Not this group's to judge: the item's own run tells a bug from an outage.
+          dependencies.onFailedAttempt(args, error, true);
+          left.push(index);
+        }
+      }),
+    );
+    return { left: left.sort((a, b) => a - b) };
+  };
+}

@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto';
+import { workflowIdOf } from '../activities/identity.ts';
+import type { GroupItem, WriteArguments } from '../workflows/messages.ts';
+import { within } from './deferred.ts';
+import type { GroupEnd, GroupRuns } from './group-runs.ts';
+import { createStartGate } from './start-gate.ts';
+import { untilClosed } from './until-closed.ts';
+import type { WriteRuns } from './write-runs.ts';
+
+/**
+ * Which lane a write takes. At most two starts are on their way to Temporal at once; what waits meanwhile travels together
+ * in the next one. So an idle process has one workflow a write and a busy one has groups, without a timer or a threshold.
+ */
+export type Dispatch = {
+  /** Waits for its turn, then starts it. Throws TemporalUnavailable. */
+  send(passenger: Passenger): Promise<Dispatched>;
+  /** Starts it in a workflow of its own now, past the queue: a 202 may only follow such a start. */
+  express(args: WriteArguments, onStarting: () => void): Promise<Started>;
+  readonly queued: number;
+};
+
+type Passenger = {
+  readonly args: WriteArguments;
+  /** No one waits for it any more and nothing has been sent: it need not fly. */
+  isAbandoned(): boolean;
+  /** Resolves when it has its outcome, or whatever else it ends with. */
+  readonly ended: Promise<unknown>;
+  /** Told right before its start is sent. */
+  onLeaving(lane: 'key' | 'group'): void;
+};
+
+export type Started = { readonly runId: string } | 'exists';
+
+type Dispatched =
+  | 'abandoned'
+  | { readonly lane: 'key'; readonly started: Started }
+  | { readonly lane: 'group'; readonly index: number; readonly end: Promise<GroupEnd> };
+
+export type DispatchOptions = {
+  readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
+  /** Off: strictly one workflow a write, behind the same limit of starts. */
+  readonly grouping: boolean;
+  summarize(args: WriteArguments): string;
+  observeGroup(size: number): void;
+};
+
+/** More than this would only queue up in Temporal, where a waiting write could not join a group any more. */
+const STARTS_AT_ONCE = 2;
+/** One that waits for a lock must not hold up the others. */
+const OUTCOME_LIMIT_MS = 50;
+/** Starts past the queue are for clients that will not wait; they are many only when the process is overloaded. */
+const EXPRESS_STARTS_AT_ONCE = 20;
+const MAX_GROUP_ITEMS = 200;
+/** Far below what Temporal takes as one input (2 MiB), with room for what each item carries beside its own. */
+const MAX_GROUP_INPUT_BYTES = 256 * 1024;
+
+export function createDispatch({ runs, groups, grouping, summarize, observeGroup }: DispatchOptions): Dispatch {
+  const queue = createTurns();
+  const expressGate = createStartGate(EXPRESS_STARTS_AT_ONCE);
+  let starting = 0;
+
+  function pump(): void {
+    while (starting < STARTS_AT_ONCE && queue.size > 0) {
+      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(boarded);
+      if (batch.length === 0) continue;
+      starting += 1;
+      void depart(batch)
+        .then(() => firstOutcome(batch))
+        .finally(() => {
+          starting -= 1;
+          pump();
+        });
+    }
+  }
+
+  async function depart(batch: readonly Waiting[]): Promise<void> {
+    const [only] = batch;
+    try {
+      if (batch.length === 1 && only !== undefined) {
+        only.passenger.onLeaving('key');
+        const { args } = only.passenger;
+        only.resolve({ lane: 'key', started: await runs.start(args, summarize(args)) });
+        return;
+      }
+      for (const { passenger } of batch) passenger.onLeaving('group');
+      observeGroup(batch.length);
+      const workflowId = `group:${randomUUID()}`;
+      const { runId } = await groups.start(workflowId, batch.map(toItem));
+      const end = untilClosed(
+        () => groups.waitUntilClosed(workflowId, runId),
+        () => false,
+      );
+      // Those whose outcome was handed over do not listen any more.
+      end.catch(() => undefined);
+      for (const [index, { resolve }] of batch.entries()) resolve({ lane: 'group', index, end });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  function toItem({ passenger: { args } }: Waiting): GroupItem {
+    return { args, workflowId: workflowIdOf(args.companyId, args.key), summary: summarize(args) };
+  }
+
+  return {
+    get queued() {
+      return queue.size;
+    },
+    send(passenger) {
+      const sent = new Promise<Dispatched>((resolve, reject) => {
+        queue.add({ passenger, bytes: Buffer.byteLength(JSON.stringify(passenger.args.input)), resolve, reject });
+      });
+      pump();
+      return sent;
+    },
+    express: (args, onStarting) =>
+      expressGate.pass(() => {
+        onStarting();
+        return runs.start(args, summarize(args));
+      }),
+  };
+}
+
+type Waiting = {
+  readonly passenger: Passenger;
+  readonly bytes: number;
+  resolve(dispatched: Dispatched): void;
+  reject(error: unknown): void;
+};
+
+/** A start counts as under way until its work is: what waits meanwhile makes the next group, and keeps its size. */
+async function firstOutcome(batch: readonly Waiting[]): Promise<void> {
+  await within(Promise.race(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
+}
+
+function boarded({ passenger, resolve }: Waiting): boolean {
+  if (!passenger.isAbandoned()) return true;
+  resolve('abandoned');
+  return false;
+}
+
+/** First come, first served within a company; companies in turn, so that the one with a thousand does not hold up one. */
+function createTurns() {
+  const lines = new Map<string, Waiting[]>();
+  let size = 0;
+  return {
+    get size() {
+      return size;
+    },
+    add(waiting: Waiting): void {
+      const line = lines.get(waiting.passenger.args.companyId);
+      if (line === undefined) lines.set(waiting.passenger.args.companyId, [waiting]);
+      else line.push(waiting);
+      size += 1;
+    },
+    take(maxItems: number, maxBytes: number): Waiting[] {
+      const taken: Waiting[] = [];
+      let bytes = 0;
+      for (const [companyId, line] of lines) {
+        const next = line[0];
+        if (next === undefined || taken.length >= maxItems) break;
+        bytes += next.bytes;
+        if (taken.length > 0 && bytes > maxBytes) break;
+        taken.push(next);
+        line.shift();
+        size -= 1;
+        // A map is walked in the order of insertion: put back, the company has its next turn after all the others.
+        lines.delete(companyId);
+        if (line.length > 0) lines.set(companyId, line);
+      }
+      return taken;
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * The baseline's process, started by the benchmark with an IPC channel: what the same payment costs with bare Temporal,
+ * and with SQL alone. It has the connection, the worker and the load in one process, as our API has them.
+ */
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Client } from '@temporalio/client';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import type pg from 'pg';
+import { openDatabase } from '../../../activities/database.ts';
+import { readWorkerConfig } from '../../../worker/config.ts';
+import { connectTemporal } from '../../../worker/temporal.ts';
+import { closedLoop, type Measured } from '../loops.ts';
+import type { BaselineKind, MeasureOrder, MeasureReport, PaymentOrder, ReadyReport } from './messages.ts';
+import { payByOperation, payBySql } from './payments.ts';
+
+const TASK_QUEUE = 'baseline';
+/** As worker/write-worker.ts has them. */
+const WORKFLOW_TASK_SLOTS = 200;
+const CACHED_WORKFLOWS = 200;
+const WORKFLOW_TASK_POLLERS = 2;
+
+const [, , companyId = ''] = process.argv;
+process.on('disconnect', () => process.exit());
+
+Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
+const config = readWorkerConfig();
+const database = openDatabase({
+  connectionString: config.DATABASE_URL,
+  writePoolMax: config.DATABASE_POOL_MAX,
+  lookupPoolMax: 1,
+  statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+  applicationName: 'accubooks-baseline',
+});
+const takeInvoice = await invoicesInTurn(database.writes);
+const ways: Record<BaselineKind, (order: PaymentOrder) => Promise<string>> = {
+  temporal: await payByWorkflow(),
+  sql: payBySql(database.writes, companyId),
+};
+process.on('message', (order: MeasureOrder) => {
+  measure(order).then(
+    (measured) => tell({ measured }),
+    (error: unknown) => tell({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+  );
+});
+tell({ ready: true });
+
+function tell(report: MeasureReport | ReadyReport): void {
+  process.send?.(report);
+}
+
+async function measure({ kind, concurrency, ...window }: MeasureOrder): Promise<Measured> {
+  const pay = ways[kind];
+  const once = async () => {
+    const invoice = takeInvoice();
+    const order = { paymentId: randomUUID(), invoiceId: invoice.id };
+    const paymentId = await pay(order).finally(() => invoice.release());
+    return paymentId === order.paymentId;
+  };
+  return closedLoop(concurrency, once, { ...window, onEdge: (edge) => tell({ edge }) });
+}
+
+/** One eager workflow a payment: start, and wait for its result. */
+async function payByWorkflow() {
+  const connection = await connectTemporal(config);
+  const worker = await Worker.create({
+    connection,
+    namespace: config.TEMPORAL_NAMESPACE,
+    taskQueue: TASK_QUEUE,
+    workflowBundle: await bundleWorkflowCode({
+      workflowsPath: fileURLToPath(new URL('workflow.ts', import.meta.url)),
+      logger: new DefaultLogger('ERROR'),
+    }),
+    activities: { pay: payByOperation(database.writes, companyId) },
+    maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
+    maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: WORKFLOW_TASK_POLLERS },
+    enableNonLocalActivities: false,
+  });
+  worker.run().catch((error: unknown) => {
+    process.stderr.write(`${String(error)}\n`);
+    process.exit(1);
+  });
+  const { workflow } = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+  return async (order: PaymentOrder) => {
+    const handle = await workflow.start<(order: PaymentOrder) => Promise<string>>('pay', {
+      workflowId: `baseline:${order.paymentId}`,
+      taskQueue: TASK_QUEUE,
+      args: [order],
+      requestEagerStart: true,
+    });
+    return handle.result();
+  };
+}
+
+/** Each payment in flight has an invoice of its own, so that none waits for another's lock. */
+async function invoicesInTurn(pool: pg.Pool): Promise<() => { id: string; release(): void }> {
+  const { rows } = await pool.query<{ id: string }>(
+    "SELECT id FROM invoices WHERE company_id = $1 AND status IN ('finalized', 'partially_paid') ORDER BY id",
+    [companyId],
+  );
+  const free = rows.map(({ id }) => id);
+  return () => {
+    const id = free.shift();
+    if (id === undefined) throw new Error('Bug! More payments in flight than invoices');
+    return { id, release: () => void free.push(id) };
+  };
+}

@@ -1,0 +1,99 @@
+import type pg from 'pg';
+import type { Tx } from '../../../activities/database.ts';
+import { rowId } from '../../../activities/identity.ts';
+import type { WriteContext } from '../../../activities/operation.ts';
+import { createPayment } from '../../../activities/operations/create-payment.ts';
+import type { PaymentOrder } from './messages.ts';
+
+const AMOUNT_MINOR = 1;
+const CURRENCY = 'USD';
+const RECEIVED_ON = '2026-02-01';
+
+type Pay = (order: PaymentOrder) => Promise<string>;
+
+/** The operation's own business SQL, as it is in this release, in one plain transaction. */
+export function payByOperation(pool: pg.Pool, companyId: string): Pay {
+  return ({ paymentId, invoiceId }) =>
+    plainTransaction(pool, async (tx) => {
+      const body = {
+        invoiceId,
+        amount: AMOUNT_MINOR,
+        currency: CURRENCY,
+        method: 'bank_transfer',
+        receivedOn: RECEIVED_ON,
+        bankAccountCode: '1000',
+      };
+      const context: WriteContext = {
+        companyId,
+        userId: companyId,
+        operation: 'createPayment',
+        writeId: paymentId,
+        rowId: (table, position) => rowId(paymentId, table, position),
+      };
+      return (await createPayment.write(tx, { params: {}, body }, context)).resourceId;
+    });
+}
+
+/** What one would write by hand for a payment, with no thought of retries. */
+export function payBySql(pool: pg.Pool, companyId: string): Pay {
+  return ({ paymentId, invoiceId }) =>
+    plainTransaction(pool, async (tx) => {
+      const [invoice] = await tx.query<{ payable: boolean }>(
+        `SELECT due_minor >= $3 AND currency = $4 AND status IN ('finalized', 'partially_paid') AS payable
+         FROM invoices WHERE company_id = $1 AND id = $2 FOR UPDATE`,
+        [companyId, invoiceId, AMOUNT_MINOR, CURRENCY],
+      );
+      if (!invoice?.payable) throw new Error('Bug! An invoice that cannot be paid');
+      await tx.query(
+        `INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description)
+         VALUES ($1, $2, $2, 'createPayment', $3, 'Payment')`,
+        [companyId, paymentId, RECEIVED_ON],
+      );
+      await tx.query(
+        `INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)
+         SELECT $1, gen_random_uuid(), $2, l.number, a.id, l.amount, $4
+         FROM (VALUES (1, '1000', $3::bigint), (2, '1100', -$3::bigint)) AS l (number, code, amount)
+         JOIN accounts a ON a.company_id = $1 AND a.code = l.code`,
+        [companyId, paymentId, AMOUNT_MINOR, CURRENCY],
+      );
+      await tx.query(
+        `INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
+           journal_entry_id)
+         SELECT $1, $2, $3, $4, $5, 'bank_transfer', $6, a.id, $2 FROM accounts a WHERE a.company_id = $1 AND a.code = '1000'`,
+        [companyId, paymentId, invoiceId, AMOUNT_MINOR, CURRENCY, RECEIVED_ON],
+      );
+      await tx.query('UPDATE invoices SET paid_minor = paid_minor + $3 WHERE company_id = $1 AND id = $2', [
+        companyId,
+        invoiceId,
+        AMOUNT_MINOR,
+      ]);
+      return paymentId;
+    });
+}
+
+async function plainTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work({
+      async query<Row>(text: string, values: readonly unknown[] = []) {
+        return (await client.query({ name: nameOf(text), text, values: [...values] })).rows as Row[];
+      },
+    });
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+}
+
+const names = new Map<string, string>();
+
+/** Prepared once a connection, as the write path's statements are. */
+function nameOf(text: string): string {
+  const name = names.get(text) ?? `b${names.size}`;
+  names.set(text, name);
+  return name;
+}

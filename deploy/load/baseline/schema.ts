@@ -1,0 +1,50 @@
+import type pg from 'pg';
+
+/** Copies stand in a schema of their own, under the names that the business SQL uses. */
+const BASELINE_SCHEMA = 'baseline';
+
+/** What a payment reads and writes. */
+const TABLES = ['companies', 'accounts', 'invoices', 'journal_entries', 'journal_lines', 'payments'] as const;
+/** Copied with their rows; the others start empty. */
+const FILLED = ['companies', 'accounts', 'invoices'] as const;
+
+/**
+ * The tables of the business with their indexes and CHECKs, and nothing of ours around them: no triggers, no foreign
+ * keys, no row-level security, no key, audit or event rows. So the baseline is cheaper than a system that held the same
+ * rules would be: what we are compared with is on the fast side.
+ */
+export async function createBaselineSchema(owner: pg.Client, companyId: string): Promise<void> {
+  await owner.query(`DROP SCHEMA IF EXISTS ${BASELINE_SCHEMA} CASCADE; CREATE SCHEMA ${BASELINE_SCHEMA}`);
+  for (const table of TABLES) {
+    await owner.query(`CREATE TABLE ${BASELINE_SCHEMA}.${table} (LIKE public.${table} INCLUDING ALL)`);
+  }
+  // A trigger sets it in the original.
+  await owner.query(
+    `ALTER TABLE ${BASELINE_SCHEMA}.journal_entries ALTER created_xid SET DEFAULT pg_current_xact_id()`,
+  );
+  for (const table of FILLED) {
+    const columns = await writableColumns(owner, table);
+    const own = table === 'companies' ? 'id' : 'company_id';
+    await owner.query(
+      `INSERT INTO ${BASELINE_SCHEMA}.${table} (${columns}) SELECT ${columns} FROM public.${table} WHERE ${own} = $1`,
+      [companyId],
+    );
+  }
+  await owner.query('ANALYZE');
+}
+
+/** The same database, seen with the copies in front. */
+export function baselineUrl(databaseUrl: string): string {
+  const url = new URL(databaseUrl);
+  url.searchParams.set('options', `-c search_path=${BASELINE_SCHEMA},public`);
+  return url.href;
+}
+
+async function writableColumns(owner: pg.Client, table: string): Promise<string> {
+  const { rows } = await owner.query<{ columns: string }>(
+    `SELECT string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) AS columns
+     FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1 AND is_generated = 'NEVER'`,
+    [table],
+  );
+  return rows[0]?.columns ?? '';
+}

@@ -1,0 +1,130 @@
+/** `npm run benchmark -- …`: how fast, against bare Temporal and against SQL alone, and whether it was right. */
+import { writeFileSync } from 'node:fs';
+import { Option } from 'commander';
+import { countArgument } from '../../operator/arguments.ts';
+import { command, run } from '../../operator/command.ts';
+import type { Grouping } from './api-process.ts';
+import { MODES, type Mode } from './modes.ts';
+import { conditions, reportOf, suiteMarkdown, suiteText } from './report.ts';
+import { runBenchmark } from './run.ts';
+import { openSession, type Session } from './session.ts';
+import { baselinesAt, runSuite, SUITE_CONCURRENCY } from './suite.ts';
+
+type Options = {
+  mode: Mode;
+  concurrency: number;
+  seconds: number;
+  grouping: Grouping;
+  rate?: number;
+  repeat: number;
+  baseline: boolean;
+  all?: true;
+  markdown?: string;
+  json?: true;
+};
+
+/** Where each payment in flight has an invoice of its own, a few more of them keep the order from repeating. */
+const SPARE_INVOICES = 64;
+/** An open loop may have this many payments in flight. */
+const OPEN_LOOP_IN_FLIGHT = 512;
+const CODE_OF_SIGINT = 130;
+
+await run(
+  command('benchmark', 'Measures the write path on servers of its own, which it starts and ends.')
+    .addOption(
+      new Option('--mode <mode>', 'distinct payments; the same ones again; one key at once; distinct ones at once')
+        .choices(MODES)
+        .default('new'),
+    )
+    .option(
+      '--concurrency <n>',
+      'clients that each wait for their answer; for storm and burst, requests at once',
+      countArgument(2_000),
+      32,
+    )
+    .option('--seconds <s>', 'how long to measure, after a warm-up', countArgument(3_600), 10)
+    .addOption(new Option('--grouping <on|off>', 'WRITE_GROUPING of the API').choices(['on', 'off']).default('on'))
+    .option(
+      '--rate <r>',
+      'open loop: so many arrivals a second, whatever the answers (new, replay)',
+      countArgument(20_000),
+    )
+    .option('--repeat <k>', 'so many times; medians are shown', countArgument(25), 1)
+    .option('--no-baseline', 'without bare Temporal and SQL alone beside it')
+    .option('--all', "each case of the design's table, in short runs")
+    .option('--markdown <file>', 'with --all: writes the table there')
+    .option('--json', 'prints everything measured as JSON on stdout')
+    .addHelpText('after', '\nExits 1 when the database does not hold what was answered. No figure fails a run.')
+    .action(benchmark),
+);
+
+async function benchmark(options: Options): Promise<void> {
+  refuseNonsense(options);
+  const interrupted = new AbortController();
+  const work = inSession(options, interrupted.signal, options.all ? measureAll : measureOne);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      log('Stopping');
+      interrupted.abort(new Error('interrupted'));
+      void work.catch(() => undefined).finally(() => process.exit(CODE_OF_SIGINT));
+    });
+  }
+  await work;
+}
+
+function refuseNonsense({ mode, rate, all, markdown }: Options): void {
+  if (rate !== undefined && mode !== 'new' && mode !== 'replay')
+    throw new Error(`--rate does not go with --mode ${mode}.`);
+  if (markdown !== undefined && !all) throw new Error('--markdown goes with --all.');
+}
+
+async function inSession(
+  options: Options,
+  signal: AbortSignal,
+  measure: (session: Session, options: Options) => Promise<boolean>,
+): Promise<void> {
+  const inFlight = options.all
+    ? SUITE_CONCURRENCY
+    : options.rate === undefined
+      ? options.concurrency
+      : OPEN_LOOP_IN_FLIGHT;
+  const session = await openSession({
+    invoices: inFlight + SPARE_INVOICES,
+    withBaseline: options.baseline && (options.all === true || options.mode === 'new' || options.mode === 'burst'),
+    grouping: options.all ? 'on' : options.grouping,
+    signal,
+    log,
+  });
+  try {
+    if (!(await measure(session, options))) process.exitCode = 1;
+  } finally {
+    await session.stop();
+  }
+}
+
+/** False when something was violated. */
+async function measureOne(session: Session, options: Options): Promise<boolean> {
+  const { mode, concurrency, seconds, grouping, rate, repeat } = options;
+  const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
+  const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
+  if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
+  else console.log([...conditions(), ...session.servers.notes, reportOf(result)].join('\n'));
+  return result.violations.length === 0;
+}
+
+async function measureAll(session: Session, options: Options): Promise<boolean> {
+  const { seconds, repeat, markdown } = options;
+  const rows = await runSuite(session, { seconds, repeat }, log);
+  if (options.json)
+    console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, cases: rows }));
+  else console.log([...conditions(), ...session.servers.notes, '', suiteText(rows)].join('\n'));
+  const violations = rows.flatMap(({ result }) => result.violations);
+  for (const violation of violations) console.error(`VIOLATED: ${violation}`);
+  const again = `npm run benchmark -- --all --seconds ${seconds} --repeat ${repeat}`;
+  if (markdown !== undefined && violations.length === 0) writeFileSync(markdown, suiteMarkdown(rows, again));
+  return violations.length === 0;
+}
+
+function log(line: string): void {
+  console.error(`· ${line}`);
+}

@@ -1,0 +1,96 @@
+import type { Answer } from '../http.ts';
+import { inParallel } from '../in-parallel.ts';
+import { closedLoop, type Measured, openLoop, rounds, type Window } from '../loops.ts';
+import type { Rig } from './rig.ts';
+
+export const MODES = ['new', 'replay', 'storm', 'burst'] as const;
+export type Mode = (typeof MODES)[number];
+
+export type Load = {
+  readonly mode: Mode;
+  readonly concurrency: number;
+  /** Arrivals a second for an open loop; without it, as fast as the answers come. */
+  readonly rate: number | undefined;
+};
+
+/** So many completed keys are asked for in turn. */
+const REPLAYED_KEYS = 500;
+const COMPLETE_AT_ONCE = 32;
+
+/** Sends the load; what is measured is whole answers, and whatever is wrong with one is noted in the rig. */
+export async function sendLoad(load: Load, rig: Rig, window: Window): Promise<Measured> {
+  switch (load.mode) {
+    case 'new':
+      return loop(load, () => payOnce(rig), window);
+    case 'replay':
+      return loop(load, await replays(rig), window);
+    case 'storm':
+      return rounds(() => storm(load.concurrency, rig), window);
+    case 'burst':
+      return rounds(() => burst(load.concurrency, rig), window);
+  }
+}
+
+function loop({ rate, concurrency }: Load, once: () => Promise<boolean>, window: Window): Promise<Measured> {
+  return rate === undefined ? closedLoop(concurrency, once, window) : openLoop(rate, once, window);
+}
+
+async function payOnce(rig: Rig): Promise<boolean> {
+  const invoice = await rig.borrowInvoice();
+  const answer = await rig.pay(rig.newKey(), invoice.id);
+  invoice.giveBack();
+  if (answer?.replayed) rig.violate('a key that was never sent before was answered as a replay');
+  return answer?.status === 201;
+}
+
+/** Payments made beforehand, then asked for again: the same bytes, with the marker. */
+async function replays(rig: Rig): Promise<() => Promise<boolean>> {
+  const completed = await inParallel(COMPLETE_AT_ONCE, Array.from({ length: REPLAYED_KEYS }), async () => {
+    const invoice = await rig.borrowInvoice();
+    const key = rig.newKey();
+    const first = await rig.pay(key, invoice.id);
+    invoice.giveBack();
+    if (first?.status !== 201) throw new Error(`A payment to be replayed was answered ${first?.status} ${first?.text}`);
+    return { key, invoiceId: invoice.id, text: first.text };
+  });
+  let next = 0;
+  return async () => {
+    const { key, invoiceId, text } = completed[next % completed.length] as (typeof completed)[number];
+    next += 1;
+    const answer = await rig.pay(key, invoiceId);
+    if (answer?.status !== 201) return false;
+    if (!answer.replayed || answer.text !== text) rig.violate('a replay has other bytes, or no marker');
+    return true;
+  };
+}
+
+/** Identical requests at once: one write, and as many equal answers, of which at most one is the first. */
+async function storm(requests: number, rig: Rig): Promise<number[]> {
+  const invoice = await rig.borrowInvoice();
+  const key = rig.newKey();
+  const answers = await atOnce(requests, () => rig.pay(key, invoice.id));
+  invoice.giveBack();
+  const successes = answers.filter(({ answer }) => answer?.status === 201);
+  if (new Set(successes.map(({ answer }) => answer?.text)).size > 1) rig.violate('identical requests, other bytes');
+  if (successes.filter(({ answer }) => !answer?.replayed).length > 1) rig.violate('one key was answered first twice');
+  return successes.map(({ latencyMs }) => latencyMs);
+}
+
+/** Distinct writes at once. */
+async function burst(requests: number, rig: Rig): Promise<number[]> {
+  const answers = await atOnce(requests, async () => {
+    const invoice = await rig.borrowInvoice();
+    return rig.pay(rig.newKey(), invoice.id).finally(() => invoice.giveBack());
+  });
+  return answers.filter(({ answer }) => answer?.status === 201).map(({ latencyMs }) => latencyMs);
+}
+
+function atOnce(requests: number, send: () => Promise<Answer | undefined>) {
+  const startedAt = performance.now();
+  return Promise.all(
+    Array.from({ length: requests }, async () => {
+      const answer = await send();
+      return { answer, latencyMs: performance.now() - startedAt };
+    }),
+  );
+}

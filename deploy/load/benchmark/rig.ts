@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { count, submitWrite, tellsOutcome, type Write } from '../client.ts';
+import { type Answer, type Http, labelOf } from '../http.ts';
+import { inParallel } from '../in-parallel.ts';
+
+/** What the modes send payments with, and what they note of the answers for the check that follows. */
+export type Rig = {
+  /** Lends an invoice that no other payment in flight is of; waits where all are lent. */
+  borrowInvoice(): Promise<{ readonly id: string; giveBack(): void }>;
+  newKey(): string;
+  /** One request, without any retry; undefined when there was no answer. What is no success is counted. */
+  pay(key: string, invoiceId: string): Promise<Answer | undefined>;
+  violate(what: string): void;
+  /** Sends again what was answered 202, so that nothing is under way any more. */
+  settle(): Promise<void>;
+  readonly acknowledgedKeys: ReadonlySet<string>;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly violations: readonly string[];
+};
+
+/** As long as may be asked for: the benchmark measures final answers. */
+const PREFER = 'wait=60';
+const SETTLE_AT_ONCE = 32;
+const SETTLE_WITHIN_MS = 120_000;
+const MAX_VIOLATIONS = 100;
+
+export function createRig(http: Http, token: string, invoiceIds: readonly string[]): Rig {
+  const lendInvoice = lender(invoiceIds);
+  const acknowledgedKeys = new Set<string>();
+  const errors: Record<string, number> = {};
+  const violations: string[] = [];
+  const unsettled: Write[] = [];
+  const run = randomUUID().slice(0, 8);
+  let keys = 0;
+  return {
+    borrowInvoice: lendInvoice,
+    newKey() {
+      keys += 1;
+      return `benchmark-${run}:${keys}`;
+    },
+    async pay(key, invoiceId) {
+      const write: Write = { method: 'POST', path: '/api/payments', token, key, body: paymentOf(invoiceId) };
+      const answer = await http.send({ ...write, prefer: PREFER }).catch(() => undefined);
+      if (answer === undefined) count(errors, 'no answer');
+      else if (answer.status !== 201) count(errors, labelOf(answer));
+      if (answer?.status === 202) unsettled.push(write);
+      if (answer !== undefined && (answer.status === 202 || tellsOutcome(answer))) acknowledgedKeys.add(key);
+      return answer;
+    },
+    violate(what) {
+      if (violations.length < MAX_VIOLATIONS) violations.push(what);
+    },
+    async settle() {
+      await inParallel(SETTLE_AT_ONCE, unsettled, (write) =>
+        submitWrite(http, write, { giveUpAfterMs: SETTLE_WITHIN_MS }),
+      );
+    },
+    acknowledgedKeys,
+    errors,
+    violations,
+  };
+}
+
+/** Written by hand: the generator must cost little beside what it measures. */
+function paymentOf(invoiceId: string): string {
+  return `{"invoiceId":"${invoiceId}","amount":1,"currency":"USD","method":"bank_transfer","receivedOn":"2026-02-01"}`;
+}
+
+function lender(invoiceIds: readonly string[]): Rig['borrowInvoice'] {
+  const free = [...invoiceIds];
+  const waiting: ((id: string) => void)[] = [];
+  const giveBack = (id: string) => {
+    const next = waiting.shift();
+    if (next === undefined) free.push(id);
+    else next(id);
+  };
+  return async () => {
+    const id = free.shift() ?? (await new Promise<string>((resolve) => waiting.push(resolve)));
+    return { id, giveBack: () => giveBack(id) };
+  };
+}

@@ -1,0 +1,116 @@
+import { createPayment } from '../../../activities/operations/create-payment.ts';
+import type { BaselineKind } from '../baseline/messages.ts';
+import { asAuditor, check, lookBefore, violationsIn } from '../checks.ts';
+import { count } from '../client.ts';
+import { openHttp } from '../http.ts';
+import type { Grouping } from './api-process.ts';
+import { type Load, sendLoad } from './modes.ts';
+import { createRig } from './rig.ts';
+import { measureSegment, medianSegment, type Segment } from './segment.ts';
+import type { Session } from './session.ts';
+
+export type RunOptions = Load & {
+  readonly grouping: Grouping;
+  readonly seconds: number;
+  readonly repeat: number;
+  /** What to measure before and after: Temporal's and SQL's figures at these concurrencies. */
+  readonly baselines: readonly { readonly kind: BaselineKind; readonly concurrency: number }[];
+};
+
+export type RunResult = {
+  readonly options: RunOptions;
+  /** Medians over the repetitions. */
+  readonly ours: Segment;
+  readonly repetitions: readonly Segment[];
+  readonly baselines: readonly BaselineResult[];
+  readonly errors: Readonly<Record<string, number>>;
+  readonly writes: number;
+  readonly violations: readonly string[];
+};
+
+export type BaselineResult = {
+  readonly kind: BaselineKind;
+  readonly concurrency: number;
+  /** Medians of all stretches, before and after ours. */
+  readonly median: Segment;
+  /** In the order in which they were measured: how far apart they are is how much the machine drifted. */
+  readonly perSecond: readonly number[];
+};
+
+const WARM_UP_MS = 1_000;
+const MIN_BASELINE_MS = 2_000;
+
+export async function runBenchmark(session: Session, options: RunOptions, log: (line: string) => void) {
+  const ours: Segment[] = [];
+  const beside = options.baselines.map((wanted) => ({ ...wanted, segments: [] as Segment[] }));
+  const errors: Record<string, number> = {};
+  const violations: string[] = [];
+  let writes = 0;
+  for (let repetition = 1; repetition <= options.repeat && !session.signal.aborted; repetition += 1) {
+    log(`${describe(options)}${options.repeat > 1 ? `, ${repetition} of ${options.repeat}` : ''}`);
+    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    const own = await measureOurs(session, options);
+    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    ours.push(own.segment);
+    violations.push(...own.violations);
+    writes += own.writes;
+    for (const [label, times] of Object.entries(own.errors)) count(errors, label, times);
+  }
+  session.signal.throwIfAborted();
+  const baselines = beside.map(({ segments, ...wanted }) => ({
+    ...wanted,
+    median: medianSegment(segments),
+    perSecond: segments.map(({ perSecond }) => perSecond),
+  }));
+  return { options, ours: medianSegment(ours), repetitions: ours, baselines, errors, writes, violations };
+}
+
+export function describe({ mode, concurrency, rate, grouping }: RunOptions): string {
+  const load = rate === undefined ? `c=${concurrency}` : `${rate}/s`;
+  return `${mode}, ${load}, grouping ${grouping}`;
+}
+
+async function measureOurs(session: Session, options: RunOptions) {
+  const api = await session.api(options.grouping);
+  const { companyId, token } = session.company;
+  const { databaseUrl } = session.servers.database;
+  const before = await asAuditor(databaseUrl, (auditor) => lookBefore(auditor, createPayment, [companyId]));
+  // For an open loop there are as many connections as there may be payments in flight.
+  const connections = options.rate === undefined ? options.concurrency : session.invoiceIds.length;
+  const http = openHttp(api.url, { connections });
+  const rig = createRig(http, token, session.invoiceIds);
+  try {
+    const segment = await measureSegment({ api: api.pid, ...serverPids(session) }, (onEdge) =>
+      sendLoad(options, rig, {
+        warmUpMs: WARM_UP_MS,
+        measureMs: options.seconds * 1_000,
+        signal: session.signal,
+        onEdge,
+      }),
+    );
+    await rig.settle();
+    const keys = [...rig.acknowledgedKeys].map((key) => ({ companyId, key, acknowledged: true }));
+    const findings = await asAuditor(databaseUrl, (auditor) => check(auditor, createPayment, keys, before));
+    const violations = [...rig.violations, ...violationsIn(findings)];
+    return { segment, errors: rig.errors, writes: findings.writes, violations };
+  } finally {
+    await http.close();
+  }
+}
+
+async function measureBaseline(
+  { baseline, signal, ...session }: Session,
+  { seconds }: RunOptions,
+  wanted: { readonly kind: BaselineKind; readonly concurrency: number },
+): Promise<Segment> {
+  signal.throwIfAborted();
+  if (baseline === undefined) throw new Error('Bug! A baseline that was not started');
+  const pids = { baseline: baseline.pid, ...serverPids(session) };
+  const measureMs = Math.max(MIN_BASELINE_MS, (seconds * 1_000) / 2);
+  const order = { ...wanted, warmUpMs: WARM_UP_MS, measureMs };
+  return measureSegment(pids, (onEdge) => baseline.measure(order, onEdge));
+}
+
+function serverPids({ servers }: Pick<Session, 'servers'>) {
+  return { postgres: servers.postgresPid, temporal: servers.temporalPid };
+}

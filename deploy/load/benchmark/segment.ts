@@ -1,0 +1,58 @@
+import { cpuOf } from '../cpu.ts';
+import { type Latencies, median, summarize } from '../latencies.ts';
+import type { Measured } from '../loops.ts';
+
+/** One stretch of measuring. */
+export type Segment = Latencies & {
+  readonly perSecond: number;
+  /** CPU time a write, in milliseconds, of each process; absent where the system does not tell. */
+  readonly cpuMs: Readonly<Record<string, number>> | undefined;
+};
+
+/** Measures what `work` does between the edges that it reports, and what the processes spend meanwhile. */
+export async function measureSegment(
+  pids: Readonly<Record<string, number>>,
+  work: (onEdge: (edge: 'begin' | 'end') => void) => Promise<Measured>,
+): Promise<Segment> {
+  const cpu = { begin: undefined as Cpu, end: undefined as Cpu };
+  const { answered, latenciesMs, seconds } = await work((edge) => {
+    cpu[edge] = sample(pids);
+  });
+  return {
+    ...summarize(latenciesMs),
+    perSecond: seconds === 0 ? 0 : answered / seconds,
+    cpuMs: cpuOfEach(cpu.begin, cpu.end, answered),
+  };
+}
+
+type Cpu = Record<string, number> | undefined;
+
+/** The generator is this process: its children are measured as themselves. */
+function sample(pids: Readonly<Record<string, number>>): Cpu {
+  const used = cpuOf(pids);
+  const { user, system } = process.cpuUsage();
+  return used && { ...used, generator: (user + system) / 1_000 };
+}
+
+function cpuOfEach(begin: Cpu, end: Cpu, writes: number): Cpu {
+  if (begin === undefined || end === undefined || writes === 0) return undefined;
+  return Object.fromEntries(Object.entries(end).map(([name, ms]) => [name, (ms - (begin[name] ?? 0)) / writes]));
+}
+
+/** Each figure's median over repeated stretches; `count` is their sum. */
+export function medianSegment(segments: readonly Segment[]): Segment {
+  const of = (figure: (segment: Segment) => number) => median(segments.map(figure));
+  const names = Object.keys(segments[0]?.cpuMs ?? {});
+  return {
+    count: segments.reduce((sum, segment) => sum + segment.count, 0),
+    p50Ms: of(({ p50Ms }) => p50Ms),
+    p95Ms: of(({ p95Ms }) => p95Ms),
+    p99Ms: of(({ p99Ms }) => p99Ms),
+    maxMs: of(({ maxMs }) => maxMs),
+    perSecond: of(({ perSecond }) => perSecond),
+    cpuMs:
+      names.length === 0
+        ? undefined
+        : Object.fromEntries(names.map((name) => [name, of(({ cpuMs }) => cpuMs?.[name] ?? 0)])),
+  };
+}

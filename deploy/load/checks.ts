@@ -1,0 +1,149 @@
+import pg from 'pg';
+import type { Operation } from '../../activities/operation.ts';
+
+/** One key of one company, as a run has sent it. */
+export type SentKey = { readonly companyId: string; readonly key: string; readonly acknowledged: boolean };
+
+/** What the database says of the keys of a run. All but the first three must be zero. */
+export type Findings = {
+  readonly writes: number;
+  readonly rejected: number;
+  readonly cancelled: number;
+  /** Effects beyond one a key: main rows, entries, `new` audit rows, events. */
+  readonly duplicates: number;
+  /** Keys that were sent and of which there is no row. */
+  readonly lost: number;
+  /** Acknowledged keys without a row, or whose write lacks its main row, its audit row or its event. */
+  readonly acknowledgedButMissing: number;
+  /** Effects of a write that stand in another company. */
+  readonly seenByAnother: number;
+  /** Entries that do not sum to zero, and invoices whose paid amount is not that of their payments. */
+  readonly unbalanced: number;
+};
+
+/** Rows of the operation's table that no write has made, as they were before the run: those are not the run's. */
+export type Before = { readonly strays: number };
+
+/** Looks as the auditor, who reads across companies: the owner of a provided database need not see the rows. */
+export async function asAuditor<T>(databaseUrl: string, work: (auditor: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-load' });
+  await client.connect();
+  try {
+    await client.query('BEGIN READ ONLY');
+    await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+export async function lookBefore(auditor: pg.Client, operation: Operation, companyIds: readonly string[]) {
+  return { strays: await countStrays(auditor, await mainTable(auditor, operation), companyIds) };
+}
+
+export async function check(
+  auditor: pg.Client,
+  operation: Operation,
+  keys: readonly SentKey[],
+  before: Before,
+): Promise<Findings> {
+  const table = await mainTable(auditor, operation);
+  const companyIds = [...new Set(keys.map(({ companyId }) => companyId))];
+  const { rows } = await auditor.query(FIND.replaceAll('main_table', table ?? 'nothing'), [
+    keys.map(({ companyId }) => companyId),
+    keys.map(({ key }) => key),
+    keys.map(({ acknowledged }) => acknowledged),
+    table !== undefined,
+  ]);
+  const [found] = rows as [Record<keyof Findings, number>];
+  const strays = (await countStrays(auditor, table, companyIds)) - before.strays;
+  return {
+    ...found,
+    duplicates: found.duplicates + Math.max(0, strays),
+    unbalanced: found.unbalanced + (await countInvoicesOff(auditor, companyIds)),
+  };
+}
+
+export function violationsIn(findings: Omit<Findings, 'writes' | 'rejected' | 'cancelled'>): string[] {
+  const { duplicates, lost, acknowledgedButMissing, seenByAnother, unbalanced } = findings;
+  const mustBeZero = {
+    duplicates,
+    lost,
+    'acknowledged but missing': acknowledgedButMissing,
+    'seen by another company': seenByAnother,
+    unbalanced,
+  };
+  return Object.entries(mustBeZero)
+    .filter(([, count]) => count !== 0)
+    .map(([what, count]) => `${count} ${what}`);
+}
+
+/**
+ * One row of counts over the pairs of company and key. `$4`: the operation makes a main row whose ID is the write's.
+ * `nothing` stands in for the table of an operation that only changes what is there.
+ */
+const FIND = `
+WITH nothing AS (SELECT NULL::uuid AS company_id, NULL::uuid AS id WHERE false),
+sent AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::boolean[]) AS s (company_id, key, acknowledged)
+), found AS (
+  SELECT s.company_id, s.key, s.acknowledged, w.outcome, w.write_id,
+    (SELECT count(*) FROM idempotent_write_audit_log a
+     WHERE a.company_id = s.company_id AND a.idempotency_key = s.key AND a.status = 'new') AS new_rows,
+    (SELECT count(*) FROM outbox o WHERE o.company_id = s.company_id AND o.write_id = w.write_id) AS events,
+    (SELECT count(*) FROM journal_entries e WHERE e.company_id = s.company_id AND e.write_id = w.write_id) AS entries,
+    (SELECT count(*) FROM main_table m WHERE m.company_id = s.company_id AND m.id = w.write_id) AS main_rows
+  FROM sent s LEFT JOIN idempotent_writes w ON w.company_id = s.company_id AND w.idempotency_key = s.key
+)
+SELECT count(*) FILTER (WHERE outcome = 'succeeded')::int AS writes,
+  count(*) FILTER (WHERE outcome = 'rejected')::int AS rejected,
+  count(*) FILTER (WHERE outcome = 'cancelled')::int AS cancelled,
+  coalesce(sum(CASE WHEN outcome = 'succeeded'
+    THEN greatest(new_rows - 1, 0) + greatest(events - 1, 0) + greatest(entries - 1, 0)
+    ELSE new_rows + events + entries + main_rows END), 0)::int AS duplicates,
+  count(*) FILTER (WHERE outcome IS NULL)::int AS lost,
+  count(*) FILTER (WHERE acknowledged AND (outcome IS NULL OR outcome = 'succeeded'
+    AND (new_rows = 0 OR events = 0 OR ($4 AND main_rows = 0))))::int AS "acknowledgedButMissing",
+  (SELECT count(*) FROM found f JOIN main_table m ON m.id = f.write_id AND m.company_id <> f.company_id)::int
+    + (SELECT count(*) FROM found f JOIN outbox o ON o.write_id = f.write_id AND o.company_id <> f.company_id)::int
+    + (SELECT count(*) FROM found f JOIN journal_entries e
+       ON e.write_id = f.write_id AND e.company_id <> f.company_id)::int AS "seenByAnother",
+  (SELECT count(*) FROM (
+    SELECT FROM found f JOIN journal_entries e ON e.company_id = f.company_id AND e.write_id = f.write_id
+    JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+    GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0) AS unbalanced)::int AS unbalanced
+FROM found`;
+
+/** The table of what the operation creates, where it creates: `payRun` stands in `pay_runs`. */
+async function mainTable(auditor: pg.Client, operation: Operation): Promise<string | undefined> {
+  if (operation.successStatus !== 201) return undefined;
+  const singular = operation.resource.type.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const table = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`;
+  const { rows } = await auditor.query<{ there: boolean }>(
+    `SELECT count(*) = 2 AS there FROM information_schema.columns
+     WHERE table_schema = 'public' AND table_name = $1 AND column_name IN ('company_id', 'id')`,
+    [table],
+  );
+  return rows[0]?.there ? pg.escapeIdentifier(table) : undefined;
+}
+
+async function countStrays(auditor: pg.Client, table: string | undefined, companyIds: readonly string[]) {
+  if (table === undefined) return 0;
+  const { rows } = await auditor.query<{ strays: number }>(
+    `SELECT count(*)::int AS strays FROM ${table} m WHERE m.company_id = ANY ($1)
+     AND NOT EXISTS (SELECT FROM idempotent_writes w WHERE w.company_id = m.company_id AND w.write_id = m.id)`,
+    [companyIds],
+  );
+  return rows[0]?.strays ?? 0;
+}
+
+async function countInvoicesOff(auditor: pg.Client, companyIds: readonly string[]): Promise<number> {
+  const { rows } = await auditor.query<{ off: number }>(
+    `SELECT count(*)::int AS off FROM (
+       SELECT FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
+       WHERE i.company_id = ANY ($1) GROUP BY i.company_id, i.id
+       HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)) AS invoices_off`,
+    [companyIds],
+  );
+  return rows[0]?.off ?? 0;
+}

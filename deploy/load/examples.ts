@@ -1,0 +1,127 @@
+import { DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
+import { writeId } from '../../activities/identity.ts';
+import type { Example, Operation } from '../../activities/operation.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { submitWrite, type Write } from './client.ts';
+import type { Http } from './http.ts';
+import type { Tenant } from './target.ts';
+
+/**
+ * Requests for any operation, made from its example, in any company.
+ *
+ * An example names resources of the demo company, which the demo's seed has made. Their IDs are those of the seed's
+ * writes, so it is known which requests made a resource and which changed it; sent again in another company under other
+ * keys, they make the same resource there, with an ID that is known as well.
+ */
+export type ExampleMaker = {
+  /** The write number `index` of this company under `key`; what it needs has been made when this resolves. */
+  prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
+};
+
+/** How many requests may share what their example names, where that is more than one. */
+const SHARED_BY: Readonly<Record<string, number>> = {
+  // Each pays a small part of what is due.
+  createPayment: 10,
+  // A customer may have any number of invoices.
+  createInvoice: 50,
+};
+/** What only needs to be there, such as the customer of a paid invoice, is shared by all of a company. */
+const SHARED = 'shared';
+/** Members that are unique in a company: a second request with the same one would be rejected. */
+const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
+const GIVE_UP_AFTER_MS = 120_000;
+
+export function exampleMaker(http: Http, operation: Operation, run: string): ExampleMaker {
+  const example = exampleOf(operation);
+  const resources = resourceMaker(http, run);
+  const sharedBy = SHARED_BY[operation.name] ?? 1;
+  return {
+    async prepare(tenant, index, key) {
+      const copy = String(Math.floor(index / sharedBy));
+      const path = operation.path.replace(/:(\w+)/g, (_, name: string) =>
+        encodeURIComponent(example.params[name] ?? ''),
+      );
+      const request = { method: operation.method, path, key, body: distinct(example.body, key) };
+      return resources.inCompany(request, tenant, copy);
+    },
+  };
+}
+
+/** The operation's first example, which its OpenAPI document has as well. */
+function exampleOf(operation: Operation): Example {
+  const [example] = operation.examples;
+  if (example === undefined) throw new Error(`${operation.name} has no example.`);
+  return example;
+}
+
+type Seeded = { readonly request: SeedRequest; readonly operation: string; readonly id: string };
+
+function resourceMaker(http: Http, run: string) {
+  const seeded = DEMO_SEED.map(toSeeded);
+  const made = new Map<string, Promise<string>>();
+
+  /** The request with each ID of the demo replaced by that of its counterpart, which is made first. */
+  async function inCompany(request: SeedRequest, tenant: Tenant, copy: string): Promise<Write> {
+    const { method, key } = request;
+    let [path, body] = [request.path, JSON.stringify(request.body)];
+    for (const seed of seeded.filter(({ id }) => path.includes(id) || body.includes(id))) {
+      const id = await counterpart(seed, tenant, copy);
+      [path, body] = [path.replaceAll(seed.id, id), body.replaceAll(seed.id, id)];
+    }
+    return { method, path, token: tenant.token, key, body };
+  }
+
+  function counterpart(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
+    const place = `${tenant.companyId}/${copy}/${seed.id}`;
+    const known = made.get(place) ?? make(seed, tenant, copy);
+    made.set(place, known);
+    return known;
+  }
+
+  /** Makes the resource, then changes it as the seed does: those requests have its ID in their path. */
+  async function make(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
+    const keyOf = (request: SeedRequest) => `${run}:${request.key}:${copy}`;
+    const key = keyOf(seed.request);
+    const body = distinct(seed.request.body, key);
+    await send(await inCompany({ ...seed.request, key, body }, tenant, SHARED), tenant);
+    const id = writeId(tenant.companyId, seed.operation, key);
+    for (const { request } of seeded.filter((other) => other.request.path.includes(seed.id))) {
+      const path = request.path.replaceAll(seed.id, id);
+      await send(await inCompany({ ...request, path, key: keyOf(request) }, tenant, SHARED), tenant);
+    }
+    return id;
+  }
+
+  async function send(write: Write, tenant: Tenant): Promise<void> {
+    const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    if (final?.status === 200 || final?.status === 201) return;
+    throw new Error(
+      `Company ${tenant.companyId} cannot be prepared: ${write.path} answers ${final?.status} ${final?.text}`,
+    );
+  }
+
+  return { inCompany };
+}
+
+function toSeeded(request: SeedRequest): Seeded {
+  const operation = OPERATIONS.find(({ method, path }) => method === request.method && matches(path, request.path));
+  if (operation === undefined) throw new Error(`Bug! A seed that is no operation's: ${request.path}`);
+  return { request, operation: operation.name, id: writeId(DEMO_COMPANY_ID, operation.name, request.key) };
+}
+
+function matches(route: string, path: string): boolean {
+  return new RegExp(`^${route.replace(/:\w+/g, '[^/]+')}$`).test(path);
+}
+
+/** The same body with its unique members made unique by the key's last characters. */
+function distinct(body: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(body), (name, value) => {
+    if (!UNIQUE_MEMBERS.has(name) || typeof value !== 'string') return value;
+    return name === 'email' ? value.replace('@', `+${suffixOf(key)}@`) : `${value}-${suffixOf(key)}`.slice(-20);
+  });
+}
+
+/** Few characters: an account's code has at most 20. */
+function suffixOf(key: string): string {
+  return key.replace(/[^A-Za-z0-9]/g, '-').slice(-13);
+}

@@ -1,0 +1,96 @@
+import { Pool } from 'undici';
+import { formatKey } from '../../api/idempotency-key.ts';
+
+/** One API over a pool of kept-alive connections: what is asked beyond `connections` at once waits for one. */
+export type Http = {
+  send(request: HttpRequest): Promise<Answer>;
+  close(): Promise<void>;
+};
+
+type HttpRequest = {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly path: string;
+  readonly token: string;
+  readonly key?: string;
+  /** JSON as it goes over the line. */
+  readonly body?: string;
+  /** RFC 7240, such as `wait=60`. */
+  readonly prefer?: string;
+};
+
+export type Answer = {
+  readonly status: number;
+  /** Carries the marker `Idempotent-Replayed: true`. */
+  readonly replayed: boolean;
+  readonly location: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly text: string;
+};
+
+/** Longer than any answer takes: the longest wait that may be asked for is 60 s, and the service's grace on top. */
+const ANSWER_TIMEOUT_MS = 75_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export function openHttp(url: string, { connections }: { connections: number }): Http {
+  const { origin, pathname } = new URL(url);
+  const prefix = pathname.replace(/\/$/, '');
+  const pool = new Pool(origin, {
+    connections,
+    headersTimeout: ANSWER_TIMEOUT_MS,
+    bodyTimeout: ANSWER_TIMEOUT_MS,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+  });
+  return {
+    async send(request) {
+      const { statusCode, headers, body } = await pool.request({
+        method: request.method,
+        path: prefix + request.path,
+        headers: headersOf(request),
+        body: request.body ?? null,
+      });
+      return {
+        status: statusCode,
+        replayed: headers['idempotent-replayed'] === 'true',
+        location: one(headers['location']),
+        retryAfterMs: milliseconds(one(headers['retry-after'])),
+        text: await body.text(),
+      };
+    },
+    close: () => pool.close(),
+  };
+}
+
+/** What a problem says of itself (RFC 9457); undefined where the answer is none, as from a proxy between. */
+export function problemOf(answer: Answer): { code: string; nextAction: string } | undefined {
+  if (answer.status < 400) return undefined;
+  try {
+    const { code, nextAction } = JSON.parse(answer.text);
+    return typeof code === 'string' ? { code, nextAction: String(nextAction) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `503 overloaded`: how an answer is counted. */
+export function labelOf(answer: Answer): string {
+  const code = problemOf(answer)?.code;
+  return code === undefined ? String(answer.status) : `${answer.status} ${code}`;
+}
+
+function headersOf({ token, key, body, prefer }: HttpRequest): Record<string, string> {
+  return {
+    authorization: `Bearer ${token}`,
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(key === undefined ? {} : { 'idempotency-key': formatKey(key) }),
+    ...(prefer === undefined ? {} : { prefer }),
+  };
+}
+
+function one(header: string | string[] | undefined): string | undefined {
+  return Array.isArray(header) ? header[0] : header;
+}
+
+/** Retry-After in seconds; the form with a date is not ours. */
+function milliseconds(retryAfter: string | undefined): number | undefined {
+  return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) * 1_000 : undefined;
+}

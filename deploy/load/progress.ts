@@ -1,0 +1,24 @@
+/** How far a long run has come, on stderr: one line rewritten in a terminal, plain lines elsewhere. */
+export type Progress = {
+  update(line: string): void;
+  /** The last line stays. */
+  done(line: string): void;
+};
+
+const TERMINAL_PAUSE_MS = 100;
+const PLAIN_PAUSE_MS = 5_000;
+
+export function createProgress(output: NodeJS.WriteStream = process.stderr): Progress {
+  const pauseMs = output.isTTY ? TERMINAL_PAUSE_MS : PLAIN_PAUSE_MS;
+  let lastAt = 0;
+  const write = (line: string, end: string) => {
+    output.write(output.isTTY ? `\r\x1b[2K${line}${end}` : `${line}\n`);
+    lastAt = Date.now();
+  };
+  return {
+    update(line) {
+      if (Date.now() - lastAt >= pauseMs) write(line, '');
+    },
+    done: (line) => write(line, '\n'),
+  };
+}
