@@ -66,7 +66,7 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
       if (batch.length === 0) continue;
       starting += 1;
       void depart(batch)
-        .then(() => firstOutcome(batch))
+        .then(() => (grouping ? firstOutcome(batch) : undefined))
         .finally(() => {
           starting -= 1;
           pump();
@@ -129,7 +129,10 @@ type Waiting = {
   reject(error: unknown): void;
 };
 
-/** A start counts as under way until its work is: what waits meanwhile makes the next group, and keeps its size. */
+/**
+ * With groups, a start counts as under way until its work is: what waits meanwhile makes the next group, and keeps its size.
+ * Without them that would only make a slow database the limit of starts, which are what a 202 waits for.
+ */
 async function firstOutcome(batch: readonly Waiting[]): Promise<void> {
   await within(Promise.race(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
 }
