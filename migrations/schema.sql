@@ -73,11 +73,19 @@ CREATE TABLE public.companies (
   books_closed_through date,
   version integer DEFAULT 1 NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  employer_tax_rate_basis_points integer DEFAULT 765 NOT NULL,
+  pay_run_approval_required boolean DEFAULT false NOT NULL,
+  webhook_url text,
+  webhook_secret_version integer DEFAULT 1 NOT NULL,
+  webhook_secret_rotated_at timestamp with time zone,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   CONSTRAINT companies_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
-  CONSTRAINT companies_version_check CHECK ((version >= 1))
+  CONSTRAINT companies_version_check CHECK ((version >= 1)),
+  CONSTRAINT companies_webhook_secret_version_check CHECK ((webhook_secret_version >= 1)),
+  CONSTRAINT companies_webhook_url_check CHECK (((length(webhook_url) >= 1) AND (length(webhook_url) <= 2000)))
 );
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
