@@ -54,7 +54,7 @@ export type Attempt = { readonly result: RunResult; readonly row: WriteRow; read
 type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; readonly row: WriteRow | undefined };
 
 async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, attempt: AttemptFacts): Promise<Claim> {
-  const [claim] = await tx.query<{ claimed: boolean; member_roles: string[] | null } & WriteRow>(
+  const claiming = tx.query<{ claimed: boolean; member_roles: string[] | null } & WriteRow>(
     `SELECT c.claimed, c.member_roles, (c.write).*
      FROM claim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS c`,
     [
@@ -74,6 +74,8 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
       attempt.requestedAt,
     ],
   );
+  // Sent right behind it: where the claim fails, the transaction has failed, and so does this.
+  const [[claim]] = await Promise.all([claiming, tx.query('SAVEPOINT operation')]);
   if (claim === undefined) {
     // Another transaction held the key, and yet no row of it can be seen: not an answer to anything. Ask again.
     throw new TransientFailure('The key was taken and its row is not there', { mayHaveCommitted: false });
@@ -95,7 +97,6 @@ async function decide(tx: Tx, operation: Operation, input: Input, roles: readonl
   if (!holdsOneOf(roles, operation.roles)) {
     return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
   }
-  await tx.query('SAVEPOINT operation');
   try {
     const context = contextOf(operation, args);
     const written = await operation.write(tx, input, context);

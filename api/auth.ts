@@ -12,6 +12,8 @@ const LEEWAY_S = 30;
 const MAX_LIFETIME_S = 24 * 60 * 60;
 /** The identity provider's fault, not the token's: the client may try again. */
 const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
+const REMEMBERED_MS = 60_000;
+const MAX_REMEMBERED_TOKENS = 10_000;
 /** As the database stores it: a text without NUL. */
 const SUBJECT = /^[^\0]{1,255}$/;
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
@@ -21,14 +23,14 @@ const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
  * configured key set. Key hints in the token's header (`jku`, `x5u`, `jwk`) are never followed.
  */
 export function createAuthenticate(config: ApiConfig): Authenticate {
-  const verify = verifier(config);
+  const verify = remembering(verifier(config));
   return async (request) => {
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
     if (token === undefined) throw unauthenticated('Send Authorization: Bearer followed by a JWT.');
     let claims: JWTPayload;
     try {
-      claims = (await verify(token)).payload;
+      claims = await verify(token);
     } catch (error) {
       if (error instanceof errors.JOSEError && !KEY_SET_FAULTS.has(error.code)) {
         throw unauthenticated('The token is not valid: expired, of another issuer, or not signed by our key.');
@@ -48,11 +50,31 @@ function verifier(config: ApiConfig) {
   };
   if (config.JWT_SECRET !== undefined) {
     const secret = new TextEncoder().encode(config.JWT_SECRET);
-    return (token: string) => jwtVerify(token, secret, { ...options, algorithms: ['HS256'] });
+    return async (token: string) => (await jwtVerify(token, secret, { ...options, algorithms: ['HS256'] })).payload;
   }
   const keySet = createRemoteJWKSet(new URL(config.JWT_JWKS_URL ?? ''));
   const algorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
-  return (token: string) => jwtVerify(token, keySet, { ...options, algorithms });
+  return async (token: string) => (await jwtVerify(token, keySet, { ...options, algorithms })).payload;
+}
+
+type Verify = (token: string) => Promise<JWTPayload>;
+
+/**
+ * A client sends one token with thousands of requests: its signature is checked once a minute, its expiry each time. (The
+ * minute bounds how long a key that the provider has withdrawn goes on working; roles are asked of the database anyway.)
+ */
+function remembering(verify: Verify): Verify {
+  const verified = new Map<string, { readonly claims: JWTPayload; readonly untilMs: number }>();
+  return async (token) => {
+    const known = verified.get(token);
+    if (known !== undefined && Date.now() < known.untilMs) return known.claims;
+    verified.delete(token);
+    const claims = await verify(token);
+    const expiresAtMs = ((claims.exp ?? 0) + LEEWAY_S) * 1000;
+    if (verified.size >= MAX_REMEMBERED_TOKENS) verified.clear();
+    verified.set(token, { claims, untilMs: Math.min(Date.now() + REMEMBERED_MS, expiresAtMs) });
+    return claims;
+  };
 }
 
 function callerOf(claims: JWTPayload): Caller {

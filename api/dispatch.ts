@@ -47,8 +47,8 @@ export type DispatchOptions = {
 
 /** More than this would only queue up in Temporal, where a waiting write could not join a group any more. */
 const STARTS_AT_ONCE = 2;
-/** One that waits for a lock must not hold up the others. */
-const OUTCOME_LIMIT_MS = 50;
+/** A group in which one waits for a lock must not hold up the others for longer. */
+const OUTCOME_LIMIT_MS = 250;
 /** Starts past the queue are for clients that will not wait; they are many only when the process is overloaded. */
 const EXPRESS_STARTS_AT_ONCE = 20;
 const MAX_GROUP_ITEMS = 200;
@@ -66,7 +66,7 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
       if (batch.length === 0) continue;
       starting += 1;
       void depart(batch)
-        .then(() => (grouping ? firstOutcome(batch) : undefined))
+        .then(() => (grouping ? outcomes(batch) : undefined))
         .finally(() => {
           starting -= 1;
           pump();
@@ -130,11 +130,12 @@ type Waiting = {
 };
 
 /**
- * With groups, a start counts as under way until its work is: what waits meanwhile makes the next group, and keeps its size.
- * Without them that would only make a slow database the limit of starts, which are what a 202 waits for.
+ * With groups, a start counts as under way until its writes have their outcomes: what waits meanwhile makes the next group.
+ * Counted until the first outcome only, groups shrink as the load grows, since the clients of that one come alone.
+ * Without groups that would only make a slow database the limit of starts, which are what a 202 waits for.
  */
-async function firstOutcome(batch: readonly Waiting[]): Promise<void> {
-  await within(Promise.race(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
+async function outcomes(batch: readonly Waiting[]): Promise<void> {
+  await within(Promise.all(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
 }
 
 function boarded({ passenger, resolve }: Waiting): boolean {

@@ -580,6 +580,7 @@ CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_writ
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
+  PERFORM plan_by_key();
   INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
     schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
   VALUES (p_company, p_key, p_write_id, p_submission_id, p_operation, p_type, p_fingerprint, p_schema_version, p_request,
@@ -788,6 +789,7 @@ CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
+  PERFORM plan_by_key();
   RETURN QUERY
     SELECT m.user_id, m.roles, w
     FROM (VALUES (1)) AS one
@@ -808,6 +810,15 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.next_number(uuid,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.plan_by_key()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true);
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.plan_by_key() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.post_entry(p_company uuid, p_entry uuid, p_write uuid, p_operation text, p_date date, p_description text, p_lines jsonb)
  RETURNS uuid

@@ -61,7 +61,7 @@ describe('what waits for a start', () => {
     for (const key of ['one-1', 'one-2', 'abandoned', 'one-3']) send(key, 'one');
     for (const key of ['two-1', 'two-2']) send(key, 'two');
     await answer(0);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     expect(departures).toEqual([['a'], ['b'], ['one-1', 'two-1', 'one-2', 'two-2', 'one-3']]);
   });
 
@@ -70,7 +70,7 @@ describe('what waits for a start', () => {
     for (const key of ['a', 'b']) send(key);
     for (const key of ['big-1', 'big-2', 'big-3']) send(key, 'company', 'x'.repeat(100 * 1024));
     await answer(0);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     expect(departures[2]).toEqual(['big-1', 'big-2']);
   });
 });

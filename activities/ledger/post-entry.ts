@@ -9,17 +9,21 @@ export type EntryLine = {
   readonly memo?: string;
 };
 
+type Entry = { readonly date: string; readonly description: string; readonly lines: readonly EntryLine[] };
+
 /**
  * Posts the one journal entry of this write and answers its ID. The database refuses one that does not balance per
  * currency (`journal_entry_balanced`), that is dated in a closed period (`period_closed`), or that names an account which
  * the company does not have (`account_not_usable`).
  */
-export async function postEntry(
-  tx: Tx,
-  entry: { readonly date: string; readonly description: string; readonly lines: readonly EntryLine[] },
-  context: WriteContext,
-): Promise<string> {
-  const entryId = context.rowId('journal_entries', 0);
+export async function postEntry(tx: Tx, entry: Entry, context: WriteContext): Promise<string> {
+  const values = entryValues(entry, context);
+  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', values);
+  return values[1];
+}
+
+/** What `post_entry` takes, in its order, for an operation that calls it within a statement of its own. */
+export function entryValues(entry: Entry, context: WriteContext) {
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),
     account: line.account,
@@ -28,14 +32,13 @@ export async function postEntry(
     currency: line.currency,
     memo: line.memo ?? null,
   }));
-  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', [
+  return [
     context.companyId,
-    entryId,
+    context.rowId('journal_entries', 0),
     context.writeId,
     context.operation,
     entry.date,
     entry.description,
     JSON.stringify(lines),
-  ]);
-  return entryId;
+  ] as const;
 }

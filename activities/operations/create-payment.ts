@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
-import { postEntry } from '../ledger/post-entry.ts';
+import { entryValues } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
@@ -84,8 +84,7 @@ export const createPayment = defineOperation({
     }
 
     const receivedOn = body.receivedOn ?? invoice.today;
-    const entryId = await postEntry(
-      tx,
+    const entry = entryValues(
       {
         date: receivedOn,
         description: `Payment ${context.writeId} of invoice ${invoice.id}`,
@@ -96,25 +95,23 @@ export const createPayment = defineOperation({
       },
       context,
     );
+    // One round trip for the entry, the invoice and the payment.
     const [row] = await tx.query<PaymentRow>(
       `WITH paid AS (
-         UPDATE invoices SET paid_minor = paid_minor + $4 WHERE company_id = $1 AND id = $3
+         UPDATE invoices SET paid_minor = paid_minor + $11 WHERE company_id = $1 AND id = $8
        )
        INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
-         bank_account_id, journal_entry_id, metadata)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         bank_account_id, metadata, journal_entry_id)
+       VALUES ($1, $3, $8, $11, $9, $10, $5, $12, $13, $14, post_entry($1, $2, $3, $4, $5, $6, $7))
        RETURNING ${PAYMENT_COLUMNS}`,
       [
-        context.companyId,
-        context.writeId,
+        ...entry,
         invoice.id,
-        amountMinor,
         body.currency,
         body.method,
-        receivedOn,
+        amountMinor,
         body.reference ?? null,
         invoice.bank_account_id,
-        entryId,
         JSON.stringify(body.metadata ?? {}),
       ],
     );
