@@ -12,8 +12,8 @@ import { type SystemProcess, startApiProcess, startWorkerProcess } from './suppo
 const STORMS = [
   { grouping: 'off', server: 'postgres', keyCount: 60 },
   { grouping: 'off', server: 'temporal', keyCount: 60 },
-  { grouping: 'on', server: 'postgres', keyCount: 400 },
-  { grouping: 'on', server: 'temporal', keyCount: 400 },
+  { grouping: 'on', server: 'postgres', keyCount: 250 },
+  { grouping: 'on', server: 'temporal', keyCount: 250 },
 ] as const;
 
 describe('a server that is killed in the middle of a storm, and comes back', () => {
