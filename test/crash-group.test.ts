@@ -136,9 +136,10 @@ describe('processes killed in the middle of a group', () => {
       const writes = await paymentsOf(['twice-1', 'twice-2']);
       const held = await holdAll(writes);
       const victim = await start(startApiProcess);
-      await send(victim, writes);
+      const answers = await send(victim, writes);
       await untilWaiting(system.owner, 2);
       await victim.kill();
+      expect(await Promise.all(answers)).toEqual([undefined, undefined]);
       // Sessions of killed processes wait on, until they get their lock and find no one to tell.
       const worker = await start(startWorkerProcess);
       await untilWaiting(system.owner, 4);

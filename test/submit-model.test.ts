@@ -54,10 +54,11 @@ describe.each([
     'each key has one outcome, and every answer tells it or what was true before',
     async () => {
       let count = 0;
+      const seen = new Set<string | number>();
       await fc.assert(
         fc.asyncProperty(submitCommands(MAX_COMMANDS), async (commands) => {
           count += 1;
-          const model: SubmitModel = { keys: new Map<string, KeyModel>(), linkWasFrozen: false };
+          const model: SubmitModel = { keys: new Map<string, KeyModel>(), linkWasFrozen: false, firstNumber: 0 };
           const run: SubmitRun = {
             system,
             company,
@@ -75,6 +76,7 @@ describe.each([
             boarding.open();
           }
           const asked = await Promise.all(run.asked);
+          for (const { answer } of asked) seen.add(answer.json.code ?? answer.status);
           const cancelled = await Promise.all(run.cancelled);
           expect(await contradictions(model, run, [...asked, ...(await settle(model, run, asked))], cancelled)).toEqual(
             [],
@@ -83,6 +85,11 @@ describe.each([
         // A race is not raced again in the same way, so the time limit bounds the search for a smaller one too.
         { numRuns: runs, interruptAfterTimeLimit: limitMs },
       );
+      // A run in which none of this comes about would show nothing.
+      for (const kind of [201, 202, 'write_cancelled', 'idempotency_key_reused', 'idempotency_in_progress']) {
+        expect(seen).toContain(kind);
+      }
+      expect(await countGrouped()).toBeGreaterThanOrEqual(grouping === 'on' ? count : 0);
     },
     limitMs * 2,
   );
@@ -121,6 +128,14 @@ describe.each([
     const { rows } = await system.owner.query(
       'SELECT count(*)::int AS n FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = ANY ($2)',
       [company.id, keys],
+    );
+    return rows[0].n;
+  }
+
+  async function countGrouped(): Promise<number> {
+    const { rows } = await system.owner.query(
+      "SELECT count(*)::int AS n FROM idempotent_writes WHERE company_id = $1 AND starts_with(workflow_id, 'group:')",
+      [company.id],
     );
     return rows[0].n;
   }

@@ -22,7 +22,12 @@ export type KeyModel = {
   ended: boolean;
 };
 
-export type SubmitModel = { readonly keys: Map<string, KeyModel>; linkWasFrozen: boolean };
+export type SubmitModel = {
+  readonly keys: Map<string, KeyModel>;
+  linkWasFrozen: boolean;
+  /** Where the numbers of keys begin now: it moves on, so that there are always fresh ones beside those that are done. */
+  firstNumber: number;
+};
 
 export type Asked = { readonly key: string; readonly body: Body; readonly prefer: Preference; readonly answer: Answer };
 
@@ -65,8 +70,9 @@ export const submitCommands = (maxCommands: number) =>
     { maxCommands, size: 'max' },
   );
 
-/** Few, so that requests meet. */
+/** Few at a time, so that requests meet. */
 const keyNumber = fc.nat({ max: 7 });
+const FRESH_AFTER_A_WAVE = 3;
 const processNumber = fc.constantFrom(0 as const, 0 as const, 1 as const);
 
 type Request = {
@@ -94,12 +100,14 @@ const wave = fc
       for (const one of sent) send(model, run, one);
       await sleep(pauseMs);
       run.boarding.open();
+      model.firstNumber += FRESH_AFTER_A_WAVE;
     }),
   );
 
 function send(model: SubmitModel, run: SubmitRun, { number, body, prefer, process }: Request): void {
-  keyOf(model, run, number).bodies.add(body);
-  run.asked.push(ask(run, `${run.name}-${number}`, body, prefer, process));
+  const { key, known } = keyOf(model, run, number);
+  known.bodies.add(body);
+  run.asked.push(ask(run, key, body, prefer, process));
 }
 
 function freeze(model: SubmitModel, { boarding }: SubmitRun): void {
@@ -113,16 +121,16 @@ const trouble = fc
   .record({ number: keyNumber, kind: fc.constantFrom<Trouble>('transient', 'transient', 'bug', 'slow') })
   .map(({ number, kind }) =>
     command(`the next attempt of ${number}: ${kind}`, async (model, run) => {
-      keyOf(model, run, number).troubles.add(kind);
-      const key = `${run.name}-${number}`;
+      const { key, known } = keyOf(model, run, number);
+      known.troubles.add(kind);
       run.troubles.set(key, [...(run.troubles.get(key) ?? []), kind]);
     }),
   );
 
 const cancel = fc.record({ number: keyNumber, process: processNumber }).map(({ number, process }) =>
   command(`cancel ${number}, process ${process}`, async (model, run) => {
-    keyOf(model, run, number).cancelled = true;
-    const key = `${run.name}-${number}`;
+    const { key, known } = keyOf(model, run, number);
+    known.cancelled = true;
     const client = run.company.as('owner', run.urls[process]);
     run.cancelled.push(client.send('POST', `/api/writes/${key}/cancel`).then((answer) => ({ key, answer })));
   }),
@@ -149,8 +157,9 @@ export const TAKEN_REFERENCE = 'taken';
 
 function endRun(number: number) {
   return async (model: SubmitModel, run: SubmitRun) => {
-    keyOf(model, run, number).ended = true;
-    const handle = run.system.temporal.workflow.getHandle(workflowIdOf(run.company.id, `${run.name}-${number}`));
+    const { key, known } = keyOf(model, run, number);
+    known.ended = true;
+    const handle = run.system.temporal.workflow.getHandle(workflowIdOf(run.company.id, key));
     await handle.terminate('ended by the test').catch(() => undefined); // none is open
   };
 }
@@ -166,16 +175,11 @@ async function endGroups(model: SubmitModel, { system }: SubmitRun): Promise<voi
   }
 }
 
-function keyOf({ keys }: SubmitModel, run: SubmitRun, number: number): KeyModel {
-  const key = `${run.name}-${number}`;
-  const known = keys.get(key) ?? {
-    bodies: new Set<Body>(),
-    troubles: new Set<Trouble>(),
-    cancelled: false,
-    ended: false,
-  };
+function keyOf({ keys, firstNumber }: SubmitModel, { name }: SubmitRun, number: number) {
+  const key = `${name}-${firstNumber + number}`;
+  const known: KeyModel = keys.get(key) ?? { bodies: new Set(), troubles: new Set(), cancelled: false, ended: false };
   keys.set(key, known);
-  return known;
+  return { key, known };
 }
 
 function command(text: string, run: (model: SubmitModel, run: SubmitRun) => Promise<unknown>): Command {

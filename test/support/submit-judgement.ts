@@ -55,7 +55,7 @@ function judge(
   model: SubmitModel,
 ): string | undefined {
   const { status, json, replayed } = answer;
-  const code: string | undefined = json?.code;
+  const code: string = json.code ?? '';
   const provisional =
     status === 202 || code === 'idempotency_in_progress' || code === 'idempotency_key_reused' || status >= 500;
   if (provisional && replayed) return 'carries the marker, and is not final';
@@ -83,7 +83,9 @@ function judgeFinal(answer: Answer, body: Body, kept: Kept | undefined): string 
   if (kept.outcome !== 'cancelled' && kept.body !== body) return `has the answer of the body ${kept.body}`;
   const said = [answer.status, answer.text, answer.headers.get('location')];
   const stored = [kept.status, kept.text, kept.location];
-  return JSON.stringify(said) === JSON.stringify(stored) ? undefined : `is not what is stored: ${stored}`;
+  return JSON.stringify(said) === JSON.stringify(stored)
+    ? undefined
+    : `is not what is stored: ${JSON.stringify(stored)}`;
 }
 
 /** What is wrong with the number of things under one key. */
@@ -95,7 +97,7 @@ function countsOf(kept: Kept | undefined, answers: readonly Answer[]): string[] 
     return isFinal && !replayed;
   }).length;
   const marked = answers.filter(({ replayed }) => replayed).length;
-  const mismatched = answers.filter(({ json }) => json?.code === 'idempotency_key_reused').length;
+  const mismatched = answers.filter(({ json }) => json.code === 'idempotency_key_reused').length;
   return [
     unmarked > 1 ? `${unmarked} first answers` : '',
     kept.rows !== expected ? `${kept.rows} customers` : '',
@@ -137,5 +139,5 @@ async function countStrays(owner: pg.Pool, companyId: string, name: string): Pro
 }
 
 function tell({ key, body, prefer, answer }: Asked): string {
-  return `${key} ${body} ${prefer} answered ${answer.status} ${answer.json?.code ?? ''}${answer.replayed ? ' (replay)' : ''}`;
+  return `${key} ${body} ${prefer} answered ${answer.status} ${answer.json.code ?? ''}${answer.replayed ? ' (replay)' : ''}`;
 }
