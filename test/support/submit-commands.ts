@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { workflowIdOf } from '../../activities/identity.ts';
+import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
+import { parseInput } from '../../activities/operation.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
+import type { WireInput } from '../../workflows/messages.ts';
 import type { Boarding } from './boarding.ts';
 import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
@@ -43,8 +46,8 @@ export type SubmitRun = {
   readonly troubles: Map<string, Trouble[]>;
   readonly asked: Promise<Asked>[];
   readonly cancelled: Promise<{ readonly key: string; readonly answer: Answer }>[];
-  /** Answered 202, and Temporal had no run of its own. */
-  readonly unfounded: string[];
+  /** Answered 202, and what Temporal had of it was no run at all, or another body's. */
+  readonly unfounded: { readonly key: string; readonly found: 'no run' | 'another body' }[];
 };
 
 type Command = fc.AsyncCommand<SubmitModel, SubmitRun>;
@@ -142,8 +145,14 @@ export async function ask(run: SubmitRun, key: string, body: Body, prefer: Prefe
     .as('owner', urls[process])
     .post('/api/customers', bodyOf(key, body), { key, headers: { prefer } });
   if (answer.status === 202) {
-    const handle = system.temporal.workflow.getHandle(workflowIdOf(company.id, key));
-    await handle.describe().catch(() => unfounded.push(key));
+    const { memo } = await system.temporal.workflow
+      .getHandle(workflowIdOf(company.id, key))
+      .describe()
+      .catch(() => ({ memo: undefined }));
+    const input = parseInput(createCustomer, { params: {}, body: bodyOf(key, body) }) as WireInput;
+    if (memo === undefined) unfounded.push({ key, found: 'no run' });
+    else if (memo['fingerprint'] !== fingerprint(createCustomer.name, input))
+      unfounded.push({ key, found: 'another body' });
   }
   return { key, body, prefer, answer };
 }
