@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type Boarding, carrierOf, startBoarding } from './support/boarding.ts';
+import { type Boarding, carrierOf, startBoarding, untilBoarded } from './support/boarding.ts';
 import { type CommitProxy, startCommitProxy } from './support/commit-proxy.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
@@ -59,10 +59,8 @@ describe('processes killed in the middle of a group', () => {
   /** The answers of the process that is going to be killed: none where it could give none any more. */
   function send(victim: SystemProcess, writes: readonly Write[], prefer = 'wait=60') {
     const client = company.as('owner', victim.url);
-    return boarding.together(victim.url, company, () =>
-      writes.map(({ key, body }) =>
-        client.post('/api/payments', body, { key, headers: { prefer } }).catch(() => undefined),
-      ),
+    return writes.map(({ key, body }) =>
+      client.post('/api/payments', body, { key, headers: { prefer } }).catch(() => undefined),
     );
   }
 
@@ -88,7 +86,12 @@ describe('processes killed in the middle of a group', () => {
     const [first, ...held] = await holdAll([committed, ...running]);
     // Three connections, all taken by what is held.
     const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '3' });
-    const answers = await send(victim, writes);
+    const answers = await boarding.together(victim.url, company, async () => {
+      const held = send(victim, [committed, ...running]);
+      // What arrives later begins later: the last finds no connection.
+      await untilBoarded(victim.url, held.length);
+      return [...held, ...send(victim, others.slice(2))];
+    });
     await untilWaiting(system.owner, 3);
     const commit = proxy.atNextCommit('hold the answer');
     await first?.release();
@@ -136,7 +139,7 @@ describe('processes killed in the middle of a group', () => {
       const writes = await paymentsOf(['twice-1', 'twice-2']);
       const held = await holdAll(writes);
       const victim = await start(startApiProcess);
-      const answers = await send(victim, writes);
+      const answers = await boarding.together(victim.url, company, () => send(victim, writes));
       await untilWaiting(system.owner, 2);
       await victim.kill();
       expect(await Promise.all(answers)).toEqual([undefined, undefined]);
@@ -165,7 +168,9 @@ describe('processes killed in the middle of a group', () => {
         body: paymentBody(invoiceId, index + 1),
       }));
       const victim = await start(startApiProcess);
-      const answers = await Promise.all(await send(victim, writes, 'respond-async'));
+      const answers = await Promise.all(
+        await boarding.together(victim.url, company, () => send(victim, writes, 'respond-async')),
+      );
       await victim.kill();
       expect(answers.map((answer) => answer?.status)).toEqual(writes.map(() => 202));
       for (const { key } of writes) {

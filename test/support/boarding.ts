@@ -13,11 +13,13 @@ export type Boarding = {
   /** For the API whose writes are to travel together. */
   readonly environment: { readonly WRITE_GROUPING: 'on'; readonly TEMPORAL_ADDRESS: string };
   /** Sends them so that all leave in one group, with one write of the helper's own; answers what `send` does. */
-  together<T>(url: string, company: Company, send: () => readonly Promise<T>[]): Promise<readonly Promise<T>[]>;
+  together<T>(url: string, company: Company, send: () => Sent<T> | Promise<Sent<T>>): Promise<Sent<T>>;
   freeze(): void;
   open(): void;
   close(): Promise<void>;
 };
+
+type Sent<T> = readonly Promise<T>[];
 
 /** Longer than a start counts as under way for want of an outcome (OUTCOME_LIMIT_MS of the dispatch). */
 const START_IS_OVER_MS = 80;
@@ -30,8 +32,8 @@ export async function startBoarding(): Promise<Boarding> {
       proxy.freeze();
       try {
         await takeAllStarts(url, company);
-        const sent = send();
-        await until('all of them in the queue', async () => (await queued(url)) >= 1 + sent.length);
+        const sent = await send();
+        await untilBoarded(url, sent.length);
         return sent;
       } finally {
         proxy.open();
@@ -54,6 +56,11 @@ async function takeAllStarts(url: string, company: Company): Promise<void> {
 }
 
 const queued = (url: string) => readGauge(url, 'write_starts_queued');
+
+/** Until so many of the test's own writes are in the queue, beside the one of the helper. */
+export async function untilBoarded(url: string, count: number): Promise<void> {
+  await until(`${count} of them in the queue`, async () => (await queued(url)) >= 1 + count);
+}
 
 /** A gauge without labels, from the process's page of metrics. */
 export async function readGauge(url: string, name: string): Promise<number> {

@@ -11,8 +11,7 @@ import type { System } from './system.ts';
 import type { Trouble } from './troubled-customer.ts';
 
 /** What may be sent under one key: two bodies that succeed, and one that is refused for what it asks. */
-export const BODIES = ['good', 'other', 'rejected'] as const;
-export type Body = (typeof BODIES)[number];
+export type Body = 'good' | 'other' | 'rejected';
 const PREFERENCES = ['wait=5', 'wait=5', 'wait=5', 'wait=1', 'wait=0', 'respond-async'] as const;
 export type Preference = (typeof PREFERENCES)[number];
 
