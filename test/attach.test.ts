@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
+import { type Boarding, carrierOf, startBoarding } from './support/boarding.ts';
 import type { ApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
@@ -8,20 +10,28 @@ import { expectOneStory } from './support/one-story.ts';
 import { countRuns } from './support/runs.ts';
 import { type System, startSystem } from './support/system.ts';
 
-describe('a duplicate of a write in flight', () => {
+describe.each([
+  { lane: 'in a workflow of its own', isGrouped: false },
+  { lane: 'in a group', isGrouped: true },
+])('a duplicate of a write in flight $lane', ({ isGrouped }) => {
+  let boarding: Boarding;
   let system: System;
   let company: Company;
   let other: RunningApi;
   let here: ApiClient;
   let there: ApiClient;
   beforeAll(async () => {
-    system = await startSystem();
+    boarding = await startBoarding();
+    system = await startSystem(isGrouped ? { environment: boarding.environment } : {});
     company = await system.company();
     other = await system.another();
     here = company.api;
     there = company.as('owner', other.url);
   });
-  afterAll(() => system.stop());
+  afterAll(async () => {
+    await system.stop();
+    await boarding.close();
+  });
 
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
   const once = { writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 };
@@ -30,7 +40,9 @@ describe('a duplicate of a write in flight', () => {
   async function underWay(key: string, headers: Record<string, string> = {}) {
     const body = paymentBody(await company.invoice());
     const held = await holdInvoice(system.owner, body.invoiceId);
-    const first = here.post('/api/payments', body, { key, headers });
+    const send = () => [here.post('/api/payments', body, { key, headers })];
+    const [first] = isGrouped ? await boarding.together(system.url, company, send) : send();
+    if (first === undefined) throw new Error('Bug! Nothing was sent');
     await untilWaiting(system.owner, 1);
     return { body, first, release: held.release };
   }
@@ -53,12 +65,17 @@ describe('a duplicate of a write in flight', () => {
     expectOneStory([opener, ...others], { firsts: 1 });
     expect(opener.replayed).toBe(false);
     expect(await effects('waits')).toMatchObject({ ...once, replayedAudit: 4 });
+    expect(await carrierOf(system.owner, company, 'waits')).toMatch(isGrouped ? /^group:/ : /:waits$/);
+    // Beside the group, it is the run of those that came through the other process.
     expect(await countRuns(system.temporal, { company, key: 'waits' })).toBe(1);
   });
 
   test('that asks with wait=0 gets 409 at once, here and through another process', async () => {
     const { body, first, release } = await underWay('strict');
-    for (const api of [here, there]) {
+    // Elsewhere a write that travels in a group looks like a first request until its commit.
+    const elsewhere = await there.post('/api/payments', body, { key: 'strict', headers: { prefer: 'wait=0' } });
+    expect(elsewhere.status).toBe(isGrouped ? 202 : 409);
+    for (const api of isGrouped ? [here] : [here, there]) {
       const refused = await api.post('/api/payments', body, { key: 'strict', headers: { prefer: 'wait=0' } });
       expect(refused.status).toBe(409);
       expect(refused.json).toMatchObject({
@@ -80,10 +97,19 @@ describe('a duplicate of a write in flight', () => {
     expect(await effects('strict')).toMatchObject(once);
   });
 
-  test('with another body gets 422 at once, here and through another process, and the first is untouched', async () => {
+  test('with another body gets 422, here and through another process, and the first is untouched', async () => {
     const { body, first, release } = await underWay('mismatch');
-    for (const api of [here, there]) {
-      const refused = await api.post('/api/payments', { ...body, amount: 101 }, { key: 'mismatch' });
+    const others = [here, there].map((api) => api.post('/api/payments', { ...body, amount: 101 }, { key: 'mismatch' }));
+    // What travels in a group may yet fail: nobody is refused for its sake before it has its outcome.
+    const early = await Promise.race([
+      (isGrouped ? Promise.race(others) : Promise.all(others)).then(() => 'refused'),
+      sleep(isGrouped ? 700 : 4_000, 'not refused', { ref: false }),
+    ]);
+    expect(early).toBe(isGrouped ? 'not refused' : 'refused');
+    const elsewhere = there.post('/api/customers', { name: 'Other route' }, { key: 'mismatch' });
+    if (!isGrouped) await elsewhere;
+    await release();
+    for (const refused of await Promise.all(others)) {
       expect(refused.status).toBe(422);
       expect(refused.json).toMatchObject({
         code: 'idempotency_key_reused',
@@ -92,10 +118,11 @@ describe('a duplicate of a write in flight', () => {
       });
       expect(refused.replayed).toBe(false);
     }
-    const elsewhere = await there.post('/api/customers', { name: 'Other route' }, { key: 'mismatch' });
-    expect(elsewhere.status).toBe(422);
-    expect(elsewhere.json).toMatchObject({ code: 'idempotency_key_reused', differences: [{ in: 'operation' }] });
-    await release();
+    expect((await elsewhere).status).toBe(422);
+    expect((await elsewhere).json).toMatchObject({
+      code: 'idempotency_key_reused',
+      differences: [{ in: 'operation' }],
+    });
     const answer = await first;
     expect(answer.status).toBe(201);
     expect(answer.replayed).toBe(false);

@@ -4,17 +4,6 @@ import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
 
-let system: System;
-let company: Company;
-let otherUrl: string;
-
-beforeAll(async () => {
-  system = await startSystem();
-  company = await system.company();
-  otherUrl = (await system.another()).url;
-});
-afterAll(() => system.stop());
-
 /** The two ends of a pair: what the write was answered, what the cancel, what the status says, and what is there. */
 const PAID = {
   written: [201, false, undefined],
@@ -29,7 +18,18 @@ const CANCELLED = {
   effects: { writes: 0, rows: 0, entries: 0, newAudit: 0, replayedAudit: 2, failedAudit: 1, events: 0 },
 };
 
-describe('50 cancels that race 50 writes of the same keys', () => {
+describe.each(['off', 'on'])('50 cancels that race 50 writes of the same keys, grouping %s,', (grouping) => {
+  let system: System;
+  let company: Company;
+  let otherUrl: string;
+
+  beforeAll(async () => {
+    system = await startSystem({ environment: { WRITE_GROUPING: grouping } });
+    company = await system.company();
+    otherUrl = (await system.another()).url;
+  });
+  afterAll(() => system.stop());
+
   test.each([
     ['through one process', () => system.url],
     ['through two processes', () => otherUrl],

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { workflowIdOf } from '../activities/identity.ts';
 import { createPayment } from '../activities/operations/create-payment.ts';
+import { readGauge } from './support/boarding.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
@@ -20,30 +21,37 @@ describe('a process that is told to end (SIGTERM)', () => {
   });
   afterAll(() => system.stop());
 
-  const flights = async (url: string) =>
-    Number(/^write_flights (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1]);
+  const flights = (url: string) => readGauge(url, 'write_flights');
+  const countPayments = async () =>
+    (await countEffects(system.owner, { companyId: company.id, table: 'payments' })).rows;
 
-  test('answers every request that it has accepted, refuses new ones, and ends with 0', async () => {
-    const api = await startApiProcess(system.environment);
-    onTestFinished(() => api.kill());
-    const client = company.as('owner', api.url);
-    const invoiceId = await company.invoice();
-    const held = await holdInvoice(system.owner, invoiceId);
-    const keys = Array.from({ length: 60 }, () => randomUUID());
-    const storm = keys.map((key, index) =>
-      client.post('/api/payments', paymentBody(invoiceId, index + 1), { key, headers: { prefer: 'wait=60' } }),
-    );
-    await until('all of them', async () => (await flights(api.url)) === keys.length);
+  test.each(['off', 'on'])(
+    'answers every request that it has accepted, refuses new ones, and ends with 0: grouping %s',
+    async (grouping) => {
+      const api = await startApiProcess({ ...system.environment, WRITE_GROUPING: grouping });
+      onTestFinished(() => api.kill());
+      const client = company.as('owner', api.url);
+      const payments = await countPayments();
+      const invoiceId = await company.invoice();
+      const held = await holdInvoice(system.owner, invoiceId);
+      const keys = Array.from({ length: 60 }, () => randomUUID());
+      const storm = keys.map((key, index) =>
+        client.post('/api/payments', paymentBody(invoiceId, index + 1), { key, headers: { prefer: 'wait=60' } }),
+      );
+      await until('all of them', async () => (await flights(api.url)) === keys.length);
 
-    const exitCode = api.terminate();
-    await until('it to drain', async () => !(await fetch(`${api.url}/livez`).catch(() => undefined)));
-    const late = await client.post('/api/payments', paymentBody(invoiceId, 1), { key: 'late' }).catch(() => undefined);
-    expect(late).toBeUndefined();
-    await held.release();
-    for (const answer of await Promise.all(storm)) expectOneStory([answer], { firsts: 1 });
-    expect(await exitCode).toBe(0);
-    expect(await countEffects(system.owner, { companyId: company.id, table: 'payments' })).toMatchObject({ rows: 60 });
-  });
+      const exitCode = api.terminate();
+      await until('it to drain', async () => !(await fetch(`${api.url}/livez`).catch(() => undefined)));
+      const late = await client
+        .post('/api/payments', paymentBody(invoiceId, 1), { key: 'late' })
+        .catch(() => undefined);
+      expect(late).toBeUndefined();
+      await held.release();
+      for (const answer of await Promise.all(storm)) expectOneStory([answer], { firsts: 1 });
+      expect(await exitCode).toBe(0);
+      expect(await countPayments()).toBe(payments + keys.length);
+    },
+  );
 
   test('does not wait for connections that have never sent a request', async () => {
     const api = await startApiProcess(system.environment);

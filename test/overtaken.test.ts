@@ -85,12 +85,12 @@ describe('attempts of one write that run at once', () => {
 });
 
 describe('a process that stalls for 10 s in a storm', () => {
-  test('costs neither a second write nor a cascade of attempts', async () => {
+  test.each(['off', 'on'])('costs neither a second write nor a cascade of attempts: grouping %s', async (grouping) => {
     const own = await startSystem();
     try {
       await countFunctionCalls(own);
       const asking = await own.company();
-      const stalled = await startApiProcess(own.environment);
+      const stalled = await startApiProcess({ ...own.environment, WRITE_GROUPING: grouping });
       const worker = await startWorkerProcess(own.environment);
       const client = asking.as('owner', stalled.url);
       let begun = 0;

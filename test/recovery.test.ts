@@ -8,33 +8,42 @@ import { type OwnServers, startOwnServers } from './support/own-servers.ts';
 import { untilFinal } from './support/persistent.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from './support/processes.ts';
 
-const KEYS = 60;
+/** Enough that the storm is not over before its server is killed. */
+const STORMS = [
+  { grouping: 'off', server: 'postgres', keyCount: 60 },
+  { grouping: 'off', server: 'temporal', keyCount: 60 },
+  { grouping: 'on', server: 'postgres', keyCount: 250 },
+  { grouping: 'on', server: 'temporal', keyCount: 250 },
+] as const;
 
 describe('a server that is killed in the middle of a storm, and comes back', () => {
   let servers: OwnServers;
-  let processes: SystemProcess[];
+  let processes: { off: SystemProcess[]; on: SystemProcess[]; worker: SystemProcess };
   let company: Company;
   beforeAll(async () => {
     servers = await startOwnServers();
-    processes = await Promise.all([
-      startApiProcess(servers.environment),
-      startApiProcess(servers.environment),
+    const apis = (grouping: string) =>
+      [1, 2].map(() => startApiProcess({ ...servers.environment, WRITE_GROUPING: grouping }));
+    const [off, on, worker] = await Promise.all([
+      Promise.all(apis('off')),
+      Promise.all(apis('on')),
       startWorkerProcess(servers.environment),
     ]);
-    company = await companyMaker(servers.owner, processes[0]?.url ?? '')();
+    processes = { off, on, worker };
+    company = await companyMaker(servers.owner, processes.off[0]?.url ?? '')();
   });
   afterAll(async () => {
-    await Promise.all((processes ?? []).map((process) => process.kill()));
+    await Promise.all([...processes.off, ...processes.on, processes.worker].map((process) => process.kill()));
     await servers?.stop();
   });
 
-  test.each(['postgres', 'temporal'] as const)(
-    '%s: each key gets its answer, and is one write',
-    async (server) => {
+  test.each(STORMS)(
+    '$server, grouping $grouping: each key gets its answer, and is one write',
+    async ({ server, grouping, keyCount }) => {
       const invoiceId = await company.invoice();
-      const clients = processes.slice(0, 2).map(({ url }) => company.as('owner', url));
+      const clients = processes[grouping].map(({ url }) => company.as('owner', url));
       let answered = 0;
-      const storm = Array.from({ length: KEYS }, async (_, index) => {
+      const storm = Array.from({ length: keyCount }, async (_, index) => {
         const key = randomUUID();
         const body = paymentBody(invoiceId, index + 1);
         const send = () => (clients[index % 2] ?? company.api).post('/api/payments', body, { key });
@@ -43,7 +52,7 @@ describe('a server that is killed in the middle of a storm, and comes back', () 
         return { key, final, before, again: send };
       });
       await until('some answers', async () => answered >= 10);
-      expect(answered).toBeLessThan(KEYS);
+      expect(answered).toBeLessThan(keyCount);
       await servers.crash(server, 1_500);
       const ends = await Promise.all(storm);
 
@@ -66,8 +75,10 @@ describe('a server that is killed in the middle of a storm, and comes back', () 
       const { rows } = await servers.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [
         invoiceId,
       ]);
-      expect(rows[0].paid).toBe((KEYS * (KEYS + 1)) / 2);
-      for (const process of processes) expect(process.logs.filter(({ level }) => level === 60)).toEqual([]);
+      expect(rows[0].paid).toBe((keyCount * (keyCount + 1)) / 2);
+      for (const { logs } of [...processes[grouping], processes.worker]) {
+        expect(logs.filter(({ level }) => level === 60)).toEqual([]);
+      }
     },
     180_000,
   );
