@@ -19,6 +19,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
         } catch (error) {
           // Not this group's to judge: the item's own run tells a bug from an outage.
           dependencies.onFailedAttempt(args, error, true);
+          dependencies.onLeaver(args);
           left.push(index);
         }
       }),

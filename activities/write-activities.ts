@@ -22,6 +22,8 @@ export type WriteActivityDependencies = {
   /** Told of the row that stands, right after the COMMIT; `made`: by this very transaction. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, willRetry: boolean): void;
+  /** Told of an item of a group that goes on in its own run. */
+  onLeaver(args: WriteArguments): void;
 };
 
 /** The activity of the write workflow: the transaction, told to Temporal in its own terms. */

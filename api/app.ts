@@ -74,7 +74,10 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     groups: createGroupRuns(client, config.TEMPORAL_TASK_QUEUE),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
-    observeGroup: (size) => metrics.groupSize.observe(size),
+    observeDeparture(lane, waitedMs) {
+      if (lane === 'group') metrics.groupSize.observe(waitedMs.length);
+      for (const ms of waitedMs) metrics.startWait.observe({ lane }, ms);
+    },
     summarize: (args) => summaryOf(operations, args),
     onUnexpected: (error, { key, operation }) => logger.error({ err: error, key, operation }, 'A flight failed'),
   });

@@ -21,7 +21,7 @@ const apiConfig = z
     RATE_LIMIT_BURST: positiveInteger(2000),
     REPLAY_RATE_LIMIT_PER_SECOND: positiveInteger(10_000),
     MAX_IN_FLIGHT_WRITES: positiveInteger(2000),
-    WRITE_GROUPING: z.enum(['on', 'off']).default('off'),
+    WRITE_GROUPING: z.enum(['on', 'off']).default('on'),
   })
   .superRefine(
     (value, context) => {

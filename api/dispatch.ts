@@ -42,7 +42,8 @@ export type DispatchOptions = {
   /** Off: strictly one workflow a write, behind the same limit of starts. */
   readonly grouping: boolean;
   summarize(args: WriteArguments): string;
-  observeGroup(size: number): void;
+  /** Told of what leaves: the lane, and how long each write has waited for its turn. */
+  observeDeparture(lane: 'key' | 'group', waitedMs: readonly number[]): void;
 };
 
 /** More than this would only queue up in Temporal, where a waiting write could not join a group any more. */
@@ -55,7 +56,7 @@ const MAX_GROUP_ITEMS = 200;
 /** Far below what Temporal takes as one input (2 MiB), with room for what each item carries beside its own. */
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
-export function createDispatch({ runs, groups, grouping, summarize, observeGroup }: DispatchOptions): Dispatch {
+export function createDispatch({ runs, groups, grouping, summarize, observeDeparture }: DispatchOptions): Dispatch {
   const queue = createTurns();
   const expressGate = createStartGate(EXPRESS_STARTS_AT_ONCE);
   let starting = 0;
@@ -76,6 +77,10 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
 
   async function depart(batch: readonly Waiting[]): Promise<void> {
     const [only] = batch;
+    observeDeparture(
+      batch.length === 1 ? 'key' : 'group',
+      batch.map(({ sinceMs }) => performance.now() - sinceMs),
+    );
     try {
       if (batch.length === 1 && only !== undefined) {
         only.passenger.onLeaving('key');
@@ -84,7 +89,6 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
         return;
       }
       for (const { passenger } of batch) passenger.onLeaving('group');
-      observeGroup(batch.length);
       const workflowId = `group:${randomUUID()}`;
       const { runId } = await groups.start(workflowId, batch.map(toItem));
       const end = untilClosed(
@@ -109,7 +113,8 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
     },
     send(passenger) {
       const sent = new Promise<Dispatched>((resolve, reject) => {
-        queue.add({ passenger, bytes: Buffer.byteLength(JSON.stringify(passenger.args.input)), resolve, reject });
+        const bytes = Buffer.byteLength(JSON.stringify(passenger.args.input));
+        queue.add({ passenger, bytes, sinceMs: performance.now(), resolve, reject });
       });
       pump();
       return sent;
@@ -125,6 +130,8 @@ export function createDispatch({ runs, groups, grouping, summarize, observeGroup
 type Waiting = {
   readonly passenger: Passenger;
   readonly bytes: number;
+  /** By the clock of `performance.now()`. */
+  readonly sinceMs: number;
   resolve(dispatched: Dispatched): void;
   reject(error: unknown): void;
 };

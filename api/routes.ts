@@ -100,6 +100,7 @@ async function write(
   const joined = met ?? dependencies.submit.find(caller.companyId, key, asks);
   const flight = joined ?? openFlight(asked, wire, dependencies);
   const opener = joined === undefined;
+  if (!opener) dependencies.metrics.flightsJoined.inc({ operation: operation.name, type: operation.type });
   const waited = await dependencies.submit.wait(flight, deadline, opener);
   switch (waited.kind) {
     case 'end':

@@ -50,7 +50,7 @@ export function createSubmit(options: {
   readonly maxInFlight: number;
   readonly grouping: boolean;
   summarize(args: WriteArguments): string;
-  observeGroup(size: number): void;
+  observeDeparture(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
   const flights = new Map<string, ReturnType<typeof launch>>();

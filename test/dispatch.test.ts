@@ -23,7 +23,7 @@ function queue(grouping: boolean) {
     groups,
     grouping,
     summarize: ({ key }) => key,
-    observeGroup: () => undefined,
+    observeDeparture: () => undefined,
   });
   return {
     departures,

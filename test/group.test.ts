@@ -98,6 +98,13 @@ describe('writes that travel in one group', () => {
       [company.id],
     );
     expect(rows[0].failed).toBe(1);
+
+    // What an operator sees of it: two left, each write's wait was measured, and the group had all of them.
+    const page = await (await fetch(`${system.url}/metrics`)).text();
+    const value = (name: string) => Number(page.match(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm'))?.[1]);
+    expect(value('write_group_leavers_total')).toBe(2);
+    expect(value('write_group_size_sum')).toBeGreaterThanOrEqual(45);
+    expect(page).toMatch(/^write_start_wait_ms_count\{lane="group"\} (4[5-9]|[5-9]\d)$/m);
   });
 
   test('are one write a key when two processes group the same keys at the same moment', async () => {

@@ -49,6 +49,7 @@ describe('an attempt that fails for now', () => {
       operations: [operation],
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
+      onLeaver: () => undefined,
     });
     const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
     return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(

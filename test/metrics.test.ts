@@ -144,13 +144,18 @@ describe('/metrics', () => {
     await untilHeld(system.owner);
     const met = await send({ prefer: 'wait=0' });
     expect([met.status, met.json.code]).toEqual([409, 'idempotency_in_progress']);
+    const joined = send();
+    // The one that would not wait had joined the held one's flight, too.
+    const joinedBefore = sum(before, 'write_flights_joined_total');
+    await expect
+      .poll(async () => sum(await scrape(), 'write_flights_joined_total'), { timeout: 10_000 })
+      .toBe(joinedBefore + 2);
     await release();
     expect((await held).status).toBe(201);
+    expect((await joined).replayed).toBe(true);
     const after = await scrape();
-    for (const name of ['idempotent_writes_failed_total', 'idempotent_writes_replayed_total']) {
-      expect(sum(after, name)).toBe(sum(before, name));
-    }
-    expect(sum(after, 'idempotent_writes_total')).toBe(sum(before, 'idempotent_writes_total') + 1);
+    expect(sum(after, 'idempotent_writes_failed_total')).toBe(sum(before, 'idempotent_writes_failed_total'));
+    expect(sum(after, 'idempotent_writes_total')).toBe(sum(before, 'idempotent_writes_total') + 2);
   });
 
   test('names no company, no user and no key', async () => {

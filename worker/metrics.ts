@@ -56,6 +56,25 @@ export function createMetrics(database: Database) {
       buckets: [2, 3, 5, 10, 20, 50, 100, 200],
       registers,
     }),
+    groupLeavers: new Counter({
+      name: 'write_group_leavers_total',
+      help: 'Writes that got no outcome in their group and went on in a workflow of their own',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
+    startWait: new Histogram({
+      name: 'write_start_wait_ms',
+      help: 'How long writes waited in this process for their start to be sent, by the lane that they then took',
+      labelNames: ['lane'] as const,
+      buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
+      registers,
+    }),
+    flightsJoined: new Counter({
+      name: 'write_flights_joined_total',
+      help: 'Requests that joined the submission of an identical one in this process',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
       help: 'Runs that Temporal says are done and of which the database has no row: always an alert',

@@ -61,6 +61,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         metrics.writes.inc({ ...labels, status: 'failed' });
         metrics.failed.inc({ ...labels, error_type: 'run_failed' });
       },
+      onLeaver: (args) => metrics.groupLeavers.inc(labelsOf(options.operations, args.operation)),
     }),
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,

@@ -22,7 +22,7 @@ export type Boarding = {
 type Sent<T> = readonly Promise<T>[];
 
 /** Longer than a start counts as under way for want of an outcome (OUTCOME_LIMIT_MS of the dispatch). */
-const START_IS_OVER_MS = 80;
+const START_IS_OVER_MS = 300;
 
 export async function startBoarding(): Promise<Boarding> {
   const proxy = await startProxy(targetOf(inject('temporalAddress')));
