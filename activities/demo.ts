@@ -8,6 +8,8 @@ export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
 
 export const DEMO = {
+  /** newcomer@demo.test, who is no member yet. */
+  newcomerId: '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e10',
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),

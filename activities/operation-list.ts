@@ -3,6 +3,17 @@ import { createCustomer } from './operations/create-customer.ts';
 import { createInvoice } from './operations/create-invoice.ts';
 import { createPayment } from './operations/create-payment.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
+import { grantUserAccess } from './operations/grant-user-access.ts';
+import { triggerWorkflow } from './operations/trigger-workflow.ts';
+import { updateCompanySettings } from './operations/update-company-settings.ts';
 
 /** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
-export const OPERATIONS: readonly Operation[] = [createCustomer, createInvoice, finalizeInvoice, createPayment];
+export const OPERATIONS: readonly Operation[] = [
+  createCustomer,
+  createInvoice,
+  finalizeInvoice,
+  createPayment,
+  updateCompanySettings,
+  grantUserAccess,
+  triggerWorkflow,
+];

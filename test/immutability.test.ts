@@ -100,8 +100,8 @@ describe('what has happened stays as it is', () => {
     'DELETE FROM payments',
     'DELETE FROM invoices',
     "UPDATE accounts SET code = '1'",
-    'UPDATE companies SET books_closed_through = NULL',
-    "UPDATE memberships SET roles = ARRAY['owner']",
+    'UPDATE companies SET webhook_secret_rotated_at = NULL',
+    'UPDATE memberships SET user_id = user_id',
     'UPDATE outbox SET delivered_at = now()',
   ])('"%s" is beyond the application', async (statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });

@@ -8,6 +8,7 @@ import { type ReadContext, registerReads } from '../api/reads/register.ts';
 import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
+import { numberEvents } from './support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
 import { type System, startSystem } from './support/system.ts';
 
@@ -35,6 +36,8 @@ describe('the document and what is read', () => {
   test('each answer has the members that the document names, and no others', async () => {
     const invoiceId = await company.invoice();
     const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+    const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+    await numberEvents(system.owner);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
@@ -42,6 +45,9 @@ describe('the document and what is read', () => {
       paymentId: payment.id,
       entryId: payment.journalEntryId,
       code: '1100',
+      userId: company.users.owner.id,
+      triggerId: trigger.id,
+      eventId: trigger.workflowId,
       key: 'paid',
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {

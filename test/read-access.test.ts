@@ -18,7 +18,11 @@ beforeAll(async () => {
   const invoiceId = await company.invoice();
   const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
   const customerId = (await company.api.get('/api/customers')).json.items[0].id;
+  const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
   const ids: Record<string, string> = {
+    ':userId': company.users.employee.id,
+    ':triggerId': trigger.id,
+    ':eventId': trigger.workflowId,
     ':customerId': customerId,
     ':invoiceId': invoiceId,
     ':paymentId': payment.id,

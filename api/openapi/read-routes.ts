@@ -58,6 +58,7 @@ export function headersOf(status: number): ResponseHeader[] {
 const OTHER_SCHEMAS: Readonly<Record<string, string>> = {
   '/api/invoices/:invoiceId': 'invoice_with_payments',
   '/api/ledger/accounts/:code/lines': 'account_line',
+  '/api/users/:userId': 'access',
   '/api/writes': 'write_summary',
 };
 

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { accessSchema } from '../../activities/resources/access.ts';
+import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
 import {
   calendarDate,
@@ -9,7 +11,6 @@ import {
   signedMoney,
 } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
-import { ROLES } from '../../activities/roles.ts';
 
 /** What is only read: no operation answers with it. Members may be added, never taken away. */
 
@@ -69,18 +70,7 @@ const trialBalanceSchema = z.object({
   totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
 });
 
-const roles = () => z.array(z.enum(ROLES));
-
-const accessSchema = z.object({ userId: resourceId(), email: z.string(), roles: roles() });
 const callerSchema = accessSchema.extend({ companyId: resourceId() });
-
-const settingsSchema = z.object({
-  version: z.int().min(1),
-  name: z.string(),
-  timeZone: z.string(),
-  baseCurrency: currencyCode(),
-  booksClosedThrough: calendarDate().nullable(),
-});
 
 const writeSummarySchema = z.object({
   key: z.string(),
@@ -127,9 +117,8 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   account_line: accountLineSchema,
   journal_entry: journalEntrySchema,
   trial_balance: trialBalanceSchema,
-  access: accessSchema,
   me: callerSchema,
-  settings: settingsSchema,
+  event: eventSchema,
   invoice_with_payments: invoiceSchema.extend({ payments: z.array(paymentSchema) }),
   write_summary: writeSummarySchema,
   write: writeSchema,

@@ -1,16 +1,19 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
-import { listUsers, readMe, readSettings } from './company.ts';
+import { listUsers, readMe, readSettings, readUser } from './company.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEntries, readEntry } from './entries.ts';
+import { listEvents, readEvent } from './events.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
 import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
 import { readTrialBalance } from './trial-balance.ts';
+import { listTriggers, readTrigger } from './triggers.ts';
 
 /** Every read of resources. What is read of writes depends on the operations: write-list.ts and write-status.ts. */
 export const READS: readonly Read[] = [
   readMe,
   listUsers,
+  readUser,
   readSettings,
   listCustomers,
   readCustomer,
@@ -24,4 +27,8 @@ export const READS: readonly Read[] = [
   listEntries,
   readEntry,
   readTrialBalance,
+  listTriggers,
+  readTrigger,
+  listEvents,
+  readEvent,
 ];

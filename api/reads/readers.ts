@@ -16,7 +16,7 @@ export const READERS = {
   ledger: [...ALL_BOOKS, 'manager'],
   /** The entries of payroll: they name what people earn. */
   payroll: ALL_BOOKS,
-  /** The company's settings and members. */
+  /** The company's settings and members, its events (but those of pay runs) and what it had started. */
   company: [...ALL_BOOKS, 'manager'],
   /** The list of writes, of which each sees their own and those whose resource they may read. */
   writes: [...ALL_BOOKS, 'manager', 'inventory_manager'],

@@ -11,6 +11,7 @@ const MAIN_ROWS: Readonly<Record<string, string>> = {
   createCustomer: 'customers',
   createInvoice: 'invoices',
   createPayment: 'payments',
+  triggerWorkflow: 'workflow_triggers',
 };
 
 const list = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
