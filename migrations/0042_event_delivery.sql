@@ -70,12 +70,15 @@ BEGIN
     RETURN 0;
   END IF;
   WITH batch AS MATERIALIZED (
-    SELECT o.company_id, o.id FROM outbox o
+    SELECT o.company_id, o.id, o.occurred_at FROM outbox o
     WHERE o.sequence IS NULL AND (o.kind <> 'workflow.triggered' OR o.id = ANY (p_workflows_started))
     ORDER BY o.occurred_at, o.id LIMIT p_limit FOR UPDATE SKIP LOCKED
   ), next AS MATERIALIZED (
-    SELECT b.company_id, b.id, nextval('outbox_sequence') AS sequence, c.webhook_url IS NULL AS unwanted
-    FROM batch b JOIN companies c ON c.id = b.company_id
+    SELECT s.company_id, s.id, s.unwanted, nextval('outbox_sequence') AS sequence
+    FROM (
+      SELECT b.company_id, b.id, c.webhook_url IS NULL AS unwanted
+      FROM batch b JOIN companies c ON c.id = b.company_id ORDER BY b.occurred_at, b.id
+    ) AS s
   )
   UPDATE outbox o SET
     sequence = n.sequence,

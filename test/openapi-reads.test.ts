@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { schemaName } from '../api/openapi/json-schema.ts';
 import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
+import { WEBHOOK_SCHEMAS } from '../api/openapi/webhook-routes.ts';
 import { type ReadContext, registerReads } from '../api/reads/register.ts';
 import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
 import type { Company } from './support/companies.ts';
@@ -13,6 +14,7 @@ import { answerSchemaOf, type Document, fetchDocument, routesOf } from './suppor
 import { type System, startSystem } from './support/system.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
+  ...Object.entries(WEBHOOK_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
   ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
   ...Object.entries(READ_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
 ]);
