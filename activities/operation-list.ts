@@ -1,8 +1,21 @@
 import type { Operation } from './operation.ts';
+import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
 import { createInvoice } from './operations/create-invoice.ts';
 import { createPayment } from './operations/create-payment.ts';
+import { createRefund } from './operations/create-refund.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
+import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
+import { voidInvoice } from './operations/void-invoice.ts';
 
 /** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
-export const OPERATIONS: readonly Operation[] = [createCustomer, createInvoice, finalizeInvoice, createPayment];
+export const OPERATIONS: readonly Operation[] = [
+  createCustomer,
+  createInvoice,
+  finalizeInvoice,
+  createPayment,
+  voidInvoice,
+  createCreditNote,
+  createRefund,
+  recordInvoiceReminder,
+];

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
 import {
   calendarDate,
@@ -9,6 +10,7 @@ import {
   signedMoney,
 } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
+import { refundSchema } from '../../activities/resources/refund.ts';
 import { ROLES } from '../../activities/roles.ts';
 
 /** What is only read: no operation answers with it. Members may be added, never taken away. */
@@ -67,6 +69,24 @@ const trialBalanceSchema = z.object({
     }),
   ),
   totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
+});
+
+/** Negative where more was paid, or credited, than was claimed on that day. */
+const openAmount = () => z.int().meta({ description: 'Minor units; negative where more was paid than was due' });
+
+const agedReceivablesSchema = z.object({
+  asOf: calendarDate(),
+  items: z.array(
+    z.object({
+      customerId: resourceId(),
+      currency: currencyCode(),
+      notDue: openAmount(),
+      days1to30: openAmount(),
+      days31to60: openAmount(),
+      days61to90: openAmount(),
+      over90: openAmount(),
+    }),
+  ),
 });
 
 const roles = () => z.array(z.enum(ROLES));
@@ -130,7 +150,13 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   access: accessSchema,
   me: callerSchema,
   settings: settingsSchema,
-  invoice_with_payments: invoiceSchema.extend({ payments: z.array(paymentSchema) }),
+  invoice_with_history: invoiceSchema.extend({
+    payments: z.array(paymentSchema),
+    refunds: z.array(refundSchema),
+    creditNotes: z.array(creditNoteSchema),
+    entries: z.array(journalEntrySchema),
+  }),
+  aged_receivables: agedReceivablesSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
 };

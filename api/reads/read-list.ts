@@ -1,10 +1,14 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
+import { readAgedReceivables } from './aged-receivables.ts';
 import { listUsers, readMe, readSettings } from './company.ts';
+import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEntries, readEntry } from './entries.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
 import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
+import { listRefunds, readRefund } from './refunds.ts';
+import { listReminders, readReminder } from './reminders.ts';
 import { readTrialBalance } from './trial-balance.ts';
 
 /** Every read of resources. What is read of writes depends on the operations: write-list.ts and write-status.ts. */
@@ -18,10 +22,17 @@ export const READS: readonly Read[] = [
   readInvoice,
   listPayments,
   readPayment,
+  listRefunds,
+  readRefund,
+  listCreditNotes,
+  readCreditNote,
+  listReminders,
+  readReminder,
   listAccounts,
   readAccount,
   listAccountLines,
   listEntries,
   readEntry,
   readTrialBalance,
+  readAgedReceivables,
 ];
