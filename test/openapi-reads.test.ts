@@ -10,6 +10,7 @@ import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
   ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
@@ -35,11 +36,15 @@ describe('the document and what is read', () => {
   test('each answer has the members that the document names, and no others', async () => {
     const invoiceId = await company.invoice();
     const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+    const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
       paymentId: payment.id,
+      refundId,
+      creditNoteId,
+      reminderId,
       entryId: payment.journalEntryId,
       code: '1100',
       key: 'paid',
