@@ -300,6 +300,45 @@ describe('who may take something back', () => {
   });
 });
 
+describe('the database itself refuses what is dated before its original', () => {
+  test.each([
+    [
+      'a mirror',
+      `SELECT post_mirror(company_id, gen_random_uuid(), write_id, 'byHand', '2026-01-14', 'by hand', id)
+       FROM journal_entries WHERE id = (SELECT journal_entry_id FROM invoices WHERE id = $1)`,
+    ],
+    [
+      'a credit note',
+      `INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, reason, net_minor, tax_minor,
+         total_minor, journal_entry_id)
+       SELECT company_id, gen_random_uuid(), id, currency, '2026-01-14', 'by hand', 1, 0, 1, journal_entry_id
+       FROM invoices WHERE id = $1`,
+    ],
+    [
+      'a refund',
+      `INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id)
+       SELECT company_id, gen_random_uuid(), id, 1, '2026-02-02', 'by hand', journal_entry_id
+       FROM payments WHERE invoice_id = $1`,
+    ],
+  ])('%s', async (_what, statement) => {
+    const invoiceId = await company.invoice({ issueDate: '2026-01-15' });
+    await pay(invoiceId, 100);
+    await expect(system.owner.query(statement, [invoiceId])).rejects.toMatchObject({
+      code: '23514',
+      constraint: 'date_before_original',
+    });
+  });
+
+  test('a void', async () => {
+    const invoiceId = await company.invoice({ issueDate: '2026-01-15' });
+    const byHand = system.owner.query(
+      "UPDATE invoices SET voided_on = '2026-01-14', void_reason = 'by hand' WHERE id = $1",
+      [invoiceId],
+    );
+    await expect(byHand).rejects.toMatchObject({ code: '23514', constraint: 'invoices_void_on_or_after_issue' });
+  });
+});
+
 test('after all of these the books are right', async () => {
   expect(await brokenControls(system.owner)).toEqual({});
 });
