@@ -13,6 +13,9 @@ export const DEMO = {
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
+  voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
+  partlyPaidInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:partly-paid-invoice'),
+  refundablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:payment'),
 } as const;
 
 export type SeedRequest = {
@@ -42,7 +45,29 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     body: invoice('Annual accounts', '1', 10_000_000),
   },
   { method: 'POST', path: `/api/invoices/${DEMO.finalizedInvoiceId}/finalize`, key: 'seed:finalize', body: {} },
+  ...finalized(DEMO.voidableInvoiceId, 'voidable-invoice', invoice('Payroll setup', '1', 60_000)),
+  ...finalized(DEMO.partlyPaidInvoiceId, 'partly-paid-invoice', invoice('Group audit', '1', 100_000_000)),
+  {
+    method: 'POST',
+    path: '/api/payments',
+    key: 'seed:payment',
+    body: {
+      invoiceId: DEMO.partlyPaidInvoiceId,
+      amount: 5_000,
+      currency: 'USD',
+      method: 'bank_transfer',
+      receivedOn: '2026-02-20',
+      reference: 'TRF-4690',
+    },
+  },
 ];
+
+function finalized(invoiceId: string, name: string, body: SeedRequest['body']): readonly SeedRequest[] {
+  return [
+    { method: 'POST', path: '/api/invoices', key: `seed:${name}`, body },
+    { method: 'POST', path: `/api/invoices/${invoiceId}/finalize`, key: `seed:${name}:finalize`, body: {} },
+  ];
+}
 
 function invoice(description: string, quantity: string, unitPrice: number) {
   return {

@@ -1,11 +1,15 @@
 import type { Operation } from './operation.ts';
+import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
 import { createInvoice } from './operations/create-invoice.ts';
 import { createPayment } from './operations/create-payment.ts';
+import { createRefund } from './operations/create-refund.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
 import { grantUserAccess } from './operations/grant-user-access.ts';
+import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
+import { voidInvoice } from './operations/void-invoice.ts';
 
 /** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -16,4 +20,8 @@ export const OPERATIONS: readonly Operation[] = [
   updateCompanySettings,
   grantUserAccess,
   triggerWorkflow,
+  voidInvoice,
+  createCreditNote,
+  createRefund,
+  recordInvoiceReminder,
 ];

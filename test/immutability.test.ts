@@ -11,6 +11,7 @@ import {
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 /** SQLSTATEs (PostgreSQL, appendix A). */
 const REFUSED_BY_PRIVILEGE = '42501';
@@ -26,6 +27,7 @@ beforeAll(async () => {
   company = await system.company();
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
+  await takeBack(company, payment);
 });
 afterAll(async () => {
   await sql.end();
@@ -57,7 +59,19 @@ describe('what has happened stays as it is', () => {
     ['all events', 'TRUNCATE outbox'],
     ['a line of an invoice', 'UPDATE invoice_lines SET net_minor = net_minor'],
     ['a line of an invoice', 'DELETE FROM invoice_lines'],
-    ['all lines of invoices', 'TRUNCATE invoice_lines'],
+    ['all lines of invoices', 'TRUNCATE invoice_lines CASCADE'],
+    ['a credit note', 'UPDATE credit_notes SET reason = reason'],
+    ['a credit note', 'DELETE FROM credit_notes'],
+    ['all credit notes', 'TRUNCATE credit_notes CASCADE'],
+    ['a line of a credit note', 'UPDATE credit_note_lines SET net_minor = net_minor'],
+    ['a line of a credit note', 'DELETE FROM credit_note_lines'],
+    ['all lines of credit notes', 'TRUNCATE credit_note_lines'],
+    ['a refund', 'UPDATE refunds SET amount_minor = amount_minor'],
+    ['a refund', 'DELETE FROM refunds'],
+    ['all refunds', 'TRUNCATE refunds'],
+    ['a reminder', 'UPDATE invoice_reminders SET step = step'],
+    ['a reminder', 'DELETE FROM invoice_reminders'],
+    ['all reminders', 'TRUNCATE invoice_reminders'],
   ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
     await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });

@@ -14,6 +14,7 @@ import {
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 let system: System;
 let sql: Actors;
@@ -24,8 +25,8 @@ beforeAll(async () => {
   sql = actors(system.owner, system.environment['DATABASE_URL'] as string);
   [one, other] = [await system.company('One Ltd'), await system.company('Other Ltd')];
   for (const company of [one, other]) {
-    await company.api.created('/api/payments', paymentBody(await company.invoice()));
     await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+    await takeBack(company, await company.api.created('/api/payments', paymentBody(await company.invoice())));
   }
 });
 afterAll(async () => {

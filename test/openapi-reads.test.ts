@@ -12,6 +12,7 @@ import { paymentBody } from './support/effects.ts';
 import { numberEvents } from './support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
   ...Object.entries(WEBHOOK_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
@@ -40,11 +41,15 @@ describe('the document and what is read', () => {
     const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
     const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
     await numberEvents(system.owner);
+    const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
       paymentId: payment.id,
+      refundId,
+      creditNoteId,
+      reminderId,
       entryId: payment.journalEntryId,
       code: '1100',
       userId: company.users.owner.id,

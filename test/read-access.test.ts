@@ -6,6 +6,7 @@ import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { startProxy, targetOf, through } from './support/proxy.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 let system: System;
 let company: Company;
@@ -17,6 +18,7 @@ beforeAll(async () => {
   [company, other] = [await system.company(), await system.company()];
   const invoiceId = await company.invoice();
   const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+  const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
   const customerId = (await company.api.get('/api/customers')).json.items[0].id;
   const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
   const ids: Record<string, string> = {
@@ -26,6 +28,9 @@ beforeAll(async () => {
     ':customerId': customerId,
     ':invoiceId': invoiceId,
     ':paymentId': payment.id,
+    ':refundId': refundId,
+    ':creditNoteId': creditNoteId,
+    ':reminderId': reminderId,
     ':entryId': payment.journalEntryId,
     ':code': '1000',
   };
@@ -120,11 +125,15 @@ describe('another company', () => {
   });
 
   test('has empty lists and books of its own', async () => {
-    for (const list of ['/api/customers', '/api/invoices', '/api/payments', '/api/ledger/entries', '/api/writes']) {
+    for (const list of [
+      ...['/api/customers', '/api/invoices', '/api/payments', '/api/refunds', '/api/credit-notes', '/api/reminders'],
+      ...['/api/ledger/entries', '/api/writes'],
+    ]) {
       expect((await other.api.get(list)).json).toEqual({ items: [], nextCursor: null });
     }
     expect((await other.api.get('/api/ledger/accounts/1000/lines')).json.items).toEqual([]);
     expect((await other.api.get('/api/ledger/trial-balance')).json.items).toEqual([]);
+    expect((await other.api.get('/api/reports/aged-receivables')).json.items).toEqual([]);
     const customerId = (await company.api.get('/api/customers')).json.items[0].id;
     expect((await other.api.get(`/api/invoices?customerId=${customerId}`)).json.items).toEqual([]);
     const members = (await other.api.get('/api/users')).json.items.map(({ userId }: { userId: string }) => userId);

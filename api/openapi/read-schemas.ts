@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { accessSchema } from '../../activities/resources/access.ts';
+import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
 import {
@@ -11,6 +12,7 @@ import {
   signedMoney,
 } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
+import { refundSchema } from '../../activities/resources/refund.ts';
 
 /** What is only read: no operation answers with it. Members may be added, never taken away. */
 
@@ -70,6 +72,24 @@ const trialBalanceSchema = z.object({
   totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
 });
 
+/** Negative where more was paid, or credited, than was claimed on that day. */
+const openAmount = () => z.int().meta({ description: 'Minor units; negative where more was paid than was due' });
+
+const agedReceivablesSchema = z.object({
+  asOf: calendarDate(),
+  items: z.array(
+    z.object({
+      customerId: resourceId(),
+      currency: currencyCode(),
+      notDue: openAmount(),
+      days1to30: openAmount(),
+      days31to60: openAmount(),
+      days61to90: openAmount(),
+      over90: openAmount(),
+    }),
+  ),
+});
+
 const callerSchema = accessSchema.extend({ companyId: resourceId() });
 
 const writeSummarySchema = z.object({
@@ -119,7 +139,13 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   trial_balance: trialBalanceSchema,
   me: callerSchema,
   event: eventSchema,
-  invoice_with_payments: invoiceSchema.extend({ payments: z.array(paymentSchema) }),
+  invoice_with_history: invoiceSchema.extend({
+    payments: z.array(paymentSchema),
+    refunds: z.array(refundSchema),
+    creditNotes: z.array(creditNoteSchema),
+    entries: z.array(journalEntrySchema),
+  }),
+  aged_receivables: agedReceivablesSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
 };

@@ -1,11 +1,15 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
-import { listUsers, readMe, readSettings, readUser } from './company.ts';
+import { readAgedReceivables } from './aged-receivables.ts';
+import { listUsers, listUsers, readMe, readMe, readSettings, readSettings, readUser } from './company.ts';
+import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEntries, readEntry } from './entries.ts';
 import { listEvents, readEvent } from './events.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
 import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
+import { listRefunds, readRefund } from './refunds.ts';
+import { listReminders, readReminder } from './reminders.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
@@ -21,6 +25,12 @@ export const READS: readonly Read[] = [
   readInvoice,
   listPayments,
   readPayment,
+  listRefunds,
+  readRefund,
+  listCreditNotes,
+  readCreditNote,
+  listReminders,
+  readReminder,
   listAccounts,
   readAccount,
   listAccountLines,
@@ -31,4 +41,5 @@ export const READS: readonly Read[] = [
   readTrigger,
   listEvents,
   readEvent,
+  readAgedReceivables,
 ];

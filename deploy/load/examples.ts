@@ -22,6 +22,9 @@ export type ExampleMaker = {
 const SHARED_BY: Readonly<Record<string, number>> = {
   // Each pays a small part of what is due.
   createPayment: 10,
+  // Each takes back a small part of what is due, or of what was paid.
+  createCreditNote: 10,
+  createRefund: 2,
   // A customer may have any number of invoices.
   createInvoice: 50,
 };

@@ -49,6 +49,9 @@ export async function countEverything(owner: pg.Pool, companyId: string): Promis
     'customers',
     'invoices',
     'payments',
+    'credit_notes',
+    'refunds',
+    'invoice_reminders',
     'journal_entries',
   ];
   const { rows } = await owner.query(
