@@ -71,6 +71,8 @@ export type Written = {
   readonly resourceId: string;
   /** The resource, as the answer's body carries it. */
   readonly body: Readonly<Record<string, unknown>>;
+  /** Where it can be read, if that is not at `{reads}/{resourceId}`. */
+  readonly location?: `/api/${string}`;
   readonly auditMetadata?: Readonly<Record<string, unknown>>;
 };
 

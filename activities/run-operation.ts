@@ -136,7 +136,7 @@ async function finishSucceeded(
   context: WriteContext,
   written: Written,
 ): Promise<WriteRow> {
-  const location = `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
+  const location = written.location ?? `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
   const resource = { type: operation.resource.type, id: written.resourceId, url: location };
   return finish(tx, args, {
     outcome: 'succeeded',

@@ -8,6 +8,7 @@ import {
   postByHand,
   rejectByHand,
 } from './support/actors.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
@@ -26,6 +27,7 @@ beforeAll(async () => {
   company = await system.company();
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
+  await reconciledBankTransaction(company.api);
 });
 afterAll(async () => {
   await sql.end();
@@ -58,6 +60,12 @@ describe('what has happened stays as it is', () => {
     ['a line of an invoice', 'UPDATE invoice_lines SET net_minor = net_minor'],
     ['a line of an invoice', 'DELETE FROM invoice_lines'],
     ['all lines of invoices', 'TRUNCATE invoice_lines'],
+    ['a bank transaction', 'UPDATE bank_transactions SET amount_minor = amount_minor + 1'],
+    ['a bank transaction', 'DELETE FROM bank_transactions'],
+    ['all bank transactions', 'TRUNCATE bank_transactions CASCADE'],
+    ['a match', 'UPDATE bank_matches SET bank_transaction_id = NULL'],
+    ['a match', 'DELETE FROM bank_matches'],
+    ['all matches', 'TRUNCATE bank_matches'],
   ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
     await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });

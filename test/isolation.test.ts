@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Actors, actors } from './support/actors.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import {
   amountsWithoutCheck,
   columnsWithoutSizeLimit,
@@ -25,6 +26,7 @@ beforeAll(async () => {
   [one, other] = [await system.company('One Ltd'), await system.company('Other Ltd')];
   for (const company of [one, other]) {
     await company.api.created('/api/payments', paymentBody(await company.invoice()));
+    await reconciledBankTransaction(company.api);
   }
 });
 afterAll(async () => {

@@ -6,6 +6,7 @@ import { schemaName } from '../api/openapi/json-schema.ts';
 import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
 import { type ReadContext, registerReads } from '../api/reads/register.ts';
 import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
@@ -43,6 +44,7 @@ describe('the document and what is read', () => {
       entryId: payment.journalEntryId,
       code: '1100',
       key: 'paid',
+      bankTransactionId: await reconciledBankTransaction(company.api),
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
       const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));

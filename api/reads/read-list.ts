@@ -1,4 +1,5 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
+import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
 import { listUsers, readMe, readSettings } from './company.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEntries, readEntry } from './entries.ts';
@@ -24,4 +25,6 @@ export const READS: readonly Read[] = [
   listEntries,
   readEntry,
   readTrialBalance,
+  listBankTransactions,
+  readBankTransaction,
 ];

@@ -50,6 +50,9 @@ export async function countEverything(owner: pg.Pool, companyId: string): Promis
     'invoices',
     'payments',
     'journal_entries',
+    'accounts',
+    'bank_transactions',
+    'bank_matches',
   ];
   const { rows } = await owner.query(
     tables
