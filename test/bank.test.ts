@@ -165,9 +165,9 @@ describe('bank transactions are listed', () => {
     const answer = await own.api.post(IMPORT, { transactions: [bankRow(3)] });
     const [c] = answer.json.items;
     await own.api.created(`/api/ledger/reconcile/${b.id}`, { matches: [], differenceAccountCode: '6900' });
-    expect((await ids('')).toSorted()).toEqual([a.id, b.id, c.id].toSorted());
+    expect((await ids('')).toSorted()).toEqual(([a.id, b.id, c.id] as string[]).toSorted());
     expect(await ids('status=reconciled')).toEqual([b.id]);
-    expect((await ids('status=unreconciled')).toSorted()).toEqual([a.id, c.id].toSorted());
+    expect((await ids('status=unreconciled')).toSorted()).toEqual(([a.id, c.id] as string[]).toSorted());
     expect(await ids((answer.headers.get('location') ?? '').split('?')[1] ?? '')).toEqual([c.id]);
     expect(await ids(`import=${randomUUID()}`)).toEqual([]);
     expect(told(await own.api.get('/api/bank-transactions?import=x'))).toEqual([422, 'validation_failed']);

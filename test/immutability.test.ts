@@ -44,7 +44,7 @@ describe('what has happened stays as it is', () => {
   test.each([
     ['a journal line', 'UPDATE journal_lines SET amount_minor = amount_minor + 1'],
     ['a journal line', 'DELETE FROM journal_lines'],
-    ['all journal lines', 'TRUNCATE journal_lines'],
+    ['all journal lines', 'TRUNCATE journal_lines CASCADE'],
     ['a journal entry', "UPDATE journal_entries SET entry_date = '2026-06-01'"],
     ['a journal entry', 'UPDATE journal_entries SET created_xid = pg_current_xact_id()'],
     ['a journal entry', 'DELETE FROM journal_entries'],
