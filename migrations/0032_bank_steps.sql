@@ -15,8 +15,7 @@ BEGIN
   -- other in turn, and never in a circle.
   INSERT INTO bank_transactions (company_id, id, import_id, account_id, bank_reference, booked_on, amount_minor, currency,
     description)
-  SELECT DISTINCT ON (r.bank_reference COLLATE "C") p_company, r.id, p_write, account, r.bank_reference, r.booked_on,
-    r.amount_minor, r.currency, r.description
+  SELECT p_company, r.id, p_write, account, r.bank_reference, r.booked_on, r.amount_minor, r.currency, r.description
   FROM bank_rows(p_rows) AS r
   WHERE account IS NOT NULL
   ORDER BY r.bank_reference COLLATE "C", r.place
