@@ -1,4 +1,4 @@
-import { writeId } from './identity.ts';
+import { rowId, writeId } from './identity.ts';
 
 /**
  * The demo companies and what they are seeded with. The seed is a list of ordinary requests with fixed keys, sent through
@@ -6,6 +6,10 @@ import { writeId } from './identity.ts';
  */
 export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
+
+const bankImport = writeId(DEMO_COMPANY_ID, 'importBankTransactions', 'seed:bank-transactions');
+const supplierEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:supplier-entry');
+const insuranceEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:insurance-entry');
 
 export const DEMO = {
   /** newcomer@demo.test, who is no member yet. */
@@ -16,6 +20,11 @@ export const DEMO = {
   voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
   partlyPaidInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:partly-paid-invoice'),
   refundablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:payment'),
+  mistakenEntryId: writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:mistaken-entry'),
+  supplierBankLineId: rowId(supplierEntry, 'journal_lines', 0),
+  supplierBankTransactionId: rowId(bankImport, 'bank_transactions', 0),
+  chargeBankTransactionId: rowId(bankImport, 'bank_transactions', 1),
+  reconciledBankTransactionId: rowId(bankImport, 'bank_transactions', 2),
 } as const;
 
 export type SeedRequest = {
@@ -60,6 +69,27 @@ export const DEMO_SEED: readonly SeedRequest[] = [
       reference: 'TRF-4690',
     },
   },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:mistaken-entry', body: paid('Stationery', 4_200) },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:supplier-entry', body: paid('Office supplies', 12_750) },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:insurance-entry', body: paid('Insurance', 31_000) },
+  {
+    method: 'POST',
+    path: '/api/bank-transactions/import',
+    key: 'seed:bank-transactions',
+    body: {
+      transactions: [
+        bankPayment('STMT-2026-02-0001', 'Office supplies', 12_750),
+        bankPayment('STMT-2026-02-0002', 'Account fee', 1_500),
+        bankPayment('STMT-2026-02-0003', 'Insurance', 31_000),
+      ],
+    },
+  },
+  {
+    method: 'POST',
+    path: `/api/ledger/reconcile/${DEMO.reconciledBankTransactionId}`,
+    key: 'seed:reconcile',
+    body: { matches: [{ journalLineId: rowId(insuranceEntry, 'journal_lines', 0) }] },
+  },
 ];
 
 function finalized(invoiceId: string, name: string, body: SeedRequest['body']): readonly SeedRequest[] {
@@ -77,4 +107,21 @@ function invoice(description: string, quantity: string, unitPrice: number) {
     dueDate: '2026-03-04',
     lines: [{ description, quantity, unitPrice, taxRateBasisPoints: 825 }],
   };
+}
+
+/** A manual entry: the bank account's line is its first. */
+function paid(description: string, amount: number) {
+  return {
+    date: '2026-02-16',
+    description,
+    currency: 'USD',
+    lines: [
+      { accountCode: '1000', amount: -amount },
+      { accountCode: '6900', amount },
+    ],
+  };
+}
+
+function bankPayment(bankReference: string, description: string, amount: number) {
+  return { bankReference, date: '2026-02-17', amount: -amount, currency: 'USD', description };
 }

@@ -25,6 +25,14 @@ export const email = () => z.email().min(3).max(200);
 
 /** 1 … 10^13 minor units. */
 export const amount = () => z.int().min(1).max(MAX_AMOUNT).meta({ description: 'Minor units of the currency' });
+/** -10^13 … 10^13 minor units but 0 (nor `-0`, which is one): debit or money in positive, credit or money out negative. */
+export const signedAmount = () =>
+  z
+    .int()
+    .min(-MAX_AMOUNT)
+    .max(MAX_AMOUNT)
+    .refine((value) => value !== 0, 'must not be 0')
+    .meta({ description: 'Minor units of the currency, signed; not 0' });
 /** 0 … 10^13 minor units. `-0` is no amount: it would be told apart from 0 nowhere but in a fingerprint. */
 export const unitPrice = () =>
   z

@@ -1,13 +1,19 @@
 import type { Operation } from './operation.ts';
+import { createAccount } from './operations/create-account.ts';
 import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
 import { createInvoice } from './operations/create-invoice.ts';
+import { createJournalEntry } from './operations/create-journal-entry.ts';
 import { createPayment } from './operations/create-payment.ts';
 import { createRefund } from './operations/create-refund.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
 import { grantUserAccess } from './operations/grant-user-access.ts';
+import { importBankTransactions } from './operations/import-bank-transactions.ts';
+import { reconcileLedger } from './operations/reconcile-ledger.ts';
 import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
+import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
+import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
 
@@ -24,4 +30,10 @@ export const OPERATIONS: readonly Operation[] = [
   createCreditNote,
   createRefund,
   recordInvoiceReminder,
+  createAccount,
+  createJournalEntry,
+  reverseJournalEntry,
+  importBankTransactions,
+  reconcileLedger,
+  unreconcileBankTransaction,
 ];

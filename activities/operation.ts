@@ -77,7 +77,7 @@ export type Written = {
   /** The resource, as the answer's body carries it. */
   readonly body: Readonly<Record<string, unknown>>;
   /** Where the resource stands, when that is not `{reads}/{resourceId}`. */
-  readonly location?: string;
+  readonly location?: `/api/${string}`;
   /** Further members of the event's payload. */
   readonly eventPayload?: Readonly<Record<string, unknown>>;
   readonly auditMetadata?: Readonly<Record<string, unknown>>;

@@ -52,9 +52,15 @@ describe('the examples of the document run as they are against a freshly seeded 
         expect(resource.schema.parse(json)).toEqual(json);
         const read = await owner.get(headers.get('location') ?? '');
         expect(read.status).toBe(200);
+        // At the `Location` of an import is the list of what it brought.
+        expect(idsIn(read.json)).toEqual(idsIn(json));
         // Settings and access have no ID of their own: they are read whole.
-        expect(read.json).toMatchObject(json.id === undefined ? json : { id: json.id });
+        if (json.id === undefined && json.items === undefined) expect(read.json).toEqual(json);
       }
     }
   });
 });
+
+function idsIn(body: { id: string } | { items: readonly { id: string }[] }): string[] {
+  return ('items' in body ? body.items : [body]).map(({ id }) => id).toSorted();
+}

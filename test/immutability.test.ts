@@ -8,6 +8,7 @@ import {
   postByHand,
   rejectByHand,
 } from './support/actors.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
@@ -28,6 +29,7 @@ beforeAll(async () => {
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
   await takeBack(company, payment);
+  await reconciledBankTransaction(company.api);
 });
 afterAll(async () => {
   await sql.end();
@@ -44,7 +46,7 @@ describe('what has happened stays as it is', () => {
   test.each([
     ['a journal line', 'UPDATE journal_lines SET amount_minor = amount_minor + 1'],
     ['a journal line', 'DELETE FROM journal_lines'],
-    ['all journal lines', 'TRUNCATE journal_lines'],
+    ['all journal lines', 'TRUNCATE journal_lines CASCADE'],
     ['a journal entry', "UPDATE journal_entries SET entry_date = '2026-06-01'"],
     ['a journal entry', 'UPDATE journal_entries SET created_xid = pg_current_xact_id()'],
     ['a journal entry', 'DELETE FROM journal_entries'],
@@ -72,6 +74,12 @@ describe('what has happened stays as it is', () => {
     ['a reminder', 'UPDATE invoice_reminders SET step = step'],
     ['a reminder', 'DELETE FROM invoice_reminders'],
     ['all reminders', 'TRUNCATE invoice_reminders'],
+    ['a bank transaction', 'UPDATE bank_transactions SET amount_minor = amount_minor + 1'],
+    ['a bank transaction', 'DELETE FROM bank_transactions'],
+    ['all bank transactions', 'TRUNCATE bank_transactions CASCADE'],
+    ['a match', 'UPDATE bank_matches SET bank_transaction_id = NULL'],
+    ['a match', 'DELETE FROM bank_matches'],
+    ['all matches', 'TRUNCATE bank_matches'],
   ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
     await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });

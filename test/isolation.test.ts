@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Actors, actors } from './support/actors.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import {
   amountsWithoutCheck,
   columnsWithoutSizeLimit,
@@ -27,6 +28,7 @@ beforeAll(async () => {
   for (const company of [one, other]) {
     await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
     await takeBack(company, await company.api.created('/api/payments', paymentBody(await company.invoice())));
+    await reconciledBankTransaction(company.api);
   }
 });
 afterAll(async () => {

@@ -7,6 +7,7 @@ import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
 import { WEBHOOK_SCHEMAS } from '../api/openapi/webhook-routes.ts';
 import { type ReadContext, registerReads } from '../api/reads/register.ts';
 import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { numberEvents } from './support/events.ts';
@@ -56,6 +57,7 @@ describe('the document and what is read', () => {
       triggerId: trigger.id,
       eventId: trigger.workflowId,
       key: 'paid',
+      bankTransactionId: await reconciledBankTransaction(company.api),
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
       const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROLES, type Role } from '../activities/roles.ts';
 import { READS } from '../api/reads/read-list.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { startProxy, targetOf, through } from './support/proxy.ts';
@@ -33,6 +34,7 @@ beforeAll(async () => {
     ':reminderId': reminderId,
     ':entryId': payment.journalEntryId,
     ':code': '1000',
+    ':bankTransactionId': await reconciledBankTransaction(company.api),
   };
   paths = Object.fromEntries(READS.map(({ path }) => [path, path.replace(/:\w+/, (name) => ids[name] ?? name)]));
 });

@@ -9,17 +9,22 @@ export type EntryLine = {
   readonly memo?: string;
 };
 
+type NewEntry = {
+  /** The write's own ID where the entry is the main row that the write makes. */
+  readonly id?: string;
+  readonly date: string;
+  readonly description: string;
+  readonly lines: readonly EntryLine[];
+  readonly metadata?: Readonly<Record<string, string>>;
+};
+
 /**
  * Posts the one journal entry of this write and answers its ID. The database refuses one that does not balance per
  * currency (`journal_entry_balanced`), that is dated in a closed period (`period_closed`), or that names an account which
- * the company does not have (`account_not_usable`).
+ * the company does not have (`account_not_usable`) or to which only other operations post (`control_account`).
  */
-export async function postEntry(
-  tx: Tx,
-  entry: { readonly date: string; readonly description: string; readonly lines: readonly EntryLine[] },
-  context: WriteContext,
-): Promise<string> {
-  const entryId = context.rowId('journal_entries', 0);
+export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext): Promise<string> {
+  const entryId = entry.id ?? context.rowId('journal_entries', 0);
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),
     account: line.account,
@@ -28,7 +33,7 @@ export async function postEntry(
     currency: line.currency,
     memo: line.memo ?? null,
   }));
-  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', [
+  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7, $8)', [
     context.companyId,
     entryId,
     context.writeId,
@@ -36,6 +41,7 @@ export async function postEntry(
     entry.date,
     entry.description,
     JSON.stringify(lines),
+    JSON.stringify(entry.metadata ?? {}),
   ]);
   return entryId;
 }

@@ -3,48 +3,14 @@ import { accessSchema } from '../../activities/resources/access.ts';
 import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
-import {
-  calendarDate,
-  currencyCode,
-  instant,
-  notes,
-  resourceId,
-  signedMoney,
-} from '../../activities/resources/members.ts';
+import { journalEntrySchema } from '../../activities/resources/journal-entry.ts';
+import { calendarDate, currencyCode, instant, resourceId, signedMoney } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 
 /** What is only read: no operation answers with it. Members may be added, never taken away. */
 
 const source = () => z.object({ operation: z.string(), writeId: resourceId() });
-
-const accountSchema = z.object({
-  code: z.string(),
-  name: z.string(),
-  type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
-  isBank: z.boolean(),
-  isControl: z.boolean(),
-  createdAt: instant(),
-});
-
-const journalEntrySchema = z.object({
-  id: resourceId(),
-  date: calendarDate(),
-  description: z.string(),
-  source: source(),
-  reverses: resourceId().nullable(),
-  lines: z.array(
-    z.object({
-      id: resourceId(),
-      accountCode: z.string(),
-      amount: signedMoney(),
-      currency: currencyCode(),
-      memo: z.string().nullable(),
-    }),
-  ),
-  metadata: notes(),
-  createdAt: instant(),
-});
 
 const accountLineSchema = z.object({
   id: resourceId(),
@@ -133,9 +99,7 @@ const writeSchema = writeSummarySchema.extend({
 
 /** By the name of the resource that a read answers with. */
 export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
-  account: accountSchema,
   account_line: accountLineSchema,
-  journal_entry: journalEntrySchema,
   trial_balance: trialBalanceSchema,
   me: callerSchema,
   event: eventSchema,

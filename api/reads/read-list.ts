@@ -1,6 +1,7 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
 import { readAgedReceivables } from './aged-receivables.ts';
-import { listUsers, listUsers, readMe, readMe, readSettings, readSettings, readUser } from './company.ts';
+import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
+import { listUsers, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEntries, readEntry } from './entries.ts';
@@ -42,4 +43,6 @@ export const READS: readonly Read[] = [
   listEvents,
   readEvent,
   readAgedReceivables,
+  listBankTransactions,
+  readBankTransaction,
 ];

@@ -7,10 +7,12 @@ const POSTS_ALWAYS: readonly string[] = [
   'voidInvoice',
   'createCreditNote',
   'createRefund',
+  'createJournalEntry',
+  'reverseJournalEntry',
 ];
 
 /** Those that post one entry or none. */
-const POSTS_SOMETIMES: readonly string[] = [];
+const POSTS_SOMETIMES: readonly string[] = ['reconcileLedger'];
 
 /** The table of the main row that an operation makes, which has the write's ID. */
 const MAIN_ROWS: Readonly<Record<string, string>> = {
@@ -21,6 +23,9 @@ const MAIN_ROWS: Readonly<Record<string, string>> = {
   createCreditNote: 'credit_notes',
   createRefund: 'refunds',
   recordInvoiceReminder: 'invoice_reminders',
+  createAccount: 'accounts',
+  createJournalEntry: 'journal_entries',
+  reverseJournalEntry: 'journal_entries',
 };
 
 const list = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
@@ -138,6 +143,29 @@ const CONTROLS: Readonly<Record<string, string>> = {
     SELECT i.id FROM invoices i
     JOIN journal_lines l ON l.company_id = i.company_id AND l.entry_id = i.journal_entry_id
     WHERE l.currency <> i.currency`,
+
+  'only its own operations post to a control account': `
+    SELECT e.id, e.operation, a.code FROM journal_entries e
+    JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+    JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE a.code IN ('1100', '1200') AND e.operation IN ('createJournalEntry', 'reconcileLedger', 'reverseJournalEntry')`,
+
+  'a reconciled bank transaction is the sum of the lines that it is matched with, and no other has any': `
+    SELECT t.id, t.status, t.amount_minor, sum(l.amount_minor) AS matched_minor FROM bank_transactions t
+    LEFT JOIN bank_matches m ON m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
+    LEFT JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id
+      AND l.account_id = t.account_id AND l.currency = t.currency
+    GROUP BY t.company_id, t.id
+    HAVING sum(l.amount_minor) IS DISTINCT FROM CASE t.status WHEN 'reconciled' THEN t.amount_minor END
+      OR count(m.journal_line_id) <> count(l.id)`,
+
+  'a line of the books is matched once, or reversed, never both': `
+    SELECT journal_line_id FROM bank_matches WHERE undone_by IS NULL GROUP BY company_id, journal_line_id HAVING count(*) > 1
+    UNION ALL
+    SELECT m.journal_line_id FROM bank_matches m
+    JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id
+    JOIN journal_entries e ON e.company_id = l.company_id AND e.reverses = l.entry_id
+    WHERE m.undone_by IS NULL AND m.bank_transaction_id IS NOT NULL`,
 
   'every success has one `new` audit row and one event, and nothing else has either': `
     WITH succeeded AS (

@@ -53,6 +53,9 @@ export async function countEverything(owner: pg.Pool, companyId: string): Promis
     'refunds',
     'invoice_reminders',
     'journal_entries',
+    'accounts',
+    'bank_transactions',
+    'bank_matches',
   ];
   const { rows } = await owner.query(
     tables
