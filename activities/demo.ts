@@ -11,6 +11,10 @@ export const DEMO = {
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
+  employeeId: writeId(DEMO_COMPANY_ID, 'createEmployee', 'seed:employee'),
+  approvedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:approved-pay-run'),
+  draftPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:draft-pay-run'),
+  itemId: writeId(DEMO_COMPANY_ID, 'createInventoryItem', 'seed:item'),
 } as const;
 
 export type SeedRequest = {
@@ -40,7 +44,46 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     body: invoice('Annual accounts', '1', 10_000_000),
   },
   { method: 'POST', path: `/api/invoices/${DEMO.finalizedInvoiceId}/finalize`, key: 'seed:finalize', body: {} },
+  {
+    method: 'POST',
+    path: '/api/payroll/employees',
+    key: 'seed:employee',
+    body: {
+      firstName: 'Sam',
+      lastName: 'Example',
+      email: 'sam@demo.test',
+      annualSalary: 5_000_000,
+      currency: 'USD',
+      payFrequency: 'monthly',
+      taxRateBasisPoints: 2000,
+      deductions: [{ name: 'Pension', amount: 10_000, preTax: true }],
+    },
+  },
+  { method: 'POST', path: '/api/payroll/pay-runs', key: 'seed:approved-pay-run', body: payRun(1, '2026-01-30') },
+  {
+    method: 'POST',
+    path: '/api/payroll/pay-runs',
+    key: 'seed:draft-pay-run',
+    body: { ...payRun(2, '2026-02-27'), asDraft: true },
+  },
+  {
+    method: 'POST',
+    path: '/api/inventory/items',
+    key: 'seed:item',
+    body: {
+      sku: 'LAMP-01',
+      name: 'Desk lamp',
+      currency: 'USD',
+      openingQuantity: 100,
+      openingUnitCost: 1_999,
+      date: '2026-01-02',
+    },
+  },
 ];
+
+function payRun(periodNumber: number, payDate: string) {
+  return { payFrequency: 'monthly', year: 2026, periodNumber, payDate };
+}
 
 function invoice(description: string, quantity: string, unitPrice: number) {
   return {
