@@ -13,6 +13,7 @@ import {
 } from './support/catalog.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 
 let system: System;
@@ -25,6 +26,8 @@ beforeAll(async () => {
   [one, other] = [await system.company('One Ltd'), await system.company('Other Ltd')];
   for (const company of [one, other]) {
     await company.api.created('/api/payments', paymentBody(await company.invoice()));
+    await executedPayRun(company);
+    await stockedItem(company);
   }
 });
 afterAll(async () => {

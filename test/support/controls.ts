@@ -1,16 +1,21 @@
 import type pg from 'pg';
+import { PAYROLL_CONTROLS } from './payroll-controls.ts';
 
 /** The operations whose every success posts one entry. */
-const POSTS_ALWAYS: readonly string[] = ['finalizeInvoice', 'createPayment'];
+const POSTS_ALWAYS: readonly string[] = ['finalizeInvoice', 'createPayment', 'executePayroll', 'adjustInventory'];
 
 /** Those that post one entry or none. */
-const POSTS_SOMETIMES: readonly string[] = [];
+const POSTS_SOMETIMES: readonly string[] = ['createInventoryItem'];
 
 /** The table of the main row that an operation makes, which has the write's ID. */
 const MAIN_ROWS: Readonly<Record<string, string>> = {
   createCustomer: 'customers',
   createInvoice: 'invoices',
   createPayment: 'payments',
+  createEmployee: 'employees',
+  createPayRun: 'pay_runs',
+  createInventoryItem: 'inventory_items',
+  adjustInventory: 'inventory_movements',
 };
 
 const list = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
@@ -119,6 +124,8 @@ const CONTROLS: Readonly<Record<string, string>> = {
         )
         .join('\n      ')}
       ELSE w.outcome = 'succeeded' END`,
+
+  ...PAYROLL_CONTROLS,
 };
 
 /** Every control that does not hold, with the rows that break it; empty when the books are right. */

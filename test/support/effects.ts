@@ -49,6 +49,10 @@ export async function countEverything(owner: pg.Pool, companyId: string): Promis
     'customers',
     'invoices',
     'payments',
+    'employees',
+    'pay_runs',
+    'inventory_items',
+    'inventory_movements',
     'journal_entries',
   ];
   const { rows } = await owner.query(
