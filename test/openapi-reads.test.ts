@@ -9,6 +9,7 @@ import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
@@ -36,12 +37,17 @@ describe('the document and what is read', () => {
     const invoiceId = await company.invoice();
     const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
+    const run = await executedPayRun(company);
+    const item = await stockedItem(company);
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
       paymentId: payment.id,
       entryId: payment.journalEntryId,
       code: '1100',
+      employeeId: run.payslips[0].employeeId,
+      payRunId: run.id,
+      itemId: item.id,
       key: 'paid',
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {

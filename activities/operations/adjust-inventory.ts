@@ -52,12 +52,6 @@ export const adjustInventory = defineOperation({
   constraints: { period_closed: 'period_closed' },
   examples: [
     {
-      name: 'less',
-      summary: 'Three units were broken',
-      params: { itemId: DEMO.itemId },
-      body: { quantityDelta: -3, reason: 'Broken in the warehouse', date: '2026-03-12' },
-    },
-    {
       name: 'more',
       summary: 'Ten units came, on account',
       params: { itemId: DEMO.itemId },
@@ -68,6 +62,12 @@ export const adjustInventory = defineOperation({
         offsetAccountCode: '2000',
         date: '2026-03-13',
       },
+    },
+    {
+      name: 'less',
+      summary: 'Three units were broken',
+      params: { itemId: DEMO.itemId },
+      body: { quantityDelta: -3, reason: 'Broken in the warehouse', date: '2026-03-12' },
     },
   ],
   summarize: ({ params, body: adjustment }) =>
