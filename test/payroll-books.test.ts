@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Actor, type Actors, actors } from './support/actors.ts';
 import type { Company } from './support/companies.ts';
@@ -66,11 +67,28 @@ describe('runs that race', () => {
   const execute = (company: Company, id: string) =>
     company.api.post(`/api/payroll/pay-runs/${id}/execute`, {}, patient);
 
+  /** A connection of its own in a transaction, rolled back and given back when the test ends, however it ends. */
+  async function openTransaction(): Promise<pg.PoolClient> {
+    const client = await system.owner.connect();
+    onTestFinished(async () => {
+      await client.query('ROLLBACK');
+      client.release();
+    });
+    await client.query('BEGIN');
+    return client;
+  }
+
   test('20 executions of one run at once pay it once', async () => {
     const company = await system.company();
     for (let n = 0; n < 3; n += 1) await hire(company);
     const run = await payRun(company);
-    const answers = await Promise.all(times(20, () => execute(company, run.id)));
+    // Held until several of them have come to the run, or each might be done before the next begins.
+    const holder = await openTransaction();
+    await holder.query('SELECT FROM pay_runs WHERE id = $1 FOR UPDATE', [run.id]);
+    const executing = Promise.all(times(20, () => execute(company, run.id)));
+    await untilWaiting(system.owner, 4);
+    await holder.query('COMMIT');
+    const answers = await executing;
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ json }) => json.code === 'pay_run_already_executed')).toHaveLength(19);
     const entries = (await company.api.get('/api/ledger/entries?operation=executePayroll')).json.items;
@@ -94,9 +112,7 @@ describe('runs that race', () => {
     const company = await system.company();
     await hire(company);
     const [first, second] = [await payRun(company), await payRun(company)];
-    const holder = await system.owner.connect();
-    onTestFinished(() => holder.release());
-    await holder.query('BEGIN');
+    const holder = await openTransaction();
     // What the first execution would do last, by hand, and not committed yet.
     await holder.query(
       `INSERT INTO paid_periods (company_id, employee_id, year, pay_frequency, period_number, pay_run_id)
