@@ -82,7 +82,7 @@ export const DEMO_SEED: readonly SeedRequest[] = [
 ];
 
 function payRun(periodNumber: number, payDate: string) {
-  return { payFrequency: 'monthly', year: 2026, periodNumber, payDate };
+  return { payFrequency: 'monthly', year: 2026, periodNumber, payDate, employeeIds: [DEMO.employeeId] };
 }
 
 function invoice(description: string, quantity: string, unitPrice: number) {
