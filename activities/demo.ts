@@ -25,6 +25,10 @@ export const DEMO = {
   supplierBankTransactionId: rowId(bankImport, 'bank_transactions', 0),
   chargeBankTransactionId: rowId(bankImport, 'bank_transactions', 1),
   reconciledBankTransactionId: rowId(bankImport, 'bank_transactions', 2),
+  employeeId: writeId(DEMO_COMPANY_ID, 'createEmployee', 'seed:employee'),
+  approvedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:approved-pay-run'),
+  draftPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:draft-pay-run'),
+  itemId: writeId(DEMO_COMPANY_ID, 'createInventoryItem', 'seed:item'),
 } as const;
 
 export type SeedRequest = {
@@ -90,6 +94,41 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     key: 'seed:reconcile',
     body: { matches: [{ journalLineId: rowId(insuranceEntry, 'journal_lines', 0) }] },
   },
+  {
+    method: 'POST',
+    path: '/api/payroll/employees',
+    key: 'seed:employee',
+    body: {
+      firstName: 'Sam',
+      lastName: 'Example',
+      email: 'sam@demo.test',
+      annualSalary: 5_000_000,
+      currency: 'USD',
+      payFrequency: 'monthly',
+      taxRateBasisPoints: 2000,
+      deductions: [{ name: 'Pension', amount: 10_000, preTax: true }],
+    },
+  },
+  { method: 'POST', path: '/api/payroll/pay-runs', key: 'seed:approved-pay-run', body: payRun(1, '2026-01-30') },
+  {
+    method: 'POST',
+    path: '/api/payroll/pay-runs',
+    key: 'seed:draft-pay-run',
+    body: { ...payRun(2, '2026-02-27'), asDraft: true },
+  },
+  {
+    method: 'POST',
+    path: '/api/inventory/items',
+    key: 'seed:item',
+    body: {
+      sku: 'LAMP-01',
+      name: 'Desk lamp',
+      currency: 'USD',
+      openingQuantity: 100,
+      openingUnitCost: 1_999,
+      date: '2026-01-02',
+    },
+  },
 ];
 
 function finalized(invoiceId: string, name: string, body: SeedRequest['body']): readonly SeedRequest[] {
@@ -97,6 +136,10 @@ function finalized(invoiceId: string, name: string, body: SeedRequest['body']): 
     { method: 'POST', path: '/api/invoices', key: `seed:${name}`, body },
     { method: 'POST', path: `/api/invoices/${invoiceId}/finalize`, key: `seed:${name}:finalize`, body: {} },
   ];
+}
+
+function payRun(periodNumber: number, payDate: string) {
+  return { payFrequency: 'monthly', year: 2026, periodNumber, payDate, employeeIds: [DEMO.employeeId] };
 }
 
 function invoice(description: string, quantity: string, unitPrice: number) {

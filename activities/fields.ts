@@ -48,6 +48,26 @@ export const basisPoints = () =>
     .max(10_000)
     .refine((value) => !Object.is(value, -0), 'must not be -0');
 
+const MAX_UNITS = 1_000_000_000;
+
+/** 0 … 10^9 units of stock. */
+export const wholeUnits = () =>
+  z
+    .int()
+    .min(0)
+    .max(MAX_UNITS)
+    .refine((value) => !Object.is(value, -0), 'must not be -0')
+    .meta({ description: 'Whole units' });
+
+/** Up to 10^9 units of stock more or less, and not none. */
+export const unitsDelta = () =>
+  z
+    .int()
+    .min(-MAX_UNITS)
+    .max(MAX_UNITS)
+    .refine((value) => value !== 0, 'must not be 0')
+    .meta({ description: 'Whole units: more when positive, less when negative' });
+
 /** A decimal string with at most 4 places, above 0 and at most 10^9. */
 export const quantity = () =>
   z

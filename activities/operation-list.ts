@@ -1,11 +1,17 @@
 import type { Operation } from './operation.ts';
+import { adjustInventory } from './operations/adjust-inventory.ts';
+import { approvePayRun } from './operations/approve-pay-run.ts';
 import { createAccount } from './operations/create-account.ts';
 import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
+import { createEmployee } from './operations/create-employee.ts';
+import { createInventoryItem } from './operations/create-inventory-item.ts';
 import { createInvoice } from './operations/create-invoice.ts';
 import { createJournalEntry } from './operations/create-journal-entry.ts';
+import { createPayRun } from './operations/create-pay-run.ts';
 import { createPayment } from './operations/create-payment.ts';
 import { createRefund } from './operations/create-refund.ts';
+import { executePayroll } from './operations/execute-payroll.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
 import { grantUserAccess } from './operations/grant-user-access.ts';
 import { importBankTransactions } from './operations/import-bank-transactions.ts';
@@ -36,4 +42,10 @@ export const OPERATIONS: readonly Operation[] = [
   importBankTransactions,
   reconcileLedger,
   unreconcileBankTransaction,
+  createEmployee,
+  createPayRun,
+  approvePayRun,
+  executePayroll,
+  createInventoryItem,
+  adjustInventory,
 ];

@@ -14,6 +14,7 @@ import {
 } from './support/catalog.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 import { takeBack } from './support/take-back.ts';
 
@@ -29,6 +30,8 @@ beforeAll(async () => {
     await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
     await takeBack(company, await company.api.created('/api/payments', paymentBody(await company.invoice())));
     await reconciledBankTransaction(company.api);
+    await executedPayRun(company);
+    await stockedItem(company);
   }
 });
 afterAll(async () => {

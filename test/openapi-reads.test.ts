@@ -12,6 +12,7 @@ import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { numberEvents } from './support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 import { takeBack } from './support/take-back.ts';
 
@@ -44,6 +45,8 @@ describe('the document and what is read', () => {
     await numberEvents(system.owner);
     const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
+    const run = await executedPayRun(company);
+    const item = await stockedItem(company);
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
@@ -56,6 +59,9 @@ describe('the document and what is read', () => {
       userId: company.users.owner.id,
       triggerId: trigger.id,
       eventId: trigger.workflowId,
+      employeeId: run.payslips[0].employeeId,
+      payRunId: run.id,
+      itemId: item.id,
       key: 'paid',
       bankTransactionId: await reconciledBankTransaction(company.api),
     };

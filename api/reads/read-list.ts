@@ -4,9 +4,12 @@ import { listBankTransactions, readBankTransaction } from './bank-transactions.t
 import { listUsers, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
+import { listEmployees, readEmployee } from './employees.ts';
 import { listEntries, readEntry } from './entries.ts';
 import { listEvents, readEvent } from './events.ts';
+import { listItems, readItem } from './inventory-items.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
+import { listPayRuns, readPayRun } from './pay-runs.ts';
 import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
@@ -45,4 +48,10 @@ export const READS: readonly Read[] = [
   readAgedReceivables,
   listBankTransactions,
   readBankTransaction,
+  listEmployees,
+  readEmployee,
+  listPayRuns,
+  readPayRun,
+  listItems,
+  readItem,
 ];

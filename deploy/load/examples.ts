@@ -30,6 +30,8 @@ const SHARED_BY: Readonly<Record<string, number>> = {
 };
 /** What only needs to be there, such as the customer of a paid invoice, is shared by all of a company. */
 const SHARED = 'shared';
+/** But nobody is paid twice for a period: each pay run has an employee of its own. */
+const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
 /** Members that are unique in a company: a second request with the same one would be rejected. */
 const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
 const GIVE_UP_AFTER_MS = 120_000;
@@ -86,7 +88,8 @@ function resourceMaker(http: Http, run: string) {
     const keyOf = (request: SeedRequest) => `${run}:${request.key}:${copy}`;
     const key = keyOf(seed.request);
     const body = distinct(seed.request.body, key);
-    await send(await inCompany({ ...seed.request, key, body }, tenant, SHARED), tenant);
+    const of = SHARES_NOTHING.has(seed.operation) ? copy : SHARED;
+    await send(await inCompany({ ...seed.request, key, body }, tenant, of), tenant);
     const id = writeId(tenant.companyId, seed.operation, key);
     for (const { request } of seeded.filter((other) => isNamed(seed, other.request.path))) {
       const path = renamed(request.path, seed, id);

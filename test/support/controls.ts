@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { PAYROLL_CONTROLS } from './payroll-controls.ts';
 
 /** The operations whose every success posts one entry. */
 const POSTS_ALWAYS: readonly string[] = [
@@ -9,10 +10,12 @@ const POSTS_ALWAYS: readonly string[] = [
   'createRefund',
   'createJournalEntry',
   'reverseJournalEntry',
+  'executePayroll',
+  'adjustInventory',
 ];
 
 /** Those that post one entry or none. */
-const POSTS_SOMETIMES: readonly string[] = ['reconcileLedger'];
+const POSTS_SOMETIMES: readonly string[] = ['reconcileLedger', 'createInventoryItem'];
 
 /** The table of the main row that an operation makes, which has the write's ID. */
 const MAIN_ROWS: Readonly<Record<string, string>> = {
@@ -26,6 +29,10 @@ const MAIN_ROWS: Readonly<Record<string, string>> = {
   createAccount: 'accounts',
   createJournalEntry: 'journal_entries',
   reverseJournalEntry: 'journal_entries',
+  createEmployee: 'employees',
+  createPayRun: 'pay_runs',
+  createInventoryItem: 'inventory_items',
+  adjustInventory: 'inventory_movements',
 };
 
 const list = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
@@ -206,6 +213,8 @@ const CONTROLS: Readonly<Record<string, string>> = {
         )
         .join('\n      ')}
       ELSE w.outcome = 'succeeded' END`,
+
+  ...PAYROLL_CONTROLS,
 };
 
 /** Every control that does not hold, with the rows that break it; empty when the books are right. */
