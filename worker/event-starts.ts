@@ -22,7 +22,7 @@ type TriggerId = Omit<Trigger, 'writeTaskQueue'>;
 const START_TIMEOUT_MS = 10_000;
 
 /** Some ten attempts within a day: 5 s, 30 s, 2 min, 10 min, 30 min, then hours. */
-export const WEBHOOK_RETRY: WebhookRetry = {
+const WEBHOOK_RETRY: WebhookRetry = {
   delaysMs: [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000],
   giveUpAfterMs: 24 * 60 * 60 * 1000,
 };

@@ -105,5 +105,7 @@ function describe(error: unknown): string {
 
 /** Name resolution knows no signal: it is left behind. */
 function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('Too late')), { once: true });
+  });
 }
