@@ -1,4 +1,4 @@
-import { writeId } from './identity.ts';
+import { rowId, writeId } from './identity.ts';
 
 /**
  * The demo companies and what they are seeded with. The seed is a list of ordinary requests with fixed keys, sent through
@@ -7,10 +7,28 @@ import { writeId } from './identity.ts';
 export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
 
+const bankImport = writeId(DEMO_COMPANY_ID, 'importBankTransactions', 'seed:bank-transactions');
+const supplierEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:supplier-entry');
+const insuranceEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:insurance-entry');
+
 export const DEMO = {
+  /** newcomer@demo.test, who is no member yet. */
+  newcomerId: '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e10',
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
+  voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
+  partlyPaidInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:partly-paid-invoice'),
+  refundablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:payment'),
+  mistakenEntryId: writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:mistaken-entry'),
+  supplierBankLineId: rowId(supplierEntry, 'journal_lines', 0),
+  supplierBankTransactionId: rowId(bankImport, 'bank_transactions', 0),
+  chargeBankTransactionId: rowId(bankImport, 'bank_transactions', 1),
+  reconciledBankTransactionId: rowId(bankImport, 'bank_transactions', 2),
+  employeeId: writeId(DEMO_COMPANY_ID, 'createEmployee', 'seed:employee'),
+  approvedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:approved-pay-run'),
+  draftPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:draft-pay-run'),
+  itemId: writeId(DEMO_COMPANY_ID, 'createInventoryItem', 'seed:item'),
 } as const;
 
 export type SeedRequest = {
@@ -40,7 +58,89 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     body: invoice('Annual accounts', '1', 10_000_000),
   },
   { method: 'POST', path: `/api/invoices/${DEMO.finalizedInvoiceId}/finalize`, key: 'seed:finalize', body: {} },
+  ...finalized(DEMO.voidableInvoiceId, 'voidable-invoice', invoice('Payroll setup', '1', 60_000)),
+  ...finalized(DEMO.partlyPaidInvoiceId, 'partly-paid-invoice', invoice('Group audit', '1', 100_000_000)),
+  {
+    method: 'POST',
+    path: '/api/payments',
+    key: 'seed:payment',
+    body: {
+      invoiceId: DEMO.partlyPaidInvoiceId,
+      amount: 5_000,
+      currency: 'USD',
+      method: 'bank_transfer',
+      receivedOn: '2026-02-20',
+      reference: 'TRF-4690',
+    },
+  },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:mistaken-entry', body: paid('Stationery', 4_200) },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:supplier-entry', body: paid('Office supplies', 12_750) },
+  { method: 'POST', path: '/api/ledger/entries', key: 'seed:insurance-entry', body: paid('Insurance', 31_000) },
+  {
+    method: 'POST',
+    path: '/api/bank-transactions/import',
+    key: 'seed:bank-transactions',
+    body: {
+      transactions: [
+        bankPayment('STMT-2026-02-0001', 'Office supplies', 12_750),
+        bankPayment('STMT-2026-02-0002', 'Account fee', 1_500),
+        bankPayment('STMT-2026-02-0003', 'Insurance', 31_000),
+      ],
+    },
+  },
+  {
+    method: 'POST',
+    path: `/api/ledger/reconcile/${DEMO.reconciledBankTransactionId}`,
+    key: 'seed:reconcile',
+    body: { matches: [{ journalLineId: rowId(insuranceEntry, 'journal_lines', 0) }] },
+  },
+  {
+    method: 'POST',
+    path: '/api/payroll/employees',
+    key: 'seed:employee',
+    body: {
+      firstName: 'Sam',
+      lastName: 'Example',
+      email: 'sam@demo.test',
+      annualSalary: 5_000_000,
+      currency: 'USD',
+      payFrequency: 'monthly',
+      taxRateBasisPoints: 2000,
+      deductions: [{ name: 'Pension', amount: 10_000, preTax: true }],
+    },
+  },
+  { method: 'POST', path: '/api/payroll/pay-runs', key: 'seed:approved-pay-run', body: payRun(1, '2026-01-30') },
+  {
+    method: 'POST',
+    path: '/api/payroll/pay-runs',
+    key: 'seed:draft-pay-run',
+    body: { ...payRun(2, '2026-02-27'), asDraft: true },
+  },
+  {
+    method: 'POST',
+    path: '/api/inventory/items',
+    key: 'seed:item',
+    body: {
+      sku: 'LAMP-01',
+      name: 'Desk lamp',
+      currency: 'USD',
+      openingQuantity: 100,
+      openingUnitCost: 1_999,
+      date: '2026-01-02',
+    },
+  },
 ];
+
+function finalized(invoiceId: string, name: string, body: SeedRequest['body']): readonly SeedRequest[] {
+  return [
+    { method: 'POST', path: '/api/invoices', key: `seed:${name}`, body },
+    { method: 'POST', path: `/api/invoices/${invoiceId}/finalize`, key: `seed:${name}:finalize`, body: {} },
+  ];
+}
+
+function payRun(periodNumber: number, payDate: string) {
+  return { payFrequency: 'monthly', year: 2026, periodNumber, payDate, employeeIds: [DEMO.employeeId] };
+}
 
 function invoice(description: string, quantity: string, unitPrice: number) {
   return {
@@ -50,4 +150,21 @@ function invoice(description: string, quantity: string, unitPrice: number) {
     dueDate: '2026-03-04',
     lines: [{ description, quantity, unitPrice, taxRateBasisPoints: 825 }],
   };
+}
+
+/** A manual entry: the bank account's line is its first. */
+function paid(description: string, amount: number) {
+  return {
+    date: '2026-02-16',
+    description,
+    currency: 'USD',
+    lines: [
+      { accountCode: '1000', amount: -amount },
+      { accountCode: '6900', amount },
+    ],
+  };
+}
+
+function bankPayment(bankReference: string, description: string, amount: number) {
+  return { bankReference, date: '2026-02-17', amount: -amount, currency: 'USD', description };
 }

@@ -25,6 +25,14 @@ export const email = () => z.email().min(3).max(200);
 
 /** 1 … 10^13 minor units. */
 export const amount = () => z.int().min(1).max(MAX_AMOUNT).meta({ description: 'Minor units of the currency' });
+/** -10^13 … 10^13 minor units but 0 (nor `-0`, which is one): debit or money in positive, credit or money out negative. */
+export const signedAmount = () =>
+  z
+    .int()
+    .min(-MAX_AMOUNT)
+    .max(MAX_AMOUNT)
+    .refine((value) => value !== 0, 'must not be 0')
+    .meta({ description: 'Minor units of the currency, signed; not 0' });
 /** 0 … 10^13 minor units. `-0` is no amount: it would be told apart from 0 nowhere but in a fingerprint. */
 export const unitPrice = () =>
   z
@@ -39,6 +47,26 @@ export const basisPoints = () =>
     .min(0)
     .max(10_000)
     .refine((value) => !Object.is(value, -0), 'must not be -0');
+
+const MAX_UNITS = 1_000_000_000;
+
+/** 0 … 10^9 units of stock. */
+export const wholeUnits = () =>
+  z
+    .int()
+    .min(0)
+    .max(MAX_UNITS)
+    .refine((value) => !Object.is(value, -0), 'must not be -0')
+    .meta({ description: 'Whole units' });
+
+/** Up to 10^9 units of stock more or less, and not none. */
+export const unitsDelta = () =>
+  z
+    .int()
+    .min(-MAX_UNITS)
+    .max(MAX_UNITS)
+    .refine((value) => value !== 0, 'must not be 0')
+    .meta({ description: 'Whole units: more when positive, less when negative' });
 
 /** A decimal string with at most 4 places, above 0 and at most 10^9. */
 export const quantity = () =>
@@ -65,8 +93,38 @@ export const date = () =>
 
 export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
 
+/** Of something that is replaced by its next version. */
+export const version = () => z.int().min(1).max(1_000_000_000);
+
+/** Whether there is such a time zone is the database's to say. */
+export const timeZone = () =>
+  z
+    .string()
+    .max(64)
+    .regex(/^[A-Za-z][A-Za-z0-9_+/-]*$/, 'must be a name of the IANA time zone database, such as "Europe/London"');
+
+/** Where webhooks may go is decided where they are set, and again at each attempt (`webhooks/`). */
+export const webhookUrl = () =>
+  z
+    .url({ protocol: /^https?$/, error: 'must be an https URL' })
+    .max(2_000)
+    .meta({ format: 'uri', description: 'https, on port 443 or 8443' });
+
 /** The ID of a resource; upper and lower case are the same ID. */
 export const id = () => z.uuid().toLowerCase();
+
+/** A JSON object of whatever the client means by it, at most 16,000 characters of JSON. */
+export const document = () =>
+  z.preprocess(
+    (value, context) => {
+      const fault = documentFault(value) ?? (JSON.stringify(value ?? null).length > 16_000 ? TOO_LONG : undefined);
+      if (fault !== undefined) context.addIssue({ code: 'custom', input: value, message: fault });
+      return value;
+    },
+    z
+      .record(z.string().min(1), z.unknown())
+      .meta({ description: 'Whatever you mean by it, at most 16000 characters of JSON' }),
+  );
 
 /** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
 export const metadata = () =>
@@ -87,4 +145,22 @@ export const metadata = () =>
 // The language library of our compiler target knows it only from ES2024 on; Node has it.
 function isWellFormed(value: string): boolean {
   return (value as string & { isWellFormed(): boolean }).isWellFormed();
+}
+
+const TOO_LONG = 'must have at most 16000 characters of JSON';
+
+/** What PostgreSQL or a fingerprint could not carry as it is, anywhere in the value. */
+function documentFault(value: unknown): string | undefined {
+  if (typeof value === 'string') {
+    return isWellFormed(value) && !value.includes('\0')
+      ? undefined
+      : 'must be well-formed Unicode without NUL characters';
+  }
+  if (typeof value === 'number') {
+    return Math.abs(value) <= Number.MAX_SAFE_INTEGER ? undefined : 'must have no number beyond the safe integers';
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (Object.hasOwn(value, '__proto__')) return 'must not have the key "__proto__"';
+  const parts = [...Object.keys(value), ...Object.values(value)];
+  return parts.map(documentFault).find((fault) => fault !== undefined);
 }

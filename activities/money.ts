@@ -40,3 +40,17 @@ export function toWireAmount(amountMinor: bigint): number {
   if (!Number.isSafeInteger(amount)) throw new Error('Bug! An amount beyond the safe integers');
   return amount;
 }
+
+/**
+ * Tax that goes with a credited part of an invoice line: the line's tax in proportion, rounded, but never more than is
+ * left of it (many small parts can round up together); the part that finishes the line takes all that is left.
+ */
+export function creditedTax(
+  line: { readonly netMinor: bigint; readonly taxMinor: bigint },
+  left: { readonly netMinor: bigint; readonly taxMinor: bigint },
+  creditedNetMinor: bigint,
+): bigint {
+  if (creditedNetMinor === left.netMinor) return left.taxMinor;
+  const share = divideHalfAway(line.taxMinor * creditedNetMinor, line.netMinor);
+  return share < left.taxMinor ? share : left.taxMinor;
+}

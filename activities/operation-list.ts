@@ -1,8 +1,51 @@
 import type { Operation } from './operation.ts';
+import { adjustInventory } from './operations/adjust-inventory.ts';
+import { approvePayRun } from './operations/approve-pay-run.ts';
+import { createAccount } from './operations/create-account.ts';
+import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
+import { createEmployee } from './operations/create-employee.ts';
+import { createInventoryItem } from './operations/create-inventory-item.ts';
 import { createInvoice } from './operations/create-invoice.ts';
+import { createJournalEntry } from './operations/create-journal-entry.ts';
+import { createPayRun } from './operations/create-pay-run.ts';
 import { createPayment } from './operations/create-payment.ts';
+import { createRefund } from './operations/create-refund.ts';
+import { executePayroll } from './operations/execute-payroll.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
+import { grantUserAccess } from './operations/grant-user-access.ts';
+import { importBankTransactions } from './operations/import-bank-transactions.ts';
+import { reconcileLedger } from './operations/reconcile-ledger.ts';
+import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
+import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
+import { triggerWorkflow } from './operations/trigger-workflow.ts';
+import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
+import { updateCompanySettings } from './operations/update-company-settings.ts';
+import { voidInvoice } from './operations/void-invoice.ts';
 
 /** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
-export const OPERATIONS: readonly Operation[] = [createCustomer, createInvoice, finalizeInvoice, createPayment];
+export const OPERATIONS: readonly Operation[] = [
+  createCustomer,
+  createInvoice,
+  finalizeInvoice,
+  createPayment,
+  updateCompanySettings,
+  grantUserAccess,
+  triggerWorkflow,
+  voidInvoice,
+  createCreditNote,
+  createRefund,
+  recordInvoiceReminder,
+  createAccount,
+  createJournalEntry,
+  reverseJournalEntry,
+  importBankTransactions,
+  reconcileLedger,
+  unreconcileBankTransaction,
+  createEmployee,
+  createPayRun,
+  approvePayRun,
+  executePayroll,
+  createInventoryItem,
+  adjustInventory,
+];

@@ -44,6 +44,9 @@ export type Input = { readonly params: Record<string, unknown>; readonly body: R
  */
 export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
 
+/** The kind of event that starts a registered workflow (`registered-workflows.ts`). */
+export const WORKFLOW_TRIGGERED = 'workflow.triggered';
+
 type RejectionKind = {
   readonly status: 403 | 404 | 409 | 422;
   readonly title: string;
@@ -63,6 +66,8 @@ export type WriteContext = {
   readonly operation: string;
   /** The ID of the write and of the main row that it makes. */
   readonly writeId: string;
+  /** Local use only: webhooks may go to private addresses, over http and to any port. */
+  readonly allowPrivateWebhooks: boolean;
   /** The ID of a further row, by table and position. */
   rowId(table: string, position: number): string;
 };
@@ -71,6 +76,10 @@ export type Written = {
   readonly resourceId: string;
   /** The resource, as the answer's body carries it. */
   readonly body: Readonly<Record<string, unknown>>;
+  /** Where the resource stands, when that is not `{reads}/{resourceId}`. */
+  readonly location?: `/api/${string}`;
+  /** Further members of the event's payload. */
+  readonly eventPayload?: Readonly<Record<string, unknown>>;
   readonly auditMetadata?: Readonly<Record<string, unknown>>;
 };
 

@@ -2,7 +2,15 @@ import type { RunResult, WriteArguments } from '../workflows/messages.ts';
 import { type Database, type Tx, transaction } from './database.ts';
 import { classify, TransientFailure } from './failures.ts';
 import { rowId, writeId } from './identity.ts';
-import { type Input, type Operation, parseInput, Rejection, type WriteContext, type Written } from './operation.ts';
+import {
+  type Input,
+  type Operation,
+  parseInput,
+  Rejection,
+  WORKFLOW_TRIGGERED,
+  type WriteContext,
+  type Written,
+} from './operation.ts';
 import { type Problem, problemType, writeUrl } from './problem.ts';
 import { holdsOneOf } from './roles.ts';
 import { isSameRequest } from './same-request.ts';
@@ -17,10 +25,11 @@ import { presentRow, type WriteRow } from './write-row.ts';
  * anything else for a bug.
  */
 export async function runOperation(
-  { database, operations }: { database: Database; operations: readonly Operation[] },
+  dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
 ): Promise<Attempt> {
+  const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
   if (operation === undefined) throw new Error(`Bug! No operation ${args.operation} in this release`);
   const input = parseInput(operation, args.input);
@@ -28,7 +37,7 @@ export async function runOperation(
     return await transaction(database.writes, async (tx) => {
       const claim = await claimWrite(tx, operation, args, attempt);
       if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
-      const row = await decide(tx, operation, input, claim.roles, args);
+      const row = await decide(tx, operation, input, claim.roles, args, allowPrivateWebhooks);
       return { result: resultOf(row, true), row, made: true };
     });
   } catch (error) {
@@ -40,6 +49,12 @@ export async function runOperation(
     });
   }
 }
+
+export type RunDependencies = {
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+  readonly allowPrivateWebhooks?: boolean | undefined;
+};
 
 export type AttemptFacts = {
   readonly requestedAt: string;
@@ -93,12 +108,19 @@ function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operat
 }
 
 /** Success or rejection, decided and recorded; a rejection leaves nothing of the operation's own work. */
-async function decide(tx: Tx, operation: Operation, input: Input, roles: readonly string[], args: WriteArguments) {
+async function decide(
+  tx: Tx,
+  operation: Operation,
+  input: Input,
+  roles: readonly string[],
+  args: WriteArguments,
+  allowPrivateWebhooks: boolean,
+) {
   if (!holdsOneOf(roles, operation.roles)) {
     return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
   }
   try {
-    const context = contextOf(operation, args);
+    const context = contextOf(operation, args, allowPrivateWebhooks);
     const written = await operation.write(tx, input, context);
     return await finishSucceeded(tx, operation, args, context, written);
   } catch (error) {
@@ -109,13 +131,14 @@ async function decide(tx: Tx, operation: Operation, input: Input, roles: readonl
   }
 }
 
-function contextOf(operation: Operation, args: WriteArguments): WriteContext {
+function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext {
   const id = writeId(args.companyId, operation.name, args.key);
   return {
     companyId: args.companyId,
     userId: args.actor.userId,
     operation: operation.name,
     writeId: id,
+    allowPrivateWebhooks,
     rowId: (table, position) => rowId(id, table, position),
   };
 }
@@ -137,7 +160,7 @@ async function finishSucceeded(
   context: WriteContext,
   written: Written,
 ): Promise<WriteRow> {
-  const location = `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
+  const location = written.location ?? `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
   const resource = { type: operation.resource.type, id: written.resourceId, url: location };
   return finish(tx, args, {
     outcome: 'succeeded',
@@ -146,7 +169,7 @@ async function finishSucceeded(
     location,
     resource,
     error: undefined,
-    event: { id: context.rowId('outbox', 0), kind: operation.event, payload: { resource } },
+    event: { id: context.rowId('outbox', 0), kind: operation.event, payload: { resource, ...written.eventPayload } },
     auditMetadata: written.auditMetadata ?? {},
   });
 }
@@ -209,7 +232,7 @@ async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteR
       end.event?.id ?? null,
       end.event?.kind ?? null,
       end.event === undefined ? null : JSON.stringify(end.event.payload),
-      0,
+      end.event?.kind === WORKFLOW_TRIGGERED ? 1 : 0,
       JSON.stringify(end.auditMetadata),
     ],
   );

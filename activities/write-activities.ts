@@ -19,6 +19,7 @@ export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnkno
 export type WriteActivityDependencies = {
   readonly database: Database;
   readonly operations: readonly Operation[];
+  readonly allowPrivateWebhooks?: boolean | undefined;
   /** Told of the row that stands, right after the COMMIT; `made`: by this very transaction. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, willRetry: boolean): void;

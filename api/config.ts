@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { port, positiveInteger, processConfig, readConfig } from '../worker/config.ts';
+import { port, positiveInteger, processConfig, readConfig, refuseLocalSettings } from '../worker/config.ts';
 
 /** A secret of this text stands in our documentation: whoever copied it has a key that everyone knows. */
 const DOCUMENTED_SECRETS: readonly string[] = ['replace-this-with-32-random-bytes-of-your-own'];
@@ -25,6 +25,7 @@ const apiConfig = z
   })
   .superRefine(
     (value, context) => {
+      refuseLocalSettings(value, context);
       const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
       if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
         fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');

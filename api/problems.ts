@@ -31,6 +31,7 @@ export const PROBLEMS = {
   internal_error: row(500, 'An error on our side', 'retry_same_key'),
   write_cancelled: row(409, 'The key was cancelled', 'use_new_key'),
   too_late: row(409, 'The write already has its outcome', 'none'),
+  webhook_not_available: row(409, 'There is no webhook to be called', 'fix_request'),
 } as const satisfies Record<string, ProblemKind>;
 
 export type ProblemCode = keyof typeof PROBLEMS;

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { ATTEMPT_POLICY } from '../activities/attempt-policy.ts';
 import type { Database } from '../activities/database.ts';
 import { isStorageUnavailable } from '../activities/failures.ts';
 import { fingerprint, writeId } from '../activities/identity.ts';
 import type { Input, Operation } from '../activities/operation.ts';
 import type { ProblemPointer } from '../activities/problem.ts';
 import { holdsOneOf } from '../activities/roles.ts';
-import type { AttemptPolicy, WriteArguments } from '../workflows/messages.ts';
+import type { WriteArguments } from '../workflows/messages.ts';
 import { type AnswerDependencies, accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './answers.ts';
 import { within } from './deferred.ts';
 import type { Flight } from './flights.ts';
@@ -25,16 +26,6 @@ export type WriteRouteDependencies = AnswerDependencies & {
   readonly newWrites: RateLimit;
   readonly replays: RateLimit;
   readonly ui: TemporalUi;
-};
-
-/** How a write's transaction is attempted, unless its run was started by a release with another policy. */
-const ATTEMPT_POLICY: AttemptPolicy = {
-  startToCloseMs: 15_000,
-  scheduleToCloseMs: 24 * 60 * 60 * 1000,
-  initialIntervalMs: 100,
-  backoffCoefficient: 2,
-  maximumIntervalMs: 30_000,
-  localRetryThresholdMs: 5_000,
 };
 
 /** Every answer goes out within the client's wait and this. */

@@ -8,9 +8,11 @@ import {
   postByHand,
   rejectByHand,
 } from './support/actors.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 /** SQLSTATEs (PostgreSQL, appendix A). */
 const REFUSED_BY_PRIVILEGE = '42501';
@@ -26,6 +28,8 @@ beforeAll(async () => {
   company = await system.company();
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
+  await takeBack(company, payment);
+  await reconciledBankTransaction(company.api);
 });
 afterAll(async () => {
   await sql.end();
@@ -42,7 +46,7 @@ describe('what has happened stays as it is', () => {
   test.each([
     ['a journal line', 'UPDATE journal_lines SET amount_minor = amount_minor + 1'],
     ['a journal line', 'DELETE FROM journal_lines'],
-    ['all journal lines', 'TRUNCATE journal_lines'],
+    ['all journal lines', 'TRUNCATE journal_lines CASCADE'],
     ['a journal entry', "UPDATE journal_entries SET entry_date = '2026-06-01'"],
     ['a journal entry', 'UPDATE journal_entries SET created_xid = pg_current_xact_id()'],
     ['a journal entry', 'DELETE FROM journal_entries'],
@@ -57,7 +61,25 @@ describe('what has happened stays as it is', () => {
     ['all events', 'TRUNCATE outbox'],
     ['a line of an invoice', 'UPDATE invoice_lines SET net_minor = net_minor'],
     ['a line of an invoice', 'DELETE FROM invoice_lines'],
-    ['all lines of invoices', 'TRUNCATE invoice_lines'],
+    ['all lines of invoices', 'TRUNCATE invoice_lines CASCADE'],
+    ['a credit note', 'UPDATE credit_notes SET reason = reason'],
+    ['a credit note', 'DELETE FROM credit_notes'],
+    ['all credit notes', 'TRUNCATE credit_notes CASCADE'],
+    ['a line of a credit note', 'UPDATE credit_note_lines SET net_minor = net_minor'],
+    ['a line of a credit note', 'DELETE FROM credit_note_lines'],
+    ['all lines of credit notes', 'TRUNCATE credit_note_lines'],
+    ['a refund', 'UPDATE refunds SET amount_minor = amount_minor'],
+    ['a refund', 'DELETE FROM refunds'],
+    ['all refunds', 'TRUNCATE refunds'],
+    ['a reminder', 'UPDATE invoice_reminders SET step = step'],
+    ['a reminder', 'DELETE FROM invoice_reminders'],
+    ['all reminders', 'TRUNCATE invoice_reminders'],
+    ['a bank transaction', 'UPDATE bank_transactions SET amount_minor = amount_minor + 1'],
+    ['a bank transaction', 'DELETE FROM bank_transactions'],
+    ['all bank transactions', 'TRUNCATE bank_transactions CASCADE'],
+    ['a match', 'UPDATE bank_matches SET bank_transaction_id = NULL'],
+    ['a match', 'DELETE FROM bank_matches'],
+    ['all matches', 'TRUNCATE bank_matches'],
   ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
     await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
@@ -100,8 +122,8 @@ describe('what has happened stays as it is', () => {
     'DELETE FROM payments',
     'DELETE FROM invoices',
     "UPDATE accounts SET code = '1'",
-    'UPDATE companies SET books_closed_through = NULL',
-    "UPDATE memberships SET roles = ARRAY['owner']",
+    'UPDATE companies SET webhook_secret_rotated_at = NULL',
+    'UPDATE memberships SET user_id = user_id',
     'UPDATE outbox SET delivered_at = now()',
   ])('"%s" is beyond the application', async (statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });

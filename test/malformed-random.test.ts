@@ -26,6 +26,9 @@ const NEVER_VALID = [
   JSON.stringify('x'.repeat(100_000)),
 ];
 
+/** Except here: no roles are what ends a membership. */
+const VALID_AFTER_ALL = ['grantUserAccess roles []'];
+
 type Wrong = {
   readonly path: string;
   readonly headers: readonly (readonly [string, string])[];
@@ -81,10 +84,13 @@ function spoiled(operation: Operation, authorization: string): fc.Arbitrary<Wron
   if (members.length > 0) {
     const member = fc.constantFrom(...members);
     ways.push(
-      fc.tuple(member, fc.constantFrom(...NEVER_VALID)).map(([name, written]) => {
-        const { [name]: _old, ...others } = example.body;
-        return { ...fine, body: `{"${name}":${written},${JSON.stringify(others).slice(1)}`.replace(/,}$/, '}') };
-      }),
+      fc
+        .tuple(member, fc.constantFrom(...NEVER_VALID))
+        .filter(([name, written]) => !VALID_AFTER_ALL.includes(`${operation.name} ${name} ${written}`))
+        .map(([name, written]) => {
+          const { [name]: _old, ...others } = example.body;
+          return { ...fine, body: `{"${name}":${written},${JSON.stringify(others).slice(1)}`.replace(/,}$/, '}') };
+        }),
     );
   }
   const names = Object.keys(example.params);

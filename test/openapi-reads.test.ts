@@ -4,14 +4,20 @@ import type { z } from 'zod';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { schemaName } from '../api/openapi/json-schema.ts';
 import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
+import { WEBHOOK_SCHEMAS } from '../api/openapi/webhook-routes.ts';
 import { type ReadContext, registerReads } from '../api/reads/register.ts';
 import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
+import { numberEvents } from './support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, routesOf } from './support/openapi.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
+  ...Object.entries(WEBHOOK_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
   ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
   ...Object.entries(READ_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
 ]);
@@ -35,14 +41,29 @@ describe('the document and what is read', () => {
   test('each answer has the members that the document names, and no others', async () => {
     const invoiceId = await company.invoice();
     const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+    const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+    await numberEvents(system.owner);
+    const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
+    const run = await executedPayRun(company);
+    const item = await stockedItem(company);
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
       paymentId: payment.id,
+      refundId,
+      creditNoteId,
+      reminderId,
       entryId: payment.journalEntryId,
       code: '1100',
+      userId: company.users.owner.id,
+      triggerId: trigger.id,
+      eventId: trigger.workflowId,
+      employeeId: run.payslips[0].employeeId,
+      payRunId: run.id,
+      itemId: item.id,
       key: 'paid',
+      bankTransactionId: await reconciledBankTransaction(company.api),
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
       const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));

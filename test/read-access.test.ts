@@ -2,10 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROLES, type Role } from '../activities/roles.ts';
 import { READS } from '../api/reads/read-list.ts';
+import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
+import { executedPayRun, stockedItem } from './support/payroll.ts';
 import { startProxy, targetOf, through } from './support/proxy.ts';
 import { type System, startSystem } from './support/system.ts';
+import { takeBack } from './support/take-back.ts';
 
 let system: System;
 let company: Company;
@@ -17,13 +20,27 @@ beforeAll(async () => {
   [company, other] = [await system.company(), await system.company()];
   const invoiceId = await company.invoice();
   const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+  const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
   const customerId = (await company.api.get('/api/customers')).json.items[0].id;
+  const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+  const run = await executedPayRun(company);
+  const item = await stockedItem(company);
   const ids: Record<string, string> = {
+    ':userId': company.users.employee.id,
+    ':triggerId': trigger.id,
+    ':eventId': trigger.workflowId,
     ':customerId': customerId,
     ':invoiceId': invoiceId,
     ':paymentId': payment.id,
+    ':refundId': refundId,
+    ':creditNoteId': creditNoteId,
+    ':reminderId': reminderId,
     ':entryId': payment.journalEntryId,
     ':code': '1000',
+    ':bankTransactionId': await reconciledBankTransaction(company.api),
+    ':employeeId': run.payslips[0].employeeId,
+    ':payRunId': run.id,
+    ':itemId': item.id,
   };
   paths = Object.fromEntries(READS.map(({ path }) => [path, path.replace(/:\w+/, (name) => ids[name] ?? name)]));
 });
@@ -32,7 +49,11 @@ afterAll(() => system.stop());
 describe('who may read', () => {
   /** As the books say it, by hand: the table of the product must say the same. */
   const EVERYTHING_THERE_IS: readonly Role[] = ['owner', 'admin', 'accountant', 'auditor', 'manager'];
-  const readersOf = (path: string) => (path === '/api/me' ? ROLES : EVERYTHING_THERE_IS);
+  const readersOf = (path: string): readonly Role[] => {
+    if (path === '/api/me') return ROLES;
+    if (path.startsWith('/api/payroll/pay-runs')) return EVERYTHING_THERE_IS.filter((role) => role !== 'manager');
+    return path.startsWith('/api/inventory') ? [...EVERYTHING_THERE_IS, 'inventory_manager'] : EVERYTHING_THERE_IS;
+  };
 
   test.each(ROLES)('%s: each route answers, or refuses with 403', async (role) => {
     for (const { path } of READS) {
@@ -116,11 +137,15 @@ describe('another company', () => {
   });
 
   test('has empty lists and books of its own', async () => {
-    for (const list of ['/api/customers', '/api/invoices', '/api/payments', '/api/ledger/entries', '/api/writes']) {
+    const lists = ['/api/customers', '/api/invoices', '/api/payments', '/api/ledger/entries', '/api/writes'];
+    lists.push('/api/refunds', '/api/credit-notes', '/api/reminders');
+    lists.push('/api/payroll/employees', '/api/payroll/pay-runs', '/api/inventory/items');
+    for (const list of lists) {
       expect((await other.api.get(list)).json).toEqual({ items: [], nextCursor: null });
     }
     expect((await other.api.get('/api/ledger/accounts/1000/lines')).json.items).toEqual([]);
     expect((await other.api.get('/api/ledger/trial-balance')).json.items).toEqual([]);
+    expect((await other.api.get('/api/reports/aged-receivables')).json.items).toEqual([]);
     const customerId = (await company.api.get('/api/customers')).json.items[0].id;
     expect((await other.api.get(`/api/invoices?customerId=${customerId}`)).json.items).toEqual([]);
     const members = (await other.api.get('/api/users')).json.items.map(({ userId }: { userId: string }) => userId);

@@ -21,9 +21,32 @@ export const processConfig = {
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
   HOST: z.string().min(1).default('127.0.0.1'),
+  WEBHOOK_MASTER_KEY: z
+    .string()
+    .refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes')
+    .optional(),
+  WEBHOOK_ALLOW_PRIVATE: z.enum(['0', '1']).default('0'),
+  NODE_ENV: z.string().optional(),
 };
 
-const workerConfig = z.object({ ...processConfig, METRICS_PORT: port(9464) });
+/** For `superRefine`: what a process refuses in production. */
+export function refuseLocalSettings(
+  value: { readonly NODE_ENV?: string | undefined; readonly WEBHOOK_ALLOW_PRIVATE: string },
+  context: z.RefinementCtx,
+): void {
+  if (value.NODE_ENV !== 'production' || value.WEBHOOK_ALLOW_PRIVATE !== '1') return;
+  context.addIssue({ code: 'custom', path: ['WEBHOOK_ALLOW_PRIVATE'], message: 'is for local use only' });
+}
+
+const workerConfig = z
+  .object({
+    ...processConfig,
+    METRICS_PORT: port(9464),
+    /** Where the outbox relay logs in, when that is not where the rest of the process does. */
+    RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  })
+  // Also when another key is bad already: all of them are told at once.
+  .superRefine(refuseLocalSettings, { when: () => true });
 
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
 /** How a Temporal server is reached. */
@@ -41,6 +64,7 @@ export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): 
 const SECRETS = [
   'DATABASE_URL',
   'MIGRATION_DATABASE_URL',
+  'RELAY_DATABASE_URL',
   'JWT_SECRET',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',

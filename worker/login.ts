@@ -4,26 +4,31 @@ import { type Database, queryOnce } from '../activities/database.ts';
  * Throws when the process's login could get round what keeps tenants apart: a superuser, a role that bypasses row-level
  * security, or the owner of a table. `ALLOW_OWNER_LOGIN=1` lets it pass, for local use.
  */
-export async function checkLogin(database: Database, allowOwner: boolean): Promise<void> {
+export async function checkLogin(
+  database: Database,
+  allowOwner: boolean,
+  { setting, role } = { setting: 'DATABASE_URL', role: 'accubooks_app' },
+): Promise<void> {
   if (allowOwner) return;
   const [login] = await queryOnce<{ rolsuper: boolean; rolbypassrls: boolean; owns: boolean; member: boolean }>(
     database.lookups,
     `SELECT r.rolsuper, r.rolbypassrls,
        EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relowner = r.oid) AS owns,
-       pg_has_role(r.oid, 'accubooks_app', 'MEMBER') AS member
+       pg_has_role(r.oid, $1, 'MEMBER') AS member
      FROM pg_roles r WHERE r.rolname = session_user`,
+    [role],
   );
   if (login === undefined) throw new Error('Bug! A session without a role');
   const faults = [
     login.rolsuper && 'is a superuser',
     login.rolbypassrls && 'bypasses row-level security',
     login.owns && 'owns tables',
-    !login.member && 'is no member of accubooks_app',
+    !login.member && `is no member of ${role}`,
   ].filter((fault) => fault !== false);
   if (faults.length > 0) {
     throw new Error(
-      `DATABASE_URL's login ${faults.join(', ')}: give the process a login that is a plain member of accubooks_app (docs/operating.md)`,
+      `${setting}'s login ${faults.join(', ')}: give the process a login that is a plain member of ${role} (docs/operating.md)`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { readWorkerConfig } from './config.ts';
+import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { checkLogin } from './login.ts';
 import { createMetrics } from './metrics.ts';
@@ -30,7 +31,9 @@ async function main(): Promise<void> {
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
   const metrics = createMetrics(database);
-  const worker = await createWriteWorker({ config, connection, database, operations: OPERATIONS, metrics, logger });
+  const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
+  const worker = await createWriteWorker(shared);
+  const events = await startEvents(shared);
 
   const server = createServer((request, response) => {
     void answer(request.url, request.headers.authorization).then(([status, page]) =>
@@ -49,6 +52,7 @@ async function main(): Promise<void> {
     if (err !== undefined) logger.fatal({ err }, 'The worker ends by an error that nothing caught');
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
+    await events.close();
     await running.catch(() => undefined);
     server.close();
     await connection.close();
@@ -56,7 +60,7 @@ async function main(): Promise<void> {
   });
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
-  await running.catch((error: unknown) => {
+  await Promise.race([running, events.ended]).catch((error: unknown) => {
     uninstall();
     throw error;
   });

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Database } from '../activities/database.ts';
+import { type Database, queryOnce } from '../activities/database.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -80,6 +80,27 @@ export function createMetrics(database: Database) {
       help: 'Runs that Temporal says are done and of which the database has no row: always an alert',
       registers,
     }),
+    eventsNumbered: new Counter({
+      name: 'outbox_events_numbered_total',
+      help: 'Events that the relay has taken from the outbox',
+      registers,
+    }),
+    eventStarts: new Counter({
+      name: 'outbox_starts_total',
+      help: 'Workflows that the relay has started, by what for: workflow (one that was triggered), webhooks (a batch)',
+      labelNames: ['what'] as const,
+      registers,
+    }),
+    webhookAttempts: new Counter({
+      name: 'webhook_attempts_total',
+      help: 'Calls of webhooks, by outcome: delivered, failed (comes again), given_up',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    /** Gauges of the relay, asked of the database when scraped. */
+    observeOutbox(relayDatabase: Database) {
+      outboxGauges(registry, relayDatabase);
+    },
     /** Gauges of an API process, read from its submissions when scraped. */
     observeSubmit(submit: { readonly inFlight: number; readonly startsQueued: number }) {
       const gauge = (name: string, help: string, read: () => number) =>
@@ -95,6 +116,46 @@ export function createMetrics(database: Database) {
       gauge('write_starts_queued', 'Submissions that wait for their start to be sent', () => submit.startsQueued);
     },
   };
+}
+
+function outboxGauges(registry: Registry, relayDatabase: Database): void {
+  type Lag = { not_numbered: bigint; oldest_seconds: number; pending: bigint; given_up: bigint };
+  let asking: Promise<Lag | undefined> | undefined;
+  /** Asked once a scrape. What cannot be asked stays as it was told last: a scrape tells of all else. */
+  const lag = () => {
+    asking ??= queryOnce<Lag>(relayDatabase.lookups, 'SELECT * FROM outbox_lag()')
+      .then(
+        ([row]) => row,
+        () => undefined,
+      )
+      .finally(() => {
+        asking = undefined;
+      });
+    return asking;
+  };
+  const registers = [registry];
+  new Gauge({
+    name: 'outbox_lag_seconds',
+    help: 'Age of the oldest event that the relay has not taken yet',
+    registers,
+    async collect() {
+      const now = await lag();
+      if (now !== undefined) this.set(now.oldest_seconds);
+    },
+  });
+  new Gauge({
+    name: 'outbox_events',
+    help: 'Events by state: not_taken by the relay yet; webhook call pending; webhook call given_up',
+    labelNames: ['state'] as const,
+    registers,
+    async collect() {
+      const now = await lag();
+      if (now === undefined) return;
+      this.set({ state: 'not_taken' }, Number(now.not_numbered));
+      this.set({ state: 'pending' }, Number(now.pending));
+      this.set({ state: 'given_up' }, Number(now.given_up));
+    },
+  });
 }
 
 function poolGauges(registry: Registry, pool: string, connections: Database['writes']): void {

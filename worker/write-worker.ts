@@ -3,7 +3,7 @@ import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
-import type { Operation } from '../activities/operation.ts';
+import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createWriteActivities } from '../activities/write-activities.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
@@ -44,8 +44,9 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     activities: createWriteActivities({
       database: options.database,
       operations: options.operations,
+      allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onOutcome(args, row, made) {
-        if (made) countOutcome(metrics, row);
+        if (made) countOutcome(metrics, row, options.operations);
         options.onOutcome?.(args, row);
       },
       onFailedAttempt(args, error, willRetry) {
@@ -74,10 +75,12 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
 }
 
 /** Counted where the outcome was made, once; replays are counted where they are answered. */
-function countOutcome(metrics: Metrics, row: WriteRow): void {
+function countOutcome(metrics: Metrics, row: WriteRow, operations: readonly Operation[]): void {
   const labels = { operation: row.operation ?? 'unknown', type: row.type ?? 'unknown' };
   metrics.writes.inc({ ...labels, status: row.outcome === 'succeeded' ? 'new' : 'failed' });
   if (row.outcome === 'rejected') metrics.failed.inc({ ...labels, error_type: 'rejected' });
+  const { event } = operations.find(({ name }) => name === row.operation) ?? {};
+  if (row.outcome === 'succeeded' && event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels);
 }
 
 function labelsOf(operations: readonly Operation[], name: string) {

@@ -1,3 +1,6 @@
 /** What the bundle is made of: every workflow type, under the name that it is started by. */
+export { closeMonth } from './close-month.ts';
+export { sendInvoiceReminders } from './send-invoice-reminders.ts';
+export { webhooks } from './webhooks.ts';
 export { write } from './write.ts';
 export { writeGroup } from './write-group.ts';

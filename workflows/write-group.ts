@@ -1,26 +1,13 @@
-import {
-  defineSearchAttributeKey,
-  type SearchAttributePair,
-  SearchAttributeType,
-  TemporalFailure,
-  WorkflowExecutionAlreadyStartedError,
-} from '@temporalio/common';
+import { TemporalFailure, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   ActivityCancellationType,
   CancellationScope,
-  ParentClosePolicy,
   proxyLocalActivities,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import {
-  type GroupItem,
-  type GroupResult,
-  memoOf,
-  searchAttributesOf,
-  WRITE_WORKFLOW_TYPE,
-  type WriteActivities,
-} from './messages.ts';
+import { childWriteOptions } from './child-write.ts';
+import { type GroupItem, type GroupResult, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
 
 /** Items wait for connections and locks; a group that takes longer lets all of its items go on by themselves. */
 const GROUP_LIMIT_MS = 60_000;
@@ -55,22 +42,10 @@ async function attemptOnce(items: readonly GroupItem[]): Promise<readonly number
 async function goOnAlone(item: GroupItem | undefined): Promise<string | null> {
   if (item === undefined) throw new Error('Bug! An item that is not in the group');
   try {
-    const child = await startChild(WRITE_WORKFLOW_TYPE, {
-      workflowId: item.workflowId,
-      args: [item.args],
-      memo: memoOf(item.args),
-      typedSearchAttributes: Object.entries(searchAttributesOf(item.args)).map(keyword),
-      staticSummary: item.summary,
-      workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-    });
+    const child = await startChild(WRITE_WORKFLOW_TYPE, childWriteOptions(item));
     return child.firstExecutionRunId;
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
     throw error;
   }
-}
-
-function keyword([name, value]: [string, string]): SearchAttributePair {
-  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }

@@ -9,21 +9,28 @@ export type EntryLine = {
   readonly memo?: string;
 };
 
-type Entry = { readonly date: string; readonly description: string; readonly lines: readonly EntryLine[] };
+type NewEntry = {
+  /** The write's own ID where the entry is the main row that the write makes. */
+  readonly id?: string;
+  readonly date: string;
+  readonly description: string;
+  readonly lines: readonly EntryLine[];
+  readonly metadata?: Readonly<Record<string, string>>;
+};
 
 /**
  * Posts the one journal entry of this write and answers its ID. The database refuses one that does not balance per
  * currency (`journal_entry_balanced`), that is dated in a closed period (`period_closed`), or that names an account which
- * the company does not have (`account_not_usable`).
+ * the company does not have (`account_not_usable`) or to which only other operations post (`control_account`).
  */
-export async function postEntry(tx: Tx, entry: Entry, context: WriteContext): Promise<string> {
+export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext): Promise<string> {
   const values = entryValues(entry, context);
-  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', values);
+  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7, $8)', values);
   return values[1];
 }
 
 /** What `post_entry` takes, in its order, for an operation that calls it within a statement of its own. */
-export function entryValues(entry: Entry, context: WriteContext) {
+export function entryValues(entry: NewEntry, context: WriteContext) {
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),
     account: line.account,
@@ -34,11 +41,12 @@ export function entryValues(entry: Entry, context: WriteContext) {
   }));
   return [
     context.companyId,
-    context.rowId('journal_entries', 0),
+    entry.id ?? context.rowId('journal_entries', 0),
     context.writeId,
     context.operation,
     entry.date,
     entry.description,
     JSON.stringify(lines),
+    JSON.stringify(entry.metadata ?? {}),
   ] as const;
 }

@@ -98,11 +98,11 @@ export const createPayment = defineOperation({
     // One round trip for the entry, the invoice and the payment.
     const [row] = await tx.query<PaymentRow>(
       `WITH paid AS (
-         UPDATE invoices SET paid_minor = paid_minor + $11 WHERE company_id = $1 AND id = $8
+         UPDATE invoices SET paid_minor = paid_minor + $12 WHERE company_id = $1 AND id = $9
        )
        INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
          bank_account_id, metadata, journal_entry_id)
-       VALUES ($1, $3, $8, $11, $9, $10, $5, $12, $13, $14, post_entry($1, $2, $3, $4, $5, $6, $7))
+       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, post_entry($1, $2, $3, $4, $5, $6, $7, $8))
        RETURNING ${PAYMENT_COLUMNS}`,
       [
         ...entry,

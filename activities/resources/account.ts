@@ -1,7 +1,12 @@
+import { z } from 'zod';
+import type { ResourceType } from '../operation.ts';
+import { instant, resourceId } from './members.ts';
+
 /** The account as the API shows it, and the columns that it is made of. */
-export const ACCOUNT_COLUMNS = 'code, name, type, is_bank, is_control, created_at';
+export const ACCOUNT_COLUMNS = 'id, code, name, type, is_bank, is_control, created_at';
 
 export type AccountRow = {
+  id: string;
   code: string;
   name: string;
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
@@ -10,8 +15,9 @@ export type AccountRow = {
   created_at: string;
 };
 
-export function toAccount(row: AccountRow) {
+export function toAccount(row: AccountRow): z.output<typeof accountSchema> {
   return {
+    id: row.id,
     code: row.code,
     name: row.name,
     type: row.type,
@@ -20,3 +26,15 @@ export function toAccount(row: AccountRow) {
     createdAt: row.created_at,
   };
 }
+
+const accountSchema = z.object({
+  id: resourceId(),
+  code: z.string(),
+  name: z.string(),
+  type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
+  isBank: z.boolean(),
+  isControl: z.boolean(),
+  createdAt: instant(),
+});
+
+export const accountResource: ResourceType = { type: 'account', reads: '/api/ledger/accounts', schema: accountSchema };

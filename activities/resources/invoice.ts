@@ -6,7 +6,8 @@ import { calendarDate, currencyCode, instant, money, notes, resourceId } from '.
 
 /** The invoice as the API shows it, and the columns that it is made of. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
-  tax_minor, total_minor, paid_minor, credited_minor, due_minor, journal_entry_id, metadata, created_at`;
+  tax_minor, total_minor, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
+  metadata, created_at`;
 
 export type InvoiceRow = {
   id: string;
@@ -23,6 +24,8 @@ export type InvoiceRow = {
   paid_minor: bigint;
   credited_minor: bigint;
   due_minor: bigint;
+  voided_on: string | null;
+  void_reason: string | null;
   journal_entry_id: string | null;
   metadata: Record<string, string>;
   created_at: string;
@@ -66,6 +69,8 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
     amountPaid: toWireAmount(row.paid_minor),
     amountCredited: toWireAmount(row.credited_minor),
     amountDue: toWireAmount(row.due_minor),
+    voidedOn: row.voided_on,
+    voidReason: row.void_reason,
     journalEntryId: row.journal_entry_id,
     metadata: row.metadata,
     createdAt: row.created_at,
@@ -121,6 +126,8 @@ export const invoiceSchema = z.object({
   amountPaid: money(),
   amountCredited: money(),
   amountDue: money(),
+  voidedOn: calendarDate().nullable(),
+  voidReason: z.string().nullable(),
   journalEntryId: resourceId().nullable(),
   metadata: notes(),
   createdAt: instant(),

@@ -1,5 +1,8 @@
+import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant, notes, resourceId, signedMoney } from './members.ts';
 
 /** The journal entry as the API shows it, and the columns that it is made of. */
 export const ENTRY_COLUMNS =
@@ -25,7 +28,7 @@ export type EntryLineRow = {
   memo: string | null;
 };
 
-export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]) {
+export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]): z.output<typeof journalEntrySchema> {
   return {
     id: row.id,
     date: row.entry_date,
@@ -54,3 +57,38 @@ export function readEntryLines(tx: Tx, entryIds: readonly string[]): Promise<Ent
     [entryIds],
   );
 }
+
+/** The entry that this transaction has posted, as the answer's body carries it. */
+export async function readPostedEntry(tx: Tx, entryId: string): Promise<z.output<typeof journalEntrySchema>> {
+  const [row] = await tx.query<EntryRow>(
+    `SELECT ${ENTRY_COLUMNS} FROM journal_entries e WHERE e.company_id = current_company() AND e.id = $1`,
+    [entryId],
+  );
+  if (row === undefined) throw new Error('Bug! A posted entry that is not there');
+  return toEntry(row, await readEntryLines(tx, [entryId]));
+}
+
+export const journalEntrySchema = z.object({
+  id: resourceId(),
+  date: calendarDate(),
+  description: z.string(),
+  source: z.object({ operation: z.string(), writeId: resourceId() }),
+  reverses: resourceId().nullable(),
+  lines: z.array(
+    z.object({
+      id: resourceId(),
+      accountCode: z.string(),
+      amount: signedMoney(),
+      currency: currencyCode(),
+      memo: z.string().nullable(),
+    }),
+  ),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+export const journalEntryResource: ResourceType = {
+  type: 'journal_entry',
+  reads: '/api/ledger/entries',
+  schema: journalEntrySchema,
+};

@@ -9,6 +9,7 @@ import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
 import { readRoute } from './read-routes.ts';
 import { READ_SCHEMAS } from './read-schemas.ts';
 import { STATUS_PATHS } from './status-routes.ts';
+import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
 /** The OpenAPI 3.1 document of these operations, and of the reads beside them. */
@@ -18,6 +19,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
     ...operations.map(writeRoute),
     ...readsOf(operations).map(readRoute),
     ...Object.entries(STATUS_PATHS),
+    ...Object.entries(WEBHOOK_PATHS),
   ]) {
     paths[path] = { ...paths[path], ...item };
   }
@@ -63,7 +65,10 @@ function readsOf(operations: readonly Operation[]): readonly Read[] {
 function resourceSchemas(operations: readonly Operation[]): Json {
   const written = operations.map(({ resource }) => [resource.type, resource.schema] as const);
   return Object.fromEntries(
-    [...written, ...Object.entries(READ_SCHEMAS)].map(([type, schema]) => [schemaName(type), toJsonSchema(schema)]),
+    [...written, ...Object.entries(READ_SCHEMAS), ...Object.entries(WEBHOOK_SCHEMAS)].map(([type, schema]) => [
+      schemaName(type),
+      toJsonSchema(schema),
+    ]),
   );
 }
 

@@ -117,4 +117,8 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     meaning: 'The write that should be cancelled has its outcome already; writeUrl shows it.',
     next: 'Undo it by the operation that is there for that, if need be.',
   },
+  webhook_not_available: {
+    meaning: 'The company has set no webhook, or this service has no key to sign its calls with.',
+    next: 'Set webhookUrl in the settings; a service without WEBHOOK_MASTER_KEY is for its operators to set up.',
+  },
 };

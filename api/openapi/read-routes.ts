@@ -56,8 +56,9 @@ export function headersOf(status: number): ResponseHeader[] {
 
 /** Where what is read is more, or less, than the resource that the read is about. */
 const OTHER_SCHEMAS: Readonly<Record<string, string>> = {
-  '/api/invoices/:invoiceId': 'invoice_with_payments',
+  '/api/invoices/:invoiceId': 'invoice_with_history',
   '/api/ledger/accounts/:code/lines': 'account_line',
+  '/api/users/:userId': 'access',
   '/api/writes': 'write_summary',
 };
 

@@ -1,47 +1,16 @@
 import { z } from 'zod';
+import { accessSchema } from '../../activities/resources/access.ts';
+import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
+import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
-import {
-  calendarDate,
-  currencyCode,
-  instant,
-  notes,
-  resourceId,
-  signedMoney,
-} from '../../activities/resources/members.ts';
+import { journalEntrySchema } from '../../activities/resources/journal-entry.ts';
+import { calendarDate, currencyCode, instant, resourceId, signedMoney } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
-import { ROLES } from '../../activities/roles.ts';
+import { refundSchema } from '../../activities/resources/refund.ts';
 
 /** What is only read: no operation answers with it. Members may be added, never taken away. */
 
 const source = () => z.object({ operation: z.string(), writeId: resourceId() });
-
-const accountSchema = z.object({
-  code: z.string(),
-  name: z.string(),
-  type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
-  isBank: z.boolean(),
-  isControl: z.boolean(),
-  createdAt: instant(),
-});
-
-const journalEntrySchema = z.object({
-  id: resourceId(),
-  date: calendarDate(),
-  description: z.string(),
-  source: source(),
-  reverses: resourceId().nullable(),
-  lines: z.array(
-    z.object({
-      id: resourceId(),
-      accountCode: z.string(),
-      amount: signedMoney(),
-      currency: currencyCode(),
-      memo: z.string().nullable(),
-    }),
-  ),
-  metadata: notes(),
-  createdAt: instant(),
-});
 
 const accountLineSchema = z.object({
   id: resourceId(),
@@ -69,18 +38,25 @@ const trialBalanceSchema = z.object({
   totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
 });
 
-const roles = () => z.array(z.enum(ROLES));
+/** Negative where more was paid, or credited, than was claimed on that day. */
+const openAmount = () => z.int().meta({ description: 'Minor units; negative where more was paid than was due' });
 
-const accessSchema = z.object({ userId: resourceId(), email: z.string(), roles: roles() });
-const callerSchema = accessSchema.extend({ companyId: resourceId() });
-
-const settingsSchema = z.object({
-  version: z.int().min(1),
-  name: z.string(),
-  timeZone: z.string(),
-  baseCurrency: currencyCode(),
-  booksClosedThrough: calendarDate().nullable(),
+const agedReceivablesSchema = z.object({
+  asOf: calendarDate(),
+  items: z.array(
+    z.object({
+      customerId: resourceId(),
+      currency: currencyCode(),
+      notDue: openAmount(),
+      days1to30: openAmount(),
+      days31to60: openAmount(),
+      days61to90: openAmount(),
+      over90: openAmount(),
+    }),
+  ),
 });
+
+const callerSchema = accessSchema.extend({ companyId: resourceId() });
 
 const writeSummarySchema = z.object({
   key: z.string(),
@@ -123,14 +99,17 @@ const writeSchema = writeSummarySchema.extend({
 
 /** By the name of the resource that a read answers with. */
 export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
-  account: accountSchema,
   account_line: accountLineSchema,
-  journal_entry: journalEntrySchema,
   trial_balance: trialBalanceSchema,
-  access: accessSchema,
   me: callerSchema,
-  settings: settingsSchema,
-  invoice_with_payments: invoiceSchema.extend({ payments: z.array(paymentSchema) }),
+  event: eventSchema,
+  invoice_with_history: invoiceSchema.extend({
+    payments: z.array(paymentSchema),
+    refunds: z.array(refundSchema),
+    creditNotes: z.array(creditNoteSchema),
+    entries: z.array(journalEntrySchema),
+  }),
+  aged_receivables: agedReceivablesSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
 };

@@ -56,7 +56,13 @@ export function tagOf(path: string): string {
 }
 
 /** These cannot be met where a route and its method are known, or belong to the routes of `/api/writes`. */
-const NOT_OF_WRITES = new Set<ProblemCode>(['route_not_found', 'method_not_allowed', 'write_not_found', 'too_late']);
+const NOT_OF_WRITES = new Set<ProblemCode>([
+  'route_not_found',
+  'method_not_allowed',
+  'write_not_found',
+  'too_late',
+  'webhook_not_available',
+]);
 const OF_EVERY_WRITE = (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => !NOT_OF_WRITES.has(code));
 
 function pathParameters({ params, examples }: Operation): Json[] {

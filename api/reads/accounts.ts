@@ -46,9 +46,9 @@ export const readAccount = defineRead({
   },
 });
 
-async function findAccount(tx: Tx, code: string): Promise<AccountRow & { id: string }> {
-  const [row] = await tx.query<AccountRow & { id: string }>(
-    `SELECT id, ${ACCOUNT_COLUMNS} FROM accounts WHERE company_id = current_company() AND code = $1`,
+async function findAccount(tx: Tx, code: string): Promise<AccountRow> {
+  const [row] = await tx.query<AccountRow>(
+    `SELECT ${ACCOUNT_COLUMNS} FROM accounts WHERE company_id = current_company() AND code = $1`,
     [code],
   );
   if (row === undefined) throw notFound('account', `There is no account ${code}.`);

@@ -1,4 +1,8 @@
 import { z } from 'zod';
+import { id } from '../../activities/fields.ts';
+import { ACCESS_COLUMNS, type AccessRow, toAccess } from '../../activities/resources/access.ts';
+import { SETTINGS_COLUMNS, type SettingsRow, toSettings } from '../../activities/resources/settings.ts';
+import { notFound } from '../problems.ts';
 import { type List, readPage } from './page.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
@@ -18,7 +22,7 @@ export const readMe = defineRead({
 });
 
 const MEMBERS: List = {
-  columns: 'm.user_id, u.email, m.roles',
+  columns: ACCESS_COLUMNS,
   from: 'FROM memberships m JOIN users u ON u.id = m.user_id',
   where: 'm.company_id = current_company()',
   order: [
@@ -36,12 +40,27 @@ export const listUsers = defineRead({
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId }) {
     const page = { path: this.path, companyId, filters: {}, limit, cursor };
-    const { rows, nextCursor } = await readPage<MemberRow>(tx, MEMBERS, [], page);
-    return { items: rows.map(({ user_id: userId, email, roles }) => ({ userId, email, roles })), nextCursor };
+    const { rows, nextCursor } = await readPage<AccessRow>(tx, MEMBERS, [], page);
+    return { items: rows.map(toAccess), nextCursor };
   },
 });
 
-type MemberRow = { user_id: string; email: string; roles: string[] };
+export const readUser = defineRead({
+  path: '/api/users/:userId',
+  summary: 'Read a member of the company and their roles',
+  group: 'company',
+  answers: { kind: 'one', resource: 'user' },
+  params: z.strictObject({ userId: id() }),
+  query: z.strictObject({}),
+  async read(tx, { params: { userId } }) {
+    const [row] = await tx.query<AccessRow>(
+      `SELECT ${MEMBERS.columns} ${MEMBERS.from} WHERE ${MEMBERS.where} AND m.user_id = $1`,
+      [userId],
+    );
+    if (row === undefined) throw notFound('user', `There is no member ${userId}.`);
+    return toAccess(row);
+  },
+});
 
 export const readSettings = defineRead({
   path: '/api/company/settings',
@@ -51,25 +70,8 @@ export const readSettings = defineRead({
   params: z.strictObject({}),
   query: z.strictObject({}),
   async read(tx) {
-    const [row] = await tx.query<SettingsRow>(
-      `SELECT version, name, time_zone, base_currency, books_closed_through FROM companies
-       WHERE id = current_company()`,
-    );
+    const [row] = await tx.query<SettingsRow>(`SELECT ${SETTINGS_COLUMNS} FROM companies WHERE id = current_company()`);
     if (row === undefined) throw new Error('Bug! A company without its row');
-    return {
-      version: row.version,
-      name: row.name,
-      timeZone: row.time_zone,
-      baseCurrency: row.base_currency,
-      booksClosedThrough: row.books_closed_through,
-    };
+    return toSettings(row);
   },
 });
-
-type SettingsRow = {
-  version: number;
-  name: string;
-  time_zone: string;
-  base_currency: string;
-  books_closed_through: string | null;
-};

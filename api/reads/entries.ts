@@ -55,7 +55,7 @@ export const listEntries = defineRead({
       ],
       { path: this.path, companyId, filters, limit, cursor },
     );
-    return { items: await withLines(tx, rows), nextCursor };
+    return { items: await withEntryLines(tx, rows), nextCursor };
   },
 });
 
@@ -73,13 +73,14 @@ export const readEntry = defineRead({
        WHERE company_id = current_company() AND id = $1 AND ${sql.replace('?', '$2')}`,
       [entryId, hidden ?? []],
     );
-    const [entry] = await withLines(tx, rows);
+    const [entry] = await withEntryLines(tx, rows);
     if (entry === undefined) throw notFound('journal_entry', `There is no journal entry ${entryId}.`);
     return entry;
   },
 });
 
-async function withLines(tx: Tx, rows: readonly EntryRow[]) {
+/** These entries, each with its lines in order. */
+export async function withEntryLines(tx: Tx, rows: readonly EntryRow[]) {
   const ids = rows.map(({ id: entryId }) => entryId);
   const linesOf = new Map<string, EntryLineRow[]>(ids.map((entryId) => [entryId, []]));
   for (const line of await readEntryLines(tx, ids)) linesOf.get(line.entry_id)?.push(line);

@@ -8,8 +8,8 @@ import {
   readInvoiceLines,
   toInvoice,
 } from '../../activities/resources/invoice.ts';
-import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
 import { notFound } from '../problems.ts';
+import { readInvoiceHistory } from './invoice-history.ts';
 import { type List, readPage } from './page.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
@@ -54,10 +54,10 @@ export const listInvoices = defineRead({
   },
 });
 
-/** The invoice, and what was paid of it. */
+/** The invoice, and all that happened to it. */
 export const readInvoice = defineRead({
   path: '/api/invoices/:invoiceId',
-  summary: 'Read an invoice with its payments',
+  summary: 'Read an invoice with its payments, refunds, credit notes and entries',
   group: 'sales',
   answers: { kind: 'one', resource: 'invoice' },
   params: z.strictObject({ invoiceId: id() }),
@@ -69,17 +69,9 @@ export const readInvoice = defineRead({
     );
     const [invoice] = await withLines(tx, rows);
     if (invoice === undefined) throw notFound('invoice', `There is no invoice ${invoiceId}.`);
-    const payments = await tx.query<PaymentRow>(
-      `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
-       ORDER BY created_at DESC, id DESC LIMIT $2`,
-      [invoiceId, MAX_PAYMENTS],
-    );
-    return { ...invoice, payments: payments.map(toPayment) };
+    return { ...invoice, ...(await readInvoiceHistory(tx, invoiceId)) };
   },
 });
-
-/** The newest; the list of payments, filtered by customer, has all of them. */
-const MAX_PAYMENTS = 200;
 
 async function withLines(tx: Tx, rows: readonly InvoiceRow[]) {
   const ids = rows.map(({ id: invoiceId }) => invoiceId);

@@ -14,7 +14,7 @@ export type List = {
 
 type OrderKey = {
   readonly sql: string;
-  readonly type: 'timestamptz' | 'date' | 'uuid' | 'integer' | 'text';
+  readonly type: 'timestamptz' | 'date' | 'uuid' | 'integer' | 'bigint' | 'text';
   readonly ascending?: true;
 };
 

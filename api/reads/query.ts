@@ -32,6 +32,9 @@ export const dateRange = {
 /** The name of an operation, of this release or of an earlier one. */
 export const operationName = () => z.string().regex(/^[a-z][A-Za-z]{0,63}$/, 'must be the name of an operation');
 
+/** The kind of an event, of this release or of an earlier one. */
+export const eventKind = () => z.string().regex(/^[a-z_]{1,40}\.[a-z_]{1,23}$/, 'must be the kind of an event');
+
 /** An instant in RFC 3339, or a day in UTC; of the years 1900 to 2999. */
 export const instantOrDay = () =>
   z.union(

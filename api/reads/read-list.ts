@@ -1,16 +1,27 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
-import { listUsers, readMe, readSettings } from './company.ts';
+import { readAgedReceivables } from './aged-receivables.ts';
+import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
+import { listUsers, readMe, readSettings, readUser } from './company.ts';
+import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
+import { listEmployees, readEmployee } from './employees.ts';
 import { listEntries, readEntry } from './entries.ts';
+import { listEvents, readEvent } from './events.ts';
+import { listItems, readItem } from './inventory-items.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
+import { listPayRuns, readPayRun } from './pay-runs.ts';
 import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
+import { listRefunds, readRefund } from './refunds.ts';
+import { listReminders, readReminder } from './reminders.ts';
 import { readTrialBalance } from './trial-balance.ts';
+import { listTriggers, readTrigger } from './triggers.ts';
 
 /** Every read of resources. What is read of writes depends on the operations: write-list.ts and write-status.ts. */
 export const READS: readonly Read[] = [
   readMe,
   listUsers,
+  readUser,
   readSettings,
   listCustomers,
   readCustomer,
@@ -18,10 +29,29 @@ export const READS: readonly Read[] = [
   readInvoice,
   listPayments,
   readPayment,
+  listRefunds,
+  readRefund,
+  listCreditNotes,
+  readCreditNote,
+  listReminders,
+  readReminder,
   listAccounts,
   readAccount,
   listAccountLines,
   listEntries,
   readEntry,
   readTrialBalance,
+  listTriggers,
+  readTrigger,
+  listEvents,
+  readEvent,
+  readAgedReceivables,
+  listBankTransactions,
+  readBankTransaction,
+  listEmployees,
+  readEmployee,
+  listPayRuns,
+  readPayRun,
+  listItems,
+  readItem,
 ];

@@ -14,9 +14,13 @@ export const READERS = {
   sales: [...ALL_BOOKS, 'manager'],
   /** Accounts, entries and what they sum up to, but the entries of payroll. */
   ledger: [...ALL_BOOKS, 'manager'],
-  /** The entries of payroll: they name what people earn. */
+  /** Pay runs and the entries of payroll: they name what people are paid. */
   payroll: ALL_BOOKS,
-  /** The company's settings and members. */
+  /** Employees and their terms. */
+  employees: [...ALL_BOOKS, 'manager'],
+  /** Items and their stock. */
+  inventory: [...ALL_BOOKS, 'manager', 'inventory_manager'],
+  /** The company's settings and members, its events (but those of pay runs) and what it had started. */
   company: [...ALL_BOOKS, 'manager'],
   /** The list of writes, of which each sees their own and those whose resource they may read. */
   writes: [...ALL_BOOKS, 'manager', 'inventory_manager'],

@@ -11,6 +11,7 @@ import { READS } from './read-list.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
 import { takeRead } from './take-read.ts';
+import { registerWebhooks } from './webhooks.ts';
 import { createWriteList } from './write-list.ts';
 import { registerWriteStatus } from './write-status.ts';
 
@@ -29,6 +30,7 @@ export function registerReads(app: FastifyInstance, context: ReadContext): void 
   }
   registerWriteStatus(app, context);
   registerCancel(app, context);
+  registerWebhooks(app, context);
 }
 
 async function answer(read: Read, request: FastifyRequest, { database, reads }: ReadContext): Promise<object> {

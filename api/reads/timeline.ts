@@ -32,15 +32,20 @@ export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[
 
 /** The event of a succeeded write, which its own transaction recorded. */
 export async function readEventItems(tx: Tx, writeId: string, committedAt: string): Promise<TimelineItem[]> {
-  const [event] = await tx.query<{ kind: string; delivered_at: string | null }>(
-    'SELECT kind, delivered_at FROM outbox WHERE company_id = current_company() AND write_id = $1',
+  const [event] = await tx.query<EventItemRow>(
+    `SELECT kind, delivery_state, delivered_at, attempts FROM outbox
+     WHERE company_id = current_company() AND write_id = $1`,
     [writeId],
   );
   if (event === undefined) return [];
-  const { kind, delivered_at: deliveredAt } = event;
+  const { kind, delivery_state: state, delivered_at: deliveredAt, attempts } = event;
+  const givenUp = state === 'given_up' ? `, given up after ${attempts} calls of the webhook` : '';
   return [
-    { at: committedAt, kind: 'event_recorded', detail: kind },
-    ...(deliveredAt === null ? [] : [{ at: deliveredAt, kind: 'event_delivered', detail: kind } as const]),
+    { at: committedAt, kind: 'event_recorded', detail: kind + givenUp },
+    // An event that nobody is to be told of is marked as well.
+    ...(state === 'delivered' && deliveredAt !== null
+      ? [{ at: deliveredAt, kind: 'event_delivered', detail: kind } as const]
+      : []),
   ];
 }
 
@@ -50,6 +55,8 @@ export function toTimeline(items: readonly TimelineItem[]): { timeline: Timeline
   if (sorted.length <= FIRST_ITEMS + LAST_ITEMS) return { timeline: sorted };
   return { timeline: [...sorted.slice(0, FIRST_ITEMS), ...sorted.slice(-LAST_ITEMS)], timelineTruncated: true };
 }
+
+type EventItemRow = { kind: string; delivery_state: string; delivered_at: string | null; attempts: number };
 
 type AuditItemRow = {
   timestamp: string;

@@ -1,5 +1,5 @@
 import { DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
-import { writeId } from '../../activities/identity.ts';
+import { rowId, writeId } from '../../activities/identity.ts';
 import type { Example, Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { submitWrite, type Write } from './client.ts';
@@ -22,11 +22,16 @@ export type ExampleMaker = {
 const SHARED_BY: Readonly<Record<string, number>> = {
   // Each pays a small part of what is due.
   createPayment: 10,
+  // Each takes back a small part of what is due, or of what was paid.
+  createCreditNote: 10,
+  createRefund: 2,
   // A customer may have any number of invoices.
   createInvoice: 50,
 };
 /** What only needs to be there, such as the customer of a paid invoice, is shared by all of a company. */
 const SHARED = 'shared';
+/** But nobody is paid twice for a period: each pay run has an employee of its own. */
+const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
 /** Members that are unique in a company: a second request with the same one would be rejected. */
 const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
 const GIVE_UP_AFTER_MS = 120_000;
@@ -64,9 +69,9 @@ function resourceMaker(http: Http, run: string) {
   async function inCompany(request: SeedRequest, tenant: Tenant, copy: string): Promise<Write> {
     const { method, key } = request;
     let [path, body] = [request.path, JSON.stringify(request.body)];
-    for (const seed of seeded.filter(({ id }) => path.includes(id) || body.includes(id))) {
+    for (const seed of seeded.filter((one) => isNamed(one, path) || isNamed(one, body))) {
       const id = await counterpart(seed, tenant, copy);
-      [path, body] = [path.replaceAll(seed.id, id), body.replaceAll(seed.id, id)];
+      [path, body] = [renamed(path, seed, id), renamed(body, seed, id)];
     }
     return { method, path, token: tenant.token, key, body };
   }
@@ -83,11 +88,13 @@ function resourceMaker(http: Http, run: string) {
     const keyOf = (request: SeedRequest) => `${run}:${request.key}:${copy}`;
     const key = keyOf(seed.request);
     const body = distinct(seed.request.body, key);
-    await send(await inCompany({ ...seed.request, key, body }, tenant, SHARED), tenant);
+    const of = SHARES_NOTHING.has(seed.operation) ? copy : SHARED;
+    await send(await inCompany({ ...seed.request, key, body }, tenant, of), tenant);
     const id = writeId(tenant.companyId, seed.operation, key);
-    for (const { request } of seeded.filter((other) => other.request.path.includes(seed.id))) {
-      const path = request.path.replaceAll(seed.id, id);
-      await send(await inCompany({ ...request, path, key: keyOf(request) }, tenant, SHARED), tenant);
+    for (const { request } of seeded.filter((other) => isNamed(seed, other.request.path))) {
+      const path = renamed(request.path, seed, id);
+      // Not what all share: what a change uses up, such as a line that it matches, it uses for this copy.
+      await send(await inCompany({ ...request, path, key: keyOf(request) }, tenant, copy), tenant);
     }
     return id;
   }
@@ -107,6 +114,26 @@ function toSeeded(request: SeedRequest): Seeded {
   const operation = OPERATIONS.find(({ method, path }) => method === request.method && matches(path, request.path));
   if (operation === undefined) throw new Error(`Bug! A seed that is no operation's: ${request.path}`);
   return { request, operation: operation.name, id: writeId(DEMO_COMPANY_ID, operation.name, request.key) };
+}
+
+/** Whether a text names what the seed made: its main row, or one of its further rows. */
+function isNamed({ id }: Seeded, text: string): boolean {
+  return namesOf(id).some((name) => text.includes(name));
+}
+
+/** The text with what the seed made replaced by what its counterpart made. */
+function renamed(text: string, seed: Seeded, counterpartId: string): string {
+  const names = namesOf(counterpartId);
+  return namesOf(seed.id).reduce((result, name, index) => result.replaceAll(name, names[index] ?? name), text);
+}
+
+/** The further rows that examples name, by table, and more of each than any seed makes. */
+const FURTHER_ROWS = ['journal_lines', 'bank_transactions'];
+const ROWS_OF_A_SEED = 5;
+
+function namesOf(id: string): string[] {
+  const positions = Array.from({ length: ROWS_OF_A_SEED }, (_, position) => position);
+  return [id, ...FURTHER_ROWS.flatMap((table) => positions.map((position) => rowId(id, table, position)))];
 }
 
 function matches(route: string, path: string): boolean {

@@ -12,6 +12,8 @@ const launcherSchema = z.object({
   METRICS_PORT: z.string().transform(Number).optional(),
   DATABASE_URL: processConfig.DATABASE_URL.optional(),
   MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  WEBHOOK_MASTER_KEY: processConfig.WEBHOOK_MASTER_KEY,
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
@@ -30,6 +32,7 @@ const launcherSchema = z.object({
  */
 const DECIDED = new Set([
   ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
+  ...['RELAY_DATABASE_URL', 'WEBHOOK_MASTER_KEY'],
   ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET'],
 ]);
 

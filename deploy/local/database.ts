@@ -7,14 +7,22 @@ import { refuseProduction } from './config.ts';
  * `databaseUrl` logs in as the owner (migrations, operator commands). `appDatabaseUrl` is what API and worker get: a
  * login that owns nothing and is `accubooks_app` from its first statement.
  */
-export type AppDatabase = { databaseUrl: string; appDatabaseUrl: string };
+export type AppDatabase = {
+  databaseUrl: string;
+  appDatabaseUrl: string;
+  /** The worker's relay logs in with it: it sees the events of all companies, which the application must not. */
+  relayDatabaseUrl: string;
+};
 
 type Log = (line: string) => void;
 
 const OWNER = 'accubooks_owner';
 const LOGIN = 'accubooks_login';
+const RELAY_LOGIN = 'accubooks_relay_login';
 /** Made by the migrations. The first is the one that a login starts as. */
-const PROCESS_ROLES = ['accubooks_app', 'accubooks_relay', 'accubooks_maintenance', 'accubooks_auditor'];
+const APP_ROLES = ['accubooks_app', 'accubooks_maintenance', 'accubooks_auditor'];
+const RELAY_ROLES = ['accubooks_relay'];
+const PROCESS_ROLES = [...APP_ROLES, ...RELAY_ROLES];
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** Roles, database, schema and login in a cluster of our own. Running it again changes nothing but the passwords. */
@@ -38,11 +46,15 @@ export async function createAppDatabase(options: {
     if (rowCount === 0) await superuser.query(`CREATE DATABASE ${pg.escapeIdentifier(database)} OWNER ${OWNER}`);
     await migrateDatabase(databaseUrl, options.log);
     await setLogin(superuser, LOGIN, options.loginPassword, 'NOINHERIT');
-    await grantProcessRoles(superuser, LOGIN, OWNER);
+    await grantRoles(superuser, APP_ROLES, LOGIN, OWNER);
+    await superuser.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${LOGIN}`); // of an earlier release
+    await setLogin(superuser, RELAY_LOGIN, options.loginPassword, 'NOINHERIT');
+    await grantRoles(superuser, RELAY_ROLES, RELAY_LOGIN, OWNER);
   });
   return {
     databaseUrl,
     appDatabaseUrl: withLogin(databaseUrl, { user: LOGIN, password: options.loginPassword }),
+    relayDatabaseUrl: withLogin(databaseUrl, { user: RELAY_LOGIN, password: options.loginPassword }),
   };
 }
 
@@ -54,6 +66,7 @@ export async function createAppDatabase(options: {
 export async function prepareGivenDatabase(options: {
   databaseUrl: string;
   ownerUrl?: string | undefined;
+  relayUrl?: string | undefined;
   loginPassword: string;
   log?: Log;
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
@@ -61,15 +74,23 @@ export async function prepareGivenDatabase(options: {
   const { databaseUrl, ownerUrl, loginPassword } = options;
   await expectReachable(ownerUrl ?? databaseUrl);
   await migrateDatabase(ownerUrl ?? databaseUrl, options.log);
-  if (ownerUrl !== undefined) return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: false };
+  if (ownerUrl !== undefined) {
+    // RELAY_DATABASE_URL is for the worker as it is, when it was given; else the one login acts as either role.
+    const relayDatabaseUrl = options.relayUrl ?? databaseUrl;
+    return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl, isOwnerLogin: false };
+  }
 
   // The cluster may serve others: a name of our own, so that no one's password is changed.
-  const login = `${LOGIN}_${createHash('sha256').update(loginPassword).digest('hex').slice(0, 8)}`;
+  const ownSuffix = createHash('sha256').update(loginPassword).digest('hex').slice(0, 8);
+  const [login, relayLogin] = [`${LOGIN}_${ownSuffix}`, `${RELAY_LOGIN}_${ownSuffix}`];
   return withClient(databaseUrl, async (owner) => {
     try {
       await owner.query('BEGIN');
       await setLogin(owner, login, loginPassword, 'NOINHERIT');
-      await grantProcessRoles(owner, login, 'CURRENT_USER');
+      await grantRoles(owner, APP_ROLES, login, 'CURRENT_USER');
+      await owner.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${login}`); // of an earlier release
+      await setLogin(owner, relayLogin, loginPassword, 'NOINHERIT');
+      await grantRoles(owner, RELAY_ROLES, relayLogin, 'CURRENT_USER');
       await owner.query('COMMIT');
     } catch (error) {
       await owner.query('ROLLBACK');
@@ -78,10 +99,11 @@ export async function prepareGivenDatabase(options: {
       options.log?.(
         `The login of DATABASE_URL may not make roles (${(error as Error).message}): API and worker use it too`,
       );
-      return { databaseUrl, appDatabaseUrl: databaseUrl, isOwnerLogin: true };
+      return { databaseUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl: databaseUrl, isOwnerLogin: true };
     }
     const appDatabaseUrl = withLogin(databaseUrl, { user: login, password: loginPassword });
-    return { databaseUrl, appDatabaseUrl, isOwnerLogin: false };
+    const relayDatabaseUrl = withLogin(databaseUrl, { user: relayLogin, password: loginPassword });
+    return { databaseUrl, appDatabaseUrl, relayDatabaseUrl, isOwnerLogin: false };
   });
 }
 
@@ -123,14 +145,14 @@ async function setLogin(client: pg.Client, name: string, password: string, attri
 }
 
 /** The owner gets them too, so that he can act as a process does. */
-async function grantProcessRoles(client: pg.Client, login: string, owner: string): Promise<void> {
+async function grantRoles(client: pg.Client, roles: readonly string[], login: string, owner: string): Promise<void> {
   // Since PostgreSQL 16 the maker of a role may administer it but not act as it, and a plain GRANT leaves that so.
   const { rows } = await client.query<{ separate: boolean }>(
     "SELECT current_setting('server_version_num')::integer >= 160000 AS separate",
   );
   const withSet = rows[0]?.separate ? 'WITH SET TRUE' : '';
-  await client.query(`GRANT ${PROCESS_ROLES.join(', ')} TO ${login}, ${owner} ${withSet}`);
-  await client.query(`ALTER ROLE ${login} SET role = '${PROCESS_ROLES[0]}'`);
+  await client.query(`GRANT ${roles.join(', ')} TO ${login}, ${owner} ${withSet}`);
+  await client.query(`ALTER ROLE ${login} SET role = '${roles[0]}'`);
 }
 
 async function withClient<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {

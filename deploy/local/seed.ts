@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { DEMO_COMPANY_ID, DEMO_SEED, GLOBEX_COMPANY_ID, type SeedRequest } from '../../activities/demo.ts';
+import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, GLOBEX_COMPANY_ID, type SeedRequest } from '../../activities/demo.ts';
 import { ROLES } from '../../activities/roles.ts';
 import { refuseProduction } from './config.ts';
 
@@ -30,8 +30,11 @@ export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId:
       domain: 'globex.test',
       roles: ['accountant'],
     });
-    // Someone to be granted access.
-    await client.query('SELECT create_user($1)', ['newcomer@demo.test']);
+    // Someone to be granted access, whom an example names by their ID.
+    await client.query('INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
+      DEMO.newcomerId,
+      'newcomer@demo.test',
+    ]);
     const { rows } = await client.query<{ id: string }>('SELECT create_user($1) AS id', [DEMO_OWNER]);
     return { demoOwnerId: (rows[0] as { id: string }).id, isNewDemo };
   } finally {

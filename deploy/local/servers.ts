@@ -44,7 +44,11 @@ export async function prepareDatabase(
 ): Promise<AppDatabase & { isOwnerLogin: boolean }> {
   const kept = (name: string) => keptSecret(join(dataFolder(), name));
   if (superuserUrl === undefined) {
-    const given = { databaseUrl: config.DATABASE_URL as string, ownerUrl: config.MIGRATION_DATABASE_URL };
+    const given = {
+      databaseUrl: config.DATABASE_URL as string,
+      ownerUrl: config.MIGRATION_DATABASE_URL,
+      relayUrl: config.RELAY_DATABASE_URL,
+    };
     return prepareGivenDatabase({ ...given, loginPassword: kept('login-password'), log });
   }
   const passwords = { ownerPassword: kept('owner-password'), loginPassword: kept('login-password') };

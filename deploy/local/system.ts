@@ -92,9 +92,15 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
       WORKFLOW_BUNDLE: workflowBundle,
+      // Kept, since it makes the secrets that receivers have.
+      WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
       ...(servers.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
-    const ofWorker = { ...decided, METRICS_PORT: String(metricsPort) };
+    const ofWorker = {
+      ...decided,
+      RELAY_DATABASE_URL: servers.relayDatabaseUrl,
+      METRICS_PORT: String(metricsPort),
+    };
     on.log('Starting API and worker');
     await all([
       keep('api', nodeProcess('api', SCRIPTS.api, childEnvironment(decided))),

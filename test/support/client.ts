@@ -12,6 +12,8 @@ export type Answer = {
 };
 
 type Send = {
+  /** POST when left out. */
+  readonly method?: 'POST' | 'PATCH';
   readonly key?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -32,9 +34,9 @@ export function createApiClient(url: string, token: string): ApiClient {
   const authorization = `Bearer ${token}`;
   const client: ApiClient = {
     get: (path, headers = {}) => request(url + path, { headers: { authorization, ...headers } }),
-    post: (path, body, { key = randomUUID(), headers = {}, signal } = {}) =>
+    post: (path, body, { method = 'POST', key = randomUUID(), headers = {}, signal } = {}) =>
       request(url + path, {
-        method: 'POST',
+        method,
         headers: { authorization, 'content-type': 'application/json', 'idempotency-key': key, ...headers },
         body: typeof body === 'string' ? body : JSON.stringify(body),
         ...(signal === undefined ? {} : { signal }),

@@ -9,6 +9,8 @@ export type TestDatabase = {
   readonly owner: pg.Pool;
   /** The login of API and worker: `accubooks_app` from its first statement, and no company yet. */
   readonly appUrl: string;
+  /** The login of the worker's relay. */
+  readonly relayUrl: string;
   drop(): Promise<void>;
 };
 
@@ -21,6 +23,7 @@ export async function cloneDatabase(): Promise<TestDatabase> {
     name,
     owner,
     appUrl: withDatabase(inject('appUrl'), name),
+    relayUrl: withDatabase(inject('relayUrl'), name),
     async drop() {
       await owner.end();
       await asSuperuser(`DROP DATABASE ${name} WITH (FORCE)`);

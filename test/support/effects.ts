@@ -49,7 +49,17 @@ export async function countEverything(owner: pg.Pool, companyId: string): Promis
     'customers',
     'invoices',
     'payments',
+    'credit_notes',
+    'refunds',
+    'invoice_reminders',
+    'employees',
+    'pay_runs',
+    'inventory_items',
+    'inventory_movements',
     'journal_entries',
+    'accounts',
+    'bank_transactions',
+    'bank_matches',
   ];
   const { rows } = await owner.query(
     tables

@@ -18,9 +18,10 @@ declare module 'vitest' {
     superuserUrl: string;
     /** Migrated, empty, and closed to connections, since one that is connected to cannot be cloned. */
     templateDatabase: string;
-    /** The owner's login, and the login of API and worker; a test puts the name of its clone into the path. */
+    /** The owner's login, the login of API and worker, and that of the worker's relay; a test puts the name of its clone into the path. */
     ownerUrl: string;
     appUrl: string;
+    relayUrl: string;
     temporalAddress: string;
     /** The workflow bundle, built once: building it takes longer than most tests. */
     bundlePath: string;
@@ -59,6 +60,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('templateDatabase', TEMPLATE_DATABASE);
   project.provide('ownerUrl', postgres.value.ownerUrl);
   project.provide('appUrl', postgres.value.appUrl);
+  project.provide('relayUrl', postgres.value.relayUrl);
   project.provide('temporalAddress', temporal.value.address);
   project.provide('bundlePath', bundle.value);
   return async () => {
@@ -81,7 +83,7 @@ async function startTemplate(folder: ThrowawayFolder) {
       loginPassword: randomBytes(16).toString('hex'),
     });
     await query(server.superuserUrl, `ALTER DATABASE ${TEMPLATE_DATABASE} ALLOW_CONNECTIONS false`);
-    return { ...server, ownerUrl: urls.databaseUrl, appUrl: urls.appDatabaseUrl };
+    return { ...server, ownerUrl: urls.databaseUrl, appUrl: urls.appDatabaseUrl, relayUrl: urls.relayDatabaseUrl };
   } catch (error) {
     await server.stop();
     throw error;

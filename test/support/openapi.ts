@@ -75,13 +75,19 @@ export function answerSchemaOf({ responses }: RouteDocument): { readonly name: s
   return { name: reference.replace('#/components/schemas/', ''), isPage: item !== undefined };
 }
 
-export type RunnableExample = { readonly id: string; readonly path: string; readonly body: unknown };
+export type RunnableExample = {
+  readonly id: string;
+  readonly method: 'POST' | 'PATCH';
+  readonly path: string;
+  readonly body: unknown;
+};
 
 /** Every example of a write, as a client would send it. */
 export function examplesOf(document: Document): RunnableExample[] {
-  return routesOf(document).flatMap(({ path, route }) =>
+  return routesOf(document).flatMap(({ path, method, route }) =>
     Object.entries(route.requestBody?.content['application/json'].examples ?? {}).map(([name, { value }]) => ({
       id: `${route.operationId}:${name}`,
+      method: method === 'patch' ? 'PATCH' : 'POST',
       path: path.replace(/\{(\w+)\}/g, (_, parameter: string) => {
         const found = route.parameters.find((one) => one.name === parameter && one.in === 'path');
         return encodeURIComponent(found?.examples?.[name]?.value ?? `no example of ${parameter}`);

@@ -38,7 +38,7 @@ export async function startOwnServers(): Promise<OwnServers> {
   const port = randomInt(FIRST_PORT, LAST_PORT);
   const postgres = await start.postgres(port);
   const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
-  const { databaseUrl, appDatabaseUrl } = await createAppDatabase({
+  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl } = await createAppDatabase({
     superuserUrl: servers.postgres.superuserUrl,
     database: 'accubooks',
     ownerPassword: randomBytes(16).toString('hex'),
@@ -49,6 +49,7 @@ export async function startOwnServers(): Promise<OwnServers> {
   return {
     environment: {
       DATABASE_URL: appDatabaseUrl,
+      RELAY_DATABASE_URL: relayDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporal.address,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,

@@ -41,6 +41,8 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     TEMPORAL_ADDRESS: inject('temporalAddress'),
     TEMPORAL_TASK_QUEUE: database.name,
     WORKFLOW_BUNDLE: inject('bundlePath'),
+    RELAY_DATABASE_URL: database.relayUrl,
+    WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,
     PORT: '0',
     LOG_LEVEL: 'silent',

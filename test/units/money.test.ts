@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { divideHalfAway, lineNet, parseQuantity, taxOn, toWireAmount } from '../../activities/money.ts';
+import { creditedTax, divideHalfAway, lineNet, parseQuantity, taxOn, toWireAmount } from '../../activities/money.ts';
 
 describe('money', () => {
   test('is rounded half away from zero', () => {
@@ -51,5 +51,27 @@ describe('money', () => {
     expect(toWireAmount(10_000_000_000_000n)).toBe(10_000_000_000_000);
     expect(toWireAmount(-9_007_199_254_740_991n)).toBe(Number.MIN_SAFE_INTEGER);
     expect(() => toWireAmount(9_007_199_254_740_992n)).toThrow('Bug!');
+  });
+
+  test('of a line credited in parts: each has its share of the tax, the last one the rest, and all of them the whole', () => {
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: 1n, max: 40n }),
+        fc.bigInt({ min: 0n, max: 40n }),
+        fc.array(fc.bigInt({ min: 1n, max: 10n }), { maxLength: 40 }),
+        (netMinor, taxMinor, parts) => {
+          const left = { netMinor, taxMinor };
+          for (const part of parts.filter((minor) => minor < netMinor)) {
+            if (part >= left.netMinor) break;
+            const tax = creditedTax({ netMinor, taxMinor }, left, part);
+            const share = divideHalfAway(taxMinor * part, netMinor);
+            expect(tax).toBe(share > left.taxMinor ? left.taxMinor : share);
+            left.netMinor -= part;
+            left.taxMinor -= tax;
+          }
+          expect(creditedTax({ netMinor, taxMinor }, left, left.netMinor)).toBe(left.taxMinor);
+        },
+      ),
+    );
   });
 });

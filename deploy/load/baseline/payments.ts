@@ -28,6 +28,7 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         userId: companyId,
         operation: 'createPayment',
         writeId: paymentId,
+        allowPrivateWebhooks: false,
         rowId: (table, position) => rowId(paymentId, table, position),
       };
       return (await createPayment.write(tx, { params: {}, body }, context)).resourceId;

@@ -1,0 +1,47 @@
+import type { Tx } from '../database.ts';
+import type { WriteContext } from '../operation.ts';
+
+/**
+ * Reconciles a bank transaction, which is locked, with these lines. The database refuses lines that do not sum to its
+ * amount (`bank_transaction_reconciled_whole`), and a line that is accounted for already (`bank_matches_line_once`).
+ */
+export async function matchLines(
+  tx: Tx,
+  { bankTransactionId, lineIds }: { readonly bankTransactionId: string; readonly lineIds: readonly string[] },
+  context: WriteContext,
+): Promise<void> {
+  // In the order of their IDs: those who want some of the same lines wait for each other in turn, never in a circle.
+  await tx.query(
+    `WITH matched AS (
+       INSERT INTO bank_matches (company_id, matched_by, journal_line_id, bank_transaction_id)
+       SELECT $1, $2, line_id, $3 FROM unnest($4::uuid[]) AS line_id ORDER BY line_id
+     )
+     UPDATE bank_transactions SET reconciled_by = $2 WHERE company_id = $1 AND id = $3`,
+    [context.companyId, context.writeId, bankTransactionId, lineIds],
+  );
+}
+
+/** Sets a bank transaction, which is locked, back to unreconciled and frees the lines that it was matched with. */
+export async function undoMatches(tx: Tx, bankTransactionId: string, context: WriteContext): Promise<void> {
+  await tx.query(
+    `WITH undone AS (
+       UPDATE bank_matches SET undone_by = $2
+       WHERE company_id = $1 AND bank_transaction_id = $3 AND undone_by IS NULL
+     )
+     UPDATE bank_transactions SET reconciled_by = NULL WHERE company_id = $1 AND id = $3`,
+    [context.companyId, context.writeId, bankTransactionId],
+  );
+}
+
+/**
+ * Accounts for the bank lines of an entry and of its mirror by each other: no bank transaction will stand for either.
+ * Refused where one of them has been matched meanwhile (`bank_matches_line_once`).
+ */
+export async function matchMirror(tx: Tx, entryIds: readonly string[], context: WriteContext): Promise<void> {
+  await tx.query(
+    `INSERT INTO bank_matches (company_id, matched_by, journal_line_id)
+     SELECT $1, $2, l.id FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+     WHERE l.company_id = $1 AND l.entry_id = ANY ($3::uuid[]) AND a.is_bank ORDER BY l.id`,
+    [context.companyId, context.writeId, entryIds],
+  );
+}

@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { amount, basisPoints, currency, email, name } from '../fields.ts';
+import { defineOperation } from '../operation.ts';
+import {
+  EMPLOYEE_ROW_COLUMNS,
+  type EmployeeRow,
+  employeeResource,
+  PAY_FREQUENCIES,
+  toEmployee,
+} from '../resources/employee.ts';
+
+const MAX_DEDUCTIONS = 20;
+
+export const createEmployee = defineOperation({
+  name: 'createEmployee',
+  type: 'high-risk',
+  summary: 'Create an employee',
+  description:
+    'Someone who is paid a salary, in equal parts of the year. `deductions` are taken from the pay of each period, before ' +
+    'tax or after it. An e-mail address is one employee’s in the company, however it is spelled.',
+  method: 'POST',
+  path: '/api/payroll/employees',
+  params: z.strictObject({}),
+  body: z.strictObject({
+    firstName: name(),
+    lastName: name(),
+    email: email(),
+    annualSalary: amount(),
+    currency: currency(),
+    payFrequency: z.enum(PAY_FREQUENCIES),
+    taxRateBasisPoints: basisPoints(),
+    deductions: z
+      .array(z.strictObject({ name: name(), amount: amount(), preTax: z.boolean() }))
+      .max(MAX_DEDUCTIONS)
+      .default([]),
+  }),
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'manager'],
+  successStatus: 201,
+  resource: employeeResource,
+  event: 'employee.created',
+  rejections: {
+    employee_email_taken: { status: 409, title: 'Another employee has this e-mail', nextAction: 'fix_request' },
+  },
+  constraints: { employees_email_key: 'employee_email_taken' },
+  examples: [
+    {
+      name: 'employee',
+      summary: 'Paid weekly',
+      params: {},
+      body: {
+        firstName: 'Robin',
+        lastName: 'Example',
+        email: 'robin@demo.test',
+        annualSalary: 4_160_000,
+        currency: 'USD',
+        payFrequency: 'weekly',
+        taxRateBasisPoints: 1800,
+      },
+    },
+    {
+      name: 'with-deductions',
+      summary: 'Paid monthly, with a pension before tax and a loan after it',
+      params: {},
+      body: {
+        firstName: 'Kim',
+        lastName: 'Example',
+        email: 'kim@demo.test',
+        annualSalary: 5_000_000,
+        currency: 'USD',
+        payFrequency: 'monthly',
+        taxRateBasisPoints: 2000,
+        deductions: [
+          { name: 'Pension', amount: 10_000, preTax: true },
+          { name: 'Loan', amount: 2_500, preTax: false },
+        ],
+      },
+    },
+  ],
+  summarize: ({ body }) => `createEmployee, paid ${body.payFrequency}`,
+
+  async write(tx, { body }, context) {
+    const [row] = await tx.query<Omit<EmployeeRow, 'deductions'>>(
+      `WITH e AS (
+         INSERT INTO employees (company_id, id, first_name, last_name, email, annual_salary_minor, currency,
+           pay_frequency, tax_rate_basis_points)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *
+       ), deductions AS (
+         INSERT INTO employee_deductions (company_id, employee_id, position, name, amount_minor, pre_tax)
+         SELECT $1, $2, d.position, d.name, d.amount, d."preTax"
+         FROM ROWS FROM (jsonb_to_recordset($10) AS (name text, amount bigint, "preTax" boolean))
+           WITH ORDINALITY AS d (name, amount, "preTax", position)
+       )
+       SELECT ${EMPLOYEE_ROW_COLUMNS} FROM e`,
+      [
+        context.companyId,
+        context.writeId,
+        body.firstName,
+        body.lastName,
+        body.email,
+        body.annualSalary,
+        body.currency,
+        body.payFrequency,
+        body.taxRateBasisPoints,
+        JSON.stringify(body.deductions),
+      ],
+    );
+    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    return { resourceId: row.id, body: toEmployee({ ...row, deductions: body.deductions }) };
+  },
+});

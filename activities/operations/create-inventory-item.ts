@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
+import { postMovement } from '../inventory/post-movement.ts';
+import { MAX_AMOUNT_MINOR } from '../money.ts';
+import { defineOperation, Rejection } from '../operation.ts';
+import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
+
+const body = z
+  .strictObject({
+    sku: reference(),
+    name: name(),
+    currency: currency(),
+    openingQuantity: wholeUnits().optional(),
+    openingUnitCost: amount().optional(),
+    date: date().optional(),
+  })
+  .refine((item) => item.openingUnitCost === undefined || item.openingQuantity !== undefined, {
+    path: ['openingUnitCost'],
+    message: 'must come with openingQuantity',
+  });
+
+export const createInventoryItem = defineOperation({
+  name: 'createInventoryItem',
+  type: 'high-risk',
+  summary: 'Create an inventory item',
+  description:
+    'Something that is kept in stock, in whole units. With an `openingQuantity`, of `openingUnitCost` each, posts debit ' +
+    'inventory, credit owner’s equity, dated `date` (today in the company’s time zone when left out).',
+  method: 'POST',
+  path: '/api/inventory/items',
+  params: z.strictObject({}),
+  body,
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'manager', 'inventory_manager'],
+  successStatus: 201,
+  resource: inventoryItemResource,
+  event: 'inventory_item.created',
+  rejections: {
+    sku_taken: { status: 409, title: 'Another item has this SKU', nextAction: 'fix_request' },
+    unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
+    amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
+    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+  },
+  constraints: { inventory_items_sku_key: 'sku_taken', period_closed: 'period_closed' },
+  examples: [
+    {
+      name: 'item',
+      summary: 'With 40 units in stock',
+      params: {},
+      body: {
+        sku: 'CHAIR-02',
+        name: 'Office chair',
+        currency: 'USD',
+        openingQuantity: 40,
+        openingUnitCost: 7_250,
+        date: '2026-03-02',
+      },
+    },
+    {
+      name: 'empty',
+      summary: 'Nothing in stock yet',
+      params: {},
+      body: { sku: 'DESK-01', name: 'Desk', currency: 'USD' },
+    },
+  ],
+  summarize: ({ body: item }) => `createInventoryItem ${item.sku}`,
+
+  async write(tx, { body: item }, context) {
+    const quantity = item.openingQuantity ?? 0;
+    const valueMinor = openingValue(quantity, item.openingUnitCost);
+    const [row] = await tx.query<ItemRow & { today: string }>(
+      `INSERT INTO inventory_items (company_id, id, sku, name, currency, quantity, value_minor)
+       VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${ITEM_COLUMNS}, company_today($1) AS today`,
+      [context.companyId, context.writeId, item.sku, item.name, item.currency, quantity, valueMinor],
+    );
+    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (quantity > 0) {
+      await postMovement(
+        tx,
+        {
+          itemId: row.id,
+          quantityDelta: row.quantity,
+          costMinor: valueMinor,
+          currency: row.currency,
+          offsetAccountCode: '3000',
+          reason: 'Opening quantity',
+          date: item.date ?? row.today,
+        },
+        context,
+      );
+    }
+    return { resourceId: row.id, body: toItem(row) };
+  },
+});
+
+function openingValue(quantity: number, unitCost: number | undefined): bigint {
+  if (quantity === 0) return 0n;
+  if (unitCost === undefined) {
+    throw new Rejection('unit_cost_required', 'Say what a unit of the opening quantity has cost.', '/openingUnitCost');
+  }
+  const valueMinor = BigInt(quantity) * BigInt(unitCost);
+  if (valueMinor > MAX_AMOUNT_MINOR) {
+    throw new Rejection('amount_out_of_range', `The opening value is ${valueMinor} minor units.`, '/openingQuantity');
+  }
+  return valueMinor;
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import type { Tx } from '../database.ts';
+import { document } from '../fields.ts';
+import { defineOperation, Rejection, WORKFLOW_TRIGGERED, type WriteContext } from '../operation.ts';
+import { REGISTERED_WORKFLOWS, type RegisteredWorkflow } from '../registered-workflows.ts';
+import { TRIGGER_COLUMNS, type TriggerRow, toTrigger, triggerResource } from '../resources/trigger.ts';
+import { holdsOneOf } from '../roles.ts';
+
+export const triggerWorkflow = defineOperation({
+  name: 'triggerWorkflow',
+  type: 'high-risk',
+  summary: 'Have a registered workflow started, once',
+  description:
+    '`sendInvoiceReminders` records a reminder for each overdue invoice and due step (`asOf`: overdue as of that day, else ' +
+    'today; owner, admin, manager). `closeMonth` closes the books `through` a day, else the month before this one, when the ' +
+    'controls hold and no bank transaction up to then is unreconciled (owner, admin). What it writes, it writes as the member ' +
+    'who triggered it, under the keys `trigger:{triggerId}:{step}`.',
+  method: 'POST',
+  path: '/api/workflows/:name/trigger',
+  params: z.strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z][A-Za-z0-9_-]{3,63}$/, 'must be the name of a workflow')
+      // What every function of the language has (`toString`, `constructor`) names no workflow, and is never looked up.
+      .refine((name) => !(name in Function), 'must be the name of a workflow'),
+  }),
+  body: z.strictObject({ payload: document().default({}) }),
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'manager'],
+  successStatus: 201,
+  resource: triggerResource,
+  event: WORKFLOW_TRIGGERED,
+  rejections: {
+    workflow_not_registered: { status: 404, title: 'There is no such workflow', nextAction: 'fix_request' },
+    workflow_payload_invalid: { status: 422, title: 'The workflow does not take that', nextAction: 'fix_request' },
+  },
+  constraints: {},
+  examples: [
+    {
+      name: 'trigger',
+      summary: 'Reminders of what was overdue on that day',
+      params: { name: 'sendInvoiceReminders' },
+      body: { payload: { asOf: '2026-01-31' } },
+    },
+  ],
+  summarize: ({ params }) => `triggerWorkflow ${params.name}`,
+
+  async write(tx, { params: { name }, body: { payload } }, context) {
+    const workflow = REGISTERED_WORKFLOWS.find((registered) => registered.name === name);
+    if (workflow === undefined) {
+      const names = REGISTERED_WORKFLOWS.map((registered) => registered.name).join(', ');
+      throw new Rejection('workflow_not_registered', `There is no workflow ${name}, but ${names}.`, '/name', 'path');
+    }
+    await refuseUnlessAllowed(tx, workflow, context);
+    const { error } = workflow.payload.safeParse(payload);
+    if (error !== undefined) {
+      const [issue] = error.issues;
+      const pointer = ['payload', ...(issue?.path ?? [])].map((member) => `/${String(member)}`).join('');
+      throw new Rejection('workflow_payload_invalid', `${name}: ${issue?.message}.`, pointer as `/${string}`);
+    }
+    const [row] = await tx.query<TriggerRow>(
+      `INSERT INTO workflow_triggers (company_id, id, workflow_name, workflow_id, payload, user_id)
+       VALUES ($1, $2, $3, $4, $5, $6) RETURNING ${TRIGGER_COLUMNS}`,
+      [
+        context.companyId,
+        context.writeId,
+        name,
+        context.rowId('outbox', 0), // the event's ID, which its workflow is started with
+        JSON.stringify(payload),
+        context.userId,
+      ],
+    );
+    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    return { resourceId: row.id, body: toTrigger(row), eventPayload: { workflowName: name } };
+  },
+});
+
+async function refuseUnlessAllowed(tx: Tx, { name, roles }: RegisteredWorkflow, context: WriteContext): Promise<void> {
+  const [member] = await tx.query<{ roles: string[] }>(
+    'SELECT roles FROM memberships WHERE company_id = $1 AND user_id = $2',
+    [context.companyId, context.userId],
+  );
+  if (holdsOneOf(member?.roles ?? [], roles)) return;
+  throw new Rejection('forbidden', `${name} needs one of the roles ${roles.join(', ')}.`, '/name', 'path');
+}

@@ -1,0 +1,150 @@
+import { z } from 'zod';
+import type { Tx } from '../database.ts';
+import { basisPoints, currency, date, description, name, timeZone, version, webhookUrl } from '../fields.ts';
+import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
+import { webhookUrlFault } from '../webhooks/url.ts';
+
+const settingsBody = z.strictObject({
+  expectedVersion: version(),
+  name: name().optional(),
+  timeZone: timeZone().optional(),
+  baseCurrency: currency().optional(),
+  booksClosedThrough: date().nullable().optional(),
+  reopenReason: description().optional(),
+  employerTaxRateBasisPoints: basisPoints().optional(),
+  payRunApprovalRequired: z.boolean().optional(),
+  webhookUrl: webhookUrl().nullable().optional(),
+  webhookSecretVersion: version().optional(),
+});
+
+export const updateCompanySettings = defineOperation({
+  name: 'updateCompanySettings',
+  type: 'high-risk',
+  summary: 'Change the settings of the company',
+  description:
+    'Changes what is given, if the settings are still of `expectedVersion`. `booksClosedThrough` closes the books up to that ' +
+    'day; only an owner moves it back, or opens them all (`null`), with a `reopenReason` for the audit log. `baseCurrency` is ' +
+    'the default of new customers, and stays once anything was invoiced or posted. A new `webhookSecretVersion`, always the ' +
+    'next one, rotates the secret: for 24 hours the old one signs too. `webhookUrl: null` ends the webhook.',
+  method: 'PATCH',
+  path: '/api/company/settings',
+  params: z.strictObject({}),
+  body: settingsBody,
+  schemaVersion: 1,
+  roles: ['owner', 'admin'],
+  successStatus: 200,
+  resource: settingsResource,
+  event: 'company_settings.updated',
+  rejections: {
+    version_conflict: { status: 409, title: 'The settings were changed meanwhile', nextAction: 'fix_request' },
+    reopen_not_allowed: { status: 403, title: 'Only an owner opens closed books again' },
+    reopen_reason_required: { status: 422, title: 'Opening closed books needs a reason', nextAction: 'fix_request' },
+    base_currency_in_use: { status: 409, title: 'The base currency stays once the books are in use' },
+    time_zone_unknown: { status: 422, title: 'There is no such time zone', nextAction: 'fix_request' },
+    webhook_url_not_allowed: { status: 422, title: 'Webhooks are not sent there', nextAction: 'fix_request' },
+    webhook_secret_version_not_next: { status: 422, title: 'Not the next version', nextAction: 'fix_request' },
+  },
+  constraints: { companies_webhook_secret_is_next: 'webhook_secret_version_not_next' },
+  examples: [
+    {
+      name: 'settings',
+      summary: 'Another name, and the time zone in which the company’s days begin',
+      params: {},
+      body: { expectedVersion: 1, name: 'Demo Ltd', timeZone: 'Europe/London' },
+    },
+  ],
+  summarize: ({ body }) => `updateCompanySettings from version ${body.expectedVersion}`,
+
+  async write(tx, { body }, context) {
+    const [locked] = await tx.query<SettingsRow & { member_roles: string[] | null }>(
+      `SELECT (l.company).*, l.member_roles FROM lock_company($1, $2) AS l`,
+      [context.companyId, context.userId],
+    );
+    if (locked === undefined) throw new Error('Bug! A company without its row');
+    if (body.expectedVersion !== locked.version) {
+      throw new Rejection('version_conflict', `The settings are of version ${locked.version}.`, '/expectedVersion');
+    }
+    const reopens = isReopening(body.booksClosedThrough, locked.books_closed_through);
+    if (reopens && !locked.member_roles?.includes('owner')) {
+      throw new Rejection('reopen_not_allowed', 'Moving the closing date back takes an owner.', '/booksClosedThrough');
+    }
+    if (reopens && body.reopenReason === undefined) {
+      throw new Rejection('reopen_reason_required', 'Say why the books are opened again.', '/reopenReason');
+    }
+    if (body.baseCurrency !== undefined && body.baseCurrency !== locked.base_currency) {
+      await refuseWhenInUse(tx, context);
+    }
+    if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone);
+    const fault = body.webhookUrl == null ? undefined : webhookUrlFault(body.webhookUrl, context.allowPrivateWebhooks);
+    if (fault !== undefined) throw new Rejection('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
+
+    const row = await update(tx, body, context);
+    if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was ended']);
+    const { expectedVersion: _version, reopenReason, ...changes } = body;
+    return {
+      resourceId: context.companyId,
+      location: settingsResource.reads,
+      body: toSettings(row),
+      auditMetadata: {
+        changed: Object.keys(changes),
+        ...(reopens ? { reopenReason, closedThroughBefore: locked.books_closed_through } : {}),
+      },
+    };
+  },
+});
+
+function isReopening(wanted: string | null | undefined, closedThrough: string | null): boolean {
+  if (wanted === undefined || closedThrough === null) return false;
+  return wanted === null || wanted < closedThrough;
+}
+
+/** Nothing can be posted meanwhile: that takes the company's row too. */
+async function refuseWhenInUse(tx: Tx, { companyId }: WriteContext): Promise<void> {
+  const [books] = await tx.query<{ in_use: boolean }>(
+    `SELECT EXISTS (SELECT FROM journal_entries e WHERE e.company_id = $1)
+       OR EXISTS (SELECT FROM invoices i WHERE i.company_id = $1) AS in_use`,
+    [companyId],
+  );
+  if (books?.in_use)
+    throw new Rejection('base_currency_in_use', 'The books hold invoices or entries.', '/baseCurrency');
+}
+
+async function refuseUnknownTimeZone(tx: Tx, wanted: string): Promise<void> {
+  const [found] = await tx.query<{ known: boolean }>(
+    'SELECT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $1) AS known',
+    [wanted],
+  );
+  if (!found?.known) throw new Rejection('time_zone_unknown', `There is no time zone ${wanted}.`, '/timeZone');
+}
+
+/** Those that can be taken away are told from those that were not given by their presence. */
+async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }: WriteContext): Promise<SettingsRow> {
+  const [row] = await tx.query<SettingsRow>(
+    `UPDATE companies SET
+       name = coalesce($2, name),
+       time_zone = coalesce($3, time_zone),
+       base_currency = coalesce($4, base_currency),
+       books_closed_through = CASE WHEN $5 THEN $6::date ELSE books_closed_through END,
+       employer_tax_rate_basis_points = coalesce($7, employer_tax_rate_basis_points),
+       pay_run_approval_required = coalesce($8, pay_run_approval_required),
+       webhook_url = CASE WHEN $9 THEN $10 ELSE webhook_url END,
+       webhook_secret_version = coalesce($11, webhook_secret_version)
+     WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
+    [
+      companyId,
+      body.name ?? null,
+      body.timeZone ?? null,
+      body.baseCurrency ?? null,
+      body.booksClosedThrough !== undefined,
+      body.booksClosedThrough ?? null,
+      body.employerTaxRateBasisPoints ?? null,
+      body.payRunApprovalRequired ?? null,
+      body.webhookUrl !== undefined,
+      body.webhookUrl ?? null,
+      body.webhookSecretVersion ?? null,
+    ],
+  );
+  if (row === undefined) throw new Error('Bug! A locked company that is not there');
+  return row;
+}

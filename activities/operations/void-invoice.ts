@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { formatAmount } from '../currencies.ts';
+import { DEMO } from '../demo.ts';
+import { date, description, id } from '../fields.ts';
+import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
+import { postMirror } from '../ledger/post-mirror.ts';
+import { defineOperation, Rejection } from '../operation.ts';
+import {
+  INVOICE_COLUMNS,
+  type InvoiceRow,
+  invoiceResource,
+  readInvoiceLines,
+  toInvoice,
+} from '../resources/invoice.ts';
+
+export const voidInvoice = defineOperation({
+  name: 'voidInvoice',
+  type: 'financial',
+  summary: 'Void an invoice',
+  description:
+    'Takes a finalized invoice back as a whole, for as long as nothing is paid or credited of it (refund what was paid ' +
+    'first). Posts the mirror of its entry, dated `date` (today in the company’s time zone when left out). It keeps its number.',
+  method: 'POST',
+  path: '/api/invoices/:invoiceId/void',
+  params: z.strictObject({ invoiceId: id() }),
+  body: z.strictObject({ reason: description(), date: date().optional() }),
+  schemaVersion: 1,
+  roles: ['owner', 'admin', 'accountant'],
+  successStatus: 200,
+  resource: invoiceResource,
+  event: 'invoice.voided',
+  rejections: {
+    invoice_not_found: { status: 404, title: 'There is no such invoice' },
+    invoice_not_voidable: { status: 409, title: 'The invoice cannot be voided' },
+    date_before_original: DATE_BEFORE_ORIGINAL,
+    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+  },
+  constraints: { period_closed: 'period_closed' },
+  examples: [
+    {
+      name: 'void',
+      summary: 'An invoice that should not have been sent',
+      params: { invoiceId: DEMO.voidableInvoiceId },
+      body: { reason: 'Sent to the wrong customer', date: '2026-03-12' },
+    },
+  ],
+  summarize: ({ params }) => `voidInvoice ${params.invoiceId}`,
+
+  async write(tx, { params, body }, context) {
+    const [invoice] = await tx.query<InvoiceRow & { today: string }>(
+      `SELECT ${INVOICE_COLUMNS}, company_today($1) AS today FROM lock_invoice($1, $2)`,
+      [context.companyId, params.invoiceId],
+    );
+    if (invoice === undefined) {
+      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+    }
+    const entryId = invoice.journal_entry_id;
+    if (invoice.status !== 'finalized' || entryId === null) {
+      throw new Rejection('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
+    }
+    const voidedOn = correctionDate({ asked: body.date, today: invoice.today, originalDate: invoice.issue_date });
+    await postMirror(tx, { entryId, date: voidedOn, description: `Invoice ${invoice.id} voided` }, context);
+    const [row] = await tx.query<InvoiceRow>(
+      `UPDATE invoices SET voided_on = $3, void_reason = $4
+       WHERE company_id = $1 AND id = $2 RETURNING ${INVOICE_COLUMNS}`,
+      [context.companyId, invoice.id, voidedOn, body.reason],
+    );
+    if (row === undefined) throw new Error('Bug! A locked invoice that is not there');
+    return { resourceId: row.id, body: toInvoice(row, await readInvoiceLines(tx, [row.id])) };
+  },
+});
+
+/** The first reason of those that there may be. */
+function whyNotVoidable({
+  status,
+  paid_minor: paidMinor,
+  credited_minor: creditedMinor,
+  currency,
+}: InvoiceRow): string {
+  if (status === 'draft') return 'The invoice is a draft: nothing is posted that could be taken back.';
+  if (status === 'void') return 'The invoice is void already.';
+  return paidMinor > 0n
+    ? `${formatAmount(paidMinor, currency)} is paid of the invoice: refund it first.`
+    : `${formatAmount(creditedMinor, currency)} is credited of the invoice: credit the rest instead.`;
+}

@@ -1,0 +1,108 @@
+import type { Tx } from '../database.ts';
+import { Rejection } from '../operation.ts';
+import type { PayFrequency } from '../resources/employee.ts';
+
+/** At most so many payslips in a run: their answer, and what one transaction does for them, stay of a size. */
+export const MAX_PAYSLIPS = 5_000;
+
+export type PayPeriod = {
+  readonly payFrequency: PayFrequency;
+  readonly periodNumber: number;
+  /** Without it, all who are paid in that frequency. */
+  readonly employeeIds?: readonly string[] | undefined;
+};
+
+/** What a pay run would be of, as `pay_of_period` tells of its employees, and the settings that it rests on. */
+export type Pay = {
+  employer_tax_rate_basis_points: number;
+  pay_run_approval_required: boolean;
+  /** In order; null where there is nobody. */
+  employee_ids: string[] | null;
+  other_frequency_id: string | null;
+  currencies: string[] | null;
+  exceeded_id: string | null;
+  gross_minor: bigint | null;
+  pre_tax_deductions_minor: bigint | null;
+  tax_minor: bigint | null;
+  post_tax_deductions_minor: bigint | null;
+  net_minor: bigint | null;
+  employer_tax_minor: bigint | null;
+};
+
+/** The pay of a period that can be paid: summed up, of employees that are named. Throws what stands in the way. */
+export async function payOfPeriod(
+  tx: Tx,
+  period: PayPeriod,
+  companyId: string,
+): Promise<Pay & { employee_ids: string[]; currency: string }> {
+  const [pay] = await tx.query<Pay>(
+    `WITH company AS (
+       SELECT employer_tax_rate_basis_points, pay_run_approval_required FROM companies WHERE id = $1 FOR SHARE
+     )
+     SELECT company.*, pay.*
+     FROM company CROSS JOIN LATERAL (
+       SELECT array_agg(p.employee_id ORDER BY p.employee_id) AS employee_ids,
+         (array_agg(p.employee_id ORDER BY p.employee_id) FILTER (WHERE p.pay_frequency <> $2))[1] AS other_frequency_id,
+         array_agg(DISTINCT p.currency) AS currencies,
+         (array_agg(p.employee_id ORDER BY p.employee_id)
+           FILTER (WHERE p.pre_tax_deductions_minor > p.gross_minor OR p.net_minor < 0))[1] AS exceeded_id,
+         sum(p.gross_minor)::bigint AS gross_minor,
+         sum(p.pre_tax_deductions_minor)::bigint AS pre_tax_deductions_minor,
+         sum(p.tax_minor)::bigint AS tax_minor,
+         sum(p.post_tax_deductions_minor)::bigint AS post_tax_deductions_minor,
+         sum(p.net_minor)::bigint AS net_minor,
+         sum(p.employer_tax_minor)::bigint AS employer_tax_minor
+       FROM pay_of_period($1, $2, $3, $4, company.employer_tax_rate_basis_points) AS p
+     ) AS pay`,
+    [companyId, period.payFrequency, period.periodNumber, period.employeeIds ?? null],
+  );
+  if (pay === undefined) throw new Error('Bug! A company without its row');
+  return { ...pay, ...requirePayable(pay, period) };
+}
+
+function requirePayable(pay: Pay, { payFrequency, employeeIds }: PayPeriod) {
+  const found = new Set(pay.employee_ids);
+  const missing = employeeIds?.findIndex((id) => !found.has(id)) ?? -1;
+  if (missing !== -1) {
+    throw new Rejection(
+      'employee_not_found',
+      `There is no employee ${employeeIds?.[missing]}.`,
+      `/employeeIds/${missing}`,
+    );
+  }
+  /** Where the request names that employee. */
+  const pointer = (id: string) =>
+    employeeIds === undefined ? undefined : (`/employeeIds/${employeeIds.indexOf(id)}` as const);
+  const [currency, otherCurrency] = pay.currencies ?? [];
+  if (pay.employee_ids === null || currency === undefined) {
+    throw new Rejection('no_employees', `No employee is paid ${payFrequency}.`, '/payFrequency');
+  }
+  if (pay.other_frequency_id !== null) {
+    throw new Rejection(
+      'pay_frequency_mismatch',
+      `Employee ${pay.other_frequency_id} is not paid ${payFrequency}.`,
+      pointer(pay.other_frequency_id),
+    );
+  }
+  if (pay.employee_ids.length > MAX_PAYSLIPS) {
+    throw new Rejection(
+      'too_many_employees',
+      `A run has at most ${MAX_PAYSLIPS}: name those to be paid.`,
+      '/employeeIds',
+    );
+  }
+  if (otherCurrency !== undefined) {
+    throw new Rejection('currency_mismatch', `They are paid in ${pay.currencies?.join(' and ')}.`, '/employeeIds');
+  }
+  if (pay.exceeded_id !== null) {
+    throw new Rejection(
+      'deductions_exceed_pay',
+      `The deductions of employee ${pay.exceeded_id} are more than the pay of this period.`,
+      pointer(pay.exceeded_id),
+    );
+  }
+  if (pay.gross_minor === 0n) {
+    throw new Rejection('nothing_to_pay', 'The pay of this period is less than one minor unit for each employee.');
+  }
+  return { employee_ids: pay.employee_ids, currency };
+}

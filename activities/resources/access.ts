@@ -1,0 +1,21 @@
+import { z } from 'zod';
+import type { ResourceType } from '../operation.ts';
+import { ROLES } from '../roles.ts';
+import { resourceId } from './members.ts';
+
+/** What a person may do in the company, as the API shows it; `m` is the membership, `u` the user. */
+export const ACCESS_COLUMNS = 'm.user_id, u.email, m.roles';
+
+export type AccessRow = { user_id: string; email: string; roles: z.output<typeof accessSchema>['roles'] };
+
+export function toAccess(row: AccessRow): z.output<typeof accessSchema> {
+  return { userId: row.user_id, email: row.email, roles: row.roles };
+}
+
+export const accessSchema = z.object({
+  userId: resourceId(),
+  email: z.string(),
+  roles: z.array(z.enum(ROLES)).meta({ description: 'None: no member any more' }),
+});
+
+export const accessResource: ResourceType = { type: 'access', reads: '/api/users', schema: accessSchema };

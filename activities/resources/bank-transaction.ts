@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import type { Tx } from '../database.ts';
+import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant, resourceId, signedMoney } from './members.ts';
+
+/** The bank transaction as the API shows it, and the columns that it is made of. */
+export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id, a.code AS account_code, t.bank_reference, t.booked_on,
+  t.amount_minor, t.currency, t.description, t.status, t.created_at,
+  ARRAY(SELECT m.journal_line_id FROM bank_matches m
+        WHERE m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
+        ORDER BY m.journal_line_id)::text[] AS line_ids,
+  (SELECT e.id FROM journal_entries e WHERE e.company_id = t.company_id AND e.write_id = t.reconciled_by)
+    AS difference_entry_id`;
+export const BANK_TRANSACTION_TABLES =
+  'FROM bank_transactions t JOIN accounts a ON a.company_id = t.company_id AND a.id = t.account_id';
+
+export type BankTransactionRow = {
+  id: string;
+  import_id: string;
+  account_code: string;
+  bank_reference: string;
+  booked_on: string;
+  amount_minor: bigint;
+  currency: string;
+  description: string;
+  status: 'unreconciled' | 'reconciled';
+  created_at: string;
+  line_ids: string[];
+  difference_entry_id: string | null;
+};
+
+export function toBankTransaction(row: BankTransactionRow): z.output<typeof bankTransactionSchema> {
+  return {
+    id: row.id,
+    importId: row.import_id,
+    accountCode: row.account_code,
+    bankReference: row.bank_reference,
+    date: row.booked_on,
+    amount: toWireAmount(row.amount_minor),
+    currency: row.currency,
+    description: row.description,
+    status: row.status,
+    journalLineIds: row.line_ids,
+    differenceEntryId: row.difference_entry_id,
+    createdAt: row.created_at,
+  };
+}
+
+/** One of the company that the transaction works for. */
+export async function findBankTransaction(tx: Tx, id: string): Promise<BankTransactionRow | undefined> {
+  const [row] = await tx.query<BankTransactionRow>(
+    `SELECT ${BANK_TRANSACTION_COLUMNS} ${BANK_TRANSACTION_TABLES}
+     WHERE t.company_id = current_company() AND t.id = $1`,
+    [id],
+  );
+  return row;
+}
+
+export const bankTransactionSchema = z.object({
+  id: resourceId(),
+  importId: resourceId().meta({ description: 'The write that imported it' }),
+  accountCode: z.string(),
+  bankReference: z.string(),
+  date: calendarDate(),
+  amount: signedMoney(),
+  currency: currencyCode(),
+  description: z.string(),
+  status: z.enum(['unreconciled', 'reconciled']),
+  journalLineIds: z.array(resourceId()).meta({ description: 'The lines that it is reconciled with' }),
+  differenceEntryId: resourceId().nullable().meta({ description: 'The entry of a difference that was posted with it' }),
+  createdAt: instant(),
+});
+
+export const bankTransactionResource: ResourceType = {
+  type: 'bank_transaction',
+  reads: '/api/bank-transactions',
+  schema: bankTransactionSchema,
+};
+
+/** What an import answers with: an item for each transaction of the request, in its order. */
+export const bankImportResource: ResourceType = {
+  type: 'bank_import',
+  reads: '/api/bank-transactions',
+  schema: z.object({
+    items: z.array(
+      z.object({ bankReference: z.string(), id: resourceId(), result: z.enum(['imported', 'already_known']) }),
+    ),
+  }),
+};

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { instant, resourceId } from './members.ts';
+
+/** The event as the API shows it, and the columns that it is made of. */
+export const EVENT_COLUMNS = 'id, kind, write_id, occurred_at, delivery_state, attempts, last_error, delivered_at';
+
+const STATES = ['none', 'pending', 'delivered', 'given_up'] as const;
+
+export type EventRow = {
+  id: string;
+  kind: string;
+  write_id: string;
+  occurred_at: string;
+  delivery_state: (typeof STATES)[number];
+  attempts: number;
+  last_error: string | null;
+  delivered_at: string | null;
+};
+
+export function toEvent(row: EventRow): z.output<typeof eventSchema> {
+  return {
+    id: row.id,
+    kind: row.kind,
+    writeId: row.write_id,
+    occurredAt: row.occurred_at,
+    delivery: {
+      state: row.delivery_state,
+      attempts: row.attempts,
+      lastError: row.last_error,
+      deliveredAt: row.delivery_state === 'delivered' ? row.delivered_at : null,
+    },
+  };
+}
+
+export const eventSchema = z.object({
+  id: resourceId(),
+  kind: z.string(),
+  writeId: resourceId(),
+  occurredAt: instant(),
+  delivery: z.object({
+    state: z.enum(STATES).meta({ description: 'Of the webhook’s call; none: no webhook was set' }),
+    attempts: z.int().min(0),
+    lastError: z.string().nullable(),
+    deliveredAt: instant().nullable(),
+  }),
+});

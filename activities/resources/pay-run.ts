@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { PAY_FREQUENCIES, type PayFrequency } from './employee.ts';
+import { calendarDate, currencyCode, instant, money, resourceId } from './members.ts';
+
+/**
+ * The pay run as the API shows it, and the columns that it is made of, from `pay_runs r`. The payslips come in wire form:
+ * an amount of one is at most 10^13, which a number of JSON carries exactly.
+ */
+export const PAY_RUN_COLUMNS = `r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
+  r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor, r.employer_tax_minor,
+  r.created_by, r.approved_by, r.executed_by, r.journal_entry_id, r.created_at, (
+    SELECT json_agg(json_build_object('employeeId', s.employee_id, 'gross', s.gross_minor,
+      'preTaxDeductions', s.pre_tax_deductions_minor, 'tax', s.tax_minor,
+      'postTaxDeductions', s.post_tax_deductions_minor, 'net', s.net_minor, 'employerTax', s.employer_tax_minor)
+      ORDER BY s.employee_id)
+    FROM payslips s WHERE s.company_id = r.company_id AND s.pay_run_id = r.id
+  ) AS payslips`;
+
+export type PayRunRow = {
+  id: string;
+  status: 'draft' | 'approved' | 'executed';
+  pay_frequency: PayFrequency;
+  year: number;
+  period_number: number;
+  pay_date: string;
+  currency: string;
+  gross_minor: bigint;
+  pre_tax_deductions_minor: bigint;
+  tax_minor: bigint;
+  post_tax_deductions_minor: bigint;
+  net_minor: bigint;
+  employer_tax_minor: bigint;
+  created_by: string;
+  approved_by: string | null;
+  executed_by: string | null;
+  journal_entry_id: string | null;
+  created_at: string;
+  payslips: z.output<typeof payslipSchema>[];
+};
+
+export function toPayRun(row: PayRunRow): z.output<typeof payRunSchema> {
+  return {
+    id: row.id,
+    status: row.status,
+    payFrequency: row.pay_frequency,
+    year: row.year,
+    periodNumber: row.period_number,
+    payDate: row.pay_date,
+    currency: row.currency,
+    payslips: row.payslips,
+    totals: {
+      gross: toWireAmount(row.gross_minor),
+      preTaxDeductions: toWireAmount(row.pre_tax_deductions_minor),
+      tax: toWireAmount(row.tax_minor),
+      postTaxDeductions: toWireAmount(row.post_tax_deductions_minor),
+      net: toWireAmount(row.net_minor),
+      employerTax: toWireAmount(row.employer_tax_minor),
+    },
+    journalEntryId: row.journal_entry_id,
+    createdBy: row.created_by,
+    approvedBy: row.approved_by,
+    executedBy: row.executed_by,
+    createdAt: row.created_at,
+  };
+}
+
+/** Larger than any one amount: a run has up to 5,000 payslips. */
+const sum = () => z.int().min(0).meta({ description: 'Minor units; the sum of the payslips' });
+
+const payslipSchema = z.object({
+  employeeId: resourceId(),
+  gross: money(),
+  preTaxDeductions: money(),
+  tax: money(),
+  postTaxDeductions: money(),
+  net: money(),
+  employerTax: money(),
+});
+
+export const payRunSchema = z.object({
+  id: resourceId(),
+  status: z.enum(['draft', 'approved', 'executed']),
+  payFrequency: z.enum(PAY_FREQUENCIES),
+  year: z.int(),
+  periodNumber: z.int().min(1).max(52),
+  payDate: calendarDate(),
+  currency: currencyCode(),
+  payslips: z.array(payslipSchema),
+  totals: z.object({
+    gross: sum(),
+    preTaxDeductions: sum(),
+    tax: sum(),
+    postTaxDeductions: sum(),
+    net: sum(),
+    employerTax: sum(),
+  }),
+  journalEntryId: resourceId().nullable(),
+  createdBy: resourceId().meta({ description: 'The user who made it' }),
+  approvedBy: resourceId().nullable().meta({ description: 'Null where no approval was demanded' }),
+  executedBy: resourceId().nullable(),
+  createdAt: instant(),
+});
+
+export const payRunResource: ResourceType = { type: 'payRun', reads: '/api/payroll/pay-runs', schema: payRunSchema };

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { toWireAmount } from '../money.ts';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
+
+/** The refund as the API shows it, and the columns that it is made of: its own, `r`, and those of its payment, `p`. */
+export const REFUND_COLUMNS = `r.id, r.payment_id, p.invoice_id, r.amount_minor, p.currency, r.refunded_on, r.reason,
+  r.journal_entry_id, r.metadata, r.created_at`;
+
+export type RefundRow = {
+  id: string;
+  payment_id: string;
+  invoice_id: string;
+  amount_minor: bigint;
+  currency: string;
+  refunded_on: string;
+  reason: string;
+  journal_entry_id: string;
+  metadata: Record<string, string>;
+  created_at: string;
+};
+
+export function toRefund(row: RefundRow): z.output<typeof refundSchema> {
+  return {
+    id: row.id,
+    paymentId: row.payment_id,
+    invoiceId: row.invoice_id,
+    amount: toWireAmount(row.amount_minor),
+    currency: row.currency,
+    date: row.refunded_on,
+    reason: row.reason,
+    journalEntryId: row.journal_entry_id,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+  };
+}
+
+export const refundSchema = z.object({
+  id: resourceId(),
+  paymentId: resourceId(),
+  invoiceId: resourceId(),
+  amount: money(),
+  currency: currencyCode(),
+  date: calendarDate(),
+  reason: z.string(),
+  journalEntryId: resourceId(),
+  metadata: notes(),
+  createdAt: instant(),
+});
+
+export const refundResource: ResourceType = { type: 'refund', reads: '/api/refunds', schema: refundSchema };

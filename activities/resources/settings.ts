@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import type { ResourceType } from '../operation.ts';
+import { calendarDate, currencyCode, instant } from './members.ts';
+
+/** The settings as the API shows them, and the columns that they are made of. */
+export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through,
+  employer_tax_rate_basis_points, pay_run_approval_required, webhook_url, webhook_secret_version, webhook_secret_rotated_at`;
+
+export type SettingsRow = {
+  version: number;
+  name: string;
+  time_zone: string;
+  base_currency: string;
+  books_closed_through: string | null;
+  employer_tax_rate_basis_points: number;
+  pay_run_approval_required: boolean;
+  webhook_url: string | null;
+  webhook_secret_version: number;
+  webhook_secret_rotated_at: string | null;
+};
+
+export function toSettings(row: SettingsRow): z.output<typeof settingsSchema> {
+  return {
+    version: row.version,
+    name: row.name,
+    timeZone: row.time_zone,
+    baseCurrency: row.base_currency,
+    booksClosedThrough: row.books_closed_through,
+    employerTaxRateBasisPoints: row.employer_tax_rate_basis_points,
+    payRunApprovalRequired: row.pay_run_approval_required,
+    webhookUrl: row.webhook_url,
+    webhookSecretVersion: row.webhook_secret_version,
+    webhookSecretRotatedAt: row.webhook_secret_rotated_at,
+  };
+}
+
+const settingsSchema = z.object({
+  version: z.int().min(1).meta({ description: 'Raised by each change' }),
+  name: z.string(),
+  timeZone: z.string(),
+  baseCurrency: currencyCode(),
+  booksClosedThrough: calendarDate().nullable(),
+  employerTaxRateBasisPoints: z.int().min(0).max(10_000),
+  payRunApprovalRequired: z.boolean(),
+  webhookUrl: z.string().nullable(),
+  webhookSecretVersion: z.int().min(1),
+  webhookSecretRotatedAt: instant().nullable(),
+});
+
+/** One for each company, at its own address. */
+export const settingsResource: ResourceType = {
+  type: 'settings',
+  reads: '/api/company/settings',
+  schema: settingsSchema,
+};

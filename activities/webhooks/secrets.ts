@@ -1,0 +1,34 @@
+import { createHmac, hkdfSync } from 'node:crypto';
+
+const SECRET_BYTES = 32;
+
+/**
+ * The secret that a company's webhooks are signed with, in the form of Standard Webhooks. It is kept nowhere: HKDF (RFC
+ * 5869) makes it of the service's master key, the company and the version, and it goes with any of them.
+ */
+export function webhookSecret(masterKey: string, companyId: string, version: number): string {
+  const info = `accubooks webhook secret:${companyId}:${version}`;
+  return `whsec_${Buffer.from(hkdfSync('sha256', masterKey, '', info, SECRET_BYTES)).toString('base64')}`;
+}
+
+/**
+ * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature for each
+ * secret that is valid.
+ */
+export function signedHeaders(
+  message: { readonly id: string; readonly timestampSeconds: number; readonly body: string },
+  secrets: readonly string[],
+): Record<string, string> {
+  const signed = `${message.id}.${message.timestampSeconds}.${message.body}`;
+  return {
+    'webhook-id': message.id,
+    'webhook-timestamp': String(message.timestampSeconds),
+    'webhook-signature': secrets.map((secret) => `v1,${sign(signed, secret)}`).join(' '),
+  };
+}
+
+function sign(text: string, secret: string): string {
+  return createHmac('sha256', Buffer.from(secret.slice('whsec_'.length), 'base64'))
+    .update(text)
+    .digest('base64');
+}

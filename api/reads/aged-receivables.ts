@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { date } from '../../activities/fields.ts';
+import { toWireAmount } from '../../activities/money.ts';
+import { defineRead } from './read.ts';
+
+/**
+ * What each customer owed at the end of a day, by how long it was due: of invoices issued by then, all that is dated up
+ * to then. Everything counts by the date that it was posted with, so that the report agrees with accounts receivable as
+ * of that day, also where a void is dated before a refund that made it possible. Without `asOf`: as of today.
+ */
+export const readAgedReceivables = defineRead({
+  path: '/api/reports/aged-receivables',
+  summary: 'What customers owe, by how long it has been due',
+  group: 'sales',
+  answers: { kind: 'report', resource: 'aged_receivables' },
+  params: z.strictObject({}),
+  query: z.strictObject({ asOf: date().optional().describe('The last day that counts; today when left out.') }),
+  async read(tx, { query }) {
+    const [{ as_of: asOf } = { as_of: '' }] = await tx.query<{ as_of: string }>(
+      'SELECT coalesce($1, company_today(current_company())) AS as_of',
+      [query.asOf ?? null],
+    );
+    const rows = await tx.query<AgedRow>(AGED, [asOf]);
+    return {
+      asOf,
+      items: rows.map((row) => ({
+        customerId: row.customer_id,
+        currency: row.currency,
+        notDue: toWireAmount(row.not_due_minor),
+        days1to30: toWireAmount(row.days_1_to_30_minor),
+        days31to60: toWireAmount(row.days_31_to_60_minor),
+        days61to90: toWireAmount(row.days_61_to_90_minor),
+        over90: toWireAmount(row.over_90_minor),
+      })),
+    };
+  },
+});
+
+/** An invoice is due on its due date and overdue from the day after. A customer who owes nothing has no row. */
+const AGED = `
+  WITH movement (company_id, invoice_id, amount_minor) AS (
+    SELECT company_id, id, total_minor FROM invoices WHERE company_id = current_company()
+    UNION ALL
+    SELECT company_id, id, -total_minor FROM invoices WHERE company_id = current_company() AND voided_on <= $1
+    UNION ALL
+    SELECT company_id, invoice_id, -amount_minor FROM payments
+    WHERE company_id = current_company() AND received_on <= $1
+    UNION ALL
+    SELECT company_id, invoice_id, -total_minor FROM credit_notes
+    WHERE company_id = current_company() AND credited_on <= $1
+    UNION ALL
+    SELECT r.company_id, p.invoice_id, r.amount_minor
+    FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+    WHERE r.company_id = current_company() AND r.refunded_on <= $1
+  ), open AS (
+    SELECT i.customer_id, i.currency, $1::date - i.due_date AS days_overdue, sum(m.amount_minor) AS amount_minor
+    FROM movement m JOIN invoices i ON i.company_id = m.company_id AND i.id = m.invoice_id
+    WHERE i.number IS NOT NULL AND i.issue_date <= $1
+    GROUP BY i.company_id, i.id
+    HAVING sum(m.amount_minor) <> 0
+  )
+  SELECT customer_id, currency,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue <= 0), 0)::bigint AS not_due_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 1 AND 30), 0)::bigint AS days_1_to_30_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 31 AND 60), 0)::bigint AS days_31_to_60_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 61 AND 90), 0)::bigint AS days_61_to_90_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue > 90), 0)::bigint AS over_90_minor
+  FROM open
+  GROUP BY customer_id, currency
+  ORDER BY customer_id, currency`;
+
+type AgedRow = {
+  customer_id: string;
+  currency: string;
+  not_due_minor: bigint;
+  days_1_to_30_minor: bigint;
+  days_31_to_60_minor: bigint;
+  days_61_to_90_minor: bigint;
+  over_90_minor: bigint;
+};

@@ -1,0 +1,64 @@
+import type { Tx } from '../../activities/database.ts';
+import {
+  CREDIT_NOTE_COLUMNS,
+  type CreditNoteRow,
+  withCreditNoteLines,
+} from '../../activities/resources/credit-note.ts';
+import { ENTRY_COLUMNS, type EntryRow } from '../../activities/resources/journal-entry.ts';
+import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
+import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
+import { withEntryLines } from './entries.ts';
+
+/** Of each the newest; the lists of payments, refunds, credit notes and entries have all of them. */
+const MAX_OF_EACH = 200;
+
+/** What was paid, refunded and credited of an invoice, and what it and all of these posted; the newest first. */
+export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
+  const payments = await tx.query<PaymentRow>(
+    `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
+     ORDER BY created_at DESC, id DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
+  const refunds = await tx.query<RefundRow>(
+    `SELECT ${REFUND_COLUMNS} FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+     WHERE p.company_id = current_company() AND p.invoice_id = $1
+     ORDER BY r.created_at DESC, r.id DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
+  const notes = await tx.query<CreditNoteRow>(
+    `SELECT ${CREDIT_NOTE_COLUMNS} FROM credit_notes WHERE company_id = current_company() AND invoice_id = $1
+     ORDER BY created_at DESC, id DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
+  return {
+    payments: payments.map(toPayment),
+    refunds: refunds.map(toRefund),
+    creditNotes: await withCreditNoteLines(tx, notes),
+    entries: await withEntryLines(tx, await readEntriesOf(tx, invoiceId)),
+  };
+}
+
+/** The invoice's entry and its mirror when it is void, and those of its payments, refunds and credit notes. */
+function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
+  return tx.query<EntryRow>(
+    `WITH posted (id) AS (
+       SELECT journal_entry_id FROM invoices WHERE company_id = current_company() AND id = $1
+       UNION ALL
+       SELECT m.id FROM invoices i
+       JOIN journal_entries m ON m.company_id = i.company_id AND m.reverses = i.journal_entry_id
+       WHERE i.company_id = current_company() AND i.id = $1
+       UNION ALL
+       SELECT journal_entry_id FROM payments WHERE company_id = current_company() AND invoice_id = $1
+       UNION ALL
+       SELECT r.journal_entry_id FROM refunds r
+       JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+       WHERE p.company_id = current_company() AND p.invoice_id = $1
+       UNION ALL
+       SELECT journal_entry_id FROM credit_notes WHERE company_id = current_company() AND invoice_id = $1
+     )
+     SELECT ${ENTRY_COLUMNS} FROM journal_entries e JOIN posted USING (id)
+     WHERE e.company_id = current_company()
+     ORDER BY e.entry_date DESC, e.created_at DESC, e.id DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
+}

@@ -1,0 +1,80 @@
+import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import {
+  eventTaskQueue,
+  type Trigger,
+  WEBHOOKS_WORKFLOW_TYPE,
+  type WebhookBatch,
+  type WebhookRetry,
+  webhooksWorkflowId,
+} from '../workflows/event-messages.ts';
+
+/** What the relay has started in Temporal. `exists` is as good as `started`: the ID names the same work. */
+export type EventStarts = {
+  /** The workflow that a member asked for, once for each event, as long as Temporal remembers. */
+  registered(event: { readonly id: string; readonly workflowName: string; readonly trigger: TriggerId }): Promise<void>;
+  /** The delivery of a batch. `exists`: it is under way, and marks its events itself. */
+  webhooks(batch: Omit<WebhookBatch, 'retry'>): Promise<'started' | 'exists'>;
+};
+
+type TriggerId = Omit<Trigger, 'writeTaskQueue'>;
+
+const START_TIMEOUT_MS = 10_000;
+
+/** Some ten attempts within a day: 5 s, 30 s, 2 min, 10 min, 30 min, then hours. */
+const WEBHOOK_RETRY: WebhookRetry = {
+  delaysMs: [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000],
+  giveUpAfterMs: 24 * 60 * 60 * 1000,
+};
+
+export function createEventStarts(
+  { workflow, connection }: Client,
+  writeTaskQueue: string,
+  retry: WebhookRetry = WEBHOOK_RETRY,
+): EventStarts {
+  const taskQueue = eventTaskQueue(writeTaskQueue);
+  const inTime = <T>(start: () => Promise<T>) => connection.withDeadline(Date.now() + START_TIMEOUT_MS, start);
+  return {
+    async registered({ id, workflowName, trigger }) {
+      try {
+        await inTime(() =>
+          workflow.start(workflowName, {
+            workflowId: id,
+            taskQueue,
+            args: [{ ...trigger, writeTaskQueue } satisfies Trigger],
+            // However it ended: a member who wants it again triggers it again.
+            workflowIdReusePolicy: 'REJECT_DUPLICATE',
+            typedSearchAttributes: [ofCompany(trigger.companyId)],
+            staticSummary: `${workflowName}, trigger ${trigger.triggerId}`,
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      }
+    },
+    async webhooks({ companyId, batchId }) {
+      try {
+        await inTime(() =>
+          workflow.start(WEBHOOKS_WORKFLOW_TYPE, {
+            workflowId: webhooksWorkflowId(companyId, batchId),
+            taskQueue,
+            args: [{ companyId, batchId, retry } satisfies WebhookBatch],
+            // It looks for what is left to be delivered: a further run of a batch that is done finds nothing.
+            workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+            workflowIdConflictPolicy: 'FAIL',
+            typedSearchAttributes: [ofCompany(companyId)],
+            staticSummary: 'Webhook calls',
+          }),
+        );
+        return 'started';
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
+        throw error;
+      }
+    },
+  };
+}
+
+function ofCompany(companyId: string) {
+  return { key: defineSearchAttributeKey('CompanyId', SearchAttributeType.KEYWORD), value: companyId };
+}

@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { type NativeConnection, Worker } from '@temporalio/worker';
+import type { Database } from '../activities/database.ts';
+import { createEventActivities } from '../activities/event-activities.ts';
+import type { Operation } from '../activities/operation.ts';
+import { eventTaskQueue } from '../workflows/event-messages.ts';
+import { buildWorkflowBundle } from './bundle.ts';
+import type { ProcessConfig } from './config.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Webhook calls wait for others: many at once cost little. */
+const ACTIVITY_SLOTS = 50;
+const CACHED_WORKFLOWS = 100;
+const SHUTDOWN_GRACE_MS = 10_000;
+/** An activity that waits for a database that is away ends with the process; Temporal has it attempted again. */
+const SHUTDOWN_FORCE_MS = 15_000;
+
+/** The worker of what events start: webhook calls and registered workflows. Apart from the writes, so that none waits. */
+export async function createEventWorker(options: {
+  readonly config: ProcessConfig;
+  readonly connection: NativeConnection;
+  readonly database: Database;
+  readonly relayDatabase: Database;
+  readonly operations: readonly Operation[];
+  readonly metrics: Metrics;
+}): Promise<Worker> {
+  const { config, metrics } = options;
+  return Worker.create({
+    connection: options.connection,
+    namespace: config.TEMPORAL_NAMESPACE,
+    taskQueue: eventTaskQueue(config.TEMPORAL_TASK_QUEUE),
+    workflowBundle:
+      config.WORKFLOW_BUNDLE === undefined
+        ? await buildWorkflowBundle()
+        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    activities: createEventActivities({
+      database: options.database,
+      relayDatabase: options.relayDatabase,
+      operations: options.operations,
+      masterKey: config.WEBHOOK_MASTER_KEY,
+      allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
+      onWebhookAttempt: (outcome) => metrics.webhookAttempts.inc({ outcome }),
+    }),
+    maxConcurrentLocalActivityExecutions: ACTIVITY_SLOTS,
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+    shutdownGraceTime: SHUTDOWN_GRACE_MS,
+    shutdownForceTime: SHUTDOWN_FORCE_MS,
+    // Activities here are local ones only; nothing polls for others.
+    enableNonLocalActivities: false,
+  });
+}

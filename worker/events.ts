@@ -1,0 +1,78 @@
+import { Client } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { type Database, openDatabase } from '../activities/database.ts';
+import type { Operation } from '../activities/operation.ts';
+import type { WebhookRetry } from '../workflows/event-messages.ts';
+import type { WorkerConfig } from './config.ts';
+import { createEventStarts } from './event-starts.ts';
+import { createEventWorker } from './event-worker.ts';
+import { checkLogin } from './login.ts';
+import type { Metrics } from './metrics.ts';
+import { createOutboxRelay } from './outbox-relay.ts';
+import { listenToOutbox } from './outbox-wakeups.ts';
+
+/** The relay asks one thing at a time; the gauges and a few deliveries stand beside it. */
+const RELAY_CONNECTIONS = 4;
+
+export type RunningEvents = {
+  /** Rejects when the worker has stopped by itself. */
+  readonly ended: Promise<void>;
+  /** What is under way is finished. */
+  close(): Promise<void>;
+};
+
+/** Everything that becomes of events: the relay, and the worker of the workflows that it starts. */
+export async function startEvents(options: {
+  readonly config: WorkerConfig;
+  readonly connection: NativeConnection;
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly retry?: WebhookRetry;
+}): Promise<RunningEvents> {
+  const { config, connection, metrics, logger } = options;
+  const connectionString = config.RELAY_DATABASE_URL ?? config.DATABASE_URL;
+  const relayDatabase = openDatabase({
+    connectionString,
+    writePoolMax: 1,
+    lookupPoolMax: RELAY_CONNECTIONS,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-relay',
+  });
+  await checkLogin(relayDatabase, config.ALLOW_OWNER_LOGIN === '1', {
+    setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
+    role: 'accubooks_relay',
+  });
+  metrics.observeOutbox(relayDatabase);
+  const worker = await createEventWorker({ ...options, relayDatabase });
+  const running = worker.run();
+
+  const wakeups = listenToOutbox(connectionString);
+  const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+  const relay = createOutboxRelay({
+    database: relayDatabase,
+    starts: createEventStarts(client, config.TEMPORAL_TASK_QUEUE, options.retry),
+    wakeups,
+    logger,
+    onRun: (counts) => {
+      metrics.eventsNumbered.inc(counts.numbered);
+      metrics.eventStarts.inc({ what: 'workflow' }, counts.workflowsStarted);
+      metrics.eventStarts.inc({ what: 'webhooks' }, counts.batchesStarted);
+    },
+  });
+  const stopping = new AbortController();
+  const relaying = relay.run(stopping.signal);
+  return {
+    ended: running,
+    async close() {
+      stopping.abort();
+      await relaying;
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await running.catch(() => undefined);
+      await wakeups.close();
+      await relayDatabase.close();
+    },
+  };
+}

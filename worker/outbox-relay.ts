@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { type Database, queryOnce } from '../activities/database.ts';
+import type { EventStarts } from './event-starts.ts';
+import type { Wakeups } from './outbox-wakeups.ts';
+
+/**
+ * Hands events on. A *triggered* event has its workflow started; then it is *numbered*, as all others are at once, which
+ * makes it visible in lists; a numbered event of a company with a webhook is *pending*, and travels in a *batch*.
+ *
+ * Each step is safe to do again: a workflow is started under an ID that the event gives it, and marked afterwards. A relay
+ * that dies between the two starts it again, and Temporal knows it already.
+ */
+export type OutboxRelay = {
+  runOnce(): Promise<RelayCounts>;
+  /** Until the signal; what is under way is finished. */
+  run(signal: AbortSignal): Promise<void>;
+};
+
+export type RelayCounts = {
+  readonly workflowsStarted: number;
+  readonly numbered: number;
+  readonly batchesStarted: number;
+  /** Events or batches whose start Temporal did not take; the next run tries them again. */
+  readonly failed: number;
+};
+
+/** A few UPDATEs a second are enough for thousands of events, and each is short. */
+const EVENTS_A_RUN = 2_000;
+const WORKFLOWS_A_RUN = 50;
+const BATCHES_A_RUN = 50;
+/** As many events travel in one workflow. */
+const EVENTS_A_BATCH = 100;
+/** Nobody waits longer than this, even when no NOTIFY comes through. */
+const POLL_MS = 1_000;
+const FIRST_BACKOFF_MS = 1_000;
+const MAX_BACKOFF_MS = 30_000;
+
+export function createOutboxRelay(options: {
+  /** Logs in as one who may act as accubooks_relay. */
+  readonly database: Database;
+  readonly starts: EventStarts;
+  readonly wakeups: Wakeups;
+  readonly logger: Logger;
+  onRun(counts: RelayCounts): void;
+}): OutboxRelay {
+  const { database, starts, wakeups, logger } = options;
+  const relay: OutboxRelay = {
+    async runOnce() {
+      const workflows = await startTriggered(database, starts, logger);
+      const numbered = await numberEvents(database, workflows.done);
+      const batches = await startBatches(database, starts, logger);
+      const counts = {
+        workflowsStarted: workflows.done.length,
+        numbered,
+        batchesStarted: batches.done.length,
+        failed: workflows.failed + batches.failed,
+      };
+      options.onRun(counts);
+      return counts;
+    },
+    async run(signal) {
+      let backoffMs = FIRST_BACKOFF_MS;
+      while (!signal.aborted) {
+        const counts = await relay.runOnce().catch((error: unknown) => {
+          logger.warn({ err: error }, 'The outbox relay could not do its work');
+        });
+        if (counts === undefined || counts.failed > 0) {
+          await sleep(backoffMs, undefined, { signal }).catch(() => undefined);
+          backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
+          continue;
+        }
+        backoffMs = FIRST_BACKOFF_MS;
+        const more = counts.numbered === EVENTS_A_RUN || counts.workflowsStarted === WORKFLOWS_A_RUN;
+        if (!more) await wakeups.next(POLL_MS, signal);
+      }
+    },
+  };
+  return relay;
+}
+
+type Triggered = { id: string; company_id: string; trigger_id: string; workflow_name: string };
+
+async function startTriggered(database: Database, starts: EventStarts, logger: Logger) {
+  const events = await queryOnce<Triggered>(database.lookups, 'SELECT * FROM triggered_events($1)', [WORKFLOWS_A_RUN]);
+  return each(events, logger, async (event) => {
+    const trigger = { companyId: event.company_id, triggerId: event.trigger_id };
+    await starts.registered({ id: event.id, workflowName: event.workflow_name, trigger });
+    return event.id;
+  });
+}
+
+async function numberEvents(database: Database, started: readonly string[]): Promise<number> {
+  const [row] = await queryOnce<{ numbered: number }>(database.lookups, 'SELECT number_events($1, $2) AS numbered', [
+    EVENTS_A_RUN,
+    started,
+  ]);
+  return row?.numbered ?? 0;
+}
+
+async function startBatches(database: Database, starts: EventStarts, logger: Logger) {
+  const batches = await queryOnce<{ company_id: string; batch_id: string }>(
+    database.lookups,
+    'SELECT * FROM webhook_batches($1, $2)',
+    [EVENTS_A_BATCH, BATCHES_A_RUN],
+  );
+  return each(batches, logger, async ({ company_id: companyId, batch_id: batchId }) => {
+    // One that is there already is of an earlier run, which may be about to close: it is marked by what it delivers.
+    if ((await starts.webhooks({ companyId, batchId })) === 'exists') return undefined;
+    await queryOnce(database.lookups, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
+    return batchId;
+  });
+}
+
+/** One that fails keeps no other from being handed on. */
+async function each<Item>(items: readonly Item[], logger: Logger, start: (item: Item) => Promise<string | undefined>) {
+  const done: string[] = [];
+  let failed = 0;
+  for (const item of items) {
+    try {
+      const id = await start(item);
+      if (id !== undefined) done.push(id);
+    } catch (error) {
+      failed += 1;
+      logger.warn({ err: error }, 'An event could not be handed on yet');
+    }
+  }
+  return { done, failed };
+}

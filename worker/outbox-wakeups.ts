@@ -1,0 +1,66 @@
+import pg from 'pg';
+
+/** Waits for the database's NOTIFY, or for a while: behind a transaction pooler, or without a connection, only the latter. */
+export type Wakeups = {
+  /** Resolves at a notification (one since the last call counts), after `limitMs`, or at the signal. */
+  next(limitMs: number, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+};
+
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** A connection of its own: LISTEN is the one thing here that is session state. It is made anew when it was lost. */
+export function listenToOutbox(connectionString: string): Wakeups {
+  let notified = false;
+  let wake = () => {};
+  let listening: Promise<pg.Client | undefined> | undefined;
+
+  async function listen(): Promise<pg.Client | undefined> {
+    const client = new pg.Client({
+      connectionString,
+      application_name: 'accubooks-relay-wakeups',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    const lost = () => {
+      listening = undefined;
+    };
+    client.on('error', lost).on('end', lost);
+    client.on('notification', () => {
+      notified = true;
+      wake();
+    });
+    try {
+      await client.connect();
+      await client.query('LISTEN outbox');
+      return client;
+    } catch {
+      lost();
+      await client.end().catch(() => undefined);
+      return undefined;
+    }
+  }
+
+  return {
+    async next(limitMs, signal) {
+      listening ??= listen();
+      if (!notified && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          const done = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', done);
+            resolve();
+          };
+          const timer = setTimeout(done, limitMs);
+          signal.addEventListener('abort', done);
+          wake = done;
+        });
+      }
+      notified = false;
+    },
+    async close() {
+      const client = await listening;
+      await client?.end();
+    },
+  };
+}

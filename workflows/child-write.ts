@@ -1,0 +1,24 @@
+import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType } from '@temporalio/common';
+import { ParentClosePolicy } from '@temporalio/workflow';
+import { memoOf, searchAttributesOf, type WriteArguments } from './messages.ts';
+
+/** How a workflow starts the key workflow of a write: as the API would have, and going on without its parent. */
+export function childWriteOptions(write: {
+  readonly args: WriteArguments;
+  readonly workflowId: string;
+  readonly summary: string;
+}) {
+  return {
+    workflowId: write.workflowId,
+    args: [write.args] as [WriteArguments],
+    memo: memoOf(write.args),
+    typedSearchAttributes: Object.entries(searchAttributesOf(write.args)).map(keyword),
+    staticSummary: write.summary,
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+  } as const;
+}
+
+function keyword([name, value]: [string, string]): SearchAttributePair {
+  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
+}

@@ -1,0 +1,30 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { executeChild, proxyLocalActivities } from '@temporalio/workflow';
+import { childWriteOptions } from './child-write.ts';
+import type { EventActivities, StepWrite, Trigger } from './event-messages.ts';
+import { type RunResult, WRITE_WORKFLOW_TYPE } from './messages.ts';
+
+const RETRY = { initialInterval: '1 second', maximumInterval: '30 seconds' } as const;
+
+const { prepareWrite, readOutcome } = proxyLocalActivities<Pick<EventActivities, 'prepareWrite' | 'readOutcome'>>({
+  startToCloseTimeout: '15 seconds',
+  scheduleToCloseTimeout: '24 hours',
+  retry: RETRY,
+});
+
+/**
+ * One write of a registered workflow, through the ordinary path: its own workflow under its own key, as the member who
+ * triggered it. A run again (a reset, a second worker) meets the key and gets the same outcome.
+ */
+export async function writeStep(trigger: Trigger, userId: string, write: StepWrite): Promise<RunResult> {
+  const prepared = await prepareWrite(trigger, userId, write);
+  try {
+    return await executeChild(WRITE_WORKFLOW_TYPE, {
+      ...childWriteOptions(prepared),
+      taskQueue: trigger.writeTaskQueue,
+    });
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return readOutcome(trigger, write.step);
+    throw error;
+  }
+}
