@@ -11,7 +11,6 @@ ROLE accubooks_login LOGIN NOINHERIT;
 GRANT accubooks_app TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
 GRANT accubooks_auditor TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
 GRANT accubooks_maintenance TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
-GRANT accubooks_relay TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_login SET role=accubooks_app;
 
 ROLE accubooks_maintenance NOLOGIN INHERIT;
@@ -23,6 +22,10 @@ GRANT accubooks_maintenance TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_relay TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 
 ROLE accubooks_relay NOLOGIN INHERIT;
+
+ROLE accubooks_relay_login LOGIN NOINHERIT;
+GRANT accubooks_relay TO accubooks_relay_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_relay_login SET role=accubooks_relay;
 
 -- Schemas
 
@@ -39,6 +42,9 @@ GRANT USAGE ON SCHEMA public TO accubooks_relay;
 
 CREATE SEQUENCE public.idempotent_write_audit_log_id AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
 GRANT USAGE ON SEQUENCE public.idempotent_write_audit_log_id TO accubooks_app;
+
+CREATE SEQUENCE public.outbox_sequence AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
+GRANT USAGE ON SEQUENCE public.outbox_sequence TO accubooks_relay;
 
 -- Tables
 
@@ -62,8 +68,94 @@ CREATE TABLE public.accounts (
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.accounts FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.accounts TO accubooks_app;
+GRANT SELECT ON public.accounts TO accubooks_app;
 GRANT SELECT ON public.accounts TO accubooks_auditor;
+GRANT INSERT ON public.accounts(company_id) TO accubooks_app;
+GRANT INSERT ON public.accounts(id) TO accubooks_app;
+GRANT INSERT ON public.accounts(code) TO accubooks_app;
+GRANT INSERT ON public.accounts(name) TO accubooks_app;
+GRANT INSERT ON public.accounts(type) TO accubooks_app;
+GRANT INSERT ON public.accounts(is_bank) TO accubooks_app;
+
+CREATE TABLE public.bank_matches (
+  company_id uuid NOT NULL,
+  matched_by uuid NOT NULL,
+  journal_line_id uuid NOT NULL,
+  bank_transaction_id uuid,
+  undone_by uuid,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT bank_matches_pkey PRIMARY KEY (company_id, matched_by, journal_line_id),
+  CONSTRAINT bank_matches_company_id_bank_transaction_id_fkey FOREIGN KEY (company_id, bank_transaction_id) REFERENCES public.bank_transactions(company_id, id),
+  CONSTRAINT bank_matches_company_id_journal_line_id_fkey FOREIGN KEY (company_id, journal_line_id) REFERENCES public.journal_lines(company_id, id),
+  CONSTRAINT bank_matches_company_id_matched_by_fkey FOREIGN KEY (company_id, matched_by) REFERENCES public.idempotent_writes(company_id, write_id),
+  CONSTRAINT bank_matches_company_id_undone_by_fkey FOREIGN KEY (company_id, undone_by) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE INDEX bank_matches_by_transaction ON public.bank_matches USING btree (company_id, bank_transaction_id) WHERE (undone_by IS NULL);
+CREATE UNIQUE INDEX bank_matches_line_once ON public.bank_matches USING btree (company_id, journal_line_id) WHERE (undone_by IS NULL);
+CREATE TRIGGER keep_all_matches BEFORE TRUNCATE ON public.bank_matches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a match is undone, and stays as history');
+CREATE TRIGGER keep_matches BEFORE DELETE OR UPDATE OF company_id, matched_by, journal_line_id, bank_transaction_id, created_at ON public.bank_matches FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a match is undone, and stays as history');
+CREATE TRIGGER keep_undone_matches BEFORE UPDATE ON public.bank_matches FOR EACH ROW WHEN ((old.undone_by IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a match is undone once');
+CREATE CONSTRAINT TRIGGER require_whole_reconciliation AFTER INSERT OR UPDATE ON public.bank_matches DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.bank_transaction_id IS NOT NULL)) EXECUTE FUNCTION public.require_whole_reconciliation();
+ALTER TABLE public.bank_matches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.bank_matches FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.bank_matches FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.bank_matches TO accubooks_app;
+GRANT SELECT ON public.bank_matches TO accubooks_auditor;
+GRANT INSERT ON public.bank_matches(company_id) TO accubooks_app;
+GRANT INSERT ON public.bank_matches(matched_by) TO accubooks_app;
+GRANT INSERT ON public.bank_matches(journal_line_id) TO accubooks_app;
+GRANT INSERT ON public.bank_matches(bank_transaction_id) TO accubooks_app;
+GRANT UPDATE ON public.bank_matches(undone_by) TO accubooks_app;
+
+CREATE TABLE public.bank_transactions (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  import_id uuid NOT NULL,
+  account_id uuid NOT NULL,
+  bank_reference text COLLATE "C" NOT NULL,
+  booked_on date NOT NULL,
+  amount_minor bigint NOT NULL,
+  currency text NOT NULL,
+  description text NOT NULL,
+  reconciled_by uuid,
+  status text GENERATED ALWAYS AS (
+CASE
+    WHEN (reconciled_by IS NULL) THEN 'unreconciled'::text
+    ELSE 'reconciled'::text
+END) STORED NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT bank_transactions_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT bank_transactions_reconciled_by_key UNIQUE (company_id, reconciled_by),
+  CONSTRAINT bank_transactions_reference_key UNIQUE (company_id, account_id, bank_reference),
+  CONSTRAINT bank_transactions_amount_minor_check CHECK (((amount_minor <> 0) AND (abs(amount_minor) <= '10000000000000'::bigint))),
+  CONSTRAINT bank_transactions_bank_reference_check CHECK (((length(bank_reference) >= 1) AND (length(bank_reference) <= 200))),
+  CONSTRAINT bank_transactions_booked_on_check CHECK (((booked_on >= '1900-01-01'::date) AND (booked_on <= '2999-12-31'::date))),
+  CONSTRAINT bank_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT bank_transactions_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
+  CONSTRAINT bank_transactions_company_id_account_id_fkey FOREIGN KEY (company_id, account_id) REFERENCES public.accounts(company_id, id),
+  CONSTRAINT bank_transactions_company_id_import_id_fkey FOREIGN KEY (company_id, import_id) REFERENCES public.idempotent_writes(company_id, write_id),
+  CONSTRAINT bank_transactions_company_id_reconciled_by_fkey FOREIGN KEY (company_id, reconciled_by) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE INDEX bank_transactions_by_import ON public.bank_transactions USING btree (company_id, import_id);
+CREATE INDEX bank_transactions_newest ON public.bank_transactions USING btree (company_id, booked_on DESC, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_bank_transactions BEFORE TRUNCATE ON public.bank_transactions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
+CREATE TRIGGER keep_bank_transactions BEFORE DELETE OR UPDATE OF company_id, id, import_id, account_id, bank_reference, booked_on, amount_minor, currency, description, created_at ON public.bank_transactions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
+CREATE CONSTRAINT TRIGGER require_whole_reconciliation AFTER UPDATE OF reconciled_by ON public.bank_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_reconciliation();
+ALTER TABLE public.bank_transactions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.bank_transactions FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.bank_transactions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.bank_transactions TO accubooks_app;
+GRANT SELECT ON public.bank_transactions TO accubooks_auditor;
+GRANT INSERT ON public.bank_transactions(company_id) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(id) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(import_id) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(account_id) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(bank_reference) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(booked_on) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(currency) TO accubooks_app;
+GRANT INSERT ON public.bank_transactions(description) TO accubooks_app;
+GRANT UPDATE ON public.bank_transactions(reconciled_by) TO accubooks_app;
 
 CREATE TABLE public.companies (
   id uuid NOT NULL,
@@ -87,12 +179,85 @@ CREATE TABLE public.companies (
   CONSTRAINT companies_webhook_secret_version_check CHECK ((webhook_secret_version >= 1)),
   CONSTRAINT companies_webhook_url_check CHECK (((length(webhook_url) >= 1) AND (length(webhook_url) <= 2000)))
 );
+CREATE TRIGGER begin_settings_version BEFORE UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.begin_settings_version();
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
+CREATE POLICY relay ON public.companies FOR SELECT TO accubooks_relay USING (true);
 GRANT SELECT ON public.companies TO accubooks_app;
 GRANT SELECT ON public.companies TO accubooks_auditor;
+GRANT SELECT ON public.companies(id) TO accubooks_relay;
+GRANT UPDATE ON public.companies(name) TO accubooks_app;
+GRANT UPDATE ON public.companies(time_zone) TO accubooks_app;
+GRANT UPDATE ON public.companies(base_currency) TO accubooks_app;
+GRANT UPDATE ON public.companies(books_closed_through) TO accubooks_app;
 GRANT UPDATE ON public.companies(version) TO accubooks_app;
+GRANT UPDATE ON public.companies(employer_tax_rate_basis_points) TO accubooks_app;
+GRANT UPDATE ON public.companies(pay_run_approval_required) TO accubooks_app;
+GRANT SELECT ON public.companies(webhook_url) TO accubooks_relay;
+GRANT UPDATE ON public.companies(webhook_url) TO accubooks_app;
+GRANT SELECT ON public.companies(webhook_secret_version) TO accubooks_relay;
+GRANT UPDATE ON public.companies(webhook_secret_version) TO accubooks_app;
+GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
+
+CREATE TABLE public.credit_note_lines (
+  company_id uuid NOT NULL,
+  credit_note_id uuid NOT NULL,
+  invoice_id uuid NOT NULL,
+  line_number smallint NOT NULL,
+  net_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  CONSTRAINT credit_note_lines_pkey PRIMARY KEY (company_id, credit_note_id, line_number),
+  CONSTRAINT credit_note_lines_line_number_check CHECK (((line_number >= 1) AND (line_number <= 200))),
+  CONSTRAINT credit_note_lines_net_minor_check CHECK (((net_minor >= 1) AND (net_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_note_lines_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_note_lines_company_id_credit_note_id_invoice_id_fkey FOREIGN KEY (company_id, credit_note_id, invoice_id) REFERENCES public.credit_notes(company_id, id, invoice_id),
+  CONSTRAINT credit_note_lines_company_id_invoice_id_line_number_fkey FOREIGN KEY (company_id, invoice_id, line_number) REFERENCES public.invoice_lines(company_id, invoice_id, line_number)
+);
+CREATE INDEX credit_note_lines_by_line ON public.credit_note_lines USING btree (company_id, invoice_id, line_number);
+CREATE TRIGGER keep_all_credit_note_lines BEFORE TRUNCATE ON public.credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER keep_credit_note_lines BEFORE DELETE OR UPDATE ON public.credit_note_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER require_credit_within_line AFTER INSERT ON public.credit_note_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_credit_within_line();
+ALTER TABLE public.credit_note_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.credit_note_lines FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.credit_note_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.credit_note_lines TO accubooks_app;
+GRANT SELECT ON public.credit_note_lines TO accubooks_auditor;
+
+CREATE TABLE public.credit_notes (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  invoice_id uuid NOT NULL,
+  currency text NOT NULL,
+  credited_on date NOT NULL,
+  reason text NOT NULL,
+  net_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  total_minor bigint NOT NULL,
+  journal_entry_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT credit_notes_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT credit_notes_invoice_key UNIQUE (company_id, id, invoice_id),
+  CONSTRAINT credit_notes_credited_on_check CHECK (((credited_on >= '1900-01-01'::date) AND (credited_on <= '2999-12-31'::date))),
+  CONSTRAINT credit_notes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT credit_notes_net_minor_check CHECK (((net_minor >= 1) AND (net_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT credit_notes_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_total_is_sum CHECK ((total_minor = (net_minor + tax_minor))),
+  CONSTRAINT credit_notes_total_minor_check CHECK (((total_minor >= 1) AND (total_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_company_id_invoice_id_currency_fkey FOREIGN KEY (company_id, invoice_id, currency) REFERENCES public.invoices(company_id, id, currency),
+  CONSTRAINT credit_notes_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+);
+CREATE INDEX credit_notes_by_invoice ON public.credit_notes USING btree (company_id, invoice_id);
+CREATE INDEX credit_notes_newest ON public.credit_notes USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_credit_notes BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
+ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.credit_notes FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.credit_notes TO accubooks_app;
+GRANT SELECT ON public.credit_notes TO accubooks_auditor;
 
 CREATE TABLE public.customers (
   company_id uuid NOT NULL,
@@ -118,6 +283,56 @@ CREATE POLICY auditor ON public.customers FOR SELECT TO accubooks_auditor USING 
 CREATE POLICY company ON public.customers FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.customers TO accubooks_app;
 GRANT SELECT ON public.customers TO accubooks_auditor;
+
+CREATE TABLE public.employee_deductions (
+  company_id uuid NOT NULL,
+  employee_id uuid NOT NULL,
+  "position" smallint NOT NULL,
+  name text NOT NULL,
+  amount_minor bigint NOT NULL,
+  pre_tax boolean NOT NULL,
+  CONSTRAINT employee_deductions_pkey PRIMARY KEY (company_id, employee_id, "position"),
+  CONSTRAINT employee_deductions_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
+  CONSTRAINT employee_deductions_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT employee_deductions_position_check CHECK ((("position" >= 1) AND ("position" <= 20))),
+  CONSTRAINT employee_deductions_company_id_employee_id_fkey FOREIGN KEY (company_id, employee_id) REFERENCES public.employees(company_id, id)
+);
+ALTER TABLE public.employee_deductions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.employee_deductions FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.employee_deductions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.employee_deductions TO accubooks_app;
+GRANT SELECT ON public.employee_deductions TO accubooks_auditor;
+
+CREATE TABLE public.employees (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  first_name text NOT NULL,
+  last_name text NOT NULL,
+  email text NOT NULL,
+  annual_salary_minor bigint NOT NULL,
+  currency text NOT NULL,
+  pay_frequency text NOT NULL,
+  tax_rate_basis_points integer NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT employees_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT employees_terms_key UNIQUE (company_id, id, pay_frequency, currency),
+  CONSTRAINT employees_annual_salary_minor_check CHECK (((annual_salary_minor >= 1) AND (annual_salary_minor <= '10000000000000'::bigint))),
+  CONSTRAINT employees_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT employees_email_check CHECK (((length(email) >= 3) AND (length(email) <= 200))),
+  CONSTRAINT employees_first_name_check CHECK (((length(first_name) >= 1) AND (length(first_name) <= 200))),
+  CONSTRAINT employees_last_name_check CHECK (((length(last_name) >= 1) AND (length(last_name) <= 200))),
+  CONSTRAINT employees_pay_frequency_check CHECK ((pay_frequency = ANY (ARRAY['weekly'::text, 'biweekly'::text, 'semimonthly'::text, 'monthly'::text]))),
+  CONSTRAINT employees_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
+  CONSTRAINT employees_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
+);
+CREATE INDEX employees_by_frequency ON public.employees USING btree (company_id, pay_frequency, id);
+CREATE UNIQUE INDEX employees_email_key ON public.employees USING btree (company_id, lower(email));
+CREATE INDEX employees_newest ON public.employees USING btree (company_id, created_at DESC, id DESC);
+ALTER TABLE public.employees ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.employees FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.employees FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.employees TO accubooks_app;
+GRANT SELECT ON public.employees TO accubooks_auditor;
 
 CREATE TABLE public.idempotent_write_audit_log (
   id bigint DEFAULT nextval('public.idempotent_write_audit_log_id'::regclass) NOT NULL,
@@ -230,6 +445,65 @@ GRANT UPDATE ON public.idempotent_writes(resource_type) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(resource_id) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(completed_at) TO accubooks_app;
 
+CREATE TABLE public.inventory_items (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  sku text NOT NULL,
+  name text NOT NULL,
+  currency text NOT NULL,
+  quantity bigint NOT NULL,
+  value_minor bigint NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT inventory_items_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT inventory_items_currency_key UNIQUE (company_id, id, currency),
+  CONSTRAINT inventory_items_sku_key UNIQUE (company_id, sku),
+  CONSTRAINT inventory_items_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT inventory_items_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT inventory_items_quantity_check CHECK ((quantity >= 0)),
+  CONSTRAINT inventory_items_sku_check CHECK (((length(sku) >= 1) AND (length(sku) <= 200))),
+  CONSTRAINT inventory_items_value_minor_check CHECK (((value_minor >= 0) AND (value_minor <= '10000000000000'::bigint))),
+  CONSTRAINT inventory_items_worth_their_quantity CHECK (((value_minor >= quantity) AND ((quantity = 0) = (value_minor = 0)))),
+  CONSTRAINT inventory_items_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
+);
+CREATE INDEX inventory_items_newest ON public.inventory_items USING btree (company_id, created_at DESC, id DESC);
+ALTER TABLE public.inventory_items ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.inventory_items FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.inventory_items FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.inventory_items TO accubooks_app;
+GRANT SELECT ON public.inventory_items TO accubooks_auditor;
+GRANT UPDATE ON public.inventory_items(quantity) TO accubooks_app;
+GRANT UPDATE ON public.inventory_items(value_minor) TO accubooks_app;
+
+CREATE TABLE public.inventory_movements (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  item_id uuid NOT NULL,
+  quantity_delta bigint NOT NULL,
+  value_delta_minor bigint NOT NULL,
+  currency text NOT NULL,
+  reason text NOT NULL,
+  moved_on date NOT NULL,
+  journal_entry_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT inventory_movements_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT inventory_movements_cost_follows_stock CHECK ((sign((quantity_delta)::double precision) = sign((value_delta_minor)::double precision))),
+  CONSTRAINT inventory_movements_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT inventory_movements_moved_on_check CHECK (((moved_on >= '1900-01-01'::date) AND (moved_on <= '2999-12-31'::date))),
+  CONSTRAINT inventory_movements_quantity_delta_check CHECK (((abs(quantity_delta) >= 1) AND (abs(quantity_delta) <= '10000000000000'::bigint))),
+  CONSTRAINT inventory_movements_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT inventory_movements_value_delta_minor_check CHECK (((abs(value_delta_minor) >= 1) AND (abs(value_delta_minor) <= '10000000000000'::bigint))),
+  CONSTRAINT inventory_movements_company_id_item_id_currency_fkey FOREIGN KEY (company_id, item_id, currency) REFERENCES public.inventory_items(company_id, id, currency),
+  CONSTRAINT inventory_movements_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+);
+CREATE INDEX inventory_movements_by_item ON public.inventory_movements USING btree (company_id, item_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_movements BEFORE TRUNCATE ON public.inventory_movements FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('move the stock back');
+CREATE TRIGGER keep_movements BEFORE DELETE OR UPDATE ON public.inventory_movements FOR EACH ROW EXECUTE FUNCTION public.refuse_change('move the stock back');
+ALTER TABLE public.inventory_movements ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.inventory_movements FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.inventory_movements FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.inventory_movements TO accubooks_app;
+GRANT SELECT ON public.inventory_movements TO accubooks_auditor;
+
 CREATE TABLE public.invoice_lines (
   company_id uuid NOT NULL,
   invoice_id uuid NOT NULL,
@@ -262,6 +536,26 @@ CREATE POLICY company ON public.invoice_lines FOR ALL TO PUBLIC USING ((company_
 GRANT INSERT, SELECT ON public.invoice_lines TO accubooks_app;
 GRANT SELECT ON public.invoice_lines TO accubooks_auditor;
 
+CREATE TABLE public.invoice_reminders (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  invoice_id uuid NOT NULL,
+  step smallint NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT invoice_reminders_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT invoice_reminders_once_a_step UNIQUE (company_id, invoice_id, step),
+  CONSTRAINT invoice_reminders_step_check CHECK (((step >= 1) AND (step <= 3))),
+  CONSTRAINT invoice_reminders_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id)
+);
+CREATE INDEX invoice_reminders_newest ON public.invoice_reminders USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_invoice_reminders BEFORE TRUNCATE ON public.invoice_reminders FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it was recorded, and its event told');
+CREATE TRIGGER keep_invoice_reminders BEFORE DELETE OR UPDATE ON public.invoice_reminders FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it was recorded, and its event told');
+ALTER TABLE public.invoice_reminders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.invoice_reminders FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.invoice_reminders FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.invoice_reminders TO accubooks_app;
+GRANT SELECT ON public.invoice_reminders TO accubooks_auditor;
+
 CREATE TABLE public.invoices (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -293,6 +587,7 @@ CASE
     WHEN ((paid_minor + credited_minor) > 0) THEN 'partially_paid'::text
     ELSE 'finalized'::text
 END) STORED NOT NULL,
+  void_reason text,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
@@ -311,6 +606,9 @@ END) STORED NOT NULL,
   CONSTRAINT invoices_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT invoices_total_is_sum CHECK ((total_minor = (subtotal_minor + tax_minor))),
   CONSTRAINT invoices_total_minor_check CHECK (((total_minor >= 1) AND (total_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoices_void_has_reason CHECK (((voided_on IS NULL) = (void_reason IS NULL))),
+  CONSTRAINT invoices_void_on_or_after_issue CHECK ((voided_on >= issue_date)),
+  CONSTRAINT invoices_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
   CONSTRAINT invoices_company_id_customer_id_fkey FOREIGN KEY (company_id, customer_id) REFERENCES public.customers(company_id, id),
   CONSTRAINT invoices_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
@@ -327,6 +625,7 @@ GRANT UPDATE ON public.invoices(paid_minor) TO accubooks_app;
 GRANT UPDATE ON public.invoices(credited_minor) TO accubooks_app;
 GRANT UPDATE ON public.invoices(voided_on) TO accubooks_app;
 GRANT UPDATE ON public.invoices(journal_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.invoices(void_reason) TO accubooks_app;
 
 CREATE TABLE public.journal_entries (
   company_id uuid NOT NULL,
@@ -354,6 +653,7 @@ CREATE TRIGGER begin_journal_entry BEFORE INSERT ON public.journal_entries FOR E
 CREATE TRIGGER keep_all_entries BEFORE TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_entries BEFORE DELETE OR UPDATE ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE CONSTRAINT TRIGGER require_lines AFTER INSERT ON public.journal_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_lines();
+CREATE TRIGGER require_mirror_after_original BEFORE INSERT ON public.journal_entries FOR EACH ROW WHEN ((new.reverses IS NOT NULL)) EXECUTE FUNCTION public.require_mirror_after_original();
 ALTER TABLE public.journal_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_entries FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_entries FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -379,7 +679,7 @@ CREATE TABLE public.journal_lines (
   CONSTRAINT journal_lines_company_id_entry_id_fkey FOREIGN KEY (company_id, entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX journal_lines_by_account ON public.journal_lines USING btree (company_id, account_id, currency);
-CREATE TRIGGER add_line_to_new_entry_only BEFORE INSERT ON public.journal_lines FOR EACH ROW EXECUTE FUNCTION public.add_line_to_new_entry_only();
+CREATE TRIGGER begin_journal_line BEFORE INSERT ON public.journal_lines FOR EACH ROW EXECUTE FUNCTION public.begin_journal_line();
 CREATE TRIGGER keep_all_lines BEFORE TRUNCATE ON public.journal_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_lines BEFORE DELETE OR UPDATE ON public.journal_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE CONSTRAINT TRIGGER require_balanced_entry AFTER INSERT ON public.journal_lines DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_balanced_entry();
@@ -400,11 +700,13 @@ CREATE TABLE public.memberships (
   CONSTRAINT memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
 CREATE INDEX memberships_user_id ON public.memberships USING btree (user_id);
+CREATE CONSTRAINT TRIGGER keep_last_owner AFTER DELETE OR UPDATE ON public.memberships DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (('owner'::text = ANY (old.roles))) EXECUTE FUNCTION public.keep_last_owner();
 ALTER TABLE public.memberships ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.memberships FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.memberships FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT SELECT ON public.memberships TO accubooks_app;
+GRANT DELETE, INSERT, SELECT ON public.memberships TO accubooks_app;
 GRANT SELECT ON public.memberships TO accubooks_auditor;
+GRANT UPDATE ON public.memberships(roles) TO accubooks_app;
 
 CREATE TABLE public.number_counters (
   company_id uuid NOT NULL,
@@ -431,15 +733,28 @@ CREATE TABLE public.outbox (
   occurred_at timestamp with time zone DEFAULT now() NOT NULL,
   started_at timestamp with time zone,
   delivered_at timestamp with time zone,
+  sequence bigint,
+  delivery_state text DEFAULT 'none'::text NOT NULL,
+  attempts integer DEFAULT 0 NOT NULL,
+  last_error text,
+  batch_id uuid,
+  next_attempt_at timestamp with time zone,
   CONSTRAINT outbox_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT outbox_one_event_a_write UNIQUE (company_id, write_id),
+  CONSTRAINT outbox_attempts_check CHECK ((attempts >= 0)),
+  CONSTRAINT outbox_delivery_state_check CHECK ((delivery_state = ANY (ARRAY['none'::text, 'pending'::text, 'delivered'::text, 'given_up'::text]))),
   CONSTRAINT outbox_kind_check CHECK (((length(kind) >= 1) AND (length(kind) <= 64))),
+  CONSTRAINT outbox_last_error_check CHECK ((length(last_error) <= 500)),
   CONSTRAINT outbox_payload_check CHECK ((pg_column_size(payload) <= 16777216)),
   CONSTRAINT outbox_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
 );
-CREATE INDEX outbox_not_started ON public.outbox USING btree (occurred_at) WHERE (started_at IS NULL);
+CREATE INDEX outbox_given_up ON public.outbox USING btree (company_id, sequence) WHERE (delivery_state = 'given_up'::text);
+CREATE UNIQUE INDEX outbox_newest ON public.outbox USING btree (company_id, sequence DESC) WHERE (sequence IS NOT NULL);
+CREATE INDEX outbox_not_numbered ON public.outbox USING btree (occurred_at) WHERE (sequence IS NULL);
+CREATE INDEX outbox_pending ON public.outbox USING btree (company_id, sequence) WHERE (delivery_state = 'pending'::text);
 CREATE TRIGGER keep_all_events BEFORE TRUNCATE ON public.outbox FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('events are marked, never deleted');
 CREATE TRIGGER keep_events BEFORE DELETE ON public.outbox FOR EACH ROW EXECUTE FUNCTION public.refuse_change('events are marked, never deleted');
+CREATE TRIGGER wake_relay AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'workflow.triggered'::text)) EXECUTE FUNCTION public.wake_relay();
 ALTER TABLE public.outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.outbox FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.outbox FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -449,6 +764,97 @@ GRANT SELECT ON public.outbox TO accubooks_auditor;
 GRANT SELECT ON public.outbox TO accubooks_relay;
 GRANT UPDATE ON public.outbox(started_at) TO accubooks_relay;
 GRANT UPDATE ON public.outbox(delivered_at) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(sequence) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(delivery_state) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(attempts) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(last_error) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(batch_id) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(next_attempt_at) TO accubooks_relay;
+
+CREATE TABLE public.paid_periods (
+  company_id uuid NOT NULL,
+  employee_id uuid NOT NULL,
+  year integer NOT NULL,
+  pay_frequency text NOT NULL,
+  period_number integer NOT NULL,
+  pay_run_id uuid NOT NULL,
+  CONSTRAINT paid_periods_once PRIMARY KEY (company_id, employee_id, year, pay_frequency, period_number),
+  CONSTRAINT paid_periods_payslip_key UNIQUE (company_id, pay_run_id, employee_id),
+  CONSTRAINT paid_periods_pay_frequency_check CHECK ((length(pay_frequency) <= 20)),
+  CONSTRAINT paid_periods_company_id_pay_run_id_employee_id_fkey FOREIGN KEY (company_id, pay_run_id, employee_id) REFERENCES public.payslips(company_id, pay_run_id, employee_id),
+  CONSTRAINT paid_periods_company_id_pay_run_id_pay_frequency_year_peri_fkey FOREIGN KEY (company_id, pay_run_id, pay_frequency, year, period_number) REFERENCES public.pay_runs(company_id, id, pay_frequency, year, period_number)
+);
+CREATE TRIGGER keep_all_paid_periods BEFORE TRUNCATE ON public.paid_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is paid is paid');
+CREATE TRIGGER keep_paid_periods BEFORE DELETE OR UPDATE ON public.paid_periods FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is paid is paid');
+ALTER TABLE public.paid_periods ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.paid_periods FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.paid_periods FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.paid_periods TO accubooks_app;
+GRANT SELECT ON public.paid_periods TO accubooks_auditor;
+
+CREATE TABLE public.pay_runs (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  status text NOT NULL,
+  pay_frequency text NOT NULL,
+  year integer NOT NULL,
+  period_number integer NOT NULL,
+  pay_date date NOT NULL,
+  currency text NOT NULL,
+  employee_count integer NOT NULL,
+  gross_minor bigint NOT NULL,
+  pre_tax_deductions_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  post_tax_deductions_minor bigint NOT NULL,
+  net_minor bigint NOT NULL,
+  employer_tax_minor bigint NOT NULL,
+  created_by uuid NOT NULL,
+  approved_by uuid,
+  executed_by uuid,
+  journal_entry_id uuid,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT pay_runs_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT pay_runs_currency_key UNIQUE (company_id, id, currency),
+  CONSTRAINT pay_runs_period_key UNIQUE (company_id, id, pay_frequency, year, period_number),
+  CONSTRAINT pay_runs_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT pay_runs_employee_count_check CHECK (((employee_count >= 1) AND (employee_count <= 5000))),
+  CONSTRAINT pay_runs_employer_tax_minor_check CHECK (((employer_tax_minor >= 0) AND (employer_tax_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_executed_whole CHECK (((num_nulls(executed_by, journal_entry_id) =
+CASE status
+    WHEN 'executed'::text THEN 0
+    ELSE 2
+END) AND ((status <> 'draft'::text) OR (approved_by IS NULL)))),
+  CONSTRAINT pay_runs_gross_is_paid_out CHECK ((gross_minor = (((pre_tax_deductions_minor + tax_minor) + post_tax_deductions_minor) + net_minor))),
+  CONSTRAINT pay_runs_gross_minor_check CHECK (((gross_minor >= 1) AND (gross_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_net_minor_check CHECK (((net_minor >= 0) AND (net_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_pay_date_check CHECK (((pay_date >= '1900-01-01'::date) AND (pay_date <= '2999-12-31'::date))),
+  CONSTRAINT pay_runs_pay_frequency_check CHECK ((pay_frequency = ANY (ARRAY['weekly'::text, 'biweekly'::text, 'semimonthly'::text, 'monthly'::text]))),
+  CONSTRAINT pay_runs_period_of_the_year CHECK (((period_number >= 1) AND (period_number <= public.pay_periods(pay_frequency)))),
+  CONSTRAINT pay_runs_post_tax_deductions_minor_check CHECK (((post_tax_deductions_minor >= 0) AND (post_tax_deductions_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_pre_tax_deductions_minor_check CHECK (((pre_tax_deductions_minor >= 0) AND (pre_tax_deductions_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'approved'::text, 'executed'::text]))),
+  CONSTRAINT pay_runs_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_year_check CHECK (((year >= 1900) AND (year <= 2999))),
+  CONSTRAINT pay_runs_approved_by_fkey FOREIGN KEY (approved_by) REFERENCES public.users(id),
+  CONSTRAINT pay_runs_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT pay_runs_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT pay_runs_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id),
+  CONSTRAINT pay_runs_executed_by_fkey FOREIGN KEY (executed_by) REFERENCES public.users(id)
+);
+CREATE INDEX pay_runs_newest ON public.pay_runs USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_pay_runs BEFORE TRUNCATE ON public.pay_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
+CREATE TRIGGER keep_pay_runs BEFORE DELETE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
+CREATE TRIGGER move_pay_run_forward_only BEFORE UPDATE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.move_pay_run_forward_only();
+CREATE CONSTRAINT TRIGGER require_whole_pay_run AFTER INSERT OR UPDATE ON public.pay_runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_pay_run();
+ALTER TABLE public.pay_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.pay_runs FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.pay_runs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.pay_runs TO accubooks_app;
+GRANT SELECT ON public.pay_runs TO accubooks_auditor;
+GRANT UPDATE ON public.pay_runs(status) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(approved_by) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(executed_by) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(journal_entry_id) TO accubooks_app;
 
 CREATE TABLE public.payments (
   company_id uuid NOT NULL,
@@ -485,6 +891,81 @@ GRANT INSERT, SELECT ON public.payments TO accubooks_app;
 GRANT SELECT ON public.payments TO accubooks_auditor;
 GRANT UPDATE ON public.payments(refunded_minor) TO accubooks_app;
 
+CREATE TABLE public.payslips (
+  company_id uuid NOT NULL,
+  pay_run_id uuid NOT NULL,
+  employee_id uuid NOT NULL,
+  pay_frequency text NOT NULL,
+  year integer NOT NULL,
+  period_number integer NOT NULL,
+  currency text NOT NULL,
+  annual_salary_minor bigint NOT NULL,
+  tax_rate_basis_points integer NOT NULL,
+  employer_tax_rate_basis_points integer NOT NULL,
+  gross_minor bigint NOT NULL,
+  pre_tax_deductions_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  post_tax_deductions_minor bigint NOT NULL,
+  net_minor bigint NOT NULL,
+  employer_tax_minor bigint NOT NULL,
+  CONSTRAINT payslips_pkey PRIMARY KEY (company_id, pay_run_id, employee_id),
+  CONSTRAINT payslips_annual_salary_minor_check CHECK (((annual_salary_minor >= 1) AND (annual_salary_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT payslips_employer_tax_is_share CHECK ((employer_tax_minor = public.share_of(gross_minor, employer_tax_rate_basis_points))),
+  CONSTRAINT payslips_employer_tax_minor_check CHECK (((employer_tax_minor >= 0) AND (employer_tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
+  CONSTRAINT payslips_gross_is_paid_out CHECK ((gross_minor = (((pre_tax_deductions_minor + tax_minor) + post_tax_deductions_minor) + net_minor))),
+  CONSTRAINT payslips_gross_is_share_of_year CHECK ((gross_minor = public.gross_of_period(annual_salary_minor, pay_frequency, period_number))),
+  CONSTRAINT payslips_gross_minor_check CHECK (((gross_minor >= 0) AND (gross_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_net_minor_check CHECK (((net_minor >= 0) AND (net_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_pay_frequency_check CHECK ((length(pay_frequency) <= 20)),
+  CONSTRAINT payslips_post_tax_deductions_minor_check CHECK (((post_tax_deductions_minor >= 0) AND (post_tax_deductions_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_pre_tax_deductions_minor_check CHECK (((pre_tax_deductions_minor >= 0) AND (pre_tax_deductions_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_tax_is_share_of_taxable CHECK (((pre_tax_deductions_minor <= gross_minor) AND (tax_minor = public.share_of((gross_minor - pre_tax_deductions_minor), tax_rate_basis_points)))),
+  CONSTRAINT payslips_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT payslips_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
+  CONSTRAINT payslips_company_id_employee_id_pay_frequency_currency_fkey FOREIGN KEY (company_id, employee_id, pay_frequency, currency) REFERENCES public.employees(company_id, id, pay_frequency, currency),
+  CONSTRAINT payslips_company_id_pay_run_id_currency_fkey FOREIGN KEY (company_id, pay_run_id, currency) REFERENCES public.pay_runs(company_id, id, currency),
+  CONSTRAINT payslips_company_id_pay_run_id_pay_frequency_year_period_n_fkey FOREIGN KEY (company_id, pay_run_id, pay_frequency, year, period_number) REFERENCES public.pay_runs(company_id, id, pay_frequency, year, period_number)
+);
+CREATE TRIGGER add_payslips_with_their_run_only AFTER INSERT ON public.payslips REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.add_payslips_with_their_run_only();
+CREATE TRIGGER keep_all_payslips BEFORE TRUNCATE ON public.payslips FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a pay run is a snapshot; make another');
+CREATE TRIGGER keep_payslips BEFORE DELETE OR UPDATE ON public.payslips FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a pay run is a snapshot; make another');
+ALTER TABLE public.payslips ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.payslips FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.payslips FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.payslips TO accubooks_app;
+GRANT SELECT ON public.payslips TO accubooks_auditor;
+
+CREATE TABLE public.refunds (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  payment_id uuid NOT NULL,
+  amount_minor bigint NOT NULL,
+  refunded_on date NOT NULL,
+  reason text NOT NULL,
+  journal_entry_id uuid NOT NULL,
+  metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT refunds_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT refunds_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
+  CONSTRAINT refunds_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
+  CONSTRAINT refunds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT refunds_refunded_on_check CHECK (((refunded_on >= '1900-01-01'::date) AND (refunded_on <= '2999-12-31'::date))),
+  CONSTRAINT refunds_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT refunds_company_id_payment_id_fkey FOREIGN KEY (company_id, payment_id) REFERENCES public.payments(company_id, id)
+);
+CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payment_id);
+CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
+ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.refunds FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.refunds TO accubooks_app;
+GRANT SELECT ON public.refunds TO accubooks_auditor;
+
 CREATE TABLE public.schema_migrations (
   name text NOT NULL,
   sha256 text NOT NULL,
@@ -512,23 +993,56 @@ CREATE POLICY members ON public.users FOR SELECT TO PUBLIC USING ((EXISTS ( SELE
 GRANT SELECT ON public.users TO accubooks_app;
 GRANT SELECT ON public.users TO accubooks_auditor;
 
+CREATE TABLE public.workflow_triggers (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  workflow_name text NOT NULL,
+  workflow_id uuid NOT NULL,
+  payload jsonb NOT NULL,
+  user_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT workflow_triggers_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT workflow_triggers_payload_check CHECK ((pg_column_size(payload) <= 65536)),
+  CONSTRAINT workflow_triggers_workflow_name_check CHECK (((length(workflow_name) >= 1) AND (length(workflow_name) <= 64))),
+  CONSTRAINT workflow_triggers_company_id_id_fkey FOREIGN KEY (company_id, id) REFERENCES public.idempotent_writes(company_id, write_id),
+  CONSTRAINT workflow_triggers_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
+);
+CREATE INDEX workflow_triggers_newest ON public.workflow_triggers USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_triggers BEFORE TRUNCATE ON public.workflow_triggers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it has happened');
+CREATE TRIGGER keep_triggers BEFORE DELETE OR UPDATE ON public.workflow_triggers FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it has happened');
+ALTER TABLE public.workflow_triggers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.workflow_triggers FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.workflow_triggers FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.workflow_triggers TO accubooks_app;
+GRANT SELECT ON public.workflow_triggers TO accubooks_auditor;
+
 -- Functions
 
-CREATE OR REPLACE FUNCTION public.add_line_to_new_entry_only()
+CREATE OR REPLACE FUNCTION public.add_payslips_with_their_run_only()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM journal_entries e WHERE e.company_id = NEW.company_id AND e.id = NEW.entry_id
-                 AND e.created_xid = pg_current_xact_id()) THEN
-    RAISE EXCEPTION 'INSERT into journal_lines is refused: an entry is complete when its transaction commits'
-      USING ERRCODE = 'restrict_violation';
-  END IF;
-  RETURN NEW;
+  PERFORM require_sum_of_payslips(a.company_id, a.pay_run_id)
+  FROM (SELECT DISTINCT company_id, pay_run_id FROM added) AS a;
+  RETURN NULL;
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.add_line_to_new_entry_only() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.add_payslips_with_their_run_only() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.bank_rows(p_rows jsonb)
+ RETURNS TABLE(place bigint, id uuid, bank_reference text, booked_on date, amount_minor bigint, currency text, description text)
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT r.place, r.id, r."bankReference", r.date, r.amount, r.currency, r.description
+  FROM ROWS FROM (jsonb_to_recordset(p_rows)
+      AS (id uuid, "bankReference" text, date date, amount bigint, currency text, description text))
+    WITH ORDINALITY AS r (id, "bankReference", date, amount, currency, description, place);
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.bank_rows(jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.begin_journal_entry()
  RETURNS trigger
@@ -548,6 +1062,49 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_journal_entry() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.begin_journal_line()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  foreign_to_account boolean;
+BEGIN
+  SELECT a.is_control AND NOT posts_to_control_account(e.operation, a.code) INTO foreign_to_account
+  FROM journal_entries e
+  LEFT JOIN accounts a ON a.company_id = NEW.company_id AND a.id = NEW.account_id
+  WHERE e.company_id = NEW.company_id AND e.id = NEW.entry_id AND e.created_xid = pg_current_xact_id();
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'INSERT into journal_lines is refused: an entry is complete when its transaction commits'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF foreign_to_account THEN
+    RAISE EXCEPTION 'account % is a control account, to which only its own operations post', NEW.account_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'control_account';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_journal_line() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.begin_settings_version()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.version := OLD.version + 1;
+  IF NEW.webhook_secret_version = OLD.webhook_secret_version + 1 THEN
+    NEW.webhook_secret_rotated_at := now();
+  ELSIF NEW.webhook_secret_version <> OLD.webhook_secret_version THEN
+    RAISE EXCEPTION 'secret % follows none but %', NEW.webhook_secret_version, NEW.webhook_secret_version - 1
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'companies_webhook_secret_is_next';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_settings_version() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text)
  RETURNS TABLE(cancelled_now boolean, write public.idempotent_writes)
@@ -715,6 +1272,15 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.enter_company(uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.enter_relay()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  SELECT set_config('role', 'accubooks_relay', true);
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.enter_relay() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.finish_write(p_company uuid, p_key text, p_outcome text, p_status_code integer, p_body bytea, p_location text, p_resource_type text, p_resource_id text, p_error_code text, p_error_message text, p_route_path text, p_http_method text, p_event_id uuid, p_event_kind text, p_event_payload jsonb, p_workflows_triggered integer, p_audit_metadata jsonb)
  RETURNS public.idempotent_writes
  LANGUAGE plpgsql
@@ -748,6 +1314,60 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.finish_write(uuid,text,text,integer,bytea,text,text,text,text,text,text,text,uuid,text,jsonb,integer,jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  UPDATE outbox SET delivery_state = 'given_up', last_error = p_reason
+  WHERE company_id = current_company() AND delivery_state = 'pending' AND batch_id IS NULL;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.give_up_webhook_events(text) TO accubooks_app;
+
+CREATE OR REPLACE FUNCTION public.gross_of_period(p_annual_minor bigint, p_frequency text, p_period integer)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((p_period * p_annual_minor) / public.pay_periods(p_frequency)) - (((p_period - 1) * p_annual_minor) / public.pay_periods(p_frequency)))
+;
+GRANT EXECUTE ON FUNCTION public.gross_of_period(bigint,text,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.import_bank_transactions(p_company uuid, p_write uuid, p_account_code text, p_rows jsonb)
+ RETURNS TABLE(id uuid, bank_reference text, result text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+DECLARE
+  account uuid;
+BEGIN
+  SELECT a.id INTO account FROM accounts a WHERE a.company_id = p_company AND a.code = p_account_code AND a.is_bank;
+  -- In the order of the references, whatever the order of the file: two imports that share some of them wait for each
+  -- other in turn, and never in a circle.
+  INSERT INTO bank_transactions (company_id, id, import_id, account_id, bank_reference, booked_on, amount_minor, currency,
+    description)
+  SELECT p_company, r.id, p_write, account, r.bank_reference, r.booked_on, r.amount_minor, r.currency, r.description
+  FROM bank_rows(p_rows) AS r
+  WHERE account IS NOT NULL
+  ORDER BY r.bank_reference COLLATE "C", r.place
+  ON CONFLICT (company_id, account_id, bank_reference) DO NOTHING;
+  -- A later statement, which sees the rows of an import that this one has waited for.
+  RETURN QUERY
+    SELECT t.id, t.bank_reference, CASE
+      WHEN t.id = r.id THEN 'imported'
+      WHEN (t.booked_on, t.amount_minor, t.currency, t.description)
+        = (r.booked_on, r.amount_minor, r.currency, r.description) THEN 'already_known'
+      ELSE 'conflict' END
+    FROM bank_rows(p_rows) AS r
+    JOIN bank_transactions t
+      ON t.company_id = p_company AND t.account_id = account AND t.bank_reference = r.bank_reference COLLATE "C"
+    ORDER BY r.place;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.import_bank_transactions(uuid,uuid,text,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_finished_write()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -771,6 +1391,73 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_finished_write() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_last_owner()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = OLD.company_id FOR NO KEY UPDATE;
+  IF NOT EXISTS (SELECT FROM memberships m WHERE m.company_id = OLD.company_id AND 'owner' = ANY (m.roles)) THEN
+    RAISE EXCEPTION 'a company keeps an owner' USING ERRCODE = 'check_violation', CONSTRAINT = 'last_owner';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_bank_transaction(p_company uuid, p_transaction uuid)
+ RETURNS SETOF public.bank_transactions
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM bank_transactions t WHERE t.company_id = p_company AND t.id = p_transaction FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM bank_transactions t WHERE t.company_id = p_company AND t.id = p_transaction;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_bank_transaction(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_company(p_company uuid, p_user uuid)
+ RETURNS TABLE(company public.companies, member_roles text[])
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = p_company FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT c, (SELECT m.roles FROM memberships m WHERE m.company_id = p_company AND m.user_id = p_user)
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_company(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_entry_to_reverse(p_company uuid, p_entry uuid)
+ RETURNS SETOF public.journal_entries
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM bank_transactions t
+  JOIN journal_entries e ON e.company_id = t.company_id AND e.write_id = t.reconciled_by
+  WHERE e.company_id = p_company AND e.id = p_entry FOR NO KEY UPDATE OF t;
+  RETURN QUERY SELECT * FROM journal_entries e WHERE e.company_id = p_company AND e.id = p_entry;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_entry_to_reverse(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_inventory_item(p_company uuid, p_item uuid)
+ RETURNS SETOF public.inventory_items
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM inventory_items i WHERE i.company_id = p_company AND i.id = p_item FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM inventory_items i WHERE i.company_id = p_company AND i.id = p_item;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_inventory_item(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lock_invoice(p_company uuid, p_invoice uuid)
  RETURNS SETOF public.invoices
  LANGUAGE plpgsql
@@ -782,6 +1469,35 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_invoice(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_pay_run(p_company uuid, p_run uuid)
+ RETURNS TABLE(run public.pay_runs, approval_required boolean)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  SELECT c.pay_run_approval_required INTO approval_required FROM companies c WHERE c.id = p_company FOR SHARE;
+  PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
+  RETURN QUERY SELECT r, approval_required FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_pay_run(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_payment(p_company uuid, p_payment uuid)
+ RETURNS SETOF public.payments
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM invoices i
+  WHERE i.company_id = p_company
+    AND i.id = (SELECT p.invoice_id FROM payments p WHERE p.company_id = p_company AND p.id = p_payment)
+  FOR NO KEY UPDATE;
+  PERFORM 1 FROM payments p WHERE p.company_id = p_company AND p.id = p_payment FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM payments p WHERE p.company_id = p_company AND p.id = p_payment;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
  RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes)
@@ -800,6 +1516,38 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lookup_write(uuid,text,text) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.mark_batch_started(p_company uuid, p_batch uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  UPDATE outbox SET started_at = coalesce(started_at, now()), next_attempt_at = now()
+  WHERE company_id = p_company AND batch_id = p_batch AND delivery_state = 'pending';
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.mark_batch_started(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  moving constant text[] := ARRAY['status', 'approved_by', 'executed_by', 'journal_entry_id'];
+BEGIN
+  IF (OLD.status, NEW.status) NOT IN (('draft', 'approved'), ('approved', 'executed'))
+    OR to_jsonb(OLD) - moving <> to_jsonb(NEW) - moving
+    OR OLD.status = 'approved' AND OLD.approved_by IS DISTINCT FROM NEW.approved_by THEN
+    RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved to executed'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.move_pay_run_forward_only() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.next_number(p_company uuid, p_kind text)
  RETURNS integer
  LANGUAGE sql
@@ -811,6 +1559,107 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.next_number(uuid,text) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.next_webhook_event(p_company uuid, p_batch uuid)
+ RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT o.id, o.kind, o.payload, o.write_id, o.occurred_at, o.attempts, c.webhook_url, c.webhook_secret_version,
+      coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
+    FROM outbox o JOIN companies c ON c.id = o.company_id
+    WHERE o.company_id = p_company AND o.batch_id = p_batch AND o.delivery_state = 'pending'
+    ORDER BY o.sequence LIMIT 1;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.next_webhook_event(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  numbered integer;
+BEGIN
+  PERFORM enter_relay();
+  IF NOT pg_try_advisory_xact_lock(hashtext('accubooks: number events')) THEN
+    RETURN 0;
+  END IF;
+  WITH batch AS MATERIALIZED (
+    SELECT o.company_id, o.id, o.occurred_at FROM outbox o
+    WHERE o.sequence IS NULL AND (o.kind <> 'workflow.triggered' OR o.id = ANY (p_workflows_started))
+    ORDER BY o.occurred_at, o.id LIMIT p_limit FOR UPDATE SKIP LOCKED
+  ), next AS MATERIALIZED (
+    SELECT s.company_id, s.id, s.unwanted, nextval('outbox_sequence') AS sequence
+    FROM (
+      SELECT b.company_id, b.id, c.webhook_url IS NULL AS unwanted
+      FROM batch b JOIN companies c ON c.id = b.company_id ORDER BY b.occurred_at, b.id
+    ) AS s
+  )
+  UPDATE outbox o SET
+    sequence = n.sequence,
+    delivery_state = CASE WHEN n.unwanted THEN 'none' ELSE 'pending' END,
+    started_at = CASE WHEN n.unwanted THEN now() END,
+    delivered_at = CASE WHEN n.unwanted THEN now() END
+  FROM next n WHERE o.company_id = n.company_id AND o.id = n.id;
+  GET DIAGNOSTICS numbered = ROW_COUNT;
+  RETURN numbered;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.outbox_lag()
+ RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(o.occurred_at)), 0)::double precision,
+      (SELECT count(*) FROM outbox p WHERE p.delivery_state = 'pending'),
+      (SELECT count(*) FROM outbox g WHERE g.delivery_state = 'given_up')
+    FROM outbox o WHERE o.sequence IS NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.outbox_lag() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pay_of_period(p_company uuid, p_frequency text, p_period integer, p_employees uuid[], p_employer_rate integer)
+ RETURNS TABLE(employee_id uuid, pay_frequency text, currency text, annual_salary_minor bigint, tax_rate_basis_points integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.id, e.pay_frequency, e.currency, e.annual_salary_minor, e.tax_rate_basis_points, g.gross, d.pre_tax, t.tax,
+    d.post_tax, g.gross - d.pre_tax - t.tax - d.post_tax, share_of(g.gross, p_employer_rate)
+  FROM (
+    SELECT * FROM employees
+    WHERE company_id = p_company
+      AND (p_employees IS NULL AND pay_frequency = p_frequency OR id = ANY (p_employees))
+    ORDER BY id LIMIT 5001
+  ) AS e
+  CROSS JOIN LATERAL (SELECT gross_of_period(e.annual_salary_minor, p_frequency, p_period) AS gross) AS g
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(amount_minor) FILTER (WHERE pre_tax), 0)::bigint AS pre_tax,
+      coalesce(sum(amount_minor) FILTER (WHERE NOT pre_tax), 0)::bigint AS post_tax
+    FROM employee_deductions WHERE company_id = p_company AND employee_id = e.id
+  ) AS d
+  CROSS JOIN LATERAL (SELECT share_of(g.gross - d.pre_tax, e.tax_rate_basis_points) AS tax) AS t;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.pay_of_period(uuid,text,integer,uuid[],integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pay_periods(p_frequency text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_frequency WHEN 'weekly'::text THEN 52 WHEN 'biweekly'::text THEN 26 WHEN 'semimonthly'::text THEN 24 WHEN 'monthly'::text THEN 12 ELSE NULL::integer END
+;
+GRANT EXECUTE ON FUNCTION public.pay_periods(text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.plan_by_key()
  RETURNS void
  LANGUAGE sql
@@ -820,7 +1669,7 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.plan_by_key() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.post_entry(p_company uuid, p_entry uuid, p_write uuid, p_operation text, p_date date, p_description text, p_lines jsonb)
+CREATE OR REPLACE FUNCTION public.post_entry(p_company uuid, p_entry uuid, p_write uuid, p_operation text, p_date date, p_description text, p_lines jsonb, p_metadata jsonb DEFAULT '{}'::jsonb)
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
@@ -835,8 +1684,8 @@ BEGIN
     RAISE EXCEPTION 'there is no account %', unknown_account
       USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'account_not_usable';
   END IF;
-  INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description)
-  VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description);
+  INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, metadata)
+  VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description, p_metadata);
   INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
   SELECT p_company, l.id, p_entry, row_number() OVER (ORDER BY l.position), a.id, l.amount, l.currency, l.memo
   FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (id uuid, account text, amount bigint, currency text, memo text))
@@ -847,7 +1696,32 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.post_entry(uuid,uuid,uuid,text,date,text,jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.post_entry(uuid,uuid,uuid,text,date,text,jsonb,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.post_mirror(p_company uuid, p_entry uuid, p_write uuid, p_operation text, p_date date, p_description text, p_original uuid)
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, reverses)
+  VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description, p_original);
+  INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
+  SELECT p_company, row_id(p_write, 'journal_lines', l.line_number), p_entry, l.line_number, l.account_id,
+    -l.amount_minor, l.currency, l.memo
+  FROM journal_lines l WHERE l.company_id = p_company AND l.entry_id = p_original;
+  RETURN p_entry;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.post_mirror(uuid,uuid,uuid,text,date,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.posts_to_control_account(p_operation text, p_code text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
+;
+GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_audit_rows(p_rows jsonb)
  RETURNS void
@@ -873,6 +1747,45 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event uuid, p_error text, p_retry_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  UPDATE outbox SET
+    attempts = attempts + 1,
+    last_error = p_error,
+    started_at = coalesce(started_at, now()),
+    delivered_at = CASE WHEN p_error IS NULL THEN now() END,
+    delivery_state = CASE WHEN p_error IS NULL THEN 'delivered' WHEN p_retry_ms IS NULL THEN 'given_up' ELSE 'pending' END,
+    next_attempt_at = now() + p_retry_ms * interval '1 millisecond'
+  WHERE company_id = p_company AND id = p_event AND delivery_state = 'pending';
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_webhook_attempt(uuid,uuid,text,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.redeliver_event(p_event uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  owed_again boolean;
+BEGIN
+  UPDATE outbox SET delivery_state = 'pending', batch_id = NULL, started_at = NULL, delivered_at = NULL, attempts = 0,
+    last_error = NULL, next_attempt_at = NULL
+  WHERE company_id = current_company() AND id = p_event AND sequence IS NOT NULL AND delivery_state <> 'pending';
+  owed_again := FOUND;
+  PERFORM pg_notify('outbox', '');
+  RETURN owed_again;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.redeliver_event(uuid) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.refuse_change()
  RETURNS trigger
@@ -905,6 +1818,49 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_balanced_entry() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_credit_after_issue()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NEW.credited_on < (SELECT i.issue_date FROM invoices i
+                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+    RAISE EXCEPTION 'credit note % is dated before its invoice', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_credit_after_issue() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_credit_within_line()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  exceeded smallint;
+BEGIN
+  PERFORM 1 FROM invoices i
+  WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) ORDER BY i.id FOR NO KEY UPDATE;
+  SELECT l.line_number INTO exceeded
+  FROM invoice_lines l JOIN credit_note_lines c
+    ON c.company_id = l.company_id AND c.invoice_id = l.invoice_id AND c.line_number = l.line_number
+  WHERE (l.company_id, l.invoice_id, l.line_number) IN (SELECT a.company_id, a.invoice_id, a.line_number FROM added a)
+  GROUP BY l.company_id, l.invoice_id, l.line_number
+  HAVING sum(c.net_minor) > l.net_minor OR sum(c.tax_minor) > l.tax_minor
+    OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor)
+  LIMIT 1;
+  IF exceeded IS NOT NULL THEN
+    RAISE EXCEPTION 'line % would be credited with more, or with less tax, than it has', exceeded
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'credit_exceeds_line';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_lines()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -920,6 +1876,22 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_lines() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_mirror_after_original()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NEW.entry_date < (SELECT e.entry_date FROM journal_entries e
+                       WHERE e.company_id = NEW.company_id AND e.id = NEW.reverses) THEN
+    RAISE EXCEPTION 'entry % is dated before the one that it reverses', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_mirror_after_original() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_outcome_at_commit()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -934,3 +1906,204 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_outcome_at_commit() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_refund_after_payment()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NEW.refunded_on < (SELECT p.received_on FROM payments p
+                        WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id) THEN
+    RAISE EXCEPTION 'refund % is dated before its payment', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_refund_after_payment() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_sum_of_payslips(p_company uuid, p_run uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run
+      AND (r.employee_count, r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor,
+           r.net_minor, r.employer_tax_minor) = (
+        SELECT count(*), sum(s.gross_minor), sum(s.pre_tax_deductions_minor), sum(s.tax_minor),
+          sum(s.post_tax_deductions_minor), sum(s.net_minor), sum(s.employer_tax_minor)
+        FROM payslips s WHERE s.company_id = p_company AND s.pay_run_id = p_run)
+  ) THEN
+    RAISE EXCEPTION 'pay run % is not the sum of its payslips', p_run
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_run_is_sum_of_payslips';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_whole_pay_run()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  wrong_line text;
+BEGIN
+  PERFORM require_sum_of_payslips(NEW.company_id, NEW.id);
+  IF NEW.status <> 'executed' THEN
+    RETURN NULL;
+  END IF;
+  IF NEW.employee_count <> (
+    SELECT count(*) FROM paid_periods p WHERE p.company_id = NEW.company_id AND p.pay_run_id = NEW.id
+  ) THEN
+    RAISE EXCEPTION 'pay run % has not paid each of its employees', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_run_pays_each_employee';
+  END IF;
+  SELECT format('%s is %s and not %s', code, posted, due) INTO wrong_line
+  FROM (
+    SELECT a.code, l.currency, sum(l.amount_minor) AS posted
+    FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE l.company_id = NEW.company_id AND l.entry_id = NEW.journal_entry_id
+    GROUP BY a.code, l.currency
+  ) AS line
+  FULL JOIN (VALUES
+    ('6000', NEW.currency, NEW.gross_minor),
+    ('6010', NEW.currency, NEW.employer_tax_minor),
+    ('2200', NEW.currency, -NEW.tax_minor - NEW.employer_tax_minor),
+    ('2210', NEW.currency, -NEW.pre_tax_deductions_minor - NEW.post_tax_deductions_minor),
+    ('2220', NEW.currency, -NEW.net_minor)
+  ) AS slips (code, currency, due) USING (code, currency)
+  WHERE coalesce(posted, 0) <> coalesce(due, 0)
+  LIMIT 1;
+  IF wrong_line IS NOT NULL THEN
+    RAISE EXCEPTION 'the entry of pay run % is not the sum of its payslips: %', NEW.id, wrong_line
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'payroll_entry_is_sum_of_payslips';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_whole_pay_run() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_whole_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  transaction_id uuid;
+  whole boolean;
+BEGIN
+  IF TG_TABLE_NAME = 'bank_transactions' THEN
+    transaction_id := NEW.id;
+  ELSE
+    transaction_id := NEW.bank_transaction_id;
+  END IF;
+  SELECT CASE
+      WHEN t.reconciled_by IS NULL THEN count(m.journal_line_id) = 0
+      ELSE coalesce(sum(l.amount_minor) = t.amount_minor
+        AND bool_and(l.account_id = t.account_id AND l.currency = t.currency AND m.matched_by = t.reconciled_by), false)
+    END INTO whole
+  FROM bank_transactions t
+  LEFT JOIN bank_matches m ON m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
+  LEFT JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id
+  WHERE t.company_id = NEW.company_id AND t.id = transaction_id
+  GROUP BY t.company_id, t.id;
+  IF NOT whole THEN
+    RAISE EXCEPTION 'bank transaction % is not what it is matched with', transaction_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'bank_transaction_reconciled_whole';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_whole_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.row_id(p_write uuid, p_table text, p_position bigint)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT encode(set_byte(set_byte(h, 6, get_byte(h, 6) & 15 | 48), 8, get_byte(h, 8) & 63 | 128), 'hex')::uuid
+  FROM decode(md5(uuid_send(p_write) || convert_to(p_table || ':' || p_position, 'UTF8')), 'hex') AS h;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.row_id(uuid,text,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.share_of(p_amount_minor bigint, p_basis_points integer)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (round((((p_amount_minor)::numeric * (p_basis_points)::numeric) / (10000)::numeric)))::bigint
+;
+GRANT EXECUTE ON FUNCTION public.share_of(bigint,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.triggered_events(p_limit integer)
+ RETURNS TABLE(id uuid, company_id uuid, trigger_id text, workflow_name text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT o.id, o.company_id, o.payload #>> '{resource,id}', o.payload ->> 'workflowName' FROM outbox o
+    WHERE o.sequence IS NULL AND o.kind = 'workflow.triggered' ORDER BY o.occurred_at LIMIT p_limit;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.triggered_events(integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.user_exists(p_user uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT EXISTS (SELECT FROM users u WHERE u.id = p_user);
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.user_exists(uuid) TO accubooks_app;
+
+CREATE OR REPLACE FUNCTION public.wake_relay()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_notify('outbox', '');
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.wake_relay() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.webhook_batches(p_events integer, p_limit integer)
+ RETURNS TABLE(company_id uuid, batch_id uuid)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  PERFORM pg_advisory_xact_lock(hashtext('accubooks: webhook batches'));
+  UPDATE outbox o SET batch_id = chosen.first_id
+  FROM (
+    SELECT c.id AS company_id, n.id, first_value(n.id) OVER (PARTITION BY c.id ORDER BY n.sequence) AS first_id
+    FROM companies c
+    CROSS JOIN LATERAL (
+      SELECT p.id, p.sequence FROM outbox p
+      WHERE p.company_id = c.id AND p.delivery_state = 'pending' AND p.batch_id IS NULL
+      ORDER BY p.sequence LIMIT p_events
+    ) n
+    WHERE c.webhook_url IS NOT NULL AND NOT EXISTS (
+      SELECT FROM outbox u WHERE u.company_id = c.id AND u.delivery_state = 'pending' AND u.batch_id IS NOT NULL)
+  ) chosen
+  WHERE o.company_id = chosen.company_id AND o.id = chosen.id;
+  RETURN QUERY
+    SELECT o.company_id, o.batch_id FROM outbox o
+    WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
+      AND (o.started_at IS NULL OR o.next_attempt_at < now() - interval '5 minutes')
+    GROUP BY o.company_id, o.batch_id LIMIT p_limit;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.webhook_batches(integer,integer) TO PUBLIC;
