@@ -7,6 +7,7 @@ import { createApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { brokenControls } from './support/controls.ts';
 import { countEffects } from './support/effects.ts';
+import { untilWaiting } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';
 import { signToken } from './support/tokens.ts';
 
@@ -139,6 +140,25 @@ describe('the last owner', () => {
       [company.id],
     );
     expect(rows[0].owners).toBe(1);
+  });
+
+  test('is asked about when another’s change of access is done', async () => {
+    const company = await system.company();
+    const { owner, admin } = company.users;
+    expect((await grant(company, admin.id, ['owner'])).status).toBe(200);
+    const session = await system.owner.connect();
+    await session.query('BEGIN');
+    await session.query('SELECT lock_company($1, $2)', [company.id, owner.id]);
+    await session.query("UPDATE memberships SET roles = ARRAY['user'] WHERE company_id = $1 AND user_id = $2", [
+      company.id,
+      admin.id,
+    ]);
+    // Two owners until now, and one when its turn comes.
+    const leaving = grant(company, owner.id, ['user']);
+    await untilWaiting(system.owner, 1);
+    await session.query('COMMIT');
+    session.release();
+    expect((await leaving).json.code).toBe('last_owner');
   });
 
   test('stays for who writes SQL, too', async () => {

@@ -168,6 +168,19 @@ describe('the relay', () => {
     }
   });
 
+  test('gives none while another has given some that cannot be seen yet', async () => {
+    const company = await system.company();
+    await company.customer();
+    await company.customer();
+    const session = await system.owner.connect();
+    await session.query('BEGIN');
+    expect((await session.query("SELECT number_events(1, '{}') AS n")).rows).toEqual([{ n: 1 }]);
+    expect(await relay.runOnce()).toMatchObject({ numbered: 0 });
+    await session.query('COMMIT');
+    session.release();
+    expect(await relay.runOnce()).toMatchObject({ numbered: 1 });
+  });
+
   test('works in the worker’s process, which a trigger wakes', async () => {
     const company = await system.company();
     const worker = await startWorkerProcess(system.environment);

@@ -3,6 +3,7 @@ import type { Role } from '../activities/roles.ts';
 import type { Company } from './support/companies.ts';
 import { brokenControls } from './support/controls.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { untilWaiting } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';
 
 let system: System;
@@ -49,6 +50,18 @@ describe('the settings', () => {
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ json }) => json.code === 'version_conflict')).toHaveLength(19);
     expect(await version(company)).toBe(2);
+  });
+
+  test('are read when those who change them before us are done', async () => {
+    const company = await system.company();
+    const session = await system.owner.connect();
+    await session.query('BEGIN');
+    await session.query("UPDATE companies SET name = 'Before us' WHERE id = $1", [company.id]);
+    const changing = change(company, { expectedVersion: 1, name: 'After them' });
+    await untilWaiting(system.owner, 1);
+    await session.query('COMMIT');
+    session.release();
+    expect((await changing).json).toMatchObject({ code: 'version_conflict', detail: 'The settings are of version 2.' });
   });
 
   test('are replayed as they were, however they have changed since', async () => {
