@@ -1,5 +1,5 @@
 /** `npm run benchmark -- …`: how fast, against bare Temporal and against SQL alone, and whether it was right. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { countArgument } from '../../operator/arguments.ts';
 import { command, run } from '../../operator/command.ts';
@@ -52,7 +52,7 @@ await run(
     .option('--repeat <k>', 'so many times; medians are shown', countArgument(25), 1)
     .option('--no-baseline', 'without bare Temporal and SQL alone beside it')
     .option('--all', "each case of the design's table, in short runs")
-    .option('--markdown <file>', 'with --all: writes the table there')
+    .option('--markdown <file>', 'with --all: puts the table into that page, between its markers')
     .option('--json', 'prints everything measured as JSON on stdout')
     .addHelpText('after', '\nExits 1 when the database does not hold what was answered. No figure fails a run.')
     .action(benchmark),
@@ -121,8 +121,19 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   const violations = rows.flatMap(({ result }) => result.violations);
   for (const violation of violations) console.error(`VIOLATED: ${violation}`);
   const again = `npm run benchmark -- --all --seconds ${seconds} --repeat ${repeat}`;
-  if (markdown !== undefined && violations.length === 0) writeFileSync(markdown, suiteMarkdown(rows, again));
+  if (markdown !== undefined && violations.length === 0) putFigures(markdown, suiteMarkdown(rows, again));
   return violations.length === 0;
+}
+
+const FIGURES_BEGIN = '<!-- figures: begin -->';
+const FIGURES_END = '<!-- figures: end -->';
+
+/** What is written around the figures stays. */
+function putFigures(file: string, figures: string): void {
+  const page = readFileSync(file, 'utf8');
+  const [begin, end] = [page.indexOf(FIGURES_BEGIN), page.indexOf(FIGURES_END)];
+  if (begin < 0 || end < begin) throw new Error(`${file} needs the lines ${FIGURES_BEGIN} and ${FIGURES_END}.`);
+  writeFileSync(file, `${page.slice(0, begin + FIGURES_BEGIN.length)}\n\n${figures}\n${page.slice(end)}`);
 }
 
 function log(line: string): void {
