@@ -59,7 +59,7 @@ describe('what a bank says', () => {
     const answer = await company.api.post(IMPORT, { transactions: [bankRow(1)] }, { key: 'told' });
     const { location, resource, response } = (await company.api.get('/api/writes/told')).json;
     expect(location).toBe(answer.headers.get('location'));
-    expect(resource).toMatchObject({ type: 'bank_import', url: location });
+    expect(resource).toMatchObject({ type: 'bankImport', url: location });
     expect(response).toEqual(answer.json);
   });
 

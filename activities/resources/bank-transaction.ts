@@ -73,14 +73,14 @@ export const bankTransactionSchema = z.object({
 });
 
 export const bankTransactionResource: ResourceType = {
-  type: 'bank_transaction',
+  type: 'bankTransaction',
   reads: '/api/bank-transactions',
   schema: bankTransactionSchema,
 };
 
 /** What an import answers with: an item for each transaction of the request, in its order. */
 export const bankImportResource: ResourceType = {
-  type: 'bank_import',
+  type: 'bankImport',
   reads: '/api/bank-transactions',
   schema: z.object({
     items: z.array(

@@ -79,7 +79,7 @@ export const creditNoteSchema = z.object({
 });
 
 export const creditNoteResource: ResourceType = {
-  type: 'credit_note',
+  type: 'creditNote',
   reads: '/api/credit-notes',
   schema: creditNoteSchema,
 };

@@ -88,7 +88,7 @@ export const journalEntrySchema = z.object({
 });
 
 export const journalEntryResource: ResourceType = {
-  type: 'journal_entry',
+  type: 'journalEntry',
   reads: '/api/ledger/entries',
   schema: journalEntrySchema,
 };
