@@ -38,7 +38,8 @@ describe.each(['off', 'on'])('50 cancels that race 50 writes of the same keys, g
     const keys = Array.from({ length: 50 }, (_, index) => `${name.replaceAll(' ', '-')}-${index}`);
     const ends = await Promise.all(
       keys.map(async (key, index) => {
-        const write = () => company.api.post('/api/payments', paymentBody(invoiceId, 1), { key });
+        const write = () =>
+          company.api.post('/api/payments', paymentBody(invoiceId, 1), { key, headers: { prefer: 'wait=60' } });
         const cancel = () =>
           patiently(() => company.as('owner', urlOfCancels()).send('POST', `/api/writes/${key}/cancel`));
         // Half of the cancels come a little later, so that both orders are seen.
