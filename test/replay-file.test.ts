@@ -13,6 +13,8 @@ import { until } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';
 
 const ROWS = 300;
+/** Writes that make an invoice which can be paid: its customer, its draft, its finalization. */
+const PREPARED = 3;
 
 let system: System;
 let folder: string;
@@ -46,7 +48,13 @@ describe('a file of writes', () => {
     const report = JSON.parse(second.stdout);
     expect(report).toMatchObject({ total: ROWS, rows: ROWS, succeeded: ROWS, notSent: 0 });
     expect(report.replayed).toBeGreaterThanOrEqual(before);
-    const once = { writes: ROWS, rows: ROWS, newAudit: ROWS, failedAudit: 0 };
+    const once = {
+      writes: PREPARED + ROWS,
+      rows: ROWS,
+      newAudit: PREPARED + ROWS,
+      events: PREPARED + ROWS,
+      failedAudit: 0,
+    };
     expect(await effects(company)).toMatchObject(once);
     const sha256 = createHash('sha256').update(readFileSync(file)).digest('hex');
     const told = resultsIn(results).sort((a, b) => a.row - b.row);
@@ -91,7 +99,7 @@ describe('a file of writes', () => {
       { row: 5, outcome: 'refused', status: 422, problem: { code: 'idempotency_key_reused' } },
       { row: 6, outcome: 'succeeded', status: 201 },
     ]);
-    expect(await effects(company)).toMatchObject({ writes: 2, rows: 2 });
+    expect(await effects(company)).toMatchObject({ writes: PREPARED + 2, rows: 2, failedAudit: 2 });
 
     // A rejection is final: a file of such rows alone is done.
     const final = save('final.jsonl', JSON.stringify({ key: 'two', body: { ...good, amount: 5_000 } }));
@@ -155,7 +163,7 @@ describe('a file of writes', () => {
     const checked = await run(company, [file, '--operation', 'createPayment', '--dry-run']);
     expect([checked.code, checked.stdout]).toEqual([1, '3 rows, 2 of them malformed; nothing was sent\n']);
     expect(checked.stderr).toMatch(/^line 2: \/amount: .*\nline 3: /m);
-    expect(await effects(company)).toMatchObject({ writes: 0, failedAudit: 0 });
+    expect(await effects(company)).toMatchObject({ writes: PREPARED, rows: 0, failedAudit: 0 });
   });
 });
 
@@ -190,7 +198,10 @@ function start(company: Company, options: readonly string[]) {
     ['--import', 'tsx', 'deploy/replay/main.ts', ...options, '--url', system.url, '--token-file', tokenFile(company)],
     { env: { PATH: process.env['PATH'], DATA_DIR: join(folder, 'no-local-system') }, stdio: 'pipe' },
   );
-  process.once('exit', () => child.kill('SIGKILL'));
+  // A test that fails before its command ends must not leave it to the next run.
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
   const output = { stdout: '', stderr: '' };
   child.stdout?.on('data', (data: Buffer) => (output.stdout += data.toString()));
   child.stderr?.on('data', (data: Buffer) => (output.stderr += data.toString()));
