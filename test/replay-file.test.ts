@@ -28,7 +28,9 @@ afterAll(async () => {
 });
 
 describe('a file of writes', () => {
-  test('that is killed on its way and sent again has each row once, and then is all replays', async () => {
+  test('that is killed on its way and sent again has each row once, and then is all replays', {
+    timeout: 180_000,
+  }, async () => {
     const company = await system.company();
     const invoiceId = await company.invoice();
     const lines = Array.from({ length: ROWS }, (_, row) => JSON.stringify(paymentBody(invoiceId, row + 1)));

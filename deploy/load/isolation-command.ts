@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { createProgress } from '../client/progress.ts';
 import { countArgument } from '../operator/arguments.ts';
+import { createProgress } from '../operator/progress.ts';
 import { runIsolation } from './isolation.ts';
 import { isolationText, reportOn } from './isolation-report.ts';
 import { findTarget, type TargetOptions } from './target.ts';

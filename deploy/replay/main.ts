@@ -2,9 +2,9 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { openHttp } from '../client/http.ts';
-import { createProgress } from '../client/progress.ts';
 import { countArgument, ttlArgument } from '../operator/arguments.ts';
 import { command, run } from '../operator/command.ts';
+import { createProgress } from '../operator/progress.ts';
 import { type DestinationOptions, findDestination } from './destination.ts';
 import { countRows, type FileOptions, type Format, findFaults, formatOf, readRows } from './file.ts';
 import { replay } from './replay.ts';
