@@ -121,7 +121,7 @@ describe('a file of writes', () => {
     const created = resultsIn(`${invoices}.results.jsonl`).map(
       ({ resource }) => resource as { id: string; total: number },
     );
-    expect(created.map(({ total }) => total).sort()).toEqual([200, 202, 204, 206, 208]);
+    expect(new Set(created.map(({ total }) => total))).toEqual(new Set([200, 202, 204, 206, 208]));
 
     const finalize = save('finalize.csv', ['Invoice', ...created.map(({ id }) => id)].join('\n'));
     const options = ['--operation', 'finalizeInvoice', '--map', 'Invoice=invoiceId'];

@@ -46,7 +46,7 @@ export async function openResults(path: string, { sha256, resume }: { sha256: st
 }
 
 /** Skips what is no whole line: a kill may tear the last one. */
-export async function* readResults(path: string): AsyncGenerator<Result> {
+async function* readResults(path: string): AsyncGenerator<Result> {
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const result = parse(line);
     if (result !== undefined) yield result;
