@@ -2,8 +2,8 @@ import { DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/d
 import { rowId, writeId } from '../../activities/identity.ts';
 import type { Example, Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { submitWrite, type Write } from './client.ts';
-import type { Http } from './http.ts';
+import type { Http } from '../client/http.ts';
+import { submitWrite, type Write } from '../client/submit-write.ts';
 import type { Tenant } from './target.ts';
 
 /**

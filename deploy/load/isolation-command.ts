@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { countArgument } from '../operator/arguments.ts';
+import { createProgress } from '../operator/progress.ts';
 import { runIsolation } from './isolation.ts';
 import { isolationText, reportOn } from './isolation-report.ts';
-import { createProgress } from './progress.ts';
 import { findTarget, type TargetOptions } from './target.ts';
 
 /** What `test:concurrent` and `test:multi-tenant` share. */

@@ -1,5 +1,5 @@
+import { labelOf } from '../client/http.ts';
 import { violationsIn } from './checks.ts';
-import { labelOf } from './http.ts';
 import { type IsolationRun, placeOf, type Sent } from './isolation.ts';
 import { type Latencies, shownMs, summarize } from './latencies.ts';
 import { textTable } from './table.ts';

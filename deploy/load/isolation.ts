@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { type Http, openHttp, problemOf } from '../client/http.ts';
+import { type Submitted, submitWrite, type Write } from '../client/submit-write.ts';
+import type { Progress } from '../operator/progress.ts';
 import { asAuditor, check, type Findings, lookBefore } from './checks.ts';
-import { type Submitted, submitWrite, type Write } from './client.ts';
 import { exampleMaker } from './examples.ts';
-import { type Http, openHttp, problemOf } from './http.ts';
 import { inParallel } from './in-parallel.ts';
-import type { Progress } from './progress.ts';
 import type { Target, Tenant } from './target.ts';
 
 export type IsolationOptions = {

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import type { Http } from '../../client/http.ts';
+import { submitWrite } from '../../client/submit-write.ts';
 import { mintToken } from '../../local/token.ts';
-import { submitWrite } from '../client.ts';
-import type { Http } from '../http.ts';
 import { inParallel } from '../in-parallel.ts';
 
 /** The company that all of a benchmark's payments are of. */

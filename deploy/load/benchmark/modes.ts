@@ -1,4 +1,4 @@
-import type { Answer } from '../http.ts';
+import type { Answer } from '../../client/http.ts';
 import { inParallel } from '../in-parallel.ts';
 import { closedLoop, type Measured, openLoop, rounds, type Window } from '../loops.ts';
 import type { Rig } from './rig.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { count, submitWrite, tellsOutcome, type Write } from '../client.ts';
-import { type Answer, type Http, labelOf } from '../http.ts';
+import { type Answer, type Http, labelOf } from '../../client/http.ts';
+import { count, submitWrite, tellsOutcome, type Write } from '../../client/submit-write.ts';
 import { inParallel } from '../in-parallel.ts';
 
 /** What the modes send payments with, and what they note of the answers for the check that follows. */

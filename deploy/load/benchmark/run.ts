@@ -1,8 +1,8 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
+import { openHttp } from '../../client/http.ts';
+import { count } from '../../client/submit-write.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import { asAuditor, check, lookBefore, violationsIn } from '../checks.ts';
-import { count } from '../client.ts';
-import { openHttp } from '../http.ts';
 import type { Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
 import { createRig } from './rig.ts';

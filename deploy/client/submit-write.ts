@@ -27,11 +27,13 @@ export type Submitted = {
 };
 
 const MAX_REQUESTS = 1_000;
-/** Between tries that got no answer, doubled each time. */
+/** Between tries where no `Retry-After` says how long, doubled each time. */
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
-/** Where an answer asks for another try and does not say when. */
-const DEFAULT_RETRY_MS = 1_000;
+/** Between the status, where that could not be had, and the request itself. */
+const BREATH_MS = 1_000;
+/** Whoever says so without being the service (a proxy does) means: not now. RFC 9110, 8470 and 6585. */
+const NOT_NOW = [408, 425, 429];
 const STATUS_WAIT_S = 10;
 const MAX_STATUS_POLLS = 1_000;
 
@@ -39,7 +41,6 @@ export async function submitWrite(http: Http, write: Write, { giveUpAfterMs }: {
   const deadline = Date.now() + giveUpAfterMs;
   const onTheWay: Record<string, number> = {};
   let acknowledged = false;
-  let silences = 0;
   let requests = 0;
   const submitted = (final?: Answer): Submitted => ({ final, requests, onTheWay, acknowledged });
 
@@ -51,11 +52,10 @@ export async function submitWrite(http: Http, write: Write, { giveUpAfterMs }: {
       return submitted(answer);
     }
     count(onTheWay, answer === undefined ? 'no answer' : labelOf(answer));
-    silences = answer === undefined ? silences + 1 : 0;
-    const pauseMs = answer === undefined ? backoff(silences) : (answer.retryAfterMs ?? DEFAULT_RETRY_MS);
+    acknowledged ||= answer?.status === 202;
+    const pauseMs = answer?.retryAfterMs ?? backoff(requests);
     if (Date.now() + pauseMs > deadline) return submitted();
     if (answer?.status === 202) {
-      acknowledged = true;
       await untilSettled(http, write, answer, deadline);
     } else {
       await sleep(pauseMs);
@@ -70,7 +70,7 @@ function isFinal(answer: Answer): boolean {
   const problem = problemOf(answer);
   if (problem !== undefined) return problem.nextAction !== 'retry_same_key' && problem.nextAction !== 'wait';
   // Not a word of the service's: a proxy's 502, 503 or 504 says nothing of the write.
-  return answer.status < 500;
+  return answer.status < 500 && !NOT_NOW.includes(answer.status);
 }
 
 /**
@@ -91,7 +91,7 @@ async function untilSettled(http: Http, write: Write, accepted: Answer, deadline
       .catch(() => undefined);
     if (status === undefined || status.status !== 200 || !isRunning(status.text)) {
       // Settled, or not to be learnt here: the write's own answer tells. A breath, for the case that it does not.
-      if (status?.status !== 200) await sleep(DEFAULT_RETRY_MS);
+      if (status?.status !== 200) await sleep(BREATH_MS);
       return;
     }
   }
@@ -105,8 +105,8 @@ function isRunning(statusResource: string): boolean {
   }
 }
 
-function backoff(silences: number): number {
-  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (silences - 1));
+function backoff(requests: number): number {
+  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (requests - 1));
 }
 
 export function count(counts: Record<string, number>, label: string, by = 1): void {

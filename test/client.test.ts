@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { submitWrite, type Write } from '../deploy/load/client.ts';
-import { type Http, openHttp } from '../deploy/load/http.ts';
+import { type Http, openHttp } from '../deploy/client/http.ts';
+import { submitWrite, type Write } from '../deploy/client/submit-write.ts';
 
 /** Answers one request; the last one answers all that follow. */
 type Answerer = (request: IncomingMessage, response: ServerResponse) => void;

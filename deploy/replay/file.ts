@@ -1,0 +1,64 @@
+import { extname } from 'node:path';
+import type { Operation } from '../../activities/operation.ts';
+import { readColumns } from './columns.ts';
+import { csvRows } from './csv-rows.ts';
+import { jsonLines } from './json-lines.ts';
+import { toRequest, validate } from './request.ts';
+import { MalformedRow, type Row } from './rows.ts';
+import type { Source } from './source.ts';
+
+export type Format = 'jsonl' | 'csv';
+
+export type FileOptions = {
+  readonly operation: Operation;
+  readonly format: Format;
+  readonly delimiter: string;
+  readonly keyColumn: string | undefined;
+  readonly map: ReadonlyMap<string, string>;
+};
+
+/** By the name's ending; standard input is taken for JSON lines. */
+export function formatOf(path: string): Format {
+  return extname(path).toLowerCase() === '.csv' ? 'csv' : 'jsonl';
+}
+
+export function readRows(source: Source, { operation, format, delimiter, keyColumn, map }: FileOptions) {
+  if (format === 'jsonl') return jsonLines(source.read(), operation, keyColumn);
+  return csvRows(source.read(), (names) => readColumns(names, operation, { map, keyColumn }), delimiter);
+}
+
+/** Reads all of it without sending anything: a wrong header shows before the first row is sent. */
+export async function countRows(rows: AsyncIterable<Row>): Promise<number> {
+  let count = 0;
+  for await (const _ of rows) count += 1;
+  return count;
+}
+
+/** Each row that the API would refuse at the door, and what of it. */
+export async function findFaults(
+  rows: AsyncIterable<Row>,
+  { operation, sha256 }: { operation: Operation; sha256: string },
+  onFault: (fault: { row: number; line: number; detail: string }) => void,
+): Promise<{ rows: number; faults: number }> {
+  const counts = { rows: 0, faults: 0 };
+  for await (const row of rows) {
+    counts.rows += 1;
+    const detail = faultOf(row, operation, sha256);
+    if (detail === undefined) continue;
+    counts.faults += 1;
+    onFault({ row: row.row, line: row.line, detail });
+  }
+  return counts;
+}
+
+function faultOf(row: Row, operation: Operation, sha256: string): string | undefined {
+  if ('malformed' in row) return row.malformed;
+  try {
+    toRequest(operation, row.input, sha256, row.row);
+    validate(operation, row.input);
+    return undefined;
+  } catch (error) {
+    if (error instanceof MalformedRow) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream, fstatSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+
+/** What is sent, readable as often as needed. */
+export type Source = {
+  readonly sha256: string;
+  read(): AsyncIterable<Buffer>;
+  /** Whether it is still what its SHA-256 was taken of. */
+  isUnchanged(): boolean;
+  close(): void;
+};
+
+/** `-` is standard input, which is kept in a temporary file, as is a pipe: they can be read only once. */
+export async function openSource(path: string): Promise<Source> {
+  if (path !== '-' && statSync(path).isFile()) return readable(path, () => undefined);
+  const folder = mkdtempSync(join(tmpdir(), 'accubooks-replay-'));
+  // However this process ends but by a kill.
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
+  const copy = join(folder, 'input');
+  await pipeline(path === '-' ? process.stdin : createReadStream(path), createWriteStream(copy, { mode: 0o600 }));
+  return readable(copy, remove);
+}
+
+async function readable(path: string, close: () => void): Promise<Source> {
+  // One descriptor: a file that is put in its place is another one.
+  const descriptor = openSync(path, 'r');
+  const stamp = () => {
+    const { size, mtimeMs } = fstatSync(descriptor);
+    return `${size} ${mtimeMs}`;
+  };
+  const before = stamp();
+  const read = () => createReadStream(path, { fd: descriptor, start: 0, autoClose: false });
+  const hash = createHash('sha256');
+  for await (const chunk of read()) hash.update(chunk);
+  return { sha256: hash.digest('hex'), read, isUnchanged: () => stamp() === before, close };
+}
