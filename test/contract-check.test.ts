@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -258,7 +258,7 @@ async function inFrontOf(
   url: string,
   { request: added = {}, without }: { request?: Record<string, string>; without?: string },
 ): Promise<string> {
-  const server = createServer(async (request, response) => {
+  const forward = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const { connection: _, host: __, 'content-length': ___, ...headers } = request.headers as Record<string, string>;
@@ -270,6 +270,9 @@ async function inFrontOf(
     const text = await answer.text();
     const kept = [...answer.headers].filter(([name]) => name !== without && !HOP_BY_HOP.has(name));
     response.writeHead(answer.status, Object.fromEntries(kept)).end(text);
+  };
+  const server = createServer((request, response) => {
+    forward(request, response).catch((error: Error) => response.destroy(error));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => {

@@ -21,9 +21,9 @@ export type Books = {
   unprotected(): Promise<readonly string[]>;
 };
 
-export type Digest = ReadonlyMap<string, string>;
+type Digest = ReadonlyMap<string, string>;
 
-export type Effects = {
+type Effects = {
   readonly writes: number;
   readonly newAudit: number;
   readonly replayedAudit: number;
@@ -32,7 +32,7 @@ export type Effects = {
   readonly events: number;
 };
 
-export type WriteRecord = {
+type WriteRecord = {
   readonly writeId: string;
   readonly outcome: string;
   /** The transaction that made the row as it stands. */

@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { findTarget, type TargetOptions, type Tenant } from '../load/target.ts';
 import { childEnvironment, projectFolder } from '../local/config.ts';
 import { mintToken } from '../local/token.ts';
-import { localSigning } from '../operator/config.ts';
+import { localSigning, signingWith } from '../operator/config.ts';
 
 /** The running system that is looked at, and what is needed to try its doors: companies, people, and its seal. */
 export type Subject = {
@@ -33,10 +32,7 @@ export async function findSubject(options: SubjectOptions, tenantCount: number):
 }
 
 function signingOf({ jwtSecretFile, databaseUrl }: SubjectOptions) {
-  if (jwtSecretFile !== undefined) {
-    const { JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = process.env;
-    return { secret: readFileSync(jwtSecretFile, 'utf8').trim(), issuer, audience };
-  }
+  if (jwtSecretFile !== undefined) return signingWith(jwtSecretFile);
   const local = localSigning();
   if (local !== undefined && (databaseUrl ?? local.databaseUrl) === local.databaseUrl) return local;
   throw new Error(
