@@ -161,16 +161,16 @@ type Routes = {
 
 function routesOf(app: FastifyInstance): Routes {
   const known = new Map<string, Set<string>>();
-  let isComplete = false;
+  let isRefusing = false;
   app.addHook('onRoute', ({ method, url }) => {
-    if (isComplete) return;
+    if (isRefusing) return;
     const methods = known.get(url) ?? new Set();
     known.set(url, methods);
     for (const name of [method].flat()) methods.add(name);
   });
   return {
     refuseOtherMethods() {
-      isComplete = true;
+      isRefusing = true;
       for (const [url, methods] of [...known].filter(([path]) => path.startsWith('/api/'))) {
         const allow = [...methods].sort().join(', ');
         app.route({
@@ -181,6 +181,7 @@ function routesOf(app: FastifyInstance): Routes {
           },
         });
       }
+      isRefusing = false;
     },
     servedRoutes: () => [...known].flatMap(([url, methods]) => [...methods].map((method) => `${method} ${url}`)),
   };
