@@ -93,11 +93,11 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   });
   const running = worker.run();
 
-  const { app, refuseOtherMethods } = await createServer(logger);
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger);
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context = { config, database, operations, runs, submit, metrics, ui };
   const health = registerHealth(app, context, options.coreMetricsAddress);
-  await registerDocs(app, operations);
+  await registerDocs(app, operations, servedRoutes);
   await registerApiRoutes(app, context);
   refuseOtherMethods();
   // A worker that stops by itself leaves starts without their eager half: better no process than half a one.

@@ -5,12 +5,24 @@ import type { Operation } from '../activities/operation.ts';
 import { errorPage } from './docs-errors.ts';
 import { openApiDocument } from './openapi/document.ts';
 import { errorCatalog } from './openapi/error-catalog.ts';
+import { toOpenApiPath } from './openapi/json-schema.ts';
 
-/** `/openapi.json`, and for people `/docs` and `/docs/errors`. All of it is made once, at the start. */
-export async function registerDocs(app: FastifyInstance, operations: readonly Operation[]): Promise<void> {
+/**
+ * `/openapi.json`, and for people `/docs` and `/docs/errors`; each is made once. `x-routes` of the document names what is
+ * really served, so that a route that it does not describe can be told from outside.
+ */
+export async function registerDocs(
+  app: FastifyInstance,
+  operations: readonly Operation[],
+  servedRoutes: () => readonly string[],
+): Promise<void> {
   const document = openApiDocument(operations);
-  const json = JSON.stringify(document);
-  app.get('/openapi.json', async (_request, reply) => reply.type('application/json; charset=utf-8').send(json));
+  let json: string | undefined;
+  app.get('/openapi.json', async (_request, reply) => {
+    // Not at the start: most routes are registered after these.
+    json ??= JSON.stringify({ ...document, 'x-routes': servedRoutes().map(toOpenApiPath).sort() });
+    return reply.type('application/json; charset=utf-8').send(json);
+  });
 
   const { html, csp } = errorPage(errorCatalog(operations));
   app.get('/docs/errors', async (_request, reply) =>

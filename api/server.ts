@@ -30,7 +30,7 @@ const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** The HTTP server with what every route shares: request IDs, bodies, errors, and the methods that a path knows. */
-export async function createServer(logger: Logger): Promise<{ app: FastifyInstance; refuseOtherMethods(): void }> {
+export async function createServer(logger: Logger): Promise<{ app: FastifyInstance } & Routes> {
   const app = Fastify({
     loggerInstance: logger,
     // One line a request, when it is answered: ours, below.
@@ -70,7 +70,7 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
   parseJsonBodies(app);
   answerErrors(app);
   endSilentConnections(app);
-  return { app, refuseOtherMethods: methodsOf(app) };
+  return { app, ...routesOf(app) };
 }
 
 /** Refuses what is no plain UTF-8 JSON before its size is looked at; for routes that take a body. */
@@ -152,25 +152,38 @@ function endSilentConnections(app: FastifyInstance): void {
   });
 }
 
-/** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
-function methodsOf(app: FastifyInstance): () => void {
+type Routes = {
+  /** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
+  refuseOtherMethods(): void;
+  /** What answers with something else: `POST /api/invoices/:invoiceId/finalize`, each method its own. */
+  servedRoutes(): readonly string[];
+};
+
+function routesOf(app: FastifyInstance): Routes {
   const known = new Map<string, Set<string>>();
+  let isRefusing = false;
   app.addHook('onRoute', ({ method, url }) => {
+    if (isRefusing) return;
     const methods = known.get(url) ?? new Set();
     known.set(url, methods);
     for (const name of [method].flat()) methods.add(name);
   });
-  return () => {
-    for (const [url, methods] of [...known].filter(([path]) => path.startsWith('/api/'))) {
-      const allow = [...methods].sort().join(', ');
-      app.route({
-        method: METHODS.filter((method) => !methods.has(method)),
-        url,
-        handler: async () => {
-          throw new ApiProblem('method_not_allowed', { detail: `Use ${allow}.`, headers: { allow } });
-        },
-      });
-    }
+  return {
+    refuseOtherMethods() {
+      isRefusing = true;
+      for (const [url, methods] of [...known].filter(([path]) => path.startsWith('/api/'))) {
+        const allow = [...methods].sort().join(', ');
+        app.route({
+          method: METHODS.filter((method) => !methods.has(method)),
+          url,
+          handler: async () => {
+            throw new ApiProblem('method_not_allowed', { detail: `Use ${allow}.`, headers: { allow } });
+          },
+        });
+      }
+      isRefusing = false;
+    },
+    servedRoutes: () => [...known].flatMap(([url, methods]) => [...methods].map((method) => `${method} ${url}`)),
   };
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { errorCatalog } from '../api/openapi/error-catalog.ts';
+import { READS } from '../api/reads/read-list.ts';
 
 const page = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
@@ -18,9 +19,23 @@ describe('the pages', () => {
 
   test('the README names every command', () => {
     const { scripts } = JSON.parse(page('package.json')) as { scripts: Record<string, string> };
-    const forOperators = Object.entries(scripts).filter(([, command]) => command.includes('deploy/operator/'));
+    const forOperators = Object.entries(scripts).filter(([, command]) => /deploy\/(operator|contract)\//.test(command));
     expect(forOperators).not.toEqual([]);
     expect(forOperators.map(([name]) => name).filter((name) => !page('README.md').includes(` ${name}`))).toEqual([]);
+  });
+
+  test.each(['README.md', 'docs/books.md', 'CHANGELOG.md'])('%s names every operation', (path) => {
+    const names = OPERATIONS.map(({ name }) => name);
+    // As a whole word: the name of one may begin that of another.
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page(path)))).toEqual([]);
+  });
+
+  test('the contract tells of each list that can be read', () => {
+    const lists = READS.filter(({ answers }) => answers.kind === 'list').map(({ path }) =>
+      path.replace(/:(\w+)/g, '{$1}'),
+    );
+    expect(lists).toContain('/api/invoices');
+    expect(lists.filter((path) => !page('docs/contract.md').includes(`\`${path}\``))).toEqual([]);
   });
 
   test('the contract tells of each status that a write can have', () => {

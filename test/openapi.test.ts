@@ -48,7 +48,10 @@ describe('the document', () => {
   });
 
   test('is the one that the documentation shows', async () => {
-    expect(await (await fetch(`${system.url}/docs/json`)).json()).toEqual(document);
+    const { 'x-routes': served, ...described } = document as Document & { 'x-routes': readonly string[] };
+    expect(await (await fetch(`${system.url}/docs/json`)).json()).toEqual(described);
+    const routes = routesOf(document).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+    expect(served).toEqual(expect.arrayContaining(routes));
   });
 
   for (const operation of OPERATIONS) {

@@ -48,9 +48,14 @@ export function localSigning():
   const given = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL;
   if (databaseUrl === undefined || !existsSync(jwtSecretFile()) || (given ?? databaseUrl) !== databaseUrl)
     return undefined;
+  return { databaseUrl, ...signingWith(jwtSecretFile()) };
+}
+
+/** How to sign tokens with the secret in that file, for the issuer and audience that are set. */
+export function signingWith(secretFile: string): { secret: string; issuer?: string; audience?: string } {
+  const config = readConfig(operatorSchema, process.env);
   return {
-    databaseUrl,
-    secret: readFileSync(jwtSecretFile(), 'utf8').trim(),
+    secret: readFileSync(secretFile, 'utf8').trim(),
     ...(config.JWT_ISSUER === undefined ? {} : { issuer: config.JWT_ISSUER }),
     ...(config.JWT_AUDIENCE === undefined ? {} : { audience: config.JWT_AUDIENCE }),
   };

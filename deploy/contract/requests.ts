@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { DEMO } from '../../activities/demo.ts';
+import { fingerprint } from '../../activities/identity.ts';
+import type { Operation } from '../../activities/operation.ts';
+import type { Write } from '../load/client.ts';
+import { type ExampleMaker, exampleMaker } from '../load/examples.ts';
+import type { Http } from '../load/http.ts';
+import type { Tenant } from '../load/target.ts';
+
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
+
+/** Requests of the operation by its example, each as good as new: what it uses up is its own. */
+export function requestMaker(http: Http, operation: Operation, options: { run: string; newcomerId: string }) {
+  let maker: ExampleMaker | undefined;
+  let made = 0;
+  return async (tenant: Tenant, key = `${options.run}:${made + 1}`): Promise<Write> => {
+    made += 1;
+    maker ??= exampleMaker(http, operation, options.run);
+    const write = await maker.prepare(tenant, made, key);
+    const path = write.path.replace(DEMO.newcomerId, options.newcomerId);
+    return { ...write, path, body: await ofThatVersion(http, write) };
+  };
+}
+
+/** Settings are changed from the version that they have. */
+async function ofThatVersion(http: Http, { body, token }: Write): Promise<string> {
+  const content = JSON.parse(body) as { expectedVersion?: number };
+  if (content.expectedVersion === undefined) return body;
+  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
+  return JSON.stringify({ ...content, expectedVersion: (JSON.parse(text) as { version: number }).version });
+}
+
+/** The same key with other content, as valid as it was: one member of the body differs, else an ID in the path. */
+export function withOtherContent(operation: Operation, write: Write): Write {
+  const content = JSON.parse(write.body) as Record<string, unknown>;
+  const asked = printOf(operation, content);
+  const other = [...variants(content)].find((variant) => {
+    const print = printOf(operation, variant);
+    return print !== undefined && print !== asked;
+  });
+  if (other !== undefined) return { ...write, body: JSON.stringify(other) };
+  if (UUID.test(write.path)) return { ...write, path: write.path.replace(UUID, randomUUID()) };
+  throw new Error('its example has nothing that could be changed');
+}
+
+/** What was asked for, defaults and all; undefined where the schema refuses it. */
+function printOf(operation: Operation, content: unknown): string | undefined {
+  const parsed = operation.body.safeParse(content);
+  return parsed.success ? fingerprint(operation.name, { params: {}, body: parsed.data } as never) : undefined;
+}
+
+/** The value with one leaf changed, for each leaf. */
+function* variants(value: unknown): Generator<unknown> {
+  if (typeof value === 'number') yield value + 1;
+  else if (typeof value === 'boolean') yield !value;
+  else if (typeof value === 'string') yield UUID.test(value) ? randomUUID() : `${value}x`;
+  else if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) for (const variant of variants(item)) yield value.with(index, variant);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, item] of Object.entries(value)) {
+      for (const variant of variants(item)) yield { ...value, [name]: variant };
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Operation } from '../../activities/operation.ts';
+import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
+import { type Http, labelOf } from '../load/http.ts';
+import type { Tenant } from '../load/target.ts';
+import type { Books } from './books.ts';
+import { settle, unless } from './rule.ts';
+import { expectedEventId, expectedWriteId } from './uuid.ts';
+
+/** Routes that change something and are no operations, and the tables in which each may: no business rows are among them. */
+const BESIDE_THE_PATH: Readonly<Record<string, { readonly path: string; readonly mayChange: readonly string[] }>> = {
+  'POST /api/writes/{key}/cancel': { path: '/api/writes/contract%3Anever/cancel', mayChange: ['idempotent_writes'] },
+  'POST /api/events/{eventId}/redeliver': { path: '/api/events/:eventId/redeliver', mayChange: [] },
+  'POST /api/company/webhook-test': { path: '/api/company/webhook-test', mayChange: [] },
+};
+
+const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+/** Reserved by RFC 2606: nobody is ever called there. */
+const WEBHOOK_URL = 'https://webhook.invalid/contract';
+
+type OpenApi = {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, DocumentedRoute>>>>;
+  readonly 'x-routes'?: readonly string[];
+};
+type DocumentedRoute = {
+  readonly 'x-operation'?: Readonly<Record<string, unknown>>;
+  readonly parameters?: readonly { readonly $ref?: string }[];
+};
+
+/**
+ * Every route by which anything could be changed is an operation of the list, as it is described there, or one of the few
+ * above; and those are tried, without a key, and leave no business rows.
+ */
+export async function checkRoutes(
+  { http, books, home }: { http: Http; books: Books; home: Tenant },
+  operations: readonly Operation[],
+): Promise<readonly string[]> {
+  const { text } = await http.send({ method: 'GET', path: '/openapi.json', token: home.token });
+  const document = JSON.parse(text) as OpenApi;
+  const documented = new Map(
+    Object.entries(document.paths).flatMap(([path, item]) =>
+      Object.entries(item).map(([method, route]) => [`${method.toUpperCase()} ${path}`, route] as const),
+    ),
+  );
+  const served = document['x-routes'];
+  if (served === undefined) return ['/openapi.json does not say which routes are served (x-routes)'];
+  return [
+    ...unknownRoutes([...documented.keys()], served, operations),
+    ...operations.flatMap((operation) => undocumented(operation, documented, served)),
+    ...(await probe(http, books, home)),
+  ];
+}
+
+function unknownRoutes(documented: readonly string[], served: readonly string[], operations: readonly Operation[]) {
+  const known = new Set([...operations.map(routeOf), ...Object.keys(BESIDE_THE_PATH)]);
+  const routes = [...new Set([...documented, ...served])].filter((route) => CHANGING.has(route.split(' ')[0] ?? ''));
+  return routes
+    .filter((route) => !known.has(route))
+    .map((route) => {
+      const where = documented.includes(route) ? 'described' : 'served, undescribed,';
+      return `${route} is ${where} and is neither an operation nor known to write no business rows`;
+    });
+}
+
+function undocumented(
+  operation: Operation,
+  documented: ReadonlyMap<string, DocumentedRoute>,
+  served: readonly string[],
+): readonly string[] {
+  const route = routeOf(operation);
+  const { 'x-operation': described, parameters = [] } = documented.get(route) ?? {};
+  const { name, type, roles, event } = operation;
+  const rejections = Object.entries(operation.rejections).map(([code, { status }]) => ({ code, status }));
+  return [
+    ...unless(served.includes(route), `${name} is in the list, and ${route} is not served`),
+    ...unless(
+      isDeepStrictEqual(described, { name, type, roles, event, rejections }),
+      `${route} is not described as ${name} is declared`,
+    ),
+    ...unless(
+      parameters.some(({ $ref }) => $ref?.endsWith('/IdempotencyKey') === true),
+      `${route} is described without an Idempotency-Key`,
+    ),
+  ];
+}
+
+function routeOf({ method, path }: Operation): string {
+  return `${method} ${toOpenApiPath(path)}`;
+}
+
+/** With a webhook set and an event there, so that each of them has something to do. */
+async function probe(http: Http, books: Books, { token, companyId }: Tenant): Promise<readonly string[]> {
+  const customer = { method: 'POST', path: '/api/customers', token, key: 'contract:customer' } as const;
+  await settle(http, { ...customer, body: JSON.stringify({ name: 'Whose event is sent again' }) });
+  const eventId = expectedEventId(expectedWriteId(companyId, 'createCustomer', customer.key));
+  await setWebhook(http, token, WEBHOOK_URL);
+  const gaps: string[] = [];
+  for (const [route, { path, mayChange }] of Object.entries(BESIDE_THE_PATH)) {
+    const before = await books.digest(companyId);
+    const answer = await http.send({ method: 'POST', path: path.replace(':eventId', eventId), token, body: '{}' });
+    const changed = books
+      .differing(before, await books.digest(companyId))
+      .filter((table) => !mayChange.includes(table));
+    gaps.push(
+      // 409 where nothing is set up to sign webhooks with.
+      ...unless(answer.status === 200 || answer.status === 409, `${route} is answered ${labelOf(answer)}`),
+      ...unless(changed.length === 0, `${route} needs no key and changed rows of ${changed.join(', ')}`),
+    );
+  }
+  await setWebhook(http, token, null);
+  return gaps;
+}
+
+async function setWebhook(http: Http, token: string, webhookUrl: string | null): Promise<void> {
+  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
+  const { version } = JSON.parse(text) as { version: number };
+  const body = JSON.stringify({ expectedVersion: version, webhookUrl });
+  const path = '/api/company/settings';
+  const { status } = await settle(http, { method: 'PATCH', path, token, key: `contract:webhook:${version}`, body });
+  if (status !== 200) throw new Error(`A company's webhook cannot be set: ${status}`);
+}

@@ -1,0 +1,20 @@
+import { type Rule, unlessAnswered, unlessUntouched } from '../rule.ts';
+
+const TOO_LONG = 'k'.repeat(256);
+
+/** Without a key, or with one that is none, nothing happens: a key is never made up. */
+export const keyRequired: Rule = {
+  name: 'key required',
+  async check(trial) {
+    const { http, home } = trial;
+    const { key: _, ...request } = await trial.request(home);
+    return unlessUntouched(trial, home.companyId, 'a request without a key', async () => [
+      ...unlessAnswered(await http.send(request), ['400 idempotency_key_missing'], 'a request without a key'),
+      ...unlessAnswered(
+        await http.send({ ...request, key: TOO_LONG }),
+        ['400 idempotency_key_invalid'],
+        'a key of 256 characters',
+      ),
+    ]);
+  },
+};

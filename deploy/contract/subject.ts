@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
+import { findTarget, type TargetOptions, type Tenant } from '../load/target.ts';
+import { childEnvironment, projectFolder } from '../local/config.ts';
+import { mintToken } from '../local/token.ts';
+import { localSigning, signingWith } from '../operator/config.ts';
+
+/** The running system that is looked at, and what is needed to try its doors: companies, people, and its seal. */
+export type Subject = {
+  readonly url: string;
+  readonly databaseUrl: string;
+  /** Nobody else writes in them. */
+  readonly tenants: readonly Tenant[];
+  /** Users of no company: one is made an auditor of each, to the other access is granted. */
+  readonly auditorId: string;
+  readonly newcomerId: string;
+  /** A token as the system's own are; `ttlSeconds` below zero makes one that has expired. */
+  sign(claims: { subject: string; companyId: string; ttlSeconds?: number }): Promise<string>;
+};
+
+export type SubjectOptions = TargetOptions & { readonly jwtSecretFile?: string };
+
+export async function findSubject(options: SubjectOptions, tenantCount: number): Promise<Subject> {
+  const { url, tenants, databaseUrl } = await findTarget(options, tenantCount);
+  if (databaseUrl === undefined) {
+    throw new Error('Give --database-url: half of what is checked can only be seen in the database.');
+  }
+  const signing = signingOf(options);
+  const [auditorId, newcomerId] = [await createUser(databaseUrl), await createUser(databaseUrl)];
+  return { url, databaseUrl, tenants, auditorId, newcomerId, sign: (claims) => mintToken({ ...signing, ...claims }) };
+}
+
+function signingOf({ jwtSecretFile, databaseUrl }: SubjectOptions) {
+  if (jwtSecretFile !== undefined) return signingWith(jwtSecretFile);
+  const local = localSigning();
+  if (local !== undefined && (databaseUrl ?? local.databaseUrl) === local.databaseUrl) return local;
+  throw new Error(
+    'Give --jwt-secret-file: tokens that have expired or are of others can be made only with the secret.',
+  );
+}
+
+async function createUser(databaseUrl: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', 'deploy/operator/user-create.ts', '--email', `contract-${randomUUID()}@check.test`],
+    { cwd: projectFolder, env: childEnvironment({ DATABASE_URL: databaseUrl }) },
+  );
+  return (JSON.parse(stdout) as { userId: string }).userId;
+}
