@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { DEMO } from '../../activities/demo.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
-import type { Write } from '../load/client.ts';
+import type { Http } from '../client/http.ts';
+import type { Write } from '../client/submit-write.ts';
 import { type ExampleMaker, exampleMaker } from '../load/examples.ts';
-import type { Http } from '../load/http.ts';
 import type { Tenant } from '../load/target.ts';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;

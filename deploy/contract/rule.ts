@@ -1,6 +1,6 @@
 import type { Operation } from '../../activities/operation.ts';
-import { submitWrite, type Write } from '../load/client.ts';
-import { type Answer, type Http, labelOf } from '../load/http.ts';
+import { type Answer, type Http, labelOf } from '../client/http.ts';
+import { submitWrite, type Write } from '../client/submit-write.ts';
 import type { Tenant } from '../load/target.ts';
 import type { Books } from './books.ts';
 import type { Subject } from './subject.ts';

@@ -1,7 +1,7 @@
 import type { Operation } from '../../../activities/operation.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
-import type { Write } from '../../load/client.ts';
-import type { Answer } from '../../load/http.ts';
+import type { Answer } from '../../client/http.ts';
+import type { Write } from '../../client/submit-write.ts';
 import { withOtherContent } from '../requests.ts';
 import { type Rule, settle, succeed, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 

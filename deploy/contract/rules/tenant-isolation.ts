@@ -1,5 +1,5 @@
-import type { Write } from '../../load/client.ts';
-import type { Answer } from '../../load/http.ts';
+import type { Answer } from '../../client/http.ts';
+import type { Write } from '../../client/submit-write.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 

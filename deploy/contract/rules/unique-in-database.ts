@@ -1,4 +1,4 @@
-import { labelOf } from '../../load/http.ts';
+import { labelOf } from '../../client/http.ts';
 import { type Rule, settle, unless } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 
