@@ -28,6 +28,9 @@ const SPARE_INVOICES = 64;
 /** An open loop may have this many payments in flight. */
 const OPEN_LOOP_IN_FLIGHT = 512;
 const CODE_OF_SIGINT = 130;
+/** The page's own lines, between which the figures stand. */
+const FIGURES_BEGIN = '<!-- figures: begin -->';
+const FIGURES_END = '<!-- figures: end -->';
 
 await run(
   command('benchmark', 'Measures the write path on servers of its own, which it starts and ends.')
@@ -124,9 +127,6 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   if (markdown !== undefined && violations.length === 0) putFigures(markdown, suiteMarkdown(rows, again));
   return violations.length === 0;
 }
-
-const FIGURES_BEGIN = '<!-- figures: begin -->';
-const FIGURES_END = '<!-- figures: end -->';
 
 /** What is written around the figures stays. */
 function putFigures(file: string, figures: string): void {
