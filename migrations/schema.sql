@@ -1502,10 +1502,11 @@ GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
  RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
-  PERFORM plan_by_key();
   RETURN QUERY
     SELECT m.user_id, m.roles, w
     FROM (VALUES (1)) AS one
