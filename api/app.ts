@@ -90,6 +90,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     metrics,
     logger,
     onOutcome: submit.handOver,
+    onFailedRun: submit.giveUp,
   });
   const running = worker.run();
 

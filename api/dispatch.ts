@@ -5,11 +5,12 @@ import { within } from './deferred.ts';
 import type { GroupEnd, GroupRuns } from './group-runs.ts';
 import { createStartGate } from './start-gate.ts';
 import { untilClosed } from './until-closed.ts';
-import type { WriteRuns } from './write-runs.ts';
+import type { Started, WriteRuns } from './write-runs.ts';
 
 /**
- * Which lane a write takes. At most two starts are on their way to Temporal at once; what waits meanwhile travels together
- * in the next one. So an idle process has one workflow a write and a busy one has groups, without a timer or a threshold.
+ * Which lane a write takes. At most two starts are under way at once, and one of them at most is a group; what waits
+ * meanwhile travels together in the next one. So an idle process has one workflow a write and a busy one has groups,
+ * without a timer or a threshold.
  */
 export type Dispatch = {
   /** Waits for its turn, then starts it. Throws TemporalUnavailable. */
@@ -29,8 +30,6 @@ type Passenger = {
   onLeaving(lane: 'key' | 'group'): void;
 };
 
-export type Started = { readonly runId: string } | 'exists';
-
 type Dispatched =
   | 'abandoned'
   | { readonly lane: 'key'; readonly started: Started }
@@ -46,8 +45,12 @@ export type DispatchOptions = {
   observeDeparture(lane: 'key' | 'group', waitedMs: readonly number[]): void;
 };
 
-/** More than this would only queue up in Temporal, where a waiting write could not join a group any more. */
+/**
+ * More than this would only queue up in Temporal, where a waiting write could not join a group any more. Of groups it is
+ * one: two at once share the same writes between them, and each costs what a workflow costs.
+ */
 const STARTS_AT_ONCE = 2;
+const GROUPS_AT_ONCE = 1;
 /** A group in which one waits for a lock must not hold up the others for longer. */
 const OUTCOME_LIMIT_MS = 250;
 /** Starts past the queue are for clients that will not wait; they are many only when the process is overloaded. */
@@ -59,17 +62,18 @@ const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 export function createDispatch({ runs, groups, grouping, summarize, observeDeparture }: DispatchOptions): Dispatch {
   const queue = createTurns();
   const expressGate = createStartGate(EXPRESS_STARTS_AT_ONCE);
-  let starting = 0;
+  const underWay = { key: 0, group: 0 };
 
   function pump(): void {
-    while (starting < STARTS_AT_ONCE && queue.size > 0) {
+    while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
       const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(boarded);
       if (batch.length === 0) continue;
-      starting += 1;
+      const lane = batch.length === 1 ? 'key' : 'group';
+      underWay[lane] += 1;
       void depart(batch)
         .then(() => (grouping ? outcomes(batch) : undefined))
         .finally(() => {
-          starting -= 1;
+          underWay[lane] -= 1;
           pump();
         });
     }
@@ -91,9 +95,14 @@ export function createDispatch({ runs, groups, grouping, summarize, observeDepar
       for (const { passenger } of batch) passenger.onLeaving('group');
       const workflowId = `group:${randomUUID()}`;
       const { runId } = await groups.start(workflowId, batch.map(toItem));
-      const end = untilClosed(
-        () => groups.waitUntilClosed(workflowId, runId),
-        () => false,
+      // Where each outcome has been handed over, Temporal need not be asked, and no one listens.
+      const end = outcomes(batch).then((all) =>
+        all
+          ? 'unproven'
+          : untilClosed(
+              () => groups.waitUntilClosed(workflowId, runId),
+              () => false,
+            ),
       );
       // Those whose outcome was handed over do not listen any more.
       end.catch(() => undefined);
@@ -141,8 +150,9 @@ type Waiting = {
  * Counted until the first outcome only, groups shrink as the load grows, since the clients of that one come alone.
  * Without groups that would only make a slow database the limit of starts, which are what a 202 waits for.
  */
-async function outcomes(batch: readonly Waiting[]): Promise<void> {
-  await within(Promise.all(batch.map(({ passenger }) => passenger.ended)), OUTCOME_LIMIT_MS);
+async function outcomes(batch: readonly Waiting[]): Promise<boolean> {
+  const all = Promise.all(batch.map(({ passenger }) => passenger.ended));
+  return (await within(all, OUTCOME_LIMIT_MS)) !== undefined;
 }
 
 function boarded({ passenger, resolve }: Waiting): boolean {

@@ -2,13 +2,13 @@ import type { Database } from '../activities/database.ts';
 import { isStorageUnavailable } from '../activities/failures.ts';
 import type { WriteRow } from '../activities/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
-import { deferred } from './deferred.ts';
-import type { Dispatch, Started } from './dispatch.ts';
+import { deferred, within } from './deferred.ts';
+import type { Dispatch } from './dispatch.ts';
 import { lookUpRow } from './lookup.ts';
 import type { ProblemCode } from './problems.ts';
 import { untilClosed } from './until-closed.ts';
 import type { Run } from './write-resource.ts';
-import { type RunDescription, TemporalUnavailable, type WriteRuns } from './write-runs.ts';
+import { type RunDescription, type Started, TemporalUnavailable, type WriteRuns } from './write-runs.ts';
 
 /**
  * A flight is one submission of this process on its way to an outcome, shared by all requests here with the same key and
@@ -51,12 +51,23 @@ export type FlightDependencies = {
 
 /** Each round starts or meets one more run. Runs that fail as fast as they are started end the flight, not the process. */
 const MAX_ROUNDS = 8;
-/** Sends a flight off. `handOver` ends it at once, with the row that this process has just read or committed. */
+/**
+ * An eager start runs in this very process, which hands the outcome over at its COMMIT: for so long Temporal is not asked
+ * how the run is doing. That question costs as much as a start, and nearly always comes too late to be of use.
+ */
+const HAND_OVER_FIRST_MS = 1_000;
+
+/**
+ * Sends a flight off. `handOver` ends it at once, with the row that this process has just read or committed; `giveUp` says
+ * that none will come from here, since its run is about to fail.
+ */
 export function launch(args: WriteArguments, dependencies: FlightDependencies) {
   const handed = deferred<WriteRow>();
+  const givenUp = deferred<void>();
   const opened = deferred<void>();
   const control: Control = {
     handed: undefined,
+    handOverIsDue: Promise.race([handed.promise, givenUp.promise]),
     markOpen(by, run) {
       flight.stage = 'open';
       flight.openedBy = by;
@@ -91,10 +102,16 @@ export function launch(args: WriteArguments, dependencies: FlightDependencies) {
       control.handed = row;
       handed.resolve(row);
     },
+    giveUp: () => givenUp.resolve(),
   };
 }
 
-type Control = { handed: WriteRow | undefined; markOpen(by: 'this flight' | 'another', run: Run): void };
+type Control = {
+  handed: WriteRow | undefined;
+  /** Resolves with the hand-over, or when there will be none. */
+  readonly handOverIsDue: Promise<unknown>;
+  markOpen(by: 'this flight' | 'another', run: Run): void;
+};
 
 async function fly(get: () => Flight, control: Control, dependencies: FlightDependencies): Promise<FlightEnd> {
   const flight = get();
@@ -134,7 +151,13 @@ async function flyOnce(
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   const left = group === 'unproven' ? undefined : group.left.find(({ index }) => index === dispatched.index);
   if (left === undefined) return readAfterGroup(flight, control, dependencies);
-  return followStart(flight, control, left.runId === null ? 'exists' : { runId: left.runId }, dependencies);
+  // A child is not an eager start: any worker may have it.
+  return followStart(
+    flight,
+    control,
+    left.runId === null ? 'exists' : { runId: left.runId, eager: false },
+    dependencies,
+  );
 }
 
 /** Step 6: a run of this flight's own, or whatever run is there already. */
@@ -147,6 +170,8 @@ async function followStart(
   const { args } = flight;
   if (started !== 'exists') {
     control.markOpen('this flight', toRun({ runId: started.runId, startedAt: new Date(), memo: undefined }, args));
+    if (started.eager) await within(control.handOverIsDue, HAND_OVER_FIRST_MS);
+    if (control.handed !== undefined) return { kind: 'row', row: control.handed };
     return waitForRun(flight, control, started.runId, dependencies);
   }
   const met = await dependencies.runs.describe(args.companyId, args.key);

@@ -22,6 +22,8 @@ export type Submit = {
   wait(flight: Flight, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed: its waiters need no word from Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
+  /** The run that this process works at is about to fail: there will be no hand-over, only Temporal's word. */
+  giveUp(args: WriteArguments): void;
   readonly inFlight: number;
   readonly startsQueued: number;
 };
@@ -82,6 +84,9 @@ export function createSubmit(options: {
     },
     handOver(args, row) {
       flights.get(flightId(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+    giveUp(args) {
+      flights.get(flightId(args.companyId, args.key, args.fingerprint))?.giveUp();
     },
   };
 }

@@ -27,7 +27,7 @@ import {
 /** The runs of the key workflow of a write, as this process asks Temporal for them. */
 export type WriteRuns = {
   /** Starts a run; `exists` when the ID's newest run is open or has completed. Throws {@link TemporalUnavailable}. */
-  start(args: WriteArguments, summary: string): Promise<{ readonly runId: string } | 'exists'>;
+  start(args: WriteArguments, summary: string): Promise<Started>;
   /** The newest run, or none that Temporal remembers. Throws {@link TemporalUnavailable}. */
   describe(companyId: string, key: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
@@ -37,6 +37,9 @@ export type WriteRuns = {
   /** What an open run was started with, read from its history. */
   readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
 };
+
+/** `eager`: its first task came with the answer, to the worker of this process. */
+export type Started = { readonly runId: string; readonly eager: boolean } | 'exists';
 
 export type RunDescription = {
   readonly workflowId: string;
@@ -88,7 +91,7 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
             staticSummary: summary,
           }),
         );
-        return { runId: handle.firstExecutionRunId };
+        return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
       } catch (error) {
         if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
         throw asUnavailable(error);

@@ -65,6 +65,22 @@ describe('what waits for a start', () => {
     expect(departures).toEqual([['a'], ['b'], ['one-1', 'two-1', 'one-2', 'two-2', 'one-3']]);
   });
 
+  test('waits for the group that is under way, though one more start would be free: a second would halve the next', async () => {
+    const { departures, answer, send } = queue(true);
+    for (const key of ['a', 'b', 'c-1', 'c-2']) send(key);
+    await answer(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(departures).toEqual([['a'], ['b'], ['c-1', 'c-2']]);
+    send('d-1');
+    await answer(1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    send('d-2');
+    expect(departures).toHaveLength(3);
+    await answer(2);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(departures[3]).toEqual(['d-1', 'd-2']);
+  });
+
   test('is no more in one group than Temporal takes as an input', async () => {
     const { departures, answer, send } = queue(true);
     for (const key of ['a', 'b']) send(key);

@@ -28,6 +28,8 @@ export type WriteWorkerOptions = {
   readonly logger: Logger;
   /** Told of each outcome right after its COMMIT, when this process made it. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
+  /** Told when an attempt was the last of its run, which will now fail. */
+  onFailedRun?(args: WriteArguments): void;
 };
 
 /** The worker of the write queue: the same beside the API, for eager starts, and standing alone, as its backstop. */
@@ -58,6 +60,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         };
         logger[willRetry ? 'warn' : 'error']({ ...context, err: error }, 'An attempt of a write failed');
         if (willRetry) return;
+        options.onFailedRun?.(args);
         const labels = labelsOf(options.operations, args.operation);
         metrics.writes.inc({ ...labels, status: 'failed' });
         metrics.failed.inc({ ...labels, error_type: 'run_failed' });
