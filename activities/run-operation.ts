@@ -31,7 +31,12 @@ export async function runOperation(
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
-  if (operation === undefined) throw new Error(`Bug! No operation ${args.operation} in this release`);
+  // Of a later release, in the middle of its being rolled out: one of its workers will know what to do.
+  if (operation === undefined || args.schemaVersion > operation.schemaVersion) {
+    throw new TransientFailure(`This release does not know ${args.operation} as it was asked for`, {
+      mayHaveCommitted: false,
+    });
+  }
   const input = parseInput(operation, args.input);
   try {
     return await transaction(database.writes, async (tx) => {

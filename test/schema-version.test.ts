@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { ATTEMPT_POLICY } from '../activities/attempt-policy.ts';
+import { workflowIdOf } from '../activities/identity.ts';
 import type { Operation } from '../activities/operation.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
+import { WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
 import type { ApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects } from './support/effects.ts';
 import { heldOperation, hold, untilHeld } from './support/held-operation.ts';
 import { type System, startSystem } from './support/system.ts';
+import { writeArguments } from './support/write-arguments.ts';
 
 /** The next release's operation: one more optional member, with a default that is part of the fingerprint. */
 const nextCreateCustomer: Operation = {
@@ -43,6 +47,17 @@ describe('a release with one more optional, defaulted member', () => {
     expect(await effects('stored')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, replayedAudit: 2, events: 1 });
   });
 
+  test('leaves a process of the release before it able to replay what it has stored', async () => {
+    const lines = { ...named('later'), metadata: { a: '1' } };
+    const first = await next.post('/api/customers', lines, { key: 'later' });
+    expect(first.status).toBe(201);
+    const again = await old.post('/api/customers', lines, { key: 'later' });
+    expect([again.status, again.replayed, again.text]).toEqual([201, true, first.text]);
+    const other = await old.post('/api/customers', { ...lines, name: 'Other' }, { key: 'later' });
+    expect([other.status, other.json.code]).toEqual([422, 'idempotency_key_reused']);
+    expect(await effects('later')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, replayedAudit: 1, events: 1 });
+  });
+
   test('still refuses a request that differs, in an old member or in the new one', async () => {
     await old.created('/api/customers', named('differs'), { key: 'differs' });
     const differs = async (content: object) => {
@@ -75,5 +90,28 @@ describe('a release with one more optional, defaulted member', () => {
     expect([two.status, two.replayed, two.text]).toEqual([201, true, one.text]);
     expect([three.status, three.json.code]).toEqual([422, 'idempotency_key_reused']);
     expect(await effects('open')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+
+  test('is left to a worker of its own by one of the release before, and fails no run', async () => {
+    const queue = { environment: { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-rolling` } };
+    const before = await system.another({ ...queue, operations: [createCustomer] });
+    const args = {
+      ...writeArguments(company, nextCreateCustomer, named('rolling'), 'rolling'),
+      policy: ATTEMPT_POLICY,
+    };
+    const run = await system.temporal.workflow.start(WRITE_WORKFLOW_TYPE, {
+      workflowId: workflowIdOf(company.id, 'rolling'),
+      taskQueue: queue.environment.TEMPORAL_TASK_QUEUE,
+      args: [args],
+    });
+    // It has had its attempts by then: the first takes milliseconds.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect((await run.describe()).status.name).toBe('RUNNING');
+    expect(await effects('rolling')).toMatchObject({ writes: 0, failedAudit: 0 });
+
+    await system.another({ ...queue, operations: [nextCreateCustomer] });
+    await before.close();
+    await run.result();
+    expect(await effects('rolling')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, failedAudit: 0, events: 1 });
   });
 });

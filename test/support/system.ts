@@ -58,8 +58,10 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
       logger: pino({ level: config.LOG_LEVEL }),
       ...(operations === undefined ? {} : { operations }),
     });
-    apis.push(api);
-    return api;
+    let closed: Promise<void> | undefined;
+    const closedOnce = { ...api, close: () => (closed ??= api.close()) };
+    apis.push(closedOnce);
+    return closedOnce;
   };
   const { url } = await start({});
   return {

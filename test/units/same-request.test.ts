@@ -51,7 +51,12 @@ describe('the differences of two requests', () => {
   });
 
   test('a row of an operation that this release does not have is another request', () => {
-    const row = { operation: 'retired', fingerprint: 'a'.repeat(64), request: { params: {}, body: {} } };
+    const row = {
+      operation: 'retired',
+      fingerprint: 'a'.repeat(64),
+      request: { params: {}, body: {} },
+      schema_version: 1,
+    };
     expect(isSameRequest(row, { ...request({}, 'retired'), fingerprint: 'b'.repeat(64) }, OPERATIONS)).toBe(false);
   });
 });
