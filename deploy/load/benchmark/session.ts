@@ -19,6 +19,8 @@ export type Session = {
   readonly signal: AbortSignal;
   /** The one API there is, started anew when it is to work in the other way. */
   api(grouping: Grouping): Promise<ApiProcess>;
+  /** A further one, set otherwise, which lives until the session ends. */
+  anotherApi(grouping: Grouping, environment: Readonly<Record<string, string>>): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
 
@@ -48,14 +50,22 @@ export async function openSession(options: {
     const secret = randomBytes(32).toString('hex');
     const { databaseUrl } = servers.database;
     const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
-    const apis = keepOneApi({ servers, company, secret, signal, log, bundle: await writeBundle(servers.folder) });
+    const forApis = { servers, company, secret, signal, log, bundle: await writeBundle(servers.folder) };
+    const apis = keepOneApi(forApis);
     stops.push(apis.stop);
     const preparing = await apis.api(options.grouping);
     log(`Preparing ${options.invoices} invoices through the API`);
     const invoiceIds = await prepareThrough(preparing, company, options.invoices, signal);
     const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
-    return { servers, company, invoiceIds, baseline, signal, api: apis.api, stop };
+    const anotherApi: Session['anotherApi'] = async (grouping, environment) => {
+      const another = await startApiProcess({ ...forApis, grouping, environment });
+      stops.push(another.stop);
+      log('Warming it up');
+      await prepareThrough(another, company, WARM_UP_INVOICES, signal);
+      return another;
+    };
+    return { servers, company, invoiceIds, baseline, signal, api: apis.api, anotherApi, stop };
   } catch (error) {
     await stop();
     throw error;
