@@ -12,7 +12,7 @@ export type WebhookDependencies = {
 };
 
 /** Which call it was, and by which request its write was asked for. */
-export type CalledEvent = { readonly eventId: string; readonly writeId: string; readonly requestId: unknown };
+type CalledEvent = { readonly eventId: string; readonly writeId: string; readonly requestId: unknown };
 
 /** One call of the activity makes attempts for so long, and then lets the workflow go on. */
 const ACTIVITY_LIMIT_MS = 3_000;

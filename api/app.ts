@@ -95,7 +95,9 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   });
   const running = worker.run();
 
-  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) => metrics.problems.inc({ code }));
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) =>
+    metrics.problems.inc({ code }),
+  );
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context = { config, database, operations, runs, submit, metrics, ui };
   const health = registerHealth(app, context, options.coreMetricsAddress);

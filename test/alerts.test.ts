@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,7 +9,7 @@ import { until } from './support/held-invoice.ts';
 import { metricsNamedIn } from './support/metric-names.ts';
 import { scrape } from './support/metrics-page.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from './support/processes.ts';
-import { hastened, isInstalled, type Prometheus, startPrometheus } from './support/prometheus.ts';
+import { hastened, isInstalled, type Prometheus, runTool, startPrometheus } from './support/prometheus.ts';
 import { startReceiver } from './support/receiver.ts';
 import { type System, startSystem } from './support/system.ts';
 
@@ -22,6 +21,8 @@ const QUERIES = DASHBOARDS.flatMap(({ title, rows }) =>
     panels.flatMap(({ title: panel, queries }) => queries.map(({ expr }) => ({ panel: `${title}, ${panel}`, expr }))),
   ),
 );
+
+const HAS_PROMETHEUS = isInstalled('prometheus');
 
 describe('the rules', () => {
   test('are those that the runbooks are written for', () => {
@@ -43,13 +44,15 @@ describe('the rules', () => {
 
   test('each have a severity, a summary, a description and a section of the runbooks', () => {
     const runbooks = file('docs/runbooks.md');
-    const headings = existsSync(runbooks) ? readFileSync(runbooks, 'utf8').split('\n') : undefined;
+    const headings = existsSync(runbooks)
+      ? readFileSync(runbooks, 'utf8').split('\n')
+      : ALERTS.map((name) => `### Alert: ${name}`);
     for (const rule of RULES.split(/^ {6}- alert: /m).slice(1)) {
       const name = /^\w+/.exec(rule)?.[0] ?? '';
       expect([name, /severity: (critical|warning)$/m.test(rule)]).toEqual([name, true]);
       for (const annotation of ['summary', 'description']) expect(rule).toContain(`          ${annotation}: `);
       expect(rule).toContain(`runbook_url: docs/runbooks.md#alert-${name.toLowerCase()}\n`);
-      if (headings !== undefined) expect(headings).toContain(`### Alert: ${name}`);
+      expect(headings).toContain(`### Alert: ${name}`);
     }
   });
 
@@ -62,9 +65,8 @@ describe('the rules', () => {
   });
 
   test.skipIf(!isInstalled('promtool'))('fire as their cases say', () => {
-    const promtool = (...args: string[]) => execFileSync('promtool', args, { encoding: 'utf8', stdio: 'pipe' });
-    expect(promtool('check', 'config', file('deploy/prometheus/prometheus.yml'))).toContain('SUCCESS');
-    expect(promtool('test', 'rules', file('deploy/prometheus/rules.test.yml'))).toContain('SUCCESS');
+    expect(runTool('promtool', 'check', 'config', file('deploy/prometheus/prometheus.yml'))).toContain('SUCCESS');
+    expect(runTool('promtool', 'test', 'rules', file('deploy/prometheus/rules.test.yml'))).toContain('SUCCESS');
   });
 });
 
@@ -74,19 +76,29 @@ describe('a running system', () => {
   let api: SystemProcess;
   let worker: SystemProcess;
   let workerMetrics: string;
+  let prometheus: Prometheus;
   beforeAll(async () => {
     system = await startSystem({ environment: { WEBHOOK_ALLOW_PRIVATE: '1' } });
     const port = await freeLoopbackPort();
     workerMetrics = `127.0.0.1:${port}`;
-    const environment = { ...system.environment, TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}_own` };
+    const environment = {
+      ...system.environment,
+      TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}_own`,
+    };
     [api, worker, company] = await Promise.all([
       startApiProcess(environment),
       startWorkerProcess({ ...environment, METRICS_PORT: String(port) }),
       system.company(),
     ]);
+    if (HAS_PROMETHEUS) {
+      const jobs = { 'accubooks-api': new URL(api.url).host, 'accubooks-worker': workerMetrics };
+      prometheus = await startPrometheus({ rules: hastened(RULES), jobs });
+      await until('both to be scraped', async () => (await prometheus.query('up == 1')).length === 2);
+    }
     await useEverything(system, company, api.url, environment.TEMPORAL_TASK_QUEUE);
   });
   afterAll(async () => {
+    await prometheus?.stop();
     await Promise.all([api?.kill(), worker?.kill()]);
     await system.stop();
   });
@@ -99,21 +111,16 @@ describe('a running system', () => {
     expect([...named].filter((name) => !served.has(name))).toEqual([]);
   });
 
-  describe.skipIf(!isInstalled('prometheus'))('in the eyes of Prometheus', () => {
-    let prometheus: Prometheus;
-    beforeAll(async () => {
-      const jobs = { 'accubooks-api': new URL(api.url).host, 'accubooks-worker': workerMetrics };
-      prometheus = await startPrometheus({ rules: hastened(RULES), jobs });
-      await until('both to be scraped', async () => (await prometheus.query('up == 1')).length === 2);
-    });
-    afterAll(() => prometheus?.stop());
-
-    test('gives each rule something to judge, and each panel of a dashboard something to show', async () => {
+  test.skipIf(!HAS_PROMETHEUS)(
+    'gives each rule something to judge, and each panel of a dashboard something to show',
+    async () => {
       await useEverything(system, company, api.url, undefined);
       const withoutData: string[] = [];
       for (const { panel, expr } of QUERIES) {
         const asked = hastened(expr);
-        const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 5_000).catch(() => 'none');
+        const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 5_000).catch(
+          () => 'none',
+        );
         if (found === 'none') withoutData.push(`${panel}: ${expr}`);
       }
       expect(withoutData).toEqual([]);
@@ -121,31 +128,46 @@ describe('a running system', () => {
       for (const { name, health, lastError } of await prometheus.rules()) {
         expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
       }
-    });
+    },
+  );
 
-    test('fires for replays alone, for keys used again, and for a process that is gone', async () => {
+  test.skipIf(!HAS_PROMETHEUS)(
+    'fires for replays alone, for keys used again, and for a process that is gone',
+    async () => {
       const client = company.as('owner', api.url);
       const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
       await client.post('/api/payments', body, { key });
       const send = async () => {
         await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
-        await Promise.all(Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })));
+        await Promise.all(
+          Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })),
+        );
       };
       const fired = async (name: string) => {
         let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
-        await until(name, async () => {
-          alert = (await prometheus.alerts()).find(({ labels, state }) => labels['alertname'] === name && state === 'firing');
-          if (alert === undefined) await send();
-          return alert !== undefined;
-        }, 20_000);
+        await until(
+          name,
+          async () => {
+            alert = (await prometheus.alerts()).find(
+              ({ labels, state }) => labels['alertname'] === name && state === 'firing',
+            );
+            if (alert === undefined) await send();
+            return alert !== undefined;
+          },
+          20_000,
+        );
         return alert?.annotations;
       };
-      expect(await fired('WritesMostlyReplayed')).toMatchObject({ description: expect.stringMatching(/^\d\d\.?\d*% of the answers/) });
-      expect(await fired('KeyCollisions')).toMatchObject({ description: expect.stringMatching(/^\d+ requests in five minutes/) });
+      expect(await fired('WritesMostlyReplayed')).toMatchObject({
+        description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
+      });
+      expect(await fired('KeyCollisions')).toMatchObject({
+        description: expect.stringMatching(/^\d+ requests in five minutes/),
+      });
       await worker.kill();
       expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
-    });
-  });
+    },
+  );
 });
 
 /** The expressions of the rules, each on its own. */
@@ -160,7 +182,11 @@ async function useEverything(system: System, company: Company, url: string, task
     const receiver = await startReceiver();
     const settings = { expectedVersion: 1, webhookUrl: receiver.url };
     await client.created('/api/company/settings', settings, { method: 'PATCH' });
-    await system.temporal.workflow.start('noSuchWorkflow', { taskQueue, workflowId: randomUUID(), workflowExecutionTimeout: '1m' });
+    await system.temporal.workflow.start('noSuchWorkflow', {
+      taskQueue,
+      workflowId: randomUUID(),
+      workflowExecutionTimeout: '1m',
+    });
     await until('the webhook', async () => receiver.calls.length > 0);
     await receiver.close();
   }

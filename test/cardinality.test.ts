@@ -77,7 +77,10 @@ describe('the series of a process', () => {
         expect([operation, has('idempotent_writes_total', { ...labels, status })]).toEqual([operation, true]);
       }
       for (const error_type of ['rejected', 'mismatch', 'run_failed', 'unavailable']) {
-        expect([operation, has('idempotent_writes_failed_total', { ...labels, error_type })]).toEqual([operation, true]);
+        expect([operation, has('idempotent_writes_failed_total', { ...labels, error_type })]).toEqual([
+          operation,
+          true,
+        ]);
       }
     }
     for (const outcome of VALUES['outcome'] as Set<string>) {
@@ -102,7 +105,9 @@ async function oddRequests(company: Company): Promise<void> {
   const odd = () => `${randomUUID()} "odd"/~:é`.slice(0, 40);
   const { api } = company;
   const bare = (method: string, path: string, headers: Record<string, string> = {}, body?: string) =>
-    fetch(system.url + path, { method, headers, ...(body === undefined ? {} : { body }) }).then((answer) => answer.text());
+    fetch(system.url + path, { method, headers, ...(body === undefined ? {} : { body }) }).then((answer) =>
+      answer.text(),
+    );
   await bare('GET', `/${encodeURIComponent(odd())}`);
   await bare('PROPFIND', `/api/payments`);
   await bare('GET', '/api/%zz');
@@ -117,7 +122,11 @@ async function oddRequests(company: Company): Promise<void> {
   await api.post('/api/customers', '{', { key: randomUUID() });
   await api.post('/api/customers', { name: odd(), [randomUUID()]: 1 });
   await api.post('/api/customers', { name: odd() }, { key: '"unterminated' });
-  await api.post('/api/customers', { name: odd() }, { headers: { 'x-request-id': randomUUID(), 'user-agent': odd().replace(/[^ -~]/g, '') } });
+  await api.post(
+    '/api/customers',
+    { name: odd() },
+    { headers: { 'x-request-id': randomUUID(), 'user-agent': odd().replace(/[^ -~]/g, '') } },
+  );
   await company.as('auditor').post('/api/customers', { name: odd() });
 
   const key = randomUUID();

@@ -35,8 +35,12 @@ afterAll(async () => {
   await system.stop();
 });
 
-const linesWith = (process: SystemProcess, requestId: string) =>
-  process.logs.filter((line) => line['requestId'] === requestId);
+/** The lines of that request, as soon as there are so many: a process's output comes a moment later than its answer. */
+async function linesWith(process: SystemProcess, requestId: string, count = 1) {
+  const lines = () => process.logs.filter((line) => line['requestId'] === requestId);
+  await until(`${count} lines of ${requestId}`, async () => lines().length >= count, 10_000);
+  return lines();
+}
 
 describe('one X-Request-Id is found everywhere', () => {
   test('of a write: in the answer, the memo, the row, the audit log, the event, the webhook, and both logs', async () => {
@@ -57,14 +61,20 @@ describe('one X-Request-Id is found everywhere', () => {
     expect(rows).toEqual([{ write: requestId, audit: requestId, event: requestId }]);
 
     await until('the webhook', async () => receiver.calls.some(({ json }) => json.data.requestId === requestId));
-    await until('the worker to log it', async () => linesWith(worker, requestId).length > 0);
     const workflowId = workflowIdOf(company.id, key);
-    await until('the API to log the answer', async () => linesWith(api, requestId).length > 1);
-    expect(linesWith(api, requestId)).toMatchObject([
-      { process: 'api', msg: 'committed', writeId: id, workflowId, operation: 'createCustomer', key, outcome: 'succeeded' },
+    expect(await linesWith(api, requestId, 2)).toMatchObject([
+      {
+        process: 'api',
+        msg: 'committed',
+        writeId: id,
+        workflowId,
+        operation: 'createCustomer',
+        key,
+        outcome: 'succeeded',
+      },
       { process: 'api', msg: 'answered', writeId: id, key, status: 201 },
     ]);
-    expect(linesWith(worker, requestId)).toMatchObject([
+    expect(await linesWith(worker, requestId)).toMatchObject([
       { process: 'worker', msg: 'A webhook was called', writeId: id, outcome: 'delivered' },
     ]);
   });
@@ -79,7 +89,7 @@ describe('one X-Request-Id is found everywhere', () => {
       args: [args],
     });
     const id = writeId(company.id, 'createCustomer', key);
-    expect(linesWith(worker, args.request.id)).toMatchObject([{ msg: 'committed', writeId: id, workflowId }]);
+    expect(await linesWith(worker, args.request.id)).toMatchObject([{ msg: 'committed', writeId: id, workflowId }]);
   });
 
   test('of a replay: its own, and not that of the first request', async () => {
@@ -99,14 +109,14 @@ describe('one X-Request-Id is found everywhere', () => {
       { status: 'replayed', request_id: 'the-second' },
     ]);
     const id = writeId(company.id, 'createCustomer', key);
-    expect(linesWith(api, 'the-second')).toMatchObject([{ msg: 'answered', writeId: id, status: 201 }]);
+    expect(await linesWith(api, 'the-second')).toMatchObject([{ msg: 'answered', writeId: id, status: 201 }]);
   });
 
   test('of a request that is no write, and of one that fails: one line each, by its ID', async () => {
     const client = company.as('owner', api.url);
     await client.get('/api/me', { 'x-request-id': 'a-read' });
     await client.post('/api/customers', {}, { headers: { 'x-request-id': 'invalid' } });
-    expect(linesWith(api, 'a-read')).toMatchObject([{ msg: 'answered', status: 200 }]);
-    expect(linesWith(api, 'invalid')).toMatchObject([{ msg: 'answered', status: 422 }]);
+    expect(await linesWith(api, 'a-read')).toMatchObject([{ msg: 'answered', status: 200 }]);
+    expect(await linesWith(api, 'invalid')).toMatchObject([{ msg: 'answered', status: 422 }]);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type Database, onConnectionWait, queryOnce } from '../activities/database.ts';
 import type { OpenRuns } from './open-runs.ts';
@@ -148,8 +149,7 @@ function askedWhenScraped<Facts>(
       .finally(() => {
         asking = undefined;
       });
-    const late = new Promise<undefined>((resolve) => setTimeout(resolve, ASK_LIMIT_MS).unref());
-    return Promise.race([asking, late]);
+    return Promise.race([asking, sleep(ASK_LIMIT_MS, undefined, { ref: false })]);
   };
   new Gauge({
     name: `${source}_facts_known`,

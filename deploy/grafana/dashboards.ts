@@ -43,9 +43,12 @@ export const DASHBOARDS: readonly Dashboard[] = [
           graph('Answers by status', 'reqps', 'new, replayed, failed', [
             { expr: 'sum by (status) (rate(idempotent_writes_total[5m]))', legend: '{{status}}' },
           ]),
-          graph('Failures by kind', 'reqps', 'rejected and mismatch are the client’s; run_failed and unavailable ours', [
-            { expr: 'sum by (error_type) (rate(idempotent_writes_failed_total[5m]))', legend: '{{error_type}}' },
-          ]),
+          graph(
+            'Failures by kind',
+            'reqps',
+            'rejected and mismatch are the client’s; run_failed and unavailable ours',
+            [{ expr: 'sum by (error_type) (rate(idempotent_writes_failed_total[5m]))', legend: '{{error_type}}' }],
+          ),
           graph('Errors by code', 'reqps', 'Of all routes; stored rejections are not among them', [
             { expr: 'sum by (code) (rate(http_problems_total[5m]))', legend: '{{code}}' },
           ]),
@@ -54,18 +57,34 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'How long it took',
         panels: [
-          graph('First answers', 'ms', 'From the request to its final answer', quantiles('idempotent_write_duration_ms', 'answer="first"')),
-          graph('Replays', 'ms', 'Stored answers, and those of requests that attached', quantiles('idempotent_write_duration_ms', 'answer="replay"')),
-          graph('Waits, p95', 'ms', 'Those who opened a submission, joined one in the process, or attached to one elsewhere; 202s too', [
-            { expr: 'histogram_quantile(0.95, sum by (le, by) (rate(write_wait_ms_bucket[5m])))', legend: '{{by}}' },
-          ]),
+          graph(
+            'First answers',
+            'ms',
+            'From the request to its final answer',
+            quantiles('idempotent_write_duration_ms', 'answer="first"'),
+          ),
+          graph(
+            'Replays',
+            'ms',
+            'Stored answers, and those of requests that attached',
+            quantiles('idempotent_write_duration_ms', 'answer="replay"'),
+          ),
+          graph(
+            'Waits, p95',
+            'ms',
+            'Those who opened a submission, joined one in the process, or attached to one elsewhere; 202s too',
+            [{ expr: 'histogram_quantile(0.95, sum by (le, by) (rate(write_wait_ms_bucket[5m])))', legend: '{{by}}' }],
+          ),
         ],
       },
       {
         title: 'By operation',
         panels: [
           graph('New writes', 'reqps', 'The ten most frequent', [
-            { expr: 'topk(10, sum by (operation) (rate(idempotent_writes_total{status="new"}[5m])))', legend: '{{operation}}' },
+            {
+              expr: 'topk(10, sum by (operation) (rate(idempotent_writes_total{status="new"}[5m])))',
+              legend: '{{operation}}',
+            },
           ]),
           graph('p95 of first answers', 'ms', 'The ten slowest', [
             {
@@ -74,7 +93,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
             },
           ]),
           graph('Failures and refusals', 'reqps', 'The ten most frequent', [
-            { expr: 'topk(10, sum by (operation) (rate(idempotent_writes_failed_total[5m])))', legend: '{{operation}}' },
+            {
+              expr: 'topk(10, sum by (operation) (rate(idempotent_writes_failed_total[5m])))',
+              legend: '{{operation}}',
+            },
           ]),
         ],
       },
@@ -93,7 +115,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
             { expr: 'sum(rate(write_group_leavers_total[5m]))', legend: 'left their group' },
           ]),
           graph('Size of groups', 'short', 'On average', [
-            { expr: 'sum(rate(write_group_size_sum[5m])) / sum(rate(write_group_size_count[5m]))', legend: 'writes a group' },
+            {
+              expr: 'sum(rate(write_group_size_sum[5m])) / sum(rate(write_group_size_count[5m]))',
+              legend: 'writes a group',
+            },
           ]),
         ],
       },
@@ -127,7 +152,12 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Audit log',
         panels: [
-          number('Months ahead', 'short', 'With a partition; below three: AuditPartitionsMissing', 'min(audit_partitions_ahead)'),
+          number(
+            'Months ahead',
+            'short',
+            'With a partition; below three: AuditPartitionsMissing',
+            'min(audit_partitions_ahead)',
+          ),
           number('Rows in the fallback', 'short', 'Of months without a partition', 'max(audit_fallback_rows)'),
           graph('Flushes', 'ms', 'p95 of the statements that write replays and conflicts', [
             { expr: 'histogram_quantile(0.95, sum by (le) (rate(audit_flush_ms_bucket[5m])))', legend: 'p95' },
@@ -149,8 +179,12 @@ export const DASHBOARDS: readonly Dashboard[] = [
           graph('Up', 'short', 'One that does not answer for two minutes: ProcessDown', [
             { expr: 'up{job=~".*accubooks.*"}', legend: '{{job}} {{instance}}' },
           ]),
-          graph('CPU', 'short', 'Cores', [{ expr: 'rate(process_cpu_seconds_total[5m])', legend: '{{job}} {{instance}}' }]),
-          graph('Memory', 'bytes', 'Resident', [{ expr: 'process_resident_memory_bytes', legend: '{{job}} {{instance}}' }]),
+          graph('CPU', 'short', 'Cores', [
+            { expr: 'rate(process_cpu_seconds_total[5m])', legend: '{{job}} {{instance}}' },
+          ]),
+          graph('Memory', 'bytes', 'Resident', [
+            { expr: 'process_resident_memory_bytes', legend: '{{job}} {{instance}}' },
+          ]),
           graph('Event loop lag, p99', 's', 'A process that computes answers no one', [
             { expr: 'nodejs_eventloop_lag_p99_seconds', legend: '{{job}} {{instance}}' },
           ]),
@@ -166,7 +200,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
             },
           ]),
           graph('Wait for a connection, p95', 'ms', 'By pool', [
-            { expr: 'histogram_quantile(0.95, sum by (le, pool) (rate(database_pool_wait_ms_bucket[5m])))', legend: '{{pool}}' },
+            {
+              expr: 'histogram_quantile(0.95, sum by (le, pool) (rate(database_pool_wait_ms_bucket[5m])))',
+              legend: '{{pool}}',
+            },
           ]),
           graph('Requests that wait for one', 'short', 'At the moment of the scrape', [
             { expr: 'sum by (pool) (database_pool_connections{state="wanted"})', legend: '{{pool}}' },
@@ -177,7 +214,10 @@ export const DASHBOARDS: readonly Dashboard[] = [
         title: 'Temporal',
         panels: [
           graph('Requests, p95', 'ms', 'As the processes see them', [
-            { expr: 'histogram_quantile(0.95, sum by (le, operation) (rate(temporal_request_latency_bucket[5m])))', legend: '{{operation}}' },
+            {
+              expr: 'histogram_quantile(0.95, sum by (le, operation) (rate(temporal_request_latency_bucket[5m])))',
+              legend: '{{operation}}',
+            },
           ]),
           graph('Tasks: from schedule to start, p95', 'ms', 'Rises where workers are too few', [
             {
@@ -186,13 +226,22 @@ export const DASHBOARDS: readonly Dashboard[] = [
             },
           ]),
           graph('Workflows closed', 'reqps', 'By type', [
-            { expr: 'sum by (workflow_type) (rate(temporal_workflow_completed_total[5m]))', legend: '{{workflow_type}}' },
+            {
+              expr: 'sum by (workflow_type) (rate(temporal_workflow_completed_total[5m]))',
+              legend: '{{workflow_type}}',
+            },
           ]),
           graph('Failed tasks', 'reqps', 'Any that goes on: WorkflowTasksFailing', [
-            { expr: 'sum by (workflow_type) (rate(temporal_workflow_task_execution_failed_total[5m])) or vector(0)', legend: '{{workflow_type}}' },
+            {
+              expr: 'sum by (workflow_type) (rate(temporal_workflow_task_execution_failed_total[5m])) or vector(0)',
+              legend: '{{workflow_type}}',
+            },
           ]),
           graph('Slots left', 'short', 'Where none is left, tasks wait', [
-            { expr: 'min by (job, worker_type) (temporal_worker_task_slots_available)', legend: '{{job}} {{worker_type}}' },
+            {
+              expr: 'min by (job, worker_type) (temporal_worker_task_slots_available)',
+              legend: '{{job}} {{worker_type}}',
+            },
           ]),
         ],
       },

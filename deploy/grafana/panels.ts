@@ -86,7 +86,8 @@ function toPanel({ title, description, unit, kind, queries }: Panel): object {
     type: kind === 'graph' ? 'timeseries' : 'stat',
     datasource: DATASOURCE,
     fieldConfig: { defaults: { unit, min: 0 }, overrides: [] },
-    options: kind === 'graph' ? { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi' } } : {},
+    options:
+      kind === 'graph' ? { legend: { displayMode: 'list', placement: 'bottom' }, tooltip: { mode: 'multi' } } : {},
     targets: queries.map(({ expr, legend }, index) => ({
       refId: String.fromCharCode('A'.charCodeAt(0) + index),
       datasource: DATASOURCE,

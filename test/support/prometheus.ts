@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,19 +25,26 @@ type LoadedRule = {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 };
-export type ActiveAlert = {
+type ActiveAlert = {
   readonly state: 'pending' | 'firing';
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 };
 
+type Tool = 'prometheus' | 'promtool';
+
 const SCRAPE_INTERVAL = '500ms';
 
 /** Whether the tool is on this machine: where it is not, its tests are skipped, and counted as such. */
-export function isInstalled(tool: 'prometheus' | 'promtool'): boolean {
+export function isInstalled(tool: Tool): boolean {
   const found = spawnSync(tool, ['--version'], { stdio: 'ignore' }).error === undefined;
   if (!found) console.warn(`${tool} is not installed: its tests are skipped`);
   return found;
+}
+
+/** What the tool has to say; throws when it finds a fault. */
+export function runTool(tool: Tool, ...args: string[]): string {
+  return execFileSync(tool, args, { encoding: 'utf8', stdio: 'pipe' });
 }
 
 /**
@@ -45,7 +52,9 @@ export function isInstalled(tool: 'prometheus' | 'promtool'): boolean {
  * is as many seconds as minutes.
  */
 export function hastened(rules: string): string {
-  return rules.replace(/for: \d+m/g, 'for: 0s').replace(/\[(\d+)[mh]\]/g, (_, count: string) => `[${Math.max(5, Number(count))}s]`);
+  return rules
+    .replace(/for: \d+m/g, 'for: 0s')
+    .replace(/\[(\d+)[mh]\]/g, (_, count: string) => `[${Math.max(5, Number(count))}s]`);
 }
 
 export async function startPrometheus(options: {

@@ -12,7 +12,12 @@ import type { Session } from './session.ts';
  */
 export async function measureInstrumentation(
   session: Session,
-  options: { readonly concurrency: number; readonly seconds: number; readonly pairs: number; readonly grouping: Grouping },
+  options: {
+    readonly concurrency: number;
+    readonly seconds: number;
+    readonly pairs: number;
+    readonly grouping: Grouping;
+  },
   log: (line: string) => void,
 ): Promise<InstrumentationResult> {
   const { concurrency, seconds, pairs, grouping } = options;
