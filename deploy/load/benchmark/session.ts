@@ -21,6 +21,8 @@ export type Session = {
   readonly signal: AbortSignal;
   /** The one API there is, started anew when it is to work in the other way. */
   api(grouping: Grouping): Promise<ApiProcess>;
+  /** A further one, set otherwise, which lives until the session ends. */
+  anotherApi(grouping: Grouping, environment: Readonly<Record<string, string>>): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
 
@@ -54,7 +56,8 @@ export async function openSession(options: {
     const { databaseUrl } = servers.database;
     const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
     const bundle = await writeBundle(servers.folder);
-    const start = (grouping: Grouping) => startApiProcess({ servers, bundle, secret, signal, grouping });
+    const start = (grouping: Grouping, environment: Readonly<Record<string, string>> = {}) =>
+      startApiProcess({ servers, bundle, secret, signal, grouping, environment });
     const preparing = await start(options.grouping);
     stops.push(preparing.stop);
     log(`Preparing ${options.invoices} invoices through the API`);
@@ -64,7 +67,14 @@ export async function openSession(options: {
     stops.push(apis.stop);
     const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
-    return { servers, company, invoiceIds, baseline, signal, api: apis.api, stop };
+    const anotherApi: Session['anotherApi'] = async (grouping, environment) => {
+      const another = await start(grouping, environment);
+      stops.push(another.stop);
+      log('Warming up one more API');
+      await warmUp(another, company, invoiceIds, signal);
+      return another;
+    };
+    return { servers, company, invoiceIds, baseline, signal, api: apis.api, anotherApi, stop };
   } catch (error) {
     await stop();
     throw error;
