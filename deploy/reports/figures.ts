@@ -32,7 +32,7 @@ export type Counts = {
   readonly replayP95Ms: number | null;
 };
 
-export type Failure = {
+type Failure = {
   readonly operation: string;
   readonly type: string;
   readonly errorCode: string;
@@ -40,7 +40,7 @@ export type Failure = {
   readonly companies: number;
 };
 
-export type Slow = {
+type Slow = {
   readonly at: string;
   readonly operation: string;
   readonly companyId: string;
