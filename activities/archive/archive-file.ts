@@ -40,7 +40,7 @@ export function archiveFile(month: string): string {
   return `audit-${month}.jsonl.gz`;
 }
 
-export function manifestFile(month: string): string {
+function manifestFile(month: string): string {
   return `audit-${month}.json`;
 }
 
