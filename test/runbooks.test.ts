@@ -30,6 +30,7 @@ const ROLES: Readonly<Record<string, string | null>> = {
 
 describe('the runbooks', () => {
   let system: System;
+  let person: pg.PoolClient;
   beforeAll(async () => {
     system = await startSystem();
     const company = await system.company();
@@ -45,22 +46,27 @@ describe('the runbooks', () => {
        VALUES ($1, 'createPayment', 'financial', 'failed', $2, 'failed', 'write_failed', 'r', '/api/payments', 'POST')`,
       [company.id, company.users.owner.id],
     );
+    // Somebody has a transaction open, which is what is looked for when writes are slow.
+    person = await system.owner.connect();
+    await person.query('BEGIN; SELECT FROM companies');
     // The system has no relay: what one would have left behind.
     await system.owner.query(`UPDATE outbox SET delivery_state = CASE kind WHEN 'payment.created' THEN 'pending' WHEN 'invoice.created' THEN 'given_up' ELSE 'none' END,
       sequence = nextval('outbox_sequence') WHERE kind IN ('payment.created', 'invoice.created')`);
   });
-  afterAll(() => system.stop());
+  afterAll(async () => {
+    person.release(true);
+    await system.stop();
+  });
 
   test('have a section for each alert', () => {
     const page = readFileSync(new URL('../docs/runbooks.md', import.meta.url), 'utf8');
     const sections = page.split(/^(?=#{2,3} )/m);
-    for (const alert of ALERTS) {
-      const section = sections.find((text) => text.startsWith(`### Alert: ${alert}\n`));
-      expect(section, alert).toBeDefined();
-      for (const part of ['What it means', 'First look', 'Likely causes', 'Mend', 'Mended when']) {
-        expect(section, `${alert}: ${part}`).toContain(`**${part}`);
-      }
-    }
+    const parts = ['What it means', 'First look', 'Likely causes', 'Mend', 'Mended when'];
+    const missing = ALERTS.flatMap((alert) => {
+      const section = sections.find((text) => text.startsWith(`### Alert: ${alert}\n`)) ?? '';
+      return parts.filter((part) => !section.includes(`**${part}`)).map((part) => `${alert}: ${part}`);
+    });
+    expect(missing).toEqual([]);
     expect(BLOCKS.length).toBeGreaterThan(15);
   });
 
@@ -80,7 +86,7 @@ describe('the runbooks', () => {
         const { rows, fields } = await session.query(sql);
         expect(fields.length).toBeGreaterThan(0);
         // A look that finds nothing in a database that has everything would look at the wrong place.
-        if (!sql.includes('pg_replication_slots')) expect(rows.length).toBeGreaterThan(0);
+        expect(rows.length).toBeGreaterThanOrEqual(sql.includes('pg_replication_slots') ? 0 : 1);
         await session.query('ROLLBACK');
       } finally {
         await session.end();
