@@ -1050,6 +1050,16 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.add_payslips_with_their_run_only() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.age_seconds(since timestamp with time zone)
+ RETURNS double precision
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT greatest(0, coalesce(extract(epoch FROM now() - since), 0))::double precision;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.age_seconds(timestamp with time zone) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
  LANGUAGE sql
@@ -1145,6 +1155,27 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.audit_month_lines(date,timestamp with time zone,bigint,integer) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.audit_partition_facts()
+ RETURNS TABLE(months_ahead integer, fallback_rows integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  month date := date_trunc('month', now() AT TIME ZONE 'UTC')::date;
+BEGIN
+  months_ahead := 0;
+  WHILE months_ahead < 120 AND to_regclass('audit_partitions.'
+      || to_char(month + make_interval(months => months_ahead + 1), '"y"YYYY"m"MM')) IS NOT NULL LOOP
+    months_ahead := months_ahead + 1;
+  END LOOP;
+  SELECT count(*)::integer INTO fallback_rows FROM (SELECT FROM audit_partitions.fallback LIMIT 1000) AS counted;
+  RETURN NEXT;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.audit_partition_facts() TO accubooks_relay;
 
 CREATE OR REPLACE FUNCTION public.audit_partition_name(p_month date)
  RETURNS text
@@ -2094,6 +2125,39 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.relay_facts()
+ RETURNS TABLE(not_taken bigint, not_taken_seconds double precision, pending bigint, pending_seconds double precision, overdue_seconds double precision, given_up bigint, audit_months_ahead integer, audit_fallback_rows integer)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    WITH new AS (
+      SELECT count(*) AS events, min(o.occurred_at) AS oldest FROM outbox o WHERE o.sequence IS NULL
+    ), owed AS (
+      -- As two, each by its own index.
+      SELECT sum(part.events)::bigint AS events, min(part.oldest) AS oldest FROM (
+        SELECT count(*) AS events, min(o.occurred_at) AS oldest FROM outbox o
+        WHERE o.delivery_state = 'pending' AND o.batch_id IS NULL
+        UNION ALL
+        SELECT count(*), min(o.occurred_at) FROM outbox o WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
+      ) AS part
+    ), late AS (
+      SELECT min(first.due) AS due FROM (
+        SELECT DISTINCT ON (o.company_id) coalesce(o.next_attempt_at, o.occurred_at) AS due FROM outbox o
+        WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL ORDER BY o.company_id, o.sequence
+      ) AS first
+    ), hopeless AS (
+      SELECT count(*) AS events FROM outbox o WHERE o.delivery_state = 'given_up'
+    )
+    SELECT new.events, age_seconds(new.oldest), owed.events, age_seconds(owed.oldest), age_seconds(late.due),
+      hopeless.events, audit.months_ahead, audit.fallback_rows
+    FROM new, owed, late, hopeless, audit_partition_facts() AS audit;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.relay_facts() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger

@@ -19,7 +19,7 @@ const DRAIN_LIMIT_MS = 30_000;
 async function main(): Promise<void> {
   const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
-  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
+  const coreMetricsAddress = config.INSTRUMENTATION === 'on' ? `127.0.0.1:${await freeLoopbackPort()}` : undefined;
   installRuntime(logger, coreMetricsAddress);
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
-  const metrics = createMetrics(database);
+  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: config.INSTRUMENTATION });
   const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
