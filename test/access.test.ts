@@ -202,6 +202,7 @@ describe('a workflow', () => {
         kind: 'workflow.triggered',
         payload: {
           resource: { type: 'trigger', id: json.id, url: `/api/workflows/triggers/${json.id}` },
+          requestId: expect.any(String),
           workflowName: 'sendInvoiceReminders',
         },
         workflows_triggered: 1,

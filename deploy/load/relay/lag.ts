@@ -59,8 +59,8 @@ export function watchLag(owner: pg.Client, onLook: (lag: Lag) => void): LagWatch
 
 async function readLag(owner: pg.Client): Promise<Lag> {
   const { rows } = await owner.query<Lag>(
-    `SELECT not_numbered::int AS "notNumbered", oldest_seconds AS "oldestSeconds", pending::int AS pending
-     FROM outbox_lag()`,
+    `SELECT not_taken::int AS "notNumbered", not_taken_seconds AS "oldestSeconds", pending::int AS pending
+     FROM relay_facts()`,
   );
   const [lag] = rows;
   if (lag === undefined) throw new Error('Bug! The lag of an outbox without a row');
