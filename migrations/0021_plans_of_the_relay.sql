@@ -55,3 +55,18 @@ BEGIN
   END IF;
 END
 $$;
+
+-- An index alone is not enough: of a table with 100,000 events the planner read all rows to number 1,000 of them, or to put
+-- fifty into a batch, since it cannot know how few will match. Each of these looks up a bounded number of rows by key.
+DO $$
+DECLARE
+  of_the_relay text;
+BEGIN
+  FOREACH of_the_relay IN ARRAY ARRAY['triggered_events(integer)', 'number_events(integer, uuid[])',
+    'webhook_batches(integer, integer)', 'mark_batch_started(uuid, uuid)', 'next_webhook_event(uuid, uuid)',
+    'record_webhook_attempt(uuid, uuid, text, bigint)'] LOOP
+    EXECUTE format('ALTER FUNCTION %s SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off '
+      'SET enable_mergejoin = off', of_the_relay);
+  END LOOP;
+END
+$$;
