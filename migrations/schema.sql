@@ -84,7 +84,7 @@ CREATE TABLE public.audit_archives (
   file_name text NOT NULL,
   file_sha256 text NOT NULL,
   row_count bigint NOT NULL,
-  row_digest numeric NOT NULL,
+  row_digest text NOT NULL,
   archived_at timestamp with time zone DEFAULT now() NOT NULL,
   restored_until timestamp with time zone,
   dropped_at timestamp with time zone,
@@ -92,10 +92,9 @@ CREATE TABLE public.audit_archives (
   CONSTRAINT audit_archives_file_name_check CHECK (((length(file_name) >= 1) AND (length(file_name) <= 200))),
   CONSTRAINT audit_archives_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT audit_archives_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
-  CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0))
+  CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0)),
+  CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text))
 );
-GRANT SELECT ON public.audit_archives TO accubooks_auditor;
-GRANT SELECT ON public.audit_archives TO accubooks_maintenance;
 
 CREATE TABLE public.bank_matches (
   company_id uuid NOT NULL,
@@ -1082,6 +1081,18 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.archivable_audit_months() TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.archived_audit_months()
+ RETURNS SETOF public.audit_archives
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT a.* FROM audit_archives a ORDER BY a.month
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_auditor;
+GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_maintenance;
+
 CREATE OR REPLACE FUNCTION public.attach_audit_month(p_month date, p_until timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1096,7 +1107,7 @@ DECLARE
 BEGIN
   SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
   SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', partition_name)::regclass);
-  IF (found.row_count, found.row_digest) IS DISTINCT FROM (archive.row_count, archive.row_digest) THEN
+  IF (found.row_count, found.row_digest) IS DISTINCT FROM (archive.row_count, archive.row_digest::numeric) THEN
     RAISE EXCEPTION 'audit month % has % rows, and these are not the % that were archived', partition_name,
       found.row_count, archive.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
@@ -1434,7 +1445,7 @@ BEGIN
   EXECUTE format('CREATE TRIGGER keep_audit_rows BEFORE UPDATE OR DELETE ON audit_detached.%I
     FOR EACH ROW EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the audit log is only added to');
   INSERT INTO audit_archives (month, file_name, file_sha256, row_count, row_digest)
-  VALUES (p_month, p_file_name, p_file_sha256, p_row_count, p_row_digest)
+  VALUES (p_month, p_file_name, p_file_sha256, p_row_count, p_row_digest::text)
   ON CONFLICT (month) DO UPDATE SET file_name = excluded.file_name, file_sha256 = excluded.file_sha256,
     row_count = excluded.row_count, row_digest = excluded.row_digest, archived_at = now(), restored_until = NULL,
     dropped_at = NULL;
@@ -1947,6 +1958,7 @@ GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.outbox_lag()
  RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
   PERFORM enter_relay();
@@ -2150,6 +2162,7 @@ GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.relay_facts()
  RETURNS TABLE(not_taken bigint, not_taken_seconds double precision, pending bigint, pending_seconds double precision, overdue_seconds double precision, given_up bigint, audit_months_ahead integer, audit_fallback_rows integer)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
   PERFORM enter_relay();
