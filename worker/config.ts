@@ -46,6 +46,10 @@ const workerConfig = z
     METRICS_PORT: port(9464),
     /** Where the outbox relay logs in, when that is not where the rest of the process does. */
     RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** Where the audit log's maintenance logs in; likewise. */
+    MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** The folder that old months of the audit log are archived into; without it they stay in the database. */
+    AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
   })
   // Also when another key is bad already: all of them are told at once.
   .superRefine(refuseLocalSettings, { when: () => true });
@@ -67,6 +71,7 @@ const SECRETS = [
   'DATABASE_URL',
   'MIGRATION_DATABASE_URL',
   'RELAY_DATABASE_URL',
+  'MAINTENANCE_DATABASE_URL',
   'JWT_SECRET',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',

@@ -7,6 +7,7 @@ import { readWorkerConfig } from './config.ts';
 import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { checkLogin } from './login.ts';
+import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
   const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
+  const maintenance = await startMaintenance(shared);
 
   const server = createServer((request, response) => {
     void answer(request.url, request.headers.authorization).then(([status, page]) =>
@@ -53,6 +55,7 @@ async function main(): Promise<void> {
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     await events.close();
+    await maintenance.close();
     await running.catch(() => undefined);
     server.close();
     await connection.close();
@@ -60,7 +63,7 @@ async function main(): Promise<void> {
   });
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
-  await Promise.race([running, events.ended]).catch((error: unknown) => {
+  await Promise.race([running, events.ended, maintenance.ended]).catch((error: unknown) => {
     uninstall();
     throw error;
   });
