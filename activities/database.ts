@@ -103,6 +103,11 @@ export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readon
   }
 }
 
+/** Tells how long each wait for a connection of this pool took, in milliseconds; of those that got one. */
+export function onConnectionWait(pool: pg.Pool, listener: (waitedMs: number) => void): void {
+  waitListeners.set(pool, listener);
+}
+
 /** What the database or its connection answered instead of a result. */
 export class StorageError extends Error {
   readonly sqlState: string;
@@ -124,11 +129,15 @@ export class StorageError extends Error {
 
 const CONNECTION_FAILURE = '08006';
 const timeouts = new WeakMap<pg.Pool, { statementMs: number; lockMs: number }>();
+const waitListeners = new WeakMap<pg.Pool, (waitedMs: number) => void>();
 const statementNames = new Map<string, string>();
 
 async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+  const sinceMs = performance.now();
   try {
-    return await pool.connect();
+    const client = await pool.connect();
+    waitListeners.get(pool)?.(performance.now() - sinceMs);
+    return client;
   } catch (error) {
     throw new StorageError(error, 'connect');
   }

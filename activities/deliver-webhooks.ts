@@ -8,8 +8,11 @@ export type WebhookDependencies = {
   readonly relayDatabase: Database;
   readonly masterKey: string | undefined;
   readonly allowPrivateWebhooks: boolean;
-  onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up'): void;
+  onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up', event: CalledEvent): void;
 };
+
+/** Which call it was, and by which request its write was asked for. */
+type CalledEvent = { readonly eventId: string; readonly writeId: string; readonly requestId: unknown };
 
 /** One call of the activity makes attempts for so long, and then lets the workflow go on. */
 const ACTIVITY_LIMIT_MS = 3_000;
@@ -36,7 +39,8 @@ export async function deliverWebhooks(
       waitMs ?? null,
     ]);
     const failed = waitMs === undefined ? 'given_up' : 'failed';
-    dependencies.onWebhookAttempt(sent.error === undefined ? 'delivered' : failed);
+    const called = { eventId: event.id, writeId: event.write_id, requestId: event.payload['requestId'] };
+    dependencies.onWebhookAttempt(sent.error === undefined ? 'delivered' : failed, called);
     if (waitMs !== undefined) return { waitMs };
   }
   return { waitMs: 0 };

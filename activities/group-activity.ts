@@ -18,7 +18,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
           dependencies.onOutcome(args, row, made);
         } catch (error) {
           // Not this group's to judge: the item's own run tells a bug from an outage.
-          dependencies.onFailedAttempt(args, error, true);
+          dependencies.onFailedAttempt(args, error, { willRetry: true, workflowId });
           dependencies.onLeaver(args);
           left.push(index);
         }

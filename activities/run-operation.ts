@@ -174,7 +174,11 @@ async function finishSucceeded(
     location,
     resource,
     error: undefined,
-    event: { id: context.rowId('outbox', 0), kind: operation.event, payload: { resource, ...written.eventPayload } },
+    event: {
+      id: context.rowId('outbox', 0),
+      kind: operation.event,
+      payload: { resource, requestId: args.request.id, ...written.eventPayload },
+    },
     auditMetadata: written.auditMetadata ?? {},
   });
 }

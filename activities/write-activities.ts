@@ -22,7 +22,7 @@ export type WriteActivityDependencies = {
   readonly allowPrivateWebhooks?: boolean | undefined;
   /** Told of the row that stands, right after the COMMIT; `made`: by this very transaction. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
-  onFailedAttempt(args: WriteArguments, error: unknown, willRetry: boolean): void;
+  onFailedAttempt(args: WriteArguments, error: unknown, attempt: { willRetry: boolean; workflowId: string }): void;
   /** Told of an item of a group that goes on in its own run. */
   onLeaver(args: WriteArguments): void;
 };
@@ -44,7 +44,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {
-        throw await toApplicationFailure(dependencies, args, facts, error);
+        throw await toApplicationFailure(dependencies, args, { ...facts, workflowId }, error);
       }
     },
   };
@@ -53,12 +53,12 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
 async function toApplicationFailure(
   dependencies: WriteActivityDependencies,
   args: WriteArguments,
-  facts: RunFacts,
+  facts: RunFacts & { readonly workflowId: string },
   error: unknown,
 ): Promise<ApplicationFailure> {
   const transient = error instanceof TransientFailure;
   const willRetry = transient && !isLastAttempt(args, facts);
-  dependencies.onFailedAttempt(args, error, willRetry);
+  dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
   if (!willRetry) {
     try {
       await recordFailedRun(dependencies, args, error);

@@ -48,7 +48,7 @@ export async function answerFromRow(
   }
   const marked = !first || row.outcome === 'cancelled';
   if (marked) {
-    await record(asked, 'replayed', undefined, dependencies);
+    await record(asked, 'replayed', undefined, dependencies, row.outcome !== 'cancelled');
     reply.header('idempotent-replayed', 'true');
   }
   countAnswer(asked, row, marked, dependencies.metrics);
@@ -149,11 +149,16 @@ async function record(
   status: 'replayed' | 'failed',
   errorCode: string | undefined,
   { audit, metrics }: AnswerDependencies,
+  ofWrite = true,
 ): Promise<void> {
-  const recorded = audit.record(auditRow(asked, status, errorCode)).then(() => true);
+  const row = auditRow(asked, status, errorCode);
+  const recorded = audit.record(ofWrite ? row : { ...row, ...OF_NO_WRITE }).then(() => true);
   const inTime = await within(recorded, Math.max(MIN_AUDIT_MS, asked.deadline.answerByMs - performance.now()));
   if (inTime === undefined) refuse('storage_unavailable', asked, metrics);
 }
+
+/** A cancelled key knows of no write: it answers each request alike, and is counted so, whatever was asked for. */
+const OF_NO_WRITE = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null } as const;
 
 /** An outcome that comes at the very end of the wait still gets its audit row. */
 const MIN_AUDIT_MS = 500;

@@ -66,7 +66,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 
-  const metrics = createMetrics(database);
+  const metrics = createMetrics({ database, operations, instrumentation: config.INSTRUMENTATION });
   const client = clientOver(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
@@ -81,7 +81,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
       for (const ms of waitedMs) metrics.startWait.observe({ lane }, ms);
     },
     summarize: (args) => summaryOf(operations, args),
-    onUnexpected: (error, { key, operation }) => logger.error({ err: error, key, operation }, 'A flight failed'),
+    onUnexpected: (error, { key, operation, request }) =>
+      logger.error({ err: error, requestId: request.id, key, operation }, 'A flight failed'),
   });
   metrics.observeSubmit(submit);
   const worker = await createWriteWorker({
@@ -96,7 +97,9 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   });
   const running = worker.run();
 
-  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger);
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) =>
+    metrics.problems.inc({ code }),
+  );
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context = { config, database, operations, runs, submit, metrics, ui };
   const health = registerHealth(app, context, options.coreMetricsAddress);
@@ -131,7 +134,10 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Pro
   const authenticate = createAuthenticate(config);
   const newWrites = createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST);
   const replays = createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND);
-  const audit = createAuditBatch(context.database);
+  const audit = createAuditBatch(context.database, (rows, ms) => {
+    context.metrics.auditRows.observe(rows);
+    context.metrics.auditMs.observe(ms);
+  });
   // Awaited: the methods that its routes do not have are refused by what is registered next.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {

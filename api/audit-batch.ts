@@ -9,7 +9,11 @@ export type AuditBatch = { record(row: AuditRow): Promise<void> };
 
 const MAX_ROWS = 500;
 
-export function createAuditBatch(database: Database): AuditBatch {
+/** `onFlush` is told of each statement that went well: how many rows it wrote, and how long it took in milliseconds. */
+export function createAuditBatch(
+  database: Database,
+  onFlush: (rows: number, durationMs: number) => void = () => undefined,
+): AuditBatch {
   let waiting: { row: AuditRow; resolve: () => void; reject: (error: unknown) => void }[] = [];
   let writing = false;
 
@@ -18,11 +22,13 @@ export function createAuditBatch(database: Database): AuditBatch {
     while (waiting.length > 0) {
       const batch = waiting.slice(0, MAX_ROWS);
       waiting = waiting.slice(MAX_ROWS);
+      const sinceMs = performance.now();
       try {
         await recordAuditRows(
           database,
           batch.map(({ row }) => row),
         );
+        onFlush(batch.length, performance.now() - sinceMs);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);

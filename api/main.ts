@@ -16,9 +16,9 @@ const LINGER_MS = 1_000;
 async function main(): Promise<void> {
   const config = readApiConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'api' } });
-  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
+  const coreMetricsAddress = config.INSTRUMENTATION === 'on' ? `127.0.0.1:${await freeLoopbackPort()}` : undefined;
   installRuntime(logger, coreMetricsAddress);
-  const api = await startApi(config, { logger, coreMetricsAddress });
+  const api = await startApi(config, { logger, ...(coreMetricsAddress === undefined ? {} : { coreMetricsAddress }) });
   logger.info({ url: api.url }, 'The API is listening');
   closeWithGrace({ delay: API_DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) logger.fatal({ err }, 'The API ends by an error that nothing caught');

@@ -28,6 +28,9 @@ export type WriteRouteDependencies = AnswerDependencies & {
   readonly ui: TemporalUi;
 };
 
+/** As a metric's label. */
+const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress', problem: 'refused' } as const;
+
 /** Every answer goes out within the client's wait and this. */
 const ANSWER_GRACE_MS = 2_000;
 
@@ -72,12 +75,13 @@ async function write(
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
+  request.writeId = writeId(caller.companyId, operation.name, key);
   const asked: WriteRequest = {
     operation,
     companyId: caller.companyId,
     userId: who.userId,
     key,
-    writeId: writeId(caller.companyId, operation.name, key),
+    writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: asks },
     request: { id: request.id, method: request.method, path: pathOf(request.url) },
     arrivedAtMs,
@@ -92,7 +96,10 @@ async function write(
   const flight = joined ?? openFlight(asked, wire, dependencies);
   const opener = joined === undefined;
   if (!opener) dependencies.metrics.flightsJoined.inc({ operation: operation.name, type: operation.type });
+  const waitsSinceMs = performance.now();
   const waited = await dependencies.submit.wait(flight, deadline, opener);
+  const by = !opener ? 'joined' : flight.openedBy === 'another' ? 'attached' : 'opened';
+  dependencies.metrics.requestWait.observe({ by, end: ENDS[waited.kind] }, performance.now() - waitsSinceMs);
   switch (waited.kind) {
     case 'end':
       return answerEnd(reply, waited.end, asked, opener ? flight.args.submissionId : undefined, dependencies);

@@ -21,6 +21,8 @@ declare module 'fastify' {
     caller: Caller;
     /** Set on the routes of writes. */
     idempotencyKey: string;
+    /** The ID that the write has, or would have; set once the request is known to be valid. */
+    writeId: string;
   }
 }
 
@@ -29,12 +31,22 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
-/** The HTTP server with what every route shares: request IDs, bodies, errors, and the methods that a path knows. */
-export async function createServer(logger: Logger): Promise<{ app: FastifyInstance } & Routes> {
+/**
+ * The HTTP server with what every route shares: request IDs, bodies, errors, and the methods that a path knows.
+ * `onProblem` is told the code of each error that is answered.
+ */
+export async function createServer(
+  logger: Logger,
+  onProblem: (code: string) => void,
+): Promise<{ app: FastifyInstance } & Routes> {
+  const answerProblem: AnswerProblem = (request, reply, problem) => {
+    onProblem(problem.code);
+    sendProblem(request, reply, problem);
+  };
   const app = Fastify({
     loggerInstance: logger,
     // One line a request, when it is answered: ours, below.
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
     genReqId: (request) => {
@@ -45,7 +57,7 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
     frameworkErrors: (_error, request, reply) => {
       // Raised before any hook has run.
       reply.header('x-request-id', request.id);
-      sendProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
+      answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
     },
     forceCloseConnections: 'idle',
     // While draining, a request on a connection that is still open is served like any other, and is its last.
@@ -56,19 +68,20 @@ export async function createServer(logger: Logger): Promise<{ app: FastifyInstan
   app.addHook('onResponse', async (request, reply) => {
     request.log.info(
       {
-        requestId: request.id,
         method: request.method,
         url: request.url,
         status: reply.statusCode,
         durationMs: Math.round(reply.elapsedTime * 10) / 10,
         ...(request.idempotencyKey === '' ? {} : { key: request.idempotencyKey }),
+        ...(request.writeId === '' ? {} : { writeId: request.writeId }),
       },
       'answered',
     );
   });
   app.decorateRequest('idempotencyKey', '');
+  app.decorateRequest('writeId', '');
   parseJsonBodies(app);
-  answerErrors(app);
+  answerErrors(app, answerProblem);
   endSilentConnections(app);
   return { app, ...routesOf(app) };
 }
@@ -99,12 +112,14 @@ function parseJsonBodies(app: FastifyInstance): void {
   });
 }
 
-function answerErrors(app: FastifyInstance): void {
+type AnswerProblem = (request: FastifyRequest, reply: FastifyReply, problem: ApiProblem) => void;
+
+function answerErrors(app: FastifyInstance, answerProblem: AnswerProblem): void {
   app.setNotFoundHandler((request, reply) => {
-    sendProblem(request, reply, new ApiProblem('route_not_found', { detail: 'See /docs for the routes there are.' }));
+    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: 'See /docs for the routes there are.' }));
   });
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
-    sendProblem(request, reply, toProblem(error, request));
+    answerProblem(request, reply, toProblem(error, request));
   });
 }
 
@@ -119,7 +134,7 @@ function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): A
   if (error instanceof TemporalUnavailable) {
     return new ApiProblem('orchestrator_unavailable', { detail: 'Temporal did not answer. Send it again.' });
   }
-  request.log.error({ err: error, requestId: request.id }, 'A request failed by an error of ours');
+  request.log.error({ err: error }, 'A request failed by an error of ours');
   return new ApiProblem('internal_error', {
     detail: 'Send it again with the same key; tell us the request ID if it stays.',
   });

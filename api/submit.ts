@@ -26,6 +26,8 @@ export type Submit = {
   giveUp(args: WriteArguments): void;
   readonly inFlight: number;
   readonly startsQueued: number;
+  /** 0 where none is in flight. */
+  readonly oldestFlightSeconds: number;
 };
 
 /** By the clock of `performance.now()`. */
@@ -55,7 +57,7 @@ export function createSubmit(options: {
   observeDeparture(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
-  const flights = new Map<string, ReturnType<typeof launch>>();
+  const flights = new Map<string, ReturnType<typeof launch> & { readonly sinceMs: number }>();
   const dispatch = createDispatch(options);
   const dependencies: FlightDependencies = { ...options, dispatch };
   return {
@@ -65,11 +67,16 @@ export function createSubmit(options: {
     get startsQueued() {
       return dispatch.queued;
     },
+    get oldestFlightSeconds() {
+      // A map is walked in the order of insertion.
+      for (const { sinceMs } of flights.values()) return (performance.now() - sinceMs) / 1_000;
+      return 0;
+    },
     find: (companyId, key, fingerprint) => flights.get(flightId(companyId, key, fingerprint))?.flight,
     open(args) {
       if (flights.size >= options.maxInFlight) return undefined;
       const id = flightId(args.companyId, args.key, args.fingerprint);
-      const launched = launch(args, dependencies);
+      const launched = { ...launch(args, dependencies), sinceMs: performance.now() };
       flights.set(id, launched);
       void launched.flight.end.then(() => flights.delete(id));
       return launched.flight;

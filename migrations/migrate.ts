@@ -75,6 +75,30 @@ export async function missingMigrations(connectionString: string, folder = impor
   }
 }
 
+/**
+ * What `migrate` would apply, and to which database; `known` were applied before. Changes nothing. Throws as `migrate` does when a file that was
+ * applied has been edited, renamed or removed.
+ */
+export async function planMigration(options: {
+  connectionString: string;
+  folder?: string;
+}): Promise<{ database: string; known: number; pending: { name: string; sha256: string }[] }> {
+  const migrations = await readMigrations(options.folder ?? import.meta.dirname);
+  const client = new Client({ connectionString: options.connectionString, application_name: 'accubooks-migrate' });
+  await client.connect();
+  try {
+    await client.query('SET default_transaction_read_only = on');
+    const { rows } = await client.query<{ database: string; known: boolean }>(
+      "SELECT current_database() AS database, to_regclass('public.schema_migrations') IS NOT NULL AS known",
+    );
+    const records = rows[0]?.known ? await readRecords(client) : [];
+    const pending = pendingAfter(records, migrations).map(({ name, sha256 }) => ({ name, sha256 }));
+    return { database: rows[0]?.database ?? '', known: records.length, pending };
+  } finally {
+    await client.end();
+  }
+}
+
 /** Reads the folder and refuses what could be applied in two orders, or not as one transaction. */
 async function readMigrations(folder: string): Promise<Migration[]> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.sql') && name !== SCHEMA_DUMP_FILE).sort();
@@ -114,11 +138,19 @@ async function findPending(client: Client, migrations: readonly Migration[]): Pr
       sha256     text        NOT NULL,
       applied_at timestamptz NOT NULL DEFAULT now()
     )`);
-  const { rows } = await client.query<{ name: string; sha256: string }>(
-    'SELECT name, sha256 FROM public.schema_migrations ORDER BY name',
-  );
+  return pendingAfter(await readRecords(client), migrations);
+}
+
+type Record = { name: string; sha256: string };
+
+async function readRecords(client: Client): Promise<Record[]> {
+  return (await client.query<Record>('SELECT name, sha256 FROM public.schema_migrations ORDER BY name')).rows;
+}
+
+/** Those that are not recorded. Throws when one that is differs from this release's. */
+function pendingAfter(records: readonly Record[], migrations: readonly Migration[]): Migration[] {
   const byName = new Map(migrations.map((migration) => [migration.name, migration]));
-  for (const record of rows) {
+  for (const record of records) {
     const migration = byName.get(record.name);
     if (!migration) {
       throw new Error(
@@ -133,7 +165,7 @@ async function findPending(client: Client, migrations: readonly Migration[]): Pr
       );
     }
   }
-  const applied = new Set(rows.map((record) => record.name));
+  const applied = new Set(records.map((record) => record.name));
   return migrations.filter((migration) => !applied.has(migration.name));
 }
 

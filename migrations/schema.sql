@@ -29,6 +29,8 @@ ALTER ROLE accubooks_relay_login SET role=accubooks_relay;
 
 -- Schemas
 
+CREATE SCHEMA audit_detached;
+
 CREATE SCHEMA audit_partitions;
 
 CREATE SCHEMA public;
@@ -76,6 +78,23 @@ GRANT INSERT ON public.accounts(code) TO accubooks_app;
 GRANT INSERT ON public.accounts(name) TO accubooks_app;
 GRANT INSERT ON public.accounts(type) TO accubooks_app;
 GRANT INSERT ON public.accounts(is_bank) TO accubooks_app;
+
+CREATE TABLE public.audit_archives (
+  month date NOT NULL,
+  file_name text NOT NULL,
+  file_sha256 text NOT NULL,
+  row_count bigint NOT NULL,
+  row_digest text NOT NULL,
+  archived_at timestamp with time zone DEFAULT now() NOT NULL,
+  restored_until timestamp with time zone,
+  dropped_at timestamp with time zone,
+  CONSTRAINT audit_archives_pkey PRIMARY KEY (month),
+  CONSTRAINT audit_archives_file_name_check CHECK (((length(file_name) >= 1) AND (length(file_name) <= 200))),
+  CONSTRAINT audit_archives_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
+  CONSTRAINT audit_archives_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+  CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0)),
+  CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text))
+);
 
 CREATE TABLE public.bank_matches (
   company_id uuid NOT NULL,
@@ -1032,6 +1051,155 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.add_payslips_with_their_run_only() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.age_seconds(since timestamp with time zone)
+ RETURNS double precision
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT greatest(0, coalesce(extract(epoch FROM now() - since), 0))::double precision;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.age_seconds(timestamp with time zone) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.archivable_audit_months()
+ RETURNS TABLE(month date, archived boolean)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT m.month, a.month IS NOT NULL
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+  CROSS JOIN LATERAL (SELECT make_date(substr(c.relname, 2, 4)::integer, substr(c.relname, 7, 2)::integer, 1) AS month) m
+  LEFT JOIN audit_archives a ON a.month = m.month
+  WHERE i.inhparent = 'idempotent_write_audit_log'::regclass AND c.relname ~ '^y\d{4}m\d\d$'
+    AND (m.month + interval '1 month') AT TIME ZONE 'UTC' <= now() - audit_hot_time()
+    AND (a.restored_until IS NULL OR a.restored_until <= now())
+  ORDER BY m.month
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.archivable_audit_months() TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.archived_audit_months()
+ RETURNS SETOF public.audit_archives
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT a.* FROM audit_archives a ORDER BY a.month
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_auditor;
+GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.attach_audit_month(p_month date, p_until timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE
+  partition_name text := audit_partition_name(p_month);
+  archive audit_archives;
+  found record;
+BEGIN
+  SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
+  SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', partition_name)::regclass);
+  IF (found.row_count, found.row_digest) IS DISTINCT FROM (archive.row_count, archive.row_digest::numeric) THEN
+    RAISE EXCEPTION 'audit month % has % rows, and these are not the % that were archived', partition_name,
+      found.row_count, archive.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  -- The log brings its own; one for rows cannot be there twice under one name.
+  EXECUTE format('DROP TRIGGER IF EXISTS keep_audit_rows ON audit_detached.%I', partition_name);
+  EXECUTE format('ALTER TABLE audit_detached.%I SET SCHEMA audit_partitions', partition_name);
+  EXECUTE format('ALTER TABLE idempotent_write_audit_log ATTACH PARTITION audit_partitions.%I FOR VALUES FROM (%L) TO (%L)',
+    partition_name, p_month::text || ' 00:00:00+00', (p_month + interval '1 month')::date::text || ' 00:00:00+00');
+  EXECUTE format('DROP TRIGGER IF EXISTS keep_audit_log ON audit_partitions.%I', partition_name);
+  EXECUTE format('CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON audit_partitions.%I
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the audit log is only added to');
+  UPDATE audit_archives SET restored_until = p_until, dropped_at = NULL WHERE month = p_month;
+  RETURN found.row_count;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.attach_audit_month(date,timestamp with time zone) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.audit_hot_time()
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+RETURN '90 days'::interval
+;
+GRANT EXECUTE ON FUNCTION public.audit_hot_time() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.audit_line_digest(p_line text)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE
+RETURN ((('x'::text || encode(SUBSTRING(sha256(convert_to(p_line, 'UTF8'::name)) FROM 1 FOR 8), 'hex'::text)))::bit(64))::bigint
+;
+GRANT EXECUTE ON FUNCTION public.audit_line_digest(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.audit_month_lines(p_month date, p_after timestamp with time zone, p_after_id bigint, p_limit integer)
+ RETURNS TABLE(at text, id bigint, line text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+BEGIN
+  RETURN QUERY EXECUTE format(
+    'SELECT a.timestamp::text, a.id, to_jsonb(a)::text FROM audit_partitions.%I a
+     WHERE (a.timestamp, a.id) > ($1, $2) ORDER BY a.timestamp, a.id LIMIT $3', audit_partition_name(p_month))
+  USING p_after, p_after_id, p_limit;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.audit_month_lines(date,timestamp with time zone,bigint,integer) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.audit_partition_facts()
+ RETURNS TABLE(months_ahead integer, fallback_rows integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  month date := date_trunc('month', now() AT TIME ZONE 'UTC')::date;
+BEGIN
+  months_ahead := 0;
+  WHILE months_ahead < 120 AND to_regclass('audit_partitions.'
+      || to_char(month + make_interval(months => months_ahead + 1), '"y"YYYY"m"MM')) IS NOT NULL LOOP
+    months_ahead := months_ahead + 1;
+  END LOOP;
+  SELECT count(*)::integer INTO fallback_rows FROM (SELECT FROM audit_partitions.fallback LIMIT 1000) AS counted;
+  RETURN NEXT;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.audit_partition_facts() TO accubooks_relay;
+
+CREATE OR REPLACE FUNCTION public.audit_partition_name(p_month date)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+RETURN ((('y'::text || lpad((EXTRACT(year FROM p_month))::text, 4, '0'::text)) || 'm'::text) || lpad((EXTRACT(month FROM p_month))::text, 2, '0'::text))
+;
+GRANT EXECUTE ON FUNCTION public.audit_partition_name(date) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.audit_table_digest(p_table regclass, OUT row_count bigint, OUT row_digest numeric)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+BEGIN
+  EXECUTE format('SELECT count(*), coalesce(sum(audit_line_digest(to_jsonb(a)::text)), 0) FROM %s a', p_table)
+  INTO row_count, row_digest;
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.bank_rows(p_rows jsonb)
  RETURNS TABLE(place bigint, id uuid, bank_reference text, booked_on date, amount_minor bigint, currency text, description text)
  LANGUAGE sql
@@ -1044,6 +1212,26 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.bank_rows(jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.begin_audit_restore(p_month date)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  partition_name text := audit_partition_name(p_month);
+BEGIN
+  IF NOT EXISTS (SELECT FROM audit_archives a WHERE a.month = p_month AND a.dropped_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'audit month % was not dropped: there is nothing to load', partition_name
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  EXECUTE format('DROP TABLE IF EXISTS audit_detached.%I', partition_name);
+  EXECUTE format('CREATE TABLE audit_detached.%I (LIKE idempotent_write_audit_log INCLUDING ALL)', partition_name);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_audit_restore(date) TO accubooks_maintenance;
 
 CREATE OR REPLACE FUNCTION public.begin_journal_entry()
  RETURNS trigger
@@ -1228,6 +1416,105 @@ RETURN (NULLIF(current_setting('app.company_id'::text, true), ''::text))::uuid
 ;
 GRANT EXECUTE ON FUNCTION public.current_company() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.detach_audit_month(p_month date, p_file_name text, p_file_sha256 text, p_row_count bigint, p_row_digest numeric)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE
+  partition_name text := audit_partition_name(p_month);
+  found record;
+BEGIN
+  IF (p_month + interval '1 month') AT TIME ZONE 'UTC' > now() - audit_hot_time() THEN
+    RAISE EXCEPTION 'audit month % is hot: it stays for % after its end', partition_name, audit_hot_time()
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  EXECUTE format('LOCK TABLE audit_partitions.%I IN SHARE MODE', partition_name);
+  SELECT * INTO found FROM audit_table_digest(format('audit_partitions.%I', partition_name)::regclass);
+  IF (found.row_count, found.row_digest) IS DISTINCT FROM (p_row_count, p_row_digest) THEN
+    RAISE EXCEPTION 'audit month % has % rows, and the file does not hold exactly these (it has %)', partition_name,
+      found.row_count, p_row_count USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  EXECUTE format('ALTER TABLE idempotent_write_audit_log DETACH PARTITION audit_partitions.%I', partition_name);
+  EXECUTE format('ALTER TABLE audit_partitions.%I SET SCHEMA audit_detached', partition_name);
+  -- What it had from the log goes with the detaching.
+  EXECUTE format('CREATE TRIGGER keep_audit_rows BEFORE UPDATE OR DELETE ON audit_detached.%I
+    FOR EACH ROW EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the audit log is only added to');
+  INSERT INTO audit_archives (month, file_name, file_sha256, row_count, row_digest)
+  VALUES (p_month, p_file_name, p_file_sha256, p_row_count, p_row_digest::text)
+  ON CONFLICT (month) DO UPDATE SET file_name = excluded.file_name, file_sha256 = excluded.file_sha256,
+    row_count = excluded.row_count, row_digest = excluded.row_digest, archived_at = now(), restored_until = NULL,
+    dropped_at = NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.detach_audit_month(date,text,text,bigint,numeric) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.drop_detached_audit_month(p_month date, p_row_count bigint, p_row_digest numeric)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE
+  partition_name text := audit_partition_name(p_month);
+  found record;
+BEGIN
+  SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', partition_name)::regclass);
+  IF (found.row_count, found.row_digest) IS DISTINCT FROM (p_row_count, p_row_digest) THEN
+    RAISE EXCEPTION 'audit month % is not dropped: the file does not hold exactly its % rows', partition_name,
+      found.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  EXECUTE format('DROP TABLE audit_detached.%I', partition_name);
+  UPDATE audit_archives SET dropped_at = now() WHERE month = p_month;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.drop_detached_audit_month(date,bigint,numeric) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.empty_audit_fallback(p_months_ahead integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+DECLARE
+  months date[];
+  lost date;
+  of_month bigint;
+  moved bigint := 0;
+BEGIN
+  SELECT array_agg(DISTINCT m.month ORDER BY m.month) INTO months
+  FROM audit_partitions.fallback f CROSS JOIN LATERAL (SELECT date_trunc('month', f.timestamp)::date AS month) m
+  WHERE m.month <= date_trunc('month', now()) + make_interval(months => p_months_ahead)
+    AND NOT EXISTS (SELECT FROM audit_archives a WHERE a.month = m.month);
+  IF months IS NULL THEN
+    RETURN 0;
+  END IF;
+  -- Nobody writes from here to the end: a partition cannot be made over rows that stand in the default one.
+  LOCK TABLE idempotent_write_audit_log IN ACCESS EXCLUSIVE MODE;
+  ALTER TABLE idempotent_write_audit_log DETACH PARTITION audit_partitions.fallback;
+  FOREACH lost IN ARRAY months LOOP
+    PERFORM make_audit_partition(lost);
+    EXECUTE format(
+      'WITH gone AS (DELETE FROM audit_partitions.fallback f WHERE f.timestamp >= $1 AND f.timestamp < $2 RETURNING f.*)
+       INSERT INTO audit_partitions.%I SELECT * FROM gone', audit_partition_name(lost))
+    USING lost::timestamptz, (lost + interval '1 month')::timestamptz;
+    GET DIAGNOSTICS of_month = ROW_COUNT;
+    moved := moved + of_month;
+  END LOOP;
+  ALTER TABLE idempotent_write_audit_log ATTACH PARTITION audit_partitions.fallback DEFAULT;
+  RETURN moved;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.empty_audit_fallback(integer) TO accubooks_maintenance;
+
 CREATE OR REPLACE FUNCTION public.ensure_audit_partitions(p_months_ahead integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1407,6 +1694,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.load_audit_lines(p_month date, p_lines text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM audit_archives a WHERE a.month = p_month AND a.dropped_at IS NOT NULL) THEN
+    RAISE EXCEPTION 'audit month % is not being restored', p_month USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  EXECUTE format(
+    'INSERT INTO audit_detached.%I
+     SELECT r.* FROM unnest($1) AS l (line), jsonb_populate_record(NULL::idempotent_write_audit_log, l.line::jsonb) AS r',
+    audit_partition_name(p_month)) USING p_lines;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.load_audit_lines(date,text[]) TO accubooks_maintenance;
+
 CREATE OR REPLACE FUNCTION public.lock_bank_transaction(p_company uuid, p_transaction uuid)
  RETURNS SETOF public.bank_transactions
  LANGUAGE plpgsql
@@ -1517,6 +1824,26 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lookup_write(uuid,text,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.make_audit_partition(p_month date)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  partition_name text := audit_partition_name(p_month);
+BEGIN
+  IF to_regclass('audit_partitions.' || partition_name) IS NOT NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('CREATE TABLE audit_partitions.%I PARTITION OF idempotent_write_audit_log FOR VALUES FROM (%L) TO (%L)',
+    partition_name, p_month::text || ' 00:00:00+00', (p_month + interval '1 month')::date::text || ' 00:00:00+00');
+  EXECUTE format('CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON audit_partitions.%I
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the audit log is only added to');
+  RETURN true;
+END
+$function$
+;
 
 CREATE OR REPLACE FUNCTION public.mark_batch_started(p_company uuid, p_batch uuid)
  RETURNS void
@@ -1799,6 +2126,39 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.relay_facts()
+ RETURNS TABLE(not_taken bigint, not_taken_seconds double precision, pending bigint, pending_seconds double precision, overdue_seconds double precision, given_up bigint, audit_months_ahead integer, audit_fallback_rows integer)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    WITH new AS (
+      SELECT count(*) AS events, min(o.occurred_at) AS oldest FROM outbox o WHERE o.sequence IS NULL
+    ), owed AS (
+      -- As two, each by its own index.
+      SELECT sum(part.events)::bigint AS events, min(part.oldest) AS oldest FROM (
+        SELECT count(*) AS events, min(o.occurred_at) AS oldest FROM outbox o
+        WHERE o.delivery_state = 'pending' AND o.batch_id IS NULL
+        UNION ALL
+        SELECT count(*), min(o.occurred_at) FROM outbox o WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
+      ) AS part
+    ), late AS (
+      SELECT min(first.due) AS due FROM (
+        SELECT DISTINCT ON (o.company_id) coalesce(o.next_attempt_at, o.occurred_at) AS due FROM outbox o
+        WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL ORDER BY o.company_id, o.sequence
+      ) AS first
+    ), hopeless AS (
+      SELECT count(*) AS events FROM outbox o WHERE o.delivery_state = 'given_up'
+    )
+    SELECT new.events, age_seconds(new.oldest), owed.events, age_seconds(owed.oldest), age_seconds(late.due),
+      hopeless.events, audit.months_ahead, audit.fallback_rows
+    FROM new, owed, late, hopeless, audit_partition_facts() AS audit;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.relay_facts() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { actors, claimByHand } from './support/actors.ts';
 import { bankRow } from './support/bank.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { type System, startSystem } from './support/system.ts';
 import { walk } from './support/walk.ts';

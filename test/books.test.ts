@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { CONTROLS } from '../deploy/controls/controls.ts';
 import { filledIn, memberAt, minorUnits, type PagePart, partsOf } from './support/books-page.ts';
 import type { Company } from './support/companies.ts';
 import { type System, startSystem } from './support/system.ts';
@@ -10,6 +11,7 @@ const tableOf = (...head: string[]) =>
   parts.flatMap((part) => (part.kind === 'table' && part.head.join() === head.join() ? part.rows : []));
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
+const HOLDS = ['Control', 'What it holds the books to'];
 
 type Request = Extract<PagePart, { kind: 'request' }>;
 type Table = Extract<PagePart, { kind: 'table' }>;
@@ -36,9 +38,13 @@ describe('the page of the books', () => {
     expect(told.toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
   });
 
+  test('lists every control', () => {
+    expect(tableOf(...HOLDS)).toEqual(CONTROLS.map(({ name, sentence }) => [name, sentence]));
+  });
+
   test('shows no figures but those that are compared', () => {
     const heads = new Set(parts.flatMap((part) => (part.kind === 'table' ? [part.head.join()] : [])));
-    expect(heads).toEqual(new Set([CHART, POSTS, ENTRY, MEMBERS].map((head) => head.join())));
+    expect(heads).toEqual(new Set([CHART, POSTS, HOLDS, ENTRY, MEMBERS].map((head) => head.join())));
     expect(parts.filter(({ kind }) => kind === 'request').length).toBeGreaterThan(20);
   });
 

@@ -250,4 +250,19 @@ describe('the request of a cancel', () => {
     await cancel('counted', company.as('owner', url));
     expect(await count()).toEqual(['1', '1']);
   });
+
+  test('counts its replays as of an unknown operation too, in the audit log as in the metrics', async () => {
+    await cancel('replayed');
+    await pay('replayed');
+    const { rows } = await system.owner.query(
+      `SELECT status, operation_name, operation_type, deterministic_id FROM idempotent_write_audit_log
+       WHERE company_id = $1 AND idempotency_key = 'replayed' ORDER BY id`,
+      [company.id],
+    );
+    const unknown = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null };
+    expect(rows).toEqual([
+      { status: 'failed', ...unknown },
+      { status: 'replayed', ...unknown },
+    ]);
+  });
 });

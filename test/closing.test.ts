@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { closeBooks } from './support/books.ts';
 import type { Answer } from './support/client.ts';
-import { brokenControls } from './support/controls.ts';
 import { paymentBody } from './support/effects.ts';
 import { until, untilWaiting } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { addAccount, closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { countEverything } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
 

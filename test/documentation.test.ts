@@ -19,7 +19,9 @@ describe('the pages', () => {
 
   test('the README names every command', () => {
     const { scripts } = JSON.parse(page('package.json')) as { scripts: Record<string, string> };
-    const forOperators = Object.entries(scripts).filter(([, command]) => /deploy\/(operator|contract)\//.test(command));
+    const forOperators = Object.entries(scripts).filter(([, command]) =>
+      /deploy\/(operator|contract|reports|smoke)\/|\/dev\.ts|\/production\//.test(command),
+    );
     expect(forOperators).not.toEqual([]);
     expect(forOperators.map(([name]) => name).filter((name) => !page('README.md').includes(` ${name}`))).toEqual([]);
   });

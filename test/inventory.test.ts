@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { type Actors, actors, claimByHand, rejectByHand } from './support/actors.ts';
 import { bankLine, postManually } from './support/bank.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { type System, startSystem } from './support/system.ts';

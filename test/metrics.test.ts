@@ -5,18 +5,8 @@ import { createCustomer } from '../activities/operations/create-customer.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { heldOperation, hold, untilHeld } from './support/held-operation.ts';
+import { parse, type Sample, scrape as scrapeFrom, sum } from './support/metrics-page.ts';
 import { type System, startSystem } from './support/system.ts';
-
-type Sample = { readonly name: string; readonly labels: Readonly<Record<string, string>>; readonly value: number };
-
-function parse(page: string): Sample[] {
-  return page.split('\n').flatMap((line) => {
-    const [, name, labels = '', value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
-    if (name === undefined) return [];
-    const pairs = [...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, text]) => [key, text] as const);
-    return [{ name, labels: Object.fromEntries(pairs), value: Number(value) }];
-  });
-}
 
 describe('/metrics', () => {
   let system: System;
@@ -40,14 +30,7 @@ describe('/metrics', () => {
   });
   afterAll(() => system.stop());
 
-  const scrape = async () => parse(await (await fetch(`${system.url}/metrics`)).text());
-  const sum = (samples: readonly Sample[], name: string, labels: Record<string, string> = {}) =>
-    samples
-      .filter(
-        (sample) =>
-          sample.name === name && Object.entries(labels).every(([key, value]) => sample.labels[key] === value),
-      )
-      .reduce((total, { value }) => total + value, 0);
+  const scrape = () => scrapeFrom(`${system.url}/metrics`);
 
   async function runAll(): Promise<void> {
     const pay = (body: unknown, key: string) => company.api.post('/api/payments', body, { key });
@@ -98,7 +81,7 @@ describe('/metrics', () => {
       ).rows;
     const counted = async () =>
       (await scrape())
-        .filter(({ name }) => name === 'idempotent_writes_total')
+        .filter(({ name, value }) => name === 'idempotent_writes_total' && value > 0)
         .map(({ labels, value }) => ({
           operation: labels['operation'],
           type: labels['type'],

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { forgetWrite } from './support/forget-write.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { countRuns, keyWorkflow, statusOf } from './support/runs.ts';
@@ -53,30 +54,6 @@ async function resetRun(key: string) {
 async function firstTaskOf(key: string) {
   const { events } = await keyWorkflow(system.temporal, company, key).fetchHistory();
   return events?.find((event) => event.workflowTaskCompletedEventAttributes)?.eventId;
-}
-
-/** As a database restored to an earlier time has none of it. */
-async function forget(key: string) {
-  const session = await system.owner.connect();
-  try {
-    await session.query('BEGIN');
-    await session.query("SET LOCAL session_replication_role = 'replica'"); // without triggers and foreign keys
-    const { rows } = await session.query(
-      'DELETE FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2 RETURNING write_id',
-      [company.id, key],
-    );
-    const id = rows[0].write_id;
-    await session.query('DELETE FROM payments WHERE id = $1', [id]);
-    await session.query('DELETE FROM outbox WHERE write_id = $1', [id]);
-    await session.query(
-      'DELETE FROM journal_lines WHERE entry_id IN (SELECT id FROM journal_entries WHERE write_id = $1)',
-      [id],
-    );
-    await session.query('DELETE FROM journal_entries WHERE write_id = $1', [id]);
-    await session.query('COMMIT');
-  } finally {
-    session.release();
-  }
 }
 
 describe('an operator who handles the workflow of a finished write', () => {
@@ -183,7 +160,7 @@ describe('a run that Temporal calls done and of which the database has no row', 
     const body = paymentBody(await company.invoice());
     expect((await pay(body, 'restored')).status).toBe(201);
     await until('it to close', async () => (await statusOf(system.temporal, company, 'restored')) === 'COMPLETED');
-    await forget('restored');
+    await forgetWrite(system.owner, company, 'restored');
     const before = await missing(system.url);
     for (const sent of [body, { ...body, amount: 101 }]) {
       const answer = await pay(sent, 'restored');
@@ -214,7 +191,7 @@ describe.concurrent('a write whose run was deleted, or its retention is over', {
     const body = paymentBody(await company.invoice());
     expect((await pay(body, 'anew')).status).toBe(201);
     await until('it to close', async () => (await statusOf(system.temporal, company, 'anew')) === 'COMPLETED');
-    await forget('anew');
+    await forgetWrite(system.owner, company, 'anew');
     await deleteRun('anew');
     expectOneStory([await pay(body, 'anew'), await pay(body, 'anew')], { firsts: 1 });
     expect(await effects('anew')).toMatchObject({ writes: 1, rows: 1, entries: 1, events: 1 });

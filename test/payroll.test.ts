@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { employeeBody, executedPayRun, hire, payRun, payRunBody } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
 

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { type Actors, actors, claimByHand, rejectByHand } from './support/actors.ts';
 import { bankLine, bankTransaction, matching, reconciledBankTransaction } from './support/bank.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { type System, startSystem } from './support/system.ts';
 
 let system: System;

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import { bankLine, bankTransaction, matching, postManually, reconciledBankTransaction } from './support/bank.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { type System, startSystem } from './support/system.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import type { ClosedMonth } from '../workflows/close-month.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { paymentBody } from './support/effects.ts';
 import { startRelay } from './support/relay.ts';
 import { type System, startSystem } from './support/system.ts';

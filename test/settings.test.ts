@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Role } from '../activities/roles.ts';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { untilWaiting } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';

@@ -22,6 +22,8 @@ export const processConfig = {
   WORKER_BUILD_ID: versionPart().optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
+  /** Off is for the benchmark that tells what metrics cost: a process that no one can look into is of no other use. */
+  INSTRUMENTATION: z.enum(['on', 'off']).default('on'),
   HOST: z.string().min(1).default('127.0.0.1'),
   WEBHOOK_MASTER_KEY: z
     .string()
@@ -56,6 +58,10 @@ const workerConfig = z
     METRICS_PORT: port(9464),
     /** Where the outbox relay logs in, when that is not where the rest of the process does. */
     RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** Where the audit log's maintenance logs in; likewise. */
+    MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** The folder that old months of the audit log are archived into; without it they stay in the database. */
+    AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
   })
   // Also when another key is bad already: all of them are told at once.
   .superRefine(refuseLocalSettings, { when: () => true })
@@ -84,6 +90,7 @@ export const SECRETS = [
   'DATABASE_URL',
   'MIGRATION_DATABASE_URL',
   'RELAY_DATABASE_URL',
+  'MAINTENANCE_DATABASE_URL',
   'JWT_SECRET',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',

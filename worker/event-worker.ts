@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { type NativeConnection, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { createEventActivities } from '../activities/event-activities.ts';
 import type { Operation } from '../activities/operation.ts';
@@ -24,6 +25,7 @@ export async function createEventWorker(options: {
   readonly relayDatabase: Database;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
+  readonly logger: Logger;
 }): Promise<Worker> {
   const { config, metrics } = options;
   return Worker.create({
@@ -40,7 +42,10 @@ export async function createEventWorker(options: {
       operations: options.operations,
       masterKey: config.WEBHOOK_MASTER_KEY,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
-      onWebhookAttempt: (outcome) => metrics.webhookAttempts.inc({ outcome }),
+      onWebhookAttempt(outcome, event) {
+        metrics.webhookAttempts.inc({ outcome });
+        options.logger.info({ ...event, outcome }, 'A webhook was called');
+      },
     }),
     maxConcurrentLocalActivityExecutions: ACTIVITY_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,

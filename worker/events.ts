@@ -9,6 +9,7 @@ import { createEventStarts } from './event-starts.ts';
 import { createEventWorker } from './event-worker.ts';
 import { checkLogin } from './login.ts';
 import type { Metrics } from './metrics.ts';
+import { askForOpenRuns } from './open-runs.ts';
 import { createOutboxRelay } from './outbox-relay.ts';
 import { listenToOutbox } from './outbox-wakeups.ts';
 
@@ -45,12 +46,13 @@ export async function startEvents(options: {
     setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
     role: 'accubooks_relay',
   });
-  metrics.observeOutbox(relayDatabase);
+  metrics.observeRelay(relayDatabase);
   const worker = await createEventWorker({ ...options, relayDatabase });
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+  metrics.observeOpenRuns(() => askForOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
     database: relayDatabase,
     starts: createEventStarts(client, config.TEMPORAL_TASK_QUEUE, options.retry),
@@ -60,6 +62,7 @@ export async function startEvents(options: {
       metrics.eventsNumbered.inc(counts.numbered);
       metrics.eventStarts.inc({ what: 'workflow' }, counts.workflowsStarted);
       metrics.eventStarts.inc({ what: 'webhooks' }, counts.batchesStarted);
+      metrics.eventStartsFailed.inc(counts.failed);
     },
   });
   const stopping = new AbortController();

@@ -8,6 +8,7 @@ import { becomeCurrentIfNoneIs } from './current-release.ts';
 import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { checkLogin } from './login.ts';
+import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
@@ -17,7 +18,7 @@ import { createWriteWorker } from './write-worker.ts';
 async function main(): Promise<void> {
   const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
-  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
+  const coreMetricsAddress = config.INSTRUMENTATION === 'on' ? `127.0.0.1:${await freeLoopbackPort()}` : undefined;
   installRuntime(logger, coreMetricsAddress);
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
@@ -29,11 +30,12 @@ async function main(): Promise<void> {
   await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
-  const metrics = createMetrics(database);
+  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: config.INSTRUMENTATION });
   const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
   const stopping = new AbortController();
+  const maintenance = await startMaintenance(shared);
 
   const server = createServer((request, response) => {
     void answer(request.url, request.headers.authorization).then(([status, page]) =>
@@ -54,6 +56,7 @@ async function main(): Promise<void> {
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
     await events.close();
+    await maintenance.close();
     await running.catch(() => undefined);
     server.close();
     await connection.close();
@@ -62,7 +65,7 @@ async function main(): Promise<void> {
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
   void becomeCurrentIfNoneIs(connection, config, logger, stopping.signal);
-  await Promise.race([running, events.ended]).catch((error: unknown) => {
+  await Promise.race([running, events.ended, maintenance.ended]).catch((error: unknown) => {
     uninstall();
     throw error;
   });

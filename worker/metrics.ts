@@ -1,24 +1,60 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type Database, queryOnce } from '../activities/database.ts';
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import type { Database } from '../activities/database.ts';
+import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
+import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit } from './gauges.ts';
+import type { OpenRuns } from './open-runs.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+export type MetricsOptions = {
+  readonly database: Database;
+  /** Their names and types are label values, and the only ones of these labels beside `unknown`. */
+  readonly operations: readonly Operation[];
+  /** Off: nothing is counted, so that a benchmark can tell what counting costs. */
+  readonly instrumentation: 'on' | 'off';
+};
+
 /**
- * The metrics of one process. Labels are operation, type and a closed set of words; never a company, a user or a key.
- * Names are contract.md's.
+ * The metrics of one process. Each label has a closed set of values: operations, their types, and words of ours; never a
+ * company, a user or a key. Names are contract.md's.
  */
-export function createMetrics(database: Database) {
+export function createMetrics({ database, operations, instrumentation }: MetricsOptions) {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  for (const [pool, connections] of [
-    ['writes', database.writes],
-    ['lookups', database.lookups],
-  ] as const) {
-    poolGauges(registry, pool, connections);
+  const instruments = createInstruments(registry);
+  if (instrumentation === 'off') {
+    const silent = Object.keys(instruments).map((name) => [name, SILENT]);
+    return { registry: new Registry(), ...(Object.fromEntries(silent) as typeof instruments), ...UNOBSERVED };
   }
-  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  beginAtZero(instruments, operations);
+  const pools = createPoolMetrics(registry);
+  pools.observe('writes', database.writes);
+  pools.observe('lookups', database.lookups);
   return {
     registry,
+    ...instruments,
+    /** The relay's connections, and facts across companies, which are asked as the relay when scraped. */
+    observeRelay(relayDatabase: Database): void {
+      pools.observe('relay', relayDatabase.lookups);
+      observeRelay(registry, relayDatabase);
+    },
+    /** How old the oldest open run is, asked of Temporal when scraped. */
+    observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
+    /** What this process carries right now. */
+    observeSubmit: (submit: Parameters<typeof observeSubmit>[1]): void => observeSubmit(registry, submit),
+  };
+}
+
+const SILENT = { inc() {}, observe() {} };
+const UNOBSERVED = { observeRelay() {}, observeOpenRuns() {}, observeSubmit() {} };
+
+/** In milliseconds: fine where an idle process answers, and up to the longest wait that a client can ask for. */
+const ANSWER_BUCKETS_MS = [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
+const WAIT_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
+
+function createInstruments(registry: Registry) {
+  const registers = [registry];
+  return {
     writes: new Counter({
       name: 'idempotent_writes_total',
       help: 'Answers and outcomes of writes, by status: new, replayed, failed',
@@ -47,7 +83,27 @@ export function createMetrics(database: Database) {
       name: 'idempotent_write_duration_ms',
       help: 'From the request to its final answer, first executions and replays apart',
       labelNames: ['operation', 'type', 'answer'] as const,
-      buckets: [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000],
+      buckets: ANSWER_BUCKETS_MS,
+      registers,
+    }),
+    requestWait: new Histogram({
+      name: 'write_wait_ms',
+      help: 'How long requests waited for an outcome, by how they came to it: opened, joined (here), attached (elsewhere)',
+      labelNames: ['by', 'end'] as const,
+      buckets: ANSWER_BUCKETS_MS,
+      registers,
+    }),
+    flightsJoined: new Counter({
+      name: 'write_flights_joined_total',
+      help: 'Requests that joined the submission of an identical one in this process',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
+    startWait: new Histogram({
+      name: 'write_start_wait_ms',
+      help: 'How long writes waited in this process for their start to be sent, by the lane that they then took',
+      labelNames: ['lane'] as const,
+      buckets: WAIT_BUCKETS_MS,
       registers,
     }),
     groupSize: new Histogram({
@@ -62,22 +118,27 @@ export function createMetrics(database: Database) {
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
-    startWait: new Histogram({
-      name: 'write_start_wait_ms',
-      help: 'How long writes waited in this process for their start to be sent, by the lane that they then took',
-      labelNames: ['lane'] as const,
-      buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000],
-      registers,
-    }),
-    flightsJoined: new Counter({
-      name: 'write_flights_joined_total',
-      help: 'Requests that joined the submission of an identical one in this process',
-      labelNames: ['operation', 'type'] as const,
-      registers,
-    }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
       help: 'Runs that Temporal says are done and of which the database has no row: always an alert',
+      registers,
+    }),
+    problems: new Counter({
+      name: 'http_problems_total',
+      help: 'Requests of any kind that were answered with an error, by its code; stored rejections are not among them',
+      labelNames: ['code'] as const,
+      registers,
+    }),
+    auditRows: new Histogram({
+      name: 'audit_flush_rows',
+      help: 'Audit rows of replays and conflicts that were written together',
+      buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
+      registers,
+    }),
+    auditMs: new Histogram({
+      name: 'audit_flush_ms',
+      help: 'How long such a statement took; the answers wait for it',
+      buckets: WAIT_BUCKETS_MS,
       registers,
     }),
     eventsNumbered: new Counter({
@@ -91,84 +152,31 @@ export function createMetrics(database: Database) {
       labelNames: ['what'] as const,
       registers,
     }),
+    eventStartsFailed: new Counter({
+      name: 'outbox_starts_failed_total',
+      help: 'Starts that Temporal did not take; the relay tries each again',
+      registers,
+    }),
     webhookAttempts: new Counter({
       name: 'webhook_attempts_total',
       help: 'Calls of webhooks, by outcome: delivered, failed (comes again), given_up',
       labelNames: ['outcome'] as const,
       registers,
     }),
-    /** Gauges of the relay, asked of the database when scraped. */
-    observeOutbox(relayDatabase: Database) {
-      outboxGauges(registry, relayDatabase);
-    },
-    /** Gauges of an API process, read from its submissions when scraped. */
-    observeSubmit(submit: { readonly inFlight: number; readonly startsQueued: number }) {
-      const gauge = (name: string, help: string, read: () => number) =>
-        new Gauge({
-          name,
-          help,
-          registers,
-          collect() {
-            this.set(read());
-          },
-        });
-      gauge('write_flights', 'Submissions of this process that have no outcome yet', () => submit.inFlight);
-      gauge('write_starts_queued', 'Submissions that wait for their start to be sent', () => submit.startsQueued);
-    },
   };
 }
 
-function outboxGauges(registry: Registry, relayDatabase: Database): void {
-  type Lag = { not_numbered: bigint; oldest_seconds: number; pending: bigint; given_up: bigint };
-  let asking: Promise<Lag | undefined> | undefined;
-  /** Asked once a scrape. What cannot be asked stays as it was told last: a scrape tells of all else. */
-  const lag = () => {
-    asking ??= queryOnce<Lag>(relayDatabase.lookups, 'SELECT * FROM outbox_lag()')
-      .then(
-        ([row]) => row,
-        () => undefined,
-      )
-      .finally(() => {
-        asking = undefined;
-      });
-    return asking;
-  };
-  const registers = [registry];
-  new Gauge({
-    name: 'outbox_lag_seconds',
-    help: 'Age of the oldest event that the relay has not taken yet',
-    registers,
-    async collect() {
-      const now = await lag();
-      if (now !== undefined) this.set(now.oldest_seconds);
-    },
-  });
-  new Gauge({
-    name: 'outbox_events',
-    help: 'Events by state: not_taken by the relay yet; webhook call pending; webhook call given_up',
-    labelNames: ['state'] as const,
-    registers,
-    async collect() {
-      const now = await lag();
-      if (now === undefined) return;
-      this.set({ state: 'not_taken' }, Number(now.not_numbered));
-      this.set({ state: 'pending' }, Number(now.pending));
-      this.set({ state: 'given_up' }, Number(now.given_up));
-    },
-  });
-}
-
-function poolGauges(registry: Registry, pool: string, connections: Database['writes']): void {
-  new Gauge({
-    name: `database_pool_${pool}_connections`,
-    help: `Connections of the pool for ${pool}, by state`,
-    labelNames: ['state'] as const,
-    registers: [registry],
-    collect() {
-      this.set({ state: 'open' }, connections.totalCount);
-      this.set({ state: 'idle' }, connections.idleCount);
-      this.set({ state: 'waiting_for_one' }, connections.waitingCount);
-      this.set({ state: 'max' }, connections.options.max);
-    },
-  });
+/** A counter that is not there before its first event hides that event from `increase()`. */
+function beginAtZero(metrics: ReturnType<typeof createInstruments>, operations: readonly Operation[]): void {
+  for (const { name: operation, type, event } of operations) {
+    const labels = { operation, type };
+    for (const status of ['new', 'replayed', 'failed']) metrics.writes.inc({ ...labels, status }, 0);
+    for (const error_type of ['rejected', 'mismatch', 'run_failed', 'unavailable']) {
+      metrics.failed.inc({ ...labels, error_type }, 0);
+    }
+    for (const counter of [metrics.replayed, metrics.flightsJoined, metrics.groupLeavers]) counter.inc(labels, 0);
+    if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
+  }
+  for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);
+  for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
 }

@@ -3,6 +3,7 @@ import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
+import { writeId } from '../activities/identity.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createWriteActivities } from '../activities/write-activities.ts';
 import type { WriteRow } from '../activities/write-row.ts';
@@ -35,7 +36,16 @@ export type WriteWorkerOptions = {
 
 /** The worker of the write queue: the same beside the API, for eager starts, and standing alone, as its backstop. */
 export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
-  const { config, connection, metrics, logger } = options;
+  const { config, connection, metrics } = options;
+  /** By these a line is found from the request, from the row and from Temporal's UI. The group is the workflow of a group's. */
+  const loggerOf = ({ companyId, operation, key, request }: WriteArguments, workflowId: string | null) =>
+    options.logger.child({
+      requestId: request.id,
+      writeId: writeId(companyId, operation, key),
+      workflowId,
+      operation,
+      key,
+    });
   return Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
@@ -49,17 +59,14 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
       operations: options.operations,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onOutcome(args, row, made) {
-        if (made) countOutcome(metrics, row, options.operations);
         options.onOutcome?.(args, row);
+        if (!made) return;
+        countOutcome(metrics, row, options.operations);
+        loggerOf(args, row.workflow_id).info({ outcome: row.outcome, status: row.status_code }, 'committed');
       },
-      onFailedAttempt(args, error, willRetry) {
-        const context = {
-          key: args.key,
-          operation: args.operation,
-          requestId: args.request.id,
-          failure: classify(error),
-        };
-        logger[willRetry ? 'warn' : 'error']({ ...context, err: error }, 'An attempt of a write failed');
+      onFailedAttempt(args, error, { willRetry, workflowId }) {
+        const level = willRetry ? 'warn' : 'error';
+        loggerOf(args, workflowId)[level]({ failure: classify(error), err: error }, 'An attempt of a write failed');
         if (willRetry) return;
         options.onFailedRun?.(args);
         const labels = labelsOf(options.operations, args.operation);

@@ -1,4 +1,5 @@
 /** What the bundle is made of: every workflow type, under the name that it is started by. */
+export { auditMaintenance } from './audit-maintenance.ts';
 export { closeMonth } from './close-month.ts';
 export { sendInvoiceReminders } from './send-invoice-reminders.ts';
 export { webhooks } from './webhooks.ts';

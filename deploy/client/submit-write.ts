@@ -13,6 +13,8 @@ export type Write = {
   readonly key: string;
   /** JSON as it goes over the line. */
   readonly body: string;
+  /** RFC 7240, such as `respond-async`: how long each request for it is to wait. */
+  readonly prefer?: string;
 };
 
 export type Submitted = {

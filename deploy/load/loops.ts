@@ -57,7 +57,8 @@ export async function openLoop(perSecond: number, once: Once, window: Window): P
   let sent = 0;
   const arrive = async () => {
     while (!over && !window.signal?.aborted) {
-      const due = Math.floor(((performance.now() - startedAt) / 1_000) * perSecond);
+      // The first is due at once, and each when its distance is over.
+      const due = Math.floor(((performance.now() - startedAt) / 1_000) * perSecond) + 1;
       for (; sent < due; sent += 1) {
         if (working.size >= MAX_OUTSTANDING)
           throw new Error(`${perSecond} a second are far too many: give a lower rate`);

@@ -27,7 +27,7 @@ export function claimDataFolder(): { release(): void } {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const pid = Number(readFileSync(file, 'utf8'));
-    if (pid > 0 && isAlive(pid) && commandLine(pid).includes('deploy/local/main.ts')) {
+    if (pid > 0 && isAlive(pid) && /deploy\/local\/(main|dev)\.ts/.test(commandLine(pid))) {
       rmSync(mine);
       throw new Error(
         `Another "npm start" (process ${pid}) runs over ${folder}. Stop it first, or give this one a folder and a ` +

@@ -32,9 +32,11 @@ const SCRIPTS = { api: 'api/main.ts', worker: 'worker/main.ts' } as const;
  * Starts everything and keeps it running. `ready` gives the text that tells how to use it; `stop` may be called at any
  * moment, also while it still starts.
  */
-export function startSystem(on: { log(line: string): void; gaveUp(error: Error): void }): {
+export function startSystem(on: { log(line: string): void; gaveUp(error: Error): void; readonly patient?: boolean }): {
   ready: Promise<string>;
   stop(): Promise<void>;
+  /** API and worker anew, with the workflows bundled anew: the source was changed. */
+  reload(): Promise<void>;
   /** Ends API and worker at once, when one does not want to wait for `stop`. */
   hurry(): void;
 } {
@@ -56,6 +58,11 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
         await Promise.all(group.map((service) => service.stop()));
       }
       release();
+    },
+    async reload() {
+      await ready;
+      if (launcherConfig().WORKFLOW_BUNDLE === undefined) await buildBundle();
+      await all(STOP_ORDER[0].flatMap((name) => kept.get(name)?.restart() ?? []));
     },
     hurry() {
       for (const name of ['api', 'worker'] as const) {

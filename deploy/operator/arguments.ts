@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
+import { isKey } from '../../api/idempotency-key.ts';
 import { MAX_TTL_SECONDS } from '../local/token.ts';
 
 const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
@@ -15,6 +16,14 @@ export function idArgument(text: string): string {
   const parsed = id().safeParse(text);
   if (parsed.success) return parsed.data;
   throw new InvalidArgumentError('It must be a UUID.');
+}
+
+/** A key as it is, neither quoted nor escaped. */
+export function keyArgument(text: string): string {
+  if (isKey(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be a key as the client meant it: 1–255 printable ASCII characters, unquoted.',
+  );
 }
 
 export function nameArgument(text: string): string {

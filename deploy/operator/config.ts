@@ -15,6 +15,9 @@ const operatorSchema = z.object({
   TEMPORAL_TLS_SERVER_CA: processConfig.TEMPORAL_TLS_SERVER_CA,
   TEMPORAL_TLS_SERVER_NAME: processConfig.TEMPORAL_TLS_SERVER_NAME,
   WORKER_DEPLOYMENT_NAME: processConfig.WORKER_DEPLOYMENT_NAME,
+  TEMPORAL_TASK_QUEUE: processConfig.TEMPORAL_TASK_QUEUE,
+  TEMPORAL_UI_URL: z.string().optional(),
+  AUDIT_ARCHIVE_DIR: z.string().optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
   NODE_ENV: z.string().optional(),
@@ -40,11 +43,29 @@ export function processDatabaseUrl(): string {
   return url;
 }
 
+/** The same, and never the local system's: for what is meant for production. */
+export function givenOwnerDatabaseUrl(): string {
+  const { MIGRATION_DATABASE_URL, DATABASE_URL } = readConfig(operatorSchema, process.env);
+  const url = MIGRATION_DATABASE_URL ?? DATABASE_URL;
+  if (url === undefined) throw new Error('Set MIGRATION_DATABASE_URL to a login that owns the database.');
+  return url;
+}
+
 export function temporalTarget(known?: string): TemporalTarget {
   const config = readConfig(operatorSchema, process.env);
   const address = known ?? config.TEMPORAL_ADDRESS ?? localSystem()?.temporalAddress;
   if (address !== undefined) return { ...config, TEMPORAL_ADDRESS: address };
   throw new Error('No Temporal is known. Set TEMPORAL_ADDRESS, or start the local system ("npm start").');
+}
+
+/** Where people may open a workflow, if that is known. */
+export function temporalUiUrl(): string | undefined {
+  return readConfig(operatorSchema, process.env).TEMPORAL_UI_URL ?? localSystem()?.temporalUiUrl ?? undefined;
+}
+
+/** Where archived months of the audit log are, if that is known. */
+export function archiveFolder(): string | undefined {
+  return readConfig(operatorSchema, process.env).AUDIT_ARCHIVE_DIR;
 }
 
 /** How to sign tokens that the local system accepts; undefined where none runs, or where it works on another database. */

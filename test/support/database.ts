@@ -14,9 +14,11 @@ export type TestDatabase = {
   drop(): Promise<void>;
 };
 
-export async function cloneDatabase(): Promise<TestDatabase> {
+/** `empty`: without the schema, for what makes one. */
+export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabase> {
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${inject('templateDatabase')} OWNER accubooks_owner`);
+  const template = empty ? 'template0' : inject('templateDatabase');
+  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} OWNER accubooks_owner`);
   const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), name), max: 4 });
   owner.on('error', () => undefined);
   return {

@@ -6,7 +6,9 @@ import { createAppDatabase } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
-import { openThrowawayFolder } from './throwaway-folder.ts';
+import { startTemporalOnPostgres } from './temporal-on-postgres.ts';
+import type { TemporalServerBinaries } from './temporal-server.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
 import { JWT_SECRET } from './tokens.ts';
 
 /** PostgreSQL and Temporal of one test file alone, which it may kill: durable ones, as in production. */
@@ -14,6 +16,8 @@ export type OwnServers = {
   /** What API and worker processes need. */
   readonly environment: Readonly<Record<string, string>>;
   readonly owner: pg.Pool;
+  /** For whatever else belongs to them; it goes with them. */
+  readonly folder: string;
   /** SIGKILL, and a start over the same data some time later. */
   crash(server: 'postgres' | 'temporal', downMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -22,21 +26,16 @@ export type OwnServers = {
 const FIRST_PORT = 13_700;
 const LAST_PORT = 13_799;
 
-export async function startOwnServers(): Promise<OwnServers> {
+/** Temporal is the dev server over a file; with binaries of the server itself, that one over the same PostgreSQL. */
+export async function startOwnServers(temporal?: TemporalServerBinaries): Promise<OwnServers> {
   const folder = openThrowawayFolder();
-  const binary = folder.recordingPid(await resolveTemporalBinary(() => undefined));
+  const startPostgresAt = (port: number) =>
+    startPostgres({ dataDir: folder.path, port, durable: true, log: () => undefined });
+  const postgres = await startPostgresAt(randomInt(FIRST_PORT, LAST_PORT));
   const start = {
-    postgres: (port: number) => startPostgres({ dataDir: folder.path, port, durable: true, log: () => undefined }),
-    temporal: (port: number) =>
-      startTemporal({
-        binary,
-        port,
-        databaseFile: join(folder.path, 'temporal', 'temporal.db'),
-        logFile: join(folder.path, 'temporal.log'),
-      }),
+    postgres: startPostgresAt,
+    temporal: temporal === undefined ? await devServer(folder) : onPostgres(temporal, folder, postgres.superuserUrl),
   };
-  const port = randomInt(FIRST_PORT, LAST_PORT);
-  const postgres = await start.postgres(port);
   const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
   const { databaseUrl, appDatabaseUrl, relayDatabaseUrl } = await createAppDatabase({
     superuserUrl: servers.postgres.superuserUrl,
@@ -56,6 +55,7 @@ export async function startOwnServers(): Promise<OwnServers> {
       PORT: '0',
     },
     owner,
+    folder: folder.path,
     async crash(name, downMs) {
       const { pid, port: samePort } = servers[name];
       process.kill(pid, 'SIGKILL');
@@ -69,4 +69,17 @@ export async function startOwnServers(): Promise<OwnServers> {
       folder.remove();
     },
   };
+}
+
+async function devServer(folder: ThrowawayFolder) {
+  const binary = folder.recordingPid(await resolveTemporalBinary(() => undefined));
+  const databaseFile = join(folder.path, 'temporal', 'temporal.db');
+  const logFile = join(folder.path, 'temporal.log');
+  return (port: number) => startTemporal({ binary, port, databaseFile, logFile });
+}
+
+function onPostgres(binaries: TemporalServerBinaries, folder: ThrowawayFolder, superuserUrl: string) {
+  const server = folder.recordingPid(binaries.server);
+  return (port: number) =>
+    startTemporalOnPostgres({ binaries: { ...binaries, server }, superuserUrl, folder: folder.path, port });
 }

@@ -26,7 +26,7 @@ export function startApiProcess(environment: Readonly<Record<string, string>>): 
 }
 
 export function startWorkerProcess(environment: Readonly<Record<string, string>>): Promise<SystemProcess> {
-  return startProcess('worker/main.ts', 'The worker is polling', { ...environment, METRICS_PORT: '0' });
+  return startProcess('worker/main.ts', 'The worker is polling', { METRICS_PORT: '0', ...environment });
 }
 
 async function startProcess(

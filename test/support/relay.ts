@@ -25,7 +25,7 @@ export async function startRelay(system: System): Promise<RunningEvents & { read
     statementTimeoutMs: 10_000,
     applicationName: 'test-events',
   });
-  const metrics = createMetrics(database);
+  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: 'on' });
   const logger = pino({ level: 'silent' });
   const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
   const events = await startEvents({ ...shared, retry: QUICK_RETRY });

@@ -58,6 +58,14 @@ export const RULES: readonly Rule[] = [
     fine: { path: 'workflows/write.ts', text: '// The Date header is not replayed.\nconst updated = 1;' },
   },
   {
+    promise: 'workflows keep nothing between runs',
+    fix: 'state outside a function of a workflow: all runs of a process share its modules (worker/bundle.ts)',
+    appliesTo: within(/^workflows\//),
+    check: code(/^(export\s+)?(let|var)\b|^(export\s+)?const\b.*=\s*(new\s|\[\]|\{\})/),
+    planted: { path: 'workflows/write.ts', text: 'const seen = new Map<string, string>();' },
+    fine: { path: 'workflows/write.ts', text: 'function f() {\n  let seen = new Map();\n}\nconst LIMIT_MS = 5;' },
+  },
+  {
     promise: 'workflows know neither pg nor zod',
     fix: 'pg or zod in a workflow: an activity reads the database, and the API validates before the start',
     appliesTo: within(/^workflows\//),

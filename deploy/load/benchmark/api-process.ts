@@ -29,6 +29,8 @@ export async function startApiProcess(options: {
   readonly secret: string;
   readonly grouping: Grouping;
   readonly signal: AbortSignal;
+  /** On top of everything else. */
+  readonly environment?: Readonly<Record<string, string>>;
 }): Promise<ApiProcess> {
   const { servers, grouping } = options;
   const port = await freeLoopbackPort();
@@ -46,6 +48,7 @@ export async function startApiProcess(options: {
       WRITE_GROUPING: grouping,
       // An empty one is none: tokens are ours, whatever the shell has for others.
       ...{ HOST: '127.0.0.1', JWT_JWKS_URL: '', JWT_ISSUER: '', JWT_AUDIENCE: '', TEMPORAL_NAMESPACE: '' },
+      ...options.environment,
     }),
     detached: true,
     stdio: ['pipe', log, log],

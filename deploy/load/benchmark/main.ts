@@ -4,6 +4,7 @@ import { Option } from 'commander';
 import { countArgument } from '../../operator/arguments.ts';
 import { command, run } from '../../operator/command.ts';
 import type { Grouping } from './api-process.ts';
+import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
 import { MODES, type Mode } from './modes.ts';
 import { conditions, reportOf, suiteMarkdown, suiteText } from './report.ts';
 import { runBenchmark } from './run.ts';
@@ -11,7 +12,7 @@ import { openSession, type Session } from './session.ts';
 import { baselinesAt, runSuite, SUITE_CONCURRENCY } from './suite.ts';
 
 type Options = {
-  mode: Mode;
+  mode: Mode | typeof INSTRUMENTATION;
   concurrency: number;
   seconds: number;
   grouping: Grouping;
@@ -23,6 +24,9 @@ type Options = {
   json?: true;
 };
 
+/** No way to send, but a comparison of two processes that are sent the same. */
+const INSTRUMENTATION = 'instrumentation';
+const MIN_PAIRS = 10;
 /** Where each payment in flight has an invoice of its own, a few more of them keep the order from repeating. */
 const SPARE_INVOICES = 64;
 /** An open loop may have this many payments in flight. */
@@ -35,8 +39,11 @@ const FIGURES_END = '<!-- figures: end -->';
 await run(
   command('benchmark', 'Measures the write path on servers of its own, which it starts and ends.')
     .addOption(
-      new Option('--mode <mode>', 'distinct payments; the same ones again; one key at once; distinct ones at once')
-        .choices(MODES)
+      new Option(
+        '--mode <mode>',
+        'distinct payments; the same ones again; one key at once; distinct ones at once; what metrics and logs cost',
+      )
+        .choices([...MODES, INSTRUMENTATION])
         .default('new'),
     )
     .option(
@@ -64,7 +71,7 @@ await run(
 async function benchmark(options: Options): Promise<void> {
   refuseNonsense(options);
   const interrupted = new AbortController();
-  const work = inSession(options, interrupted.signal, options.all ? measureAll : measureOne);
+  const work = inSession(options, interrupted.signal, measureOf(options));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
       log('Stopping');
@@ -73,6 +80,11 @@ async function benchmark(options: Options): Promise<void> {
     });
   }
   await work;
+}
+
+function measureOf({ all, mode }: Options) {
+  if (all) return measureAll;
+  return mode === INSTRUMENTATION ? compareInstrumentation : measureOne;
 }
 
 function refuseNonsense({ mode, rate, all, markdown }: Options): void {
@@ -108,10 +120,21 @@ async function inSession(
 /** False when something was violated. */
 async function measureOne(session: Session, options: Options): Promise<boolean> {
   const { mode, concurrency, seconds, grouping, rate, repeat } = options;
+  if (mode === INSTRUMENTATION) throw new Error('Bug! That is not measured so');
   const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
   const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
   if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
   else console.log([...conditions(), ...session.servers.notes, reportOf(result)].join('\n'));
+  return result.violations.length === 0;
+}
+
+/** At least ten pairs of slices: fewer say nothing of so small a difference. */
+async function compareInstrumentation(session: Session, options: Options): Promise<boolean> {
+  const { concurrency, seconds, grouping, repeat, json } = options;
+  const pairs = Math.max(repeat, MIN_PAIRS);
+  const result = await measureInstrumentation(session, { concurrency, seconds, grouping, pairs }, log);
+  if (json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
+  else console.log([...conditions(), ...session.servers.notes, instrumentationText(result)].join('\n'));
   return result.violations.length === 0;
 }
 

@@ -3,7 +3,7 @@ import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import { asAuditor, check, lookBefore, violationsIn } from '../checks.ts';
-import type { Grouping } from './api-process.ts';
+import type { ApiProcess, Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
 import { createRig } from './rig.ts';
 import { measureSegment, medianSegment, type Segment } from './segment.ts';
@@ -49,7 +49,7 @@ export async function runBenchmark(session: Session, options: RunOptions, log: (
   for (let repetition = 1; repetition <= options.repeat && !session.signal.aborted; repetition += 1) {
     log(`${describe(options)}${options.repeat > 1 ? `, ${repetition} of ${options.repeat}` : ''}`);
     for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
-    const own = await measureOurs(session, options);
+    const own = await measureApi(session, await session.api(options.grouping), options);
     for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
     ours.push(own.segment);
     violations.push(...own.violations);
@@ -70,8 +70,17 @@ export function describe({ mode, concurrency, rate, grouping }: RunOptions): str
   return `${mode}, ${load}, grouping ${grouping}`;
 }
 
-async function measureOurs(session: Session, options: RunOptions) {
-  const api = await session.api(options.grouping);
+/** One stretch of an API, and what the database says of what it has answered. */
+export async function measureApi(
+  session: Session,
+  api: ApiProcess,
+  options: Load & { readonly seconds: number },
+): Promise<{
+  readonly segment: Segment;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly writes: number;
+  readonly violations: readonly string[];
+}> {
   const { companyId, token } = session.company;
   const { databaseUrl } = session.servers.database;
   const before = await asAuditor(databaseUrl, (auditor) => lookBefore(auditor, createPayment, [companyId]));

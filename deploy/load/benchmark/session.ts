@@ -8,6 +8,8 @@ import { type Baseline, startBaseline } from '../baseline/process.ts';
 import { createBaselineSchema } from '../baseline/schema.ts';
 import { type ApiProcess, type Grouping, startApiProcess } from './api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from './company.ts';
+import { sendLoad } from './modes.ts';
+import { createRig } from './rig.ts';
 import { type Servers, startServers } from './throwaway.ts';
 
 /** Everything that a benchmark runs against: started here, ended here. */
@@ -19,13 +21,18 @@ export type Session = {
   readonly signal: AbortSignal;
   /** The one API there is, started anew when it is to work in the other way. */
   api(grouping: Grouping): Promise<ApiProcess>;
+  /** A further one, set otherwise, which lives until the session ends. */
+  anotherApi(grouping: Grouping, environment: Readonly<Record<string, string>>): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
 
 const PREPARING_CONNECTIONS = 64;
-/** A process that has just started runs code that is not compiled yet: three times slower, measured. */
-const WARM_UP_INVOICES = 150;
-const BASELINE_WARM_UP = { concurrency: 32, warmUpMs: 0, measureMs: 3_000 } as const;
+/**
+ * A process that has just started runs code that is not compiled yet: three times slower, measured. So each side pays for a
+ * while first; ours once more with one client, who takes the other lane.
+ */
+const WARM_UP = { warmUpMs: 0, measureMs: 3_000 } as const;
+const WARM_UP_CLIENTS = [32, 1] as const;
 
 type Log = (line: string) => void;
 
@@ -48,14 +55,26 @@ export async function openSession(options: {
     const secret = randomBytes(32).toString('hex');
     const { databaseUrl } = servers.database;
     const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
-    const apis = keepOneApi({ servers, company, secret, signal, log, bundle: await writeBundle(servers.folder) });
-    stops.push(apis.stop);
-    const preparing = await apis.api(options.grouping);
+    const bundle = await writeBundle(servers.folder);
+    const start = (grouping: Grouping, environment: Readonly<Record<string, string>> = {}) =>
+      startApiProcess({ servers, bundle, secret, signal, grouping, environment });
+    const preparing = await start(options.grouping);
+    stops.push(preparing.stop);
     log(`Preparing ${options.invoices} invoices through the API`);
     const invoiceIds = await prepareThrough(preparing, company, options.invoices, signal);
+    await preparing.stop();
+    const apis = keepOneApi({ start, company, invoiceIds, signal, log });
+    stops.push(apis.stop);
     const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
-    return { servers, company, invoiceIds, baseline, signal, api: apis.api, stop };
+    const anotherApi: Session['anotherApi'] = async (grouping, environment) => {
+      const another = await start(grouping, environment);
+      stops.push(another.stop);
+      log('Warming up one more API');
+      await warmUp(another, company, invoiceIds, signal);
+      return another;
+    };
+    return { servers, company, invoiceIds, baseline, signal, api: apis.api, anotherApi, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -64,14 +83,13 @@ export async function openSession(options: {
 
 /** The API in one way at a time, warmed up whenever it is started anew. */
 function keepOneApi(options: {
-  readonly servers: Servers;
   readonly company: BenchmarkCompany;
-  readonly bundle: string;
-  readonly secret: string;
+  readonly invoiceIds: readonly string[];
   readonly signal: AbortSignal;
   readonly log: Log;
+  start(grouping: Grouping): Promise<ApiProcess>;
 }): Pick<Session, 'api' | 'stop'> {
-  const { company, signal, log } = options;
+  const { company, invoiceIds, signal, log } = options;
   let current: { grouping: Grouping; process: ApiProcess } | undefined;
   const stop = async () => {
     await current?.process.stop();
@@ -82,14 +100,32 @@ function keepOneApi(options: {
       signal.throwIfAborted();
       if (current?.grouping === grouping) return current.process;
       await stop();
-      const process = await startApiProcess({ ...options, grouping });
+      const process = await options.start(grouping);
       current = { grouping, process };
       log(`Warming up an API with grouping ${grouping}`);
-      await prepareThrough(process, company, WARM_UP_INVOICES, signal);
+      await warmUp(process, company, invoiceIds, signal);
       return process;
     },
     stop,
   };
+}
+
+async function warmUp(
+  { url }: ApiProcess,
+  { token }: BenchmarkCompany,
+  invoiceIds: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const http = openHttp(url, { connections: Math.max(...WARM_UP_CLIENTS) });
+  try {
+    const rig = createRig(http, token, invoiceIds);
+    for (const concurrency of WARM_UP_CLIENTS) {
+      await sendLoad({ mode: 'new', concurrency, rate: undefined }, rig, { ...WARM_UP, signal });
+    }
+    await rig.settle();
+  } finally {
+    await http.close();
+  }
 }
 
 async function openBaseline(
@@ -104,7 +140,7 @@ async function openBaseline(
   // It measures in its own process, which knows nothing of Ctrl-C.
   signal.addEventListener('abort', () => void baseline.stop(), { once: true });
   log('Warming up the baseline');
-  for (const kind of ['temporal', 'sql'] as const) await baseline.measure({ kind, ...BASELINE_WARM_UP });
+  for (const kind of ['temporal', 'sql'] as const) await baseline.measure({ kind, concurrency: 32, ...WARM_UP });
   return baseline;
 }
 

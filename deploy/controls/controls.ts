@@ -1,0 +1,71 @@
+import type pg from 'pg';
+import { BANK_CONTROLS } from './bank.ts';
+import type { Control } from './control.ts';
+import { INVENTORY_CONTROLS } from './inventory.ts';
+import { INVOICE_CONTROLS } from './invoices.ts';
+import { LEDGER_CONTROLS } from './ledger.ts';
+import { PAYROLL_CONTROLS } from './payroll.ts';
+import { RECORD_CONTROLS } from './record.ts';
+
+/**
+ * The controls of the books. Each is one query; all of them together answer no row. The simulator runs them over its
+ * companies, the tests over all that they have made, and docs/books.md lists them.
+ */
+export const CONTROLS: readonly Control[] = [
+  ...LEDGER_CONTROLS,
+  ...INVOICE_CONTROLS,
+  ...PAYROLL_CONTROLS,
+  ...INVENTORY_CONTROLS,
+  ...BANK_CONTROLS,
+  ...RECORD_CONTROLS,
+];
+
+export type Checked = {
+  readonly control: Control;
+  readonly companyId: string;
+  /** How many rows of the company it looked at. */
+  readonly of: number;
+  /** Where it does not hold. */
+  readonly broken: readonly Readonly<Record<string, unknown>>[];
+};
+
+type Queryable = Pick<pg.ClientBase, 'query'>;
+
+/** Each control for each company. The login must see these companies: the auditor does, the application's role does not. */
+export async function checkControls(database: Queryable, companyIds: readonly string[]): Promise<readonly Checked[]> {
+  const checked: Checked[] = [];
+  for (const control of CONTROLS) {
+    const broken = await brokenRows(database, control, companyIds);
+    const looked = await database.query<{ company_id: string; of: number }>(
+      `SELECT company_id, count(*)::int AS of FROM (SELECT company_id FROM ${control.of}) AS looked
+       WHERE company_id = ANY ($1) GROUP BY company_id`,
+      [companyIds],
+    );
+    const counts = new Map(looked.rows.map((row) => [row.company_id, row.of]));
+    for (const companyId of companyIds) {
+      const ofCompany = broken.filter((row) => row['company_id'] === companyId);
+      checked.push({ control, companyId, of: counts.get(companyId) ?? 0, broken: ofCompany });
+    }
+  }
+  return checked;
+}
+
+/** Every control that does not hold in some company, by name, with the rows that break it; empty when the books are right. */
+export async function brokenControls(
+  database: Queryable,
+): Promise<Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>> {
+  const broken: Record<string, readonly Readonly<Record<string, unknown>>[]> = {};
+  for (const control of CONTROLS) {
+    const rows = await brokenRows(database, control, null);
+    if (rows.length > 0) broken[control.name] = rows;
+  }
+  return broken;
+}
+
+async function brokenRows(database: Queryable, { sql }: Control, companyIds: readonly string[] | null) {
+  const { rows } = await database.query<Record<string, unknown>>(
+    `SELECT * FROM (${sql}) AS broken WHERE $1::uuid[] IS NULL OR company_id = ANY ($1)`,
+    [companyIds],
+  );
+  return rows;
+}

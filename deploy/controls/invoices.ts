@@ -1,0 +1,140 @@
+import type { Control } from './control.ts';
+
+export const INVOICE_CONTROLS: readonly Control[] = [
+  {
+    name: 'receivable',
+    sentence: 'Accounts receivable (1100) is what is due on all invoices but drafts; nothing is due on a void one.',
+    of: `invoices WHERE status <> 'draft'`,
+    sql: `
+      SELECT company_id, currency, books.amount_minor, sub.due_minor
+      FROM (
+        SELECT l.company_id, l.currency, sum(l.amount_minor) AS amount_minor
+        FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+        WHERE a.code = '1100' GROUP BY l.company_id, l.currency
+      ) AS books
+      FULL JOIN (
+        SELECT company_id, currency, sum(due_minor) AS due_minor FROM invoices WHERE status <> 'draft'
+        GROUP BY company_id, currency
+      ) AS sub USING (company_id, currency)
+      WHERE coalesce(books.amount_minor, 0) <> coalesce(sub.due_minor, 0)`,
+  },
+  {
+    name: 'invoice-numbers',
+    sentence: 'Invoice numbers run from 1 to the counter without a gap.',
+    of: 'invoices WHERE number IS NOT NULL',
+    sql: `
+      SELECT company_id, numbers, lowest, highest, last_number
+      FROM (
+        SELECT company_id, count(number) AS numbers, min(number) AS lowest, max(number) AS highest
+        FROM invoices GROUP BY company_id
+      ) AS given
+      FULL JOIN (SELECT company_id, last_number FROM number_counters WHERE kind = 'invoice') AS counter USING (company_id)
+      WHERE coalesce(numbers, 0) <> coalesce(highest, 0) OR coalesce(lowest, 1) <> 1
+        OR coalesce(highest, 0) <> coalesce(last_number, 0)`,
+  },
+  {
+    name: 'invoice-sums',
+    sentence: 'Net and tax of an invoice are the sums of its lines.',
+    of: 'invoices',
+    sql: `
+      SELECT i.company_id, i.id, i.subtotal_minor, sum(l.net_minor) AS net_minor, i.tax_minor, sum(l.tax_minor) AS line_tax_minor
+      FROM invoices i LEFT JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id
+      GROUP BY i.company_id, i.id
+      HAVING i.subtotal_minor IS DISTINCT FROM sum(l.net_minor) OR i.tax_minor IS DISTINCT FROM sum(l.tax_minor)`,
+  },
+  {
+    name: 'invoice-status',
+    sentence: 'What is due on an invoice, and its status, are what its amounts say.',
+    of: 'invoices',
+    sql: `
+      SELECT company_id, id, status, total_minor, paid_minor, credited_minor, due_minor FROM invoices
+      WHERE status <> CASE
+          WHEN voided_on IS NOT NULL THEN 'void' WHEN journal_entry_id IS NULL THEN 'draft' WHEN due_minor = 0 THEN 'paid'
+          WHEN paid_minor + credited_minor > 0 THEN 'partially_paid' ELSE 'finalized' END
+        OR due_minor <> CASE WHEN voided_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END`,
+  },
+  {
+    name: 'invoice-paid',
+    sentence: 'What an invoice has been paid is the sum of its payments, less refunds.',
+    of: 'payments',
+    sql: `
+      SELECT i.company_id, i.id, i.paid_minor, coalesce(sum(p.amount_minor - p.refunded_minor), 0) AS payments_minor
+      FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
+      GROUP BY i.company_id, i.id HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)`,
+  },
+  {
+    name: 'payment-refunded',
+    sentence: 'What is refunded of a payment is the sum of its refunds.',
+    of: 'refunds',
+    sql: `
+      SELECT p.company_id, p.id, p.refunded_minor, sum(r.amount_minor) AS refunds_minor
+      FROM payments p LEFT JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+      GROUP BY p.company_id, p.id HAVING p.refunded_minor <> coalesce(sum(r.amount_minor), 0)`,
+  },
+  {
+    name: 'invoice-credited',
+    sentence: 'What is credited of an invoice is the sum of its credit notes.',
+    of: 'credit_notes',
+    sql: `
+      SELECT i.company_id, i.id, i.credited_minor, sum(n.total_minor) AS notes_minor
+      FROM invoices i LEFT JOIN credit_notes n ON n.company_id = i.company_id AND n.invoice_id = i.id
+      GROUP BY i.company_id, i.id HAVING i.credited_minor <> coalesce(sum(n.total_minor), 0)`,
+  },
+  {
+    name: 'credit-note-sums',
+    sentence: 'Net and tax of a credit note are the sums of its lines.',
+    of: 'credit_notes',
+    sql: `
+      SELECT n.company_id, n.id, n.net_minor, sum(l.net_minor) AS line_net_minor, n.tax_minor, sum(l.tax_minor) AS line_tax_minor
+      FROM credit_notes n LEFT JOIN credit_note_lines l ON l.company_id = n.company_id AND l.credit_note_id = n.id
+      GROUP BY n.company_id, n.id
+      HAVING n.net_minor IS DISTINCT FROM sum(l.net_minor) OR n.tax_minor IS DISTINCT FROM sum(l.tax_minor)`,
+  },
+  {
+    name: 'credit-within-line',
+    sentence: 'Of a line no more is credited than it is, and its tax is credited whole when its net is.',
+    of: 'credit_note_lines',
+    sql: `
+      SELECT l.company_id, l.invoice_id, l.line_number FROM invoice_lines l
+      JOIN credit_note_lines c
+        ON c.company_id = l.company_id AND c.invoice_id = l.invoice_id AND c.line_number = l.line_number
+      GROUP BY l.company_id, l.invoice_id, l.line_number
+      HAVING sum(c.net_minor) > l.net_minor OR sum(c.tax_minor) > l.tax_minor
+        OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor)`,
+  },
+  {
+    name: 'claims-posted',
+    sentence: 'Invoices, voids, payments, credit notes and refunds stand in 1100 with their amount, on their day.',
+    of: 'invoices WHERE number IS NOT NULL UNION ALL SELECT company_id FROM payments',
+    sql: `
+      WITH movement (company_id, entry_id, day, amount_minor) AS (
+        SELECT company_id, journal_entry_id, issue_date, total_minor FROM invoices WHERE number IS NOT NULL
+        UNION ALL SELECT i.company_id, e.id, i.voided_on, -i.total_minor FROM invoices i
+          LEFT JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
+          WHERE i.voided_on IS NOT NULL
+        UNION ALL SELECT company_id, journal_entry_id, received_on, -amount_minor FROM payments
+        UNION ALL SELECT company_id, journal_entry_id, credited_on, -total_minor FROM credit_notes
+        UNION ALL SELECT company_id, journal_entry_id, refunded_on, amount_minor FROM refunds
+      )
+      SELECT m.company_id, m.entry_id, m.day, m.amount_minor FROM movement m
+      WHERE NOT EXISTS (
+        SELECT FROM journal_entries e
+        JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '1100'
+        WHERE e.company_id = m.company_id AND e.id = m.entry_id AND e.entry_date = m.day AND l.amount_minor = m.amount_minor)`,
+  },
+  {
+    name: 'one-currency',
+    sentence: 'A payment is in the currency of its invoice, and so are the entries of both.',
+    of: 'payments',
+    sql: `
+      SELECT p.company_id, p.id FROM payments p
+      JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
+      JOIN journal_lines l ON l.company_id = p.company_id AND l.entry_id = p.journal_entry_id
+      WHERE p.currency <> i.currency OR l.currency <> p.currency
+      UNION ALL
+      SELECT i.company_id, i.id FROM invoices i
+      JOIN journal_lines l ON l.company_id = i.company_id AND l.entry_id = i.journal_entry_id
+      WHERE l.currency <> i.currency`,
+  },
+];

@@ -1,0 +1,51 @@
+import type { Control } from './control.ts';
+
+export const LEDGER_CONTROLS: readonly Control[] = [
+  {
+    name: 'entries-balance',
+    sentence: 'Every entry sums to zero in each of its currencies.',
+    of: 'journal_entries',
+    sql: `
+      SELECT e.company_id, e.id, l.currency, sum(l.amount_minor) AS amount_minor
+      FROM journal_entries e JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+      GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0`,
+  },
+  {
+    name: 'entries-have-lines',
+    sentence: 'Every entry has at least two lines.',
+    of: 'journal_entries',
+    sql: `
+      SELECT e.company_id, e.id FROM journal_entries e
+      WHERE 2 > (SELECT count(*) FROM journal_lines l WHERE l.company_id = e.company_id AND l.entry_id = e.id)`,
+  },
+  {
+    name: 'trial-balance',
+    sentence: 'All lines of a company sum to zero in each currency.',
+    of: 'journal_lines',
+    sql: `
+      SELECT company_id, currency, sum(amount_minor) AS amount_minor FROM journal_lines
+      GROUP BY company_id, currency HAVING sum(amount_minor) <> 0`,
+  },
+  {
+    name: 'control-accounts',
+    sentence: 'Only its own operations post to a control account (1100, 1200).',
+    of: `journal_entries WHERE operation IN ('createJournalEntry', 'reconcileLedger', 'reverseJournalEntry')`,
+    sql: `
+      SELECT e.company_id, e.id, e.operation, a.code FROM journal_entries e
+      JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+      JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+      WHERE a.is_control AND e.operation IN ('createJournalEntry', 'reconcileLedger', 'reverseJournalEntry')`,
+  },
+  {
+    name: 'reversals-mirror',
+    sentence: 'An entry that reverses another undoes each of its accounts, and is not dated before it.',
+    of: 'journal_entries WHERE reverses IS NOT NULL',
+    sql: `
+      SELECT m.company_id, e.id, m.id AS mirror_id FROM journal_entries m
+      JOIN journal_entries e ON e.company_id = m.company_id AND e.id = m.reverses
+      WHERE m.entry_date < e.entry_date OR EXISTS (
+        SELECT account_id, currency FROM journal_lines l
+        WHERE l.company_id = e.company_id AND l.entry_id IN (e.id, m.id)
+        GROUP BY account_id, currency HAVING sum(amount_minor) <> 0)`,
+  },
+];

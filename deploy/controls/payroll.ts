@@ -1,0 +1,54 @@
+import type { Control } from './control.ts';
+
+export const PAYROLL_CONTROLS: readonly Control[] = [
+  {
+    name: 'payroll-posted',
+    sentence:
+      'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
+    of: `pay_runs WHERE status = 'executed'`,
+    sql: `
+      WITH slips AS (
+        SELECT r.company_id, r.id, r.journal_entry_id, r.currency, r.pay_date, s.gross, s.taxes, s.deductions, s.net,
+          s.employer_tax
+        FROM pay_runs r CROSS JOIN LATERAL (
+          SELECT sum(gross_minor) AS gross, sum(tax_minor) AS taxes, sum(net_minor) AS net,
+            sum(pre_tax_deductions_minor + post_tax_deductions_minor) AS deductions, sum(employer_tax_minor) AS employer_tax
+          FROM payslips p WHERE p.company_id = r.company_id AND p.pay_run_id = r.id
+        ) AS s WHERE r.status = 'executed'
+      ), due AS (
+        SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
+        FROM slips s CROSS JOIN LATERAL (VALUES ('6000', gross), ('6010', employer_tax),
+          ('2200', -taxes - employer_tax), ('2210', -deductions), ('2220', -net)) AS account (code, amount)
+        WHERE account.amount <> 0
+      ), posted AS (
+        SELECT e.company_id, e.id AS entry_id, l.currency, e.entry_date, a.code, l.amount_minor AS amount
+        FROM journal_entries e
+        JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+        WHERE e.operation = 'executePayroll'
+      )
+      (SELECT * FROM due EXCEPT SELECT * FROM posted) UNION ALL (SELECT * FROM posted EXCEPT SELECT * FROM due)`,
+  },
+  {
+    name: 'pay-run-sums',
+    sentence: 'A pay run is the sum of its payslips.',
+    of: 'pay_runs',
+    sql: `
+      SELECT r.company_id, r.id
+      FROM pay_runs r LEFT JOIN payslips s ON s.company_id = r.company_id AND s.pay_run_id = r.id
+      GROUP BY r.company_id, r.id
+      HAVING (r.employee_count, r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor,
+          r.net_minor, r.employer_tax_minor) IS DISTINCT FROM
+        (count(s.employee_id), sum(s.gross_minor), sum(s.pre_tax_deductions_minor), sum(s.tax_minor),
+          sum(s.post_tax_deductions_minor), sum(s.net_minor), sum(s.employer_tax_minor))`,
+  },
+  {
+    name: 'paid-once',
+    sentence: 'An employee is paid once for a period.',
+    of: 'payslips',
+    sql: `
+      SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s
+      JOIN pay_runs r ON r.company_id = s.company_id AND r.id = s.pay_run_id AND r.status = 'executed'
+      GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1`,
+  },
+];

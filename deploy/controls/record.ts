@@ -1,0 +1,100 @@
+import type { Control } from './control.ts';
+import { EFFECTS } from './effects.ts';
+
+const names = (...posts: string[]) =>
+  Object.entries(EFFECTS)
+    .filter(([, effects]) => posts.includes(effects.posts))
+    .map(([name]) => `'${name}'`)
+    .join(', ');
+const made = Object.entries(EFFECTS).flatMap(([operation, { makes }]) => (makes ? [{ operation, table: makes }] : []));
+/** Tables whose rows are all of writes with their ID. A chart of accounts is there before; entries have IDs of their own. */
+const tablesOfWrites = [...new Set(made.map(({ table }) => table))].filter(
+  (table) => table !== 'accounts' && table !== 'journal_entries',
+);
+
+/** The record of the writes against what they did. */
+export const RECORD_CONTROLS: readonly Control[] = [
+  {
+    name: 'successes-told',
+    sentence: 'Every success has one `new` audit row and one event, and nothing else has either.',
+    of: `idempotent_writes WHERE outcome = 'succeeded'`,
+    sql: `
+      SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
+      FROM (SELECT company_id, write_id, outcome FROM idempotent_writes WHERE outcome = 'succeeded') AS w
+      FULL JOIN (
+        SELECT company_id, deterministic_id AS write_id, count(*) AS audit_rows FROM idempotent_write_audit_log
+        WHERE status = 'new' GROUP BY 1, 2
+      ) AS a USING (company_id, write_id)
+      FULL JOIN (
+        SELECT company_id, write_id, count(*) AS events FROM outbox GROUP BY 1, 2
+      ) AS o USING (company_id, write_id)
+      WHERE w.outcome IS NULL OR audit_rows IS DISTINCT FROM 1 OR events IS DISTINCT FROM 1`,
+  },
+  {
+    name: 'rejections-told',
+    sentence: 'Every rejection has one `failed` audit row with its code.',
+    of: `idempotent_writes WHERE outcome = 'rejected'`,
+    sql: `
+      SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
+      WHERE w.outcome = 'rejected' AND 1 <> (
+        SELECT count(*) FROM idempotent_write_audit_log a
+        WHERE a.company_id = w.company_id AND a.deterministic_id = w.write_id AND a.status = 'failed'
+          AND a.error_code = convert_from(w.response_body, 'UTF8')::jsonb ->> 'code')`,
+  },
+  {
+    name: 'cancels-told',
+    sentence: 'Every cancelled key has one `failed` audit row that says so.',
+    of: `idempotent_writes WHERE outcome = 'cancelled'`,
+    sql: `
+      SELECT company_id, idempotency_key, w.outcome, a.audit_rows
+      FROM (SELECT company_id, idempotency_key, outcome FROM idempotent_writes WHERE outcome = 'cancelled') AS w
+      FULL JOIN (
+        SELECT company_id, idempotency_key, count(*) AS audit_rows FROM idempotent_write_audit_log
+        WHERE status = 'failed' AND error_code = 'write_cancelled' GROUP BY 1, 2
+      ) AS a USING (company_id, idempotency_key)
+      WHERE w.outcome IS NULL OR audit_rows IS DISTINCT FROM 1`,
+  },
+  {
+    name: 'one-entry-a-write',
+    sentence: 'A success of an operation that posts has one entry, and no other write has any.',
+    of: 'journal_entries',
+    sql: `
+      SELECT company_id, w.operation, w.idempotency_key, w.outcome, coalesce(e.entries, 0) AS entries
+      FROM (SELECT company_id, write_id, idempotency_key, operation, outcome FROM idempotent_writes) AS w
+      FULL JOIN (
+        SELECT company_id, write_id, count(*) AS entries FROM journal_entries GROUP BY 1, 2
+      ) AS e USING (company_id, write_id)
+      WHERE coalesce(e.entries, 0) NOT BETWEEN
+        CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always')}) THEN 1 ELSE 0 END AND
+        CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always', 'sometimes')}) THEN 1 ELSE 0 END`,
+  },
+  {
+    name: 'main-rows',
+    sentence: 'A write makes its main row when it succeeds, and only then.',
+    of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
+    sql: `
+      SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
+      WHERE (w.outcome = 'succeeded') <> CASE w.operation
+        ${made
+          .map(
+            ({ operation, table }) =>
+              `WHEN '${operation}' THEN EXISTS (SELECT FROM ${table} t WHERE t.company_id = w.company_id AND t.id = w.write_id)`,
+          )
+          .join('\n        ')}
+        ELSE w.outcome = 'succeeded' END`,
+  },
+  {
+    name: 'no-strays',
+    sentence: 'Every customer, invoice, payment, … is of a write of its own company that succeeded.',
+    of: tablesOfWrites.join(' UNION ALL SELECT company_id FROM '),
+    sql: tablesOfWrites
+      .map(
+        (table) => `
+      SELECT t.company_id, '${table}' AS found_in, t.id FROM ${table} t
+      WHERE NOT EXISTS (
+        SELECT FROM idempotent_writes w
+        WHERE w.company_id = t.company_id AND w.write_id = t.id AND w.outcome = 'succeeded')`,
+      )
+      .join('\n      UNION ALL'),
+  },
+];

@@ -1,0 +1,15 @@
+/**
+ * `npm run dashboards` writes the dashboards as Grafana reads them; with `-- --check` it compares, and exits 1 when a file
+ * is not what the code says.
+ */
+import { join } from 'node:path';
+import { keepGenerated } from '../reference/generated.ts';
+import { DASHBOARDS } from './dashboards.ts';
+import { toGrafana } from './panels.ts';
+
+const files = DASHBOARDS.map((dashboard) => ({
+  path: join('deploy/grafana', `${dashboard.uid.replace('accubooks-', '')}.json`),
+  text: `${JSON.stringify(toGrafana(dashboard), null, 2)}\n`,
+}));
+
+keepGenerated(files, { command: 'npm run dashboards', check: process.argv.includes('--check') });

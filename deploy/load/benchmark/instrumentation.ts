@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { median } from '../latencies.ts';
+import { textTable } from '../table.ts';
+import type { ApiProcess, Grouping } from './api-process.ts';
+import { measureApi } from './run.ts';
+import type { Segment } from './segment.ts';
+import type { Session } from './session.ts';
+
+/**
+ * What metrics and log lines cost: two API processes, alike but for those, send in turn, so that whatever else changes on
+ * the machine changes for both. They are scraped meanwhile; the page of the one without them is empty.
+ */
+export async function measureInstrumentation(
+  session: Session,
+  options: {
+    readonly concurrency: number;
+    readonly seconds: number;
+    readonly pairs: number;
+    readonly grouping: Grouping;
+  },
+  log: (line: string) => void,
+): Promise<InstrumentationResult> {
+  const { concurrency, seconds, pairs, grouping } = options;
+  const apis = {
+    on: await session.anotherApi(grouping, { ...SETTINGS.on, TEMPORAL_TASK_QUEUE: 'benchmark-on' }),
+    off: await session.anotherApi(grouping, { ...SETTINGS.off, TEMPORAL_TASK_QUEUE: 'benchmark-off' }),
+  };
+  const slices: { on: Segment; off: Segment }[] = [];
+  const violations: string[] = [];
+  const measure = async (which: 'on' | 'off') => {
+    session.signal.throwIfAborted();
+    const load = { mode: 'new', concurrency, seconds, rate: undefined } as const;
+    const measured = await scrapedMeanwhile(apis[which], () => measureApi(session, apis[which], load));
+    violations.push(...measured.violations);
+    return measured.segment;
+  };
+  log('on and off, to warm them up');
+  await measure('on');
+  await measure('off');
+  for (let pair = 1; pair <= pairs; pair += 1) {
+    log(`on and off, pair ${pair} of ${pairs}`);
+    // Each goes first in every other pair.
+    if (pair % 2 === 1) {
+      const on = await measure('on');
+      slices.push({ on, off: await measure('off') });
+    } else {
+      const off = await measure('off');
+      slices.push({ on: await measure('on'), off });
+    }
+  }
+  return { options, settings: SETTINGS, slices, costs: costsOf(slices), violations };
+}
+
+export type InstrumentationResult = {
+  readonly options: object;
+  readonly settings: typeof SETTINGS;
+  readonly slices: readonly { readonly on: Segment; readonly off: Segment }[];
+  readonly costs: readonly Cost[];
+  readonly violations: readonly string[];
+};
+
+/** With it ÷ without it, of each pair: above 1 it costs something. */
+type Cost = { readonly what: string; readonly median: number; readonly from: number; readonly to: number };
+
+const SETTINGS = {
+  on: { INSTRUMENTATION: 'on', LOG_LEVEL: 'info' },
+  off: { INSTRUMENTATION: 'off', LOG_LEVEL: 'silent' },
+} as const;
+/** Three times as often as Prometheus does it by default. */
+const SCRAPE_INTERVAL_MS = 5_000;
+/** The design's promise. */
+const MOST = 1.05;
+
+export function instrumentationText({ slices, costs, violations }: InstrumentationResult): string {
+  const perSecond = (which: 'on' | 'off') => slices.map((pair) => pair[which].perSecond.toFixed(0)).join(', ');
+  const rows = costs.map(({ what, ...cost }) => [
+    what,
+    cost.median.toFixed(3),
+    `${cost.from.toFixed(3)} … ${cost.to.toFixed(3)}`,
+    cost.median <= MOST ? 'met' : 'missed',
+  ]);
+  return [
+    '',
+    `But for these: on ${settingsText('on')}; off ${settingsText('off')}. Both are scraped every ${SCRAPE_INTERVAL_MS / 1_000} s`,
+    `Writes a second, pair by pair: on ${perSecond('on')}; off ${perSecond('off')}`,
+    '',
+    textTable(['on ÷ off', 'median of pairs', 'spread', `≤ ${MOST}`], rows),
+    ...violations.map((violation) => `VIOLATED: ${violation}`),
+  ].join('\n');
+}
+
+function settingsText(which: 'on' | 'off'): string {
+  return Object.entries(SETTINGS[which])
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+function costsOf(slices: InstrumentationResult['slices']): Cost[] {
+  const cost = (what: string, of: (segment: Segment) => number | undefined, inverted = false): Cost[] => {
+    const ratios = slices.flatMap(({ on, off }) => {
+      const [mine, other] = [of(on), of(off)];
+      if (!mine || !other) return [];
+      return [inverted ? other / mine : mine / other];
+    });
+    if (ratios.length === 0) return [];
+    return [{ what, median: median(ratios), from: Math.min(...ratios), to: Math.max(...ratios) }];
+  };
+  return [
+    ...cost('CPU a write, API', ({ cpuMs }) => cpuMs?.['api']),
+    ...cost('CPU a write, all servers', ({ cpuMs }) => cpuMs && sumOf(cpuMs)),
+    ...cost('time a write (1 ÷ throughput)', ({ perSecond }) => perSecond, true),
+    ...cost('p50', ({ p50Ms }) => p50Ms),
+  ];
+}
+
+function sumOf({ generator: _generator, ...servers }: Readonly<Record<string, number>>): number {
+  return Object.values(servers).reduce((sum, ms) => sum + ms, 0);
+}
+
+async function scrapedMeanwhile<T>({ url }: ApiProcess, work: () => Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const scraping = (async () => {
+    while (!over.signal.aborted) {
+      await fetch(`${url}/metrics`).then((page) => page.text());
+      await sleep(SCRAPE_INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined);
+    }
+  })();
+  try {
+    return await work();
+  } finally {
+    over.abort();
+    await scraping.catch(() => undefined);
+  }
+}

@@ -1,0 +1,120 @@
+/** `npm run audit:archive -- list|run|verify|restore|drop`: the archive of the audit log, by hand. */
+import { InvalidArgumentError } from 'commander';
+import { archiveMonth } from '../../../activities/archive/archive-month.ts';
+import { findMonths, keepPartitions } from '../../../activities/audit-maintenance.ts';
+import { type Database, openDatabase } from '../../../activities/database.ts';
+import { textTable } from '../../load/table.ts';
+import { countArgument } from '../arguments.ts';
+import { command, run } from '../command.ts';
+import { archiveFolder, ownerDatabaseUrl } from '../config.ts';
+import { confirm } from '../confirm.ts';
+import { listArchives } from './list.ts';
+import { dropMonth, restoreMonth, verifyMonth } from './restore.ts';
+
+type Options = { month: string; dir?: string; json?: true };
+
+const STATEMENT_TIMEOUT_MS = 30 * 60 * 1000;
+const DEFAULT_RESTORE_DAYS = 30;
+const MAX_RESTORE_DAYS = 366;
+
+const program = command(
+  'audit:archive',
+  'Lists, makes, checks and brings back archived months of the audit log.',
+).addHelpText(
+  'after',
+  '\nLogs in by MIGRATION_DATABASE_URL or DATABASE_URL, else at the running local system, and acts as accubooks_maintenance.\nThe folder is AUDIT_ARCHIVE_DIR, unless --dir names another.',
+);
+program
+  .command('list')
+  .description('tells which months are archived, restored or dropped')
+  .option('--json', 'prints JSON')
+  .action(({ json }: { json?: true }) => withDatabase((database) => list(database, json)));
+program
+  .command('run')
+  .description(
+    'does what the schedule does once a day: partitions ahead, and an archive of each month that is no longer hot',
+  )
+  .option('--dir <folder>', 'where the files go')
+  .action(({ dir }: { dir?: string }) => withDatabase((database) => maintain(database, folderOf(dir))));
+withMonth('verify', 'reads a month’s file and compares it with what was archived').action(
+  ({ month, dir, json }: Options) =>
+    withDatabase(async (database) => tell(await verifyMonth(database, folderOf(dir), month), json)),
+);
+withMonth('restore', 'puts a month back into the audit log for some days')
+  .option('--days <n>', 'for how long', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
+  .action(({ month, dir, json, days }: Options & { days: number }) =>
+    withDatabase(async (database) => tell(await restoreMonth(database, folderOf(dir), month, days), json)),
+  );
+withMonth('drop', 'drops the detached table of a month, after its file was read back once more')
+  .option('--yes', 'does not ask')
+  .action(({ month, dir, json, yes }: Options & { yes?: true }) =>
+    withDatabase(async (database) => {
+      if (!yes) await confirm(`From then on the file of ${month} is the only copy. Is it in a backup?`, month, '--yes');
+      tell(await dropMonth(database, folderOf(dir), month), json);
+    }),
+  );
+await run(program);
+
+function withMonth(name: string, description: string) {
+  return program
+    .command(name)
+    .description(description)
+    .requiredOption('--month <month>', 'such as 2026-08', monthArgument)
+    .option('--dir <folder>', 'where the files are')
+    .option('--json', 'prints JSON');
+}
+
+async function list(database: Database, json: true | undefined): Promise<void> {
+  const archives = await listArchives(database);
+  if (json) console.log(JSON.stringify(archives));
+  else if (archives.length === 0) console.log('No month has been archived.');
+  else {
+    const head = ['month', 'rows', 'file', 'archived', 'where'];
+    console.log(
+      textTable(
+        head,
+        archives.map((row) => [row.month, String(row.rows), row.file, row.archivedAt, row.where]),
+      ),
+    );
+  }
+}
+
+async function maintain(database: Database, folder: string): Promise<void> {
+  const kept = await keepPartitions(database);
+  const archived = [];
+  for (const month of await findMonths(database)) {
+    console.error(`archiving ${month}`);
+    archived.push(await archiveMonth(database, folder, month));
+  }
+  console.log(JSON.stringify({ ...kept, archived }));
+}
+
+function tell(result: object & { readonly text: string }, json: true | undefined): void {
+  console.log(json ? JSON.stringify(result) : result.text);
+}
+
+async function withDatabase(work: (database: Database) => Promise<void>): Promise<void> {
+  const database = openDatabase({
+    connectionString: ownerDatabaseUrl(),
+    writePoolMax: 1,
+    lookupPoolMax: 2,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-operator',
+  });
+  try {
+    await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+function folderOf(given: string | undefined): string {
+  const folder = given ?? archiveFolder();
+  if (folder === undefined) throw new Error('No folder is known: set AUDIT_ARCHIVE_DIR, or give --dir.');
+  return folder;
+}
+
+function monthArgument(text: string): string {
+  if (/^\d{4}-(0[1-9]|1[0-2])$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a month such as 2026-08.');
+}

@@ -1,0 +1,252 @@
+import type { Tx } from '../../../activities/database.ts';
+import { OPERATIONS } from '../../../activities/operation-list.ts';
+import { presentRow, type WriteRow } from '../../../activities/write-row.ts';
+import { readAuditItems } from '../../../api/reads/timeline.ts';
+import { tellFromAudit, tellFromRow, tellFromRun } from '../../../api/reads/write-story.ts';
+import type { TimelineItem, WriteResource } from '../../../api/write-resource.ts';
+import { createWriteRuns, type RunDescription, type WriteRuns } from '../../../api/write-runs.ts';
+import { asCompany, type Company, type Place } from './place.ts';
+import { isReopening } from './reopening.ts';
+import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
+
+/** All that is known of one key, as `write show` prints it. */
+export type WriteFacts = {
+  readonly company: Company;
+  readonly key: string;
+  readonly state: WriteState;
+  /** What `GET /api/writes/{key}` tells the company's owner, timeline included; null where that is 404. */
+  readonly write: WriteResource | null;
+  readonly row: RowFacts | null;
+  /** The newest run of the key's own workflow. */
+  readonly run: RunFacts | null;
+  /** The group that the write was made in, or travels in. */
+  readonly group: GroupFacts | null;
+  readonly audit: readonly AuditFacts[];
+  readonly event: EventFacts | null;
+  /** Why Temporal could not be asked. */
+  readonly temporalAway: string | null;
+};
+
+/**
+ * The API's states, and what only an operator is told apart: `travelling` in a group that is open, `reopened` after its
+ * record was missing, and `unclear` with Temporal away and no row.
+ */
+export const STATES = [
+  'succeeded',
+  'rejected',
+  'cancelled',
+  'running',
+  'travelling',
+  'failed',
+  'unknown',
+  'write_record_missing',
+  'reopened',
+  'never_seen',
+  'unclear',
+] as const;
+type WriteState = (typeof STATES)[number];
+
+type RowFacts = {
+  readonly outcome: WriteRow['outcome'];
+  readonly statusCode: number;
+  readonly errorCode: string | null;
+  readonly workflowId: string | null;
+};
+
+type RunFacts = {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly state: RunDescription['state'];
+  readonly startedAt: string;
+  readonly closedAt: string | null;
+  readonly end: string | null;
+  readonly failedAttempts: number;
+};
+
+type AuditFacts = {
+  readonly at: string;
+  readonly status: 'new' | 'replayed' | 'failed';
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly userId: string;
+  readonly requestId: string;
+  readonly durationMs: number;
+};
+
+type EventFacts = {
+  readonly id: string;
+  readonly kind: string;
+  readonly delivery: string;
+  readonly attempts: number;
+  readonly lastError: string | null;
+  readonly deliveredAt: string | null;
+  readonly nextAttemptAt: string | null;
+};
+
+/** The newest so many: a storm of replays has thousands, which are counted in the timeline's cut. */
+const MAX_AUDIT_ROWS = 100;
+
+export async function readFacts(place: Place, company: Company, key: string): Promise<WriteFacts> {
+  const record = await readRecord(place, company, key);
+  const known = {
+    company,
+    key,
+    audit: record.audit,
+    event: record.event,
+    row: record.row,
+    temporalAway: awayOf(place),
+  };
+  if (record.row !== null)
+    return { ...known, state: record.row.outcome, write: record.write, ...(await runsOf(place, record, company, key)) };
+  const client = clientOf(place);
+  if (client === undefined) {
+    return {
+      ...known,
+      state: record.write === null ? 'unclear' : 'failed',
+      write: record.write,
+      run: null,
+      group: null,
+    };
+  }
+  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const run = await runs.describe(company.id, key);
+  if (run === undefined) {
+    const group = await findOpenGroup(client, company.id, key);
+    if (group !== undefined) {
+      const travelling = await describeGroup(client, group);
+      return { ...known, state: 'travelling', write: null, run: null, group: travelling };
+    }
+    return {
+      ...known,
+      state: record.write === null ? 'never_seen' : 'failed',
+      write: record.write,
+      run: null,
+      group: null,
+    };
+  }
+  // It may have closed between the two looks: the row says what it left.
+  if (run.state !== 'running') {
+    const again = await readRecord(place, company, key);
+    if (again.row !== null) return readFacts(place, company, key);
+  }
+  const state = await stateOfRun(runs, run, company, key);
+  const facts = await runFacts(place, runs, run, company, key);
+  const told = state === 'running' || state === 'failed' ? state : 'unknown';
+  const attempts =
+    facts.failedAttempts === 0 ? undefined : { count: facts.failedAttempts, lastAt: new Date(facts.startedAt) };
+  const write = tellFromRun(key, run, told, { audited: record.audited, attempts }, tellerOf(place, company)) ?? null;
+  return { ...known, state, write, run: facts, group: null };
+}
+
+async function stateOfRun(runs: WriteRuns, run: RunDescription, company: Company, key: string): Promise<WriteState> {
+  if (run.state === 'running') return 'running';
+  if (run.state === 'completed') return 'write_record_missing';
+  if (isReopening(run.memo)) return 'reopened';
+  const end = await runs.waitUntilClosed(company.id, key, run.runId);
+  return end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
+}
+
+/** Beside the row, for people: which run, or which group, has made it. */
+async function runsOf(place: Place, { row }: Known, company: Company, key: string) {
+  const client = clientOf(place);
+  if (client === undefined || row === null) return { run: null, group: null };
+  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const run = await runs.describe(company.id, key);
+  const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
+  return {
+    run: run === undefined ? null : await runFacts(place, runs, run, company, key),
+    group: inGroup === undefined ? null : await describeGroup(client, inGroup),
+  };
+}
+
+async function runFacts(
+  place: Place,
+  runs: WriteRuns,
+  run: RunDescription,
+  company: Company,
+  key: string,
+): Promise<RunFacts> {
+  const client = clientOf(place);
+  const { workflowId, runId, state, startedAt, closedAt } = run;
+  const failed = await runs.failedAttempts(company.id, key, runId).catch(() => undefined);
+  return {
+    workflowId,
+    runId,
+    state,
+    startedAt: startedAt.toISOString(),
+    closedAt: closedAt?.toISOString() ?? null,
+    end: client === undefined ? null : ((await endOfRun(client, workflowId, runId)) ?? null),
+    failedAttempts: failed?.count ?? 0,
+  };
+}
+
+type Known = {
+  readonly row: RowFacts | null;
+  readonly write: WriteResource | null;
+  readonly audited: readonly TimelineItem[];
+  readonly audit: readonly AuditFacts[];
+  readonly event: EventFacts | null;
+};
+
+function readRecord(place: Place, company: Company, key: string): Promise<Known> {
+  return asCompany(place.database, company.id, async (tx) => {
+    const [found] = await tx.query<WriteRow>('SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l', [
+      company.id,
+      key,
+    ]);
+    const row = found === undefined ? undefined : presentRow(found);
+    const teller = tellerOf(place, company);
+    const write = row === undefined ? await tellFromAudit(tx, key, teller) : await tellFromRow(tx, row, teller);
+    return {
+      row: row === undefined ? null : rowFacts(row),
+      write: write ?? null,
+      audited: await readAuditItems(tx, key),
+      audit: await readAudit(tx, key),
+      event: row?.write_id == null ? null : await readEvent(tx, row.write_id),
+    };
+  });
+}
+
+/** Whoever operates sees what the company's owner sees. */
+function tellerOf({ ui }: Place, company: Company) {
+  return { reader: { companyId: company.id, userId: '', roles: ['owner'] }, operations: OPERATIONS, ui };
+}
+
+function rowFacts(row: WriteRow): RowFacts {
+  const problem = row.outcome === 'succeeded' ? undefined : JSON.parse(row.response_body.toString());
+  return {
+    outcome: row.outcome,
+    statusCode: row.status_code,
+    errorCode: problem?.code ?? null,
+    workflowId: row.workflow_id,
+  };
+}
+
+async function readAudit(tx: Tx, key: string): Promise<AuditFacts[]> {
+  const newest = await tx.query<AuditFacts>(
+    `SELECT timestamp AS at, status, error_code AS "errorCode", error_message AS "errorMessage", user_id AS "userId",
+       request_id AS "requestId", execution_duration_ms AS "durationMs"
+     FROM idempotent_write_audit_log WHERE company_id = current_company() AND idempotency_key = $1
+     ORDER BY timestamp DESC, id DESC LIMIT $2`,
+    [key, MAX_AUDIT_ROWS],
+  );
+  return newest.toReversed();
+}
+
+async function readEvent(tx: Tx, writeId: string): Promise<EventFacts | null> {
+  const [event] = await tx.query<EventFacts>(
+    `SELECT id, kind, delivery_state AS delivery, attempts, last_error AS "lastError", delivered_at AS "deliveredAt",
+       next_attempt_at AS "nextAttemptAt"
+     FROM outbox WHERE company_id = current_company() AND write_id = $1`,
+    [writeId],
+  );
+  return event ?? null;
+}
+
+function clientOf({ temporal }: Place) {
+  return 'away' in temporal ? undefined : temporal;
+}
+
+function awayOf({ temporal }: Place): string | null {
+  return 'away' in temporal ? temporal.away : null;
+}

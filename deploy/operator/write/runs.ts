@@ -1,0 +1,64 @@
+import type { Client } from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../../workflows/messages.ts';
+
+/** What Temporal tells an operator beyond what the API asks it. */
+
+/** More groups than this are never open at once: each process has one. */
+const MAX_OPEN_GROUPS = 100;
+
+/** How a run ended, in words: the failure's message, who terminated it and why. Undefined while it is open. */
+export async function endOfRun(client: Client, workflowId: string, runId: string): Promise<string | undefined> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
+    namespace: client.options.namespace,
+    execution: { workflowId, runId },
+    maximumPageSize: 1,
+  });
+  const last = history?.events?.[0];
+  if (last == null) return undefined;
+  const failed = last.workflowExecutionFailedEventAttributes?.failure;
+  if (failed) return `failed (${failed.applicationFailureInfo?.type ?? 'failure'}): ${failed.message ?? 'no message'}`;
+  const terminated = last.workflowExecutionTerminatedEventAttributes;
+  if (terminated) return `terminated by ${terminated.identity || 'someone'}: ${terminated.reason || 'no reason given'}`;
+  if (last.workflowExecutionTimedOutEventAttributes) return 'timed out';
+  if (last.workflowExecutionCanceledEventAttributes) return 'cancelled in Temporal';
+  if (last.workflowExecutionCompletedEventAttributes) return 'completed';
+  return undefined;
+}
+
+export type GroupFacts = { readonly workflowId: string; readonly status: string; readonly summary: string | null };
+
+/** The group that a write was made in; `forgotten` when its retention is over. */
+export async function describeGroup(client: Client, workflowId: string): Promise<GroupFacts> {
+  try {
+    const described = await client.workflow.getHandle(workflowId).describe();
+    const summary = await described.staticSummary();
+    return { workflowId, status: described.status.name, summary: summary ?? null };
+  } catch (error) {
+    if ((error as Error).name !== 'WorkflowNotFoundError') throw error;
+    return { workflowId, status: 'forgotten', summary: null };
+  }
+}
+
+/** A key that travels in a group at this moment has no workflow of its own: the open groups' inputs tell. */
+export async function findOpenGroup(client: Client, companyId: string, key: string): Promise<string | undefined> {
+  const query = `WorkflowType = '${GROUP_WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'`;
+  let looked = 0;
+  for await (const { workflowId, runId } of client.workflow.list({ query })) {
+    looked += 1;
+    if (looked > MAX_OPEN_GROUPS) return undefined;
+    const items = await readItems(client, workflowId, runId).catch(() => []);
+    if (items.some(({ args }) => args.companyId === companyId && args.key === key)) return workflowId;
+  }
+  return undefined;
+}
+
+async function readItems(client: Client, workflowId: string, runId: string): Promise<readonly GroupItem[]> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistory({
+    namespace: client.options.namespace,
+    execution: { workflowId, runId },
+    maximumPageSize: 1,
+  });
+  const payload = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
+  return payload == null ? [] : defaultPayloadConverter.fromPayload<readonly GroupItem[]>(payload);
+}

@@ -1,0 +1,168 @@
+import pg from 'pg';
+
+/** What the audit log tells of a time, for people: no part of it is computed outside of PostgreSQL. */
+export type Figures = {
+  /** RFC 3339; `to` is exclusive. */
+  readonly from: string;
+  readonly to: string;
+  /** The audit log is online from here on; null where nothing has been archived. A report that begins earlier is not whole. */
+  readonly onlineFrom: string | null;
+  readonly companies: number;
+  readonly all: Counts;
+  readonly byType: readonly (Counts & { readonly type: string })[];
+  readonly byOperation: readonly (Counts & { readonly operation: string; readonly type: string })[];
+  readonly failures: readonly Failure[];
+  /** The slowest transactions that wrote something. */
+  readonly slowest: readonly Slow[];
+};
+
+export type Counts = {
+  readonly total: number;
+  readonly new: number;
+  readonly replayed: number;
+  readonly failed: number;
+  /** Requests with other content under a key in use; they are among the failed. */
+  readonly mismatches: number;
+  /** Of all answers, in per cent, with two places. */
+  readonly replayPct: number;
+  /** Of the transactions that wrote something; null where none did. */
+  readonly averageMs: number | null;
+  readonly p95Ms: number | null;
+  /** Of replays, from the request's arrival on. */
+  readonly replayP95Ms: number | null;
+};
+
+type Failure = {
+  readonly operation: string;
+  readonly type: string;
+  readonly errorCode: string;
+  readonly count: number;
+  readonly companies: number;
+};
+
+type Slow = {
+  readonly at: string;
+  readonly operation: string;
+  readonly companyId: string;
+  readonly key: string;
+  readonly requestId: string;
+  readonly durationMs: number;
+};
+
+/** RFC 3339; without bounds, the seven days up to now by the database's clock. */
+export type Span = { readonly from: string | null; readonly to: string | null };
+
+const SLOWEST = 10;
+const MAX_FAILURES = 200;
+
+/** Reads as the auditor, who sees all companies, in one snapshot, so that all figures agree with each other. */
+export async function readFigures(databaseUrl: string, span: Span): Promise<Figures> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-reports' });
+  await client.connect();
+  try {
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await client.query("SELECT set_config('role', 'accubooks_auditor', true), set_config('TimeZone', 'UTC', true)");
+    const [bounds] = await rows<{ from: Date; to: Date; online_from: Date | null }>(client, BOUNDS, [
+      span.from,
+      span.to,
+    ]);
+    if (bounds === undefined) throw new Error('Bug! A span without bounds');
+    const { from, to } = bounds;
+    const counts = await rows<GroupRow>(client, COUNTS, [from, to]);
+    const [{ companies } = { companies: 0 }] = await rows<{ companies: number }>(client, COMPANIES, [from, to]);
+    return {
+      from: from.toISOString(),
+      to: to.toISOString(),
+      onlineFrom: bounds.online_from?.toISOString() ?? null,
+      companies,
+      all: toCounts(counts.find(({ level }) => level === 'all')),
+      byType: counts.flatMap((row) => (row.level === 'type' ? { type: row.type ?? '', ...toCounts(row) } : [])),
+      byOperation: counts.flatMap((row) =>
+        row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
+      ),
+      failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
+      slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
+        ...row,
+        at: row.at.toISOString(),
+      })),
+    };
+  } finally {
+    await client.end();
+  }
+}
+
+/** The end of the newest month that is in the archive, and not back from it. */
+const BOUNDS = `
+SELECT coalesce($1::timestamptz, now() - interval '7 days') AS "from", coalesce($2::timestamptz, now()) AS "to",
+  (SELECT max(month + interval '1 month') FROM archived_audit_months()
+   WHERE restored_until IS NULL OR restored_until <= now())::timestamptz AS online_from`;
+
+/** All, each type and each operation, by one pass over the rows. */
+const COUNTS = `
+SELECT CASE WHEN grouping(operation_name) = 0 THEN 'operation' WHEN grouping(operation_type) = 0 THEN 'type' ELSE 'all' END AS level,
+  operation_name AS operation, operation_type AS type,
+  count(*)::int AS total,
+  (count(*) FILTER (WHERE status = 'new'))::int AS new,
+  (count(*) FILTER (WHERE status = 'replayed'))::int AS replayed,
+  (count(*) FILTER (WHERE status = 'failed'))::int AS failed,
+  (count(*) FILTER (WHERE error_code = 'idempotency_key_reused'))::int AS mismatches,
+  coalesce(round(100.0 * count(*) FILTER (WHERE status = 'replayed') / nullif(count(*), 0), 2), 0)::float8 AS replay_pct,
+  avg(execution_duration_ms) FILTER (WHERE status = 'new') AS average_ms,
+  percentile_cont(0.95) WITHIN GROUP (ORDER BY execution_duration_ms) FILTER (WHERE status = 'new') AS p95_ms,
+  percentile_cont(0.95) WITHIN GROUP (ORDER BY execution_duration_ms) FILTER (WHERE status = 'replayed') AS replay_p95_ms
+FROM idempotent_write_audit_log
+WHERE timestamp >= $1 AND timestamp < $2
+GROUP BY GROUPING SETS ((operation_name, operation_type), (operation_type), ())
+ORDER BY type, total DESC, operation`;
+
+const COMPANIES = `
+SELECT count(DISTINCT company_id)::int AS companies FROM idempotent_write_audit_log
+WHERE timestamp >= $1 AND timestamp < $2`;
+
+const FAILURES = `
+SELECT operation_name AS operation, operation_type AS type, coalesce(error_code, 'unknown') AS "errorCode",
+  count(*)::int AS count, count(DISTINCT company_id)::int AS companies
+FROM idempotent_write_audit_log
+WHERE timestamp >= $1 AND timestamp < $2 AND status = 'failed'
+GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 3 LIMIT $3`;
+
+const SLOW = `
+SELECT timestamp AS at, operation_name AS operation, company_id AS "companyId", idempotency_key AS key,
+  request_id AS "requestId", execution_duration_ms AS "durationMs"
+FROM idempotent_write_audit_log
+WHERE timestamp >= $1 AND timestamp < $2 AND status = 'new'
+ORDER BY execution_duration_ms DESC, id LIMIT $3`;
+
+type GroupRow = {
+  readonly level: 'all' | 'type' | 'operation';
+  readonly operation: string | null;
+  readonly type: string | null;
+  readonly total: number;
+  readonly new: number;
+  readonly replayed: number;
+  readonly failed: number;
+  readonly mismatches: number;
+  readonly replay_pct: number;
+  readonly average_ms: number | null;
+  readonly p95_ms: number | null;
+  readonly replay_p95_ms: number | null;
+};
+
+function toCounts(row: GroupRow | undefined): Counts {
+  if (row === undefined) throw new Error('Bug! Figures without a total');
+  return {
+    total: row.total,
+    new: row.new,
+    replayed: row.replayed,
+    failed: row.failed,
+    mismatches: row.mismatches,
+    replayPct: row.replay_pct,
+    averageMs: row.average_ms,
+    p95Ms: row.p95_ms,
+    replayP95Ms: row.replay_p95_ms,
+  };
+}
+
+async function rows<Row>(client: pg.Client, text: string, values: readonly unknown[]): Promise<Row[]> {
+  return (await client.query(text, [...values])).rows as Row[];
+}

@@ -1,0 +1,87 @@
+import { markdownTable } from '../load/table.ts';
+import type { Counts, Figures } from './figures.ts';
+
+/** The report as a page: the whole first, then what is worth a look. */
+export function reportMarkdown(figures: Figures): string {
+  const { all } = figures;
+  return `${[
+    '# Weekly report on writes',
+    `From ${figures.from} to ${figures.to}, ${figures.companies} ${figures.companies === 1 ? 'company' : 'companies'}.`,
+    ...incomplete(figures),
+    `**${all.total} answers: ${all.new} new, ${all.replayed} replayed (${all.replayPct} %), ${all.failed} failed, of which ${all.mismatches} mismatches.**`,
+    '## By type',
+    countsTable(['type'], figures.byType, ({ type }) => [type]),
+    '## By operation',
+    countsTable(['operation', 'type'], figures.byOperation, ({ operation, type }) => [operation, type]),
+    'Average and p95 are of the transactions that wrote something; the last column is of replays, from their arrival on.',
+    '## Failed, by cause',
+    figures.failures.length === 0
+      ? 'None.'
+      : markdownTable(
+          ['operation', 'type', 'code', 'times', 'companies'],
+          figures.failures.map((row) => [
+            row.operation,
+            row.type,
+            row.errorCode,
+            String(row.count),
+            String(row.companies),
+          ]),
+        ),
+    '## Slowest writes',
+    figures.slowest.length === 0
+      ? 'None.'
+      : markdownTable(
+          ['at', 'operation', 'company', 'key', 'request ID', 'ms'],
+          figures.slowest.map((row) => [
+            row.at,
+            row.operation,
+            row.companyId,
+            cell(row.key),
+            cell(row.requestId),
+            ms(row.durationMs),
+          ]),
+        ),
+  ].join('\n\n')}\n`;
+}
+
+function incomplete({ from, onlineFrom }: Figures): string[] {
+  if (onlineFrom === null || from >= onlineFrom) return [];
+  return [`The audit log is online from ${onlineFrom} on: what is older is in the archive, and not in these figures.`];
+}
+
+function countsTable<Row extends Counts>(
+  names: readonly string[],
+  rows: readonly Row[],
+  namesOf: (row: Row) => readonly string[],
+): string {
+  if (rows.length === 0) return 'None.';
+  return markdownTable(
+    [
+      ...names,
+      'total',
+      'new',
+      'replayed',
+      'failed',
+      'mismatches',
+      'replayed %',
+      'average ms',
+      'p95 ms',
+      'replay p95 ms',
+    ],
+    rows.map((row) => [
+      ...namesOf(row),
+      ...[row.total, row.new, row.replayed, row.failed, row.mismatches].map(String),
+      row.replayPct.toFixed(2),
+      ...[row.averageMs, row.p95Ms, row.replayP95Ms].map(ms),
+    ]),
+  );
+}
+
+function ms(value: number | null): string {
+  return value === null ? '–' : value.toFixed(1);
+}
+
+/** Keys and request IDs are the clients' own text: a bar would end the cell, and markup would be shown as such. */
+function cell(text: string): string {
+  return text.replace(/[\\`*_{}[\]<>()#+!|~]/g, '\\$&');
+}

@@ -1,0 +1,48 @@
+/** `npm run reports:weekly:staging`: what the audit log tells of a week, over all companies. */
+import { renameSync, writeFileSync } from 'node:fs';
+import { InvalidArgumentError } from 'commander';
+import { command, run } from '../operator/command.ts';
+import { ownerDatabaseUrl } from '../operator/config.ts';
+import { readFigures } from './figures.ts';
+import { reportMarkdown } from './markdown.ts';
+
+type Options = { databaseUrl?: string; from?: string; to?: string; json?: true; out?: string };
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+await run(
+  command('reports:weekly:staging', 'Reports on the writes of all companies in the last seven days, or another time.')
+    .option('--database-url <url>', 'a login that may act as accubooks_auditor')
+    .option('--from <date>', 'the first day, YYYY-MM-DD in UTC', dateArgument)
+    .option('--to <date>', 'the last day, included', dateArgument)
+    .option('--json', 'JSON instead of Markdown')
+    .option('--out <file>', 'writes there instead of to stdout')
+    .addHelpText(
+      'after',
+      '\nWithout --database-url it reads MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.',
+    )
+    .action(report),
+);
+
+async function report({ databaseUrl, from, to, json, out }: Options): Promise<void> {
+  if (from !== undefined && to !== undefined && from > to) throw new Error('--from is after --to.');
+  const figures = await readFigures(databaseUrl ?? ownerDatabaseUrl(), {
+    from: from ?? (to === undefined ? null : new Date(Date.parse(to) - 6 * DAY_MS).toISOString()),
+    to: to === undefined ? null : new Date(Date.parse(to) + DAY_MS).toISOString(),
+  });
+  const text = json ? `${JSON.stringify(figures, null, 2)}\n` : reportMarkdown(figures);
+  if (out === undefined) {
+    process.stdout.write(text);
+    return;
+  }
+  // Whole or not at all: whoever reads the file finds no half of a report.
+  writeFileSync(`${out}.${process.pid}`, text);
+  renameSync(`${out}.${process.pid}`, out);
+  console.error(`wrote ${out}`);
+}
+
+function dateArgument(text: string): string {
+  const day = new Date(`${text}T00:00:00Z`);
+  if (/^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text)) return text;
+  throw new InvalidArgumentError('It must be a date, YYYY-MM-DD.');
+}

@@ -1,0 +1,87 @@
+import type pg from 'pg';
+
+/** What the processes count and what the audit log has, of all companies: metrics know none. */
+export type Tally = {
+  /** By name and labels, such as `writes createPayment new`; of all processes together. */
+  readonly metrics: ReadonlyMap<string, number>;
+  /** The same, of the audit log. */
+  readonly audit: ReadonlyMap<string, number>;
+  /** When each process began: one that has begun anew has forgotten what it had counted. */
+  readonly begun: string;
+};
+
+const SAMPLE = /^(\w+)(?:\{([^}]*)\})? (\S+)$/gm;
+const LABEL = /(\w+)="([^"]*)"/g;
+
+export async function takeTally(auditor: pg.Client, metricsUrls: readonly string[]): Promise<Tally> {
+  const pages = await Promise.all(metricsUrls.map(readPage));
+  const metrics = new Map<string, number>();
+  const begun: string[] = [];
+  for (const [, name = '', labelText = '', value = ''] of pages.flatMap((page) => [...page.matchAll(SAMPLE)])) {
+    if (name === 'process_start_time_seconds') begun.push(value);
+    const labels = Object.fromEntries([...labelText.matchAll(LABEL)].map(([, label, text]) => [label, text]));
+    const counted = nameOf(name, labels);
+    if (counted !== undefined) metrics.set(counted, (metrics.get(counted) ?? 0) + Number(value));
+  }
+  return { metrics, audit: await readAudit(auditor), begun: begun.join(' ') };
+}
+
+async function readPage(url: string): Promise<string> {
+  const response = await fetch(url).catch((cause) => {
+    throw new Error(`The metrics at ${url} cannot be read.`, { cause });
+  });
+  if (!response.ok) throw new Error(`The metrics at ${url} cannot be read: ${response.status}`);
+  return response.text();
+}
+
+function nameOf(name: string, { operation, status, error_type: errorType }: Record<string, string>) {
+  switch (name) {
+    case 'idempotent_writes_total':
+      return `writes ${operation} ${status}`;
+    case 'idempotent_writes_replayed_total':
+      return `replayed ${operation}`;
+    case 'idempotent_writes_failed_total':
+      // Answered 503: that is no audit row, since nothing is known of the write.
+      return errorType === 'unavailable' ? undefined : `failed ${operation} ${errorType}`;
+    case 'idempotent_writes_workflows_triggered_total':
+      return `triggered ${operation}`;
+    case 'write_record_missing_total':
+      return 'record missing';
+    default:
+      return undefined;
+  }
+}
+
+async function readAudit(auditor: pg.Client): Promise<ReadonlyMap<string, number>> {
+  type Row = { operation: string; status: string; error_code: string | null; n: number; triggered: number };
+  const { rows } = await auditor.query<Row>(
+    `SELECT operation_name AS operation, status, error_code, count(*)::int AS n, sum(workflows_triggered)::int AS triggered
+     FROM idempotent_write_audit_log GROUP BY 1, 2, 3`,
+  );
+  const audit = new Map<string, number>([['record missing', 0]]);
+  const add = (name: string, n: number) => audit.set(name, (audit.get(name) ?? 0) + n);
+  for (const { operation, status, error_code: code, n, triggered } of rows) {
+    add(`writes ${operation} ${status}`, n);
+    if (status === 'replayed') add(`replayed ${operation}`, n);
+    if (status === 'failed') add(`failed ${operation} ${errorTypeOf(code)}`, n);
+    if (triggered > 0) add(`triggered ${operation}`, triggered);
+  }
+  return audit;
+}
+
+/** The audit log has the code of a rejection, the metric that it was one. */
+function errorTypeOf(code: string | null): string {
+  if (code === 'idempotency_key_reused') return 'mismatch';
+  if (code === 'write_cancelled') return 'cancelled';
+  return code === 'write_failed' ? 'run_failed' : 'rejected';
+}
+
+export type Counted = { readonly name: string; readonly metric: number; readonly audit: number };
+
+/** How much each has grown between the two; undefined where a process has begun anew and cannot tell. */
+export function growth(before: Tally, after: Tally): readonly Counted[] | undefined {
+  if (before.begun !== after.begun) return undefined;
+  const names = new Set([...after.metrics.keys(), ...after.audit.keys()]);
+  const grown = (of: 'metrics' | 'audit', name: string) => (after[of].get(name) ?? 0) - (before[of].get(name) ?? 0);
+  return [...names].toSorted().map((name) => ({ name, metric: grown('metrics', name), audit: grown('audit', name) }));
+}

@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, type Http, openHttp, problemOf } from '../client/http.ts';
+import { type Submitted, submitWrite } from '../client/submit-write.ts';
+import { inParallel } from '../load/in-parallel.ts';
+import type { Progress } from '../operator/progress.ts';
+import type { Member } from './books.ts';
+import type { Step } from './plan.ts';
+
+/** Tokens of the people of one company. */
+export type Tokens = Readonly<Record<Member, string>>;
+
+export type Outcome = Submitted & { readonly step: Step };
+
+const GIVE_UP_AFTER_MS = 180_000;
+const CANCEL_PAUSE_MS = 200;
+const CANCEL_TRIES = 300;
+
+/** Sends the plan in its order, `concurrency` at a time; each step when those before it that it rests on are answered. */
+export async function runPlan(
+  url: string,
+  steps: readonly Step[],
+  people: readonly Tokens[],
+  options: { readonly concurrency: number; readonly progress: Progress },
+): Promise<readonly Outcome[]> {
+  const http = openHttp(url, { connections: options.concurrency });
+  const answered = new Map<number, Promise<Outcome>>();
+  let done = 0;
+  try {
+    // A lane that waits waits for a step that another lane has begun: the plan names only what comes before.
+    return await inParallel(options.concurrency, steps, async (step, index) => {
+      const before = step.after.flatMap((number) => answered.get(number) ?? []);
+      const outcome = Promise.all(before).then(() => send(http, step, people));
+      answered.set(index, outcome);
+      const ended = await outcome;
+      done += 1;
+      options.progress.update(`answered ${done} of ${steps.length}`);
+      return ended;
+    });
+  } finally {
+    options.progress.done(`answered ${done} of ${steps.length}`);
+    await http.close();
+  }
+}
+
+async function send(http: Http, step: Step, people: readonly Tokens[]): Promise<Outcome> {
+  const token = people[step.company]?.[step.as] ?? '';
+  if (step.kind === 'cancel') return { step, ...(await cancel(http, step.key, token)) };
+  const write = {
+    method: step.operation.method,
+    path: step.path,
+    token,
+    key: step.key,
+    body: JSON.stringify(step.body),
+    ...(step.prefer && { prefer: step.prefer }),
+  };
+  return { step, ...(await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS })) };
+}
+
+/** Cancelling needs no key of its own: it is sent until it is told which of the two came first. */
+async function cancel(http: Http, key: string, token: string): Promise<Submitted> {
+  const path = `/api/writes/${encodeURIComponent(key)}/cancel`;
+  for (let requests = 1; requests <= CANCEL_TRIES; requests += 1) {
+    const answer = await http.send({ method: 'POST', path, token }).catch(() => undefined);
+    if (answer !== undefined && isFinal(answer)) {
+      return { final: answer, requests, onTheWay: {}, acknowledged: answer.status === 200 };
+    }
+    await sleep(answer?.retryAfterMs ?? CANCEL_PAUSE_MS);
+  }
+  return { final: undefined, requests: CANCEL_TRIES, onTheWay: {}, acknowledged: false };
+}
+
+function isFinal(answer: Answer): boolean {
+  const problem = problemOf(answer);
+  if (problem === undefined) return answer.status < 500;
+  return problem.nextAction !== 'wait' && problem.nextAction !== 'retry_same_key';
+}

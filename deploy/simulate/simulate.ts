@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt } from 'jose';
+import type pg from 'pg';
+import { type Answer, openHttp, problemOf } from '../client/http.ts';
+import type { Subject } from '../contract/subject.ts';
+import { type Checked, checkControls } from '../controls/controls.ts';
+import { asAuditor } from '../load/checks.ts';
+import { inParallel } from '../load/in-parallel.ts';
+import type { Progress } from '../operator/progress.ts';
+import { NOWHERE } from './books.ts';
+import { countCompany, type Equation } from './counts.ts';
+import { type Finding, judgeAnswers } from './judge.ts';
+import { type Counted, growth, type Tally, takeTally } from './metrics.ts';
+import { planHour, type Step } from './plan.ts';
+import { type Outcome, runPlan, type Tokens } from './run.ts';
+
+export type SimulationOptions = {
+  readonly seed: string;
+  readonly operations: number;
+  readonly concurrency: number;
+  /** Of every process that answers or works; without them the metrics are not compared. */
+  readonly metricsUrls: readonly string[];
+};
+
+export type Simulation = {
+  readonly companyIds: readonly string[];
+  readonly steps: readonly Step[];
+  readonly outcomes: readonly Outcome[];
+  readonly seconds: number;
+  readonly controls: readonly Checked[];
+  readonly equations: readonly { readonly companyId: string; readonly equations: readonly Equation[] }[];
+  /** Undefined where they could not be compared. */
+  readonly metrics: readonly Counted[] | undefined;
+  readonly findings: readonly Finding[];
+};
+
+/** How many resources each company asks for that are the next one's. */
+const FOREIGN_READS = 25;
+const SETTLED_AFTER_MS = 2_000;
+const SETTLES_WITHIN_MS = 120_000;
+
+/** A random hour of business in new companies, through HTTP alone; then everything is held against everything else. */
+export async function simulate(subject: Subject, options: SimulationOptions, progress: Progress): Promise<Simulation> {
+  const people = await peopleOf(subject);
+  const { seed, operations, concurrency, metricsUrls } = options;
+  const steps = planHour({ seed, operations, companies: people });
+  progress.done(`planned ${steps.length} requests for ${operations} writes in ${people.length} companies`);
+  const companyIds = people.map(({ companyId }) => companyId);
+  const looking = <T>(work: (auditor: pg.Client) => Promise<T>) => asAuditor(subject.databaseUrl, work);
+  const before = await looking(async (auditor) => {
+    await requireUnusedKeys(auditor, companyIds, seed);
+    return takeTally(auditor, metricsUrls);
+  });
+
+  const startedAt = performance.now();
+  const tokens = people.map(({ tokens }) => tokens);
+  const outcomes = await runPlan(subject.url, steps, tokens, { concurrency, progress });
+  const seconds = (performance.now() - startedAt) / 1_000;
+
+  progress.done('waiting for what goes on by itself, then checking');
+  const after = await settled(() => looking((auditor) => takeTally(auditor, metricsUrls)));
+  const foreign = await readForeign(subject.url, outcomes, tokens);
+  return looking(async (auditor) => ({
+    companyIds,
+    steps,
+    outcomes,
+    seconds,
+    controls: await checkControls(auditor, companyIds),
+    equations: await countCompanies(auditor, companyIds, outcomes),
+    metrics: metricsUrls.length === 0 ? undefined : growth(before, after),
+    findings: [...(await judgeAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
+  }));
+}
+
+async function peopleOf({ tenants, auditorId, newcomerId, sign }: Subject) {
+  return Promise.all(
+    tenants.map(async ({ companyId, token }) => {
+      const tokens: Tokens = { owner: token, accountant: await sign({ subject: auditorId, companyId }) };
+      return { companyId, ownerId: decodeJwt(token).sub ?? '', accountantId: auditorId, newcomerId, tokens };
+    }),
+  );
+}
+
+/** With the same seed in the same companies, all of it would be replays. */
+async function requireUnusedKeys(auditor: pg.Client, companyIds: readonly string[], seed: string): Promise<void> {
+  const { rows } = await auditor.query<{ used: boolean }>(
+    `SELECT EXISTS (SELECT FROM idempotent_writes
+       WHERE company_id = ANY ($1) AND starts_with(idempotency_key, $2)) AS used`,
+    [companyIds, `sim:${seed}:`],
+  );
+  if (rows[0]?.used) throw new Error(`These companies have seen the seed ${seed}: give another, or other companies.`);
+}
+
+/** Triggered workflows write when the run is over. Nothing is under way any more when nothing has changed for a while. */
+async function settled(take: () => Promise<Tally>): Promise<Tally> {
+  const deadline = Date.now() + SETTLES_WITHIN_MS;
+  let last = await take();
+  while (Date.now() < deadline) {
+    await sleep(SETTLED_AFTER_MS);
+    const now = await take();
+    if (JSON.stringify([...now.audit, ...now.metrics]) === JSON.stringify([...last.audit, ...last.metrics])) return now;
+    last = now;
+  }
+  return last;
+}
+
+function countCompanies(auditor: pg.Client, companyIds: readonly string[], outcomes: readonly Outcome[]) {
+  return inParallel(1, companyIds, async (companyId, company) => {
+    const own = outcomes.filter(({ step }) => step.company === company);
+    const replays = own.filter(({ final }) => final?.replayed).length;
+    const mismatches = own.filter(({ final }) => final && codeOf(final) === 'idempotency_key_reused').length;
+    return { companyId, equations: await countCompany(auditor, companyId, { replays, mismatches }) };
+  });
+}
+
+/** Each company asks for what is the next one's: for it there is no such thing. */
+async function readForeign(url: string, outcomes: readonly Outcome[], tokens: readonly Tokens[]): Promise<Finding> {
+  const http = openHttp(url, { connections: 8 });
+  const asked = tokens.flatMap((_, company) => {
+    const owner = (company + 1) % tokens.length;
+    const paths = outcomes.flatMap(({ step, final }) =>
+      step.company === owner && final?.status === 201 && isByItsId(final.location) ? [final.location ?? ''] : [],
+    );
+    return owner === company ? [] : paths.slice(0, FOREIGN_READS).map((path) => ({ company, path }));
+  });
+  try {
+    const answers = await inParallel(8, asked, async ({ company, path }) => {
+      const { status, text } = await http.send({ method: 'GET', path, token: tokens[company]?.owner ?? '' });
+      return status === 404 ? [] : [`${path} is answered ${status} ${text.slice(0, 300)}`];
+    });
+    return {
+      promise: 'What is another company’s cannot be read',
+      checked: asked.length,
+      wrong: answers.flat(),
+    };
+  } finally {
+    await http.close();
+  }
+}
+
+/** An account is named by its code, which two companies may both have. */
+function isByItsId(location: string | undefined): boolean {
+  return location !== undefined && !location.startsWith('/api/ledger/accounts/');
+}
+
+function sharedIds({ auditorId, newcomerId }: Subject): readonly string[] {
+  return [auditorId, newcomerId, NOWHERE];
+}
+
+function codeOf(answer: Answer): string | undefined {
+  return problemOf(answer)?.code;
+}

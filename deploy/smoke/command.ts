@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto';
+import type { Command } from 'commander';
+import { openHttp } from '../client/http.ts';
+import { textTable } from '../load/table.ts';
+import { idArgument } from '../operator/arguments.ts';
+import { command, run } from '../operator/command.ts';
+import { type SmokeCheck, smoke } from './checks.ts';
+import { findRemote, type RemoteOptions, urlArgument } from './config.ts';
+import { requireOwnCompany } from './own-company.ts';
+
+type Options = RemoteOptions & { readonly company?: string; readonly json?: true };
+
+const CONNECTIONS = 2;
+
+/** `test:smoke:staging` and `test:smoke:production`: exit 1 when anything is not as it must be. */
+export async function smokeCommand(place: 'staging' | 'production'): Promise<void> {
+  await run(
+    withRemote(
+      command(
+        `test:smoke:${place}`,
+        'Tries a running system from outside: health, one write, its replay, a mismatch, status and read.',
+      ),
+      place,
+    )
+      .option('--other-token-file <file>', 'a token of another company, which must see nothing (or OTHER_API_TOKEN)')
+      .option('--json', 'prints the checks as JSON')
+      .addHelpText('after', '\nIt makes one customer. Exits 1 when a check fails.')
+      .action((options: Options) => runSmoke(place, options)),
+  );
+}
+
+/** Whom it is about; in production the company has to be named. */
+export function withRemote(program: Command, place: 'staging' | 'production'): Command {
+  program
+    .option('--url <url>', 'the API (or API_URL)', urlArgument)
+    .option('--token-file <file>', 'as whom: a file with the token (or API_TOKEN)');
+  return place === 'production'
+    ? program.requiredOption(
+        '--company <id>',
+        'the company of the token, once more; its name begins with "Smoke" or "Benchmark"',
+        idArgument,
+      )
+    : program.option('--company <id>', 'refuses a token of another company', idArgument);
+}
+
+async function runSmoke(place: 'staging' | 'production', options: Options): Promise<void> {
+  const remote = findRemote(options);
+  const http = openHttp(remote.url, { connections: CONNECTIONS });
+  try {
+    if (place === 'production') await requireOwnCompany(http, remote, options.company ?? '');
+    else if (options.company !== undefined && options.company !== remote.companyId) {
+      throw new Error(`The token is of the company ${remote.companyId}. Nothing was sent.`);
+    }
+    const key = `smoke-${randomUUID()}`;
+    const checks = await smoke(http, remote, key);
+    const failed = checks.filter(({ passed }) => !passed).length;
+    console.log(
+      options.json
+        ? JSON.stringify({ url: remote.url, key, failed, checks })
+        : smokeText(checks, remote.otherToken !== undefined),
+    );
+    if (failed > 0) process.exitCode = 1;
+  } finally {
+    await http.close();
+  }
+}
+
+function smokeText(checks: readonly SmokeCheck[], isolation: boolean): string {
+  return [
+    textTable(
+      ['check', 'seen', 'result'],
+      checks.map(({ what, seen, passed }) => [what, seen, passed ? 'ok' : 'FAILED']),
+    ),
+    ...(isolation ? [] : ['Not checked: that another company sees nothing (no token of one was given).']),
+  ].join('\n');
+}

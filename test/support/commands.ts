@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** What a command of `npm run` left: its exit code and what it printed. */
+export type CommandEnd = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Runs a command's script as `npm run` does, without a terminal and with this environment alone. As in production, so that
+ * no local system is looked for.
+ */
+export function runCommand(
+  script: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<CommandEnd> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--import', 'tsx', script, ...args],
+      {
+        cwd: projectFolder,
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
+        timeout: TIMEOUT_MS,
+      },
+      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
+    );
+    child.stdin?.end();
+  });
+}
+
+/** The owner's login at that database, as an operator has it. */
+export function ownerUrlOf(owner: { readonly options: object }): string {
+  return (owner.options as { connectionString: string }).connectionString;
+}
