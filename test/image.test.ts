@@ -131,6 +131,9 @@ describe('the image', () => {
     const migrated = await runIn(['deploy/operator/migrate.js'], { MIGRATION_DATABASE_URL: ownerUrl(system) });
     expect(JSON.parse(migrated.stdout)).toEqual({ applied: [] });
     await runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
+    const commands = ['temporal-setup', 'temporal-versions', 'write/main', 'audit/main'];
+    const helped = await Promise.all(commands.map((name) => runIn([`deploy/operator/${name}.js`, '--help'])));
+    for (const { stdout } of helped) expect(stdout).toContain('npm run');
     await system.owner.query('DELETE FROM schema_migrations WHERE name LIKE $1', ['0001%']);
     const waited = runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
     await expect(waited).rejects.toThrow(/Not within 1 s: 0001_companies_and_members\.sql/);
