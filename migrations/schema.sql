@@ -994,6 +994,7 @@ CREATE TABLE public.schema_migrations (
   applied_at timestamp with time zone DEFAULT now() NOT NULL,
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (name)
 );
+GRANT SELECT ON public.schema_migrations TO accubooks_app;
 
 CREATE TABLE public.users (
   id uuid DEFAULT gen_random_uuid() NOT NULL,

@@ -96,7 +96,7 @@ test('cancelled key', async () => {
 test('mismatch', async () => {
   const name = 'is-met-by-another-body';
   expect((await create(name)).status).toBe(201);
-  const runs = createWriteRuns(system.temporal, system.environment['TEMPORAL_TASK_QUEUE'] as string);
+  const runs = createWriteRuns(system.temporal, { taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] as string });
   const first = await closedRun(name);
   const args = await runs.readArguments(company.id, name, first);
   if (args === undefined) throw new Error('The run has no arguments');
