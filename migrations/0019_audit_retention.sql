@@ -18,14 +18,19 @@ CREATE TABLE audit_archives (
   file_name text NOT NULL CHECK (length(file_name) BETWEEN 1 AND 200),
   file_sha256 text NOT NULL CHECK (file_sha256 ~ '^[0-9a-f]{64}$'),
   row_count bigint NOT NULL CHECK (row_count >= 0),
-  row_digest numeric NOT NULL,
+  -- A whole number of more digits than any integer type has.
+  row_digest text NOT NULL CHECK (row_digest ~ '^-?\d{1,40}$'),
   archived_at timestamptz NOT NULL DEFAULT now(),
   -- Restored for somebody who asked for it: until then maintenance leaves it attached.
   restored_until timestamptz,
   -- When the detached table was dropped; from then on the file is the only copy.
   dropped_at timestamptz
 );
-GRANT SELECT ON audit_archives TO accubooks_maintenance, accubooks_auditor;
+
+CREATE FUNCTION archived_audit_months() RETURNS SETOF audit_archives
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT a.* FROM audit_archives a ORDER BY a.month
+$$;
 
 -- `y2026m08`, as ensure_audit_partitions names them.
 CREATE FUNCTION audit_partition_name(p_month date) RETURNS text
@@ -97,7 +102,7 @@ BEGIN
   EXECUTE format('CREATE TRIGGER keep_audit_rows BEFORE UPDATE OR DELETE ON audit_detached.%I
     FOR EACH ROW EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the audit log is only added to');
   INSERT INTO audit_archives (month, file_name, file_sha256, row_count, row_digest)
-  VALUES (p_month, p_file_name, p_file_sha256, p_row_count, p_row_digest)
+  VALUES (p_month, p_file_name, p_file_sha256, p_row_count, p_row_digest::text)
   ON CONFLICT (month) DO UPDATE SET file_name = excluded.file_name, file_sha256 = excluded.file_sha256,
     row_count = excluded.row_count, row_digest = excluded.row_digest, archived_at = now(), restored_until = NULL,
     dropped_at = NULL;
@@ -159,7 +164,7 @@ DECLARE
 BEGIN
   SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
   SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', partition_name)::regclass);
-  IF (found.row_count, found.row_digest) IS DISTINCT FROM (archive.row_count, archive.row_digest) THEN
+  IF (found.row_count, found.row_digest) IS DISTINCT FROM (archive.row_count, archive.row_digest::numeric) THEN
     RAISE EXCEPTION 'audit month % has % rows, and these are not the % that were archived', partition_name,
       found.row_count, archive.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
@@ -228,7 +233,7 @@ BEGIN
 END
 $$;
 
-REVOKE EXECUTE ON FUNCTION archivable_audit_months(), audit_month_lines(date, timestamptz, bigint, integer),
+REVOKE EXECUTE ON FUNCTION archived_audit_months(), archivable_audit_months(), audit_month_lines(date, timestamptz, bigint, integer),
   audit_table_digest(regclass), detach_audit_month(date, text, text, bigint, numeric),
   drop_detached_audit_month(date, bigint, numeric), begin_audit_restore(date), load_audit_lines(date, text[]),
   attach_audit_month(date, timestamptz), empty_audit_fallback(integer), make_audit_partition(date) FROM PUBLIC;
@@ -236,3 +241,4 @@ GRANT EXECUTE ON FUNCTION archivable_audit_months(), audit_month_lines(date, tim
   detach_audit_month(date, text, text, bigint, numeric), drop_detached_audit_month(date, bigint, numeric),
   begin_audit_restore(date), load_audit_lines(date, text[]), attach_audit_month(date, timestamptz),
   empty_audit_fallback(integer) TO accubooks_maintenance;
+GRANT EXECUTE ON FUNCTION archived_audit_months() TO accubooks_maintenance, accubooks_auditor;

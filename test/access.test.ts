@@ -210,12 +210,40 @@ describe('a workflow', () => {
     ]);
   });
 
-  test('that is not registered is 404, and one with another payload 422', async () => {
+  // Among them what every object and function of the language has: no name is ever looked up in one.
+  test.each([
+    'payEveryone',
+    'a',
+    'abc',
+    'write',
+    'toString',
+    'constructor',
+    '__proto__',
+    '00000000-0000-4000-8000-000000000000',
+    `x${'y'.repeat(199)}`,
+  ])('that is not registered is 404, for good: %s', async (name) => {
     const company = await system.company();
-    expect(await company.api.post('/api/workflows/payEveryone/trigger', {})).toMatchObject({
-      status: 404,
-      json: { code: 'workflow_not_registered' },
-    });
+    const send = () => company.api.post(`/api/workflows/${name}/trigger`, {}, { key: 'nobody' });
+    const first = await send();
+    expect([first.status, first.json.code, first.replayed]).toEqual([404, 'workflow_not_registered', false]);
+    expect(first.json.errors).toEqual([{ in: 'path', pointer: '/name' }]);
+    const again = await send();
+    expect([again.status, again.text, again.replayed]).toEqual([404, first.text, true]);
+  });
+
+  test.each(['%20', 'a%20b', '-a', 'a%2Fb', '%00', 'caf%C3%A9', 'y'.repeat(201)])(
+    'whose name is none is 422, and nothing is stored: %s',
+    async (name) => {
+      const company = await system.company();
+      const answer = await company.api.post(`/api/workflows/${name}/trigger`, {}, { key: 'no-name' });
+      expect([answer.status, answer.json.code]).toEqual([422, 'validation_failed']);
+      expect(answer.json.errors).toMatchObject([{ in: 'path', pointer: '/name' }]);
+      expect((await company.api.post('/api/workflows/closeMonth/trigger', {}, { key: 'no-name' })).status).toBe(201);
+    },
+  );
+
+  test('that does not take the payload is 422', async () => {
+    const company = await system.company();
     expect(await company.api.post('/api/workflows/closeMonth/trigger', { payload: { through: 'May' } })).toMatchObject({
       status: 422,
       json: { code: 'workflow_payload_invalid', errors: [{ pointer: '/payload/through' }] },

@@ -8,10 +8,13 @@ import { archiveMonth, asMaintenance } from '../activities/archive/archive-month
 import { findMonths } from '../activities/audit-maintenance.ts';
 import type { Database } from '../activities/database.ts';
 import { dropMonth, restoreMonth, verifyMonth } from '../deploy/operator/audit/restore.ts';
+import { readFigures } from '../deploy/reports/figures.ts';
+import { reportMarkdown } from '../deploy/reports/markdown.ts';
 import { type Actors, actors } from './support/actors.ts';
 import { type AuditMonths, auditMonths, openMaintenanceDatabase } from './support/audit-months.ts';
 import { ownerUrlOf, runCommand } from './support/commands.ts';
 import type { Company } from './support/companies.ts';
+import { untilWaiting } from './support/held-invoice.ts';
 import { type System, startSystem } from './support/system.ts';
 
 const REFUSED_BY_PRIVILEGE = '42501';
@@ -70,6 +73,14 @@ describe('a month of the audit log that is over', () => {
     expect(await findMonths(database)).toEqual([]);
     expect(await months.archived()).toEqual(['2025-03 detached']);
     expect((await verifyMonth(database, folder, '2025-03')).rows).toBe(2);
+  });
+
+  test('is said to be missing by a report on it', async () => {
+    const figures = await readFigures(ownerUrlOf(system.owner), { from: '2025-03-01', to: '2025-05-01' });
+    expect(figures).toMatchObject({ onlineFrom: '2025-04-01T00:00:00.000Z', all: { total: 0 } });
+    expect(reportMarkdown(figures)).toContain('what is older is in the archive');
+    const today = await readFigures(ownerUrlOf(system.owner), { from: null, to: null });
+    expect(reportMarkdown(today)).not.toContain('in the archive');
   });
 
   test('stays append-only when it is detached, for its owner too', async () => {
@@ -171,8 +182,11 @@ describe('no month leaves the audit log', () => {
     const reader = await system.owner.connect();
     await reader.query('BEGIN');
     await reader.query('SELECT count(*) FROM idempotent_write_audit_log');
-    await expect(archive('2025-06')).rejects.toMatchObject({ sqlState: LOCK_NOT_AVAILABLE });
+    const refused = archive('2025-06').catch((error: unknown) => error);
+    await untilWaiting(system.owner, 1);
+    // Behind one who waited for as long as a transaction may, it would be answered 202.
     expect((await company.api.post('/api/customers', { name: 'Meanwhile' })).status).toBe(201);
+    expect(await refused).toMatchObject({ sqlState: LOCK_NOT_AVAILABLE });
     await reader.query('COMMIT');
     reader.release();
     expect(await months.rowsOf('2025-06')).toHaveLength(2);

@@ -1,11 +1,11 @@
 import { createHmac, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEverything } from './support/effects.ts';
+import { holdKeys } from './support/held-keys.ts';
 import { type System, startSystem } from './support/system.ts';
 import { JWT_SECRET, signToken } from './support/tokens.ts';
 
@@ -182,7 +182,8 @@ describe('who may write', () => {
 
   test('one whose role is revoked before the transaction is rejected in it, and that is stored', async () => {
     const user = company.as('manager');
-    const twin = await holdKey('revoked-meanwhile');
+    const held = { companyId: company.id, userId: company.users.owner.id, keys: ['revoked-meanwhile'] };
+    const twin = await holdKeys(system.owner, held);
     const waiting = user.post('/api/customers', body, { key: 'revoked-meanwhile' });
     await twin.untilMet();
     await system.owner.query(`UPDATE memberships SET roles = '{user,auditor}' WHERE company_id = $1 AND user_id = $2`, [
@@ -204,32 +205,4 @@ describe('who may write', () => {
     const again = await company.api.post('/api/customers', body, { key: 'revoked-meanwhile' });
     expect([again.status, again.replayed, again.text]).toEqual([403, true, answer.text]);
   });
-
-  /** Another transaction has the key, undecided: who comes for it waits, between the API's look and its own claim. */
-  async function holdKey(key: string) {
-    const client = await system.owner.connect();
-    let held = true;
-    const release = async () => {
-      if (!held) return;
-      held = false;
-      await client.query('ROLLBACK');
-      client.release();
-    };
-    onTestFinished(release);
-    await client.query('BEGIN');
-    await client.query(
-      `INSERT INTO idempotent_writes (company_id, idempotency_key, outcome, status_code, response_body, user_id, request_id,
-         requested_at, completed_at)
-       VALUES ($1, $2, 'cancelled', 409, '', $3, 'test', now(), now())`,
-      [company.id, key, company.users.owner.id],
-    );
-    const { rows } = await client.query('SELECT pg_current_xact_id()::text AS id');
-    return {
-      async untilMet() {
-        const waiting = 'SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid::text = $1';
-        while ((await system.owner.query(waiting, [rows[0].id])).rowCount === 0) await sleep(20);
-      },
-      release,
-    };
-  }
 });

@@ -172,8 +172,9 @@ describe('every table of a company, today’s and tomorrow’s,', () => {
   });
 
   test('is one of a company, or is known to be shared', async () => {
-    // People belong to several companies, and are seen by membership; the record of migrations is the owner's alone.
-    expect(await sharedTables(system.owner)).toEqual(['schema_migrations', 'users']);
+    // People belong to several companies, and are seen by membership; the records of migrations and of archived months are
+    // the owner's alone.
+    expect(await sharedTables(system.owner)).toEqual(['audit_archives', 'schema_migrations', 'users']);
   });
 });
 

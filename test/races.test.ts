@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { expectOneStory } from './support/one-story.ts';
+import { hire, payRun, stockedItem } from './support/payroll.ts';
 import { type System, startSystem } from './support/system.ts';
+import { tally } from './support/tally.ts';
 
 let system: System;
 let company: Company;
@@ -29,12 +32,12 @@ describe('writes that race for the same rows', () => {
   test('many payments of one invoice never pay more than its total', async () => {
     const invoiceId = await company.invoice({ total: 1_000 });
     const answers = await Promise.all(
-      times(40, (index) => client(index).post('/api/payments', paymentBody(invoiceId, 90), patient)),
+      times(50, (index) => client(index).post('/api/payments', paymentBody(invoiceId, 90), patient)),
     );
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(11);
     const refused = answers.filter(({ status }) => status !== 201);
     expect(refused.map(({ status, json }) => [status, json.code])).toEqual(
-      times(29, () => [422, 'payment_exceeds_outstanding']),
+      times(39, () => [422, 'payment_exceeds_outstanding']),
     );
     const { rows } = await system.owner.query(
       `SELECT i.paid_minor::int AS paid, (SELECT sum(p.amount_minor)::int FROM payments p WHERE p.invoice_id = i.id) AS sum
@@ -94,6 +97,58 @@ describe('writes that race for the same rows', () => {
   });
 });
 
+describe('what can happen once, asked for under 20 keys at once', () => {
+  test('a pay run is executed once, and posts one entry', async () => {
+    const own = await system.company();
+    await hire(own);
+    const { id } = await payRun(own);
+    const execute = (index: number) => client(index, own).post(`/api/payroll/pay-runs/${id}/execute`, {}, patient);
+    expect(tally(await Promise.all(times(20, execute)))).toEqual({ '200': 1, '409 pay_run_already_executed': 19 });
+    const entries = await own.api.get('/api/ledger/entries?operation=executePayroll');
+    expect(entries.json.items).toHaveLength(1);
+  });
+
+  test('the settings are changed once from the version that all have read', async () => {
+    const own = await system.company();
+    const change = (index: number) =>
+      client(index, own).post(
+        '/api/company/settings',
+        { expectedVersion: 1, name: `Name ${index}` },
+        { method: 'PATCH', ...patient },
+      );
+    expect(tally(await Promise.all(times(20, change)))).toEqual({ '200': 1, '409 version_conflict': 19 });
+    expect((await own.api.get('/api/company/settings')).json.version).toBe(2);
+  });
+
+  test('the ten units in stock are taken by ten', async () => {
+    const own = await system.company();
+    const { id } = await stockedItem(own);
+    const take = (index: number) =>
+      client(index, own).post(`/api/inventory/${id}/adjust`, { quantityDelta: -1, reason: 'Sold' }, patient);
+    expect(tally(await Promise.all(times(20, take)))).toEqual({ '200': 10, '422 insufficient_stock': 10 });
+    expect((await own.api.get(`/api/inventory/items/${id}`)).json).toMatchObject({ quantity: 0, value: 0 });
+  });
+
+  test('of two owners who remove each other one stays', async () => {
+    const own = await system.company();
+    const { owner, admin } = own.users;
+    await own.api.created(`/api/users/${admin.id}/access`, { roles: ['owner'] });
+    const remove = (index: number) =>
+      own
+        .as(index % 4 < 2 ? 'owner' : 'admin', index % 2 === 0 ? system.url : other.url)
+        .post(`/api/users/${index % 4 < 2 ? admin.id : owner.id}/access`, { roles: [] }, patient);
+    const answers = await Promise.all(times(20, remove));
+    // One goes, and is told so from then on, at the door or in the transaction; who stays finds nobody left to remove.
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    expect([...statuses(answers)].filter((status) => ![200, 403, 404].includes(status))).toEqual([]);
+    const { rows } = await system.owner.query(
+      "SELECT array_agg(user_id) AS owners FROM memberships WHERE company_id = $1 AND 'owner' = ANY (roles)",
+      [own.id],
+    );
+    expect([[owner.id], [admin.id]]).toContainEqual(rows[0].owners);
+  });
+});
+
 describe('two requests with one key and different bodies at the same moment', () => {
   test.each([
     ['in one process', () => company.api],
@@ -123,4 +178,8 @@ describe('two requests with one key and different bodies at the same moment', ()
       expectOneStory([won as Answer, again], { firsts: 1 });
     }
   });
+});
+
+test('all of this leaves the controls holding', async () => {
+  expect(await brokenControls(system.owner)).toEqual({});
 });

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OPERATIONS } from '../activities/operation-list.ts';
 import { ROLES, type Role } from '../activities/roles.ts';
+import { toOpenApiPath } from '../api/openapi/json-schema.ts';
 import { READS } from '../api/reads/read-list.ts';
 import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
@@ -63,6 +65,48 @@ describe('who may read', () => {
         path,
         ...expected,
       ]);
+    }
+  });
+
+  /** Whatever else is served below /api and is no operation: who is let in, by hand, and what the others are told. */
+  const BESIDE: Readonly<Record<string, { url: string; roles: readonly Role[]; others: string }>> = {
+    'GET /api/writes': {
+      url: '/api/writes',
+      roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
+      others: 'forbidden',
+    },
+    // A payment's: for those who may not read payments there is no such write.
+    'GET /api/writes/{key}': { url: '/api/writes/paid', roles: EVERYTHING_THERE_IS, others: 'write_not_found' },
+    'POST /api/writes/{key}/cancel': {
+      url: '/api/writes/never-seen-by-{role}/cancel',
+      roles: ['owner', 'admin', 'accountant'],
+      others: 'forbidden',
+    },
+    'GET /api/company/webhook-secret': { url: '/api/company/webhook-secret', roles: ['owner'], others: 'forbidden' },
+    'POST /api/company/webhook-test': {
+      url: '/api/company/webhook-test',
+      roles: ['owner', 'admin'],
+      others: 'forbidden',
+    },
+    'POST /api/events/{eventId}/redeliver': { url: 'of an event', roles: ['owner', 'admin'], others: 'forbidden' },
+  };
+
+  test('and of every other route below /api it is known who is let in', async () => {
+    const { 'x-routes': served } = (await company.api.get('/openapi.json')).json as { 'x-routes': string[] };
+    const read = READS.map(({ path }) => `GET ${toOpenApiPath(path)}`);
+    const written = OPERATIONS.map(({ method, path }) => `${method} ${toOpenApiPath(path)}`);
+    const others = served.filter(
+      (route) => / \/api\//.test(route) && !route.startsWith('HEAD ') && ![...read, ...written].includes(route),
+    );
+    expect(others.toSorted()).toEqual(Object.keys(BESIDE).toSorted());
+    for (const [route, { url, roles, others: refusal }] of Object.entries(BESIDE)) {
+      const path = route.includes('{eventId}') ? `${paths['/api/events/:eventId']}/redeliver` : url;
+      for (const role of ROLES) {
+        const { status, json } = await company.as(role).send(route.split(' ')[0] ?? '', path.replace('{role}', role));
+        // 409: let in, and there is no webhook to be called.
+        const told = status === 200 || status === 409 ? 'let in' : json.code;
+        expect([route, role, told]).toEqual([route, role, roles.includes(role) ? 'let in' : refusal]);
+      }
     }
   });
 

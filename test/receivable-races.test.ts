@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
 import { brokenControls } from '../deploy/controls/controls.ts';
-import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';
+import { tally } from './support/tally.ts';
 
 let system: System;
 let company: Company;
@@ -32,16 +32,6 @@ const credit = (index: number, invoiceId: string, net: number) =>
   );
 const voiding = (index: number, invoiceId: string) =>
   client(index).post(`/api/invoices/${invoiceId}/void`, { reason: 'Wrong', date: '2026-03-01' }, patient);
-
-/** How often each status and code was answered. */
-function tally(answers: readonly Answer[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { status, json } of answers) {
-    const said = json.code === undefined ? String(status) : `${status} ${json.code}`;
-    counts[said] = (counts[said] ?? 0) + 1;
-  }
-  return counts;
-}
 
 const invoiceRow = async (id: string) =>
   (

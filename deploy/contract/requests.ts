@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { DEMO } from '../../activities/demo.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { Http } from '../client/http.ts';
@@ -13,21 +12,11 @@ const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 export function requestMaker(http: Http, operation: Operation, options: { run: string; newcomerId: string }) {
   let maker: ExampleMaker | undefined;
   let made = 0;
-  return async (tenant: Tenant, key = `${options.run}:${made + 1}`): Promise<Write> => {
+  return (tenant: Tenant, key = `${options.run}:${made + 1}`): Promise<Write> => {
     made += 1;
-    maker ??= exampleMaker(http, operation, options.run);
-    const write = await maker.prepare(tenant, made, key);
-    const path = write.path.replace(DEMO.newcomerId, options.newcomerId);
-    return { ...write, path, body: await ofThatVersion(http, write) };
+    maker ??= exampleMaker(http, operation, options);
+    return maker.prepare(tenant, made, key);
   };
-}
-
-/** Settings are changed from the version that they have. */
-async function ofThatVersion(http: Http, { body, token }: Write): Promise<string> {
-  const content = JSON.parse(body) as { expectedVersion?: number };
-  if (content.expectedVersion === undefined) return body;
-  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
-  return JSON.stringify({ ...content, expectedVersion: (JSON.parse(text) as { version: number }).version });
 }
 
 /** The same key with other content, as valid as it was: one member of the body differs, else an ID in the path. */

@@ -1,4 +1,5 @@
-import { DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
+import { createHash } from 'node:crypto';
+import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
 import { rowId, writeId } from '../../activities/identity.ts';
 import type { Example, Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
@@ -11,10 +12,14 @@ import type { Tenant } from './target.ts';
  *
  * An example names resources of the demo company, which the demo's seed has made. Their IDs are those of the seed's
  * writes, so it is known which requests made a resource and which changed it; sent again in another company under other
- * keys, they make the same resource there, with an ID that is known as well.
+ * keys, they make the same resource there, with an ID that is known as well. Here, and nowhere else, stands what it takes
+ * to send an example more than once.
  */
 export type ExampleMaker = {
-  /** The write number `index` of this company under `key`; what it needs has been made when this resolves. */
+  /**
+   * The write number `index` of this company under `key`; what it needs has been made when this resolves. Settings are
+   * changed from the version that they have by then: of several that are made before the first is sent, one wins.
+   */
   prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
 };
 
@@ -36,7 +41,13 @@ const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
 const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
 const GIVE_UP_AFTER_MS = 120_000;
 
-export function exampleMaker(http: Http, operation: Operation, run: string): ExampleMaker {
+/** @param options `run` begins the keys of what is made; `newcomerId` is the user who is granted access, where not the demo's. */
+export function exampleMaker(
+  http: Http,
+  operation: Operation,
+  options: { readonly run: string; readonly newcomerId?: string },
+): ExampleMaker {
+  const { run, newcomerId = DEMO.newcomerId } = options;
   const example = exampleOf(operation);
   const resources = resourceMaker(http, run);
   const sharedBy = SHARED_BY[operation.name] ?? 1;
@@ -46,10 +57,17 @@ export function exampleMaker(http: Http, operation: Operation, run: string): Exa
       const path = operation.path.replace(/:(\w+)/g, (_, name: string) =>
         encodeURIComponent(example.params[name] ?? ''),
       );
-      const request = { method: operation.method, path, key, body: distinct(example.body, key) };
+      const body = await ofThatVersion(http, tenant, distinct(example.body, key));
+      const request = { method: operation.method, path: path.replace(DEMO.newcomerId, newcomerId), key, body };
       return resources.inCompany(request, tenant, copy);
     },
   };
+}
+
+async function ofThatVersion(http: Http, { token }: Tenant, body: Record<string, unknown>) {
+  if (body['expectedVersion'] === undefined) return body;
+  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
+  return { ...body, expectedVersion: (JSON.parse(text) as { version: number }).version };
 }
 
 /** The operation's first example, which its OpenAPI document has as well. */
@@ -140,15 +158,12 @@ function matches(route: string, path: string): boolean {
   return new RegExp(`^${route.replace(/:\w+/g, '[^/]+')}$`).test(path);
 }
 
-/** The same body with its unique members made unique by the key's last characters. */
+/** The same body with its unique members made unique by the key. */
 function distinct(body: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
+  // Few characters: an account's code has at most 20.
+  const suffix = createHash('sha256').update(key).digest('hex').slice(0, 12);
   return JSON.parse(JSON.stringify(body), (name, value) => {
     if (!UNIQUE_MEMBERS.has(name) || typeof value !== 'string') return value;
-    return name === 'email' ? value.replace('@', `+${suffixOf(key)}@`) : `${value}-${suffixOf(key)}`.slice(-20);
+    return name === 'email' ? value.replace('@', `+${suffix}@`) : `${value}-${suffix}`.slice(-20);
   });
-}
-
-/** Few characters: an account's code has at most 20. */
-function suffixOf(key: string): string {
-  return key.replace(/[^A-Za-z0-9]/g, '-').slice(-13);
 }

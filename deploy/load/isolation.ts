@@ -77,7 +77,7 @@ export async function runIsolation(
 /** One write a key and company, and whatever resources the writes need. */
 async function prepare(http: Http, { tenants }: Target, options: IsolationOptions, progress: Progress) {
   const run = `load-${randomUUID().slice(0, 8)}`;
-  const maker = exampleMaker(http, options.operation, run);
+  const maker = exampleMaker(http, options.operation, { run });
   const keysPerTenant = distinctKeys(options);
   const places = tenants.flatMap((tenant) => Array.from({ length: keysPerTenant }, (_, index) => ({ tenant, index })));
   let done = 0;

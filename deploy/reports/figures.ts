@@ -94,7 +94,7 @@ export async function readFigures(databaseUrl: string, span: Span): Promise<Figu
 /** The end of the newest month that is in the archive, and not back from it. */
 const BOUNDS = `
 SELECT coalesce($1::timestamptz, now() - interval '7 days') AS "from", coalesce($2::timestamptz, now()) AS "to",
-  (SELECT max(month + interval '1 month') FROM audit_archives
+  (SELECT max(month + interval '1 month') FROM archived_audit_months()
    WHERE restored_until IS NULL OR restored_until <= now())::timestamptz AS online_from`;
 
 /** All, each type and each operation, by one pass over the rows. */

@@ -16,10 +16,10 @@ export type Archive = {
 export function listArchives(database: Database): Promise<Archive[]> {
   return asMaintenance(database, async (tx) => {
     const rows = await tx.query<Omit<Archive, 'rows'> & { rows: bigint }>(
-      `SELECT to_char(month, 'YYYY-MM') AS month, row_count AS rows, row_digest::text AS "rowDigest", file_name AS file,
+      `SELECT to_char(month, 'YYYY-MM') AS month, row_count AS rows, row_digest AS "rowDigest", file_name AS file,
          file_sha256 AS sha256, archived_at AS "archivedAt",
          CASE WHEN restored_until IS NOT NULL THEN 'restored' WHEN dropped_at IS NOT NULL THEN 'dropped' ELSE 'detached' END AS where
-       FROM audit_archives ORDER BY month`,
+       FROM archived_audit_months()`,
     );
     return rows.map((row) => ({ ...row, rows: Number(row.rows) }));
   });

@@ -1,0 +1,69 @@
+/** `npm run rollout:check`: whether one version may get more of the traffic. Made for a step of a roll-out, or a script of it. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { InvalidArgumentError } from 'commander';
+import { textTable } from '../load/table.ts';
+import { countArgument } from '../operator/arguments.ts';
+import { command, run } from '../operator/command.ts';
+import { readCriteria } from './criteria.ts';
+import { judge, type Verdict } from './judge.ts';
+
+const RULES = fileURLToPath(new URL('../prometheus/rules.yml', import.meta.url));
+const ABORT = 1;
+/** Not enough was seen to say anything: neither go on nor back. */
+const UNDECIDED = 2;
+
+type Options = { prometheus: string; version: string; window: string; minWrites: number; rules: string; json?: true };
+
+await run(
+  command('rollout:check', 'Asks Prometheus whether the alerts that speak against a version hold for it alone.')
+    .requiredOption('--prometheus <url>', 'where Prometheus answers', urlArgument)
+    .requiredOption('--version <name>', 'the value of the label `version` on its series, such as green')
+    .option(
+      '--window <range>',
+      'how far back rates are taken, in place of the ranges of the rules',
+      windowArgument,
+      '2m',
+    )
+    .option('--min-writes <count>', 'writes that it must have answered in that time', countArgument(1_000_000), 20)
+    .option('--rules <file>', 'the rules', RULES)
+    .option('--json', 'prints the verdict as JSON on stdout')
+    .addHelpText(
+      'after',
+      '\nExits 0: go on. 1: go back. 2: too few writes, or a process that does not answer its scrape: wait.',
+    )
+    .action(async (options: Options) => {
+      const criteria = readCriteria(readFileSync(options.rules, 'utf8'), options);
+      const verdict = await judge(options.prometheus, options, criteria);
+      const exitCode = decide(verdict, options.minWrites);
+      console.log(options.json ? JSON.stringify({ ...verdict, exitCode }) : verdictText(verdict, exitCode));
+      process.exitCode = exitCode;
+    }),
+);
+
+function decide({ criteria, processes, writes }: Verdict, minWrites: number): number {
+  if (criteria.some(({ holds }) => !holds)) return ABORT;
+  return processes.up === 0 || processes.down > 0 || writes < minWrites ? UNDECIDED : 0;
+}
+
+function verdictText({ criteria, processes, writes }: Verdict, exitCode: number): string {
+  const word = { 0: 'Go on', [ABORT]: 'GO BACK', [UNDECIDED]: 'WAIT: that says too little' }[exitCode];
+  return [
+    textTable(
+      ['criterion', 'verdict', 'value'],
+      criteria.map(({ alert, holds, value }) => [alert, holds ? 'holds' : 'BROKEN', value?.toFixed(3) ?? '']),
+    ),
+    '',
+    `${processes.up} processes up, ${processes.down} down, ${writes} writes in the window. ${word}`,
+  ].join('\n');
+}
+
+function urlArgument(text: string): string {
+  if (URL.canParse(text) && /^https?:/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a URL such as http://127.0.0.1:9090.');
+}
+
+function windowArgument(text: string): string {
+  if (/^[1-9]\d{0,4}[smh]$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a time such as 30s, 2m or 1h.');
+}

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto';
+import type { Operation } from '../../activities/operation.ts';
+import type { Role } from '../../activities/roles.ts';
+import { openHttp } from '../../deploy/client/http.ts';
+import type { Write } from '../../deploy/client/submit-write.ts';
+import { requestMaker } from '../../deploy/contract/requests.ts';
+import type { Answer } from './client.ts';
+import type { Company } from './companies.ts';
+import type { System } from './system.ts';
+
+/** Writes by the examples of the operations, in companies of a test. */
+export type Examples = {
+  /** One that can succeed: what it names has been made in the company, and is used up by no other. */
+  make(operation: Operation, company: Company, key?: string): Promise<Write>;
+  close(): Promise<void>;
+};
+
+const CONNECTIONS = 32;
+
+export async function openExamples({ url, owner }: System): Promise<Examples> {
+  const { rows } = await owner.query('SELECT create_user($1) AS id', [`newcomer-${randomUUID()}@example.test`]);
+  const http = openHttp(url, { connections: CONNECTIONS });
+  const makers = new Map<string, ReturnType<typeof requestMaker>>();
+  return {
+    make(operation, company, key) {
+      const options = { run: operation.name, newcomerId: rows[0].id as string };
+      const make = makers.get(operation.name) ?? requestMaker(http, operation, options);
+      makers.set(operation.name, make);
+      return make({ companyId: company.id, token: company.users.owner.token }, key);
+    },
+    close: () => http.close(),
+  };
+}
+
+export function sendAs(company: Company, role: Role, { method, path, key, body }: Write): Promise<Answer> {
+  return company.as(role).post(path, body, { method, key, headers: { prefer: 'wait=60' } });
+}
