@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
+import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
-import { brokenControls } from './support/controls.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { hire, payRun, stockedItem } from './support/payroll.ts';
