@@ -8,6 +8,7 @@ import { OPERATIONS } from '../activities/operation-list.ts';
 import { checkLogin } from '../worker/login.ts';
 import { createMetrics, type Metrics } from '../worker/metrics.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
+import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
 import { createAuditBatch } from './audit-batch.ts';
 import { createAuthenticate } from './auth.ts';
@@ -67,11 +68,12 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 
   const metrics = createMetrics({ database, operations, instrumentation: config.INSTRUMENTATION });
   const client = clientOver(connection, config);
-  const runs = createWriteRuns(client, config.TEMPORAL_TASK_QUEUE);
+  const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
+  const runs = createWriteRuns(client, target);
   const submit = createSubmit({
     database,
     runs,
-    groups: createGroupRuns(client, config.TEMPORAL_TASK_QUEUE),
+    groups: createGroupRuns(client, target),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
     observeDeparture(lane, waitedMs) {
@@ -109,6 +111,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     logger.fatal({ err: error }, 'The worker has stopped');
     health.fail();
   });
+  await untilReleaseIsKnown(connection, config);
   const url = await app.listen({ host: config.HOST, port: config.PORT });
 
   return {

@@ -1,5 +1,15 @@
 import { z } from 'zod';
-import { port, positiveInteger, processConfig, readConfig, refuseLocalSettings } from '../worker/config.ts';
+import {
+  port,
+  positiveInteger,
+  processConfig,
+  readConfig,
+  refuseLocalSettings,
+  requireWholeVersion,
+} from '../worker/config.ts';
+
+/** How long the API may drain: longer than a request may wait and a transaction may take. */
+export const API_DRAIN_LIMIT_MS = 70_000;
 
 /** A secret of this text stands in our documentation: whoever copied it has a key that everyone knows. */
 const DOCUMENTED_SECRETS: readonly string[] = ['replace-this-with-32-random-bytes-of-your-own'];
@@ -26,6 +36,7 @@ const apiConfig = z
   .superRefine(
     (value, context) => {
       refuseLocalSettings(value, context);
+      requireWholeVersion(value, context);
       const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
       if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
         fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
@@ -38,6 +49,9 @@ const apiConfig = z
     // Also when another key is bad already: all of them are told at once.
     { when: () => true },
   );
+
+/** What the API reads from its environment. */
+export const API_SETTINGS: readonly string[] = Object.keys(apiConfig.shape);
 
 export type ApiConfig = z.output<typeof apiConfig>;
 

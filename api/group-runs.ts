@@ -1,6 +1,13 @@
 import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import { GROUP_WORKFLOW_TYPE, type GroupItem, type GroupResult } from '../workflows/messages.ts';
-import { asUnavailable, DEADLINE_EXCEEDED, grpcCode, LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS } from './write-runs.ts';
+import {
+  asUnavailable,
+  DEADLINE_EXCEEDED,
+  grpcCode,
+  LONG_POLL_TIMEOUT_MS,
+  REQUEST_TIMEOUT_MS,
+  type RunTarget,
+} from './write-runs.ts';
 
 /** The runs of groups of writes, as this process asks Temporal for them. */
 export type GroupRuns = {
@@ -18,7 +25,7 @@ const TASK_TIMEOUT_MS = 2_000;
 /** Temporal takes 20 KB of details. Keys and operations are ASCII. */
 const MAX_DETAILS_BYTES = 16_000;
 
-export function createGroupRuns({ workflow, connection }: Client, taskQueue: string): GroupRuns {
+export function createGroupRuns({ workflow, connection }: Client, target: RunTarget): GroupRuns {
   return {
     async start(workflowId, items) {
       const companies = new Set(items.map(({ args }) => args.companyId)).size;
@@ -26,7 +33,7 @@ export function createGroupRuns({ workflow, connection }: Client, taskQueue: str
         const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           workflow.start(GROUP_WORKFLOW_TYPE, {
             workflowId,
-            taskQueue,
+            ...target,
             args: [items],
             requestEagerStart: true,
             workflowTaskTimeout: TASK_TIMEOUT_MS,

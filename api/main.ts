@@ -4,10 +4,7 @@ import { pino } from 'pino';
 import { freeLoopbackPort } from '../worker/free-port.ts';
 import { installRuntime } from '../worker/temporal.ts';
 import { startApi } from './app.ts';
-import { readApiConfig } from './config.ts';
-
-/** Longer than a request may wait and a transaction may take. */
-const DRAIN_LIMIT_MS = 70_000;
+import { API_DRAIN_LIMIT_MS, readApiConfig } from './config.ts';
 
 /**
  * Between "not ready" and closing: load balancers look away, and requests whose bytes have come in but were not read yet
@@ -23,7 +20,7 @@ async function main(): Promise<void> {
   installRuntime(logger, coreMetricsAddress);
   const api = await startApi(config, { logger, ...(coreMetricsAddress === undefined ? {} : { coreMetricsAddress }) });
   logger.info({ url: api.url }, 'The API is listening');
-  closeWithGrace({ delay: DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
+  closeWithGrace({ delay: API_DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) logger.fatal({ err }, 'The API ends by an error that nothing caught');
     else logger.info({ signal }, 'The API is draining');
     api.drain();

@@ -4,6 +4,7 @@ import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
+  type WorkflowStartOptions,
 } from '@temporalio/client';
 import {
   ActivityFailure,
@@ -72,7 +73,10 @@ export const REQUEST_TIMEOUT_MS = 10_000;
 /** Longer than any request waits. A connection that is dead is found out earlier, by its keep-alive. */
 export const LONG_POLL_TIMEOUT_MS = 60_000;
 
-export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
+/** Whose workers take the runs: those of a queue, and where it names itself, of this release alone. */
+export type RunTarget = Pick<WorkflowStartOptions, 'taskQueue' | 'versioningOverride'>;
+
+export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   const { workflow, connection } = client;
   return {
     async start(args, summary) {
@@ -80,7 +84,7 @@ export function createWriteRuns(client: Client, taskQueue: string): WriteRuns {
         const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
             workflowId: workflowIdOf(args.companyId, args.key),
-            taskQueue,
+            ...target,
             args: [args],
             // A run that failed left nothing to attach to: the same key starts anew, and the row decides.
             workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
@@ -211,5 +215,8 @@ export function grpcCode(error: unknown): number | undefined {
 }
 
 export const DEADLINE_EXCEEDED = 4;
-/** gRPC status codes: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE. */
-const OUTAGE_CODES = new Set([1, 2, DEADLINE_EXCEEDED, 8, 10, 13, 14]);
+/**
+ * gRPC status codes: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, INTERNAL,
+ * UNAVAILABLE. The fifth is for a start that is pinned to a release which a server that came back empty has not met yet.
+ */
+const OUTAGE_CODES = new Set([1, 2, DEADLINE_EXCEEDED, 8, 9, 10, 13, 14]);

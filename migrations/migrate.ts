@@ -51,9 +51,27 @@ export async function migrate(options: {
       log(`applied ${migration.name}`);
     }
     await ensureAuditPartitions(client);
+    await letProcessesSee(client);
     return { applied: pending.map((migration) => migration.name) };
   } finally {
     await client.end(); // ends the session, and with it the advisory lock
+  }
+}
+
+/**
+ * The migrations of this release that the database has not had yet; it may have later ones, too. Works with the login of
+ * a process: a new release waits with it until its schema is there.
+ */
+export async function missingMigrations(connectionString: string, folder = import.meta.dirname): Promise<string[]> {
+  const migrations = await readMigrations(folder);
+  const client = new Client({ connectionString, application_name: 'accubooks-wait-for-schema' });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ name: string }>('SELECT name FROM public.schema_migrations');
+    const applied = new Set(rows.map(({ name }) => name));
+    return migrations.map(({ name }) => name).filter((name) => !applied.has(name));
+  } finally {
+    await client.end();
   }
 }
 
@@ -184,4 +202,10 @@ async function ensureAuditPartitions(client: Client): Promise<void> {
   );
   if (rows.length === 0) return; // a database that is being built, before the audit log
   await client.query('SELECT public.ensure_audit_partitions($1)', [AUDIT_PARTITION_MONTHS_AHEAD]);
+}
+
+/** A process's login may see which migrations there are: the table is older than its role, so none of them grants it. */
+async function letProcessesSee(client: Client): Promise<void> {
+  const { rows } = await client.query("SELECT FROM pg_roles WHERE rolname = 'accubooks_app'");
+  if (rows.length > 0) await client.query('GRANT SELECT ON public.schema_migrations TO accubooks_app');
 }

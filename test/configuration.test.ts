@@ -97,6 +97,16 @@ describe('the configuration', () => {
     );
   });
 
+  test('a release is named wholly or not at all', () => {
+    const [name, build] = [{ WORKER_DEPLOYMENT_NAME: 'accubooks' }, { WORKER_BUILD_ID: '1.0.0-rc.1' }];
+    expect(readApiConfig({ ...good, ...name, ...build })).toMatchObject({ ...name, ...build });
+    for (const read of [readApiConfig, readWorkerConfig]) {
+      expect(badKeys(complaint({ ...good, ...name }, read))).toEqual(['WORKER_BUILD_ID']);
+      expect(badKeys(complaint({ ...good, ...build }, read))).toEqual(['WORKER_DEPLOYMENT_NAME']);
+      expect(badKeys(complaint({ ...good, ...name, WORKER_BUILD_ID: 'a:b' }, read))).toEqual(['WORKER_BUILD_ID']);
+    }
+  });
+
   test('a complaint never shows a value', () => {
     const message = complaint({
       ...good,

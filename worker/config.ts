@@ -18,6 +18,8 @@ export const processConfig = {
   TEMPORAL_TLS_SERVER_CA: z.string().min(1).optional(),
   TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
+  WORKER_DEPLOYMENT_NAME: versionPart().optional(),
+  WORKER_BUILD_ID: versionPart().optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
   /** Off is for the benchmark that tells what metrics cost: a process that no one can look into is of no other use. */
@@ -40,6 +42,16 @@ export function refuseLocalSettings(
   context.addIssue({ code: 'custom', path: ['WEBHOOK_ALLOW_PRIVATE'], message: 'is for local use only' });
 }
 
+/** For `superRefine`: a release is named by both, or it is none. */
+export function requireWholeVersion(
+  value: { readonly WORKER_DEPLOYMENT_NAME?: string | undefined; readonly WORKER_BUILD_ID?: string | undefined },
+  context: z.RefinementCtx,
+): void {
+  if ((value.WORKER_DEPLOYMENT_NAME === undefined) === (value.WORKER_BUILD_ID === undefined)) return;
+  const path = value.WORKER_BUILD_ID === undefined ? 'WORKER_BUILD_ID' : 'WORKER_DEPLOYMENT_NAME';
+  context.addIssue({ code: 'custom', path: [path], message: 'set both WORKER_DEPLOYMENT_NAME and WORKER_BUILD_ID' });
+}
+
 const workerConfig = z
   .object({
     ...processConfig,
@@ -52,7 +64,14 @@ const workerConfig = z
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
   })
   // Also when another key is bad already: all of them are told at once.
-  .superRefine(refuseLocalSettings, { when: () => true });
+  .superRefine(refuseLocalSettings, { when: () => true })
+  .superRefine(requireWholeVersion, { when: () => true });
+
+/** What the worker reads from its environment. */
+export const WORKER_SETTINGS: readonly string[] = Object.keys(workerConfig.shape);
+
+/** How long the worker may drain: its workers' own limits and some more. */
+export const WORKER_DRAIN_LIMIT_MS = 30_000;
 
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
 /** How a Temporal server is reached. */
@@ -67,7 +86,7 @@ export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): 
 }
 
 /** These may be given as a file, `NAME_FILE`, as orchestrators mount secrets. */
-const SECRETS = [
+export const SECRETS = [
   'DATABASE_URL',
   'MIGRATION_DATABASE_URL',
   'RELAY_DATABASE_URL',
@@ -123,6 +142,16 @@ export function positiveInteger(defaultValue: number) {
     .regex(/^[1-9]\d{0,8}$/, 'must be a positive integer')
     .transform(Number)
     .default(defaultValue);
+}
+
+/** What a Kubernetes label takes too, so that a release can be read off its pods. Temporal joins the two by a colon. */
+function versionPart() {
+  return z
+    .string()
+    .regex(
+      /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/,
+      'must be 1 to 63 letters, digits, dots, dashes or underscores',
+    );
 }
 
 /** 0 asks the system for a free port; tests do. */

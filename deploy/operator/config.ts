@@ -14,6 +14,7 @@ const operatorSchema = z.object({
   TEMPORAL_TLS_KEY: processConfig.TEMPORAL_TLS_KEY,
   TEMPORAL_TLS_SERVER_CA: processConfig.TEMPORAL_TLS_SERVER_CA,
   TEMPORAL_TLS_SERVER_NAME: processConfig.TEMPORAL_TLS_SERVER_NAME,
+  WORKER_DEPLOYMENT_NAME: processConfig.WORKER_DEPLOYMENT_NAME,
   TEMPORAL_TASK_QUEUE: processConfig.TEMPORAL_TASK_QUEUE,
   TEMPORAL_UI_URL: z.string().optional(),
   AUDIT_ARCHIVE_DIR: z.string().optional(),
@@ -32,6 +33,13 @@ export function ownerDatabaseUrl(): string {
   const config = readConfig(operatorSchema, process.env);
   const url = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL ?? localSystem()?.databaseUrl;
   if (url === undefined) throw new Error(`No database is known. ${WAYS}.`);
+  return url;
+}
+
+/** The database as the processes log in to it. */
+export function processDatabaseUrl(): string {
+  const url = readConfig(operatorSchema, process.env).DATABASE_URL ?? localSystem()?.appDatabaseUrl;
+  if (url === undefined) throw new Error('No database is known. Set DATABASE_URL to the login of API and worker.');
   return url;
 }
 

@@ -1,16 +1,12 @@
 /**
  * `npm run histories:record` records one history of the write workflow for each way that a run can go, into
- * `test/histories/`. `test/replay-history.test.ts` replays all of them.
+ * `test/histories/`; record-event-histories.ts does the same for the others. `test/replay-history.test.ts` replays all.
  *
  * Histories of a release are for ever: runs of it may be open when the next one comes. So files that are there are kept.
  * When the workflow changes (with `patched`, since the old ones must still replay), raise VERSION, run this, and commit the
  * new files beside the old. It is a test file of its own configuration, since it needs the running system of the tests.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
@@ -18,7 +14,7 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createWriteRuns } from '../../api/write-runs.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
-import { HISTORIES_FOLDER } from './histories.ts';
+import { saveHistory } from './histories.ts';
 import { type System, startSystem } from './system.ts';
 
 /** Of the workflow's history, not of the product. */
@@ -100,7 +96,7 @@ test('cancelled key', async () => {
 test('mismatch', async () => {
   const name = 'is-met-by-another-body';
   expect((await create(name)).status).toBe(201);
-  const runs = createWriteRuns(system.temporal, system.environment['TEMPORAL_TASK_QUEUE'] as string);
+  const runs = createWriteRuns(system.temporal, { taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] as string });
   const first = await closedRun(name);
   const args = await runs.readArguments(company.id, name, first);
   if (args === undefined) throw new Error('The run has no arguments');
@@ -125,19 +121,5 @@ async function closedRun(key: string): Promise<string> {
 
 async function record(name: string, key: string): Promise<void> {
   const runId = await closedRun(key);
-  const history = await system.temporal.workflow.getHandle(workflowIdOf(company.id, key), runId).fetchHistory();
-  const json = JSON.stringify(JSON.parse(historyToJSON(history), withoutMachine), null, 1);
-  expect(json).not.toContain(`@${hostname()}`);
-  expect(json).not.toContain(process.cwd());
-  const file = join(HISTORIES_FOLDER, `write-${VERSION}-${name}.json`);
-  mkdirSync(HISTORIES_FOLDER, { recursive: true });
-  if (!existsSync(file)) writeFileSync(file, `${json}\n`);
-}
-
-/** Who ran it, and where its code lay, are of the machine that recorded. */
-function withoutMachine(name: string, value: unknown): unknown {
-  if (name === 'identity') return 'recorded';
-  if (name === 'stackTrace') return '';
-  if (name === 'taskQueue' || name === 'stickyAttributes') return { name: 'recorded', kind: 'TASK_QUEUE_KIND_NORMAL' };
-  return value;
+  await saveHistory(system.temporal, `write-${VERSION}-${name}`, workflowIdOf(company.id, key), runId);
 }

@@ -108,7 +108,7 @@ export async function readFacts(place: Place, company: Company, key: string): Pr
       group: null,
     };
   }
-  const runs = createWriteRuns(client, place.taskQueue);
+  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
   const run = await runs.describe(company.id, key);
   if (run === undefined) {
     const group = await findOpenGroup(client, company.id, key);
@@ -150,7 +150,7 @@ async function stateOfRun(runs: WriteRuns, run: RunDescription, company: Company
 async function runsOf(place: Place, { row }: Known, company: Company, key: string) {
   const client = clientOf(place);
   if (client === undefined || row === null) return { run: null, group: null };
-  const runs = createWriteRuns(client, place.taskQueue);
+  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
   const run = await runs.describe(company.id, key);
   const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
   return {

@@ -35,7 +35,7 @@ export async function reopen(place: Place, company: Company, key: string, reason
   const { database, temporal, taskQueue } = place;
   if ('away' in temporal) throw new Error(`${temporal.away} A key is reopened only when its runs can be looked at.`);
   await refuseStandby(place);
-  const runs = createWriteRuns(temporal, taskQueue);
+  const runs = createWriteRuns(temporal, { taskQueue });
   return transaction(database.writes, async (tx) => {
     const run = await runs.describe(company.id, key);
     if (run?.state === 'running') throw isRunning();

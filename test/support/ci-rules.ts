@@ -1,0 +1,54 @@
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+
+/** What a workflow file of ours may say: GitHub ignores a key that it does not know, and the check it was meant for. */
+const step = z.strictObject({
+  name: z.string().optional(),
+  uses: z.string().optional(),
+  run: z.string().optional(),
+  with: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+
+const workflow = z.strictObject({
+  name: z.string(),
+  on: z.strictObject({ push: z.strictObject({ branches: z.array(z.string()) }), pull_request: z.null() }),
+  permissions: z.strictObject({ contents: z.literal('read') }),
+  concurrency: z.strictObject({ group: z.string(), 'cancel-in-progress': z.union([z.boolean(), z.string()]) }),
+  jobs: z.record(
+    z.string(),
+    z.strictObject({ 'runs-on': z.string(), 'timeout-minutes': z.number().max(60), steps: z.array(step).min(1) }),
+  ),
+});
+
+/** Everything that is wrong with a workflow file, in words. */
+export function workflowFaults(text: string): string[] {
+  const document = parseDocument(text);
+  if (document.errors.length > 0) return document.errors.map((error) => error.message);
+  const parsed = workflow.safeParse(document.toJS());
+  if (!parsed.success) return parsed.error.issues.map(tellIssue);
+  const steps = Object.values(parsed.data.jobs).flatMap((job) => job.steps);
+  const checkouts = steps.filter(({ uses }) => uses?.startsWith('actions/checkout@'));
+  return [
+    ...steps.flatMap(({ uses }) =>
+      uses === undefined || /@[0-9a-f]{40}$/.test(uses) ? [] : [`${uses} is not pinned`],
+    ),
+    ...text
+      .split('\n')
+      .flatMap((line) =>
+        /uses:/.test(line) && !/ # v\d+\.\d+\.\d+$/.test(line) ? [`says no version: ${line.trim()}`] : [],
+      ),
+    // What a branch is called must not become part of a command.
+    ...steps.flatMap(({ run }) => (run?.includes('${{') ? [`an expression in a command: ${run}`] : [])),
+    ...(checkouts.every((checkout) => checkout.with?.['persist-credentials'] === false)
+      ? []
+      : ['persist-credentials of actions/checkout is not false: each later step could push']),
+    ...(steps.some(({ run }) => run?.trim() === 'bash .ci/run') ? [] : ['no step runs .ci/run']),
+  ];
+}
+
+function tellIssue(issue: z.core.$ZodIssue): string {
+  const where = issue.path.join('.');
+  return issue.code === 'unrecognized_keys'
+    ? `${where}: unknown key ${issue.keys.join(', ')}`
+    : `${where}: ${issue.message}`;
+}
