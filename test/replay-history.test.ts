@@ -12,6 +12,10 @@ import { HISTORIES_FOLDER } from './support/histories.ts';
  */
 const HISTORIES = readdirSync(HISTORIES_FOLDER).filter((file) => file.endsWith('.json'));
 
+/** Those of the write, which are one for each way that it can go. */
+const WRITES = HISTORIES.filter((file) => file.startsWith('write-'));
+const WEBHOOKS = 'webhooks-v1-waiting.json';
+
 const projectFolder = fileURLToPath(new URL('../', import.meta.url));
 
 async function replay(bundle: { code: string }, file: string): Promise<void> {
@@ -20,9 +24,9 @@ async function replay(bundle: { code: string }, file: string): Promise<void> {
 }
 
 /** The histories that a bundle cannot replay. */
-async function violations(bundle: { code: string }): Promise<string[]> {
+async function violations(bundle: { code: string }, files: readonly string[] = WRITES): Promise<string[]> {
   const broken: string[] = [];
-  for (const file of HISTORIES) {
+  for (const file of files) {
     try {
       await replay(bundle, file);
     } catch (error) {
@@ -40,12 +44,13 @@ describe('saved runs go on under today’s workflow', () => {
   });
 
   test('each way that a run can go is among them', () => {
-    const ways = new Set(HISTORIES.map((file) => /^write-v\d+-([a-z-]+)\.json$/.exec(file)?.[1]));
+    const ways = new Set(WRITES.map((file) => /^write-v\d+-([a-z-]+)\.json$/.exec(file)?.[1]));
     expect(ways).toEqual(
       new Set(['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success']),
     );
     const events = (way: string) => readFileSync(join(HISTORIES_FOLDER, `write-v1-${way}.json`), 'utf8');
     expect(events('durable-timer')).toContain('EVENT_TYPE_TIMER_FIRED');
+    expect(readFileSync(join(HISTORIES_FOLDER, WEBHOOKS), 'utf8')).toContain('EVENT_TYPE_TIMER_FIRED');
     expect(events('failed-run')).toContain('EVENT_TYPE_WORKFLOW_EXECUTION_FAILED');
     for (const way of ['rejection', 'cancelled-key', 'mismatch']) {
       expect(events(way)).toContain('EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES');
@@ -72,13 +77,13 @@ describe('a workflow that was changed is found out', () => {
   });
 
   /** Bundles a copy of the workflows in which `from` reads `to`. */
-  async function changed(name: string, from: string, to: string): Promise<{ code: string }> {
+  async function changed(name: string, from: string, to: string, source = 'write.ts'): Promise<{ code: string }> {
     const copy = join(folder, name);
     mkdirSync(copy);
     cpSync(join(projectFolder, 'workflows'), copy, { recursive: true });
-    const file = join(copy, 'write.ts');
+    const file = join(copy, source);
     const text = readFileSync(file, 'utf8');
-    expect(text.split(from), `${from} stands once in workflows/write.ts`).toHaveLength(2);
+    expect(text.split(from), `${from} stands once in workflows/${source}`).toHaveLength(2);
     writeFileSync(
       file,
       text.replace(from, () => to),
@@ -95,7 +100,7 @@ describe('a workflow that was changed is found out', () => {
 
   test('by the attempt that it makes before or after the old one', async () => {
     const bundle = await changed('twice', CALL, `await runOperation(args, facts);\n  ${CALL}`);
-    expect(await violations(bundle)).toEqual(HISTORIES.filter((file) => !file.includes('failed-run')));
+    expect(await violations(bundle)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
   });
 
   test('by a timer that was not there', async () => {
@@ -104,18 +109,24 @@ describe('a workflow that was changed is found out', () => {
       CALL,
       `await new Promise((resolve) => setTimeout(resolve, 1_000));\n  ${CALL}`,
     );
-    expect(await violations(bundle)).toEqual(HISTORIES);
+    expect(await violations(bundle)).toEqual(WRITES);
+  });
+
+  test('by a pause between the calls of a webhook that is left out', async () => {
+    const PAUSE = 'if (waitMs > 0) await sleep(waitMs);';
+    expect(await violations(await changed('pause', PAUSE, `${PAUSE} //`, 'webhooks.ts'), [WEBHOOKS])).toEqual([]);
+    expect(await violations(await changed('no-pause', PAUSE, '', 'webhooks.ts'), [WEBHOOKS])).toEqual([WEBHOOKS]);
   });
 
   test('by an attribute that it sets no longer, or sets where it did not', async () => {
     const never = await changed('never', "if (result.outcome !== 'succeeded') {", 'if (args.key === args.operation) {');
-    const withAttribute = HISTORIES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
+    const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
     expect(await violations(never)).toEqual(withAttribute);
     const always = await changed(
       'always',
       "if (result.outcome !== 'succeeded') {",
       'if (args.key !== args.operation) {',
     );
-    expect(await violations(always)).toEqual(HISTORIES.filter((file) => /success|retries|durable-timer/.test(file)));
+    expect(await violations(always)).toEqual(WRITES.filter((file) => /success|retries|durable-timer/.test(file)));
   });
 });

@@ -7,11 +7,12 @@
  * new files beside the old. It is a test file of its own configuration, since it needs the running system of the tests.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
@@ -116,6 +117,25 @@ test('mismatch', async () => {
   await record('mismatch', name);
 });
 
+test('webhooks that wait for their next attempt', async () => {
+  const waits = [1_500, 0];
+  const taskQueue = `${system.environment['TEMPORAL_TASK_QUEUE']}-recorded`;
+  const worker = await Worker.create({
+    connection: system.temporal.connection as NativeConnection,
+    namespace: 'default',
+    taskQueue,
+    workflowBundle: { code: readFileSync(inject('bundlePath'), 'utf8') },
+    activities: { deliverWebhooks: async () => ({ waitMs: waits.shift() ?? null }) },
+  });
+  const batch = { companyId: company.id, batchId: randomUUID(), retry: { delaysMs: [1_500], giveUpAfterMs: 60_000 } };
+  const workflowId = `webhooks:${company.id}:${batch.batchId}`;
+  await worker.runUntil(async () => {
+    const run = await system.temporal.workflow.start('webhooks', { workflowId, taskQueue, args: [batch] });
+    await run.result();
+  });
+  await save(`webhooks-${VERSION}-waiting.json`, workflowId);
+});
+
 /** Waits for the newest run of the key to close; answers its ID. */
 async function closedRun(key: string): Promise<string> {
   const handle = system.temporal.workflow.getHandle(workflowIdOf(company.id, key));
@@ -124,12 +144,15 @@ async function closedRun(key: string): Promise<string> {
 }
 
 async function record(name: string, key: string): Promise<void> {
-  const runId = await closedRun(key);
-  const history = await system.temporal.workflow.getHandle(workflowIdOf(company.id, key), runId).fetchHistory();
+  await save(`write-${VERSION}-${name}.json`, workflowIdOf(company.id, key), await closedRun(key));
+}
+
+async function save(name: string, workflowId: string, runId?: string): Promise<void> {
+  const history = await system.temporal.workflow.getHandle(workflowId, runId).fetchHistory();
   const json = JSON.stringify(JSON.parse(historyToJSON(history), withoutMachine), null, 1);
   expect(json).not.toContain(`@${hostname()}`);
   expect(json).not.toContain(process.cwd());
-  const file = join(HISTORIES_FOLDER, `write-${VERSION}-${name}.json`);
+  const file = join(HISTORIES_FOLDER, name);
   mkdirSync(HISTORIES_FOLDER, { recursive: true });
   if (!existsSync(file)) writeFileSync(file, `${json}\n`);
 }
