@@ -198,6 +198,7 @@ CREATE TABLE public.companies (
   CONSTRAINT companies_webhook_secret_version_check CHECK ((webhook_secret_version >= 1)),
   CONSTRAINT companies_webhook_url_check CHECK (((length(webhook_url) >= 1) AND (length(webhook_url) <= 2000)))
 );
+CREATE INDEX companies_with_webhook ON public.companies USING btree (id) WHERE (webhook_url IS NOT NULL);
 CREATE TRIGGER begin_settings_version BEFORE UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.begin_settings_version();
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
@@ -770,7 +771,9 @@ CREATE TABLE public.outbox (
 CREATE INDEX outbox_given_up ON public.outbox USING btree (company_id, sequence) WHERE (delivery_state = 'given_up'::text);
 CREATE UNIQUE INDEX outbox_newest ON public.outbox USING btree (company_id, sequence DESC) WHERE (sequence IS NOT NULL);
 CREATE INDEX outbox_not_numbered ON public.outbox USING btree (occurred_at) WHERE (sequence IS NULL);
-CREATE INDEX outbox_pending ON public.outbox USING btree (company_id, sequence) WHERE (delivery_state = 'pending'::text);
+CREATE INDEX outbox_travelling ON public.outbox USING btree (company_id, batch_id, sequence) WHERE ((delivery_state = 'pending'::text) AND (batch_id IS NOT NULL));
+CREATE INDEX outbox_triggered ON public.outbox USING btree (occurred_at) WHERE ((sequence IS NULL) AND (kind = 'workflow.triggered'::text));
+CREATE INDEX outbox_waiting ON public.outbox USING btree (company_id, sequence) WHERE ((delivery_state = 'pending'::text) AND (batch_id IS NULL));
 CREATE TRIGGER keep_all_events BEFORE TRUNCATE ON public.outbox FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('events are marked, never deleted');
 CREATE TRIGGER keep_events BEFORE DELETE ON public.outbox FOR EACH ROW EXECUTE FUNCTION public.refuse_change('events are marked, never deleted');
 CREATE TRIGGER wake_relay AFTER INSERT ON public.outbox FOR EACH ROW WHEN ((new.kind = 'workflow.triggered'::text)) EXECUTE FUNCTION public.wake_relay();
@@ -1848,6 +1851,10 @@ $function$
 CREATE OR REPLACE FUNCTION public.mark_batch_started(p_company uuid, p_batch uuid)
  RETURNS void
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 BEGIN
   PERFORM enter_relay();
@@ -1891,6 +1898,10 @@ GRANT EXECUTE ON FUNCTION public.next_number(uuid,text) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.next_webhook_event(p_company uuid, p_batch uuid)
  RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 #variable_conflict use_column
 BEGIN
@@ -1909,6 +1920,10 @@ GRANT EXECUTE ON FUNCTION public.next_webhook_event(uuid,uuid) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
  RETURNS integer
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 DECLARE
   numbered integer;
@@ -1944,12 +1959,15 @@ GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.outbox_lag()
  RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
     SELECT count(*), coalesce(extract(epoch FROM now() - min(o.occurred_at)), 0)::double precision,
-      (SELECT count(*) FROM outbox p WHERE p.delivery_state = 'pending'),
+      -- As two, each by its own index.
+      (SELECT count(*) FROM outbox w WHERE w.delivery_state = 'pending' AND w.batch_id IS NULL)
+        + (SELECT count(*) FROM outbox t WHERE t.delivery_state = 'pending' AND t.batch_id IS NOT NULL),
       (SELECT count(*) FROM outbox g WHERE g.delivery_state = 'given_up')
     FROM outbox o WHERE o.sequence IS NULL;
 END
@@ -2080,7 +2098,13 @@ GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event uuid, p_error text, p_retry_ms bigint)
  RETURNS void
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
+DECLARE
+  batch uuid;
 BEGIN
   PERFORM enter_relay();
   UPDATE outbox SET
@@ -2090,7 +2114,16 @@ BEGIN
     delivered_at = CASE WHEN p_error IS NULL THEN now() END,
     delivery_state = CASE WHEN p_error IS NULL THEN 'delivered' WHEN p_retry_ms IS NULL THEN 'given_up' ELSE 'pending' END,
     next_attempt_at = now() + p_retry_ms * interval '1 millisecond'
-  WHERE company_id = p_company AND id = p_event AND delivery_state = 'pending';
+  WHERE company_id = p_company AND id = p_event AND delivery_state = 'pending'
+  RETURNING batch_id INTO batch;
+  IF EXISTS (SELECT FROM outbox t
+             WHERE t.company_id = p_company AND t.batch_id = batch AND t.delivery_state = 'pending') THEN
+    RETURN;
+  END IF;
+  IF EXISTS (SELECT FROM outbox w
+             WHERE w.company_id = p_company AND w.delivery_state = 'pending' AND w.batch_id IS NULL) THEN
+    PERFORM pg_notify('outbox', '');
+  END IF;
 END
 $function$
 ;
@@ -2130,6 +2163,7 @@ GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.relay_facts()
  RETURNS TABLE(not_taken bigint, not_taken_seconds double precision, pending bigint, pending_seconds double precision, overdue_seconds double precision, given_up bigint, audit_months_ahead integer, audit_fallback_rows integer)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
   PERFORM enter_relay();
@@ -2404,6 +2438,10 @@ GRANT EXECUTE ON FUNCTION public.share_of(bigint,integer) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.triggered_events(p_limit integer)
  RETURNS TABLE(id uuid, company_id uuid, trigger_id text, workflow_name text)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 #variable_conflict use_column
 BEGIN
@@ -2442,6 +2480,10 @@ GRANT EXECUTE ON FUNCTION public.wake_relay() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.webhook_batches(p_events integer, p_limit integer)
  RETURNS TABLE(company_id uuid, batch_id uuid)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
 #variable_conflict use_column
 BEGIN

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { startWorkerProcess } from './support/processes.ts';
@@ -36,6 +37,25 @@ async function runsOf(workflowId: string): Promise<number> {
     runs += run.workflowId === workflowId ? 1 : 0;
   }
   return runs;
+}
+
+/** Answers how often the relay has been woken since the last time. */
+async function listening(): Promise<() => Promise<number>> {
+  const client = new pg.Client({ connectionString: system.owner.options.connectionString });
+  await client.connect();
+  onTestFinished(() => client.end());
+  let notified = 0;
+  client.on('notification', () => {
+    notified += 1;
+  });
+  await client.query('LISTEN outbox');
+  return async () => {
+    // What was notified before comes in before the answer.
+    await client.query('SELECT 1');
+    const count = notified;
+    notified = 0;
+    return count;
+  };
 }
 
 async function setWebhook(company: Company, url: string | null): Promise<void> {
@@ -133,6 +153,19 @@ describe('the relay', () => {
       [company.id],
     );
     expect(first.batch_id).toBe(head[0].id);
+
+    // The next batch need not wait for the relay to look: the last call of this one wakes it, and no call before.
+    const woken = await listening();
+    const { rows: travelling } = await system.owner.query(
+      'SELECT id FROM outbox WHERE company_id = $1 AND batch_id IS NOT NULL ORDER BY sequence',
+      [company.id],
+    );
+    const answered: number[] = [];
+    for (const { id } of travelling) {
+      await system.owner.query('SELECT record_webhook_attempt($1, $2, NULL, NULL)', [company.id, id]);
+      answered.push(await woken());
+    }
+    expect(answered).toEqual([...Array.from({ length: 99 }, () => 0), 1]);
     await setWebhook(company, null);
   });
 

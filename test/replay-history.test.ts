@@ -11,10 +11,16 @@ import { HISTORIES_FOLDER } from './support/histories.ts';
  * Each saved history is of a released version; `npm run histories:record` adds those of a new one.
  */
 const HISTORIES = readdirSync(HISTORIES_FOLDER).filter((file) => file.endsWith('.json'));
-
-/** Those of the write, which are one for each way that it can go. */
 const WRITES = HISTORIES.filter((file) => file.startsWith('write-'));
-const WEBHOOKS = 'webhooks-v1-waiting.json';
+
+/** Every way that a run of each workflow can go. */
+const WAYS: Readonly<Record<string, readonly string[]>> = {
+  write: ['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success'],
+  writeGroup: ['leaver', 'leaver-has-run', 'success'],
+  webhooks: ['delivered', 'retried'],
+  sendInvoiceReminders: ['met-its-write', 'none-due', 'recorded'],
+  closeMonth: ['closed', 'refused', 'was-closed'],
+};
 
 const projectFolder = fileURLToPath(new URL('../', import.meta.url));
 
@@ -24,7 +30,7 @@ async function replay(bundle: { code: string }, file: string): Promise<void> {
 }
 
 /** The histories that a bundle cannot replay. */
-async function violations(bundle: { code: string }, files: readonly string[] = WRITES): Promise<string[]> {
+async function violations(bundle: { code: string }, files: readonly string[]): Promise<string[]> {
   const broken: string[] = [];
   for (const file of files) {
     try {
@@ -43,17 +49,30 @@ describe('saved runs go on under today’s workflow', () => {
     await expect(replay(bundle, file)).resolves.toBeUndefined();
   });
 
-  test('each way that a run can go is among them', () => {
-    const ways = new Set(WRITES.map((file) => /^write-v\d+-([a-z-]+)\.json$/.exec(file)?.[1]));
-    expect(ways).toEqual(
-      new Set(['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success']),
-    );
-    const events = (way: string) => readFileSync(join(HISTORIES_FOLDER, `write-v1-${way}.json`), 'utf8');
-    expect(events('durable-timer')).toContain('EVENT_TYPE_TIMER_FIRED');
-    expect(readFileSync(join(HISTORIES_FOLDER, WEBHOOKS), 'utf8')).toContain('EVENT_TYPE_TIMER_FIRED');
-    expect(events('failed-run')).toContain('EVENT_TYPE_WORKFLOW_EXECUTION_FAILED');
-    for (const way of ['rejection', 'cancelled-key', 'mismatch']) {
-      expect(events(way)).toContain('EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES');
+  test('each way that a run of any workflow can go is among them', () => {
+    const types = readFileSync(join(projectFolder, 'workflows/all.ts'), 'utf8').matchAll(/^export \{ (\w+) \}/gm);
+    expect(Object.keys(WAYS).toSorted()).toEqual([...types].map(([, type]) => type ?? '').toSorted());
+    const saved = HISTORIES.map((file) => /^(\w+)-v\d+-([a-z-]+)\.json$/.exec(file));
+    for (const [type, ways] of Object.entries(WAYS)) {
+      const ofType = new Set(saved.filter((parts) => parts?.[1] === type).map((parts) => parts?.[2] ?? ''));
+      expect([type, ...[...ofType].toSorted()]).toEqual([type, ...ways]);
+    }
+  });
+
+  test('and each file shows the way that it is named after', () => {
+    const events = (file: string) => readFileSync(join(HISTORIES_FOLDER, `${file}.json`), 'utf8');
+    for (const file of ['write-v1-durable-timer', 'webhooks-v1-retried']) {
+      expect(events(file)).toContain('EVENT_TYPE_TIMER_FIRED');
+    }
+    expect(events('write-v1-failed-run')).toContain('EVENT_TYPE_WORKFLOW_EXECUTION_FAILED');
+    for (const file of ['write-v1-rejection', 'write-v1-cancelled-key', 'write-v1-mismatch', 'closeMonth-v1-refused']) {
+      expect(events(file)).toContain('EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES');
+    }
+    for (const file of ['writeGroup-v1-leaver', 'sendInvoiceReminders-v1-recorded', 'closeMonth-v1-closed']) {
+      expect(events(file)).toContain('EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED');
+    }
+    for (const file of ['writeGroup-v1-leaver-has-run', 'sendInvoiceReminders-v1-met-its-write']) {
+      expect(events(file)).toContain('EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED');
     }
   });
 
@@ -76,57 +95,67 @@ describe('a workflow that was changed is found out', () => {
     rmSync(folder, { recursive: true });
   });
 
+  type Change = readonly [file: string, from: string, to: string];
+
   /** Bundles a copy of the workflows in which `from` reads `to`. */
-  async function changed(name: string, from: string, to: string, source = 'write.ts'): Promise<{ code: string }> {
+  async function changed(name: string, ...changes: readonly Change[]): Promise<{ code: string }> {
     const copy = join(folder, name);
     mkdirSync(copy);
     cpSync(join(projectFolder, 'workflows'), copy, { recursive: true });
-    const file = join(copy, source);
-    const text = readFileSync(file, 'utf8');
-    expect(text.split(from), `${from} stands once in workflows/${source}`).toHaveLength(2);
-    writeFileSync(
-      file,
-      text.replace(from, () => to),
-    );
-    return bundleWorkflowCode({ workflowsPath: file, logger: new DefaultLogger('ERROR') });
+    for (const [path, from, to] of changes) {
+      const file = join(copy, path);
+      const text = readFileSync(file, 'utf8');
+      expect(text.split(from), `${from} stands once in workflows/${path}`).toHaveLength(2);
+      writeFileSync(
+        file,
+        text.replace(from, () => to),
+      );
+    }
+    return bundleWorkflowCode({ workflowsPath: join(copy, 'all.ts'), logger: new DefaultLogger('ERROR') });
   }
 
+  const WRITE = 'write.ts';
   const CALL = 'const result = await CancellationScope.nonCancellable(() => runOperation(args, facts));';
 
   test('when nothing was changed but words, it is not', async () => {
-    const bundle = await changed('same', CALL, `${CALL} // as before`);
-    expect(await violations(bundle)).toEqual([]);
+    const bundle = await changed('same', [WRITE, CALL, `${CALL} // as before`]);
+    expect(await violations(bundle, HISTORIES)).toEqual([]);
   });
 
   test('by the attempt that it makes before or after the old one', async () => {
-    const bundle = await changed('twice', CALL, `await runOperation(args, facts);\n  ${CALL}`);
-    expect(await violations(bundle)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
+    const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
+    expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
   });
 
   test('by a timer that was not there', async () => {
+    const wait = 'await new Promise((resolve) => setTimeout(resolve, 1_000));';
+    const waiting = (path: string, line: string): Change => [path, line, `${wait}\n  ${line}`];
     const bundle = await changed(
       'timer',
-      CALL,
-      `await new Promise((resolve) => setTimeout(resolve, 1_000));\n  ${CALL}`,
+      waiting(WRITE, CALL),
+      waiting('write-group.ts', 'const left = await attemptOnce(items);'),
+      waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
+      waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
+      waiting('close-month.ts', 'const { userId, payload } = await readTrigger(trigger);'),
     );
-    expect(await violations(bundle)).toEqual(WRITES);
-  });
-
-  test('by a pause between the calls of a webhook that is left out', async () => {
-    const PAUSE = 'if (waitMs > 0) await sleep(waitMs);';
-    expect(await violations(await changed('pause', PAUSE, `${PAUSE} //`, 'webhooks.ts'), [WEBHOOKS])).toEqual([]);
-    expect(await violations(await changed('no-pause', PAUSE, '', 'webhooks.ts'), [WEBHOOKS])).toEqual([WEBHOOKS]);
+    expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
   });
 
   test('by an attribute that it sets no longer, or sets where it did not', async () => {
-    const never = await changed('never', "if (result.outcome !== 'succeeded') {", 'if (args.key === args.operation) {');
+    const set = "if (result.outcome !== 'succeeded') {";
+    const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
     const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
-    expect(await violations(never)).toEqual(withAttribute);
-    const always = await changed(
-      'always',
-      "if (result.outcome !== 'succeeded') {",
-      'if (args.key !== args.operation) {',
+    expect(await violations(never, WRITES)).toEqual(withAttribute);
+    const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
+    expect(await violations(always, WRITES)).toEqual(
+      WRITES.filter((file) => /success|retries|durable-timer/.test(file)),
     );
-    expect(await violations(always)).toEqual(WRITES.filter((file) => /success|retries|durable-timer/.test(file)));
+  });
+
+  test('by the writes that it has made, by whichever workflow', async () => {
+    // Another ID is another write: what the old run has made under its own would be made once more.
+    const bundle = await changed('ids', ['child-write.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
+    const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
+    expect(await violations(bundle, HISTORIES)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
   });
 });

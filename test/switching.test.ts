@@ -29,10 +29,13 @@ const judged = isInstalled('prometheus');
 
 type Color = 'blue' | 'green';
 
+/** Each names itself to Temporal: its runs are its own workers', whichever others poll the same queue. */
+const releaseOf = (color: Color) => ({ WORKER_DEPLOYMENT_NAME: 'accubooks', WORKER_BUILD_ID: color });
+
 describe('a switch between two versions, under load', () => {
   let servers: OwnServers;
   let prometheus: VersionScraper | undefined;
-  let workers: SystemProcess[];
+  let workers: Record<Color, SystemProcess>;
   let apis: Record<Color, SystemProcess>;
   let proxy: WeightedProxy;
   let company: Company;
@@ -40,13 +43,13 @@ describe('a switch between two versions, under load', () => {
     servers = await startOwnServers(temporal);
     if (judged) prometheus = await startVersionScraper(servers.folder);
     const [blue, green, ...both] = await Promise.all([
-      startApiProcess(servers.environment),
-      startApiProcess(servers.environment),
-      startWorkerProcess(servers.environment),
-      startWorkerProcess(servers.environment),
+      startApi('blue'),
+      startApi('green'),
+      startWorker('blue'),
+      startWorker('green'),
     ]);
     apis = { blue, green };
-    workers = both;
+    workers = { blue: both[0], green: both[1] };
     proxy = await startWeightedProxy({ blue: () => apis.blue.url, green: () => apis.green.url });
     proxy.weigh({ blue: 100, green: 0 });
     scrapeBoth();
@@ -54,7 +57,7 @@ describe('a switch between two versions, under load', () => {
   }, PATIENCE_MS);
   afterAll(async () => {
     await proxy?.close();
-    await Promise.all([apis?.blue, apis?.green, ...(workers ?? [])].map((process) => process?.kill()));
+    await Promise.all([apis?.blue, apis?.green, workers?.blue, workers?.green].map((process) => process?.kill()));
     await prometheus?.stop();
     await servers?.stop();
   });
@@ -77,11 +80,11 @@ describe('a switch between two versions, under load', () => {
     'workers killed one by one: no request fails, none is lost, none is made twice',
     async () => {
       const load = await startSwitchingLoad(company, proxy.url, CLIENTS);
-      for (const index of workers.keys()) {
+      for (const color of ['blue', 'green'] as const) {
         await untilFurther(load, ANSWERS_PER_STEP);
-        await workers[index]?.kill();
+        await workers[color].kill();
         await untilFurther(load, ANSWERS_PER_STEP);
-        workers[index] = await startWorkerProcess(servers.environment);
+        workers[color] = await startWorker(color);
       }
       await expectNothingWrong(await load.stop());
     },
@@ -94,7 +97,7 @@ describe('a switch between two versions, under load', () => {
       const good = apis.green;
       const between = await startProxy(targetOf(servers.environment['TEMPORAL_ADDRESS'] ?? ''));
       onTestFinished(() => between.close());
-      apis.green = await startApiProcess({ ...servers.environment, TEMPORAL_ADDRESS: between.address });
+      apis.green = await startApi('green', { TEMPORAL_ADDRESS: between.address });
       const load = await startSwitchingLoad(company, proxy.url, CLIENTS);
       try {
         scrapeBoth();
@@ -125,6 +128,10 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
+  const startApi = (color: Color, more: Record<string, string> = {}) =>
+    startApiProcess({ ...servers.environment, ...releaseOf(color), ...more });
+  const startWorker = (color: Color) => startWorkerProcess({ ...servers.environment, ...releaseOf(color) });
+
   async function switchTo(color: Color, load: SwitchingLoad): Promise<void> {
     const other = color === 'blue' ? 'green' : 'blue';
     for (const weight of STEPS) {
@@ -143,7 +150,7 @@ describe('a switch between two versions, under load', () => {
     await proxy.idle(color);
     expect(await apis[color].terminate()).toBe(0);
     await untilFurther(load, ANSWERS_PER_STEP);
-    apis[color] = await startApiProcess(servers.environment);
+    apis[color] = await startApi(color);
     scrapeBoth();
   }
 

@@ -15,19 +15,23 @@ const LISTED = 1_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /** Asks Temporal's visibility, which is some moments behind: for an age of minutes that does not matter. */
-export async function askForOpenRuns({ workflowService, connection, options }: Client, taskQueue: string) {
+export async function askForOpenRuns(
+  { workflowService, connection, options }: Client,
+  taskQueue: string,
+  overMs = OVER_MS,
+): Promise<OpenRuns> {
   const types = [WRITE_WORKFLOW_TYPE, GROUP_WORKFLOW_TYPE].map((name) => `"${name}"`).join(', ');
-  const before = new Date(Date.now() - OVER_MS).toISOString();
+  const before = new Date(Date.now() - overMs).toISOString();
   const query = `TaskQueue = "${taskQueue}" AND WorkflowType IN (${types}) AND ExecutionStatus = "Running" AND StartTime < "${before}"`;
   const { namespace } = options;
   const inTime = <T>(ask: () => Promise<T>) => connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, ask);
   const { count } = await inTime(() => workflowService.countWorkflowExecutions({ namespace, query }));
   const overAMinute = Number(count);
-  if (overAMinute === 0) return { overAMinute, oldestSeconds: 0 } satisfies OpenRuns;
+  if (overAMinute === 0) return { overAMinute, oldestSeconds: 0 };
   const { executions } = await inTime(() =>
     workflowService.listWorkflowExecutions({ namespace, query, pageSize: LISTED }),
   );
   const startedAt = executions.map(({ startTime }) => Number(startTime?.seconds ?? 0)).filter((second) => second > 0);
   const oldestSeconds = startedAt.length === 0 ? 0 : Date.now() / 1_000 - Math.min(...startedAt);
-  return { overAMinute, oldestSeconds } satisfies OpenRuns;
+  return { overAMinute, oldestSeconds };
 }

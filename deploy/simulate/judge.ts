@@ -107,7 +107,8 @@ function isAgreedCancel({ final, code, row }: Told): boolean {
   return code === 'too_late' && row !== undefined && row.outcome !== 'cancelled';
 }
 
-const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+/** Not where it is a part of something else, such as an e-mail address. */
+const UUID = /(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])/g;
 
 /** Every ID is derived from its company: one that is told to two of them was told to one too many. */
 function ownAnswers(told: readonly Told[], shared: ReadonlySet<string>): Finding {

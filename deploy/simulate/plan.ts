@@ -148,7 +148,7 @@ function createPlanner(seed: string, random: Random) {
       return;
     }
     if (odd(SHARES.cancelBefore)) {
-      const cancel = emit({ ...withoutPrefer(step), kind: 'cancel' });
+      const cancel = emit({ ...withoutPromise(withoutPrefer(step)), kind: 'cancel' });
       emit({ ...step, refused: 'write_cancelled', after: [cancel] });
       return;
     }

@@ -30,6 +30,8 @@ type OperationCounts = {
   readonly succeeded: number;
   readonly rejected: number;
   readonly cancelled: number;
+  /** Another body under the same key came first. */
+  readonly overtaken: number;
 };
 
 /** One line of the table: what was held against what, over how much, and where it does not hold. */
@@ -123,6 +125,7 @@ function operationCounts({ outcomes, steps }: Simulation): OperationCounts[] {
       succeeded: having((text) => text === '200' || text === '201'),
       rejected: having((text) => /^4/.test(text) && !/ (write_cancelled|idempotency_key_reused)$/.test(text)),
       cancelled: having((text) => text === '409 write_cancelled'),
+      overtaken: having((text) => text === '422 idempotency_key_reused'),
     };
   });
 }
@@ -135,6 +138,7 @@ function tally(labels: readonly string[]): Record<string, number> {
 
 export function simulationText(report: SimulationReport): string {
   const { differences } = report;
+  const idle = report.operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
   const lines = (head: string, of: readonly Line[]) =>
     textTable(
       [head, 'figures', ''],
@@ -144,10 +148,10 @@ export function simulationText(report: SimulationReport): string {
     `Seed ${report.seed}: ${shown(report.requests)} requests in ${report.seconds.toFixed(1)} s (${countsText(report.kinds)})`,
     '',
     textTable(
-      ['operation', 'writes', 'succeeded', 'rejected', 'cancelled'],
+      ['operation', 'writes', 'succeeded', 'rejected', 'cancelled', 'overtaken'],
       report.operations.map((one) => [
         one.operation,
-        ...[one.writes, one.succeeded, one.rejected, one.cancelled].map(shown),
+        ...[one.writes, one.succeeded, one.rejected, one.cancelled, one.overtaken].map(shown),
       ]),
     ),
     '',
@@ -162,6 +166,7 @@ export function simulationText(report: SimulationReport): string {
     lines('the answers', report.promises),
     '',
     `Answers: ${countsText(report.answers)}`,
+    ...(idle.length === 0 ? [] : [`Not once succeeded, for lack of --operations: ${idle.join(', ')}`]),
     differences.length === 0 ? 'Nothing differs' : `${differences.length} DIFFERENCES`,
     ...differences.slice(0, MAX_SHOWN).map((difference) => `  ${difference}`),
     ...(differences.length > MAX_SHOWN ? [`  … and ${differences.length - MAX_SHOWN} more (--json has all)`] : []),

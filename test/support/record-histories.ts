@@ -1,25 +1,20 @@
 /**
  * `npm run histories:record` records one history of the write workflow for each way that a run can go, into
- * `test/histories/`. `test/replay-history.test.ts` replays all of them.
+ * `test/histories/`; record-event-histories.ts does the same for the others. `test/replay-history.test.ts` replays all.
  *
  * Histories of a release are for ever: runs of it may be open when the next one comes. So files that are there are kept.
  * When the workflow changes (with `patched`, since the old ones must still replay), raise VERSION, run this, and commit the
  * new files beside the old. It is a test file of its own configuration, since it needs the running system of the tests.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { type NativeConnection, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createWriteRuns } from '../../api/write-runs.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
-import { HISTORIES_FOLDER } from './histories.ts';
+import { saveHistory } from './histories.ts';
 import { type System, startSystem } from './system.ts';
 
 /** Of the workflow's history, not of the product. */
@@ -117,25 +112,6 @@ test('mismatch', async () => {
   await record('mismatch', name);
 });
 
-test('webhooks that wait for their next attempt', async () => {
-  const waits = [1_500, 0];
-  const taskQueue = `${system.environment['TEMPORAL_TASK_QUEUE']}-recorded`;
-  const worker = await Worker.create({
-    connection: system.temporal.connection as NativeConnection,
-    namespace: 'default',
-    taskQueue,
-    workflowBundle: { code: readFileSync(inject('bundlePath'), 'utf8') },
-    activities: { deliverWebhooks: async () => ({ waitMs: waits.shift() ?? null }) },
-  });
-  const batch = { companyId: company.id, batchId: randomUUID(), retry: { delaysMs: [1_500], giveUpAfterMs: 60_000 } };
-  const workflowId = `webhooks:${company.id}:${batch.batchId}`;
-  await worker.runUntil(async () => {
-    const run = await system.temporal.workflow.start('webhooks', { workflowId, taskQueue, args: [batch] });
-    await run.result();
-  });
-  await save(`webhooks-${VERSION}-waiting.json`, workflowId);
-});
-
 /** Waits for the newest run of the key to close; answers its ID. */
 async function closedRun(key: string): Promise<string> {
   const handle = system.temporal.workflow.getHandle(workflowIdOf(company.id, key));
@@ -144,23 +120,6 @@ async function closedRun(key: string): Promise<string> {
 }
 
 async function record(name: string, key: string): Promise<void> {
-  await save(`write-${VERSION}-${name}.json`, workflowIdOf(company.id, key), await closedRun(key));
-}
-
-async function save(name: string, workflowId: string, runId?: string): Promise<void> {
-  const history = await system.temporal.workflow.getHandle(workflowId, runId).fetchHistory();
-  const json = JSON.stringify(JSON.parse(historyToJSON(history), withoutMachine), null, 1);
-  expect(json).not.toContain(`@${hostname()}`);
-  expect(json).not.toContain(process.cwd());
-  const file = join(HISTORIES_FOLDER, name);
-  mkdirSync(HISTORIES_FOLDER, { recursive: true });
-  if (!existsSync(file)) writeFileSync(file, `${json}\n`);
-}
-
-/** Who ran it, and where its code lay, are of the machine that recorded. */
-function withoutMachine(name: string, value: unknown): unknown {
-  if (name === 'identity') return 'recorded';
-  if (name === 'stackTrace') return '';
-  if (name === 'taskQueue' || name === 'stickyAttributes') return { name: 'recorded', kind: 'TASK_QUEUE_KIND_NORMAL' };
-  return value;
+  const runId = await closedRun(key);
+  await saveHistory(system.temporal, `write-${VERSION}-${name}`, workflowIdOf(company.id, key), runId);
 }

@@ -1,16 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
-import { childEnvironment, projectFolder } from '../../local/config.ts';
-import { endProcess } from '../../local/processes.ts';
-import { waitFor } from '../../local/wait-for.ts';
+import { type ServerProcess, startServerProcess } from './server-process.ts';
 import type { Servers } from './throwaway.ts';
 
 export type Grouping = 'on' | 'off';
 
-export type ApiProcess = { readonly url: string; readonly pid: number; stop(): Promise<void> };
+export type ApiProcess = ServerProcess & { readonly url: string };
 
 /** What a benchmark sets otherwise than production: one company sends what many would. It is printed with the figures. */
 export const RAISED = {
@@ -20,9 +14,7 @@ export const RAISED = {
   LOG_LEVEL: 'warn',
 } as const;
 
-const DRAIN_MS = 20_000;
-
-/** The API as production starts it, on a leash: it ends with us. */
+/** The API as production starts it. */
 export async function startApiProcess(options: {
   readonly servers: Servers;
   readonly bundle: string;
@@ -34,11 +26,10 @@ export async function startApiProcess(options: {
 }): Promise<ApiProcess> {
   const { servers, grouping } = options;
   const port = await freeLoopbackPort();
-  const logFile = join(servers.folder, 'logs', `api-grouping-${grouping}.log`);
-  const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(process.execPath, ['--import', 'tsx', 'deploy/local/leash.ts', 'api/main.ts'], {
-    cwd: projectFolder,
-    env: childEnvironment({
+  const url = `http://127.0.0.1:${port}`;
+  const api = await startServerProcess({
+    script: 'api/main.ts',
+    environment: {
       ...RAISED,
       PORT: String(port),
       DATABASE_URL: servers.database.appDatabaseUrl,
@@ -49,22 +40,11 @@ export async function startApiProcess(options: {
       // An empty one is none: tokens are ours, whatever the shell has for others.
       ...{ HOST: '127.0.0.1', JWT_JWKS_URL: '', JWT_ISSUER: '', JWT_AUDIENCE: '', TEMPORAL_NAMESPACE: '' },
       ...options.environment,
-    }),
-    detached: true,
-    stdio: ['pipe', log, log],
+    },
+    readyUrl: `${url}/readyz`,
+    folder: servers.folder,
+    name: `api-grouping-${grouping}`,
+    signal: options.signal,
   });
-  closeSync(log);
-  await once(child, 'spawn');
-  const pid = child.pid as number;
-  const url = `http://127.0.0.1:${port}`;
-  const died = new AbortController();
-  child.once('exit', () => died.abort(new Error(`The API ended:\n${readFileSync(logFile, 'utf8').slice(-2_000)}`)));
-  const signal = AbortSignal.any([options.signal, died.signal]);
-  try {
-    await waitFor(`${url}/readyz`, { isReady: (status) => status === 200, signal });
-  } catch (error) {
-    await endProcess(pid, 0);
-    throw error;
-  }
-  return { url, pid, stop: () => endProcess(pid, DRAIN_MS) };
+  return { ...api, url };
 }

@@ -35,7 +35,8 @@ function loop({ rate, concurrency }: Load, once: () => Promise<boolean>, window:
   return rate === undefined ? closedLoop(concurrency, once, window) : openLoop(rate, once, window);
 }
 
-async function payOnce(rig: Rig): Promise<boolean> {
+/** One payment of an invoice that no other one in flight is of. */
+export async function payOnce(rig: Rig): Promise<boolean> {
   const invoice = await rig.borrowInvoice();
   const answer = await rig.pay(rig.newKey(), invoice.id);
   invoice.giveBack();

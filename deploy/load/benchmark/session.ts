@@ -144,7 +144,7 @@ async function openBaseline(
   return baseline;
 }
 
-async function writeBundle(folder: string): Promise<string> {
+export async function writeBundle(folder: string): Promise<string> {
   const bundle = join(folder, 'workflow-bundle.js');
   writeFileSync(bundle, (await buildWorkflowBundle()).code);
   return bundle;

@@ -1,0 +1,45 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { childEnvironment, projectFolder } from '../../local/config.ts';
+import { endProcess } from '../../local/processes.ts';
+import { waitFor } from '../../local/wait-for.ts';
+
+export type ServerProcess = { readonly pid: number; stop(): Promise<void> };
+
+const DRAIN_MS = 20_000;
+
+/** A process as production starts it, on a leash: it ends with us. Resolves when `readyUrl` answers 200. */
+export async function startServerProcess(options: {
+  readonly script: 'api/main.ts' | 'worker/main.ts';
+  readonly environment: Readonly<Record<string, string>>;
+  readonly readyUrl: string;
+  /** What it logs goes to `{name}.log` in there. */
+  readonly folder: string;
+  readonly name: string;
+  readonly signal: AbortSignal;
+}): Promise<ServerProcess> {
+  const { script, readyUrl, name } = options;
+  const logFile = join(options.folder, 'logs', `${name}.log`);
+  const log = openSync(logFile, 'a', 0o600);
+  const child = spawn(process.execPath, ['--import', 'tsx', 'deploy/local/leash.ts', script], {
+    cwd: projectFolder,
+    env: childEnvironment(options.environment),
+    detached: true,
+    stdio: ['pipe', log, log],
+  });
+  closeSync(log);
+  await once(child, 'spawn');
+  const pid = child.pid as number;
+  const died = new AbortController();
+  child.once('exit', () => died.abort(new Error(`${script} ended:\n${readFileSync(logFile, 'utf8').slice(-2_000)}`)));
+  const signal = AbortSignal.any([options.signal, died.signal]);
+  try {
+    await waitFor(readyUrl, { isReady: (status) => status === 200, signal });
+  } catch (error) {
+    await endProcess(pid, 0);
+    throw error;
+  }
+  return { pid, stop: () => endProcess(pid, DRAIN_MS) };
+}

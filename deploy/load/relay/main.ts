@@ -1,0 +1,70 @@
+/** `npm run benchmark:relay -- …`: whether events keep up with a storm of writes, and none of them is lost. */
+
+import { countArgument } from '../../operator/arguments.ts';
+import { command, run } from '../../operator/command.ts';
+import { conditions } from '../benchmark/report.ts';
+import { textTable } from '../table.ts';
+import { runStorm, type StormOptions, type StormResult } from './storm.ts';
+
+/** The design's promise: so long after a storm nothing is behind. For reading: it fails no run. */
+const TARGET_SECONDS = 60;
+const CODE_OF_SIGINT = 130;
+
+await run(
+  command('benchmark:relay', 'A storm of writes of three companies, of which one has a webhook; then how long it lags.')
+    .option('--seconds <s>', 'how long the storm lasts', countArgument(3_600), 60)
+    .option('--concurrency <n>', 'clients that each wait for their answer', countArgument(2_000), 32)
+    .option('--drain-seconds <s>', 'how long to wait until no call is owed', countArgument(3_600), 600)
+    .option('--json', 'prints everything measured as JSON on stdout')
+    .addHelpText('after', '\nIt starts and ends servers of its own. Exits 1 when an event was lost or is still owed.')
+    .action(measure),
+);
+
+async function measure(options: StormOptions & { json?: true }): Promise<void> {
+  const interrupted = new AbortController();
+  const work = runStorm(options, interrupted.signal, (line) => console.error(`· ${line}`));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      console.error('· Stopping');
+      interrupted.abort(new Error('interrupted'));
+      void work.catch(() => undefined).finally(() => process.exit(CODE_OF_SIGINT));
+    });
+  }
+  const result = await work;
+  console.log(options.json ? JSON.stringify({ conditions: conditions(), ...result }) : reportOf(result));
+  if (result.violations.length > 0) process.exitCode = 1;
+}
+
+function reportOf({ options, worstLag, ...result }: StormResult): string {
+  const count = (value: number) => value.toLocaleString('en');
+  return [
+    ...conditions(),
+    '',
+    `${options.seconds} s, c=${options.concurrency}, three companies, one of them with a webhook`,
+    '',
+    textTable(
+      ['', ''],
+      [
+        ['writes', `${count(result.writes)} (${count(Math.round(result.writes / result.seconds))}/s)`],
+        ['calls owed', count(result.owed)],
+        ['calls made', count(result.calls)],
+        [
+          'most events without a number',
+          `${count(worstLag.notNumbered)}, the oldest of ${worstLag.oldestSeconds.toFixed(1)} s`,
+        ],
+        ['most calls owed at once', count(worstLag.pending)],
+        ['all numbered after', after(result.numberedAfter)],
+        ['all delivered after', after(result.deliveredAfter)],
+      ],
+    ),
+    '',
+    `Errors: ${Object.keys(result.errors).length === 0 ? 'none' : JSON.stringify(result.errors)}`,
+    ...result.violations.map((violation) => `VIOLATED: ${violation}`),
+  ].join('\n');
+}
+
+function after(seconds: number | undefined): string {
+  if (seconds === undefined) return 'not in time';
+  const met = seconds <= TARGET_SECONDS ? 'met' : 'missed';
+  return `${seconds.toFixed(1)} s (≤ ${TARGET_SECONDS} s: ${met})`;
+}

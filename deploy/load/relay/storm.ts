@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { freeLoopbackPort } from '../../../worker/free-port.ts';
+import { openHttp } from '../../client/http.ts';
+import { count } from '../../client/submit-write.ts';
+import { withDatabase } from '../../operator/command.ts';
+import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
+import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '../benchmark/company.ts';
+import { payOnce } from '../benchmark/modes.ts';
+import { createRig, type Rig } from '../benchmark/rig.ts';
+import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
+import { writeBundle } from '../benchmark/session.ts';
+import { type Servers, startServers } from '../benchmark/throwaway.ts';
+import { closedLoop } from '../loops.ts';
+import { type Lag, watchLag } from './lag.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
+
+export type StormOptions = { readonly seconds: number; readonly concurrency: number; readonly drainSeconds: number };
+
+export type StormResult = {
+  readonly options: StormOptions;
+  readonly writes: number;
+  readonly seconds: number;
+  /** Events of the one company that has a webhook. */
+  readonly owed: number;
+  readonly calls: number;
+  readonly worstLag: Lag;
+  /** Seconds after the storm; undefined where it did not come to that in time. */
+  readonly numberedAfter: number | undefined;
+  readonly deliveredAfter: number | undefined;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly violations: readonly string[];
+};
+
+/** Three companies write as fast as they can, of which one has a webhook: its calls must keep up, and hold up nobody. */
+const COMPANIES = 3;
+const SPARE_INVOICES = 16;
+const WARM_UP_MS = 1_000;
+
+type Log = (line: string) => void;
+
+export async function runStorm(options: StormOptions, signal: AbortSignal, log: Log): Promise<StormResult> {
+  log('Starting PostgreSQL and Temporal of its own');
+  const servers = await startServers(log);
+  const stops: (() => Promise<void>)[] = [() => servers.stop()];
+  try {
+    const secret = randomBytes(32).toString('hex');
+    const bundle = await writeBundle(servers.folder);
+    const receiver = await startReceiver();
+    stops.push(() => receiver.close());
+    return await withDatabase(servers.database.databaseUrl, async (owner) => {
+      const companies: BenchmarkCompany[] = [];
+      for (let made = 0; made < COMPANIES; made += 1) companies.push(await createBenchmarkCompany(owner, secret));
+      const api = await startApiProcess({ servers, bundle, secret, grouping: 'on', signal });
+      stops.push(() => api.stop());
+      const worker = await startWorkerProcess(servers, bundle, signal);
+      stops.push(() => worker.stop());
+      return await storm({ api, owner, companies, receiver, signal, log }, options);
+    });
+  } finally {
+    for (const stop of stops.reverse()) await stop();
+  }
+}
+
+/** The worker as production starts it, but that it may call a receiver on this machine. */
+async function startWorkerProcess(servers: Servers, bundle: string, signal: AbortSignal): Promise<ServerProcess> {
+  const port = await freeLoopbackPort();
+  return startServerProcess({
+    script: 'worker/main.ts',
+    environment: {
+      ...RAISED,
+      METRICS_PORT: String(port),
+      DATABASE_URL: servers.database.appDatabaseUrl,
+      RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
+      TEMPORAL_ADDRESS: servers.temporalAddress,
+      WORKFLOW_BUNDLE: bundle,
+      WEBHOOK_MASTER_KEY: randomBytes(32).toString('hex'),
+      WEBHOOK_ALLOW_PRIVATE: '1',
+      ...{ HOST: '127.0.0.1', TEMPORAL_NAMESPACE: '', NODE_ENV: '' },
+    },
+    readyUrl: `http://127.0.0.1:${port}/livez`,
+    folder: servers.folder,
+    name: 'worker',
+    signal,
+  });
+}
+
+async function storm(
+  scene: {
+    readonly api: ApiProcess;
+    readonly owner: pg.Client;
+    readonly companies: readonly BenchmarkCompany[];
+    readonly receiver: Receiver;
+    readonly signal: AbortSignal;
+    readonly log: Log;
+  },
+  options: StormOptions,
+): Promise<StormResult> {
+  const { owner, companies, receiver, signal, log } = scene;
+  const http = openHttp(scene.api.url, { connections: options.concurrency });
+  try {
+    const invoices = Math.ceil(options.concurrency / COMPANIES) + SPARE_INVOICES;
+    log(`Preparing ${invoices * COMPANIES} invoices through the API`);
+    const rigs: Rig[] = [];
+    for (const { token } of companies) {
+      rigs.push(createRig(http, token, await prepareInvoices(http, token, invoices, signal)));
+    }
+    const listener = companies[0]?.companyId;
+    await owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [listener, receiver.url]);
+    const watch = watchLag(owner, createTeller(log));
+    try {
+      let turn = 0;
+      const once = () => payOnce(rigs[turn++ % COMPANIES] as Rig);
+      const window = { warmUpMs: WARM_UP_MS, measureMs: options.seconds * 1_000, signal };
+      const measured = await closedLoop(options.concurrency, once, window);
+      signal.throwIfAborted();
+      log('The storm is over');
+      const { numbered, delivered } = await watch.untilZero(options.drainSeconds);
+      await watch.stop();
+      const { owed, lost } = await compare(owner, listener as string, receiver);
+      return {
+        options,
+        writes: measured.answered,
+        seconds: measured.seconds,
+        owed,
+        calls: [...receiver.callsById.values()].reduce((sum, calls) => sum + calls, 0),
+        worstLag: watch.worst,
+        numberedAfter: numbered,
+        deliveredAfter: delivered,
+        errors: sumOf(rigs.map(({ errors }) => errors)),
+        violations: [
+          ...rigs.flatMap(({ violations }) => violations),
+          ...(lost > 0 ? [`${lost} of ${owed} events were not received`] : []),
+          ...(delivered === undefined ? [`calls are still owed after ${options.drainSeconds} s`] : []),
+        ],
+      };
+    } finally {
+      await watch.stop();
+    }
+  } finally {
+    await http.close();
+  }
+}
+
+/** What the receiver has heard of, beside what stands in the outbox since it was made known. */
+async function compare(owner: pg.Client, companyId: string, { callsById }: Receiver) {
+  const { rows } = await owner.query<{ id: string }>(
+    "SELECT id FROM outbox WHERE company_id = $1 AND delivery_state <> 'none'",
+    [companyId],
+  );
+  return { owed: rows.length, lost: rows.filter(({ id }) => !callsById.has(id)).length };
+}
+
+function sumOf(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sum: Record<string, number> = {};
+  for (const [label, times] of counts.flatMap((one) => Object.entries(one))) count(sum, label, times);
+  return sum;
+}
+
+const TELL_EVERY_MS = 10_000;
+
+function createTeller(log: Log): (lag: Lag) => void {
+  let toldAt = performance.now();
+  return ({ notNumbered, pending }) => {
+    if (performance.now() - toldAt < TELL_EVERY_MS) return;
+    toldAt = performance.now();
+    log(`${notNumbered} events without their number, ${pending} calls owed`);
+  };
+}
