@@ -69,7 +69,7 @@ export async function startMaintenance(options: {
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
-    ...workerVersioning(config),
+    ...workerVersioning(config, 'AUTO_UPGRADE'),
   });
   const running = worker.run();
   await ensureMaintenanceSchedule(
