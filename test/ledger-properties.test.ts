@@ -69,15 +69,15 @@ describe('after any run the books are right', () => {
     };
     await fc.assert(
       fc.asyncProperty(randomSteps(60, 80), (steps) => check(steps)),
-      { ...RUNS, numRuns: 5 },
+      { ...RUNS, interruptAfterTimeLimit: 30_000, numRuns: 5 },
     );
     // What chance has left out comes to its turn all the same.
     for (const operation of OPERATIONS.map(({ name }) => name).filter((name) => !seen.has(name))) {
-      const [steps] = fc.sample(randomSteps(30, 30), 1);
+      const [steps] = fc.sample(randomSteps(20, 20), 1);
       await check((steps ?? []).map((step) => ({ ...step, operation, actor: 'owner' })));
     }
     expect([...seen].toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
-  });
+  }, 120_000);
 
   /** A new company does these; answers the operations of which one has succeeded. */
   async function expectAsTheModelSays(steps: readonly RandomStep[]): Promise<ReadonlySet<string>> {
@@ -135,7 +135,9 @@ describe('after any run the books are right', () => {
     const page = await (await fetch(`${system.url}/metrics`)).text();
     const counted = [
       ...page.matchAll(/^idempotent_writes_total\{operation="(\w+)",type="[\w-]+",status="(\w+)"\} (\d+)$/gm),
-    ].map(([, operation, status, n]) => ({ operation, status, n: Number(n) }));
+    ]
+      .map(([, operation, status, n]) => ({ operation, status, n: Number(n) }))
+      .filter(({ n }) => n > 0); // every counter is there from the start
     const byName = (a: { operation: string; status: string }, b: typeof a) =>
       `${a.operation} ${a.status}` < `${b.operation} ${b.status}` ? -1 : 1;
     expect((counted as typeof rows).sort(byName)).toEqual(rows.sort(byName));
