@@ -125,6 +125,15 @@ describe('the tax of a line that is credited in parts', () => {
         [1, 0],
       ],
     },
+    // 3 × 33.33 % = 0.9999 → 1. 1 × 1 / 3 = 0.33 → 0, twice; the third takes all of it.
+    {
+      line: ['3', 1, 3_333, 3, 1],
+      credits: [
+        [1, 0],
+        [1, 0],
+        [1, 1],
+      ],
+    },
     // 7 × 10 % = 0.7 → 1. 1 × 3 / 7 = 0.43 → 0; the rest takes all of it.
     {
       line: ['7', 1, 1_000, 7, 1],

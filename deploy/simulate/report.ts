@@ -145,7 +145,7 @@ export function simulationText(report: SimulationReport): string {
       of.map(({ what, figures, wrong }) => [what, figures, wrong.length === 0 ? 'holds' : `${wrong.length} WRONG`]),
     );
   return [
-    `Seed ${report.seed}: ${shown(report.requests)} requests in ${report.seconds.toFixed(1)} s (${countsText(report.kinds)})`,
+    `Seed ${report.seed}: ${shown(report.requests)} requests (${countsText(report.kinds)})`,
     '',
     textTable(
       ['operation', 'writes', 'succeeded', 'rejected', 'cancelled', 'overtaken'],

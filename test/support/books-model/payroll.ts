@@ -141,13 +141,13 @@ const executePayroll: ModelOperation = {
 };
 
 const createInventoryItem: ModelOperation = {
-  weight: 4,
+  weight: 2,
   request(_, { nat, pick }) {
     const opening = pick([{}, { openingQuantity: 0 }, { openingQuantity: 3 }, { openingQuantity: 1 + nat(20) }]);
     const unitCost = nat(12) === 0 ? 10_000_000_000_000 : 1 + nat(200);
     return {
       body: {
-        sku: `SKU-${nat(8)}`,
+        sku: `SKU-${nat(2)}`,
         name: 'Lamp',
         currency: pick(['USD', 'KWD']),
         date: pick(DATES),
@@ -171,20 +171,20 @@ const createInventoryItem: ModelOperation = {
 };
 
 const adjustInventory: ModelOperation = {
-  weight: 5,
+  weight: 12,
   first: ({ items }) => (items.size > 0 ? undefined : 'createInventoryItem'),
   request({ items }, { nat, pick, any }) {
-    const itemId = any(items);
+    const itemId = any(items, ({ quantity }) => quantity > 0n);
     const stock = Number(items.get(itemId)?.quantity ?? 0n);
-    const delta = pick([1 + nat(9), 1 + nat(9), -(1 + nat(5)), -stock || 1, -stock - 1]);
+    const delta = pick([1 + nat(9), 1 + nat(9), -1, -1, -2, -stock || 1, -stock - 1]);
     return {
       params: { itemId },
       body: {
         quantityDelta: delta,
         reason: 'Counted',
         date: pick(DATES),
-        ...(delta > 0 && nat(3) > 0 && { unitCost: 1 + nat(300) }),
-        ...(nat(4) === 0 && { offsetAccountCode: pick(['2000', '1100', '9999']) }),
+        ...(delta > 0 && nat(5) > 0 && { unitCost: 1 + nat(300) }),
+        ...(nat(8) === 0 && { offsetAccountCode: pick(['2000', '1100', '9999']) }),
       },
     };
   },
