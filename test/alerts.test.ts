@@ -112,6 +112,23 @@ describe('a running system', () => {
     expect([...values].filter((value) => /[0-9a-f]{8}-[0-9a-f]{4}-/.test(value))).toEqual([]);
   });
 
+  test('serves what the pages name, and the table of operating.md names all that it serves', async () => {
+    const samples = [...(await scrape(`${api.url}/metrics`)), ...(await scrape(`http://${workerMetrics}/metrics`))];
+    const served = new Set(samples.map(({ name }) => name.replace(/_(bucket|sum|count)$/, '')));
+    const ofOthers = /^(temporal|nodejs|process)_(?!facts_known)/;
+    const [, table = ''] = readFileSync(file('docs/operating.md'), 'utf8').split('## Metrics\n');
+    const rows = table.split('\n## ')[0]?.match(/^\| `.*?\|/gm) ?? [];
+    const tabled = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? ''));
+    const ours = [...served].filter((name) => !ofOthers.test(name));
+    expect(tabled.filter((name) => !ofOthers.test(name)).toSorted()).toEqual(ours.toSorted());
+
+    const runbooks = readFileSync(file('docs/runbooks.md'), 'utf8');
+    const mentions = runbooks.matchAll(/`((?:\w+_(?:total|seconds|ms)|database_pool_\w+))[`{]/g);
+    const named = [...mentions].map((match) => match[1] ?? '');
+    expect(named.length).toBeGreaterThan(3);
+    expect(named.filter((name) => !served.has(name))).toEqual([]);
+  });
+
   test.skipIf(!HAS_PROMETHEUS)(
     'gives each rule something to judge, and each panel of a dashboard something to show',
     async () => {
