@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DASHBOARDS } from '../deploy/grafana/dashboards.ts';
 import { freeLoopbackPort } from '../worker/free-port.ts';
@@ -13,7 +14,7 @@ import { hastened, isInstalled, type Prometheus, runTool, startPrometheus } from
 import { startReceiver } from './support/receiver.ts';
 import { type System, startSystem } from './support/system.ts';
 
-const file = (path: string) => new URL(`../${path}`, import.meta.url).pathname;
+const file = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const RULES = readFileSync(file('deploy/prometheus/rules.yml'), 'utf8');
 const ALERTS = [...new Set([...RULES.matchAll(/- alert: (\w+)/g)].map((match) => match[1] ?? ''))];
 const QUERIES = DASHBOARDS.flatMap(({ title, rows }) =>
@@ -43,10 +44,7 @@ describe('the rules', () => {
   });
 
   test('each have a severity, a summary, a description and a section of the runbooks', () => {
-    const runbooks = file('docs/runbooks.md');
-    const headings = existsSync(runbooks)
-      ? readFileSync(runbooks, 'utf8').split('\n')
-      : ALERTS.map((name) => `### Alert: ${name}`);
+    const headings = readFileSync(file('docs/runbooks.md'), 'utf8').split('\n');
     for (const rule of RULES.split(/^ {6}- alert: /m).slice(1)) {
       const name = /^\w+/.exec(rule)?.[0] ?? '';
       expect([name, /severity: (critical|warning)$/m.test(rule)]).toEqual([name, true]);
@@ -109,6 +107,26 @@ describe('a running system', () => {
     const named = new Set([...QUERIES.map(({ expr }) => expr), ...expressionsIn(RULES)].flatMap(metricsNamedIn));
     expect(named.size).toBeGreaterThan(30);
     expect([...named].filter((name) => !served.has(name))).toEqual([]);
+    // Temporal's core has labels of its own: none of them is of a write either.
+    const values = new Set(pages.flatMap(({ labels }) => Object.values(labels)));
+    expect([...values].filter((value) => /[0-9a-f]{8}-[0-9a-f]{4}-/.test(value))).toEqual([]);
+  });
+
+  test('serves what the pages name, and the table of operating.md names all that it serves', async () => {
+    const samples = [...(await scrape(`${api.url}/metrics`)), ...(await scrape(`http://${workerMetrics}/metrics`))];
+    const served = new Set(samples.map(({ name }) => name.replace(/_(bucket|sum|count)$/, '')));
+    const ofOthers = /^(temporal|nodejs|process)_(?!facts_known)/;
+    const [, table = ''] = readFileSync(file('docs/operating.md'), 'utf8').split('## Metrics\n');
+    const rows = table.split('\n## ')[0]?.match(/^\| `.*?\|/gm) ?? [];
+    const tabled = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? ''));
+    const ours = [...served].filter((name) => !ofOthers.test(name));
+    expect(tabled.filter((name) => !ofOthers.test(name)).toSorted()).toEqual(ours.toSorted());
+
+    const runbooks = readFileSync(file('docs/runbooks.md'), 'utf8');
+    const mentions = runbooks.matchAll(/`((?:\w+_(?:total|seconds|ms)|database_pool_\w+))[`{]/g);
+    const named = [...mentions].map((match) => match[1] ?? '');
+    expect(named.length).toBeGreaterThan(3);
+    expect(named.filter((name) => !served.has(name))).toEqual([]);
   });
 
   test.skipIf(!HAS_PROMETHEUS)(

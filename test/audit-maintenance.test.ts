@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NativeConnection } from '@temporalio/worker';
@@ -12,6 +13,7 @@ import { readWorkerConfig } from '../worker/config.ts';
 import { startMaintenance } from '../worker/maintenance.ts';
 import { ensureMaintenanceSchedule, maintenanceScheduleId } from '../worker/maintenance-schedule.ts';
 import { type AuditMonths, auditMonths, openMaintenanceDatabase } from './support/audit-months.ts';
+import { ownerUrlOf, startCommand } from './support/commands.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { until } from './support/held-invoice.ts';
@@ -60,6 +62,59 @@ describe('what is told of a write whose month was archived', () => {
     await restoreMonth(database, folder, '2025-07', 1);
     expect(await kinds()).toContain('replayed');
     expect(await read('failed-long-ago')).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('a worker', () => {
+  const start = async (environment: Record<string, string>) => {
+    const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+    const warnings: string[] = [];
+    const logger = pino({ level: 'warn' }, { write: (line: string) => void warnings.push(line) });
+    const queue = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${Math.random()}` };
+    const config = readWorkerConfig({ ...system.environment, ...queue, ...environment });
+    try {
+      await (await startMaintenance({ config, connection, logger })).close();
+    } finally {
+      await connection.close();
+    }
+    const schedule = system.temporal.schedule.getHandle(maintenanceScheduleId(config.TEMPORAL_TASK_QUEUE));
+    return {
+      warnings,
+      scheduled: await schedule.delete().then(
+        () => true,
+        () => false,
+      ),
+    };
+  };
+
+  test('whose login may not maintain says so and goes on; one that was given a login for it must be able to', async () => {
+    const relay = system.environment['RELAY_DATABASE_URL'] ?? '';
+    const left = await start({ DATABASE_URL: relay });
+    expect(left).toMatchObject({ scheduled: false, warnings: [expect.stringContaining('accubooks_maintenance')] });
+    expect(await start({})).toEqual({ scheduled: true, warnings: [] });
+    await expect(start({ MAINTENANCE_DATABASE_URL: relay })).rejects.toThrow(/MAINTENANCE_DATABASE_URL.*no member/);
+  });
+
+  test('refuses an archive that is no folder', async () => {
+    await expect(start({ AUDIT_ARCHIVE_DIR: join(folder, 'not-mounted') })).rejects.toThrow('is no folder');
+  });
+
+  test('that is killed in the middle of an export leaves the month as it was, and the next one archives it', async () => {
+    await months.make('2025-09');
+    const reader = await system.owner.connect();
+    await reader.query('BEGIN; LOCK TABLE audit_partitions.y2025m09 IN ACCESS EXCLUSIVE MODE');
+    const environment = { MIGRATION_DATABASE_URL: ownerUrlOf(system.owner), AUDIT_ARCHIVE_DIR: folder };
+    const exporting = startCommand('deploy/operator/audit/main.ts', ['run'], environment);
+    await until('the export to have begun', async () => readdirSync(folder).some((name) => name.endsWith('.partial')));
+    exporting.kill('SIGKILL');
+    await once(exporting, 'exit');
+    await reader.query('COMMIT');
+    reader.release();
+    expect(readdirSync(folder).filter((name) => !name.endsWith('.partial') && name.includes('2025-09'))).toEqual([]);
+    expect(await months.rowsOf('2025-09')).toHaveLength(2);
+    await archiveMonth(database, folder, '2025-09');
+    expect(readdirSync(folder).filter((name) => name.includes('2025-09'))).toHaveLength(2);
+    expect(await months.archived()).toContain('2025-09 detached');
   });
 });
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { errorCatalog } from '../api/openapi/error-catalog.ts';
@@ -24,6 +24,22 @@ describe('the pages', () => {
     );
     expect(forOperators).not.toEqual([]);
     expect(forOperators.map(([name]) => name).filter((name) => !page('README.md').includes(` ${name}`))).toEqual([]);
+  });
+
+  test('no page names a command that is not there', () => {
+    const { scripts } = JSON.parse(page('package.json')) as { scripts: Record<string, string> };
+    const pages = [
+      'README.md',
+      'CHANGELOG.md',
+      ...readdirSync(new URL('../docs', import.meta.url)).map((name) => `docs/${name}`),
+    ];
+    const unknown = pages
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((path) =>
+        [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
+      )
+      .filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
+    expect(unknown).toEqual([]);
   });
 
   test.each(['README.md', 'docs/books.md', 'CHANGELOG.md'])('%s names every operation', (path) => {

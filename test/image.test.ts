@@ -131,7 +131,7 @@ describe('the image', () => {
     const migrated = await runIn(['deploy/operator/migrate.js'], { MIGRATION_DATABASE_URL: ownerUrl(system) });
     expect(JSON.parse(migrated.stdout)).toEqual({ applied: [] });
     await runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
-    const commands = ['temporal-setup', 'temporal-versions', 'write/main', 'audit/main'];
+    const commands = ['temporal-versions', 'write/main'];
     const helped = await Promise.all(commands.map((name) => runIn([`deploy/operator/${name}.js`, '--help'])));
     for (const { stdout } of helped) expect(stdout).toContain('npm run');
     await system.owner.query('DELETE FROM schema_migrations WHERE name LIKE $1', ['0001%']);

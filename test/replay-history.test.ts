@@ -19,6 +19,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   writeGroup: ['leaver', 'leaver-has-run', 'success'],
   webhooks: ['delivered', 'retried'],
   sendInvoiceReminders: ['met-its-write', 'none-due', 'recorded'],
+  auditMaintenance: ['archived', 'none-due', 'not-archived'],
   closeMonth: ['closed', 'refused', 'was-closed'],
 };
 
@@ -42,6 +43,8 @@ async function violations(bundle: { code: string }, files: readonly string[]): P
   }
   return broken;
 }
+
+const ONE_OF_EACH = Object.entries(WAYS).map(([type, [way]]) => `${type}-v1-${way}.json`);
 
 describe('saved runs go on under today’s workflow', () => {
   test.each(HISTORIES)('%s', async (file) => {
@@ -119,7 +122,7 @@ describe('a workflow that was changed is found out', () => {
 
   test('when nothing was changed but words, it is not', async () => {
     const bundle = await changed('same', [WRITE, CALL, `${CALL} // as before`]);
-    expect(await violations(bundle, HISTORIES)).toEqual([]);
+    expect(await violations(bundle, ONE_OF_EACH)).toEqual([]);
   });
 
   test('by the attempt that it makes before or after the old one', async () => {
@@ -136,6 +139,7 @@ describe('a workflow that was changed is found out', () => {
       waiting('write-group.ts', 'const left = await attemptOnce(items);'),
       waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
       waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
+      waiting('audit-maintenance.ts', 'const archived: ArchivedMonthFacts[] = [];'),
       waiting('close-month.ts', 'const { userId, payload } = await readTrigger(trigger);'),
     );
     expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
@@ -156,6 +160,7 @@ describe('a workflow that was changed is found out', () => {
     // Another ID is another write: what the old run has made under its own would be made once more.
     const bundle = await changed('ids', ['child-write.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
     const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
-    expect(await violations(bundle, HISTORIES)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
+    const others = HISTORIES.filter((file) => !WRITES.includes(file));
+    expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
   });
 });

@@ -1,13 +1,17 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
+import { decodeVersioningBehavior } from '@temporalio/common/lib/worker-deployments.js';
 import type { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ATTEMPT_POLICY } from '../activities/attempt-policy.ts';
 import { workflowIdOf } from '../activities/identity.ts';
 import type { Operation } from '../activities/operation.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
+import { readApiConfig } from '../api/config.ts';
+import { createWriteRuns, TemporalUnavailable } from '../api/write-runs.ts';
 import { describeDeployment } from '../worker/current-release.ts';
+import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
 import { type GroupItem, type GroupResult, memoOf, WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
 import type { Company } from './support/companies.ts';
@@ -45,6 +49,19 @@ describe('releases that name themselves to Temporal', () => {
     const { raw } = await keyWorkflow(system.temporal, company, key).describe();
     return raw.workflowExecutionInfo?.versioningInfo?.versioningOverride?.pinned?.version?.buildId;
   };
+
+  test('serve no one before Temporal knows them; a start before that is an outage and no error of ours', async () => {
+    const config = readApiConfig({ ...system.environment, ...release('1.2.0') });
+    const connection = system.temporal.connection as NativeConnection;
+    const known = untilReleaseIsKnown(connection, config).then(() => 'known');
+    const runs = createWriteRuns(system.temporal, { taskQueue: queue(), ...pinnedToOwnRelease(config) });
+    const args = writeArguments(company, createCustomer, { name: 'Early' }, 'early');
+    await expect(runs.start(args, 'early')).rejects.toThrow(TemporalUnavailable);
+    expect(await Promise.race([known, new Promise((resolve) => setTimeout(resolve, 500, 'not yet'))])).toBe('not yet');
+    const release12 = await system.another({ environment: release('1.2.0') });
+    expect(await known).toBe('known');
+    await release12.close();
+  });
 
   test('have each write finished by the one whose API took it, current or not', async () => {
     const later = await green();
@@ -116,14 +133,6 @@ describe('releases that name themselves to Temporal', () => {
       (await describeDeployment(system.temporal.connection as NativeConnection, 'default', deployment))?.current;
     await until('a current release', async () => (await current()) === '1.0.0');
     const greenWorker = await startWorkerProcess({ ...system.environment, ...release('1.1.0') });
-    expect(await versions()).toMatchObject({
-      deployment,
-      current: '1.0.0',
-      releases: expect.arrayContaining([
-        { buildId: '1.0.0', status: 'current', openRuns: 0 },
-        { buildId: '1.1.0', status: expect.any(String), openRuns: 0 },
-      ]),
-    });
     const runWebhooks = async () => {
       const run = await system.temporal.workflow.start('webhooks', {
         workflowId: `webhooks:${company.id}:${randomUUID()}`,
@@ -131,10 +140,20 @@ describe('releases that name themselves to Temporal', () => {
         args: [{ companyId: company.id, batchId: randomUUID(), retry: { delaysMs: [], giveUpAfterMs: 0 } }],
       });
       await run.result();
-      return (await run.describe()).raw.workflowExecutionInfo?.versioningInfo?.deploymentVersion?.buildId;
+      const { versioningInfo } = (await run.describe()).raw.workflowExecutionInfo ?? {};
+      // It may wait for a day, and is not to keep its release's pods for so long.
+      expect(decodeVersioningBehavior(versioningInfo?.behavior)).toBe('AUTO_UPGRADE');
+      return versioningInfo?.deploymentVersion?.buildId;
     };
     expect(await runWebhooks()).toBe('1.0.0');
-    expect(await versions('--set-current', '1.1.0')).toMatchObject({ current: '1.1.0' });
+    expect(await versions('--set-current', '1.1.0')).toMatchObject({
+      deployment,
+      current: '1.1.0',
+      releases: expect.arrayContaining([
+        { buildId: '1.0.0', status: expect.stringMatching(/^drain(ing|ed)$/), openRuns: 0 },
+        { buildId: '1.1.0', status: 'current', openRuns: 0 },
+      ]),
+    });
     await until('green to get them', async () => (await runWebhooks()) === '1.1.0');
     expect(await Promise.all([blue.terminate(), greenWorker.terminate()])).toEqual([0, 0]);
   });

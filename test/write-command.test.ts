@@ -1,3 +1,5 @@
+import { Client } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Database, openDatabase } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
@@ -15,6 +17,7 @@ import { countEffects, paymentBody } from './support/effects.ts';
 import { forgetWrite } from './support/forget-write.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
+import { startProxy, targetOf } from './support/proxy.ts';
 import { countRuns, keyWorkflow, statusOf } from './support/runs.ts';
 import { type System, startSystem } from './support/system.ts';
 
@@ -98,7 +101,7 @@ describe('what an operator is shown of a write', () => {
     ]);
     const { json } = await company.api.get('/api/writes/paid');
     expect(facts.write).toEqual({ ...json, workflow: { ...json.workflow, url: facts.write?.workflow?.url } });
-    expect(facts.advice).toMatch(/Nothing is to be done[\s\S]*1 requests with other content/);
+    expect(facts.advice).toMatch(/Nothing is to be done[\s\S]*other content .*: 1\./);
     expect(facts.text).toContain('request-paid');
   });
 
@@ -183,6 +186,16 @@ describe('what an operator is shown of a write', () => {
     expect(await shown('refused', away)).toMatchObject({ state: 'rejected', temporalAway: expect.any(String) });
     expect(await shown('failed', away)).toMatchObject({ state: 'failed' });
     expect((await shown('nothing', away)).advice).toContain('Look again when Temporal is back');
+  });
+
+  test('with a Temporal that is cut off in between: as with one that is away', async () => {
+    const proxy = await startProxy(targetOf(inject('temporalAddress')));
+    const connection = await NativeConnection.connect({ address: proxy.address });
+    const frozen = { ...place, temporal: new Client({ connection, namespace: 'default' }) };
+    proxy.cut();
+    expect(await shown('refused', frozen)).toMatchObject({ state: 'rejected', temporalAway: expect.any(String) });
+    await connection.close();
+    await proxy.close();
   });
 
   test('is found by the company’s name, unless several have it', async () => {

@@ -53,6 +53,6 @@ export async function createEventWorker(options: {
     shutdownForceTime: SHUTDOWN_FORCE_MS,
     // Activities here are local ones only; nothing polls for others.
     enableNonLocalActivities: false,
-    ...workerVersioning(config),
+    ...workerVersioning(config, 'AUTO_UPGRADE'),
   });
 }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
@@ -50,6 +50,8 @@ export async function startMaintenance(options: {
     await database.close();
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
+  if (config.AUDIT_ARCHIVE_DIR !== undefined) await expectFolder(config.AUDIT_ARCHIVE_DIR);
+  // Of no release (worker versioning): whichever worker is there may do it, and it needs none to be current.
   const worker = await Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
@@ -67,7 +69,7 @@ export async function startMaintenance(options: {
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
-    ...workerVersioning(config),
+    ...workerVersioning(config, 'AUTO_UPGRADE'),
   });
   const running = worker.run();
   await ensureMaintenanceSchedule(
@@ -82,6 +84,18 @@ export async function startMaintenance(options: {
       await database.close();
     },
   };
+}
+
+/** It is not made: a mount that is missing would be a folder that nobody backs up. */
+async function expectFolder(path: string): Promise<void> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is no folder`);
+  await access(path, constants.W_OK).catch((cause: Error) => {
+    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} cannot be written to`, { cause });
+  });
 }
 
 async function mayMaintain(database: Database): Promise<boolean> {

@@ -11,13 +11,21 @@ const GRPC_NOT_FOUND = 5;
 const WORKFLOW_QUEUE = 1;
 
 /**
- * Worker versioning: where a release names itself (`WORKER_DEPLOYMENT_NAME`, `WORKER_BUILD_ID`), a run is finished by the
- * release that began it, whichever others poll the same queue. Where it does not, any worker takes any task.
+ * A write ends within seconds, on the release that began it. What Temporal starts by itself may sleep for a day between two
+ * calls of a webhook: pinned, it would keep its release's pods for so long, and be stranded without them. It goes on with the
+ * current release instead, whose workflows must replay what those before have recorded (test/replay-history.test.ts).
  */
-export function workerVersioning(config: ProcessConfig): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+type Stay = 'PINNED' | 'AUTO_UPGRADE';
+
+/**
+ * Worker versioning: where a release names itself (`WORKER_DEPLOYMENT_NAME`, `WORKER_BUILD_ID`), a run is finished by the
+ * release that began it, or by the current one, whichever others poll the same queue. Where it does not, any worker takes any
+ * task.
+ */
+export function workerVersioning(config: ProcessConfig, stay: Stay): Pick<WorkerOptions, 'workerDeploymentOptions'> {
   const version = deploymentVersion(config);
   if (version === undefined) return {};
-  return { workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: 'PINNED' } };
+  return { workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: stay } };
 }
 
 /**

@@ -82,7 +82,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     // Activities here are local ones only; nothing polls for others.
     enableNonLocalActivities: false,
-    ...workerVersioning(config),
+    ...workerVersioning(config, 'PINNED'),
   });
 }
 

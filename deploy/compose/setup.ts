@@ -1,5 +1,5 @@
 /**
- * `node deploy/compose/setup.js FOLDER`: what compose.yaml's services need before they start. In the folder are the
+ * `node deploy/compose/setup.js FOLDER [HOST:PORT]`: what compose.yaml's services need before they start. In the folder are the
  * passwords of the superuser, the owner and the processes' logins. Running it again changes nothing.
  */
 import { readFileSync } from 'node:fs';
@@ -9,12 +9,12 @@ import { temporalTarget } from '../operator/config.ts';
 import { connectTarget, setupTemporal } from '../operator/setup-temporal.ts';
 import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
 
-const [, , folder] = process.argv;
+const [, , folder, host = POSTGRES_HOST] = process.argv;
 if (folder === undefined) throw new Error('Give the folder with the passwords: node deploy/compose/setup.js FOLDER');
 const secret = (name: string) => readFileSync(join(folder, name), 'utf8').trim();
 
 await createAppDatabase({
-  superuserUrl: `postgres://postgres:${secret('SUPERUSER_PASSWORD')}@${POSTGRES_HOST}/postgres`,
+  superuserUrl: `postgres://postgres:${secret('SUPERUSER_PASSWORD')}@${host}/postgres`,
   database: APP_DATABASE,
   ownerPassword: secret('OWNER_PASSWORD'),
   loginPassword: secret('LOGIN_PASSWORD'),

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { logTail } from './log-tail.ts';
+import { LINES_OF_AN_ERROR, logTail } from './log-tail.ts';
 import { isAlive } from './processes.ts';
 
 /** A process that runs; it need not be a child of ours. */
@@ -72,7 +72,7 @@ export async function supervise(
         return;
       }
       on.log(`${service.name} (process ${running.pid}) died; starting it again`);
-      if (on.patient && deaths.length === 2) on.log(logTail(service.logFile));
+      if (on.patient && deaths.length === 2) on.log(logTail(service.logFile, LINES_OF_AN_ERROR));
       if (deaths.length > 1 && !(await pause(on.patient ? PATIENT_PAUSE_MS : RESTART_PAUSE_MS))) return;
       if (restarting !== undefined || isAlive(running.pid)) continue; // By its reload, meanwhile.
       try {

@@ -33,7 +33,7 @@ export function watchSource({ reload, log }: { reload(): Promise<void>; log(line
       log(`${changed} changed: API and worker start anew`);
       changed = undefined;
       await reload().then(
-        () => log('Ready again'),
+        () => log('Started'),
         (error: Error) => log(`${error.message}\n  Mend it, and it is tried again.`),
       );
     }

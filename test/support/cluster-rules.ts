@@ -95,13 +95,18 @@ export const CLUSTER_RULES: Readonly<Record<string, (manifests: readonly Manifes
         return names.filter((name) => name !== version).map((name) => `${pod.owner}: ${name} is not ${version}`);
       }),
 
-  'the schema is that of the newest release': (manifests) => {
+  'no release is newer than its schema': (manifests) => {
     const [job] = ofKind(manifests, 'Job');
     const versionOf = (manifest: Manifest): string => manifest.spec.template.spec.containers[0].image.split(':')[1];
-    const newest = ofKind(manifests, 'Deployment').map(versionOf).toSorted(byVersion).at(-1);
-    if (job === undefined || versionOf(job) !== newest) return [`the migration is not of ${newest}`];
-    const name = `accubooks-migrate-${newest?.replaceAll('.', '-')}`;
-    return job.metadata.name === name ? [] : [`the migration is not called ${name}`];
+    const newest = ofKind(manifests, 'Deployment').map(versionOf).toSorted(byVersion).at(-1) ?? '';
+    if (job === undefined) return [`nothing migrates to ${newest}`];
+    // The migration goes ahead: its job is of the release that comes.
+    const version = versionOf(job);
+    const name = `accubooks-migrate-${version.replaceAll('.', '-')}`;
+    return [
+      ...(byVersion(version, newest) < 0 ? [`the migration is of ${version}, older than ${newest}`] : []),
+      ...(job.metadata.name === name ? [] : [`the migration is not called ${name}`]),
+    ];
   },
 
   'each deployment is scaled by one thing': (manifests) =>

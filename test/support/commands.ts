@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 /** What a command of `npm run` left: its exit code and what it printed. */
@@ -17,18 +17,27 @@ export function runCommand(
   environment: Readonly<Record<string, string>>,
 ): Promise<CommandEnd> {
   return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      ['--import', 'tsx', script, ...args],
-      {
-        cwd: projectFolder,
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
-        timeout: TIMEOUT_MS,
-      },
-      (error, stdout, stderr) => resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
+    startCommand(script, args, environment, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr }),
     );
-    child.stdin?.end();
   });
+}
+
+/** The same, to be ended in the middle. */
+export function startCommand(
+  script: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  onEnd: (error: ExecFileException | null, stdout: string, stderr: string) => void = () => undefined,
+): ChildProcess {
+  const options = {
+    cwd: projectFolder,
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
+    timeout: TIMEOUT_MS,
+  };
+  const child = execFile(process.execPath, ['--import', 'tsx', script, ...args], options, onEnd);
+  child.stdin?.end();
+  return child;
 }
 
 /** The owner's login at that database, as an operator has it. */

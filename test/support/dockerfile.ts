@@ -21,6 +21,9 @@ export type Image = {
   readonly healthcheck: readonly string[];
 };
 
+/** npm would ask its registry whether there is a newer one of itself. */
+const RUN_ENVIRONMENT = { ...process.env, NPM_CONFIG_UPDATE_NOTIFIER: 'false' };
+
 export function parseDockerfile(text: string): Stage[] {
   const lines = text
     .split('\n')
@@ -76,7 +79,7 @@ export function assemble(
       else if (instruction === 'RUN') {
         const standIn = options.standIns[rest];
         if (standIn !== undefined) standIn(workdir);
-        else execFileSync('sh', ['-ec', rest], { cwd: workdir, stdio: ['ignore', 'ignore', 'inherit'] });
+        else execFileSync('sh', ['-ec', rest], { cwd: workdir, stdio: 'pipe', env: RUN_ENVIRONMENT });
       } else if (instruction === 'ENV') {
         for (const [, name = '', value = ''] of rest.matchAll(/(\w+)=(\S+)/g)) {
           state.environment[name] = value.startsWith('/') ? join(root, value) : value;

@@ -75,9 +75,12 @@ async function startProcess(
 }
 
 /** A test that fails before it ends its processes must not leave them to the next run. */
-function endWithTests(child: ChildProcess): void {
-  process.once('exit', () => child.kill('SIGKILL'));
+export function endWithTests(child: ChildProcess): void {
+  if (children.size === 0) process.once('exit', () => children.forEach((each) => void each.kill('SIGKILL')));
+  children.add(child);
 }
+
+const children = new Set<ChildProcess>();
 
 function parse(line: string): Record<string, unknown> | undefined {
   try {

@@ -2,12 +2,15 @@
  * Part of `npm run histories:record`: the workflows beside that of a write, each in every way that a run of it can go.
  * What record-histories.ts says of files that are there holds here too.
  */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ApplicationFailure } from '@temporalio/common';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
+import { type ArchivedMonthFacts, AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../workflows/messages.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
@@ -18,7 +21,13 @@ import { type System, startSystem } from './system.ts';
 import { writeArguments } from './write-arguments.ts';
 
 /** Of each workflow's history, not of the product. */
-const VERSION = { writeGroup: 'v1', webhooks: 'v1', sendInvoiceReminders: 'v1', closeMonth: 'v1' } as const;
+const VERSION = {
+  writeGroup: 'v1',
+  webhooks: 'v1',
+  sendInvoiceReminders: 'v1',
+  closeMonth: 'v1',
+  auditMaintenance: 'v1',
+} as const;
 
 let system: System;
 let company: Company;
@@ -160,4 +169,41 @@ test('a month that is closed, that was closed, and that cannot be closed', async
   expect(await runTriggered('closeMonth', 'was-closed', { through: '2026-01-31' }, own)).toBe('COMPLETED');
   expect(await runTriggered('closeMonth', 'refused', { through: '2999-01-01' }, own)).toBe('COMPLETED');
   expect((await own.api.get('/api/company/settings')).json.booksClosedThrough).toBe('2026-01-31');
+});
+
+/** Its activities are played here: what they do to the audit log is not of the workflow's history. */
+async function maintain(
+  way: string,
+  months: readonly string[],
+  archiveMonth: () => Promise<ArchivedMonthFacts>,
+): Promise<string> {
+  const taskQueue = `maintenance-${way}`;
+  const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+  const worker = await Worker.create({
+    connection,
+    taskQueue,
+    workflowBundle: { codePath: inject('bundlePath') },
+    activities: {
+      keepPartitions: async () => ({ moved: 0, made: 1 }),
+      findMonthsToArchive: async () => months,
+      archiveMonth,
+    },
+  });
+  const workflowId = `auditMaintenance:${way}`;
+  try {
+    return await worker.runUntil(async () => {
+      await system.temporal.workflow.start(AUDIT_MAINTENANCE_WORKFLOW_TYPE, { workflowId, taskQueue });
+      return record('auditMaintenance', way, workflowId);
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+test('a day on which no month is to be archived, one on which two are, and one on which one cannot be', async () => {
+  const facts = async () => ({ month: '2025-01', rows: 1, file: '2025-01.jsonl.gz' });
+  const refused = () => Promise.reject(ApplicationFailure.create({ nonRetryable: true, message: 'Planted' }));
+  expect(await maintain('none-due', [], facts)).toBe('COMPLETED');
+  expect(await maintain('archived', ['2025-01', '2025-02'], facts)).toBe('COMPLETED');
+  expect(await maintain('not-archived', ['2025-01'], refused)).toBe('FAILED');
 });

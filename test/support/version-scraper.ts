@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { until } from './held-invoice.ts';
+import { endWithTests } from './processes.ts';
 
 /** A real Prometheus that scrapes whatever processes there are at the moment, and knows the version of each. */
 export type VersionScraper = {
@@ -49,7 +50,7 @@ export async function startVersionScraper(folder: string): Promise<VersionScrape
     ],
     { stdio: 'ignore' },
   );
-  process.once('exit', () => child.kill('SIGKILL'));
+  endWithTests(child);
   const exited = once(child, 'exit');
   await until('Prometheus', async () => (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok === true);
   return {

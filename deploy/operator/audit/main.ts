@@ -35,7 +35,7 @@ program
     'does what the schedule does once a day: partitions ahead, and an archive of each month that is no longer hot',
   )
   .option('--dir <folder>', 'where the files go')
-  .action(({ dir }: { dir?: string }) => withDatabase((database) => maintain(database, folderOf(dir))));
+  .action(({ dir }: { dir?: string }) => withDatabase((database) => maintain(database, dir ?? archiveFolder())));
 withMonth('verify', 'reads a month’s file and compares it with what was archived').action(
   ({ month, dir, json }: Options) =>
     withDatabase(async (database) => tell(await verifyMonth(database, folderOf(dir), month), json)),
@@ -79,12 +79,13 @@ async function list(database: Database, json: true | undefined): Promise<void> {
   }
 }
 
-async function maintain(database: Database, folder: string): Promise<void> {
+async function maintain(database: Database, folder: string | undefined): Promise<void> {
   const kept = await keepPartitions(database);
   const archived = [];
-  for (const month of await findMonths(database)) {
+  if (folder === undefined) console.error('No AUDIT_ARCHIVE_DIR and no --dir: no month is archived.');
+  for (const month of folder === undefined ? [] : await findMonths(database)) {
     console.error(`archiving ${month}`);
-    archived.push(await archiveMonth(database, folder, month));
+    archived.push(await archiveMonth(database, folder as string, month));
   }
   console.log(JSON.stringify({ ...kept, archived }));
 }

@@ -74,7 +74,7 @@ function onConflicts({ audit }: WriteFacts): string[] {
   const conflicts = audit.filter(({ errorCode }) => errorCode === 'idempotency_key_reused').length;
   if (conflicts === 0) return [];
   return [
-    `${conflicts} requests with other content were refused under this key (422 idempotency_key_reused): some client makes its keys badly.`,
+    `Refused under this key for other content (422 idempotency_key_reused): ${conflicts}. Some client makes its keys badly.`,
   ];
 }
 

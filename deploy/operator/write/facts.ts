@@ -4,7 +4,13 @@ import { presentRow, type WriteRow } from '../../../activities/write-row.ts';
 import { readAuditItems } from '../../../api/reads/timeline.ts';
 import { tellFromAudit, tellFromRow, tellFromRun } from '../../../api/reads/write-story.ts';
 import type { TimelineItem, WriteResource } from '../../../api/write-resource.ts';
-import { createWriteRuns, type RunDescription, type WriteRuns } from '../../../api/write-runs.ts';
+import {
+  asUnavailable,
+  createWriteRuns,
+  type RunDescription,
+  TemporalUnavailable,
+  type WriteRuns,
+} from '../../../api/write-runs.ts';
 import { asCompany, type Company, type Place } from './place.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
@@ -85,8 +91,23 @@ type EventFacts = {
 
 /** The newest so many: a storm of replays has thousands, which are counted in the timeline's cut. */
 const MAX_AUDIT_ROWS = 100;
+/** For all that is asked of it. */
+const TEMPORAL_LIMIT_MS = 15_000;
 
+/** With a Temporal that stops answering meanwhile, as with one that is away. */
 export async function readFacts(place: Place, company: Company, key: string): Promise<WriteFacts> {
+  const client = clientOf(place);
+  if (client === undefined) return gather(place, company, key);
+  try {
+    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(place, company, key));
+  } catch (error) {
+    const unavailable = asUnavailable(error);
+    if (!(unavailable instanceof TemporalUnavailable)) throw error;
+    return gather({ ...place, temporal: { away: unavailable.message } }, company, key);
+  }
+}
+
+async function gather(place: Place, company: Company, key: string): Promise<WriteFacts> {
   const record = await readRecord(place, company, key);
   const known = {
     company,
@@ -127,7 +148,7 @@ export async function readFacts(place: Place, company: Company, key: string): Pr
   // It may have closed between the two looks: the row says what it left.
   if (run.state !== 'running') {
     const again = await readRecord(place, company, key);
-    if (again.row !== null) return readFacts(place, company, key);
+    if (again.row !== null) return gather(place, company, key);
   }
   const state = await stateOfRun(runs, run, company, key);
   const facts = await runFacts(place, runs, run, company, key);

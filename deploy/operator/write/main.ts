@@ -37,6 +37,8 @@ program
   )
   .action(reopenKey);
 await run(program);
+// A connection that is still being tried would keep the process for most of a minute.
+process.exit();
 
 async function show({ company, key, json }: Which): Promise<void> {
   const facts = await withPlace(async (place) => readFacts(place, await findCompany(place, company), key));

@@ -1,8 +1,10 @@
 import { Client } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
 import { type Database, openDatabase, type Tx, transaction } from '../../../activities/database.ts';
 import { id } from '../../../activities/fields.ts';
+import { within } from '../../../api/deferred.ts';
 import type { TemporalUi } from '../../../api/write-resource.ts';
-import { ownerDatabaseUrl, temporalTarget, temporalUiUrl } from '../config.ts';
+import { ownerDatabaseUrl, type TemporalTarget, temporalTarget, temporalUiUrl } from '../config.ts';
 import { connectTarget } from '../setup-temporal.ts';
 
 /** Where writes are looked at: the record, and Temporal unless it is away. */
@@ -17,6 +19,7 @@ export type Company = { readonly id: string; readonly name: string };
 
 const STATEMENT_TIMEOUT_MS = 10_000;
 const CONNECTIONS = 2;
+const CONNECT_LIMIT_MS = 5_000;
 
 export async function withPlace<T>(work: (place: Place) => Promise<T>): Promise<T> {
   const database = openDatabase({
@@ -27,7 +30,7 @@ export async function withPlace<T>(work: (place: Place) => Promise<T>): Promise<
     applicationName: 'accubooks-operator',
   });
   const target = temporalTarget();
-  const connection = await connectTarget(target).catch((error: Error) => ({ away: error.message }));
+  const connection = await connectInTime(target);
   const namespace = target.TEMPORAL_NAMESPACE;
   try {
     return await work({
@@ -40,6 +43,16 @@ export async function withPlace<T>(work: (place: Place) => Promise<T>): Promise<
     await database.close();
     if (!('away' in connection)) await connection.close();
   }
+}
+
+/** A server that is frozen would keep the look waiting for most of a minute, and the row can be shown without it. */
+async function connectInTime(target: TemporalTarget): Promise<NativeConnection | { readonly away: string }> {
+  const connecting = connectTarget(target).catch((error: Error) => ({ away: error.message }));
+  return (
+    (await within(connecting, CONNECT_LIMIT_MS)) ?? {
+      away: `Temporal at ${target.TEMPORAL_ADDRESS} does not answer.`,
+    }
+  );
 }
 
 /** One snapshot, as the application in that company sees it: no operator sees more of a write than there is to see. */

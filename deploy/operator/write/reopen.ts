@@ -120,9 +120,18 @@ async function record(
     request_id: memo.requestId,
     route_path: 'npm run write -- reopen',
     http_method: '',
-    metadata: { action: 'reopen', runId: run.runId, login, systemUser: userInfo().username },
+    metadata: { action: 'reopen', runId: run.runId, login, systemUser: systemUser() },
   };
   await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
+}
+
+/** In a container a numeric user may have no name. */
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
+  }
 }
 
 async function putEndedRunOnTop(
