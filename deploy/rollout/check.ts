@@ -6,12 +6,10 @@ import { textTable } from '../load/table.ts';
 import { countArgument } from '../operator/arguments.ts';
 import { command, run } from '../operator/command.ts';
 import { readCriteria } from './criteria.ts';
-import { judge, type Verdict } from './judge.ts';
+import { type Decision, decide, judge, type Verdict } from './judge.ts';
 
 const RULES = fileURLToPath(new URL('../prometheus/rules.yml', import.meta.url));
-const ABORT = 1;
-/** Not enough was seen to say anything: neither go on nor back. */
-const UNDECIDED = 2;
+const EXIT_CODES: Readonly<Record<Decision, number>> = { 'go on': 0, 'go back': 1, wait: 2 };
 
 type Options = { prometheus: string; version: string; window: string; minWrites: number; rules: string; json?: true };
 
@@ -35,26 +33,20 @@ await run(
     .action(async (options: Options) => {
       const criteria = readCriteria(readFileSync(options.rules, 'utf8'), options);
       const verdict = await judge(options.prometheus, options, criteria);
-      const exitCode = decide(verdict, options.minWrites);
-      console.log(options.json ? JSON.stringify({ ...verdict, exitCode }) : verdictText(verdict, exitCode));
-      process.exitCode = exitCode;
+      const decision = decide(verdict, options.minWrites);
+      console.log(options.json ? JSON.stringify({ ...verdict, decision }) : verdictText(verdict, decision));
+      process.exitCode = EXIT_CODES[decision];
     }),
 );
 
-function decide({ criteria, processes, writes }: Verdict, minWrites: number): number {
-  if (criteria.some(({ holds }) => !holds)) return ABORT;
-  return processes.up === 0 || processes.down > 0 || writes < minWrites ? UNDECIDED : 0;
-}
-
-function verdictText({ criteria, processes, writes }: Verdict, exitCode: number): string {
-  const word = { 0: 'Go on', [ABORT]: 'GO BACK', [UNDECIDED]: 'WAIT: that says too little' }[exitCode];
+function verdictText({ criteria, processes, writes }: Verdict, decision: Decision): string {
   return [
     textTable(
       ['criterion', 'verdict', 'value'],
       criteria.map(({ alert, holds, value }) => [alert, holds ? 'holds' : 'BROKEN', value?.toFixed(3) ?? '']),
     ),
     '',
-    `${processes.up} processes up, ${processes.down} down, ${writes} writes in the window. ${word}`,
+    `${processes.up} processes up, ${processes.down} down, ${writes} writes in the window: ${decision}`,
   ].join('\n');
 }
 

@@ -8,6 +8,14 @@ export type Verdict = {
   readonly criteria: readonly { readonly alert: string; readonly holds: boolean; readonly value: number | undefined }[];
 };
 
+export type Decision = 'go on' | 'go back' | 'wait';
+
+/** Too little seen is no reason to go on, and none to go back. */
+export function decide({ criteria, processes, writes }: Verdict, minWrites: number): Decision {
+  if (criteria.some(({ holds }) => !holds)) return 'go back';
+  return processes.up === 0 || processes.down > 0 || writes < minWrites ? 'wait' : 'go on';
+}
+
 const QUERY_TIMEOUT_MS = 10_000;
 
 /** Asks a Prometheus. Throws where it does not answer: no news is no good news. */

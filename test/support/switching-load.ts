@@ -18,7 +18,7 @@ export type LoadReport = {
   readonly replayed: number;
   /** Each answer that was neither a success nor its replay, as status and code, or the error of the connection. */
   readonly failed: readonly string[];
-  /** Those of them that were told to send it again (503). */
+  /** Those of them that were told to send it again (503), or later (202). */
   readonly refused: readonly { readonly key: string; readonly body: ReturnType<typeof paymentBody> }[];
   readonly acknowledged: readonly string[];
 };
@@ -26,14 +26,18 @@ export type LoadReport = {
 /** Every so many requests, the last payment is sent again. */
 const REPLAY_EVERY = 4;
 
-export async function startSwitchingLoad(company: Company, url: string, clients: number): Promise<SwitchingLoad> {
+export async function startSwitchingLoad(
+  company: Company,
+  url: string,
+  { clients, waitSeconds }: { readonly clients: number; readonly waitSeconds: number },
+): Promise<SwitchingLoad> {
   const api = company.as('owner', url);
   const report: Counting = { sent: 0, first: 0, replayed: 0, failed: [], refused: [], acknowledged: [] };
   let stopped = false;
   const loops: Promise<void>[] = [];
   for (let client = 0; client < clients; client += 1) {
     const invoiceId = await company.invoice({ total: 1_000_000 });
-    loops.push(loop(api, invoiceId, report, () => stopped));
+    loops.push(loop(api, invoiceId, `wait=${waitSeconds}`, report, () => stopped));
   }
   return {
     get answers() {
@@ -51,7 +55,13 @@ type Counting = {
   -readonly [Name in keyof LoadReport]: LoadReport[Name] extends readonly (infer Item)[] ? Item[] : number;
 };
 
-async function loop(api: ApiClient, invoiceId: string, report: Counting, isOver: () => boolean): Promise<void> {
+async function loop(
+  api: ApiClient,
+  invoiceId: string,
+  prefer: string,
+  report: Counting,
+  isOver: () => boolean,
+): Promise<void> {
   let last: { key: string; text: string } | undefined;
   for (let turn = 1; !isOver(); turn += 1) {
     const again = turn % REPLAY_EVERY === 0 ? last : undefined;
@@ -59,10 +69,10 @@ async function loop(api: ApiClient, invoiceId: string, report: Counting, isOver:
     const body = paymentBody(invoiceId, 1);
     report.sent += 1;
     try {
-      const answer = await api.post('/api/payments', body, { key, headers: { prefer: 'wait=60' } });
+      const answer = await api.post('/api/payments', body, { key, headers: { prefer } });
       if (answer.status !== 201) {
         report.failed.push(`${answer.status} ${answer.text.slice(0, 200)}`);
-        if (answer.status === 503) report.refused.push({ key, body });
+        if (answer.status === 503 || answer.status === 202) report.refused.push({ key, body });
       } else if (again !== undefined) {
         if (answer.replayed && answer.text === again.text) report.replayed += 1;
         else report.failed.push('not a replay of what was answered');
