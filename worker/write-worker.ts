@@ -36,16 +36,7 @@ export type WriteWorkerOptions = {
 
 /** The worker of the write queue: the same beside the API, for eager starts, and standing alone, as its backstop. */
 export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
-  const { config, connection, metrics } = options;
-  /** By these a line is found from the request, from the row and from Temporal's UI. The group is the workflow of a group's. */
-  const loggerOf = ({ companyId, operation, key, request }: WriteArguments, workflowId: string | null) =>
-    options.logger.child({
-      requestId: request.id,
-      writeId: writeId(companyId, operation, key),
-      workflowId,
-      operation,
-      key,
-    });
+  const { config, connection, metrics, logger } = options;
   return Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
@@ -62,11 +53,13 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         options.onOutcome?.(args, row);
         if (!made) return;
         countOutcome(metrics, row, options.operations);
-        loggerOf(args, row.workflow_id).info({ outcome: row.outcome, status: row.status_code }, 'committed');
+        const found = foundBy(args, row.write_id, row.workflow_id);
+        logger.info({ ...found, outcome: row.outcome, status: row.status_code }, 'committed');
       },
       onFailedAttempt(args, error, { willRetry, workflowId }) {
-        const level = willRetry ? 'warn' : 'error';
-        loggerOf(args, workflowId)[level]({ failure: classify(error), err: error }, 'An attempt of a write failed');
+        const found = foundBy(args, writeId(args.companyId, args.operation, args.key), workflowId);
+        const failed = { ...found, failure: classify(error), err: error };
+        logger[willRetry ? 'warn' : 'error'](failed, 'An attempt of a write failed');
         if (willRetry) return;
         options.onFailedRun?.(args);
         const labels = labelsOf(options.operations, args.operation);
@@ -84,6 +77,15 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     enableNonLocalActivities: false,
     ...workerVersioning(config, 'PINNED'),
   });
+}
+
+/** By these a line is found from the request, from the row and from Temporal's UI. The group is the workflow of a group's. */
+function foundBy(
+  { operation, key, request }: WriteArguments,
+  writeId: WriteRow['write_id'],
+  workflowId: WriteRow['workflow_id'],
+) {
+  return { requestId: request.id, writeId, workflowId, operation, key };
 }
 
 /** Counted where the outcome was made, once; replays are counted where they are answered. */
