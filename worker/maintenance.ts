@@ -51,7 +51,7 @@ export async function startMaintenance(options: {
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
   if (config.AUDIT_ARCHIVE_DIR !== undefined) await expectFolder(config.AUDIT_ARCHIVE_DIR);
-  // Of no release (worker versioning): whichever worker is there may do it, and it needs none to be current.
+  // Goes on with whichever release is current: a run that waited for one that is gone would block the schedule for good.
   const worker = await Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
