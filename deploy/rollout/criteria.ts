@@ -58,6 +58,6 @@ export function scoped(expression: string, { version, window }: Scope): string {
 function withMatcher(selector: SyntaxNode, matcher: string) {
   const matchers = selector.getChild('LabelMatchers');
   if (matchers === null) return { from: selector.to, to: selector.to, text: `{${matcher}}` };
-  const comma = matchers.firstChild?.nextSibling?.name === '}' || matchers.to - matchers.from === 2 ? '' : ',';
+  const comma = matchers.firstChild === null ? '' : ',';
   return { from: matchers.from + 1, to: matchers.from + 1, text: matcher + comma };
 }
