@@ -47,7 +47,7 @@ describe('a switch between two versions, under load', () => {
   let company: Company;
   beforeAll(async () => {
     servers = await startOwnServers(temporal);
-    if (judged) prometheus = await startVersionScraper(servers.folder);
+    if (judged) prometheus = await startVersionScraper();
     const [blue, green, ...both] = await Promise.all([
       startApi('blue'),
       startApi('green'),

@@ -16,8 +16,6 @@ export type OwnServers = {
   /** What API and worker processes need. */
   readonly environment: Readonly<Record<string, string>>;
   readonly owner: pg.Pool;
-  /** For whatever else belongs to them; it goes with them. */
-  readonly folder: string;
   /** SIGKILL, and a start over the same data some time later. */
   crash(server: 'postgres' | 'temporal', downMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -55,7 +53,6 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
       PORT: '0',
     },
     owner,
-    folder: folder.path,
     async crash(name, downMs) {
       const { pid, port: samePort } = servers[name];
       process.kill(pid, 'SIGKILL');

@@ -75,7 +75,7 @@ async function startProcess(
 }
 
 /** A test that fails before it ends its processes must not leave them to the next run. */
-export function endWithTests(child: ChildProcess): void {
+function endWithTests(child: ChildProcess): void {
   if (children.size === 0) process.once('exit', () => children.forEach((each) => void each.kill('SIGKILL')));
   children.add(child);
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { until } from './held-invoice.ts';
-import { openThrowawayFolder } from './throwaway-folder.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
 
 /** A real Prometheus that scrapes the given processes every half second and asks the rules as often. */
 export type Prometheus = {
@@ -64,13 +64,36 @@ export async function startPrometheus(options: {
   readonly jobs: Readonly<Record<string, string>>;
 }): Promise<Prometheus> {
   const folder = openThrowawayFolder();
-  const url = `http://127.0.0.1:${await freeLoopbackPort()}`;
   writeFileSync(join(folder.path, 'rules.yml'), options.rules);
-  writeFileSync(join(folder.path, 'prometheus.yml'), configuration(options.jobs));
+  const { url, stop } = await runPrometheus(folder, configuration(options.jobs));
+  const get = async (path: string) => {
+    const answer = await fetch(`${url}/api/v1/${path}`);
+    const { status, data, error } = (await answer.json()) as { status: string; data: never; error?: string };
+    if (status !== 'success') throw new Error(`Prometheus: ${error}`);
+    return data;
+  };
+  return {
+    url,
+    query: async (expr) => ((await get(`query?query=${encodeURIComponent(expr)}`)) as { result: Series[] }).result,
+    rules: async () =>
+      ((await get('rules')) as { groups: { rules: LoadedRule[] }[] }).groups.flatMap(({ rules }) => rules),
+    alerts: async () => ((await get('alerts')) as { alerts: ActiveAlert[] }).alerts,
+    stop,
+  };
+}
+
+/** The process, with its data and the text of its configuration in that folder, until it is ready; the folder goes with it. */
+export async function runPrometheus(
+  folder: ThrowawayFolder,
+  configuration: string,
+): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const url = `http://127.0.0.1:${await freeLoopbackPort()}`;
+  const configFile = join(folder.path, 'prometheus.yml');
+  writeFileSync(configFile, configuration);
   const child = spawn(
     folder.recordingPid('prometheus'),
     [
-      `--config.file=${join(folder.path, 'prometheus.yml')}`,
+      `--config.file=${configFile}`,
       `--storage.tsdb.path=${join(folder.path, 'data')}`,
       `--web.listen-address=${new URL(url).host}`,
       '--log.level=error',
@@ -78,12 +101,6 @@ export async function startPrometheus(options: {
     { stdio: 'ignore' },
   );
   const exited = once(child, 'exit');
-  const get = async (path: string) => {
-    const answer = await fetch(`${url}/api/v1/${path}`);
-    const { status, data, error } = (await answer.json()) as { status: string; data: never; error?: string };
-    if (status !== 'success') throw new Error(`Prometheus: ${error}`);
-    return data;
-  };
   await until('Prometheus', () =>
     fetch(`${url}/-/ready`).then(
       ({ ok }) => ok,
@@ -92,10 +109,6 @@ export async function startPrometheus(options: {
   );
   return {
     url,
-    query: async (expr) => ((await get(`query?query=${encodeURIComponent(expr)}`)) as { result: Series[] }).result,
-    rules: async () =>
-      ((await get('rules')) as { groups: { rules: LoadedRule[] }[] }).groups.flatMap(({ rules }) => rules),
-    alerts: async () => ((await get('alerts')) as { alerts: ActiveAlert[] }).alerts,
     async stop() {
       child.kill('SIGKILL');
       await exited;

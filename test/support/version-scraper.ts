@@ -1,10 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freeLoopbackPort } from '../../worker/free-port.ts';
-import { until } from './held-invoice.ts';
-import { endWithTests } from './processes.ts';
+import { runPrometheus } from './prometheus.ts';
+import { openThrowawayFolder } from './throwaway-folder.ts';
 
 /** A real Prometheus that scrapes whatever processes there are at the moment, and knows the version of each. */
 export type VersionScraper = {
@@ -16,11 +13,9 @@ export type VersionScraper = {
 
 const INTERVAL = '1s';
 
-export async function startVersionScraper(folder: string): Promise<VersionScraper> {
-  const home = join(folder, 'prometheus');
-  const targetsFile = join(home, 'targets.json');
-  const configFile = join(home, 'prometheus.yml');
-  mkdirSync(home);
+export async function startVersionScraper(): Promise<VersionScraper> {
+  const folder = openThrowawayFolder();
+  const targetsFile = join(folder.path, 'targets.json');
   const scrape = (urls: Readonly<Record<string, string>>) => {
     const targets = Object.entries(urls).map(([version, url]) => ({
       targets: [new URL(url).host],
@@ -32,33 +27,11 @@ export async function startVersionScraper(folder: string): Promise<VersionScrape
   };
   scrape({});
   // JSON is YAML.
-  const configuration = {
+  const configuration = JSON.stringify({
     global: { scrape_interval: INTERVAL },
     scrape_configs: [
       { job_name: 'accubooks-api', file_sd_configs: [{ files: [targetsFile], refresh_interval: INTERVAL }] },
     ],
-  };
-  writeFileSync(configFile, JSON.stringify(configuration));
-  const url = `http://127.0.0.1:${await freeLoopbackPort()}`;
-  const child = spawn(
-    'prometheus',
-    [
-      `--config.file=${configFile}`,
-      `--storage.tsdb.path=${join(home, 'data')}`,
-      `--web.listen-address=${new URL(url).host}`,
-      '--log.level=error',
-    ],
-    { stdio: 'ignore' },
-  );
-  endWithTests(child);
-  const exited = once(child, 'exit');
-  await until('Prometheus', async () => (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok === true);
-  return {
-    url,
-    scrape,
-    async stop() {
-      child.kill('SIGKILL');
-      await exited;
-    },
-  };
+  });
+  return { ...(await runPrometheus(folder, configuration)), scrape };
 }
