@@ -61,10 +61,20 @@ module.exports = {
     },
     {
       name: 'no-cycles',
-      comment: 'These files import each other in a circle: move what both need into a file of its own.',
+      comment:
+        'These files import each other in a circle (a type counts, too): move what both need into a file of its own.',
       severity: 'error',
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      to: { circular: true },
+    },
+    {
+      name: 'no-folder-cycles',
+      comment:
+        'These folders import each other in a circle: move the file to the folder that uses it, or turn the import around.',
+      severity: 'error',
+      scope: 'folder',
+      from: {},
+      to: { circular: true },
     },
     {
       name: 'no-unresolvable',

@@ -1,6 +1,6 @@
 /**
  * Problem details (RFC 9457) as every error is answered. Here because a rejection's body is stored by the transaction that
- * made it; the table of the API's own codes is `api/problems.ts`.
+ * made it; the table of the API's own codes is `api/http/problems.ts`.
  */
 export type Problem = {
   readonly type: string;

@@ -2,27 +2,32 @@ import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { type Database, openDatabase } from '../activities/database.ts';
+import { openDatabase } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { checkLogin } from '../worker/login.ts';
-import { createMetrics, type Metrics } from '../worker/metrics.ts';
+import { createMetrics } from '../worker/metrics.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
-import { createAuditBatch } from './audit-batch.ts';
-import { createAuthenticate } from './auth.ts';
 import type { ApiConfig } from './config.ts';
-import { registerDocs } from './docs.ts';
-import { createGroupRuns } from './group-runs.ts';
-import { registerHealth } from './health.ts';
-import { createRateLimit } from './rate-limit.ts';
+import type { ApiContext } from './context.ts';
+import { createAuthenticate } from './http/auth.ts';
+import { registerHealth } from './http/health.ts';
+import { createRateLimit } from './http/rate-limit.ts';
+import { createServer, requireJson } from './http/server.ts';
+import { registerDocs } from './openapi/docs.ts';
+import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
-import { registerWriteRoutes } from './routes.ts';
-import { createServer, requireJson } from './server.ts';
-import { createSubmit, type Submit } from './submit.ts';
-import type { TemporalUi } from './write-resource.ts';
-import { createWriteRuns, type WriteRuns } from './write-runs.ts';
+import { createGroupRuns } from './submit/group-runs.ts';
+import { createSubmit, type Submit } from './submit/submit.ts';
+import { createWriteRuns } from './submit/write-runs.ts';
+import { registerWebhooks } from './webhooks/routes.ts';
+import { createAuditBatch } from './writes/audit-batch.ts';
+import { registerCancel } from './writes/cancel.ts';
+import { createWriteList } from './writes/list.ts';
+import { registerWriteRoutes } from './writes/routes.ts';
+import { registerWriteStatus } from './writes/status.ts';
 
 export type RunningApi = {
   readonly url: string;
@@ -38,17 +43,6 @@ export type ApiOptions = {
   readonly coreMetricsAddress?: string;
   /** Other operations than the product's: for tests of the path itself. */
   readonly operations?: readonly Operation[];
-};
-
-/** What the routes share. */
-export type ApiContext = {
-  readonly config: ApiConfig;
-  readonly database: Database;
-  readonly operations: readonly Operation[];
-  readonly runs: WriteRuns;
-  readonly submit: Submit;
-  readonly metrics: Metrics;
-  readonly ui: TemporalUi;
 };
 
 /** The API and, over the same connection to Temporal, a worker of the write queue, so that a start can be eager. */
@@ -76,13 +70,13 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     groups: createGroupRuns(client, target),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
-    observeDeparture(lane, waitedMs) {
+    observeStart(lane, waitedMs) {
       if (lane === 'group') metrics.groupSize.observe(waitedMs.length);
       for (const ms of waitedMs) metrics.startWait.observe({ lane }, ms);
     },
     summarize: (args) => summaryOf(operations, args),
     onUnexpected: (error, { key, operation, request }) =>
-      logger.error({ err: error, requestId: request.id, key, operation }, 'A flight failed'),
+      logger.error({ err: error, requestId: request.id, key, operation }, 'A submission failed'),
   });
   metrics.observeSubmit(submit);
   const worker = await createWriteWorker({
@@ -101,8 +95,27 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     metrics.problems.inc({ code }),
   );
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
-  const context = { config, database, operations, runs, submit, metrics, ui };
-  const health = registerHealth(app, context, options.coreMetricsAddress);
+  const context: ApiContext = {
+    config,
+    database,
+    operations,
+    runs,
+    submit,
+    metrics,
+    ui,
+    audit: createAuditBatch(database, (rows, ms) => {
+      metrics.auditRows.observe(rows);
+      metrics.auditMs.observe(ms);
+    }),
+    newWrites: createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST),
+    replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
+  };
+  const health = registerHealth(app, {
+    database,
+    registry: metrics.registry,
+    metricsToken: config.METRICS_TOKEN,
+    coreMetricsAddress: options.coreMetricsAddress,
+  });
   await registerDocs(app, operations, servedRoutes);
   await registerApiRoutes(app, context);
   refuseOtherMethods();
@@ -130,22 +143,18 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 
 /** Everything below /api: who calls, what they sent, and then the routes of writes and reads. */
 async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
-  const { config } = context;
-  const authenticate = createAuthenticate(config);
-  const newWrites = createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST);
-  const replays = createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND);
-  const audit = createAuditBatch(context.database, (rows, ms) => {
-    context.metrics.auditRows.observe(rows);
-    context.metrics.auditMs.observe(ms);
-  });
+  const authenticate = createAuthenticate(context.config);
   // Awaited: the methods that its routes do not have are refused by what is registered next.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = await authenticate(request);
       requireJson(request);
     });
-    registerWriteRoutes(api, { ...context, audit, newWrites, replays });
-    registerReads(api, { ...context, newWrites, reads: replays });
+    registerWriteRoutes(api, context);
+    registerWriteStatus(api, context);
+    registerCancel(api, context);
+    registerReads(api, [...READS, createWriteList(context.operations, context.ui)], context);
+    registerWebhooks(api, context);
   });
 }
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { REGISTERED_WORKFLOWS } from '../activities/registered-workflows.ts';
 import { ROLES, type Role } from '../activities/roles.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import { createApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects } from './support/effects.ts';

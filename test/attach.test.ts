@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../api/app.ts';
-import { type Boarding, carrierOf, startBoarding } from './support/boarding.ts';
 import type { ApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { carrierOf, type Groups, startGroups } from './support/groups.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { countRuns } from './support/runs.ts';
@@ -14,15 +14,15 @@ describe.each([
   { lane: 'in a workflow of its own', isGrouped: false },
   { lane: 'in a group', isGrouped: true },
 ])('a duplicate of a write in flight $lane', ({ isGrouped }) => {
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   let other: RunningApi;
   let here: ApiClient;
   let there: ApiClient;
   beforeAll(async () => {
-    boarding = await startBoarding();
-    system = await startSystem(isGrouped ? { environment: boarding.environment } : {});
+    groups = await startGroups();
+    system = await startSystem(isGrouped ? { environment: groups.environment } : {});
     company = await system.company();
     other = await system.another();
     here = company.api;
@@ -30,7 +30,7 @@ describe.each([
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
@@ -41,7 +41,7 @@ describe.each([
     const body = paymentBody(await company.invoice());
     const held = await holdInvoice(system.owner, body.invoiceId);
     const send = () => [here.post('/api/payments', body, { key, headers })];
-    const [first] = isGrouped ? await boarding.together(system.url, company, send) : send();
+    const [first] = isGrouped ? await groups.together(system.url, company, send) : send();
     if (first === undefined) throw new Error('Bug! Nothing was sent');
     await untilWaiting(system.owner, 1);
     return { body, first, release: held.release };

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AuditRow } from '../activities/audit.ts';
+import type { AuditRow } from '../activities/audit/record-rows.ts';
 import { type Database, openDatabase } from '../activities/database.ts';
-import { createAuditBatch } from '../api/audit-batch.ts';
+import { createAuditBatch } from '../api/writes/audit-batch.ts';
 import type { Company } from './support/companies.ts';
 import { cloneDatabase, type TestDatabase } from './support/database.ts';
 import { paymentBody } from './support/effects.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CONTROLS } from '../activities/controls/controls.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { CONTROLS } from '../deploy/controls/controls.ts';
 import { filledIn, memberAt, minorUnits, type PagePart, partsOf } from './support/books-page.ts';
 import type { Company } from './support/companies.ts';
 import { type System, startSystem } from './support/system.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { PROBLEMS } from '../api/http/problems.ts';
 import { errorCatalog } from '../api/openapi/error-catalog.ts';
-import { PROBLEMS } from '../api/problems.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { parse, type Sample, scrape } from './support/metrics-page.ts';

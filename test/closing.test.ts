@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { closeBooks } from './support/books.ts';
 import type { Answer } from './support/client.ts';
 import { paymentBody } from './support/effects.ts';

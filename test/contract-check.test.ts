@@ -22,8 +22,8 @@ vi.mock('../api/reads/register.ts', async (original) => {
   const real = await original<typeof import('../api/reads/register.ts')>();
   return {
     ...real,
-    registerReads(...[app, context]: Parameters<typeof real.registerReads>) {
-      real.registerReads(app, context);
+    registerReads(...[app, reads, context]: Parameters<typeof real.registerReads>) {
+      real.registerReads(app, reads, context);
       for (const plant of planted) plant(app);
     },
   };

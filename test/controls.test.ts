@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls, CONTROLS, checkControls } from '../activities/controls/controls.ts';
+import { EFFECTS } from '../activities/controls/effects.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { brokenControls, CONTROLS, checkControls } from '../deploy/controls/controls.ts';
-import { EFFECTS } from '../deploy/controls/effects.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { hire, payRun } from './support/payroll.ts';

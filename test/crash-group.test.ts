@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type Boarding, carrierOf, startBoarding, untilBoarded } from './support/boarding.ts';
 import { type CommitProxy, startCommitProxy } from './support/commit-proxy.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { carrierOf, type Groups, startGroups, untilQueued } from './support/groups.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from './support/processes.ts';
@@ -15,18 +15,18 @@ const TAKEOVER_MS = 90_000;
 describe('processes killed in the middle of a group', () => {
   let system: System;
   let company: Company;
-  let boarding: Boarding;
+  let groups: Groups;
   let proxy: CommitProxy;
   let environment: Record<string, string>;
   beforeAll(async () => {
     // The API in here only takes the retries: its worker has another queue, and cannot be the one that takes over.
     system = await startSystem({ environment: { WRITE_GROUPING: 'on' } });
     company = await system.company();
-    boarding = await startBoarding();
+    groups = await startGroups();
     proxy = await startCommitProxy(system.environment['DATABASE_URL'] ?? '');
     environment = {
       ...system.environment,
-      ...boarding.environment,
+      ...groups.environment,
       TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}_crash`,
       // What is held here is held longer than the lock time-out allows.
       STATEMENT_TIMEOUT_MS: '60000',
@@ -34,7 +34,7 @@ describe('processes killed in the middle of a group', () => {
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
     await proxy.close();
   });
 
@@ -86,10 +86,10 @@ describe('processes killed in the middle of a group', () => {
     const [first, ...held] = await holdAll([committed, ...running]);
     // Three connections, all taken by what is held.
     const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '3' });
-    const answers = await boarding.together(victim.url, company, async () => {
+    const answers = await groups.together(victim.url, company, async () => {
       const held = send(victim, [committed, ...running]);
       // What arrives later begins later: the last finds no connection.
-      await untilBoarded(victim.url, held.length);
+      await untilQueued(victim.url, held.length);
       return [...held, ...send(victim, others.slice(2))];
     });
     await untilWaiting(system.owner, 3);
@@ -139,7 +139,7 @@ describe('processes killed in the middle of a group', () => {
       const writes = await paymentsOf(['twice-1', 'twice-2']);
       const held = await holdAll(writes);
       const victim = await start(startApiProcess);
-      const answers = await boarding.together(victim.url, company, () => send(victim, writes));
+      const answers = await groups.together(victim.url, company, () => send(victim, writes));
       await untilWaiting(system.owner, 2);
       await victim.kill();
       expect(await Promise.all(answers)).toEqual([undefined, undefined]);
@@ -169,7 +169,7 @@ describe('processes killed in the middle of a group', () => {
       }));
       const victim = await start(startApiProcess);
       const answers = await Promise.all(
-        await boarding.together(victim.url, company, () => send(victim, writes, 'respond-async')),
+        await groups.together(victim.url, company, () => send(victim, writes, 'respond-async')),
       );
       await victim.kill();
       expect(answers.map((answer) => answer?.status)).toEqual(writes.map(() => 202));

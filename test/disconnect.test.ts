@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Boarding, carrierOf, startBoarding } from './support/boarding.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { carrierOf, type Groups, startGroups } from './support/groups.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { countRuns } from './support/runs.ts';
@@ -11,17 +11,17 @@ describe.each([
   { lane: 'in a workflow of its own', isGrouped: false },
   { lane: 'in a group', isGrouped: true },
 ])('a client that goes away, its write $lane,', ({ isGrouped }) => {
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   beforeAll(async () => {
-    boarding = await startBoarding();
-    system = await startSystem(isGrouped ? { environment: boarding.environment } : {});
+    groups = await startGroups();
+    system = await startSystem(isGrouped ? { environment: groups.environment } : {});
     company = await system.company();
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
@@ -40,7 +40,7 @@ describe.each([
 
   /** The first request of a write that is now held in its transaction, on the way that this run is about. */
   async function underWay<T>(send: () => Promise<T>): Promise<{ readonly first: Promise<T> }> {
-    const [first] = isGrouped ? await boarding.together(system.url, company, () => [send()]) : [send()];
+    const [first] = isGrouped ? await groups.together(system.url, company, () => [send()]) : [send()];
     if (first === undefined) throw new Error('Bug! Nothing was sent');
     await untilWaiting(system.owner, 1);
     return { first };

@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { createDispatch } from '../api/dispatch.ts';
+import { createDispatch } from '../api/submit/dispatch.ts';
 import type { GroupItem, WriteArguments } from '../workflows/messages.ts';
 
 /** The rules of the queue alone: what is started with what. Temporal's part of it is in group.test.ts. */
 function queue(grouping: boolean) {
-  const departures: string[][] = [];
+  const batches: string[][] = [];
   const answers: (() => void)[] = [];
   const started = (keys: string[]) => {
-    departures.push(keys);
+    batches.push(keys);
     return new Promise<{ runId: string }>((resolve) => answers.push(() => resolve({ runId: 'run' })));
   };
   const never = () => new Promise<never>(() => undefined);
@@ -23,10 +23,10 @@ function queue(grouping: boolean) {
     groups,
     grouping,
     summarize: ({ key }) => key,
-    observeDeparture: () => undefined,
+    observeStart: () => undefined,
   });
   return {
-    departures,
+    batches,
     answer: async (index: number) => {
       answers[index]?.();
       await turn();
@@ -38,7 +38,7 @@ function queue(grouping: boolean) {
         args: args as unknown as WriteArguments,
         isAbandoned: () => key.startsWith('abandoned'),
         ended: never(),
-        onLeaving: () => undefined,
+        onStarting: () => undefined,
       });
     },
   };
@@ -46,47 +46,47 @@ function queue(grouping: boolean) {
 
 describe('what waits for a start', () => {
   test('goes one by one without groups, as soon as Temporal has taken the one before, outcome or not', async () => {
-    const { departures, answer, send } = queue(false);
+    const { batches, answer, send } = queue(false);
     for (const key of ['a', 'b', 'c', 'd']) send(key);
-    expect(departures).toEqual([['a'], ['b']]);
+    expect(batches).toEqual([['a'], ['b']]);
     await answer(0);
-    expect(departures).toEqual([['a'], ['b'], ['c']]);
+    expect(batches).toEqual([['a'], ['b'], ['c']]);
     await answer(1);
-    expect(departures).toEqual([['a'], ['b'], ['c'], ['d']]);
+    expect(batches).toEqual([['a'], ['b'], ['c'], ['d']]);
   });
 
   test('travels together with groups, companies in turn, without those no one waits for', async () => {
-    const { departures, answer, send } = queue(true);
+    const { batches, answer, send } = queue(true);
     for (const key of ['a', 'b']) send(key);
     for (const key of ['one-1', 'one-2', 'abandoned', 'one-3']) send(key, 'one');
     for (const key of ['two-1', 'two-2']) send(key, 'two');
     await answer(0);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(departures).toEqual([['a'], ['b'], ['one-1', 'two-1', 'one-2', 'two-2', 'one-3']]);
+    expect(batches).toEqual([['a'], ['b'], ['one-1', 'two-1', 'one-2', 'two-2', 'one-3']]);
   });
 
   test('waits for the group that is under way, though one more start would be free: a second would halve the next', async () => {
-    const { departures, answer, send } = queue(true);
+    const { batches, answer, send } = queue(true);
     for (const key of ['a', 'b', 'c-1', 'c-2']) send(key);
     await answer(0);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(departures).toEqual([['a'], ['b'], ['c-1', 'c-2']]);
+    expect(batches).toEqual([['a'], ['b'], ['c-1', 'c-2']]);
     send('d-1');
     await answer(1);
     await new Promise((resolve) => setTimeout(resolve, 500));
     send('d-2');
-    expect(departures).toHaveLength(3);
+    expect(batches).toHaveLength(3);
     await answer(2);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(departures[3]).toEqual(['d-1', 'd-2']);
+    expect(batches[3]).toEqual(['d-1', 'd-2']);
   });
 
   test('is no more in one group than Temporal takes as an input', async () => {
-    const { departures, answer, send } = queue(true);
+    const { batches, answer, send } = queue(true);
     for (const key of ['a', 'b']) send(key);
     for (const key of ['big-1', 'big-2', 'big-3']) send(key, 'company', 'x'.repeat(100 * 1024));
     await answer(0);
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(departures[2]).toEqual(['big-1', 'big-2']);
+    expect(batches[2]).toEqual(['big-1', 'big-2']);
   });
 });

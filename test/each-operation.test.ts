@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { workflowIdOf } from '../activities/identity.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { ROLES } from '../activities/roles.ts';
 import { READS } from '../api/reads/read-list.ts';
 import type { Write } from '../deploy/client/submit-write.ts';
 import { withOtherContent } from '../deploy/contract/requests.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, countEverything } from './support/effects.ts';

@@ -3,9 +3,9 @@ import { StorageError } from '../activities/database.ts';
 import { workflowIdOf } from '../activities/identity.ts';
 import type { Operation } from '../activities/operation.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
-import { type Boarding, startBoarding, untilBoarded } from './support/boarding.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
+import { type Groups, startGroups, untilQueued } from './support/groups.ts';
 import { type System, startSystem } from './support/system.ts';
 
 /** createCustomer, which fails as the customer's name says. */
@@ -34,17 +34,17 @@ function troubled(): Operation {
 type Mixed = [Answer, Answer, Answer, Answer, Answer, ...Answer[]];
 
 describe('writes that travel in one group', () => {
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   beforeAll(async () => {
-    boarding = await startBoarding();
-    system = await startSystem({ environment: boarding.environment, operations: [troubled()] });
+    groups = await startGroups();
+    system = await startSystem({ environment: groups.environment, operations: [troubled()] });
     company = await system.company();
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   const send = (key: string, body: Record<string, unknown>, prefer = 'wait=30') =>
@@ -63,7 +63,7 @@ describe('writes that travel in one group', () => {
     await send('mixed-taken', { name: 'first', externalReference: 'R-1' });
     const other = await system.another({ environment: { TEMPORAL_ADDRESS: inject('temporalAddress') } });
 
-    const sent = await boarding.together(system.url, company, async () => {
+    const sent = await groups.together(system.url, company, async () => {
       const waiting = [
         send('mixed-rejected', { name: 'second', externalReference: 'R-1' }),
         send('mixed-mismatch', { name: 'another' }),
@@ -72,7 +72,7 @@ describe('writes that travel in one group', () => {
         send('mixed-transient', { name: 'transient' }),
         ...Array.from({ length: 40 }, (_, index) => send(`mixed-good-${index}`, { name: `good ${index}` })),
       ];
-      await untilBoarded(system.url, waiting.length);
+      await untilQueued(system.url, waiting.length);
       // Two keys get their outcome from elsewhere when their requests have been let in already.
       await company.api.send('POST', '/api/writes/mixed-cancelled/cancel');
       const original = { currency: 'USD', name: 'the original' };

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
 import { stockedItem } from './support/payroll.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { type Actors, actors, claimByHand, rejectByHand } from './support/actors.ts';
 import { bankLine, postManually } from './support/bank.ts';
 import { closeBooks, readEntry } from './support/books.ts';

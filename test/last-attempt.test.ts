@@ -8,7 +8,7 @@ import { TransientFailure } from '../activities/failures.ts';
 import { fingerprint } from '../activities/identity.ts';
 import type { Operation } from '../activities/operation.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
-import { createWriteActivities } from '../activities/write-activities.ts';
+import { createWriteActivities } from '../activities/write/activities.ts';
 import type { RunResult, WriteArguments } from '../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from './support/database.ts';
 
@@ -49,7 +49,7 @@ describe('an attempt that fails for now', () => {
       operations: [operation],
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
-      onLeaver: () => undefined,
+      onUngrouped: () => undefined,
     });
     const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
     return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { workflowIdOf } from '../activities/identity.ts';
 import { createPayment } from '../activities/operations/create-payment.ts';
 import { type GroupItem, type GroupResult, memoOf, searchAttributesOf } from '../workflows/messages.ts';
-import { type Boarding, carrierOf, startBoarding } from './support/boarding.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
+import { carrierOf, type Groups, startGroups } from './support/groups.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { untilFinal } from './support/persistent.ts';
@@ -14,18 +14,18 @@ import { type System, startSystem } from './support/system.ts';
 import { writeArguments } from './support/write-arguments.ts';
 
 describe('a write that gets no outcome in its group', () => {
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   beforeAll(async () => {
-    boarding = await startBoarding();
+    groups = await startGroups();
     // A lock is waited for half of this long; then the attempt has failed for the moment.
-    system = await startSystem({ environment: { ...boarding.environment, STATEMENT_TIMEOUT_MS: '2000' } });
+    system = await startSystem({ environment: { ...groups.environment, STATEMENT_TIMEOUT_MS: '2000' } });
     company = await system.company();
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
@@ -79,7 +79,7 @@ describe('a write that gets no outcome in its group', () => {
     const held = await company.invoice();
     const { release } = await holdInvoice(system.owner, held);
     const invoices = [held, ...(await Promise.all(Array.from({ length: 5 }, () => company.invoice())))];
-    const [slow, ...others] = await boarding.together(system.url, company, () =>
+    const [slow, ...others] = await groups.together(system.url, company, () =>
       invoices.map((invoiceId, index) =>
         company.api.post('/api/payments', paymentBody(invoiceId), { key: `beside-${index}` }),
       ),
@@ -102,11 +102,11 @@ describe('a write that gets no outcome in its group', () => {
     const invoiceId = await company.invoice();
     const { release } = await holdInvoice(system.owner, invoiceId);
     const send = () => company.api.post('/api/payments', paymentBody(invoiceId), { key: 'ended' });
-    const [waiting] = await boarding.together(system.url, company, () => [send()]);
+    const [waiting] = await groups.together(system.url, company, () => [send()]);
     await untilWaiting(system.owner, 1);
-    const groups = `TaskQueue = '${system.environment['TEMPORAL_TASK_QUEUE']}' AND WorkflowType = 'writeGroup' AND ExecutionStatus = 'Running'`;
+    const openGroups = `TaskQueue = '${system.environment['TEMPORAL_TASK_QUEUE']}' AND WorkflowType = 'writeGroup' AND ExecutionStatus = 'Running'`;
     let ended = 0;
-    for await (const { workflowId } of system.temporal.workflow.list({ query: groups })) {
+    for await (const { workflowId } of system.temporal.workflow.list({ query: openGroups })) {
       await system.temporal.workflow.getHandle(workflowId).terminate('ended by the test');
       ended += 1;
     }
@@ -121,17 +121,17 @@ describe('a write that gets no outcome in its group', () => {
 });
 
 describe('writes that wait for their group while Temporal is away', () => {
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   beforeAll(async () => {
-    boarding = await startBoarding();
-    system = await startSystem({ environment: boarding.environment });
+    groups = await startGroups();
+    system = await startSystem({ environment: groups.environment });
     company = await system.company();
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   test.each(['wait=1', 'respond-async', 'wait=0'])(
@@ -140,9 +140,9 @@ describe('writes that wait for their group while Temporal is away', () => {
       const keys = Array.from({ length: 6 }, (_, index) => `${prefer.replace('=', '-')}-${index}`);
       const send = (key: string, preference: string) =>
         company.api.post('/api/customers', { name: key }, { key, headers: { prefer: preference } });
-      boarding.freeze();
+      groups.freeze();
       const refused = await Promise.all(keys.map((key) => send(key, prefer)));
-      boarding.open();
+      groups.open();
       for (const answer of refused) {
         expect([answer.status, answer.json.retryable]).toEqual([503, true]);
         expect(['orchestrator_unavailable', 'overloaded']).toContain(answer.json.code);

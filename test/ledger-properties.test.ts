@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { TransientFailure } from '../activities/failures.ts';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { withOtherContent } from '../deploy/contract/requests.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import { booksOf, readBooks } from './support/books-model/compare.ts';
 import { type Actor, emptyModel, type Model } from './support/books-model/model.ts';
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { addAccount, closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
 import { type System, startSystem } from './support/system.ts';

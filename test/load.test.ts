@@ -4,10 +4,10 @@ import { DEMO } from '../activities/demo.ts';
 import { writeId } from '../activities/identity.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { createPayment } from '../activities/operations/create-payment.ts';
-import { asAuditor, check, type SentKey } from '../deploy/load/checks.ts';
-import { runIsolation } from '../deploy/load/isolation.ts';
-import { reportOn } from '../deploy/load/isolation-report.ts';
-import type { Target } from '../deploy/load/target.ts';
+import type { Target } from '../deploy/client/target.ts';
+import { asAuditor, check, type SentKey } from '../deploy/isolation/checks.ts';
+import { runIsolation } from '../deploy/isolation/isolation.ts';
+import { reportOn } from '../deploy/isolation/report.ts';
 import { type System, startSystem } from './support/system.ts';
 
 const SILENT = { update() {}, done() {} };

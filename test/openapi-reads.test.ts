@@ -2,11 +2,17 @@ import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import type { ApiContext } from '../api/context.ts';
 import { schemaName } from '../api/openapi/json-schema.ts';
 import { READ_SCHEMAS } from '../api/openapi/read-schemas.ts';
 import { WEBHOOK_SCHEMAS } from '../api/openapi/webhook-routes.ts';
-import { type ReadContext, registerReads } from '../api/reads/register.ts';
-import { registerWriteRoutes, type WriteRouteDependencies } from '../api/routes.ts';
+import { READS } from '../api/reads/read-list.ts';
+import { registerReads } from '../api/reads/register.ts';
+import { registerWebhooks } from '../api/webhooks/routes.ts';
+import { registerCancel } from '../api/writes/cancel.ts';
+import { createWriteList } from '../api/writes/list.ts';
+import { registerWriteRoutes } from '../api/writes/routes.ts';
+import { registerWriteStatus } from '../api/writes/status.ts';
 import { reconciledBankTransaction } from './support/bank.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
@@ -86,8 +92,11 @@ function registeredRoutes(): string[] {
   app.addHook('onRoute', ({ method, url }) => {
     for (const name of [method].flat()) routes.push(`${name} ${url.replace(/:(\w+)/g, '{$1}')}`);
   });
-  const context = { operations: OPERATIONS, ui: { url: undefined, namespace: '' } };
-  registerWriteRoutes(app, context as unknown as WriteRouteDependencies);
-  registerReads(app, context as unknown as ReadContext);
+  const context = { operations: OPERATIONS, ui: { url: undefined, namespace: '' } } as unknown as ApiContext;
+  registerWriteRoutes(app, context);
+  registerWriteStatus(app, context);
+  registerCancel(app, context);
+  registerReads(app, [...READS, createWriteList(context.operations, context.ui)], context);
+  registerWebhooks(app, context);
   return routes;
 }

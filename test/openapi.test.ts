@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { PROBLEMS } from '../api/problems.ts';
+import { PROBLEMS } from '../api/http/problems.ts';
 import { codesOf, type Document, fetchDocument, type Route, routesOf } from './support/openapi.ts';
 import { type System, startSystem } from './support/system.ts';
 

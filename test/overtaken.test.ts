@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { createPayment } from '../activities/operations/create-payment.ts';
-import { runOperation } from '../activities/run-operation.ts';
+import { runOperation } from '../activities/write/run-operation.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';

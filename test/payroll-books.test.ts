@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { type Actor, type Actors, actors } from './support/actors.ts';
 import type { Company } from './support/companies.ts';
 import { untilWaiting } from './support/held-invoice.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Company } from './support/companies.ts';
 import { employeeBody, executedPayRun, hire, payRun, payRunBody } from './support/payroll.ts';

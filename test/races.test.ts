@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import type { RunningApi } from '../api/app.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';

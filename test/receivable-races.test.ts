@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import type { RunningApi } from '../api/app.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';
 import { type System, startSystem } from './support/system.ts';

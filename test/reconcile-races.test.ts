@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import type { RunningApi } from '../api/app.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import { type Actors, actors, claimByHand, rejectByHand } from './support/actors.ts';
 import { bankLine, bankTransaction, matching, reconciledBankTransaction } from './support/bank.ts';
 import type { Answer } from './support/client.ts';

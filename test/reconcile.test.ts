@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { bankLine, bankTransaction, matching, postManually, reconciledBankTransaction } from './support/bank.ts';
 import { closeBooks, readEntry } from './support/books.ts';
 import type { Answer } from './support/client.ts';

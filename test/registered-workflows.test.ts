@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls } from '../deploy/controls/controls.ts';
+import { brokenControls } from '../activities/controls/controls.ts';
 import type { ClosedMonth } from '../workflows/close-month.ts';
 import type { Company } from './support/companies.ts';
 import { paymentBody } from './support/effects.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { ROLES, type Role } from '../activities/roles.ts';
 import type { Write } from '../deploy/client/submit-write.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import { type Answer, createApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';
 import { countEverything } from './support/effects.ts';
@@ -110,7 +110,7 @@ describe('a role that is revoked', () => {
     const answering = Promise.all(writes.map((write) => member.send(write)));
     // All have been let in as an admin; some are in their transaction, and the others wait for their turn.
     await held.untilMet();
-    await until('all of them to be let in', async () => (await flightsUnderWay()) === writes.length);
+    await until('all of them to be let in', async () => (await submissionsUnderWay()) === writes.length);
     await member.setRoles(['employee', 'auditor']);
     await held.release();
 
@@ -210,7 +210,7 @@ async function storedOf(keys: readonly string[]): Promise<unknown[]> {
   return rows;
 }
 
-async function flightsUnderWay(): Promise<number> {
+async function submissionsUnderWay(): Promise<number> {
   const page = await (await fetch(`${system.url}/metrics`)).text();
   return Number(/^write_flights(?:\{[^}]*\})? (\d+)$/m.exec(page)?.[1]);
 }

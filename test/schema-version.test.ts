@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { ATTEMPT_POLICY } from '../activities/attempt-policy.ts';
 import { workflowIdOf } from '../activities/identity.ts';
 import type { Operation } from '../activities/operation.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
+import { ATTEMPT_POLICY } from '../activities/write/attempt-policy.ts';
 import { WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
 import type { ApiClient } from './support/client.ts';
 import type { Company } from './support/companies.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls } from '../activities/controls/controls.ts';
 import type { Role } from '../activities/roles.ts';
-import { brokenControls } from '../deploy/controls/controls.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { untilWaiting } from './support/held-invoice.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Boarding, readGauge, startBoarding } from './support/boarding.ts';
 import type { Answer } from './support/client.ts';
 import type { Company } from './support/companies.ts';
+import { type Groups, readGauge, startGroups } from './support/groups.ts';
 import { until } from './support/held-invoice.ts';
 import { untilFinal } from './support/persistent.ts';
 import {
@@ -28,18 +28,18 @@ describe.each([
   { grouping: 'off', runs: 8, limitMs: 30_000 },
 ])('whatever arrives, in whatever order, grouping $grouping', ({ grouping, runs, limitMs }) => {
   const troubles = new Map<string, Trouble[]>();
-  let boarding: Boarding;
+  let groups: Groups;
   let system: System;
   let company: Company;
   let urls: [string, string];
   beforeAll(async () => {
-    boarding = await startBoarding();
+    groups = await startGroups();
     system = await startSystem({
       environment: { WRITE_GROUPING: grouping },
       operations: [troubledCustomer(troubles)],
     });
     const { url } = await system.another({
-      environment: { ...boarding.environment, WRITE_GROUPING: grouping },
+      environment: { ...groups.environment, WRITE_GROUPING: grouping },
     });
     urls = [url, system.url];
     company = await system.company();
@@ -47,7 +47,7 @@ describe.each([
   });
   afterAll(async () => {
     await system.stop();
-    await boarding.close();
+    await groups.close();
   });
 
   test(
@@ -63,7 +63,7 @@ describe.each([
             system,
             company,
             urls,
-            boarding,
+            groups,
             troubles,
             name: `run${count}`,
             asked: [],
@@ -73,7 +73,7 @@ describe.each([
           try {
             await fc.asyncModelRun(() => ({ model, real: run }), commands);
           } finally {
-            boarding.open();
+            groups.open();
           }
           const asked = await Promise.all(run.asked);
           for (const { answer } of asked) seen.add(answer.json.code ?? answer.status);

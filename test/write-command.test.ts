@@ -6,15 +6,15 @@ import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { createCustomer } from '../activities/operations/create-customer.ts';
 import { adviseOn } from '../deploy/operator/write/advice.ts';
+import { findCompany, type Place } from '../deploy/operator/write/context.ts';
 import { readFacts, STATES, type WriteFacts } from '../deploy/operator/write/facts.ts';
-import { findCompany, type Place } from '../deploy/operator/write/place.ts';
 import { reopen } from '../deploy/operator/write/reopen.ts';
 import { factsText } from '../deploy/operator/write/text.ts';
-import { type Boarding, startBoarding } from './support/boarding.ts';
 import { ownerUrlOf, runCommand } from './support/commands.ts';
 import type { Company } from './support/companies.ts';
 import { countEffects, paymentBody } from './support/effects.ts';
 import { forgetWrite } from './support/forget-write.ts';
+import { type Groups, startGroups } from './support/groups.ts';
 import { holdInvoice, until, untilWaiting } from './support/held-invoice.ts';
 import { expectOneStory } from './support/one-story.ts';
 import { startProxy, targetOf } from './support/proxy.ts';
@@ -30,16 +30,16 @@ const withBug: Operation = {
   },
 };
 
-let boarding: Boarding;
+let groups: Groups;
 let system: System;
 let company: Company;
 let database: Database;
 let place: Place;
 beforeAll(async () => {
-  boarding = await startBoarding();
+  groups = await startGroups();
   system = await startSystem({
     // What is held here is held for longer than the lock time-out allows.
-    environment: { ...boarding.environment, STATEMENT_TIMEOUT_MS: '60000' },
+    environment: { ...groups.environment, STATEMENT_TIMEOUT_MS: '60000' },
     operations: OPERATIONS.map((operation) => (operation === createCustomer ? withBug : operation)),
   });
   company = await system.company('Operated Ltd');
@@ -60,7 +60,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await database.close();
   await system.stop();
-  await boarding.close();
+  await groups.close();
 });
 
 const owner = () => ({ id: company.id, name: 'Operated Ltd' });
@@ -156,7 +156,7 @@ describe('what an operator is shown of a write', () => {
   test('that travels in a group, and that one has made', async () => {
     const body = paymentBody(await company.invoice());
     const held = await holdInvoice(system.owner, body.invoiceId);
-    const sent = await boarding.together(system.url, company, () => [
+    const sent = await groups.together(system.url, company, () => [
       pay(body, 'grouped-held'),
       ...Array.from({ length: 4 }, (_, index) => customer('Grouped', `grouped-${index}`)),
     ]);

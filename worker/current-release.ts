@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { ProcessConfig } from './config.ts';
+import { GRPC, grpcCode } from './grpc.ts';
 import { deploymentVersion } from './versioning.ts';
 
 /**
@@ -18,7 +19,6 @@ type Deployment = {
 
 /** As Temporal numbers them; `inactive` has never been current, and may have open runs all the same. */
 const STATUSES = ['unspecified', 'inactive', 'current', 'ramping', 'draining', 'drained', 'created'];
-const GRPC_NOT_FOUND = 5;
 const RETRY_MS = 1_000;
 const WARN_EVERY = 30;
 
@@ -40,7 +40,7 @@ export async function describeDeployment(
       token: answer.conflictToken ?? undefined,
     };
   } catch (error) {
-    if ((error as { code?: number }).code === GRPC_NOT_FOUND) return undefined;
+    if (grpcCode(error) === GRPC.notFound) return undefined;
     throw error;
   }
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
-import { createEventActivities } from '../activities/event-activities.ts';
+import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';

@@ -119,7 +119,7 @@ export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>
 /** What an API process carries. */
 export function observeSubmit(
   registry: Registry,
-  submit: { readonly inFlight: number; readonly startsQueued: number; readonly oldestFlightSeconds: number },
+  submit: { readonly inFlight: number; readonly startsQueued: number; readonly oldestSubmissionSeconds: number },
 ): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
@@ -132,7 +132,7 @@ export function observeSubmit(
     });
   gauge('write_flights', 'Submissions of this process that have no outcome yet', () => submit.inFlight);
   gauge('write_starts_queued', 'Submissions that wait for their start to be sent', () => submit.startsQueued);
-  gauge('write_oldest_flight_seconds', 'Age of the oldest of them', () => submit.oldestFlightSeconds);
+  gauge('write_oldest_flight_seconds', 'Age of the oldest of them', () => submit.oldestSubmissionSeconds);
 }
 
 /** One question a scrape, however many gauges tell of its answer; and one more gauge that tells whether there was one. */

@@ -2,7 +2,7 @@ import { access, constants, readFile, stat } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { createAuditMaintenance } from '../activities/audit-maintenance.ts';
+import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
 import { type Database, openDatabase, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';

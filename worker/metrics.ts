@@ -93,7 +93,7 @@ function createInstruments(registry: Registry) {
       buckets: ANSWER_BUCKETS_MS,
       registers,
     }),
-    flightsJoined: new Counter({
+    submissionsJoined: new Counter({
       name: 'write_flights_joined_total',
       help: 'Requests that joined the submission of an identical one in this process',
       labelNames: ['operation', 'type'] as const,
@@ -112,7 +112,7 @@ function createInstruments(registry: Registry) {
       buckets: [2, 3, 5, 10, 20, 50, 100, 200],
       registers,
     }),
-    groupLeavers: new Counter({
+    ungroupedItems: new Counter({
       name: 'write_group_leavers_total',
       help: 'Writes that got no outcome in their group and went on in a workflow of their own',
       labelNames: ['operation', 'type'] as const,
@@ -174,7 +174,7 @@ function beginAtZero(metrics: ReturnType<typeof createInstruments>, operations: 
     for (const error_type of ['rejected', 'mismatch', 'run_failed', 'unavailable']) {
       metrics.failed.inc({ ...labels, error_type }, 0);
     }
-    for (const counter of [metrics.replayed, metrics.flightsJoined, metrics.groupLeavers]) counter.inc(labels, 0);
+    for (const counter of [metrics.replayed, metrics.submissionsJoined, metrics.ungroupedItems]) counter.inc(labels, 0);
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VersioningOverride, WorkerDeploymentVersion } from '@temporalio/common';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
 import type { ProcessConfig } from './config.ts';
+import { GRPC, grpcCode } from './grpc.ts';
 
 /** A poll or two; a server that is starting needs longer. */
 const KNOWN_WITHIN_MS = 30_000;
 const KNOWN_POLL_MS = 100;
-const GRPC_NOT_FOUND = 5;
 /** `TASK_QUEUE_TYPE_WORKFLOW` of Temporal's API, which the SDK does not export. */
 const WORKFLOW_QUEUE = 1;
 
@@ -65,7 +65,7 @@ async function isPolled(connection: NativeConnection, config: ProcessConfig, ver
     });
     return queues?.some(({ name, type }) => name === config.TEMPORAL_TASK_QUEUE && type === WORKFLOW_QUEUE) ?? false;
   } catch (error) {
-    if ((error as { code?: number }).code === GRPC_NOT_FOUND) return false;
+    if (grpcCode(error) === GRPC.notFound) return false;
     throw error;
   }
 }

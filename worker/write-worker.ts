@@ -5,8 +5,8 @@ import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
 import { writeId } from '../activities/identity.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
-import { createWriteActivities } from '../activities/write-activities.ts';
-import type { WriteRow } from '../activities/write-row.ts';
+import { createWriteActivities } from '../activities/write/activities.ts';
+import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
@@ -66,7 +66,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         metrics.writes.inc({ ...labels, status: 'failed' });
         metrics.failed.inc({ ...labels, error_type: 'run_failed' });
       },
-      onLeaver: (args) => metrics.groupLeavers.inc(labelsOf(options.operations, args.operation)),
+      onUngrouped: (args) => metrics.ungroupedItems.inc(labelsOf(options.operations, args.operation)),
     }),
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Operation } from '../../activities/operation.ts';
 import type { Read } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
-import { createWriteList } from '../reads/write-list.ts';
+import { createWriteList } from '../writes/list.ts';
 import { HEADER_COMPONENTS, PARAMETERS } from './headers.ts';
 import { type Json, schemaName, toJsonSchema } from './json-schema.ts';
 import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';

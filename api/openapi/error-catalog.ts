@@ -1,6 +1,6 @@
 import type { Operation } from '../../activities/operation.ts';
 import type { NextAction } from '../../activities/problem.ts';
-import { PROBLEMS, type ProblemCode } from '../problems.ts';
+import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { READS } from '../reads/read-list.ts';
 import { ERROR_HELP } from './error-help.ts';
 import { readProblems } from './read-routes.ts';

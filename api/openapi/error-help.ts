@@ -1,4 +1,4 @@
-import type { ProblemCode } from '../problems.ts';
+import type { ProblemCode } from '../http/problems.ts';
 
 /** What a code of the API itself means, and what a client does about it; for people, so in whole sentences. */
 export type ErrorHelp = { readonly meaning: string; readonly next: string };

@@ -1,4 +1,4 @@
-import { PROBLEMS, type ProblemCode } from '../problems.ts';
+import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { headerRefs, type ResponseHeader } from './headers.ts';
 import type { Json } from './json-schema.ts';
 

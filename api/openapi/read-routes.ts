@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { ProblemCode } from '../problems.ts';
+import type { ProblemCode } from '../http/problems.ts';
 import type { Read } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
 import { headerRefs, parameterRef, type ResponseHeader } from './headers.ts';

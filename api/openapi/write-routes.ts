@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Operation } from '../../activities/operation.ts';
-import { PROBLEMS, type ProblemCode } from '../problems.ts';
+import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { headerRefs, parameterRef, type ResponseHeader } from './headers.ts';
 import { type Json, schemaRef, toJsonSchema, toOpenApiPath } from './json-schema.ts';
 import { type PossibleProblem, possible, problemResponses } from './problem-responses.ts';

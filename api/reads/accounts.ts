@@ -3,7 +3,7 @@ import type { Tx } from '../../activities/database.ts';
 import { accountCode } from '../../activities/fields.ts';
 import { toWireAmount } from '../../activities/money.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from '../../activities/resources/account.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { withoutPayroll } from './payroll-entries.ts';
 import { dateRange, pageQuery } from './query.ts';

@@ -7,7 +7,7 @@ import {
   findBankTransaction,
   toBankTransaction,
 } from '../../activities/resources/bank-transaction.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { id } from '../../activities/fields.ts';
 import { ACCESS_COLUMNS, type AccessRow, toAccess } from '../../activities/resources/access.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, toSettings } from '../../activities/resources/settings.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

@@ -5,7 +5,7 @@ import {
   type CreditNoteRow,
   withCreditNoteLines,
 } from '../../activities/resources/credit-note.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ApiProblem } from '../problems.ts';
+import { ApiProblem } from '../http/problems.ts';
 
 /**
  * A cursor is the place of the last item of a page in its list, made opaque. The digest binds it to the list, the

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { id } from '../../activities/fields.ts';
 import { CUSTOMER_COLUMNS, type CustomerRow, toCustomer } from '../../activities/resources/customer.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

@@ -8,7 +8,7 @@ import {
   readEntryLines,
   toEntry,
 } from '../../activities/resources/journal-entry.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { withoutPayroll } from './payroll-entries.ts';
 import { dateRange, operationName, pageQuery } from './query.ts';

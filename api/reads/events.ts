@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { id } from '../../activities/fields.ts';
 import { EVENT_COLUMNS, type EventRow, toEvent } from '../../activities/resources/event.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type Filter, type List, readPage } from './page.ts';
 import { dateRange, eventKind, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

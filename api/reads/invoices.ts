@@ -8,7 +8,7 @@ import {
   readInvoiceLines,
   toInvoice,
 } from '../../activities/resources/invoice.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { readInvoiceHistory } from './invoice-history.ts';
 import { type List, readPage } from './page.ts';
 import { dateRange, pageQuery } from './query.ts';

@@ -1,8 +1,8 @@
 import { type Database, type Tx, transaction } from '../../activities/database.ts';
-import type { WriteRow } from '../../activities/write-row.ts';
-import type { Caller } from '../auth.ts';
-import { lookUpIn } from '../lookup.ts';
-import { inTime } from './in-time.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { Caller } from '../http/auth.ts';
+import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { lookUpIn } from '../submit/lookup.ts';
 import type { Reader } from './read.ts';
 
 export type ReadRequest = {
@@ -29,5 +29,5 @@ export async function inReadTransaction<T>(
     const { userId, roles, row } = await lookUpIn(tx, caller, key);
     return work(tx, { companyId: caller.companyId, userId, roles }, row);
   });
-  return inTime(reading, limitMs);
+  return withStorageTimeout(reading, limitMs);
 }

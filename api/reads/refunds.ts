@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { currency, id } from '../../activities/fields.ts';
 import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
-import { notFound } from '../problems.ts';
+import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';

@@ -2,40 +2,25 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { ProblemPointer } from '../../activities/problem.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
-import type { ApiContext } from '../app.ts';
-import { ApiProblem } from '../problems.ts';
-import type { RateLimit } from '../rate-limit.ts';
-import { registerCancel } from './cancel.ts';
+import type { ApiContext } from '../context.ts';
+import { ApiProblem } from '../http/problems.ts';
+import { limitRead } from '../http/read-rate-limit.ts';
 import type { Read, ReadInput } from './read.ts';
-import { READS } from './read-list.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
-import { takeRead } from './take-read.ts';
-import { registerWebhooks } from './webhooks.ts';
-import { createWriteList } from './write-list.ts';
-import { registerWriteStatus } from './write-status.ts';
-
-export type ReadContext = ApiContext & {
-  /** Cancelling counts against the limit of new writes. */
-  readonly newWrites: RateLimit;
-  readonly reads: RateLimit;
-};
 
 const READ_LIMIT_MS = 5_000;
 
-/** Every route that reads, and the cancel of a write. */
-export function registerReads(app: FastifyInstance, context: ReadContext): void {
-  for (const read of [...READS, createWriteList(context.operations, context.ui)]) {
+/** One route a read. */
+export function registerReads(app: FastifyInstance, reads: readonly Read[], context: ApiContext): void {
+  for (const read of reads) {
     app.get(read.path, async (request, reply) => reply.send(await answer(read, request, context)));
   }
-  registerWriteStatus(app, context);
-  registerCancel(app, context);
-  registerWebhooks(app, context);
 }
 
-async function answer(read: Read, request: FastifyRequest, { database, reads }: ReadContext): Promise<object> {
+async function answer(read: Read, request: FastifyRequest, { database, replays }: ApiContext): Promise<object> {
   const { caller } = request;
-  takeRead(reads, caller);
+  limitRead(replays, caller);
   const input = validate(read, request);
   return inReadTransaction({ database, caller, limitMs: READ_LIMIT_MS }, async (tx, reader) => {
     const allowed = READERS[read.group];

@@ -1,5 +1,5 @@
 import { Pool } from 'undici';
-import { formatKey } from '../../api/idempotency-key.ts';
+import { formatKey } from '../../api/writes/key.ts';
 
 /** One API over a pool of kept-alive connections: what is asked beyond `connections` at once waits for one. */
 export type Http = {

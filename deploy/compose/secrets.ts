@@ -1,8 +1,8 @@
 /** `npm run --silent compose:secrets`: the secrets of compose.yaml, once; those that are there stay. */
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { keptSecret, writePrivately } from '../local/secrets.ts';
-import { command, run } from '../operator/command.ts';
+import { command, run } from '../cli/command.ts';
+import { keptSecret, writePrivately } from '../cli/secrets.ts';
 import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
 
 const RANDOM = [

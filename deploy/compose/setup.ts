@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { temporalTarget } from '../cli/config.ts';
 import { createAppDatabase } from '../local/database.ts';
-import { temporalTarget } from '../operator/config.ts';
 import { connectTarget, setupTemporal } from '../operator/setup-temporal.ts';
 import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
 

@@ -1,8 +1,8 @@
 import type { OperationType } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { textTable } from '../load/table.ts';
-import { command, run } from '../operator/command.ts';
-import { createProgress } from '../operator/progress.ts';
+import { command, run } from '../cli/command.ts';
+import { createProgress } from '../cli/progress.ts';
+import { textTable } from '../cli/table.ts';
 import { type ContractReport, checkContract, companiesFor } from './check.ts';
 import { findSubject, type SubjectOptions } from './subject.ts';
 

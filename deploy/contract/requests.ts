@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { type ExampleMaker, exampleMaker } from '../client/examples.ts';
 import type { Http } from '../client/http.ts';
 import type { Write } from '../client/submit-write.ts';
-import { type ExampleMaker, exampleMaker } from '../load/examples.ts';
-import type { Tenant } from '../load/target.ts';
+import type { Tenant } from '../client/target.ts';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 

@@ -1,7 +1,7 @@
 import type { Operation } from '../../activities/operation.ts';
 import { type Answer, type Http, labelOf } from '../client/http.ts';
 import { submitWrite, type Write } from '../client/submit-write.ts';
-import type { Tenant } from '../load/target.ts';
+import type { Tenant } from '../client/target.ts';
 import type { Books } from './books.ts';
 import type { Subject } from './subject.ts';
 

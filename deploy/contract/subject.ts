@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
-import { findTarget, type TargetOptions, type Tenant } from '../load/target.ts';
-import { childEnvironment, projectFolder } from '../local/config.ts';
-import { mintToken } from '../local/token.ts';
-import { localSigning, signingWith } from '../operator/config.ts';
+import { localSigning, signingWith } from '../cli/config.ts';
+import { childEnvironment, projectFolder } from '../cli/local-config.ts';
+import { mintToken } from '../cli/token.ts';
+import { findTarget, type TargetOptions, type Tenant } from '../client/target.ts';
 
 /** The running system that is looked at, and what is needed to try its doors: companies, people, and its seal. */
 export type Subject = {

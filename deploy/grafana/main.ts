@@ -3,7 +3,7 @@
  * is not what the code says.
  */
 import { join } from 'node:path';
-import { keepGenerated } from '../reference/generated.ts';
+import { keepGenerated } from '../cli/generated.ts';
 import { DASHBOARDS } from './dashboards.ts';
 import { toGrafana } from './panels.ts';
 

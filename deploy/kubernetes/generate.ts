@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
-import { keepGenerated } from '../reference/generated.ts';
+import { keepGenerated } from '../cli/generated.ts';
 
 const RULES = 'deploy/prometheus/rules.yml';
 const { groups } = parse(readFileSync(RULES, 'utf8'));

@@ -1,9 +1,8 @@
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
-
-export const projectFolder = join(import.meta.dirname, '..', '..');
+import { projectFolder } from '../cli/local-config.ts';
 
 /** What the launcher itself reads. The rest of its environment is for API and worker. */
 const launcherSchema = z.object({
@@ -26,16 +25,6 @@ const launcherSchema = z.object({
   JWT_AUDIENCE: z.string().optional(),
 });
 
-/**
- * These the launcher decides for API and worker; nothing that the user set under these names reaches them. (A
- * DATABASE_URL of the user's is the owner's, and the two are given another login.)
- */
-const DECIDED = new Set([
-  ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
-  ...['RELAY_DATABASE_URL', 'WEBHOOK_MASTER_KEY'],
-  ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET'],
-]);
-
 export type LauncherConfig = z.output<typeof launcherSchema>;
 
 /** Throws one error that names every bad key, those of API and worker too: they would only die of them later. */
@@ -55,30 +44,6 @@ export function launcherConfig(): LauncherConfig {
   const problems = [config, ...rest].flatMap((part) => ('problems' in part ? part.problems : []));
   if ('value' in config && problems.length === 0) return config.value;
   throw new ConfigError([...new Set(problems)]);
-}
-
-/** The environment of API or worker: the user's own, and what the launcher decided for it. */
-export function childEnvironment(decided: Readonly<Record<string, string>>): Record<string, string> {
-  const environment: Record<string, string> = {};
-  for (const [key, value] of Object.entries(process.env)) {
-    if (value !== undefined && !DECIDED.has(key.replace(/_FILE$/, ''))) environment[key] = value;
-  }
-  return { ...environment, ...decided };
-}
-
-/** DATA_DIR, where everything local lies. A relative one is meant from the project, wherever the command runs. */
-export function dataFolder(): string {
-  const folder = process.env['DATA_DIR'] || '.data';
-  return isAbsolute(folder) ? folder : join(projectFolder, folder);
-}
-
-/** Embedded servers keep their secrets in a folder and run on one machine: fine on a desk, wrong where money is real. */
-export function refuseProduction(): void {
-  if (process.env['NODE_ENV'] !== 'production') return;
-  throw new Error(
-    'The embedded servers refuse NODE_ENV=production. In production give DATABASE_URL and TEMPORAL_ADDRESS and run ' +
-      '"npm run start:api" and "npm run start:worker".',
-  );
 }
 
 /** Where a Temporal CLI may be, or may be put. */

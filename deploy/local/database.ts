@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { migrate } from '../../migrations/migrate.ts';
-import { refuseProduction } from './config.ts';
+import { refuseProduction } from '../cli/local-config.ts';
 
 /**
  * `databaseUrl` logs in as the owner (migrations, operator commands). `appDatabaseUrl` is what API and worker get: a

@@ -1,5 +1,5 @@
 /** `npm run start:dev`: the same as `npm start`, with API and worker started anew when their source changes. */
-import { command, run } from '../operator/command.ts';
+import { command, run } from '../cli/command.ts';
 import { launch } from './launcher.ts';
 
 await run(

@@ -1,6 +1,6 @@
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { dataFolder } from './config.ts';
+import { dataFolder } from '../cli/local-config.ts';
 import { commandLine, isAlive } from './processes.ts';
 
 /** Two launchers over one DATA_DIR would run two servers over the same files. Throws when another one lives. */

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { DEMO_COMPANY_ID, DEMO_SEED } from '../../activities/demo.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
-import type { TemporalTarget } from '../operator/config.ts';
+import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import type { TemporalTarget } from '../cli/config.ts';
 import { connectTarget, setupTemporal } from '../operator/setup-temporal.ts';
 
-const GRPC_NOT_FOUND = 5;
 const FORGET_TIMEOUT_MS = 15_000;
 const FORGET_POLL_MS = 100;
 
@@ -47,7 +47,7 @@ async function isFound(call: Promise<unknown>): Promise<boolean> {
     await call;
     return true;
   } catch (error) {
-    if ((error as { code?: number }).code === GRPC_NOT_FOUND) return false;
+    if (grpcCode(error) === GRPC.notFound) return false;
     throw error;
   }
 }

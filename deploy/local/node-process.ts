@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, write
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { dataFolder, projectFolder } from './config.ts';
+import { dataFolder, projectFolder } from '../cli/local-config.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
 import type { Service } from './supervise.ts';
 
@@ -12,7 +12,7 @@ import type { Service } from './supervise.ts';
 const DRAIN_MS = 75_000;
 /** One that a killed launcher left is on its way out already, by its leash. */
 const LEFTOVER_GRACE_MS = 5_000;
-const LEASH = 'deploy/local/leash.ts';
+const EXIT_WITH_PARENT = 'deploy/local/exit-with-parent.ts';
 
 /** API or worker, in a process group of its own, its output in DATA_DIR/logs. */
 export function nodeProcess(name: string, script: string, environment: Record<string, string>): Service {
@@ -22,7 +22,7 @@ export function nodeProcess(name: string, script: string, environment: Record<st
     logFile,
     async start() {
       const log = openSync(logFile, 'a', 0o600);
-      const child = spawn(process.execPath, ['--import', 'tsx', LEASH, script], {
+      const child = spawn(process.execPath, ['--import', 'tsx', EXIT_WITH_PARENT, script], {
         cwd: projectFolder,
         env: environment,
         detached: true,
@@ -57,7 +57,8 @@ export async function endLeftover(name: string, script: string): Promise<void> {
   const file = pidFile(name);
   if (!existsSync(file)) return;
   const pid = Number(readFileSync(file, 'utf8'));
-  if (isAlive(pid) && commandLine(pid).includes(`${LEASH} ${script}`)) await endProcess(pid, LEFTOVER_GRACE_MS);
+  if (isAlive(pid) && commandLine(pid).includes(`${EXIT_WITH_PARENT} ${script}`))
+    await endProcess(pid, LEFTOVER_GRACE_MS);
   rmSync(file, { force: true });
 }
 

@@ -17,11 +17,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { refuseProduction } from './config.ts';
+import { refuseProduction } from '../cli/local-config.ts';
+import { keptSecret } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';
 import { firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, isAlive, processesIn, sendSignal, waitForExit } from './processes.ts';
-import { keptSecret } from './secrets.ts';
 import { ownTree, type ServerUser, serverUser } from './server-user.ts';
 
 export type RunningPostgres = {

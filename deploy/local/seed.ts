@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, GLOBEX_COMPANY_ID, type SeedRequest } from '../../activities/demo.ts';
 import { ROLES } from '../../activities/roles.ts';
-import { refuseProduction } from './config.ts';
+import { refuseProduction } from '../cli/local-config.ts';
 
 const DEMO_OWNER = 'owner@demo.test';
 const CURRENCY = 'USD';

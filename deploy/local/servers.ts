@@ -1,8 +1,9 @@
 import { join } from 'node:path';
-import { dataFolder, type LauncherConfig } from './config.ts';
+import { dataFolder } from '../cli/local-config.ts';
+import { keptSecret } from '../cli/secrets.ts';
+import type { LauncherConfig } from './config.ts';
 import { type AppDatabase, createAppDatabase, prepareGivenDatabase } from './database.ts';
 import { startPostgres } from './postgres.ts';
-import { keptSecret } from './secrets.ts';
 import type { Running, Service } from './supervise.ts';
 import { type RunningTemporal, startTemporal } from './temporal.ts';
 import { resolveTemporalBinary } from './temporal-binary.ts';

@@ -5,11 +5,11 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
-import { refuseProduction } from './config.ts';
+import { refuseProduction } from '../cli/local-config.ts';
+import { writePrivately } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';
 import { acceptsConnections, firstFreePort, isPortFree } from './ports.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
-import { writePrivately } from './secrets.ts';
 
 export type RunningTemporal = {
   address: string;

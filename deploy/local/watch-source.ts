@@ -1,6 +1,6 @@
 import { watch } from 'node:fs';
 import { join } from 'node:path';
-import { projectFolder } from './config.ts';
+import { projectFolder } from '../cli/local-config.ts';
 
 /** What API and worker are made of. */
 const FOLDERS = ['workflows', 'activities', 'worker', 'api'];

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { relative } from 'node:path';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import { dataFolder } from './config.ts';
-import { type LocalSystem, localJsonFile } from './local-json.ts';
+import { dataFolder } from '../cli/local-config.ts';
+import { type LocalSystem, localJsonFile } from '../cli/local-json.ts';
 
 /** What someone who has just started the system needs to see. The command in it works as it is, once each key. */
 export function welcome(local: LocalSystem, { seconds }: { seconds: number }): string {

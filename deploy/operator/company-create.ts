@@ -1,9 +1,9 @@
 /** `npm run --silent company:create -- --name N --owner-email E`: one line of JSON on stdout for each company made. */
 import type pg from 'pg';
-import { mintToken } from '../local/token.ts';
-import { countArgument, currencyArgument, emailArgument, nameArgument } from './arguments.ts';
-import { command, run, withDatabase } from './command.ts';
-import { localSigning, ownerDatabaseUrl } from './config.ts';
+import { countArgument, currencyArgument, emailArgument, nameArgument } from '../cli/arguments.ts';
+import { command, run, withDatabase } from '../cli/command.ts';
+import { localSigning, ownerDatabaseUrl } from '../cli/config.ts';
+import { mintToken } from '../cli/token.ts';
 
 type Options = { name: string; ownerEmail: string; currency: string; count: number };
 

@@ -1,9 +1,9 @@
 /** `npm run --silent migrate:production`: tells what would be applied; applies it once the database is named. */
 import { migrate, planMigration } from '../../migrations/migrate.ts';
-import { textTable } from '../load/table.ts';
-import { command, run } from './command.ts';
-import { givenOwnerDatabaseUrl } from './config.ts';
-import { confirm } from './confirm.ts';
+import { command, run } from '../cli/command.ts';
+import { givenOwnerDatabaseUrl } from '../cli/config.ts';
+import { confirm } from '../cli/confirm.ts';
+import { textTable } from '../cli/table.ts';
 
 type Options = { dryRun?: true; confirm?: string; json?: true };
 

@@ -1,7 +1,7 @@
 /** `npm run --silent db:migrate`: brings the database to this release and prints what was applied. */
 import { migrate } from '../../migrations/migrate.ts';
-import { command, run } from './command.ts';
-import { ownerDatabaseUrl } from './config.ts';
+import { command, run } from '../cli/command.ts';
+import { ownerDatabaseUrl } from '../cli/config.ts';
 
 await run(
   command('db:migrate', 'Applies the migrations that the database has not seen, and prints {applied}.')

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
+import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
-import type { TemporalTarget } from './config.ts';
+import type { TemporalTarget } from '../cli/config.ts';
 
 type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttributes: string[] };
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API, which the SDK does not export. */
 const KEYWORD = 2;
-const GRPC_NOT_FOUND = 5;
 const SECONDS_PER_DAY = 24 * 60 * 60;
 
 /** A server tells its parts of a new namespace or attribute within its cache's age, 10 to 60 s. */
@@ -48,7 +48,7 @@ async function ensureNamespace(connection: NativeConnection, namespace: string, 
     await describe();
     return false;
   } catch (error) {
-    if ((error as { code?: number }).code !== GRPC_NOT_FOUND) throw error;
+    if (grpcCode(error) !== GRPC.notFound) throw error;
   }
   await connection.workflowService.registerNamespace({
     namespace,
@@ -88,8 +88,8 @@ async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
     try {
       return await attempt();
     } catch (error) {
-      const code = (error as { code?: number }).code;
-      const isPassing = code === undefined || code === GRPC_NOT_FOUND;
+      const code = grpcCode(error);
+      const isPassing = code === undefined || code === GRPC.notFound;
       if (!isPassing || Date.now() >= deadline) throw error;
       await sleep(VISIBLE_POLL_MS);
     }

@@ -1,7 +1,7 @@
 /** `npm run --silent temporal:setup`: the namespace and the search attributes that the processes ask for at their start. */
-import { countArgument } from './arguments.ts';
-import { command, run } from './command.ts';
-import { temporalTarget } from './config.ts';
+import { countArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { temporalTarget } from '../cli/config.ts';
 import { connectTarget, DEFAULT_RETENTION_DAYS, setupTemporal } from './setup-temporal.ts';
 
 const MAX_RETENTION_DAYS = 365;

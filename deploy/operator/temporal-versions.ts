@@ -2,8 +2,8 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { describeDeployment, setCurrentRelease } from '../../worker/current-release.ts';
-import { command, run } from './command.ts';
-import { temporalTarget } from './config.ts';
+import { command, run } from '../cli/command.ts';
+import { temporalTarget } from '../cli/config.ts';
 import { connectTarget } from './setup-temporal.ts';
 
 type Options = { deployment?: string; setCurrent?: string };

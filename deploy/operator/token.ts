@@ -1,10 +1,10 @@
 /** `npm run --silent token -- --email E`: a token for a user of the local system, and nothing else, on stdout. */
 import { Option } from 'commander';
 import type pg from 'pg';
-import { DEFAULT_TTL_SECONDS, mintToken } from '../local/token.ts';
-import { emailArgument, idArgument, ttlArgument } from './arguments.ts';
-import { command, run, withDatabase } from './command.ts';
-import { requireLocalSigning } from './config.ts';
+import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
+import { command, run, withDatabase } from '../cli/command.ts';
+import { requireLocalSigning } from '../cli/config.ts';
+import { DEFAULT_TTL_SECONDS, mintToken } from '../cli/token.ts';
 
 type Options = { email: string; company?: string; ttl: number };
 

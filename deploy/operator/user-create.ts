@@ -1,7 +1,7 @@
 /** `npm run --silent user:create -- --email E`: makes a user who belongs to no company yet; one who is there stays. */
-import { emailArgument } from './arguments.ts';
-import { command, run, withDatabase } from './command.ts';
-import { ownerDatabaseUrl } from './config.ts';
+import { emailArgument } from '../cli/arguments.ts';
+import { command, run, withDatabase } from '../cli/command.ts';
+import { ownerDatabaseUrl } from '../cli/config.ts';
 
 await run(
   command('user:create', 'Makes a user, or finds the one with that e-mail address, and prints {userId}.')

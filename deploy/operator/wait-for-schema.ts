@@ -1,9 +1,9 @@
 /** `node deploy/operator/wait-for-schema.js`: ends when the database has all migrations of this release. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missingMigrations } from '../../migrations/migrate.ts';
-import { countArgument } from './arguments.ts';
-import { command, run } from './command.ts';
-import { processDatabaseUrl } from './config.ts';
+import { countArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { processDatabaseUrl } from '../cli/config.ts';
 
 /** An operator migrates within minutes, or Kubernetes begins anew. */
 const DEFAULT_TIMEOUT_S = 600;

@@ -4,8 +4,8 @@
  */
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
+import { keepGenerated } from '../cli/generated.ts';
 import { errorsPage } from './errors-page.ts';
-import { keepGenerated } from './generated.ts';
 import { operationsPage } from './operations-page.ts';
 
 const FOLDER = 'docs/reference';

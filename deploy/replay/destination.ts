@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { decodeJwt } from 'jose';
-import { readLocalJson } from '../local/local-json.ts';
+import { readLocalJson } from '../cli/local-json.ts';
 
 export type DestinationOptions = { readonly url?: string; readonly token?: string; readonly tokenFile?: string };
 

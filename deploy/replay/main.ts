@@ -1,10 +1,10 @@
 /** `npm run replay -- FILE --operation createPayment`: each row of a file as one write, however often it is sent. */
 import { InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { countArgument, ttlArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { createProgress } from '../cli/progress.ts';
 import { openHttp } from '../client/http.ts';
-import { countArgument, ttlArgument } from '../operator/arguments.ts';
-import { command, run } from '../operator/command.ts';
-import { createProgress } from '../operator/progress.ts';
 import { type DestinationOptions, findDestination } from './destination.ts';
 import { countRows, type FileOptions, type Format, findFaults, formatOf, readRows } from './file.ts';
 import { replay } from './replay.ts';

@@ -1,4 +1,4 @@
-import type { Progress } from '../operator/progress.ts';
+import type { Progress } from '../cli/progress.ts';
 import { OUTCOMES, type Outcome } from './outcome.ts';
 import { describe, type Tally } from './replay.ts';
 import type { Result } from './results.ts';

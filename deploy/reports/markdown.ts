@@ -1,4 +1,4 @@
-import { markdownTable } from '../load/table.ts';
+import { markdownTable } from '../cli/table.ts';
 import type { Counts, Figures } from './figures.ts';
 
 /** The report as a page: the whole first, then what is worth a look. */

@@ -1,8 +1,8 @@
 /** `npm run reports:weekly:staging`: what the audit log tells of a week, over all companies. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
-import { command, run } from '../operator/command.ts';
-import { ownerDatabaseUrl } from '../operator/config.ts';
+import { command, run } from '../cli/command.ts';
+import { ownerDatabaseUrl } from '../cli/config.ts';
 import { readFigures } from './figures.ts';
 import { reportMarkdown } from './markdown.ts';
 

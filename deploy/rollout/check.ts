@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError } from 'commander';
-import { textTable } from '../load/table.ts';
-import { countArgument } from '../operator/arguments.ts';
-import { command, run } from '../operator/command.ts';
+import { countArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { textTable } from '../cli/table.ts';
 import { readCriteria } from './criteria.ts';
 import { type Decision, decide, judge, type Verdict } from './judge.ts';
 

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { EFFECTS } from '../controls/effects.ts';
+import { EFFECTS } from '../../activities/controls/effects.ts';
 
 /** Counts of one company that must be equal, or of which the first may be less, where `relation` says so. */
 export type Equation = {

@@ -1,10 +1,10 @@
 /** `npm run simulate -- --operations N --seed S`: a random hour of business, and whether all of it adds up. */
 import { InvalidArgumentError } from 'commander';
+import { countArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { readLocalJson } from '../cli/local-json.ts';
+import { createProgress } from '../cli/progress.ts';
 import { findSubject, type SubjectOptions } from '../contract/subject.ts';
-import { readLocalJson } from '../local/local-json.ts';
-import { countArgument } from '../operator/arguments.ts';
-import { command, run } from '../operator/command.ts';
-import { createProgress } from '../operator/progress.ts';
 import { reportOn, simulationText } from './report.ts';
 import { simulate } from './simulate.ts';
 

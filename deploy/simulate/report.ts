@@ -1,7 +1,7 @@
+import type { Checked } from '../../activities/controls/controls.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { textTable } from '../cli/table.ts';
 import { labelOf } from '../client/http.ts';
-import type { Checked } from '../controls/controls.ts';
-import { textTable } from '../load/table.ts';
 import type { Simulation } from './simulate.ts';
 
 export type SimulationReport = {

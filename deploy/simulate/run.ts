@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inParallel } from '../cli/in-parallel.ts';
+import type { Progress } from '../cli/progress.ts';
 import { type Answer, type Http, openHttp, problemOf } from '../client/http.ts';
 import { type Submitted, submitWrite } from '../client/submit-write.ts';
-import { inParallel } from '../load/in-parallel.ts';
-import type { Progress } from '../operator/progress.ts';
 import type { Member } from './books.ts';
 import type { Step } from './plan.ts';
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import type pg from 'pg';
+import { type Checked, checkControls } from '../../activities/controls/controls.ts';
+import { inParallel } from '../cli/in-parallel.ts';
+import type { Progress } from '../cli/progress.ts';
 import { type Answer, openHttp, problemOf } from '../client/http.ts';
 import type { Subject } from '../contract/subject.ts';
-import { type Checked, checkControls } from '../controls/controls.ts';
-import { asAuditor } from '../load/checks.ts';
-import { inParallel } from '../load/in-parallel.ts';
-import type { Progress } from '../operator/progress.ts';
+import { asAuditor } from '../isolation/checks.ts';
 import { NOWHERE } from './books.ts';
 import { countCompany, type Equation } from './counts.ts';
 import { type Finding, judgeAnswers } from './judge.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { idArgument } from '../cli/arguments.ts';
+import { command, run } from '../cli/command.ts';
+import { textTable } from '../cli/table.ts';
 import { openHttp } from '../client/http.ts';
-import { textTable } from '../load/table.ts';
-import { idArgument } from '../operator/arguments.ts';
-import { command, run } from '../operator/command.ts';
 import { type SmokeCheck, smoke } from './checks.ts';
 import { findRemote, type RemoteOptions, urlArgument } from './config.ts';
 import { requireOwnCompany } from './own-company.ts';

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { createWriteRuns } from '../../api/write-runs.ts';
+import { createWriteRuns } from '../../api/submit/write-runs.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';

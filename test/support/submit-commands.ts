@@ -4,9 +4,9 @@ import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import { parseInput } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { WireInput } from '../../workflows/messages.ts';
-import type { Boarding } from './boarding.ts';
 import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
+import type { Groups } from './groups.ts';
 import type { System } from './system.ts';
 import type { Trouble } from './troubled-customer.ts';
 
@@ -39,7 +39,7 @@ export type SubmitRun = {
   readonly company: Company;
   /** The first one's link to Temporal can be frozen. */
   readonly urls: readonly [string, string];
-  readonly boarding: Boarding;
+  readonly groups: Groups;
   /** In front of all keys of this run. */
   readonly name: string;
   readonly troubles: Map<string, Trouble[]>;
@@ -65,7 +65,7 @@ export const submitCommands = (maxCommands: number) =>
       cancel,
       fc.nat({ max: 60 }).map((ms) => command(`pause ${ms} ms`, () => sleep(ms))),
       fc.constant(command('freeze the link', async (model, run) => freeze(model, run))),
-      fc.constant(command('open the link', async (_model, { boarding }) => boarding.open())),
+      fc.constant(command('open the link', async (_model, { groups }) => groups.open())),
       keyNumber.map((number) => command(`end the run of ${number}`, endRun(number))),
       fc.constant(command('end all groups', endGroups)),
     ],
@@ -101,7 +101,7 @@ const wave = fc
       freeze(model, run);
       for (const one of sent) send(model, run, one);
       await sleep(pauseMs);
-      run.boarding.open();
+      run.groups.open();
       model.firstNumber += FRESH_AFTER_A_WAVE;
     }),
   );
@@ -112,9 +112,9 @@ function send(model: SubmitModel, run: SubmitRun, { number, body, prefer, proces
   run.asked.push(ask(run, key, body, prefer, process));
 }
 
-function freeze(model: SubmitModel, { boarding }: SubmitRun): void {
+function freeze(model: SubmitModel, { groups }: SubmitRun): void {
   model.linkWasFrozen = true;
-  boarding.freeze();
+  groups.freeze();
 }
 
 const textOf = ({ number, body, prefer, process }: Request) => `${number}: ${body}, ${prefer}, process ${process}`;

@@ -44,7 +44,7 @@ export const RULES: readonly Rule[] = [
   {
     promise: 'the environment is read in config files only',
     fix: "process.env outside of a config.ts: add the key to the process's configuration, where all bad keys are told at once",
-    appliesTo: (path) => PRODUCT.test(path) && !path.endsWith('/config.ts'),
+    appliesTo: (path) => PRODUCT.test(path) && !/[/-]config\.ts$/.test(path),
     check: code(/\bprocess\s*\.\s*env\b|\benv\b[^;]*\}\s*=\s*process\b/),
     planted: { path: 'worker/main.ts', text: "const port = process.env['PORT'];" },
     fine: { path: 'worker/config.ts', text: "const port = process.env['PORT'];" },
@@ -95,7 +95,7 @@ export const RULES: readonly Rule[] = [
     appliesTo: within(/^activities\//),
     check: code(/\bparseFloat\b|\.toFixed\s*\(/),
     planted: { path: 'activities/money.ts', text: 'const amount = parseFloat(text);' },
-    fine: { path: 'api/routes.ts', text: 'const seconds = elapsed.toFixed(1);' },
+    fine: { path: 'api/writes/routes.ts', text: 'const seconds = elapsed.toFixed(1);' },
   },
   {
     promise: 'no test is skipped or focused',
@@ -110,15 +110,15 @@ export const RULES: readonly Rule[] = [
     fix: 'use a union of strings: it is erased, and switched over exhaustively',
     appliesTo: within(TYPESCRIPT),
     check: code(/^\s*(export\s+)?(declare\s+)?(const\s+)?enum\s+\w/),
-    planted: { path: 'api/problems.ts', text: 'export const enum Code { A }' },
-    fine: { path: 'api/problems.ts', text: "const schema = { enum: ['a'] };" },
+    planted: { path: 'api/http/problems.ts', text: 'export const enum Code { A }' },
+    fine: { path: 'api/http/problems.ts', text: "const schema = { enum: ['a'] };" },
   },
   {
     promise: 'the only classes are errors',
     fix: 'an object or a function does: state that needs a class hides from its callers',
     appliesTo: within(TYPESCRIPT),
     check: code(/^\s*(export\s+)?(default\s+)?(abstract\s+)?class\s+\w+(?!.*\bextends\s+\w*(Error|Failure)\b)/),
-    planted: { path: 'api/submit.ts', text: 'export class Submitter {' },
+    planted: { path: 'api/submit/submit.ts', text: 'export class Submitter {' },
     fine: { path: 'activities/failures.ts', text: 'export class Rejection extends Error {' },
   },
   {
@@ -143,8 +143,8 @@ export const RULES: readonly Rule[] = [
     fix: 'say companyId (company_id in SQL): one word for one thing',
     appliesTo: within(/\.(ts|sql)$/),
     check: lines(/\b(tenant|org|organi[sz]ation)_?[iI]d\b/),
-    planted: { path: 'api/auth.ts', text: 'const tenantId = claims.company_id;' },
-    fine: { path: 'api/auth.ts', text: 'const companyId = claims.company_id; // the tenant' },
+    planted: { path: 'api/http/auth.ts', text: 'const tenantId = claims.company_id;' },
+    fine: { path: 'api/http/auth.ts', text: 'const companyId = claims.company_id; // the tenant' },
   },
   {
     promise: `no file is longer than ${MAX_LINES_PER_FILE} lines`,

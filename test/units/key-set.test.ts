@@ -2,9 +2,9 @@ import { createHmac, generateKeyPairSync } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createAuthenticate } from '../../api/auth.ts';
 import { readApiConfig } from '../../api/config.ts';
-import { ApiProblem } from '../../api/problems.ts';
+import { createAuthenticate } from '../../api/http/auth.ts';
+import { ApiProblem } from '../../api/http/problems.ts';
 
 const COMPANY = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 const ours = generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readPreferences } from '../../api/preferences.ts';
+import { readPreferences } from '../../api/http/preferences.ts';
 
 const DEFAULT = { waitMs: 10_000, strict: false, applied: undefined };
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createRateLimit } from '../../api/rate-limit.ts';
+import { createRateLimit } from '../../api/http/rate-limit.ts';
 
 describe('a rate limit', () => {
   const taken = (limit: ReturnType<typeof createRateLimit>, company: string, times: number) =>

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fingerprint } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { differences, isSameRequest } from '../../activities/same-request.ts';
+import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
 
 describe('the fingerprint', () => {
   const body = { amount: 1, currency: 'USD', lines: [{ a: '1' }, { b: '2' }] };

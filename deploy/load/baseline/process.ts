@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { on } from 'node:events';
 import { join } from 'node:path';
-import { childEnvironment, projectFolder } from '../../local/config.ts';
+import { childEnvironment, projectFolder } from '../../cli/local-config.ts';
 import { endProcess } from '../../local/processes.ts';
 import type { Measured, Window } from '../loops.ts';
 import type { MeasureOrder, MeasureReport } from './messages.ts';

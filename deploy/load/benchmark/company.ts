@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { inParallel } from '../../cli/in-parallel.ts';
+import { mintToken } from '../../cli/token.ts';
 import type { Http } from '../../client/http.ts';
 import { submitWrite } from '../../client/submit-write.ts';
-import { mintToken } from '../../local/token.ts';
-import { inParallel } from '../in-parallel.ts';
 
 /** The company that all of a benchmark's payments are of. */
 export type BenchmarkCompany = { readonly companyId: string; readonly token: string };

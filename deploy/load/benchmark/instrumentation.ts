@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { median } from '../latencies.ts';
-import { textTable } from '../table.ts';
+import { median } from '../../cli/latencies.ts';
+import { textTable } from '../../cli/table.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';
 import { measureApi } from './run.ts';
 import type { Segment } from './segment.ts';

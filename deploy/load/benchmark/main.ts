@@ -1,8 +1,8 @@
 /** `npm run benchmark -- …`: how fast, against bare Temporal and against SQL alone, and whether it was right. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
-import { countArgument } from '../../operator/arguments.ts';
-import { command, run } from '../../operator/command.ts';
+import { countArgument } from '../../cli/arguments.ts';
+import { command, run } from '../../cli/command.ts';
 import type { Grouping } from './api-process.ts';
 import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
 import { MODES, type Mode } from './modes.ts';

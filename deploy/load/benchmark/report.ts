@@ -1,6 +1,6 @@
 import { cpus, loadavg } from 'node:os';
-import { shownMs } from '../latencies.ts';
-import { markdownTable, textTable } from '../table.ts';
+import { shownMs } from '../../cli/latencies.ts';
+import { markdownTable, textTable } from '../../cli/table.ts';
 import { RAISED } from './api-process.ts';
 import { describe, type RunResult } from './run.ts';
 import type { Segment } from './segment.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { inParallel } from '../../cli/in-parallel.ts';
 import { type Answer, type Http, labelOf } from '../../client/http.ts';
 import { count, submitWrite, tellsOutcome, type Write } from '../../client/submit-write.ts';
-import { inParallel } from '../in-parallel.ts';
 
 /** What the modes send payments with, and what they note of the answers for the check that follows. */
 export type Rig = {

@@ -1,5 +1,5 @@
+import { type Latencies, median, summarize } from '../../cli/latencies.ts';
 import { cpuOf } from '../cpu.ts';
-import { type Latencies, median, summarize } from '../latencies.ts';
 import type { Measured } from '../loops.ts';
 
 /** One stretch of measuring. */

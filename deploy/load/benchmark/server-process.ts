@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { childEnvironment, projectFolder } from '../../local/config.ts';
+import { childEnvironment, projectFolder } from '../../cli/local-config.ts';
 import { endProcess } from '../../local/processes.ts';
 import { waitFor } from '../../local/wait-for.ts';
 
@@ -23,7 +23,7 @@ export async function startServerProcess(options: {
   const { script, readyUrl, name } = options;
   const logFile = join(options.folder, 'logs', `${name}.log`);
   const log = openSync(logFile, 'a', 0o600);
-  const child = spawn(process.execPath, ['--import', 'tsx', 'deploy/local/leash.ts', script], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'deploy/local/exit-with-parent.ts', script], {
     cwd: projectFolder,
     env: childEnvironment(options.environment),
     detached: true,

@@ -1,5 +1,5 @@
+import { shownMs } from '../../cli/latencies.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
-import { shownMs } from '../latencies.ts';
 import type { BaselineResult, RunResult } from './run.ts';
 import type { Segment } from './segment.ts';
 

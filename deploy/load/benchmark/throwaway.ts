@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { keptSecret } from '../../cli/secrets.ts';
 import { type AppDatabase, createAppDatabase } from '../../local/database.ts';
 import { type RunningPostgres, startPostgres } from '../../local/postgres.ts';
-import { keptSecret } from '../../local/secrets.ts';
 import { type RunningTemporal, startTemporal } from '../../local/temporal.ts';
 import { resolveTemporalBinary } from '../../local/temporal-binary.ts';
 

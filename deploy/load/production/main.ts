@@ -1,8 +1,9 @@
 /** `npm run benchmark:production -- …`: how fast a system is that others use as well, within bounds that are given. */
+
+import { countArgument } from '../../cli/arguments.ts';
+import { command, run } from '../../cli/command.ts';
+import { createProgress } from '../../cli/progress.ts';
 import { openHttp } from '../../client/http.ts';
-import { countArgument } from '../../operator/arguments.ts';
-import { command, run } from '../../operator/command.ts';
-import { createProgress } from '../../operator/progress.ts';
 import { withRemote } from '../../smoke/command.ts';
 import { findRemote, type RemoteOptions } from '../../smoke/config.ts';
 import { requireOwnCompany } from '../../smoke/own-company.ts';

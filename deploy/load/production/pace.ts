@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Latencies, summarize } from '../../cli/latencies.ts';
+import type { Progress } from '../../cli/progress.ts';
 import { type Http, labelOf } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import type { Progress } from '../../operator/progress.ts';
-import { type Latencies, summarize } from '../latencies.ts';
 
 export type Paced = {
   readonly sent: number;

@@ -1,5 +1,5 @@
-import { shownMs } from '../latencies.ts';
-import { textTable } from '../table.ts';
+import { shownMs } from '../../cli/latencies.ts';
+import { textTable } from '../../cli/table.ts';
 import type { Paced } from './pace.ts';
 
 export function paceText({ sent, perSecond, answers, latencies }: Paced): string {

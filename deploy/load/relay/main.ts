@@ -1,9 +1,9 @@
 /** `npm run benchmark:relay -- …`: whether events keep up with a storm of writes, and none of them is lost. */
 
-import { countArgument } from '../../operator/arguments.ts';
-import { command, run } from '../../operator/command.ts';
+import { countArgument } from '../../cli/arguments.ts';
+import { command, run } from '../../cli/command.ts';
+import { textTable } from '../../cli/table.ts';
 import { conditions } from '../benchmark/report.ts';
-import { textTable } from '../table.ts';
 import { runStorm, type StormOptions, type StormResult } from './storm.ts';
 
 /** The design's promise: so long after a storm nothing is behind. For reading: it fails no run. */

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
+import { withDatabase } from '../../cli/command.ts';
 import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import { withDatabase } from '../../operator/command.ts';
 import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '../benchmark/company.ts';
 import { payOnce } from '../benchmark/modes.ts';
@@ -107,7 +107,7 @@ async function storm(
     }
     const listener = companies[0]?.companyId;
     await owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [listener, receiver.url]);
-    const watch = watchLag(owner, createTeller(log));
+    const watch = watchLag(owner, createLagLine(log));
     try {
       let turn = 0;
       const once = () => payOnce(rigs[turn++ % COMPANIES] as Rig);
@@ -159,7 +159,7 @@ function sumOf(counts: readonly Readonly<Record<string, number>>[]): Record<stri
 
 const TELL_EVERY_MS = 10_000;
 
-function createTeller(log: Log): (lag: Lag) => void {
+function createLagLine(log: Log): (lag: Lag) => void {
   let toldAt = performance.now();
   return ({ notNumbered, pending }) => {
     if (performance.now() - toldAt < TELL_EVERY_MS) return;

@@ -1,4 +1,4 @@
-import { asMaintenance } from '../../../activities/archive/archive-month.ts';
+import { asMaintenance } from '../../../activities/audit/archive-month.ts';
 import type { Database } from '../../../activities/database.ts';
 
 export type Archive = {

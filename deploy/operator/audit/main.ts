@@ -1,13 +1,13 @@
 /** `npm run audit:archive -- list|run|verify|restore|drop`: the archive of the audit log, by hand. */
 import { InvalidArgumentError } from 'commander';
-import { archiveMonth } from '../../../activities/archive/archive-month.ts';
-import { findMonths, keepPartitions } from '../../../activities/audit-maintenance.ts';
+import { archiveMonth } from '../../../activities/audit/archive-month.ts';
+import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
 import { type Database, openDatabase } from '../../../activities/database.ts';
-import { textTable } from '../../load/table.ts';
-import { countArgument } from '../arguments.ts';
-import { command, run } from '../command.ts';
-import { archiveFolder, ownerDatabaseUrl } from '../config.ts';
-import { confirm } from '../confirm.ts';
+import { countArgument } from '../../cli/arguments.ts';
+import { command, run } from '../../cli/command.ts';
+import { archiveFolder, ownerDatabaseUrl } from '../../cli/config.ts';
+import { confirm } from '../../cli/confirm.ts';
+import { textTable } from '../../cli/table.ts';
 import { listArchives } from './list.ts';
 import { dropMonth, restoreMonth, verifyMonth } from './restore.ts';
 

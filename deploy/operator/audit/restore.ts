@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { readBack, readLines, readManifest } from '../../../activities/archive/archive-file.ts';
-import { asMaintenance, firstOf } from '../../../activities/archive/archive-month.ts';
+import { readBack, readLines, readManifest } from '../../../activities/audit/archive-file.ts';
+import { asMaintenance, firstOf } from '../../../activities/audit/archive-month.ts';
 import type { Database } from '../../../activities/database.ts';
 import { type Archive, listArchives } from './list.ts';
 

@@ -1,17 +1,12 @@
 import type { Tx } from '../../../activities/database.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
-import { presentRow, type WriteRow } from '../../../activities/write-row.ts';
-import { readAuditItems } from '../../../api/reads/timeline.ts';
-import { tellFromAudit, tellFromRow, tellFromRun } from '../../../api/reads/write-story.ts';
-import type { TimelineItem, WriteResource } from '../../../api/write-resource.ts';
-import {
-  asUnavailable,
-  createWriteRuns,
-  type RunDescription,
-  TemporalUnavailable,
-  type WriteRuns,
-} from '../../../api/write-runs.ts';
-import { asCompany, type Company, type Place } from './place.ts';
+import { rowOrUndefined, type WriteRow } from '../../../activities/write/write-row.ts';
+import { asUnavailable, TemporalUnavailable } from '../../../api/http/temporal-unavailable.ts';
+import { createWriteRuns, type RunDescription, type WriteRuns } from '../../../api/submit/write-runs.ts';
+import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
+import { describeFromAudit, describeFromRow, describeFromRun } from '../../../api/writes/story.ts';
+import { readAuditItems } from '../../../api/writes/timeline.ts';
+import { asCompany, type Company, type Place } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
 
@@ -155,7 +150,8 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
   const told = state === 'running' || state === 'failed' ? state : 'unknown';
   const attempts =
     facts.failedAttempts === 0 ? undefined : { count: facts.failedAttempts, lastAt: new Date(facts.startedAt) };
-  const write = tellFromRun(key, run, told, { audited: record.audited, attempts }, tellerOf(place, company)) ?? null;
+  const write =
+    describeFromRun(key, run, told, { audited: record.audited, attempts }, describerOf(place, company)) ?? null;
   return { ...known, state, write, run: facts, group: null };
 }
 
@@ -215,9 +211,10 @@ function readRecord(place: Place, company: Company, key: string): Promise<Known>
       company.id,
       key,
     ]);
-    const row = found === undefined ? undefined : presentRow(found);
-    const teller = tellerOf(place, company);
-    const write = row === undefined ? await tellFromAudit(tx, key, teller) : await tellFromRow(tx, row, teller);
+    const row = found === undefined ? undefined : rowOrUndefined(found);
+    const describer = describerOf(place, company);
+    const write =
+      row === undefined ? await describeFromAudit(tx, key, describer) : await describeFromRow(tx, row, describer);
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,
@@ -229,7 +226,7 @@ function readRecord(place: Place, company: Company, key: string): Promise<Known>
 }
 
 /** Whoever operates sees what the company's owner sees. */
-function tellerOf({ ui }: Place, company: Company) {
+function describerOf({ ui }: Place, company: Company) {
   return { reader: { companyId: company.id, userId: '', roles: ['owner'] }, operations: OPERATIONS, ui };
 }
 

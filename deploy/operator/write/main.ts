@@ -1,11 +1,11 @@
 /** `npm run write -- show|reopen --company C --key K`: one write as an operator sees it, and the way back for a lost one. */
 import { InvalidArgumentError } from 'commander';
-import { keyArgument } from '../arguments.ts';
-import { command, run } from '../command.ts';
-import { confirm } from '../confirm.ts';
+import { keyArgument } from '../../cli/arguments.ts';
+import { command, run } from '../../cli/command.ts';
+import { confirm } from '../../cli/confirm.ts';
 import { adviseOn } from './advice.ts';
+import { findCompany, withPlace } from './context.ts';
 import { readFacts } from './facts.ts';
-import { findCompany, withPlace } from './place.ts';
 import { reopen } from './reopen.ts';
 import { factsText } from './text.ts';
 

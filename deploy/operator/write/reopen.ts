@@ -5,9 +5,9 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { queryOnce, StorageError, type Tx, transaction } from '../../../activities/database.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
-import { createWriteRuns, type RunDescription } from '../../../api/write-runs.ts';
+import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteMemo } from '../../../workflows/messages.ts';
-import type { Company, Place } from './place.ts';
+import type { Company, Place } from './context.ts';
 import type { ReopeningMemo } from './reopening.ts';
 
 /** `because`: the key was open already, and nothing was done. */

@@ -1,4 +1,4 @@
-import { textTable } from '../../load/table.ts';
+import { textTable } from '../../cli/table.ts';
 import type { WriteFacts } from './facts.ts';
 
 /** The facts and the advice for people, in the order in which they are asked for. */

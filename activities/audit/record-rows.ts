@@ -1,0 +1,24 @@
+import type { Database } from '../database.ts';
+import { queryOnce } from '../database.ts';
+
+/** One row of the audit log that is written outside a write's own transaction. */
+export type AuditRow = {
+  readonly company_id: string;
+  readonly operation_name: string;
+  readonly operation_type: string;
+  readonly deterministic_id: string | null;
+  readonly idempotency_key: string;
+  readonly user_id: string;
+  readonly status: 'replayed' | 'failed';
+  readonly error_code: string | null;
+  readonly error_message: string | null;
+  readonly execution_duration_ms: number;
+  readonly request_id: string;
+  readonly route_path: string;
+  readonly http_method: string;
+};
+
+/** Writes audit rows of any companies in one round trip, each as its own company. */
+export async function recordAuditRows(database: Database, rows: readonly AuditRow[]): Promise<void> {
+  await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify(rows)]);
+}

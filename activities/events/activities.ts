@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import type {
+  EventActivities,
+  PreparedWrite,
+  StepWrite,
+  Trigger,
+  TriggerFacts,
+} from '../../workflows/event-messages.ts';
+import type { RunResult, WireInput } from '../../workflows/messages.ts';
+import { checkMonth } from '../controls/check-month.ts';
+import { type Database, type Tx, transaction } from '../database.ts';
+import { fingerprint, workflowIdOf } from '../identity.ts';
+import { type Operation, parseInput } from '../operation.ts';
+import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
+import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
+import { findDueReminders } from './due-reminders.ts';
+
+export type EventActivityDependencies = WebhookDependencies & {
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+};
+
+/** What the workflows that events start have done outside of themselves. */
+export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
+  const { database, operations } = dependencies;
+  return {
+    deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
+    readTrigger: (trigger) => asCompany(database, trigger, (tx) => readTrigger(tx, trigger)),
+    prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
+    readOutcome: (trigger, step) => asCompany(database, trigger, (tx) => readOutcome(tx, keyOf(trigger, step))),
+    findDueReminders: (trigger, asOf) => asCompany(database, trigger, (tx) => findDueReminders(tx, asOf)),
+    checkMonth: (trigger, through) => asCompany(database, trigger, (tx) => checkMonth(tx, through)),
+  };
+}
+
+/** One transaction for the trigger's company, under row-level security like a request of it; one snapshot. */
+function asCompany<T>(database: Database, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return transaction(database.lookups, async (tx) => {
+    await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+    await tx.query('SELECT enter_company($1)', [companyId]);
+    return work(tx);
+  });
+}
+
+async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts> {
+  const [row] = await tx.query<{ user_id: string; payload: TriggerFacts['payload'] }>(
+    'SELECT user_id, payload FROM workflow_triggers WHERE company_id = current_company() AND id = $1',
+    [triggerId],
+  );
+  if (row === undefined) throw new Error('Bug! A workflow that was triggered by no trigger');
+  return { userId: row.user_id, payload: row.payload };
+}
+
+/** What the API would start the write with, had the member sent it. */
+function prepareWrite(
+  operations: readonly Operation[],
+  trigger: Trigger,
+  userId: string,
+  write: StepWrite,
+): PreparedWrite {
+  const operation = operations.find(({ name }) => name === write.operation);
+  if (operation === undefined) throw new Error(`Bug! No operation ${write.operation} in this release`);
+  const input = parseInput(operation, write);
+  const wire = input as WireInput;
+  const key = keyOf(trigger, write.step);
+  return {
+    workflowId: workflowIdOf(trigger.companyId, key),
+    summary: operation.summarize(input),
+    args: {
+      operation: operation.name,
+      companyId: trigger.companyId,
+      key,
+      input: wire,
+      fingerprint: fingerprint(operation.name, wire),
+      schemaVersion: operation.schemaVersion,
+      policy: ATTEMPT_POLICY,
+      actor: { userId },
+      request: { id: trigger.triggerId, method: operation.method, path: pathOf(operation, wire) },
+      submissionId: randomUUID(),
+    },
+  };
+}
+
+async function readOutcome(tx: Tx, key: string): Promise<RunResult> {
+  const [row] = await tx.query<{ outcome: RunResult['outcome']; status_code: number; write_id: string | null }>(
+    `SELECT outcome, status_code, write_id FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = $1`,
+    [key],
+  );
+  // The activity is attempted again until the write's own run has come to its end.
+  if (row === undefined) throw new Error('The write has no outcome yet');
+  return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first: false };
+}
+
+function keyOf({ triggerId }: Trigger, step: string): string {
+  return `trigger:${triggerId}:${step}`;
+}
+
+function pathOf({ path }: Operation, { params }: WireInput): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''));
+}

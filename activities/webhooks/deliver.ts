@@ -1,0 +1,103 @@
+import type { WebhookBatch } from '../../workflows/event-messages.ts';
+import { type Database, queryOnce } from '../database.ts';
+import { signedHeaders, webhookSecret } from './secrets.ts';
+import { type Sent, sendWebhook } from './send.ts';
+
+export type WebhookDependencies = {
+  /** Logs in as one who may act as accubooks_relay. */
+  readonly relayDatabase: Database;
+  readonly masterKey: string | undefined;
+  readonly allowPrivateWebhooks: boolean;
+  onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up', event: CalledEvent): void;
+};
+
+/** Which call it was, and by which request its write was asked for. */
+type CalledEvent = { readonly eventId: string; readonly writeId: string; readonly requestId: unknown };
+
+/** One call of the activity makes attempts for so long, and then lets the workflow go on. */
+const ACTIVITY_LIMIT_MS = 3_000;
+const MAX_ERROR_CHARACTERS = 500;
+
+/**
+ * Delivers events of a batch in their order until one has to wait. An event whose call was made and not recorded, because
+ * the process died between the two, is called again: receivers tell it by its `webhook-id`.
+ */
+export async function deliverWebhooks(
+  dependencies: WebhookDependencies,
+  batch: WebhookBatch,
+): Promise<{ waitMs: number | null }> {
+  const startedAtMs = performance.now();
+  while (performance.now() - startedAtMs < ACTIVITY_LIMIT_MS) {
+    const event = await nextEvent(dependencies, batch);
+    if (event === undefined) return { waitMs: null };
+    const sent = await attempt(dependencies, batch.companyId, event);
+    const waitMs = sent.error === undefined || sent.gone ? undefined : waitAfter(event, batch);
+    await queryOnce(dependencies.relayDatabase.lookups, 'SELECT record_webhook_attempt($1, $2, $3, $4)', [
+      batch.companyId,
+      event.id,
+      sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null,
+      waitMs ?? null,
+    ]);
+    const failed = waitMs === undefined ? 'given_up' : 'failed';
+    const called = { eventId: event.id, writeId: event.write_id, requestId: event.payload['requestId'] };
+    dependencies.onWebhookAttempt(sent.error === undefined ? 'delivered' : failed, called);
+    if (waitMs !== undefined) return { waitMs };
+  }
+  return { waitMs: 0 };
+}
+
+type WebhookEvent = {
+  readonly id: string;
+  readonly kind: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly write_id: string;
+  readonly occurred_at: string;
+  /** Those that were made before. */
+  readonly attempts: number;
+  /** Null when it was ended meanwhile. */
+  readonly webhook_url: string | null;
+  readonly secret_version: number;
+  readonly old_secret_signs: boolean;
+  readonly now: string;
+};
+
+async function nextEvent(
+  { relayDatabase }: WebhookDependencies,
+  { companyId, batchId }: WebhookBatch,
+): Promise<WebhookEvent | undefined> {
+  const [event] = await queryOnce<WebhookEvent>(relayDatabase.lookups, 'SELECT * FROM next_webhook_event($1, $2)', [
+    companyId,
+    batchId,
+  ]);
+  return event;
+}
+
+async function attempt(dependencies: WebhookDependencies, companyId: string, event: WebhookEvent): Promise<Sent> {
+  const { masterKey, allowPrivateWebhooks: allowPrivate } = dependencies;
+  const { webhook_url: url, secret_version: version } = event;
+  if (url === null) return { error: 'The webhook was ended', status: null, gone: true };
+  if (masterKey === undefined) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
+  const secrets = [version, ...(event.old_secret_signs ? [version - 1] : [])].map((one) =>
+    webhookSecret(masterKey, companyId, one),
+  );
+  const body = JSON.stringify({
+    type: event.kind,
+    timestamp: event.occurred_at,
+    data: { eventId: event.id, companyId, writeId: event.write_id, ...event.payload },
+  });
+  const timestampSeconds = Math.floor(Date.parse(event.now) / 1000);
+  return sendWebhook({
+    url,
+    headers: signedHeaders({ id: event.id, timestampSeconds, body }, secrets),
+    body,
+    allowPrivate,
+  });
+}
+
+/** Undefined when there is no hope any more. */
+function waitAfter(event: WebhookEvent, { retry }: WebhookBatch): number | undefined {
+  const delayMs = retry.delaysMs[event.attempts];
+  if (delayMs === undefined) return undefined;
+  const ageMs = Date.parse(event.now) - Date.parse(event.occurred_at);
+  return ageMs + delayMs > retry.giveUpAfterMs ? undefined : delayMs;
+}

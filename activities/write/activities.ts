@@ -1,0 +1,103 @@
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
+import { recordAuditRows } from '../audit/record-rows.ts';
+import { TransientFailure } from '../failures.ts';
+import { writeId } from '../identity.ts';
+import { createGroupActivity, type GroupDependencies } from './group.ts';
+import { runOperation } from './run-operation.ts';
+
+/**
+ * The types of the failures that a run can end with. The first two say that the last attempt is known to have left
+ * nothing; after the third only the row can tell.
+ */
+export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
+
+export type WriteActivityDependencies = GroupDependencies;
+
+/** The activity of the write workflow: the transaction, told to Temporal in its own terms. */
+export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
+  return {
+    runGroup: createGroupActivity(dependencies),
+    async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult> {
+      const { info } = Context.current();
+      // An activity always has its workflow here; the type also covers activities that stand alone.
+      const workflowId = info.workflowExecution?.workflowId ?? '';
+      try {
+        const { result, row, made } = await runOperation(dependencies, args, {
+          ...facts,
+          workflowId,
+          attempt: info.attempt,
+        });
+        dependencies.onOutcome(args, row, made);
+        return result;
+      } catch (error) {
+        throw await toApplicationFailure(dependencies, args, { ...facts, workflowId }, error);
+      }
+    },
+  };
+}
+
+async function toApplicationFailure(
+  dependencies: WriteActivityDependencies,
+  args: WriteArguments,
+  facts: RunFacts & { readonly workflowId: string },
+  error: unknown,
+): Promise<ApplicationFailure> {
+  const transient = error instanceof TransientFailure;
+  const willRetry = transient && !isLastAttempt(args, facts);
+  dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
+  if (!willRetry) {
+    try {
+      await recordFailedRun(dependencies, args, error);
+    } catch {
+      // A failed run has its audit row: while that cannot be written, the run is not over.
+      return ApplicationFailure.create({
+        type: FAILURE_TYPES.rolledBack,
+        message: 'The attempt failed, and so did its audit row',
+      });
+    }
+  }
+  // Messages and causes stay in the log: a failure's text is shown by Temporal to all who may look there.
+  if (!transient) {
+    return ApplicationFailure.create({
+      type: FAILURE_TYPES.bug,
+      nonRetryable: true,
+      message: `${args.operation} failed by an error that another attempt cannot mend`,
+    });
+  }
+  return ApplicationFailure.create({
+    type: error.mayHaveCommitted ? FAILURE_TYPES.commitUnknown : FAILURE_TYPES.rolledBack,
+    message: error.message,
+  });
+}
+
+/** Near the end of the policy's time: what comes after this one would be too late. */
+function isLastAttempt({ policy }: WriteArguments, facts: RunFacts): boolean {
+  const elapsedMs = Date.now() - Date.parse(facts.requestedAt);
+  return elapsedMs > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+}
+
+async function recordFailedRun(
+  { database, operations }: WriteActivityDependencies,
+  args: WriteArguments,
+  error: unknown,
+): Promise<void> {
+  await recordAuditRows(database, [
+    {
+      company_id: args.companyId,
+      operation_name: args.operation,
+      operation_type: operations.find(({ name }) => name === args.operation)?.type ?? 'unknown',
+      deterministic_id: writeId(args.companyId, args.operation, args.key),
+      idempotency_key: args.key,
+      user_id: args.actor.userId,
+      status: 'failed',
+      error_code: 'write_failed',
+      error_message: error instanceof Error ? error.name : 'not an error',
+      execution_duration_ms: 0,
+      request_id: args.request.id,
+      route_path: args.request.path,
+      http_method: args.request.method,
+    },
+  ]);
+}

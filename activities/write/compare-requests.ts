@@ -1,0 +1,74 @@
+import type { z } from 'zod';
+import { fingerprint } from '../identity.ts';
+import { type Operation, parseInput } from '../operation.ts';
+import type { ProblemPointer } from '../problem.ts';
+import type { WriteRow } from './write-row.ts';
+
+export type RequestContent = {
+  readonly operation: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly fingerprint: string;
+};
+
+/**
+ * Is this the request that the row was made for? Equal fingerprints say yes. Others may come from another version of the
+ * schema: the stored request is parsed by today's, so that a new optional member with a default does not break old keys.
+ * A row of a later release, as it is met while that is being rolled out, is compared by the members that both know.
+ */
+export function isSameRequest(
+  row: Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>,
+  mine: RequestContent,
+  operations: readonly Operation[],
+): boolean {
+  if (row.fingerprint === mine.fingerprint) return true;
+  const operation = operations.find(({ name }) => name === row.operation);
+  if (operation === undefined || operation.name !== mine.operation || row.request === null) return false;
+  try {
+    const isLater = (row.schema_version ?? 0) > operation.schemaVersion;
+    const { params, body } = parseInput(operation, isLater ? membersKnownTo(operation, row.request) : row.request);
+    return fingerprint(operation.name, { params: params as Record<string, string>, body }) === mine.fingerprint;
+  } catch {
+    return false; // what today's schema refuses cannot be what it has just accepted
+  }
+}
+
+/** Both without the members that the schema calls unknown, however deep. */
+function membersKnownTo({ params, body }: Operation, request: NonNullable<WriteRow['request']>) {
+  return { params: withoutUnknown(params, request.params), body: withoutUnknown(body, request.body) };
+}
+
+function withoutUnknown(schema: z.ZodType, value: unknown): unknown {
+  const known = structuredClone(value);
+  for (const issue of schema.safeParse(value).error?.issues ?? []) {
+    if (issue.code !== 'unrecognized_keys') continue;
+    const holder = issue.path.reduce<unknown>((at, name) => (isContainer(at) ? at[String(name)] : undefined), known);
+    if (isContainer(holder)) for (const name of issue.keys) delete holder[name];
+  }
+  return known;
+}
+
+/** Where two requests differ: the operation, or the members of path and body, each by its JSON pointer. */
+export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: RequestContent): ProblemPointer[] {
+  if (stored.operation !== mine.operation) return [{ in: 'operation', pointer: '' }];
+  return [
+    ...pointersThatDiffer(stored.params, mine.params, '').map((pointer) => ({ in: 'path' as const, pointer })),
+    ...pointersThatDiffer(stored.body, mine.body, '').map((pointer) => ({ in: 'body' as const, pointer })),
+  ].slice(0, MAX_DIFFERENCES);
+}
+
+const MAX_DIFFERENCES = 100;
+
+function pointersThatDiffer(a: unknown, b: unknown, pointer: string): string[] {
+  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b))
+    return Object.is(a, b) ? [] : [pointer];
+  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...names].flatMap((name) => {
+    const next = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    return Object.hasOwn(a, name) && Object.hasOwn(b, name) ? pointersThatDiffer(a[name], b[name], next) : [next];
+  });
+}
+
+function isContainer(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

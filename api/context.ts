@@ -1,0 +1,24 @@
+import type { Database } from '../activities/database.ts';
+import type { Operation } from '../activities/operation.ts';
+import type { Metrics } from '../worker/metrics.ts';
+import type { ApiConfig } from './config.ts';
+import type { RateLimit } from './http/rate-limit.ts';
+import type { Submit } from './submit/submit.ts';
+import type { WriteRuns } from './submit/write-runs.ts';
+import type { AuditBatch } from './writes/audit-batch.ts';
+import type { TemporalUi } from './writes/resource.ts';
+
+/** What the routes share: made once by `startApi`. */
+export type ApiContext = {
+  readonly config: ApiConfig;
+  readonly database: Database;
+  readonly operations: readonly Operation[];
+  readonly runs: WriteRuns;
+  readonly submit: Submit;
+  readonly metrics: Metrics;
+  readonly ui: TemporalUi;
+  readonly audit: AuditBatch;
+  readonly newWrites: RateLimit;
+  /** Replays and reads: far more of these are let through than of new writes. */
+  readonly replays: RateLimit;
+};

@@ -1,0 +1,100 @@
+import type { FastifyRequest } from 'fastify';
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import type { ApiConfig } from '../config.ts';
+import { ApiProblem } from './problems.ts';
+
+/** Whom the token names. What they may do is asked of the database, at each request. */
+export type Caller = { readonly companyId: string; readonly subject: string };
+
+export type Authenticate = (request: FastifyRequest) => Promise<Caller>;
+
+const LEEWAY_S = 30;
+const MAX_LIFETIME_S = 24 * 60 * 60;
+/** The identity provider's fault, not the token's: the client may try again. */
+const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
+const REMEMBERED_MS = 60_000;
+const MAX_REMEMBERED_TOKENS = 10_000;
+/** As the database stores it: a text without NUL. */
+const SUBJECT = /^[^\0]{1,255}$/;
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+
+/**
+ * Verifies `Authorization: Bearer <JWT>` (RFC 6750, RFC 7519): HS256 by our secret, or the asymmetric algorithms by the
+ * configured key set. Key hints in the token's header (`jku`, `x5u`, `jwk`) are never followed.
+ */
+export function createAuthenticate(config: ApiConfig): Authenticate {
+  const verify = remembering(verifier(config));
+  return async (request) => {
+    const header = request.headers.authorization;
+    const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
+    if (token === undefined) throw unauthenticated('Send Authorization: Bearer followed by a JWT.');
+    let claims: JWTPayload;
+    try {
+      claims = await verify(token);
+    } catch (error) {
+      if (error instanceof errors.JOSEError && !KEY_SET_FAULTS.has(error.code)) {
+        throw unauthenticated('The token is not valid: expired, of another issuer, or not signed by our key.');
+      }
+      throw error;
+    }
+    return callerOf(claims);
+  };
+}
+
+function verifier(config: ApiConfig) {
+  const options: JWTVerifyOptions = {
+    clockTolerance: LEEWAY_S,
+    requiredClaims: ['sub', 'company_id', 'exp'],
+    ...(config.JWT_ISSUER === undefined ? {} : { issuer: config.JWT_ISSUER }),
+    ...(config.JWT_AUDIENCE === undefined ? {} : { audience: config.JWT_AUDIENCE }),
+  };
+  if (config.JWT_SECRET !== undefined) {
+    const secret = new TextEncoder().encode(config.JWT_SECRET);
+    return async (token: string) => (await jwtVerify(token, secret, { ...options, algorithms: ['HS256'] })).payload;
+  }
+  const keySet = createRemoteJWKSet(new URL(config.JWT_JWKS_URL ?? ''));
+  const algorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
+  return async (token: string) => (await jwtVerify(token, keySet, { ...options, algorithms })).payload;
+}
+
+type Verify = (token: string) => Promise<JWTPayload>;
+
+/**
+ * A client sends one token with thousands of requests: its signature is checked once a minute, its expiry each time. (The
+ * minute bounds how long a key that the provider has withdrawn goes on working; roles are asked of the database anyway.)
+ */
+function remembering(verify: Verify): Verify {
+  const verified = new Map<string, { readonly claims: JWTPayload; readonly untilMs: number }>();
+  return async (token) => {
+    const known = verified.get(token);
+    if (known !== undefined && Date.now() < known.untilMs) return known.claims;
+    verified.delete(token);
+    const claims = await verify(token);
+    const expiresAtMs = ((claims.exp ?? 0) + LEEWAY_S) * 1000;
+    if (verified.size >= MAX_REMEMBERED_TOKENS) verified.clear();
+    verified.set(token, { claims, untilMs: Math.min(Date.now() + REMEMBERED_MS, expiresAtMs) });
+    return claims;
+  };
+}
+
+function callerOf(claims: JWTPayload): Caller {
+  const { sub, company_id: companyId, exp, iat } = claims;
+  // A token that says it is of a later day would live the longer for it.
+  const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, Date.now() / 1000 + LEEWAY_S);
+  if (exp === undefined || exp - issuedAt > MAX_LIFETIME_S) {
+    throw unauthenticated('A token may live for 24 hours at most.');
+  }
+  if (
+    typeof sub !== 'string' ||
+    !SUBJECT.test(sub) ||
+    typeof companyId !== 'string' ||
+    !UUID.test(companyId.toLowerCase())
+  ) {
+    throw unauthenticated('The token needs the claims sub and company_id (a UUID).');
+  }
+  return { companyId: companyId.toLowerCase(), subject: sub };
+}
+
+function unauthenticated(detail: string): ApiProblem {
+  return new ApiProblem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer realm="accubooks"' } });
+}

@@ -1,0 +1,50 @@
+import type { FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
+import { type Database, queryOnce } from '../../activities/database.ts';
+import { mayScrape, metricsPage } from '../../worker/metrics-page.ts';
+import { withTimeout } from './timeouts.ts';
+
+const CHECK_TIMEOUT_MS = 1_000;
+
+export type HealthDependencies = {
+  readonly database: Database;
+  readonly registry: Registry;
+  readonly metricsToken: string | undefined;
+  /** Where Temporal's core metrics of this process are served, if they are. */
+  readonly coreMetricsAddress: string | undefined;
+};
+
+/**
+ * `/livez`: the process answers. `/readyz`: it should get new requests. Postgres has to answer for that; Temporal does
+ * not, since replays and reads go on without it. `/metrics`: one scrape document.
+ */
+export function registerHealth(
+  app: FastifyInstance,
+  { database, registry, metricsToken, coreMetricsAddress }: HealthDependencies,
+) {
+  let state: 'serving' | 'draining' | 'failed' = 'serving';
+  app.get('/livez', async (_request, reply) => reply.code(state === 'failed' ? 503 : 200).send({ status: state }));
+  app.get('/readyz', async (_request, reply) => {
+    const check = queryOnce(database.lookups, 'SELECT 1').then(() => 'ok' as const);
+    const answered = (await withTimeout(check, CHECK_TIMEOUT_MS).catch(() => undefined)) ?? 'unavailable';
+    const ready = state === 'serving' && answered === 'ok';
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : state, checks: { database: answered } });
+  });
+  app.get('/metrics', async (request, reply) => {
+    if (!mayScrape(request.headers.authorization, metricsToken)) return reply.code(401).send();
+    const page = await metricsPage(registry, coreMetricsAddress);
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(page);
+  });
+  // A connection that is kept alive would hold the server open: the answer under way is its last.
+  app.addHook('onSend', async (_request, reply) => {
+    if (state !== 'serving') reply.header('connection', 'close');
+  });
+  return {
+    drain() {
+      if (state === 'serving') state = 'draining';
+    },
+    fail() {
+      state = 'failed';
+    },
+  };
+}

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import helmet from '@fastify/helmet';
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import type { Logger } from 'pino';
+import { isStorageUnavailable } from '../../activities/failures.ts';
+import type { Caller } from './auth.ts';
+import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
+import { TemporalUnavailable } from './temporal-unavailable.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the authentication of every route below /api. */
+    caller: Caller;
+    /** Set on the routes of writes. */
+    idempotencyKey: string;
+    /** The ID that the write has, or would have; set once the request is known to be valid. */
+    writeId: string;
+  }
+}
+
+const BODY_LIMIT_BYTES = 1024 * 1024;
+/** A key of 255 characters, each percent-encoded. */
+const MAX_PATH_SEGMENT = 1_024;
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
+/**
+ * The HTTP server with what every route shares: request IDs, bodies, errors, and the methods that a path knows.
+ * `onProblem` is told the code of each error that is answered.
+ */
+export async function createServer(
+  logger: Logger,
+  onProblem: (code: string) => void,
+): Promise<{ app: FastifyInstance } & Routes> {
+  const answerProblem: AnswerProblem = (request, reply, problem) => {
+    onProblem(problem.code);
+    sendProblem(request, reply, problem);
+  };
+  const app = Fastify({
+    loggerInstance: logger,
+    // One line a request, when it is answered: ours, below.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    bodyLimit: BODY_LIMIT_BYTES,
+    routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    clientErrorHandler,
+    frameworkErrors: (_error, request, reply) => {
+      // Raised before any hook has run.
+      reply.header('x-request-id', request.id);
+      answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
+    },
+    forceCloseConnections: 'idle',
+    // While draining, a request on a connection that is still open is served like any other, and is its last.
+    return503OnClosing: false,
+  }) as unknown as FastifyInstance;
+  await app.register(helmet, { global: true });
+  app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.info(
+      {
+        method: request.method,
+        url: request.url,
+        status: reply.statusCode,
+        durationMs: Math.round(reply.elapsedTime * 10) / 10,
+        ...(request.idempotencyKey === '' ? {} : { key: request.idempotencyKey }),
+        ...(request.writeId === '' ? {} : { writeId: request.writeId }),
+      },
+      'answered',
+    );
+  });
+  app.decorateRequest('idempotencyKey', '');
+  app.decorateRequest('writeId', '');
+  parseJsonBodies(app);
+  answerErrors(app, answerProblem);
+  endSilentConnections(app);
+  return { app, ...routesOf(app) };
+}
+
+/** Refuses what is no plain UTF-8 JSON before its size is looked at; for routes that take a body. */
+export function requireJson(request: FastifyRequest): void {
+  const type = request.headers['content-type'];
+  const encoding = request.headers['content-encoding'];
+  const refused = (detail: string) => new ApiProblem('unsupported_media_type', { detail });
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refused('Send the body without encoding.');
+  if (type === undefined) return;
+  const [essence, ...parameters] = type.split(';').map((part) => part.trim().toLowerCase());
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
+  if (essence !== 'application/json') throw refused('Send Content-Type: application/json.');
+  if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') throw refused('Send the body in UTF-8.');
+}
+
+function parseJsonBodies(app: FastifyInstance): void {
+  const utf8 = new TextDecoder('utf-8', { fatal: true });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
+    try {
+      done(null, JSON.parse(utf8.decode(body as Buffer)));
+    } catch {
+      done(new ApiProblem('malformed_json', { detail: 'The body must be one JSON value in UTF-8.' }));
+    }
+  });
+}
+
+type AnswerProblem = (request: FastifyRequest, reply: FastifyReply, problem: ApiProblem) => void;
+
+function answerErrors(app: FastifyInstance, answerProblem: AnswerProblem): void {
+  app.setNotFoundHandler((request, reply) => {
+    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: 'See /docs for the routes there are.' }));
+  });
+  app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
+    answerProblem(request, reply, toProblem(error, request));
+  });
+}
+
+/** Fastify's own errors and whatever else is thrown, in our table's terms. */
+function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): ApiProblem {
+  if (error instanceof ApiProblem) return error;
+  const code = FRAMEWORK_ERRORS[error.code];
+  if (code !== undefined) return new ApiProblem(code[0], { detail: code[1] });
+  if (isStorageUnavailable(error)) {
+    return new ApiProblem('storage_unavailable', { detail: 'The database did not answer. Send it again.' });
+  }
+  if (error instanceof TemporalUnavailable) {
+    return new ApiProblem('orchestrator_unavailable', { detail: 'Temporal did not answer. Send it again.' });
+  }
+  request.log.error({ err: error }, 'A request failed by an error of ours');
+  return new ApiProblem('internal_error', {
+    detail: 'Send it again with the same key; tell us the request ID if it stays.',
+  });
+}
+
+const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ProblemCode, string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'A body may have 1 MiB at most.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send Content-Type: application/json.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The body is not as long as Content-Length says.'],
+};
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiProblem): void {
+  const { status } = problem.kind;
+  if (needsRetryAfter(problem.code, status)) reply.header('retry-after', RETRY_AFTER_S);
+  reply
+    .code(status)
+    .headers(problem.details.headers ?? {})
+    .type('application/problem+json; charset=utf-8')
+    .send(JSON.stringify(problemBody(problem, request.url.slice(0, 2_000), request.id)));
+}
+
+/** Node takes a connection that has not sent a request yet for a busy one: it would hold the draining server open. */
+function endSilentConnections(app: FastifyInstance): void {
+  const silent = new Set<Socket>();
+  app.server.on('connection', (socket) => void silent.add(socket.once('close', () => silent.delete(socket))));
+  app.server.on('request', ({ socket }) => void silent.delete(socket));
+  app.addHook('preClose', async () => {
+    app.server.on('connection', (socket) => socket.destroy());
+    for (const socket of silent) socket.destroy();
+  });
+}
+
+type Routes = {
+  /** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
+  refuseOtherMethods(): void;
+  /** What answers with something else: `POST /api/invoices/:invoiceId/finalize`, each method its own. */
+  servedRoutes(): readonly string[];
+};
+
+function routesOf(app: FastifyInstance): Routes {
+  const known = new Map<string, Set<string>>();
+  let isRefusing = false;
+  app.addHook('onRoute', ({ method, url }) => {
+    if (isRefusing) return;
+    const methods = known.get(url) ?? new Set();
+    known.set(url, methods);
+    for (const name of [method].flat()) methods.add(name);
+  });
+  return {
+    refuseOtherMethods() {
+      isRefusing = true;
+      for (const [url, methods] of [...known].filter(([path]) => path.startsWith('/api/'))) {
+        const allow = [...methods].sort().join(', ');
+        app.route({
+          method: METHODS.filter((method) => !methods.has(method)),
+          url,
+          handler: async () => {
+            throw new ApiProblem('method_not_allowed', { detail: `Use ${allow}.`, headers: { allow } });
+          },
+        });
+      }
+      isRefusing = false;
+    },
+    servedRoutes: () => [...known].flatMap(([url, methods]) => [...methods].map((method) => `${method} ${url}`)),
+  };
+}
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+type ParserError = Error & { readonly code?: string; readonly rawPacket?: unknown; readonly bytesParsed?: number };
+
+/** What Node's parser refuses before there is a request. */
+function clientErrorHandler(error: ParserError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  const problem = new ApiProblem(parserProblem(error), {
+    detail: 'What was sent is no HTTP request that this server can read.',
+  });
+  const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
+  socket.end(
+    `HTTP/1.1 ${problem.kind.status} ${STATUS_CODES[problem.kind.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function parserProblem({ code, rawPacket, bytesParsed }: ParserError): ProblemCode {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
+  // A control character in a key is refused by the parser already, which stops in that line.
+  const parsed = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, bytesParsed).toString('latin1') : '';
+  return /\nidempotency-key:[^\n]*$/i.test(parsed) ? 'idempotency_key_invalid' : 'malformed_request';
+}

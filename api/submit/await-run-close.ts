@@ -1,0 +1,22 @@
+import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
+
+/** For so long an open run is asked for again while Temporal does not answer. No request waits longer than that. */
+const OUTAGE_LIMIT_MS = 70_000;
+const OUTAGE_PAUSE_MS = 500;
+
+/** Long-polls a run until it is closed, over an outage too; `isMoot` ends that when nobody needs to know any more. */
+export async function awaitRunClose<End>(ask: () => Promise<End | 'still open'>, isMoot: () => boolean): Promise<End> {
+  let silentSince: number | undefined;
+  while (true) {
+    try {
+      const end = await ask();
+      if (end !== 'still open') return end;
+      silentSince = undefined;
+    } catch (error) {
+      if (!(error instanceof TemporalUnavailable) || isMoot()) throw error;
+      silentSince ??= Date.now();
+      if (Date.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
+    }
+  }
+}

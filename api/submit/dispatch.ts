@@ -1,0 +1,198 @@
+import { randomUUID } from 'node:crypto';
+import { workflowIdOf } from '../../activities/identity.ts';
+import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import { awaitRunClose } from './await-run-close.ts';
+import type { GroupEnd, GroupRuns } from './group-runs.ts';
+import { createSemaphore } from './semaphore.ts';
+import type { Started, WriteRuns } from './write-runs.ts';
+
+/**
+ * Decides the lane of each write. At most two starts are under way at once, and at most one of them is a group; the writes
+ * that wait meanwhile make the next group. So an idle process starts one workflow per write and a busy one starts groups,
+ * without a timer or a threshold.
+ */
+export type Dispatch = {
+  /** Queues a submission, and starts it in its turn. Throws TemporalUnavailable. */
+  send(submission: QueuedSubmission): Promise<Dispatched>;
+  /** Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. */
+  startAlone(args: WriteArguments, onStarting: () => void): Promise<Started>;
+  readonly queued: number;
+};
+
+type QueuedSubmission = {
+  readonly args: WriteArguments;
+  /** No request waits for it any more and nothing has been sent: it need not be started. */
+  isAbandoned(): boolean;
+  /** Resolves when it has its outcome, or ends without one. */
+  readonly ended: Promise<unknown>;
+  /** Called right before its start is sent. */
+  onStarting(lane: 'key' | 'group'): void;
+};
+
+type Dispatched =
+  | 'abandoned'
+  | { readonly lane: 'key'; readonly started: Started }
+  | { readonly lane: 'group'; readonly index: number; readonly end: Promise<GroupEnd> };
+
+export type DispatchOptions = {
+  readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
+  /** Off: strictly one workflow a write, behind the same limit of starts. */
+  readonly grouping: boolean;
+  summarize(args: WriteArguments): string;
+  /** Called at each start with its lane, and with how long each of its writes has waited in the queue. */
+  observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
+};
+
+/**
+ * More starts than this would only queue in Temporal, where a waiting write can no longer join a group. Of groups, one at
+ * a time: two would share the same writes between them, and each costs as much as a workflow.
+ */
+const STARTS_AT_ONCE = 2;
+const GROUPS_AT_ONCE = 1;
+/** A group in which one item waits for a lock must not delay the next start for longer than this. */
+const OUTCOME_LIMIT_MS = 250;
+/** Starts past the queue are for clients that will not wait. There are many of them only when the process is overloaded. */
+const STARTS_ALONE_AT_ONCE = 20;
+const MAX_GROUP_ITEMS = 200;
+/** Temporal takes 2 MiB as one input; the rest is room for what each item carries beside its own input. */
+const MAX_GROUP_INPUT_BYTES = 256 * 1024;
+
+export function createDispatch({ runs, groups, grouping, summarize, observeStart }: DispatchOptions): Dispatch {
+  const queue = createFairQueue();
+  const startsAlone = createSemaphore(STARTS_ALONE_AT_ONCE);
+  const underWay = { key: 0, group: 0 };
+
+  function pump(): void {
+    while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
+      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(resolveAbandoned);
+      if (batch.length === 0) continue;
+      const lane = batch.length === 1 ? 'key' : 'group';
+      underWay[lane] += 1;
+      void startBatch(batch)
+        .then(() => (grouping ? haveOutcomes(batch) : undefined))
+        .finally(() => {
+          underWay[lane] -= 1;
+          pump();
+        });
+    }
+  }
+
+  async function startBatch(batch: readonly Waiting[]): Promise<void> {
+    const [only] = batch;
+    observeStart(
+      batch.length === 1 ? 'key' : 'group',
+      batch.map(({ sinceMs }) => performance.now() - sinceMs),
+    );
+    try {
+      if (batch.length === 1 && only !== undefined) {
+        only.submission.onStarting('key');
+        const { args } = only.submission;
+        only.resolve({ lane: 'key', started: await runs.start(args, summarize(args)) });
+        return;
+      }
+      for (const { submission } of batch) submission.onStarting('group');
+      const workflowId = `group:${randomUUID()}`;
+      const { runId } = await groups.start(workflowId, batch.map(toItem));
+      // When each outcome has been handed over, nobody waits for the end of the group, and Temporal need not be asked.
+      const end = haveOutcomes(batch).then((all) =>
+        all
+          ? 'unproven'
+          : awaitRunClose(
+              () => groups.waitUntilClosed(workflowId, runId),
+              () => false,
+            ),
+      );
+      // Submissions whose outcome was handed over do not wait for it: its failure is not an unhandled rejection.
+      end.catch(() => undefined);
+      for (const [index, { resolve }] of batch.entries()) resolve({ lane: 'group', index, end });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+
+  function toItem({ submission: { args } }: Waiting): GroupItem {
+    return { args, workflowId: workflowIdOf(args.companyId, args.key), summary: summarize(args) };
+  }
+
+  return {
+    get queued() {
+      return queue.size;
+    },
+    send(submission) {
+      const sent = new Promise<Dispatched>((resolve, reject) => {
+        const bytes = Buffer.byteLength(JSON.stringify(submission.args.input));
+        queue.add({ submission, bytes, sinceMs: performance.now(), resolve, reject });
+      });
+      pump();
+      return sent;
+    },
+    startAlone: (args, onStarting) =>
+      startsAlone.run(() => {
+        onStarting();
+        return runs.start(args, summarize(args));
+      }),
+  };
+}
+
+type Waiting = {
+  readonly submission: QueuedSubmission;
+  readonly bytes: number;
+  /** By the clock of `performance.now()`. */
+  readonly sinceMs: number;
+  resolve(dispatched: Dispatched): void;
+  reject(error: unknown): void;
+};
+
+/**
+ * With grouping on, a start counts as under way until its writes have their outcomes, and the writes that wait meanwhile
+ * make the next group. If it counted until its first outcome only, groups would shrink as the load grows. With grouping
+ * off it counts until Temporal has taken it: a slow database must not limit the starts that a 202 waits for.
+ */
+async function haveOutcomes(batch: readonly Waiting[]): Promise<boolean> {
+  const all = Promise.all(batch.map(({ submission }) => submission.ended));
+  return (await withTimeout(all, OUTCOME_LIMIT_MS)) !== undefined;
+}
+
+/** False for a submission that no request waits for any more; it ends here. */
+function resolveAbandoned({ submission, resolve }: Waiting): boolean {
+  if (!submission.isAbandoned()) return true;
+  resolve('abandoned');
+  return false;
+}
+
+/** First in, first out within a company; companies take turns, so that a company with a thousand writes delays no other. */
+function createFairQueue() {
+  const queues = new Map<string, Waiting[]>();
+  let size = 0;
+  return {
+    get size() {
+      return size;
+    },
+    add(waiting: Waiting): void {
+      const { companyId } = waiting.submission.args;
+      const queue = queues.get(companyId);
+      if (queue === undefined) queues.set(companyId, [waiting]);
+      else queue.push(waiting);
+      size += 1;
+    },
+    take(maxItems: number, maxBytes: number): Waiting[] {
+      const taken: Waiting[] = [];
+      let bytes = 0;
+      for (const [companyId, queue] of queues) {
+        const next = queue[0];
+        if (next === undefined || taken.length >= maxItems) break;
+        bytes += next.bytes;
+        if (taken.length > 0 && bytes > maxBytes) break;
+        taken.push(next);
+        queue.shift();
+        size -= 1;
+        // A Map iterates in insertion order: inserted again, the company has its next turn after all the others.
+        queues.delete(companyId);
+        if (queue.length > 0) queues.set(companyId, queue);
+      }
+      return taken;
+    },
+  };
+}

@@ -1,0 +1,139 @@
+import type { Database } from '../../activities/database.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import type { ProblemCode } from '../http/problems.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import { createDispatch } from './dispatch.ts';
+import type { GroupRuns } from './group-runs.ts';
+import { beginSubmission, type Submission, type SubmissionDependencies, type SubmissionEnd } from './submissions.ts';
+import type { WriteRuns } from './write-runs.ts';
+
+/**
+ * Submits a write and waits for its outcome: the only way in, and the only place that knows lanes.
+ *
+ * Requests of this process with the same key *and fingerprint* share one submission; each waits with its own deadline.
+ */
+export type Submit = {
+  /** The submission that such a request joins, if there is one; joining uses no limit. */
+  find(companyId: string, key: string, fingerprint: string): Submission | undefined;
+  /** Begins a new submission; undefined when this process has as many as it may have. */
+  open(args: WriteArguments): Submission | undefined;
+  /** Waits as the client prefers. `opener`: this request opened the submission, so the first answer may be its own. */
+  wait(submission: Submission, deadline: Deadline, opener: boolean): Promise<Waited>;
+  /** Hands over an outcome that this process has just committed, so that its waiters need not ask Temporal. */
+  handOver(args: WriteArguments, row: WriteRow): void;
+  /** The run that this process executes is about to fail: there will be no outcome to hand over. */
+  giveUp(args: WriteArguments): void;
+  readonly inFlight: number;
+  readonly startsQueued: number;
+  /** 0 when there is none. */
+  readonly oldestSubmissionSeconds: number;
+};
+
+/** By the clock of `performance.now()`. */
+export type Deadline = {
+  /** The end of the client's wait. */
+  readonly waitUntilMs: number;
+  /** The answer goes out by then, whatever it is. */
+  readonly answerByMs: number;
+  /** No waiting at all (`wait=0`): a duplicate in flight is answered 409. */
+  readonly strict: boolean;
+};
+
+type Waited =
+  | { readonly kind: 'end'; readonly end: SubmissionEnd }
+  /** Temporal has the run, which finishes without the client. */
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'in progress' }
+  | { readonly kind: 'problem'; readonly code: ProblemCode };
+
+export function createSubmit(options: {
+  readonly database: Database;
+  readonly runs: WriteRuns;
+  readonly groups: GroupRuns;
+  readonly maxInFlight: number;
+  readonly grouping: boolean;
+  summarize(args: WriteArguments): string;
+  observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
+  onUnexpected(error: unknown, args: WriteArguments): void;
+}): Submit {
+  const submissions = new Map<string, ReturnType<typeof beginSubmission> & { readonly sinceMs: number }>();
+  const dispatch = createDispatch(options);
+  const dependencies: SubmissionDependencies = { ...options, dispatch };
+  return {
+    get inFlight() {
+      return submissions.size;
+    },
+    get startsQueued() {
+      return dispatch.queued;
+    },
+    get oldestSubmissionSeconds() {
+      // A Map iterates in insertion order.
+      for (const { sinceMs } of submissions.values()) return (performance.now() - sinceMs) / 1_000;
+      return 0;
+    },
+    find: (companyId, key, fingerprint) => submissions.get(requestIdentity(companyId, key, fingerprint))?.submission,
+    open(args) {
+      if (submissions.size >= options.maxInFlight) return undefined;
+      const id = requestIdentity(args.companyId, args.key, args.fingerprint);
+      const begun = { ...beginSubmission(args, dependencies), sinceMs: performance.now() };
+      submissions.set(id, begun);
+      void begun.submission.end.then(() => submissions.delete(id));
+      return begun.submission;
+    },
+    async wait(submission, deadline, opener) {
+      submission.waiters += 1;
+      try {
+        return await waitFor(submission, deadline, opener, options.grouping);
+      } finally {
+        submission.waiters -= 1;
+      }
+    },
+    handOver(args, row) {
+      submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+    giveUp(args) {
+      submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.giveUp();
+    },
+  };
+}
+
+async function waitFor(
+  submission: Submission,
+  { waitUntilMs, answerByMs, strict }: Deadline,
+  opener: boolean,
+  grouping: boolean,
+): Promise<Waited> {
+  // Also without any wait: it may have ended while this request looked its key up.
+  const end = await withTimeout(submission.end, waitUntilMs - performance.now());
+  if (end !== undefined) return { kind: 'end', end };
+  if (strict && !opener) return { kind: 'in progress' };
+  // The wait is over. What may be answered depends on the stage, and the submission gets the grace to become open.
+  if (submission.stage !== 'open') {
+    // A group gives only final answers, and a queued submission is not accepted yet.
+    if (grouping && (submission.stage === 'queued' || submission.stage === 'grouped')) submission.startAlone();
+    const ended = await withTimeout(
+      Promise.race([submission.end, submission.opened.then(() => 'opened' as const)]),
+      answerByMs - performance.now(),
+    );
+    if (ended !== undefined && ended !== 'opened') return { kind: 'end', end: ended };
+  }
+  switch (submission.stage) {
+    case 'open':
+      return strict && submission.openedBy === 'another' ? { kind: 'in progress' } : { kind: 'accepted' };
+    case 'behind':
+      return { kind: 'in progress' };
+    case 'starting':
+      return { kind: 'problem', code: 'orchestrator_unavailable' };
+    case 'reading':
+      return { kind: 'problem', code: 'storage_unavailable' };
+    case 'queued':
+    case 'grouped':
+      return { kind: 'problem', code: 'overloaded' };
+  }
+}
+
+/** What makes two requests the same. Never the key alone: another body must not be answered with this outcome. */
+function requestIdentity(companyId: string, key: string, fingerprint: string): string {
+  return `${companyId}/${fingerprint}/${key}`;
+}

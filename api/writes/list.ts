@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { Operation } from '../../activities/operation.ts';
+import { holdsOneOf } from '../../activities/roles.ts';
+import { type Filter, type List, readPage } from '../reads/page.ts';
+import { instantOrDay, operationName, pageQuery } from '../reads/query.ts';
+import { defineRead, type Read, type Reader } from '../reads/read.ts';
+import { READERS } from '../reads/readers.ts';
+import { readableOperations } from './access.ts';
+import { FINISHED_COLUMNS, type FinishedRow, finishedWrite, type TemporalUi } from './resource.ts';
+
+const WRITES: List = {
+  columns: FINISHED_COLUMNS.join(', '),
+  from: 'FROM idempotent_writes',
+  where: 'company_id = current_company()',
+  order: [
+    { sql: 'claimed_at', type: 'timestamptz' },
+    { sql: 'idempotency_key', type: 'text' },
+  ],
+};
+
+/** The writes that have their outcome. One that runs is told by its key: only Temporal knows of it. */
+export function createWriteList(operations: readonly Operation[], ui: TemporalUi): Read {
+  return defineRead({
+    path: '/api/writes',
+    summary: 'List the writes that have their outcome; from and to are times of completion',
+    group: 'writes',
+    answers: { kind: 'list', resource: 'write' },
+    params: z.strictObject({}),
+    query: z.strictObject({
+      ...pageQuery,
+      operation: operationName().optional(),
+      state: z
+        .enum(
+          ['succeeded', 'rejected', 'cancelled'],
+          'must be succeeded, rejected or cancelled: others are read by key',
+        )
+        .optional(),
+      from: instantOrDay().optional().describe('The first day (UTC) or instant.'),
+      to: instantOrDay().optional().describe('The last day (UTC) or instant.'),
+    }),
+    async read(tx, { query: { limit, cursor, ...filters } }, reader) {
+      const { rows, nextCursor } = await readPage<FinishedRow>(
+        tx,
+        WRITES,
+        [
+          ['operation = ?', filters.operation],
+          ['outcome = ?', filters.state],
+          ['completed_at >= ?::timestamptz', filters.from === undefined ? undefined : firstInstant(filters.from)],
+          ['completed_at < ?::timestamptz', filters.to === undefined ? undefined : instantAfter(filters.to)],
+          ...readableBy(reader, operations),
+        ],
+        { path: this.path, companyId: reader.companyId, filters, limit, cursor },
+      );
+      return { items: rows.map((row) => finishedWrite(row, ui)), nextCursor };
+    },
+  });
+}
+
+/** Their own, and those whose resource they may read. */
+function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
+  if (holdsOneOf(roles, READERS.everything)) return [];
+  return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
+}
+
+const MS_PER_DAY = 24 * 60 * 60 * 1000;
+
+function firstInstant(instantOrDate: string): string {
+  return new Date(instantOrDate).toISOString();
+}
+
+/** Behind the last instant that belongs to it: a day, or the millisecond that instants are shown in. */
+function instantAfter(instantOrDate: string): string {
+  const lengthMs = instantOrDate.includes('T') ? 1 : MS_PER_DAY;
+  return new Date(Date.parse(instantOrDate) + lengthMs).toISOString();
+}

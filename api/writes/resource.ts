@@ -1,0 +1,152 @@
+import { workflowIdOf, writeId } from '../../activities/identity.ts';
+import type { OperationType } from '../../activities/operation.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { Run } from '../submit/write-runs.ts';
+
+/** A write as its status resource shows it (contract.md, Write resource). */
+export type WriteResource = WriteSummary & {
+  readonly response: unknown;
+  readonly timeline: readonly TimelineItem[];
+  readonly timelineTruncated?: boolean;
+};
+
+/** The same as an item of the list of writes: without the stored body and the timeline. */
+export type WriteSummary = {
+  readonly key: string;
+  /** Null for a cancelled key, of which no request is known; likewise operation and type. */
+  readonly writeId: string | null;
+  readonly operation: string | null;
+  readonly type: OperationType | null;
+  readonly state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'failed' | 'unknown';
+  readonly status: number | null;
+  readonly location: string | null;
+  readonly resource: { readonly type: string; readonly id: string; readonly url: string } | null;
+  readonly actor: { readonly userId: string };
+  readonly requestId: string;
+  readonly requestedAt: string;
+  readonly completedAt: string | null;
+  /** How many attempts it took, the last one included. */
+  readonly attempts: number;
+  readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null } | null;
+};
+
+export type TimelineItem = {
+  readonly at: string;
+  readonly kind:
+    | 'requested'
+    | 'started'
+    | 'attempt_failed'
+    | 'completed'
+    | 'rejected'
+    | 'cancelled'
+    | 'replayed'
+    | 'conflicted'
+    | 'run_failed'
+    | 'event_recorded'
+    | 'event_delivered';
+  readonly requestId?: string;
+  readonly userId?: string;
+  readonly detail?: string;
+};
+
+/** A write that has its outcome, from the columns of its row. */
+export function finishedWrite(row: FinishedRow, ui: TemporalUi): WriteSummary {
+  const { location, resource_type: type, resource_id: id } = row;
+  return {
+    key: row.idempotency_key,
+    writeId: row.write_id,
+    operation: row.operation,
+    type: row.type as OperationType | null,
+    state: row.outcome,
+    status: row.status_code,
+    location,
+    resource: location === null || type === null || id === null ? null : { type, id, url: location },
+    actor: { userId: row.user_id },
+    requestId: row.request_id,
+    requestedAt: row.requested_at,
+    completedAt: row.completed_at,
+    // A cancelled key has had no attempt that left anything, and the row knows no run of it.
+    attempts: row.outcome === 'cancelled' ? 0 : row.attempt,
+    workflow: row.workflow_id === null ? null : workflowLink(row.workflow_id, null, ui),
+  };
+}
+
+/** All of a row but what is large or of no use to its reader. */
+export type FinishedRow = Pick<WriteRow, (typeof FINISHED_COLUMNS)[number]>;
+
+export const FINISHED_COLUMNS = [
+  'company_id',
+  'idempotency_key',
+  'write_id',
+  'operation',
+  'type',
+  'outcome',
+  'status_code',
+  'location',
+  'resource_type',
+  'resource_id',
+  'user_id',
+  'request_id',
+  'workflow_id',
+  'attempt',
+  'requested_at',
+  'completed_at',
+] as const satisfies readonly (keyof WriteRow)[];
+
+/** A write that has a run and no outcome, from what the run was started with. */
+export function writeOfRun(
+  write: {
+    readonly companyId: string;
+    readonly key: string;
+    readonly operation: string;
+    /** Null for an operation that this release does not know. */
+    readonly type: OperationType | null;
+  },
+  run: Run,
+  state: 'running' | 'failed' | 'unknown',
+  ui: TemporalUi,
+): WriteSummary {
+  const { key, operation } = write;
+  return {
+    key,
+    writeId: writeId(write.companyId, operation, key),
+    operation,
+    type: write.type,
+    state,
+    status: null,
+    location: null,
+    resource: null,
+    actor: { userId: run.userId },
+    requestId: run.requestId,
+    requestedAt: run.startedAt,
+    completedAt: null,
+    attempts: 1,
+    workflow: workflowLink(workflowIdOf(write.companyId, key), run.runId, ui),
+  };
+}
+
+/** How every timeline of a request begins: Temporal takes the request by starting its run. */
+export function beginningOf(write: WriteSummary): TimelineItem[] {
+  const { requestedAt: at, requestId, actor } = write;
+  return [
+    { at, kind: 'requested', requestId, userId: actor.userId },
+    { at, kind: 'started' },
+  ];
+}
+
+/** The body of a 202: what the status resource would tell at this moment. */
+export function runningWrite(write: Parameters<typeof writeOfRun>[0], run: Run, ui: TemporalUi): WriteResource {
+  const running = writeOfRun(write, run, 'running', ui);
+  return { ...running, response: null, timeline: beginningOf(running) };
+}
+
+/** Where Temporal's UI stands, if there is one that people may open. */
+export type TemporalUi = { readonly url: string | undefined; readonly namespace: string };
+
+function workflowLink(id: string, runId: string | null, ui: TemporalUi) {
+  const base = ui.url?.replace(/\/$/, '');
+  const run = runId === null ? '' : `/${runId}/history`;
+  const url =
+    base === undefined ? null : `${base}/namespaces/${ui.namespace}/workflows/${encodeURIComponent(id)}${run}`;
+  return { id, runId, url };
+}

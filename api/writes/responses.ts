@@ -1,0 +1,191 @@
+import type { FastifyReply } from 'fastify';
+import type { AuditRow } from '../../activities/audit/record-rows.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
+import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { Metrics } from '../../worker/metrics.ts';
+import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import type { SubmissionEnd } from '../submit/submissions.ts';
+import type { Deadline } from '../submit/submit.ts';
+import type { AuditBatch } from './audit-batch.ts';
+
+/** One request for a write, as its answers need it. */
+export type WriteRequest = {
+  readonly operation: Operation;
+  readonly companyId: string;
+  readonly userId: string;
+  readonly key: string;
+  /** The ID that this write has, or would have. */
+  readonly writeId: string;
+  readonly content: RequestContent;
+  readonly request: { readonly id: string; readonly method: string; readonly path: string };
+  readonly arrivedAtMs: number;
+  readonly deadline: Deadline;
+};
+
+export type AnswerDependencies = {
+  readonly operations: readonly Operation[];
+  readonly audit: AuditBatch;
+  readonly metrics: Metrics;
+};
+
+/**
+ * Answers from the row, which alone decides: the stored status, bytes and `Location`, or 422 when the row is another
+ * request's. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
+ */
+export async function answerFromRow(
+  reply: FastifyReply,
+  row: WriteRow,
+  writeRequest: WriteRequest,
+  first: boolean,
+  dependencies: AnswerDependencies,
+): Promise<FastifyReply> {
+  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, dependencies.operations)) {
+    const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
+    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), dependencies);
+  }
+  const marked = !first || row.outcome === 'cancelled';
+  if (marked) {
+    await record(writeRequest, 'replayed', undefined, dependencies, row.outcome !== 'cancelled');
+    reply.header('idempotent-replayed', 'true');
+  }
+  countAnswer(writeRequest, row, marked, dependencies.metrics);
+  if (row.location !== null) reply.header('location', row.location);
+  return reply
+    .code(row.status_code)
+    .type(row.outcome === 'succeeded' ? 'application/json; charset=utf-8' : 'application/problem+json; charset=utf-8')
+    .send(row.response_body);
+}
+
+/** Answers what a submission ended with. */
+export async function answerEnd(
+  reply: FastifyReply,
+  end: SubmissionEnd,
+  writeRequest: WriteRequest,
+  submissionId: string | undefined,
+  dependencies: AnswerDependencies,
+): Promise<FastifyReply> {
+  switch (end.kind) {
+    case 'row':
+      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, dependencies);
+    case 'mismatch':
+      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), dependencies);
+    case 'problem':
+      return refuse(end.code, writeRequest, dependencies.metrics);
+  }
+}
+
+/** Says why there is no outcome to answer with; throws the problem. */
+export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: Metrics): never {
+  const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
+  if (code === 'write_record_missing') metrics.recordMissing.inc();
+  // A failed run was counted by its worker; a write in progress is no failure.
+  const counted = code !== 'write_failed' && code !== 'idempotency_in_progress';
+  if (counted) metrics.failed.inc({ ...labels, error_type: 'unavailable' });
+  throw new ApiProblem(code, {
+    detail: DETAILS[code] ?? 'Send the same request with the same key again.',
+    key: writeRequest.key,
+  });
+}
+
+/** 202: Temporal has the write, and it goes on without its client. */
+export function accepted(reply: FastifyReply, body: object, key: string): FastifyReply {
+  return reply.code(202).header('location', writeUrl(key)).header('retry-after', RETRY_AFTER_S).send(body);
+}
+
+const DETAILS: Partial<Record<ProblemCode, string>> = {
+  overloaded: 'The write was not started. Send it again with the same key after Retry-After.',
+  orchestrator_unavailable:
+    'Temporal did not confirm the start in time. This says nothing about the outcome; send it again with the same key.',
+  storage_unavailable: 'The database did not answer in time. Send it again with the same key.',
+  write_record_missing:
+    'Temporal says that this write is done, and its record is not in the database. Operators are alerted; do not send it again under another key before they have answered.',
+  outcome_unknown:
+    'The run of this write ended without proof of what became of it. Send it again with the same key: it will not happen twice.',
+  write_failed: 'The run of this write failed and left nothing. Send it again with the same key.',
+  idempotency_in_progress: 'A write with this key is in progress. Wait, then send it again or read its status.',
+};
+
+async function refuseMismatch(
+  writeRequest: WriteRequest,
+  pointers: readonly ProblemPointer[],
+  dependencies: AnswerDependencies,
+): Promise<never> {
+  const { metrics } = dependencies;
+  await record(writeRequest, 'failed', 'idempotency_key_reused', dependencies);
+  const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
+  metrics.writes.inc({ ...labels, status: 'failed' });
+  metrics.failed.inc({ ...labels, error_type: 'mismatch' });
+  throw new ApiProblem('idempotency_key_reused', {
+    detail: 'This key was used for another request, which is untouched. Use a new key for a new write.',
+    differences: pointers,
+    key: writeRequest.key,
+  });
+}
+
+function differencesFromRunning(
+  end: SubmissionEnd & { kind: 'mismatch' },
+  writeRequest: WriteRequest,
+): readonly ProblemPointer[] {
+  if (end.other === undefined) return [];
+  return differences({ operation: end.other.operation, ...end.other.input }, writeRequest.content);
+}
+
+function countAnswer(writeRequest: WriteRequest, row: WriteRow, marked: boolean, metrics: Metrics): void {
+  const known = row.outcome !== 'cancelled';
+  const labels = {
+    operation: known ? writeRequest.operation.name : 'unknown',
+    type: known ? writeRequest.operation.type : 'unknown',
+  };
+  if (marked) {
+    metrics.writes.inc({ ...labels, status: 'replayed' });
+    metrics.replayed.inc(labels);
+  }
+  metrics.duration.observe(
+    { ...labels, answer: marked ? 'replay' : 'first' },
+    performance.now() - writeRequest.arrivedAtMs,
+  );
+}
+
+/** The answer waits for its audit row, but not for a database that is frozen. */
+async function record(
+  writeRequest: WriteRequest,
+  status: 'replayed' | 'failed',
+  errorCode: string | undefined,
+  { audit, metrics }: AnswerDependencies,
+  ofWrite = true,
+): Promise<void> {
+  const row = auditRow(writeRequest, status, errorCode);
+  const recorded = audit.record(ofWrite ? row : { ...row, ...OF_NO_WRITE }).then(() => true);
+  const inTime = await withTimeout(
+    recorded,
+    Math.max(MIN_AUDIT_MS, writeRequest.deadline.answerByMs - performance.now()),
+  );
+  if (inTime === undefined) refuse('storage_unavailable', writeRequest, metrics);
+}
+
+/** A cancelled key knows of no write: it answers each request alike, and is counted so, whatever was requested. */
+const OF_NO_WRITE = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null } as const;
+
+/** An outcome that comes at the very end of the wait still gets its audit row. */
+const MIN_AUDIT_MS = 500;
+
+function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', errorCode: string | undefined): AuditRow {
+  return {
+    company_id: writeRequest.companyId,
+    operation_name: writeRequest.operation.name,
+    operation_type: writeRequest.operation.type,
+    deterministic_id: writeRequest.writeId,
+    idempotency_key: writeRequest.key,
+    user_id: writeRequest.userId,
+    status,
+    error_code: errorCode ?? null,
+    error_message: null,
+    execution_duration_ms: performance.now() - writeRequest.arrivedAtMs,
+    request_id: writeRequest.request.id,
+    route_path: writeRequest.request.path,
+    http_method: writeRequest.request.method,
+  };
+}

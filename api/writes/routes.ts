@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { Database } from '../../activities/database.ts';
+import { isStorageUnavailable } from '../../activities/failures.ts';
+import { fingerprint, writeId } from '../../activities/identity.ts';
+import type { Input, Operation } from '../../activities/operation.ts';
+import type { ProblemPointer } from '../../activities/problem.ts';
+import { holdsOneOf } from '../../activities/roles.ts';
+import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import type { ApiContext } from '../context.ts';
+import { readPreferences } from '../http/preferences.ts';
+import { ApiProblem } from '../http/problems.ts';
+import type { RateLimit } from '../http/rate-limit.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import { type Lookup, lookUp } from '../submit/lookup.ts';
+import type { Submission } from '../submit/submissions.ts';
+import { formatKey, readIdempotencyKey } from './key.ts';
+import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
+import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
+
+/** As a metric's label. */
+const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress', problem: 'refused' } as const;
+
+/** Every answer goes out within the client's wait and this. */
+const ANSWER_GRACE_MS = 2_000;
+
+/** One route an operation: the steps of the write path, in the published order of their errors. */
+export function registerWriteRoutes(app: FastifyInstance, context: ApiContext): void {
+  for (const operation of context.operations) {
+    app.route({
+      method: operation.method,
+      url: operation.path,
+      // The body has been read by then: 401, 415, 413 and 400 for JSON come before what is said of the key.
+      preHandler: async (request, reply) => {
+        request.idempotencyKey = readIdempotencyKey(request.raw.rawHeaders);
+        reply.header('idempotency-key', formatKey(request.idempotencyKey));
+      },
+      handler: (request, reply) => handleWrite(operation, request, reply, context),
+    });
+  }
+}
+
+async function handleWrite(
+  operation: Operation,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  context: ApiContext,
+): Promise<FastifyReply> {
+  const arrivedAtMs = performance.now();
+  const { caller, idempotencyKey: key } = request;
+  const input = validate(operation, request.params, request.body);
+  const preferences = readPreferences(request.headers['prefer']);
+  if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
+
+  const waitUntilMs = arrivedAtMs + preferences.waitMs;
+  const deadline = { waitUntilMs, answerByMs: waitUntilMs + ANSWER_GRACE_MS, strict: preferences.strict };
+
+  const wire = input as WriteArguments['input'];
+  const requestFingerprint = fingerprint(operation.name, wire);
+  // Found before the lookup: a submission that ends meanwhile has the outcome for which the lookup may come too early.
+  const found = context.submit.find(caller.companyId, key, requestFingerprint);
+  const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
+  if (!holdsOneOf(member.roles, operation.roles)) {
+    throw new ApiProblem('forbidden', {
+      detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
+    });
+  }
+  request.writeId = writeId(caller.companyId, operation.name, key);
+  const writeRequest: WriteRequest = {
+    operation,
+    companyId: caller.companyId,
+    userId: member.userId,
+    key,
+    writeId: request.writeId,
+    content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
+    request: { id: request.id, method: request.method, path: pathOf(request.url) },
+    arrivedAtMs,
+    deadline,
+  };
+  if (member.row !== undefined) {
+    limit(context.replays, caller.companyId);
+    return answerFromRow(reply, member.row, writeRequest, false, context);
+  }
+
+  const joined = found ?? context.submit.find(caller.companyId, key, requestFingerprint);
+  const submission = joined ?? openSubmission(writeRequest, wire, context);
+  const opener = joined === undefined;
+  if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });
+  const waitsSinceMs = performance.now();
+  const waited = await context.submit.wait(submission, deadline, opener);
+  const by = !opener ? 'joined' : submission.openedBy === 'another' ? 'attached' : 'opened';
+  context.metrics.requestWait.observe({ by, end: ENDS[waited.kind] }, performance.now() - waitsSinceMs);
+  switch (waited.kind) {
+    case 'end':
+      return answerEnd(reply, waited.end, writeRequest, opener ? submission.args.submissionId : undefined, context);
+    case 'accepted':
+      return accepted(reply, runningWriteOf(submission, operation, context.ui), key);
+    case 'in progress':
+      return refuse('idempotency_in_progress', writeRequest, context.metrics);
+    case 'problem':
+      return refuse(waited.code, writeRequest, context.metrics);
+  }
+}
+
+/** Only what opens a submission counts as a new write; a duplicate has joined one before. */
+function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input'], context: ApiContext) {
+  limit(context.newWrites, writeRequest.companyId);
+  const submission = context.submit.open({
+    operation: writeRequest.operation.name,
+    companyId: writeRequest.companyId,
+    key: writeRequest.key,
+    input,
+    fingerprint: writeRequest.content.fingerprint,
+    schemaVersion: writeRequest.operation.schemaVersion,
+    policy: ATTEMPT_POLICY,
+    actor: { userId: writeRequest.userId },
+    request: writeRequest.request,
+    submissionId: randomUUID(),
+  });
+  return submission ?? refuse('overloaded', writeRequest, context.metrics);
+}
+
+function runningWriteOf({ args, run }: Submission, { type }: Operation, ui: TemporalUi): WriteResource {
+  if (run === undefined) throw new Error('Bug! A submission that is open without a run');
+  const { companyId, key, operation } = args;
+  return runningWrite({ companyId, key, operation, type }, run, ui);
+}
+
+/** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
+function validate(operation: Operation, params: unknown, body: unknown): Input {
+  const path = operation.params.safeParse(params);
+  const content = operation.body.safeParse(body === undefined ? {} : body);
+  if (path.success && content.success) return { params: path.data, body: content.data };
+  throw new ApiProblem('validation_failed', {
+    detail: 'The request does not fit the schema; errors[] names each member.',
+    errors: [...problems('path', path.error), ...problems('body', content.error)],
+  });
+}
+
+function problems(location: 'path' | 'body', error: z.ZodError | undefined): ProblemPointer[] {
+  return (error?.issues ?? []).slice(0, 100).flatMap((issue) => {
+    const base = issue.path.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    if (issue.code !== 'unrecognized_keys') return [{ in: location, pointer: base, message: issue.message }];
+    return issue.keys.slice(0, 100).map((name) => ({
+      in: location,
+      pointer: `${base}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      message: 'is not a member of this request',
+    }));
+  });
+}
+
+/** A database that is frozen rather than refusing must not keep the client beyond its wait. */
+async function lookUpInTime(database: Database, request: FastifyRequest, milliseconds: number): Promise<Lookup> {
+  const found = await withTimeout(lookUp(database, request.caller, request.idempotencyKey), milliseconds).catch(
+    (error) => {
+      if (isStorageUnavailable(error)) return undefined;
+      throw error;
+    },
+  );
+  if (found === undefined) {
+    throw new ApiProblem('storage_unavailable', {
+      detail: 'The database did not answer. Send it again with the same key.',
+    });
+  }
+  return found;
+}
+
+function limit(rateLimit: RateLimit, companyId: string): void {
+  if (!rateLimit.take(companyId)) {
+    throw new ApiProblem('rate_limited', { detail: 'Send it again with the same key after Retry-After.' });
+  }
+}
+
+function pathOf(url: string): string {
+  return (url.split('?')[0] ?? url).slice(0, 2_000);
+}

@@ -1,0 +1,179 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { ApiContext } from '../context.ts';
+import type { Caller } from '../http/auth.ts';
+import { readPreferences } from '../http/preferences.ts';
+import { ApiProblem } from '../http/problems.ts';
+import { limitRead } from '../http/read-rate-limit.ts';
+import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import type { Reader } from '../reads/read.ts';
+import { inReadTransaction } from '../reads/read-transaction.ts';
+import { lookUpRow } from '../submit/lookup.ts';
+import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
+import { isKey } from './key.ts';
+import type { TimelineItem, WriteResource } from './resource.ts';
+import { describeFromAudit, describeFromRow, describeFromRun } from './story.ts';
+import { readAuditItems } from './timeline.ts';
+
+/** With a server frozen, a status is answered within the client's wait and about this. */
+const STATUS_LIMIT_MS = 2_000;
+/** How often one who waits looks for the row: it may be there before its run closes, when the key was cancelled. */
+const LOOK_AGAIN_MS = 1_000;
+
+/** `GET /api/writes/{key}`: what became of a write; with `Prefer: wait=N`, as soon as something has. */
+export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
+  app.get<{ Params: { key: string } }>('/api/writes/:key', async (request, reply) => {
+    limitRead(context.replays, request.caller);
+    const key = keyOf(request.params.key);
+    const waitMs = readWait(request.headers['prefer']);
+    if (waitMs > 0) reply.header('preference-applied', `wait=${waitMs / 1000}`);
+    const write = await waitForOutcome(context, request.caller, key, waitMs);
+    if (write === undefined) throw writeNotFound(key);
+    return reply.send(write);
+  });
+}
+
+/** The key of a path, which is neither quoted nor escaped there. Throws `validation_failed`. */
+export function keyOf(segment: string): string {
+  if (isKey(segment)) return segment;
+  const message = 'must be an idempotency key: 1–255 printable ASCII characters';
+  throw new ApiProblem('validation_failed', {
+    detail: `The path ${message}.`,
+    errors: [{ in: 'path', pointer: '/key', message }],
+  });
+}
+
+/**
+ * What is known of a write to one who may read it: from its row; else from its newest run; else from the audit log.
+ * Undefined when nothing is. Throws TemporalUnavailable when only Temporal could tell, and does not.
+ */
+export async function readWrite(context: ApiContext, caller: Caller, key: string): Promise<WriteResource | undefined> {
+  const known = await readRecord(context, caller, key);
+  if (known.hasRow) return known.write;
+  const run = await describeInTime(context, caller.companyId, key);
+  if (run === undefined) return known.write;
+  const tell = async (state: 'running' | 'failed' | 'unknown') => {
+    const attempts = await failedAttempts(context, caller.companyId, key, run);
+    return describeFromRun(key, run, state, { audited: known.audited, attempts }, { ...context, reader: known.reader });
+  };
+  if (run.state === 'running') return tell('running');
+  // It closed between the two looks, or it left nothing: the row says which.
+  const now = await readRecord(context, caller, key);
+  if (now.hasRow) return now.write;
+  return tell(await howItFailed(context, caller.companyId, key, run));
+}
+
+type Record =
+  | { readonly hasRow: true; readonly write: WriteResource | undefined }
+  | {
+      readonly hasRow: false;
+      /** Of a failed run that the audit log tells of. */
+      readonly write: WriteResource | undefined;
+      readonly audited: readonly TimelineItem[];
+      readonly reader: Reader;
+    };
+
+function readRecord(context: ApiContext, caller: Caller, key: string): Promise<Record> {
+  const { database } = context;
+  return inReadTransaction({ database, caller, key, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
+    const describer = { ...context, reader };
+    if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer) };
+    return {
+      hasRow: false,
+      write: await describeFromAudit(tx, key, describer),
+      audited: await readAuditItems(tx, key),
+      reader,
+    };
+  });
+}
+
+/** The newest run of the write, or none that Temporal remembers; throws rather than waiting for a frozen server. */
+export async function describeInTime(
+  { runs }: ApiContext,
+  companyId: string,
+  key: string,
+): Promise<RunDescription | undefined> {
+  const described = await withTimeout(
+    runs.describe(companyId, key).then((run) => ({ run })),
+    STATUS_LIMIT_MS,
+  );
+  if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
+  return described.run;
+}
+
+/**
+ * A run that closed without a row. Failed only when the activity itself said so: one that was ended from outside may have
+ * a transaction under way. And one that completed has a record that is missing: always an alert.
+ */
+async function howItFailed(
+  { runs, metrics }: ApiContext,
+  companyId: string,
+  key: string,
+  run: RunDescription,
+): Promise<'failed' | 'unknown'> {
+  if (run.state === 'completed') {
+    metrics.recordMissing.inc();
+    return 'unknown';
+  }
+  const end = await withTimeout(runs.waitUntilClosed(companyId, key, run.runId), STATUS_LIMIT_MS);
+  return end !== undefined && end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
+}
+
+/** The story is told without them where Temporal has just gone away. */
+function failedAttempts(
+  { runs }: ApiContext,
+  companyId: string,
+  key: string,
+  run: RunDescription,
+): Promise<FailedAttempts | undefined> {
+  return withTimeout(runs.failedAttempts(companyId, key, run.runId), STATUS_LIMIT_MS).catch(() => undefined);
+}
+
+async function waitForOutcome(
+  context: ApiContext,
+  caller: Caller,
+  key: string,
+  waitMs: number,
+): Promise<WriteResource | undefined> {
+  const deadline = performance.now() + waitMs;
+  const write = await readWrite(context, caller, key);
+  if (write?.state !== 'running' || waitMs === 0) return write;
+  await withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now());
+  return readWrite(context, caller, key);
+}
+
+/** Resolves when the run has closed or the row is there, and at the deadline. */
+async function hasOutcome(
+  { runs, database }: ApiContext,
+  companyId: string,
+  { key, workflow }: WriteResource,
+  deadline: number,
+): Promise<void> {
+  let closed = false;
+  const watch = runs.waitUntilClosed(companyId, key, workflow?.runId ?? '').then(
+    (end) => {
+      closed = end !== 'still open';
+    },
+    () => undefined,
+  );
+  void watch;
+  while (!closed && performance.now() < deadline) {
+    if ((await lookUpRow(database, companyId, key).catch(() => undefined)) !== undefined) return;
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+/** A status is answered at once unless its client prefers to wait. */
+function readWait(header: string | readonly string[] | undefined): number {
+  const { applied, waitMs } = readPreferences(header);
+  return applied?.includes('wait=') ? waitMs : 0;
+}
+
+function writeNotFound(key: string): ApiProblem {
+  return new ApiProblem('write_not_found', {
+    detail:
+      'No such write is known. Sending it with the same key is safe; cancelling the key makes sure that it never happens.',
+    key,
+  });
+}

@@ -1,0 +1,146 @@
+import type { Tx } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { Reader } from '../reads/read.ts';
+import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
+import { mayReadBody, mayReadWrite } from './access.ts';
+import {
+  beginningOf,
+  finishedWrite,
+  type TemporalUi,
+  type TimelineItem,
+  type WriteResource,
+  type WriteSummary,
+  writeOfRun,
+} from './resource.ts';
+import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
+
+/** The stories of one write, each from where it is told: its row, its newest run, or the audit log alone. */
+export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
+
+/** From the row; undefined when the reader may not know of it. */
+export async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
+  const { reader, operations, ui } = describer;
+  const known = { operation: row.operation, userId: row.user_id };
+  if (!mayReadWrite(known, reader, operations)) return undefined;
+  const write = finishedWrite(row, ui);
+  const response: unknown = JSON.parse(row.response_body.toString());
+  const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
+  return {
+    ...write,
+    response: mayReadBody(known, reader, operations) ? response : null,
+    ...toTimeline([
+      ...(row.outcome === 'cancelled' ? [] : beginningOf(write)),
+      ...outcomeItems(row, response),
+      ...events,
+      ...(await readAuditItems(tx, row.idempotency_key)),
+    ]),
+  };
+}
+
+/** From the newest run of its workflow, where there is no row. */
+export function describeFromRun(
+  key: string,
+  run: RunDescription,
+  state: 'running' | 'failed' | 'unknown',
+  { audited, attempts }: RunStory,
+  { reader, operations, ui }: Describer,
+): WriteResource | undefined {
+  const { memo } = run;
+  // One that was started without our memo is none of our writes.
+  if (memo?.operation === undefined || !mayReadWrite(memo, reader, operations)) return undefined;
+  const { operation, userId, requestId } = memo;
+  const type = operations.find(({ name }) => name === operation)?.type ?? null;
+  const { companyId } = reader;
+  const write = writeOfRun(
+    { companyId, key, operation, type },
+    { runId: run.runId, startedAt: run.startedAt.toISOString(), userId, requestId },
+    state,
+    ui,
+  );
+  const failed = attempts?.count ?? 0;
+  const ended = state === 'running' ? [] : endItems(run, state, audited);
+  return {
+    ...write,
+    // With the one that is under way, or waits for its turn.
+    attempts: state === 'running' ? failed + 1 : Math.max(1, failed),
+    response: null,
+    ...toTimeline([
+      ...beginningOf(write),
+      // The last failure of a failed run is told as the run's.
+      ...attemptItems(state === 'failed' ? failed - 1 : failed, attempts?.lastAt.toISOString() ?? ''),
+      ...audited,
+      ...ended,
+    ]),
+  };
+}
+
+/** What is known of a run beside its description. */
+export type RunStory = {
+  readonly audited: readonly TimelineItem[];
+  readonly attempts: FailedAttempts | undefined;
+};
+
+/** From the audit log, of a failed run that Temporal has forgotten. The log tells when it failed, not when it began. */
+export async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
+  const { reader, operations } = describer;
+  const [failed] = await tx.query<FailedRunRow>(
+    `SELECT timestamp, operation_name, operation_type, deterministic_id, user_id, request_id
+     FROM idempotent_write_audit_log
+     WHERE company_id = current_company() AND idempotency_key = $1 AND error_code = 'write_failed'
+     ORDER BY timestamp DESC, id DESC LIMIT 1`,
+    [key],
+  );
+  if (failed === undefined) return undefined;
+  const { operation_name: operation, user_id: userId } = failed;
+  if (!mayReadWrite({ operation, userId }, reader, operations)) return undefined;
+  const write: WriteSummary = {
+    key,
+    writeId: failed.deterministic_id,
+    operation,
+    type: failed.operation_type === 'unknown' ? null : failed.operation_type,
+    state: 'failed',
+    status: null,
+    location: null,
+    resource: null,
+    actor: { userId },
+    requestId: failed.request_id,
+    requestedAt: failed.timestamp,
+    completedAt: null,
+    attempts: 1,
+    workflow: null,
+  };
+  return { ...write, response: null, ...toTimeline(await readAuditItems(tx, key)) };
+}
+
+type FailedRunRow = {
+  timestamp: string;
+  operation_name: string;
+  operation_type: 'financial' | 'high-risk' | 'unknown';
+  deterministic_id: string | null;
+  user_id: string;
+  request_id: string;
+};
+
+function outcomeItems(row: WriteRow, response: unknown): TimelineItem[] {
+  const { completed_at: at, outcome } = row;
+  const by = { requestId: row.request_id, userId: row.user_id };
+  if (outcome === 'cancelled') return [{ at, kind: 'cancelled', ...by }];
+  const failures = attemptItems(row.attempt - 1, at);
+  if (outcome === 'succeeded') return [...failures, { at, kind: 'completed', ...by }];
+  return [...failures, { at, kind: 'rejected', ...by, detail: (response as { code: string }).code }];
+}
+
+/** Attempts leave no record of their own: how many there were, and when the last of them was known. */
+function attemptItems(failed: number, at: string): TimelineItem[] {
+  return failed <= 0 ? [] : [{ at, kind: 'attempt_failed', detail: `${failed} failed and left nothing` }];
+}
+
+/** How the run ended, unless the audit log has told it: the activity writes there before it gives up. */
+function endItems(run: RunDescription, state: 'failed' | 'unknown', audited: readonly TimelineItem[]): TimelineItem[] {
+  const told = audited.some(({ kind, requestId }) => kind === 'run_failed' && requestId === run.memo?.requestId);
+  if (told && state === 'failed') return [];
+  const at = (run.closedAt ?? run.startedAt).toISOString();
+  const detail = state === 'failed' ? 'The run failed and left nothing' : 'The run ended without proof of its outcome';
+  return [{ at, kind: 'run_failed', detail }];
+}

@@ -1,0 +1,73 @@
+import type { Tx } from '../../activities/database.ts';
+import type { TimelineItem } from './resource.ts';
+
+/** What is told of a write with a storm of replays: how it began, and how it stands. */
+const FIRST_ITEMS = 20;
+const LAST_ITEMS = 100;
+
+/** What the audit log tells of a key beside its outcome, which the row tells: replays, conflicts and failed runs. */
+export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[]> {
+  // Either end is read by the index; the first is long enough to be the whole of a timeline that is not cut.
+  const rows = await tx.query<AuditItemRow>(
+    `WITH told AS NOT MATERIALIZED (
+       SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
+       WHERE company_id = current_company() AND idempotency_key = $1
+         AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed'))
+     )
+     SELECT timestamp, status, error_code, user_id, request_id FROM (
+       (SELECT * FROM told ORDER BY timestamp, id LIMIT $2)
+       UNION
+       (SELECT * FROM told ORDER BY timestamp DESC, id DESC LIMIT $3)
+     ) AS ends
+     ORDER BY timestamp, id`,
+    [key, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],
+  );
+  return rows.map((row) => ({
+    at: row.timestamp,
+    ...kindOf(row),
+    requestId: row.request_id,
+    userId: row.user_id,
+  }));
+}
+
+/** The event of a succeeded write, which its own transaction recorded. */
+export async function readEventItems(tx: Tx, writeId: string, committedAt: string): Promise<TimelineItem[]> {
+  const [event] = await tx.query<EventItemRow>(
+    `SELECT kind, delivery_state, delivered_at, attempts FROM outbox
+     WHERE company_id = current_company() AND write_id = $1`,
+    [writeId],
+  );
+  if (event === undefined) return [];
+  const { kind, delivery_state: state, delivered_at: deliveredAt, attempts } = event;
+  const givenUp = state === 'given_up' ? `, given up after ${attempts} calls of the webhook` : '';
+  return [
+    { at: committedAt, kind: 'event_recorded', detail: kind + givenUp },
+    // An event that nobody is to be told of is marked as well.
+    ...(state === 'delivered' && deliveredAt !== null
+      ? [{ at: deliveredAt, kind: 'event_delivered', detail: kind } as const]
+      : []),
+  ];
+}
+
+/** In the order of time; what happened at one moment stays in the order given. */
+export function toTimeline(items: readonly TimelineItem[]): { timeline: TimelineItem[]; timelineTruncated?: true } {
+  const sorted = items.toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
+  if (sorted.length <= FIRST_ITEMS + LAST_ITEMS) return { timeline: sorted };
+  return { timeline: [...sorted.slice(0, FIRST_ITEMS), ...sorted.slice(-LAST_ITEMS)], timelineTruncated: true };
+}
+
+type EventItemRow = { kind: string; delivery_state: string; delivered_at: string | null; attempts: number };
+
+type AuditItemRow = {
+  timestamp: string;
+  status: 'replayed' | 'failed';
+  error_code: string | null;
+  user_id: string;
+  request_id: string;
+};
+
+function kindOf({ status, error_code: code }: AuditItemRow): Pick<TimelineItem, 'kind' | 'detail'> {
+  if (status === 'replayed') return { kind: 'replayed' };
+  if (code === 'write_failed') return { kind: 'run_failed', detail: 'The run failed; the same key may be sent again' };
+  return { kind: 'conflicted', detail: 'Another request with this key, answered 422' };
+}

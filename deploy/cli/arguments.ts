@@ -1,0 +1,53 @@
+import { InvalidArgumentError } from 'commander';
+import { isCurrency } from '../../activities/currencies.ts';
+import { email, id, name } from '../../activities/fields.ts';
+import { isKey } from '../../api/writes/key.ts';
+import { MAX_TTL_SECONDS } from './token.ts';
+
+const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
+
+export function emailArgument(text: string): string {
+  const parsed = email().safeParse(text);
+  if (parsed.success) return parsed.data.toLowerCase();
+  throw new InvalidArgumentError('It must be an e-mail address of at most 200 characters.');
+}
+
+export function idArgument(text: string): string {
+  const parsed = id().safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new InvalidArgumentError('It must be a UUID.');
+}
+
+/** A key as it is, neither quoted nor escaped. */
+export function keyArgument(text: string): string {
+  if (isKey(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be a key as the client meant it: 1–255 printable ASCII characters, unquoted.',
+  );
+}
+
+export function nameArgument(text: string): string {
+  if (name().safeParse(text).success) return text;
+  throw new InvalidArgumentError('It must have 1 to 200 characters.');
+}
+
+export function currencyArgument(text: string): string {
+  if (isCurrency(text)) return text;
+  throw new InvalidArgumentError('It must be a code of ISO 4217, such as USD.');
+}
+
+export function countArgument(max: number) {
+  return (text: string): number => {
+    const count = Number(text);
+    if (/^\d+$/.test(text) && count >= 1 && count <= max) return count;
+    throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
+  };
+}
+
+/** `90s`, `30m`, `12h` → seconds. */
+export function ttlArgument(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS];
+  if (seconds >= 1 && seconds <= MAX_TTL_SECONDS) return seconds;
+  throw new InvalidArgumentError('It must be a time such as 90s, 30m or 12h, at most 24h: longer ones are refused.');
+}

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
+import { rowId, writeId } from '../../activities/identity.ts';
+import type { Example, Operation } from '../../activities/operation.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import type { Http } from './http.ts';
+import { submitWrite, type Write } from './submit-write.ts';
+import type { Tenant } from './target.ts';
+
+/**
+ * Requests for any operation, made from its example, in any company.
+ *
+ * An example names resources of the demo company, which the demo's seed has made. Their IDs are those of the seed's
+ * writes, so it is known which requests made a resource and which changed it; sent again in another company under other
+ * keys, they make the same resource there, with an ID that is known as well. Here, and nowhere else, stands what it takes
+ * to send an example more than once.
+ */
+export type ExampleMaker = {
+  /**
+   * The write number `index` of this company under `key`; what it needs has been made when this resolves. Settings are
+   * changed from the version that they have by then: of several that are made before the first is sent, one wins.
+   */
+  prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
+};
+
+/** How many requests may share what their example names, where that is more than one. */
+const SHARED_BY: Readonly<Record<string, number>> = {
+  // Each pays a small part of what is due.
+  createPayment: 10,
+  // Each takes back a small part of what is due, or of what was paid.
+  createCreditNote: 10,
+  createRefund: 2,
+  // A customer may have any number of invoices.
+  createInvoice: 50,
+};
+/** What only needs to be there, such as the customer of a paid invoice, is shared by all of a company. */
+const SHARED = 'shared';
+/** But nobody is paid twice for a period: each pay run has an employee of its own. */
+const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
+/** Members that are unique in a company: a second request with the same one would be rejected. */
+const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
+const GIVE_UP_AFTER_MS = 120_000;
+
+/** @param options `run` begins the keys of what is made; `newcomerId` is the user who is granted access, where not the demo's. */
+export function exampleMaker(
+  http: Http,
+  operation: Operation,
+  options: { readonly run: string; readonly newcomerId?: string },
+): ExampleMaker {
+  const { run, newcomerId = DEMO.newcomerId } = options;
+  const example = exampleOf(operation);
+  const resources = resourceMaker(http, run);
+  const sharedBy = SHARED_BY[operation.name] ?? 1;
+  return {
+    async prepare(tenant, index, key) {
+      const copy = String(Math.floor(index / sharedBy));
+      const path = operation.path.replace(/:(\w+)/g, (_, name: string) =>
+        encodeURIComponent(example.params[name] ?? ''),
+      );
+      const body = await ofThatVersion(http, tenant, distinct(example.body, key));
+      const request = { method: operation.method, path: path.replace(DEMO.newcomerId, newcomerId), key, body };
+      return resources.inCompany(request, tenant, copy);
+    },
+  };
+}
+
+async function ofThatVersion(http: Http, { token }: Tenant, body: Record<string, unknown>) {
+  if (body['expectedVersion'] === undefined) return body;
+  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
+  return { ...body, expectedVersion: (JSON.parse(text) as { version: number }).version };
+}
+
+/** The operation's first example, which its OpenAPI document has as well. */
+function exampleOf(operation: Operation): Example {
+  const [example] = operation.examples;
+  if (example === undefined) throw new Error(`${operation.name} has no example.`);
+  return example;
+}
+
+type Seeded = { readonly request: SeedRequest; readonly operation: string; readonly id: string };
+
+function resourceMaker(http: Http, run: string) {
+  const seeded = DEMO_SEED.map(toSeeded);
+  const made = new Map<string, Promise<string>>();
+
+  /** The request with each ID of the demo replaced by that of its counterpart, which is made first. */
+  async function inCompany(request: SeedRequest, tenant: Tenant, copy: string): Promise<Write> {
+    const { method, key } = request;
+    let [path, body] = [request.path, JSON.stringify(request.body)];
+    for (const seed of seeded.filter((one) => isNamed(one, path) || isNamed(one, body))) {
+      const id = await counterpart(seed, tenant, copy);
+      [path, body] = [renamed(path, seed, id), renamed(body, seed, id)];
+    }
+    return { method, path, token: tenant.token, key, body };
+  }
+
+  function counterpart(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
+    const place = `${tenant.companyId}/${copy}/${seed.id}`;
+    const known = made.get(place) ?? make(seed, tenant, copy);
+    made.set(place, known);
+    return known;
+  }
+
+  /** Makes the resource, then changes it as the seed does: those requests have its ID in their path. */
+  async function make(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
+    const keyOf = (request: SeedRequest) => `${run}:${request.key}:${copy}`;
+    const key = keyOf(seed.request);
+    const body = distinct(seed.request.body, key);
+    const of = SHARES_NOTHING.has(seed.operation) ? copy : SHARED;
+    await send(await inCompany({ ...seed.request, key, body }, tenant, of), tenant);
+    const id = writeId(tenant.companyId, seed.operation, key);
+    for (const { request } of seeded.filter((other) => isNamed(seed, other.request.path))) {
+      const path = renamed(request.path, seed, id);
+      // Not what all share: what a change uses up, such as a line that it matches, it uses for this copy.
+      await send(await inCompany({ ...request, path, key: keyOf(request) }, tenant, copy), tenant);
+    }
+    return id;
+  }
+
+  async function send(write: Write, tenant: Tenant): Promise<void> {
+    const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    if (final?.status === 200 || final?.status === 201) return;
+    throw new Error(
+      `Company ${tenant.companyId} cannot be prepared: ${write.path} answers ${final?.status} ${final?.text}`,
+    );
+  }
+
+  return { inCompany };
+}
+
+function toSeeded(request: SeedRequest): Seeded {
+  const operation = OPERATIONS.find(({ method, path }) => method === request.method && matches(path, request.path));
+  if (operation === undefined) throw new Error(`Bug! A seed that is no operation's: ${request.path}`);
+  return { request, operation: operation.name, id: writeId(DEMO_COMPANY_ID, operation.name, request.key) };
+}
+
+/** Whether a text names what the seed made: its main row, or one of its further rows. */
+function isNamed({ id }: Seeded, text: string): boolean {
+  return namesOf(id).some((name) => text.includes(name));
+}
+
+/** The text with what the seed made replaced by what its counterpart made. */
+function renamed(text: string, seed: Seeded, counterpartId: string): string {
+  const names = namesOf(counterpartId);
+  return namesOf(seed.id).reduce((result, name, index) => result.replaceAll(name, names[index] ?? name), text);
+}
+
+/** The further rows that examples name, by table, and more of each than any seed makes. */
+const FURTHER_ROWS = ['journal_lines', 'bank_transactions'];
+const ROWS_OF_A_SEED = 5;
+
+function namesOf(id: string): string[] {
+  const positions = Array.from({ length: ROWS_OF_A_SEED }, (_, position) => position);
+  return [id, ...FURTHER_ROWS.flatMap((table) => positions.map((position) => rowId(id, table, position)))];
+}
+
+function matches(route: string, path: string): boolean {
+  return new RegExp(`^${route.replace(/:\w+/g, '[^/]+')}$`).test(path);
+}
+
+/** The same body with its unique members made unique by the key. */
+function distinct(body: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
+  // Few characters: an account's code has at most 20.
+  const suffix = createHash('sha256').update(key).digest('hex').slice(0, 12);
+  return JSON.parse(JSON.stringify(body), (name, value) => {
+    if (!UNIQUE_MEMBERS.has(name) || typeof value !== 'string') return value;
+    return name === 'email' ? value.replace('@', `+${suffix}@`) : `${value}-${suffix}`.slice(-20);
+  });
+}

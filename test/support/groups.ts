@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { inject } from 'vitest';
+import type { Company } from './companies.ts';
+import { until } from './held-invoice.ts';
+import { startProxy, targetOf } from './proxy.ts';
+
+/**
+ * Writes travel in a group only when they wait for a start at the same moment. Here they surely do: the API reaches
+ * Temporal through a proxy that is frozen until all of them are in its queue.
+ */
+export type Groups = {
+  /** For the API whose writes are to travel together. */
+  readonly environment: { readonly WRITE_GROUPING: 'on'; readonly TEMPORAL_ADDRESS: string };
+  /** Sends them so that all leave in one group, with one write of the helper's own; answers what `send` does. */
+  together<T>(url: string, company: Company, send: () => Sent<T> | Promise<Sent<T>>): Promise<Sent<T>>;
+  freeze(): void;
+  open(): void;
+  close(): Promise<void>;
+};
+
+type Sent<T> = readonly Promise<T>[];
+
+/** Longer than a start counts as under way for want of an outcome (OUTCOME_LIMIT_MS of the dispatch). */
+const START_IS_OVER_MS = 300;
+
+export async function startGroups(): Promise<Groups> {
+  const proxy = await startProxy(targetOf(inject('temporalAddress')));
+  return {
+    environment: { WRITE_GROUPING: 'on', TEMPORAL_ADDRESS: proxy.address },
+    async together(url, company, send) {
+      proxy.freeze();
+      try {
+        await takeAllStarts(url, company);
+        const sent = await send();
+        await untilQueued(url, sent.length);
+        return sent;
+      } finally {
+        proxy.open();
+      }
+    },
+    freeze: proxy.freeze,
+    open: proxy.open,
+    close: proxy.close,
+  };
+}
+
+/** Others fill the starts that may be on their way at once, until one of them has to wait. */
+async function takeAllStarts(url: string, company: Company): Promise<void> {
+  while ((await queued(url)) === 0) {
+    const other = company.as('owner', url).post('/api/customers', { name: 'One before' });
+    // A process that is killed in the test answers none of them.
+    other.catch(() => undefined);
+    await sleep(START_IS_OVER_MS);
+  }
+}
+
+const queued = (url: string) => readGauge(url, 'write_starts_queued');
+
+/** Until so many of the test's own writes are in the queue, beside the one of the helper. */
+export async function untilQueued(url: string, count: number): Promise<void> {
+  await until(`${count} of them in the queue`, async () => (await queued(url)) >= 1 + count);
+}
+
+/** A gauge without labels, from the process's page of metrics. */
+export async function readGauge(url: string, name: string): Promise<number> {
+  const page = await (await fetch(`${url}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(page)?.[1]);
+}
+
+/** The workflow that carried the write, as its row tells. */
+export async function carrierOf(
+  owner: pg.Pool,
+  company: Pick<Company, 'id'>,
+  key: string,
+): Promise<string | undefined> {
+  const { rows } = await owner.query(
+    'SELECT workflow_id FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2',
+    [company.id, key],
+  );
+  return rows[0]?.workflow_id;
+}
