@@ -6,7 +6,7 @@ type Effects = {
   readonly makes?: string;
 };
 
-/** Every operation (`test/controls.test.ts` holds it to the list). */
+/** Every operation (`test/system/controls.test.ts` holds it to the list). */
 export const EFFECTS: Readonly<Record<string, Effects>> = {
   createCustomer: { posts: 'never', makes: 'customers' },
   createInvoice: { posts: 'never', makes: 'invoices' },

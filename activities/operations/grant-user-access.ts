@@ -66,7 +66,7 @@ export const grantUserAccess = defineOperation({
 
 /**
  * Whoever may call this but an owner is an admin, whose operations include those of every role but that one's
- * (`test/access.test.ts` holds the roles of all operations to it); so the owner's is the only role to be asked about.
+ * (`test/system/access.test.ts` holds the roles of all operations to it); so the owner's is the only role to be asked about.
  */
 async function lockAccess(tx: Tx, { companyId, userId }: WriteContext) {
   const [locked] = await tx.query<{ member_roles: string[] | null }>('SELECT member_roles FROM lock_company($1, $2)', [

@@ -1,5 +1,5 @@
 /**
- * The rules of style that a machine can see, for `test/tidy.test.ts`. Each has a violation planted beside it, which it
+ * The rules of style that a machine can see, for `test/static/tidy.test.ts`. Each has a violation planted beside it, which it
  * must catch, and a near miss that it must let pass; its `fix` is what the failing test tells.
  */
 
@@ -102,8 +102,8 @@ export const RULES: readonly Rule[] = [
     fix: 'a skipped, focused or unwritten test: mend it, write it or delete it (where a tool may be missing, use skipIf)',
     appliesTo: within(/^test\//),
     check: code(/\b(test|it|describe)\s*(\.\s*\w+\s*)*\.\s*(skip|only|todo|fails)\b|\bx(it|test|describe)\s*\(/),
-    planted: { path: 'test/once.test.ts', text: "test.concurrent.only('a', () => {});" },
-    fine: { path: 'test/once.test.ts', text: "test.skipIf(!hasGo)('a', () => {});" },
+    planted: { path: 'test/system/once.test.ts', text: "test.concurrent.only('a', () => {});" },
+    fine: { path: 'test/system/once.test.ts', text: "test.skipIf(!hasGo)('a', () => {});" },
   },
   {
     promise: 'there is no enum',

@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { createDispatch } from '../../api/submit/dispatch.ts';
+import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+
+/** The rules of the queue alone: what is started with what. Temporal's part of it is in group.test.ts. */
+function queue(grouping: boolean) {
+  const batches: string[][] = [];
+  const answers: (() => void)[] = [];
+  const started = (keys: string[]) => {
+    batches.push(keys);
+    return new Promise<{ runId: string }>((resolve) => answers.push(() => resolve({ runId: 'run' })));
+  };
+  const never = () => new Promise<never>(() => undefined);
+  const runs = { start: ({ key }: WriteArguments) => started([key]) };
+  const groups = {
+    start: (_id: string, items: readonly GroupItem[]) => started(items.map(({ args }) => args.key)),
+    waitUntilClosed: never,
+  };
+  const dispatch = createDispatch({
+    runs: runs as never,
+    groups,
+    grouping,
+    summarize: ({ key }) => key,
+    observeStart: () => undefined,
+  });
+  return {
+    batches,
+    answer: async (index: number) => {
+      answers[index]?.();
+      await turn();
+    },
+    /** Sends a write whose outcome does not come. */
+    send(key: string, companyId = 'company', note = '') {
+      const args = { key, companyId, submissionId: randomUUID(), input: { params: {}, body: { note } } };
+      void dispatch.send({
+        args: args as unknown as WriteArguments,
+        isAbandoned: () => key.startsWith('abandoned'),
+        ended: never(),
+        onStarting: () => undefined,
+      });
+    },
+  };
+}
+
+describe('what waits for a start', () => {
+  test('goes one by one without groups, as soon as Temporal has taken the one before, outcome or not', async () => {
+    const { batches, answer, send } = queue(false);
+    for (const key of ['a', 'b', 'c', 'd']) send(key);
+    expect(batches).toEqual([['a'], ['b']]);
+    await answer(0);
+    expect(batches).toEqual([['a'], ['b'], ['c']]);
+    await answer(1);
+    expect(batches).toEqual([['a'], ['b'], ['c'], ['d']]);
+  });
+
+  test('travels together with groups, companies in turn, without those no one waits for', async () => {
+    const { batches, answer, send } = queue(true);
+    for (const key of ['a', 'b']) send(key);
+    for (const key of ['one-1', 'one-2', 'abandoned', 'one-3']) send(key, 'one');
+    for (const key of ['two-1', 'two-2']) send(key, 'two');
+    await answer(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(batches).toEqual([['a'], ['b'], ['one-1', 'two-1', 'one-2', 'two-2', 'one-3']]);
+  });
+
+  test('waits for the group that is under way, though one more start would be free: a second would halve the next', async () => {
+    const { batches, answer, send } = queue(true);
+    for (const key of ['a', 'b', 'c-1', 'c-2']) send(key);
+    await answer(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(batches).toEqual([['a'], ['b'], ['c-1', 'c-2']]);
+    send('d-1');
+    await answer(1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    send('d-2');
+    expect(batches).toHaveLength(3);
+    await answer(2);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(batches[3]).toEqual(['d-1', 'd-2']);
+  });
+
+  test('is no more in one group than Temporal takes as an input', async () => {
+    const { batches, answer, send } = queue(true);
+    for (const key of ['a', 'b']) send(key);
+    for (const key of ['big-1', 'big-2', 'big-3']) send(key, 'company', 'x'.repeat(100 * 1024));
+    await answer(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(batches[2]).toEqual(['big-1', 'big-2']);
+  });
+});

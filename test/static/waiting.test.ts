@@ -1,0 +1,86 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { deferred, withTimeout } from '../../api/http/timeouts.ts';
+import { createSemaphore } from '../../api/submit/semaphore.ts';
+
+describe('the semaphore of starts', () => {
+  test('lets so many through at once, the others in the order in which they came', async () => {
+    const semaphore = createSemaphore(2);
+    const begun: number[] = [];
+    const ends = Array.from({ length: 6 }, () => deferred<void>());
+    const done = ends.map((end, index) =>
+      semaphore.run(async () => {
+        begun.push(index);
+        await end.promise;
+        return index;
+      }),
+    );
+    await turn();
+    expect(begun).toEqual([0, 1]);
+    expect(semaphore.queued).toBe(4);
+    for (const [finished, expected] of [
+      [1, [0, 1, 2]],
+      [2, [0, 1, 2, 3]],
+      [0, [0, 1, 2, 3, 4]],
+    ] as const) {
+      ends[finished]?.resolve();
+      await turn();
+      expect(begun).toEqual(expected);
+    }
+    for (const end of ends) end.resolve();
+    expect(await Promise.all(done)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(semaphore.queued).toBe(0);
+  });
+
+  test('gives a free place to the one that waits, not to one that comes at that moment or later', async () => {
+    const semaphore = createSemaphore(1);
+    const begun: string[] = [];
+    const first = deferred<void>();
+    const run = (name: string, until?: Promise<void>) =>
+      semaphore.run(async () => {
+        begun.push(name);
+        await until;
+      });
+    const waiting = deferred<void>();
+    const all = [run('first', first.promise), run('waiting', waiting.promise)];
+    first.resolve();
+    all.push(Promise.resolve().then(() => run('newcomer 0')));
+    await turn();
+    all.push(run('newcomer 1'));
+    await turn();
+    expect(begun).toEqual(['first', 'waiting']);
+    waiting.resolve();
+    await Promise.all(all);
+    expect(begun).toEqual(['first', 'waiting', 'newcomer 0', 'newcomer 1']);
+  });
+
+  test('stays as wide as it was when a start fails', async () => {
+    const semaphore = createSemaphore(1);
+    const failing = () => Promise.reject(new Error('no start'));
+    const ends = await Promise.allSettled([
+      semaphore.run(failing),
+      semaphore.run(failing),
+      semaphore.run(async () => 'started'),
+    ]);
+    expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
+    expect(await semaphore.run(async () => 'again')).toBe('again');
+  });
+});
+
+describe('waiting within a limit', () => {
+  test('answers what comes in time, and fails as it fails', async () => {
+    expect(await withTimeout(Promise.resolve('in time'), 1_000)).toBe('in time');
+    await expect(withTimeout(Promise.reject(new Error('failed')), 1_000)).rejects.toThrow('failed');
+  });
+
+  test('answers nothing when it takes longer, and a failure after that disturbs no one', async () => {
+    let fail: (error: Error) => void = () => undefined;
+    const late = new Promise<string>((_resolve, reject) => {
+      fail = reject;
+    });
+    expect(await withTimeout(late, 1)).toBeUndefined();
+    fail(new Error('too late'));
+    await turn(); // an unhandled rejection would fail this test file
+    expect(await withTimeout(new Promise(() => undefined), -1)).toBeUndefined();
+  });
+});

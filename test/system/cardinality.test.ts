@@ -1,0 +1,139 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { PROBLEMS } from '../../api/http/problems.ts';
+import { errorCatalog } from '../../api/openapi/error-catalog.ts';
+import type { Company } from '../support/companies.ts';
+import { paymentBody } from '../support/effects.ts';
+import { parse, type Sample, scrape } from '../support/metrics-page.ts';
+import { startRelay } from '../support/relay.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** Every value that a label may have. A label that is not here, or a value, is one that a client might make up. */
+const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
+  operation: new Set([...OPERATIONS.map(({ name }) => name), 'unknown']),
+  type: new Set(['financial', 'high-risk', 'unknown']),
+  status: new Set(['new', 'replayed', 'failed']),
+  error_type: new Set(['rejected', 'mismatch', 'cancelled', 'run_failed', 'unavailable']),
+  answer: new Set(['first', 'replay']),
+  by: new Set(['opened', 'joined', 'attached']),
+  end: new Set(['ended', 'accepted', 'in_progress', 'refused']),
+  lane: new Set(['key', 'group']),
+  code: new Set([...Object.keys(PROBLEMS), ...errorCatalog(OPERATIONS).map(({ code }) => code)]),
+  pool: new Set(['writes', 'lookups', 'relay']),
+  state: new Set(['busy', 'idle', 'max', 'wanted', 'not_taken', 'pending', 'given_up']),
+  outcome: new Set(['delivered', 'failed', 'given_up']),
+  what: new Set(['workflow', 'webhooks']),
+};
+
+/** Of the runtime: its version, kinds of garbage collections, handles and heap spaces. */
+const OF_NODE = /^(nodejs|process)_/;
+
+/** Of an API and a worker together. Counters begin at zero, so they are all there; histograms grow by what is used of them. */
+const MOST_SERIES = 1_500;
+
+let system: System;
+let relay: Awaited<ReturnType<typeof startRelay>>;
+beforeAll(async () => {
+  system = await startSystem();
+  relay = await startRelay(system);
+});
+afterAll(async () => {
+  await relay.close();
+  await system.stop();
+});
+
+describe('the series of a process', () => {
+  test('are as many after a second round of odd requests, and each label’s value is one of ours', async () => {
+    await oddRequests(await system.company());
+    const before = seriesOf(await scrapeAll());
+    await oddRequests(await system.company());
+    const samples = await scrapeAll();
+    const after = seriesOf(samples);
+
+    const own = samples.filter(({ name }) => !OF_NODE.test(name));
+    const strange = own.flatMap(({ name, labels }) =>
+      Object.entries(labels)
+        .filter(([label, value]) => label !== 'le' && VALUES[label]?.has(value) !== true)
+        .map(([label, value]) => `${name}{${label}="${value}"}`),
+    );
+    expect(strange).toEqual([]);
+    expect([...after].filter((series) => !before.has(series))).toEqual([]);
+    expect(after.size).toBeLessThan(MOST_SERIES);
+  });
+
+  test('are there before the first event, so that `increase` sees it', async () => {
+    const samples = await scrapeAll();
+    const has = (name: string, labels: Record<string, string>) =>
+      samples.some(
+        (one) => one.name === name && Object.entries(labels).every(([label, value]) => one.labels[label] === value),
+      );
+    for (const { name: operation, type } of OPERATIONS) {
+      const labels = { operation, type };
+      for (const status of VALUES['status'] as Set<string>) {
+        expect([operation, has('idempotent_writes_total', { ...labels, status })]).toEqual([operation, true]);
+      }
+      for (const error_type of ['rejected', 'mismatch', 'run_failed', 'unavailable']) {
+        expect([operation, has('idempotent_writes_failed_total', { ...labels, error_type })]).toEqual([
+          operation,
+          true,
+        ]);
+      }
+    }
+    for (const outcome of VALUES['outcome'] as Set<string>) {
+      expect([outcome, has('webhook_attempts_total', { outcome })]).toEqual([outcome, true]);
+    }
+  });
+});
+
+async function scrapeAll(): Promise<Sample[]> {
+  const worker = await relay.metrics.registry.metrics();
+  return [...(await scrape(`${system.url}/metrics`)), ...parse(worker)];
+}
+
+function seriesOf(samples: readonly Sample[]): Set<string> {
+  return new Set(
+    samples.filter(({ name }) => !OF_NODE.test(name)).map(({ name, labels }) => `${name} ${JSON.stringify(labels)}`),
+  );
+}
+
+/** All that a client can make up, with other values in each round: paths, methods, keys, headers, names, bodies. */
+async function oddRequests(company: Company): Promise<void> {
+  const odd = () => `${randomUUID()} "odd"/~:é`.slice(0, 40);
+  const { api } = company;
+  const bare = (method: string, path: string, headers: Record<string, string> = {}, body?: string) =>
+    fetch(system.url + path, { method, headers, ...(body === undefined ? {} : { body }) }).then((answer) =>
+      answer.text(),
+    );
+  await bare('GET', `/${encodeURIComponent(odd())}`);
+  await bare('PROPFIND', `/api/payments`);
+  await bare('GET', '/api/%zz');
+  await bare('POST', '/api/payments', { authorization: `Bearer ${odd().replace(/[^ -~]/g, '')}` });
+  await api.send('DELETE', '/api/payments');
+  await api.send('POST', `/api/${randomUUID()}`);
+  await api.get(`/api/invoices/${randomUUID()}`);
+  await api.get(`/api/writes/${encodeURIComponent(odd().replace(/[^ -~]/g, ''))}`);
+  await api.get(`/api/customers?cursor=${randomUUID()}&limit=7000`);
+  await api.post(`/api/workflows/${randomUUID().slice(0, 8)}/trigger`, { payload: {} });
+  await api.post(`/api/invoices/${randomUUID()}/finalize`, {}, { key: `odd key "${randomUUID()}" ~:` });
+  await api.post('/api/customers', '{', { key: randomUUID() });
+  await api.post('/api/customers', { name: odd(), [randomUUID()]: 1 });
+  await api.post('/api/customers', { name: odd() }, { key: '"unterminated' });
+  await api.post(
+    '/api/customers',
+    { name: odd() },
+    { headers: { 'x-request-id': randomUUID(), 'user-agent': odd().replace(/[^ -~]/g, '') } },
+  );
+  await company.as('auditor').post('/api/customers', { name: odd() });
+
+  const key = randomUUID();
+  const body = paymentBody(await company.invoice());
+  await Promise.all([1, 2, 3].map(() => api.post('/api/payments', body, { key })));
+  await api.post('/api/payments', { ...body, amount: 99 }, { key });
+  await api.post('/api/payments', { ...body, amount: 10_000_000 });
+  await api.post('/api/customers', { name: odd() }, { headers: { prefer: 'respond-async' } });
+  const cancelled = randomUUID();
+  await api.send('POST', `/api/writes/${cancelled}/cancel`);
+  await api.post('/api/customers', { name: odd() }, { key: cancelled });
+  await api.send('POST', `/api/writes/${key}/cancel`);
+}

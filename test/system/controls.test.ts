@@ -1,0 +1,199 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
+import { EFFECTS } from '../../activities/controls/effects.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
+import type { Company } from '../support/companies.ts';
+import { hire, payRun } from '../support/payroll.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/**
+ * For each control one fault, planted past every trigger and foreign key, that this control sees and no other does. The
+ * rows are found by the words that `keepBooks` below has given them.
+ */
+const FAULTS: Readonly<Record<string, string>> = {
+  'entries-balance': `
+    UPDATE journal_lines l SET amount_minor = amount_minor + CASE e.description WHEN 'rent' THEN 1 ELSE -1 END
+    FROM journal_entries e
+    WHERE e.id = l.entry_id AND e.description IN ('rent', 'power') AND l.account_id = ${account('6900')}`,
+  'entries-have-lines': `DELETE FROM journal_lines WHERE entry_id = ${entry('rent')}`,
+  'trial-balance': addLines('gen_random_uuid()', [['3000', 5]]),
+  'control-accounts': `UPDATE journal_lines SET account_id = ${account('1100')} WHERE entry_id = ${entry('rent')}`,
+  'reversals-mirror': `UPDATE journal_lines SET amount_minor = 2 * amount_minor WHERE entry_id = ${entry('undone')}`,
+  receivable: addLines(`(SELECT journal_entry_id FROM invoices WHERE memo = 'open')`, [
+    ['1100', 1],
+    ['4000', -1],
+  ]),
+  'invoice-numbers': 'UPDATE invoices SET number = number + 1 WHERE number = (SELECT max(number) FROM invoices)',
+  'invoice-sums': `
+    UPDATE invoices SET subtotal_minor = subtotal_minor + 1, tax_minor = tax_minor - 1 WHERE memo = 'credited'`,
+  'invoice-status': `
+    ALTER TABLE invoices ALTER COLUMN status DROP EXPRESSION;
+    UPDATE invoices SET status = 'paid' WHERE memo = 'open'`,
+  'invoice-paid': `UPDATE payments SET invoice_id = ${invoice('open')} WHERE reference = 'second'`,
+  'payment-refunded': `UPDATE refunds SET payment_id = (SELECT id FROM payments WHERE reference = 'second')`,
+  'invoice-credited': `UPDATE credit_notes SET invoice_id = ${invoice('open')}`,
+  'credit-note-sums': 'UPDATE credit_notes SET net_minor = net_minor + 1, tax_minor = tax_minor - 1',
+  'credit-within-line': `
+    UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
+  'claims-posted': `UPDATE payments SET received_on = received_on - 1 WHERE reference = 'second'`,
+  'one-currency': `UPDATE payments SET currency = 'EUR' WHERE reference = 'second'`,
+  'payroll-posted': 'UPDATE pay_runs SET pay_date = pay_date + 1 WHERE year = 2026',
+  'pay-run-sums': 'UPDATE pay_runs SET gross_minor = gross_minor + 1, net_minor = net_minor + 1 WHERE year = 2026',
+  'paid-once': 'UPDATE payslips SET year = 2026 WHERE year = 2027',
+  inventory: addLines(`(SELECT journal_entry_id FROM inventory_movements WHERE reason = 'sold')`, [
+    ['1200', 1],
+    ['5100', -1],
+  ]),
+  'item-movements': `UPDATE inventory_movements SET quantity_delta = quantity_delta - 1 WHERE reason = 'sold'`,
+  'movements-posted': `UPDATE inventory_movements SET moved_on = moved_on + 1 WHERE reason = 'sold'`,
+  'bank-matches': `UPDATE bank_transactions SET amount_minor = amount_minor + 1 WHERE bank_reference = 'matched'`,
+  'matched-once': `
+    DROP INDEX bank_matches_line_once;
+    INSERT INTO bank_matches (company_id, matched_by, journal_line_id)
+    SELECT company_id, gen_random_uuid(), journal_line_id FROM bank_matches WHERE bank_transaction_id IS NOT NULL`,
+  'successes-told': `DELETE FROM outbox WHERE write_id = ${lonelyCustomer()}`,
+  'rejections-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'payment_exceeds_outstanding'`,
+  'cancels-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_cancelled'`,
+  'one-entry-a-write': `
+    INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid)
+    SELECT company_id, id, id, 'createCustomer', '2026-02-01', 'stray', pg_current_xact_id()
+    FROM customers WHERE name = 'Lonely';
+    ${addLines(lonelyCustomer(), [
+      ['3000', 1],
+      ['4000', -1],
+    ])}`,
+  'main-rows': `DELETE FROM customers WHERE name = 'Lonely'`,
+  'no-strays': `
+    INSERT INTO customers (company_id, id, name, currency)
+    SELECT gen_random_uuid(), id, name, currency FROM customers WHERE name = 'Lonely'`,
+};
+
+let system: System;
+let company: Company;
+beforeAll(async () => {
+  system = await startSystem();
+  company = await system.company();
+  await keepBooks(company);
+});
+afterAll(() => system.stop());
+
+test('of books as they should be, each control has something to look at and nothing to say', async () => {
+  const checked = await checkControls(system.owner, [company.id]);
+  expect(checked.map(({ control }) => control.name)).toEqual(CONTROLS.map(({ name }) => name));
+  expect(checked.filter(({ of }) => of === 0).map(({ control }) => control.name)).toEqual([]);
+  expect(checked.filter(({ broken }) => broken.length > 0)).toEqual([]);
+  expect(await brokenControls(system.owner)).toEqual({});
+});
+
+describe('a control sees what no other does:', () => {
+  test.each(CONTROLS)('$name. $sentence', async ({ name }) => {
+    const fault = FAULTS[name] ?? '';
+    await inRolledBackTransaction(async (client) => {
+      const results = [await client.query(fault)].flat();
+      expect(results.at(-1)?.rowCount).toBeGreaterThan(0);
+      expect(Object.keys(await brokenControls(client))).toEqual([name]);
+    });
+  });
+});
+
+test('what each operation leaves behind is said of every operation', () => {
+  expect(Object.keys(EFFECTS).toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+});
+
+/** Past triggers and foreign keys, as only an owner can, and only on purpose. */
+async function inRolledBackTransaction(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
+  const client = await system.owner.connect();
+  try {
+    await client.query("BEGIN; SELECT set_config('session_replication_role', 'replica', true)");
+    await work(client);
+  } finally {
+    await client.query('ROLLBACK');
+    client.release();
+  }
+}
+
+/** A little of everything, each under a word of its own. */
+async function keepBooks(books: Company): Promise<void> {
+  const { api } = books;
+  await api.created('/api/customers', { name: 'Lonely' });
+  const customerId = await books.customer();
+  const invoiceOf = async (memo: string, ...prices: number[]) => {
+    const { id } = await api.created('/api/invoices', {
+      customerId,
+      currency: 'USD',
+      issueDate: '2026-01-15',
+      dueDate: '2026-12-31',
+      lines: prices.map((unitPrice) => ({ description: 'Work', quantity: '1', unitPrice, taxRateBasisPoints: 1_000 })),
+      memo,
+    });
+    await api.created(`/api/invoices/${id}/finalize`, {});
+    return id as string;
+  };
+  const date = '2026-02-01';
+  const credited = await invoiceOf('credited', 1_000, 500);
+  const notes = [1_000, 500].map((net, index) => ({ lineNumber: index + 1, net }));
+  await api.created(`/api/invoices/${credited}/credit-notes`, { lines: notes, reason: 'Returned', date });
+  await api.created(`/api/invoices/${await invoiceOf('void', 700)}/void`, { reason: 'A mistake', date });
+  const paid = await invoiceOf('paid in parts', 1_000);
+  const pay = (reference: string, amount: number) => {
+    const body = { invoiceId: paid, amount, currency: 'USD', method: 'cash', receivedOn: date, reference };
+    return api.post('/api/payments', body);
+  };
+  const first = await pay('first', 400);
+  await pay('second', 300);
+  expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
+  await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
+  await invoiceOf('open', 2_000);
+
+  for (const description of ['rent', 'power', 'mistake']) {
+    const lines = [
+      { accountCode: '6900', amount: 100 },
+      { accountCode: '2000', amount: -100 },
+    ];
+    const { id } = await api.created('/api/ledger/entries', { date, description, currency: 'USD', lines });
+    if (description === 'mistake') await api.created(`/api/ledger/entries/${id}/reverse`, { reason: 'undone', date });
+  }
+  await postManually(api, [
+    ['1000', 5],
+    ['3000', -5],
+  ]);
+  const matched = await bankTransaction(api, 500, bankRow(500, { bankReference: 'matched' }));
+  await api.created(`/api/ledger/reconcile/${matched}`, matching((await bankLine(api, 500)).lineId));
+  await bankTransaction(api, 900);
+
+  await hire(books);
+  for (const year of [2026, 2027]) {
+    const { id } = await payRun(books, { year });
+    await api.created(`/api/payroll/pay-runs/${id}/execute`, {});
+  }
+  const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
+  const { id: itemId } = await api.created('/api/inventory/items', item);
+  await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
+  expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
+}
+
+function account(code: string): string {
+  return `(SELECT id FROM accounts WHERE code = '${code}')`;
+}
+
+function entry(description: string): string {
+  return `(SELECT id FROM journal_entries WHERE description = '${description}')`;
+}
+
+function invoice(memo: string): string {
+  return `(SELECT id FROM invoices WHERE memo = '${memo}')`;
+}
+
+function lonelyCustomer(): string {
+  return `(SELECT id FROM customers WHERE name = 'Lonely')`;
+}
+
+function addLines(entryId: string, lines: readonly (readonly [code: string, amountMinor: number])[]): string {
+  const values = lines.map(([code, amountMinor], index) => `('${code}', ${amountMinor}, ${index + 100})`).join(', ');
+  return `
+    INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)
+    SELECT a.company_id, gen_random_uuid(), ${entryId}, added.line_number, a.id, added.amount_minor, 'USD'
+    FROM (VALUES ${values}) AS added (code, amount_minor, line_number) JOIN accounts a USING (code)`;
+}

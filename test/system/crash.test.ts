@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { Answer } from '../support/client.ts';
+import { type CommitProxy, startCommitProxy } from '../support/commit-proxy.ts';
+import type { Company } from '../support/companies.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
+import { expectOneStory } from '../support/one-story.ts';
+import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { countRuns, statusOf } from '../support/runs.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** Temporal waits 10 s for a killed process's workflow task before another gets it. */
+const TAKEOVER_MS = 90_000;
+const patient = { prefer: 'wait=60' };
+
+describe('an API process killed in the middle of writes', () => {
+  let system: System;
+  let company: Company;
+  let proxy: CommitProxy;
+  let environment: Record<string, string>;
+  beforeAll(async () => {
+    // The API in here only takes the retries: its worker has another queue, and cannot be the one that takes over.
+    system = await startSystem();
+    company = await system.company();
+    proxy = await startCommitProxy(system.environment['DATABASE_URL'] ?? '');
+    environment = {
+      ...system.environment,
+      TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}_crash`,
+      // What is held here is held longer than the lock time-out allows.
+      STATEMENT_TIMEOUT_MS: '60000',
+    };
+  });
+  afterAll(async () => {
+    await system.stop();
+    await proxy.close();
+  });
+
+  const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+  const isOpen = async (key: string) =>
+    (await statusOf(system.temporal, company, key).catch(() => undefined)) === 'RUNNING';
+
+  async function start(kind: typeof startApiProcess, more: Record<string, string> = {}): Promise<SystemProcess> {
+    const process = await kind({ ...environment, ...more });
+    onTestFinished(() => process.kill());
+    return process;
+  }
+
+  /** A request to the process that is going to be killed. Nobody hears of the answer, if there is one. */
+  function send(victim: SystemProcess, body: unknown, key: string, headers: Record<string, string> = patient) {
+    return company
+      .as('owner', victim.url)
+      .post('/api/payments', body, { key, headers })
+      .catch(() => undefined);
+  }
+  const retry = (body: unknown, key: string) => company.api.post('/api/payments', body, { key, headers: patient });
+
+  async function expectOneWrite(answers: readonly Answer[], key: string) {
+    expectOneStory(answers, { firsts: 0 });
+    expect(await effects(key)).toMatchObject({
+      writes: 1,
+      rows: 1,
+      entries: 1,
+      newAudit: 1,
+      failedAudit: 0,
+      events: 1,
+    });
+    expect(await countRuns(system.temporal, { company, key })).toBe(1);
+    expect(await statusOf(system.temporal, company, key)).toBe('COMPLETED');
+  }
+
+  test(
+    'at each boundary before the answer: a worker finishes the write, once, and the retry is answered',
+    async () => {
+      const [committed, running, accepted, started] = await Promise.all(
+        ['committed', 'running', 'accepted', 'started'].map(async (key) => ({
+          key,
+          body: paymentBody(await company.invoice()),
+        })),
+      );
+      if (!committed || !running || !accepted || !started) throw new Error('Bug! A write is missing');
+      // Three connections, all taken by the first three, so that the fourth is started and cannot begin its transaction.
+      const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '3' });
+
+      const commit = proxy.atNextCommit('hold the answer');
+      void send(victim, committed.body, committed.key);
+      await commit;
+      const held = await holdInvoice(system.owner, running.body.invoiceId);
+      void send(victim, running.body, running.key);
+      await untilWaiting(system.owner, 1);
+      const alsoHeld = await holdInvoice(system.owner, accepted.body.invoiceId);
+      expect((await send(victim, accepted.body, accepted.key, { prefer: 'respond-async' }))?.status).toBe(202);
+      await untilWaiting(system.owner, 2);
+      void send(victim, started.body, started.key);
+      await until('the start', () => isOpen(started.key));
+      await victim.kill();
+
+      const writes = [committed, running, accepted, started];
+      const counts = await Promise.all(writes.map(async ({ key }) => (await effects(key)).writes));
+      expect(counts).toEqual([1, 0, 0, 0]);
+      for (const { key } of writes) expect(await isOpen(key)).toBe(true);
+      // The clients come back at once, and wait for whoever takes over.
+      const retries = writes.map(({ body, key }) => retry(body, key));
+      await Promise.all([held.release(), alsoHeld.release()]);
+      await start(startWorkerProcess);
+      for (const [index, { body, key }] of writes.entries()) {
+        const answer = await retries[index];
+        if (answer === undefined) throw new Error('Bug! An answer is missing');
+        await until('the run to close', async () => !(await isOpen(key)));
+        await expectOneWrite([answer, await retry(body, key)], key);
+      }
+    },
+    TAKEOVER_MS,
+  );
+
+  test(
+    'after the workflow is done and before the HTTP answer: the retry is answered',
+    async () => {
+      const body = paymentBody(await company.invoice());
+      const victim = await start(startApiProcess, { DATABASE_URL: proxy.url });
+      const commit = proxy.atNextCommit('hold the answer');
+      void send(victim, body, 'done');
+      await commit;
+      victim.freeze();
+      await start(startWorkerProcess);
+      await until('the worker to take over', async () => !(await isOpen('done')));
+      await victim.kill();
+      expect((await effects('done')).replayedAudit).toBe(0); // nobody has been told
+      await expectOneWrite([await retry(body, 'done'), await retry(body, 'done')], 'done');
+    },
+    TAKEOVER_MS,
+  );
+
+  test.each([
+    { grouping: 'off', keyCount: 60 },
+    { grouping: 'on', keyCount: 300 },
+  ])(
+    'in a storm, grouping $grouping: each key ends as one write, and no answer that went out is taken back',
+    async ({ grouping, keyCount }) => {
+      const victim = await start(startApiProcess, { WRITE_GROUPING: grouping });
+      const invoiceId = await company.invoice();
+      const keys = Array.from({ length: keyCount }, () => randomUUID());
+      let answered = 0;
+      const answers = keys.map((key, index) =>
+        send(victim, paymentBody(invoiceId, index + 1), key).then((answer) => {
+          answered += 1;
+          return answer;
+        }),
+      );
+      await until('some answers', async () => answered >= 10);
+      await victim.kill();
+      await start(startWorkerProcess);
+      const firsts = await Promise.all(answers);
+      expect(firsts.filter((answer) => answer === undefined)).not.toEqual([]);
+      await Promise.all(
+        keys.map(async (key, index) => {
+          const again = await retry(paymentBody(invoiceId, index + 1), key);
+          const first = firsts[index];
+          expectOneStory(first === undefined ? [again] : [first, again]);
+        }),
+      );
+      for (const key of keys) {
+        expect(await effects(key)).toMatchObject({
+          writes: 1,
+          rows: 1,
+          entries: 1,
+          newAudit: 1,
+          failedAudit: 0,
+          events: 1,
+        });
+      }
+      const { rows } = await system.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [
+        invoiceId,
+      ]);
+      expect(rows[0].paid).toBe((keyCount * (keyCount + 1)) / 2);
+    },
+    TAKEOVER_MS,
+  );
+});

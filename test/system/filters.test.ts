@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Company } from '../support/companies.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { walk } from '../support/walk.ts';
+
+let system: System;
+let company: Company;
+let customers: { usd: string; eur: string };
+let invoices: { draft: string; january: string; paid: string; eur: string };
+let payments: { february: string; march: string; eur: string };
+
+beforeAll(async () => {
+  system = await startSystem();
+  company = await system.company();
+  customers = { usd: await company.customer(), eur: await company.customer('EUR') };
+  const usd = { customerId: customers.usd };
+  invoices = {
+    draft: await company.draftInvoice({ ...usd, issueDate: '2026-01-01' }),
+    january: await company.invoice({ ...usd, issueDate: '2026-01-31', total: 500 }),
+    paid: await company.invoice({ ...usd, issueDate: '2026-02-01', total: 300 }),
+    eur: await company.invoice({ customerId: customers.eur, currency: 'EUR', issueDate: '2026-02-10', total: 700 }),
+  };
+  payments = {
+    february: await pay(invoices.paid, 300, 'USD', '2026-02-15'),
+    march: await pay(invoices.january, 200, 'USD', '2026-03-01'),
+    eur: await pay(invoices.eur, 100, 'EUR', '2026-03-02'),
+  };
+});
+afterAll(() => system.stop());
+
+async function pay(invoiceId: string, amount: number, currency: string, receivedOn: string): Promise<string> {
+  const body = { invoiceId, amount, currency, method: 'card', receivedOn };
+  return (await company.api.created('/api/payments', body)).id;
+}
+
+/** The IDs that a list answers with, on one page and on pages of one, which must be the same. */
+async function idsOf(path: `/api/${string}`): Promise<string[]> {
+  const walked = await walk(company.api, path, { limit: 1 });
+  expect(await walk(company.api, path, { limit: 200 })).toEqual(walked);
+  return walked.map(({ id }) => id);
+}
+
+describe('invoices', () => {
+  test('by customer', async () => {
+    expect(await idsOf(`/api/invoices?customerId=${customers.eur}`)).toEqual([invoices.eur]);
+    expect(await idsOf(`/api/invoices?customerId=${customers.usd.toUpperCase()}`)).toHaveLength(3);
+    expect(await idsOf(`/api/invoices?customerId=${invoices.eur}`)).toEqual([]);
+  });
+
+  test('by status', async () => {
+    expect(await idsOf('/api/invoices?status=draft')).toEqual([invoices.draft]);
+    expect(await idsOf('/api/invoices?status=paid')).toEqual([invoices.paid]);
+    expect(await idsOf('/api/invoices?status=partially_paid')).toEqual([invoices.eur, invoices.january]);
+    expect(await idsOf('/api/invoices?status=void')).toEqual([]);
+  });
+
+  test('by currency and by days of issue, both ends included', async () => {
+    expect(await idsOf('/api/invoices?currency=EUR')).toEqual([invoices.eur]);
+    expect(await idsOf('/api/invoices?from=2026-01-31&to=2026-02-01')).toEqual([invoices.paid, invoices.january]);
+    expect(await idsOf('/api/invoices?from=2026-02-01&currency=USD')).toEqual([invoices.paid]);
+  });
+
+  test('one is read with its lines and payments, as it stands', async () => {
+    const invoice = (await company.api.get(`/api/invoices/${invoices.january}`)).json;
+    expect(invoice).toMatchObject({ status: 'partially_paid', total: 500, amountPaid: 200, amountDue: 300 });
+    expect(invoice.lines).toMatchObject([{ description: 'Work', quantity: '1', unitPrice: 500, net: 500, tax: 0 }]);
+    expect(invoice.payments).toEqual([(await company.api.get(`/api/payments/${payments.march}`)).json]);
+  });
+});
+
+describe('payments', () => {
+  test('by customer, currency and days of receipt', async () => {
+    expect(await idsOf('/api/payments')).toEqual([payments.eur, payments.march, payments.february]);
+    expect(await idsOf(`/api/payments?customerId=${customers.eur}`)).toEqual([payments.eur]);
+    expect(await idsOf('/api/payments?currency=USD')).toEqual([payments.march, payments.february]);
+    expect(await idsOf('/api/payments?from=2026-03-01&to=2026-03-01')).toEqual([payments.march]);
+  });
+});
+
+describe('the ledger', () => {
+  test('entries by date, account and operation', async () => {
+    const dates = async (query: string) =>
+      (await walk(company.api, `/api/ledger/entries?${query}`)).map(({ date }) => date);
+    expect(await dates('accountCode=1000')).toEqual(['2026-03-02', '2026-03-01', '2026-02-15']);
+    expect(await dates('accountCode=4000')).toEqual(['2026-02-10', '2026-02-01', '2026-01-31']);
+    expect(await dates('accountCode=9999')).toEqual([]);
+    expect(await dates('operation=finalizeInvoice&from=2026-02-01')).toEqual(['2026-02-10', '2026-02-01']);
+    expect(await dates('from=2026-02-15&to=2026-03-01')).toEqual(['2026-03-01', '2026-02-15']);
+  });
+
+  test('an entry says where it comes from, and balances', async () => {
+    const { journalEntryId } = (await company.api.get(`/api/payments/${payments.march}`)).json;
+    const entry = (await company.api.get(`/api/ledger/entries/${journalEntryId}`)).json;
+    expect(entry).toMatchObject({
+      id: journalEntryId,
+      date: '2026-03-01',
+      source: { operation: 'createPayment', writeId: payments.march },
+      reverses: null,
+    });
+    expect(entry.lines).toMatchObject([
+      { accountCode: '1000', amount: 200, currency: 'USD', memo: null },
+      { accountCode: '1100', amount: -200, currency: 'USD', memo: null },
+    ]);
+  });
+
+  test('each line of an account carries the balance of its currency up to it', async () => {
+    const told = (await walk(company.api, '/api/ledger/accounts/1100/lines', { limit: 3 })).map(
+      ({ date, amount, currency, balance }) => ({ date, amount, currency, balance }),
+    );
+    expect(told).toEqual([
+      { date: '2026-03-02', amount: -100, currency: 'EUR', balance: 600 },
+      { date: '2026-03-01', amount: -200, currency: 'USD', balance: 300 },
+      { date: '2026-02-15', amount: -300, currency: 'USD', balance: 500 },
+      { date: '2026-02-10', amount: 700, currency: 'EUR', balance: 700 },
+      { date: '2026-02-01', amount: 300, currency: 'USD', balance: 800 },
+      { date: '2026-01-31', amount: 500, currency: 'USD', balance: 500 },
+    ]);
+    const period = (await company.api.get('/api/ledger/accounts/1100/lines?from=2026-03-01')).json.items;
+    expect(period.map(({ balance }: { balance: number }) => balance)).toEqual([600, 300]);
+  });
+
+  test('the trial balance is of the day that is asked for, and its sides are equal', async () => {
+    expect((await company.api.get('/api/ledger/trial-balance')).json).toEqual({
+      asOf: null,
+      items: [
+        { accountCode: '1000', name: 'Bank', currency: 'EUR', debit: 100, credit: 0 },
+        { accountCode: '1000', name: 'Bank', currency: 'USD', debit: 500, credit: 0 },
+        { accountCode: '1100', name: 'Accounts receivable', currency: 'EUR', debit: 600, credit: 0 },
+        { accountCode: '1100', name: 'Accounts receivable', currency: 'USD', debit: 300, credit: 0 },
+        { accountCode: '4000', name: 'Sales revenue', currency: 'EUR', debit: 0, credit: 700 },
+        { accountCode: '4000', name: 'Sales revenue', currency: 'USD', debit: 0, credit: 800 },
+      ],
+      totals: [
+        { currency: 'EUR', debit: 700, credit: 700 },
+        { currency: 'USD', debit: 800, credit: 800 },
+      ],
+    });
+    const { items, totals } = (await company.api.get('/api/ledger/trial-balance?asOf=2026-02-09')).json;
+    expect(totals).toEqual([{ currency: 'USD', debit: 800, credit: 800 }]);
+    expect(items).toHaveLength(2);
+  });
+
+  test('sums of the largest amounts are exact', async () => {
+    const other = await system.company();
+    const customerId = await other.customer();
+    for (let count = 0; count < 3; count += 1) await other.invoice({ customerId, total: 10_000_000_000_000 });
+    await other.invoice({ customerId, total: 1 });
+    const { totals } = (await other.api.get('/api/ledger/trial-balance')).json;
+    expect(totals).toEqual([{ currency: 'USD', debit: 30_000_000_000_001, credit: 30_000_000_000_001 }]);
+  });
+});
+
+describe('writes', () => {
+  test('by operation and state', async () => {
+    const rejected = await company.api.post('/api/payments', {
+      invoiceId: invoices.draft,
+      amount: 1,
+      currency: 'USD',
+      method: 'card',
+    });
+    expect(rejected.status).toBe(409);
+    await company.api.send('POST', '/api/writes/never/cancel');
+    const keys = async (query: string) => (await walk(company.api, `/api/writes?${query}`)).map(({ key }) => key);
+    expect(await keys('state=rejected')).toEqual([rejected.headers.get('idempotency-key')]);
+    expect(await keys('state=cancelled')).toEqual(['never']);
+    expect(await keys('operation=createPayment')).toHaveLength(4);
+    expect(await keys('operation=createPayment&state=succeeded')).toHaveLength(3);
+    expect(await keys('operation=doSomethingElse')).toEqual([]);
+  });
+
+  test('by time of completion, in days and to the millisecond', async () => {
+    const [newest, second] = (await company.api.get('/api/writes?limit=2')).json.items;
+    const count = async (query: string) => (await company.api.get(`/api/writes?limit=200&${query}`)).json.items.length;
+    const all = await count('');
+    const day = newest.completedAt.slice(0, 10);
+    expect(await count(`to=${day}`)).toBe(all);
+    expect(await count('from=2999-01-01')).toBe(0);
+    expect(await count('to=1999-12-31')).toBe(0);
+    expect(await count(`from=${newest.completedAt}&to=${newest.completedAt}`)).toBeGreaterThanOrEqual(1);
+    expect(await count(`to=${second.completedAt}`)).toBeLessThan(all);
+  });
+});

@@ -1,0 +1,268 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  type Actor,
+  type Actors,
+  actors,
+  addLineByHand,
+  claimByHand,
+  postByHand,
+  rejectByHand,
+} from '../support/actors.ts';
+import { reconciledBankTransaction } from '../support/bank.ts';
+import type { Company } from '../support/companies.ts';
+import { paymentBody } from '../support/effects.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { takeBack } from '../support/take-back.ts';
+
+/** SQLSTATEs (PostgreSQL, appendix A). */
+const REFUSED_BY_PRIVILEGE = '42501';
+const REFUSED_BY_TRIGGER = '23001';
+
+let system: System;
+let company: Company;
+let sql: Actors;
+let entryId: string;
+beforeAll(async () => {
+  system = await startSystem();
+  sql = actors(system.owner, system.environment['DATABASE_URL'] as string);
+  company = await system.company();
+  const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
+  entryId = payment.journalEntryId;
+  await takeBack(company, payment);
+  await reconciledBankTransaction(company.api);
+});
+afterAll(async () => {
+  await sql.end();
+  await system.stop();
+});
+
+const attempt = (actor: Actor, statement: string) =>
+  sql.as(actor, company.id, async (client) => {
+    const { rowCount } = await client.query(statement);
+    throw new Error(`not refused; ${rowCount} rows`);
+  });
+
+describe('what has happened stays as it is', () => {
+  test.each([
+    ['a journal line', 'UPDATE journal_lines SET amount_minor = amount_minor + 1'],
+    ['a journal line', 'DELETE FROM journal_lines'],
+    ['all journal lines', 'TRUNCATE journal_lines CASCADE'],
+    ['a journal entry', "UPDATE journal_entries SET entry_date = '2026-06-01'"],
+    ['a journal entry', 'UPDATE journal_entries SET created_xid = pg_current_xact_id()'],
+    ['a journal entry', 'DELETE FROM journal_entries'],
+    ['all journal entries', 'TRUNCATE journal_entries CASCADE'],
+    ['an audit row', "UPDATE idempotent_write_audit_log SET status = 'failed'"],
+    ['an audit row', 'DELETE FROM idempotent_write_audit_log'],
+    ['the audit log', 'TRUNCATE idempotent_write_audit_log'],
+    ['a write', "UPDATE idempotent_writes SET request_id = 'other'"],
+    ['a write', 'DELETE FROM idempotent_writes'],
+    ['all writes', 'TRUNCATE idempotent_writes CASCADE'],
+    ['an event', 'DELETE FROM outbox'],
+    ['all events', 'TRUNCATE outbox'],
+    ['a line of an invoice', 'UPDATE invoice_lines SET net_minor = net_minor'],
+    ['a line of an invoice', 'DELETE FROM invoice_lines'],
+    ['all lines of invoices', 'TRUNCATE invoice_lines CASCADE'],
+    ['a credit note', 'UPDATE credit_notes SET reason = reason'],
+    ['a credit note', 'DELETE FROM credit_notes'],
+    ['all credit notes', 'TRUNCATE credit_notes CASCADE'],
+    ['a line of a credit note', 'UPDATE credit_note_lines SET net_minor = net_minor'],
+    ['a line of a credit note', 'DELETE FROM credit_note_lines'],
+    ['all lines of credit notes', 'TRUNCATE credit_note_lines'],
+    ['a refund', 'UPDATE refunds SET amount_minor = amount_minor'],
+    ['a refund', 'DELETE FROM refunds'],
+    ['all refunds', 'TRUNCATE refunds'],
+    ['a reminder', 'UPDATE invoice_reminders SET step = step'],
+    ['a reminder', 'DELETE FROM invoice_reminders'],
+    ['all reminders', 'TRUNCATE invoice_reminders'],
+    ['a bank transaction', 'UPDATE bank_transactions SET amount_minor = amount_minor + 1'],
+    ['a bank transaction', 'DELETE FROM bank_transactions'],
+    ['all bank transactions', 'TRUNCATE bank_transactions CASCADE'],
+    ['a match', 'UPDATE bank_matches SET bank_transaction_id = NULL'],
+    ['a match', 'DELETE FROM bank_matches'],
+    ['all matches', 'TRUNCATE bank_matches'],
+  ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
+    await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
+    await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+  });
+
+  test.each<Actor>(['application', 'owner'])(
+    'the outcome of a finished write is not changed by the %s',
+    async (actor) => {
+      await expect(attempt(actor, "UPDATE idempotent_writes SET outcome = 'rejected'")).rejects.toMatchObject({
+        code: REFUSED_BY_TRIGGER,
+      });
+      await expect(attempt(actor, "UPDATE idempotent_writes SET response_body = ''")).rejects.toMatchObject({
+        code: REFUSED_BY_TRIGGER,
+      });
+    },
+  );
+
+  test('a month of the audit log is not emptied by the name of its partition', async () => {
+    const { rows } = await system.owner.query<{ partition: string }>(
+      `SELECT DISTINCT tableoid::regclass::text AS partition FROM idempotent_write_audit_log
+       UNION ALL SELECT 'audit_partitions.fallback'`,
+    );
+    expect(rows.length).toBeGreaterThan(1);
+    for (const { partition } of rows) {
+      await expect(attempt('owner', `TRUNCATE ${partition}`)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+      await expect(attempt('application', `TRUNCATE ${partition}`)).rejects.toMatchObject({
+        code: REFUSED_BY_PRIVILEGE,
+      });
+    }
+    const [month] = rows;
+    await expect(attempt('owner', `DELETE FROM ${month?.partition}`)).rejects.toMatchObject({
+      code: REFUSED_BY_TRIGGER,
+    });
+  });
+
+  test.each([
+    'UPDATE payments SET amount_minor = 1',
+    'UPDATE invoices SET total_minor = 1, subtotal_minor = 1',
+    "UPDATE invoices SET currency = 'EUR'",
+    'DELETE FROM payments',
+    'DELETE FROM invoices',
+    "UPDATE accounts SET code = '1'",
+    'UPDATE companies SET webhook_secret_rotated_at = NULL',
+    'UPDATE memberships SET user_id = user_id',
+    'UPDATE outbox SET delivered_at = now()',
+  ])('"%s" is beyond the application', async (statement) => {
+    await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
+  });
+});
+
+describe.each<Actor>(['application', 'owner'])('an entry is whole or is not there, also for the %s', (actor) => {
+  /** A write with its outcome, and what `work` adds to it, committed in one go. */
+  const write = (work: (...args: Parameters<typeof claimByHand>) => Promise<unknown>) =>
+    sql.as(actor, company.id, (client) => work(client, company.id, company.users.owner.id));
+
+  test('a balanced one is taken', async () => {
+    const committing = write(async (client, companyId, userId) => {
+      const writeId = await claimByHand(client, companyId, userId);
+      await postByHand(client, companyId, writeId, [
+        ['1000', 7, 'USD'],
+        ['3000', -7, 'USD'],
+      ]);
+      await rejectByHand(client, companyId, writeId);
+    });
+    await expect(committing).resolves.toBeUndefined();
+  });
+
+  test.each<[string, [string, number, string][], string]>([
+    [
+      'that does not sum to zero',
+      [
+        ['1000', 7, 'USD'],
+        ['3000', -6, 'USD'],
+      ],
+      'journal_entry_balanced',
+    ],
+    [
+      'that sums to zero only across currencies',
+      [
+        ['1000', 7, 'USD'],
+        ['3000', -7, 'EUR'],
+      ],
+      'journal_entry_balanced',
+    ],
+    ['of one line', [['1000', 7, 'USD']], 'journal_entry_balanced'],
+    ['without lines', [], 'journal_entry_has_lines'],
+  ])('one %s is refused at the commit', async (_what, lines, constraint) => {
+    const committing = write(async (client, companyId, userId) => {
+      const writeId = await claimByHand(client, companyId, userId);
+      await postByHand(client, companyId, writeId, lines);
+      await rejectByHand(client, companyId, writeId);
+    });
+    await expect(committing).rejects.toMatchObject({ code: '23514', constraint });
+  });
+
+  test('a line of zero is refused', async () => {
+    const committing = write(async (client, companyId, userId) => {
+      const writeId = await claimByHand(client, companyId, userId);
+      await postByHand(client, companyId, writeId, [['1000', 0, 'USD']]);
+    });
+    await expect(committing).rejects.toMatchObject({ code: '23514' });
+  });
+
+  test('a line added after the check in its own transaction is checked again', async () => {
+    const committing = write(async (client, companyId, userId) => {
+      const writeId = await claimByHand(client, companyId, userId);
+      const entry = await postByHand(client, companyId, writeId, [
+        ['1000', 7, 'USD'],
+        ['3000', -7, 'USD'],
+      ]);
+      await rejectByHand(client, companyId, writeId);
+      await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+      await client.query('SET CONSTRAINTS ALL DEFERRED');
+      await addLineByHand(client, companyId, entry, { lineNumber: 3, code: '1000', amountMinor: 1, currency: 'USD' });
+    });
+    await expect(committing).rejects.toMatchObject({ code: '23514', constraint: 'journal_entry_balanced' });
+  });
+
+  test('lines cannot be added to an old entry, not even two that balance', async () => {
+    const adding = write(async (client, companyId) => {
+      for (const [lineNumber, amountMinor] of [
+        [3, 1],
+        [4, -1],
+      ] as const) {
+        await addLineByHand(client, companyId, entryId, { lineNumber, code: '1000', amountMinor, currency: 'USD' });
+      }
+    });
+    await expect(adding).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+  });
+
+  test('one write has one entry at most', async () => {
+    const committing = write(async (client, companyId, userId) => {
+      const writeId = await claimByHand(client, companyId, userId);
+      for (const _ of [1, 2]) {
+        await postByHand(client, companyId, writeId, [
+          ['1000', 7, 'USD'],
+          ['3000', -7, 'USD'],
+        ]);
+      }
+    });
+    await expect(committing).rejects.toMatchObject({ code: '23505', constraint: 'journal_entries_one_a_write' });
+  });
+});
+
+describe.each<Actor>(['application', 'owner'])('a write is whole or is not there, also for the %s', (actor) => {
+  test('without an outcome it cannot be committed', async () => {
+    const committing = sql.as(actor, company.id, (client) => claimByHand(client, company.id, company.users.owner.id));
+    await expect(committing).rejects.toMatchObject({ code: '23000' });
+  });
+
+  test('its outcome is given once', async () => {
+    const committing = sql.as(actor, company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id);
+      await rejectByHand(client, company.id, writeId);
+      await rejectByHand(client, company.id, writeId);
+    });
+    await expect(committing).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+  });
+
+  test('what was asked is not changed on the way to the outcome', async () => {
+    const changing = sql.as(actor, company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id);
+      await client.query(`UPDATE idempotent_writes SET fingerprint = repeat('1', 64) WHERE idempotency_key = $1`, [
+        writeId,
+      ]);
+    });
+    await expect(changing).rejects.toMatchObject({
+      code: actor === 'owner' ? REFUSED_BY_TRIGGER : REFUSED_BY_PRIVILEGE,
+    });
+  });
+
+  test('a cancelled key knows of no request, and a request is not cancelled', async () => {
+    const halfCancelled = sql.as(actor, company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id);
+      await client.query(
+        `UPDATE idempotent_writes SET outcome = 'cancelled', status_code = 409, response_body = '', completed_at = now()
+         WHERE idempotency_key = $1`,
+        [writeId],
+      );
+    });
+    await expect(halfCancelled).rejects.toMatchObject({
+      code: '23514',
+      constraint: 'idempotent_writes_cancelled_without_request',
+    });
+  });
+});

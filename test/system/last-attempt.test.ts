@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto';
+import { ApplicationFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Database, openDatabase } from '../../activities/database.ts';
+import { TransientFailure } from '../../activities/failures.ts';
+import { fingerprint } from '../../activities/identity.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { createWriteActivities } from '../../activities/write/activities.ts';
+import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
+import { cloneDatabase, type TestDatabase } from '../support/database.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** What the activity tells Temporal, and what it leaves, by how old its run is: a day cannot be waited for. */
+describe('an attempt that fails for now', () => {
+  let clone: TestDatabase;
+  let database: Database;
+  let companyId: string;
+  let userId: string;
+  beforeAll(async () => {
+    clone = await cloneDatabase();
+    database = openDatabase({
+      connectionString: clone.appUrl,
+      writePoolMax: 2,
+      lookupPoolMax: 2,
+      statementTimeoutMs: 5_000,
+      applicationName: 'test',
+    });
+    const { rows } = await clone.owner.query("SELECT * FROM create_company('Test Ltd', 'owner@example.test', 'USD')");
+    companyId = rows[0].company_id;
+    userId = rows[0].user_id;
+  });
+  afterAll(async () => {
+    await database.close();
+    await clone.drop();
+  });
+
+  const failing: Operation = {
+    ...createCustomer,
+    write: () => Promise.reject(new TransientFailure('not now', { mayHaveCommitted: false })),
+  };
+
+  async function attempt(args: WriteArguments, runAgeMs: number, operation = failing): Promise<RunResult> {
+    const activities = createWriteActivities({
+      database,
+      operations: [operation],
+      onOutcome: () => undefined,
+      onFailedAttempt: () => undefined,
+      onUngrouped: () => undefined,
+    });
+    const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
+    return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(
+      activities.runOperation,
+      args,
+      facts,
+    );
+  }
+
+  function argumentsOf(key: string): WriteArguments {
+    const input = { params: {}, body: { name: 'Customer', currency: 'USD' } };
+    return {
+      operation: 'createCustomer',
+      companyId,
+      key,
+      input,
+      fingerprint: fingerprint('createCustomer', input),
+      schemaVersion: 1,
+      policy: {
+        startToCloseMs: 15_000,
+        scheduleToCloseMs: DAY_MS,
+        initialIntervalMs: 100,
+        backoffCoefficient: 2,
+        maximumIntervalMs: 30_000,
+        localRetryThresholdMs: 5_000,
+      },
+      actor: { userId },
+      request: { id: 'request-1', method: 'POST', path: '/api/customers' },
+      submissionId: randomUUID(),
+    };
+  }
+
+  async function failedRuns(key: string): Promise<string[]> {
+    const { rows } = await clone.owner.query(
+      'SELECT status, error_code FROM idempotent_write_audit_log WHERE company_id = $1 AND idempotency_key = $2',
+      [companyId, key],
+    );
+    return rows.map((row) => `${row.status} ${row.error_code}`);
+  }
+
+  test('is to be made again, and leaves no word in the audit log', async () => {
+    const failure = await attempt(argumentsOf('again'), 1_000).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(ApplicationFailure);
+    expect(failure).toMatchObject({ type: 'RolledBack', nonRetryable: false });
+    expect(await failedRuns('again')).toEqual([]);
+  });
+
+  test('leaves its failed run in the audit log when a day of attempts is over', async () => {
+    const failure = await attempt(argumentsOf('over'), DAY_MS - 10_000).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'RolledBack' });
+    expect(await failedRuns('over')).toEqual(['failed write_failed']);
+  });
+
+  test('says that only the row can tell when it was lost at COMMIT', async () => {
+    const lost: Operation = {
+      ...createCustomer,
+      write: () => Promise.reject(new TransientFailure('lost', { mayHaveCommitted: true })),
+    };
+    const failure = await attempt(argumentsOf('lost'), 1_000, lost).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'CommitUnknown', nonRetryable: false });
+  });
+
+  test('is followed by one that succeeds, and that tells which attempt it was', async () => {
+    const result = await attempt(argumentsOf('then'), 1_000, createCustomer);
+    expect(result).toMatchObject({ outcome: 'succeeded', statusCode: 201, first: true });
+    const { rows } = await clone.owner.query(
+      'SELECT attempt FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2',
+      [companyId, 'then'],
+    );
+    expect(rows).toEqual([{ attempt: 7 }]);
+  });
+});

@@ -1,0 +1,244 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { brokenControls } from '../../activities/controls/controls.ts';
+import { TransientFailure } from '../../activities/failures.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { withOtherContent } from '../../deploy/contract/requests.ts';
+import { booksOf, readBooks } from '../support/books-model/compare.ts';
+import { type Actor, emptyModel, type Model } from '../support/books-model/model.ts';
+import {
+  expected,
+  isAtTheDoor,
+  type Planned,
+  planned,
+  type RandomStep,
+  randomSteps,
+} from '../support/books-model/steps.ts';
+import { type Answer, type ApiClient, createApiClient } from '../support/client.ts';
+import type { Company } from '../support/companies.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { signToken } from '../support/tokens.ts';
+
+/** Each run is of a new company in one database, so the controls look at all runs so far. */
+const RUNS = { interruptAfterTimeLimit: 40_000, endOnFailure: false } as const;
+
+const MAX_CUTS = 20;
+
+type Books = { readonly company: Company; readonly as: Readonly<Record<Actor, ApiClient>>; readonly model: Model };
+
+describe('after any run the books are right', () => {
+  let system: System;
+  /** Keys whose first attempt fails at its very end, after all its statements. */
+  const failOnce = new Set<string>();
+  beforeAll(async () => {
+    system = await startSystem({ operations: OPERATIONS.map((operation) => failingOnce(operation, failOnce)) });
+  });
+  afterAll(() => system.stop());
+
+  async function openBooks(): Promise<Books> {
+    const company = await system.company();
+    const { rows } = await system.owner.query('SELECT create_user($1) AS id', [`newcomer-${company.id}@example.test`]);
+    const newcomer = await signToken({ userId: rows[0].id, companyId: company.id });
+    const { owner, admin, accountant, manager } = company.users;
+    return {
+      company,
+      as: {
+        owner: company.as('owner'),
+        admin: company.as('admin'),
+        accountant: company.as('accountant'),
+        manager: company.as('manager'),
+        newcomer: createApiClient(system.url, newcomer),
+      },
+      model: emptyModel({
+        owner: owner.id,
+        admin: admin.id,
+        accountant: accountant.id,
+        manager: manager.id,
+        newcomer: rows[0].id,
+      }),
+    };
+  }
+
+  test('one request after another, of all operations, is answered as a small model of the books says', async () => {
+    const seen = new Set<string>();
+    const check = async (steps: readonly RandomStep[]) => {
+      for (const succeeded of await expectAsTheModelSays(steps)) seen.add(succeeded);
+    };
+    await fc.assert(
+      fc.asyncProperty(randomSteps(60, 80), (steps) => check(steps)),
+      { ...RUNS, interruptAfterTimeLimit: 30_000, numRuns: 5 },
+    );
+    // What chance has left out comes to its turn all the same.
+    for (const operation of OPERATIONS.map(({ name }) => name).filter((name) => !seen.has(name))) {
+      const [steps] = fc.sample(randomSteps(20, 20), 1);
+      await check((steps ?? []).map((step) => ({ ...step, operation, actor: 'owner' })));
+    }
+    expect([...seen].toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+  }, 120_000);
+
+  /** A new company does these; answers the operations of which one has succeeded. */
+  async function expectAsTheModelSays(steps: readonly RandomStep[]): Promise<ReadonlySet<string>> {
+    const succeeded = new Set<string>();
+    const books = await openBooks();
+    const { model, company } = books;
+    for (const [index, step] of steps.entries()) {
+      const key = `step-${index}`;
+      const plan = planned(model, step);
+      const wasAtTheDoor = isAtTheDoor(model, plan);
+      const should = expected(model, company.id, key, plan);
+      const answer = await send(books, plan, key);
+      const told = `step ${index}: ${plan.actor} ${plan.operation.name} ${JSON.stringify(plan.request)}`;
+      expect({ told, ...said(answer) }).toEqual({ told, ...should, replayed: false });
+      if (answer.status < 300) succeeded.add(plan.operation.name);
+      if (step.again === 'never' || wasAtTheDoor) continue;
+      const again = await send(books, step.again === 'same' ? plan : otherPlan(plan, key), key);
+      expect({ told, ...said(again) }).toEqual({ told, ...expectedAgain(model, plan, step.again, answer) });
+      expect([answer.text, 'another']).toContain(again.replayed ? again.text : 'another');
+    }
+    expect(await readBooks(system.owner, company.id, model)).toEqual(booksOf(model));
+    expect(await brokenControls(system.owner)).toEqual({});
+    return succeeded;
+  }
+
+  test('all requests at once, each sent twice, some failing at their end: the controls hold all the same', async () => {
+    await fc.assert(
+      fc.asyncProperty(randomSteps(90, 110), fc.nat({ max: 6 }), async (steps, failing) => {
+        const books = await openBooks();
+        const plans = await fill(books, steps, 50);
+        const sent = plans.map((plan, index) => {
+          const key = `${index}-${books.company.id}`;
+          if (index % 7 === failing) failOnce.add(key);
+          return [send(books, plan, key), send(books, plan, key)];
+        });
+        for (const pair of sent) {
+          const [one, two] = (await Promise.all(pair)) as [Answer, Answer];
+          expect([200, 201, 403, 404, 409, 422]).toContain(one.status);
+          expect(two.text).toBe(one.text);
+          expect(one.replayed).not.toBe(two.replayed);
+        }
+        expect(await brokenControls(system.owner)).toEqual({});
+      }),
+      // What raced cannot be raced again in the same way: nothing to shrink.
+      { ...RUNS, numRuns: 3, endOnFailure: true },
+    );
+    expect(failOnce.size).toBe(0);
+  });
+
+  test('what the metrics count is what the audit log has', async () => {
+    const { rows } = await system.owner.query(
+      `SELECT operation_name AS operation, status, count(*)::int AS n FROM idempotent_write_audit_log
+       GROUP BY 1, 2 ORDER BY 1, 2`,
+    );
+    const page = await (await fetch(`${system.url}/metrics`)).text();
+    const counted = [
+      ...page.matchAll(/^idempotent_writes_total\{operation="(\w+)",type="[\w-]+",status="(\w+)"\} (\d+)$/gm),
+    ]
+      .map(([, operation, status, n]) => ({ operation, status, n: Number(n) }))
+      .filter(({ n }) => n > 0); // every counter is there from the start
+    const byName = (a: { operation: string; status: string }, b: typeof a) =>
+      `${a.operation} ${a.status}` < `${b.operation} ${b.status}` ? -1 : 1;
+    expect((counted as typeof rows).sort(byName)).toEqual(rows.sort(byName));
+  });
+
+  test('connections cut in the middle of it change nothing of that', async () => {
+    const books = await openBooks();
+    const [steps] = fc.sample(randomSteps(240, 240), 1);
+    const plans = await fill(books, steps ?? [], 60);
+    const answered = new AbortController();
+    const cutting = cutConnections(system.environment['DATABASE_URL'] as string, answered.signal);
+    const answers = await Promise.all(plans.map((plan, index) => settled(books, plan, `cut-${index}`)));
+    answered.abort();
+    expect(await cutting).toBeGreaterThan(2);
+    for (const answer of answers) expect([200, 201, 403, 404, 409, 422]).toContain(answer.status);
+    expect(await brokenControls(system.owner)).toEqual({});
+  });
+});
+
+/** The first so many steps are done one after the other, so that there is something; of the others, what they would send then. */
+async function fill(books: Books, steps: readonly RandomStep[], count: number): Promise<readonly Planned[]> {
+  // Who may do what stays as it is, and what is sent at once is sent by one who may do everything.
+  const ofOwner = steps
+    .filter(({ operation }) => operation !== 'grantUserAccess')
+    .map((step) => ({ ...step, actor: 'owner' as const }));
+  for (const [index, step] of ofOwner.slice(0, count).entries()) {
+    const plan = planned(books.model, step);
+    expected(books.model, books.company.id, `fill-${index}`, plan);
+    await send(books, plan, `fill-${index}`);
+  }
+  return ofOwner.slice(count).map((step) => planned(books.model, step));
+}
+
+function send({ as }: Books, { operation, actor, path, request }: Planned, key: string): Promise<Answer> {
+  return as[actor].post(path, request.body, { key, method: operation.method });
+}
+
+/** Who may no longer do it gets no stored answer either: what they did may have been to take their own role away. */
+function expectedAgain(model: Model, plan: Planned, again: RandomStep['again'], first: Answer) {
+  if (isAtTheDoor(model, plan)) {
+    return { status: 403, code: model.members.has(plan.actor) ? 'forbidden' : 'not_a_member', replayed: false };
+  }
+  if (again === 'same') return { ...said(first), replayed: true };
+  return { status: 422, code: 'idempotency_key_reused', replayed: false };
+}
+
+/** The same key with other content, as valid as it was. */
+function otherPlan(plan: Planned, key: string): Planned {
+  const { operation, path, request } = plan;
+  const write = { method: operation.method, path, token: '', key, body: JSON.stringify(request.body) };
+  const other = withOtherContent(operation, write);
+  return { ...plan, path: other.path, request: { ...request, body: JSON.parse(other.body) } };
+}
+
+/** What the answer says, as far as the model knows. */
+function said({ status, json, replayed }: Answer) {
+  return { status, ...(status < 300 ? {} : { code: json.code as string }), replayed };
+}
+
+/** Sends it with the same key until there is a final answer, as a client does. */
+async function settled(books: Books, plan: Planned, key: string): Promise<Answer> {
+  for (;;) {
+    const answer = await send(books, plan, key);
+    if (answer.status < 500 && answer.status !== 202) return answer;
+    expect(answer.json.retryable ?? true).toBe(true);
+  }
+}
+
+/** Cuts connections that are at work, one every few milliseconds; answers how many. Only a superuser sees which are. */
+async function cutConnections(databaseUrl: string, stop: AbortSignal): Promise<number> {
+  const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
+  await superuser.connect();
+  let cut = 0;
+  // Not without end: the last write would be cut again and again.
+  while (cut < MAX_CUTS && !stop.aborted) {
+    const { rowCount } = await superuser.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE datname = $1 AND application_name = 'accubooks-api' AND state <> 'idle' ORDER BY random() LIMIT 1`,
+      [new URL(databaseUrl).pathname.slice(1)],
+    );
+    cut += rowCount ?? 0;
+    await sleep(15);
+  }
+  await superuser.end();
+  return cut;
+}
+
+/** The operation itself, whose work is undone once for a key that is named, and done again. */
+function failingOnce(operation: Operation, keys: Set<string>): Operation {
+  return {
+    ...operation,
+    async write(tx, input, context) {
+      const [row] = await tx.query<{ idempotency_key: string }>(
+        'SELECT idempotency_key FROM idempotent_writes WHERE company_id = $1 AND write_id = $2',
+        [context.companyId, context.writeId],
+      );
+      const undone = keys.delete(row?.idempotency_key ?? '');
+      const [end] = await Promise.allSettled([operation.write(tx, input, context)]);
+      if (undone) throw new TransientFailure('Undone by the test', { mayHaveCommitted: false });
+      if (end.status === 'rejected') throw end.reason;
+      return end.value;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import Fastify from 'fastify';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import type { ApiContext } from '../../api/context.ts';
+import { schemaName } from '../../api/openapi/json-schema.ts';
+import { READ_SCHEMAS } from '../../api/openapi/read-schemas.ts';
+import { WEBHOOK_SCHEMAS } from '../../api/openapi/webhook-routes.ts';
+import { READS } from '../../api/reads/read-list.ts';
+import { registerReads } from '../../api/reads/register.ts';
+import { registerWebhooks } from '../../api/webhooks/routes.ts';
+import { registerCancel } from '../../api/writes/cancel.ts';
+import { createWriteList } from '../../api/writes/list.ts';
+import { registerWriteRoutes } from '../../api/writes/routes.ts';
+import { registerWriteStatus } from '../../api/writes/status.ts';
+import { reconciledBankTransaction } from '../support/bank.ts';
+import type { Company } from '../support/companies.ts';
+import { paymentBody } from '../support/effects.ts';
+import { numberEvents } from '../support/events.ts';
+import { answerSchemaOf, type Document, fetchDocument, routesOf } from '../support/openapi.ts';
+import { executedPayRun, stockedItem } from '../support/payroll.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { takeBack } from '../support/take-back.ts';
+
+const SCHEMAS = new Map<string, z.ZodObject>([
+  ...Object.entries(WEBHOOK_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
+  ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
+  ...Object.entries(READ_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
+]);
+
+describe('the document and what is read', () => {
+  let system: System;
+  let company: Company;
+  let document: Document;
+  beforeAll(async () => {
+    system = await startSystem();
+    company = await system.company();
+    document = await fetchDocument(system.url);
+  });
+  afterAll(() => system.stop());
+
+  test('every route below /api is in the document', async () => {
+    const documented = routesOf(document).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+    expect(registeredRoutes().toSorted()).toEqual(documented.toSorted());
+  });
+
+  test('each answer has the members that the document names, and no others', async () => {
+    const invoiceId = await company.invoice();
+    const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+    const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+    await numberEvents(system.owner);
+    const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
+    const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
+    const run = await executedPayRun(company);
+    const item = await stockedItem(company);
+    const parameters: Readonly<Record<string, string>> = {
+      customerId: invoice.customerId,
+      invoiceId,
+      paymentId: payment.id,
+      refundId,
+      creditNoteId,
+      reminderId,
+      entryId: payment.journalEntryId,
+      code: '1100',
+      userId: company.users.owner.id,
+      triggerId: trigger.id,
+      eventId: trigger.workflowId,
+      employeeId: run.payslips[0].employeeId,
+      payRunId: run.id,
+      itemId: item.id,
+      key: 'paid',
+      bankTransactionId: await reconciledBankTransaction(company.api),
+    };
+    for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
+      const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));
+      expect([path, status]).toEqual([path, 200]);
+      const { name, isPage } = answerSchemaOf(route);
+      const schema = SCHEMAS.get(name);
+      const items = isPage ? json.items : [json];
+      expect([path, items.length]).not.toEqual([path, 0]);
+      // parse() leaves out what the schema does not name.
+      for (const item of items) expect([path, schema?.parse(item)]).toEqual([path, item]);
+      expect(Object.keys(isPage ? json : { items, nextCursor: null }).toSorted()).toEqual(['items', 'nextCursor']);
+    }
+  });
+});
+
+/** What the API registers, asked of a server that never serves: registering only names the routes. */
+function registeredRoutes(): string[] {
+  const routes: string[] = [];
+  const app = Fastify({ exposeHeadRoutes: false });
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) routes.push(`${name} ${url.replace(/:(\w+)/g, '{$1}')}`);
+  });
+  const context = { operations: OPERATIONS, ui: { url: undefined, namespace: '' } } as unknown as ApiContext;
+  registerWriteRoutes(app, context);
+  registerWriteStatus(app, context);
+  registerCancel(app, context);
+  registerReads(app, [...READS, createWriteList(context.operations, context.ui)], context);
+  registerWebhooks(app, context);
+  return routes;
+}

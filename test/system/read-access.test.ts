@@ -1,0 +1,253 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { ROLES, type Role } from '../../activities/roles.ts';
+import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
+import { READS } from '../../api/reads/read-list.ts';
+import { reconciledBankTransaction } from '../support/bank.ts';
+import type { Company } from '../support/companies.ts';
+import { paymentBody } from '../support/effects.ts';
+import { executedPayRun, stockedItem } from '../support/payroll.ts';
+import { startProxy, targetOf, through } from '../support/proxy.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { takeBack } from '../support/take-back.ts';
+
+let system: System;
+let company: Company;
+let other: Company;
+let paths: Record<string, string>;
+
+beforeAll(async () => {
+  system = await startSystem();
+  [company, other] = [await system.company(), await system.company()];
+  const invoiceId = await company.invoice();
+  const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
+  const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
+  const customerId = (await company.api.get('/api/customers')).json.items[0].id;
+  const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
+  const run = await executedPayRun(company);
+  const item = await stockedItem(company);
+  const ids: Record<string, string> = {
+    ':userId': company.users.employee.id,
+    ':triggerId': trigger.id,
+    ':eventId': trigger.workflowId,
+    ':customerId': customerId,
+    ':invoiceId': invoiceId,
+    ':paymentId': payment.id,
+    ':refundId': refundId,
+    ':creditNoteId': creditNoteId,
+    ':reminderId': reminderId,
+    ':entryId': payment.journalEntryId,
+    ':code': '1000',
+    ':bankTransactionId': await reconciledBankTransaction(company.api),
+    ':employeeId': run.payslips[0].employeeId,
+    ':payRunId': run.id,
+    ':itemId': item.id,
+  };
+  paths = Object.fromEntries(READS.map(({ path }) => [path, path.replace(/:\w+/, (name) => ids[name] ?? name)]));
+});
+afterAll(() => system.stop());
+
+describe('who may read', () => {
+  /** As the books say it, by hand: the table of the product must say the same. */
+  const EVERYTHING_THERE_IS: readonly Role[] = ['owner', 'admin', 'accountant', 'auditor', 'manager'];
+  const readersOf = (path: string): readonly Role[] => {
+    if (path === '/api/me') return ROLES;
+    if (path.startsWith('/api/payroll/pay-runs')) return EVERYTHING_THERE_IS.filter((role) => role !== 'manager');
+    return path.startsWith('/api/inventory') ? [...EVERYTHING_THERE_IS, 'inventory_manager'] : EVERYTHING_THERE_IS;
+  };
+
+  test.each(ROLES)('%s: each route answers, or refuses with 403', async (role) => {
+    for (const { path } of READS) {
+      const answer = await company.as(role).get(paths[path] ?? '');
+      const expected = readersOf(path).includes(role) ? [200, undefined] : [403, 'forbidden'];
+      expect([path, answer.status, answer.json.code === 'forbidden' ? 'forbidden' : undefined]).toEqual([
+        path,
+        ...expected,
+      ]);
+    }
+  });
+
+  /** Whatever else is served below /api and is no operation: who is let in, by hand, and what the others are told. */
+  const BESIDE: Readonly<Record<string, { url: string; roles: readonly Role[]; others: string }>> = {
+    'GET /api/writes': {
+      url: '/api/writes',
+      roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
+      others: 'forbidden',
+    },
+    // A payment's: for those who may not read payments there is no such write.
+    'GET /api/writes/{key}': { url: '/api/writes/paid', roles: EVERYTHING_THERE_IS, others: 'write_not_found' },
+    'POST /api/writes/{key}/cancel': {
+      url: '/api/writes/never-seen-by-{role}/cancel',
+      roles: ['owner', 'admin', 'accountant'],
+      others: 'forbidden',
+    },
+    'GET /api/company/webhook-secret': { url: '/api/company/webhook-secret', roles: ['owner'], others: 'forbidden' },
+    'POST /api/company/webhook-test': {
+      url: '/api/company/webhook-test',
+      roles: ['owner', 'admin'],
+      others: 'forbidden',
+    },
+    'POST /api/events/{eventId}/redeliver': { url: 'of an event', roles: ['owner', 'admin'], others: 'forbidden' },
+  };
+
+  test('and of every other route below /api it is known who is let in', async () => {
+    const { 'x-routes': served } = (await company.api.get('/openapi.json')).json as { 'x-routes': string[] };
+    const read = READS.map(({ path }) => `GET ${toOpenApiPath(path)}`);
+    const written = OPERATIONS.map(({ method, path }) => `${method} ${toOpenApiPath(path)}`);
+    const others = served.filter(
+      (route) => / \/api\//.test(route) && !route.startsWith('HEAD ') && ![...read, ...written].includes(route),
+    );
+    expect(others.toSorted()).toEqual(Object.keys(BESIDE).toSorted());
+    for (const [route, { url, roles, others: refusal }] of Object.entries(BESIDE)) {
+      const path = route.includes('{eventId}') ? `${paths['/api/events/:eventId']}/redeliver` : url;
+      for (const role of ROLES) {
+        const { status, json } = await company.as(role).send(route.split(' ')[0] ?? '', path.replace('{role}', role));
+        // 409: let in, and there is no webhook to be called.
+        const told = status === 200 || status === 409 ? 'let in' : json.code;
+        expect([route, role, told]).toEqual([route, role, roles.includes(role) ? 'let in' : refusal]);
+      }
+    }
+  });
+
+  test('entries of payroll are for those who may read all', async () => {
+    const { rows } = await system.owner.query('SELECT write_id FROM idempotent_writes WHERE idempotency_key = $1', [
+      'paid',
+    ]);
+    const payroll = await postAsPayroll(rows[0].write_id);
+    const ids = async (role: Role, list: string) =>
+      (await company.as(role).get(`${list}?limit=200`)).json.items.map(
+        (item: { entryId?: string; id: string }) => item.entryId ?? item.id,
+      );
+    for (const list of ['/api/ledger/entries', '/api/ledger/accounts/6000/lines']) {
+      expect(await ids('accountant', list)).toContain(payroll);
+      expect(await ids('manager', list)).not.toContain(payroll);
+    }
+    expect((await company.as('auditor').get(`/api/ledger/entries/${payroll}`)).status).toBe(200);
+    expect(await company.as('manager').get(`/api/ledger/entries/${payroll}`)).toMatchObject({
+      status: 404,
+      json: { code: 'journal_entry_not_found' },
+    });
+  });
+
+  test('one who is no member any more reads nothing, not even who they are', async () => {
+    const left = await system.company();
+    await system.owner.query('DELETE FROM memberships WHERE company_id = $1 AND user_id = $2', [
+      left.id,
+      left.users.auditor.id,
+    ]);
+    for (const path of ['/api/me', '/api/customers', '/api/writes', '/api/writes/k']) {
+      expect(await left.as('auditor').get(path)).toMatchObject({ status: 403, json: { code: 'not_a_member' } });
+    }
+  });
+
+  /** An entry as payroll will post it: the write's row is only there for the foreign key. */
+  async function postAsPayroll(writeId: string): Promise<string> {
+    const id = randomUUID();
+    const lines = [
+      { id: randomUUID(), account: '6000', amount: '5', currency: 'USD' },
+      { id: randomUUID(), account: '2220', amount: '-5', currency: 'USD' },
+    ];
+    await system.owner.query('ALTER TABLE journal_entries DROP CONSTRAINT journal_entries_one_a_write');
+    await system.owner.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7)', [
+      company.id,
+      id,
+      writeId,
+      'executePayroll',
+      '2026-02-28',
+      'Payroll',
+      JSON.stringify(lines),
+    ]);
+    return id;
+  }
+});
+
+describe('another company', () => {
+  test('sees the same 404 for what is not its own and for what is not at all', async () => {
+    for (const { path, answers } of READS.filter((read) => read.answers.kind === 'one')) {
+      if (path.includes(':code')) continue;
+      const foreign = await other.api.get(paths[path] ?? '');
+      const unknown = await other.api.get(path.replace(/:\w+/, randomUUID()));
+      expect(foreign.status).toBe(404);
+      expect(foreign.json.code).toBe(`${answers.resource}_not_found`);
+      const blank = (body: Record<string, string>) => ({
+        ...body,
+        detail: body['detail']?.replace(/[0-9a-f-]{36}/, 'ID'),
+        instance: body['instance']?.replace(/[0-9a-f-]{36}/, 'ID'),
+        requestId: 'of each',
+      });
+      expect(blank(foreign.json)).toEqual(blank(unknown.json));
+    }
+  });
+
+  test('has empty lists and books of its own', async () => {
+    const lists = ['/api/customers', '/api/invoices', '/api/payments', '/api/ledger/entries', '/api/writes'];
+    lists.push('/api/refunds', '/api/credit-notes', '/api/reminders');
+    lists.push('/api/payroll/employees', '/api/payroll/pay-runs', '/api/inventory/items');
+    for (const list of lists) {
+      expect((await other.api.get(list)).json).toEqual({ items: [], nextCursor: null });
+    }
+    expect((await other.api.get('/api/ledger/accounts/1000/lines')).json.items).toEqual([]);
+    expect((await other.api.get('/api/ledger/trial-balance')).json.items).toEqual([]);
+    expect((await other.api.get('/api/reports/aged-receivables')).json.items).toEqual([]);
+    const customerId = (await company.api.get('/api/customers')).json.items[0].id;
+    expect((await other.api.get(`/api/invoices?customerId=${customerId}`)).json.items).toEqual([]);
+    const members = (await other.api.get('/api/users')).json.items.map(({ userId }: { userId: string }) => userId);
+    expect(members.toSorted()).toEqual(ROLES.map((role) => other.users[role].id).toSorted());
+    expect((await other.api.get('/api/me')).json).toMatchObject({ companyId: other.id, roles: ['owner'] });
+  });
+});
+
+describe('one resource', () => {
+  test('a malformed ID is refused as such, naming it', async () => {
+    for (const { path } of READS.filter((read) => read.answers.kind === 'one')) {
+      const name = /:(\w+)/.exec(path)?.[1];
+      for (const malformed of ['1', 'null', "'", '%2F', '%00']) {
+        const answer = await company.api.get(path.replace(/:\w+/, malformed));
+        // Some of these are fine codes of accounts, which only are not there.
+        if (name === 'code' && answer.status === 404) continue;
+        expect(answer).toMatchObject({ status: 422, json: { code: 'validation_failed' } });
+        expect(answer.json.errors[0]).toMatchObject({ in: 'path', pointer: `/${name}` });
+      }
+    }
+  });
+
+  test('its ID may be written in capitals', async () => {
+    const path = paths['/api/payments/:paymentId'] ?? '';
+    const [, id = ''] = path.split('/api/payments/');
+    expect((await company.api.get(`/api/payments/${id.toUpperCase()}`)).json.id).toBe(id);
+  });
+});
+
+describe('reads have limits of their own', () => {
+  test('a company that reads too much is answered 429, and its neighbour is not', async () => {
+    const { url } = await system.another({ environment: { REPLAY_RATE_LIMIT_PER_SECOND: '1' } });
+    const answers = [await company.as('owner', url).get('/api/me'), await company.as('owner', url).get('/api/me')];
+    expect(answers.map(({ status }) => status)).toContain(200);
+    const refused = await company.as('owner', url).get('/api/writes/k');
+    const limited = [...answers, refused].find(({ status }) => status === 429);
+    expect(limited?.json).toMatchObject({ code: 'rate_limited', retryable: true });
+    expect(limited?.headers.get('retry-after')).toBe('1');
+    expect((await other.as('owner', url).get('/api/me')).status).toBe(200);
+  });
+
+  test('a database that is frozen does not keep a reader', async () => {
+    const databaseUrl = system.environment['DATABASE_URL'] ?? '';
+    const proxy = await startProxy(targetOf(databaseUrl));
+    const { url } = await system.another({ environment: { DATABASE_URL: through(databaseUrl, proxy) } });
+    expect((await company.as('owner', url).get('/api/me')).status).toBe(200);
+    proxy.freeze();
+    const started = performance.now();
+    const paths = ['/api/me', '/api/customers', '/api/writes', '/api/writes/paid'];
+    for (const answer of await Promise.all(paths.map((path) => company.as('owner', url).get(path)))) {
+      expect(answer).toMatchObject({ status: 503, json: { code: 'storage_unavailable', retryable: true } });
+      expect(answer.headers.get('retry-after')).toBe('1');
+    }
+    expect(performance.now() - started).toBeLessThan(10_000);
+    proxy.open();
+    expect((await company.as('owner', url).get('/api/writes/paid')).status).toBe(200);
+    proxy.cut();
+    expect(await company.as('owner', url).get('/api/me')).toMatchObject({ status: 503 });
+    await proxy.close();
+  });
+});

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Company, companyMaker } from '../support/companies.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
+import { expectOneStory } from '../support/one-story.ts';
+import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+import { untilFinal } from '../support/persistent.ts';
+import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
+
+/** Enough that the storm is not over before its server is killed. */
+const STORMS = [
+  { grouping: 'off', server: 'postgres', keyCount: 60 },
+  { grouping: 'off', server: 'temporal', keyCount: 60 },
+  { grouping: 'on', server: 'postgres', keyCount: 250 },
+  { grouping: 'on', server: 'temporal', keyCount: 250 },
+] as const;
+
+describe('a server that is killed in the middle of a storm, and comes back', () => {
+  let servers: OwnServers;
+  let processes: { off: SystemProcess[]; on: SystemProcess[]; worker: SystemProcess };
+  let company: Company;
+  beforeAll(async () => {
+    servers = await startOwnServers();
+    const apis = (grouping: string) =>
+      [1, 2].map(() => startApiProcess({ ...servers.environment, WRITE_GROUPING: grouping }));
+    const [off, on, worker] = await Promise.all([
+      Promise.all(apis('off')),
+      Promise.all(apis('on')),
+      startWorkerProcess(servers.environment),
+    ]);
+    processes = { off, on, worker };
+    company = await companyMaker(servers.owner, processes.off[0]?.url ?? '')();
+  });
+  afterAll(async () => {
+    await Promise.all([...processes.off, ...processes.on, processes.worker].map((process) => process.kill()));
+    await servers?.stop();
+  });
+
+  test.each(STORMS)(
+    '$server, grouping $grouping: each key gets its answer, and is one write',
+    async ({ server, grouping, keyCount }) => {
+      const invoiceId = await company.invoice();
+      const clients = processes[grouping].map(({ url }) => company.as('owner', url));
+      let answered = 0;
+      const storm = Array.from({ length: keyCount }, async (_, index) => {
+        const key = randomUUID();
+        const body = paymentBody(invoiceId, index + 1);
+        const send = () => (clients[index % 2] ?? company.api).post('/api/payments', body, { key });
+        const { final, before } = await untilFinal(send);
+        answered += 1;
+        return { key, final, before, again: send };
+      });
+      await until('some answers', async () => answered >= 10);
+      expect(answered).toBeLessThan(keyCount);
+      await servers.crash(server, 1_500);
+      const ends = await Promise.all(storm);
+
+      // Who was told to try again was told the truth: nothing is called failed that may have happened.
+      const told = new Set(ends.flatMap(({ before }) => before));
+      expect(told).not.toContain('write_failed');
+      expect(told).not.toContain('internal_error');
+      expect(told).not.toContain('no answer');
+      for (const { key, final, again } of ends) {
+        expectOneStory([final, await again()]);
+        expect(await countEffects(servers.owner, { companyId: company.id, table: 'payments', key })).toMatchObject({
+          writes: 1,
+          rows: 1,
+          entries: 1,
+          newAudit: 1,
+          failedAudit: 0,
+          events: 1,
+        });
+      }
+      const { rows } = await servers.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [
+        invoiceId,
+      ]);
+      expect(rows[0].paid).toBe((keyCount * (keyCount + 1)) / 2);
+      for (const { logs } of [...processes[grouping], processes.worker]) {
+        expect(logs.filter(({ level }) => level === 60)).toEqual([]);
+      }
+    },
+    180_000,
+  );
+});

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import type { Subject } from '../../deploy/contract/subject.ts';
+import { asAuditor } from '../../deploy/isolation/checks.ts';
+import { judgeAnswers } from '../../deploy/simulate/judge.ts';
+import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
+import { planHour } from '../../deploy/simulate/plan.ts';
+import { reportOn } from '../../deploy/simulate/report.ts';
+import type { Outcome } from '../../deploy/simulate/run.ts';
+import { type Simulation, simulate } from '../../deploy/simulate/simulate.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { signToken } from '../support/tokens.ts';
+
+const SILENT = { update() {}, done() {} };
+const SEED = 'of-the-test';
+
+describe('a simulated hour', () => {
+  let system: System;
+  let subject: Subject;
+  let run: Simulation;
+  beforeAll(async () => {
+    system = await startSystem();
+    subject = await subjectOf(system, 2);
+    const metricsUrls = [`${system.url}/metrics`];
+    run = await simulate(subject, { seed: SEED, operations: 250, concurrency: 16, metricsUrls }, SILENT);
+  });
+  afterAll(() => system.stop());
+
+  test('adds up: books, record, metrics and answers', () => {
+    const report = reportOn(run, SEED);
+    expect(report.differences).toEqual([]);
+    expect(report.metrics).not.toBeNull();
+    expect(report.controls.length).toBeGreaterThan(20);
+  });
+
+  test('has every operation succeed, and duplicates, mismatches, cancels and refusals beside them', () => {
+    const { operations, kinds } = reportOn(run, SEED);
+    expect(operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation)).toEqual([]);
+    expect(operations.length).toBe(OPERATIONS.length);
+    expect(Object.keys(kinds).toSorted()).toEqual(['at the door', 'cancel', 'duplicate', 'mismatch', 'write']);
+    expect(operations.reduce((sum, { rejected }) => sum + rejected, 0)).toBeGreaterThan(10);
+  });
+
+  test('is the same again with the same seed, and another with another', () => {
+    const companies = run.companyIds.map((companyId) => {
+      return { companyId, ownerId: companyId, accountantId: subject.auditorId, newcomerId: subject.newcomerId };
+    });
+    const sent = (seed: string) =>
+      planHour({ seed, operations: 300, companies })
+        // Another body may name a random ID where nothing else about it could be changed.
+        .filter(({ kind }) => kind !== 'mismatch')
+        .map(({ key, path, body, kind, after }) => JSON.stringify([key.split(':').at(-1), path, body, kind, after]));
+    expect(sent('one')).toEqual(sent('one'));
+    expect(sent('one')).not.toEqual(sent('two'));
+  });
+
+  test('is not sent into companies that have seen it', async () => {
+    const again = simulate(subject, { seed: SEED, operations: 10, concurrency: 1, metricsUrls: [] }, SILENT);
+    await expect(again).rejects.toThrow(/have seen the seed/);
+  });
+
+  describe('finds', () => {
+    /** The promises that do not hold when the run had been told this instead. */
+    const broken = async (outcomes: readonly Outcome[], companyIds = run.companyIds) => {
+      const shared = [subject.auditorId, subject.newcomerId];
+      const findings = await asAuditor(subject.databaseUrl, (auditor) =>
+        judgeAnswers(auditor, outcomes, companyIds, shared),
+      );
+      return findings.filter(({ wrong }) => wrong.length > 0).map(({ promise }) => promise);
+    };
+    const one = (fits: (outcome: Outcome) => boolean, change: (outcome: Outcome) => Outcome) => {
+      const index = run.outcomes.findIndex(fits);
+      expect(index).not.toBe(-1);
+      return run.outcomes.with(index, change(run.outcomes[index] as Outcome));
+    };
+    const answered = (outcome: Outcome, change: Partial<NonNullable<Outcome['final']>>): Outcome => ({
+      ...outcome,
+      final: { ...(outcome.final as NonNullable<Outcome['final']>), ...change },
+    });
+    const isFirst = ({ step, final }: Outcome) => step.kind === 'write' && final?.status === 201 && !final.replayed;
+    const isReplay = ({ step, final }: Outcome) => step.kind === 'duplicate' && final?.status === 201 && final.replayed;
+
+    test('nothing in the run as it was', async () => {
+      expect(await broken(run.outcomes)).toEqual([]);
+    });
+
+    test('a request without an answer', async () => {
+      const outcomes = one(isFirst, (outcome) => ({ ...outcome, final: undefined }));
+      expect(await broken(outcomes)).toEqual(['Every request has a final answer']);
+    });
+
+    test.each([{ status: 200 }, { text: '{}' }, { location: '/api/elsewhere' }])(
+      'an answer that is not what is stored: %o',
+      async (change) => {
+        const outcomes = one(isFirst, (outcome) => answered(outcome, change));
+        expect(await broken(outcomes)).toEqual([
+          'What is acknowledged is in the record with the same status, bytes and Location',
+        ]);
+      },
+    );
+
+    test('a key that is lost', async () => {
+      const outcomes = one(isFirst, (outcome) => ({ ...outcome, step: { ...outcome.step, key: 'never stored' } }));
+      expect(await broken(outcomes)).toContain('A key that was sent is in the record');
+    });
+
+    test('a write that no one has sent', async () => {
+      const key = run.outcomes.find(isFirst)?.step.key;
+      const outcomes = run.outcomes.filter(({ step }) => step.key !== key);
+      expect(await broken(outcomes)).toContain('A key is in the record as it was sent, or by a triggered workflow');
+    });
+
+    test('a second first answer', async () => {
+      const outcomes = one(isReplay, (outcome) => answered(outcome, { replayed: false }));
+      expect(await broken(outcomes)).toEqual(['A key has one first answer at most, and all others carry the marker']);
+    });
+
+    test('another body that was answered as if it were the stored one', async () => {
+      const isOther = ({ final }: Outcome) => final?.text.includes('idempotency_key_reused') === true;
+      const outcomes = one(isOther, (outcome) => answered(outcome, { status: 201, text: '{}' }));
+      expect(await broken(outcomes)).toContain('Another body under a key is refused, and the same body never');
+    });
+
+    test('a cancel that says the other thing', async () => {
+      const tooLate = { status: 409, text: '{"code":"too_late","nextAction":"none"}' };
+      const outcomes = one(
+        ({ step }) => step.kind === 'cancel',
+        (outcome) => answered(outcome, outcome.final?.status === 200 ? tooLate : { status: 200, text: '{}' }),
+      );
+      expect(await broken(outcomes)).toEqual(['A cancel and its write agree which came first']);
+    });
+
+    test('a request that had to be refused, and was with another code', async () => {
+      const outcomes = one(isFirst, (outcome) => ({ ...outcome, step: { ...outcome.step, refused: 'sku_taken' } }));
+      expect(await broken(outcomes)).toEqual(['What cannot succeed is refused with its code']);
+    });
+
+    test('a refusal at the door that left something', async () => {
+      const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'at the door' } }));
+      expect(await broken(outcomes)).toContain('What is refused at the door leaves nothing');
+    });
+
+    test('an answer that names what is another company’s', async () => {
+      const isCancel = ({ step, final }: Outcome) => step.kind === 'cancel' && final?.status === 200;
+      const company = run.outcomes.find(isCancel)?.step.company;
+      const theirs = run.outcomes.find((outcome) => {
+        return outcome.step.company !== company && outcome.step.operation.name === 'createCustomer' && isFirst(outcome);
+      });
+      const outcomes = one(isCancel, (outcome) => answered(outcome, { text: theirs?.final?.text ?? '' }));
+      expect(await broken(outcomes)).toEqual(['No answer names anything of another company']);
+    });
+
+    test('a counter that is not what the audit log has', () => {
+      const tally = (metric: number, begun = 'once'): Tally => ({
+        metrics: new Map([['writes createPayment new', metric]]),
+        audit: new Map([['writes createPayment new', 5]]),
+        begun,
+      });
+      const counted = growth(tally(0), { ...tally(3), audit: new Map([['writes createPayment new', 9]]) });
+      const { differences } = reportOn({ ...run, metrics: counted }, SEED);
+      expect(differences).toEqual([expect.stringContaining('3 in the metrics, 4 in the audit log')]);
+      expect(growth(tally(0), tally(3, 'again'))).toBeUndefined();
+    });
+
+    test('counts that differ in one company', () => {
+      const [first, ...others] = run.equations;
+      const [equation, ...rest] = first?.equations ?? [];
+      if (first === undefined || equation === undefined) throw new Error('The run has counted nothing');
+      const equations = [{ ...first, equations: [{ ...equation, holds: false }, ...rest] }, ...others];
+      expect(reportOn({ ...run, equations }, SEED).differences).toEqual([expect.stringContaining(first.companyId)]);
+    });
+  });
+});
+
+async function subjectOf(system: System, count: number): Promise<Subject> {
+  const companies = await Promise.all(Array.from({ length: count }, () => system.company()));
+  const createUser = async (email: string) =>
+    (await system.owner.query('SELECT create_user($1) AS id', [email])).rows[0].id as string;
+  return {
+    url: system.url,
+    databaseUrl: system.owner.options.connectionString ?? '',
+    tenants: companies.map(({ id, users }) => ({ companyId: id, token: users.owner.token })),
+    auditorId: await createUser('accountant@simulated.test'),
+    newcomerId: await createUser('newcomer@simulated.test'),
+    sign: ({ subject: userId, companyId }) => signToken({ userId, companyId }),
+  };
+}
