@@ -2,9 +2,22 @@ import pg from 'pg';
 
 /**
  * The connections of a process. Writes and reads have a pool each, so that a queue of transactions cannot keep a replay
- * waiting. Nothing is session state: every transaction sets its role and company for itself.
+ * waiting.
  */
-export type Database = { readonly writes: pg.Pool; readonly lookups: pg.Pool; close(): Promise<void> };
+export type Database = { readonly writes: Pool; readonly reads: Pool; close(): Promise<void> };
+
+/**
+ * Connections of one login, and the limits of what runs on them. Nothing is session state: every transaction sets its role
+ * and company for itself.
+ */
+export type Pool = {
+  readonly connections: pg.Pool;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** Told how long each wait for a connection took, in milliseconds; of those that got one. Set by whoever measures. */
+  onConnectionWait: (waitedMs: number) => void;
+  close(): Promise<void>;
+};
 
 /** One open transaction. It has one connection and must never ask for a second. */
 export type Tx = {
@@ -12,13 +25,23 @@ export type Tx = {
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 };
 
-export type DatabaseOptions = {
+export type PoolOptions = {
   readonly connectionString: string;
-  readonly writePoolMax: number;
-  readonly lookupPoolMax: number;
+  readonly max: number;
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
 };
+
+export type DatabaseOptions = Omit<PoolOptions, 'max'> & {
+  readonly writePoolMax: number;
+  readonly readPoolMax: number;
+};
+
+export function openDatabase({ writePoolMax, readPoolMax, ...shared }: DatabaseOptions): Database {
+  const writes = openPool({ ...shared, max: writePoolMax });
+  const reads = openPool({ ...shared, max: readPoolMax });
+  return { writes, reads, close: async () => void (await Promise.all([writes.close(), reads.close()])) };
+}
 
 /** Shorter than the statement's own limit, so that a lock that is never freed is told apart from a slow statement. */
 const LOCK_TIMEOUT_SHARE = 0.5;
@@ -26,30 +49,29 @@ const LOCK_TIMEOUT_SHARE = 0.5;
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-export function openDatabase(options: DatabaseOptions): Database {
-  const common: pg.PoolConfig = {
-    connectionString: options.connectionString,
-    application_name: options.applicationName,
+export function openPool({ connectionString, max, statementTimeoutMs, applicationName }: PoolOptions): Pool {
+  const connections = new pg.Pool({
+    connectionString,
+    max,
+    application_name: applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: options.statementTimeoutMs + CLIENT_GRACE_MS,
+    query_timeout: statementTimeoutMs + CLIENT_GRACE_MS,
     keepAlive: true,
     types: { getTypeParser },
     // What need not wait for an answer is sent right behind what it follows: a round trip costs more than most statements.
     pipeline: true,
+  });
+  // An idle connection that dies is replaced at the next use; without a listener it would end the process.
+  connections.on('error', () => undefined);
+  // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
+  connections.on('connect', (client) => client.on('error', () => undefined));
+  return {
+    connections,
+    statementTimeoutMs,
+    lockTimeoutMs: Math.round(statementTimeoutMs * LOCK_TIMEOUT_SHARE),
+    onConnectionWait: () => undefined,
+    close: () => connections.end(),
   };
-  const writes = new pg.Pool({ ...common, max: options.writePoolMax });
-  const lookups = new pg.Pool({ ...common, max: options.lookupPoolMax });
-  for (const pool of [writes, lookups]) {
-    // An idle connection that dies is replaced at the next use; without a listener it would end the process.
-    pool.on('error', () => undefined);
-    // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
-    pool.on('connect', (client) => client.on('error', () => undefined));
-    timeouts.set(pool, {
-      statementMs: options.statementTimeoutMs,
-      lockMs: Math.round(options.statementTimeoutMs * LOCK_TIMEOUT_SHARE),
-    });
-  }
-  return { writes, lookups, close: async () => void (await Promise.all([writes.end(), lookups.end()])) };
 }
 
 /**
@@ -57,15 +79,13 @@ export function openDatabase(options: DatabaseOptions): Database {
  * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
  * transaction may have been committed nevertheless.
  */
-export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const limits = timeouts.get(pool);
-  if (limits === undefined) throw new Error('Bug! A pool that openDatabase did not open');
+export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await connect(pool);
   let broken = false;
   try {
     const tx = transactionOn(client);
     const begun = run(client, 'statement', {
-      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${limits.statementMs}; SET LOCAL lock_timeout = ${limits.lockMs}`,
+      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${pool.lockTimeoutMs}`,
     });
     // Not awaited before the first statement, and so in one round trip with it. BEGIN fails only with the connection; and
     // a claim that ran outside a transaction would be refused, since a row without an outcome cannot be committed.
@@ -90,7 +110,7 @@ export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>
 }
 
 /** One statement outside an explicit transaction, as the functions of the write path are called for a lookup. */
-export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+export async function queryOnce<Row>(pool: Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
   const client = await connect(pool);
   let broken = false;
   try {
@@ -101,11 +121,6 @@ export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readon
   } finally {
     client.release(broken);
   }
-}
-
-/** Tells how long each wait for a connection of this pool took, in milliseconds; of those that got one. */
-export function onConnectionWait(pool: pg.Pool, listener: (waitedMs: number) => void): void {
-  waitListeners.set(pool, listener);
 }
 
 /** What the database or its connection answered instead of a result. */
@@ -128,15 +143,13 @@ export class StorageError extends Error {
 }
 
 const CONNECTION_FAILURE = '08006';
-const timeouts = new WeakMap<pg.Pool, { statementMs: number; lockMs: number }>();
-const waitListeners = new WeakMap<pg.Pool, (waitedMs: number) => void>();
 const statementNames = new Map<string, string>();
 
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+async function connect({ connections, onConnectionWait }: Pool): Promise<pg.PoolClient> {
   const sinceMs = performance.now();
   try {
-    const client = await pool.connect();
-    waitListeners.get(pool)?.(performance.now() - sinceMs);
+    const client = await connections.connect();
+    onConnectionWait(performance.now() - sinceMs);
     return client;
   } catch (error) {
     throw new StorageError(error, 'connect');

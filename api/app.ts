@@ -52,11 +52,11 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
     writePoolMax: config.DATABASE_POOL_MAX,
-    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
+    readPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-api',
   });
-  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  await checkLogin(database.reads, config.ALLOW_OWNER_LOGIN === '1');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 
@@ -103,7 +103,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     submit,
     metrics,
     ui,
-    audit: createAuditBatch(database, (rows, ms) => {
+    audit: createAuditBatch(database.reads, (rows, ms) => {
       metrics.auditRows.observe(rows);
       metrics.auditMs.observe(ms);
     }),

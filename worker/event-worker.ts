@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import type { Database } from '../activities/database.ts';
+import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
@@ -21,8 +21,8 @@ const SHUTDOWN_FORCE_MS = 15_000;
 export async function createEventWorker(options: {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
-  readonly database: Database;
-  readonly relayDatabase: Database;
+  readonly reads: Pool;
+  readonly relay: Pool;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -37,8 +37,8 @@ export async function createEventWorker(options: {
         ? await buildWorkflowBundle()
         : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
     activities: createEventActivities({
-      database: options.database,
-      relayDatabase: options.relayDatabase,
+      reads: options.reads,
+      relay: options.relay,
       operations: options.operations,
       masterKey: config.WEBHOOK_MASTER_KEY,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',

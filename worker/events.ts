@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { type Database, openDatabase } from '../activities/database.ts';
+import { type Database, openPool } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import type { WebhookRetry } from '../workflows/event-messages.ts';
 import type { WorkerConfig } from './config.ts';
@@ -35,26 +35,25 @@ export async function startEvents(options: {
 }): Promise<RunningEvents> {
   const { config, connection, metrics, logger } = options;
   const connectionString = config.RELAY_DATABASE_URL ?? config.DATABASE_URL;
-  const relayDatabase = openDatabase({
+  const relayPool = openPool({
     connectionString,
-    writePoolMax: 1,
-    lookupPoolMax: RELAY_CONNECTIONS,
+    max: RELAY_CONNECTIONS,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-relay',
   });
-  await checkLogin(relayDatabase, config.ALLOW_OWNER_LOGIN === '1', {
+  await checkLogin(relayPool, config.ALLOW_OWNER_LOGIN === '1', {
     setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
     role: 'accubooks_relay',
   });
-  metrics.observeRelay(relayDatabase);
-  const worker = await createEventWorker({ ...options, relayDatabase });
+  metrics.observeRelay(relayPool);
+  const worker = await createEventWorker({ ...options, reads: options.database.reads, relay: relayPool });
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
   metrics.observeOpenRuns(() => askForOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
-    database: relayDatabase,
+    pool: relayPool,
     starts: createEventStarts(client, config.TEMPORAL_TASK_QUEUE, options.retry),
     wakeups,
     logger,
@@ -75,7 +74,7 @@ export async function startEvents(options: {
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       await wakeups.close();
-      await relayDatabase.close();
+      await relayPool.close();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { type Database, onConnectionWait, queryOnce } from '../activities/database.ts';
+import { type Pool, queryOnce } from '../activities/database.ts';
 import type { OpenRuns } from './open-runs.ts';
 
 /** What is read when a process is scraped. What cannot be learnt then has no value at all: an old one would be a lie. */
@@ -10,8 +10,6 @@ const ASK_LIMIT_MS = 2_000;
 
 /** In milliseconds: an idle connection is there at once, and at most so long is waited for one (activities/database.ts). */
 const CONNECTION_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
-
-type Pool = Database['writes'];
 
 /** The pools of a process: what their connections do, how long one is waited for, and how much of the time they work. */
 export function createPoolMetrics(registry: Registry) {
@@ -41,7 +39,7 @@ export function createPoolMetrics(registry: Registry) {
     registers,
     collect() {
       for (const [name, { pool }] of pools) {
-        const { totalCount, idleCount, waitingCount, options } = pool;
+        const { totalCount, idleCount, waitingCount, options } = pool.connections;
         const states = { busy: totalCount - idleCount, idle: idleCount, max: options.max, wanted: waitingCount };
         for (const [state, count] of Object.entries(states)) this.set({ pool: name, state }, count);
       }
@@ -58,16 +56,16 @@ export function createPoolMetrics(registry: Registry) {
         inUse += change;
         since = now;
       };
-      pool.on('acquire', () => account(1));
-      pool.on('release', () => account(-1));
-      onConnectionWait(pool, (ms) => wait.observe(labels, ms));
+      pool.connections.on('acquire', () => account(1));
+      pool.connections.on('release', () => account(-1));
+      pool.onConnectionWait = (ms) => wait.observe(labels, ms);
       pools.set(name, { pool, account });
     },
   };
 }
 
 /** Facts across companies that only the relay may ask for. */
-export function observeRelay(registry: Registry, relayDatabase: Database): void {
+export function observeRelay(registry: Registry, relay: Pool): void {
   type Facts = {
     not_taken: bigint;
     not_taken_seconds: number;
@@ -79,7 +77,7 @@ export function observeRelay(registry: Registry, relayDatabase: Database): void 
     audit_fallback_rows: number;
   };
   const { gauge } = askedWhenScraped(registry, 'database', async () => {
-    const [facts] = await queryOnce<Facts>(relayDatabase.lookups, 'SELECT * FROM relay_facts()');
+    const [facts] = await queryOnce<Facts>(relay, 'SELECT * FROM relay_facts()');
     return facts;
   });
   gauge('outbox_events', 'Events by state: not_taken by the relay yet; webhook call pending; given_up', 'state', {

@@ -1,17 +1,17 @@
-import { type Database, queryOnce } from '../activities/database.ts';
+import { type Pool, queryOnce } from '../activities/database.ts';
 
 /**
  * Throws when the process's login could get round what keeps tenants apart: a superuser, a role that bypasses row-level
  * security, or the owner of a table. `ALLOW_OWNER_LOGIN=1` lets it pass, for local use.
  */
 export async function checkLogin(
-  database: Database,
+  pool: Pool,
   allowOwner: boolean,
   { setting, role } = { setting: 'DATABASE_URL', role: 'accubooks_app' },
 ): Promise<void> {
   if (allowOwner) return;
   const [login] = await queryOnce<{ rolsuper: boolean; rolbypassrls: boolean; owns: boolean; member: boolean }>(
-    database.lookups,
+    pool,
     `SELECT r.rolsuper, r.rolbypassrls,
        EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relowner = r.oid) AS owns,

@@ -23,11 +23,11 @@ async function main(): Promise<void> {
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
     writePoolMax: config.DATABASE_POOL_MAX,
-    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
+    readPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-worker',
   });
-  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  await checkLogin(database.reads, config.ALLOW_OWNER_LOGIN === '1');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
   const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: config.INSTRUMENTATION });

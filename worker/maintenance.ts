@@ -3,7 +3,7 @@ import { Client } from '@temporalio/client';
 import { type NativeConnection, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
-import { type Database, openDatabase, queryOnce } from '../activities/database.ts';
+import { openPool, type Pool, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
 import { buildWorkflowBundle } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
@@ -35,19 +35,18 @@ export async function startMaintenance(options: {
   readonly logger: Logger;
 }): Promise<RunningMaintenance> {
   const { config, connection, logger } = options;
-  const database = openDatabase({
+  const pool = openPool({
     connectionString: config.MAINTENANCE_DATABASE_URL ?? config.DATABASE_URL,
-    writePoolMax: 1,
-    lookupPoolMax: CONNECTIONS,
+    max: CONNECTIONS,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-maintenance',
   });
   if (config.MAINTENANCE_DATABASE_URL !== undefined) {
     const setting = 'MAINTENANCE_DATABASE_URL';
-    await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1', { setting, role: ROLE });
-  } else if (!(await mayMaintain(database))) {
+    await checkLogin(pool, config.ALLOW_OWNER_LOGIN === '1', { setting, role: ROLE });
+  } else if (!(await mayMaintain(pool))) {
     logger.warn(`This worker does not maintain the audit log: its login is no member of ${ROLE} (docs/operating.md)`);
-    await database.close();
+    await pool.close();
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
   if (config.AUDIT_ARCHIVE_DIR !== undefined) await expectFolder(config.AUDIT_ARCHIVE_DIR);
@@ -60,7 +59,7 @@ export async function startMaintenance(options: {
       config.WORKFLOW_BUNDLE === undefined
         ? await buildWorkflowBundle()
         : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
-    activities: createAuditMaintenance({ database, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
+    activities: createAuditMaintenance({ pool, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
     // One month at a time: it is in no hurry, and writes are.
     maxConcurrentActivityTaskExecutions: 1,
     maxConcurrentWorkflowTaskExecutions: 2,
@@ -81,7 +80,7 @@ export async function startMaintenance(options: {
     async close() {
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
-      await database.close();
+      await pool.close();
     },
   };
 }
@@ -98,9 +97,9 @@ async function expectFolder(path: string): Promise<void> {
   });
 }
 
-async function mayMaintain(database: Database): Promise<boolean> {
+async function mayMaintain(pool: Pool): Promise<boolean> {
   const [login] = await queryOnce<{ member: boolean }>(
-    database.lookups,
+    pool,
     "SELECT pg_has_role(session_user, $1, 'MEMBER') AS member",
     [ROLE],
   );

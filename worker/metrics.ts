@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
-import type { Database } from '../activities/database.ts';
+import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit } from './gauges.ts';
 import type { OpenRuns } from './open-runs.ts';
@@ -7,7 +7,7 @@ import type { OpenRuns } from './open-runs.ts';
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export type MetricsOptions = {
-  readonly database: Database;
+  readonly database: Pick<Database, 'writes' | 'reads'>;
   /** Their names and types are label values, and the only ones of these labels beside `unknown`. */
   readonly operations: readonly Operation[];
   /** Off: nothing is counted, so that a benchmark can tell what counting costs. */
@@ -29,14 +29,15 @@ export function createMetrics({ database, operations, instrumentation }: Metrics
   beginAtZero(instruments, operations);
   const pools = createPoolMetrics(registry);
   pools.observe('writes', database.writes);
-  pools.observe('lookups', database.lookups);
+  // The published name of the pool for reads.
+  pools.observe('lookups', database.reads);
   return {
     registry,
     ...instruments,
     /** The relay's connections, and facts across companies, which are asked as the relay when scraped. */
-    observeRelay(relayDatabase: Database): void {
-      pools.observe('relay', relayDatabase.lookups);
-      observeRelay(registry, relayDatabase);
+    observeRelay(relay: Pool): void {
+      pools.observe('relay', relay);
+      observeRelay(registry, relay);
     },
     /** How old the oldest open run is, asked of Temporal when scraped. */
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),

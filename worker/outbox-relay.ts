@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type Database, queryOnce } from '../activities/database.ts';
+import { type Pool, queryOnce } from '../activities/database.ts';
 import type { EventStarts } from './event-starts.ts';
 import type { Wakeups } from './outbox-wakeups.ts';
 
@@ -38,18 +38,18 @@ const MAX_BACKOFF_MS = 30_000;
 
 export function createOutboxRelay(options: {
   /** Logs in as one who may act as accubooks_relay. */
-  readonly database: Database;
+  readonly pool: Pool;
   readonly starts: EventStarts;
   readonly wakeups: Wakeups;
   readonly logger: Logger;
   onRun(counts: RelayCounts): void;
 }): OutboxRelay {
-  const { database, starts, wakeups, logger } = options;
+  const { pool, starts, wakeups, logger } = options;
   const relay: OutboxRelay = {
     async runOnce() {
-      const workflows = await startTriggered(database, starts, logger);
-      const numbered = await numberEvents(database, workflows.done);
-      const batches = await startBatches(database, starts, logger);
+      const workflows = await startTriggered(pool, starts, logger);
+      const numbered = await numberEvents(pool, workflows.done);
+      const batches = await startBatches(pool, starts, logger);
       const counts = {
         workflowsStarted: workflows.done.length,
         numbered,
@@ -81,8 +81,8 @@ export function createOutboxRelay(options: {
 
 type Triggered = { id: string; company_id: string; trigger_id: string; workflow_name: string };
 
-async function startTriggered(database: Database, starts: EventStarts, logger: Logger) {
-  const events = await queryOnce<Triggered>(database.lookups, 'SELECT * FROM triggered_events($1)', [WORKFLOWS_A_RUN]);
+async function startTriggered(pool: Pool, starts: EventStarts, logger: Logger) {
+  const events = await queryOnce<Triggered>(pool, 'SELECT * FROM triggered_events($1)', [WORKFLOWS_A_RUN]);
   return each(events, logger, async (event) => {
     const trigger = { companyId: event.company_id, triggerId: event.trigger_id };
     await starts.registered({ id: event.id, workflowName: event.workflow_name, trigger });
@@ -90,24 +90,24 @@ async function startTriggered(database: Database, starts: EventStarts, logger: L
   });
 }
 
-async function numberEvents(database: Database, started: readonly string[]): Promise<number> {
-  const [row] = await queryOnce<{ numbered: number }>(database.lookups, 'SELECT number_events($1, $2) AS numbered', [
+async function numberEvents(pool: Pool, started: readonly string[]): Promise<number> {
+  const [row] = await queryOnce<{ numbered: number }>(pool, 'SELECT number_events($1, $2) AS numbered', [
     EVENTS_A_RUN,
     started,
   ]);
   return row?.numbered ?? 0;
 }
 
-async function startBatches(database: Database, starts: EventStarts, logger: Logger) {
+async function startBatches(pool: Pool, starts: EventStarts, logger: Logger) {
   const batches = await queryOnce<{ company_id: string; batch_id: string }>(
-    database.lookups,
+    pool,
     'SELECT * FROM webhook_batches($1, $2)',
     [EVENTS_A_BATCH, BATCHES_A_RUN],
   );
   return each(batches, logger, async ({ company_id: companyId, batch_id: batchId }) => {
     // One that is there already is of an earlier run, which may be about to close: it is marked by what it delivers.
     if ((await starts.webhooks({ companyId, batchId })) === 'exists') return undefined;
-    await queryOnce(database.lookups, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
+    await queryOnce(pool, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
     return batchId;
   });
 }

@@ -1,4 +1,4 @@
-import { type Database, type Tx, transaction } from '../database.ts';
+import { type Pool, type Tx, transaction } from '../database.ts';
 import { type ArchiveContent, archiveFile, writeArchive, writeManifest } from './archive-file.ts';
 
 export type ArchivedMonth = ArchiveContent & { readonly month: string; readonly file: string };
@@ -11,14 +11,14 @@ const ROWS_A_PAGE = 5_000;
  * when the file that was read back holds exactly its rows; until then, whatever fails, nothing has changed but a file.
  */
 export async function archiveMonth(
-  database: Database,
+  pool: Pool,
   folder: string,
   month: string,
   onPage: () => void = () => undefined,
 ): Promise<ArchivedMonth> {
-  const content = await writeArchive(folder, month, pagesOf(database, month, onPage));
+  const content = await writeArchive(folder, month, pagesOf(pool, month, onPage));
   const file = archiveFile(month);
-  await asMaintenance(database, async (tx) => {
+  await asMaintenance(pool, async (tx) => {
     const columns = await tx.query<{ name: string; type: string }>(COLUMNS);
     const [{ now } = { now: '' }] = await tx.query<{ now: string }>('SELECT now() AS now');
     const manifest = {
@@ -42,11 +42,11 @@ export async function archiveMonth(
 }
 
 /** The first page that is not full is the last: an archived month gets no more rows, and the database compares at the end. */
-async function* pagesOf(database: Database, month: string, onPage: () => void): AsyncGenerator<readonly string[]> {
+async function* pagesOf(pool: Pool, month: string, onPage: () => void): AsyncGenerator<readonly string[]> {
   let last: Line = { at: '-infinity', id: 0n, line: '' };
   for (;;) {
     const { at, id } = last;
-    const lines = await asMaintenance(database, (tx) =>
+    const lines = await asMaintenance(pool, (tx) =>
       tx.query<Line>('SELECT * FROM audit_month_lines($1, $2, $3, $4)', [firstOf(month), at, id, ROWS_A_PAGE]),
     );
     onPage();
@@ -67,8 +67,8 @@ export function firstOf(month: string): string {
   return `${month}-01`;
 }
 
-export function asMaintenance<T>(database: Database, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(database.lookups, async (tx) => {
+export function asMaintenance<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return transaction(pool, async (tx) => {
     await tx.query("SELECT set_config('role', 'accubooks_maintenance', true)");
     return work(tx);
   });

@@ -1,5 +1,4 @@
-import type { Database } from '../database.ts';
-import { queryOnce } from '../database.ts';
+import { type Pool, queryOnce } from '../database.ts';
 
 /** One row of the audit log that is written outside a write's own transaction. */
 export type AuditRow = {
@@ -19,6 +18,6 @@ export type AuditRow = {
 };
 
 /** Writes audit rows of any companies in one round trip, each as its own company. */
-export async function recordAuditRows(database: Database, rows: readonly AuditRow[]): Promise<void> {
-  await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify(rows)]);
+export async function recordAuditRows(pool: Pool, rows: readonly AuditRow[]): Promise<void> {
+  await queryOnce(pool, 'SELECT record_audit_rows($1)', [JSON.stringify(rows)]);
 }

@@ -8,7 +8,7 @@ import type {
 } from '../../workflows/event-messages.ts';
 import type { RunResult, WireInput } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
-import { type Database, type Tx, transaction } from '../database.ts';
+import { type Pool, type Tx, transaction } from '../database.ts';
 import { fingerprint, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
@@ -16,26 +16,26 @@ import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
 import { findDueReminders } from './due-reminders.ts';
 
 export type EventActivityDependencies = WebhookDependencies & {
-  readonly database: Database;
+  readonly reads: Pool;
   readonly operations: readonly Operation[];
 };
 
 /** What the workflows that events start have done outside of themselves. */
 export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
-  const { database, operations } = dependencies;
+  const { reads, operations } = dependencies;
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
-    readTrigger: (trigger) => asCompany(database, trigger, (tx) => readTrigger(tx, trigger)),
+    readTrigger: (trigger) => asCompany(reads, trigger, (tx) => readTrigger(tx, trigger)),
     prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
-    readOutcome: (trigger, step) => asCompany(database, trigger, (tx) => readOutcome(tx, keyOf(trigger, step))),
-    findDueReminders: (trigger, asOf) => asCompany(database, trigger, (tx) => findDueReminders(tx, asOf)),
-    checkMonth: (trigger, through) => asCompany(database, trigger, (tx) => checkMonth(tx, through)),
+    readOutcome: (trigger, step) => asCompany(reads, trigger, (tx) => readOutcome(tx, keyOf(trigger, step))),
+    findDueReminders: (trigger, asOf) => asCompany(reads, trigger, (tx) => findDueReminders(tx, asOf)),
+    checkMonth: (trigger, through) => asCompany(reads, trigger, (tx) => checkMonth(tx, through)),
   };
 }
 
 /** One transaction for the trigger's company, under row-level security like a request of it; one snapshot. */
-function asCompany<T>(database: Database, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(database.lookups, async (tx) => {
+function asCompany<T>(reads: Pool, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return transaction(reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     await tx.query('SELECT enter_company($1)', [companyId]);
     return work(tx);

@@ -1,11 +1,11 @@
 import type { WebhookBatch } from '../../workflows/event-messages.ts';
-import { type Database, queryOnce } from '../database.ts';
+import { type Pool, queryOnce } from '../database.ts';
 import { signedHeaders, webhookSecret } from './secrets.ts';
 import { type Sent, sendWebhook } from './send.ts';
 
 export type WebhookDependencies = {
   /** Logs in as one who may act as accubooks_relay. */
-  readonly relayDatabase: Database;
+  readonly relay: Pool;
   readonly masterKey: string | undefined;
   readonly allowPrivateWebhooks: boolean;
   onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up', event: CalledEvent): void;
@@ -32,7 +32,7 @@ export async function deliverWebhooks(
     if (event === undefined) return { waitMs: null };
     const sent = await attempt(dependencies, batch.companyId, event);
     const waitMs = sent.error === undefined || sent.gone ? undefined : waitAfter(event, batch);
-    await queryOnce(dependencies.relayDatabase.lookups, 'SELECT record_webhook_attempt($1, $2, $3, $4)', [
+    await queryOnce(dependencies.relay, 'SELECT record_webhook_attempt($1, $2, $3, $4)', [
       batch.companyId,
       event.id,
       sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null,
@@ -62,10 +62,10 @@ type WebhookEvent = {
 };
 
 async function nextEvent(
-  { relayDatabase }: WebhookDependencies,
+  { relay }: WebhookDependencies,
   { companyId, batchId }: WebhookBatch,
 ): Promise<WebhookEvent | undefined> {
-  const [event] = await queryOnce<WebhookEvent>(relayDatabase.lookups, 'SELECT * FROM next_webhook_event($1, $2)', [
+  const [event] = await queryOnce<WebhookEvent>(relay, 'SELECT * FROM next_webhook_event($1, $2)', [
     companyId,
     batchId,
   ]);

@@ -83,7 +83,7 @@ async function recordFailedRun(
   args: WriteArguments,
   error: unknown,
 ): Promise<void> {
-  await recordAuditRows(database, [
+  await recordAuditRows(database.reads, [
     {
       company_id: args.companyId,
       operation_name: args.operation,

@@ -25,7 +25,7 @@ export function registerHealth(
   let state: 'serving' | 'draining' | 'failed' = 'serving';
   app.get('/livez', async (_request, reply) => reply.code(state === 'failed' ? 503 : 200).send({ status: state }));
   app.get('/readyz', async (_request, reply) => {
-    const check = queryOnce(database.lookups, 'SELECT 1').then(() => 'ok' as const);
+    const check = queryOnce(database.reads, 'SELECT 1').then(() => 'ok' as const);
     const answered = (await withTimeout(check, CHECK_TIMEOUT_MS).catch(() => undefined)) ?? 'unavailable';
     const ready = state === 'serving' && answered === 'ok';
     return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : state, checks: { database: answered } });

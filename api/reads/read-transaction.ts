@@ -22,7 +22,7 @@ export async function inReadTransaction<T>(
   { database, caller, key, limitMs }: ReadRequest,
   work: (tx: Tx, reader: Reader, row: WriteRow | undefined) => Promise<T>,
 ): Promise<T> {
-  const reading = transaction(database.lookups, async (tx) => {
+  const reading = transaction(database.reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     // The server ends a statement that nobody waits for any more.
     await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);

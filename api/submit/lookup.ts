@@ -15,7 +15,7 @@ export type Lookup = {
  * alone.
  */
 export async function lookUp(database: Database, caller: Caller, key: string | undefined): Promise<Lookup> {
-  const found = await queryOnce<Found>(database.lookups, LOOK_UP, [caller.companyId, caller.subject, key ?? null]);
+  const found = await queryOnce<Found>(database.reads, LOOK_UP, [caller.companyId, caller.subject, key ?? null]);
   return toLookup(found);
 }
 
@@ -38,10 +38,9 @@ function toLookup([found]: readonly Found[]): Lookup {
 
 /** The row of a write whose caller has been let in already. */
 export async function lookUpRow(database: Database, companyId: string, key: string): Promise<WriteRow | undefined> {
-  const [found] = await queryOnce<WriteRow>(
-    database.lookups,
-    'SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l',
-    [companyId, key],
-  );
+  const [found] = await queryOnce<WriteRow>(database.reads, 'SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l', [
+    companyId,
+    key,
+  ]);
   return found === undefined ? undefined : rowOrUndefined(found);
 }

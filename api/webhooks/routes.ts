@@ -48,7 +48,7 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
   const { userId, webhook } = await asMember(context, request, MAY_KNOW, 'Reading the secret', readWebhook);
   const { companyId } = request.caller;
   await withStorageTimeout(
-    recordAuditRows(context.database, [
+    recordAuditRows(context.database.reads, [
       {
         company_id: companyId,
         operation_name: 'readWebhookSecret',
@@ -148,7 +148,7 @@ async function asMember<T extends object>(
   what: string,
   work: (tx: Tx) => Promise<T>,
 ): Promise<T & Pick<Lookup, 'userId'>> {
-  const working = transaction(database.lookups, async (tx) => {
+  const working = transaction(database.reads, async (tx) => {
     const { userId, roles } = await lookUpIn(tx, caller, undefined);
     if (!holdsOneOf(roles, allowed)) {
       throw new ApiProblem('forbidden', { detail: `${what} needs one of the roles ${allowed.join(', ')}.` });

@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
-import { type Database, openDatabase } from '../../activities/database.ts';
+import { openDatabase, openPool } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { createEventStarts, type EventStarts } from '../../worker/event-starts.ts';
@@ -21,7 +21,7 @@ export async function startRelay(system: System): Promise<RunningEvents & { read
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
     writePoolMax: 1,
-    lookupPoolMax: 2,
+    readPoolMax: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'test-events',
   });
@@ -46,10 +46,9 @@ export function steppedRelay(system: System): {
   runOnce(spoiled?: Partial<EventStarts>): Promise<RelayCounts>;
   close(): Promise<void>;
 } {
-  const database: Database = openDatabase({
+  const pool = openPool({
     connectionString: system.environment['RELAY_DATABASE_URL'] as string,
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'test-relay',
   });
@@ -59,12 +58,12 @@ export function steppedRelay(system: System): {
     starts,
     runOnce: (spoiled = {}) =>
       createOutboxRelay({
-        database,
+        pool,
         starts: { ...starts, ...spoiled },
         wakeups: { next: async () => {}, close: async () => {} },
         logger: pino({ level: 'silent' }),
         onRun: () => {},
       }).runOnce(),
-    close: () => database.close(),
+    close: () => pool.close(),
   };
 }

@@ -25,7 +25,7 @@ describe('an attempt that fails for now', () => {
     database = openDatabase({
       connectionString: clone.appUrl,
       writePoolMax: 2,
-      lookupPoolMax: 2,
+      readPoolMax: 2,
       statementTimeoutMs: 5_000,
       applicationName: 'test',
     });

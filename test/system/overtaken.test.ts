@@ -39,7 +39,7 @@ describe('attempts of one write that run at once', () => {
     const database = openDatabase({
       connectionString: system.environment['DATABASE_URL'] ?? '',
       writePoolMax: ATTEMPTS,
-      lookupPoolMax: 1,
+      readPoolMax: 1,
       statementTimeoutMs: 10_000,
       applicationName: 'test-attempts',
     });

@@ -46,7 +46,7 @@ beforeAll(async () => {
   database = openDatabase({
     connectionString: ownerUrlOf(system.owner),
     writePoolMax: 1,
-    lookupPoolMax: 2,
+    readPoolMax: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'accubooks-operator',
   });

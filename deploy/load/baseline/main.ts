@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import type pg from 'pg';
-import { openDatabase } from '../../../activities/database.ts';
+import { openPool } from '../../../activities/database.ts';
 import { readWorkerConfig } from '../../../worker/config.ts';
 import { connectTemporal } from '../../../worker/temporal.ts';
 import { closedLoop, type Measured } from '../loops.ts';
@@ -25,17 +25,16 @@ process.on('disconnect', () => process.exit());
 
 Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
 const config = readWorkerConfig();
-const database = openDatabase({
+const { connections } = openPool({
   connectionString: config.DATABASE_URL,
-  writePoolMax: config.DATABASE_POOL_MAX,
-  lookupPoolMax: 1,
+  max: config.DATABASE_POOL_MAX,
   statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
   applicationName: 'accubooks-baseline',
 });
-const takeInvoice = await invoicesInTurn(database.writes);
+const takeInvoice = await invoicesInTurn(connections);
 const ways: Record<BaselineKind, (order: PaymentOrder) => Promise<string>> = {
   temporal: await payByWorkflow(),
-  sql: payBySql(database.writes, companyId),
+  sql: payBySql(connections, companyId),
 };
 process.on('message', (order: MeasureOrder) => {
   measure(order).then(
@@ -71,7 +70,7 @@ async function payByWorkflow() {
       workflowsPath: fileURLToPath(new URL('workflow.ts', import.meta.url)),
       logger: new DefaultLogger('ERROR'),
     }),
-    activities: { pay: payByOperation(database.writes, companyId) },
+    activities: { pay: payByOperation(connections, companyId) },
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,

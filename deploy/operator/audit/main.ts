@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { archiveMonth } from '../../../activities/audit/archive-month.ts';
 import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
-import { type Database, openDatabase } from '../../../activities/database.ts';
+import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { archiveFolder, ownerDatabaseUrl } from '../../cli/config.ts';
@@ -28,29 +28,29 @@ program
   .command('list')
   .description('tells which months are archived, restored or dropped')
   .option('--json', 'prints JSON')
-  .action(({ json }: { json?: true }) => withDatabase((database) => list(database, json)));
+  .action(({ json }: { json?: true }) => withPool((pool) => list(pool, json)));
 program
   .command('run')
   .description(
     'does what the schedule does once a day: partitions ahead, and an archive of each month that is no longer hot',
   )
   .option('--dir <folder>', 'where the files go')
-  .action(({ dir }: { dir?: string }) => withDatabase((database) => maintain(database, dir ?? archiveFolder())));
+  .action(({ dir }: { dir?: string }) => withPool((pool) => maintain(pool, dir ?? archiveFolder())));
 withMonth('verify', 'reads a month’s file and compares it with what was archived').action(
   ({ month, dir, json }: Options) =>
-    withDatabase(async (database) => tell(await verifyMonth(database, folderOf(dir), month), json)),
+    withPool(async (pool) => tell(await verifyMonth(pool, folderOf(dir), month), json)),
 );
 withMonth('restore', 'puts a month back into the audit log for some days')
   .option('--days <n>', 'for how long', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
   .action(({ month, dir, json, days }: Options & { days: number }) =>
-    withDatabase(async (database) => tell(await restoreMonth(database, folderOf(dir), month, days), json)),
+    withPool(async (pool) => tell(await restoreMonth(pool, folderOf(dir), month, days), json)),
   );
 withMonth('drop', 'drops the detached table of a month, after its file was read back once more')
   .option('--yes', 'does not ask')
   .action(({ month, dir, json, yes }: Options & { yes?: true }) =>
-    withDatabase(async (database) => {
+    withPool(async (pool) => {
       if (!yes) await confirm(`From then on the file of ${month} is the only copy. Is it in a backup?`, month, '--yes');
-      tell(await dropMonth(database, folderOf(dir), month), json);
+      tell(await dropMonth(pool, folderOf(dir), month), json);
     }),
   );
 await run(program);
@@ -64,8 +64,8 @@ function withMonth(name: string, description: string) {
     .option('--json', 'prints JSON');
 }
 
-async function list(database: Database, json: true | undefined): Promise<void> {
-  const archives = await listArchives(database);
+async function list(pool: Pool, json: true | undefined): Promise<void> {
+  const archives = await listArchives(pool);
   if (json) console.log(JSON.stringify(archives));
   else if (archives.length === 0) console.log('No month has been archived.');
   else {
@@ -79,13 +79,13 @@ async function list(database: Database, json: true | undefined): Promise<void> {
   }
 }
 
-async function maintain(database: Database, folder: string | undefined): Promise<void> {
-  const kept = await keepPartitions(database);
+async function maintain(pool: Pool, folder: string | undefined): Promise<void> {
+  const kept = await keepPartitions(pool);
   const archived = [];
   if (folder === undefined) console.error('No AUDIT_ARCHIVE_DIR and no --dir: no month is archived.');
-  for (const month of folder === undefined ? [] : await findMonths(database)) {
+  for (const month of folder === undefined ? [] : await findMonths(pool)) {
     console.error(`archiving ${month}`);
-    archived.push(await archiveMonth(database, folder as string, month));
+    archived.push(await archiveMonth(pool, folder as string, month));
   }
   console.log(JSON.stringify({ ...kept, archived }));
 }
@@ -94,18 +94,17 @@ function tell(result: object & { readonly text: string }, json: true | undefined
   console.log(json ? JSON.stringify(result) : result.text);
 }
 
-async function withDatabase(work: (database: Database) => Promise<void>): Promise<void> {
-  const database = openDatabase({
+async function withPool(work: (pool: Pool) => Promise<void>): Promise<void> {
+  const pool = openPool({
     connectionString: ownerDatabaseUrl(),
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-operator',
   });
   try {
-    await work(database);
+    await work(pool);
   } finally {
-    await database.close();
+    await pool.close();
   }
 }
 

@@ -25,7 +25,7 @@ export async function withPlace<T>(work: (place: Place) => Promise<T>): Promise<
   const database = openDatabase({
     connectionString: ownerDatabaseUrl(),
     writePoolMax: 1,
-    lookupPoolMax: CONNECTIONS,
+    readPoolMax: CONNECTIONS,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-operator',
   });
@@ -57,7 +57,7 @@ async function connectInTime(target: TemporalTarget): Promise<NativeConnection |
 
 /** One snapshot, as the application in that company sees it: no operator sees more of a write than there is to see. */
 export function asCompany<T>(database: Database, companyId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(database.lookups, async (tx) => {
+  return transaction(database.reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     await tx.query('SELECT enter_company($1)', [companyId]);
     return work(tx);
@@ -81,7 +81,7 @@ export async function findCompany({ database }: Place, idOrName: string): Promis
 
 /** Only the auditor reads names across companies. */
 function findByName(database: Database, name: string): Promise<Company[]> {
-  return transaction(database.lookups, async (tx) => {
+  return transaction(database.reads, async (tx) => {
     await tx.query("SELECT set_config('role', 'accubooks_auditor', true)");
     return tx.query<Company>('SELECT id, name FROM companies WHERE name = $1 ORDER BY id LIMIT 20', [name]);
   });

@@ -70,7 +70,7 @@ export async function reopen(place: Place, company: Company, key: string, reason
 
 /** A standby may lag behind: that a row is missing there proves nothing. */
 async function refuseStandby({ database }: Place): Promise<void> {
-  const [server] = await queryOnce<{ standby: boolean }>(database.lookups, 'SELECT pg_is_in_recovery() AS standby');
+  const [server] = await queryOnce<{ standby: boolean }>(database.reads, 'SELECT pg_is_in_recovery() AS standby');
   if (server?.standby)
     throw new Error('This database is a standby. Ask the primary: only there it is known what is missing.');
 }
@@ -103,7 +103,7 @@ async function record(
   reason: string,
 ): Promise<void> {
   const [{ login } = { login: 'unknown' }] = await queryOnce<{ login: string }>(
-    database.lookups,
+    database.reads,
     'SELECT session_user::text AS login',
   );
   const row = {
@@ -122,7 +122,7 @@ async function record(
     http_method: '',
     metadata: { action: 'reopen', runId: run.runId, login, systemUser: systemUser() },
   };
-  await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
+  await queryOnce(database.reads, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
 }
 
 /** In a container a numeric user may have no name. */
