@@ -30,13 +30,12 @@ export async function archiveMonth(
       file,
     } as const;
     await writeManifest(folder, { ...manifest, ...content });
-    await tx.query('SELECT detach_audit_month($1, $2, $3, $4, $5)', [
-      firstOf(month),
-      file,
-      content.sha256,
-      content.rows,
-      content.rowDigest,
-    ]);
+    await tx.query(
+      `SELECT detach_audit_month(
+         p_month => $1, p_file_name => $2, p_file_sha256 => $3, p_row_count => $4, p_row_digest => $5
+       )`,
+      [firstOf(month), file, content.sha256, content.rows, content.rowDigest],
+    );
   });
   return { month, file, ...content };
 }
@@ -47,7 +46,12 @@ async function* pagesOf(pool: Pool, month: string, onPage: () => void): AsyncGen
   for (;;) {
     const { at, id } = last;
     const lines = await asMaintenance(pool, (tx) =>
-      tx.query<Line>('SELECT * FROM audit_month_lines($1, $2, $3, $4)', [firstOf(month), at, id, ROWS_A_PAGE]),
+      tx.query<Line>('SELECT * FROM audit_month_lines(p_month => $1, p_after => $2, p_after_id => $3, p_limit => $4)', [
+        firstOf(month),
+        at,
+        id,
+        ROWS_A_PAGE,
+      ]),
     );
     onPage();
     if (lines.length > 0) yield lines.map(({ line }) => line);

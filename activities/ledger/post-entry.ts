@@ -25,11 +25,16 @@ type NewEntry = {
  */
 export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext): Promise<string> {
   const values = entryValues(entry, context);
-  await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7, $8)', values);
+  await tx.query(`SELECT ${POST_ENTRY}`, values);
   return values[1];
 }
 
-/** What `post_entry` takes, in its order, for an operation that calls it within a statement of its own. */
+/** The call of `post_entry` with {@link entryValues} as `$1` to `$8`: also for an operation that makes it part of a statement. */
+export const POST_ENTRY = `post_entry(
+  p_company => $1, p_entry => $2, p_write => $3, p_operation => $4, p_date => $5, p_description => $6, p_lines => $7,
+  p_metadata => $8)`;
+
+/** What {@link POST_ENTRY} takes, in its order. */
 export function entryValues(entry: NewEntry, context: WriteContext) {
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),

@@ -21,14 +21,12 @@ export async function postMirror(
   context: WriteContext,
 ): Promise<string> {
   const mirrorId = id ?? context.rowId('journal_entries', 0);
-  await tx.query('SELECT post_mirror($1, $2, $3, $4, $5, $6, $7)', [
-    context.companyId,
-    mirrorId,
-    context.writeId,
-    context.operation,
-    date,
-    description,
-    entryId,
-  ]);
+  await tx.query(
+    `SELECT post_mirror(
+       p_company => $1, p_entry => $2, p_write => $3, p_operation => $4, p_date => $5, p_description => $6,
+       p_original => $7
+     )`,
+    [context.companyId, mirrorId, context.writeId, context.operation, date, description, entryId],
+  );
   return mirrorId;
 }

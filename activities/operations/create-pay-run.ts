@@ -104,7 +104,9 @@ export const createPayRun = defineOperation({
        SELECT $1, $2, p.employee_id, $4, $5, $6, $8, p.annual_salary_minor, p.tax_rate_basis_points, $17,
          p.gross_minor, p.pre_tax_deductions_minor, p.tax_minor, p.post_tax_deductions_minor, p.net_minor,
          p.employer_tax_minor
-       FROM pay_of_period($1, $4, $6, $9, $17) AS p`,
+       FROM pay_of_period(
+         p_company => $1, p_frequency => $4, p_period => $6, p_employees => $9, p_employer_rate => $17
+       ) AS p`,
       [
         context.companyId,
         context.writeId,

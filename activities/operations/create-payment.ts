@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
-import { entryValues } from '../ledger/post-entry.ts';
+import { entryValues, POST_ENTRY } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
@@ -102,7 +102,7 @@ export const createPayment = defineOperation({
        )
        INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
          bank_account_id, metadata, journal_entry_id)
-       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, post_entry($1, $2, $3, $4, $5, $6, $7, $8))
+       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, ${POST_ENTRY})
        RETURNING ${PAYMENT_COLUMNS}`,
       [
         ...entry,

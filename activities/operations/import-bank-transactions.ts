@@ -75,12 +75,10 @@ export const importBankTransactions = defineOperation({
       ...transaction,
       id: context.rowId('bank_transactions', position),
     }));
-    const items = await tx.query<ImportedRow>('SELECT * FROM import_bank_transactions($1, $2, $3, $4)', [
-      context.companyId,
-      context.writeId,
-      body.accountCode,
-      JSON.stringify(rows),
-    ]);
+    const items = await tx.query<ImportedRow>(
+      'SELECT * FROM import_bank_transactions(p_company => $1, p_write => $2, p_account_code => $3, p_rows => $4)',
+      [context.companyId, context.writeId, body.accountCode, JSON.stringify(rows)],
+    );
     if (items.length === 0) {
       throw new Rejection('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
     }

@@ -52,7 +52,10 @@ export async function payOfPeriod(
          sum(p.post_tax_deductions_minor)::bigint AS post_tax_deductions_minor,
          sum(p.net_minor)::bigint AS net_minor,
          sum(p.employer_tax_minor)::bigint AS employer_tax_minor
-       FROM pay_of_period($1, $2, $3, $4, company.employer_tax_rate_basis_points) AS p
+       FROM pay_of_period(
+         p_company => $1, p_frequency => $2, p_period => $3, p_employees => $4,
+         p_employer_rate => company.employer_tax_rate_basis_points
+       ) AS p
      ) AS pay`,
     [companyId, period.payFrequency, period.periodNumber, period.employeeIds ?? null],
   );

@@ -32,12 +32,11 @@ export async function deliverWebhooks(
     if (event === undefined) return { waitMs: null };
     const sent = await attempt(dependencies, batch.companyId, event);
     const waitMs = sent.error === undefined || sent.gone ? undefined : waitAfter(event, batch);
-    await queryOnce(dependencies.relay, 'SELECT record_webhook_attempt($1, $2, $3, $4)', [
-      batch.companyId,
-      event.id,
-      sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null,
-      waitMs ?? null,
-    ]);
+    await queryOnce(
+      dependencies.relay,
+      'SELECT record_webhook_attempt(p_company => $1, p_event => $2, p_error => $3, p_retry_ms => $4)',
+      [batch.companyId, event.id, sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null, waitMs ?? null],
+    );
     const failed = waitMs === undefined ? 'given_up' : 'failed';
     const called = { eventId: event.id, writeId: event.write_id, requestId: event.payload['requestId'] };
     dependencies.onWebhookAttempt(sent.error === undefined ? 'delivered' : failed, called);

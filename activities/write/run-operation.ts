@@ -76,7 +76,11 @@ type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; rea
 async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, attempt: AttemptFacts): Promise<Claim> {
   const claiming = tx.query<{ claimed: boolean; member_roles: string[] | null } & WriteRow>(
     `SELECT c.claimed, c.member_roles, (c.write).*
-     FROM claim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS c`,
+     FROM claim_write(
+       p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => $6,
+       p_fingerprint => $7, p_schema_version => $8, p_request => $9, p_user => $10, p_request_id => $11,
+       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14
+     ) AS c`,
     [
       args.companyId,
       args.key,
@@ -224,7 +228,12 @@ type Finish = {
 
 async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
   const [row] = await tx.query<WriteRow>(
-    `SELECT w.* FROM finish_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS w`,
+    `SELECT w.* FROM finish_write(
+       p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
+       p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
+       p_http_method => $12, p_event_id => $13, p_event_kind => $14, p_event_payload => $15,
+       p_workflows_triggered => $16, p_audit_metadata => $17
+     ) AS w`,
     [
       args.companyId,
       args.key,

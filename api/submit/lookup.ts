@@ -24,7 +24,8 @@ export async function lookUpIn(tx: Tx, caller: Caller, key: string | undefined):
   return toLookup(await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, key ?? null]));
 }
 
-const LOOK_UP = 'SELECT l.member_id, l.member_roles, (l.write).* FROM lookup_write($1, $2, $3) AS l';
+const LOOK_UP = `
+SELECT l.member_id, l.member_roles, (l.write).* FROM lookup_write(p_company => $1, p_subject => $2, p_key => $3) AS l`;
 
 type Found = { readonly member_id: string | null; readonly member_roles: string[] | null } & WriteRow;
 
@@ -38,9 +39,10 @@ function toLookup([found]: readonly Found[]): Lookup {
 
 /** The row of a write whose caller has been let in already. */
 export async function lookUpRow(database: Database, companyId: string, key: string): Promise<WriteRow | undefined> {
-  const [found] = await queryOnce<WriteRow>(database.reads, 'SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l', [
-    companyId,
-    key,
-  ]);
+  const [found] = await queryOnce<WriteRow>(
+    database.reads,
+    'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
+    [companyId, key],
+  );
   return found === undefined ? undefined : rowOrUndefined(found);
 }

@@ -94,7 +94,10 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, key: st
   try {
     return await transaction(database.writes, async (tx) => {
       const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
-        'SELECT c.cancelled_now, (c.write).* FROM cancel_write($1, $2, $3, $4, $5, $6, $7) AS c',
+        `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
+           p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
+           p_http_method => $7
+         ) AS c`,
         values,
       );
       const row = found === undefined ? undefined : rowOrUndefined(found);

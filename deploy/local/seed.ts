@@ -52,7 +52,10 @@ async function seedCompany(
   const { rowCount } = await client.query('SELECT FROM companies WHERE id = $1', [company.id]);
   if (rowCount === 0) {
     const owner = `owner@${company.domain}`;
-    await client.query('SELECT create_company($1, $2, $3, $4)', [company.name, owner, CURRENCY, company.id]);
+    await client.query(
+      'SELECT create_company(p_name => $1, p_owner_email => $2, p_currency => $3, p_company_id => $4)',
+      [company.name, owner, CURRENCY, company.id],
+    );
     for (const role of company.roles.filter((name) => name !== 'owner')) {
       await client.query('INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, create_user($2), $3)', [
         company.id,

@@ -207,10 +207,10 @@ type Known = {
 
 function readRecord(place: Place, company: Company, key: string): Promise<Known> {
   return asCompany(place.database, company.id, async (tx) => {
-    const [found] = await tx.query<WriteRow>('SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l', [
-      company.id,
-      key,
-    ]);
+    const [found] = await tx.query<WriteRow>(
+      'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
+      [company.id, key],
+    );
     const row = found === undefined ? undefined : rowOrUndefined(found);
     const describer = describerOf(place, company);
     const write =

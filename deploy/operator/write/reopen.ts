@@ -85,7 +85,11 @@ async function claim(tx: Tx, company: Company, key: string, memo: WriteMemo | un
   const operation = memo?.operation ?? 'unknown';
   const [found] = await tx.query<{ claimed: boolean; outcome: string | null }>(
     `SELECT c.claimed, (c.write).outcome
-     FROM claim_write($1, $2, $3, $4, $5, 'financial', repeat('0', 64), 1, '{}', $6, 'reopen', NULL, 1, now()) AS c`,
+     FROM claim_write(
+       p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => 'financial',
+       p_fingerprint => repeat('0', 64), p_schema_version => 1, p_request => '{}', p_user => $6, p_request_id => 'reopen',
+       p_workflow_id => NULL, p_attempt => 1, p_requested_at => now()
+     ) AS c`,
     [company.id, key, writeId(company.id, operation, key), randomUUID(), operation, member.user_id],
   );
   if (found?.claimed) return;
