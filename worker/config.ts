@@ -130,9 +130,13 @@ export function readConfig<Shape extends z.ZodType>(schema: Shape, environment: 
 }
 
 export class ConfigError extends Error {
+  /** One for each bad key, which it begins with. */
+  readonly problems: readonly string[];
+
   constructor(problems: readonly string[]) {
     super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.name = 'ConfigError';
+    this.problems = problems;
   }
 }
 

@@ -49,7 +49,7 @@ async function toApplicationFailure(
   dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
   if (!willRetry) {
     try {
-      await recordFailedRun(dependencies, args, error);
+      await recordFailedRun(dependencies, args, facts, error);
     } catch {
       // A failed run has its audit row: while that cannot be written, the run is not over.
       return ApplicationFailure.create({
@@ -74,13 +74,18 @@ async function toApplicationFailure(
 
 /** Near the end of the policy's time: what comes after this one would be too late. */
 function isLastAttempt({ policy }: WriteArguments, facts: RunFacts): boolean {
-  const elapsedMs = Date.now() - Date.parse(facts.requestedAt);
-  return elapsedMs > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+  return elapsedMs(facts) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+}
+
+/** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
+function elapsedMs({ requestedAt }: RunFacts): number {
+  return Math.max(0, Date.now() - Date.parse(requestedAt));
 }
 
 async function recordFailedRun(
   { database, operations }: WriteActivityDependencies,
   args: WriteArguments,
+  facts: RunFacts,
   error: unknown,
 ): Promise<void> {
   await recordAuditRows(database.reads, [
@@ -94,7 +99,7 @@ async function recordFailedRun(
       status: 'failed',
       error_code: 'write_failed',
       error_message: error instanceof Error ? error.name : 'not an error',
-      execution_duration_ms: 0,
+      execution_duration_ms: elapsedMs(facts),
       request_id: args.request.id,
       route_path: args.request.path,
       http_method: args.request.method,
