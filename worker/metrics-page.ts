@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client';
 
 const CORE_METRICS_TIMEOUT_MS = 2_000;
 
-/** One scrape document: this process's metrics, and Temporal's core metrics, which its runtime serves on loopback. */
+/** The text of one scrape: this process's metrics, then those of Temporal's core, which its runtime serves on loopback. */
 export async function metricsPage(registry: Registry, coreMetricsAddress: string | undefined): Promise<string> {
   const own = await ownMetrics(registry);
   if (coreMetricsAddress === undefined) return own;
@@ -17,7 +17,7 @@ export async function metricsPage(registry: Registry, coreMetricsAddress: string
   }
 }
 
-/** `Authorization: Bearer …` as METRICS_TOKEN asks for it, where it is set. */
+/** True when METRICS_TOKEN is not set or the request carries it as its bearer token. */
 export function mayScrape(authorization: string | undefined, token: string | undefined): boolean {
   if (token === undefined) return true;
   // Digests have one length, whatever was sent, and comparing them takes the same time wherever they differ.

@@ -2,7 +2,7 @@ import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType
 import { ParentClosePolicy } from '@temporalio/workflow';
 import { memoOf, searchAttributesOf, type WriteArguments } from './messages.ts';
 
-/** How a workflow starts the key workflow of a write: as the API would have, and going on without its parent. */
+/** The options to start a write's key workflow as a child: those that the API would use, and it outlives its parent. */
 export function childWriteOptions(write: {
   readonly args: WriteArguments;
   readonly workflowId: string;

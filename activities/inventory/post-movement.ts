@@ -4,7 +4,7 @@ import type { WriteContext } from '../operation.ts';
 
 export type Movement = {
   readonly itemId: string;
-  /** More or less units, and in the same direction what they cost. */
+  /** Positive for added units; `costMinor` has the same sign. */
   readonly quantityDelta: bigint;
   readonly costMinor: bigint;
   readonly currency: string;
@@ -13,7 +13,7 @@ export type Movement = {
   readonly date: string;
 };
 
-/** Posts a movement of stock and keeps it: Dr 1200 · Cr the offset account for more, the other way round for less. */
+/** Posts and records a movement of stock. Added units: Dr 1200 · Cr the offset account. Removed units: the reverse. */
 export async function postMovement(tx: Tx, movement: Movement, context: WriteContext): Promise<void> {
   const { costMinor, currency, reason } = movement;
   const entryId = await postEntry(

@@ -24,8 +24,8 @@ export const createInventoryItem = defineOperation({
   type: 'high-risk',
   summary: 'Create an inventory item',
   description:
-    'Something that is kept in stock, in whole units. With an `openingQuantity`, of `openingUnitCost` each, posts debit ' +
-    'inventory, credit owner’s equity, dated `date` (today in the company’s time zone when left out).',
+    'An item is kept in stock in whole units. With an `openingQuantity`, at `openingUnitCost` each, posts debit inventory, ' +
+    'credit owner’s equity. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/items',
   params: z.strictObject({}),
@@ -73,7 +73,7 @@ export const createInventoryItem = defineOperation({
        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${ITEM_COLUMNS}, company_today($1) AS today`,
       [context.companyId, context.writeId, item.sku, item.name, item.currency, quantity, valueMinor],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     if (quantity > 0) {
       await postMovement(
         tx,
@@ -96,7 +96,11 @@ export const createInventoryItem = defineOperation({
 function openingValue(quantity: number, unitCost: number | undefined): bigint {
   if (quantity === 0) return 0n;
   if (unitCost === undefined) {
-    throw new Rejection('unit_cost_required', 'Say what a unit of the opening quantity has cost.', '/openingUnitCost');
+    throw new Rejection(
+      'unit_cost_required',
+      'openingUnitCost is required with an opening quantity.',
+      '/openingUnitCost',
+    );
   }
   const valueMinor = BigInt(quantity) * BigInt(unitCost);
   if (valueMinor > MAX_AMOUNT_MINOR) {

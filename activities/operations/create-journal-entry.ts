@@ -19,7 +19,7 @@ const body = z
   .superRefine(({ lines }, issues) => {
     // 200 amounts of at most 10^13 sum exactly.
     const sum = lines.reduce((total, { amount }) => total + amount, 0);
-    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, and sum to ${sum}` });
+    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, but sum to ${sum}` });
   });
 
 export const createJournalEntry = defineOperation({
@@ -27,8 +27,8 @@ export const createJournalEntry = defineOperation({
   type: 'financial',
   summary: 'Post a journal entry',
   description:
-    'An entry of your own: 2 to 200 lines, debit positive and credit negative, that sum to zero. Accounts receivable (1100) ' +
-    'and inventory (1200) are control accounts, to which only their own operations post.',
+    'A manual entry of 2 to 200 lines, debit positive and credit negative, that sum to zero. It cannot use the control accounts ' +
+    'accounts receivable (1100) and inventory (1200), to which only their own operations post.',
   method: 'POST',
   path: '/api/ledger/entries',
   params: z.strictObject({}),
@@ -47,7 +47,7 @@ export const createJournalEntry = defineOperation({
   examples: [
     {
       name: 'capital',
-      summary: 'The owner puts money in',
+      summary: 'A capital contribution of the owner',
       params: {},
       body: {
         date: '2026-03-16',
@@ -85,7 +85,7 @@ export const createJournalEntry = defineOperation({
   },
 });
 
-/** The database refuses the same; here it is told which line it is. */
+/** The database would refuse the same lines; this check reports which line it is. */
 async function requirePostable(tx: Tx, lines: readonly { accountCode: string }[], companyId: string): Promise<void> {
   const rows = await tx.query<{ code: string; is_control: boolean }>(
     'SELECT code, is_control FROM accounts WHERE company_id = $1 AND code = ANY ($2::text[])',

@@ -10,10 +10,10 @@ import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '..
 export const createPayment = defineOperation({
   name: 'createPayment',
   type: 'financial',
-  summary: 'Record a payment of an invoice',
+  summary: 'Record a payment for an invoice',
   description:
-    'Money received for a finalized invoice, never more than is due. Posts debit bank (`bankAccountCode`, 1000 by default), ' +
-    'credit accounts receivable, dated `receivedOn` (today in the company’s time zone when left out).',
+    'Records money received for a finalized invoice, at most the amount due. Posts debit bank (`bankAccountCode`, 1000 by ' +
+    'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/payments',
   params: z.strictObject({}),
@@ -36,15 +36,19 @@ export const createPayment = defineOperation({
     invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },
     invoice_not_payable: { status: 409, title: 'The invoice cannot be paid' },
     currency_mismatch: { status: 422, title: 'The invoice is in another currency', nextAction: 'fix_request' },
-    payment_exceeds_outstanding: { status: 422, title: 'More than is due', nextAction: 'fix_request' },
-    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
+    payment_exceeds_outstanding: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not a bank account of this company',
+      nextAction: 'fix_request',
+    },
     period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
     {
       name: 'payment',
-      summary: 'Part of what is due, by bank transfer',
+      summary: 'Part of the amount due, by bank transfer',
       params: {},
       body: {
         invoiceId: DEMO.finalizedInvoiceId,
@@ -80,7 +84,7 @@ export const createPayment = defineOperation({
       throw new Rejection('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
     }
     if (invoice.bank_account_id === null) {
-      throw new Rejection('account_not_usable', `${body.bankAccountCode} is no bank account.`, '/bankAccountCode');
+      throw new Rejection('account_not_usable', `${body.bankAccountCode} is not a bank account.`, '/bankAccountCode');
     }
 
     const receivedOn = body.receivedOn ?? invoice.today;
@@ -115,7 +119,7 @@ export const createPayment = defineOperation({
         JSON.stringify(body.metadata ?? {}),
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     return { resourceId: row.id, body: toPayment(row) };
   },
 });

@@ -12,9 +12,9 @@ export const executePayroll = defineOperation({
   type: 'financial',
   summary: 'Execute a pay run',
   description:
-    'Pays exactly what the run’s payslips say, in one entry dated the pay date: debit wages expense and employer payroll ' +
-    'tax expense, credit payroll taxes, deductions and wages payable. An employee is paid once for a period. Where the ' +
-    'company demands approval, the one who made the run may not execute it.',
+    'Pays exactly the run’s payslips. Posts one entry dated the pay date: debit wages expense and employer payroll tax ' +
+    'expense, credit payroll taxes, deductions and wages payable. An employee is paid at most once per period. If the company ' +
+    'requires approval, the creator of the run cannot execute it.',
   method: 'POST',
   path: '/api/payroll/pay-runs/:payRunId/execute',
   params: z.strictObject({ payRunId: id() }),
@@ -36,7 +36,7 @@ export const executePayroll = defineOperation({
   examples: [
     {
       name: 'execute',
-      summary: 'Pay what was approved',
+      summary: 'Execute the approved pay run',
       params: { payRunId: DEMO.approvedPayRunId },
       body: {},
     },
@@ -52,7 +52,7 @@ export const executePayroll = defineOperation({
       throw new Rejection('pay_run_not_approved', `The pay run is a ${run.status}.`, '/payRunId', 'path');
     }
     if (run.approval_required && run.created_by === context.userId) {
-      throw new Rejection('executor_is_creator', 'You made this pay run: someone else has to execute it.');
+      throw new Rejection('executor_is_creator', 'You created this pay run: someone else has to execute it.');
     }
     await requireUnpaid(tx, run, context.companyId);
     const entryId = await postEntry(
@@ -65,7 +65,7 @@ export const executePayroll = defineOperation({
       context,
     );
     const [row] = await tx.query<PayRunRow>(
-      // Paid in one order, so that two runs with the same employees wait for each other and do not lock each other out.
+      // Sorted, so that two runs with the same employees wait for each other instead of deadlocking.
       `WITH paid AS (
          INSERT INTO paid_periods (company_id, employee_id, year, pay_frequency, period_number, pay_run_id)
          SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number, s.pay_run_id
@@ -76,12 +76,12 @@ export const executePayroll = defineOperation({
        RETURNING ${PAY_RUN_COLUMNS}`,
       [context.companyId, run.id, context.userId, entryId],
     );
-    if (row === undefined) throw new Error('Bug! A locked pay run that is not there');
+    if (row === undefined) throw new Error('Bug! The locked pay run does not exist');
     return { resourceId: row.id, body: toPayRun(row) };
   },
 });
 
-/** Names who has been paid already; one who is being paid at this moment is met by `paid_periods_once`. */
+/** Names an employee who was already paid; `paid_periods_once` catches one who is being paid concurrently. */
 async function requireUnpaid(tx: Tx, run: LockedPayRun, companyId: string): Promise<void> {
   const [paid] = await tx.query<{ employee_id: string; pay_run_id: string }>(
     `SELECT p.employee_id, p.pay_run_id

@@ -6,11 +6,11 @@ import { bankImportResource } from '../resources/bank-transaction.ts';
 export const importBankTransactions = defineOperation({
   name: 'importBankTransactions',
   type: 'financial',
-  summary: 'Import what a bank says of an account',
+  summary: 'Import the transactions of a bank account',
   description:
-    'Up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out negative. ' +
-    'A reference is known once per account: the same again with the same content is answered `already_known`, with other ' +
-    'content the whole import is refused. Nothing is posted: reconciling matches them with the books.',
+    'Imports up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out ' +
+    'negative. A bank reference is unique per account: a known reference with the same content is answered `already_known`, ' +
+    'and with other content it rejects the whole import. Nothing is posted; reconciling matches the transactions with the books.',
   method: 'POST',
   path: '/api/bank-transactions/import',
   params: z.strictObject({}),
@@ -35,10 +35,14 @@ export const importBankTransactions = defineOperation({
   resource: bankImportResource,
   event: 'bank_transactions.imported',
   rejections: {
-    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not a bank account of this company',
+      nextAction: 'fix_request',
+    },
     bank_reference_conflict: {
       status: 409,
-      title: 'The reference is known with other content',
+      title: 'The reference was imported with other content',
       nextAction: 'fix_request',
     },
   },
@@ -80,13 +84,13 @@ export const importBankTransactions = defineOperation({
       [context.companyId, context.writeId, body.accountCode, JSON.stringify(rows)],
     );
     if (items.length === 0) {
-      throw new Rejection('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
+      throw new Rejection('account_not_usable', `${body.accountCode} is not a bank account.`, '/accountCode');
     }
     const conflict = items.findIndex(({ result }) => result === 'conflict');
     if (conflict !== -1) {
       throw new Rejection(
         'bank_reference_conflict',
-        `${items[conflict]?.bank_reference} is known with another date, amount, currency or description.`,
+        `${items[conflict]?.bank_reference} was imported with another date, amount, currency or description.`,
         `/transactions/${conflict}/bankReference`,
       );
     }

@@ -10,8 +10,8 @@ export const recordInvoiceReminder = defineOperation({
   type: 'high-risk',
   summary: 'Record that a customer is to be reminded of an invoice',
   description:
-    'Once for each invoice and step, and only while something is due on it. Nothing is sent from here: the event ' +
-    '`invoice.reminder_due` tells whoever sends.',
+    'Can be recorded once per invoice and step, and only while something is due on the invoice. The service sends nothing to ' +
+    'the customer: it emits the event `invoice.reminder_due` for your own sender.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/reminders',
   params: z.strictObject({ invoiceId: id() }),
@@ -24,7 +24,7 @@ export const recordInvoiceReminder = defineOperation({
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_due: { status: 409, title: 'Nothing is due on the invoice' },
-    reminder_already_recorded: { status: 409, title: 'The invoice has a reminder of that step' },
+    reminder_already_recorded: { status: 409, title: 'The reminder of that step is already recorded' },
   },
   constraints: {},
   examples: [
@@ -55,7 +55,7 @@ export const recordInvoiceReminder = defineOperation({
       [context.companyId, context.writeId, invoice.id, body.step],
     );
     if (row === undefined) {
-      throw new Rejection('reminder_already_recorded', `Reminder ${body.step} is recorded already.`, '/step');
+      throw new Rejection('reminder_already_recorded', `Reminder ${body.step} is already recorded.`, '/step');
     }
     return { resourceId: row.id, body: toReminder(row) };
   },

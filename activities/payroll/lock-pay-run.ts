@@ -3,11 +3,11 @@ import { Rejection } from '../operation.ts';
 import type { PayRunRow } from '../resources/pay-run.ts';
 
 export type LockedPayRun = Omit<PayRunRow, 'payslips'> & {
-  /** Of the company, now: then neither approver nor executor may be the creator. */
+  /** The company's current setting. If true, the creator may neither approve nor execute the run. */
   approval_required: boolean;
 };
 
-/** The pay run of a path, locked with the setting that says who may move it on. Throws `pay_run_not_found`. */
+/** Locks the pay run that the path names and reads the approval setting. Throws `pay_run_not_found`. */
 export async function lockPayRun(tx: Tx, payRunId: string, companyId: string): Promise<LockedPayRun> {
   const [run] = await tx.query<LockedPayRun>('SELECT (l.run).*, l.approval_required FROM lock_pay_run($1, $2) AS l', [
     companyId,

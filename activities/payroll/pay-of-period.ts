@@ -2,21 +2,21 @@ import type { Tx } from '../database.ts';
 import { Rejection } from '../operation.ts';
 import type { PayFrequency } from '../resources/employee.ts';
 
-/** At most so many payslips in a run: their answer, and what one transaction does for them, stay of a size. */
+/** Bounds the size of a run's answer and of its transaction. */
 export const MAX_PAYSLIPS = 5_000;
 
 export type PayPeriod = {
   readonly payFrequency: PayFrequency;
   readonly periodNumber: number;
-  /** Without it, all who are paid in that frequency. */
+  /** All employees with that pay frequency when left out. */
   readonly employeeIds?: readonly string[] | undefined;
 };
 
-/** What a pay run would be of, as `pay_of_period` tells of its employees, and the settings that it rests on. */
+/** The sums of a pay run over its employees (`pay_of_period`), and the settings that they depend on. */
 export type Pay = {
   employer_tax_rate_basis_points: number;
   pay_run_approval_required: boolean;
-  /** In order; null where there is nobody. */
+  /** Sorted; null when there are none. */
   employee_ids: string[] | null;
   other_frequency_id: string | null;
   currencies: string[] | null;
@@ -29,7 +29,7 @@ export type Pay = {
   employer_tax_minor: bigint | null;
 };
 
-/** The pay of a period that can be paid: summed up, of employees that are named. Throws what stands in the way. */
+/** Computes the pay of a period, summed over its employees. Throws a rejection when it cannot be paid. */
 export async function payOfPeriod(
   tx: Tx,
   period: PayPeriod,
@@ -59,7 +59,7 @@ export async function payOfPeriod(
      ) AS pay`,
     [companyId, period.payFrequency, period.periodNumber, period.employeeIds ?? null],
   );
-  if (pay === undefined) throw new Error('Bug! A company without its row');
+  if (pay === undefined) throw new Error('Bug! The company has no row');
   return { ...pay, ...requirePayable(pay, period) };
 }
 
@@ -73,7 +73,7 @@ function requirePayable(pay: Pay, { payFrequency, employeeIds }: PayPeriod) {
       `/employeeIds/${missing}`,
     );
   }
-  /** Where the request names that employee. */
+  /** Points to the employee in the request. */
   const pointer = (id: string) =>
     employeeIds === undefined ? undefined : (`/employeeIds/${employeeIds.indexOf(id)}` as const);
   const [currency, otherCurrency] = pay.currencies ?? [];
@@ -90,12 +90,16 @@ function requirePayable(pay: Pay, { payFrequency, employeeIds }: PayPeriod) {
   if (pay.employee_ids.length > MAX_PAYSLIPS) {
     throw new Rejection(
       'too_many_employees',
-      `A run has at most ${MAX_PAYSLIPS}: name those to be paid.`,
+      `A run can have at most ${MAX_PAYSLIPS} employees: name those to pay in employeeIds.`,
       '/employeeIds',
     );
   }
   if (otherCurrency !== undefined) {
-    throw new Rejection('currency_mismatch', `They are paid in ${pay.currencies?.join(' and ')}.`, '/employeeIds');
+    throw new Rejection(
+      'currency_mismatch',
+      `The employees are paid in ${pay.currencies?.join(' and ')}.`,
+      '/employeeIds',
+    );
   }
   if (pay.exceeded_id !== null) {
     throw new Rejection(
