@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { isCurrency } from './currencies.ts';
+import { MAX_AMOUNT } from './money.ts';
 
 /** The vocabulary of request bodies: each limit of the ledger in one place. No schema here transforms what it checks. */
-
-const MAX_AMOUNT = 10_000_000_000_000;
 
 /** Text as PostgreSQL and canonical JSON can carry it: no NUL, no lone surrogate. */
 function text(maxLength: number) {
