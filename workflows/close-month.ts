@@ -1,6 +1,6 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
 import type { EventActivities, Trigger } from './event-messages.ts';
+import { keyword } from './search-attributes.ts';
 import { writeStep } from './trigger-writes.ts';
 
 /** Settings that are changed while we look are looked at again, so many times. */
@@ -36,8 +36,6 @@ export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
 
 /** Found by operators as what was refused by a rule, like a write. */
 function refused(through: string, faults: readonly string[]): ClosedMonth {
-  upsertSearchAttributes([
-    { key: defineSearchAttributeKey('Outcome', SearchAttributeType.KEYWORD), value: 'rejected' },
-  ]);
+  upsertSearchAttributes([keyword('Outcome', 'rejected')]);
   return { through, closed: false, faults };
 }

@@ -6,8 +6,8 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { childWriteOptions } from './child-write.ts';
 import { type GroupItem, type GroupResult, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import { childWriteOptions } from './write-start.ts';
 
 /** Items wait for connections and locks; a group that takes longer lets all of its items go on by themselves. */
 const GROUP_LIMIT_MS = 60_000;

@@ -5,25 +5,12 @@ import {
   WorkflowNotFoundError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  defaultPayloadConverter,
-  defineSearchAttributeKey,
-  type SearchAttributePair,
-  SearchAttributeType,
-} from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
-import {
-  memoOf,
-  type RunResult,
-  searchAttributesOf,
-  WRITE_WORKFLOW_TYPE,
-  type WriteArguments,
-  type WriteMemo,
-} from '../../workflows/messages.ts';
+import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
+import { writeStartOptions } from '../../workflows/write-start.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 
 /** The runs of the key workflow of a write, as this process asks Temporal for them. */
@@ -84,16 +71,10 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       try {
         const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
-            workflowId: workflowIdOf(args.companyId, args.key),
+            ...writeStartOptions({ args, workflowId: workflowIdOf(args.companyId, args.key), summary }),
             ...target,
-            args: [args],
-            // A run that failed left nothing to attach to: the same key starts anew, and the row decides.
-            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
             workflowIdConflictPolicy: 'FAIL',
             requestEagerStart: true,
-            memo: memoOf(args),
-            typedSearchAttributes: Object.entries(searchAttributesOf(args)).map(keyword),
-            staticSummary: summary,
           }),
         );
         return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
@@ -165,10 +146,6 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       return payload == null ? undefined : defaultPayloadConverter.fromPayload<WriteArguments>(payload);
     },
   };
-}
-
-function keyword([name, value]: [string, string]): SearchAttributePair {
-  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }
 
 /** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
