@@ -1,4 +1,5 @@
 import { rowId, writeId } from './identity.ts';
+import { ACCOUNTS } from './ledger/accounts.ts';
 
 /**
  * The demo companies and their seed: ordinary requests with fixed keys, sent through the write path, so sending them again
@@ -159,8 +160,8 @@ function paid(description: string, amount: number) {
     description,
     currency: 'USD',
     lines: [
-      { accountCode: '1000', amount: -amount },
-      { accountCode: '6900', amount },
+      { accountCode: ACCOUNTS.bank, amount: -amount },
+      { accountCode: ACCOUNTS.bankCharges, amount },
     ],
   };
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { isCurrency } from './currencies.ts';
+import { MAX_AMOUNT } from './money.ts';
 
 /** The field types of request bodies, with all limits of the ledger. No schema here transforms its value. */
 
 const MAX_AMOUNT = 10_000_000_000_000;
 
-/** Text that PostgreSQL and canonical JSON can represent: no NUL, no lone surrogate. */
+/** Text as PostgreSQL and canonical JSON can carry it: no NUL, no lone surrogate. */
 function text(maxLength: number) {
   return z
     .string()

@@ -4,7 +4,8 @@
  */
 
 /** 10^13 minor units: the largest amount that a request may carry. */
-export const MAX_AMOUNT_MINOR = 10_000_000_000_000n;
+export const MAX_AMOUNT = 10_000_000_000_000;
+export const MAX_AMOUNT_MINOR = BigInt(MAX_AMOUNT);
 
 /** `numerator / denominator`, rounded half away from zero. */
 export function divideHalfAway(numerator: bigint, denominator: bigint): bigint {

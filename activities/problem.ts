@@ -28,6 +28,11 @@ export type ProblemPointer = {
   readonly message?: string;
 };
 
+/** The JSON pointer of a member (RFC 6901), from the names on the path to it. */
+export function jsonPointer(names: readonly PropertyKey[]): string {
+  return names.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
 /** The page that explains a code; a relative reference, so that it is valid behind any host name. */
 export function problemType(code: string): string {
   return `/docs/errors#${code}`;

@@ -1,5 +1,4 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   eventTaskQueue,
   type Trigger,
@@ -8,6 +7,7 @@ import {
   type WebhookRetry,
   webhooksWorkflowId,
 } from '../workflows/event-messages.ts';
+import { keyword } from '../workflows/search-attributes.ts';
 
 /** The starts that the relay makes. `exists` is as good as `started`: the same workflow ID is the same work. */
 export type EventStarts = {
@@ -44,7 +44,7 @@ export function createEventStarts(
             args: [{ ...trigger, writeTaskQueue } satisfies Trigger],
             // Whatever the first run's outcome: to run the workflow again, a member triggers it again.
             workflowIdReusePolicy: 'REJECT_DUPLICATE',
-            typedSearchAttributes: [ofCompany(trigger.companyId)],
+            typedSearchAttributes: [keyword('CompanyId', trigger.companyId)],
             staticSummary: `${workflowName}, trigger ${trigger.triggerId}`,
           }),
         );
@@ -62,7 +62,7 @@ export function createEventStarts(
             // A run delivers only what is still undelivered, so another run of a finished batch does nothing.
             workflowIdReusePolicy: 'ALLOW_DUPLICATE',
             workflowIdConflictPolicy: 'FAIL',
-            typedSearchAttributes: [ofCompany(companyId)],
+            typedSearchAttributes: [keyword('CompanyId', companyId)],
             staticSummary: 'Webhook calls',
           }),
         );
@@ -73,8 +73,4 @@ export function createEventStarts(
       }
     },
   };
-}
-
-function ofCompany(companyId: string) {
-  return { key: defineSearchAttributeKey('CompanyId', SearchAttributeType.KEYWORD), value: companyId };
 }

@@ -6,7 +6,7 @@ import {
   Runtime,
 } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/messages.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../workflows/search-attributes.ts';
 import type { TemporalConfig } from './config.ts';
 
 /**

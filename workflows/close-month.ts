@@ -1,6 +1,6 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
 import type { EventActivities, Trigger } from './event-messages.ts';
+import { keyword } from './search-attributes.ts';
 import { writeStep } from './trigger-writes.ts';
 
 /** How often to check again when the settings were changed during the check. */
@@ -36,8 +36,6 @@ export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
 
 /** Sets `Outcome` as a rejected write does, so that operators find both with one query. */
 function refused(through: string, faults: readonly string[]): ClosedMonth {
-  upsertSearchAttributes([
-    { key: defineSearchAttributeKey('Outcome', SearchAttributeType.KEYWORD), value: 'rejected' },
-  ]);
+  upsertSearchAttributes([keyword('Outcome', 'rejected')]);
   return { through, closed: false, faults };
 }

@@ -5,9 +5,6 @@
  * write; its ID distinguishes a first answer from a replay. A *run* is one execution of a write's workflow.
  */
 
-/** The search attributes, all of type Keyword. A server that lacks one refuses every start. */
-export const SEARCH_ATTRIBUTE_NAMES = ['CompanyId', 'Operation', 'Outcome', 'IdempotencyKey'] as const;
-
 export const WRITE_WORKFLOW_TYPE = 'write';
 export const GROUP_WORKFLOW_TYPE = 'writeGroup';
 export const DEFAULT_TASK_QUEUE = 'accubooks-writes';
@@ -95,11 +92,6 @@ export type WriteMemo = {
 export function memoOf(args: WriteArguments): WriteMemo {
   const { fingerprint, schemaVersion, operation } = args;
   return { fingerprint, schemaVersion, operation, userId: args.actor.userId, requestId: args.request.id };
-}
-
-/** The search attributes of a key workflow; the same for every way to start it. */
-export function searchAttributesOf({ companyId, operation, key }: WriteArguments) {
-  return { CompanyId: companyId, Operation: operation, IdempotencyKey: key };
 }
 
 /**

@@ -1,8 +1,8 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { executeChild, proxyLocalActivities } from '@temporalio/workflow';
-import { childWriteOptions } from './child-write.ts';
 import type { EventActivities, StepWrite, Trigger } from './event-messages.ts';
 import { type RunResult, WRITE_WORKFLOW_TYPE } from './messages.ts';
+import { childWriteOptions } from './write-start.ts';
 
 const RETRY = { initialInterval: '1 second', maximumInterval: '30 seconds' } as const;
 

@@ -6,8 +6,8 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { childWriteOptions } from './child-write.ts';
 import { type GroupItem, type GroupResult, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import { childWriteOptions } from './write-start.ts';
 
 /** Items wait for connections and locks. After this time all items leave the group and continue in their own workflows. */
 const GROUP_LIMIT_MS = 60_000;

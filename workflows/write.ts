@@ -1,4 +1,3 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   ActivityCancellationType,
   CancellationScope,
@@ -7,6 +6,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { RunResult, WriteActivities, WriteArguments } from './messages.ts';
+import { keyword } from './search-attributes.ts';
 
 /**
  * One write of any operation: attempts the transaction until it has an outcome, then returns the outcome.
@@ -32,9 +32,7 @@ export async function write(args: WriteArguments): Promise<RunResult> {
   const result = await CancellationScope.nonCancellable(() => runOperation(args, facts));
   // Success is the normal case and sets no attribute, which saves one visibility record per write.
   if (result.outcome !== 'succeeded') {
-    upsertSearchAttributes([
-      { key: defineSearchAttributeKey('Outcome', SearchAttributeType.KEYWORD), value: result.outcome },
-    ]);
+    upsertSearchAttributes([keyword('Outcome', result.outcome)]);
   }
   return result;
 }

@@ -1,3 +1,4 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
 
 export const INVENTORY_CONTROLS: readonly Control[] = [
@@ -10,7 +11,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
       FROM (
         SELECT l.company_id, l.currency, sum(l.amount_minor) AS amount_minor
         FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-        WHERE a.code = '1200' GROUP BY l.company_id, l.currency
+        WHERE a.code = '${ACCOUNTS.inventory}' GROUP BY l.company_id, l.currency
       ) AS books
       FULL JOIN (
         SELECT company_id, currency, sum(value_minor) AS value_minor FROM inventory_items GROUP BY company_id, currency
@@ -37,7 +38,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
       WHERE NOT EXISTS (
         SELECT FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '1200'
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '${ACCOUNTS.inventory}'
         WHERE e.company_id = m.company_id AND e.id = m.journal_entry_id AND e.entry_date = m.moved_on
           AND l.amount_minor = m.value_delta_minor AND l.currency = m.currency)`,
   },

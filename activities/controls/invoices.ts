@@ -1,3 +1,4 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
 
 export const INVOICE_CONTROLS: readonly Control[] = [
@@ -11,7 +12,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       FROM (
         SELECT l.company_id, l.currency, sum(l.amount_minor) AS amount_minor
         FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-        WHERE a.code = '1100' GROUP BY l.company_id, l.currency
+        WHERE a.code = '${ACCOUNTS.receivable}' GROUP BY l.company_id, l.currency
       ) AS books
       FULL JOIN (
         SELECT company_id, currency, sum(due_minor) AS due_minor FROM invoices WHERE status <> 'draft'
@@ -121,7 +122,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       WHERE NOT EXISTS (
         SELECT FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '1100'
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '${ACCOUNTS.receivable}'
         WHERE e.company_id = m.company_id AND e.id = m.entry_id AND e.entry_date = m.day AND l.amount_minor = m.amount_minor)`,
   },
   {

@@ -1,3 +1,4 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
 
 export const PAYROLL_CONTROLS: readonly Control[] = [
@@ -17,8 +18,13 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
         ) AS s WHERE r.status = 'executed'
       ), due AS (
         SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
-        FROM slips s CROSS JOIN LATERAL (VALUES ('6000', gross), ('6010', employer_tax),
-          ('2200', -taxes - employer_tax), ('2210', -deductions), ('2220', -net)) AS account (code, amount)
+        FROM slips s CROSS JOIN LATERAL (VALUES
+          ('${ACCOUNTS.wages}', gross),
+          ('${ACCOUNTS.employerTax}', employer_tax),
+          ('${ACCOUNTS.payrollTaxes}', -taxes - employer_tax),
+          ('${ACCOUNTS.payrollDeductions}', -deductions),
+          ('${ACCOUNTS.wagesPayable}', -net)
+        ) AS account (code, amount)
         WHERE account.amount <> 0
       ), posted AS (
         SELECT e.company_id, e.id AS entry_id, l.currency, e.entry_date, a.code, l.amount_minor AS amount

@@ -1,4 +1,5 @@
 import type { Tx } from '../database.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import type { WriteContext } from '../operation.ts';
 
@@ -22,7 +23,7 @@ export async function postMovement(tx: Tx, movement: Movement, context: WriteCon
       date: movement.date,
       description: `Stock of item ${movement.itemId}: ${movement.quantityDelta} units`,
       lines: [
-        { account: '1200', amountMinor: costMinor, currency, memo: reason },
+        { account: ACCOUNTS.inventory, amountMinor: costMinor, currency, memo: reason },
         { account: movement.offsetAccountCode, amountMinor: -costMinor, currency, memo: reason },
       ],
     },

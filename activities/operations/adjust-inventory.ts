@@ -3,6 +3,7 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
 import { costOf } from '../inventory/cost.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
@@ -12,7 +13,7 @@ const body = z
     quantityDelta: unitsDelta(),
     reason: description(),
     unitCost: amount().optional(),
-    offsetAccountCode: accountCode().default('5100'),
+    offsetAccountCode: accountCode().default(ACCOUNTS.inventoryAdjustments),
     date: date().optional(),
   })
   .refine((adjustment) => adjustment.unitCost === undefined || adjustment.quantityDelta > 0, {
@@ -59,7 +60,7 @@ export const adjustInventory = defineOperation({
         quantityDelta: 10,
         reason: 'Delivery 4711',
         unitCost: 12_500,
-        offsetAccountCode: '2000',
+        offsetAccountCode: ACCOUNTS.payable,
         date: '2026-03-13',
       },
     },

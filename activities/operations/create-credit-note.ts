@@ -3,6 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
 import { creditedTax } from '../money.ts';
@@ -180,8 +181,8 @@ function entryLines(
   for (const line of lines) netByAccount.set(line.account, (netByAccount.get(line.account) ?? 0n) + line.netMinor);
   return [
     ...[...netByAccount].map(([account, amountMinor]) => ({ account, amountMinor, currency })),
-    { account: '2100', amountMinor: taxMinor, currency },
-    { account: '1100', amountMinor: -(netMinor + taxMinor), currency },
+    { account: ACCOUNTS.salesTax, amountMinor: taxMinor, currency },
+    { account: ACCOUNTS.receivable, amountMinor: -(netMinor + taxMinor), currency },
   ];
 }
 

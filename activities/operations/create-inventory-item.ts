@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
@@ -82,7 +83,7 @@ export const createInventoryItem = defineOperation({
           quantityDelta: row.quantity,
           costMinor: valueMinor,
           currency: row.currency,
-          offsetAccountCode: '3000',
+          offsetAccountCode: ACCOUNTS.equity,
           reason: 'Opening quantity',
           date: item.date ?? row.today,
         },

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, basisPoints, currency, date, description, id, metadata, quantity, unitPrice } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { lineNet, MAX_AMOUNT_MINOR, taxOn } from '../money.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import {
@@ -25,7 +26,7 @@ const body = z
           quantity: quantity(),
           unitPrice: unitPrice(),
           taxRateBasisPoints: basisPoints().default(0),
-          accountCode: accountCode().default('4000'),
+          accountCode: accountCode().default(ACCOUNTS.sales),
         }),
       )
       .min(1)

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
@@ -54,8 +55,8 @@ export const createJournalEntry = defineOperation({
         description: 'Capital contribution',
         currency: 'USD',
         lines: [
-          { accountCode: '1000', amount: 500_000, memo: 'Wire transfer' },
-          { accountCode: '3000', amount: -500_000 },
+          { accountCode: ACCOUNTS.bank, amount: 500_000, memo: 'Wire transfer' },
+          { accountCode: ACCOUNTS.equity, amount: -500_000 },
         ],
       },
     },

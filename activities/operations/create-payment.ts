@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { entryValues, POST_ENTRY } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
@@ -24,7 +25,7 @@ export const createPayment = defineOperation({
     method: z.enum(['bank_transfer', 'card', 'cash', 'check', 'other']),
     receivedOn: date().optional(),
     reference: reference().optional(),
-    bankAccountCode: accountCode().default('1000'),
+    bankAccountCode: accountCode().default(ACCOUNTS.bank),
     metadata: metadata().optional(),
   }),
   schemaVersion: 1,
@@ -94,7 +95,7 @@ export const createPayment = defineOperation({
         description: `Payment ${context.writeId} of invoice ${invoice.id}`,
         lines: [
           { account: body.bankAccountCode, amountMinor, currency: body.currency },
-          { account: '1100', amountMinor: -amountMinor, currency: body.currency },
+          { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency: body.currency },
         ],
       },
       context,

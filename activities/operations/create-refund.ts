@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id, metadata } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
@@ -79,7 +80,7 @@ export const createRefund = defineOperation({
         date: refundedOn,
         description: `Refund ${context.writeId} of payment ${payment.id}`,
         lines: [
-          { account: '1100', amountMinor, currency },
+          { account: ACCOUNTS.receivable, amountMinor, currency },
           { account: payment.bank_account, amountMinor: -amountMinor, currency },
         ],
       },

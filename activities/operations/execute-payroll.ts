@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import { type LockedPayRun, lockPayRun } from '../payroll/lock-pay-run.ts';
@@ -103,10 +104,14 @@ async function requireUnpaid(tx: Tx, run: LockedPayRun, companyId: string): Prom
 function entryLines(run: LockedPayRun): EntryLine[] {
   const { currency } = run;
   return [
-    { account: '6000', amountMinor: run.gross_minor, currency },
-    { account: '6010', amountMinor: run.employer_tax_minor, currency },
-    { account: '2200', amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
-    { account: '2210', amountMinor: -(run.pre_tax_deductions_minor + run.post_tax_deductions_minor), currency },
-    { account: '2220', amountMinor: -run.net_minor, currency },
+    { account: ACCOUNTS.wages, amountMinor: run.gross_minor, currency },
+    { account: ACCOUNTS.employerTax, amountMinor: run.employer_tax_minor, currency },
+    { account: ACCOUNTS.payrollTaxes, amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
+    {
+      account: ACCOUNTS.payrollDeductions,
+      amountMinor: -(run.pre_tax_deductions_minor + run.post_tax_deductions_minor),
+      currency,
+    },
+    { account: ACCOUNTS.wagesPayable, amountMinor: -run.net_minor, currency },
   ];
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import {
@@ -77,9 +78,9 @@ function entryLines(invoice: InvoiceRow, lines: readonly InvoiceLineRow[]): Entr
     netByAccount.set(line.account_code, (netByAccount.get(line.account_code) ?? 0n) + line.net_minor);
   }
   return [
-    { account: '1100', amountMinor: invoice.total_minor, currency },
+    { account: ACCOUNTS.receivable, amountMinor: invoice.total_minor, currency },
     ...[...netByAccount].map(([account, netMinor]) => ({ account, amountMinor: -netMinor, currency })),
-    { account: '2100', amountMinor: -invoice.tax_minor, currency },
+    { account: ACCOUNTS.salesTax, amountMinor: -invoice.tax_minor, currency },
   ];
 }
 

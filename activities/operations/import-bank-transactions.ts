@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, reference, signedAmount } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { defineOperation, Rejection } from '../operation.ts';
 import { bankImportResource } from '../resources/bank-transaction.ts';
 
@@ -15,7 +16,7 @@ export const importBankTransactions = defineOperation({
   path: '/api/bank-transactions/import',
   params: z.strictObject({}),
   body: z.strictObject({
-    accountCode: accountCode().default('1000'),
+    accountCode: accountCode().default(ACCOUNTS.bank),
     transactions: z
       .array(
         z.strictObject({

@@ -3,6 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
@@ -68,7 +69,7 @@ export const reconcileLedger = defineOperation({
       name: 'difference',
       summary: 'A bank charge that was not in the books yet',
       params: { bankTransactionId: DEMO.chargeBankTransactionId },
-      body: { matches: [], differenceAccountCode: '6900' },
+      body: { matches: [], differenceAccountCode: ACCOUNTS.bankCharges },
     },
   ],
   summarize: ({ params, body: { matches } }) =>

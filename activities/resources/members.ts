@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { MAX_AMOUNT } from '../money.ts';
 
 /** The field types of the resources' schemas. */
 
 export const resourceId = () => z.string().meta({ format: 'uuid' });
 export const currencyCode = () => z.string().meta({ description: 'ISO 4217' });
 /** Minor units of the resource's currency, never a fraction. */
-export const money = () => z.int().min(0).max(10_000_000_000_000).meta({ description: 'Minor units' });
+export const money = () => z.int().min(0).max(MAX_AMOUNT).meta({ description: 'Minor units' });
 /** Debit positive, credit negative; sums may be larger than any one amount. */
 export const signedMoney = () => z.int().meta({ description: 'Minor units; debit positive, credit negative' });
 export const calendarDate = () => z.string().meta({ format: 'date' });

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { fingerprint } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
-import type { ProblemPointer } from '../problem.ts';
+import { jsonPointer, type ProblemPointer } from '../problem.ts';
 import type { WriteRow } from './write-row.ts';
 
 export type RequestContent = {
@@ -52,20 +52,20 @@ function withoutUnknown(schema: z.ZodType, value: unknown): unknown {
 export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: RequestContent): ProblemPointer[] {
   if (stored.operation !== mine.operation) return [{ in: 'operation', pointer: '' }];
   return [
-    ...pointersThatDiffer(stored.params, mine.params, '').map((pointer) => ({ in: 'path' as const, pointer })),
-    ...pointersThatDiffer(stored.body, mine.body, '').map((pointer) => ({ in: 'body' as const, pointer })),
+    ...pathsThatDiffer(stored.params, mine.params).map((path) => ({ in: 'path' as const, pointer: jsonPointer(path) })),
+    ...pathsThatDiffer(stored.body, mine.body).map((path) => ({ in: 'body' as const, pointer: jsonPointer(path) })),
   ].slice(0, MAX_DIFFERENCES);
 }
 
 const MAX_DIFFERENCES = 100;
 
-function pointersThatDiffer(a: unknown, b: unknown, pointer: string): string[] {
-  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b))
-    return Object.is(a, b) ? [] : [pointer];
+/** Of the members that differ: the names on the way to each. */
+function pathsThatDiffer(a: unknown, b: unknown, path: readonly string[] = []): (readonly string[])[] {
+  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b)) return Object.is(a, b) ? [] : [path];
   const names = new Set([...Object.keys(a), ...Object.keys(b)]);
   return [...names].flatMap((name) => {
-    const next = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    return Object.hasOwn(a, name) && Object.hasOwn(b, name) ? pointersThatDiffer(a[name], b[name], next) : [next];
+    const next = [...path, name];
+    return Object.hasOwn(a, name) && Object.hasOwn(b, name) ? pathsThatDiffer(a[name], b[name], next) : [next];
   });
 }
 

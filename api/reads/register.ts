@@ -1,10 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
-import type { ProblemPointer } from '../../activities/problem.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { limitRead } from '../http/read-rate-limit.ts';
+import { problemPointers } from '../http/validation.ts';
 import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
@@ -38,23 +37,6 @@ function validate(read: Read, { params, query }: FastifyRequest): ReadInput {
   if (path.success && search.success) return { params: path.data, query: search.data };
   throw new ApiProblem('validation_failed', {
     detail: 'The path or the query does not match the schema; errors[] names each parameter.',
-    errors: [...problems('path', path.error), ...problems('query', search.error)],
+    errors: [...problemPointers('path', path.error), ...problemPointers('query', search.error)],
   });
-}
-
-const MAX_PROBLEMS = 100;
-
-function problems(location: 'path' | 'query', error: z.ZodError | undefined): ProblemPointer[] {
-  return (error?.issues ?? [])
-    .flatMap((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((name) => ({ name, message: 'is not a parameter of this route' }))
-        : [{ name: String(issue.path[0] ?? ''), message: issue.message }],
-    )
-    .slice(0, MAX_PROBLEMS)
-    .map(({ name, message }) => ({
-      in: location,
-      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      message,
-    }));
 }

@@ -5,25 +5,12 @@ import {
   WorkflowNotFoundError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  defaultPayloadConverter,
-  defineSearchAttributeKey,
-  type SearchAttributePair,
-  SearchAttributeType,
-} from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
-import {
-  memoOf,
-  type RunResult,
-  searchAttributesOf,
-  WRITE_WORKFLOW_TYPE,
-  type WriteArguments,
-  type WriteMemo,
-} from '../../workflows/messages.ts';
+import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
+import { writeStartOptions } from '../../workflows/write-start.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 
 /** What this process asks Temporal about the runs of a write's own workflow. */
@@ -84,16 +71,10 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       try {
         const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
-            workflowId: workflowIdOf(args.companyId, args.key),
+            ...writeStartOptions({ args, workflowId: workflowIdOf(args.companyId, args.key), summary }),
             ...target,
-            args: [args],
-            // A failed run has left nothing to attach to: the same key starts a new run, and the row decides.
-            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
             workflowIdConflictPolicy: 'FAIL',
             requestEagerStart: true,
-            memo: memoOf(args),
-            typedSearchAttributes: Object.entries(searchAttributesOf(args)).map(keyword),
-            staticSummary: summary,
           }),
         );
         return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
@@ -171,7 +152,7 @@ function keyword([name, value]: [string, string]): SearchAttributePair {
   return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }
 
-/** More than the events between two markers: a workflow task, the timer of the backoff, and the next task. */
+/** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
 const EVENTS_OF_A_RETRY = 20;
 
 type History = Awaited<ReturnType<Client['workflowService']['getWorkflowExecutionHistoryReverse']>>['history'];

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
 import type { Database } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import { fingerprint, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
-import type { ProblemPointer } from '../../activities/problem.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
@@ -14,6 +12,7 @@ import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
 import type { RateLimit } from '../http/rate-limit.ts';
 import { withTimeout } from '../http/timeouts.ts';
+import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
 import type { Submission } from '../submit/submissions.ts';
 import { formatKey, readIdempotencyKey } from './key.ts';
@@ -135,19 +134,7 @@ function validate(operation: Operation, params: unknown, body: unknown): Input {
   if (path.success && content.success) return { params: path.data, body: content.data };
   throw new ApiProblem('validation_failed', {
     detail: 'The request does not match the schema; errors[] names each member.',
-    errors: [...problems('path', path.error), ...problems('body', content.error)],
-  });
-}
-
-function problems(location: 'path' | 'body', error: z.ZodError | undefined): ProblemPointer[] {
-  return (error?.issues ?? []).slice(0, 100).flatMap((issue) => {
-    const base = issue.path.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-    if (issue.code !== 'unrecognized_keys') return [{ in: location, pointer: base, message: issue.message }];
-    return issue.keys.slice(0, 100).map((name) => ({
-      in: location,
-      pointer: `${base}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      message: 'is not a member of this request',
-    }));
+    errors: [...problemPointers('path', path.error), ...problemPointers('body', content.error)],
   });
 }
 

@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 import { writePrivately } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';

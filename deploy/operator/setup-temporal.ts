@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
-import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import type { TemporalTarget } from '../cli/config.ts';
 
 type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttributes: string[] };

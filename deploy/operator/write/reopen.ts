@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { queryOnce, StorageError, type Tx, transaction } from '../../../activities/database.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteMemo } from '../../../workflows/messages.ts';
+import { writeSearchAttributes } from '../../../workflows/search-attributes.ts';
 import type { Company, Place } from './context.ts';
 import type { ReopeningMemo } from './reopening.ts';
 
@@ -145,7 +145,6 @@ async function putEndedRunOnTop(
   key: string,
   memo: ReopeningMemo,
 ): Promise<string> {
-  const attributes = { CompanyId: company.id, Operation: memo.operation, IdempotencyKey: key };
   try {
     const handle = await workflow.start(WRITE_WORKFLOW_TYPE, {
       workflowId: workflowIdOf(company.id, key),
@@ -157,10 +156,7 @@ async function putEndedRunOnTop(
       workflowExecutionTimeout: MARKER_LIMIT_MS,
       // With the fingerprint of the lost request: whoever sends it at this moment waits for the end of this run.
       memo,
-      typedSearchAttributes: Object.entries(attributes).map(([name, value]) => ({
-        key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
-        value,
-      })),
+      typedSearchAttributes: writeSearchAttributes(company.id, memo.operation, key),
       staticSummary: 'Reopened: the record of its completed run is missing',
     });
     await handle.terminate(`reopened: ${memo.reopened}`);
