@@ -14,7 +14,7 @@ export type Movement = {
 };
 
 /** Posts a movement of stock and keeps it: Dr 1200 · Cr the offset account for more, the other way round for less. */
-export async function postMovement(tx: Tx, movement: Movement, context: WriteContext): Promise<void> {
+export async function postMovement(tx: Tx, movement: Movement, context: WriteContext<'period_closed'>): Promise<void> {
   const { costMinor, currency, reason } = movement;
   const entryId = await postEntry(
     tx,

@@ -23,14 +23,14 @@ type NewEntry = {
  * currency (`journal_entry_balanced`), that is dated in a closed period (`period_closed`), or that names an account which
  * the company does not have (`account_not_usable`) or to which only other operations post (`control_account`).
  */
-export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext): Promise<string> {
+export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'period_closed'>): Promise<string> {
   const values = entryValues(entry, context);
   await tx.query('SELECT post_entry($1, $2, $3, $4, $5, $6, $7, $8)', values);
   return values[1];
 }
 
 /** What `post_entry` takes, in its order, for an operation that calls it within a statement of its own. */
-export function entryValues(entry: NewEntry, context: WriteContext) {
+export function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),
     account: line.account,
@@ -50,3 +50,10 @@ export function entryValues(entry: NewEntry, context: WriteContext) {
     JSON.stringify(entry.metadata ?? {}),
   ] as const;
 }
+
+/** How the operations that post declare that rule, unless they have more to say about it. */
+export const PERIOD_CLOSED = {
+  status: 409,
+  title: 'The books are closed for that date',
+  nextAction: 'fix_request',
+} as const;

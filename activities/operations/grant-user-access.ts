@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { ACCESS_COLUMNS, type AccessRow, accessResource, toAccess } from '../resources/access.ts';
 import { ROLES, type Role } from '../roles.ts';
 
@@ -29,6 +29,7 @@ export const grantUserAccess = defineOperation({
   successStatus: 200,
   resource: accessResource,
   event: 'user_access.granted',
+  effects: { posts: 'never' },
   rejections: {
     user_not_found: { status: 404, title: 'There is no such user' },
     role_escalation: { status: 403, title: 'No one grants more than they hold' },
@@ -49,11 +50,11 @@ export const grantUserAccess = defineOperation({
     const { granter, known } = await lockAccess(tx, context);
     const held = await readHeld(tx, userId, context);
     if (held === undefined && (roles.length === 0 || !(await known(userId)))) {
-      throw new Rejection('user_not_found', `There is no user ${userId} to grant that to.`, '/userId', 'path');
+      throw context.reject('user_not_found', `There is no user ${userId} to grant that to.`, '/userId', 'path');
     }
     const concernsOwner = roles.includes('owner') || held?.roles.includes('owner') === true;
     if (concernsOwner && !granter.includes('owner')) {
-      throw new Rejection('role_escalation', 'Only an owner makes an owner, or changes what one may do.', '/roles');
+      throw context.reject('role_escalation', 'Only an owner makes an owner, or changes what one may do.', '/roles');
     }
     const row = roles.length === 0 ? await revoke(tx, held, context) : await grant(tx, userId, roles, context);
     return {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, reference, signedAmount } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { bankImportResource } from '../resources/bank-transaction.ts';
 
 export const importBankTransactions = defineOperation({
@@ -34,6 +34,7 @@ export const importBankTransactions = defineOperation({
   successStatus: 200,
   resource: bankImportResource,
   event: 'bank_transactions.imported',
+  effects: { posts: 'never' },
   rejections: {
     account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
     bank_reference_conflict: {
@@ -82,11 +83,11 @@ export const importBankTransactions = defineOperation({
       JSON.stringify(rows),
     ]);
     if (items.length === 0) {
-      throw new Rejection('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
+      throw context.reject('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
     }
     const conflict = items.findIndex(({ result }) => result === 'conflict');
     if (conflict !== -1) {
-      throw new Rejection(
+      throw context.reject(
         'bank_reference_conflict',
         `${items[conflict]?.bank_reference} is known with another date, amount, currency or description.`,
         `/transactions/${conflict}/bankReference`,
