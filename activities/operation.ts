@@ -46,7 +46,7 @@ export type Input = { readonly params: Record<string, unknown>; readonly body: R
 export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
 
 /** What a success leaves behind, beside the record of the write. */
-export type Effects = {
+type Effects = {
   /** The table of the row that has the write's ID. Without one, the operation only changes what is there. */
   readonly makes?: string;
 } & (
