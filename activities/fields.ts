@@ -4,8 +4,6 @@ import { MAX_AMOUNT } from './money.ts';
 
 /** The field types of request bodies, with all limits of the ledger. No schema here transforms its value. */
 
-const MAX_AMOUNT = 10_000_000_000_000;
-
 /** Text as PostgreSQL and canonical JSON can carry it: no NUL, no lone surrogate. */
 function text(maxLength: number) {
   return z

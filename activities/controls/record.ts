@@ -1,14 +1,13 @@
+import { OPERATIONS } from '../operation-list.ts';
 import type { Control } from './control.ts';
-import { EFFECTS } from './effects.ts';
 
 const names = (...posts: string[]) =>
-  Object.entries(EFFECTS)
-    .filter(([, effects]) => posts.includes(effects.posts))
-    .map(([name]) => `'${name}'`)
+  OPERATIONS.filter(({ effects }) => posts.includes(effects.posts))
+    .map(({ name }) => `'${name}'`)
     .join(', ');
-const made = Object.entries(EFFECTS).flatMap(([operation, { makes }]) => (makes ? [{ operation, table: makes }] : []));
+const made = OPERATIONS.flatMap(({ name, effects: { makes } }) => (makes ? [{ operation: name, table: makes }] : []));
 /** Tables in which every row has the ID of its write. Not so accounts, which a new company starts with, nor entries. */
-const tablesOfWrites = [...new Set(made.map(({ table }) => table))].filter(
+export const TABLES_OF_WRITES: readonly string[] = [...new Set(made.map(({ table }) => table))].filter(
   (table) => table !== 'accounts' && table !== 'journal_entries',
 );
 
@@ -86,15 +85,13 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'no-strays',
     sentence: 'Every customer, invoice, payment, … was created by a succeeded write of its own company.',
-    of: tablesOfWrites.join(' UNION ALL SELECT company_id FROM '),
-    sql: tablesOfWrites
-      .map(
-        (table) => `
+    of: TABLES_OF_WRITES.join(' UNION ALL SELECT company_id FROM '),
+    sql: TABLES_OF_WRITES.map(
+      (table) => `
       SELECT t.company_id, '${table}' AS found_in, t.id FROM ${table} t
       WHERE NOT EXISTS (
         SELECT FROM idempotent_writes w
         WHERE w.company_id = t.company_id AND w.write_id = t.id AND w.outcome = 'succeeded')`,
-      )
-      .join('\n      UNION ALL'),
+    ).join('\n      UNION ALL'),
   },
 ];

@@ -14,8 +14,8 @@ export type Movement = {
   readonly date: string;
 };
 
-/** Posts and records a movement of stock. Added units: Dr 1200 · Cr the offset account. Removed units: the reverse. */
-export async function postMovement(tx: Tx, movement: Movement, context: WriteContext): Promise<void> {
+/** Posts a movement of stock and keeps it: Dr 1200 · Cr the offset account for more, the other way round for less. */
+export async function postMovement(tx: Tx, movement: Movement, context: WriteContext<'period_closed'>): Promise<void> {
   const { costMinor, currency, reason } = movement;
   const entryId = await postEntry(
     tx,

@@ -23,7 +23,7 @@ type NewEntry = {
  * currency (`journal_entry_balanced`), is dated in a closed period (`period_closed`), or names an account that the company
  * does not have (`account_not_usable`) or that only other operations may use (`control_account`).
  */
-export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext): Promise<string> {
+export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'period_closed'>): Promise<string> {
   const values = entryValues(entry, context);
   await tx.query(`SELECT ${POST_ENTRY}`, values);
   return values[1];
@@ -35,7 +35,7 @@ export const POST_ENTRY = `post_entry(
   p_metadata => $8)`;
 
 /** The arguments of {@link POST_ENTRY} in order. */
-export function entryValues(entry: NewEntry, context: WriteContext) {
+export function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
   const lines = entry.lines.map((line, position) => ({
     id: context.rowId('journal_lines', position),
     account: line.account,
@@ -55,3 +55,10 @@ export function entryValues(entry: NewEntry, context: WriteContext) {
     JSON.stringify(entry.metadata ?? {}),
   ] as const;
 }
+
+/** How the operations that post declare that rule, unless they have more to say about it. */
+export const PERIOD_CLOSED = {
+  status: 409,
+  title: 'The books are closed for that date',
+  nextAction: 'fix_request',
+} as const;

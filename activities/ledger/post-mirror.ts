@@ -18,7 +18,7 @@ type Mirror = {
 export async function postMirror(
   tx: Tx,
   { id, entryId, date, description }: Mirror,
-  context: WriteContext,
+  context: WriteContext<'period_closed' | 'date_before_original'>,
 ): Promise<string> {
   const mirrorId = id ?? context.rowId('journal_entries', 0);
   await tx.query(

@@ -4,8 +4,9 @@ import { accountCode, amount, date, description, id, unitsDelta } from '../field
 import { costOf } from '../inventory/cost.ts';
 import { postMovement } from '../inventory/post-movement.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
 
 const body = z
@@ -38,6 +39,12 @@ export const adjustInventory = defineOperation({
   successStatus: 200,
   resource: inventoryItemResource,
   event: 'inventory.adjusted',
+  effects: {
+    posts: 'always',
+    entry: 'more: Dr 1200 · Cr 5100, or `offsetAccountCode`, such as 2000 or 5000; less: the other way round',
+    dated: '`date`',
+    makes: 'inventory_movements',
+  },
   rejections: {
     inventory_item_not_found: { status: 404, title: 'There is no such item' },
     account_not_usable: {
@@ -48,7 +55,7 @@ export const adjustInventory = defineOperation({
     insufficient_stock: { status: 422, title: 'There are fewer units in stock' },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -82,20 +89,20 @@ export const adjustInventory = defineOperation({
       [context.companyId, params.itemId, adjustment.offsetAccountCode],
     );
     if (item === undefined) {
-      throw new Rejection('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
+      throw context.reject('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
     }
     if (!item.offset_usable) {
       const { offsetAccountCode } = adjustment;
-      throw new Rejection(
+      throw context.reject(
         'account_not_usable',
         `${offsetAccountCode} is not an account of this company, or it is a control account.`,
         '/offsetAccountCode',
       );
     }
     const quantityDelta = BigInt(adjustment.quantityDelta);
-    const costMinor = costOf(quantityDelta, item, adjustment.unitCost);
+    const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost }, context);
     if (item.value_minor + costMinor > MAX_AMOUNT_MINOR) {
-      throw new Rejection(
+      throw context.reject(
         'amount_out_of_range',
         'The value of the item would be above 10^13 minor units.',
         '/quantityDelta',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { lockPayRun } from '../payroll/lock-pay-run.ts';
 import { PAY_RUN_COLUMNS, type PayRunRow, payRunResource, toPayRun } from '../resources/pay-run.ts';
 
@@ -20,6 +20,7 @@ export const approvePayRun = defineOperation({
   successStatus: 200,
   resource: payRunResource,
   event: 'pay_run.approved',
+  effects: { posts: 'never' },
   rejections: {
     pay_run_not_found: { status: 404, title: 'There is no such pay run' },
     pay_run_not_draft: { status: 409, title: 'The pay run is no longer a draft' },
@@ -30,12 +31,12 @@ export const approvePayRun = defineOperation({
   summarize: ({ params }) => `approvePayRun ${params.payRunId}`,
 
   async write(tx, { params }, context) {
-    const run = await lockPayRun(tx, params.payRunId, context.companyId);
+    const run = await lockPayRun(tx, params.payRunId, context);
     if (run.status !== 'draft') {
-      throw new Rejection('pay_run_not_draft', `The pay run is ${run.status}.`, '/payRunId', 'path');
+      throw context.reject('pay_run_not_draft', `The pay run is ${run.status}.`, '/payRunId', 'path');
     }
     if (run.approval_required && run.created_by === context.userId) {
-      throw new Rejection('approver_is_creator', 'You created this pay run: someone else has to approve it.');
+      throw context.reject('approver_is_creator', 'You created this pay run: someone else has to approve it.');
     }
     const [row] = await tx.query<PayRunRow>(
       `UPDATE pay_runs r SET status = 'approved', approved_by = $3 WHERE r.company_id = $1 AND r.id = $2

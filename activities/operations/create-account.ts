@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { accountCode, name } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, accountResource, toAccount } from '../resources/account.ts';
 
 const body = z
@@ -31,6 +31,7 @@ export const createAccount = defineOperation({
   successStatus: 201,
   resource: accountResource,
   event: 'account.created',
+  effects: { posts: 'never', makes: 'accounts' },
   rejections: {
     account_code_taken: { status: 409, title: 'There is an account with that code', nextAction: 'fix_request' },
   },
@@ -54,7 +55,7 @@ export const createAccount = defineOperation({
       [context.companyId, context.writeId, account.code, account.name, account.type, account.isBank],
     );
     if (row === undefined) {
-      throw new Rejection('account_code_taken', `There is an account ${account.code} already.`, '/code');
+      throw context.reject('account_code_taken', `There is an account ${account.code} already.`, '/code');
     }
     return { resourceId: row.code, body: toAccount(row) };
   },

@@ -5,9 +5,9 @@ import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
+import { type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
 import { creditedTax } from '../money.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import {
   CREDIT_NOTE_COLUMNS,
   type CreditNoteLine,
@@ -52,6 +52,12 @@ export const createCreditNote = defineOperation({
   successStatus: 201,
   resource: creditNoteResource,
   event: 'credit_note.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 4000, or each line’s account, net · Dr 2100 tax · Cr 1100 total',
+    dated: '`date`',
+    makes: 'credit_notes',
+  },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
@@ -63,7 +69,7 @@ export const createCreditNote = defineOperation({
     },
     credit_exceeds_due: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -84,20 +90,23 @@ export const createCreditNote = defineOperation({
       [context.companyId, params.invoiceId],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     if (invoice.status === 'draft' || invoice.status === 'void') {
-      throw new Rejection('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
     }
-    const lines = await creditLines(tx, invoice, note.lines);
+    const lines = await creditLines(tx, invoice, note.lines, context);
     const netMinor = lines.reduce((sum, line) => sum + line.netMinor, 0n);
     const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
     if (netMinor + taxMinor > invoice.due_minor) {
       const [total, due] = [netMinor + taxMinor, invoice.due_minor].map((sum) => formatAmount(sum, invoice.currency));
-      throw new Rejection('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
+      throw context.reject('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
     }
 
-    const creditedOn = correctionDate({ requested: note.date, today: invoice.today, originalDate: invoice.issue_date });
+    const creditedOn = correctionDate(
+      { requested: note.date, today: invoice.today, originalDate: invoice.issue_date },
+      context,
+    );
     const entryId = await postEntry(
       tx,
       {
@@ -125,6 +134,7 @@ async function creditLines(
   tx: Tx,
   { id: invoiceId, currency }: LockedInvoice,
   requested: readonly { readonly lineNumber: number; readonly net: number }[],
+  context: WriteContext<'invoice_line_not_found' | 'credit_exceeds_line'>,
 ): Promise<CreditedLine[]> {
   // A later statement than the lock, so that it sees the notes of earlier holders of the lock.
   const rows = await tx.query<LeftOfLine>(
@@ -144,7 +154,7 @@ async function creditLines(
     .map(({ lineNumber, net }, index) => {
       const line = lineOf.get(lineNumber);
       if (line === undefined) {
-        throw new Rejection(
+        throw context.reject(
           'invoice_line_not_found',
           `The invoice has no line ${lineNumber}.`,
           `/lines/${index}/lineNumber`,
@@ -154,7 +164,7 @@ async function creditLines(
       const left = { netMinor: line.net_left_minor, taxMinor: line.tax_left_minor };
       if (netMinor > left.netMinor) {
         const ofLine = formatAmount(left.netMinor, currency);
-        throw new Rejection('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
+        throw context.reject('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
       }
       const whole = { netMinor: line.net_minor, taxMinor: line.tax_minor };
       return { lineNumber, netMinor, taxMinor: creditedTax(whole, left, netMinor), account: line.account };

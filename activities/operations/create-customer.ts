@@ -24,6 +24,7 @@ export const createCustomer = defineOperation({
   successStatus: 201,
   resource: customerResource,
   event: 'customer.created',
+  effects: { posts: 'never', makes: 'customers' },
   rejections: {
     customer_reference_taken: {
       status: 409,

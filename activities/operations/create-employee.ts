@@ -39,6 +39,7 @@ export const createEmployee = defineOperation({
   successStatus: 201,
   resource: employeeResource,
   event: 'employee.created',
+  effects: { posts: 'never', makes: 'employees' },
   rejections: {
     employee_email_taken: { status: 409, title: 'Another employee has this e-mail address', nextAction: 'fix_request' },
   },

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
 
 const body = z
@@ -39,10 +39,11 @@ export const createJournalEntry = defineOperation({
   successStatus: 201,
   resource: journalEntryResource,
   event: 'journal_entry.created',
+  effects: { posts: 'always', entry: 'its own lines', dated: '`date`', makes: 'journal_entries' },
   rejections: {
     account_not_usable: { status: 422, title: 'There is no such account', nextAction: 'fix_request' },
     control_account: { status: 422, title: 'Only its own operations post to that account', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -65,7 +66,7 @@ export const createJournalEntry = defineOperation({
     `createJournalEntry of ${entry.lines.length} lines in ${entry.currency}, dated ${entry.date}`,
 
   async write(tx, { body: entry }, context) {
-    await requirePostable(tx, entry.lines, context.companyId);
+    await requirePostable(tx, entry.lines, context);
     await postEntry(
       tx,
       {
@@ -86,18 +87,22 @@ export const createJournalEntry = defineOperation({
   },
 });
 
-/** The database would refuse the same lines; this check reports which line it is. */
-async function requirePostable(tx: Tx, lines: readonly { accountCode: string }[], companyId: string): Promise<void> {
+/** The database refuses the same; here it is told which line it is. */
+async function requirePostable(
+  tx: Tx,
+  lines: readonly { accountCode: string }[],
+  context: WriteContext<'account_not_usable' | 'control_account'>,
+): Promise<void> {
   const rows = await tx.query<{ code: string; is_control: boolean }>(
     'SELECT code, is_control FROM accounts WHERE company_id = $1 AND code = ANY ($2::text[])',
-    [companyId, [...new Set(lines.map((line) => line.accountCode))]],
+    [context.companyId, [...new Set(lines.map((line) => line.accountCode))]],
   );
   const isControl = new Map(rows.map((row) => [row.code, row.is_control]));
   for (const [index, { accountCode: code }] of lines.entries()) {
     const pointer = `/lines/${index}/accountCode` as const;
-    if (!isControl.has(code)) throw new Rejection('account_not_usable', `There is no account ${code}.`, pointer);
+    if (!isControl.has(code)) throw context.reject('account_not_usable', `There is no account ${code}.`, pointer);
     if (isControl.get(code)) {
-      throw new Rejection('control_account', `Only its own operations post to account ${code}.`, pointer);
+      throw context.reject('control_account', `Only its own operations post to account ${code}.`, pointer);
     }
   }
 }

@@ -52,6 +52,7 @@ export const createPayRun = defineOperation({
   successStatus: 201,
   resource: payRunResource,
   event: 'pay_run.created',
+  effects: { posts: 'never', makes: 'pay_runs' },
   rejections: {
     employee_not_found: { status: 422, title: 'There is no such employee', nextAction: 'fix_request' },
     no_employees: { status: 422, title: 'Nobody is paid in this frequency', nextAction: 'fix_request' },
@@ -93,8 +94,8 @@ export const createPayRun = defineOperation({
   summarize: ({ body: run }) => `createPayRun ${run.payFrequency} ${run.year}/${run.periodNumber}`,
 
   async write(tx, { body: run }, context) {
-    const pay = await payOfPeriod(tx, run, context.companyId);
-    // One statement inserts the run and all its payslips. It names the employees of the sums, so no later hire is included.
+    const pay = await payOfPeriod(tx, run, context);
+    // One statement: no payslip can come later. The employees are those of the sums, whoever was hired meanwhile.
     await tx.query(
       `WITH run AS (
          INSERT INTO pay_runs (company_id, id, status, pay_frequency, year, period_number, pay_date, currency,

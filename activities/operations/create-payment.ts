@@ -3,8 +3,8 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { entryValues, POST_ENTRY } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { entryValues, PERIOD_CLOSED, POST_ENTRY } from '../ledger/post-entry.ts';
+import { defineOperation } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
@@ -33,6 +33,12 @@ export const createPayment = defineOperation({
   successStatus: 201,
   resource: paymentResource,
   event: 'payment.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 1000, or `bankAccountCode` · Cr 1100',
+    dated: '`receivedOn`',
+    makes: 'payments',
+  },
   rejections: {
     invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },
     invoice_not_payable: { status: 409, title: 'The invoice cannot be paid' },
@@ -43,7 +49,7 @@ export const createPayment = defineOperation({
       title: 'The account is not a bank account of this company',
       nextAction: 'fix_request',
     },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -71,21 +77,21 @@ export const createPayment = defineOperation({
       [context.companyId, body.invoiceId, body.bankAccountCode],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
+      throw context.reject('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
     }
     if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
-      throw new Rejection('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
+      throw context.reject('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
     }
     if (invoice.currency !== body.currency) {
-      throw new Rejection('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
+      throw context.reject('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
     }
     const amountMinor = BigInt(body.amount);
     if (amountMinor > invoice.due_minor) {
       const due = formatAmount(invoice.due_minor, invoice.currency);
-      throw new Rejection('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
+      throw context.reject('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
     }
     if (invoice.bank_account_id === null) {
-      throw new Rejection('account_not_usable', `${body.bankAccountCode} is not a bank account.`, '/bankAccountCode');
+      throw context.reject('account_not_usable', `${body.bankAccountCode} is not a bank account.`, '/bankAccountCode');
     }
 
     const receivedOn = body.receivedOn ?? invoice.today;

@@ -4,8 +4,8 @@ import { DEMO } from '../demo.ts';
 import { amount, date, description, id, metadata } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation } from '../operation.ts';
 import type { PaymentRow } from '../resources/payment.ts';
 import { REFUND_COLUMNS, type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
 
@@ -32,6 +32,12 @@ export const createRefund = defineOperation({
   successStatus: 201,
   resource: refundResource,
   event: 'refund.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 1100 · Cr 1000, or the payment’s bank account: the claim is there again',
+    dated: '`date`',
+    makes: 'refunds',
+  },
   rejections: {
     payment_not_found: { status: 422, title: 'There is no such payment', nextAction: 'fix_request' },
     refund_exceeds_payment: {
@@ -40,7 +46,7 @@ export const createRefund = defineOperation({
       nextAction: 'fix_request',
     },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -63,17 +69,17 @@ export const createRefund = defineOperation({
       [context.companyId, body.paymentId],
     );
     if (payment === undefined) {
-      throw new Rejection('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
+      throw context.reject('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
     }
     const amountMinor = BigInt(body.amount);
     const leftMinor = payment.amount_minor - payment.refunded_minor;
     if (amountMinor > leftMinor) {
       const left = formatAmount(leftMinor, payment.currency);
-      throw new Rejection('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
+      throw context.reject('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
     }
 
     const { today, currency } = payment;
-    const refundedOn = correctionDate({ requested: body.date, today, originalDate: payment.received_on });
+    const refundedOn = correctionDate({ requested: body.date, today, originalDate: payment.received_on }, context);
     const entryId = await postEntry(
       tx,
       {

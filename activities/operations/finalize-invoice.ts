@@ -3,8 +3,8 @@ import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
   type InvoiceLineRow,
@@ -30,10 +30,15 @@ export const finalizeInvoice = defineOperation({
   successStatus: 200,
   resource: invoiceResource,
   event: 'invoice.finalized',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 1100 total · Cr 4000, or each line’s account, net · Cr 2100 tax',
+    dated: 'the issue date',
+  },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_draft: { status: 409, title: 'The invoice is no longer a draft' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
     due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
   },
   constraints: { period_closed: 'period_closed', invoices_due_on_or_after_issue: 'due_before_issue' },
@@ -53,10 +58,10 @@ export const finalizeInvoice = defineOperation({
       params.invoiceId,
     ]);
     if (draft === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     if (draft.status !== 'draft') {
-      throw new Rejection('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
     }
     const lines = await readInvoiceLines(tx, [draft.id]);
     const issueDate = body.issueDate ?? draft.issue_date;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { ACCESS_COLUMNS, type AccessRow, accessResource, toAccess } from '../resources/access.ts';
 import { ROLES, type Role } from '../roles.ts';
 
@@ -29,6 +29,7 @@ export const grantUserAccess = defineOperation({
   successStatus: 200,
   resource: accessResource,
   event: 'user_access.granted',
+  effects: { posts: 'never' },
   rejections: {
     user_not_found: { status: 404, title: 'There is no such user' },
     role_escalation: { status: 403, title: 'Nobody can grant more than they hold' },
@@ -49,11 +50,11 @@ export const grantUserAccess = defineOperation({
     const { granterRoles, userExists } = await lockAccess(tx, context);
     const membership = await readMembership(tx, userId, context);
     if (membership === undefined && (roles.length === 0 || !(await userExists(userId)))) {
-      throw new Rejection('user_not_found', `There is no such user: ${userId}.`, '/userId', 'path');
+      throw context.reject('user_not_found', `There is no such user: ${userId}.`, '/userId', 'path');
     }
     const concernsOwner = roles.includes('owner') || membership?.roles.includes('owner') === true;
     if (concernsOwner && !granterRoles.includes('owner')) {
-      throw new Rejection(
+      throw context.reject(
         'role_escalation',
         'Only an owner can grant the role owner or change the roles of an owner.',
         '/roles',

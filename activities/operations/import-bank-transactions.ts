@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, reference, signedAmount } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { bankImportResource } from '../resources/bank-transaction.ts';
 
 export const importBankTransactions = defineOperation({
@@ -35,6 +35,7 @@ export const importBankTransactions = defineOperation({
   successStatus: 200,
   resource: bankImportResource,
   event: 'bank_transactions.imported',
+  effects: { posts: 'never' },
   rejections: {
     account_not_usable: {
       status: 422,
@@ -85,11 +86,11 @@ export const importBankTransactions = defineOperation({
       [context.companyId, context.writeId, body.accountCode, JSON.stringify(rows)],
     );
     if (items.length === 0) {
-      throw new Rejection('account_not_usable', `${body.accountCode} is not a bank account.`, '/accountCode');
+      throw context.reject('account_not_usable', `${body.accountCode} is not a bank account.`, '/accountCode');
     }
     const conflict = items.findIndex(({ result }) => result === 'conflict');
     if (conflict !== -1) {
-      throw new Rejection(
+      throw context.reject(
         'bank_reference_conflict',
         `${items[conflict]?.bank_reference} was imported with another date, amount, currency or description.`,
         `/transactions/${conflict}/bankReference`,

@@ -7,7 +7,7 @@ import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { bankTransactionResource, findBankTransaction, toBankTransaction } from '../resources/bank-transaction.ts';
 
 const body = z
@@ -37,6 +37,11 @@ export const reconcileLedger = defineOperation({
   successStatus: 200,
   resource: bankTransactionResource,
   event: 'bank_transaction.reconciled',
+  effects: {
+    posts: 'sometimes',
+    entry: 'where the sums differ: Dr or Cr 1000, or the bank account, against `differenceAccountCode`, such as 6900',
+    dated: 'the bank’s date',
+  },
   rejections: {
     bank_transaction_not_found: { status: 404, title: 'There is no such bank transaction' },
     already_reconciled: { status: 409, title: 'The bank transaction is reconciled already' },
@@ -76,13 +81,14 @@ export const reconcileLedger = defineOperation({
     `reconcileLedger of bank transaction ${params.bankTransactionId} with ${matches.length} lines`,
 
   async write(tx, { params: { bankTransactionId }, body: { matches, differenceAccountCode } }, context) {
-    const transaction = await lockTransaction(tx, bankTransactionId, differenceAccountCode, context.companyId);
+    const transaction = await lockTransaction(tx, bankTransactionId, differenceAccountCode, context);
     const lineIds = matches.map(({ journalLineId }) => journalLineId);
-    const matchedMinor = await sumOfMatchable(tx, lineIds, transaction, context.companyId);
+    const matchedMinor = await sumOfMatchable(tx, lineIds, transaction, context);
     const differenceMinor = transaction.amount_minor - matchedMinor;
     const posted: string[] = [];
     if (differenceMinor !== 0n) {
-      if (differenceAccountCode === undefined || !isAmount(differenceMinor)) throw mismatch(matchedMinor, transaction);
+      if (differenceAccountCode === undefined || !isAmount(differenceMinor))
+        throw mismatch(matchedMinor, transaction, context);
       posted.push(await postDifference(tx, { transaction, differenceMinor, differenceAccountCode }, context));
     }
     await matchLines(tx, { bankTransactionId, lineIds: [...lineIds, ...posted] }, context);
@@ -96,17 +102,17 @@ async function lockTransaction(
   tx: Tx,
   bankTransactionId: string,
   differenceAccountCode: string | undefined,
-  companyId: string,
+  context: WriteContext<'bank_transaction_not_found' | 'already_reconciled' | 'account_not_usable'>,
 ): Promise<LockedTransaction> {
   const [row] = await tx.query<LockedTransaction & { takes_difference: boolean }>(
     `SELECT t.id, t.status, t.account_id, bank.code AS account_code, t.booked_on, t.amount_minor, t.currency,
        EXISTS (SELECT FROM accounts a
          WHERE a.company_id = $1 AND a.code = $3 AND a.type IN ('income', 'expense')) AS takes_difference
      FROM lock_bank_transaction($1, $2) AS t JOIN accounts bank ON bank.company_id = $1 AND bank.id = t.account_id`,
-    [companyId, bankTransactionId, differenceAccountCode ?? null],
+    [context.companyId, bankTransactionId, differenceAccountCode ?? null],
   );
   if (row === undefined) {
-    throw new Rejection(
+    throw context.reject(
       'bank_transaction_not_found',
       `There is no bank transaction ${bankTransactionId}.`,
       '/bankTransactionId',
@@ -114,11 +120,11 @@ async function lockTransaction(
     );
   }
   if (row.status === 'reconciled') {
-    throw new Rejection('already_reconciled', 'Unreconcile it first.', '/bankTransactionId', 'path');
+    throw context.reject('already_reconciled', 'Unreconcile it first.', '/bankTransactionId', 'path');
   }
   if (differenceAccountCode !== undefined && !row.takes_difference) {
     const detail = `${differenceAccountCode} is not an income or expense account.`;
-    throw new Rejection('account_not_usable', detail, '/differenceAccountCode');
+    throw context.reject('account_not_usable', detail, '/differenceAccountCode');
   }
   return row;
 }
@@ -128,14 +134,14 @@ async function sumOfMatchable(
   tx: Tx,
   lineIds: readonly string[],
   transaction: LockedTransaction,
-  companyId: string,
+  context: WriteContext<'journal_line_not_matchable'>,
 ): Promise<bigint> {
   const rows = await tx.query<{ id: string; amount_minor: bigint }>(
     `SELECT l.id, l.amount_minor FROM journal_lines l
      WHERE l.company_id = $1 AND l.id = ANY ($2::uuid[]) AND l.account_id = $3 AND l.currency = $4
        AND NOT EXISTS (SELECT FROM bank_matches m
          WHERE m.company_id = $1 AND m.journal_line_id = l.id AND m.undone_by IS NULL)`,
-    [companyId, lineIds, transaction.account_id, transaction.currency],
+    [context.companyId, lineIds, transaction.account_id, transaction.currency],
   );
   const matchable = new Map(rows.map((row) => [row.id, row.amount_minor]));
   let sumMinor = 0n;
@@ -143,7 +149,7 @@ async function sumOfMatchable(
     const amountMinor = matchable.get(lineId);
     if (amountMinor === undefined) {
       const where = `account ${transaction.account_code} in ${transaction.currency}`;
-      throw new Rejection(
+      throw context.reject(
         'journal_line_not_matchable',
         `${lineId} is not an unreconciled line of ${where}.`,
         `/matches/${index}/journalLineId`,
@@ -159,7 +165,7 @@ async function sumOfMatchable(
 async function postDifference(
   tx: Tx,
   difference: { transaction: LockedTransaction; differenceMinor: bigint; differenceAccountCode: string },
-  context: WriteContext,
+  context: WriteContext<'period_closed'>,
 ): Promise<string> {
   const { transaction, differenceMinor, differenceAccountCode } = difference;
   const { account_code: bank, currency, booked_on: day } = transaction;
@@ -182,9 +188,13 @@ function isAmount(amountMinor: bigint): boolean {
   return amountMinor <= MAX_AMOUNT_MINOR && amountMinor >= -MAX_AMOUNT_MINOR;
 }
 
-function mismatch(matchedMinor: bigint, { amount_minor: amountMinor, currency }: LockedTransaction): Rejection {
+function mismatch(
+  matchedMinor: bigint,
+  { amount_minor: amountMinor, currency }: LockedTransaction,
+  context: WriteContext<'amounts_do_not_match'>,
+): Error {
   const [matched, amount] = [formatAmount(matchedMinor, currency), formatAmount(amountMinor, currency)];
-  return new Rejection(
+  return context.reject(
     'amounts_do_not_match',
     `The lines sum to ${matched}; the bank transaction is ${amount}.`,
     '/matches',

@@ -3,8 +3,9 @@ import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { matchMirror, undoMatches } from '../ledger/bank-matches.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
 
 /** The operations whose entries have no other correction. */
@@ -27,12 +28,18 @@ export const reverseJournalEntry = defineOperation({
   successStatus: 201,
   resource: journalEntryResource,
   event: 'journal_entry.reversed',
+  effects: {
+    posts: 'always',
+    entry: 'the mirror of a manual entry, or of a difference that reconciling posted',
+    dated: '`date`',
+    makes: 'journal_entries',
+  },
   rejections: {
     journal_entry_not_found: { status: 404, title: 'There is no such journal entry' },
     entry_not_reversible: { status: 409, title: 'The entry is corrected by another operation' },
     entry_already_reversed: { status: 409, title: 'The entry is already reversed' },
     line_reconciled: { status: 409, title: 'A line of the entry is reconciled with the bank' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
     date_before_original: {
       status: 422,
       title: 'The date is before that of the reversed entry',
@@ -56,10 +63,10 @@ export const reverseJournalEntry = defineOperation({
   summarize: ({ params }) => `reverseJournalEntry ${params.entryId}`,
 
   async write(tx, { params, body }, context) {
-    const entry = await lockEntry(tx, params.entryId, context.companyId);
+    const entry = await lockEntry(tx, params.entryId, context);
     const day = body.date ?? entry.today;
     if (day < entry.entry_date) {
-      throw new Rejection('date_before_original', `The entry is dated ${entry.entry_date}.`, '/date');
+      throw context.reject('date_before_original', `The entry is dated ${entry.entry_date}.`, '/date');
     }
     // The entry is the difference of a reconciliation: undo that reconciliation, which matches the entry's lines.
     if (entry.reconciles !== null) await undoMatches(tx, entry.reconciles, context);
@@ -70,7 +77,9 @@ export const reverseJournalEntry = defineOperation({
   },
 });
 
-async function lockEntry(tx: Tx, entryId: string, companyId: string): Promise<ReversibleEntry> {
+type Unreversible = 'journal_entry_not_found' | 'entry_not_reversible' | 'entry_already_reversed' | 'line_reconciled';
+
+async function lockEntry(tx: Tx, entryId: string, context: WriteContext<Unreversible>): Promise<ReversibleEntry> {
   const [entry] = await tx.query<ReversibleEntry>(
     `SELECT e.id, e.entry_date, e.operation, company_today($1) AS today, t.id AS reconciles,
        EXISTS (SELECT FROM journal_entries r WHERE r.company_id = $1 AND r.reverses = e.id) AS is_reversed,
@@ -79,9 +88,9 @@ async function lockEntry(tx: Tx, entryId: string, companyId: string): Promise<Re
          WHERE l.company_id = $1 AND l.entry_id = e.id) AS is_matched
      FROM lock_entry_to_reverse($1, $2) AS e
      LEFT JOIN bank_transactions t ON t.company_id = $1 AND t.reconciled_by = e.write_id`,
-    [companyId, entryId],
+    [context.companyId, entryId],
   );
-  const refuse = (code: string, detail: string) => new Rejection(code, detail, '/entryId', 'path');
+  const refuse = (code: Unreversible, detail: string) => context.reject(code, detail, '/entryId', 'path');
   if (entry === undefined) throw refuse('journal_entry_not_found', `There is no journal entry ${entryId}.`);
   if (!REVERSIBLE_OPERATIONS.includes(entry.operation)) {
     throw refuse('entry_not_reversible', `The entry was posted by ${entry.operation}.`);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { document } from '../fields.ts';
-import { defineOperation, Rejection, WORKFLOW_TRIGGERED, type WriteContext } from '../operation.ts';
+import { defineOperation, WORKFLOW_TRIGGERED, type WriteContext } from '../operation.ts';
 import { REGISTERED_WORKFLOWS, type RegisteredWorkflow } from '../registered-workflows.ts';
 import { TRIGGER_COLUMNS, type TriggerRow, toTrigger, triggerResource } from '../resources/trigger.ts';
 import { holdsOneOf } from '../roles.ts';
@@ -27,6 +27,7 @@ export const triggerWorkflow = defineOperation({
   successStatus: 201,
   resource: triggerResource,
   event: WORKFLOW_TRIGGERED,
+  effects: { posts: 'never', makes: 'workflow_triggers' },
   rejections: {
     workflow_not_registered: { status: 404, title: 'There is no such workflow', nextAction: 'fix_request' },
     workflow_payload_invalid: {
@@ -50,7 +51,7 @@ export const triggerWorkflow = defineOperation({
     const workflow = REGISTERED_WORKFLOWS.find((registered) => registered.name === name);
     if (workflow === undefined) {
       const names = REGISTERED_WORKFLOWS.map((registered) => registered.name).join(', ');
-      throw new Rejection(
+      throw context.reject(
         'workflow_not_registered',
         `There is no workflow ${name}. The registered ones are ${names}.`,
         '/name',
@@ -62,7 +63,7 @@ export const triggerWorkflow = defineOperation({
     if (error !== undefined) {
       const [issue] = error.issues;
       const pointer = ['payload', ...(issue?.path ?? [])].map((member) => `/${String(member)}`).join('');
-      throw new Rejection('workflow_payload_invalid', `${name}: ${issue?.message}.`, pointer as `/${string}`);
+      throw context.reject('workflow_payload_invalid', `${name}: ${issue?.message}.`, pointer as `/${string}`);
     }
     const [row] = await tx.query<TriggerRow>(
       `INSERT INTO workflow_triggers (company_id, id, workflow_name, workflow_id, payload, user_id)
@@ -81,11 +82,15 @@ export const triggerWorkflow = defineOperation({
   },
 });
 
-async function refuseUnlessAllowed(tx: Tx, { name, roles }: RegisteredWorkflow, context: WriteContext): Promise<void> {
+async function refuseUnlessAllowed(
+  tx: Tx,
+  { name, roles }: RegisteredWorkflow,
+  context: WriteContext<'forbidden'>,
+): Promise<void> {
   const [member] = await tx.query<{ roles: string[] }>(
     'SELECT roles FROM memberships WHERE company_id = $1 AND user_id = $2',
     [context.companyId, context.userId],
   );
   if (holdsOneOf(member?.roles ?? [], roles)) return;
-  throw new Rejection('forbidden', `${name} needs one of the roles ${roles.join(', ')}.`, '/name', 'path');
+  throw context.reject('forbidden', `${name} needs one of the roles ${roles.join(', ')}.`, '/name', 'path');
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { basisPoints, currency, date, description, name, timeZone, version, webhookUrl } from '../fields.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
 import { webhookUrlFault } from '../webhooks/url.ts';
 
@@ -37,6 +37,7 @@ export const updateCompanySettings = defineOperation({
   successStatus: 200,
   resource: settingsResource,
   event: 'company_settings.updated',
+  effects: { posts: 'never' },
   rejections: {
     version_conflict: { status: 409, title: 'The settings were changed meanwhile', nextAction: 'fix_request' },
     reopen_not_allowed: { status: 403, title: 'Only an owner can reopen closed books' },
@@ -72,21 +73,25 @@ export const updateCompanySettings = defineOperation({
     );
     if (locked === undefined) throw new Error('Bug! The company has no row');
     if (body.expectedVersion !== locked.version) {
-      throw new Rejection('version_conflict', `The settings are at version ${locked.version}.`, '/expectedVersion');
+      throw context.reject('version_conflict', `The settings are at version ${locked.version}.`, '/expectedVersion');
     }
     const reopens = isReopening(body.booksClosedThrough, locked.books_closed_through);
     if (reopens && !locked.member_roles?.includes('owner')) {
-      throw new Rejection('reopen_not_allowed', 'Only an owner can move the closing date back.', '/booksClosedThrough');
+      throw context.reject(
+        'reopen_not_allowed',
+        'Only an owner can move the closing date back.',
+        '/booksClosedThrough',
+      );
     }
     if (reopens && body.reopenReason === undefined) {
-      throw new Rejection('reopen_reason_required', 'reopenReason is required to reopen the books.', '/reopenReason');
+      throw context.reject('reopen_reason_required', 'reopenReason is required to reopen the books.', '/reopenReason');
     }
     if (body.baseCurrency !== undefined && body.baseCurrency !== locked.base_currency) {
       await refuseWhenInUse(tx, context);
     }
-    if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone);
+    if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone, context);
     const fault = body.webhookUrl == null ? undefined : webhookUrlFault(body.webhookUrl, context.allowPrivateWebhooks);
-    if (fault !== undefined) throw new Rejection('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
+    if (fault !== undefined) throw context.reject('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
 
     const row = await update(tx, body, context);
     if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was ended']);
@@ -108,23 +113,27 @@ function isReopening(wanted: string | null | undefined, closedThrough: string | 
   return wanted === null || wanted < closedThrough;
 }
 
-/** Safe against concurrent postings, which also lock the company's row. */
-async function refuseWhenInUse(tx: Tx, { companyId }: WriteContext): Promise<void> {
+/** Nothing can be posted meanwhile: that takes the company's row too. */
+async function refuseWhenInUse(tx: Tx, context: WriteContext<'base_currency_in_use'>): Promise<void> {
   const [books] = await tx.query<{ in_use: boolean }>(
     `SELECT EXISTS (SELECT FROM journal_entries e WHERE e.company_id = $1)
        OR EXISTS (SELECT FROM invoices i WHERE i.company_id = $1) AS in_use`,
-    [companyId],
+    [context.companyId],
   );
   if (books?.in_use)
-    throw new Rejection('base_currency_in_use', 'The books already contain invoices or entries.', '/baseCurrency');
+    throw context.reject('base_currency_in_use', 'The books already contain invoices or entries.', '/baseCurrency');
 }
 
-async function refuseUnknownTimeZone(tx: Tx, wanted: string): Promise<void> {
+async function refuseUnknownTimeZone(
+  tx: Tx,
+  wanted: string,
+  context: WriteContext<'time_zone_unknown'>,
+): Promise<void> {
   const [found] = await tx.query<{ known: boolean }>(
     'SELECT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $1) AS known',
     [wanted],
   );
-  if (!found?.known) throw new Rejection('time_zone_unknown', `There is no time zone ${wanted}.`, '/timeZone');
+  if (!found?.known) throw context.reject('time_zone_unknown', `There is no time zone ${wanted}.`, '/timeZone');
 }
 
 /** A setting that can be null needs a flag of its own, because null means "remove" and not "unchanged". */

@@ -3,8 +3,9 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
   type InvoiceRow,
@@ -29,11 +30,16 @@ export const voidInvoice = defineOperation({
   successStatus: 200,
   resource: invoiceResource,
   event: 'invoice.voided',
+  effects: {
+    posts: 'always',
+    entry: 'the mirror of what finalizing posted: Cr 1100 · Dr 4000 · Dr 2100',
+    dated: '`date`',
+  },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_voidable: { status: 409, title: 'The invoice cannot be voided' },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -52,13 +58,16 @@ export const voidInvoice = defineOperation({
       [context.companyId, params.invoiceId],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     const entryId = invoice.journal_entry_id;
     if (invoice.status !== 'finalized' || entryId === null) {
-      throw new Rejection('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
+      throw context.reject('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
     }
-    const voidedOn = correctionDate({ requested: body.date, today: invoice.today, originalDate: invoice.issue_date });
+    const voidedOn = correctionDate(
+      { requested: body.date, today: invoice.today, originalDate: invoice.issue_date },
+      context,
+    );
     await postMirror(tx, { entryId, date: voidedOn, description: `Invoice ${invoice.id} voided` }, context);
     const [row] = await tx.query<InvoiceRow>(
       `UPDATE invoices SET voided_on = $3, void_reason = $4

@@ -6,7 +6,6 @@ import {
   type Input,
   type Operation,
   parseInput,
-  Rejection,
   WORKFLOW_TRIGGERED,
   type WriteContext,
   type Written,
@@ -14,6 +13,7 @@ import {
 import { type Problem, problemType, writeUrl } from '../problem.ts';
 import { holdsOneOf } from '../roles.ts';
 import { isSameRequest } from './compare-requests.ts';
+import { Rejection } from './rejection.ts';
 import { rowOrUndefined, type WriteRow } from './write-row.ts';
 
 /**
@@ -142,7 +142,7 @@ async function decide(
   }
 }
 
-function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext {
+function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext<string> {
   const id = writeId(args.companyId, operation.name, args.key);
   return {
     companyId: args.companyId,
@@ -151,6 +151,7 @@ function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebho
     writeId: id,
     allowPrivateWebhooks,
     rowId: (table, position) => rowId(id, table, position),
+    reject: (...args) => new Rejection(...args),
   };
 }
 

@@ -148,10 +148,6 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   };
 }
 
-function keyword([name, value]: [string, string]): SearchAttributePair {
-  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
-}
-
 /** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
 const EVENTS_OF_A_RETRY = 20;
 

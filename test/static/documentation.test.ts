@@ -42,12 +42,6 @@ describe('the pages', () => {
     expect(unknown).toEqual([]);
   });
 
-  test.each(['README.md', 'docs/books.md', 'CHANGELOG.md'])('%s names every operation', (path) => {
-    const names = OPERATIONS.map(({ name }) => name);
-    // As a whole word: the name of one may begin that of another.
-    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(page(path)))).toEqual([]);
-  });
-
   test('the contract tells of each list that can be read', () => {
     const lists = READS.filter(({ answers }) => answers.kind === 'list').map(({ path }) =>
       path.replace(/:(\w+)/g, '{$1}'),
