@@ -34,7 +34,7 @@ export type WriteRuns = {
   describe(companyId: string, key: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
   waitUntilClosed(companyId: string, key: string, runId: string): Promise<RunEnd | 'still open'>;
-  /** What an open run's history tells of attempts that have failed so far. Throws {@link TemporalUnavailable}. */
+  /** What a run's history tells of attempts that have failed so far. Throws {@link TemporalUnavailable}. */
   failedAttempts(companyId: string, key: string, runId: string): Promise<FailedAttempts | undefined>;
   /** What an open run was started with, read from its history. */
   readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
@@ -183,7 +183,10 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
     if (data == null) continue;
     const { attempt } = defaultPayloadConverter.fromPayload<{ attempt?: unknown }>(data);
     const lastAt = new Date(Number(eventTime?.seconds?.toString()) * 1000 + (eventTime?.nanos ?? 0) / 1_000_000);
-    if (typeof attempt === 'number') return { count: attempt, lastAt };
+    if (typeof attempt !== 'number') continue;
+    // A marker without a failure is that of the attempt that came through.
+    const count = marker?.failure == null ? attempt - 1 : attempt;
+    return count === 0 ? undefined : { count, lastAt };
   }
   return undefined;
 }

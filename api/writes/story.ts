@@ -18,8 +18,31 @@ import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
 /** The stories of one write, each from where it is told: its row, its newest run, or the audit log alone. */
 export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
 
+/** What the database tells of a key. */
+export type RecordStory = {
+  readonly hasRow: boolean;
+  /** From the row; without one, that of a failed run in the audit log. Undefined where there is none to tell. */
+  readonly write: WriteResource | undefined;
+  /** What the audit log has of a key without a row, for the story of its run. */
+  readonly audited: readonly TimelineItem[];
+};
+
+export async function describeFromRecord(
+  tx: Tx,
+  key: string,
+  row: WriteRow | undefined,
+  describer: Describer,
+): Promise<RecordStory> {
+  if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer), audited: [] };
+  return {
+    hasRow: false,
+    write: await describeFromAudit(tx, key, describer),
+    audited: await readAuditItems(tx, key),
+  };
+}
+
 /** From the row; undefined when the reader may not know of it. */
-export async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
+async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
   const { reader, operations, ui } = describer;
   const known = { operation: row.operation, userId: row.user_id };
   if (!mayReadWrite(known, reader, operations)) return undefined;
@@ -43,7 +66,7 @@ export function describeFromRun(
   key: string,
   run: RunDescription,
   state: 'running' | 'failed' | 'unknown',
-  { audited, attempts }: RunStory,
+  { audited, attempts }: RunDetails,
   { reader, operations, ui }: Describer,
 ): WriteResource | undefined {
   const { memo } = run;
@@ -76,13 +99,13 @@ export function describeFromRun(
 }
 
 /** What is known of a run beside its description. */
-export type RunStory = {
+type RunDetails = {
   readonly audited: readonly TimelineItem[];
   readonly attempts: FailedAttempts | undefined;
 };
 
 /** From the audit log, of a failed run that Temporal has forgotten. The log tells when it failed, not when it began. */
-export async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
+async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
   const { reader, operations } = describer;
   const [failed] = await tx.query<FailedRunRow>(
     `SELECT timestamp, operation_name, operation_type, deterministic_id, user_id, request_id
