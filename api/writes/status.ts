@@ -7,14 +7,13 @@ import { ApiProblem } from '../http/problems.ts';
 import { limitRead } from '../http/read-rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import type { Reader } from '../reads/read.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { lookUpRow } from '../submit/lookup.ts';
-import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
+import type { RunDescription } from '../submit/write-runs.ts';
 import { isKey } from './key.ts';
-import type { TimelineItem, WriteResource } from './resource.ts';
-import { describeFromAudit, describeFromRow, describeFromRun } from './story.ts';
-import { readAuditItems } from './timeline.ts';
+import type { WriteResource } from './resource.ts';
+import { readRunStory } from './run-story.ts';
+import { describeFromRecord } from './story.ts';
 
 /** With Temporal or the database frozen, a status is answered within the client's wait plus about this. */
 const STATUS_LIMIT_MS = 2_000;
@@ -53,38 +52,23 @@ export async function readWrite(context: ApiContext, caller: Caller, key: string
   if (known.hasRow) return known.write;
   const run = await describeInTime(context, caller.companyId, key);
   if (run === undefined) return known.write;
-  const tell = async (state: 'running' | 'failed' | 'unknown') => {
-    const attempts = await failedAttempts(context, caller.companyId, key, run);
-    return describeFromRun(key, run, state, { audited: known.audited, attempts }, { ...context, reader: known.reader });
-  };
-  if (run.state === 'running') return tell('running');
-  // Either the run closed after the first look for the row, or it has left no row. A second look decides.
-  const now = await readRecord(context, caller, key);
-  if (now.hasRow) return now.write;
-  return tell(await howItFailed(context, caller.companyId, key, run));
+  if (run.state !== 'running') {
+    // Either the run closed after the first look for the row, or it has left no row. A second look decides.
+    const now = await readRecord(context, caller, key);
+    if (now.hasRow) return now.write;
+    // A completed run without a row raises an alert.
+    if (run.state === 'completed') context.metrics.recordMissing.inc();
+  }
+  const { runs } = context;
+  const { audited, describer } = known;
+  return (await readRunStory({ runs, run, key, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-type Record =
-  | { readonly hasRow: true; readonly write: WriteResource | undefined }
-  | {
-      readonly hasRow: false;
-      /** A failed run that the audit log recorded. */
-      readonly write: WriteResource | undefined;
-      readonly audited: readonly TimelineItem[];
-      readonly reader: Reader;
-    };
-
-function readRecord(context: ApiContext, caller: Caller, key: string): Promise<Record> {
+function readRecord(context: ApiContext, caller: Caller, key: string) {
   const { database } = context;
   return inReadTransaction({ database, caller, key, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
     const describer = { ...context, reader };
-    if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer) };
-    return {
-      hasRow: false,
-      write: await describeFromAudit(tx, key, describer),
-      audited: await readAuditItems(tx, key),
-      reader,
-    };
+    return { ...(await describeFromRecord(tx, key, row, describer)), describer };
   });
 }
 
@@ -100,34 +84,6 @@ export async function describeInTime(
   );
   if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
   return described.run;
-}
-
-/**
- * The state of a write whose run closed without a row. It is `failed` only if the activity itself reported the failure: a
- * run that was ended from outside may still have a transaction running. A completed run without a row raises an alert.
- */
-async function howItFailed(
-  { runs, metrics }: ApiContext,
-  companyId: string,
-  key: string,
-  run: RunDescription,
-): Promise<'failed' | 'unknown'> {
-  if (run.state === 'completed') {
-    metrics.recordMissing.inc();
-    return 'unknown';
-  }
-  const end = await withTimeout(runs.waitUntilClosed(companyId, key, run.runId), STATUS_LIMIT_MS);
-  return end !== undefined && end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
-}
-
-/** Undefined if Temporal has just become unavailable: the status is then answered without them. */
-function failedAttempts(
-  { runs }: ApiContext,
-  companyId: string,
-  key: string,
-  run: RunDescription,
-): Promise<FailedAttempts | undefined> {
-  return withTimeout(runs.failedAttempts(companyId, key, run.runId), STATUS_LIMIT_MS).catch(() => undefined);
 }
 
 async function waitForOutcome(

@@ -18,8 +18,31 @@ import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
 /** What describes a write: its row, its newest run, or the audit log alone. One function each. */
 export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
 
+/** What the database records of a key. */
+export type RecordStory = {
+  readonly hasRow: boolean;
+  /** From the row; without a row, of a failed run that the audit log recorded. Undefined if there is neither. */
+  readonly write: WriteResource | undefined;
+  /** The audit log's items of a key without a row, for the story of its run. */
+  readonly audited: readonly TimelineItem[];
+};
+
+export async function describeFromRecord(
+  tx: Tx,
+  key: string,
+  row: WriteRow | undefined,
+  describer: Describer,
+): Promise<RecordStory> {
+  if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer), audited: [] };
+  return {
+    hasRow: false,
+    write: await describeFromAudit(tx, key, describer),
+    audited: await readAuditItems(tx, key),
+  };
+}
+
 /** Describes a write from its row. Undefined when the reader may not read it. */
-export async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
+async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
   const { reader, operations, ui } = describer;
   const known = { operation: row.operation, userId: row.user_id };
   if (!mayReadWrite(known, reader, operations)) return undefined;
@@ -43,7 +66,7 @@ export function describeFromRun(
   key: string,
   run: RunDescription,
   state: 'running' | 'failed' | 'unknown',
-  { audited, attempts }: RunStory,
+  { audited, attempts }: RunDetails,
   { reader, operations, ui }: Describer,
 ): WriteResource | undefined {
   const { memo } = run;
@@ -76,13 +99,13 @@ export function describeFromRun(
 }
 
 /** What is known of a run besides its description. */
-export type RunStory = {
+type RunDetails = {
   readonly audited: readonly TimelineItem[];
   readonly attempts: FailedAttempts | undefined;
 };
 
 /** Describes a failed run that Temporal no longer has, from the audit log, which records its end but not its start. */
-export async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
+async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
   const { reader, operations } = describer;
   const [failed] = await tx.query<FailedRunRow>(
     `SELECT timestamp, operation_name, operation_type, deterministic_id, user_id, request_id

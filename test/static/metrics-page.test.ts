@@ -6,7 +6,7 @@ import { parse, sum } from '../support/metrics-page.ts';
 
 vi.mock('node:crypto', async (original) => {
   const real = await original<typeof crypto>();
-  return { ...real, timingSafeEqual: vi.fn(real.timingSafeEqual) };
+  return { ...real, timingSafeEqual: vi.fn<typeof crypto.timingSafeEqual>(real.timingSafeEqual) };
 });
 
 describe('a page of metrics', () => {

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCommand } from '../support/commands.ts';
 
@@ -28,11 +29,12 @@ test('and shows which does', async () => {
 
 /** Answers each query with these values, as Prometheus does. */
 async function prometheusWhere(valuesOf: (query: string) => readonly number[]): Promise<string> {
-  const server = createServer(async (request, response) => {
-    const body = Buffer.concat(await request.toArray()).toString();
-    const values = valuesOf(new URLSearchParams(body).get('query') ?? '');
-    const result = values.map((value) => ({ metric: {}, value: [0, String(value)] }));
-    response.setHeader('content-type', 'application/json').end(JSON.stringify({ status: 'success', data: { result } }));
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      const values = valuesOf(new URLSearchParams(body).get('query') ?? '');
+      const result = values.map((value) => ({ metric: {}, value: [0, String(value)] }));
+      response.end(JSON.stringify({ status: 'success', data: { result } }));
+    });
   });
   onTestFinished(() => void server.close());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
