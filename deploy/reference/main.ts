@@ -1,6 +1,6 @@
 /**
- * `npm run reference` writes docs/reference/ from the operations and the table of errors; with `-- --check` it compares,
- * and exits 1 when a page is not what they say.
+ * `npm run reference` generates docs/reference/ from the operations and the table of errors; with `-- --check` it compares
+ * instead, and exits 1 if a page is out of date.
  */
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';

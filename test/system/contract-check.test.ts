@@ -121,7 +121,7 @@ describe('the contract checks report', () => {
     await start();
     const url = await inFrontOf(system.url, { request: { 'idempotency-key': 'made-up' } });
     expect(gapsOf(await check(createCustomer, url), 'key required')).toEqual([
-      'a request without a key is answered 201, not 400 idempotency_key_missing',
+      'a request without a key was answered 201, not 400 idempotency_key_missing',
       expect.stringContaining('a request without a key changed rows of customers'),
     ]);
   });
@@ -140,7 +140,9 @@ describe('the contract checks report', () => {
   test('uniqueness that the database does not hold', async () => {
     await start();
     await system.owner.query('ALTER TABLE outbox DROP CONSTRAINT outbox_one_event_a_write');
-    expect(gapsOf(await check(), 'unique in the database')).toEqual(['there is no unique index on the events of a write']);
+    expect(gapsOf(await check(), 'unique in the database')).toEqual([
+      'there is no unique index on the events of a write',
+    ]);
   });
 
   test('rows that another transaction has made', async () => {
@@ -192,9 +194,7 @@ describe('the contract checks report', () => {
       END $$;
       CREATE TRIGGER copy_customer AFTER INSERT ON customers FOR EACH ROW WHEN (pg_trigger_depth() = 0)
         EXECUTE FUNCTION copy_customer()`);
-    expect(gapsOf(await check(), 'tenant isolation')).toEqual([
-      'another company has rows of the write: customers',
-    ]);
+    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['another company has rows of the write: customers']);
   });
 
   test('effects that a replay has once more', async () => {
