@@ -10,18 +10,18 @@ export type MetricsOptions = {
   readonly database: Pick<Database, 'writes' | 'reads'>;
   /** Their names and types are label values, and the only ones of these labels beside `unknown`. */
   readonly operations: readonly Operation[];
-  /** Off: nothing is counted, so that a benchmark can tell what counting costs. */
-  readonly instrumentation: 'on' | 'off';
+  /** False: nothing is counted, so that a benchmark can tell what counting costs. */
+  readonly instrumentation?: boolean;
 };
 
 /**
  * The metrics of one process. Each label has a closed set of values: operations, their types, and words of ours; never a
  * company, a user or a key. Names are contract.md's.
  */
-export function createMetrics({ database, operations, instrumentation }: MetricsOptions) {
+export function createMetrics({ database, operations, instrumentation = true }: MetricsOptions) {
   const registry = new Registry();
   const instruments = createInstruments(registry);
-  if (instrumentation === 'off') {
+  if (!instrumentation) {
     const silent = Object.keys(instruments).map((name) => [name, SILENT]);
     return { registry: new Registry(), ...(Object.fromEntries(silent) as typeof instruments), ...UNOBSERVED };
   }

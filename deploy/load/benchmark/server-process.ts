@@ -12,7 +12,7 @@ const DRAIN_MS = 20_000;
 
 /** A process as production starts it, on a leash: it ends with us. Resolves when `readyUrl` answers 200. */
 export async function startServerProcess(options: {
-  readonly script: 'api/main.ts' | 'worker/main.ts';
+  readonly script: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly readyUrl: string;
   /** What it logs goes to `{name}.log` in there. */
