@@ -32,6 +32,15 @@ module.exports = {
       to: { pathNot: '^(workflows/|node_modules/@temporalio/(workflow|common)/)', dependencyTypesNot: ['type-only'] },
     },
     {
+      name: 'operations-do-not-know-what-runs-them',
+      comment:
+        'An operation is given all that it needs. To say no, throw `context.reject(…)`, whose codes the compiler knows, ' +
+        'and not a Rejection of your own.',
+      severity: 'error',
+      from: { path: '^activities/(operations|ledger|inventory|payroll|resources)/' },
+      to: { path: '^activities/write/' },
+    },
+    {
       name: 'migrations-stand-alone',
       comment: 'migrations/ may import only pg and node:*: it has to run before, and without, the rest.',
       severity: 'error',

@@ -43,9 +43,9 @@ export function openDatabase({ writePoolMax, readPoolMax, ...shared }: DatabaseO
   return { writes, reads, close: async () => void (await Promise.all([writes.close(), reads.close()])) };
 }
 
-/** Shorter than the statement's own limit, so that a lock that is never freed is told apart from a slow statement. */
+/** Shorter than the statement timeout, so that waiting for a lock fails differently from a slow statement. */
 const LOCK_TIMEOUT_SHARE = 0.5;
-/** The server ends a statement first; this ends it when the server is frozen or unreachable. */
+/** The server's own timeout comes first; this one is for a server that is frozen or unreachable. */
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -58,7 +58,7 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
     query_timeout: statementTimeoutMs + CLIENT_GRACE_MS,
     keepAlive: true,
     types: { getTypeParser },
-    // What need not wait for an answer is sent right behind what it follows: a round trip costs more than most statements.
+    // Send a statement without waiting for the result of the one before: a round trip costs more than most statements.
     pipeline: true,
   });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
@@ -87,14 +87,14 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): 
     const begun = run(client, 'statement', {
       text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${pool.lockTimeoutMs}`,
     });
-    // Not awaited before the first statement, and so in one round trip with it. BEGIN fails only with the connection; and
-    // a claim that ran outside a transaction would be refused, since a row without an outcome cannot be committed.
+    // Not awaited here, so that it shares a round trip with the first statement. BEGIN fails only if the connection does; and
+    // a claim outside a transaction would be refused, because a row without an outcome cannot be committed.
     begun.catch(() => undefined);
     const result = await work(tx);
     await begun;
     const { command } = await run(client, 'commit', { text: 'COMMIT' });
-    // A transaction that had failed answers COMMIT with ROLLBACK, and with no error.
-    if (command !== 'COMMIT') throw new Error('Bug! The transaction had failed before its COMMIT');
+    // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and without an error.
+    if (command !== 'COMMIT') throw new Error('Bug! The transaction had already failed at its COMMIT');
     return result;
   } catch (error) {
     broken = error instanceof StorageError && error.connectionLost;
@@ -109,7 +109,7 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): 
   }
 }
 
-/** One statement outside an explicit transaction, as the functions of the write path are called for a lookup. */
+/** Runs one statement outside an explicit transaction. */
 export async function queryOnce<Row>(pool: Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
   const client = await connect(pool);
   let broken = false;
@@ -123,7 +123,7 @@ export async function queryOnce<Row>(pool: Pool, text: string, values: readonly 
   }
 }
 
-/** What the database or its connection answered instead of a result. */
+/** An error of the database or of the connection to it. */
 export class StorageError extends Error {
   readonly sqlState: string;
   readonly constraint: string | undefined;
@@ -133,12 +133,12 @@ export class StorageError extends Error {
   constructor(cause: unknown, phase: StorageError['phase']) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.name = 'StorageError';
-    const answered = cause instanceof pg.DatabaseError;
-    // What the server did not say itself is a connection that failed, whatever words the driver has for it.
-    this.sqlState = (answered ? cause.code : undefined) ?? CONNECTION_FAILURE;
-    this.constraint = answered ? cause.constraint : undefined;
+    const fromServer = cause instanceof pg.DatabaseError;
+    // An error that the server did not send is a failed connection, whatever the driver calls it.
+    this.sqlState = (fromServer ? cause.code : undefined) ?? CONNECTION_FAILURE;
+    this.constraint = fromServer ? cause.constraint : undefined;
     this.phase = phase;
-    this.connectionLost = !answered || cause.severity === 'FATAL' || cause.severity === 'PANIC';
+    this.connectionLost = !fromServer || cause.severity === 'FATAL' || cause.severity === 'PANIC';
   }
 }
 
@@ -189,7 +189,7 @@ const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
 
-/** Amounts as bigint, dates as they stand, instants as RFC 3339 in UTC; the driver's own choice for the rest. */
+/** Amounts become bigint, dates stay text, instants become RFC 3339 in UTC; all else as the driver does it. */
 function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
   if (oid === INT8) return BigInt;
   if (oid === DATE) return (value) => value;

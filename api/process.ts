@@ -7,15 +7,12 @@ import { startApi } from './app.ts';
 import { API_DRAIN_LIMIT_MS, readApiConfig } from './config.ts';
 
 /**
- * Between "not ready" and closing: load balancers look away, and requests whose bytes have come in but were not read yet
- * are read. A connection that is closed with unread bytes is reset, and its client cannot know what became of them.
+ * The pause between "not ready" and closing. Load balancers stop sending, and requests whose bytes have arrived are read.
+ * A connection that is closed with unread bytes is reset, and its client cannot know what became of its request.
  */
 const LINGER_MS = 1_000;
 
-/**
- * The API as a process of its own: configuration from the environment, and nothing else. One that cannot start says why and
- * ends the process.
- */
+/** The API process. Its configuration comes from the environment only. If it cannot start, the process exits with 1. */
 export function runApiProcess(options: { readonly instrumentation: boolean }): void {
   run(options).catch((error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
@@ -31,7 +28,7 @@ async function run({ instrumentation }: { readonly instrumentation: boolean }): 
   const api = await startApi(config, { logger, instrumentation, coreMetricsAddress });
   logger.info({ url: api.url }, 'The API is listening');
   closeWithGrace({ delay: API_DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
-    if (err !== undefined) logger.fatal({ err }, 'The API ends by an error that nothing caught');
+    if (err !== undefined) logger.fatal({ err }, 'The API is exiting after an uncaught error');
     else logger.info({ signal }, 'The API is draining');
     api.drain();
     await sleep(LINGER_MS);

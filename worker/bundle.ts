@@ -11,10 +11,10 @@ export async function loadWorkflowBundle({ WORKFLOW_BUNDLE: file }: ProcessConfi
 }
 
 /**
- * Bundles the workflows for the sandbox they run in. Takes a second: done ahead for production (`npm run build`).
+ * Bundles the workflows for Temporal's sandbox. Takes about a second; production bundles at build time (`npm run build`).
  *
- * Our modules are loaded once a process, not once a run, which is a fifth of what a run costs there. So all runs share
- * them: nothing in workflows/ may keep anything outside a function (test/static/tidy.test.ts).
+ * `preloadModules` loads our modules once per process instead of once per run, which saves a fifth of a run's cost. All
+ * runs therefore share them: nothing in workflows/ may hold state outside a function (test/static/tidy.test.ts).
  */
 export function buildWorkflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({

@@ -8,14 +8,14 @@ import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
-/** Webhook calls wait for others: many at once cost little. */
+/** Webhook calls mostly wait for the receiver, so many at once cost little. */
 const ACTIVITY_SLOTS = 50;
 const CACHED_WORKFLOWS = 100;
 const SHUTDOWN_GRACE_MS = 10_000;
-/** An activity that waits for a database that is away ends with the process; Temporal has it attempted again. */
+/** An activity that waits for an unreachable database ends with the process; Temporal schedules another attempt. */
 const SHUTDOWN_FORCE_MS = 15_000;
 
-/** The worker of what events start: webhook calls and registered workflows. Apart from the writes, so that none waits. */
+/** The worker for webhook calls and registered workflows. Separate from the write worker, so that no write waits for them. */
 export async function createEventWorker(options: {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
@@ -40,14 +40,14 @@ export async function createEventWorker(options: {
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onWebhookAttempt(outcome, event) {
         metrics.webhookAttempts.inc({ outcome });
-        options.logger.info({ ...event, outcome }, 'A webhook was called');
+        options.logger.info({ ...event, outcome }, 'Webhook called');
       },
     }),
     maxConcurrentLocalActivityExecutions: ACTIVITY_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
-    // Activities here are local ones only; nothing polls for others.
+    // All activities here are local; do not poll for others.
     enableNonLocalActivities: false,
     ...workerVersioning(config, 'AUTO_UPGRADE'),
   });

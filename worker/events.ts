@@ -9,21 +9,21 @@ import { createEventStarts } from './event-starts.ts';
 import { createEventWorker } from './event-worker.ts';
 import { checkLogin } from './login.ts';
 import type { Metrics } from './metrics.ts';
-import { askForOpenRuns } from './open-runs.ts';
+import { readOpenRuns } from './open-runs.ts';
 import { createOutboxRelay } from './outbox-relay.ts';
 import { listenToOutbox } from './outbox-wakeups.ts';
 
-/** The relay asks one thing at a time; the gauges and a few deliveries stand beside it. */
+/** The relay runs one statement at a time; the gauges and a few deliveries use the other connections. */
 const RELAY_CONNECTIONS = 4;
 
 export type RunningEvents = {
-  /** Rejects when the worker has stopped by itself. */
+  /** Rejects when the worker stops on an error of its own. */
   readonly ended: Promise<void>;
-  /** What is under way is finished. */
+  /** Finishes the work in progress, then closes. */
   close(): Promise<void>;
 };
 
-/** Everything that becomes of events: the relay, and the worker of the workflows that it starts. */
+/** Starts the outbox relay and the worker for the workflows that it starts. */
 export async function startEvents(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
@@ -52,7 +52,7 @@ export async function startEvents(options: {
 
   const wakeups = listenToOutbox(connectionString);
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
-  metrics.observeOpenRuns(() => askForOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
+  metrics.observeOpenRuns(() => readOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
     pool: relayPool,
     starts: createEventStarts(client, config.TEMPORAL_TASK_QUEUE, options.retry),

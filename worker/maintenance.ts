@@ -11,22 +11,22 @@ import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
 import { workerVersioning } from './versioning.ts';
 
 const ROLE = 'accubooks_maintenance';
-/** A month is read page by page and compared by one statement, which may take long where there are many millions of rows. */
+/** One statement compares a whole month with its archive, which takes long with many millions of rows. */
 const STATEMENT_TIMEOUT_MS = 30 * 60 * 1000;
 const CONNECTIONS = 2;
 const SHUTDOWN_GRACE_MS = 5_000;
-/** An export that is under way ends with the process; another worker, or the next run, begins it anew. */
+/** An export in progress ends with the process; another worker, or the next run, starts it again. */
 const SHUTDOWN_FORCE_MS = 10_000;
 
 export type RunningMaintenance = {
-  /** Rejects when the worker has stopped by itself. */
+  /** Rejects when the worker stops on an error of its own. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
 };
 
 /**
- * The maintenance of the audit log, and the schedule that starts it once a day. A worker whose login may not act as
- * accubooks_maintenance leaves it to others, and says so.
+ * Starts the maintenance worker of the audit log and ensures its daily schedule. A process whose login is not a member of
+ * accubooks_maintenance logs a warning and runs no maintenance.
  */
 export async function startMaintenance(options: {
   readonly config: WorkerConfig;
@@ -45,19 +45,21 @@ export async function startMaintenance(options: {
     const setting = 'MAINTENANCE_DATABASE_URL';
     await checkLogin(pool, config.ALLOW_OWNER_LOGIN === '1', { setting, role: ROLE });
   } else if (!(await mayMaintain(pool))) {
-    logger.warn(`This worker does not maintain the audit log: its login is no member of ${ROLE} (docs/operating.md)`);
+    logger.warn(
+      `This worker does not maintain the audit log: its login is not a member of ${ROLE} (docs/operating.md)`,
+    );
     await pool.close();
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
-  if (config.AUDIT_ARCHIVE_DIR !== undefined) await expectFolder(config.AUDIT_ARCHIVE_DIR);
-  // Goes on with whichever release is current: a run that waited for one that is gone would block the schedule for good.
+  if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder(config.AUDIT_ARCHIVE_DIR);
+  // AUTO_UPGRADE below: a run pinned to a release that no longer has workers would block the schedule for ever.
   const worker = await Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: maintenanceTaskQueue(config.TEMPORAL_TASK_QUEUE),
     workflowBundle: options.workflowBundle,
     activities: createAuditMaintenance({ pool, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
-    // One month at a time: it is in no hurry, and writes are.
+    // One month at a time, because archiving is not urgent and must not slow down writes.
     maxConcurrentActivityTaskExecutions: 1,
     maxConcurrentWorkflowTaskExecutions: 2,
     maxCachedWorkflows: 2,
@@ -82,15 +84,15 @@ export async function startMaintenance(options: {
   };
 }
 
-/** It is not made: a mount that is missing would be a folder that nobody backs up. */
-async function expectFolder(path: string): Promise<void> {
+/** Does not create the folder: a missing mount would silently become a local folder that nobody backs up. */
+async function requireFolder(path: string): Promise<void> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is no folder`);
+  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not a folder`);
   await access(path, constants.W_OK).catch((cause: Error) => {
-    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} cannot be written to`, { cause });
+    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not writable`, { cause });
   });
 }
 

@@ -13,8 +13,8 @@ const { prepareWrite, readOutcome } = proxyLocalActivities<Pick<EventActivities,
 });
 
 /**
- * One write of a registered workflow, through the ordinary path: its own workflow under its own key, as the member who
- * triggered it. A run again (a reset, a second worker) meets the key and gets the same outcome.
+ * Makes one write of a registered workflow through the ordinary path: in its own workflow, under its own key, as the member
+ * who triggered it. A repetition (a reset, a second worker) uses the same key and gets the same outcome.
  */
 export async function writeStep(trigger: Trigger, userId: string, write: StepWrite): Promise<RunResult> {
   const prepared = await prepareWrite(trigger, userId, write);

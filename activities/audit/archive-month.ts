@@ -3,12 +3,12 @@ import { type ArchiveContent, archiveFile, writeArchive, writeManifest } from '.
 
 export type ArchivedMonth = ArchiveContent & { readonly month: string; readonly file: string };
 
-/** Some 5 MB of text at a time. */
+/** About 5 MB of text. */
 const ROWS_A_PAGE = 5_000;
 
 /**
- * Moves a month out of the audit log into a file. The month is detached by the database itself, under a lock, and only
- * when the file that was read back holds exactly its rows; until then, whatever fails, nothing has changed but a file.
+ * Moves a month out of the audit log into a file. The database detaches the month under a lock, and only if the file that
+ * was read back contains exactly its rows. Until then a failure changes nothing but the file.
  */
 export async function archiveMonth(
   pool: Pool,
@@ -40,7 +40,7 @@ export async function archiveMonth(
   return { month, file, ...content };
 }
 
-/** The first page that is not full is the last: an archived month gets no more rows, and the database compares at the end. */
+/** The first page that is not full is the last: a month in the past gets no more rows, and the database compares at the end. */
 async function* pagesOf(pool: Pool, month: string, onPage: () => void): AsyncGenerator<readonly string[]> {
   let last: Line = { at: '-infinity', id: 0n, line: '' };
   for (;;) {
@@ -66,7 +66,7 @@ const COLUMNS = `
 SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
 WHERE attrelid = 'idempotent_write_audit_log'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`;
 
-/** `2026-08` → the date that the functions of the database name a month by. */
+/** `2026-08` → the date by which the database's functions identify a month. */
 export function firstOf(month: string): string {
   return `${month}-01`;
 }

@@ -4,18 +4,18 @@ import type { Pool } from '../database.ts';
 import { archiveMonth, asMaintenance } from './archive-month.ts';
 
 export type AuditMaintenanceDependencies = {
-  /** Logs in as one who may act as accubooks_maintenance. */
+  /** Its login is a member of accubooks_maintenance. */
   readonly pool: Pool;
-  /** Where months go that are no longer hot; without it they stay. */
+  /** Where old months are archived; without it they stay in the database. */
   readonly archiveFolder: string | undefined;
 };
 
-/** Months of partitions that stand ready, as after a migration. */
+/** As many months ahead as the migration creates partitions for. */
 const MONTHS_AHEAD = 24;
-/** A comparison of a large month is one statement, which reports nothing meanwhile. */
+/** The comparison of a large month is one long statement, during which only a timer can send heartbeats. */
 const HEARTBEAT_MS = 10_000;
 
-/** What keeps the audit log in shape: partitions for the months to come, an archive for those that are over. */
+/** The activities that create the audit log's partitions for the months ahead and archive old months. */
 export function createAuditMaintenance({
   pool,
   archiveFolder,
@@ -48,7 +48,7 @@ export function keepPartitions(pool: Pool): Promise<{ moved: number; made: numbe
   });
 }
 
-/** Oldest first, as `2026-08`. */
+/** The months that are due for archiving, as `2026-08`, oldest first. */
 export function findMonths(pool: Pool): Promise<string[]> {
   return asMaintenance(pool, async (tx) => {
     const months = await tx.query<{ month: string }>('SELECT month FROM archivable_audit_months()');

@@ -37,7 +37,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'pay-run-sums',
-    sentence: 'A pay run is the sum of its payslips.',
+    sentence: 'The totals of a pay run equal the sums of its payslips.',
     of: 'pay_runs',
     sql: `
       SELECT r.company_id, r.id
@@ -50,7 +50,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'paid-once',
-    sentence: 'An employee is paid once for a period.',
+    sentence: 'An employee is paid at most once per period.',
     of: 'payslips',
     sql: `
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s

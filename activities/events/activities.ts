@@ -20,7 +20,7 @@ export type EventActivityDependencies = WebhookDependencies & {
   readonly operations: readonly Operation[];
 };
 
-/** What the workflows that events start have done outside of themselves. */
+/** The activities of the workflows that events start. */
 export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
   const { reads, operations } = dependencies;
   return {
@@ -33,7 +33,7 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
   };
 }
 
-/** One transaction for the trigger's company, under row-level security like a request of it; one snapshot. */
+/** Runs `work` in one read-only snapshot, under the row-level security of the trigger's company. */
 function asCompany<T>(reads: Pool, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
   return transaction(reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
@@ -47,11 +47,11 @@ async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts
     'SELECT user_id, payload FROM workflow_triggers WHERE company_id = current_company() AND id = $1',
     [triggerId],
   );
-  if (row === undefined) throw new Error('Bug! A workflow that was triggered by no trigger');
+  if (row === undefined) throw new Error('Bug! The workflow’s trigger does not exist');
   return { userId: row.user_id, payload: row.payload };
 }
 
-/** What the API would start the write with, had the member sent it. */
+/** Builds the arguments with which the API would start the write if the member had sent it. */
 function prepareWrite(
   operations: readonly Operation[],
   trigger: Trigger,
@@ -59,7 +59,7 @@ function prepareWrite(
   write: StepWrite,
 ): PreparedWrite {
   const operation = operations.find(({ name }) => name === write.operation);
-  if (operation === undefined) throw new Error(`Bug! No operation ${write.operation} in this release`);
+  if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
   const input = parseInput(operation, write);
   const wire = input as WireInput;
   const key = keyOf(trigger, write.step);
@@ -87,7 +87,7 @@ async function readOutcome(tx: Tx, key: string): Promise<RunResult> {
      WHERE company_id = current_company() AND idempotency_key = $1`,
     [key],
   );
-  // The activity is attempted again until the write's own run has come to its end.
+  // Temporal retries this activity until the write's own run has produced an outcome.
   if (row === undefined) throw new Error('The write has no outcome yet');
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first: false };
 }

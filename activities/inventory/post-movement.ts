@@ -5,7 +5,7 @@ import type { WriteContext } from '../operation.ts';
 
 export type Movement = {
   readonly itemId: string;
-  /** More or less units, and in the same direction what they cost. */
+  /** Positive for added units; `costMinor` has the same sign. */
   readonly quantityDelta: bigint;
   readonly costMinor: bigint;
   readonly currency: string;
@@ -15,7 +15,7 @@ export type Movement = {
 };
 
 /** Posts a movement of stock and keeps it: Dr 1200 · Cr the offset account for more, the other way round for less. */
-export async function postMovement(tx: Tx, movement: Movement, context: WriteContext): Promise<void> {
+export async function postMovement(tx: Tx, movement: Movement, context: WriteContext<'period_closed'>): Promise<void> {
   const { costMinor, currency, reason } = movement;
   const entryId = await postEntry(
     tx,

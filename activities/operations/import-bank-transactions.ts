@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, reference, signedAmount } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { bankImportResource } from '../resources/bank-transaction.ts';
 
 export const importBankTransactions = defineOperation({
   name: 'importBankTransactions',
   type: 'financial',
-  summary: 'Import what a bank says of an account',
+  summary: 'Import the transactions of a bank account',
   description:
-    'Up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out negative. ' +
-    'A reference is known once per account: the same again with the same content is answered `already_known`, with other ' +
-    'content the whole import is refused. Nothing is posted: reconciling matches them with the books.',
+    'Imports up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out ' +
+    'negative. A bank reference is unique per account: a known reference with the same content is answered `already_known`, ' +
+    'and with other content it rejects the whole import. Nothing is posted; reconciling matches the transactions with the books.',
   method: 'POST',
   path: '/api/bank-transactions/import',
   params: z.strictObject({}),
@@ -35,11 +35,16 @@ export const importBankTransactions = defineOperation({
   successStatus: 200,
   resource: bankImportResource,
   event: 'bank_transactions.imported',
+  effects: { posts: 'never' },
   rejections: {
-    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not a bank account of this company',
+      nextAction: 'fix_request',
+    },
     bank_reference_conflict: {
       status: 409,
-      title: 'The reference is known with other content',
+      title: 'The reference was imported with other content',
       nextAction: 'fix_request',
     },
   },
@@ -81,13 +86,13 @@ export const importBankTransactions = defineOperation({
       [context.companyId, context.writeId, body.accountCode, JSON.stringify(rows)],
     );
     if (items.length === 0) {
-      throw new Rejection('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
+      throw context.reject('account_not_usable', `${body.accountCode} is not a bank account.`, '/accountCode');
     }
     const conflict = items.findIndex(({ result }) => result === 'conflict');
     if (conflict !== -1) {
-      throw new Rejection(
+      throw context.reject(
         'bank_reference_conflict',
-        `${items[conflict]?.bank_reference} is known with another date, amount, currency or description.`,
+        `${items[conflict]?.bank_reference} was imported with another date, amount, currency or description.`,
         `/transactions/${conflict}/bankReference`,
       );
     }

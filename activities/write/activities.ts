@@ -8,20 +8,20 @@ import { createGroupActivity, type GroupDependencies } from './group.ts';
 import { runOperation } from './run-operation.ts';
 
 /**
- * The types of the failures that a run can end with. The first two say that the last attempt is known to have left
- * nothing; after the third only the row can tell.
+ * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing; after
+ * the third, only the row shows whether it committed.
  */
 export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
 
 export type WriteActivityDependencies = GroupDependencies;
 
-/** The activity of the write workflow: the transaction, told to Temporal in its own terms. */
+/** The activities of the write and group workflows: run the transaction and translate its errors into Temporal failures. */
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
   return {
     runGroup: createGroupActivity(dependencies),
     async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult> {
       const { info } = Context.current();
-      // An activity always has its workflow here; the type also covers activities that stand alone.
+      // Always set here; the type also covers standalone activities.
       const workflowId = info.workflowExecution?.workflowId ?? '';
       try {
         const { result, row, made } = await runOperation(dependencies, args, {
@@ -49,21 +49,21 @@ async function toApplicationFailure(
   dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
   if (!willRetry) {
     try {
-      await recordFailedRun(dependencies, args, error);
+      await recordFailedRun(dependencies, args, facts, error);
     } catch {
-      // A failed run has its audit row: while that cannot be written, the run is not over.
+      // A failed run must have its audit row: while that cannot be written, keep retrying.
       return ApplicationFailure.create({
         type: FAILURE_TYPES.rolledBack,
-        message: 'The attempt failed, and so did its audit row',
+        message: 'The attempt failed, and its audit row could not be written',
       });
     }
   }
-  // Messages and causes stay in the log: a failure's text is shown by Temporal to all who may look there.
+  // Keep messages and causes in the log: Temporal shows a failure's text to everyone with access to the namespace.
   if (!transient) {
     return ApplicationFailure.create({
       type: FAILURE_TYPES.bug,
       nonRetryable: true,
-      message: `${args.operation} failed by an error that another attempt cannot mend`,
+      message: `${args.operation} failed with an error that a retry cannot fix`,
     });
   }
   return ApplicationFailure.create({
@@ -72,15 +72,20 @@ async function toApplicationFailure(
   });
 }
 
-/** Near the end of the policy's time: what comes after this one would be too late. */
+/** True near the end of the retry period: a further attempt might start too late. */
 function isLastAttempt({ policy }: WriteArguments, facts: RunFacts): boolean {
-  const elapsedMs = Date.now() - Date.parse(facts.requestedAt);
-  return elapsedMs > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+  return elapsedMs(facts) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+}
+
+/** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
+function elapsedMs({ requestedAt }: RunFacts): number {
+  return Math.max(0, Date.now() - Date.parse(requestedAt));
 }
 
 async function recordFailedRun(
   { database, operations }: WriteActivityDependencies,
   args: WriteArguments,
+  facts: RunFacts,
   error: unknown,
 ): Promise<void> {
   await recordAuditRows(database.reads, [
@@ -94,7 +99,7 @@ async function recordFailedRun(
       status: 'failed',
       error_code: 'write_failed',
       error_message: error instanceof Error ? error.name : 'not an error',
-      execution_duration_ms: 0,
+      execution_duration_ms: elapsedMs(facts),
       request_id: args.request.id,
       route_path: args.request.path,
       http_method: args.request.method,

@@ -12,9 +12,9 @@ export type RequestContent = {
 };
 
 /**
- * Is this the request that the row was made for? Equal fingerprints say yes. Others may come from another version of the
- * schema: the stored request is parsed by today's, so that a new optional member with a default does not break old keys.
- * A row of a later release, as it is met while that is being rolled out, is compared by the members that both know.
+ * Whether this is the request for which the row was written. Equal fingerprints mean yes. Different ones may come from
+ * another version of the schema, so the stored request is parsed with today's schema: a new optional member with a default
+ * must not break old keys. A row of a later release, possible during a roll-out, is compared by the members known to both.
  */
 export function isSameRequest(
   row: Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>,
@@ -29,11 +29,11 @@ export function isSameRequest(
     const { params, body } = parseInput(operation, isLater ? membersKnownTo(operation, row.request) : row.request);
     return fingerprint(operation.name, { params: params as Record<string, string>, body }) === mine.fingerprint;
   } catch {
-    return false; // what today's schema refuses cannot be what it has just accepted
+    return false; // today's schema refuses the stored request but has accepted this one, so they differ
   }
 }
 
-/** Both without the members that the schema calls unknown, however deep. */
+/** Params and body without the members that the schema does not know, at any depth. */
 function membersKnownTo({ params, body }: Operation, request: NonNullable<WriteRow['request']>) {
   return { params: withoutUnknown(params, request.params), body: withoutUnknown(body, request.body) };
 }
@@ -48,7 +48,7 @@ function withoutUnknown(schema: z.ZodType, value: unknown): unknown {
   return known;
 }
 
-/** Where two requests differ: the operation, or the members of path and body, each by its JSON pointer. */
+/** The differences of two requests: the operation, or members of path and body as JSON pointers. */
 export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: RequestContent): ProblemPointer[] {
   if (stored.operation !== mine.operation) return [{ in: 'operation', pointer: '' }];
   return [

@@ -6,7 +6,6 @@ import {
   type Input,
   type Operation,
   parseInput,
-  Rejection,
   WORKFLOW_TRIGGERED,
   type WriteContext,
   type Written,
@@ -14,15 +13,15 @@ import {
 import { type Problem, problemType, writeUrl } from '../problem.ts';
 import { holdsOneOf } from '../roles.ts';
 import { isSameRequest } from './compare-requests.ts';
+import { Rejection } from './rejection.ts';
 import { rowOrUndefined, type WriteRow } from './write-row.ts';
 
 /**
- * The one transaction of a write: claim the key, do the business, record outcome, audit row and event, commit.
+ * The one transaction of a write: claims the key, runs the operation, records outcome, audit row and event, and commits.
  *
- * The row becomes visible only with its outcome, so there is no lock to leak when this process dies, and a twin that runs
- * at the same time waits at the unique key for this one's COMMIT or ROLLBACK. Returns the row that stands: the one made
- * here, or the one that another attempt made. Throws {@link TransientFailure} when the attempt may be made again, and
- * anything else for a bug.
+ * The row becomes visible only with its outcome, so no lock leaks when this process dies. A concurrent attempt at the same
+ * key waits at the unique index for this one's COMMIT or ROLLBACK. Returns the write's row, written here or by another
+ * attempt. Throws {@link TransientFailure} when the attempt may be retried, and any other error for a bug.
  */
 export async function runOperation(
   dependencies: RunDependencies,
@@ -31,11 +30,14 @@ export async function runOperation(
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
-  // Of a later release, in the middle of its being rolled out: one of its workers will know what to do.
+  // The write comes from a later release that is being rolled out: a retry may reach one of its workers.
   if (operation === undefined || args.schemaVersion > operation.schemaVersion) {
-    throw new TransientFailure(`This release does not know ${args.operation} as it was asked for`, {
-      mayHaveCommitted: false,
-    });
+    throw new TransientFailure(
+      `This release does not know ${args.operation} with schema version ${args.schemaVersion}`,
+      {
+        mayHaveCommitted: false,
+      },
+    );
   }
   const input = parseInput(operation, args.input);
   try {
@@ -48,7 +50,7 @@ export async function runOperation(
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;
-    throw new TransientFailure('The database did not carry the transaction through', {
+    throw new TransientFailure('The database could not complete the transaction', {
       mayHaveCommitted: failure.mayHaveCommitted,
       cause: error,
     });
@@ -68,7 +70,7 @@ export type AttemptFacts = {
   readonly attempt: number;
 };
 
-/** The row that stands, and whether this very transaction made it. In a mismatch the row is another request's. */
+/** The write's row, and whether this transaction wrote it. In a mismatch it is the row of another request. */
 export type Attempt = { readonly result: RunResult; readonly row: WriteRow; readonly made: boolean };
 
 type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; readonly row: WriteRow | undefined };
@@ -98,17 +100,17 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
       attempt.requestedAt,
     ],
   );
-  // Sent right behind it: where the claim fails, the transaction has failed, and so does this.
+  // Pipelined with the claim: if the claim fails, the transaction is aborted and the savepoint fails too.
   const [[claim]] = await Promise.all([claiming, tx.query('SAVEPOINT operation')]);
   if (claim === undefined) {
-    // Another transaction held the key, and yet no row of it can be seen: not an answer to anything. Ask again.
-    throw new TransientFailure('The key was taken and its row is not there', { mayHaveCommitted: false });
+    // Another transaction held the key, yet its row is not visible: this proves nothing, so retry.
+    throw new TransientFailure('The key was taken, but its row is not visible', { mayHaveCommitted: false });
   }
   return { claimed: claim.claimed, roles: claim.member_roles ?? [], row: rowOrUndefined(claim) };
 }
 
 function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {
-  if (row === undefined) throw new Error('Bug! A key that is taken, by no row');
+  if (row === undefined) throw new Error('Bug! The key is taken, but there is no row');
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
   if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
     return { result: resultOf(row, row.submission_id === args.submissionId), row, made: false };
@@ -116,7 +118,7 @@ function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operat
   return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row, made: false };
 }
 
-/** Success or rejection, decided and recorded; a rejection leaves nothing of the operation's own work. */
+/** Runs the operation and records success or rejection; a rejection rolls back all of the operation's own changes. */
 async function decide(
   tx: Tx,
   operation: Operation,
@@ -140,7 +142,7 @@ async function decide(
   }
 }
 
-function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext {
+function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext<string> {
   const id = writeId(args.companyId, operation.name, args.key);
   return {
     companyId: args.companyId,
@@ -149,10 +151,11 @@ function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebho
     writeId: id,
     allowPrivateWebhooks,
     rowId: (table, position) => rowId(id, table, position),
+    reject: (...args) => new Rejection(...args),
   };
 }
 
-/** The operation's own no, or a rule that the database held and that the operation knows by its constraint. */
+/** The operation's own rejection, or the one that it declares for the violated constraint. */
 function toRejection(operation: Operation, error: unknown): Rejection | undefined {
   if (error instanceof Rejection) return error;
   const failure = classify(error);
@@ -254,7 +257,7 @@ async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteR
       JSON.stringify(end.auditMetadata),
     ],
   );
-  if (row === undefined) throw new Error('Bug! A claimed write that is not there');
+  if (row === undefined) throw new Error('Bug! The claimed write has no row');
   return row;
 }
 

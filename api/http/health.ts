@@ -10,13 +10,13 @@ export type HealthDependencies = {
   readonly database: Database;
   readonly registry: Registry;
   readonly metricsToken: string | undefined;
-  /** Where Temporal's core metrics of this process are served, if they are. */
+  /** Where this process serves the core metrics of Temporal's SDK, if it does. */
   readonly coreMetricsAddress: string | undefined;
 };
 
 /**
- * `/livez`: the process answers. `/readyz`: it should get new requests. Postgres has to answer for that; Temporal does
- * not, since replays and reads go on without it. `/metrics`: one scrape document.
+ * `/livez`: the process answers. `/readyz`: it should receive new requests. That requires PostgreSQL but not Temporal,
+ * since replays and reads work without Temporal. `/metrics`: one scrape document.
  */
 export function registerHealth(
   app: FastifyInstance,
@@ -35,7 +35,7 @@ export function registerHealth(
     const page = await metricsPage(registry, coreMetricsAddress);
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(page);
   });
-  // A connection that is kept alive would hold the server open: the answer under way is its last.
+  // A keep-alive connection would hold the draining server open: this answer is the last on its connection.
   app.addHook('onSend', async (_request, reply) => {
     if (state !== 'serving') reply.header('connection', 'close');
   });

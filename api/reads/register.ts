@@ -10,7 +10,7 @@ import { READERS } from './readers.ts';
 
 const READ_LIMIT_MS = 5_000;
 
-/** One route a read. */
+/** One route per read. */
 export function registerReads(app: FastifyInstance, reads: readonly Read[], context: ApiContext): void {
   for (const read of reads) {
     app.get(read.path, async (request, reply) => reply.send(await answer(read, request, context)));
@@ -30,13 +30,13 @@ async function answer(read: Read, request: FastifyRequest, { database, replays }
   });
 }
 
-/** Parses path and query by the read's schemas; every problem is told, each by its JSON pointer. */
+/** Parses path and query with the read's schemas. Reports every problem, each with its JSON pointer. */
 function validate(read: Read, { params, query }: FastifyRequest): ReadInput {
   const path = read.params.safeParse(params);
   const search = read.query.safeParse(query);
   if (path.success && search.success) return { params: path.data, query: search.data };
   throw new ApiProblem('validation_failed', {
-    detail: 'The path or the query does not fit; errors[] names each parameter.',
+    detail: 'The path or the query does not match the schema; errors[] names each parameter.',
     errors: [...problemPointers('path', path.error), ...problemPointers('query', search.error)],
   });
 }

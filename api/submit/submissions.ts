@@ -50,7 +50,7 @@ export type SubmissionDependencies = {
   readonly onUnexpected: (error: unknown, args: WriteArguments) => void;
 };
 
-/** Each round starts or meets one more run: runs that fail as soon as they start must not keep the process busy for ever. */
+/** Each round starts or finds one more run. Runs that fail as soon as they start must not keep the process busy for ever. */
 const MAX_ROUNDS = 8;
 /**
  * An eager start runs in this very process, which hands the outcome over at its COMMIT. Temporal is asked for the end of
@@ -134,7 +134,7 @@ async function run(
   }
 }
 
-/** Steps 5 to 7 of the write path, once: start or meet a run, wait for its end, and read what it left. */
+/** Steps 5 to 7 of the write path, once: start or find a run, wait for its end, and read the row. */
 async function runOnce(
   submission: Submission,
   control: Control,
@@ -165,7 +165,7 @@ async function runOnce(
   );
 }
 
-/** Step 6 of the write path: waits for the run that was started, or for the run that was met. */
+/** Step 6 of the write path: waits for the run that was started, or for the run that already existed. */
 async function followStart(
   submission: Submission,
   control: Control,
@@ -202,7 +202,7 @@ async function readAfterGroup(
   return { kind: 'problem', code: 'outcome_unknown' };
 }
 
-/** Marks the submission open once Temporal has a run of this very request; every other end is told by {@link run}. */
+/** Marks the submission open once Temporal has a run of this very request. Every other end comes from {@link run}. */
 async function startAlone(
   submission: Submission,
   control: Control,
@@ -224,7 +224,7 @@ async function startAlone(
     if (met?.state === 'running' && met.memo?.fingerprint === args.fingerprint)
       control.markOpen('another', toRun(met, args));
   } catch {
-    // Not started: the request that asked for it is answered so at its deadline.
+    // Not started: at its deadline, the request is answered according to the stage.
   }
 }
 

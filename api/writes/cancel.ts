@@ -10,19 +10,19 @@ import { type Lookup, lookUp } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
 
-/** They may cancel whatever the key is, so they may also when Temporal cannot be asked what it is. */
+/** May cancel every key, so their cancel does not depend on Temporal, which alone knows a running write. */
 const CANCEL_ALWAYS: readonly Role[] = ['owner', 'admin'];
-/** They may cancel a key of which nothing is known. */
+/** May cancel a key that has neither a row nor a run. */
 const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
-/** A transaction of the write that is under way has to end first; the lock timeout (5 s) ends the waiting for it. */
+/** A cancel waits for the write's running transaction to end; the lock timeout (5 s) bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
 /** SQLSTATE of the lock timeout. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * `POST /api/writes/{key}/cancel`: takes the key away from its write, before it arrives or while it runs. The row decides
- * between the two, once and for ever.
+ * `POST /api/writes/{key}/cancel`: makes sure that the write never happens, whether it is running or has not arrived yet.
+ * Whichever of the two inserts the key's row first, the write or the cancel, wins for ever.
  */
 export function registerCancel(app: FastifyInstance, context: ApiContext): void {
   app.post<{ Params: { key: string } }>('/api/writes/:key/cancel', async (request, reply) => {
@@ -31,7 +31,7 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     const who = await withStorageTimeout(lookUp(context.database, request.caller, key), LOOKUP_LIMIT_MS);
     await refuseUnlessAllowed(context, request.caller.companyId, key, who);
     if (!context.newWrites.take(request.caller.companyId)) {
-      throw new ApiProblem('rate_limited', { detail: 'Send it again after Retry-After.' });
+      throw new ApiProblem('rate_limited', { detail: 'Send the request again after the pause in Retry-After.' });
     }
     const { cancelledNow, row } = await withStorageTimeout(cancel(context, request, key, who.userId), CANCEL_LIMIT_MS);
     if (cancelledNow) countCancelled(context);
@@ -42,21 +42,21 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
 
 function refuseBody(body: unknown): void {
   if (body === undefined || (isObject(body) && Object.keys(body).length === 0)) return;
-  const message = 'must be left out, or be {}';
+  const message = 'must be omitted or be {}';
   throw new ApiProblem('validation_failed', {
     detail: `The body ${message}.`,
     errors: [{ in: 'body', pointer: '', message }],
   });
 }
 
-/** The same refusal for a key that is there and one that is not, so that it tells nothing of the write. */
+/** Refuses an existing key and an unknown one in the same words, so that the refusal does not reveal which it is. */
 async function refuseUnlessAllowed(context: ApiContext, companyId: string, key: string, who: Lookup): Promise<void> {
   const { roles, userId, row } = who;
   if (holdsOneOf(roles, CANCEL_ALWAYS)) return;
   const allowed =
     row === undefined
       ? await mayCancelOpenKey(context, companyId, key, who)
-      : // It has its outcome: there is only something to be told.
+      : // The write has its outcome: the answer only reports it, so the right to read is enough.
         mayReadWrite(
           { operation: row.operation, userId: row.user_id },
           { companyId, userId, roles },
@@ -65,7 +65,7 @@ async function refuseUnlessAllowed(context: ApiContext, companyId: string, key: 
   if (!allowed) {
     throw new ApiProblem('forbidden', {
       detail:
-        'A running write is cancelled by its actor or a role that its operation allows, a key not seen yet by owner, admin or accountant.',
+        'Only its actor, or a role that its operation allows, may cancel a running write. Only owner, admin or accountant may cancel a key that has not been used.',
     });
   }
 }
@@ -87,7 +87,7 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, key: st
   const body = problemBody(
     new ApiProblem('write_cancelled', { detail: 'The key was cancelled before its write happened. It never will.' }),
     writeUrl(key),
-    undefined, // stored, and sent to whoever asks: it is of no one request
+    undefined, // the body is stored and returned to every request with the key, so it names no single request
   );
   const path = (request.url.split('?')[0] ?? request.url).slice(0, 2_000);
   const values = [companyId, key, userId, request.id, Buffer.from(JSON.stringify(body)), path, request.method];
@@ -110,22 +110,22 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, key: st
   }
 }
 
-/** With one transaction under way, its end decides; nobody is kept for that longer than the lock timeout. */
+/** The write's transaction is running and its end decides, but a client waits for it no longer than the lock timeout. */
 function inItsTransaction(key: string): ApiProblem {
   return new ApiProblem('idempotency_in_progress', {
-    detail: 'The write is in its transaction at this moment. Send the cancel again: how that ends decides.',
+    detail: 'The transaction of the write is running, and its end decides. Send the cancel again.',
     key,
   });
 }
 
 function tooLate({ idempotency_key: key, outcome, status_code: status }: WriteRow): ApiProblem {
   return new ApiProblem('too_late', {
-    detail: `The write was not cancelled: it has its outcome, ${outcome}, with status ${status}.`,
+    detail: `The write was not cancelled. It already has its outcome, ${outcome}, with status ${status}.`,
     key,
   });
 }
 
-/** As the audit row counts it: the key's operation is not known. */
+/** Counted as in the audit log, under an unknown operation: a cancelled key has no request. */
 function countCancelled({ metrics }: ApiContext): void {
   const labels = { operation: 'unknown', type: 'unknown' };
   metrics.writes.inc({ ...labels, status: 'failed' });

@@ -19,19 +19,19 @@ import { formatKey, readIdempotencyKey } from './key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
 
-/** As a metric's label. */
+/** The label `end` of a metric. */
 const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress', problem: 'refused' } as const;
 
-/** Every answer goes out within the client's wait and this. */
+/** Every answer goes out within the client's wait plus this. */
 const ANSWER_GRACE_MS = 2_000;
 
-/** One route an operation: the steps of the write path, in the published order of their errors. */
+/** One route per operation: the steps of the write path, in the published order of their errors. */
 export function registerWriteRoutes(app: FastifyInstance, context: ApiContext): void {
   for (const operation of context.operations) {
     app.route({
       method: operation.method,
       url: operation.path,
-      // The body has been read by then: 401, 415, 413 and 400 for JSON come before what is said of the key.
+      // Runs after the body has been read: 401, 415, 413 and 400 `malformed_json` take precedence over errors of the key.
       preHandler: async (request, reply) => {
         request.idempotencyKey = readIdempotencyKey(request.raw.rawHeaders);
         reply.header('idempotency-key', formatKey(request.idempotencyKey));
@@ -58,7 +58,7 @@ async function handleWrite(
 
   const wire = input as WriteArguments['input'];
   const requestFingerprint = fingerprint(operation.name, wire);
-  // Found before the lookup: a submission that ends meanwhile has the outcome for which the lookup may come too early.
+  // Looked for before the lookup: one that ends during the lookup has the outcome that the lookup may just have missed.
   const found = context.submit.find(caller.companyId, key, requestFingerprint);
   const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
   if (!holdsOneOf(member.roles, operation.roles)) {
@@ -103,7 +103,7 @@ async function handleWrite(
   }
 }
 
-/** Only what opens a submission counts as a new write; a duplicate has joined one before. */
+/** Only a request that opens a submission uses the rate limit for new writes; a duplicate has joined one before this. */
 function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input'], context: ApiContext) {
   limit(context.newWrites, writeRequest.companyId);
   const submission = context.submit.open({
@@ -127,18 +127,18 @@ function runningWriteOf({ args, run }: Submission, { type }: Operation, ui: Temp
   return runningWrite({ companyId, key, operation, type }, run, ui);
 }
 
-/** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
+/** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */
 function validate(operation: Operation, params: unknown, body: unknown): Input {
   const path = operation.params.safeParse(params);
   const content = operation.body.safeParse(body === undefined ? {} : body);
   if (path.success && content.success) return { params: path.data, body: content.data };
   throw new ApiProblem('validation_failed', {
-    detail: 'The request does not fit the schema; errors[] names each member.',
+    detail: 'The request does not match the schema; errors[] names each member.',
     errors: [...problemPointers('path', path.error), ...problemPointers('body', content.error)],
   });
 }
 
-/** A database that is frozen rather than refusing must not keep the client beyond its wait. */
+/** Limits the lookup: a frozen database, which does not refuse, must not keep the client beyond its wait. */
 async function lookUpInTime(database: Database, request: FastifyRequest, milliseconds: number): Promise<Lookup> {
   const found = await withTimeout(lookUp(database, request.caller, request.idempotencyKey), milliseconds).catch(
     (error) => {
@@ -148,7 +148,7 @@ async function lookUpInTime(database: Database, request: FastifyRequest, millise
   );
   if (found === undefined) {
     throw new ApiProblem('storage_unavailable', {
-      detail: 'The database did not answer. Send it again with the same key.',
+      detail: 'The database did not answer. Send the request again with the same key.',
     });
   }
   return found;
@@ -156,7 +156,9 @@ async function lookUpInTime(database: Database, request: FastifyRequest, millise
 
 function limit(rateLimit: RateLimit, companyId: string): void {
   if (!rateLimit.take(companyId)) {
-    throw new ApiProblem('rate_limited', { detail: 'Send it again with the same key after Retry-After.' });
+    throw new ApiProblem('rate_limited', {
+      detail: 'Send the request again with the same key after the pause in Retry-After.',
+    });
   }
 }
 

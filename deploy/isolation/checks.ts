@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { TABLES_OF_WRITES } from '../../activities/controls/record.ts';
 import type { Operation } from '../../activities/operation.ts';
 
 /** One key of one company, as a run has sent it. */
@@ -38,7 +39,7 @@ export async function asAuditor<T>(databaseUrl: string, work: (auditor: pg.Clien
 }
 
 export async function lookBefore(auditor: pg.Client, operation: Operation, companyIds: readonly string[]) {
-  return { strays: await countStrays(auditor, await mainTable(auditor, operation), companyIds) };
+  return { strays: await countStrays(auditor, operation.effects.makes, companyIds) };
 }
 
 export async function check(
@@ -47,7 +48,7 @@ export async function check(
   keys: readonly SentKey[],
   before: Before,
 ): Promise<Findings> {
-  const table = await mainTable(auditor, operation);
+  const table = operation.effects.makes;
   const companyIds = [...new Set(keys.map(({ companyId }) => companyId))];
   const { rows } = await auditor.query(FIND.replaceAll('main_table', table ?? 'nothing'), [
     keys.map(({ companyId }) => companyId),
@@ -114,24 +115,8 @@ SELECT count(*) FILTER (WHERE outcome = 'succeeded')::int AS writes,
     GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0) AS unbalanced)::int AS unbalanced
 FROM found`;
 
-/** The table of what the operation creates, where it creates: `payRun` stands in `pay_runs`. */
-async function mainTable(auditor: pg.Client, operation: Operation): Promise<string | undefined> {
-  if (operation.successStatus !== 201) return undefined;
-  const singular = operation.resource.type.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const table = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`;
-  const { rows } = await auditor.query<{ there: boolean }>(
-    `SELECT count(*) = 2 AS there FROM information_schema.columns
-     WHERE table_schema = 'public' AND table_name = $1 AND column_name IN ('company_id', 'id')`,
-    [table],
-  );
-  return rows[0]?.there ? pg.escapeIdentifier(table) : undefined;
-}
-
-/** A chart of accounts is there before any write, and most entries are beside the main row of theirs. */
-const NOT_ONLY_MAIN_ROWS = new Set(['accounts', 'journal_entries'].map((table) => pg.escapeIdentifier(table)));
-
 async function countStrays(auditor: pg.Client, table: string | undefined, companyIds: readonly string[]) {
-  if (table === undefined || NOT_ONLY_MAIN_ROWS.has(table)) return 0;
+  if (table === undefined || !TABLES_OF_WRITES.includes(table)) return 0;
   const { rows } = await auditor.query<{ strays: number }>(
     `SELECT count(*)::int AS strays FROM ${table} m WHERE m.company_id = ANY ($1)
      AND NOT EXISTS (SELECT FROM idempotent_writes w WHERE w.company_id = m.company_id AND w.write_id = m.id)`,

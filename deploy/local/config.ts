@@ -28,16 +28,16 @@ const launcherSchema = z.object({
 export type LauncherConfig = z.output<typeof launcherSchema>;
 
 /** Throws one error that names every bad key, those of API and worker too: they would only die of them later. */
-export function launcherConfig(): LauncherConfig {
+export function launcherConfig(environment: NodeJS.ProcessEnv = process.env): LauncherConfig {
   const decided = {
     DATABASE_URL: 'postgres://decided-later',
     TEMPORAL_ADDRESS: 'decided-later:7233',
     JWT_SECRET: 'decided-later-by-the-launcher-itself',
   };
-  const missing = Object.entries(decided).filter(([key]) => !process.env[key] && !process.env[`${key}_FILE`]);
-  const asChild = { ...process.env, ...Object.fromEntries(missing) };
+  const missing = Object.entries(decided).filter(([key]) => !environment[key] && !environment[`${key}_FILE`]);
+  const asChild = { ...environment, ...Object.fromEntries(missing) };
   const [config, ...rest] = [
-    settled(() => readConfig(launcherSchema, process.env)),
+    settled(() => readConfig(launcherSchema, environment)),
     settled(() => readApiConfig(asChild)),
     settled(() => readWorkerConfig(asChild)),
   ];
@@ -55,11 +55,11 @@ export function temporalBinaryConfig() {
   };
 }
 
-function settled<T>(read: () => T): { value: T } | { problems: string[] } {
+function settled<T>(read: () => T): { value: T } | { problems: readonly string[] } {
   try {
     return { value: read() };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { problems: error.message.split('\n  ').slice(1) };
+    return { problems: error.problems };
   }
 }

@@ -14,7 +14,7 @@ const EXIT_CODES: Readonly<Record<Decision, number>> = { 'go on': 0, 'go back': 
 type Options = { prometheus: string; version: string; window: string; minWrites: number; rules: string; json?: true };
 
 await run(
-  command('rollout:check', 'Asks Prometheus whether the alerts that speak against a version hold for it alone.')
+  command('rollout:check', 'Asks Prometheus whether the alerts that speak against a version fire for it alone.')
     .requiredOption('--prometheus <url>', 'where Prometheus answers', urlArgument)
     .requiredOption('--version <name>', 'the value of the label `version` on its series, such as green')
     .option(
@@ -42,8 +42,8 @@ await run(
 function verdictText({ criteria, processes, writes }: Verdict, decision: Decision): string {
   return [
     textTable(
-      ['criterion', 'verdict', 'value'],
-      criteria.map(({ alert, holds, value }) => [alert, holds ? 'holds' : 'BROKEN', value?.toFixed(3) ?? '']),
+      ['alert', 'fires', 'value'],
+      criteria.map(({ alert, holds, value }) => [alert, holds ? 'no' : 'YES', value?.toFixed(3) ?? '']),
     ),
     '',
     `${processes.up} processes up, ${processes.down} down, ${writes} writes in the window: ${decision}`,

@@ -5,6 +5,7 @@ export type Verdict = {
   readonly processes: { readonly up: number; readonly down: number };
   /** Writes answered by the version in the window: without some, nothing has been tried. */
   readonly writes: number;
+  /** A criterion holds where its alert does not fire; `value` is that of the first series for which it fires. */
   readonly criteria: readonly { readonly alert: string; readonly holds: boolean; readonly value: number | undefined }[];
 };
 

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { EFFECTS } from '../../activities/controls/effects.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 
 /** Counts of one company that must be equal, or of which the first may be less, where `relation` says so. */
 export type Equation = {
@@ -46,9 +46,8 @@ export async function countCompany(
   ];
 }
 
-const posting = Object.entries(EFFECTS)
-  .filter(([, { posts }]) => posts === 'always')
-  .map(([name]) => `'${name}'`)
+const posting = OPERATIONS.filter(({ effects }) => effects.posts === 'always')
+  .map(({ name }) => `'${name}'`)
   .join(', ');
 
 /** What posts only in some cases: an item that begins with a quantity, and a reconciliation that leaves a difference. */

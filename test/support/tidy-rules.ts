@@ -119,7 +119,7 @@ export const RULES: readonly Rule[] = [
     appliesTo: within(TYPESCRIPT),
     check: code(/^\s*(export\s+)?(default\s+)?(abstract\s+)?class\s+\w+(?!.*\bextends\s+\w*(Error|Failure)\b)/),
     planted: { path: 'api/submit/submit.ts', text: 'export class Submitter {' },
-    fine: { path: 'activities/failures.ts', text: 'export class Rejection extends Error {' },
+    fine: { path: 'activities/write/rejection.ts', text: 'export class Rejection extends Error {' },
   },
   {
     promise: 'there is no barrel file',

@@ -99,7 +99,7 @@ describe('a worker', () => {
   });
 
   test('refuses an archive that is no folder', async () => {
-    await expect(start({ AUDIT_ARCHIVE_DIR: join(folder, 'not-mounted') })).rejects.toThrow('is no folder');
+    await expect(start({ AUDIT_ARCHIVE_DIR: join(folder, 'not-mounted') })).rejects.toThrow('is not a folder');
   });
 
   test('that is killed in the middle of an export leaves the month as it was, and the next one archives it', async () => {

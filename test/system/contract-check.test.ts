@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type Operation, Rejection } from '../../activities/operation.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
@@ -229,7 +229,7 @@ describe('the contract checks report', () => {
           running += 1;
           await sleep(200);
           running -= 1;
-          if (running > 0) throw new Rejection('customer_reference_taken', 'Not while another is made.');
+          if (running > 0) throw context.reject('customer_reference_taken', 'Not while another is made.');
           return createCustomer.write(tx, input, context);
         },
       }),

@@ -1,8 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
-import { EFFECTS } from '../../activities/controls/effects.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { hire, payRun } from '../support/payroll.ts';
@@ -96,10 +94,6 @@ describe('a control sees what no other does:', () => {
       expect(Object.keys(await brokenControls(client))).toEqual([name]);
     });
   });
-});
-
-test('what each operation leaves behind is said of every operation', () => {
-  expect(Object.keys(EFFECTS).toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
 });
 
 /** Past triggers and foreign keys, as only an owner can, and only on purpose. */

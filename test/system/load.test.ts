@@ -65,6 +65,19 @@ describe('the load commands', () => {
       expect(await found(keys)).toMatchObject({ acknowledgedButMissing: 1, unbalanced: 1, duplicates: 0, lost: 0 });
     });
 
+    const makers = OPERATIONS.flatMap((operation) =>
+      operation.effects.makes === undefined ? [] : [[operation.name, operation.effects.makes, operation] as const],
+    );
+    test.each(makers)('the row that a %s has made in %s, and that has gone', async (name, table, operation) => {
+      const options = { operation, requestsPerTenant: 2, duplicates: 0, concurrency: 2 };
+      const { sent } = await runIsolation(await companies(1), options, SILENT);
+      const keys = sent.map(({ tenant, write: { key } }) => ({ companyId: tenant.companyId, key, acknowledged: true }));
+      const [gone] = keys;
+      await tamper(`DELETE FROM ${table} WHERE id = $1`, [writeId(gone?.companyId ?? '', name, gone?.key ?? '')]);
+      const findings = await asAuditor(databaseUrl(), (auditor) => check(auditor, operation, keys, { strays: 0 }));
+      expect(findings).toMatchObject({ writes: 2, acknowledgedButMissing: 1, duplicates: 0, lost: 0 });
+    });
+
     test('a key of which nothing is there', async () => {
       const keys = await paid();
       const lost = { companyId: keys[0]?.companyId ?? '', key: 'never arrived' };

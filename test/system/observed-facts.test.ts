@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openPool, type Pool } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createMetrics, type Metrics } from '../../worker/metrics.ts';
-import { askForOpenRuns } from '../../worker/open-runs.ts';
+import { readOpenRuns } from '../../worker/open-runs.ts';
 import { actors } from '../support/actors.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -96,7 +96,7 @@ describe('a worker tells', () => {
 
   test('the age of the oldest open run, and of none when it has closed', async () => {
     const queue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
-    const ask = () => askForOpenRuns(system.temporal, queue, 0);
+    const ask = () => readOpenRuns(system.temporal, queue, 0);
     const body = paymentBody(await company.invoice());
     await until('all runs to close', async () => (await ask()).overAMinute === 0);
     const held = await holdInvoice(system.owner, body.invoiceId);
@@ -107,7 +107,7 @@ describe('a worker tells', () => {
     expect(oldestSeconds).toBeGreaterThan(1);
     expect(oldestSeconds).toBeLessThan(60);
     // No transaction takes a minute: those of less are none of its business.
-    expect(await askForOpenRuns(system.temporal, queue)).toEqual({ overAMinute: 0, oldestSeconds: 0 });
+    expect(await readOpenRuns(system.temporal, queue)).toEqual({ overAMinute: 0, oldestSeconds: 0 });
     expect(
       sum(parse(await (await fetch(`${system.url}/metrics`)).text()), 'write_oldest_flight_seconds'),
     ).toBeGreaterThan(1);

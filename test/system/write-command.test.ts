@@ -2,6 +2,7 @@ import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { TransientFailure } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
@@ -21,11 +22,13 @@ import { startProxy, targetOf } from '../support/proxy.ts';
 import { countRuns, keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
-/** Customers of this name meet a bug. */
+/** Customers of the one name meet a bug, those of the other, for a while, what another attempt may mend. */
+let busy = false;
 const withBug: Operation = {
   ...createCustomer,
   async write(tx, input, context) {
     if (input.body['name'] === 'bug') throw new TypeError('A bug of the test');
+    if (busy && input.body['name'] === 'busy') throw new TransientFailure('Of the test', { mayHaveCommitted: false });
     return createCustomer.write(tx, input, context);
   },
 };
@@ -70,6 +73,11 @@ const customer = (name: string, key: string) =>
   company.api.post('/api/customers', { name }, { key, headers: { prefer: 'wait=60' } });
 const closed = (key: string) =>
   until(`${key} to close`, async () => (await statusOf(system.temporal, company, key)) === 'COMPLETED');
+/** But for the link to Temporal's UI, of which the API of the test knows no address. */
+async function expectToldAsByApi({ key, write }: WriteFacts): Promise<void> {
+  const { json } = await company.api.get(`/api/writes/${key}`);
+  expect(write).toEqual({ ...json, workflow: { ...json.workflow, url: write?.workflow?.url } });
+}
 const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 const once = { writes: 1, rows: 1, entries: 1, events: 1 };
 
@@ -99,8 +107,7 @@ describe('what an operator is shown of a write', () => {
       'replayed',
       'idempotency_key_reused',
     ]);
-    const { json } = await company.api.get('/api/writes/paid');
-    expect(facts.write).toEqual({ ...json, workflow: { ...json.workflow, url: facts.write?.workflow?.url } });
+    await expectToldAsByApi(facts);
     expect(facts.advice).toMatch(/Nothing is to be done[\s\S]*other content .*: 1\./);
     expect(facts.text).toContain('request-paid');
   });
@@ -131,6 +138,21 @@ describe('what an operator is shown of a write', () => {
     expect((await waiting).status).toBe(201);
   });
 
+  test('whose attempts fail: how many and when, the same story as the API tells', async () => {
+    busy = true;
+    const headers = { prefer: 'respond-async' };
+    await company.api.post('/api/customers', { name: 'busy' }, { key: 'attempted', headers });
+    // Backoffs of less than five seconds are slept within one workflow task, of which Temporal knows nothing yet.
+    await until('the attempts to be told', async () => ((await shown('attempted')).run?.failedAttempts ?? 0) > 0);
+    const facts = await shown('attempted');
+    const { run, write } = facts;
+    const told = write?.timeline.find(({ kind }) => kind === 'attempt_failed');
+    expect(told?.detail).toBe(`${run?.failedAttempts} failed and left nothing`);
+    expect(Date.parse(told?.at ?? '') - Date.parse(run?.startedAt ?? '')).toBeGreaterThan(5_000);
+    await expectToldAsByApi(facts);
+    busy = false;
+  });
+
   test('whose run failed, and why; and one whose run was ended by hand', async () => {
     expect((await customer('bug', 'failed')).json.code).toBe('write_failed');
     const failed = await shown('failed');
@@ -140,6 +162,7 @@ describe('what an operator is shown of a write', () => {
       audit: [{ status: 'failed', errorCode: 'write_failed', errorMessage: 'TypeError' }],
     });
     expect(failed.advice).toContain('send the same key again');
+    await expectToldAsByApi(failed);
 
     const body = paymentBody(await company.invoice());
     const held = await holdInvoice(system.owner, body.invoiceId);
@@ -149,6 +172,7 @@ describe('what an operator is shown of a write', () => {
     expect((await waiting).json.code).toBe('outcome_unknown');
     const ended = await shown('ended');
     expect(ended.state).toBe('unknown');
+    await expectToldAsByApi(ended);
     expect(ended.advice).toMatch(/terminated by .*: by an impatient hand[\s\S]*Do not use a new key/);
     await held.release();
   });
@@ -218,6 +242,10 @@ describe('a write whose record is missing', () => {
     const missing = await shown('lost');
     expect(missing).toMatchObject({ state: 'write_record_missing', row: null, run: { state: 'completed' } });
     expect(missing.advice).toContain('npm run write -- reopen');
+    // Its one attempt came through: none failed.
+    expect(missing.run?.failedAttempts).toBe(0);
+    expect(missing.write?.timeline.map(({ kind }) => kind)).toEqual(['requested', 'started', 'run_failed']);
+    await expectToldAsByApi(missing);
 
     const result = await reopen(place, owner(), 'lost', 'restored to Monday; not in the bank statement');
     expect(result).toMatchObject({ reopened: true, missingRunId: missing.run?.runId });

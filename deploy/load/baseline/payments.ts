@@ -24,13 +24,14 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         receivedOn: RECEIVED_ON,
         bankAccountCode: ACCOUNTS.bank,
       };
-      const context: WriteContext = {
+      const context: WriteContext<string> = {
         companyId,
         userId: companyId,
         operation: 'createPayment',
         writeId: paymentId,
         allowPrivateWebhooks: false,
         rowId: (table, position) => rowId(paymentId, table, position),
+        reject: (code, detail) => new Error(`Bug! ${code}: ${detail}`),
       };
       return (await createPayment.write(tx, { params: {}, body }, context)).resourceId;
     });

@@ -1,11 +1,12 @@
+import type { Client } from '@temporalio/client';
 import type { Tx } from '../../../activities/database.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { rowOrUndefined, type WriteRow } from '../../../activities/write/write-row.ts';
 import { asUnavailable, TemporalUnavailable } from '../../../api/http/temporal-unavailable.ts';
-import { createWriteRuns, type RunDescription, type WriteRuns } from '../../../api/submit/write-runs.ts';
+import { createWriteRuns, type FailedAttempts, type RunDescription } from '../../../api/submit/write-runs.ts';
 import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
-import { describeFromAudit, describeFromRow, describeFromRun } from '../../../api/writes/story.ts';
-import { readAuditItems } from '../../../api/writes/timeline.ts';
+import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
+import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
 import { asCompany, type Company, type Place } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
@@ -145,22 +146,27 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
     const again = await readRecord(place, company, key);
     if (again.row !== null) return gather(place, company, key);
   }
-  const state = await stateOfRun(runs, run, company, key);
-  const facts = await runFacts(place, runs, run, company, key);
-  const told = state === 'running' || state === 'failed' ? state : 'unknown';
-  const attempts =
-    facts.failedAttempts === 0 ? undefined : { count: facts.failedAttempts, lastAt: new Date(facts.startedAt) };
-  const write =
-    describeFromRun(key, run, told, { audited: record.audited, attempts }, describerOf(place, company)) ?? null;
-  return { ...known, state, write, run: facts, group: null };
+  const story = await readRunStory({
+    runs,
+    run,
+    key,
+    audited: record.audited,
+    describer: describerOf(place, company),
+    limitMs: TEMPORAL_LIMIT_MS,
+  });
+  return {
+    ...known,
+    state: operatorState(run, story),
+    write: story.write ?? null,
+    run: await runFacts(client, run, story.attempts),
+    group: null,
+  };
 }
 
-async function stateOfRun(runs: WriteRuns, run: RunDescription, company: Company, key: string): Promise<WriteState> {
-  if (run.state === 'running') return 'running';
+/** Two that the API calls unknown are told apart: a record that is missing, and a key that was reopened for that. */
+function operatorState(run: RunDescription, { state }: RunStory): WriteState {
   if (run.state === 'completed') return 'write_record_missing';
-  if (isReopening(run.memo)) return 'reopened';
-  const end = await runs.waitUntilClosed(company.id, key, run.runId);
-  return end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
+  return isReopening(run.memo) ? 'reopened' : state;
 }
 
 /** Beside the row, for people: which run, or which group, has made it. */
@@ -169,31 +175,24 @@ async function runsOf(place: Place, { row }: Known, company: Company, key: strin
   if (client === undefined || row === null) return { run: null, group: null };
   const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
   const run = await runs.describe(company.id, key);
+  const attempts = run && (await runs.failedAttempts(company.id, key, run.runId).catch(() => undefined));
   const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
   return {
-    run: run === undefined ? null : await runFacts(place, runs, run, company, key),
+    run: run === undefined ? null : await runFacts(client, run, attempts),
     group: inGroup === undefined ? null : await describeGroup(client, inGroup),
   };
 }
 
-async function runFacts(
-  place: Place,
-  runs: WriteRuns,
-  run: RunDescription,
-  company: Company,
-  key: string,
-): Promise<RunFacts> {
-  const client = clientOf(place);
+async function runFacts(client: Client, run: RunDescription, attempts: FailedAttempts | undefined): Promise<RunFacts> {
   const { workflowId, runId, state, startedAt, closedAt } = run;
-  const failed = await runs.failedAttempts(company.id, key, runId).catch(() => undefined);
   return {
     workflowId,
     runId,
     state,
     startedAt: startedAt.toISOString(),
     closedAt: closedAt?.toISOString() ?? null,
-    end: client === undefined ? null : ((await endOfRun(client, workflowId, runId)) ?? null),
-    failedAttempts: failed?.count ?? 0,
+    end: (await endOfRun(client, workflowId, runId)) ?? null,
+    failedAttempts: attempts?.count ?? 0,
   };
 }
 
@@ -212,13 +211,11 @@ function readRecord(place: Place, company: Company, key: string): Promise<Known>
       [company.id, key],
     );
     const row = found === undefined ? undefined : rowOrUndefined(found);
-    const describer = describerOf(place, company);
-    const write =
-      row === undefined ? await describeFromAudit(tx, key, describer) : await describeFromRow(tx, row, describer);
+    const { write, audited } = await describeFromRecord(tx, key, row, describerOf(place, company));
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,
-      audited: await readAuditItems(tx, key),
+      audited,
       audit: await readAudit(tx, key),
       event: row?.write_id == null ? null : await readEvent(tx, row.write_id),
     };
@@ -226,7 +223,7 @@ function readRecord(place: Place, company: Company, key: string): Promise<Known>
 }
 
 /** Whoever operates sees what the company's owner sees. */
-function describerOf({ ui }: Place, company: Company) {
+function describerOf({ ui }: Place, company: Company): Describer {
   return { reader: { companyId: company.id, userId: '', roles: ['owner'] }, operations: OPERATIONS, ui };
 }
 
