@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { openDatabase } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { checkLogin } from '../worker/login.ts';
 import { createMetrics } from '../worker/metrics.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
@@ -40,9 +41,11 @@ export type RunningApi = {
 export type ApiOptions = {
   readonly logger: Logger;
   /** Where this process serves the core metrics of Temporal's SDK, if it does. */
-  readonly coreMetricsAddress?: string;
+  readonly coreMetricsAddress?: string | undefined;
   /** Replaces the product's operations, for tests of the write path itself. */
   readonly operations?: readonly Operation[];
+  /** `false` counts nothing, so that a benchmark can measure what counting costs. */
+  readonly instrumentation?: boolean;
 };
 
 /** The API and a worker of the write queue, on one connection to Temporal: a start can only be eager that way. */
@@ -60,7 +63,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 
-  const metrics = createMetrics({ database, operations, instrumentation: config.INSTRUMENTATION });
+  const metrics = createMetrics({ database, operations, instrumentation: options.instrumentation ?? true });
   const client = clientOver(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
@@ -82,6 +85,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const worker = await createWriteWorker({
     config,
     connection,
+    workflowBundle: await loadWorkflowBundle(config),
     database,
     operations,
     metrics,

@@ -1,7 +1,14 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { bundleWorkflowCode, type WorkflowBundle, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import type { ProcessConfig } from './config.ts';
 
 const WORKFLOWS = fileURLToPath(new URL('../workflows/all.ts', import.meta.url));
+
+/** The workflows for all workers of a process: from the file that was made ahead, else bundled now. */
+export async function loadWorkflowBundle({ WORKFLOW_BUNDLE: file }: ProcessConfig): Promise<WorkflowBundle> {
+  return file === undefined ? buildWorkflowBundle() : { code: await readFile(file, 'utf8') };
+}
 
 /**
  * Bundles the workflows for Temporal's sandbox. Takes about a second; production bundles at build time (`npm run build`).

@@ -22,8 +22,6 @@ export const processConfig = {
   WORKER_BUILD_ID: versionPart().optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
-  /** `off` exists only for the benchmark that measures what metrics cost. */
-  INSTRUMENTATION: z.enum(['on', 'off']).default('on'),
   HOST: z.string().min(1).default('127.0.0.1'),
   WEBHOOK_MASTER_KEY: z
     .string()

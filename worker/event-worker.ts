@@ -1,11 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
@@ -21,6 +19,7 @@ const SHUTDOWN_FORCE_MS = 15_000;
 export async function createEventWorker(options: {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly reads: Pool;
   readonly relay: Pool;
   readonly operations: readonly Operation[];
@@ -32,10 +31,7 @@ export async function createEventWorker(options: {
     connection: options.connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: eventTaskQueue(config.TEMPORAL_TASK_QUEUE),
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    workflowBundle: options.workflowBundle,
     activities: createEventActivities({
       reads: options.reads,
       relay: options.relay,

@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import type { NativeConnection } from '@temporalio/worker';
+import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { type Database, openPool } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
@@ -27,6 +27,7 @@ export type RunningEvents = {
 export async function startEvents(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly database: Database;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;

@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { loadWorkflowBundle } from './bundle.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
 import { makeFirstReleaseCurrent } from './current-release.ts';
 import { startEvents } from './events.ts';
@@ -18,7 +19,7 @@ import { createWriteWorker } from './write-worker.ts';
 async function main(): Promise<void> {
   const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
-  const coreMetricsAddress = config.INSTRUMENTATION === 'on' ? `127.0.0.1:${await freeLoopbackPort()}` : undefined;
+  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
@@ -30,8 +31,9 @@ async function main(): Promise<void> {
   await checkLogin(database.reads, config.ALLOW_OWNER_LOGIN === '1');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
-  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: config.INSTRUMENTATION });
-  const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
+  const metrics = createMetrics({ database, operations: OPERATIONS });
+  const workflowBundle = await loadWorkflowBundle(config);
+  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
   const stopping = new AbortController();

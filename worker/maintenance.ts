@@ -1,11 +1,10 @@
-import { access, constants, readFile, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
 import { openPool, type Pool, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { checkLogin } from './login.ts';
 import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
@@ -32,6 +31,7 @@ export type RunningMaintenance = {
 export async function startMaintenance(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly logger: Logger;
 }): Promise<RunningMaintenance> {
   const { config, connection, logger } = options;
@@ -57,10 +57,7 @@ export async function startMaintenance(options: {
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: maintenanceTaskQueue(config.TEMPORAL_TASK_QUEUE),
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    workflowBundle: options.workflowBundle,
     activities: createAuditMaintenance({ pool, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
     // One month at a time, because archiving is not urgent and must not slow down writes.
     maxConcurrentActivityTaskExecutions: 1,

@@ -10,18 +10,18 @@ export type MetricsOptions = {
   readonly database: Pick<Database, 'writes' | 'reads'>;
   /** Their names and types, and `unknown`, are the only values of the labels `operation` and `type`. */
   readonly operations: readonly Operation[];
-  /** `off` counts nothing, so that a benchmark can measure what counting costs. */
-  readonly instrumentation: 'on' | 'off';
+  /** `false` counts nothing, so that a benchmark can measure what counting costs. */
+  readonly instrumentation?: boolean;
 };
 
 /**
  * The metrics of one process. Each label has a closed set of values: operations, their types, and constants; never a
  * company, a user or a key. The names are published (contract.md).
  */
-export function createMetrics({ database, operations, instrumentation }: MetricsOptions) {
+export function createMetrics({ database, operations, instrumentation = true }: MetricsOptions) {
   const registry = new Registry();
   const instruments = createInstruments(registry);
-  if (instrumentation === 'off') {
+  if (!instrumentation) {
     const silent = Object.keys(instruments).map((name) => [name, SILENT]);
     return { registry: new Registry(), ...(Object.fromEntries(silent) as typeof instruments), ...UNOBSERVED };
   }

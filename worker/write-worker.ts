@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
@@ -8,7 +7,6 @@ import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createWriteActivities } from '../activities/write/activities.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
@@ -24,6 +22,7 @@ const SHUTDOWN_GRACE_MS = 15_000;
 export type WriteWorkerOptions = {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly database: Database;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
@@ -41,10 +40,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: config.TEMPORAL_TASK_QUEUE,
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    workflowBundle: options.workflowBundle,
     activities: createWriteActivities({
       database: options.database,
       operations: options.operations,

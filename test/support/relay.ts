@@ -3,6 +3,7 @@ import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { openDatabase, openPool } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { createEventStarts, type EventStarts } from '../../worker/event-starts.ts';
 import { type RunningEvents, startEvents } from '../../worker/events.ts';
@@ -25,9 +26,10 @@ export async function startRelay(system: System): Promise<RunningEvents & { read
     statementTimeoutMs: 10_000,
     applicationName: 'test-events',
   });
-  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: 'on' });
+  const metrics = createMetrics({ database, operations: OPERATIONS });
   const logger = pino({ level: 'silent' });
-  const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
+  const workflowBundle = await loadWorkflowBundle(config);
+  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
   const events = await startEvents({ ...shared, retry: QUICK_RETRY });
   return {
     ...events,

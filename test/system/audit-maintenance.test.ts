@@ -9,6 +9,7 @@ import { archiveMonth } from '../../activities/audit/archive-month.ts';
 import { keepPartitions } from '../../activities/audit/maintenance.ts';
 import type { Pool } from '../../activities/database.ts';
 import { restoreMonth } from '../../deploy/operator/audit/restore.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { startMaintenance } from '../../worker/maintenance.ts';
 import { ensureMaintenanceSchedule, maintenanceScheduleId } from '../../worker/maintenance-schedule.ts';
@@ -73,7 +74,9 @@ describe('a worker', () => {
     const queue = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${Math.random()}` };
     const config = readWorkerConfig({ ...system.environment, ...queue, ...environment });
     try {
-      await (await startMaintenance({ config, connection, logger })).close();
+      await (
+        await startMaintenance({ config, connection, workflowBundle: await loadWorkflowBundle(config), logger })
+      ).close();
     } finally {
       await connection.close();
     }
@@ -147,7 +150,9 @@ describe('the schedule', () => {
 
     const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
     const config = readWorkerConfig({ ...system.environment, AUDIT_ARCHIVE_DIR: folder });
-    const maintenance = await startMaintenance({ config, connection, logger: pino({ level: 'silent' }) });
+    const workflowBundle = await loadWorkflowBundle(config);
+    const logger = pino({ level: 'silent' });
+    const maintenance = await startMaintenance({ config, connection, workflowBundle, logger });
     try {
       const id = maintenanceScheduleId(config.TEMPORAL_TASK_QUEUE);
       const schedule = system.temporal.schedule.getHandle(id);

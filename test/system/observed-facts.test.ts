@@ -25,7 +25,7 @@ beforeAll(async () => {
     statementTimeoutMs: 10_000,
     applicationName: 'test-facts',
   });
-  metrics = createMetrics({ database: { writes: relay, reads: relay }, operations: OPERATIONS, instrumentation: 'on' });
+  metrics = createMetrics({ database: { writes: relay, reads: relay }, operations: OPERATIONS });
   metrics.observeRelay(relay);
 });
 afterAll(async () => {
@@ -151,7 +151,6 @@ test('what cannot be asked has no value, and says so', async () => {
   const blind = createMetrics({
     database: { writes: away, reads: away },
     operations: OPERATIONS,
-    instrumentation: 'on',
   });
   blind.observeRelay(away);
   blind.observeOpenRuns(() => new Promise(() => undefined));

@@ -1,6 +1,6 @@
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
 import { type ServerProcess, startServerProcess } from './server-process.ts';
-import type { Servers } from './throwaway.ts';
+import type { Servers } from './servers.ts';
 
 export type Grouping = 'on' | 'off';
 
@@ -21,6 +21,8 @@ export async function startApiProcess(options: {
   readonly secret: string;
   readonly grouping: Grouping;
   readonly signal: AbortSignal;
+  /** False: without metrics. */
+  readonly instrumentation?: boolean;
   /** On top of everything else. */
   readonly environment?: Readonly<Record<string, string>>;
 }): Promise<ApiProcess> {
@@ -28,7 +30,7 @@ export async function startApiProcess(options: {
   const port = await freeLoopbackPort();
   const url = `http://127.0.0.1:${port}`;
   const api = await startServerProcess({
-    script: 'api/main.ts',
+    script: options.instrumentation === false ? 'deploy/load/benchmark/uninstrumented-api.ts' : 'api/main.ts',
     environment: {
       ...RAISED,
       PORT: String(port),

@@ -21,9 +21,14 @@ export async function measureInstrumentation(
   log: (line: string) => void,
 ): Promise<InstrumentationResult> {
   const { concurrency, seconds, pairs, grouping } = options;
+  const another = (which: 'on' | 'off') => {
+    const { instrumentation, ...environment } = SETTINGS[which];
+    const queue = { TEMPORAL_TASK_QUEUE: `benchmark-${which}` };
+    return session.anotherApi(grouping, { instrumentation, environment: { ...environment, ...queue } });
+  };
   const apis = {
-    on: await session.anotherApi(grouping, { ...SETTINGS.on, TEMPORAL_TASK_QUEUE: 'benchmark-on' }),
-    off: await session.anotherApi(grouping, { ...SETTINGS.off, TEMPORAL_TASK_QUEUE: 'benchmark-off' }),
+    on: await another('on'),
+    off: await another('off'),
   };
   const slices: { on: Segment; off: Segment }[] = [];
   const violations: string[] = [];
@@ -63,8 +68,8 @@ export type InstrumentationResult = {
 type Cost = { readonly what: string; readonly median: number; readonly from: number; readonly to: number };
 
 const SETTINGS = {
-  on: { INSTRUMENTATION: 'on', LOG_LEVEL: 'info' },
-  off: { INSTRUMENTATION: 'off', LOG_LEVEL: 'silent' },
+  on: { instrumentation: true, LOG_LEVEL: 'info' },
+  off: { instrumentation: false, LOG_LEVEL: 'silent' },
 } as const;
 /** Three times as often as Prometheus does it by default. */
 const SCRAPE_INTERVAL_MS = 5_000;

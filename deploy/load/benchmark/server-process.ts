@@ -12,7 +12,7 @@ const DRAIN_MS = 20_000;
 
 /** Starts a process as production does, except that it exits with its parent. Resolves when `readyUrl` answers 200. */
 export async function startServerProcess(options: {
-  readonly script: 'api/main.ts' | 'worker/main.ts';
+  readonly script: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly readyUrl: string;
   /** Its log goes to `logs/{name}.log` in this folder. */

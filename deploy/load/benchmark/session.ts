@@ -10,7 +10,7 @@ import { type ApiProcess, type Grouping, startApiProcess } from './api-process.t
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from './company.ts';
 import { sendLoad } from './modes.ts';
 import { createRig } from './rig.ts';
-import { type Servers, startServers } from './throwaway.ts';
+import { type Servers, startServers } from './servers.ts';
 
 /** Everything that a benchmark runs against: started here, ended here. */
 export type Session = {
@@ -22,9 +22,12 @@ export type Session = {
   /** The one API there is, started anew when it is to work in the other way. */
   api(grouping: Grouping): Promise<ApiProcess>;
   /** A further one, set otherwise, which lives until the session ends. */
-  anotherApi(grouping: Grouping, environment: Readonly<Record<string, string>>): Promise<ApiProcess>;
+  anotherApi(grouping: Grouping, difference: Difference): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
+
+/** From the API as production starts it. */
+type Difference = Pick<Parameters<typeof startApiProcess>[0], 'instrumentation' | 'environment'>;
 
 const PREPARING_CONNECTIONS = 64;
 /**
@@ -56,8 +59,8 @@ export async function openSession(options: {
     const { databaseUrl } = servers.database;
     const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
     const bundle = await writeBundle(servers.folder);
-    const start = (grouping: Grouping, environment: Readonly<Record<string, string>> = {}) =>
-      startApiProcess({ servers, bundle, secret, signal, grouping, environment });
+    const start = (grouping: Grouping, difference: Difference = {}) =>
+      startApiProcess({ servers, bundle, secret, signal, grouping, ...difference });
     const preparing = await start(options.grouping);
     stops.push(preparing.stop);
     log(`Preparing ${options.invoices} invoices through the API`);
@@ -67,8 +70,8 @@ export async function openSession(options: {
     stops.push(apis.stop);
     const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
-    const anotherApi: Session['anotherApi'] = async (grouping, environment) => {
-      const another = await start(grouping, environment);
+    const anotherApi: Session['anotherApi'] = async (grouping, difference) => {
+      const another = await start(grouping, difference);
       stops.push(another.stop);
       log('Warming up one more API');
       await warmUp(another, company, invoiceIds, signal);

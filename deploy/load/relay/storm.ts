@@ -9,8 +9,8 @@ import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '
 import { payOnce } from '../benchmark/modes.ts';
 import { createRig, type Rig } from '../benchmark/rig.ts';
 import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
+import { type Servers, startServers } from '../benchmark/servers.ts';
 import { writeBundle } from '../benchmark/session.ts';
-import { type Servers, startServers } from '../benchmark/throwaway.ts';
 import { closedLoop } from '../loops.ts';
 import { type Lag, watchLag } from './lag.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
