@@ -21,7 +21,10 @@ export type Pool = {
 
 /** One open transaction. It has one connection and must never ask for a second. */
 export type Tx = {
-  /** Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. */
+  /**
+   * Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. Statements that are sent
+   * without awaiting the one before share its round trip; COMMIT does the same with those that are not awaited at all.
+   */
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 };
 
@@ -79,20 +82,29 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
  * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
  * transaction may have been committed nevertheless.
  */
-export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transaction<T>(
+  pool: Pool,
+  work: (tx: Tx) => Promise<T>,
+  { lockTimeoutMs = pool.lockTimeoutMs }: { readonly lockTimeoutMs?: number } = {},
+): Promise<T> {
   const client = await connect(pool);
   let broken = false;
   try {
-    const tx = transactionOn(client);
+    const unanswered = new Set<Promise<unknown>>();
+    const tx = transactionOn(client, unanswered);
     const begun = run(client, 'statement', {
-      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${pool.lockTimeoutMs}`,
+      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${lockTimeoutMs}`,
     });
     // Not awaited here, so that it shares a round trip with the first statement. BEGIN fails only if the connection does; and
     // a claim outside a transaction would be refused, because a row without an outcome cannot be committed.
     begun.catch(() => undefined);
     const result = await work(tx);
     await begun;
-    const { command } = await run(client, 'commit', { text: 'COMMIT' });
+    const committing = run(client, 'commit', { text: 'COMMIT' });
+    // Awaited after the statements before it, whose error is the real one: COMMIT only says that there was one.
+    committing.catch(() => undefined);
+    await answersBeforeCommit(unanswered);
+    const { command } = await committing;
     // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and without an error.
     if (command !== 'COMMIT') throw new Error('Bug! The transaction had already failed at its COMMIT');
     return result;
@@ -106,6 +118,16 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): 
     throw error;
   } finally {
     client.release(broken);
+  }
+}
+
+/** A connection that is lost now is lost with COMMIT already sent: the transaction may have been committed. */
+async function answersBeforeCommit(unanswered: ReadonlySet<Promise<unknown>>): Promise<void> {
+  try {
+    await Promise.all(unanswered);
+  } catch (error) {
+    if (error instanceof StorageError && error.connectionLost) throw new StorageError(error.cause, 'commit');
+    throw error;
   }
 }
 
@@ -168,10 +190,14 @@ async function run(
   }
 }
 
-function transactionOn(client: pg.PoolClient): Tx {
+function transactionOn(client: pg.PoolClient, unanswered: Set<Promise<unknown>>): Tx {
   return {
-    async query<Row>(text: string, values: readonly unknown[] = []) {
-      return (await run(client, 'statement', prepared(text, values))).rows as Row[];
+    query<Row>(text: string, values: readonly unknown[] = []) {
+      const answer = run(client, 'statement', prepared(text, values)).then(({ rows }) => rows as Row[]);
+      unanswered.add(answer);
+      const settle = () => void unanswered.delete(answer);
+      answer.then(settle, settle);
+      return answer;
     },
   };
 }

@@ -34,6 +34,21 @@ export type Operation = {
   summarize(input: Input): string;
   /** All reads and writes of the operation, in the transaction that it is given and nowhere else. */
   write(tx: Tx, input: Input, context: WriteContext<string>): Promise<Written>;
+  /** With it, writes of one company share a transaction of a few statements (`write/run-set.ts`). */
+  readonly set?: SetForm;
+};
+
+/**
+ * The business of an operation in three steps, for one write or for several of one company in their order. Each write of a
+ * set gets what it would get after those before it.
+ */
+export type SetForm<I = Input, State = unknown, Code extends string = string> = {
+  /** Locks what the decisions rest on, in the order of IDs and parents first, and reads it in a later statement. */
+  load(tx: Tx, companyId: string, inputs: readonly I[]): Promise<State>;
+  /** Decides one write and notes it in `state`, without any I/O. A rejection is thrown before `state` is touched. */
+  decide(state: State, input: I, context: WriteContext<Code>): Written;
+  /** Sends what was decided in a few statements, without waiting for them. */
+  apply(tx: Tx, companyId: string, state: State): readonly Promise<unknown>[];
 };
 
 export type OperationType = 'financial' | 'high-risk';
@@ -111,24 +126,49 @@ export type Written = {
  * rejected with by `rejections`. `forbidden` needs no declaration, every operation has it.
  */
 export function defineOperation<P extends z.ZodObject, B extends z.ZodObject, Code extends string>(
-  operation: Omit<Operation, 'params' | 'body' | 'rejections' | 'constraints' | 'write' | 'summarize'> & {
-    readonly params: P;
-    readonly body: B;
-    readonly rejections: Readonly<Record<Code, RejectionKind>>;
-    readonly constraints: Readonly<Record<string, NoInfer<Code>>> & {
-      readonly [Rule in Extract<NoInfer<Code>, RuleOfTheLedger>]: Rule;
-    };
-    summarize(input: { readonly params: z.output<P>; readonly body: z.output<B> }): string;
-    write(
-      tx: Tx,
-      input: { readonly params: z.output<P>; readonly body: z.output<B> },
-      context: WriteContext<NoInfer<Code> | 'forbidden'>,
-    ): Promise<Written>;
+  operation: Declaration<P, B, Code> & {
+    write(tx: Tx, input: InputOf<P, B>, context: WriteContext<NoInfer<Code> | 'forbidden'>): Promise<Written>;
   },
 ): Operation {
   // The input is parsed by `params` and `body` before either function sees it: parseInput below is the only way in.
   return operation as unknown as Operation;
 }
+
+/** The same for an operation in its form for sets, from which `write` follows. */
+export function defineSetOperation<P extends z.ZodObject, B extends z.ZodObject, Code extends string, State>(
+  operation: Declaration<P, B, Code> & {
+    readonly set: SetForm<InputOf<P, B>, State, NoInfer<Code> | 'forbidden'>;
+  },
+): Operation {
+  const set = operation.set as unknown as SetForm;
+  return {
+    ...(operation as unknown as Operation),
+    async write(tx, input, context) {
+      const state = await set.load(tx, context.companyId, [input]);
+      const written = set.decide(state, input, context);
+      await Promise.all(set.apply(tx, context.companyId, state));
+      return written;
+    },
+  };
+}
+
+type InputOf<P extends z.ZodObject, B extends z.ZodObject> = {
+  readonly params: z.output<P>;
+  readonly body: z.output<B>;
+};
+
+type Declaration<P extends z.ZodObject, B extends z.ZodObject, Code extends string> = Omit<
+  Operation,
+  'params' | 'body' | 'rejections' | 'constraints' | 'write' | 'summarize' | 'set'
+> & {
+  readonly params: P;
+  readonly body: B;
+  readonly rejections: Readonly<Record<Code, RejectionKind>>;
+  readonly constraints: Readonly<Record<string, NoInfer<Code>>> & {
+    readonly [Rule in Extract<NoInfer<Code>, RuleOfTheLedger>]: Rule;
+  };
+  summarize(input: InputOf<P, B>): string;
+};
 
 /** Parses wire form by today's schema; throws a ZodError where it does not fit. */
 export function parseInput(operation: Operation, wire: { readonly params: unknown; readonly body: unknown }): Input {

@@ -9,7 +9,7 @@ export type EntryLine = {
   readonly memo?: string;
 };
 
-type NewEntry = {
+export type NewEntry = {
   /** The write's own ID if the entry is the write's main row. */
   readonly id?: string;
   readonly date: string;
@@ -36,24 +36,35 @@ export const POST_ENTRY = `post_entry(
 
 /** The arguments of {@link POST_ENTRY} in order. */
 export function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
-  const lines = entry.lines.map((line, position) => ({
-    id: context.rowId('journal_lines', position),
-    account: line.account,
-    // A string, because a JSON number would pass through a float; the database reads a bigint.
-    amount: line.amountMinor.toString(),
-    currency: line.currency,
-    memo: line.memo ?? null,
-  }));
+  const { id, date, description, lines, metadata } = newEntryRow(entry, context);
   return [
     context.companyId,
-    entry.id ?? context.rowId('journal_entries', 0),
+    id,
     context.writeId,
     context.operation,
-    entry.date,
-    entry.description,
+    date,
+    description,
     JSON.stringify(lines),
-    JSON.stringify(entry.metadata ?? {}),
+    JSON.stringify(metadata),
   ] as const;
+}
+
+/** An entry with the IDs that follow from its write, as the functions of the database take it. */
+export function newEntryRow(entry: NewEntry, context: WriteContext<'period_closed'>) {
+  return {
+    id: entry.id ?? context.rowId('journal_entries', 0),
+    date: entry.date,
+    description: entry.description,
+    lines: entry.lines.map((line, position) => ({
+      id: context.rowId('journal_lines', position),
+      account: line.account,
+      // A string, because a JSON number would pass through a float; the database reads a bigint.
+      amount: line.amountMinor.toString(),
+      currency: line.currency,
+      memo: line.memo ?? null,
+    })),
+    metadata: entry.metadata ?? {},
+  };
 }
 
 /** How the operations that post declare that rule, unless they have more to say about it. */

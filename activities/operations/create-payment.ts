@@ -2,13 +2,22 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
+import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { entryValues, PERIOD_CLOSED, POST_ENTRY } from '../ledger/post-entry.ts';
-import { defineOperation } from '../operation.ts';
-import type { InvoiceRow } from '../resources/invoice.ts';
-import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
+import { type LockedInvoice, lockInvoices } from '../ledger/lock-invoices.ts';
+import {
+  type EntryOfSet,
+  entryOf,
+  loadPostingFacts,
+  type PostingFacts,
+  postEntries,
+  requireOpenPeriod,
+} from '../ledger/post-entries.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { defineSetOperation } from '../operation.ts';
+import { type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
-export const createPayment = defineOperation({
+export const createPayment = defineSetOperation({
   name: 'createPayment',
   type: 'financial',
   summary: 'Record a payment for an invoice',
@@ -69,69 +78,95 @@ export const createPayment = defineOperation({
   ],
   summarize: ({ body }) => `createPayment ${formatAmount(body.amount, body.currency)} for invoice ${body.invoiceId}`,
 
-  async write(tx, { body }, context) {
-    const [invoice] = await tx.query<LockedInvoice>(
-      `SELECT i.id, i.status, i.currency, i.due_minor, company_today($1) AS today, bank.id AS bank_account_id
-       FROM lock_invoice($1, $2) AS i
-       LEFT JOIN accounts bank ON bank.company_id = $1 AND bank.code = $3 AND bank.is_bank`,
-      [context.companyId, body.invoiceId, body.bankAccountCode],
-    );
-    if (invoice === undefined) {
-      throw context.reject('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
-    }
-    if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
-      throw context.reject('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
-    }
-    if (invoice.currency !== body.currency) {
-      throw context.reject('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
-    }
-    const amountMinor = BigInt(body.amount);
-    if (amountMinor > invoice.due_minor) {
-      const due = formatAmount(invoice.due_minor, invoice.currency);
-      throw context.reject('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
-    }
-    if (invoice.bank_account_id === null) {
-      throw context.reject('account_not_usable', `${body.bankAccountCode} is not a bank account.`, '/bankAccountCode');
-    }
+  set: {
+    async load(tx, companyId, inputs): Promise<State> {
+      const [invoices, facts] = await Promise.all([
+        lockInvoices(
+          tx,
+          companyId,
+          inputs.map(({ body }) => body.invoiceId),
+        ),
+        loadPostingFacts(
+          tx,
+          companyId,
+          inputs.map(({ body }) => body.bankAccountCode),
+        ),
+      ]);
+      return { invoices, facts, payments: [], entries: [] };
+    },
 
-    const receivedOn = body.receivedOn ?? invoice.today;
-    const entry = entryValues(
-      {
-        date: receivedOn,
-        description: `Payment ${context.writeId} of invoice ${invoice.id}`,
-        lines: [
-          { account: body.bankAccountCode, amountMinor, currency: body.currency },
-          { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency: body.currency },
-        ],
-      },
-      context,
-    );
-    // One round trip for the entry, the invoice and the payment.
-    const [row] = await tx.query<PaymentRow>(
-      `WITH paid AS (
-         UPDATE invoices SET paid_minor = paid_minor + $12 WHERE company_id = $1 AND id = $9
-       )
-       INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
-         bank_account_id, metadata, journal_entry_id)
-       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, ${POST_ENTRY})
-       RETURNING ${PAYMENT_COLUMNS}`,
-      [
-        ...entry,
-        invoice.id,
-        body.currency,
-        body.method,
-        amountMinor,
-        body.reference ?? null,
-        invoice.bank_account_id,
-        JSON.stringify(body.metadata ?? {}),
-      ],
-    );
-    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
-    return { resourceId: row.id, body: toPayment(row) };
+    decide({ invoices, facts, payments, entries }, { body }, context) {
+      const invoice = invoices.get(body.invoiceId);
+      if (invoice === undefined) {
+        throw context.reject('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
+      }
+      if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
+        throw context.reject('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
+      }
+      if (invoice.currency !== body.currency) {
+        throw context.reject('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
+      }
+      const amountMinor = BigInt(body.amount);
+      if (amountMinor > invoice.due_minor) {
+        const due = formatAmount(invoice.due_minor, invoice.currency);
+        throw context.reject('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
+      }
+      const bank = facts.accounts.get(body.bankAccountCode);
+      if (!bank?.isBank) {
+        throw context.reject(
+          'account_not_usable',
+          `${body.bankAccountCode} is not a bank account.`,
+          '/bankAccountCode',
+        );
+      }
+      const receivedOn = body.receivedOn ?? facts.today;
+      requireOpenPeriod(facts, receivedOn, context);
+
+      const { currency } = body;
+      const entry = entryOf(
+        {
+          date: receivedOn,
+          description: `Payment ${context.writeId} of invoice ${invoice.id}`,
+          lines: [
+            { account: body.bankAccountCode, amountMinor, currency },
+            { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency },
+          ],
+        },
+        context,
+      );
+      const payment = {
+        id: context.writeId,
+        invoice_id: invoice.id,
+        amount_minor: amountMinor,
+        currency,
+        method: body.method,
+        received_on: receivedOn,
+        reference: body.reference ?? null,
+        refunded_minor: 0n,
+        journal_entry_id: entry.id,
+        metadata: body.metadata ?? {},
+        created_at: facts.now,
+      };
+      invoice.due_minor -= amountMinor;
+      invoice.status = invoice.due_minor === 0n ? 'paid' : 'partially_paid';
+      entries.push(entry);
+      payments.push({ ...payment, bank_account_id: bank.id });
+      return { resourceId: payment.id, body: toPayment(payment) };
+    },
+
+    apply(tx, companyId, { payments, entries }) {
+      if (payments.length === 0) return [];
+      return [
+        postEntries(tx, companyId, 'createPayment', entries),
+        tx.query('SELECT record_payments(p_company => $1, p_payments => $2)', [companyId, toJson(payments)]),
+      ];
+    },
   },
 });
 
-type LockedInvoice = Pick<InvoiceRow, 'id' | 'status' | 'currency' | 'due_minor'> & {
-  today: string;
-  bank_account_id: string | null;
+type State = {
+  readonly invoices: ReadonlyMap<string, LockedInvoice>;
+  readonly facts: PostingFacts;
+  readonly payments: (PaymentRow & { readonly bank_account_id: string })[];
+  readonly entries: EntryOfSet[];
 };
