@@ -10,7 +10,7 @@ import { type RunningPostgres, startPostgres } from '../../local/postgres.ts';
 import { type RunningTemporal, startTemporal } from '../../local/temporal.ts';
 import { resolveTemporalBinary } from '../../local/temporal-binary.ts';
 
-/** PostgreSQL and Temporal for one benchmark, as durable as where money is real, in a folder that goes with them. */
+/** PostgreSQL and Temporal for one benchmark, as durable as in production, in a folder that is removed with them. */
 export type Servers = {
   readonly folder: string;
   readonly database: AppDatabase;
@@ -21,10 +21,10 @@ export type Servers = {
   stop(): Promise<void>;
 };
 
-/** Below the range from which systems hand out ports to clients; each server probes upward from there. */
+/** Below the ephemeral port range; each server searches upward from there. */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 30_000;
-/** `statfs` of Linux: a file system in memory, on which nothing is ever durable. */
+/** Linux's `statfs` type of tmpfs, a file system in memory without durability. */
 const TMPFS_MAGIC = 0x01021994;
 
 export async function startServers(log: (line: string) => void): Promise<Servers> {
@@ -73,13 +73,13 @@ function anyPort(): number {
 function notesOn(folder: string): string[] {
   if (statfsSync(folder).type !== TMPFS_MAGIC) return [];
   return [
-    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for honest figures.`,
+    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for realistic figures.`,
   ];
 }
 
 /**
- * Reads from a pipe that ends when this process does, `kill -9` included; then ends both servers and removes the folder.
- * PostgreSQL gets SIGQUIT, on which the postmaster ends its backends as well.
+ * Reads from a pipe that closes when this process exits, even by `kill -9`; then kills both servers and removes the folder.
+ * PostgreSQL gets SIGQUIT, on which the postmaster also ends its backends.
  */
 const WATCHER = `
 while read -r _; do :; done
@@ -96,7 +96,7 @@ rm -rf "$1"
 `;
 
 function watchOver(folder: string): ChildProcess {
-  // Detached: Ctrl-C goes to the whole group of the terminal, and must not end the one that cleans up after it.
+  // Detached, because Ctrl-C goes to the terminal's whole process group and must not kill the process that cleans up.
   const watcher = spawn('sh', ['-c', WATCHER, 'sh', folder], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   watcher.unref();
   (watcher.stdin as Socket).unref();
