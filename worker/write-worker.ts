@@ -2,7 +2,6 @@ import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
-import { writeId } from '../activities/identity.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createWriteActivities } from '../activities/write/activities.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
@@ -52,8 +51,8 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         const fields = logFields(args, row.write_id, row.workflow_id);
         logger.info({ ...fields, outcome: row.outcome, status: row.status_code }, 'committed');
       },
-      onFailedAttempt(args, error, { willRetry, workflowId }) {
-        const fields = logFields(args, writeId(args.companyId, args.operation, args.key), workflowId);
+      onFailedAttempt(args, error, { willRetry, workflowId, writeId }) {
+        const fields = logFields(args, writeId, workflowId);
         const failed = { ...fields, failure: classify(error), err: error };
         logger[willRetry ? 'warn' : 'error'](failed, 'An attempt at a write failed');
         if (willRetry) return;

@@ -5,7 +5,7 @@ import { recordAuditRows } from '../audit/record-rows.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import { createGroupActivity, type GroupDependencies } from './group.ts';
-import { runOperation } from './run-operation.ts';
+import { type AttemptFacts, runOperation } from './run-operation.ts';
 
 /**
  * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing; after
@@ -23,16 +23,14 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const { info } = Context.current();
       // Always set here; the type also covers standalone activities.
       const workflowId = info.workflowExecution?.workflowId ?? '';
+      const id = writeId(args.companyId, args.operation, args.key);
+      const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runOperation(dependencies, args, {
-          ...facts,
-          workflowId,
-          attempt: info.attempt,
-        });
+        const { result, row, made } = await runOperation(dependencies, args, attempt);
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {
-        throw await toApplicationFailure(dependencies, args, { ...facts, workflowId }, error);
+        throw await toApplicationFailure(dependencies, args, attempt, error);
       }
     },
   };
@@ -41,15 +39,16 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
 async function toApplicationFailure(
   dependencies: WriteActivityDependencies,
   args: WriteArguments,
-  facts: RunFacts & { readonly workflowId: string },
+  attempt: AttemptFacts,
   error: unknown,
 ): Promise<ApplicationFailure> {
   const transient = error instanceof TransientFailure;
-  const willRetry = transient && !isLastAttempt(args, facts);
-  dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
+  const willRetry = transient && !isLastAttempt(args, attempt);
+  const { workflowId, writeId } = attempt;
+  dependencies.onFailedAttempt(args, error, { willRetry, workflowId, writeId });
   if (!willRetry) {
     try {
-      await recordFailedRun(dependencies, args, facts, error);
+      await recordFailedRun(dependencies, args, attempt, error);
     } catch {
       // A failed run must have its audit row: while that cannot be written, keep retrying.
       return ApplicationFailure.create({
@@ -73,19 +72,19 @@ async function toApplicationFailure(
 }
 
 /** True near the end of the retry period: a further attempt might start too late. */
-function isLastAttempt({ policy }: WriteArguments, facts: RunFacts): boolean {
-  return elapsedMs(facts) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+function isLastAttempt({ policy }: WriteArguments, attempt: AttemptFacts): boolean {
+  return elapsedMs(attempt) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
 }
 
 /** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
-function elapsedMs({ requestedAt }: RunFacts): number {
+function elapsedMs({ requestedAt }: AttemptFacts): number {
   return Math.max(0, Date.now() - Date.parse(requestedAt));
 }
 
 async function recordFailedRun(
   { database, operations }: WriteActivityDependencies,
   args: WriteArguments,
-  facts: RunFacts,
+  attempt: AttemptFacts,
   error: unknown,
 ): Promise<void> {
   await recordAuditRows(database.reads, [
@@ -93,13 +92,13 @@ async function recordFailedRun(
       company_id: args.companyId,
       operation_name: args.operation,
       operation_type: operations.find(({ name }) => name === args.operation)?.type ?? 'unknown',
-      deterministic_id: writeId(args.companyId, args.operation, args.key),
+      deterministic_id: attempt.writeId,
       idempotency_key: args.key,
       user_id: args.actor.userId,
       status: 'failed',
       error_code: 'write_failed',
       error_message: error instanceof Error ? error.name : 'not an error',
-      execution_duration_ms: elapsedMs(facts),
+      execution_duration_ms: elapsedMs(attempt),
       request_id: args.request.id,
       route_path: args.request.path,
       http_method: args.request.method,

@@ -1,7 +1,7 @@
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
-import { rowId, writeId } from '../identity.ts';
+import { rowId } from '../identity.ts';
 import {
   type Input,
   type Operation,
@@ -44,7 +44,8 @@ export async function runOperation(
     return await transaction(database.writes, async (tx) => {
       const claim = await claimWrite(tx, operation, args, attempt);
       if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
-      const row = await decide(tx, operation, input, claim.roles, args, allowPrivateWebhooks);
+      const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
+      const row = await decide(tx, operation, input, claim.roles, args, context);
       return { result: resultOf(row, true), row, made: true };
     });
   } catch (error) {
@@ -64,6 +65,8 @@ export type RunDependencies = {
 };
 
 export type AttemptFacts = {
+  /** Follows from the arguments; the caller has it, and it is hashed once per attempt. */
+  readonly writeId: string;
   readonly requestedAt: string;
   readonly workflowId: string;
   /** Counts from 1. */
@@ -86,7 +89,7 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
     [
       args.companyId,
       args.key,
-      writeId(args.companyId, operation.name, args.key),
+      attempt.writeId,
       args.submissionId,
       operation.name,
       operation.type,
@@ -125,13 +128,12 @@ async function decide(
   input: Input,
   roles: readonly string[],
   args: WriteArguments,
-  allowPrivateWebhooks: boolean,
+  context: WriteContext<string>,
 ) {
   if (!holdsOneOf(roles, operation.roles)) {
     return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
   }
   try {
-    const context = contextOf(operation, args, allowPrivateWebhooks);
     const written = await operation.write(tx, input, context);
     return await finishSucceeded(tx, operation, args, context, written);
   } catch (error) {
@@ -142,15 +144,14 @@ async function decide(
   }
 }
 
-function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext<string> {
-  const id = writeId(args.companyId, operation.name, args.key);
+function contextOf(args: WriteArguments, writeId: string, allowPrivateWebhooks: boolean): WriteContext<string> {
   return {
     companyId: args.companyId,
     userId: args.actor.userId,
-    operation: operation.name,
-    writeId: id,
+    operation: args.operation,
+    writeId,
     allowPrivateWebhooks,
-    rowId: (table, position) => rowId(id, table, position),
+    rowId: (table, position) => rowId(writeId, table, position),
     reject: (...args) => new Rejection(...args),
   };
 }

@@ -1,4 +1,4 @@
-import { workflowIdOf, writeId } from '../../activities/identity.ts';
+import { workflowIdOf } from '../../activities/identity.ts';
 import type { OperationType } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Run } from '../submit/write-runs.ts';
@@ -98,6 +98,7 @@ export function writeOfRun(
   write: {
     readonly companyId: string;
     readonly key: string;
+    readonly writeId: string;
     readonly operation: string;
     /** Null for an operation that this release does not know. */
     readonly type: OperationType | null;
@@ -109,7 +110,7 @@ export function writeOfRun(
   const { key, operation } = write;
   return {
     key,
-    writeId: writeId(write.companyId, operation, key),
+    writeId: write.writeId,
     operation,
     type: write.type,
     state,

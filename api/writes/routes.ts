@@ -95,7 +95,7 @@ async function handleWrite(
     case 'end':
       return answerEnd(reply, waited.end, writeRequest, opener ? submission.args.submissionId : undefined, context);
     case 'accepted':
-      return accepted(reply, runningWriteOf(submission, operation, context.ui), key);
+      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), key);
     case 'in progress':
       return refuse('idempotency_in_progress', writeRequest, context.metrics);
     case 'problem':
@@ -121,10 +121,10 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
   return submission ?? refuse('overloaded', writeRequest, context.metrics);
 }
 
-function runningWriteOf({ args, run }: Submission, { type }: Operation, ui: TemporalUi): WriteResource {
+function runningWriteOf({ run }: Submission, writeRequest: WriteRequest, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A submission that is open without a run');
-  const { companyId, key, operation } = args;
-  return runningWrite({ companyId, key, operation, type }, run, ui);
+  const { companyId, key, writeId, operation } = writeRequest;
+  return runningWrite({ companyId, key, writeId, operation: operation.name, type: operation.type }, run, ui);
 }
 
 /** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */

@@ -1,4 +1,5 @@
 import type { Tx } from '../../activities/database.ts';
+import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Reader } from '../reads/read.ts';
@@ -76,7 +77,7 @@ export function describeFromRun(
   const type = operations.find(({ name }) => name === operation)?.type ?? null;
   const { companyId } = reader;
   const write = writeOfRun(
-    { companyId, key, operation, type },
+    { companyId, key, writeId: writeId(companyId, operation, key), operation, type },
     { runId: run.runId, startedAt: run.startedAt.toISOString(), userId, requestId },
     state,
     ui,

@@ -111,7 +111,7 @@ describe('what an operator is shown of a write', () => {
       'idempotency_key_reused',
     ]);
     await expectToldAsByApi(facts);
-    expect(facts.advice).toMatch(/Nothing is to be done[\s\S]*other content .*: 1\./);
+    expect(facts.advice).toMatch(/Nothing needs to be done[\s\S]*other content .*: 1\./);
     expect(facts.text).toContain('request-paid');
   });
 
@@ -136,7 +136,7 @@ describe('what an operator is shown of a write', () => {
     expect(facts).toMatchObject({ state: 'running', row: null, run: { state: 'running', end: null } });
     expect(adviseOn(facts, Date.now())[0]).toContain('Look again in a moment');
     const later = adviseOn(facts, Date.now() + 600_000).join('\n');
-    expect(later).toMatch(/It has run for 6\d\d s.*WritesStuck[\s\S]*Ending the run in Temporal is safe/);
+    expect(later).toMatch(/It has run for 6\d\d s.*WritesStuck[\s\S]*Terminating the run in Temporal is safe/);
     await held.release();
     expect((await waiting).status).toBe(201);
   });
