@@ -119,6 +119,18 @@ function createInstruments(registry: Registry) {
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
+    setSize: new Histogram({
+      name: 'write_set_size',
+      help: 'Writes per set that was committed',
+      buckets: [2, 3, 5, 10, 20, 50, 100],
+      registers,
+    }),
+    failedSets: new Counter({
+      name: 'write_sets_failed_total',
+      help: 'Sets that came to nothing; their writes went on one by one',
+      labelNames: ['operation', 'type'] as const,
+      registers,
+    }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
       help: 'Runs that are completed in Temporal but have no row in the database: always an alert',
@@ -169,13 +181,14 @@ function createInstruments(registry: Registry) {
 
 /** `increase()` does not see the first event of a counter that did not exist before it. */
 function initializeToZero(metrics: ReturnType<typeof createInstruments>, operations: readonly Operation[]): void {
-  for (const { name: operation, type, event } of operations) {
+  for (const { name: operation, type, event, set } of operations) {
     const labels = { operation, type };
     for (const status of ['new', 'replayed', 'failed']) metrics.writes.inc({ ...labels, status }, 0);
     for (const error_type of ['rejected', 'mismatch', 'run_failed', 'unavailable']) {
       metrics.failed.inc({ ...labels, error_type }, 0);
     }
     for (const counter of [metrics.replayed, metrics.submissionsJoined, metrics.ungroupedItems]) counter.inc(labels, 0);
+    if (set !== undefined) metrics.failedSets.inc(labels, 0);
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);

@@ -61,6 +61,14 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         metrics.writes.inc({ ...labels, status: 'failed' });
         metrics.failed.inc({ ...labels, error_type: 'run_failed' });
       },
+      onSet: (items) => metrics.setSize.observe(items),
+      onFailedSet(operation, items, error) {
+        logger.info(
+          { operation, items, failure: classify(error), err: error },
+          'A set failed; its writes go on one by one',
+        );
+        metrics.failedSets.inc(labelsOf(options.operations, operation));
+      },
       onUngrouped: (args) => metrics.ungroupedItems.inc(labelsOf(options.operations, args.operation)),
     }),
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,

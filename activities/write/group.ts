@@ -1,13 +1,19 @@
 import { Context } from '@temporalio/activity';
 import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
 import { writeId } from '../identity.ts';
+import type { Operation } from '../operation.ts';
 import { type RunDependencies, runOperation } from './run-operation.ts';
+import { runSet, type SetItem, type SetOperation } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
 export type GroupDependencies = RunDependencies & {
   /** Called with the write's row right after the COMMIT; `made`: this transaction wrote it. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, attempt: FailedAttempt): void;
+  /** Called for a committed set, with the number of its writes. */
+  onSet(items: number): void;
+  /** Called for a set that was rolled back, or whose COMMIT is unknown; its items go on one by one. */
+  onFailedSet(operation: string, items: number, error: unknown): void;
   /** Called for an item that leaves the group and continues in its own run. */
   onUngrouped(args: WriteArguments): void;
 };
@@ -15,28 +21,91 @@ export type GroupDependencies = RunDependencies & {
 type FailedAttempt = { readonly willRetry: boolean; readonly workflowId: string; readonly writeId: string };
 
 /**
- * The local activity of a group: runs the same transaction as a single write for each item, in parallel up to the size of
- * the pool, and reports each outcome at its COMMIT. Returns the positions of the items without an outcome.
+ * The local activity of a group. The items of one company and one operation share a transaction where the operation has a
+ * form for sets; every other item, and every item of a set that came to nothing, gets a transaction of its own. They run in
+ * parallel up to the size of the pool, and each outcome is reported at its COMMIT. Returns the positions of the items
+ * without an outcome.
  */
 export function createGroupActivity(dependencies: GroupDependencies) {
   return async function runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ left: number[] }> {
     const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
+    const attempt = { ...facts, workflowId, attempt: 1 };
     const left: number[] = [];
-    await Promise.all(
-      items.map(async ({ args }, index) => {
-        const id = writeId(args.companyId, args.operation, args.key);
-        try {
-          const attempt = { ...facts, writeId: id, workflowId, attempt: 1 };
-          const { row, made } = await runOperation(dependencies, args, attempt);
-          dependencies.onOutcome(args, row, made);
-        } catch (error) {
-          // The item's own run decides whether this is a bug or an outage.
-          dependencies.onFailedAttempt(args, error, { willRetry: true, workflowId, writeId: id });
-          dependencies.onUngrouped(args);
-          left.push(index);
-        }
-      }),
-    );
+    const members = items.map(({ args }, index) => ({
+      index,
+      args,
+      writeId: writeId(args.companyId, args.operation, args.key),
+    }));
+
+    async function runAlone({ index, args, writeId }: (typeof members)[number]): Promise<void> {
+      try {
+        const { row, made } = await runOperation(dependencies, args, { ...attempt, writeId });
+        dependencies.onOutcome(args, row, made);
+      } catch (error) {
+        // The item's own run decides whether this is a bug or an outage.
+        dependencies.onFailedAttempt(args, error, { willRetry: true, workflowId, writeId });
+        dependencies.onUngrouped(args);
+        left.push(index);
+      }
+    }
+
+    async function runTogether(operation: SetOperation, set: typeof members): Promise<void> {
+      const done = await runSet(dependencies, operation, set, attempt).catch((error: unknown) => {
+        // Not the outcome of any item: alone, each one's own attempt decides.
+        dependencies.onFailedSet(operation.name, set.length, error);
+        return new Map<SetItem, WriteRow>();
+      });
+      if (done.size > 0) dependencies.onSet(done.size);
+      for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
+      await Promise.all(set.filter((item) => !done.has(item)).map(runAlone));
+    }
+
+    const { sets, others } = partition(members, dependencies.operations);
+    await Promise.all([...sets.map(({ operation, set }) => runTogether(operation, set)), ...others.map(runAlone)]);
     return { left: left.sort((a, b) => a - b) };
   };
+}
+
+/** More items in one transaction cost a write hardly less, and make each of them wait for all. */
+const MAX_SET_ITEMS = 100;
+
+/** The items that can share a transaction, in their order, and the others: of a set of one nothing is shared. */
+function partition<Item extends SetItem>(items: readonly Item[], operations: readonly Operation[]) {
+  const sets = new Map<
+    string,
+    { readonly operation: SetOperation; readonly set: Item[]; readonly keys: Set<string> }
+  >();
+  const others: Item[] = [];
+  for (const item of items) {
+    const { companyId, operation: name, key, schemaVersion } = item.args;
+    const operation = operations.find((one) => one.name === name);
+    const id = `${companyId}/${name}`;
+    const open = sets.get(id);
+    // Two bodies under one key: which of them is the write is decided between their own transactions.
+    if (!isSetOperation(operation) || schemaVersion > operation.schemaVersion || open?.keys.has(key)) others.push(item);
+    else if (open === undefined) sets.set(id, { operation, set: [item], keys: new Set([key]) });
+    else {
+      open.set.push(item);
+      open.keys.add(key);
+    }
+  }
+  const whole = [...sets.values()];
+  return {
+    sets: whole
+      .filter(({ set }) => set.length > 1)
+      .flatMap(({ operation, set }) => inChunks(set, MAX_SET_ITEMS).map((chunk) => ({ operation, set: chunk }))),
+    others: [...others, ...whole.filter(({ set }) => set.length === 1).flatMap(({ set }) => set)],
+  };
+}
+
+function isSetOperation(operation: Operation | undefined): operation is SetOperation {
+  return operation?.set !== undefined;
+}
+
+/** As few as possible, and of the same size. */
+function inChunks<Item>(items: readonly Item[], maxSize: number): Item[][] {
+  const size = Math.ceil(items.length / Math.ceil(items.length / maxSize));
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
 }

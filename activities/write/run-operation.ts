@@ -2,17 +2,10 @@ import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
 import { rowId } from '../identity.ts';
-import {
-  type Input,
-  type Operation,
-  parseInput,
-  WORKFLOW_TRIGGERED,
-  type WriteContext,
-  type Written,
-} from '../operation.ts';
-import { type Problem, problemType, writeUrl } from '../problem.ts';
+import { type Input, type Operation, parseInput, type WriteContext } from '../operation.ts';
 import { holdsOneOf } from '../roles.ts';
 import { isSameRequest } from './compare-requests.ts';
+import { finishWrite, rejectionOf, roleRevoked, successOf } from './finish.ts';
 import { Rejection } from './rejection.ts';
 import { rowOrUndefined, type WriteRow } from './write-row.ts';
 
@@ -131,20 +124,20 @@ async function decide(
   context: WriteContext<string>,
 ) {
   if (!holdsOneOf(roles, operation.roles)) {
-    return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
+    return finishWrite(tx, args, rejectionOf(operation, args, roleRevoked()));
   }
   try {
     const written = await operation.write(tx, input, context);
-    return await finishSucceeded(tx, operation, args, context, written);
+    return await finishWrite(tx, args, successOf(operation, args, context, written));
   } catch (error) {
     const rejection = toRejection(operation, error);
     if (rejection === undefined) throw error;
     await tx.query('ROLLBACK TO SAVEPOINT operation');
-    return await finishRejected(tx, operation, args, rejection);
+    return await finishWrite(tx, args, rejectionOf(operation, args, rejection));
   }
 }
 
-function contextOf(args: WriteArguments, writeId: string, allowPrivateWebhooks: boolean): WriteContext<string> {
+export function contextOf(args: WriteArguments, writeId: string, allowPrivateWebhooks: boolean): WriteContext<string> {
   return {
     companyId: args.companyId,
     userId: args.actor.userId,
@@ -166,104 +159,6 @@ function toRejection(operation: Operation, error: unknown): Rejection | undefine
   return code === undefined || kind === undefined ? undefined : new Rejection(code, `${kind.title}.`);
 }
 
-async function finishSucceeded(
-  tx: Tx,
-  operation: Operation,
-  args: WriteArguments,
-  context: WriteContext,
-  written: Written,
-): Promise<WriteRow> {
-  const location = written.location ?? `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
-  const resource = { type: operation.resource.type, id: written.resourceId, url: location };
-  return finish(tx, args, {
-    outcome: 'succeeded',
-    statusCode: operation.successStatus,
-    body: written.body,
-    location,
-    resource,
-    error: undefined,
-    event: {
-      id: context.rowId('outbox', 0),
-      kind: operation.event,
-      payload: { resource, requestId: args.request.id, ...written.eventPayload },
-    },
-    auditMetadata: written.auditMetadata ?? {},
-  });
-}
-
-function finishRejected(tx: Tx, operation: Operation, args: WriteArguments, rejection: Rejection): Promise<WriteRow> {
-  const kind = rejection.code === 'forbidden' ? FORBIDDEN : operation.rejections[rejection.code];
-  if (kind === undefined) throw new Error(`Bug! ${operation.name} does not declare the rejection ${rejection.code}`);
-  const problem: Problem = {
-    type: problemType(rejection.code),
-    title: kind.title,
-    status: kind.status,
-    detail: rejection.message,
-    instance: writeUrl(args.key),
-    code: rejection.code,
-    retryable: false,
-    nextAction: kind.nextAction ?? 'use_new_key',
-    ...(rejection.pointer === undefined ? {} : { errors: [rejection.pointer] }),
-  };
-  return finish(tx, args, {
-    outcome: 'rejected',
-    statusCode: kind.status,
-    body: problem,
-    location: undefined,
-    resource: undefined,
-    error: { code: rejection.code, message: rejection.message },
-    event: undefined,
-    auditMetadata: {},
-  });
-}
-
-const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;
-
-type Finish = {
-  readonly outcome: 'succeeded' | 'rejected';
-  readonly statusCode: number;
-  readonly body: object;
-  readonly location: string | undefined;
-  readonly resource: { readonly type: string; readonly id: string } | undefined;
-  readonly error: { readonly code: string; readonly message: string } | undefined;
-  readonly event: { readonly id: string; readonly kind: string; readonly payload: object } | undefined;
-  readonly auditMetadata: Readonly<Record<string, unknown>>;
-};
-
-async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
-  const [row] = await tx.query<WriteRow>(
-    `SELECT w.* FROM finish_write(
-       p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
-       p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
-       p_http_method => $12, p_event_id => $13, p_event_kind => $14, p_event_payload => $15,
-       p_workflows_triggered => $16, p_audit_metadata => $17
-     ) AS w`,
-    [
-      args.companyId,
-      args.key,
-      end.outcome,
-      end.statusCode,
-      Buffer.from(JSON.stringify(end.body)),
-      end.location ?? null,
-      end.resource?.type ?? null,
-      end.resource?.id ?? null,
-      end.error?.code ?? null,
-      end.error?.message.slice(0, MAX_AUDIT_MESSAGE) ?? null,
-      args.request.path,
-      args.request.method,
-      end.event?.id ?? null,
-      end.event?.kind ?? null,
-      end.event === undefined ? null : JSON.stringify(end.event.payload),
-      end.event?.kind === WORKFLOW_TRIGGERED ? 1 : 0,
-      JSON.stringify(end.auditMetadata),
-    ],
-  );
-  if (row === undefined) throw new Error('Bug! The claimed write has no row');
-  return row;
-}
-
-const MAX_AUDIT_MESSAGE = 2_000;
-
-function resultOf(row: WriteRow, first: boolean): RunResult {
+export function resultOf(row: WriteRow, first: boolean): RunResult {
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first };
 }

@@ -50,6 +50,8 @@ describe('an attempt that fails for now', () => {
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,
+      onSet: () => undefined,
+      onFailedSet: () => undefined,
     });
     const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
     return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(

@@ -1,0 +1,105 @@
+import type { WriteArguments } from '../../workflows/messages.ts';
+import type { Tx } from '../database.ts';
+import { type Operation, WORKFLOW_TRIGGERED, type WriteContext, type Written } from '../operation.ts';
+import { type Problem, problemType, writeUrl } from '../problem.ts';
+import { Rejection } from './rejection.ts';
+import type { WriteRow } from './write-row.ts';
+
+/** What the end of a write records: its outcome and answer, its audit row, its event. */
+export type Finish = {
+  readonly outcome: 'succeeded' | 'rejected';
+  readonly statusCode: number;
+  /** As the bytes that every answer sends. */
+  readonly body: string;
+  readonly location: string | undefined;
+  readonly resource: { readonly type: string; readonly id: string } | undefined;
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+  readonly event: { readonly id: string; readonly kind: string; readonly payload: object } | undefined;
+  readonly auditMetadata: Readonly<Record<string, unknown>>;
+};
+
+export function successOf(operation: Operation, args: WriteArguments, context: WriteContext, written: Written): Finish {
+  const location = written.location ?? `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
+  const resource = { type: operation.resource.type, id: written.resourceId, url: location };
+  return {
+    outcome: 'succeeded',
+    statusCode: operation.successStatus,
+    body: JSON.stringify(written.body),
+    location,
+    resource,
+    error: undefined,
+    event: {
+      id: context.rowId('outbox', 0),
+      kind: operation.event,
+      payload: { resource, requestId: args.request.id, ...written.eventPayload },
+    },
+    auditMetadata: written.auditMetadata ?? {},
+  };
+}
+
+export function rejectionOf(operation: Operation, args: WriteArguments, rejection: Rejection): Finish {
+  const kind = rejection.code === 'forbidden' ? FORBIDDEN : operation.rejections[rejection.code];
+  if (kind === undefined) throw new Error(`Bug! ${operation.name} does not declare the rejection ${rejection.code}`);
+  const problem: Problem = {
+    type: problemType(rejection.code),
+    title: kind.title,
+    status: kind.status,
+    detail: rejection.message,
+    instance: writeUrl(args.key),
+    code: rejection.code,
+    retryable: false,
+    nextAction: kind.nextAction ?? 'use_new_key',
+    ...(rejection.pointer === undefined ? {} : { errors: [rejection.pointer] }),
+  };
+  return {
+    outcome: 'rejected',
+    statusCode: kind.status,
+    body: JSON.stringify(problem),
+    location: undefined,
+    resource: undefined,
+    error: { code: rejection.code, message: rejection.message.slice(0, MAX_AUDIT_MESSAGE) },
+    event: undefined,
+    auditMetadata: {},
+  };
+}
+
+/** The membership is asked for once more in the transaction. */
+export function roleRevoked(): Rejection {
+  return new Rejection('forbidden', 'The role for this was revoked meanwhile.');
+}
+
+const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;
+const MAX_AUDIT_MESSAGE = 2_000;
+
+/** The last statement of a single write. Every deferred constraint is checked in it. */
+export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
+  const [row] = await tx.query<WriteRow>(
+    `SELECT w.* FROM finish_write(
+       p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
+       p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
+       p_http_method => $12, p_event_id => $13, p_event_kind => $14, p_event_payload => $15,
+       p_workflows_triggered => $16, p_audit_metadata => $17
+     ) AS w`,
+    [
+      args.companyId,
+      args.key,
+      end.outcome,
+      end.statusCode,
+      Buffer.from(end.body),
+      end.location ?? null,
+      end.resource?.type ?? null,
+      end.resource?.id ?? null,
+      end.error?.code ?? null,
+      end.error?.message ?? null,
+      args.request.path,
+      args.request.method,
+      end.event?.id ?? null,
+      end.event?.kind ?? null,
+      end.event === undefined ? null : JSON.stringify(end.event.payload),
+      end.event?.kind === WORKFLOW_TRIGGERED ? 1 : 0,
+      JSON.stringify(end.auditMetadata),
+    ],
+  );
+  if (row === undefined) throw new Error('Bug! The claimed write has no row');
+  return row;
+}

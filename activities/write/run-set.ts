@@ -1,0 +1,221 @@
+import type { WriteArguments } from '../../workflows/messages.ts';
+import { type Tx, transaction } from '../database.ts';
+import { type Input, type Operation, parseInput, type SetForm, type WriteContext } from '../operation.ts';
+import { holdsOneOf } from '../roles.ts';
+import { type Finish, rejectionOf, roleRevoked, successOf } from './finish.ts';
+import { Rejection } from './rejection.ts';
+import { type AttemptFacts, contextOf, type RunDependencies } from './run-operation.ts';
+import type { WriteRow } from './write-row.ts';
+
+export type SetOperation = Operation & { readonly set: SetForm };
+
+/** An item of a set; no two of them have the same key. */
+export type SetItem = { readonly args: WriteArguments; readonly writeId: string };
+
+/**
+ * A set gives up on a lock after this time. Its items then go on one by one, so that only those that need the lock wait
+ * for it.
+ */
+const LOCK_TIMEOUT_MS = 100;
+
+/**
+ * The transaction of a set: writes of one company and one operation, in two round trips. It leaves what the same writes
+ * leave one by one in this order (design.md section 7).
+ *
+ * Returns the row of each write whose key it claimed; the others have a row already. Throws for whatever stands in the way
+ * of one item. Then nothing is known of any of them (a lost COMMIT may have happened), and each goes on by itself.
+ */
+export async function runSet(
+  { database, allowPrivateWebhooks = false }: RunDependencies,
+  operation: SetOperation,
+  items: readonly SetItem[],
+  facts: Omit<AttemptFacts, 'writeId'>,
+): Promise<ReadonlyMap<SetItem, WriteRow>> {
+  const { set } = operation;
+  const companyId = companyOf(items);
+  const members = items.map((item) => ({
+    item,
+    input: parseInput(operation, item.args.input),
+    context: contextOf(item.args, item.writeId, allowPrivateWebhooks),
+  }));
+  const { finished, completedAt } = await transaction(
+    database.writes,
+    async (tx) => {
+      const [claim, state] = await Promise.all([
+        claimWrites(tx, operation, companyId, items, facts),
+        set.load(
+          tx,
+          companyId,
+          members.map(({ input }) => input),
+        ),
+      ]);
+      const finished = members
+        .filter(({ item }) => claim.keys.has(item.args.key))
+        .map((member) => ({ item: member.item, end: decide(operation, state, member, claim.roles) }));
+      if (finished.length === 0) return { finished, completedAt: undefined };
+      // Not awaited: COMMIT travels with them in the second and last round trip, and the transaction reports their errors.
+      const applied = set.apply(tx, companyId, state);
+      const completedAt = finishWrites(tx, operation, companyId, finished);
+      for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
+      return { finished, completedAt };
+    },
+    { lockTimeoutMs: LOCK_TIMEOUT_MS },
+  );
+  if (completedAt === undefined) return new Map();
+  const completed = await completedAt;
+  return new Map(
+    finished.map(({ item, end }) => [item, rowOf(operation, item, end, { ...facts, completedAt: completed })]),
+  );
+}
+
+function companyOf(items: readonly SetItem[]): string {
+  const companies = new Set(items.map(({ args }) => args.companyId));
+  const [companyId] = companies;
+  if (companyId === undefined || companies.size > 1) throw new Error('Bug! A set is of one company');
+  return companyId;
+}
+
+type Claim = {
+  readonly keys: ReadonlySet<string>;
+  /** By user, as they are now. */
+  readonly roles: ReadonlyMap<string, readonly string[]>;
+};
+
+async function claimWrites(
+  tx: Tx,
+  operation: Operation,
+  companyId: string,
+  items: readonly SetItem[],
+  facts: Omit<AttemptFacts, 'writeId'>,
+): Promise<Claim> {
+  const found = await tx.query<{
+    claimed_key: string | null;
+    member_id: string | null;
+    member_roles: string[] | null;
+  }>(
+    `SELECT c.claimed_key, c.member_id, c.member_roles
+     FROM claim_writes(
+       p_company => $1, p_operation => $2, p_type => $3, p_workflow_id => $4, p_requested_at => $5, p_items => $6
+     ) AS c`,
+    [
+      companyId,
+      operation.name,
+      operation.type,
+      facts.workflowId,
+      facts.requestedAt,
+      JSON.stringify(
+        items.map(({ args, writeId }) => ({
+          key: args.key,
+          write_id: writeId,
+          submission_id: args.submissionId,
+          fingerprint: args.fingerprint,
+          schema_version: args.schemaVersion,
+          request: args.input,
+          user_id: args.actor.userId,
+          request_id: args.request.id,
+        })),
+      ),
+    ],
+  );
+  return {
+    keys: new Set(found.flatMap(({ claimed_key }) => claimed_key ?? [])),
+    roles: new Map(
+      found.flatMap(({ member_id, member_roles }) => (member_id ? [[member_id, member_roles ?? []]] : [])),
+    ),
+  };
+}
+
+/** The end of one write, after those before it. */
+function decide(
+  operation: SetOperation,
+  state: unknown,
+  { item: { args }, input, context }: { item: SetItem; input: Input; context: WriteContext<string> },
+  roles: Claim['roles'],
+): Finish {
+  if (!holdsOneOf(roles.get(args.actor.userId) ?? [], operation.roles)) {
+    return rejectionOf(operation, args, roleRevoked());
+  }
+  try {
+    return successOf(operation, args, context, operation.set.decide(state, input, context));
+  } catch (error) {
+    if (error instanceof Rejection) return rejectionOf(operation, args, error);
+    throw error;
+  }
+}
+
+type Finished = { readonly item: SetItem; readonly end: Finish };
+
+/** Returns the time of completion. Every deferred constraint is checked in it. */
+async function finishWrites(
+  tx: Tx,
+  operation: Operation,
+  companyId: string,
+  finished: readonly Finished[],
+): Promise<string> {
+  const [done] = await tx.query<{ completed_at: string }>(
+    `SELECT finish_writes(
+       p_company => $1, p_operation => $2, p_type => $3, p_resource_type => $4, p_event_kind => $5, p_items => $6
+     ) AS completed_at`,
+    [
+      companyId,
+      operation.name,
+      operation.type,
+      operation.resource.type,
+      operation.event,
+      JSON.stringify(
+        finished.map(({ item: { args, writeId }, end }) => ({
+          key: args.key,
+          write_id: writeId,
+          user_id: args.actor.userId,
+          request_id: args.request.id,
+          outcome: end.outcome,
+          status_code: end.statusCode,
+          body: end.body,
+          location: end.location,
+          resource_id: end.resource?.id,
+          error_code: end.error?.code,
+          error_message: end.error?.message,
+          route_path: args.request.path,
+          http_method: args.request.method,
+          event_id: end.event?.id,
+          event_payload: end.event?.payload,
+          audit_metadata: end.auditMetadata,
+        })),
+      ),
+    ],
+  );
+  if (done === undefined) throw new Error('Bug! A function returned no row');
+  return done.completed_at;
+}
+
+/** The row as the database has it now, without another round trip. */
+function rowOf(
+  operation: Operation,
+  { args, writeId }: SetItem,
+  end: Finish,
+  facts: Omit<AttemptFacts, 'writeId'> & { readonly completedAt: string },
+): WriteRow {
+  return {
+    company_id: args.companyId,
+    idempotency_key: args.key,
+    write_id: writeId,
+    submission_id: args.submissionId,
+    operation: operation.name,
+    type: operation.type,
+    fingerprint: args.fingerprint,
+    schema_version: args.schemaVersion,
+    request: args.input,
+    outcome: end.outcome,
+    status_code: end.statusCode,
+    response_body: Buffer.from(end.body),
+    location: end.location ?? null,
+    resource_type: end.resource?.type ?? null,
+    resource_id: end.resource?.id ?? null,
+    user_id: args.actor.userId,
+    request_id: args.request.id,
+    workflow_id: facts.workflowId,
+    attempt: facts.attempt,
+    requested_at: facts.requestedAt,
+    completed_at: facts.completedAt,
+  };
+}
