@@ -62,14 +62,14 @@ function prepareWrite(
   if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
   const input = parseInput(operation, write);
   const wire = input as WireInput;
-  const key = keyOf(trigger, write.step);
+  const idempotencyKey = keyOf(trigger, write.step);
   return {
-    workflowId: workflowIdOf(trigger.companyId, key),
+    workflowId: workflowIdOf(trigger.companyId, idempotencyKey),
     summary: operation.summarize(input),
     args: {
       operation: operation.name,
       companyId: trigger.companyId,
-      key,
+      key: idempotencyKey,
       input: wire,
       fingerprint: fingerprint(operation.name, wire),
       schemaVersion: operation.schemaVersion,
@@ -81,11 +81,11 @@ function prepareWrite(
   };
 }
 
-async function readOutcome(tx: Tx, key: string): Promise<RunResult> {
+async function readOutcome(tx: Tx, idempotencyKey: string): Promise<RunResult> {
   const [row] = await tx.query<{ outcome: RunResult['outcome']; status_code: number; write_id: string | null }>(
     `SELECT outcome, status_code, write_id FROM idempotent_writes
      WHERE company_id = current_company() AND idempotency_key = $1`,
-    [key],
+    [idempotencyKey],
   );
   // Temporal retries this activity until the write's own run has produced an outcome.
   if (row === undefined) throw new Error('The write has no outcome yet');

@@ -7,7 +7,7 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
 import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import type { SubmissionEnd } from '../submit/submissions.ts';
+import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
 import type { AuditBatch } from './audit-batch.ts';
 
@@ -16,7 +16,7 @@ export type WriteRequest = {
   readonly operation: Operation;
   readonly companyId: string;
   readonly userId: string;
-  readonly key: string;
+  readonly idempotencyKey: string;
   /** The ID that this write has, or would have. */
   readonly writeId: string;
   readonly content: RequestContent;
@@ -86,13 +86,13 @@ export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: M
   if (counted) metrics.failed.inc({ ...labels, error_type: 'unavailable' });
   throw new ApiProblem(code, {
     detail: DETAILS[code] ?? 'Send the same request with the same key again.',
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
 /** 202: Temporal has the write, which finishes without its client. */
-export function accepted(reply: FastifyReply, body: object, key: string): FastifyReply {
-  return reply.code(202).header('location', writeUrl(key)).header('retry-after', RETRY_AFTER_S).send(body);
+export function accepted(reply: FastifyReply, body: object, idempotencyKey: string): FastifyReply {
+  return reply.code(202).header('location', writeUrl(idempotencyKey)).header('retry-after', RETRY_AFTER_S).send(body);
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {
@@ -121,7 +121,7 @@ async function refuseMismatch(
   throw new ApiProblem('idempotency_key_reused', {
     detail: 'The key belongs to another request, whose write is unchanged. Use a new key for a new write.',
     differences: pointers,
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
@@ -178,7 +178,7 @@ function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', err
     operation_name: writeRequest.operation.name,
     operation_type: writeRequest.operation.type,
     deterministic_id: writeRequest.writeId,
-    idempotency_key: writeRequest.key,
+    idempotency_key: writeRequest.idempotencyKey,
     user_id: writeRequest.userId,
     status,
     error_code: errorCode ?? null,

@@ -14,7 +14,7 @@ import type { RateLimit } from '../http/rate-limit.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
-import type { Submission } from '../submit/submissions.ts';
+import type { Submission } from '../submit/submission.ts';
 import { formatKey, readIdempotencyKey } from './key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
@@ -48,7 +48,7 @@ async function handleWrite(
   context: ApiContext,
 ): Promise<FastifyReply> {
   const arrivedAtMs = performance.now();
-  const { caller, idempotencyKey: key } = request;
+  const { caller, idempotencyKey } = request;
   const input = validate(operation, request.params, request.body);
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
@@ -59,19 +59,19 @@ async function handleWrite(
   const wire = input as WriteArguments['input'];
   const requestFingerprint = fingerprint(operation.name, wire);
   // Looked for before the lookup: one that ends during the lookup has the outcome that the lookup may just have missed.
-  const found = context.submit.find(caller.companyId, key, requestFingerprint);
+  const found = context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
   if (!holdsOneOf(member.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
-  request.writeId = writeId(caller.companyId, operation.name, key);
+  request.writeId = writeId(caller.companyId, operation.name, idempotencyKey);
   const writeRequest: WriteRequest = {
     operation,
     companyId: caller.companyId,
     userId: member.userId,
-    key,
+    idempotencyKey,
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
     request: { id: request.id, method: request.method, path: pathOf(request.url) },
@@ -83,7 +83,7 @@ async function handleWrite(
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
-  const joined = found ?? context.submit.find(caller.companyId, key, requestFingerprint);
+  const joined = found ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const submission = joined ?? openSubmission(writeRequest, wire, context);
   const opener = joined === undefined;
   if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });
@@ -95,7 +95,7 @@ async function handleWrite(
     case 'end':
       return answerEnd(reply, waited.end, writeRequest, opener ? submission.args.submissionId : undefined, context);
     case 'accepted':
-      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), key);
+      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), idempotencyKey);
     case 'in progress':
       return refuse('idempotency_in_progress', writeRequest, context.metrics);
     case 'problem':
@@ -109,7 +109,7 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
   const submission = context.submit.open({
     operation: writeRequest.operation.name,
     companyId: writeRequest.companyId,
-    key: writeRequest.key,
+    key: writeRequest.idempotencyKey,
     input,
     fingerprint: writeRequest.content.fingerprint,
     schemaVersion: writeRequest.operation.schemaVersion,
@@ -123,8 +123,8 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
 
 function runningWriteOf({ run }: Submission, writeRequest: WriteRequest, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A submission that is open without a run');
-  const { companyId, key, writeId, operation } = writeRequest;
-  return runningWrite({ companyId, key, writeId, operation: operation.name, type: operation.type }, run, ui);
+  const { companyId, idempotencyKey, writeId, operation } = writeRequest;
+  return runningWrite({ companyId, idempotencyKey, writeId, operation: operation.name, type: operation.type }, run, ui);
 }
 
 /** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */

@@ -47,28 +47,32 @@ export function keyOf(segment: string): string {
  * Describes a write from its row, else from its newest run, else from the audit log. Undefined when none of them has it,
  * or when the caller may not read it. Throws TemporalUnavailable when only Temporal could know and does not answer.
  */
-export async function readWrite(context: ApiContext, caller: Caller, key: string): Promise<WriteResource | undefined> {
-  const known = await readRecord(context, caller, key);
+export async function readWrite(
+  context: ApiContext,
+  caller: Caller,
+  idempotencyKey: string,
+): Promise<WriteResource | undefined> {
+  const known = await readRecord(context, caller, idempotencyKey);
   if (known.hasRow) return known.write;
-  const run = await describeInTime(context, caller.companyId, key);
+  const run = await describeInTime(context, caller.companyId, idempotencyKey);
   if (run === undefined) return known.write;
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
-    const now = await readRecord(context, caller, key);
+    const now = await readRecord(context, caller, idempotencyKey);
     if (now.hasRow) return now.write;
     // A completed run without a row raises an alert.
     if (run.state === 'completed') context.metrics.recordMissing.inc();
   }
   const { runs } = context;
   const { audited, describer } = known;
-  return (await readRunStory({ runs, run, key, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
+  return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-function readRecord(context: ApiContext, caller: Caller, key: string) {
+function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
   const { database } = context;
-  return inReadTransaction({ database, caller, key, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
+  return inReadTransaction({ database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
     const describer = { ...context, reader };
-    return { ...(await describeFromRecord(tx, key, row, describer)), describer };
+    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer };
   });
 }
 
@@ -76,10 +80,10 @@ function readRecord(context: ApiContext, caller: Caller, key: string) {
 export async function describeInTime(
   { runs }: ApiContext,
   companyId: string,
-  key: string,
+  idempotencyKey: string,
 ): Promise<RunDescription | undefined> {
   const described = await withTimeout(
-    runs.describe(companyId, key).then((run) => ({ run })),
+    runs.describe(companyId, idempotencyKey).then((run) => ({ run })),
     STATUS_LIMIT_MS,
   );
   if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
@@ -89,14 +93,14 @@ export async function describeInTime(
 async function waitForOutcome(
   context: ApiContext,
   caller: Caller,
-  key: string,
+  idempotencyKey: string,
   waitMs: number,
 ): Promise<WriteResource | undefined> {
   const deadline = performance.now() + waitMs;
-  const write = await readWrite(context, caller, key);
+  const write = await readWrite(context, caller, idempotencyKey);
   if (write?.state !== 'running' || waitMs === 0) return write;
   await withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now());
-  return readWrite(context, caller, key);
+  return readWrite(context, caller, idempotencyKey);
 }
 
 /** Resolves when the run has closed, when the row is there, or at the deadline. */
@@ -126,10 +130,10 @@ function readWait(header: string | readonly string[] | undefined): number {
   return applied?.includes('wait=') ? waitMs : 0;
 }
 
-function writeNotFound(key: string): ApiProblem {
+function writeNotFound(idempotencyKey: string): ApiProblem {
   return new ApiProblem('write_not_found', {
     detail:
       'There is no write with this key. It is safe to send the request with this key. Cancelling the key makes sure that it never happens.',
-    key,
+    idempotencyKey,
   });
 }

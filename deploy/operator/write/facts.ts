@@ -149,7 +149,7 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
   const story = await readRunStory({
     runs,
     run,
-    key,
+    idempotencyKey: key,
     audited: record.audited,
     describer: describerOf(place, company),
     limitMs: TEMPORAL_LIMIT_MS,
