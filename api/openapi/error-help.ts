@@ -81,7 +81,8 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: SAME_KEY,
   },
   overloaded: {
-    meaning: 'The process already has as many unfinished writes as it may. This request did not start its write.',
+    meaning:
+      'The process has too many unfinished writes and could not accept this one in time. It may still happen, once.',
     next: SAME_KEY,
   },
   orchestrator_unavailable: {

@@ -96,7 +96,9 @@ export function accepted(reply: FastifyReply, body: object, idempotencyKey: stri
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {
-  overloaded: 'This request did not start the write. Send it again with the same key after the pause in Retry-After.',
+  // True of a write that was never queued and of one whose group is running: that one may still commit.
+  overloaded:
+    'The write was not accepted in time. It may still happen, once. Send the request again with the same key after the pause in Retry-After.',
   orchestrator_unavailable:
     'Temporal did not confirm the start in time. The outcome is unknown. Send the request again with the same key.',
   storage_unavailable: 'The database did not answer in time. Send the request again with the same key.',

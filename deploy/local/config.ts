@@ -4,7 +4,7 @@ import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
 import { projectFolder } from '../cli/local-config.ts';
 
-/** What the launcher itself reads. The rest of its environment is for API and worker. */
+/** The variables that the launcher itself reads. The rest of its environment is for API and worker. */
 const launcherSchema = z.object({
   PORT: port(3000),
   HOST: processConfig.HOST,
@@ -18,16 +18,14 @@ const launcherSchema = z.object({
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
   JWT_SECRET: z.string().optional(),
-  JWT_JWKS_URL: z
-    .undefined('npm start signs the tokens of its demo itself: unset it, or use npm run start:api')
-    .optional(),
+  JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
 });
 
 export type LauncherConfig = z.output<typeof launcherSchema>;
 
-/** Throws one error that names every bad key, those of API and worker too: they would only die of them later. */
+/** Throws one error that names every invalid key, including those of API and worker, which would otherwise exit later. */
 export function launcherConfig(environment: NodeJS.ProcessEnv = process.env): LauncherConfig {
   const decided = {
     DATABASE_URL: 'postgres://decided-later',
@@ -46,7 +44,7 @@ export function launcherConfig(environment: NodeJS.ProcessEnv = process.env): La
   throw new ConfigError([...new Set(problems)]);
 }
 
-/** Where a Temporal CLI may be, or may be put. */
+/** Where to look for a Temporal CLI, and where to cache it. */
 export function temporalBinaryConfig() {
   return {
     cliPath: process.env['TEMPORAL_CLI_PATH'] || undefined,

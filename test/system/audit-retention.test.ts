@@ -78,9 +78,9 @@ describe('a month of the audit log that is over', () => {
   test('is said to be missing by a report on it', async () => {
     const figures = await readFigures(ownerUrlOf(system.owner), { from: '2025-03-01', to: '2025-05-01' });
     expect(figures).toMatchObject({ onlineFrom: '2025-04-01T00:00:00.000Z', all: { total: 0 } });
-    expect(reportMarkdown(figures)).toContain('what is older is in the archive');
+    expect(reportMarkdown(figures)).toContain('older rows are archived');
     const today = await readFigures(ownerUrlOf(system.owner), { from: null, to: null });
-    expect(reportMarkdown(today)).not.toContain('in the archive');
+    expect(reportMarkdown(today)).not.toContain('older rows are archived');
   });
 
   test('stays append-only when it is detached, for its owner too', async () => {
@@ -108,7 +108,7 @@ describe('a month of the audit log that is over', () => {
     await expect(
       system.owner.query("DELETE FROM idempotent_write_audit_log WHERE timestamp < '2025-05-01'"),
     ).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
-    await expect(restoreMonth(pool, folder, '2025-04', 10)).rejects.toThrow('is in the audit log');
+    await expect(restoreMonth(pool, folder, '2025-04', 10)).rejects.toThrow('is already in the audit log');
     await system.owner.query("UPDATE audit_archives SET restored_until = now() WHERE month = '2025-04-01'");
     expect(await findMonths(pool)).toEqual(['2025-04']);
     await archive('2025-04');
@@ -208,7 +208,7 @@ describe('nothing is dropped or restored', () => {
       await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
     }
     rmSync(path);
-    await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow('Fetch it from the backup');
+    await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow('Restore it from the backup');
     expect(await months.archived()).toContain('2025-06 detached');
     await expect(verifyMonth(pool, folder, '2024-01')).rejects.toThrow('2024-01 was not archived');
   });

@@ -7,7 +7,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { adviseOn } from '../../deploy/operator/write/advice.ts';
-import { findCompany, type Place } from '../../deploy/operator/write/context.ts';
+import { findCompany, type OperatorContext } from '../../deploy/operator/write/context.ts';
 import { readFacts, STATES, type WriteFacts } from '../../deploy/operator/write/facts.ts';
 import { reopen } from '../../deploy/operator/write/reopen.ts';
 import { factsText } from '../../deploy/operator/write/text.ts';
@@ -37,7 +37,7 @@ let groups: Groups;
 let system: System;
 let company: Company;
 let database: Database;
-let place: Place;
+let context: OperatorContext;
 beforeAll(async () => {
   groups = await startGroups();
   system = await startSystem({
@@ -53,7 +53,7 @@ beforeAll(async () => {
     statementTimeoutMs: 10_000,
     applicationName: 'accubooks-operator',
   });
-  place = {
+  context = {
     database,
     temporal: system.temporal,
     taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
@@ -81,7 +81,10 @@ async function expectToldAsByApi({ key, write }: WriteFacts): Promise<void> {
 const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 const once = { writes: 1, rows: 1, entries: 1, events: 1 };
 
-async function shown(key: string, at: Place = place): Promise<WriteFacts & { advice: string; text: string }> {
+async function shown(
+  key: string,
+  at: OperatorContext = context,
+): Promise<WriteFacts & { advice: string; text: string }> {
   const facts = await readFacts(at, owner(), key);
   const advice = adviseOn(facts, Date.now());
   expect(advice.length).toBeGreaterThan(0);
@@ -108,7 +111,7 @@ describe('what an operator is shown of a write', () => {
       'idempotency_key_reused',
     ]);
     await expectToldAsByApi(facts);
-    expect(facts.advice).toMatch(/Nothing is to be done[\s\S]*other content .*: 1\./);
+    expect(facts.advice).toMatch(/Nothing needs to be done[\s\S]*other content .*: 1\./);
     expect(facts.text).toContain('request-paid');
   });
 
@@ -129,11 +132,11 @@ describe('what an operator is shown of a write', () => {
     const held = await holdInvoice(system.owner, body.invoiceId);
     const waiting = pay(body, 'running');
     await untilWaiting(system.owner, 1);
-    const facts = await readFacts(place, owner(), 'running');
+    const facts = await readFacts(context, owner(), 'running');
     expect(facts).toMatchObject({ state: 'running', row: null, run: { state: 'running', end: null } });
     expect(adviseOn(facts, Date.now())[0]).toContain('Look again in a moment');
     const later = adviseOn(facts, Date.now() + 600_000).join('\n');
-    expect(later).toMatch(/It has run for 6\d\d s.*WritesStuck[\s\S]*Ending the run in Temporal is safe/);
+    expect(later).toMatch(/It has run for 6\d\d s.*WritesStuck[\s\S]*Terminating the run in Temporal is safe/);
     await held.release();
     expect((await waiting).status).toBe(201);
   });
@@ -186,7 +189,7 @@ describe('what an operator is shown of a write', () => {
     ]);
     let travelling: WriteFacts | undefined;
     await until('the group to be listed', async () => {
-      travelling = await readFacts(place, owner(), 'grouped-held');
+      travelling = await readFacts(context, owner(), 'grouped-held');
       return travelling.state === 'travelling';
     });
     expect(travelling).toMatchObject({ row: null, run: null, group: { status: 'RUNNING' } });
@@ -202,11 +205,11 @@ describe('what an operator is shown of a write', () => {
     expect(never).toMatchObject({ state: 'never_seen', write: null, row: null, run: null, audit: [] });
     expect(never.advice).toContain('the spelling and the case');
     const other = await system.company();
-    expect(await readFacts(place, { id: other.id, name: 'Other' }, 'paid')).toMatchObject({ state: 'never_seen' });
+    expect(await readFacts(context, { id: other.id, name: 'Other' }, 'paid')).toMatchObject({ state: 'never_seen' });
   });
 
   test('with Temporal away: the row stands, and what only Temporal knows is not made up', async () => {
-    const away = { ...place, temporal: { away: 'Temporal cannot be reached.' } };
+    const away = { ...context, temporal: { unavailable: 'Temporal cannot be reached.' } };
     expect(await shown('refused', away)).toMatchObject({ state: 'rejected', temporalAway: expect.any(String) });
     expect(await shown('failed', away)).toMatchObject({ state: 'failed' });
     expect((await shown('nothing', away)).advice).toContain('Look again when Temporal is back');
@@ -215,7 +218,7 @@ describe('what an operator is shown of a write', () => {
   test('with a Temporal that is cut off in between: as with one that is away', async () => {
     const proxy = await startProxy(targetOf(inject('temporalAddress')));
     const connection = await NativeConnection.connect({ address: proxy.address });
-    const frozen = { ...place, temporal: new Client({ connection, namespace: 'default' }) };
+    const frozen = { ...context, temporal: new Client({ connection, namespace: 'default' }) };
     proxy.cut();
     expect(await shown('refused', frozen)).toMatchObject({ state: 'rejected', temporalAway: expect.any(String) });
     await connection.close();
@@ -223,12 +226,12 @@ describe('what an operator is shown of a write', () => {
   });
 
   test('is found by the company’s name, unless several have it', async () => {
-    expect(await findCompany(place, 'Operated Ltd')).toEqual(owner());
-    expect(await findCompany(place, company.id)).toEqual(owner());
-    await expect(findCompany(place, 'Nobody Ltd')).rejects.toThrow('There is no company Nobody Ltd');
+    expect(await findCompany(context, 'Operated Ltd')).toEqual(owner());
+    expect(await findCompany(context, company.id)).toEqual(owner());
+    await expect(findCompany(context, 'Nobody Ltd')).rejects.toThrow('There is no company Nobody Ltd');
     await system.company('Twice Ltd');
     await system.company('Twice Ltd');
-    await expect(findCompany(place, 'Twice Ltd')).rejects.toThrow(/Several companies[\s\S]*--company/);
+    await expect(findCompany(context, 'Twice Ltd')).rejects.toThrow(/Several companies[\s\S]*--company/);
   });
 });
 
@@ -247,7 +250,7 @@ describe('a write whose record is missing', () => {
     expect(missing.write?.timeline.map(({ kind }) => kind)).toEqual(['requested', 'started', 'run_failed']);
     await expectToldAsByApi(missing);
 
-    const result = await reopen(place, owner(), 'lost', 'restored to Monday; not in the bank statement');
+    const result = await reopen(context, owner(), 'lost', 'restored to Monday; not in the bank statement');
     expect(result).toMatchObject({ reopened: true, missingRunId: missing.run?.runId });
     const reopened = await shown('lost');
     expect(reopened.state).toBe('reopened');
@@ -259,7 +262,7 @@ describe('a write whose record is missing', () => {
       requestId: 'request-lost',
     });
     // Doing it again does nothing, and the run with the only copy of the request stays.
-    expect(await reopen(place, owner(), 'lost', 'again')).toMatchObject({ reopened: false });
+    expect(await reopen(context, owner(), 'lost', 'again')).toMatchObject({ reopened: false });
     expect(await countRuns(system.temporal, { company, key: 'lost', atLeast: 2 })).toBe(2);
     expect(await effects('lost')).toMatchObject({ writes: 0, rows: 0 });
 
@@ -282,7 +285,7 @@ describe('a write whose record is missing', () => {
       [company.id, company.users.owner.id],
     );
     // Heard at once: it may be refused before the COMMIT has been answered here.
-    const refused = reopen(place, owner(), 'racing-twin', 'in vain').catch(String);
+    const refused = reopen(context, owner(), 'racing-twin', 'in vain').catch(String);
     await untilWaiting(system.owner, 1);
     await session.query('COMMIT');
     session.release();
@@ -295,7 +298,7 @@ describe('nothing is reopened', () => {
     const body = paymentBody(await company.invoice());
     await pay(body, 'kept');
     await closed('kept');
-    await expect(reopen(place, owner(), 'kept', 'by mistake')).rejects.toThrow('has its row (succeeded)');
+    await expect(reopen(context, owner(), 'kept', 'by mistake')).rejects.toThrow('has its row (succeeded)');
     expect((await pay(body, 'kept')).replayed).toBe(true);
     expect(await countRuns(system.temporal, { company, key: 'kept' })).toBe(1);
     expect(await effects('kept')).toMatchObject(once);
@@ -306,7 +309,7 @@ describe('nothing is reopened', () => {
     const held = await holdInvoice(system.owner, body.invoiceId);
     const waiting = pay(body, 'open');
     await untilWaiting(system.owner, 1);
-    await expect(reopen(place, owner(), 'open', 'impatience')).rejects.toThrow('The write is running');
+    await expect(reopen(context, owner(), 'open', 'impatience')).rejects.toThrow('The write is running');
     await held.release();
     expect((await waiting).status).toBe(201);
     expect(await effects('open')).toMatchObject(once);
@@ -317,13 +320,15 @@ describe('nothing is reopened', () => {
     const start = { taskQueue: 'nobody-polls-it', args: [], workflowExecutionTimeout: 60_000 };
     const { workflowId } = keyWorkflow(system.temporal, company, 'waiting');
     const handle = await system.temporal.workflow.start('write', { ...start, workflowId });
-    await expect(reopen(place, owner(), 'waiting', 'impatience')).rejects.toThrow('The write is running');
+    await expect(reopen(context, owner(), 'waiting', 'impatience')).rejects.toThrow('The write is running');
     await handle.terminate();
   });
 
   test('of which Temporal knows nothing, or with Temporal away', async () => {
-    expect(await reopen(place, owner(), 'unseen', 'no need')).toMatchObject({ reopened: false });
-    await expect(reopen({ ...place, temporal: { away: 'Away.' } }, owner(), 'lost', 'x')).rejects.toThrow('Away.');
+    expect(await reopen(context, owner(), 'unseen', 'no need')).toMatchObject({ reopened: false });
+    await expect(reopen({ ...context, temporal: { unavailable: 'Away.' } }, owner(), 'lost', 'x')).rejects.toThrow(
+      'Away.',
+    );
   });
 });
 

@@ -12,7 +12,7 @@ const RECEIVED_ON = '2026-02-01';
 
 type Pay = (order: PaymentOrder) => Promise<string>;
 
-/** The operation's own business SQL, as it is in this release, in one plain transaction. */
+/** Runs the operation's own SQL in a plain transaction. */
 export function payByOperation(pool: pg.Pool, companyId: string): Pay {
   return ({ paymentId, invoiceId }) =>
     plainTransaction(pool, async (tx) => {
@@ -37,7 +37,7 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
     });
 }
 
-/** What one would write by hand for a payment, with no thought of retries. */
+/** Hand-written SQL for a payment, without any provision for retries. */
 export function payBySql(pool: pg.Pool, companyId: string): Pay {
   return ({ paymentId, invoiceId }) =>
     plainTransaction(pool, async (tx) => {
@@ -46,7 +46,7 @@ export function payBySql(pool: pg.Pool, companyId: string): Pay {
          FROM invoices WHERE company_id = $1 AND id = $2 FOR UPDATE`,
         [companyId, invoiceId, AMOUNT_MINOR, CURRENCY],
       );
-      if (!invoice?.payable) throw new Error('Bug! An invoice that cannot be paid');
+      if (!invoice?.payable) throw new Error('Bug! The invoice cannot be paid');
       await tx.query(
         `INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description)
          VALUES ($1, $2, $2, 'createPayment', $3, 'Payment')`,
@@ -97,7 +97,7 @@ async function plainTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>):
 
 const names = new Map<string, string>();
 
-/** Prepared once a connection, as the write path's statements are. */
+/** Prepared once per connection, like the write path's statements. */
 function nameOf(text: string): string {
   const name = names.get(text) ?? `b${names.size}`;
   names.set(text, name);

@@ -9,7 +9,7 @@ import { type RunningTemporal, startTemporal } from '../../local/temporal.ts';
 import { resolveTemporalBinary } from '../../local/temporal-binary.ts';
 import { openThrowawayFolder } from '../../local/throwaway-folder.ts';
 
-/** PostgreSQL and Temporal for one benchmark, as durable as where money is real, in a folder that goes with them. */
+/** PostgreSQL and Temporal for one benchmark, as durable as in production, in a folder that is removed with them. */
 export type Servers = {
   readonly folder: string;
   readonly database: AppDatabase;
@@ -20,10 +20,10 @@ export type Servers = {
   stop(): Promise<void>;
 };
 
-/** Below the range from which systems hand out ports to clients; each server probes upward from there. */
+/** Below the ephemeral port range; each server searches upward from there. */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 30_000;
-/** `statfs` of Linux: a file system in memory, on which nothing is ever durable. */
+/** Linux's `statfs` type of tmpfs, a file system in memory without durability. */
 const TMPFS_MAGIC = 0x01021994;
 
 export async function startServers(log: (line: string) => void): Promise<Servers> {
@@ -71,6 +71,6 @@ function anyPort(): number {
 function notesOn(folder: string): string[] {
   if (statfsSync(folder).type !== TMPFS_MAGIC) return [];
   return [
-    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for honest figures.`,
+    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for realistic figures.`,
   ];
 }

@@ -8,11 +8,11 @@ export type Archive = {
   readonly file: string;
   readonly sha256: string;
   readonly archivedAt: string;
-  /** `detached`: a table apart, `restored`: in the log again, `dropped`: in its file only. */
+  /** `detached`: in a separate table; `restored`: in the log again; `dropped`: only in its file. */
   readonly where: 'detached' | 'restored' | 'dropped';
 };
 
-/** All months that have been archived, oldest first. */
+/** All archived months, oldest first. */
 export function listArchives(pool: Pool): Promise<Archive[]> {
   return asMaintenance(pool, async (tx) => {
     const rows = await tx.query<Omit<Archive, 'rows'> & { rows: bigint }>(

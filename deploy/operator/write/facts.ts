@@ -7,31 +7,31 @@ import { createWriteRuns, type FailedAttempts, type RunDescription } from '../..
 import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
 import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
 import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
-import { asCompany, type Company, type Place } from './context.ts';
+import { asCompany, type Company, type OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
 
-/** All that is known of one key, as `write show` prints it. */
+/** All that is known about one key, as `write show` prints it. */
 export type WriteFacts = {
   readonly company: Company;
   readonly key: string;
   readonly state: WriteState;
-  /** What `GET /api/writes/{key}` tells the company's owner, timeline included; null where that is 404. */
+  /** The answer of `GET /api/writes/{key}` to the company's owner, including the timeline; null for a 404. */
   readonly write: WriteResource | null;
   readonly row: RowFacts | null;
   /** The newest run of the key's own workflow. */
   readonly run: RunFacts | null;
-  /** The group that the write was made in, or travels in. */
+  /** The group that made the write or contains it now. */
   readonly group: GroupFacts | null;
   readonly audit: readonly AuditFacts[];
   readonly event: EventFacts | null;
-  /** Why Temporal could not be asked. */
+  /** Why Temporal could not be queried; null if it was. */
   readonly temporalAway: string | null;
 };
 
 /**
- * The API's states, and what only an operator is told apart: `travelling` in a group that is open, `reopened` after its
- * record was missing, and `unclear` with Temporal away and no row.
+ * The API's states, and those that only operators see: `travelling` in an open group, `reopened` after its record was
+ * missing, and `unclear` when there is no row and Temporal cannot be queried.
  */
 export const STATES = [
   'succeeded',
@@ -85,37 +85,42 @@ type EventFacts = {
   readonly nextAttemptAt: string | null;
 };
 
-/** The newest so many: a storm of replays has thousands, which are counted in the timeline's cut. */
+/** The newest rows only: a key may have thousands of replays, which the timeline counts where it is shortened. */
 const MAX_AUDIT_ROWS = 100;
-/** For all that is asked of it. */
+/** For all queries to Temporal together. */
 const TEMPORAL_LIMIT_MS = 15_000;
 
-/** With a Temporal that stops answering meanwhile, as with one that is away. */
-export async function readFacts(place: Place, company: Company, key: string): Promise<WriteFacts> {
-  const client = clientOf(place);
-  if (client === undefined) return gather(place, company, key);
+/** Treats a Temporal server that stops answering meanwhile like one that cannot be reached. */
+export async function readFacts(context: OperatorContext, company: Company, key: string): Promise<WriteFacts> {
+  const client = clientOf(context);
+  if (client === undefined) return gather(context, company, key);
   try {
-    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(place, company, key));
+    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(context, company, key));
   } catch (error) {
     const unavailable = asUnavailable(error);
     if (!(unavailable instanceof TemporalUnavailable)) throw error;
-    return gather({ ...place, temporal: { away: unavailable.message } }, company, key);
+    return gather({ ...context, temporal: { unavailable: unavailable.message } }, company, key);
   }
 }
 
-async function gather(place: Place, company: Company, key: string): Promise<WriteFacts> {
-  const record = await readRecord(place, company, key);
+async function gather(context: OperatorContext, company: Company, key: string): Promise<WriteFacts> {
+  const record = await readRecord(context, company, key);
   const known = {
     company,
     key,
     audit: record.audit,
     event: record.event,
     row: record.row,
-    temporalAway: awayOf(place),
+    temporalAway: unavailableReason(context),
   };
   if (record.row !== null)
-    return { ...known, state: record.row.outcome, write: record.write, ...(await runsOf(place, record, company, key)) };
-  const client = clientOf(place);
+    return {
+      ...known,
+      state: record.row.outcome,
+      write: record.write,
+      ...(await runsOf(context, record, company, key)),
+    };
+  const client = clientOf(context);
   if (client === undefined) {
     return {
       ...known,
@@ -125,13 +130,13 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
       group: null,
     };
   }
-  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const runs = createWriteRuns(client, { taskQueue: context.taskQueue });
   const run = await runs.describe(company.id, key);
   if (run === undefined) {
     const group = await findOpenGroup(client, company.id, key);
     if (group !== undefined) {
-      const travelling = await describeGroup(client, group);
-      return { ...known, state: 'travelling', write: null, run: null, group: travelling };
+      const facts = await describeGroup(client, group);
+      return { ...known, state: 'travelling', write: null, run: null, group: facts };
     }
     return {
       ...known,
@@ -141,17 +146,17 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
       group: null,
     };
   }
-  // It may have closed between the two looks: the row says what it left.
+  // The run may have closed after the record was read: read it again.
   if (run.state !== 'running') {
-    const again = await readRecord(place, company, key);
-    if (again.row !== null) return gather(place, company, key);
+    const again = await readRecord(context, company, key);
+    if (again.row !== null) return gather(context, company, key);
   }
   const story = await readRunStory({
     runs,
     run,
     idempotencyKey: key,
     audited: record.audited,
-    describer: describerOf(place, company),
+    describer: describerOf(context, company),
     limitMs: TEMPORAL_LIMIT_MS,
   });
   return {
@@ -169,11 +174,11 @@ function operatorState(run: RunDescription, { state }: RunStory): WriteState {
   return isReopening(run.memo) ? 'reopened' : state;
 }
 
-/** Beside the row, for people: which run, or which group, has made it. */
-async function runsOf(place: Place, { row }: Known, company: Company, key: string) {
-  const client = clientOf(place);
+/** For people: the run or the group that wrote the row. */
+async function runsOf(context: OperatorContext, { row }: Known, company: Company, key: string) {
+  const client = clientOf(context);
   if (client === undefined || row === null) return { run: null, group: null };
-  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const runs = createWriteRuns(client, { taskQueue: context.taskQueue });
   const run = await runs.describe(company.id, key);
   const attempts = run && (await runs.failedAttempts(company.id, key, run.runId).catch(() => undefined));
   const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
@@ -204,14 +209,14 @@ type Known = {
   readonly event: EventFacts | null;
 };
 
-function readRecord(place: Place, company: Company, key: string): Promise<Known> {
-  return asCompany(place.database, company.id, async (tx) => {
+function readRecord(context: OperatorContext, company: Company, key: string): Promise<Known> {
+  return asCompany(context.database, company.id, async (tx) => {
     const [found] = await tx.query<WriteRow>(
       'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
       [company.id, key],
     );
     const row = found === undefined ? undefined : rowOrUndefined(found);
-    const { write, audited } = await describeFromRecord(tx, key, row, describerOf(place, company));
+    const { write, audited } = await describeFromRecord(tx, key, row, describerOf(context, company));
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,
@@ -222,8 +227,8 @@ function readRecord(place: Place, company: Company, key: string): Promise<Known>
   });
 }
 
-/** Whoever operates sees what the company's owner sees. */
-function describerOf({ ui }: Place, company: Company): Describer {
+/** Operators see what the company's owner sees. */
+function describerOf({ ui }: OperatorContext, company: Company): Describer {
   return { reader: { companyId: company.id, userId: '', roles: ['owner'] }, operations: OPERATIONS, ui };
 }
 
@@ -258,10 +263,10 @@ async function readEvent(tx: Tx, writeId: string): Promise<EventFacts | null> {
   return event ?? null;
 }
 
-function clientOf({ temporal }: Place) {
-  return 'away' in temporal ? undefined : temporal;
+function clientOf({ temporal }: OperatorContext) {
+  return 'unavailable' in temporal ? undefined : temporal;
 }
 
-function awayOf({ temporal }: Place): string | null {
-  return 'away' in temporal ? temporal.away : null;
+function unavailableReason({ temporal }: OperatorContext): string | null {
+  return 'unavailable' in temporal ? temporal.unavailable : null;
 }
