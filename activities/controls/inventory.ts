@@ -4,6 +4,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'inventory',
     sentence: 'Inventory (1200) is what all items are worth.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT company_id, currency, books.amount_minor, sub.value_minor
@@ -20,6 +21,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'item-movements',
     sentence: 'Quantity and value of an item are the sums of its movements.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT i.company_id, i.id, i.quantity, i.value_minor, sum(m.quantity_delta) AS moved, sum(m.value_delta_minor) AS moved_minor
@@ -31,6 +33,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'movements-posted',
     sentence: 'A movement of stock stands in 1200 with its cost, on its day.',
+    closesMonth: true,
     of: 'inventory_movements',
     sql: `
       SELECT m.company_id, m.id, m.moved_on, m.value_delta_minor FROM inventory_movements m

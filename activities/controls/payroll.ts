@@ -5,6 +5,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
     name: 'payroll-posted',
     sentence:
       'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
+    closesMonth: true,
     of: `pay_runs WHERE status = 'executed'`,
     sql: `
       WITH slips AS (
@@ -32,6 +33,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   {
     name: 'pay-run-sums',
     sentence: 'A pay run is the sum of its payslips.',
+    closesMonth: true,
     of: 'pay_runs',
     sql: `
       SELECT r.company_id, r.id
@@ -45,6 +47,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   {
     name: 'paid-once',
     sentence: 'An employee is paid once for a period.',
+    closesMonth: true,
     of: 'payslips',
     sql: `
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s

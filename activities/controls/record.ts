@@ -17,6 +17,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'successes-told',
     sentence: 'Every success has one `new` audit row and one event, and nothing else has either.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'succeeded'`,
     sql: `
       SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
@@ -33,6 +34,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'rejections-told',
     sentence: 'Every rejection has one `failed` audit row with its code.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'rejected'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
@@ -44,6 +46,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'cancels-told',
     sentence: 'Every cancelled key has one `failed` audit row that says so.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'cancelled'`,
     sql: `
       SELECT company_id, idempotency_key, w.outcome, a.audit_rows
@@ -57,6 +60,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'one-entry-a-write',
     sentence: 'A success of an operation that posts has one entry, and no other write has any.',
+    closesMonth: false,
     of: 'journal_entries',
     sql: `
       SELECT company_id, w.operation, w.idempotency_key, w.outcome, coalesce(e.entries, 0) AS entries
@@ -71,6 +75,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'main-rows',
     sentence: 'A write makes its main row when it succeeds, and only then.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
     sql: `
       SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
@@ -86,6 +91,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'no-strays',
     sentence: 'Every customer, invoice, payment, … is of a write of its own company that succeeded.',
+    closesMonth: false,
     of: tablesOfWrites.join(' UNION ALL SELECT company_id FROM '),
     sql: tablesOfWrites
       .map(

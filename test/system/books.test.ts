@@ -11,7 +11,7 @@ const tableOf = (...head: string[]) =>
   parts.flatMap((part) => (part.kind === 'table' && part.head.join() === head.join() ? part.rows : []));
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
-const HOLDS = ['Control', 'What it holds the books to'];
+const HOLDS = ['Control', 'What it holds the books to', 'Closes a month'];
 
 type Request = Extract<PagePart, { kind: 'request' }>;
 type Table = Extract<PagePart, { kind: 'table' }>;
@@ -39,7 +39,9 @@ describe('the page of the books', () => {
   });
 
   test('lists every control', () => {
-    expect(tableOf(...HOLDS)).toEqual(CONTROLS.map(({ name, sentence }) => [name, sentence]));
+    expect(tableOf(...HOLDS)).toEqual(
+      CONTROLS.map(({ name, sentence, closesMonth }) => [name, sentence, closesMonth ? 'yes' : 'no']),
+    );
   });
 
   test('shows no figures but those that are compared', () => {
