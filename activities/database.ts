@@ -1,12 +1,12 @@
 import pg from 'pg';
 
 /**
- * The connections of a process. Writes and reads have a pool each, so that a queue of transactions cannot keep a replay
- * waiting. Nothing is session state: every transaction sets its role and company for itself.
+ * The connections of a process. Writes and reads have separate pools, so that queued transactions cannot delay a
+ * replay. There is no session state: every transaction sets its own role and company.
  */
 export type Database = { readonly writes: pg.Pool; readonly lookups: pg.Pool; close(): Promise<void> };
 
-/** One open transaction. It has one connection and must never ask for a second. */
+/** One open transaction. It has one connection and must never acquire a second. */
 export type Tx = {
   /** Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. */
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
@@ -53,13 +53,13 @@ export function openDatabase(options: DatabaseOptions): Database {
 }
 
 /**
- * Runs `work` in one READ COMMITTED transaction: `INSERT … ON CONFLICT` must see the row of a twin that it waited for.
- * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
- * transaction may have been committed nevertheless.
+ * Runs `work` in one READ COMMITTED transaction, because `INSERT … ON CONFLICT` must see the row of the concurrent attempt for
+ * which it waited. Throws {@link StorageError} for every error of the database or the connection; with `phase: 'commit'` the
+ * transaction may have committed nevertheless.
  */
 export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const limits = timeouts.get(pool);
-  if (limits === undefined) throw new Error('Bug! A pool that openDatabase did not open');
+  if (limits === undefined) throw new Error('Bug! openDatabase did not open this pool');
   const client = await connect(pool);
   let broken = false;
   try {

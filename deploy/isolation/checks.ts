@@ -114,7 +114,7 @@ SELECT count(*) FILTER (WHERE outcome = 'succeeded')::int AS writes,
     GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0) AS unbalanced)::int AS unbalanced
 FROM found`;
 
-/** The table of what the operation creates, where it creates: `payRun` stands in `pay_runs`. */
+/** The table of the resource that the operation creates, if it creates one: `pay_runs` for `payRun`. */
 async function mainTable(auditor: pg.Client, operation: Operation): Promise<string | undefined> {
   if (operation.successStatus !== 201) return undefined;
   const singular = operation.resource.type.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
@@ -127,7 +127,7 @@ async function mainTable(auditor: pg.Client, operation: Operation): Promise<stri
   return rows[0]?.there ? pg.escapeIdentifier(table) : undefined;
 }
 
-/** A chart of accounts is there before any write, and most entries are beside the main row of theirs. */
+/** Also created otherwise: a new company starts with accounts, and most entries are further rows of their write. */
 const NOT_ONLY_MAIN_ROWS = new Set(['accounts', 'journal_entries'].map((table) => pg.escapeIdentifier(table)));
 
 async function countStrays(auditor: pg.Client, table: string | undefined, companyIds: readonly string[]) {
