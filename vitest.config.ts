@@ -1,17 +1,32 @@
 import { defineConfig } from 'vitest/config';
 
+/** `npm run test:slow` asks for the long forms; see test/support/form.ts. */
+const form = process.env['TEST_FORM'] === 'long' ? 'long' : 'short';
+
+/** The tests of the running system share PostgreSQL, Temporal and the workflow bundle. */
+export const servers = {
+  globalSetup: ['test/support/global-setup.ts'],
+  setupFiles: ['test/support/quiet-runtime.ts'],
+};
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/global-setup.ts'],
-    setupFiles: ['test/support/quiet-runtime.ts'],
     reporters: ['default', './test/support/reporter.ts'],
-    // Processes, not threads: the Temporal worker is native code, and a file that leaks one must not harm the next.
+    // Processes, not threads: the Temporal worker is native code.
     pool: 'forks',
-    maxWorkers: 2,
+    // More than the two cores of a small machine: most tests wait for a server or a timer most of their time.
+    maxWorkers: 4,
     // Real servers on a busy machine: these limits end a hang, they measure nothing.
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,
+    provide: { form },
+    projects: [
+      // Vitest runs projects by their names' order: the longest tests start first.
+      { extends: true, test: { name: 'slow', include: ['test/slow/**/*.test.ts'], ...servers } },
+      // A process runs many files: loading our modules and Temporal's native core takes longer than most of the tests.
+      { extends: true, test: { name: 'static', include: ['test/static/**/*.test.ts'], isolate: false } },
+      { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], isolate: false, ...servers } },
+    ],
   },
 });

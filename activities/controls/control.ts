@@ -1,9 +1,9 @@
-/** Something that must hold in the books of every company, after whatever happened. */
+/** An invariant of the books that holds for every company at any time. */
 export type Control = {
   readonly name: string;
   readonly sentence: string;
-  /** What it looks at, as it stands behind FROM: a control that had nothing to look at has shown nothing. */
+  /** The rows that it checks, as a FROM clause: a control that found no rows to check has proved nothing. */
   readonly of: string;
-  /** A row with its `company_id` for each place where it does not hold. */
+  /** Returns a row, with its `company_id`, for each violation. */
   readonly sql: string;
 };

@@ -38,7 +38,7 @@ export const LEDGER_CONTROLS: readonly Control[] = [
   },
   {
     name: 'reversals-mirror',
-    sentence: 'An entry that reverses another undoes each of its accounts, and is not dated before it.',
+    sentence: 'A reversing entry cancels the original on every account and is not dated before it.',
     of: 'journal_entries WHERE reverses IS NOT NULL',
     sql: `
       SELECT m.company_id, e.id, m.id AS mirror_id FROM journal_entries m

@@ -6,16 +6,16 @@ const names = (...posts: string[]) =>
     .map(({ name }) => `'${name}'`)
     .join(', ');
 const made = OPERATIONS.flatMap(({ name, effects: { makes } }) => (makes ? [{ operation: name, table: makes }] : []));
-/** Tables whose rows are all of writes with their ID. A chart of accounts is there before; entries have IDs of their own. */
+/** Tables in which every row has the ID of its write. Not so accounts, which a new company starts with, nor entries. */
 export const TABLES_OF_WRITES: readonly string[] = [...new Set(made.map(({ table }) => table))].filter(
   (table) => table !== 'accounts' && table !== 'journal_entries',
 );
 
-/** The record of the writes against what they did. */
+/** Controls that compare the record of the writes with their effects. */
 export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'successes-told',
-    sentence: 'Every success has one `new` audit row and one event, and nothing else has either.',
+    sentence: 'Every succeeded write has one `new` audit row and one event; no other write has either.',
     of: `idempotent_writes WHERE outcome = 'succeeded'`,
     sql: `
       SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
@@ -31,7 +31,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'rejections-told',
-    sentence: 'Every rejection has one `failed` audit row with its code.',
+    sentence: 'Every rejected write has one `failed` audit row with its code.',
     of: `idempotent_writes WHERE outcome = 'rejected'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
@@ -42,7 +42,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'cancels-told',
-    sentence: 'Every cancelled key has one `failed` audit row that says so.',
+    sentence: 'Every cancelled key has one `failed` audit row with the code `write_cancelled`.',
     of: `idempotent_writes WHERE outcome = 'cancelled'`,
     sql: `
       SELECT company_id, idempotency_key, w.outcome, a.audit_rows
@@ -55,7 +55,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'one-entry-a-write',
-    sentence: 'A success of an operation that posts has one entry, and no other write has any.',
+    sentence: 'A succeeded write of an operation that posts has one entry; no other write has any.',
     of: 'journal_entries',
     sql: `
       SELECT company_id, w.operation, w.idempotency_key, w.outcome, coalesce(e.entries, 0) AS entries
@@ -69,7 +69,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'main-rows',
-    sentence: 'A write makes its main row when it succeeds, and only then.',
+    sentence: 'A write creates its main row if and only if it succeeds.',
     of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
     sql: `
       SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
@@ -84,7 +84,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'no-strays',
-    sentence: 'Every customer, invoice, payment, … is of a write of its own company that succeeded.',
+    sentence: 'Every customer, invoice, payment, … was created by a succeeded write of its own company.',
     of: TABLES_OF_WRITES.join(' UNION ALL SELECT company_id FROM '),
     sql: TABLES_OF_WRITES.map(
       (table) => `

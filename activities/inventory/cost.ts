@@ -1,7 +1,7 @@
 import { divideHalfAway } from '../money.ts';
 import type { WriteContext } from '../operation.ts';
 
-/** Whole units, and what they have cost in all: the average is the quotient and never rounded. */
+/** Whole units and their total cost. The average cost is the quotient, which is never stored rounded. */
 export type Stock = { readonly quantity: bigint; readonly value_minor: bigint };
 
 /**
@@ -23,7 +23,7 @@ export function costOf(
   if (stock.quantity === 0n) {
     throw context.reject(
       'unit_cost_required',
-      'Without units in stock there is no average: say the cost.',
+      'There are no units in stock and so no average cost: give unitCost.',
       '/unitCost',
     );
   }

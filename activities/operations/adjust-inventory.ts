@@ -3,6 +3,7 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
 import { costOf } from '../inventory/cost.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation } from '../operation.ts';
@@ -13,12 +14,12 @@ const body = z
     quantityDelta: unitsDelta(),
     reason: description(),
     unitCost: amount().optional(),
-    offsetAccountCode: accountCode().default('5100'),
+    offsetAccountCode: accountCode().default(ACCOUNTS.inventoryAdjustments),
     date: date().optional(),
   })
   .refine((adjustment) => adjustment.unitCost === undefined || adjustment.quantityDelta > 0, {
     path: ['unitCost'],
-    message: 'must be left out for less: what goes, goes at the average',
+    message: 'must be omitted when quantityDelta is negative: removed units cost the average',
   });
 
 export const adjustInventory = defineOperation({
@@ -26,9 +27,9 @@ export const adjustInventory = defineOperation({
   type: 'high-risk',
   summary: 'Adjust the stock of an item',
   description:
-    'More units, at `unitCost` or else at the average: posts debit inventory, credit inventory adjustments (5100, or ' +
-    '`offsetAccountCode`). Less: the other way round, at the average; never below zero. Dated `date` (today in the ' +
-    'company’s time zone when left out).',
+    'Added units cost `unitCost`, or the average when it is omitted: posts debit inventory, credit inventory adjustments ' +
+    '(5100, or `offsetAccountCode`). Removed units cost the average and are posted the other way round; the stock never ' +
+    'falls below zero. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/:itemId/adjust',
   params: z.strictObject({ itemId: id() }),
@@ -48,7 +49,7 @@ export const adjustInventory = defineOperation({
     inventory_item_not_found: { status: 404, title: 'There is no such item' },
     account_not_usable: {
       status: 422,
-      title: 'Not an account that stock is posted against',
+      title: 'The account cannot be used for stock adjustments',
       nextAction: 'fix_request',
     },
     insufficient_stock: { status: 422, title: 'There are fewer units in stock' },
@@ -60,13 +61,13 @@ export const adjustInventory = defineOperation({
   examples: [
     {
       name: 'more',
-      summary: 'Ten units came, on account',
+      summary: 'Ten units delivered on account',
       params: { itemId: DEMO.itemId },
       body: {
         quantityDelta: 10,
         reason: 'Delivery 4711',
         unitCost: 12_500,
-        offsetAccountCode: '2000',
+        offsetAccountCode: ACCOUNTS.payable,
         date: '2026-03-13',
       },
     },
@@ -94,7 +95,7 @@ export const adjustInventory = defineOperation({
       const { offsetAccountCode } = adjustment;
       throw context.reject(
         'account_not_usable',
-        `${offsetAccountCode} is no account of this company, or a control account.`,
+        `${offsetAccountCode} is not an account of this company, or it is a control account.`,
         '/offsetAccountCode',
       );
     }
@@ -112,7 +113,7 @@ export const adjustInventory = defineOperation({
        WHERE company_id = $1 AND id = $2 RETURNING ${ITEM_COLUMNS}`,
       [context.companyId, item.id, quantityDelta, costMinor],
     );
-    if (row === undefined) throw new Error('Bug! A locked item that is not there');
+    if (row === undefined) throw new Error('Bug! The locked item does not exist');
     await postMovement(
       tx,
       {

@@ -5,7 +5,7 @@ import { ACCOUNT_COLUMNS, type AccountRow, accountResource, toAccount } from '..
 
 const body = z
   .strictObject({
-    // As a segment of a path, these two would be taken for a step up and no step at all.
+    // URL parsers remove these two as path segments.
     code: accountCode().refine((code) => code !== '.' && code !== '..', 'must not be only dots'),
     name: name(),
     type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
@@ -13,14 +13,15 @@ const body = z
   })
   .refine(({ isBank, type }) => !isBank || type === 'asset', {
     path: ['isBank'],
-    message: 'a bank account is an asset',
+    message: 'must be false unless type is asset',
   });
 
 export const createAccount = defineOperation({
   name: 'createAccount',
   type: 'financial',
   summary: 'Add an account to the chart',
-  description: 'Its code is unique in the company. A bank account (`isBank`) is an asset: money is received on it.',
+  description:
+    'The code is unique in the company. A bank account (`isBank`) is an asset account that can receive payments.',
   method: 'POST',
   path: '/api/ledger/accounts',
   params: z.strictObject({}),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
@@ -25,8 +26,8 @@ export const createInventoryItem = defineOperation({
   type: 'high-risk',
   summary: 'Create an inventory item',
   description:
-    'Something that is kept in stock, in whole units. With an `openingQuantity`, of `openingUnitCost` each, posts debit ' +
-    'inventory, credit owner’s equity, dated `date` (today in the company’s time zone when left out).',
+    'An item is kept in stock in whole units. With an `openingQuantity`, at `openingUnitCost` each, posts debit inventory, ' +
+    'credit owner’s equity. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/items',
   params: z.strictObject({}),
@@ -80,7 +81,7 @@ export const createInventoryItem = defineOperation({
        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${ITEM_COLUMNS}, company_today($1) AS today`,
       [context.companyId, context.writeId, item.sku, item.name, item.currency, quantity, valueMinor],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     if (quantity > 0) {
       await postMovement(
         tx,
@@ -89,7 +90,7 @@ export const createInventoryItem = defineOperation({
           quantityDelta: row.quantity,
           costMinor: valueMinor,
           currency: row.currency,
-          offsetAccountCode: '3000',
+          offsetAccountCode: ACCOUNTS.equity,
           reason: 'Opening quantity',
           date: item.date ?? row.today,
         },
@@ -107,7 +108,11 @@ function openingValue(
 ): bigint {
   if (quantity === 0) return 0n;
   if (unitCost === undefined) {
-    throw context.reject('unit_cost_required', 'Say what a unit of the opening quantity has cost.', '/openingUnitCost');
+    throw context.reject(
+      'unit_cost_required',
+      'openingUnitCost is required with an opening quantity.',
+      '/openingUnitCost',
+    );
   }
   const valueMinor = BigInt(quantity) * BigInt(unitCost);
   if (valueMinor > MAX_AMOUNT_MINOR) {

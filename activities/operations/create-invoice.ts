@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, basisPoints, currency, date, description, id, metadata, quantity, unitPrice } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { lineNet, MAX_AMOUNT_MINOR, taxOn } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import {
@@ -25,7 +26,7 @@ const body = z
           quantity: quantity(),
           unitPrice: unitPrice(),
           taxRateBasisPoints: basisPoints().default(0),
-          accountCode: accountCode().default('4000'),
+          accountCode: accountCode().default(ACCOUNTS.sales),
         }),
       )
       .min(1)
@@ -43,8 +44,9 @@ export const createInvoice = defineOperation({
   type: 'financial',
   summary: 'Create a draft invoice',
   description:
-    'A draft with its totals; nothing is posted until it is finalized. Per line: net = quantity × unitPrice and tax = net × ' +
-    'taxRateBasisPoints / 10 000, each rounded half away from zero. Without `issueDate`, today in the company’s time zone.',
+    'Creates a draft with its totals; nothing is posted until it is finalized. Per line: net = quantity × unitPrice and tax = ' +
+    'net × taxRateBasisPoints / 10 000, each rounded half away from zero. `issueDate` defaults to today in the company’s time ' +
+    'zone.',
   method: 'POST',
   path: '/api/invoices',
   params: z.strictObject({}),
@@ -62,7 +64,11 @@ export const createInvoice = defineOperation({
       title: 'The customer is invoiced in another currency',
       nextAction: 'fix_request',
     },
-    account_not_usable: { status: 422, title: 'Not an income account of this company', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not an income account of this company',
+      nextAction: 'fix_request',
+    },
     amount_out_of_range: { status: 422, title: 'The total is outside 1 … 10^13', nextAction: 'fix_request' },
     due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
   },
@@ -125,7 +131,7 @@ export const createInvoice = defineOperation({
         JSON.stringify(invoice.metadata ?? {}),
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     await tx.query(
       `INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
          tax_rate_basis_points, account_id, net_minor, tax_minor)
@@ -184,7 +190,7 @@ async function incomeAccounts(
   const unusable = lines.findIndex((line) => !ids.has(line.accountCode));
   if (unusable !== -1) {
     const code = lines[unusable]?.accountCode;
-    throw context.reject('account_not_usable', `${code} is no income account.`, `/lines/${unusable}/accountCode`);
+    throw context.reject('account_not_usable', `${code} is not an income account.`, `/lines/${unusable}/accountCode`);
   }
   return ids;
 }

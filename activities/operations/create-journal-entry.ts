@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
@@ -19,7 +20,7 @@ const body = z
   .superRefine(({ lines }, issues) => {
     // 200 amounts of at most 10^13 sum exactly.
     const sum = lines.reduce((total, { amount }) => total + amount, 0);
-    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, and sum to ${sum}` });
+    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, but sum to ${sum}` });
   });
 
 export const createJournalEntry = defineOperation({
@@ -27,8 +28,8 @@ export const createJournalEntry = defineOperation({
   type: 'financial',
   summary: 'Post a journal entry',
   description:
-    'An entry of your own: 2 to 200 lines, debit positive and credit negative, that sum to zero. Accounts receivable (1100) ' +
-    'and inventory (1200) are control accounts, to which only their own operations post.',
+    'A manual entry of 2 to 200 lines, debit positive and credit negative, that sum to zero. It cannot use the control accounts ' +
+    'accounts receivable (1100) and inventory (1200), to which only their own operations post.',
   method: 'POST',
   path: '/api/ledger/entries',
   params: z.strictObject({}),
@@ -48,15 +49,15 @@ export const createJournalEntry = defineOperation({
   examples: [
     {
       name: 'capital',
-      summary: 'The owner puts money in',
+      summary: 'A capital contribution of the owner',
       params: {},
       body: {
         date: '2026-03-16',
         description: 'Capital contribution',
         currency: 'USD',
         lines: [
-          { accountCode: '1000', amount: 500_000, memo: 'Wire transfer' },
-          { accountCode: '3000', amount: -500_000 },
+          { accountCode: ACCOUNTS.bank, amount: 500_000, memo: 'Wire transfer' },
+          { accountCode: ACCOUNTS.equity, amount: -500_000 },
         ],
       },
     },

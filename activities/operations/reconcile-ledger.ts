@@ -3,6 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
@@ -16,17 +17,17 @@ const body = z
   })
   .refine(({ matches, differenceAccountCode }) => matches.length > 0 || differenceAccountCode !== undefined, {
     path: ['matches'],
-    message: 'must name a line, unless differenceAccountCode takes the whole amount',
+    message: 'must name a line, unless differenceAccountCode is given for the whole amount',
   });
 
 export const reconcileLedger = defineOperation({
   name: 'reconcileLedger',
   type: 'financial',
-  summary: 'Reconcile a bank transaction with lines of the books',
+  summary: 'Reconcile a bank transaction with journal lines',
   description:
-    'Matches it with unreconciled lines of the same bank account and currency. They sum to its amount, or the difference is ' +
-    'posted to `differenceAccountCode`, an income or expense account, dated the bank transaction’s date; without lines, that ' +
-    'is the whole amount.',
+    'Matches the bank transaction with unreconciled journal lines of the same bank account and currency. If they do not sum to ' +
+    'its amount, the difference is posted to `differenceAccountCode`, an income or expense account, dated the bank ' +
+    'transaction’s date. Without lines, the difference is the whole amount.',
   method: 'POST',
   path: '/api/ledger/reconcile/:bankTransactionId',
   params: z.strictObject({ bankTransactionId: id() }),
@@ -47,17 +48,25 @@ export const reconcileLedger = defineOperation({
     period_closed: { status: 409, title: 'The books are closed for the date of the difference' },
     journal_line_not_matchable: {
       status: 422,
-      title: 'Not an unreconciled line of that bank account and currency',
+      title: 'The line is not an unreconciled line of that bank account and currency',
       nextAction: 'fix_request',
     },
-    account_not_usable: { status: 422, title: 'Not an income or expense account', nextAction: 'fix_request' },
-    amounts_do_not_match: { status: 422, title: 'The lines do not sum to its amount', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not an income or expense account',
+      nextAction: 'fix_request',
+    },
+    amounts_do_not_match: {
+      status: 422,
+      title: 'The lines do not sum to the bank transaction’s amount',
+      nextAction: 'fix_request',
+    },
   },
   constraints: { period_closed: 'period_closed', bank_matches_line_once: 'journal_line_not_matchable' },
   examples: [
     {
       name: 'match',
-      summary: 'A line of the books for the same amount',
+      summary: 'One journal line with the same amount',
       params: { bankTransactionId: DEMO.supplierBankTransactionId },
       body: { matches: [{ journalLineId: DEMO.supplierBankLineId }] },
     },
@@ -65,7 +74,7 @@ export const reconcileLedger = defineOperation({
       name: 'difference',
       summary: 'A bank charge that was not in the books yet',
       params: { bankTransactionId: DEMO.chargeBankTransactionId },
-      body: { matches: [], differenceAccountCode: '6900' },
+      body: { matches: [], differenceAccountCode: ACCOUNTS.bankCharges },
     },
   ],
   summarize: ({ params, body: { matches } }) =>
@@ -84,7 +93,7 @@ export const reconcileLedger = defineOperation({
     }
     await matchLines(tx, { bankTransactionId, lineIds: [...lineIds, ...posted] }, context);
     const row = await findBankTransaction(tx, bankTransactionId);
-    if (row === undefined) throw new Error('Bug! A locked bank transaction that is not there');
+    if (row === undefined) throw new Error('Bug! The locked bank transaction does not exist');
     return { resourceId: row.id, body: toBankTransaction(row) };
   },
 });
@@ -114,13 +123,13 @@ async function lockTransaction(
     throw context.reject('already_reconciled', 'Unreconcile it first.', '/bankTransactionId', 'path');
   }
   if (differenceAccountCode !== undefined && !row.takes_difference) {
-    const detail = `${differenceAccountCode} is no income or expense account.`;
+    const detail = `${differenceAccountCode} is not an income or expense account.`;
     throw context.reject('account_not_usable', detail, '/differenceAccountCode');
   }
   return row;
 }
 
-/** What the lines sum to. A line that is named twice is as good as matched when it comes the second time. */
+/** The sum of the lines. A line that is named twice is refused the second time, like one that is already matched. */
 async function sumOfMatchable(
   tx: Tx,
   lineIds: readonly string[],
@@ -142,7 +151,7 @@ async function sumOfMatchable(
       const where = `account ${transaction.account_code} in ${transaction.currency}`;
       throw context.reject(
         'journal_line_not_matchable',
-        `${lineId} is no unreconciled line of ${where}.`,
+        `${lineId} is not an unreconciled line of ${where}.`,
         `/matches/${index}/journalLineId`,
       );
     }
@@ -152,7 +161,7 @@ async function sumOfMatchable(
   return sumMinor;
 }
 
-/** Dr or Cr the bank account for what its lines lack; answers the new line of the bank account. */
+/** Posts the difference to the bank account; returns the ID of the bank account's new line. */
 async function postDifference(
   tx: Tx,
   difference: { transaction: LockedTransaction; differenceMinor: bigint; differenceAccountCode: string },
@@ -185,7 +194,11 @@ function mismatch(
   context: WriteContext<'amounts_do_not_match'>,
 ): Error {
   const [matched, amount] = [formatAmount(matchedMinor, currency), formatAmount(amountMinor, currency)];
-  return context.reject('amounts_do_not_match', `The lines sum to ${matched}, the bank says ${amount}.`, '/matches');
+  return context.reject(
+    'amounts_do_not_match',
+    `The lines sum to ${matched}; the bank transaction is ${amount}.`,
+    '/matches',
+  );
 }
 
 type LockedTransaction = {

@@ -10,8 +10,8 @@ export const recordInvoiceReminder = defineOperation({
   type: 'high-risk',
   summary: 'Record that a customer is to be reminded of an invoice',
   description:
-    'Once for each invoice and step, and only while something is due on it. Nothing is sent from here: the event ' +
-    '`invoice.reminder_due` tells whoever sends.',
+    'Can be recorded once per invoice and step, and only while something is due on the invoice. The service sends nothing to ' +
+    'the customer: it emits the event `invoice.reminder_due` for your own sender.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/reminders',
   params: z.strictObject({ invoiceId: id() }),
@@ -25,7 +25,7 @@ export const recordInvoiceReminder = defineOperation({
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_due: { status: 409, title: 'Nothing is due on the invoice' },
-    reminder_already_recorded: { status: 409, title: 'The invoice has a reminder of that step' },
+    reminder_already_recorded: { status: 409, title: 'The reminder of that step is already recorded' },
   },
   constraints: {},
   examples: [
@@ -56,7 +56,7 @@ export const recordInvoiceReminder = defineOperation({
       [context.companyId, context.writeId, invoice.id, body.step],
     );
     if (row === undefined) {
-      throw context.reject('reminder_already_recorded', `Reminder ${body.step} is recorded already.`, '/step');
+      throw context.reject('reminder_already_recorded', `Reminder ${body.step} is already recorded.`, '/step');
     }
     return { resourceId: row.id, body: toReminder(row) };
   },

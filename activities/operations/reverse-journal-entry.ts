@@ -8,7 +8,7 @@ import { postMirror } from '../ledger/post-mirror.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
 
-/** Entries that have no other way back. */
+/** The operations whose entries have no other correction. */
 const REVERSIBLE_OPERATIONS = ['createJournalEntry', 'reconcileLedger'];
 
 export const reverseJournalEntry = defineOperation({
@@ -16,9 +16,9 @@ export const reverseJournalEntry = defineOperation({
   type: 'financial',
   summary: 'Reverse a journal entry',
   description:
-    'Posts the mirror of an entry, once, dated `date` (today in the company’s time zone when left out); `reason` becomes its ' +
-    'description. Only for manual entries and for differences posted by a reconciliation, since what other operations ' +
-    'posted has a way back of its own. Reversing a difference sets its bank transaction back to unreconciled.',
+    'Posts the mirror of an entry, dated `date` or today in the company’s time zone, with `reason` as its description. An ' +
+    'entry can be reversed once. Only manual entries and differences posted by a reconciliation can be reversed; other ' +
+    'entries are corrected by their own operations. Reversing a difference sets its bank transaction back to unreconciled.',
   method: 'POST',
   path: '/api/ledger/entries/:entryId/reverse',
   params: z.strictObject({ entryId: id() }),
@@ -36,11 +36,15 @@ export const reverseJournalEntry = defineOperation({
   },
   rejections: {
     journal_entry_not_found: { status: 404, title: 'There is no such journal entry' },
-    entry_not_reversible: { status: 409, title: 'Another operation takes that entry back' },
-    entry_already_reversed: { status: 409, title: 'The entry is reversed already' },
+    entry_not_reversible: { status: 409, title: 'The entry is corrected by another operation' },
+    entry_already_reversed: { status: 409, title: 'The entry is already reversed' },
     line_reconciled: { status: 409, title: 'A line of the entry is reconciled with the bank' },
     period_closed: PERIOD_CLOSED,
-    date_before_original: { status: 422, title: 'Before the entry that it reverses', nextAction: 'fix_request' },
+    date_before_original: {
+      status: 422,
+      title: 'The date is before that of the reversed entry',
+      nextAction: 'fix_request',
+    },
   },
   constraints: {
     period_closed: 'period_closed',
@@ -51,7 +55,7 @@ export const reverseJournalEntry = defineOperation({
   examples: [
     {
       name: 'reverse',
-      summary: 'Take a manual entry back',
+      summary: 'Reverse a manual entry',
       params: { entryId: DEMO.mistakenEntryId },
       body: { reason: 'Posted twice', date: '2026-03-20' },
     },
@@ -64,7 +68,7 @@ export const reverseJournalEntry = defineOperation({
     if (day < entry.entry_date) {
       throw context.reject('date_before_original', `The entry is dated ${entry.entry_date}.`, '/date');
     }
-    // Its lines are matched by the very reconciliation that is taken back here.
+    // The entry is the difference of a reconciliation: undo that reconciliation, which matches the entry's lines.
     if (entry.reconciles !== null) await undoMatches(tx, entry.reconciles, context);
     const mirror = { id: context.writeId, entryId: entry.id, date: day, description: body.reason };
     const mirrorId = await postMirror(tx, mirror, context);
@@ -103,7 +107,7 @@ type ReversibleEntry = {
   entry_date: string;
   operation: string;
   today: string;
-  /** The bank transaction whose difference the entry is, while it stands reconciled so. */
+  /** The bank transaction whose difference this entry is; null once it is unreconciled. */
   reconciles: string | null;
   is_reversed: boolean;
   is_matched: boolean;

@@ -8,10 +8,10 @@ import { bankTransactionResource, findBankTransaction, toBankTransaction } from 
 export const unreconcileBankTransaction = defineOperation({
   name: 'unreconcileBankTransaction',
   type: 'financial',
-  summary: 'Take the reconciliation of a bank transaction back',
+  summary: 'Undo the reconciliation of a bank transaction',
   description:
-    'Frees the lines that it is matched with; nothing is posted. Where a difference was posted, reversing that entry is the ' +
-    'way back. The reason stands in the audit log.',
+    'Releases the matched journal lines; nothing is posted. If the reconciliation posted a difference, reverse that entry ' +
+    'instead. The reason is recorded in the audit log.',
   method: 'POST',
   path: '/api/ledger/unreconcile/:bankTransactionId',
   params: z.strictObject({ bankTransactionId: id() }),
@@ -56,7 +56,7 @@ export const unreconcileBankTransaction = defineOperation({
     }
     await undoMatches(tx, bankTransactionId, context);
     const row = await findBankTransaction(tx, bankTransactionId);
-    if (row === undefined) throw new Error('Bug! A locked bank transaction that is not there');
+    if (row === undefined) throw new Error('Bug! The locked bank transaction does not exist');
     return {
       resourceId: row.id,
       body: toBankTransaction(row),

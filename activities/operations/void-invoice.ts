@@ -19,8 +19,8 @@ export const voidInvoice = defineOperation({
   type: 'financial',
   summary: 'Void an invoice',
   description:
-    'Takes a finalized invoice back as a whole, for as long as nothing is paid or credited of it (refund what was paid ' +
-    'first). Posts the mirror of its entry, dated `date` (today in the company’s time zone when left out). It keeps its number.',
+    'Cancels a finalized invoice as a whole. It must have no payments (refund them first) and no credit notes. Posts the mirror ' +
+    'of its entry, dated `date` or today in the company’s time zone. The invoice keeps its number.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/void',
   params: z.strictObject({ invoiceId: id() }),
@@ -65,7 +65,7 @@ export const voidInvoice = defineOperation({
       throw context.reject('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
     }
     const voidedOn = correctionDate(
-      { asked: body.date, today: invoice.today, originalDate: invoice.issue_date },
+      { requested: body.date, today: invoice.today, originalDate: invoice.issue_date },
       context,
     );
     await postMirror(tx, { entryId, date: voidedOn, description: `Invoice ${invoice.id} voided` }, context);
@@ -74,21 +74,21 @@ export const voidInvoice = defineOperation({
        WHERE company_id = $1 AND id = $2 RETURNING ${INVOICE_COLUMNS}`,
       [context.companyId, invoice.id, voidedOn, body.reason],
     );
-    if (row === undefined) throw new Error('Bug! A locked invoice that is not there');
+    if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
     return { resourceId: row.id, body: toInvoice(row, await readInvoiceLines(tx, [row.id])) };
   },
 });
 
-/** The first reason of those that there may be. */
+/** Names one reason, even if there are several. */
 function whyNotVoidable({
   status,
   paid_minor: paidMinor,
   credited_minor: creditedMinor,
   currency,
 }: InvoiceRow): string {
-  if (status === 'draft') return 'The invoice is a draft: nothing is posted that could be taken back.';
-  if (status === 'void') return 'The invoice is void already.';
+  if (status === 'draft') return 'The invoice is a draft: nothing has been posted.';
+  if (status === 'void') return 'The invoice is already void.';
   return paidMinor > 0n
-    ? `${formatAmount(paidMinor, currency)} is paid of the invoice: refund it first.`
-    : `${formatAmount(creditedMinor, currency)} is credited of the invoice: credit the rest instead.`;
+    ? `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`
+    : `${formatAmount(creditedMinor, currency)} of the invoice has been credited: credit the rest instead.`;
 }

@@ -3,7 +3,7 @@ import type { WriteContext } from '../operation.ts';
 import type { PayRunRow } from '../resources/pay-run.ts';
 
 export type LockedPayRun = Omit<PayRunRow, 'payslips'> & {
-  /** Of the company, now: then neither approver nor executor may be the creator. */
+  /** The company's current setting. If true, the creator may neither approve nor execute the run. */
   approval_required: boolean;
 };
 

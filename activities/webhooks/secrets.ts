@@ -3,8 +3,8 @@ import { createHmac, hkdfSync } from 'node:crypto';
 const SECRET_BYTES = 32;
 
 /**
- * The secret that a company's webhooks are signed with, in the form of Standard Webhooks. It is kept nowhere: HKDF (RFC
- * 5869) makes it of the service's master key, the company and the version, and it goes with any of them.
+ * The secret that signs a company's webhooks, in the form of Standard Webhooks. It is not stored: HKDF (RFC 5869) derives it
+ * from the service's master key, the company and the version, so it changes with any of them.
  */
 export function webhookSecret(masterKey: string, companyId: string, version: number): string {
   const info = `accubooks webhook secret:${companyId}:${version}`;
@@ -12,8 +12,8 @@ export function webhookSecret(masterKey: string, companyId: string, version: num
 }
 
 /**
- * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature for each
- * secret that is valid.
+ * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature per valid
+ * secret.
  */
 export function signedHeaders(
   message: { readonly id: string; readonly timestampSeconds: number; readonly body: string },

@@ -1,10 +1,10 @@
-/** A token bucket a company: `perSecond` tokens come back each second, up to `burst`. Each process has its own. */
+/** A token bucket per company and process: `perSecond` tokens are added each second, up to `burst`. */
 export type RateLimit = {
   /** Takes a token; false when there is none. */
   take(companyId: string): boolean;
 };
 
-/** A bucket that is full again says nothing: it is forgotten when this many are kept. */
+/** At this many buckets, those that are full again are dropped: a full bucket carries no information. */
 const MAX_BUCKETS = 10_000;
 
 export function createRateLimit(perSecond: number, burst: number, now: () => number = Date.now): RateLimit {

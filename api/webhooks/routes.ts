@@ -16,12 +16,12 @@ import { type Lookup, lookUpIn } from '../submit/lookup.ts';
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
 const MAY_KNOW: readonly Role[] = ['owner'];
 const LIMIT_MS = 5_000;
-/** The old secret signs beside the new one for so long after a rotation. */
+/** For so long after a rotation, the old secret also signs. */
 const OLD_SECRET_SIGNS_MS = 24 * 60 * 60 * 1000;
 
 /**
- * What is done about a company's webhook beside its setting, which is a write: its secret is read, it is called for a test,
- * and it is called again for an event. None of these changes the books; a repetition does no harm and needs no key.
+ * The routes about a company's webhook: they read its secret, call it for a test, and deliver an event again. None of them
+ * changes the books, so repeating one is harmless and needs no key. (Setting the webhook's URL is a write.)
  */
 export function registerWebhooks(app: FastifyInstance, context: ApiContext): void {
   app.get('/api/company/webhook-secret', async (request, reply) => {
@@ -42,13 +42,13 @@ export function registerWebhooks(app: FastifyInstance, context: ApiContext): voi
   });
 }
 
-/** Whoever reads it is in the audit log, before they have it. */
+/** Reads the secret. The audit row is written before the answer, so that no reader is missing from the log. */
 async function readSecret(context: ApiContext, request: FastifyRequest): Promise<object> {
   const masterKey = masterKeyOf(context);
   const { userId, webhook } = await asMember(context, request, MAY_KNOW, 'Reading the secret', readWebhook);
   const { companyId } = request.caller;
   await withStorageTimeout(
-    recordAuditRows(context.database, [
+    recordAuditRows(context.database.reads, [
       {
         company_id: companyId,
         operation_name: 'readWebhookSecret',
@@ -56,7 +56,7 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
         deterministic_id: null,
         idempotency_key: request.id.slice(0, 255),
         user_id: userId,
-        // It makes nothing: like a replay, it tells what stands.
+        // It changes nothing: like a replay, it returns what is stored.
         status: 'replayed',
         error_code: null,
         error_message: null,
@@ -84,7 +84,7 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
   };
 }
 
-/** One call at once, told as it went; it is no event, and is not repeated. */
+/** Calls the webhook once and returns the result. The call is not an event and is not retried. */
 async function callForTest(context: ApiContext, request: FastifyRequest): Promise<object> {
   const masterKey = masterKeyOf(context);
   const { webhook } = await asMember(context, request, MAY_CALL, 'Calling the webhook', readWebhook);
@@ -105,9 +105,9 @@ async function callForTest(context: ApiContext, request: FastifyRequest): Promis
   return { delivered: error === undefined, status, error: error ?? null };
 }
 
-/** One that is on its way already stays as it is. */
+/** Delivers an event again; one whose delivery is pending is left unchanged. */
 async function redeliver(context: ApiContext, request: FastifyRequest, eventId: string): Promise<object> {
-  const { event } = await asMember(context, request, MAY_CALL, 'Having an event delivered again', async (tx) => {
+  const { event } = await asMember(context, request, MAY_CALL, 'Delivering an event again', async (tx) => {
     const { webhook } = await readWebhook(tx);
     const [found] = await tx.query('SELECT FROM outbox WHERE company_id = current_company() AND id = $1', [eventId]);
     if (found === undefined) throw notFound('event', `There is no event ${eventId}.`);
@@ -117,7 +117,7 @@ async function redeliver(context: ApiContext, request: FastifyRequest, eventId: 
       `SELECT ${EVENT_COLUMNS} FROM outbox WHERE company_id = current_company() AND id = $1`,
       [eventId],
     );
-    if (row === undefined) throw new Error('Bug! An event that went');
+    if (row === undefined) throw new Error('Bug! The event has vanished');
     return { event: toEvent(row) };
   });
   return event;
@@ -148,7 +148,7 @@ async function asMember<T extends object>(
   what: string,
   work: (tx: Tx) => Promise<T>,
 ): Promise<T & Pick<Lookup, 'userId'>> {
-  const working = transaction(database.lookups, async (tx) => {
+  const working = transaction(database.reads, async (tx) => {
     const { userId, roles } = await lookUpIn(tx, caller, undefined);
     if (!holdsOneOf(roles, allowed)) {
       throw new ApiProblem('forbidden', { detail: `${what} needs one of the roles ${allowed.join(', ')}.` });
@@ -169,12 +169,12 @@ function unavailable(detail: string): ApiProblem {
 
 function limit({ newWrites }: ApiContext, { caller }: FastifyRequest): void {
   if (newWrites.take(caller.companyId)) return;
-  throw new ApiProblem('rate_limited', { detail: 'Send it again after Retry-After.' });
+  throw new ApiProblem('rate_limited', { detail: 'Send the request again after the pause in Retry-After.' });
 }
 
 function refuseBody(body: unknown): void {
   if (body === undefined || z.strictObject({}).safeParse(body).success) return;
-  throw invalid('body', '', 'must be left out, or be {}');
+  throw invalid('body', '', 'must be omitted or be {}');
 }
 
 function invalid(where: 'path' | 'body', pointer: string, message: string): ApiProblem {

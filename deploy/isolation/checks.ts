@@ -2,30 +2,30 @@ import pg from 'pg';
 import { TABLES_OF_WRITES } from '../../activities/controls/record.ts';
 import type { Operation } from '../../activities/operation.ts';
 
-/** One key of one company, as a run has sent it. */
+/** One key of one company that a run has sent. */
 export type SentKey = { readonly companyId: string; readonly key: string; readonly acknowledged: boolean };
 
-/** What the database says of the keys of a run. All but the first three must be zero. */
+/** What the database contains for the keys of a run. All but the first three counts must be zero. */
 export type Findings = {
   readonly writes: number;
   readonly rejected: number;
   readonly cancelled: number;
-  /** Effects beyond one a key: main rows, entries, `new` audit rows, events. */
+  /** Effects in excess of one per key: main rows, entries, `new` audit rows, events. */
   readonly duplicates: number;
-  /** Keys that were sent and of which there is no row. */
+  /** Keys that were sent but have no row. */
   readonly lost: number;
   /** Acknowledged keys without a row, or whose write lacks its main row, its audit row or its event. */
   readonly acknowledgedButMissing: number;
-  /** Effects of a write that stand in another company. */
+  /** Effects of a write in another company. */
   readonly seenByAnother: number;
-  /** Entries that do not sum to zero, and invoices whose paid amount is not that of their payments. */
+  /** Entries that do not sum to zero, and invoices whose paid amount differs from their payments. */
   readonly unbalanced: number;
 };
 
-/** Rows of the operation's table that no write has made, as they were before the run: those are not the run's. */
+/** The number of rows in the operation's table that no write had created before the run. */
 export type Before = { readonly strays: number };
 
-/** Looks as the auditor, who reads across companies: the owner of a provided database need not see the rows. */
+/** Reads with the auditor's role, which sees all companies; the owner of a provided database may not see the rows. */
 export async function asAuditor<T>(databaseUrl: string, work: (auditor: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-load' });
   await client.connect();
@@ -80,8 +80,8 @@ export function violationsIn(findings: Omit<Findings, 'writes' | 'rejected' | 'c
 }
 
 /**
- * One row of counts over the pairs of company and key. `$4`: the operation makes a main row whose ID is the write's.
- * `nothing` stands in for the table of an operation that only changes what is there.
+ * One row of counts over the pairs of company and key. `$4`: the operation creates a main row with the ID of the write.
+ * `nothing` replaces the table of an operation that creates no row.
  */
 const FIND = `
 WITH nothing AS (SELECT NULL::uuid AS company_id, NULL::uuid AS id WHERE false),

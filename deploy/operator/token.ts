@@ -1,4 +1,4 @@
-/** `npm run --silent token -- --email E`: a token for a user of the local system, and nothing else, on stdout. */
+/** `npm run --silent token -- --email E`: prints a token for a user of the local system, and nothing else. */
 import { Option } from 'commander';
 import type pg from 'pg';
 import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
@@ -11,9 +11,9 @@ type Options = { email: string; company?: string; ttl: number };
 await run(
   command('token', 'Prints a token (JWT) for a user of the running local system.')
     .requiredOption('--email <address>', 'the user', emailArgument)
-    .option('--company <id>', 'the company; may be left out where the user belongs to just one', idArgument)
+    .option('--company <id>', 'the company; may be omitted if the user belongs to only one', idArgument)
     .addOption(
-      new Option('--ttl <time>', 'how long it lives: 90s, 30m, 12h; at most 24h')
+      new Option('--ttl <time>', 'how long it is valid: 90s, 30m, 12h; at most 24h')
         .argParser(ttlArgument)
         .default(DEFAULT_TTL_SECONDS, '12h'),
     )
@@ -26,7 +26,7 @@ async function printToken({ email, company, ttl }: Options): Promise<void> {
   const companyId = company ?? onlyCompany(email, companies);
   if (!companies.some(({ id }) => id === companyId)) {
     console.error(
-      `Note: ${email} is no member of ${companyId}; with this token each request is answered not_a_member.`,
+      `Note: ${email} is not a member of ${companyId}; every request with this token is answered not_a_member.`,
     );
   }
   console.log(await mintToken({ ...signing, subject, companyId, ttlSeconds: ttl }));
@@ -36,7 +36,7 @@ type Company = { id: string; name: string };
 
 async function findUser(client: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
   await client.query('BEGIN');
-  // The owner of a provided database need not bypass row-level security; the auditor reads across companies.
+  // The owner of a provided database may lack BYPASSRLS; the auditor's role reads across companies.
   await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
   const { rows } = await client.query<{ subject: string; companies: Company[] }>(
     `SELECT u.token_subject AS subject,
@@ -49,7 +49,7 @@ async function findUser(client: pg.Client, email: string): Promise<{ subject: st
   await client.query('COMMIT');
   const [user] = rows;
   if (user === undefined) {
-    throw new Error(`There is no user ${email}. Make one: npm run user:create -- --email ${email}`);
+    throw new Error(`There is no user ${email}. Create one: npm run user:create -- --email ${email}`);
   }
   return user;
 }
@@ -57,7 +57,7 @@ async function findUser(client: pg.Client, email: string): Promise<{ subject: st
 function onlyCompany(email: string, companies: readonly Company[]): string {
   const [first, ...others] = companies;
   if (first !== undefined && others.length === 0) return first.id;
-  if (first === undefined) throw new Error(`${email} belongs to no company: say which one is meant with --company ID.`);
+  if (first === undefined) throw new Error(`${email} belongs to no company: name one with --company ID.`);
   const lines = companies.map(({ id, name }) => `  --company ${id}   ${name}`);
-  throw new Error(`${email} belongs to several companies; say which one:\n${lines.join('\n')}`);
+  throw new Error(`${email} belongs to several companies; name one:\n${lines.join('\n')}`);
 }

@@ -1,7 +1,7 @@
 import type { ErrorEntry } from '../../api/openapi/error-catalog.ts';
 import { code, table } from './markdown.ts';
 
-/** The same as `/docs/errors` of a running API, to be read beside the code. */
+/** The same content as `/docs/errors` of a running API, as a page of the repository. */
 export function errorsPage(entries: readonly ErrorEntry[]): string {
   return `# Error codes
 

@@ -1,6 +1,6 @@
 /**
- * `npm run reference` writes docs/reference/, and the tables of other pages that the operations fill; with `-- --check` it
- * compares, and exits 1 when a page is not what the code says.
+ * `npm run reference` generates docs/reference/ and the tables of other pages from the operations and the table of errors;
+ * with `-- --check` it compares instead, and exits 1 if a page is out of date.
  */
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { REGISTERED_WORKFLOWS } from '../../activities/registered-workflows.ts';

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES } from '../support/guides.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from '../support/throwaway-folder.ts';
 
 /** Servers and a dozen files of tests, on a machine that does other things as well. */
 const RUN_MS = 600_000;

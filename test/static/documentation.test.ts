@@ -1,10 +1,17 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { READS } from '../../api/reads/read-list.ts';
 
 const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const PAGES = [
+  'README.md',
+  'CHANGELOG.md',
+  ...readdirSync(new URL('../../docs', import.meta.url)).map((name) => `docs/${name}`),
+].filter((path) => path.endsWith('.md'));
+/** Its examples are files that a reader is to create. */
+const SHOWS_NEW_FILES = 'docs/adding-an-operation.md';
 
 describe('the pages', () => {
   test('the README names every variable of the configuration', () => {
@@ -26,19 +33,30 @@ describe('the pages', () => {
     expect(forOperators.map(([name]) => name).filter((name) => !page('README.md').includes(` ${name}`))).toEqual([]);
   });
 
+  test('the README’s map names every folder inside the larger ones', () => {
+    const folders = ['api', 'activities', 'deploy', 'test'].flatMap((parent) =>
+      readdirSync(new URL(`../../${parent}`, import.meta.url), { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => name),
+    );
+    expect(folders).toContain('submit');
+    expect(folders.filter((name) => !page('README.md').includes(`\`${name}/\``))).toEqual([]);
+  });
+
+  test('no page names a file or folder that is not there', () => {
+    const NAMED = /`((?:api|activities|worker|workflows|deploy|migrations|test)\/[\w./-]*(?:\/|\.\w+))`/g;
+    const named = PAGES.filter((path) => path !== SHOWS_NEW_FILES).flatMap((path) =>
+      [...page(path).matchAll(NAMED)].map(([, file = '']) => ({ path, file })),
+    );
+    expect(named).toContainEqual({ path: 'docs/write-path.md', file: 'activities/write/run-operation.ts' });
+    expect(named.filter(({ file }) => !existsSync(new URL(`../../${file}`, import.meta.url)))).toEqual([]);
+  });
+
   test('no page names a command that is not there', () => {
     const { scripts } = JSON.parse(page('package.json')) as { scripts: Record<string, string> };
-    const pages = [
-      'README.md',
-      'CHANGELOG.md',
-      ...readdirSync(new URL('../../docs', import.meta.url)).map((name) => `docs/${name}`),
-    ];
-    const unknown = pages
-      .filter((path) => path.endsWith('.md'))
-      .flatMap((path) =>
-        [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
-      )
-      .filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
+    const unknown = PAGES.flatMap((path) =>
+      [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
+    ).filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
     expect(unknown).toEqual([]);
   });
 

@@ -76,7 +76,7 @@ test('a helper, by an operation that declares what the helper rejects', async ()
     constraints: { period_closed: 'period_closed' },
     async write(_tx, _input, { ...own }) {
       await postEntry(tx, entry, own);
-      correctionDate({ asked: '2025-12-31', today: '', originalDate: '2026-01-01' }, own);
+      correctionDate({ requested: '2025-12-31', today: '', originalDate: '2026-01-01' }, own);
       return written;
     },
   });
@@ -89,7 +89,7 @@ test('not a helper, by an operation that declares nothing of it', async () => {
     rejections,
     async write(_tx, _input, own) {
       // @ts-expect-error
-      correctionDate({ asked: '2025-12-31', today: '', originalDate: '2026-01-01' }, own);
+      correctionDate({ requested: '2025-12-31', today: '', originalDate: '2026-01-01' }, own);
       return written;
     },
   });

@@ -42,7 +42,8 @@ export function createApiClient(url: string, token: string): ApiClient {
         ...(signal === undefined ? {} : { signal }),
       }),
     async created(path, body, send = {}) {
-      const answer = await client.post(path, body, { ...send, headers: { prefer: 'wait=60', ...send.headers } });
+      const sent = { key: randomUUID(), ...send, headers: { prefer: 'wait=60', ...send.headers } };
+      const answer = await patiently(() => client.post(path, body, sent));
       if (answer.status !== 201 && answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.text}`);
       return answer.json;
     },
@@ -52,9 +53,9 @@ export function createApiClient(url: string, token: string): ApiClient {
   return client;
 }
 
-/** Sends again what was refused for the moment (503), as any client does: a busy machine is no fault of the system. */
+/** Sends again what was refused for the moment (503), as any client does: a busy machine is not a fault of the system. */
 export async function patiently(send: () => Promise<Answer>): Promise<Answer> {
-  for (let attempt = 1; attempt < 20; attempt += 1) {
+  for (let attempt = 1; attempt < 60; attempt += 1) {
     const answer = await send();
     if (answer.status !== 503) return answer;
     await new Promise((resolve) => setTimeout(resolve, 500));

@@ -1,5 +1,6 @@
 import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiled } from './program.ts';
 
 /** What a command of `npm run` left: its exit code and what it printed. */
 export type CommandEnd = { readonly code: number; readonly stdout: string; readonly stderr: string };
@@ -35,7 +36,7 @@ export function startCommand(
     env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
     timeout: TIMEOUT_MS,
   };
-  const child = execFile(process.execPath, ['--import', 'tsx', script, ...args], options, onEnd);
+  const child = execFile(process.execPath, [compiled(script), ...args], options, onEnd);
   child.stdin?.end();
   return child;
 }

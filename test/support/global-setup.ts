@@ -8,8 +8,9 @@ import { createAppDatabase } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { buildWorkflowBundle } from '../../worker/bundle.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
+import { compileProgram } from './program.ts';
 
 declare module 'vitest' {
   /** What tests get by `inject(name)`. */
@@ -38,21 +39,27 @@ const LAST_PORT = 30_000;
 const SESSIONS_END_WITHIN_MS = 3_000;
 
 /** Starts what all tests share, side by side, and ends it after the last. */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup({ vitest }: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // The setup is called once a project; all projects of a run share the servers.
+  const project = vitest.getRootProject();
+  if ('superuserUrl' in project.getProvidedContext()) return undefined;
   const folder = openThrowawayFolder();
-  const [postgres, temporal, bundle] = await Promise.allSettled([
+  const programFolder = join(folder.path, 'program');
+  const [postgres, temporal, bundle, program] = await Promise.allSettled([
     startTemplate(folder),
     startTemporalServer(folder),
     writeBundle(folder),
+    compileProgram(programFolder),
   ]);
   const stop = async () => {
     const servers = [postgres, temporal].flatMap((part) => (part.status === 'fulfilled' ? [part.value] : []));
     await Promise.all(servers.map((server) => server.stop()));
     folder.remove();
   };
-  if (postgres.status === 'rejected' || temporal.status === 'rejected' || bundle.status === 'rejected') {
+  const parts = [postgres, temporal, bundle, program];
+  const failures = parts.flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
+  if (postgres.status === 'rejected' || temporal.status === 'rejected' || bundle.status === 'rejected' || failures[0]) {
     await stop();
-    const failures = [postgres, temporal, bundle].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
     throw failures.length === 1 ? failures[0] : new AggregateError(failures, failures.map(String).join('\n'));
   }
 
@@ -63,6 +70,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('relayUrl', postgres.value.relayUrl);
   project.provide('temporalAddress', temporal.value.address);
   project.provide('bundlePath', bundle.value);
+  project.provide('programFolder', programFolder);
   return async () => {
     try {
       await complainOfLeaks(postgres.value.superuserUrl);

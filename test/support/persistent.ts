@@ -9,7 +9,7 @@ export type Persistence = {
 };
 
 const PAUSE_MS = 250;
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 150_000;
 
 /** Sends the same request again, as the contract says, until its answer is neither "not yet" nor "try again". */
 export async function untilFinal(send: () => Promise<Answer>): Promise<Persistence> {

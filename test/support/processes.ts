@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { compiled } from './program.ts';
 
 /** A real process of a system, to be killed at any moment. Give it `system.environment`. */
 export type SystemProcess = {
@@ -34,7 +35,7 @@ async function startProcess(
   readyMessage: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<SystemProcess> {
-  const child = spawn(process.execPath, ['--import', 'tsx', script], {
+  const child = spawn(process.execPath, [compiled(script)], {
     cwd: projectFolder,
     env: { PATH: process.env['PATH'], ...environment, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,10 +1,11 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { until } from './held-invoice.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
+import type { Tool } from './tools.ts';
 
 /** A real Prometheus that scrapes the given processes every half second and asks the rules as often. */
 export type Prometheus = {
@@ -31,16 +32,7 @@ type ActiveAlert = {
   readonly annotations: Readonly<Record<string, string>>;
 };
 
-type Tool = 'prometheus' | 'promtool';
-
 const SCRAPE_INTERVAL = '500ms';
-
-/** Whether the tool is on this machine: where it is not, its tests are skipped, and counted as such. */
-export function isInstalled(tool: Tool): boolean {
-  const found = spawnSync(tool, ['--version'], { stdio: 'ignore' }).error === undefined;
-  if (!found) console.warn(`${tool} is not installed: its tests are skipped`);
-  return found;
-}
 
 /** What the tool has to say; throws when it finds a fault. */
 export function runTool(tool: Tool, ...args: string[]): string {

@@ -1,5 +1,9 @@
 import { pino } from 'pino';
 import { installRuntime } from '../../worker/temporal.ts';
 
-// Temporal's runtime belongs to the process, not to a system: one a file, and silent.
-installRuntime(pino({ level: 'silent' }), undefined);
+// Temporal's runtime belongs to the process, which many files share: one a process, and silent.
+const INSTALLED = Symbol.for('accubooks.quiet-runtime');
+if (!(INSTALLED in globalThis)) {
+  Object.assign(globalThis, { [INSTALLED]: true });
+  installRuntime(pino({ level: 'silent' }), undefined);
+}

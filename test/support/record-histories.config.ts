@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
-import base from '../../vitest.config.ts';
+import base, { servers } from '../../vitest.config.ts';
+
+const { projects: _, ...test } = base.test ?? {};
 
 /** `npm run histories:record`: see record-histories.ts. */
-export default defineConfig({ test: { ...base.test, include: ['test/support/record-*histories.ts'] } });
+export default defineConfig({ test: { ...test, ...servers, include: ['test/support/record-*histories.ts'] } });

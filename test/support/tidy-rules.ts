@@ -99,11 +99,13 @@ export const RULES: readonly Rule[] = [
   },
   {
     promise: 'no test is skipped or focused',
-    fix: 'a skipped, focused or unwritten test: mend it, write it or delete it (where a tool may be missing, use skipIf)',
+    fix: 'a skipped, focused or unwritten test: mend it, write it or delete it (where a tool may be missing, use skipWithout, which says why)',
     appliesTo: within(/^test\//),
-    check: code(/\b(test|it|describe)\s*(\.\s*\w+\s*)*\.\s*(skip|only|todo|fails)\b|\bx(it|test|describe)\s*\(/),
+    check: code(
+      /\b(test|it|describe)\s*(\.\s*\w+\s*)*\.\s*(skip|skipIf|runIf|only|todo|fails)\b|\bx(it|test|describe)\s*\(/,
+    ),
     planted: { path: 'test/system/once.test.ts', text: "test.concurrent.only('a', () => {});" },
-    fine: { path: 'test/system/once.test.ts', text: "test.skipIf(!hasGo)('a', () => {});" },
+    fine: { path: 'test/system/once.test.ts', text: "test('a', (context) => skipWithout('promtool', context));" },
   },
   {
     promise: 'there is no enum',

@@ -10,9 +10,10 @@ import { until } from '../support/held-invoice.ts';
 import { metricsNamedIn } from '../support/metric-names.ts';
 import { scrape } from '../support/metrics-page.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
-import { hastened, isInstalled, type Prometheus, runTool, startPrometheus } from '../support/prometheus.ts';
+import { hastened, type Prometheus, runTool, startPrometheus } from '../support/prometheus.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { isInstalled, skipWithout } from '../support/tools.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const RULES = readFileSync(file('deploy/prometheus/rules.yml'), 'utf8');
@@ -51,7 +52,8 @@ describe('the rules', () => {
     }
   });
 
-  test.skipIf(!isInstalled('promtool'))('fire as their cases say', () => {
+  test('fire as their cases say', (context) => {
+    skipWithout('promtool', context);
     expect(runTool('promtool', 'check', 'config', file('deploy/prometheus/prometheus.yml'))).toContain('SUCCESS');
     expect(runTool('promtool', 'test', 'rules', file('deploy/prometheus/rules.test.yml'))).toContain('SUCCESS');
   });
@@ -118,63 +120,57 @@ describe('a running system', () => {
     expect(named.filter((name) => !served.has(name))).toEqual([]);
   });
 
-  test.skipIf(!HAS_PROMETHEUS)(
-    'gives each rule something to judge, and each panel of a dashboard something to show',
-    async () => {
-      await useEverything(system, company, api.url, undefined);
-      const withoutData: string[] = [];
-      for (const { panel, expr } of QUERIES) {
-        const asked = hastened(expr);
-        const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 5_000).catch(
-          () => 'none',
-        );
-        if (found === 'none') withoutData.push(`${panel}: ${expr}`);
-      }
-      expect(withoutData).toEqual([]);
-      await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
-      for (const { name, health, lastError } of await prometheus.rules()) {
-        expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
-      }
-    },
-  );
+  test('gives each rule something to judge, and each panel of a dashboard something to show', async (context) => {
+    skipWithout('prometheus', context);
+    await useEverything(system, company, api.url, undefined);
+    const withoutData: string[] = [];
+    for (const { panel, expr } of QUERIES) {
+      const asked = hastened(expr);
+      const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 5_000).catch(
+        () => 'none',
+      );
+      if (found === 'none') withoutData.push(`${panel}: ${expr}`);
+    }
+    expect(withoutData).toEqual([]);
+    await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
+    for (const { name, health, lastError } of await prometheus.rules()) {
+      expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
+    }
+  });
 
-  test.skipIf(!HAS_PROMETHEUS)(
-    'fires for replays alone, for keys used again, and for a process that is gone',
-    async () => {
-      const client = company.as('owner', api.url);
-      const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
-      await client.post('/api/payments', body, { key });
-      const send = async () => {
-        await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
-        await Promise.all(
-          Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })),
-        );
-      };
-      const fired = async (name: string) => {
-        let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
-        await until(
-          name,
-          async () => {
-            alert = (await prometheus.alerts()).find(
-              ({ labels, state }) => labels['alertname'] === name && state === 'firing',
-            );
-            if (alert === undefined) await send();
-            return alert !== undefined;
-          },
-          20_000,
-        );
-        return alert?.annotations;
-      };
-      expect(await fired('WritesMostlyReplayed')).toMatchObject({
-        description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
-      });
-      expect(await fired('KeyCollisions')).toMatchObject({
-        description: expect.stringMatching(/^\d+ requests in five minutes/),
-      });
-      await worker.kill();
-      expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
-    },
-  );
+  test('fires for replays alone, for keys used again, and for a process that is gone', async (context) => {
+    skipWithout('prometheus', context);
+    const client = company.as('owner', api.url);
+    const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
+    await client.post('/api/payments', body, { key });
+    const send = async () => {
+      await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
+      await Promise.all(Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })));
+    };
+    const fired = async (name: string) => {
+      let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
+      await until(
+        name,
+        async () => {
+          alert = (await prometheus.alerts()).find(
+            ({ labels, state }) => labels['alertname'] === name && state === 'firing',
+          );
+          if (alert === undefined) await send();
+          return alert !== undefined;
+        },
+        20_000,
+      );
+      return alert?.annotations;
+    };
+    expect(await fired('WritesMostlyReplayed')).toMatchObject({
+      description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
+    });
+    expect(await fired('KeyCollisions')).toMatchObject({
+      description: expect.stringMatching(/^\d+ requests in five minutes/),
+    });
+    await worker.kill();
+    expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
+  });
 });
 
 /** The expressions of the rules, each on its own. */

@@ -10,7 +10,7 @@ const tableOf = (...head: string[]) =>
   parts.flatMap((part) => (part.kind === 'table' && part.head.join() === head.join() ? part.rows : []));
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
-const HOLDS = ['Control', 'What it holds the books to'];
+const HOLDS = ['Control', 'Rule'];
 
 type Request = Extract<PagePart, { kind: 'request' }>;
 type Table = Extract<PagePart, { kind: 'table' }>;

@@ -10,6 +10,7 @@ import type { Result } from '../../deploy/replay/results.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { compiled } from '../support/program.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const ROWS = 300;
@@ -197,7 +198,7 @@ async function run(company: Company, options: readonly string[], input = '') {
 function start(company: Company, options: readonly string[]) {
   const child: ChildProcess = spawn(
     process.execPath,
-    ['--import', 'tsx', 'deploy/replay/main.ts', ...options, '--url', system.url, '--token-file', tokenFile(company)],
+    [compiled('deploy/replay/main.ts'), ...options, '--url', system.url, '--token-file', tokenFile(company)],
     { env: { PATH: process.env['PATH'], DATA_DIR: join(folder, 'no-local-system') }, stdio: 'pipe' },
   );
   // A test that fails before its command ends must not leave it to the next run.

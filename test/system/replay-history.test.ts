@@ -158,7 +158,7 @@ describe('a workflow that was changed is found out', () => {
 
   test('by the writes that it has made, by whichever workflow', async () => {
     // Another ID is another write: what the old run has made under its own would be made once more.
-    const bundle = await changed('ids', ['child-write.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
+    const bundle = await changed('ids', ['write-start.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
     const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
     const others = HISTORIES.filter((file) => !WRITES.includes(file));
     expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));

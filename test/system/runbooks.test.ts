@@ -49,7 +49,7 @@ describe('the runbooks', () => {
   test('have a section for each alert', () => {
     const page = readFileSync(new URL('../../docs/runbooks.md', import.meta.url), 'utf8');
     const sections = page.split(/^(?=#{2,3} )/m);
-    const parts = ['What it means', 'First look', 'Likely causes', 'Mend', 'Mended when'];
+    const parts = ['What it means', 'First look', 'Likely causes', 'Fix', 'Resolved when'];
     const missing = ALERTS.flatMap((alert) => {
       const section = sections.find((text) => text.startsWith(`### Alert: ${alert}\n`)) ?? '';
       return parts.filter((part) => !section.includes(`**${part}`)).map((part) => `${alert}: ${part}`);

@@ -19,6 +19,7 @@ import type { Company } from '../support/companies.ts';
 import { countEffects } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
 import { startWorkerProcess } from '../support/processes.ts';
+import { compiled } from '../support/program.ts';
 import { keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { type Trouble, troubledCustomer } from '../support/troubled-customer.ts';
@@ -123,7 +124,7 @@ describe('releases that name themselves to Temporal', () => {
 
   test('are current as an operator says; the first makes itself so, and what no API starts goes there', async () => {
     const versions = async (...args: string[]) => {
-      const command = ['--import', 'tsx', 'deploy/operator/temporal-versions.ts', '--deployment', deployment, ...args];
+      const command = [compiled('deploy/operator/temporal-versions.ts'), '--deployment', deployment, ...args];
       const { TEMPORAL_ADDRESS = '' } = system.environment;
       const { stdout } = await promisify(execFile)('node', command, { env: { ...process.env, TEMPORAL_ADDRESS } });
       return JSON.parse(stdout);

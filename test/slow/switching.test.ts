@@ -9,10 +9,11 @@ import { type Company, companyMaker } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
-import { isInstalled } from '../support/prometheus.ts';
+import { compiled } from '../support/program.ts';
 import { startProxy, targetOf } from '../support/proxy.ts';
 import { countPayments, type LoadReport, type SwitchingLoad, startSwitchingLoad } from '../support/switching-load.ts';
 import { temporalServerBinaries } from '../support/temporal-server.ts';
+import { isInstalled, skipWithout } from '../support/tools.ts';
 import { startVersionScraper, type VersionScraper } from '../support/version-scraper.ts';
 import { startWeightedProxy, type WeightedProxy } from '../support/weighted-proxy.ts';
 
@@ -97,9 +98,10 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
-  test.skipIf(!judged)(
+  test(
     'a green that cannot reach Temporal is sent back at its first step, and nothing is lost',
-    async () => {
+    async (context) => {
+      skipWithout('prometheus', context);
       const good = apis.green;
       const between = await startProxy(targetOf(servers.environment['TEMPORAL_ADDRESS'] ?? ''));
       onTestFinished(() => between.close());
@@ -210,7 +212,7 @@ describe('a switch between two versions, under load', () => {
 
 async function rolloutCheck(prometheusUrl: string, version: Color) {
   const words = ['--prometheus', prometheusUrl, '--version', version, '--window', WINDOW, '--json'];
-  const command = ['--import', 'tsx', 'deploy/rollout/check.ts', ...words, '--min-writes', String(MIN_WRITES)];
+  const command = [compiled('deploy/rollout/check.ts'), ...words, '--min-writes', String(MIN_WRITES)];
   const { stdout, exitCode } = await promisify(execFile)(process.execPath, command).then(
     (ended) => ({ ...ended, exitCode: 0 }),
     (error: { stdout: string; code: number }) => ({ stdout: error.stdout, exitCode: error.code }),

@@ -1,7 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { keptSecret } from '../../cli/secrets.ts';
@@ -9,8 +7,9 @@ import { type AppDatabase, createAppDatabase } from '../../local/database.ts';
 import { type RunningPostgres, startPostgres } from '../../local/postgres.ts';
 import { type RunningTemporal, startTemporal } from '../../local/temporal.ts';
 import { resolveTemporalBinary } from '../../local/temporal-binary.ts';
+import { openThrowawayFolder } from '../../local/throwaway-folder.ts';
 
-/** PostgreSQL and Temporal for one benchmark, as durable as where money is real, in a folder that goes with them. */
+/** PostgreSQL and Temporal for one benchmark, as durable as in production, in a folder that is removed with them. */
 export type Servers = {
   readonly folder: string;
   readonly database: AppDatabase;
@@ -21,26 +20,25 @@ export type Servers = {
   stop(): Promise<void>;
 };
 
-/** Below the range from which systems hand out ports to clients; each server probes upward from there. */
+/** Below the ephemeral port range; each server searches upward from there. */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 30_000;
-/** `statfs` of Linux: a file system in memory, on which nothing is ever durable. */
+/** Linux's `statfs` type of tmpfs, a file system in memory without durability. */
 const TMPFS_MAGIC = 0x01021994;
 
 export async function startServers(log: (line: string) => void): Promise<Servers> {
-  const folder = mkdtempSync(join(tmpdir(), 'accubooks-benchmark-'));
-  const watcher = watchOver(folder);
+  const throwaway = openThrowawayFolder();
+  const folder = throwaway.path;
   let postgres: RunningPostgres | undefined;
   let temporal: RunningTemporal | undefined;
   const stop = async () => {
     await Promise.allSettled([temporal?.stop(), postgres?.stop()]);
-    watcher.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
+    throwaway.remove();
   };
   try {
     postgres = await startPostgres({ dataDir: folder, port: anyPort(), durable: true, log });
     temporal = await startTemporal({
-      binary: await resolveTemporalBinary(log),
+      binary: throwaway.recordingPid(await resolveTemporalBinary(log)),
       port: anyPort(),
       databaseFile: join(folder, 'temporal', 'temporal.db'),
       logFile: join(folder, 'logs', 'temporal.log'),
@@ -73,32 +71,6 @@ function anyPort(): number {
 function notesOn(folder: string): string[] {
   if (statfsSync(folder).type !== TMPFS_MAGIC) return [];
   return [
-    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for honest figures.`,
+    `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for realistic figures.`,
   ];
-}
-
-/**
- * Reads from a pipe that ends when this process does, `kill -9` included; then ends both servers and removes the folder.
- * PostgreSQL gets SIGQUIT, on which the postmaster ends its backends as well.
- */
-const WATCHER = `
-while read -r _; do :; done
-sleep 1
-server=$(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' "$1/temporal/temporal.db.pid" 2>/dev/null)
-postmaster=$(head -n 1 "$1/postgres/postmaster.pid" 2>/dev/null)
-[ -n "$server" ] && kill -KILL "$server"
-[ -n "$postmaster" ] && kill -QUIT "$postmaster"
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-  kill -0 $server $postmaster 2>/dev/null || break
-  sleep 0.5
-done
-rm -rf "$1"
-`;
-
-function watchOver(folder: string): ChildProcess {
-  // Detached: Ctrl-C goes to the whole group of the terminal, and must not end the one that cleans up after it.
-  const watcher = spawn('sh', ['-c', WATCHER, 'sh', folder], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
-  watcher.unref();
-  (watcher.stdin as Socket).unref();
-  return watcher;
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openDatabase } from '../../activities/database.ts';
+import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
@@ -39,7 +40,7 @@ describe('attempts of one write that run at once', () => {
     const database = openDatabase({
       connectionString: system.environment['DATABASE_URL'] ?? '',
       writePoolMax: ATTEMPTS,
-      lookupPoolMax: 1,
+      readPoolMax: 1,
       statementTimeoutMs: 10_000,
       applicationName: 'test-attempts',
     });
@@ -47,7 +48,12 @@ describe('attempts of one write that run at once', () => {
       for (let round = 0; round < 20; round += 1) {
         const key = randomUUID();
         const args = writeArguments(company, createPayment, paymentBody(await company.invoice()), key);
-        const facts = { requestedAt: new Date().toISOString(), workflowId: 'a-test', attempt: 1 };
+        const facts = {
+          writeId: writeId(company.id, 'createPayment', key),
+          requestedAt: new Date().toISOString(),
+          workflowId: 'a-test',
+          attempt: 1,
+        };
         const attempts = await Promise.all(
           Array.from({ length: ATTEMPTS }, (_, index) => {
             const submissionId = isOneSubmission || index % 2 === 0 ? args.submissionId : randomUUID();
