@@ -31,10 +31,8 @@ const PATIENCE_MS = 300_000;
 /** A criterion that tells of this machine, and not of the switch. */
 const OF_SPEED = 'WritesSlow';
 
-const temporal = temporalServerBinaries();
-if (temporal === undefined) {
-  console.warn('Temporal runs as the dev server here: `npm run build:temporal-server` builds it, over PostgreSQL.');
-}
+/** The long form has Temporal as in production, over PostgreSQL, where it has been built. */
+const temporal = inForm({ short: undefined, long: temporalServerBinaries() });
 const judged = isInstalled('prometheus');
 const rules = readFileSync(new URL('../../deploy/prometheus/rules.yml', import.meta.url), 'utf8');
 
@@ -72,6 +70,17 @@ describe('a switch between two versions, under load', () => {
     await prometheus?.stop();
     await servers?.stop();
   });
+
+  for (const topology of inForm({
+    short: [],
+    long: ['Temporal keeps its histories in PostgreSQL, as in production'],
+  })) {
+    test(topology, async ({ skip }) => {
+      skip(temporal === undefined, 'Temporal is the dev server: "npm run build:temporal-server" builds it (needs Go)');
+      const { rows } = await servers.owner.query("SELECT datname FROM pg_database WHERE datname LIKE 'temporal%'");
+      expect(rows.map(({ datname }) => datname).toSorted()).toEqual(['temporal', 'temporal_visibility']);
+    });
+  }
 
   test(
     'blue to green and back, by weights: no request fails, none is lost, none is made twice',
