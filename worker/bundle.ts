@@ -7,7 +7,7 @@ const WORKFLOWS = fileURLToPath(new URL('../workflows/all.ts', import.meta.url))
  * Bundles the workflows for the sandbox they run in. Takes a second: done ahead for production (`npm run build`).
  *
  * Our modules are loaded once a process, not once a run, which is a fifth of what a run costs there. So all runs share
- * them: nothing in workflows/ may keep anything outside a function (test/static/tidy.test.ts).
+ * them: nothing in workflows/ may keep anything outside a function (`.biome/no-workflow-state.grit`).
  */
 export function buildWorkflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({
