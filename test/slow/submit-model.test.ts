@@ -120,7 +120,7 @@ describe.each([
         again.push(...answers.map((answer) => ({ key, body, prefer: 'wait=5' as const, answer })));
       }
     }
-    await until('all flights to end', async () => (await underWay()) === 0, ENDS_WITHIN_MS);
+    await until('all submissions to end', async () => (await underWay()) === 0, ENDS_WITHIN_MS);
     return again;
   }
 
@@ -140,7 +140,7 @@ describe.each([
     return rows[0].n;
   }
 
-  /** Flights and queues of both processes, and runs that Temporal has open. */
+  /** Submissions and queues of both processes, and runs that Temporal has open. */
   async function underWay(): Promise<number> {
     const gauges = urls.flatMap((url) => ['write_flights', 'write_starts_queued'].map((name) => readGauge(url, name)));
     const open = system.temporal.workflow.count(

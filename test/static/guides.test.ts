@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, patched } from '../support/guides.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, patched } from '../support/guides.ts';
 
 /** Some seconds each on an idle machine. */
 const CHECK_MS = 180_000;
