@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { recordAuditRows } from '../../activities/audit/record-rows.ts';
 import { type Tx, transaction } from '../../activities/database.ts';
 import { id } from '../../activities/fields.ts';
@@ -9,8 +8,9 @@ import { signedHeaders, signingSecrets, webhookSecret } from '../../activities/w
 import { sendWebhook } from '../../activities/webhooks/send.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { invalidPart, refuseBody } from '../http/validation.ts';
 import { type Lookup, lookUpIn } from '../submit/lookup.ts';
 
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
@@ -23,19 +23,19 @@ const LIMIT_MS = 5_000;
  */
 export function registerWebhooks(app: FastifyInstance, context: ApiContext): void {
   app.get('/api/company/webhook-secret', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     return reply.header('cache-control', 'no-store').send(await readSecret(context, request));
   });
   app.post('/api/company/webhook-test', async (request, reply) => {
     refuseBody(request.body);
-    limit(context, request);
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await callForTest(context, request));
   });
   app.post<{ Params: { eventId: string } }>('/api/events/:eventId/redeliver', async (request, reply) => {
     refuseBody(request.body);
     const eventId = id().safeParse(request.params.eventId);
-    if (!eventId.success) throw invalid('path', '/eventId', 'must be the ID of an event');
-    limit(context, request);
+    if (!eventId.success) throw invalidPart('path', '/eventId', 'must be the ID of an event');
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await redeliver(context, request, eventId.data));
   });
 }
@@ -162,21 +162,4 @@ function masterKeyOf({ config }: ApiContext): string {
 
 function unavailable(detail: string): ApiProblem {
   return new ApiProblem('webhook_not_available', { detail });
-}
-
-function limit({ newWrites }: ApiContext, { caller }: FastifyRequest): void {
-  if (newWrites.take(caller.companyId)) return;
-  throw new ApiProblem('rate_limited', { detail: 'Send the request again after the pause in Retry-After.' });
-}
-
-function refuseBody(body: unknown): void {
-  if (body === undefined || z.strictObject({}).safeParse(body).success) return;
-  throw invalid('body', '', 'must be omitted or be {}');
-}
-
-function invalid(where: 'path' | 'body', pointer: string, message: string): ApiProblem {
-  return new ApiProblem('validation_failed', {
-    detail: `The ${where} ${message}.`,
-    errors: [{ in: where, pointer, message }],
-  });
 }
