@@ -1,11 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { StorageError, transaction } from '../../activities/database.ts';
+import { transaction } from '../../activities/database.ts';
+import { isLockTimeout } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, problemBody } from '../http/problems.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { refuseBody } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
@@ -17,8 +21,6 @@ const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
 /** A cancel waits for the write's running transaction to end; the lock timeout (5 s) bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
-/** SQLSTATE of the lock timeout. */
-const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * `POST /api/writes/{key}/cancel`: makes sure that the write never happens, whether it is running or has not arrived yet.
@@ -30,9 +32,7 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     refuseBody(request.body);
     const member = await withStorageTimeout(lookUp(context.database, request.caller, key), LOOKUP_LIMIT_MS);
     await refuseUnlessAllowed(context, request.caller.companyId, key, member);
-    if (!context.newWrites.take(request.caller.companyId)) {
-      throw new ApiProblem('rate_limited', { detail: 'Send the request again after the pause in Retry-After.' });
-    }
+    enforceRateLimit(context.newWrites, request.caller);
     const { cancelledNow, row } = await withStorageTimeout(
       cancel(context, request, key, member.userId),
       CANCEL_LIMIT_MS,
@@ -40,15 +40,6 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     if (cancelledNow) countCancelled(context);
     if (row.outcome !== 'cancelled') throw tooLate(row);
     return reply.send(await readWrite(context, request.caller, key));
-  });
-}
-
-function refuseBody(body: unknown): void {
-  if (body === undefined || (isObject(body) && Object.keys(body).length === 0)) return;
-  const message = 'must be omitted or be {}';
-  throw new ApiProblem('validation_failed', {
-    detail: `The body ${message}.`,
-    errors: [{ in: 'body', pointer: '', message }],
   });
 }
 
@@ -97,14 +88,13 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
     writeUrl(idempotencyKey),
     undefined, // the body is stored and returned to every request with the key, so it names no single request
   );
-  const path = (request.url.split('?')[0] ?? request.url).slice(0, 2_000);
   const values = [
     companyId,
     idempotencyKey,
     userId,
     request.id,
     Buffer.from(JSON.stringify(body)),
-    path,
+    pathOf(request),
     request.method,
   ];
   try {
@@ -121,7 +111,7 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
       return { cancelledNow: found.cancelled_now, row };
     });
   } catch (error) {
-    if (error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE) throw inItsTransaction(idempotencyKey);
+    if (isLockTimeout(error)) throw inItsTransaction(idempotencyKey);
     throw error;
   }
 }
@@ -146,8 +136,4 @@ function countCancelled({ metrics }: ApiContext): void {
   const labels = { operation: 'unknown', type: 'unknown' };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'cancelled' });
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

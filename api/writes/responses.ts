@@ -5,11 +5,11 @@ import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
+import type { ApiContext } from '../context.ts';
 import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
-import type { AuditBatch } from './audit-batch.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
@@ -25,12 +25,6 @@ export type WriteRequest = {
   readonly deadline: Deadline;
 };
 
-export type AnswerDependencies = {
-  readonly operations: readonly Operation[];
-  readonly audit: AuditBatch;
-  readonly metrics: Metrics;
-};
-
 /**
  * Answers from the row, which alone decides: with the stored status, bytes and `Location`, or with 422 when the row belongs
  * to another request. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
@@ -40,18 +34,18 @@ export async function answerFromRow(
   row: WriteRow,
   writeRequest: WriteRequest,
   first: boolean,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
-  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, dependencies.operations)) {
+  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
-    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), dependencies);
+    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
   const marked = !first || row.outcome === 'cancelled';
   if (marked) {
-    await record(writeRequest, 'replayed', undefined, dependencies, row.outcome !== 'cancelled');
+    await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
     reply.header('idempotent-replayed', 'true');
   }
-  countAnswer(writeRequest, row, marked, dependencies.metrics);
+  countAnswer(writeRequest, row, marked, context.metrics);
   if (row.location !== null) reply.header('location', row.location);
   return reply
     .code(row.status_code)
@@ -65,15 +59,15 @@ export async function answerEnd(
   end: SubmissionEnd,
   writeRequest: WriteRequest,
   submissionId: string | undefined,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
   switch (end.kind) {
     case 'row':
-      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, dependencies);
+      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, context);
     case 'mismatch':
-      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), dependencies);
+      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), context);
     case 'problem':
-      return refuse(end.code, writeRequest, dependencies.metrics);
+      return refuse(end.code, writeRequest, context.metrics);
   }
 }
 
@@ -113,10 +107,10 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
 async function refuseMismatch(
   writeRequest: WriteRequest,
   pointers: readonly ProblemPointer[],
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<never> {
-  const { metrics } = dependencies;
-  await record(writeRequest, 'failed', 'idempotency_key_reused', dependencies);
+  const { metrics } = context;
+  await record(writeRequest, 'failed', 'idempotency_key_reused', context);
   const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'mismatch' });
@@ -156,7 +150,7 @@ async function record(
   writeRequest: WriteRequest,
   status: 'replayed' | 'failed',
   errorCode: string | undefined,
-  { audit, metrics }: AnswerDependencies,
+  { audit, metrics }: ApiContext,
   ofWrite = true,
 ): Promise<void> {
   const row = auditRow(writeRequest, status, errorCode);

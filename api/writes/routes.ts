@@ -10,7 +10,8 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import type { RateLimit } from '../http/rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { pathOf } from '../http/request-path.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
@@ -24,6 +25,8 @@ const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress',
 
 /** Every answer goes out within the client's wait plus this. */
 const ANSWER_GRACE_MS = 2_000;
+
+const RATE_LIMITED = 'Send the request again with the same key after the pause in Retry-After.';
 
 /** One route per operation: the steps of the write path, in the published order of their errors. */
 export function registerWriteRoutes(app: FastifyInstance, context: ApiContext): void {
@@ -74,12 +77,12 @@ async function handleWrite(
     idempotencyKey,
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
-    request: { id: request.id, method: request.method, path: pathOf(request.url) },
+    request: { id: request.id, method: request.method, path: pathOf(request) },
     arrivedAtMs,
     deadline,
   };
   if (member.row !== undefined) {
-    limit(context.replays, caller.companyId);
+    enforceRateLimit(context.replays, caller, RATE_LIMITED);
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
@@ -105,7 +108,7 @@ async function handleWrite(
 
 /** Only a request that opens a submission uses the rate limit for new writes; a duplicate has joined one before this. */
 function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input'], context: ApiContext) {
-  limit(context.newWrites, writeRequest.companyId);
+  enforceRateLimit(context.newWrites, writeRequest, RATE_LIMITED);
   const submission = context.submit.open({
     operation: writeRequest.operation.name,
     companyId: writeRequest.companyId,
@@ -152,16 +155,4 @@ async function lookUpInTime(database: Database, request: FastifyRequest, millise
     });
   }
   return found;
-}
-
-function limit(rateLimit: RateLimit, companyId: string): void {
-  if (!rateLimit.take(companyId)) {
-    throw new ApiProblem('rate_limited', {
-      detail: 'Send the request again with the same key after the pause in Retry-After.',
-    });
-  }
-}
-
-function pathOf(url: string): string {
-  return (url.split('?')[0] ?? url).slice(0, 2_000);
 }

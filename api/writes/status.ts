@@ -4,9 +4,10 @@ import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
+import { invalidPart } from '../http/validation.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { lookUpRow } from '../submit/lookup.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
@@ -23,7 +24,7 @@ const LOOK_AGAIN_MS = 1_000;
 /** `GET /api/writes/{key}`: the status of a write; with `Prefer: wait=N`, as soon as it has its outcome. */
 export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
   app.get<{ Params: { key: string } }>('/api/writes/:key', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     const key = keyOf(request.params.key);
     const waitMs = readWait(request.headers['prefer']);
     if (waitMs > 0) reply.header('preference-applied', `wait=${waitMs / 1000}`);
@@ -36,11 +37,7 @@ export function registerWriteStatus(app: FastifyInstance, context: ApiContext): 
 /** Reads the key from a path, where it is neither quoted nor escaped. Throws `validation_failed`. */
 export function keyOf(segment: string): string {
   if (isKey(segment)) return segment;
-  const message = 'must be an idempotency key: 1–255 printable ASCII characters';
-  throw new ApiProblem('validation_failed', {
-    detail: `The path ${message}.`,
-    errors: [{ in: 'path', pointer: '/key', message }],
-  });
+  throw invalidPart('path', '/key', 'must be an idempotency key: 1–255 printable ASCII characters');
 }
 
 /**
