@@ -19,11 +19,13 @@ const TRANSIENT_CLASSES = new Set([
   '53', // insufficient resources: connections, memory, disk
   '58', // system error outside PostgreSQL
 ]);
+/** The lock timeout. */
+const LOCK_NOT_AVAILABLE = '55P03';
 const TRANSIENT_CODES = new Set([
   '25006', // read-only transaction: a standby, or a failover in progress
   '25P03', // idle-in-transaction timeout
   '25P04', // transaction timeout
-  '55P03', // lock not available: the lock timeout
+  LOCK_NOT_AVAILABLE,
   '57014', // query cancelled: the statement timeout
   '57P01', // admin shutdown
   '57P02', // crash shutdown
@@ -52,6 +54,11 @@ export function classify(error: unknown): Failure {
 /** True for an error that a request answers with 503 `storage_unavailable`. */
 export function isStorageUnavailable(error: unknown): boolean {
   return classify(error).kind === 'transient';
+}
+
+/** True when the lock timeout ended a wait: another transaction still holds what this one needs. */
+export function isLockTimeout(error: unknown): error is StorageError {
+  return error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE;
 }
 
 /** The attempt may be retried; see {@link Failure}. */

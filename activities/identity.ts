@@ -7,8 +7,8 @@ import { type WireInput, writeWorkflowId } from '../workflows/messages.ts';
 const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
 
 /** The ID of a write and of the main row that it creates: a repetition can only produce the same row. */
-export function writeId(companyId: string, operation: string, key: string): string {
-  return uuidv5(`company:${companyId}:op:${operation}:key:${key}`, WRITE_NAMESPACE);
+export function writeId(companyId: string, operation: string, idempotencyKey: string): string {
+  return uuidv5(`company:${companyId}:op:${operation}:key:${idempotencyKey}`, WRITE_NAMESPACE);
 }
 
 /** The ID of a further row of a write, by table and position. */
@@ -24,6 +24,6 @@ export function fingerprint(operation: string, input: WireInput): string {
 }
 
 /** The ID of the workflow of a write in the key lane. */
-export function workflowIdOf(companyId: string, key: string): string {
-  return writeWorkflowId(companyId, key, (text) => createHash('sha256').update(text).digest('base64url'));
+export function workflowIdOf(companyId: string, idempotencyKey: string): string {
+  return writeWorkflowId(companyId, idempotencyKey, (text) => createHash('sha256').update(text).digest('base64url'));
 }

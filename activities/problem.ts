@@ -39,6 +39,6 @@ export function problemType(code: string): string {
 }
 
 /** The URL of a write's status resource; the key is one percent-encoded path segment. */
-export function writeUrl(key: string): string {
-  return `/api/writes/${encodeURIComponent(key)}`;
+export function writeUrl(idempotencyKey: string): string {
+  return `/api/writes/${encodeURIComponent(idempotencyKey)}`;
 }

@@ -2,12 +2,11 @@ import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { openDatabase } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
-import { checkLogin } from '../worker/login.ts';
 import { createMetrics } from '../worker/metrics.ts';
+import { openProcessDatabase } from '../worker/process-database.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
@@ -52,14 +51,7 @@ export type ApiOptions = {
 export async function startApi(config: ApiConfig, options: ApiOptions): Promise<RunningApi> {
   const { logger } = options;
   const operations = options.operations ?? OPERATIONS;
-  const database = openDatabase({
-    connectionString: config.DATABASE_URL,
-    writePoolMax: config.DATABASE_POOL_MAX,
-    readPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-    applicationName: 'accubooks-api',
-  });
-  await checkLogin(database.reads, config.ALLOW_OWNER_LOGIN === '1');
+  const database = await openProcessDatabase(config, 'accubooks-api');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 

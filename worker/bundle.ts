@@ -14,7 +14,7 @@ export async function loadWorkflowBundle({ WORKFLOW_BUNDLE: file }: ProcessConfi
  * Bundles the workflows for Temporal's sandbox. Takes about a second; production bundles at build time (`npm run build`).
  *
  * `preloadModules` loads our modules once per process instead of once per run, which saves a fifth of a run's cost. All
- * runs therefore share them: nothing in workflows/ may hold state outside a function (test/static/tidy.test.ts).
+ * runs therefore share them: nothing in workflows/ may hold state outside a function (`.biome/no-workflow-state.grit`).
  */
 export function buildWorkflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({

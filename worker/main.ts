@@ -1,17 +1,16 @@
 import { createServer } from 'node:http';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
-import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { loadWorkflowBundle } from './bundle.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
 import { makeFirstReleaseCurrent } from './current-release.ts';
 import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
-import { checkLogin } from './login.ts';
 import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
+import { openProcessDatabase } from './process-database.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
 import { createWriteWorker } from './write-worker.ts';
 
@@ -21,14 +20,7 @@ async function main(): Promise<void> {
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
   const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);
-  const database = openDatabase({
-    connectionString: config.DATABASE_URL,
-    writePoolMax: config.DATABASE_POOL_MAX,
-    readPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-    applicationName: 'accubooks-worker',
-  });
-  await checkLogin(database.reads, config.ALLOW_OWNER_LOGIN === '1');
+  const database = await openProcessDatabase(config, 'accubooks-worker');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
   const metrics = createMetrics({ database, operations: OPERATIONS });

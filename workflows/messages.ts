@@ -100,6 +100,12 @@ export function memoOf(args: WriteArguments): WriteMemo {
  *
  * @param sha256Base64Url hashes the key; a parameter because workflow code has no crypto module.
  */
-export function writeWorkflowId(companyId: string, key: string, sha256Base64Url: (text: string) => string): string {
-  return /^[A-Za-z0-9._:-]{1,200}$/.test(key) ? `${companyId}:${key}` : `${companyId}:~${sha256Base64Url(key)}`;
+export function writeWorkflowId(
+  companyId: string,
+  idempotencyKey: string,
+  sha256Base64Url: (text: string) => string,
+): string {
+  return /^[A-Za-z0-9._:-]{1,200}$/.test(idempotencyKey)
+    ? `${companyId}:${idempotencyKey}`
+    : `${companyId}:~${sha256Base64Url(idempotencyKey)}`;
 }

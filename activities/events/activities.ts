@@ -8,9 +8,10 @@ import type {
 } from '../../workflows/event-messages.ts';
 import type { RunResult, WireInput } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
-import { type Pool, type Tx, transaction } from '../database.ts';
+import type { Pool, Tx } from '../database.ts';
 import { fingerprint, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
+import { readAsCompany } from '../read-as-company.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
 import { findDueReminders } from './due-reminders.ts';
@@ -25,21 +26,13 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
   const { reads, operations } = dependencies;
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
-    readTrigger: (trigger) => asCompany(reads, trigger, (tx) => readTrigger(tx, trigger)),
+    readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
     prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
-    readOutcome: (trigger, step) => asCompany(reads, trigger, (tx) => readOutcome(tx, keyOf(trigger, step))),
-    findDueReminders: (trigger, asOf) => asCompany(reads, trigger, (tx) => findDueReminders(tx, asOf)),
-    checkMonth: (trigger, through) => asCompany(reads, trigger, (tx) => checkMonth(tx, through)),
+    readOutcome: (trigger, step) =>
+      readAsCompany(reads, trigger.companyId, (tx) => readOutcome(tx, keyOf(trigger, step))),
+    findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
+    checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
   };
-}
-
-/** Runs `work` in one read-only snapshot, under the row-level security of the trigger's company. */
-function asCompany<T>(reads: Pool, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(reads, async (tx) => {
-    await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    await tx.query('SELECT enter_company($1)', [companyId]);
-    return work(tx);
-  });
 }
 
 async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts> {
@@ -62,14 +55,14 @@ function prepareWrite(
   if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
   const input = parseInput(operation, write);
   const wire = input as WireInput;
-  const key = keyOf(trigger, write.step);
+  const idempotencyKey = keyOf(trigger, write.step);
   return {
-    workflowId: workflowIdOf(trigger.companyId, key),
+    workflowId: workflowIdOf(trigger.companyId, idempotencyKey),
     summary: operation.summarize(input),
     args: {
       operation: operation.name,
       companyId: trigger.companyId,
-      key,
+      key: idempotencyKey,
       input: wire,
       fingerprint: fingerprint(operation.name, wire),
       schemaVersion: operation.schemaVersion,
@@ -81,11 +74,11 @@ function prepareWrite(
   };
 }
 
-async function readOutcome(tx: Tx, key: string): Promise<RunResult> {
+async function readOutcome(tx: Tx, idempotencyKey: string): Promise<RunResult> {
   const [row] = await tx.query<{ outcome: RunResult['outcome']; status_code: number; write_id: string | null }>(
     `SELECT outcome, status_code, write_id FROM idempotent_writes
      WHERE company_id = current_company() AND idempotency_key = $1`,
-    [key],
+    [idempotencyKey],
   );
   // Temporal retries this activity until the write's own run has produced an outcome.
   if (row === undefined) throw new Error('The write has no outcome yet');

@@ -1,6 +1,6 @@
 import type { WebhookBatch } from '../../workflows/event-messages.ts';
 import { type Pool, queryOnce } from '../database.ts';
-import { signedHeaders, webhookSecret } from './secrets.ts';
+import { signedHeaders, signingSecrets } from './secrets.ts';
 import { type Sent, sendWebhook } from './send.ts';
 
 export type WebhookDependencies = {
@@ -76,9 +76,7 @@ async function attempt(dependencies: WebhookDependencies, companyId: string, eve
   const { webhook_url: url, secret_version: version } = event;
   if (url === null) return { error: 'The webhook was ended', status: null, gone: true };
   if (masterKey === undefined) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
-  const secrets = [version, ...(event.old_secret_signs ? [version - 1] : [])].map((one) =>
-    webhookSecret(masterKey, companyId, one),
-  );
+  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: event.old_secret_signs });
   const body = JSON.stringify({
     type: event.kind,
     timestamp: event.occurred_at,

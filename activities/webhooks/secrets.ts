@@ -11,6 +11,16 @@ export function webhookSecret(masterKey: string, companyId: string, version: num
   return `whsec_${Buffer.from(hkdfSync('sha256', masterKey, '', info, SECRET_BYTES)).toString('base64')}`;
 }
 
+/** The secrets that sign now: the current one, and for a while after a rotation the one before it. */
+export function signingSecrets(
+  masterKey: string,
+  companyId: string,
+  { version, oldSecretSigns }: { readonly version: number; readonly oldSecretSigns: boolean },
+): string[] {
+  const versions = oldSecretSigns ? [version, version - 1] : [version];
+  return versions.map((one) => webhookSecret(masterKey, companyId, one));
+}
+
 /**
  * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature per valid
  * secret.

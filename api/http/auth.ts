@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { DAY_S } from '../../activities/durations.ts';
 import type { ApiConfig } from '../config.ts';
 import { ApiProblem } from './problems.ts';
 
@@ -9,7 +10,7 @@ export type Caller = { readonly companyId: string; readonly subject: string };
 export type Authenticate = (request: FastifyRequest) => Promise<Caller>;
 
 const LEEWAY_S = 30;
-const MAX_LIFETIME_S = 24 * 60 * 60;
+export const MAX_TOKEN_LIFETIME_S = DAY_S;
 /** The identity provider's fault, not the token's: the client may try again. */
 const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
 const REMEMBERED_MS = 60_000;
@@ -83,7 +84,7 @@ function callerOf(claims: JWTPayload): Caller {
   const { sub, company_id: companyId, exp, iat } = claims;
   // An `iat` in the future must not extend the token's lifetime.
   const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, Date.now() / 1000 + LEEWAY_S);
-  if (exp === undefined || exp - issuedAt > MAX_LIFETIME_S) {
+  if (exp === undefined || exp - issuedAt > MAX_TOKEN_LIFETIME_S) {
     throw unauthenticated('A token may be valid for at most 24 hours.');
   }
   if (

@@ -47,7 +47,7 @@ export type ProblemDetails = {
   readonly errors?: readonly ProblemPointer[];
   readonly differences?: readonly ProblemPointer[];
   /** The key whose status resource the problem links to. */
-  readonly key?: string;
+  readonly idempotencyKey?: string;
   readonly headers?: Readonly<Record<string, string>>;
 };
 
@@ -86,7 +86,7 @@ export function problemBody(problem: ApiProblem, instance: string, requestId: st
     ...(requestId === undefined ? {} : { requestId }),
     ...(details.errors === undefined ? {} : { errors: details.errors }),
     ...(details.differences === undefined ? {} : { differences: details.differences }),
-    ...(details.key === undefined ? {} : { writeUrl: writeUrl(details.key) }),
+    ...(details.idempotencyKey === undefined ? {} : { writeUrl: writeUrl(details.idempotencyKey) }),
   };
 }
 

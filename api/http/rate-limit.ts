@@ -1,3 +1,6 @@
+import type { Caller } from './auth.ts';
+import { ApiProblem } from './problems.ts';
+
 /** A token bucket per company and process: `perSecond` tokens are added each second, up to `burst`. */
 export type RateLimit = {
   /** Takes a token; false when there is none. */
@@ -24,4 +27,13 @@ export function createRateLimit(perSecond: number, burst: number, now: () => num
       return true;
     },
   };
+}
+
+/** Takes a token of the caller's company, or throws `rate_limited`. */
+export function enforceRateLimit(
+  limit: RateLimit,
+  { companyId }: Pick<Caller, 'companyId'>,
+  detail = 'Send the request again after the pause in Retry-After.',
+): void {
+  if (!limit.take(companyId)) throw new ApiProblem('rate_limited', { detail });
 }

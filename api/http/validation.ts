@@ -1,5 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { jsonPointer, type ProblemPointer } from '../../activities/problem.ts';
+import { ApiProblem } from './problems.ts';
 
 /** More than these help nobody; a body of 1 MiB can have hundreds of thousands of unknown members. */
 const MAX_POINTERS = 100;
@@ -15,4 +16,18 @@ export function problemPointers(location: 'path' | 'query' | 'body', error: z.Zo
     )
     .slice(0, MAX_POINTERS)
     .map(({ path, message }) => ({ in: location, pointer: jsonPointer(path), message }));
+}
+
+/** `validation_failed` of one thing: `The path must be …`. */
+export function invalidPart(location: 'path' | 'body', pointer: string, message: string): ApiProblem {
+  return new ApiProblem('validation_failed', {
+    detail: `The ${location} ${message}.`,
+    errors: [{ in: location, pointer, message }],
+  });
+}
+
+/** For routes that take no body. */
+export function refuseBody(body: unknown): void {
+  if (body === undefined || z.strictObject({}).safeParse(body).success) return;
+  throw invalidPart('body', '', 'must be omitted or be {}');
 }

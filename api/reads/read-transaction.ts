@@ -9,7 +9,7 @@ export type ReadRequest = {
   readonly database: Database;
   readonly caller: Caller;
   /** If given, the row of this write is read in the same round trip as the caller's roles. */
-  readonly key?: string;
+  readonly idempotencyKey?: string;
   /** A read that takes longer is answered 503: the database is frozen or overloaded. */
   readonly limitMs: number;
 };
@@ -19,14 +19,14 @@ export type ReadRequest = {
  * balance with its total. Throws `not_a_member`, and `storage_unavailable` when the database does not answer in time.
  */
 export async function inReadTransaction<T>(
-  { database, caller, key, limitMs }: ReadRequest,
+  { database, caller, idempotencyKey, limitMs }: ReadRequest,
   work: (tx: Tx, reader: Reader, row: WriteRow | undefined) => Promise<T>,
 ): Promise<T> {
   const reading = transaction(database.reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
     // The server then ends a statement for which nobody waits any more.
     await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
-    const { userId, roles, row } = await lookUpIn(tx, caller, key);
+    const { userId, roles, row } = await lookUpIn(tx, caller, idempotencyKey);
     return work(tx, { companyId: caller.companyId, userId, roles }, row);
   });
   return withStorageTimeout(reading, limitMs);

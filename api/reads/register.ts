@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { holdsOneOf } from '../../activities/roles.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { problemPointers } from '../http/validation.ts';
 import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
@@ -19,7 +19,7 @@ export function registerReads(app: FastifyInstance, reads: readonly Read[], cont
 
 async function answer(read: Read, request: FastifyRequest, { database, replays }: ApiContext): Promise<object> {
   const { caller } = request;
-  limitRead(replays, caller);
+  enforceRateLimit(replays, caller);
   const input = validate(read, request);
   return inReadTransaction({ database, caller, limitMs: READ_LIMIT_MS }, async (tx, reader) => {
     const allowed = READERS[read.group];

@@ -14,14 +14,18 @@ export type Lookup = {
  * Step 2 of the write path: one round trip to the primary. Without a key it reads the membership only. Throws
  * `not_a_member`.
  */
-export async function lookUp(database: Database, caller: Caller, key: string | undefined): Promise<Lookup> {
-  const found = await queryOnce<Found>(database.reads, LOOK_UP, [caller.companyId, caller.subject, key ?? null]);
+export async function lookUp(database: Database, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
+  const found = await queryOnce<Found>(database.reads, LOOK_UP, [
+    caller.companyId,
+    caller.subject,
+    idempotencyKey ?? null,
+  ]);
   return toLookup(found);
 }
 
 /** The same as the first statement of a transaction, which it sets to the caller's company. */
-export async function lookUpIn(tx: Tx, caller: Caller, key: string | undefined): Promise<Lookup> {
-  return toLookup(await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, key ?? null]));
+export async function lookUpIn(tx: Tx, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
+  return toLookup(await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, idempotencyKey ?? null]));
 }
 
 const LOOK_UP = `
@@ -38,11 +42,15 @@ function toLookup([found]: readonly Found[]): Lookup {
 }
 
 /** The row of a write, for a caller whose membership has already been checked. */
-export async function lookUpRow(database: Database, companyId: string, key: string): Promise<WriteRow | undefined> {
+export async function lookUpRow(
+  database: Database,
+  companyId: string,
+  idempotencyKey: string,
+): Promise<WriteRow | undefined> {
   const [found] = await queryOnce<WriteRow>(
     database.reads,
     'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
-    [companyId, key],
+    [companyId, idempotencyKey],
   );
   return found === undefined ? undefined : rowOrUndefined(found);
 }

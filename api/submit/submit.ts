@@ -3,9 +3,10 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
+import { beginSubmission } from './begin-submission.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
-import { beginSubmission, type Submission, type SubmissionDependencies, type SubmissionEnd } from './submissions.ts';
+import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
 /**
@@ -15,7 +16,7 @@ import type { WriteRuns } from './write-runs.ts';
  */
 export type Submit = {
   /** The submission that such a request joins, if there is one. Joining is not limited. */
-  find(companyId: string, key: string, fingerprint: string): Submission | undefined;
+  find(companyId: string, idempotencyKey: string, fingerprint: string): Submission | undefined;
   /** Begins a new submission. Undefined when this process already has as many as it may have. */
   open(args: WriteArguments): Submission | undefined;
   /** Waits as the client prefers. `opener`: this request opened the submission, so the first answer may be its own. */
@@ -72,7 +73,8 @@ export function createSubmit(options: {
       for (const { sinceMs } of submissions.values()) return (performance.now() - sinceMs) / 1_000;
       return 0;
     },
-    find: (companyId, key, fingerprint) => submissions.get(requestIdentity(companyId, key, fingerprint))?.submission,
+    find: (companyId, idempotencyKey, fingerprint) =>
+      submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission,
     open(args) {
       if (submissions.size >= options.maxInFlight) return undefined;
       const id = requestIdentity(args.companyId, args.key, args.fingerprint);
@@ -134,6 +136,6 @@ async function waitFor(
 }
 
 /** What makes two requests the same. Never the key alone: another body must not be answered with this outcome. */
-function requestIdentity(companyId: string, key: string, fingerprint: string): string {
-  return `${companyId}/${fingerprint}/${key}`;
+function requestIdentity(companyId: string, idempotencyKey: string, fingerprint: string): string {
+  return `${companyId}/${fingerprint}/${idempotencyKey}`;
 }

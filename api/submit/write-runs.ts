@@ -18,13 +18,13 @@ export type WriteRuns = {
   /** Starts a run; `exists` when the ID's newest run is open or has completed. Throws {@link TemporalUnavailable}. */
   start(args: WriteArguments, summary: string): Promise<Started>;
   /** The newest run, undefined if Temporal has none. Throws {@link TemporalUnavailable}. */
-  describe(companyId: string, key: string): Promise<RunDescription | undefined>;
+  describe(companyId: string, idempotencyKey: string): Promise<RunDescription | undefined>;
   /** Waits a minute for the run to close. Throws {@link TemporalUnavailable}. */
-  waitUntilClosed(companyId: string, key: string, runId: string): Promise<RunEnd | 'still open'>;
+  waitUntilClosed(companyId: string, idempotencyKey: string, runId: string): Promise<RunEnd | 'still open'>;
   /** The failed attempts that the history of a run has recorded so far. Throws {@link TemporalUnavailable}. */
-  failedAttempts(companyId: string, key: string, runId: string): Promise<FailedAttempts | undefined>;
+  failedAttempts(companyId: string, idempotencyKey: string, runId: string): Promise<FailedAttempts | undefined>;
   /** The arguments of a run, read from its history. */
-  readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
+  readArguments(companyId: string, idempotencyKey: string, runId: string): Promise<WriteArguments | undefined>;
 };
 
 /** `eager`: Temporal returned the first workflow task with the response, to the worker of this process. */
@@ -84,10 +84,10 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async describe(companyId, key) {
+    async describe(companyId, idempotencyKey) {
       try {
         const description = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
-          workflow.getHandle(workflowIdOf(companyId, key)).describe(),
+          workflow.getHandle(workflowIdOf(companyId, idempotencyKey)).describe(),
         );
         return {
           workflowId: description.workflowId,
@@ -103,8 +103,8 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async waitUntilClosed(companyId, key, runId) {
-      const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, key), runId, {
+    async waitUntilClosed(companyId, idempotencyKey, runId) {
+      const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, idempotencyKey), runId, {
         followRuns: false,
       });
       try {
@@ -119,12 +119,12 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async failedAttempts(companyId, key, runId) {
+    async failedAttempts(companyId, idempotencyKey, runId) {
       try {
         const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           client.workflowService.getWorkflowExecutionHistoryReverse({
             namespace: client.options.namespace,
-            execution: { workflowId: workflowIdOf(companyId, key), runId },
+            execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },
             maximumPageSize: EVENTS_OF_A_RETRY,
           }),
         );
@@ -134,11 +134,11 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async readArguments(companyId, key, runId) {
+    async readArguments(companyId, idempotencyKey, runId) {
       const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
         client.workflowService.getWorkflowExecutionHistory({
           namespace: client.options.namespace,
-          execution: { workflowId: workflowIdOf(companyId, key), runId },
+          execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },
           maximumPageSize: 1,
         }),
       );

@@ -1,23 +1,21 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { recordAuditRows } from '../../activities/audit/record-rows.ts';
 import { type Tx, transaction } from '../../activities/database.ts';
 import { id } from '../../activities/fields.ts';
 import { EVENT_COLUMNS, type EventRow, toEvent } from '../../activities/resources/event.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import { signedHeaders, webhookSecret } from '../../activities/webhooks/secrets.ts';
+import { signedHeaders, signingSecrets, webhookSecret } from '../../activities/webhooks/secrets.ts';
 import { sendWebhook } from '../../activities/webhooks/send.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { invalidPart, refuseBody } from '../http/validation.ts';
 import { type Lookup, lookUpIn } from '../submit/lookup.ts';
 
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
 const MAY_KNOW: readonly Role[] = ['owner'];
 const LIMIT_MS = 5_000;
-/** For so long after a rotation, the old secret also signs. */
-const OLD_SECRET_SIGNS_MS = 24 * 60 * 60 * 1000;
 
 /**
  * The routes about a company's webhook: they read its secret, call it for a test, and deliver an event again. None of them
@@ -25,19 +23,19 @@ const OLD_SECRET_SIGNS_MS = 24 * 60 * 60 * 1000;
  */
 export function registerWebhooks(app: FastifyInstance, context: ApiContext): void {
   app.get('/api/company/webhook-secret', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     return reply.header('cache-control', 'no-store').send(await readSecret(context, request));
   });
   app.post('/api/company/webhook-test', async (request, reply) => {
     refuseBody(request.body);
-    limit(context, request);
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await callForTest(context, request));
   });
   app.post<{ Params: { eventId: string } }>('/api/events/:eventId/redeliver', async (request, reply) => {
     refuseBody(request.body);
     const eventId = id().safeParse(request.params.eventId);
-    if (!eventId.success) throw invalid('path', '/eventId', 'must be the ID of an event');
-    limit(context, request);
+    if (!eventId.success) throw invalidPart('path', '/eventId', 'must be the ID of an event');
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await redeliver(context, request, eventId.data));
   });
 }
@@ -68,18 +66,17 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
     ]),
     LIMIT_MS,
   );
-  const { webhook_secret_version: version, webhook_secret_rotated_at: rotatedAt } = webhook;
-  const oldSignsUntil = rotatedAt === null ? undefined : Date.parse(rotatedAt) + OLD_SECRET_SIGNS_MS;
+  const { webhook_secret_version: version, old_secret_signs_until: signsUntil } = webhook;
   return {
     version,
     secret: webhookSecret(masterKey, companyId, version),
     previous:
-      oldSignsUntil === undefined || !webhook.old_secret_signs
+      signsUntil === null || !webhook.old_secret_signs
         ? null
         : {
             version: version - 1,
             secret: webhookSecret(masterKey, companyId, version - 1),
-            signsUntil: new Date(oldSignsUntil).toISOString(),
+            signsUntil,
           },
   };
 }
@@ -91,9 +88,7 @@ async function callForTest(context: ApiContext, request: FastifyRequest): Promis
   if (webhook.webhook_url === null) throw unavailable('The company has set no webhook.');
   const { companyId } = request.caller;
   const version = webhook.webhook_secret_version;
-  const secrets = [version, ...(webhook.old_secret_signs ? [version - 1] : [])].map((one) =>
-    webhookSecret(masterKey, companyId, one),
-  );
+  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: webhook.old_secret_signs });
   const body = JSON.stringify({ type: 'webhook.test', timestamp: webhook.now, data: { companyId } });
   const timestampSeconds = Math.floor(Date.parse(webhook.now) / 1000);
   const { error, status } = await sendWebhook({
@@ -126,16 +121,18 @@ async function redeliver(context: ApiContext, request: FastifyRequest, eventId: 
 type WebhookRow = {
   webhook_url: string | null;
   webhook_secret_version: number;
-  webhook_secret_rotated_at: string | null;
+  old_secret_signs_until: string | null;
   old_secret_signs: boolean;
   now: string;
 };
 
 async function readWebhook(tx: Tx): Promise<{ webhook: WebhookRow }> {
   const [webhook] = await tx.query<WebhookRow>(
-    `SELECT webhook_url, webhook_secret_version, webhook_secret_rotated_at,
-       coalesce(webhook_secret_rotated_at > now() - interval '24 hours', false) AS old_secret_signs, now() AS now
-     FROM companies WHERE id = current_company()`,
+    // The old secret signs for so long as it does in next_webhook_event.
+    `SELECT webhook_url, webhook_secret_version, signs.until AS old_secret_signs_until,
+       coalesce(signs.until > now(), false) AS old_secret_signs, now() AS now
+     FROM companies, LATERAL (SELECT webhook_secret_rotated_at + interval '24 hours' AS until) AS signs
+     WHERE id = current_company()`,
   );
   if (webhook === undefined) throw new Error('Bug! A company without its row');
   return { webhook };
@@ -165,21 +162,4 @@ function masterKeyOf({ config }: ApiContext): string {
 
 function unavailable(detail: string): ApiProblem {
   return new ApiProblem('webhook_not_available', { detail });
-}
-
-function limit({ newWrites }: ApiContext, { caller }: FastifyRequest): void {
-  if (newWrites.take(caller.companyId)) return;
-  throw new ApiProblem('rate_limited', { detail: 'Send the request again after the pause in Retry-After.' });
-}
-
-function refuseBody(body: unknown): void {
-  if (body === undefined || z.strictObject({}).safeParse(body).success) return;
-  throw invalid('body', '', 'must be omitted or be {}');
-}
-
-function invalid(where: 'path' | 'body', pointer: string, message: string): ApiProblem {
-  return new ApiProblem('validation_failed', {
-    detail: `The ${where} ${message}.`,
-    errors: [{ in: where, pointer, message }],
-  });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DAY_MS } from '../../activities/durations.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
@@ -62,14 +63,12 @@ function readableBy({ roles, userId }: Reader, operations: readonly Operation[])
   return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
 }
 
-const MS_PER_DAY = 24 * 60 * 60 * 1000;
-
 function firstInstant(instantOrDate: string): string {
   return new Date(instantOrDate).toISOString();
 }
 
 /** The end of the range, exclusive: a date covers its whole day, an instant its millisecond. */
 function instantAfter(instantOrDate: string): string {
-  const lengthMs = instantOrDate.includes('T') ? 1 : MS_PER_DAY;
+  const lengthMs = instantOrDate.includes('T') ? 1 : DAY_MS;
   return new Date(Date.parse(instantOrDate) + lengthMs).toISOString();
 }

@@ -97,7 +97,7 @@ export const FINISHED_COLUMNS = [
 export function writeOfRun(
   write: {
     readonly companyId: string;
-    readonly key: string;
+    readonly idempotencyKey: string;
     readonly writeId: string;
     readonly operation: string;
     /** Null for an operation that this release does not know. */
@@ -107,9 +107,9 @@ export function writeOfRun(
   state: 'running' | 'failed' | 'unknown',
   ui: TemporalUi,
 ): WriteSummary {
-  const { key, operation } = write;
+  const { idempotencyKey, operation } = write;
   return {
-    key,
+    key: idempotencyKey,
     writeId: write.writeId,
     operation,
     type: write.type,
@@ -122,7 +122,7 @@ export function writeOfRun(
     requestedAt: run.startedAt,
     completedAt: null,
     attempts: 1,
-    workflow: workflowLink(workflowIdOf(write.companyId, key), run.runId, ui),
+    workflow: workflowLink(workflowIdOf(write.companyId, idempotencyKey), run.runId, ui),
   };
 }
 

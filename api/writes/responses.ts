@@ -5,30 +5,24 @@ import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
+import type { ApiContext } from '../context.ts';
 import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import type { SubmissionEnd } from '../submit/submissions.ts';
+import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
-import type { AuditBatch } from './audit-batch.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
   readonly operation: Operation;
   readonly companyId: string;
   readonly userId: string;
-  readonly key: string;
+  readonly idempotencyKey: string;
   /** The ID that this write has, or would have. */
   readonly writeId: string;
   readonly content: RequestContent;
   readonly request: { readonly id: string; readonly method: string; readonly path: string };
   readonly arrivedAtMs: number;
   readonly deadline: Deadline;
-};
-
-export type AnswerDependencies = {
-  readonly operations: readonly Operation[];
-  readonly audit: AuditBatch;
-  readonly metrics: Metrics;
 };
 
 /**
@@ -40,18 +34,18 @@ export async function answerFromRow(
   row: WriteRow,
   writeRequest: WriteRequest,
   first: boolean,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
-  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, dependencies.operations)) {
+  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
-    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), dependencies);
+    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
   const marked = !first || row.outcome === 'cancelled';
   if (marked) {
-    await record(writeRequest, 'replayed', undefined, dependencies, row.outcome !== 'cancelled');
+    await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
     reply.header('idempotent-replayed', 'true');
   }
-  countAnswer(writeRequest, row, marked, dependencies.metrics);
+  countAnswer(writeRequest, row, marked, context.metrics);
   if (row.location !== null) reply.header('location', row.location);
   return reply
     .code(row.status_code)
@@ -65,15 +59,15 @@ export async function answerEnd(
   end: SubmissionEnd,
   writeRequest: WriteRequest,
   submissionId: string | undefined,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
   switch (end.kind) {
     case 'row':
-      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, dependencies);
+      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, context);
     case 'mismatch':
-      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), dependencies);
+      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), context);
     case 'problem':
-      return refuse(end.code, writeRequest, dependencies.metrics);
+      return refuse(end.code, writeRequest, context.metrics);
   }
 }
 
@@ -86,13 +80,13 @@ export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: M
   if (counted) metrics.failed.inc({ ...labels, error_type: 'unavailable' });
   throw new ApiProblem(code, {
     detail: DETAILS[code] ?? 'Send the same request with the same key again.',
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
 /** 202: Temporal has the write, which finishes without its client. */
-export function accepted(reply: FastifyReply, body: object, key: string): FastifyReply {
-  return reply.code(202).header('location', writeUrl(key)).header('retry-after', RETRY_AFTER_S).send(body);
+export function accepted(reply: FastifyReply, body: object, idempotencyKey: string): FastifyReply {
+  return reply.code(202).header('location', writeUrl(idempotencyKey)).header('retry-after', RETRY_AFTER_S).send(body);
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {
@@ -113,17 +107,17 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
 async function refuseMismatch(
   writeRequest: WriteRequest,
   pointers: readonly ProblemPointer[],
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<never> {
-  const { metrics } = dependencies;
-  await record(writeRequest, 'failed', 'idempotency_key_reused', dependencies);
+  const { metrics } = context;
+  await record(writeRequest, 'failed', 'idempotency_key_reused', context);
   const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'mismatch' });
   throw new ApiProblem('idempotency_key_reused', {
     detail: 'The key belongs to another request, whose write is unchanged. Use a new key for a new write.',
     differences: pointers,
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
@@ -156,7 +150,7 @@ async function record(
   writeRequest: WriteRequest,
   status: 'replayed' | 'failed',
   errorCode: string | undefined,
-  { audit, metrics }: AnswerDependencies,
+  { audit, metrics }: ApiContext,
   ofWrite = true,
 ): Promise<void> {
   const row = auditRow(writeRequest, status, errorCode);
@@ -180,7 +174,7 @@ function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', err
     operation_name: writeRequest.operation.name,
     operation_type: writeRequest.operation.type,
     deterministic_id: writeRequest.writeId,
-    idempotency_key: writeRequest.key,
+    idempotency_key: writeRequest.idempotencyKey,
     user_id: writeRequest.userId,
     status,
     error_code: errorCode ?? null,

@@ -10,11 +10,12 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import type { RateLimit } from '../http/rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { pathOf } from '../http/request-path.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
-import type { Submission } from '../submit/submissions.ts';
+import type { Submission } from '../submit/submission.ts';
 import { formatKey, readIdempotencyKey } from './key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
@@ -24,6 +25,8 @@ const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress',
 
 /** Every answer goes out within the client's wait plus this. */
 const ANSWER_GRACE_MS = 2_000;
+
+const RATE_LIMITED = 'Send the request again with the same key after the pause in Retry-After.';
 
 /** One route per operation: the steps of the write path, in the published order of their errors. */
 export function registerWriteRoutes(app: FastifyInstance, context: ApiContext): void {
@@ -48,7 +51,7 @@ async function handleWrite(
   context: ApiContext,
 ): Promise<FastifyReply> {
   const arrivedAtMs = performance.now();
-  const { caller, idempotencyKey: key } = request;
+  const { caller, idempotencyKey } = request;
   const input = validate(operation, request.params, request.body);
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
@@ -59,31 +62,31 @@ async function handleWrite(
   const wire = input as WriteArguments['input'];
   const requestFingerprint = fingerprint(operation.name, wire);
   // Looked for before the lookup: one that ends during the lookup has the outcome that the lookup may just have missed.
-  const found = context.submit.find(caller.companyId, key, requestFingerprint);
+  const found = context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
   if (!holdsOneOf(member.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
-  request.writeId = writeId(caller.companyId, operation.name, key);
+  request.writeId = writeId(caller.companyId, operation.name, idempotencyKey);
   const writeRequest: WriteRequest = {
     operation,
     companyId: caller.companyId,
     userId: member.userId,
-    key,
+    idempotencyKey,
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
-    request: { id: request.id, method: request.method, path: pathOf(request.url) },
+    request: { id: request.id, method: request.method, path: pathOf(request) },
     arrivedAtMs,
     deadline,
   };
   if (member.row !== undefined) {
-    limit(context.replays, caller.companyId);
+    enforceRateLimit(context.replays, caller, RATE_LIMITED);
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
-  const joined = found ?? context.submit.find(caller.companyId, key, requestFingerprint);
+  const joined = found ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const submission = joined ?? openSubmission(writeRequest, wire, context);
   const opener = joined === undefined;
   if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });
@@ -95,7 +98,7 @@ async function handleWrite(
     case 'end':
       return answerEnd(reply, waited.end, writeRequest, opener ? submission.args.submissionId : undefined, context);
     case 'accepted':
-      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), key);
+      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), idempotencyKey);
     case 'in progress':
       return refuse('idempotency_in_progress', writeRequest, context.metrics);
     case 'problem':
@@ -105,11 +108,11 @@ async function handleWrite(
 
 /** Only a request that opens a submission uses the rate limit for new writes; a duplicate has joined one before this. */
 function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input'], context: ApiContext) {
-  limit(context.newWrites, writeRequest.companyId);
+  enforceRateLimit(context.newWrites, writeRequest, RATE_LIMITED);
   const submission = context.submit.open({
     operation: writeRequest.operation.name,
     companyId: writeRequest.companyId,
-    key: writeRequest.key,
+    key: writeRequest.idempotencyKey,
     input,
     fingerprint: writeRequest.content.fingerprint,
     schemaVersion: writeRequest.operation.schemaVersion,
@@ -123,8 +126,8 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
 
 function runningWriteOf({ run }: Submission, writeRequest: WriteRequest, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A submission that is open without a run');
-  const { companyId, key, writeId, operation } = writeRequest;
-  return runningWrite({ companyId, key, writeId, operation: operation.name, type: operation.type }, run, ui);
+  const { companyId, idempotencyKey, writeId, operation } = writeRequest;
+  return runningWrite({ companyId, idempotencyKey, writeId, operation: operation.name, type: operation.type }, run, ui);
 }
 
 /** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */
@@ -152,16 +155,4 @@ async function lookUpInTime(database: Database, request: FastifyRequest, millise
     });
   }
   return found;
-}
-
-function limit(rateLimit: RateLimit, companyId: string): void {
-  if (!rateLimit.take(companyId)) {
-    throw new ApiProblem('rate_limited', {
-      detail: 'Send the request again with the same key after the pause in Retry-After.',
-    });
-  }
-}
-
-function pathOf(url: string): string {
-  return (url.split('?')[0] ?? url).slice(0, 2_000);
 }

@@ -4,9 +4,10 @@ import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
+import { invalidPart } from '../http/validation.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { lookUpRow } from '../submit/lookup.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
@@ -23,7 +24,7 @@ const LOOK_AGAIN_MS = 1_000;
 /** `GET /api/writes/{key}`: the status of a write; with `Prefer: wait=N`, as soon as it has its outcome. */
 export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
   app.get<{ Params: { key: string } }>('/api/writes/:key', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     const key = keyOf(request.params.key);
     const waitMs = readWait(request.headers['prefer']);
     if (waitMs > 0) reply.header('preference-applied', `wait=${waitMs / 1000}`);
@@ -36,39 +37,39 @@ export function registerWriteStatus(app: FastifyInstance, context: ApiContext): 
 /** Reads the key from a path, where it is neither quoted nor escaped. Throws `validation_failed`. */
 export function keyOf(segment: string): string {
   if (isKey(segment)) return segment;
-  const message = 'must be an idempotency key: 1–255 printable ASCII characters';
-  throw new ApiProblem('validation_failed', {
-    detail: `The path ${message}.`,
-    errors: [{ in: 'path', pointer: '/key', message }],
-  });
+  throw invalidPart('path', '/key', 'must be an idempotency key: 1–255 printable ASCII characters');
 }
 
 /**
  * Describes a write from its row, else from its newest run, else from the audit log. Undefined when none of them has it,
  * or when the caller may not read it. Throws TemporalUnavailable when only Temporal could know and does not answer.
  */
-export async function readWrite(context: ApiContext, caller: Caller, key: string): Promise<WriteResource | undefined> {
-  const known = await readRecord(context, caller, key);
+export async function readWrite(
+  context: ApiContext,
+  caller: Caller,
+  idempotencyKey: string,
+): Promise<WriteResource | undefined> {
+  const known = await readRecord(context, caller, idempotencyKey);
   if (known.hasRow) return known.write;
-  const run = await describeInTime(context, caller.companyId, key);
+  const run = await describeInTime(context, caller.companyId, idempotencyKey);
   if (run === undefined) return known.write;
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
-    const now = await readRecord(context, caller, key);
+    const now = await readRecord(context, caller, idempotencyKey);
     if (now.hasRow) return now.write;
     // A completed run without a row raises an alert.
     if (run.state === 'completed') context.metrics.recordMissing.inc();
   }
   const { runs } = context;
   const { audited, describer } = known;
-  return (await readRunStory({ runs, run, key, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
+  return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-function readRecord(context: ApiContext, caller: Caller, key: string) {
+function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
   const { database } = context;
-  return inReadTransaction({ database, caller, key, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
+  return inReadTransaction({ database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
     const describer = { ...context, reader };
-    return { ...(await describeFromRecord(tx, key, row, describer)), describer };
+    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer };
   });
 }
 
@@ -76,10 +77,10 @@ function readRecord(context: ApiContext, caller: Caller, key: string) {
 export async function describeInTime(
   { runs }: ApiContext,
   companyId: string,
-  key: string,
+  idempotencyKey: string,
 ): Promise<RunDescription | undefined> {
   const described = await withTimeout(
-    runs.describe(companyId, key).then((run) => ({ run })),
+    runs.describe(companyId, idempotencyKey).then((run) => ({ run })),
     STATUS_LIMIT_MS,
   );
   if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
@@ -89,14 +90,14 @@ export async function describeInTime(
 async function waitForOutcome(
   context: ApiContext,
   caller: Caller,
-  key: string,
+  idempotencyKey: string,
   waitMs: number,
 ): Promise<WriteResource | undefined> {
   const deadline = performance.now() + waitMs;
-  const write = await readWrite(context, caller, key);
+  const write = await readWrite(context, caller, idempotencyKey);
   if (write?.state !== 'running' || waitMs === 0) return write;
   await withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now());
-  return readWrite(context, caller, key);
+  return readWrite(context, caller, idempotencyKey);
 }
 
 /** Resolves when the run has closed, when the row is there, or at the deadline. */
@@ -126,10 +127,10 @@ function readWait(header: string | readonly string[] | undefined): number {
   return applied?.includes('wait=') ? waitMs : 0;
 }
 
-function writeNotFound(key: string): ApiProblem {
+function writeNotFound(idempotencyKey: string): ApiProblem {
   return new ApiProblem('write_not_found', {
     detail:
       'There is no write with this key. It is safe to send the request with this key. Cancelling the key makes sure that it never happens.',
-    key,
+    idempotencyKey,
   });
 }

@@ -30,15 +30,15 @@ export type RecordStory = {
 
 export async function describeFromRecord(
   tx: Tx,
-  key: string,
+  idempotencyKey: string,
   row: WriteRow | undefined,
   describer: Describer,
 ): Promise<RecordStory> {
   if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer), audited: [] };
   return {
     hasRow: false,
-    write: await describeFromAudit(tx, key, describer),
-    audited: await readAuditItems(tx, key),
+    write: await describeFromAudit(tx, idempotencyKey, describer),
+    audited: await readAuditItems(tx, idempotencyKey),
   };
 }
 
@@ -64,7 +64,7 @@ async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Pro
 
 /** Describes a write without a row from the newest run of its workflow. */
 export function describeFromRun(
-  key: string,
+  idempotencyKey: string,
   run: RunDescription,
   state: 'running' | 'failed' | 'unknown',
   { audited, attempts }: RunDetails,
@@ -77,7 +77,13 @@ export function describeFromRun(
   const type = operations.find(({ name }) => name === operation)?.type ?? null;
   const { companyId } = reader;
   const write = writeOfRun(
-    { companyId, key, writeId: writeId(companyId, operation, key), operation, type },
+    {
+      companyId,
+      idempotencyKey,
+      writeId: writeId(companyId, operation, idempotencyKey),
+      operation,
+      type,
+    },
     { runId: run.runId, startedAt: run.startedAt.toISOString(), userId, requestId },
     state,
     ui,
@@ -106,20 +112,24 @@ type RunDetails = {
 };
 
 /** Describes a failed run that Temporal no longer has, from the audit log, which records its end but not its start. */
-async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
+async function describeFromAudit(
+  tx: Tx,
+  idempotencyKey: string,
+  describer: Describer,
+): Promise<WriteResource | undefined> {
   const { reader, operations } = describer;
   const [failed] = await tx.query<FailedRunRow>(
     `SELECT timestamp, operation_name, operation_type, deterministic_id, user_id, request_id
      FROM idempotent_write_audit_log
      WHERE company_id = current_company() AND idempotency_key = $1 AND error_code = 'write_failed'
      ORDER BY timestamp DESC, id DESC LIMIT 1`,
-    [key],
+    [idempotencyKey],
   );
   if (failed === undefined) return undefined;
   const { operation_name: operation, user_id: userId } = failed;
   if (!mayReadWrite({ operation, userId }, reader, operations)) return undefined;
   const write: WriteSummary = {
-    key,
+    key: idempotencyKey,
     writeId: failed.deterministic_id,
     operation,
     type: failed.operation_type === 'unknown' ? null : failed.operation_type,
@@ -134,7 +144,7 @@ async function describeFromAudit(tx: Tx, key: string, describer: Describer): Pro
     attempts: 1,
     workflow: null,
   };
-  return { ...write, response: null, ...toTimeline(await readAuditItems(tx, key)) };
+  return { ...write, response: null, ...toTimeline(await readAuditItems(tx, idempotencyKey)) };
 }
 
 type FailedRunRow = {

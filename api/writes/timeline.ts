@@ -6,7 +6,7 @@ const FIRST_ITEMS = 20;
 const LAST_ITEMS = 100;
 
 /** The replays, conflicts and failed runs of a key, from the audit log. (Its outcome comes from the row.) */
-export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[]> {
+export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<TimelineItem[]> {
   // Both ends are read by the index. The first is long enough to hold a whole timeline that need not be cut.
   const rows = await tx.query<AuditItemRow>(
     `WITH told AS NOT MATERIALIZED (
@@ -20,7 +20,7 @@ export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[
        (SELECT * FROM told ORDER BY timestamp DESC, id DESC LIMIT $3)
      ) AS ends
      ORDER BY timestamp, id`,
-    [key, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],
+    [idempotencyKey, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],
   );
   return rows.map((row) => ({
     at: row.timestamp,

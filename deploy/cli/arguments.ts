@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
+import { MAX_TOKEN_LIFETIME_S } from '../../api/http/auth.ts';
 import { isKey } from '../../api/writes/key.ts';
-import { MAX_TTL_SECONDS } from './token.ts';
 
 const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
 
@@ -46,6 +46,6 @@ export function countArgument(max: number) {
 export function ttlArgument(text: string): number {
   const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
   const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS];
-  if (seconds >= 1 && seconds <= MAX_TTL_SECONDS) return seconds;
+  if (seconds >= 1 && seconds <= MAX_TOKEN_LIFETIME_S) return seconds;
   throw new InvalidArgumentError('It must be a duration such as 90s, 30m or 12h, at most 24h.');
 }

@@ -1,6 +1,5 @@
 import { SignJWT } from 'jose';
 
-export const MAX_TTL_SECONDS = 24 * 60 * 60;
 export const DEFAULT_TTL_SECONDS = 12 * 60 * 60;
 
 export async function mintToken(claims: {

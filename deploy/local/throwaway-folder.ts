@@ -42,10 +42,13 @@ while read -r _; do :; done
 sleep 1
 server=$(head -n 1 "$1/server.pid" 2>/dev/null)
 postmaster=$(head -n 1 "$1/postgres/postmaster.pid" 2>/dev/null)
-[ -n "$server" ] && kill -KILL "$server"
+# Of an \`npm start\` over this folder; the launcher first, or it would start the others again.
+launcher=$(head -n 1 "$1/launcher.pid" 2>/dev/null)
+temporal=$(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' "$1/temporal/temporal.db.pid" 2>/dev/null)
+for pid in $launcher $server $temporal; do kill -KILL "$pid"; done
 [ -n "$postmaster" ] && kill -QUIT "$postmaster"
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-  kill -0 $server $postmaster 2>/dev/null || break
+  kill -0 $server $temporal $postmaster 2>/dev/null || break
   sleep 0.5
 done
 rm -rf "$1"

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
+import { DAY_S } from '../../activities/durations.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
@@ -9,7 +10,6 @@ type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttribut
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API, which the SDK does not export. */
 const KEYWORD = 2;
-const SECONDS_PER_DAY = 24 * 60 * 60;
 
 /** A new namespace or attribute reaches all parts of the server only when their caches expire, after 10 to 60 s. */
 const VISIBLE_TIMEOUT_MS = 90_000;
@@ -52,7 +52,7 @@ async function ensureNamespace(connection: NativeConnection, namespace: string, 
   }
   await connection.workflowService.registerNamespace({
     namespace,
-    workflowExecutionRetentionPeriod: { seconds: days * SECONDS_PER_DAY } as never,
+    workflowExecutionRetentionPeriod: { seconds: days * DAY_S } as never,
   });
   await eventually(describe);
   return true;

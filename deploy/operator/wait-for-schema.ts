@@ -1,5 +1,7 @@
 /** `node deploy/operator/wait-for-schema.js`: waits until the database has all migrations of this release. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DAY_S } from '../../activities/durations.ts';
 import { missingMigrations } from '../../migrations/migrate.ts';
 import { countArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
@@ -7,7 +9,7 @@ import { processDatabaseUrl } from '../cli/config.ts';
 
 /** An operator migrates within minutes; after that Kubernetes restarts the container. */
 const DEFAULT_TIMEOUT_S = 600;
-const MAX_TIMEOUT_S = 24 * 60 * 60;
+const MAX_TIMEOUT_S = DAY_S;
 const POLL_MS = 1_000;
 
 await run(

@@ -1,14 +1,14 @@
 /** `npm run reports:weekly:staging`: reports on a week of the audit log, over all companies. */
+
 import { renameSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
+import { DAY_MS } from '../../activities/durations.ts';
 import { command, run } from '../cli/command.ts';
 import { ownerDatabaseUrl } from '../cli/config.ts';
 import { readFigures } from './figures.ts';
 import { reportMarkdown } from './markdown.ts';
 
 type Options = { databaseUrl?: string; from?: string; to?: string; json?: true; out?: string };
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 await run(
   command(

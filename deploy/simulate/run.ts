@@ -3,11 +3,11 @@ import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { type Answer, type Http, openHttp, problemOf } from '../client/http.ts';
 import { type Submitted, submitWrite } from '../client/submit-write.ts';
-import type { Member } from './books.ts';
 import type { Step } from './plan.ts';
+import type { Actor } from './requests/books.ts';
 
 /** Tokens of the people of one company. */
-export type Tokens = Readonly<Record<Member, string>>;
+export type Tokens = Readonly<Partial<Record<Actor, string>>>;
 
 export type Outcome = Submitted & { readonly step: Step };
 

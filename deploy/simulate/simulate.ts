@@ -7,11 +7,11 @@ import type { Progress } from '../cli/progress.ts';
 import { type Answer, openHttp, problemOf } from '../client/http.ts';
 import type { Subject } from '../contract/subject.ts';
 import { asAuditor } from '../isolation/checks.ts';
-import { NOWHERE } from './books.ts';
 import { countCompany, type Equation } from './counts.ts';
 import { type Finding, judgeAnswers } from './judge.ts';
 import { type Counted, growth, type Tally, takeTally } from './metrics.ts';
 import { planHour, type Step } from './plan.ts';
+import { NOTHING } from './requests/books.ts';
 import { type Outcome, runPlan, type Tokens } from './run.ts';
 
 export type SimulationOptions = {
@@ -144,7 +144,7 @@ function isByItsId(location: string | undefined): boolean {
 }
 
 function sharedIds({ auditorId, newcomerId }: Subject): readonly string[] {
-  return [auditorId, newcomerId, NOWHERE];
+  return [auditorId, newcomerId, NOTHING];
 }
 
 function codeOf(answer: Answer): string | undefined {

@@ -10,10 +10,15 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
 import { type ContractReport, checkContract } from '../../deploy/contract/check.ts';
 import { contractSubject } from '../support/contract-subject.ts';
+import { inForm } from '../support/form.ts';
 import { type Overrides, type System, startSystem } from '../support/system.ts';
 
 /** Some sixty requests an operation and rule, and as many looks into the database. */
 const ALL_OPERATIONS_MS = 300_000;
+const isTried = inForm<(operation: Operation) => boolean>({
+  short: ({ name }) => ['createPayment', 'createCustomer'].includes(name),
+  long: () => true,
+});
 const SILENT = { update() {}, done() {} };
 
 /** Routes that are registered beside the API's own, as someone would who goes around the path. */
@@ -39,9 +44,10 @@ describe('the contract checks', () => {
   test.each(['financial', 'high-risk'] as const)(
     'find nothing missing in any %s operation',
     async (type) => {
-      const operations = OPERATIONS.filter((operation) => operation.type === type);
+      const operations = OPERATIONS.filter((operation) => operation.type === type && isTried(operation));
       const report = await checkContract(await contractSubject(system), { operations, all: OPERATIONS }, SILENT);
       expect(report.gaps).toEqual([]);
+      expect(operations).not.toEqual([]);
       expect(Object.keys(report.operations).toSorted()).toEqual(operations.map(({ name }) => name).toSorted());
       expect(new Set(Object.values(report.operations).map((byRule) => Object.keys(byRule).length))).toEqual(
         new Set([8]),

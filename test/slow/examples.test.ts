@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { ApiClient } from '../support/client.ts';
 import { startDemoSystem } from '../support/demo.ts';
+import { inForm } from '../support/form.ts';
 import { examplesOf, fetchDocument, type RunnableExample } from '../support/openapi.ts';
 import type { System } from '../support/system.ts';
 
@@ -24,18 +25,13 @@ describe('the examples of the document run as they are against a freshly seeded 
   });
   afterEach(() => system.stop());
 
-  for (const [name, order] of ORDERS) {
+  for (const [name, order] of inForm({ short: ORDERS.slice(0, 2), long: ORDERS })) {
     test(`${name}, and replay byte for byte`, async () => {
       const examples = order(examplesOf(await fetchDocument(system.url)));
       expect(new Set(examples).size).toBe(OPERATIONS.flatMap((operation) => operation.examples).length);
-      for (const { id, method, path, body } of examples) {
+      for (const { id, status, method, path, body } of examples) {
         const first = await owner.post(path, body, { method, key: id });
-        expect([id, first.status, first.replayed, first.text]).toEqual([
-          id,
-          expect.toBeOneOf([200, 201]),
-          false,
-          first.text,
-        ]);
+        expect([id, first.status, first.replayed], first.text).toEqual([id, status, false]);
         const again = await owner.post(path, body, { method, key: id });
         expect([id, again.status, again.replayed, again.text]).toEqual([id, first.status, true, first.text]);
         expect(again.headers.get('location')).toBe(first.headers.get('location'));

@@ -3,10 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { workflowFaults } from '../support/ci-rules.ts';
 
 const text = readFileSync('.github/workflows/ci.yml', 'utf8');
+/** Those that `.ci/verify` runs when it is not told which. */
+const parts = /PARTS:-([^}]+)/.exec(readFileSync('.ci/verify', 'utf8'))?.[1]?.split(' ') ?? [];
 
 describe('the workflow of the hosted CI', () => {
   test('runs what .ci/run runs, with pinned actions, no rights and a limit', () => {
-    expect(workflowFaults(text)).toEqual([]);
+    expect(parts).toEqual(['checks', 'test', 'test:slow']);
+    expect(workflowFaults(text, parts)).toEqual([]);
   });
 
   const spoilt: [string, (text: string) => string][] = [
@@ -18,6 +21,9 @@ describe('the workflow of the hosted CI', () => {
     ['concurrency', (given) => given.replace(/concurrency:\n( {2}.*\n)+/, '')],
     ['.ci/run', (given) => given.replace('bash .ci/run', 'npm test')],
     ['persist-credentials', (given) => given.replace('persist-credentials: false', 'persist-credentials: true')],
+    ['the shares of test are not the whole of it', (given) => given.replace('shard: 2/2', 'shard: 1/2')],
+    ['the shares of test:slow are not the whole of it', (given) => given.replace('part: test:slow', 'part: checks')],
+    ['there is no part lint', (given) => given.replace('part: checks', 'part: lint')],
     ['unknown key run-on', (given) => given.replace('runs-on', 'run-on')],
     ['pull_request_target', (given) => given.replace('  pull_request:', '  pull_request_target:')],
     [
@@ -27,6 +33,6 @@ describe('the workflow of the hosted CI', () => {
   ];
   test.each(spoilt)('is refused for: %s', (fault, spoil) => {
     expect(spoil(text)).not.toBe(text);
-    expect(workflowFaults(spoil(text)).join('\n')).toContain(fault);
+    expect(workflowFaults(spoil(text), parts).join('\n')).toContain(fault);
   });
 });

@@ -1,9 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, patched } from '../support/guides.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, patched, runIn } from '../support/guides.ts';
 
 /** Some seconds each on an idle machine. */
 const CHECK_MS = 180_000;
@@ -12,11 +11,7 @@ const CHECK_MS = 180_000;
 describe('a tree that has followed the guides', () => {
   let folder: ThrowawayFolder;
   let written: string[];
-  const run = (command: string, ...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder.path, encoding: 'utf8' });
-    return { status, output: stdout + stderr };
-  };
-  const tool = (name: string, ...args: string[]) => run(`node_modules/.bin/${name}`, ...args);
+  const tool = (name: string, ...args: string[]) => runIn(folder.path, [`node_modules/.bin/${name}`, ...args]);
   const read = (path: string) => readFileSync(join(folder.path, path), 'utf8');
 
   beforeAll(() => {
@@ -28,12 +23,12 @@ describe('a tree that has followed the guides', () => {
 
   test(
     'compiles, but for a rejection that is misspelt in it on purpose',
-    () => {
+    async () => {
       const [file] = OPERATION_GUIDE;
       const text = file?.text.replace("reject('invoice_not_open'", "reject('invoice_not_opn'") ?? '';
       const path = 'activities/operations/misspelt.ts';
       follow([{ path, kind: 'file', text }], folder.path);
-      const { output } = tool('tsc', '--noEmit');
+      const { output } = await tool('tsc', '--noEmit');
       rmSync(join(folder.path, path));
       expect(output).toContain('"invoice_not_opn"');
       expect(output.match(/error TS\d+/g)).toHaveLength(1);
@@ -43,15 +38,15 @@ describe('a tree that has followed the guides', () => {
 
   test(
     'is formatted, and has nothing that a linter complains of or that nobody uses',
-    () => {
+    async () => {
       const code = written.filter((path) => path.endsWith('.ts'));
       for (const [name, ...args] of [
         ['biome', 'check', '--error-on-warnings', ...code],
         ['oxlint', '--deny-warnings', ...code],
         ['knip'],
       ] as const) {
-        const { status, output } = tool(name, ...args);
-        expect([name, status, status === 0 ? '' : output]).toEqual([name, 0, '']);
+        const { ok, output } = await tool(name, ...args);
+        expect([name, ok ? '' : output]).toEqual([name, '']);
       }
     },
     CHECK_MS,
@@ -59,10 +54,10 @@ describe('a tree that has followed the guides', () => {
 
   test(
     'has in its generated pages what was added',
-    () => {
+    async () => {
       for (const script of ['reference', 'manifests']) {
-        const { status, output } = run('npm', 'run', '--silent', script);
-        expect([script, status, status === 0 ? '' : output]).toEqual([script, 0, '']);
+        const { ok, output } = await runIn(folder.path, ['npm', 'run', '--silent', script]);
+        expect([script, ok ? '' : output]).toEqual([script, '']);
       }
       expect(read('README.md')).toMatch(/^\| `\/api\/invoices` \| .*`extendDueDate`/m);
       expect(read('docs/books.md')).toMatch(/^The others post none: .*\bextendDueDate\b/m);

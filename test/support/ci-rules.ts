@@ -9,24 +9,35 @@ const step = z.strictObject({
   with: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
 });
 
+/** One of the runs side by side: a part of `.ci/verify`, and which share of it. */
+const share = z.strictObject({ part: z.string(), shard: z.string().optional() });
+
+const job = z.strictObject({
+  'runs-on': z.string(),
+  'timeout-minutes': z.number().max(60),
+  strategy: z.strictObject({ 'fail-fast': z.literal(false), matrix: z.strictObject({ include: z.array(share) }) }),
+  env: z.strictObject({
+    PARTS: z.string().regex(/^\$\{\{ matrix\.part \}\}$/),
+    SHARD: z.string().regex(/^\$\{\{ matrix\.shard \}\}$/),
+  }),
+  steps: z.array(step).min(1),
+});
+
 const workflow = z.strictObject({
   name: z.string(),
   on: z.strictObject({ push: z.strictObject({ branches: z.array(z.string()) }), pull_request: z.null() }),
   permissions: z.strictObject({ contents: z.literal('read') }),
   concurrency: z.strictObject({ group: z.string(), 'cancel-in-progress': z.union([z.boolean(), z.string()]) }),
-  jobs: z.record(
-    z.string(),
-    z.strictObject({ 'runs-on': z.string(), 'timeout-minutes': z.number().max(60), steps: z.array(step).min(1) }),
-  ),
+  jobs: z.strictObject({ verify: job }),
 });
 
-/** Everything that is wrong with a workflow file, in words. */
-export function workflowFaults(text: string): string[] {
+/** Everything that is wrong with a workflow file, in words. `parts` are those of `.ci/verify`. */
+export function workflowFaults(text: string, parts: readonly string[]): string[] {
   const document = parseDocument(text);
   if (document.errors.length > 0) return document.errors.map((error) => error.message);
   const parsed = workflow.safeParse(document.toJS());
   if (!parsed.success) return parsed.error.issues.map(tellIssue);
-  const steps = Object.values(parsed.data.jobs).flatMap((job) => job.steps);
+  const { steps, strategy } = parsed.data.jobs.verify;
   const checkouts = steps.filter(({ uses }) => uses?.startsWith('actions/checkout@'));
   return [
     ...steps.flatMap(({ uses }) =>
@@ -43,7 +54,19 @@ export function workflowFaults(text: string): string[] {
       ? []
       : ['persist-credentials of actions/checkout is not false: each later step could push']),
     ...(steps.some(({ run }) => run?.trim() === 'bash .ci/run') ? [] : ['no step runs .ci/run']),
+    ...shareFaults(strategy.matrix.include, parts),
   ];
+}
+
+/** The shares must be the whole, each of its parts once. */
+function shareFaults(shares: readonly z.infer<typeof share>[], parts: readonly string[]): string[] {
+  const unknown = shares.filter(({ part }) => !parts.includes(part)).map(({ part }) => `there is no part ${part}`);
+  const incomplete = parts.filter((part) => {
+    const shards = shares.filter((one) => one.part === part).map(({ shard = '1/1' }) => shard);
+    const whole = shards.map((_, index) => `${index + 1}/${shards.length}`);
+    return shards.length === 0 || shards.toSorted().join() !== whole.join();
+  });
+  return [...unknown, ...incomplete.map((part) => `the shares of ${part} are not the whole of it`)];
 }
 
 function tellIssue(issue: z.core.$ZodIssue): string {

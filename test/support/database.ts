@@ -18,7 +18,8 @@ export type TestDatabase = {
 export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabase> {
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   const template = empty ? 'template0' : inject('templateDatabase');
-  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} OWNER accubooks_owner`);
+  // Copying the files takes a quarter of the time of the default, which writes every page into the log.
+  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY OWNER accubooks_owner`);
   const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), name), max: 4 });
   owner.on('error', () => undefined);
   return {

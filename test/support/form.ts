@@ -13,3 +13,12 @@ declare module 'vitest' {
 export function inForm<T>(forms: { readonly short: T; readonly long: T }): T {
   return forms[inject('form')];
 }
+
+/**
+ * Tells a property, at the beginning of each of its runs, whether its time is over. Unlike fast-check's own limit it never
+ * leaves a run behind that goes on while the test has ended.
+ */
+export function timeLimit(ms: number): () => boolean {
+  const deadline = performance.now() + ms;
+  return () => performance.now() > deadline;
+}

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -50,6 +50,15 @@ export function follow(steps: readonly Step[], folder: string): string[] {
     else writeFileSync(file, text);
   }
   return [...written];
+}
+
+/** Runs a command in the copy, and answers all that it said; a worker of Vitest must not be blocked meanwhile. */
+export function runIn(folder: string, [command, ...args]: readonly [string, ...string[]], env = process.env) {
+  return new Promise<{ ok: boolean; output: string }>((resolve) => {
+    execFile(command, args, { cwd: folder, env, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) =>
+      resolve({ ok: error === null, output: stdout + stderr }),
+    );
+  });
 }
 
 /** Applies one hunk: its context must stand in the file once. A line of context that ends with … may go on differently. */

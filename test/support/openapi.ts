@@ -80,6 +80,8 @@ export type RunnableExample = {
   readonly method: 'POST' | 'PATCH';
   readonly path: string;
   readonly body: unknown;
+  /** The success that the document promises. */
+  readonly status: number;
 };
 
 /** Every example of a write, as a client would send it. */
@@ -93,6 +95,7 @@ export function examplesOf(document: Document): RunnableExample[] {
         return encodeURIComponent(found?.examples?.[name]?.value ?? `no example of ${parameter}`);
       }),
       body: value,
+      status: Number(Object.keys(route.responses).find((status) => status === '200' || status === '201')),
     })),
   );
 }

@@ -110,13 +110,16 @@ function countsOf(kept: Kept | undefined, answers: readonly Answer[]): string[] 
   }).length;
   const marked = answers.filter(({ replayed }) => replayed).length;
   const mismatched = answers.filter(({ json }) => json.code === 'idempotency_key_reused').length;
+  // On a busy machine a request may be refused after its replay or mismatch has been written down.
+  const unsure = answers.filter(({ json }) => json.code === 'storage_unavailable').length;
+  const fits = (rows: number, told: number) => rows >= told && rows <= told + unsure;
   return [
     unmarked > 1 ? `${unmarked} first answers` : '',
     kept.rows !== expected ? `${kept.rows} customers` : '',
     kept.events !== expected ? `${kept.events} events` : '',
     kept.firsts !== expected ? `${kept.firsts} audit rows of a first` : '',
-    kept.replays !== marked ? `${kept.replays} audit rows of ${marked} replays` : '',
-    kept.mismatches !== mismatched ? `${kept.mismatches} audit rows of ${mismatched} mismatches` : '',
+    !fits(kept.replays, marked) ? `${kept.replays} audit rows of ${marked} replays` : '',
+    !fits(kept.mismatches, mismatched) ? `${kept.mismatches} audit rows of ${mismatched} mismatches` : '',
   ].filter((complaint) => complaint !== '');
 }
 

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { ApiClient } from './client.ts';
 import type { Company } from './companies.ts';
 import { paymentBody } from './effects.ts';
 
-/** Clients that pay and, now and then, send their last payment again, without a pause and without a second try. */
+/** Clients that pay and, now and then, send their last payment again, with no second try but what a busy machine needs. */
 export type SwitchingLoad = {
   /** How many answers there were so far. */
   readonly answers: number;
@@ -23,13 +24,21 @@ export type LoadReport = {
   readonly acknowledged: readonly string[];
 };
 
+export type LoadOptions = {
+  readonly clients: number;
+  readonly waitSeconds: number;
+  /** Between a client's requests. */
+  readonly pauseMs: number;
+};
+
 /** Every so many requests, the last payment is sent again. */
 const REPLAY_EVERY = 4;
+const BUSY_PAUSE_MS = 250;
 
 export async function startSwitchingLoad(
   company: Company,
   url: string,
-  { clients, waitSeconds }: { readonly clients: number; readonly waitSeconds: number },
+  { clients, waitSeconds, pauseMs }: LoadOptions,
 ): Promise<SwitchingLoad> {
   const api = company.as('owner', url);
   const report: Counting = { sent: 0, first: 0, replayed: 0, failed: [], refused: [], acknowledged: [] };
@@ -37,7 +46,7 @@ export async function startSwitchingLoad(
   const loops: Promise<void>[] = [];
   for (let client = 0; client < clients; client += 1) {
     const invoiceId = await company.invoice({ total: 1_000_000 });
-    loops.push(loop(api, invoiceId, `wait=${waitSeconds}`, report, () => stopped));
+    loops.push(loop(api, invoiceId, { prefer: `wait=${waitSeconds}`, pauseMs }, report, () => stopped));
   }
   return {
     get answers() {
@@ -58,7 +67,7 @@ type Counting = {
 async function loop(
   api: ApiClient,
   invoiceId: string,
-  prefer: string,
+  { prefer, pauseMs }: { readonly prefer: string; readonly pauseMs: number },
   report: Counting,
   isOver: () => boolean,
 ): Promise<void> {
@@ -68,8 +77,15 @@ async function loop(
     const key = again?.key ?? randomUUID();
     const body = paymentBody(invoiceId, 1);
     report.sent += 1;
+    await sleep(pauseMs);
     try {
-      const answer = await api.post('/api/payments', body, { key, headers: { prefer } });
+      const send = () => api.post('/api/payments', body, { key, headers: { prefer } });
+      let answer = await send();
+      // A look-up that came too late tells of a busy machine, and nothing of the switch.
+      while (answer.json?.code === 'storage_unavailable' && !isOver()) {
+        await sleep(BUSY_PAUSE_MS);
+        answer = await send();
+      }
       if (answer.status !== 201) {
         report.failed.push(`${answer.status} ${answer.text.slice(0, 200)}`);
         if (answer.status === 503 || answer.status === 202) report.refused.push({ key, body });

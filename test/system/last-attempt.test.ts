@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { DAY_MS } from '../../activities/durations.ts';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -11,8 +12,6 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** What the activity tells Temporal, and what it leaves, by how old its run is: a day cannot be waited for. */
 describe('an attempt that fails for now', () => {

@@ -7,20 +7,8 @@ import { sqlOfPage } from '../support/page-sql.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const BLOCKS = sqlOfPage('docs/runbooks.md');
-const ALERTS = [
-  'WritesMostlyReplayed',
-  'WritesFailing',
-  'WritesSlow',
-  'KeyCollisions',
-  'DatabasePoolNearlyFull',
-  'WriteRecordMissing',
-  'WritesStuck',
-  'OutboxLagging',
-  'WebhooksGivenUp',
-  'WorkflowTasksFailing',
-  'AuditPartitionsMissing',
-  'ProcessDown',
-];
+const RULES = readFileSync(new URL('../../deploy/prometheus/rules.yml', import.meta.url), 'utf8');
+const ALERTS = [...new Set([...RULES.matchAll(/- alert: (\w+)/g)].map(([, name]) => name ?? ''))];
 const ROLES: Readonly<Record<string, string | null>> = {
   accubooks_auditor: 'accubooks_auditor',
   accubooks_relay: 'accubooks_relay',

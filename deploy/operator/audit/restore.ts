@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { readBack, readLines, readManifest } from '../../../activities/audit/archive-file.ts';
 import { asMaintenance, firstOf } from '../../../activities/audit/archive-month.ts';
 import type { Pool } from '../../../activities/database.ts';
+import { DAY_MS } from '../../../activities/durations.ts';
 import { type Archive, listArchives } from './list.ts';
 
 type Result = { readonly month: string; readonly rows: number; readonly text: string };
 
 const LINES_A_LOAD = 2_000;
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Reads the whole file. Throws if it is not byte for byte what was archived. */
 export async function verifyMonth(pool: Pool, folder: string, month: string): Promise<Result> {

@@ -1,7 +1,8 @@
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
-import { type Database, openDatabase, type Tx, transaction } from '../../../activities/database.ts';
+import { type Database, openDatabase, transaction } from '../../../activities/database.ts';
 import { id } from '../../../activities/fields.ts';
+import { readAsCompany } from '../../../activities/read-as-company.ts';
 import { withTimeout } from '../../../api/http/timeouts.ts';
 import type { TemporalUi } from '../../../api/writes/resource.ts';
 import { ownerDatabaseUrl, type TemporalTarget, temporalTarget, temporalUiUrl } from '../../cli/config.ts';
@@ -57,19 +58,10 @@ async function connectWithTimeout(
   );
 }
 
-/** Reads in one snapshot under the row-level security of that company, as the application does. */
-export function asCompany<T>(database: Database, companyId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(database.reads, async (tx) => {
-    await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    await tx.query('SELECT enter_company($1)', [companyId]);
-    return work(tx);
-  });
-}
-
 /** Finds a company by ID or name. Throws if there is none, or if several have that name. */
 export async function findCompany({ database }: OperatorContext, idOrName: string): Promise<Company> {
   const found = id().safeParse(idOrName).success
-    ? await asCompany(database, idOrName, (tx) =>
+    ? await readAsCompany(database.reads, idOrName, (tx) =>
         tx.query<Company>('SELECT id, name FROM companies WHERE id = current_company()'),
       )
     : await findByName(database, idOrName);

@@ -1,13 +1,14 @@
 import type { Client } from '@temporalio/client';
 import type { Tx } from '../../../activities/database.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
+import { readAsCompany } from '../../../activities/read-as-company.ts';
 import { rowOrUndefined, type WriteRow } from '../../../activities/write/write-row.ts';
 import { asUnavailable, TemporalUnavailable } from '../../../api/http/temporal-unavailable.ts';
 import { createWriteRuns, type FailedAttempts, type RunDescription } from '../../../api/submit/write-runs.ts';
 import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
 import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
 import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
-import { asCompany, type Company, type OperatorContext } from './context.ts';
+import type { Company, OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
 
@@ -154,7 +155,7 @@ async function gather(context: OperatorContext, company: Company, key: string): 
   const story = await readRunStory({
     runs,
     run,
-    key,
+    idempotencyKey: key,
     audited: record.audited,
     describer: describerOf(context, company),
     limitMs: TEMPORAL_LIMIT_MS,
@@ -210,7 +211,7 @@ type Known = {
 };
 
 function readRecord(context: OperatorContext, company: Company, key: string): Promise<Known> {
-  return asCompany(context.database, company.id, async (tx) => {
+  return readAsCompany(context.database.reads, company.id, async (tx) => {
     const [found] = await tx.query<WriteRow>(
       'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
       [company.id, key],

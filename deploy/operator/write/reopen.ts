@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { queryOnce, StorageError, type Tx, transaction } from '../../../activities/database.ts';
+import { queryOnce, type Tx, transaction } from '../../../activities/database.ts';
+import { isLockTimeout } from '../../../activities/failures.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
@@ -19,8 +20,6 @@ export type Reopening =
 const QUEUE_SUFFIX = '-reopened';
 /** If this process dies before terminating the run, Temporal ends it after this time. */
 const MARKER_LIMIT_MS = 10_000;
-/** SQLSTATE of the lock timeout. */
-const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
  * Allows a key to be sent again whose run is completed but whose row is gone. Such a key is blocked: Temporal refuses a start
@@ -68,7 +67,7 @@ export async function reopen(
       return { reopened: false, because: `The key can already be sent again: ${because}. The client may send it.` };
     }
   }).catch((error: unknown) => {
-    if (!(error instanceof StorageError) || error.sqlState !== LOCK_NOT_AVAILABLE) throw error;
+    if (!isLockTimeout(error)) throw error;
     throw new Error('A transaction holds the key. Try again when it has ended.', { cause: error });
   });
 }
