@@ -20,6 +20,7 @@ import { registerDocs } from './openapi/docs.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
 import { createGroupRuns } from './submit/group-runs.ts';
+import { createLookups } from './submit/lookups.ts';
 import { createSubmit, type Submit } from './submit/submit.ts';
 import { createWriteRuns } from './submit/write-runs.ts';
 import { registerWebhooks } from './webhooks/routes.ts';
@@ -59,8 +60,9 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const client = clientOver(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
+  const lookups = createLookups(database.reads);
   const submit = createSubmit({
-    database,
+    lookups,
     runs,
     groups: createGroupRuns(client, target),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
@@ -96,6 +98,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     database,
     operations,
     runs,
+    lookups,
     submit,
     metrics,
     ui,

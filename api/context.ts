@@ -3,6 +3,7 @@ import type { Operation } from '../activities/operation.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
+import type { Lookups } from './submit/lookups.ts';
 import type { Submit } from './submit/submit.ts';
 import type { WriteRuns } from './submit/write-runs.ts';
 import type { AuditBatch } from './writes/audit-batch.ts';
@@ -14,6 +15,7 @@ export type ApiContext = {
   readonly database: Database;
   readonly operations: readonly Operation[];
   readonly runs: WriteRuns;
+  readonly lookups: Lookups;
   readonly submit: Submit;
   readonly metrics: Metrics;
   readonly ui: TemporalUi;

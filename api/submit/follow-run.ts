@@ -1,7 +1,6 @@
 import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
-import { lookUpRow } from './lookup.ts';
 import type { Control, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { RunDescription, Started } from './write-runs.ts';
 
@@ -38,7 +37,7 @@ export async function readAfterGroup(
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
-  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  const row = await dependencies.lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   const newest = await dependencies.runs.describe(args.companyId, args.key);
   return isOpenRunOf(args, newest)
@@ -49,11 +48,11 @@ export async function readAfterGroup(
 async function readAfterClosedRun(
   submission: Submission,
   newest: RunDescription | undefined,
-  { database }: SubmissionDependencies,
+  { lookups }: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
   submission.stage = 'reading';
-  const row = await lookUpRow(database, args.companyId, args.key);
+  const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   // The run has completed and there is no row. Temporal says done, the database says no: never answer success.
   return newest?.state === 'completed' ? { kind: 'problem', code: 'write_record_missing' } : 'again';
@@ -75,7 +74,7 @@ async function followOpenRun(
     return waitForRun(submission, control, open.runId, dependencies);
   }
   submission.stage = 'reading';
-  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  const row = await dependencies.lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   const other = await dependencies.runs.readArguments(args.companyId, args.key, open.runId).catch(() => undefined);
   return { kind: 'mismatch', other };
@@ -107,13 +106,13 @@ async function waitForRun(
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
-  const { database, runs } = dependencies;
+  const { lookups, runs } = dependencies;
   const end = await awaitRunClose(
     () => runs.waitUntilClosed(args.companyId, args.key, runId),
     () => control.handed !== undefined,
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
-  const row = await lookUpRow(database, args.companyId, args.key);
+  const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
   const newest = await runs.describe(args.companyId, args.key);

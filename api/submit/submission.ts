@@ -1,8 +1,8 @@
-import type { Database } from '../../activities/database.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { Lookups } from './lookups.ts';
 import type { Run, RunDescription, WriteRuns } from './write-runs.ts';
 
 /**
@@ -39,7 +39,7 @@ export type SubmissionEnd =
   | { readonly kind: 'problem'; readonly code: ProblemCode };
 
 export type SubmissionDependencies = {
-  readonly database: Database;
+  readonly lookups: Lookups;
   readonly runs: WriteRuns;
   readonly dispatch: Dispatch;
   readonly onUnexpected: (error: unknown, args: WriteArguments) => void;

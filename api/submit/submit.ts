@@ -1,4 +1,3 @@
-import type { Database } from '../../activities/database.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
@@ -6,6 +5,7 @@ import { withTimeout } from '../http/timeouts.ts';
 import { beginSubmission } from './begin-submission.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
+import type { Lookups } from './lookups.ts';
 import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
@@ -49,7 +49,7 @@ type Waited =
   | { readonly kind: 'problem'; readonly code: ProblemCode };
 
 export function createSubmit(options: {
-  readonly database: Database;
+  readonly lookups: Lookups;
   readonly runs: WriteRuns;
   readonly groups: GroupRuns;
   readonly maxInFlight: number;

@@ -10,7 +10,7 @@ import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { refuseBody } from '../http/validation.ts';
-import { type Lookup, lookUp } from '../submit/lookup.ts';
+import type { Lookup } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
 
@@ -30,7 +30,7 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
   app.post<{ Params: { key: string } }>('/api/writes/:key/cancel', async (request, reply) => {
     const key = keyOf(request.params.key);
     refuseBody(request.body);
-    const member = await withStorageTimeout(lookUp(context.database, request.caller, key), LOOKUP_LIMIT_MS);
+    const member = await context.lookups.find(request.caller, key, LOOKUP_LIMIT_MS);
     await refuseUnlessAllowed(context, request.caller.companyId, key, member);
     enforceRateLimit(context.newWrites, request.caller);
     const { cancelledNow, row } = await withStorageTimeout(

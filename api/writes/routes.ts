@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Database } from '../../activities/database.ts';
-import { isStorageUnavailable } from '../../activities/failures.ts';
 import { fingerprint, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
@@ -12,9 +10,7 @@ import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { problemPointers } from '../http/validation.ts';
-import { type Lookup, lookUp } from '../submit/lookup.ts';
 import type { Submission } from '../submit/submission.ts';
 import { formatKey, readIdempotencyKey } from './key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
@@ -63,7 +59,7 @@ async function handleWrite(
   const requestFingerprint = fingerprint(operation.name, wire);
   // Looked for before the lookup: one that ends during the lookup has the outcome that the lookup may just have missed.
   const found = context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
-  const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
+  const member = await context.lookups.find(caller, idempotencyKey, deadline.answerByMs - performance.now());
   if (!holdsOneOf(member.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
@@ -139,20 +135,4 @@ function validate(operation: Operation, params: unknown, body: unknown): Input {
     detail: 'The request does not match the schema; errors[] names each member.',
     errors: [...problemPointers('path', path.error), ...problemPointers('body', content.error)],
   });
-}
-
-/** Limits the lookup: a frozen database, which does not refuse, must not keep the client beyond its wait. */
-async function lookUpInTime(database: Database, request: FastifyRequest, milliseconds: number): Promise<Lookup> {
-  const found = await withTimeout(lookUp(database, request.caller, request.idempotencyKey), milliseconds).catch(
-    (error) => {
-      if (isStorageUnavailable(error)) return undefined;
-      throw error;
-    },
-  );
-  if (found === undefined) {
-    throw new ApiProblem('storage_unavailable', {
-      detail: 'The database did not answer. Send the request again with the same key.',
-    });
-  }
-  return found;
 }

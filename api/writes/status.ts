@@ -9,7 +9,6 @@ import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { invalidPart } from '../http/validation.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
-import { lookUpRow } from '../submit/lookup.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
 import { isKey } from './key.ts';
 import type { WriteResource } from './resource.ts';
@@ -102,7 +101,7 @@ async function waitForOutcome(
 
 /** Resolves when the run has closed, when the row is there, or at the deadline. */
 async function hasOutcome(
-  { runs, database }: ApiContext,
+  { runs, lookups }: ApiContext,
   companyId: string,
   { key, workflow }: WriteResource,
   deadline: number,
@@ -116,7 +115,7 @@ async function hasOutcome(
   );
   void watch;
   while (!closed && performance.now() < deadline) {
-    if ((await lookUpRow(database, companyId, key).catch(() => undefined)) !== undefined) return;
+    if ((await lookups.findRow(companyId, key).catch(() => undefined)) !== undefined) return;
     await sleep(LOOK_AGAIN_MS);
   }
 }
