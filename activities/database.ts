@@ -1,8 +1,7 @@
 import pg from 'pg';
 
 /**
- * The connections of a process. Writes and reads have a pool each, so that a queue of transactions cannot keep a replay
- * waiting.
+ * The connections of a process. Writes and reads have separate pools, so that queued transactions cannot delay a replay.
  */
 export type Database = { readonly writes: Pool; readonly reads: Pool; close(): Promise<void> };
 
@@ -19,7 +18,7 @@ export type Pool = {
   close(): Promise<void>;
 };
 
-/** One open transaction. It has one connection and must never ask for a second. */
+/** One open transaction. It has one connection and must never acquire a second. */
 export type Tx = {
   /** Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. */
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
@@ -75,9 +74,9 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
 }
 
 /**
- * Runs `work` in one READ COMMITTED transaction: `INSERT … ON CONFLICT` must see the row of a twin that it waited for.
- * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
- * transaction may have been committed nevertheless.
+ * Runs `work` in one READ COMMITTED transaction, because `INSERT … ON CONFLICT` must see the row of the concurrent attempt for
+ * which it waited. Throws {@link StorageError} for every error of the database or the connection; with `phase: 'commit'` the
+ * transaction may have committed nevertheless.
  */
 export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await connect(pool);

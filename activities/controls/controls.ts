@@ -20,6 +20,9 @@ export const CONTROLS: readonly Control[] = [
   ...RECORD_CONTROLS,
 ];
 
+/** Those without which a month is not closed. */
+export const MONTH_CONTROLS = CONTROLS.filter(({ closesMonth }) => closesMonth);
+
 export type Checked = {
   readonly control: Control;
   readonly companyId: string;

@@ -5,6 +5,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'inventory',
     sentence: 'Inventory (1200) equals the total value of all items.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT company_id, currency, books.amount_minor, sub.value_minor
@@ -21,6 +22,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'item-movements',
     sentence: 'The quantity and value of an item equal the sums of its movements.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT i.company_id, i.id, i.quantity, i.value_minor, sum(m.quantity_delta) AS moved, sum(m.value_delta_minor) AS moved_minor
@@ -32,6 +34,7 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'movements-posted',
     sentence: 'A movement of stock is posted to 1200 with its cost and date.',
+    closesMonth: true,
     of: 'inventory_movements',
     sql: `
       SELECT m.company_id, m.id, m.moved_on, m.value_delta_minor FROM inventory_movements m

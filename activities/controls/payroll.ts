@@ -6,6 +6,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
     name: 'payroll-posted',
     sentence:
       'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
+    closesMonth: true,
     of: `pay_runs WHERE status = 'executed'`,
     sql: `
       WITH slips AS (
@@ -38,6 +39,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   {
     name: 'pay-run-sums',
     sentence: 'The totals of a pay run equal the sums of its payslips.',
+    closesMonth: true,
     of: 'pay_runs',
     sql: `
       SELECT r.company_id, r.id
@@ -51,6 +53,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   {
     name: 'paid-once',
     sentence: 'An employee is paid at most once per period.',
+    closesMonth: true,
     of: 'payslips',
     sql: `
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s

@@ -16,6 +16,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'successes-told',
     sentence: 'Every succeeded write has one `new` audit row and one event; no other write has either.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'succeeded'`,
     sql: `
       SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
@@ -32,6 +33,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'rejections-told',
     sentence: 'Every rejected write has one `failed` audit row with its code.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'rejected'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
@@ -43,6 +45,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'cancels-told',
     sentence: 'Every cancelled key has one `failed` audit row with the code `write_cancelled`.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'cancelled'`,
     sql: `
       SELECT company_id, idempotency_key, w.outcome, a.audit_rows
@@ -56,6 +59,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'one-entry-a-write',
     sentence: 'A succeeded write of an operation that posts has one entry; no other write has any.',
+    closesMonth: false,
     of: 'journal_entries',
     sql: `
       SELECT company_id, w.operation, w.idempotency_key, w.outcome, coalesce(e.entries, 0) AS entries
@@ -70,6 +74,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'main-rows',
     sentence: 'A write creates its main row if and only if it succeeds.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
     sql: `
       SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
@@ -85,6 +90,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'no-strays',
     sentence: 'Every customer, invoice, payment, … was created by a succeeded write of its own company.',
+    closesMonth: false,
     of: TABLES_OF_WRITES.join(' UNION ALL SELECT company_id FROM '),
     sql: TABLES_OF_WRITES.map(
       (table) => `

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { INVOICE_PAID } from '../../activities/controls/invoices.ts';
 import { TABLES_OF_WRITES } from '../../activities/controls/record.ts';
 import type { Operation } from '../../activities/operation.ts';
 
@@ -127,10 +128,7 @@ async function countStrays(auditor: pg.Client, table: string | undefined, compan
 
 async function countInvoicesOff(auditor: pg.Client, companyIds: readonly string[]): Promise<number> {
   const { rows } = await auditor.query<{ off: number }>(
-    `SELECT count(*)::int AS off FROM (
-       SELECT FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
-       WHERE i.company_id = ANY ($1) GROUP BY i.company_id, i.id
-       HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)) AS invoices_off`,
+    `SELECT count(*)::int AS off FROM (${INVOICE_PAID.sql}) AS invoices_off WHERE company_id = ANY ($1)`,
     [companyIds],
   );
   return rows[0]?.off ?? 0;

@@ -210,7 +210,7 @@ describe('nothing is dropped or restored', () => {
     rmSync(path);
     await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow('Restore it from the backup');
     expect(await months.archived()).toContain('2025-06 detached');
-    await expect(verifyMonth(pool, folder, '2024-01')).rejects.toThrow('2024-01 was not archived');
+    await expect(verifyMonth(pool, folder, '2024-01')).rejects.toThrow('2024-01 has not been archived');
   });
 
   test('by rows that are not those that were archived', async () => {

@@ -10,7 +10,7 @@ const tableOf = (...head: string[]) =>
   parts.flatMap((part) => (part.kind === 'table' && part.head.join() === head.join() ? part.rows : []));
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
-const HOLDS = ['Control', 'Rule'];
+const HOLDS = ['Control', 'Rule', 'Closes a month'];
 
 type Request = Extract<PagePart, { kind: 'request' }>;
 type Table = Extract<PagePart, { kind: 'table' }>;
@@ -33,7 +33,9 @@ describe('the page of the books', () => {
   });
 
   test('lists every control', () => {
-    expect(tableOf(...HOLDS)).toEqual(CONTROLS.map(({ name, sentence }) => [name, sentence]));
+    expect(tableOf(...HOLDS)).toEqual(
+      CONTROLS.map(({ name, sentence, closesMonth }) => [name, sentence, closesMonth ? 'yes' : 'no']),
+    );
   });
 
   test('shows no figures but those that are compared', () => {

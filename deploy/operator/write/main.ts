@@ -18,7 +18,7 @@ const program = command('write', 'Shows one write by its key, and reopens one wh
 program
   .command('show')
   .description('show what became of a write, from its row, its runs and the audit log, and what to do next')
-  .requiredOption('--company <id or name>', 'whose write it is')
+  .requiredOption('--company <id or name>', 'the company of the write')
   .requiredOption('--key <key>', "the client's Idempotency-Key, unquoted", keyArgument)
   .option('--json', 'print everything as JSON')
   .addHelpText('after', READS)
@@ -26,7 +26,7 @@ program
 program
   .command('reopen')
   .description('allow a key to be sent again whose run is completed in Temporal but whose row was lost in a restore')
-  .requiredOption('--company <id or name>', 'whose write it is')
+  .requiredOption('--company <id or name>', 'the company of the write')
   .requiredOption('--key <key>', "the client's Idempotency-Key, unquoted", keyArgument)
   .requiredOption('--reason <text>', 'why; recorded in the audit log', reasonArgument)
   .option('--yes', 'do not ask for confirmation')
