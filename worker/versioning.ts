@@ -13,7 +13,7 @@ const WORKFLOW_QUEUE = 1;
 /**
  * A write ends within seconds, on the release that began it. What Temporal starts by itself may sleep for a day between two
  * calls of a webhook: pinned, it would keep its release's pods for so long, and be stranded without them. It goes on with the
- * current release instead, whose workflows must replay what those before have recorded (test/system/replay-history.test.ts).
+ * current release instead, whose workflows must replay what those before have recorded (test/slow/replay-history.test.ts).
  */
 type Stay = 'PINNED' | 'AUTO_UPGRADE';
 
