@@ -46,7 +46,7 @@ async function violations(bundle: { code: string }, files: readonly string[]): P
 }
 
 /** Each change is a bundle of its own, which takes seconds: the short form has one that concerns every workflow. */
-const IS_LONG = inForm({ short: false, long: true });
+const inLongForm = (promise: string) => inForm({ short: [], long: [promise] });
 
 const ONE_OF_EACH = Object.entries(WAYS).map(([type, [way]]) => `${type}-v1-${way}.json`);
 
@@ -129,8 +129,8 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, ONE_OF_EACH)).toEqual([]);
   });
 
-  if (IS_LONG)
-    test('by the attempt that it makes before or after the old one', async () => {
+  for (const promise of inLongForm('by the attempt that it makes before or after the old one'))
+    test(promise, async () => {
       const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
       expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
     });
@@ -150,8 +150,8 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
   });
 
-  if (IS_LONG)
-    test('by an attribute that it sets no longer, or sets where it did not', async () => {
+  for (const promise of inLongForm('by an attribute that it sets no longer, or sets where it did not'))
+    test(promise, async () => {
       const set = "if (result.outcome !== 'succeeded') {";
       const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
       const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
@@ -162,8 +162,8 @@ describe('a workflow that was changed is found out', () => {
       );
     });
 
-  if (IS_LONG)
-    test('by the writes that it has made, by whichever workflow', async () => {
+  for (const promise of inLongForm('by the writes that it has made, by whichever workflow'))
+    test(promise, async () => {
       // Another ID is another write: what the old run has made under its own would be made once more.
       const bundle = await changed('ids', [
         'write-start.ts',
