@@ -45,12 +45,6 @@ async function violations(bundle: { code: string }, files: readonly string[]): P
   return broken;
 }
 
-/** Each change is a bundle of its own, which takes seconds: the short form has one that concerns every workflow. */
-const testInLongForm = inForm<(promise: string, check: () => Promise<void>) => void>({
-  short: () => undefined,
-  long: (promise, check) => test(promise, check),
-});
-
 const ONE_OF_EACH = Object.entries(WAYS).map(([type, [way]]) => `${type}-v1-${way}.json`);
 
 describe('saved runs go on under today’s workflow', () => {
@@ -132,11 +126,6 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, ONE_OF_EACH)).toEqual([]);
   });
 
-  testInLongForm('by the attempt that it makes before or after the old one', async () => {
-    const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
-    expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
-  });
-
   test('by a timer that was not there', async () => {
     const wait = 'await new Promise((resolve) => setTimeout(resolve, 1_000));';
     const waiting = (path: string, line: string): Change => [path, line, `${wait}\n  ${line}`];
@@ -152,22 +141,34 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
   });
 
-  testInLongForm('by an attribute that it sets no longer, or sets where it did not', async () => {
-    const set = "if (result.outcome !== 'succeeded') {";
-    const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
-    const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
-    expect(await violations(never, WRITES)).toEqual(withAttribute);
-    const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
-    expect(await violations(always, WRITES)).toEqual(
-      WRITES.filter((file) => /success|retries|durable-timer/.test(file)),
-    );
-  });
+  // Each change is a bundle of its own, which takes seconds: the short form has the one above, which concerns every workflow.
+  describe.each(inForm({ short: [], long: ['in whatever way:'] }))('%s', () => {
+    test('by the attempt that it makes before or after the old one', async () => {
+      const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
+      expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
+    });
 
-  testInLongForm('by the writes that it has made, by whichever workflow', async () => {
-    // Another ID is another write: what the old run has made under its own would be made once more.
-    const bundle = await changed('ids', ['child-write.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
-    const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
-    const others = HISTORIES.filter((file) => !WRITES.includes(file));
-    expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
+    test('by an attribute that it sets no longer, or sets where it did not', async () => {
+      const set = "if (result.outcome !== 'succeeded') {";
+      const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
+      const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
+      expect(await violations(never, WRITES)).toEqual(withAttribute);
+      const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
+      expect(await violations(always, WRITES)).toEqual(
+        WRITES.filter((file) => /success|retries|durable-timer/.test(file)),
+      );
+    });
+
+    test('by the writes that it has made, by whichever workflow', async () => {
+      // Another ID is another write: what the old run has made under its own would be made once more.
+      const bundle = await changed('ids', [
+        'child-write.ts',
+        'workflowId: write.workflowId,',
+        "workflowId: 'another',",
+      ]);
+      const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
+      const others = HISTORIES.filter((file) => !WRITES.includes(file));
+      expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
+    });
   });
 });

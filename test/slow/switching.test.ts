@@ -77,8 +77,10 @@ describe('a switch between two versions, under load', () => {
   })) {
     test(topology, async ({ skip }) => {
       skip(temporal === undefined, 'Temporal is the dev server: "npm run build:temporal-server" builds it (needs Go)');
-      const { rows } = await servers.owner.query("SELECT datname FROM pg_database WHERE datname LIKE 'temporal%'");
-      expect(rows.map(({ datname }) => datname).toSorted()).toEqual(['temporal', 'temporal_visibility']);
+      const { rows } = await servers.owner.query(
+        "SELECT datname FROM pg_database WHERE datname LIKE 'temporal%' ORDER BY 1",
+      );
+      expect(rows.map(({ datname }) => datname)).toEqual(['temporal', 'temporal_visibility']);
     });
   }
 

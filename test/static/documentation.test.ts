@@ -3,8 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { READS } from '../../api/reads/read-list.ts';
+import { existsInTree, readSourceTree } from '../support/source-tree.ts';
 
 const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+const PAGES = ['README.md', 'CHANGELOG.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((path) =>
+  path.endsWith('.md'),
+);
 
 describe('the pages', () => {
   test('the README names every variable of the configuration', () => {
@@ -28,18 +33,18 @@ describe('the pages', () => {
 
   test('no page names a command that is not there', () => {
     const { scripts } = JSON.parse(page('package.json')) as { scripts: Record<string, string> };
-    const pages = [
-      'README.md',
-      'CHANGELOG.md',
-      ...readdirSync(new URL('../../docs', import.meta.url)).map((name) => `docs/${name}`),
-    ];
-    const unknown = pages
-      .filter((path) => path.endsWith('.md'))
-      .flatMap((path) =>
-        [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
-      )
-      .filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
+    const unknown = PAGES.flatMap((path) =>
+      [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
+    ).filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
     expect(unknown).toEqual([]);
+  });
+
+  test('no page and no comment names a test file that is not there', () => {
+    const named = readSourceTree().flatMap(({ path, text }) =>
+      (text.match(/\btest\/[\w./-]+\.ts\b/g) ?? []).map((file) => ({ path, file })),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter(({ file }) => !existsInTree(file))).toEqual([]);
   });
 
   test.each(['README.md', 'docs/books.md', 'CHANGELOG.md'])('%s names every operation', (path) => {

@@ -16,7 +16,10 @@ const job = z.strictObject({
   'runs-on': z.string(),
   'timeout-minutes': z.number().max(60),
   strategy: z.strictObject({ 'fail-fast': z.literal(false), matrix: z.strictObject({ include: z.array(share) }) }),
-  env: z.strictObject({ PARTS: z.literal('${{ matrix.part }}'), SHARD: z.literal('${{ matrix.shard }}') }),
+  env: z.strictObject({
+    PARTS: z.string().regex(/^\$\{\{ matrix\.part \}\}$/),
+    SHARD: z.string().regex(/^\$\{\{ matrix\.shard \}\}$/),
+  }),
   steps: z.array(step).min(1),
 });
 
