@@ -4,6 +4,7 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { READS } from '../../api/reads/read-list.ts';
 import { OPERATION_GUIDE, OTHER_GUIDES } from '../support/guides.ts';
+import { existsInTree, readSourceTree } from '../support/source-tree.ts';
 
 const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const PAGES = [
@@ -52,6 +53,15 @@ describe('the pages', () => {
     expect(named).toContainEqual({ path: 'docs/write-path.md', file: 'activities/write/run-operation.ts' });
     const missing = named.filter(({ file }) => !existsSync(new URL(`../../${file}`, import.meta.url)));
     expect(missing.filter(({ file }) => !CREATED_BY_READERS.includes(file))).toEqual([]);
+  });
+
+  test('no page and no comment names a test file that is not there', () => {
+    const files = readSourceTree().filter(({ path }) => path !== 'test/support/planted-violations.ts');
+    const named = files.flatMap(({ path, text }) =>
+      (text.match(/\btest\/[\w./-]+\.ts\b/g) ?? []).map((file) => ({ path, file })),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter(({ file }) => !existsInTree(file) && !CREATED_BY_READERS.includes(file))).toEqual([]);
   });
 
   test('no page names a command that is not there', () => {
