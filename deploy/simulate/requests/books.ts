@@ -87,7 +87,7 @@ export type Entry = {
 };
 
 /** `matched`: what accounts for it, a bank transaction or the line that reverses it. */
-export type BankLine = Posted & { readonly writeId: string; matched: BankTransaction | 'reversed' | undefined };
+type BankLine = Posted & { readonly writeId: string; matched: BankTransaction | 'reversed' | undefined };
 type Posted = { readonly account: string; readonly amount: bigint; readonly currency: string };
 
 export type BankTransaction = {
