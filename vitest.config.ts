@@ -17,8 +17,8 @@ export default defineConfig({
     // More than the two cores of a small machine: most tests wait for a server or a timer most of their time.
     maxWorkers: 4,
     // Real servers on a busy machine: these limits end a hang, they measure nothing.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
     teardownTimeout: 30_000,
     provide: { form },
     projects: [

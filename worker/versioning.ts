@@ -16,7 +16,7 @@ const WORKFLOW_QUEUE = 1;
  *
  * A write ends within seconds, so its run is `PINNED` to the release that started it. A webhook run may sleep for a day
  * between two calls: pinned, it would need its release's pods for that long. With `AUTO_UPGRADE` it moves to the current
- * release, whose workflows must replay the histories of earlier releases (test/system/replay-history.test.ts).
+ * release, whose workflows must replay the histories of earlier releases (test/slow/replay-history.test.ts).
  */
 export function workerVersioning(
   config: ProcessConfig,

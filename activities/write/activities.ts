@@ -4,7 +4,7 @@ import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../..
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
-import { createGroupActivity, type GroupDependencies } from './group.ts';
+import { createGroupActivity, type GroupDependencies } from './run-group.ts';
 import { type AttemptFacts, runOperation } from './run-operation.ts';
 
 /**

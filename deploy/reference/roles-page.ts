@@ -31,7 +31,7 @@ ${matrix('Workflow', starts)}
 
 ## Reads
 
-A list of writes shows to each member their own writes, and those whose resource they may read.
+\`GET /api/writes\` shows each member their own writes, and those whose resource they may read.
 
 ${matrix('Read', looks)}
 `;
@@ -42,6 +42,6 @@ function matrix(head: string, rows: readonly { readonly what: string; readonly r
   const able = ROLES.filter((role) => rows.some(({ roles }) => roles.includes(role)));
   const unable = ROLES.filter((role) => !able.includes(role));
   const cells = rows.map(({ what, roles }) => [what, ...able.map((role) => (roles.includes(role) ? 'yes' : ''))]);
-  const none = unable.length === 0 ? '' : `\n\nNone of it: ${unable.join(', ')}.`;
+  const none = unable.length === 0 ? '' : `\n\nNone of these: ${unable.join(', ')}.`;
   return `${table([head, ...able], cells)}${none}`;
 }

@@ -9,14 +9,14 @@ export type Equation = {
   readonly holds: boolean;
 };
 
-/** What the run was told, of one company. */
-export type ToldCounts = { readonly replays: number; readonly mismatches: number };
+/** What the answers to one company's requests were. */
+export type AnsweredCounts = { readonly replays: number; readonly mismatches: number };
 
 /** The record of the writes, the audit log, the events and the books, counted against each other. */
 export async function countCompany(
   auditor: pg.Client,
   companyId: string,
-  told: ToldCounts,
+  answered: AnsweredCounts,
 ): Promise<readonly Equation[]> {
   const { rows } = await auditor.query<Record<string, number>>(COUNT, [companyId]);
   const found = rows[0] ?? {};
@@ -41,8 +41,8 @@ export async function countCompany(
       '`failed` audit rows with their codes': count('refused_rows'),
     }),
     equation('=', { 'keys cancelled': count('cancelled'), '`failed` audit rows that say so': count('cancelled_rows') }),
-    equation('≤', { 'replays answered': told.replays, '`replayed` audit rows': count('replayed_rows') }),
-    equation('≤', { 'mismatches answered': told.mismatches, '`failed` audit rows of them': count('reused_rows') }),
+    equation('≤', { 'replays answered': answered.replays, '`replayed` audit rows': count('replayed_rows') }),
+    equation('≤', { 'mismatches answered': answered.mismatches, '`failed` audit rows of them': count('reused_rows') }),
   ];
 }
 

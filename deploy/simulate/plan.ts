@@ -18,7 +18,7 @@ export type Step = {
   readonly prefer?: string;
   /** Steps that must have been answered before this one is sent; all of them come before it in the plan. */
   readonly after: readonly number[];
-  readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'at the door';
+  readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'invalid';
   /** Sent beside the write that it is a rival of: which of them comes first is open. */
   readonly atOnce?: true;
   /** The code that it is answered with, whatever else is under way. */
@@ -48,7 +48,7 @@ const SHARES = {
   leftOpen: 0.2,
   mismatchAtOnce: 0.08,
   cancelAtOnce: 0.06,
-  atTheDoor: 0.02,
+  invalid: 0.02,
   respondAsync: 0.05,
   doNotWait: 0.03,
   byTheAccountant: 0.2,
@@ -85,7 +85,7 @@ function booksOf({ companyId, ownerId, accountantId, newcomerId }: CompanyOfPlan
     companyId,
     userIds: { owner: ownerId, accountant: accountantId, newcomer: newcomerId },
     members: { owner: 'owner' },
-    // Nothing is dated so early, but for what is to be refused.
+    // Requests that are to succeed are dated later: whichever change of the settings comes first, they are not refused.
     limits: { closings: ['2025-12-31', '2025-12-01'], changing: ['newcomer'] },
   });
 }
@@ -127,13 +127,13 @@ function createPlanner(seed: string, companies: readonly Books[]) {
   }
 
   function emitWrite({ books, changedBy }: PlannedCompany, step: Step, answer: Answer, random: Random): boolean {
-    if (random.unusual(SHARES.atTheDoor)) {
+    if (random.unusual(SHARES.invalid)) {
       const refused = 'validation_failed';
-      emit({ ...step, body: { ...step.body, surprise: true }, kind: 'at the door', refused, fingerprint: null });
+      emit({ ...step, body: { ...step.body, surprise: true }, kind: 'invalid', refused, fingerprint: null });
       return false;
     }
     if (random.unusual(SHARES.cancelBefore)) {
-      const cancel = emit({ ...withoutPromise(withoutPrefer(step)), kind: 'cancel' });
+      const cancel = emit({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
       emit({ ...step, refused: 'write_cancelled', after: [cancel] });
       return false;
     }
@@ -141,7 +141,7 @@ function createPlanner(seed: string, companies: readonly Books[]) {
     const inDoubt = rivals.some(({ kind }) => kind !== 'duplicate');
     const before = random.chance(0.5) ? rivals : [];
     for (const rival of before) emit(rival);
-    const of = emit(inDoubt ? withoutPromise(step) : step);
+    const of = emit(inDoubt ? withoutExpectation(step) : step);
     for (const rival of before.length > 0 ? [] : rivals) emit(rival);
     addLater(of, step, random);
     // Where it is in doubt which of them makes the outcome, nothing rests on it.
@@ -153,7 +153,7 @@ function createPlanner(seed: string, companies: readonly Books[]) {
   }
 
   function addLater(of: number, step: Step, { unusual, nat }: Random): void {
-    const again = withoutPromise(withoutPrefer(step));
+    const again = withoutExpectation(withoutPrefer(step));
     const later = (one: Step) => {
       late.push({ due: writes() + LATER.min + nat(LATER.max - LATER.min), step: one, of });
     };
@@ -165,18 +165,18 @@ function createPlanner(seed: string, companies: readonly Books[]) {
   return { steps, writes, add, addLate };
 }
 
-/** Sent beside the write, at the same moment as far as the lanes go. */
+/** Sent beside the write, at the same moment as far as the connections are free. */
 function rivalsOf(step: Step, leftOpen: boolean, { unusual }: Random): Step[] {
   const rivals: Step[] = [];
   while (unusual(SHARES.duplicateAtOnce) && rivals.length < 5) {
-    rivals.push({ ...withoutPromise(step), kind: 'duplicate' });
+    rivals.push({ ...withoutExpectation(step), kind: 'duplicate' });
   }
   // Settings and access go step by step: without one of them, all that follow would be refused.
   if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return rivals;
   if (unusual(SHARES.mismatchAtOnce)) {
-    rivals.push(otherContent({ ...withoutPromise(step), kind: 'mismatch', atOnce: true }));
+    rivals.push(otherContent({ ...withoutExpectation(step), kind: 'mismatch', atOnce: true }));
   }
-  if (unusual(SHARES.cancelAtOnce)) rivals.push({ ...withoutPromise(withoutPrefer(step)), kind: 'cancel' });
+  if (unusual(SHARES.cancelAtOnce)) rivals.push({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
   return rivals;
 }
 
@@ -224,7 +224,7 @@ function withoutPrefer(step: Step): Step {
   return plain;
 }
 
-function withoutPromise(step: Step): Step {
+function withoutExpectation(step: Step): Step {
   const { refused: _, ...open } = step;
   return open;
 }

@@ -26,7 +26,7 @@ export async function runPlan(
   const answered = new Map<number, Promise<Outcome>>();
   let done = 0;
   try {
-    // A lane that waits waits for a step that another lane has begun: the plan names only what comes before.
+    // What a step waits for has been begun: `after` names only steps that come before it.
     return await inParallel(options.concurrency, steps, async (step, index) => {
       const before = step.after.flatMap((number) => answered.get(number) ?? []);
       const outcome = Promise.all(before).then(() => send(http, step, people));

@@ -7,8 +7,8 @@ import type { Progress } from '../cli/progress.ts';
 import { type Answer, openHttp, problemOf } from '../client/http.ts';
 import type { Subject } from '../contract/subject.ts';
 import { asAuditor } from '../isolation/checks.ts';
+import { checkAnswers, type Finding } from './check-answers.ts';
 import { countCompany, type Equation } from './counts.ts';
-import { type Finding, judgeAnswers } from './judge.ts';
 import { type Counted, growth, type Tally, takeTally } from './metrics.ts';
 import { planHour, type Step } from './plan.ts';
 import { NOTHING } from './requests/books.ts';
@@ -68,7 +68,7 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
     controls: await checkControls(auditor, companyIds),
     equations: await countCompanies(auditor, companyIds, outcomes),
     metrics: metricsUrls.length === 0 ? undefined : growth(before, after),
-    findings: [...(await judgeAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
+    findings: [...(await checkAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
   }));
 }
 

@@ -12,7 +12,7 @@ import { countRuns, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** Temporal waits 10 s for a killed process's workflow task before another gets it. */
-const TAKEOVER_MS = 150_000;
+const TAKEOVER_MS = 240_000;
 const patient = { prefer: 'wait=60' };
 
 describe('an API process killed in the middle of writes', () => {

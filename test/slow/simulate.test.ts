@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
 import { asAuditor } from '../../deploy/isolation/checks.ts';
-import { judgeAnswers } from '../../deploy/simulate/judge.ts';
+import { checkAnswers } from '../../deploy/simulate/check-answers.ts';
 import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
 import { planHour } from '../../deploy/simulate/plan.ts';
 import { reportOn } from '../../deploy/simulate/report.ts';
@@ -40,7 +40,7 @@ describe('a simulated hour', () => {
     const idle = operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
     expect(idle).toEqual(withoutRequests);
     expect(operations.length).toBe(OPERATIONS.length);
-    expect(Object.keys(kinds).toSorted()).toEqual(['at the door', 'cancel', 'duplicate', 'mismatch', 'write']);
+    expect(Object.keys(kinds).toSorted()).toEqual(['cancel', 'duplicate', 'invalid', 'mismatch', 'write']);
     expect(operations.reduce((sum, { rejected }) => sum + rejected, 0)).toBeGreaterThan(10);
   });
 
@@ -63,11 +63,11 @@ describe('a simulated hour', () => {
   });
 
   describe('finds', () => {
-    /** The promises that do not hold when the run had been told this instead. */
+    /** The promises that do not hold when the run had been answered this instead. */
     const broken = async (outcomes: readonly Outcome[], companyIds = run.companyIds) => {
       const shared = [subject.auditorId, subject.newcomerId];
       const findings = await asAuditor(subject.databaseUrl, (auditor) =>
-        judgeAnswers(auditor, outcomes, companyIds, shared),
+        checkAnswers(auditor, outcomes, companyIds, shared),
       );
       return findings.filter(({ wrong }) => wrong.length > 0).map(({ promise }) => promise);
     };
@@ -138,9 +138,9 @@ describe('a simulated hour', () => {
       expect(await broken(outcomes)).toEqual(['What cannot succeed is refused with its code']);
     });
 
-    test('a refusal at the door that left something', async () => {
-      const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'at the door' } }));
-      expect(await broken(outcomes)).toContain('What is refused at the door leaves nothing');
+    test('an invalid request that left something', async () => {
+      const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'invalid' } }));
+      expect(await broken(outcomes)).toContain('An invalid request leaves nothing');
     });
 
     test('an answer that names what is another company’s', async () => {

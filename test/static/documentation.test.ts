@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { READS } from '../../api/reads/read-list.ts';
+import { OPERATION_GUIDE, OTHER_GUIDES } from '../support/guides.ts';
+import { existsInTree, readSourceTree } from '../support/source-tree.ts';
 
 const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const PAGES = [
@@ -10,8 +12,10 @@ const PAGES = [
   'CHANGELOG.md',
   ...readdirSync(new URL('../../docs', import.meta.url)).map((name) => `docs/${name}`),
 ].filter((path) => path.endsWith('.md'));
-/** Its examples are files that a reader is to create. */
-const SHOWS_NEW_FILES = 'docs/adding-an-operation.md';
+/** Files that a reader of the guides is to create. */
+const CREATED_BY_READERS = [...OPERATION_GUIDE, ...OTHER_GUIDES].flatMap(({ kind, path }) =>
+  kind === 'file' ? [path] : [],
+);
 
 describe('the pages', () => {
   test('the README names every variable of the configuration', () => {
@@ -45,11 +49,19 @@ describe('the pages', () => {
 
   test('no page names a file or folder that is not there', () => {
     const NAMED = /`((?:api|activities|worker|workflows|deploy|migrations|test)\/[\w./-]*(?:\/|\.\w+))`/g;
-    const named = PAGES.filter((path) => path !== SHOWS_NEW_FILES).flatMap((path) =>
-      [...page(path).matchAll(NAMED)].map(([, file = '']) => ({ path, file })),
-    );
+    const named = PAGES.flatMap((path) => [...page(path).matchAll(NAMED)].map(([, file = '']) => ({ path, file })));
     expect(named).toContainEqual({ path: 'docs/write-path.md', file: 'activities/write/run-operation.ts' });
-    expect(named.filter(({ file }) => !existsSync(new URL(`../../${file}`, import.meta.url)))).toEqual([]);
+    const missing = named.filter(({ file }) => !existsSync(new URL(`../../${file}`, import.meta.url)));
+    expect(missing.filter(({ file }) => !CREATED_BY_READERS.includes(file))).toEqual([]);
+  });
+
+  test('no page and no comment names a test file that is not there', () => {
+    const files = readSourceTree().filter(({ path }) => path !== 'test/support/planted-violations.ts');
+    const named = files.flatMap(({ path, text }) =>
+      (text.match(/\btest\/[\w./-]+\.ts\b/g) ?? []).map((file) => ({ path, file })),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    expect(named.filter(({ file }) => !existsInTree(file) && !CREATED_BY_READERS.includes(file))).toEqual([]);
   });
 
   test('no page names a command that is not there', () => {

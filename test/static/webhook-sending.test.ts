@@ -112,6 +112,6 @@ describe('a call', () => {
     });
     const startedAt = performance.now();
     expect(await send(receiver.url, true)).toMatchObject({ error: 'No answer within 5 seconds' });
-    expect(performance.now() - startedAt).toBeLessThan(8_000);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 });

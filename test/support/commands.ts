@@ -6,7 +6,7 @@ import { compiled } from './program.ts';
 export type CommandEnd = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
 const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 150_000;
 
 /**
  * Runs a command's script as `npm run` does, without a terminal and with this environment alone. As in production, so that

@@ -38,7 +38,7 @@ export async function untilWaiting(owner: pg.Pool, sessions: number): Promise<vo
   });
 }
 
-const PATIENCE_MS = 55_000;
+const PATIENCE_MS = 150_000;
 
 /** Asks again and again until it is so; what never comes fails the test with its name. */
 export async function until(what: string, isSo: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {

@@ -112,7 +112,15 @@ export const PLANTED_IN_A_FILE: readonly Planted[] = [
   { path: 'test/skip.test.ts', text: `${TEST}\ntest.skip${PASSES}`, rule: 'vitest(no-disabled-tests)' },
   { path: 'test/todo.test.ts', text: `${TEST}\ntest${PASSES}\ntest.todo('later');\n`, rule: 'vitest(warn-todo)' },
   { path: 'test/fails.test.ts', text: `${TEST}\ntest.fails${PASSES}`, rule: 'eslint(no-restricted-properties)' },
-  { path: 'test/skip-if.test.ts', text: `${TEST}\ntest.skipIf(process.platform === 'win32')${PASSES}` },
+  {
+    path: 'test/skip-if.test.ts',
+    text: `${TEST}\ntest.skipIf(process.platform === 'win32')${PASSES}`,
+    rule: 'eslint(no-restricted-properties)',
+  },
+  {
+    path: 'test/skip-by-name.test.ts',
+    text: `${TEST}\ntest('a', ({ skip }) => {\n  skip(true, 'for a reason');\n  expect(1).toBe(1);\n});\n`,
+  },
 
   { path: 'api/class.ts', text: 'export class Submitter {\n  runs = 1;\n}\n', rule: 'plugin' },
   { path: 'api/derived.ts', text: 'export class Runs extends Map<string, string> {}\n', rule: 'plugin' },

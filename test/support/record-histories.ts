@@ -1,6 +1,6 @@
 /**
  * `npm run histories:record` records one history of the write workflow for each way that a run can go, into
- * `test/histories/`; record-event-histories.ts does the same for the others. `test/system/replay-history.test.ts` replays all.
+ * `test/histories/`; record-event-histories.ts does the same for the others. `test/slow/replay-history.test.ts` replays all.
  *
  * Histories of a release are for ever: runs of it may be open when the next one comes. So files that are there are kept.
  * When the workflow changes (with `patched`, since the old ones must still replay), raise VERSION, run this, and commit the

@@ -126,7 +126,7 @@ describe('a running system', () => {
     const withoutData: string[] = [];
     for (const { panel, expr } of QUERIES) {
       const asked = hastened(expr);
-      const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 5_000).catch(
+      const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, 30_000).catch(
         () => 'none',
       );
       if (found === 'none') withoutData.push(`${panel}: ${expr}`);

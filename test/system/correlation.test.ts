@@ -38,7 +38,7 @@ afterAll(async () => {
 /** The lines of that request, as soon as there are so many: a process's output comes a moment later than its answer. */
 async function linesWith(process: SystemProcess, requestId: string, count = 1) {
   const lines = () => process.logs.filter((line) => line['requestId'] === requestId);
-  await until(`${count} lines of ${requestId}`, async () => lines().length >= count, 10_000);
+  await until(`${count} lines of ${requestId}`, async () => lines().length >= count);
   return lines();
 }
 

@@ -59,7 +59,7 @@ describe('a process at its limit', () => {
     expect((await send('rate-0', await system.company('Another'))).status).toBe(201);
 
     const [key] = refused[0] ?? [''];
-    await expect.poll(async () => (await send(key)).status, { timeout: 10_000, interval: 300 }).toBe(201);
+    await expect.poll(async () => (await send(key)).status, { timeout: 120_000, interval: 300 }).toBe(201);
     expect(await effects(key)).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
   });
 

@@ -45,7 +45,7 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     const send = () => fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
     const [written, again] = [await send(), await send()];
     const [text, textAgain] = [await written.text(), await again.text()];
-    expect([written.status, written.headers.get('idempotent-replayed')], text).toEqual([201, null]);
+    expect([written.status, written.headers.get('idempotent-replayed')]).toEqual([201, null]);
     expect([again.status, again.headers.get('idempotent-replayed'), textAgain]).toEqual([201, 'true', text]);
     first = { key: headers['Idempotency-Key'] ?? '', text };
   });

@@ -159,8 +159,8 @@ describe('closeMonth', () => {
     const invoiceId = await company.invoice();
     await system.owner.query('UPDATE invoices SET paid_minor = 1 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.faults).toEqual([
-      'The control receivable does not hold: Accounts receivable (1100) is what is due on all invoices but drafts; nothing is due on a void one.',
-      'The control invoice-paid does not hold: What an invoice has been paid is the sum of its payments, less refunds.',
+      'The control receivable does not hold: Accounts receivable (1100) equals the amount due on all invoices except drafts; nothing is due on a void invoice.',
+      'The control invoice-paid does not hold: The amount paid on an invoice equals its payments less refunds.',
     ]);
     await system.owner.query('UPDATE invoices SET paid_minor = 0 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.closed).toBe(true);

@@ -145,7 +145,7 @@ describe('Temporal’s word and the row', () => {
       const unknown = await owner.get('/api/writes/not-known');
       expect(unknown).toMatchObject({ status: 503, json: { code: 'orchestrator_unavailable', retryable: true } });
       expect(unknown.headers.get('retry-after')).toBe('1');
-      expect(performance.now() - started).toBeLessThan(8_000);
+      expect(performance.now() - started).toBeLessThan(20_000);
 
       // Whose roles allow it whatever runs need not ask Temporal.
       const key = `cancelled-${takeAway.name}`;

@@ -22,7 +22,7 @@ import {
 } from './operation-model.ts';
 
 const createCustomer: OperationModel = {
-  weight: 3,
+  weight: 5,
   request(books, random) {
     const taken = [...books.customers.values()].flatMap(({ reference }) => reference ?? []);
     const reference = random.chance(0.4) ? uniqueName(books, random, taken, (number) => `CRM-${number}`) : undefined;

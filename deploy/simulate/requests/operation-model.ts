@@ -61,7 +61,7 @@ export function workingOn<T>(
   model: {
     readonly weight: number;
     /** Which things it can work on, and the operation that makes one. */
-    fits?(one: T, books: Books): boolean;
+    fits?(one: T): boolean;
     readonly madeBy: string;
     readonly notFound: readonly [status: number, code: string];
     body(one: T | undefined, id: string, books: Books, random: Random): Request['body'];
@@ -71,9 +71,9 @@ export function workingOn<T>(
   const { weight, fits = () => true, madeBy, notFound, body, answer } = model;
   return {
     weight,
-    prerequisite: (books) => ([...all(books).values()].some((one) => fits(one, books)) ? undefined : madeBy),
+    prerequisite: (books) => ([...all(books).values()].some(fits) ? undefined : madeBy),
     request(books, random) {
-      const target = anyId(all(books), random, (one) => fits(one, books));
+      const target = anyId(all(books), random, fits);
       return { target, body: body(all(books).get(target), target, books, random) };
     },
     answer(books, request, write) {

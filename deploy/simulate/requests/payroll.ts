@@ -69,7 +69,7 @@ const createPayRun: OperationModel = {
       body: {
         payFrequency,
         year: 2026,
-        periodNumber: 1 + nat(pick([3, PERIODS[payFrequency]])),
+        periodNumber: 1 + nat(pick([3, PERIODS[payFrequency], PERIODS[payFrequency]])),
         payDate: anyDay(books, random),
         ...(!unusual(0.08) && { employeeIds: [...new Set([first, ...others])] }),
         ...(chance(0.4) && { asDraft: true }),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode, DefaultLogger, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { inForm } from '../support/form.ts';
 import { HISTORIES_FOLDER } from '../support/histories.ts';
 
 /**
@@ -43,6 +44,9 @@ async function violations(bundle: { code: string }, files: readonly string[]): P
   }
   return broken;
 }
+
+/** Each change is a bundle of its own, which takes seconds: the short form has one that concerns every workflow. */
+const inLongForm = (promise: string) => inForm({ short: [], long: [promise] });
 
 const ONE_OF_EACH = Object.entries(WAYS).map(([type, [way]]) => `${type}-v1-${way}.json`);
 
@@ -125,10 +129,11 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, ONE_OF_EACH)).toEqual([]);
   });
 
-  test('by the attempt that it makes before or after the old one', async () => {
-    const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
-    expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
-  });
+  for (const promise of inLongForm('by the attempt that it makes before or after the old one'))
+    test(promise, async () => {
+      const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
+      expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
+    });
 
   test('by a timer that was not there', async () => {
     const wait = 'await new Promise((resolve) => setTimeout(resolve, 1_000));';
@@ -145,22 +150,28 @@ describe('a workflow that was changed is found out', () => {
     expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
   });
 
-  test('by an attribute that it sets no longer, or sets where it did not', async () => {
-    const set = "if (result.outcome !== 'succeeded') {";
-    const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
-    const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
-    expect(await violations(never, WRITES)).toEqual(withAttribute);
-    const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
-    expect(await violations(always, WRITES)).toEqual(
-      WRITES.filter((file) => /success|retries|durable-timer/.test(file)),
-    );
-  });
+  for (const promise of inLongForm('by an attribute that it sets no longer, or sets where it did not'))
+    test(promise, async () => {
+      const set = "if (result.outcome !== 'succeeded') {";
+      const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
+      const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
+      expect(await violations(never, WRITES)).toEqual(withAttribute);
+      const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
+      expect(await violations(always, WRITES)).toEqual(
+        WRITES.filter((file) => /success|retries|durable-timer/.test(file)),
+      );
+    });
 
-  test('by the writes that it has made, by whichever workflow', async () => {
-    // Another ID is another write: what the old run has made under its own would be made once more.
-    const bundle = await changed('ids', ['write-start.ts', 'workflowId: write.workflowId,', "workflowId: 'another',"]);
-    const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
-    const others = HISTORIES.filter((file) => !WRITES.includes(file));
-    expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
-  });
+  for (const promise of inLongForm('by the writes that it has made, by whichever workflow'))
+    test(promise, async () => {
+      // Another ID is another write: what the old run has made under its own would be made once more.
+      const bundle = await changed('ids', [
+        'write-start.ts',
+        'workflowId: write.workflowId,',
+        "workflowId: 'another',",
+      ]);
+      const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
+      const others = HISTORIES.filter((file) => !WRITES.includes(file));
+      expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
+    });
 });

@@ -18,7 +18,7 @@ type StoredWrite = {
 };
 
 /** Holds every answer against the record, and the record against the plan. */
-export async function judgeAnswers(
+export async function checkAnswers(
   auditor: pg.Client,
   outcomes: readonly Outcome[],
   companyIds: readonly string[],
@@ -32,51 +32,51 @@ export async function judgeAnswers(
   );
   const placeOf = ({ company, key }: Step) => `${companyIds[company]}/${key}`;
   const stored = new Map(rows.map((row) => [`${row.company_id}/${row.key}`, row]));
-  const told = outcomes.map((outcome): Told => {
+  const answered = outcomes.map((outcome): Answered => {
     const { final, step } = outcome;
     const code = final && problemOf(final)?.code;
     return { ...outcome, code, place: placeOf(step), row: stored.get(placeOf(step)) };
   });
-  const writes = told.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'at the door');
+  const writes = answered.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'invalid');
   return [
-    finding('Every request has a final answer', told, ({ final }) => final !== undefined),
+    finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
     finding('What is acknowledged is in the record with the same status, bytes and Location', writes, isAsStored),
     finding('A key that was sent is in the record', writes, ({ row }) => row !== undefined),
-    finding('A key is in the record as it was sent, or by a triggered workflow', rows, isSentOrTriggered(told)),
+    finding('A key is in the record as it was sent, or by a triggered workflow', rows, isSentOrTriggered(answered)),
     firstAnswers(writes),
     finding('Another body under a key is refused, and the same body never', writes, isRefusedAsOther(writes)),
-    finding('A cancel and its write agree which came first', told.filter(isCancel), isAgreedCancel),
-    finding('What cannot succeed is refused with its code', told.filter(isCertain), isRefusedSo),
-    finding('What is refused at the door leaves nothing', told.filter(isAtTheDoor), ({ row }) => row === undefined),
-    ownAnswers(told, new Set(shared)),
+    finding('A cancel and its write agree which came first', answered.filter(isCancel), isAgreedCancel),
+    finding('What cannot succeed is refused with its code', answered.filter(isCertain), isRefusedSo),
+    finding('An invalid request leaves nothing', answered.filter(isInvalid), ({ row }) => row === undefined),
+    ownAnswers(answered, new Set(shared)),
   ];
 }
 
-type Told = Outcome & {
+type Answered = Outcome & {
   readonly code: string | undefined;
   readonly place: string;
   readonly row: StoredWrite | undefined;
 };
 
-const isCancel = ({ step }: Told) => step.kind === 'cancel';
-const isCertain = ({ step }: Told) => step.refused !== undefined;
-const isAtTheDoor = ({ step }: Told) => step.kind === 'at the door';
-const isRefusedSo = ({ step, code }: Told) => code === step.refused;
+const isCancel = ({ step }: Answered) => step.kind === 'cancel';
+const isCertain = ({ step }: Answered) => step.refused !== undefined;
+const isInvalid = ({ step }: Answered) => step.kind === 'invalid';
+const isRefusedSo = ({ step, code }: Answered) => code === step.refused;
 
-function isAsStored({ step, final, row }: Told): boolean {
+function isAsStored({ step, final, row }: Answered): boolean {
   if (final === undefined || !tellsOutcome(final)) return true;
   if (row === undefined || (row.outcome !== 'cancelled' && row.fingerprint !== step.fingerprint)) return false;
   return final.status === row.status_code && final.text === row.response && (final.location ?? null) === row.location;
 }
 
-function isSentOrTriggered(told: readonly Told[]) {
-  const sent = new Set(told.filter((one) => !isAtTheDoor(one)).map(({ place }) => place));
+function isSentOrTriggered(answered: readonly Answered[]) {
+  const sent = new Set(answered.filter((one) => !isInvalid(one)).map(({ place }) => place));
   return (row: StoredWrite) => sent.has(`${row.company_id}/${row.key}`) || row.key.startsWith('trigger:');
 }
 
 /** A first answer may be lost with its connection; there are never two. A cancelled key has none: another made the outcome. */
-function firstAnswers(writes: readonly Told[]): Finding {
-  const byKey = new Map<string, Told[]>();
+function firstAnswers(writes: readonly Answered[]): Finding {
+  const byKey = new Map<string, Answered[]>();
   for (const one of writes) byKey.set(one.place, [...(byKey.get(one.place) ?? []), one]);
   const answers = [...byKey.values()].map((ofKey) => {
     const firsts = ofKey.filter(({ final }) => final !== undefined && tellsOutcome(final) && !final.replayed);
@@ -84,7 +84,7 @@ function firstAnswers(writes: readonly Told[]): Finding {
   });
   return finding(
     'A key has one first answer at most, and all others carry the marker',
-    answers.map(({ ofKey, firsts, row }) => ({ ...(ofKey[0] as Told), firsts: firsts.length, row })),
+    answers.map(({ ofKey, firsts, row }) => ({ ...(ofKey[0] as Answered), firsts: firsts.length, row })),
     ({ firsts, row }) => firsts <= (row?.outcome === 'cancelled' ? 0 : 1),
   );
 }
@@ -93,16 +93,16 @@ function firstAnswers(writes: readonly Told[]): Finding {
  * Where two bodies came at the same moment, the one that stands may have been refused before (contract.md: a 422 met in
  * flight is not final); sent later, never.
  */
-function isRefusedAsOther(writes: readonly Told[]) {
+function isRefusedAsOther(writes: readonly Answered[]) {
   const raced = new Set(writes.filter(({ step }) => step.kind === 'mismatch' && step.atOnce).map(({ place }) => place));
-  return ({ step, code, row, place, final }: Told) => {
+  return ({ step, code, row, place, final }: Answered) => {
     if (row === undefined || row.outcome === 'cancelled' || final === undefined) return true;
     if (row.fingerprint !== step.fingerprint) return code === 'idempotency_key_reused';
     return code !== 'idempotency_key_reused' || raced.has(place);
   };
 }
 
-function isAgreedCancel({ final, code, row }: Told): boolean {
+function isAgreedCancel({ final, code, row }: Answered): boolean {
   if (final?.status === 200) return row?.outcome === 'cancelled';
   return code === 'too_late' && row !== undefined && row.outcome !== 'cancelled';
 }
@@ -110,15 +110,15 @@ function isAgreedCancel({ final, code, row }: Told): boolean {
 /** Not where it is a part of something else, such as an e-mail address. */
 const UUID = /(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?![\w-])/g;
 
-/** Every ID is derived from its company: one that is told to two of them was told to one too many. */
-function ownAnswers(told: readonly Told[], shared: ReadonlySet<string>): Finding {
-  const toldTo = new Map<string, number>();
-  return finding('No answer names anything of another company', told, ({ step, final }) => {
+/** Every ID is derived from its company: an ID that stands in answers to two companies has reached one too many. */
+function ownAnswers(answered: readonly Answered[], shared: ReadonlySet<string>): Finding {
+  const namedTo = new Map<string, number>();
+  return finding('No answer names anything of another company', answered, ({ step, final }) => {
     const named = [...`${final?.location ?? ''} ${final?.text ?? ''}`.matchAll(UUID)].map(([id]) => id);
     return named.every((id) => {
       if (shared.has(id) || isAskedFor(step, id)) return true;
-      const before = toldTo.get(id);
-      if (before === undefined) toldTo.set(id, step.company);
+      const before = namedTo.get(id);
+      if (before === undefined) namedTo.set(id, step.company);
       return before === undefined || before === step.company;
     });
   });
@@ -129,11 +129,15 @@ function isAskedFor({ path, body }: Step, id: string): boolean {
   return path.includes(id) || JSON.stringify(body).includes(id);
 }
 
-function finding<T extends Told | StoredWrite>(promise: string, of: readonly T[], holds: (one: T) => boolean): Finding {
+function finding<T extends Answered | StoredWrite>(
+  promise: string,
+  of: readonly T[],
+  holds: (one: T) => boolean,
+): Finding {
   return { promise, checked: of.length, wrong: of.filter((one) => !holds(one)).map(shown) };
 }
 
-function shown(one: Told | StoredWrite): string {
+function shown(one: Answered | StoredWrite): string {
   if (!('step' in one)) return `${one.company_id} ${one.key}`;
   const { step, final, row, place } = one;
   const answer = final === undefined ? 'no answer' : `${final.status} ${final.text.slice(0, 300)}`;
