@@ -92,8 +92,8 @@ export function describeFromRun(
   const ended = state === 'running' ? [] : endItems(run, state, audited);
   return {
     ...write,
-    // Plus the attempt that is running or waiting for its backoff.
-    attempts: state === 'running' ? failed + 1 : Math.max(1, failed),
+    // Plus the attempt that is running or waiting for its backoff, or the one that succeeded and whose row is missing.
+    attempts: state === 'running' || run.state === 'completed' ? failed + 1 : Math.max(1, failed),
     response: null,
     ...toTimeline([
       ...beginningOf(write),
