@@ -15,8 +15,9 @@ const QUERY_CANCELED = '57014';
 export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT_MS): Promise<MonthCheck> {
   const deadline = performance.now() + limitMs;
   const [month] = await tx.query<Month>(
-    `SELECT d.through, c.version, (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout') AS statement_timeout_ms, coalesce(c.books_closed_through >= d.through, false) AS closed,
-       d.through < company_today(c.id) AS over
+    `SELECT d.through, c.version, coalesce(c.books_closed_through >= d.through, false) AS closed,
+       d.through < company_today(c.id) AS over,
+       (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout') AS statement_timeout_ms
      FROM companies c,
        LATERAL (SELECT coalesce($1::date, date_trunc('month', company_today(c.id))::date - 1) AS through) AS d
      WHERE c.id = current_company()`,
