@@ -89,7 +89,7 @@ async function runOnce(
     ended: submission.end,
     isAbandoned: () => submission.stage === 'queued' && submission.waiters === 0,
     onStarting(lane) {
-      // Started alone meanwhile, it stays open: the transaction of this start meets the other's at the key row.
+      // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.
       if (submission.stage !== 'open') submission.stage = lane === 'key' ? 'starting' : 'grouped';
     },
   });
