@@ -3,9 +3,9 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import { beginSubmission } from './run-submission.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
+import { beginSubmission } from './run-submission.ts';
 import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 

@@ -43,7 +43,13 @@ async function stateOfRun({ runs, run, idempotencyKey, describer, limitMs }: Run
 }
 
 /** Omitted when Temporal stops answering. */
-function failedAttempts({ runs, run, idempotencyKey, describer, limitMs }: RunQuery): Promise<FailedAttempts | undefined> {
+function failedAttempts({
+  runs,
+  run,
+  idempotencyKey,
+  describer,
+  limitMs,
+}: RunQuery): Promise<FailedAttempts | undefined> {
   return withTimeout(runs.failedAttempts(describer.reader.companyId, idempotencyKey, run.runId), limitMs).catch(
     () => undefined,
   );

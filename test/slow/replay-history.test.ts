@@ -170,7 +170,9 @@ describe('a workflow that was changed is found out', () => {
         'workflowId: write.workflowId,',
         "workflowId: 'another',",
       ]);
-      const withChild = HISTORIES.filter((file) => /writeGroup-.*ungrouped|-recorded|-existing-write|-closed/.test(file));
+      const withChild = HISTORIES.filter((file) =>
+        /writeGroup-.*ungrouped|-recorded|-existing-write|-closed/.test(file),
+      );
       const others = HISTORIES.filter((file) => !WRITES.includes(file));
       expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
     });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
-import { asAuditor } from '../../deploy/isolation/checks.ts';
 import { checkAnswers } from '../../deploy/simulate/check-answers.ts';
 import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
 import { planHour } from '../../deploy/simulate/plan.ts';

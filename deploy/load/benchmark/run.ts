@@ -1,7 +1,8 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
+import { asAuditor } from '../../cli/auditor.ts';
 import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import { asAuditor, check, lookBefore, violationsIn } from '../../isolation/checks.ts';
+import { check, lookBefore, violationsIn } from '../../isolation/checks.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
