@@ -11,10 +11,10 @@ import type { Run } from './write-runs.ts';
 const MAX_ROUNDS = 8;
 
 /**
- * Begins a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp` says
- * that this process will hand no row over, since the run is about to fail.
+ * Starts to run a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp`
+ * says that this process will hand no row over, since the run is about to fail.
  */
-export function beginSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
+export function runSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
   const handed = deferred<WriteRow>();
   const givenUp = deferred<void>();
   const opened = deferred<void>();

@@ -17,7 +17,7 @@ type StoredWrite = {
   readonly fingerprint: string | null;
 };
 
-/** Holds every answer against the record, and the record against the plan. */
+/** Compares every answer with the record, and the record with the plan. */
 export async function checkAnswers(
   auditor: pg.Client,
   outcomes: readonly Outcome[],
