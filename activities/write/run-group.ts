@@ -4,7 +4,7 @@ import { writeId } from '../identity.ts';
 import { type RunDependencies, runOperation } from './run-operation.ts';
 import type { WriteRow } from './write-row.ts';
 
-export type GroupDependencies = RunDependencies & {
+export type WriteActivityDependencies = RunDependencies & {
   /** Called with the write's row right after the COMMIT; `made`: this transaction wrote it. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, attempt: FailedAttempt): void;
@@ -18,7 +18,7 @@ type FailedAttempt = { readonly willRetry: boolean; readonly workflowId: string;
  * The local activity of a group: runs the same transaction as a single write for each item, in parallel up to the size of
  * the pool, and reports each outcome at its COMMIT. Returns the positions of the items without an outcome.
  */
-export function createGroupActivity(dependencies: GroupDependencies) {
+export function createGroupActivity(dependencies: WriteActivityDependencies) {
   return async function runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ left: number[] }> {
     const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
     const left: number[] = [];

@@ -131,7 +131,12 @@ async function decide(
   context: WriteContext<string>,
 ) {
   if (!holdsOneOf(roles, operation.roles)) {
-    return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
+    return finishRejected(
+      tx,
+      operation,
+      args,
+      new Rejection('forbidden', 'Your role was revoked before the write ran.'),
+    );
   }
   try {
     const written = await operation.write(tx, input, context);

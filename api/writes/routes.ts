@@ -16,7 +16,7 @@ import { withTimeout } from '../http/timeouts.ts';
 import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
 import type { Submission } from '../submit/submission.ts';
-import { formatKey, readIdempotencyKey } from './key.ts';
+import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
 
