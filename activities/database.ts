@@ -13,7 +13,7 @@ export type Pool = {
   readonly connections: pg.Pool;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
-  /** Told how long each wait for a connection took, in milliseconds; of those that got one. Set by whoever measures. */
+  /** Called with the duration of each wait, in ms, when it gets a connection. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
   close(): Promise<void>;
 };

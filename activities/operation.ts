@@ -55,12 +55,12 @@ export type OperationType = 'financial' | 'high-risk';
 export type Input = { readonly params: Record<string, unknown>; readonly body: Record<string, unknown> };
 
 /**
- * What an operation answers with. `reads` is the collection's path: the resource stands at `{reads}/{id}`. `schema` is its
+ * What an operation answers with. `reads` is the collection's path: the resource is at `{reads}/{id}`. `schema` is its
  * form in answers, for the documents; members may be added to it, never taken away.
  */
 export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
 
-/** What a success leaves behind, beside the record of the write. */
+/** What a success leaves behind, besides the record of the write. */
 type Effects = {
   /** The table of the row that has the write's ID. Without one, the operation only changes what is there. */
   readonly makes?: string;
@@ -107,14 +107,14 @@ export type WriteContext<Code extends string = never> = {
   readonly reject: (code: Code, detail: string, pointer?: `/${string}`, location?: 'body' | 'path') => Error;
 };
 
-/** Held by the database under the code's own name: who declares one of these rejections maps the constraint, too. */
+/** Enforced by the database under the code's own name: an operation that declares this rejection maps the constraint, too. */
 type RuleOfTheLedger = 'period_closed';
 
 export type Written = {
   readonly resourceId: string;
   /** The resource, as the answer's body carries it. */
   readonly body: Readonly<Record<string, unknown>>;
-  /** Where the resource stands, when that is not `{reads}/{resourceId}`. */
+  /** Where the resource is, when that is not `{reads}/{resourceId}`. */
   readonly location?: `/api/${string}`;
   /** Further members of the event's payload. */
   readonly eventPayload?: Readonly<Record<string, unknown>>;
@@ -122,8 +122,8 @@ export type Written = {
 };
 
 /**
- * Types `summarize` and `write` by what stands beside them: the input by the schemas, and the codes that `write` may be
- * rejected with by `rejections`. `forbidden` needs no declaration, every operation has it.
+ * Types `summarize` and `write` from the schemas and rejections: their input, and the codes that `write` may be rejected
+ * with. `forbidden` needs no declaration, since every operation has it.
  */
 export function defineOperation<P extends z.ZodObject, B extends z.ZodObject, Code extends string>(
   operation: Declaration<P, B, Code> & {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { ProcessConfig } from './config.ts';
-import { GRPC, grpcCode } from './grpc.ts';
+import { GRPC, serviceCallCode } from './grpc.ts';
 import { deploymentVersion } from './versioning.ts';
 
 /**
@@ -40,7 +40,7 @@ export async function describeDeployment(
       token: answer.conflictToken ?? undefined,
     };
   } catch (error) {
-    if (grpcCode(error) === GRPC.notFound) return undefined;
+    if (serviceCallCode(error) === GRPC.notFound) return undefined;
     throw error;
   }
 }

@@ -26,7 +26,7 @@ export function mayScrape(authorization: string | undefined, token: string | und
 
 /**
  * Each metric is read by itself: `registry.metrics()` rejects as a whole when one of them cannot be collected. Such a one
- * is left out, and `metrics_left_out` counts it; its error may quote a connection string, so only its name is told.
+ * is left out, and `metrics_left_out` counts it; its error may quote a connection string, so only its name is printed.
  */
 async function ownMetrics(registry: Registry): Promise<string> {
   let leftOut = 0;

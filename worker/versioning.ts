@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VersioningBehavior, VersioningOverride, WorkerDeploymentVersion } from '@temporalio/common';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
 import type { ProcessConfig } from './config.ts';
-import { GRPC, grpcCode } from './grpc.ts';
+import { GRPC, serviceCallCode } from './grpc.ts';
 
 /** Normally one or two polls; longer while the server is still starting. */
 const KNOWN_WITHIN_MS = 30_000;
@@ -64,7 +64,7 @@ async function isPolled(connection: NativeConnection, config: ProcessConfig, ver
     });
     return queues?.some(({ name, type }) => name === config.TEMPORAL_TASK_QUEUE && type === WORKFLOW_QUEUE) ?? false;
   } catch (error) {
-    if (grpcCode(error) === GRPC.notFound) return false;
+    if (serviceCallCode(error) === GRPC.notFound) return false;
     throw error;
   }
 }

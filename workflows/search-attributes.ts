@@ -7,7 +7,7 @@ export function keyword(name: (typeof SEARCH_ATTRIBUTE_NAMES)[number], value: st
   return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
 }
 
-/** By these a write is found in Temporal. */
+/** The attributes to find a write by in Temporal. */
 export function writeSearchAttributes(companyId: string, operation: string, idempotencyKey: string) {
   return [keyword('CompanyId', companyId), keyword('Operation', operation), keyword('IdempotencyKey', idempotencyKey)];
 }

@@ -10,12 +10,12 @@ export function writeStartOptions(write: WriteStart) {
     memo: memoOf(write.args),
     typedSearchAttributes: writeSearchAttributes(companyId, operation, key),
     staticSummary: write.summary,
-    // A run that failed left nothing to attach to: the same key starts anew, and the row decides.
+    // A run that failed left nothing to attach to: the same key starts another, and the row decides.
     workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
   } as const;
 }
 
-/** The same as a child, which goes on without its parent. */
+/** The same as a child, which continues after its parent closes. */
 export function childWriteOptions(write: WriteStart) {
   return { ...writeStartOptions(write), parentClosePolicy: 'ABANDON' } as const;
 }

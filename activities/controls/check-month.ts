@@ -3,61 +3,72 @@ import { StorageError, type Tx } from '../database.ts';
 import type { Control } from './control.ts';
 import { MONTH_CONTROLS } from './controls.ts';
 
-/**
- * For all controls together; the statement that is then under way has its own limit, and the activity has a minute. What
- * takes longer is told instead of being tried again and again.
- */
+/** For all queries together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
 const LIMIT_MS = 45_000;
 /** SQLSTATE of the statement timeout. */
 const QUERY_CANCELED = '57014';
 
 /**
- * What stands in the way of closing the books through that day (the last of the month before this one when null). All in
- * one snapshot: the controls of the books either hold in it or they don't. They are asked of the books as they stand,
- * whatever the day.
+ * Checks whether the books may be closed through that day; null means the last day of the month before this one. All
+ * queries share one snapshot. The controls check the books as they are now, whatever the day.
  */
 export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT_MS): Promise<MonthCheck> {
-  const [month] = await tx.query<{ through: string; version: number; closed: boolean; over: boolean }>(
+  const deadline = performance.now() + limitMs;
+  const [month] = await tx.query<Month>(
     `SELECT d.through, c.version, coalesce(c.books_closed_through >= d.through, false) AS closed,
-       d.through < company_today(c.id) AS over
+       d.through < company_today(c.id) AS over,
+       (SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout') AS statement_timeout_ms
      FROM companies c,
        LATERAL (SELECT coalesce($1::date, date_trunc('month', company_today(c.id))::date - 1) AS through) AS d
      WHERE c.id = current_company()`,
     [through],
   );
-  if (month === undefined) throw new Error('Bug! A company without its row');
+  if (month === undefined) throw new Error('Bug! The company has no row');
   const faults = month.closed
     ? []
     : [
-        ...(month.over ? [] : [`${month.through} is not over`]),
-        ...(await brokenMonthControls(tx, limitMs)),
-        ...((await hasUnreconciled(tx, month.through)) ? ['A bank transaction is not reconciled'] : []),
+        ...(month.over ? [] : [`${month.through} has not ended yet`]),
+        ...((await hasUnreconciled(tx, month.through)) ? ['A bank transaction in this period is not reconciled'] : []),
+        ...(await brokenMonthControls(tx, deadline, month.statement_timeout_ms)),
       ];
   return { through: month.through, settingsVersion: month.version, alreadyClosed: month.closed, faults };
 }
 
-/** In words: those that do not hold, and those that did not answer in time. */
-async function brokenMonthControls(tx: Tx, limitMs: number): Promise<string[]> {
-  const deadline = performance.now() + limitMs;
+type Month = {
+  readonly through: string;
+  readonly version: number;
+  readonly closed: boolean;
+  readonly over: boolean;
+  /** Of this transaction; 0 means that there is none. */
+  readonly statement_timeout_ms: number;
+};
+
+/** Names the controls that do not hold, and those that could not be checked in time. */
+async function brokenMonthControls(tx: Tx, deadline: number, statementMs: number): Promise<string[]> {
   const broken: string[] = [];
   for (const control of MONTH_CONTROLS) {
-    const answer = performance.now() < deadline ? await ask(tx, control) : 'too late';
-    if (answer === 'broken') broken.push(`The control ${control.name} does not hold: ${control.sentence}`);
-    if (answer === 'too late') broken.push(`The control ${control.name} took too long to be checked`);
+    const leftMs = Math.floor(deadline - performance.now());
+    const result = leftMs > 0 ? await checkControl(tx, control, Math.min(leftMs, statementMs || leftMs)) : 'too late';
+    if (result === 'broken') broken.push(`The control ${control.name} does not hold: ${control.sentence}`);
+    if (result === 'too late') broken.push(`The control ${control.name} could not be checked in time`);
   }
   return broken;
 }
 
 /**
- * In the transaction's company. Counted, since all rows are looked at where it holds: EXISTS is planned as if the first
- * one would do.
+ * Checks one control for the company of the transaction. It counts, because the query reads every row where the control
+ * holds: EXISTS is planned as if the first row would do.
  */
-async function ask(tx: Tx, { sql }: Control): Promise<'holds' | 'broken' | 'too late'> {
-  await tx.query('SAVEPOINT control');
+async function checkControl(tx: Tx, { sql }: Control, limitMs: number): Promise<'holds' | 'broken' | 'too late'> {
+  await Promise.all([
+    tx.query('SAVEPOINT control'),
+    tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]),
+  ]);
   try {
     const [found] = await tx.query<{ holds: boolean }>(
       `SELECT count(*) = 0 AS holds FROM (${sql}) AS broken WHERE company_id = current_company()`,
     );
+    await tx.query('RELEASE SAVEPOINT control');
     return found?.holds ? 'holds' : 'broken';
   } catch (error) {
     if (!(error instanceof StorageError) || error.sqlState !== QUERY_CANCELED) throw error;

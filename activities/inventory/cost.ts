@@ -23,7 +23,7 @@ export function costOf(
   if (stock.quantity === 0n) {
     throw context.reject(
       'unit_cost_required',
-      'There are no units in stock and so no average cost: give unitCost.',
+      'There are no units in stock, so there is no average cost: send unitCost.',
       '/unitCost',
     );
   }

@@ -87,7 +87,7 @@ export const createJournalEntry = defineOperation({
   },
 });
 
-/** The database refuses the same; here it is told which line it is. */
+/** Names the line; the database would refuse it anyway. */
 async function requirePostable(
   tx: Tx,
   lines: readonly { accountCode: string }[],

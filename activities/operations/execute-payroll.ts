@@ -88,7 +88,7 @@ export const executePayroll = defineOperation({
   },
 });
 
-/** Names who has been paid already; one who is being paid at this moment is met by `paid_periods_once`. */
+/** Names who has been paid already. `paid_periods_once` catches a concurrent payment. */
 async function requireUnpaid(tx: Tx, run: LockedPayRun, context: WriteContext<'period_already_paid'>): Promise<void> {
   const [paid] = await tx.query<{ employee_id: string; pay_run_id: string }>(
     `SELECT p.employee_id, p.pay_run_id

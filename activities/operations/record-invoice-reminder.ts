@@ -11,7 +11,7 @@ export const recordInvoiceReminder = defineOperation({
   summary: 'Record that a customer is to be reminded of an invoice',
   description:
     'Can be recorded once per invoice and step, and only while something is due on the invoice. The service sends nothing to ' +
-    'the customer: it emits the event `invoice.reminder_due` for your own sender.',
+    'the customer: it emits the event `invoice.reminder_due` so that you can send it.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/reminders',
   params: z.strictObject({ invoiceId: id() }),

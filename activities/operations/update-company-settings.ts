@@ -94,7 +94,7 @@ export const updateCompanySettings = defineOperation({
     if (fault !== undefined) throw context.reject('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
 
     const row = await update(tx, body, context);
-    if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was ended']);
+    if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was removed']);
     const { expectedVersion: _version, reopenReason, ...changes } = body;
     return {
       resourceId: context.companyId,

@@ -74,7 +74,7 @@ async function nextEvent(
 async function attempt(dependencies: WebhookDependencies, companyId: string, event: WebhookEvent): Promise<Sent> {
   const { masterKey, allowPrivateWebhooks: allowPrivate } = dependencies;
   const { webhook_url: url, secret_version: version } = event;
-  if (url === null) return { error: 'The webhook was ended', status: null, gone: true };
+  if (url === null) return { error: 'The webhook was removed', status: null, gone: true };
   if (masterKey === undefined) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
   const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: event.old_secret_signs });
   const body = JSON.stringify({

@@ -4,7 +4,7 @@ import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../..
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
-import { createGroupActivity, type GroupDependencies } from './run-group.ts';
+import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
 import { type AttemptFacts, runOperation } from './run-operation.ts';
 
 /**
@@ -12,8 +12,6 @@ import { type AttemptFacts, runOperation } from './run-operation.ts';
  * the third, only the row shows whether it committed.
  */
 export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
-
-export type WriteActivityDependencies = GroupDependencies;
 
 /** The activities of the write and group workflows: run the transaction and translate its errors into Temporal failures. */
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {

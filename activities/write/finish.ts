@@ -65,7 +65,7 @@ export function rejectionOf(operation: Operation, args: WriteArguments, rejectio
 
 /** The membership is asked for once more in the transaction. */
 export function roleRevoked(): Rejection {
-  return new Rejection('forbidden', 'The role for this was revoked meanwhile.');
+  return new Rejection('forbidden', 'Your role was revoked before the write ran.');
 }
 
 const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;

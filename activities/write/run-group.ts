@@ -6,7 +6,7 @@ import { type RunDependencies, runOperation } from './run-operation.ts';
 import { runSet, type SetItem, type SetOperation } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
-export type GroupDependencies = RunDependencies & {
+export type WriteActivityDependencies = RunDependencies & {
   /** Called with the write's row right after the COMMIT; `made`: this transaction wrote it. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, attempt: FailedAttempt): void;
@@ -26,7 +26,7 @@ type FailedAttempt = { readonly willRetry: boolean; readonly workflowId: string;
  * parallel up to the size of the pool, and each outcome is reported at its COMMIT. Returns the positions of the items
  * without an outcome.
  */
-export function createGroupActivity(dependencies: GroupDependencies) {
+export function createGroupActivity(dependencies: WriteActivityDependencies) {
   return async function runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ left: number[] }> {
     const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
     const attempt = { ...facts, workflowId, attempt: 1 };

@@ -44,7 +44,7 @@ export async function runOperation(
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;
-    throw new TransientFailure('The database could not complete the transaction', {
+    throw new TransientFailure('The transaction failed, or its COMMIT was not confirmed', {
       mayHaveCommitted: failure.mayHaveCommitted,
       cause: error,
     });

@@ -11,7 +11,7 @@ export function problemPointers(location: 'path' | 'query' | 'body', error: z.Zo
   return (error?.issues ?? [])
     .flatMap((issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((name) => ({ path: [...issue.path, name], message: unknown }))
+        ? issue.keys.slice(0, MAX_POINTERS).map((name) => ({ path: [...issue.path, name], message: unknown }))
         : [{ path: issue.path, message: issue.message }],
     )
     .slice(0, MAX_POINTERS)

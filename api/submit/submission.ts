@@ -48,7 +48,7 @@ export type SubmissionDependencies = {
 /** A run that this process has just started has no memo to be described by. */
 export type OpenRun = Pick<RunDescription, 'runId' | 'startedAt' | 'memo'>;
 
-/** What ends a submission from outside of its own course. */
+/** What the process tells a running submission. */
 export type Control = {
   handed: WriteRow | undefined;
   /** Resolves with the hand-over, or when there will be none. */

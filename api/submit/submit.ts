@@ -2,10 +2,10 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import { beginSubmission } from './begin-submission.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
 import type { Lookups } from './lookups.ts';
+import { runSubmission } from './run-submission.ts';
 import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
@@ -58,7 +58,7 @@ export function createSubmit(options: {
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
-  const submissions = new Map<string, ReturnType<typeof beginSubmission> & { readonly sinceMs: number }>();
+  const submissions = new Map<string, ReturnType<typeof runSubmission> & { readonly sinceMs: number }>();
   const dispatch = createDispatch(options);
   const dependencies: SubmissionDependencies = { ...options, dispatch };
   return {
@@ -78,10 +78,10 @@ export function createSubmit(options: {
     open(args) {
       if (submissions.size >= options.maxInFlight) return undefined;
       const id = requestIdentity(args.companyId, args.key, args.fingerprint);
-      const begun = { ...beginSubmission(args, dependencies), sinceMs: performance.now() };
-      submissions.set(id, begun);
-      void begun.submission.end.then(() => submissions.delete(id));
-      return begun.submission;
+      const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
+      submissions.set(id, running);
+      void running.submission.end.then(() => submissions.delete(id));
+      return running.submission;
     },
     async wait(submission, deadline, opener) {
       submission.waiters += 1;

@@ -119,7 +119,7 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
 /** The write's transaction is running and its end decides, but a client waits for it no longer than the lock timeout. */
 function inItsTransaction(idempotencyKey: string): ApiProblem {
   return new ApiProblem('idempotency_in_progress', {
-    detail: 'The transaction of the write is running, and its end decides. Send the cancel again.',
+    detail: "The write's transaction is still running. Send the cancel again.",
     idempotencyKey,
   });
 }

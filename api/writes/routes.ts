@@ -12,7 +12,7 @@ import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
 import { problemPointers } from '../http/validation.ts';
 import type { Submission } from '../submit/submission.ts';
-import { formatKey, readIdempotencyKey } from './key.ts';
+import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
 

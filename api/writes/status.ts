@@ -10,7 +10,7 @@ import { withTimeout } from '../http/timeouts.ts';
 import { invalidPart } from '../http/validation.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
-import { isKey } from './key.ts';
+import { isKey } from './idempotency-key.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
 import { describeFromRecord } from './story.ts';

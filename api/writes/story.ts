@@ -92,8 +92,8 @@ export function describeFromRun(
   const ended = state === 'running' ? [] : endItems(run, state, audited);
   return {
     ...write,
-    // Plus the attempt that is running or waiting for its backoff.
-    attempts: state === 'running' ? failed + 1 : Math.max(1, failed),
+    // Plus the attempt that is running or waiting for its backoff, or the one that succeeded and whose row is missing.
+    attempts: state === 'running' || run.state === 'completed' ? failed + 1 : Math.max(1, failed),
     response: null,
     ...toTimeline([
       ...beginningOf(write),
@@ -167,13 +167,16 @@ function outcomeItems(row: WriteRow, response: unknown): TimelineItem[] {
 
 /** Attempts have no records of their own: one item gives their number, at the time of the last one known. */
 function attemptItems(failed: number, at: string): TimelineItem[] {
-  return failed <= 0 ? [] : [{ at, kind: 'attempt_failed', detail: `${failed} failed and were rolled back` }];
+  if (failed <= 0) return [];
+  const detail =
+    failed === 1 ? '1 attempt failed and was rolled back' : `${failed} attempts failed and were rolled back`;
+  return [{ at, kind: 'attempt_failed', detail }];
 }
 
 /** The end of the run, unless the audit log has it: the activity records the failure there before it gives up. */
 function endItems(run: RunDescription, state: 'failed' | 'unknown', audited: readonly TimelineItem[]): TimelineItem[] {
-  const told = audited.some(({ kind, requestId }) => kind === 'run_failed' && requestId === run.memo?.requestId);
-  if (told && state === 'failed') return [];
+  const isAudited = audited.some(({ kind, requestId }) => kind === 'run_failed' && requestId === run.memo?.requestId);
+  if (isAudited && state === 'failed') return [];
   const at = (run.closedAt ?? run.startedAt).toISOString();
   const detail =
     state === 'failed' ? 'The run failed and was rolled back' : 'The run ended without proof of its outcome';

@@ -9,15 +9,15 @@ const LAST_ITEMS = 100;
 export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<TimelineItem[]> {
   // Both ends are read by the index. The first is long enough to hold a whole timeline that need not be cut.
   const rows = await tx.query<AuditItemRow>(
-    `WITH told AS NOT MATERIALIZED (
+    `WITH audited AS NOT MATERIALIZED (
        SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
        WHERE company_id = current_company() AND idempotency_key = $1
          AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed'))
      )
      SELECT timestamp, status, error_code, user_id, request_id FROM (
-       (SELECT * FROM told ORDER BY timestamp, id LIMIT $2)
+       (SELECT * FROM audited ORDER BY timestamp, id LIMIT $2)
        UNION
-       (SELECT * FROM told ORDER BY timestamp DESC, id DESC LIMIT $3)
+       (SELECT * FROM audited ORDER BY timestamp DESC, id DESC LIMIT $3)
      ) AS ends
      ORDER BY timestamp, id`,
     [idempotencyKey, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],

@@ -2,7 +2,7 @@ import { InvalidArgumentError } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
 import { MAX_TOKEN_LIFETIME_S } from '../../api/http/auth.ts';
-import { isKey } from '../../api/writes/key.ts';
+import { isKey } from '../../api/writes/idempotency-key.ts';
 
 const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
 

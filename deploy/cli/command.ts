@@ -15,8 +15,12 @@ export async function run(program: Command): Promise<void> {
   }
 }
 
-export async function withDatabase<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString, application_name: 'accubooks-operator' });
+export async function withDatabase<T>(
+  connectionString: string,
+  work: (client: pg.Client) => Promise<T>,
+  applicationName = 'accubooks-operator',
+): Promise<T> {
+  const client = new pg.Client({ connectionString, application_name: applicationName });
   try {
     await client.connect();
   } catch (cause) {

@@ -1,5 +1,5 @@
 import { Pool } from 'undici';
-import { formatKey } from '../../api/writes/key.ts';
+import { formatKey } from '../../api/writes/idempotency-key.ts';
 
 /** An API client over a pool of keep-alive connections; requests beyond `connections` wait for a free one. */
 export type Http = {

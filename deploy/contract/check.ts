@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../activities/operation.ts';
+import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { type Http, openHttp } from '../client/http.ts';
 import type { Tenant } from '../client/target.ts';
-import { asAuditor } from '../isolation/checks.ts';
 import { openBooks } from './books.ts';
 import { requestMaker } from './requests.ts';
 import { checkRoutes } from './routes.ts';

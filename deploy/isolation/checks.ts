@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { INVOICE_PAID } from '../../activities/controls/invoices.ts';
 import { TABLES_OF_WRITES } from '../../activities/controls/record.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -25,19 +25,6 @@ export type Findings = {
 
 /** The number of rows in the operation's table that no write had created before the run. */
 export type Before = { readonly strays: number };
-
-/** Reads with the auditor's role, which sees all companies; the owner of a provided database may not see the rows. */
-export async function asAuditor<T>(databaseUrl: string, work: (auditor: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-load' });
-  await client.connect();
-  try {
-    await client.query('BEGIN READ ONLY');
-    await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
 
 export async function lookBefore(auditor: pg.Client, operation: Operation, companyIds: readonly string[]) {
   return { strays: await countStrays(auditor, operation.effects.makes, companyIds) };

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { exampleMaker } from '../client/examples.ts';
 import { type Http, openHttp, problemOf } from '../client/http.ts';
 import { type Submitted, submitWrite, type Write } from '../client/submit-write.ts';
 import type { Target, Tenant } from '../client/target.ts';
-import { asAuditor, check, type Findings, lookBefore } from './checks.ts';
+import { check, type Findings, lookBefore } from './checks.ts';
 
 export type IsolationOptions = {
   readonly operation: Operation;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { DEMO_COMPANY_ID, DEMO_SEED } from '../../activities/demo.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
-import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import { GRPC, serviceCallCode } from '../../worker/grpc.ts';
 import type { TemporalTarget } from '../cli/config.ts';
 import { connectTarget, setupTemporal } from '../operator/setup-temporal.ts';
 
@@ -47,7 +47,7 @@ async function isFound(call: Promise<unknown>): Promise<boolean> {
     await call;
     return true;
   } catch (error) {
-    if (grpcCode(error) === GRPC.notFound) return false;
+    if (serviceCallCode(error) === GRPC.notFound) return false;
     throw error;
   }
 }

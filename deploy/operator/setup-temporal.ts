@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import { DAY_S } from '../../activities/durations.ts';
-import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import { GRPC, serviceCallCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import type { TemporalTarget } from '../cli/config.ts';
@@ -48,7 +48,7 @@ async function ensureNamespace(connection: NativeConnection, namespace: string, 
     await describe();
     return false;
   } catch (error) {
-    if (grpcCode(error) !== GRPC.notFound) throw error;
+    if (serviceCallCode(error) !== GRPC.notFound) throw error;
   }
   await connection.workflowService.registerNamespace({
     namespace,
@@ -88,7 +88,7 @@ async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
     try {
       return await attempt();
     } catch (error) {
-      const code = grpcCode(error);
+      const code = serviceCallCode(error);
       const isTemporary = code === undefined || code === GRPC.notFound;
       if (!isTemporary || Date.now() >= deadline) throw error;
       await sleep(VISIBLE_POLL_MS);

@@ -2,7 +2,8 @@
 import { Option } from 'commander';
 import type pg from 'pg';
 import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
-import { command, run, withDatabase } from '../cli/command.ts';
+import { asAuditor } from '../cli/auditor.ts';
+import { command, run } from '../cli/command.ts';
 import { requireLocalSigning } from '../cli/config.ts';
 import { DEFAULT_TTL_SECONDS, mintToken } from '../cli/token.ts';
 
@@ -22,7 +23,7 @@ await run(
 
 async function printToken({ email, company, ttl }: Options): Promise<void> {
   const { databaseUrl, ...signing } = requireLocalSigning();
-  const { subject, companies } = await withDatabase(databaseUrl, (client) => findUser(client, email));
+  const { subject, companies } = await asAuditor(databaseUrl, (auditor) => findUser(auditor, email));
   const companyId = company ?? onlyCompany(email, companies);
   if (!companies.some(({ id }) => id === companyId)) {
     console.error(
@@ -34,11 +35,8 @@ async function printToken({ email, company, ttl }: Options): Promise<void> {
 
 type Company = { id: string; name: string };
 
-async function findUser(client: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
-  await client.query('BEGIN');
-  // The owner of a provided database may lack BYPASSRLS; the auditor's role reads across companies.
-  await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
-  const { rows } = await client.query<{ subject: string; companies: Company[] }>(
+async function findUser(auditor: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
+  const { rows } = await auditor.query<{ subject: string; companies: Company[] }>(
     `SELECT u.token_subject AS subject,
        coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name) ORDER BY c.name)
          FILTER (WHERE c.id IS NOT NULL), '[]') AS companies
@@ -46,7 +44,6 @@ async function findUser(client: pg.Client, email: string): Promise<{ subject: st
      WHERE u.email = $1 GROUP BY u.id`,
     [email],
   );
-  await client.query('COMMIT');
   const [user] = rows;
   if (user === undefined) {
     throw new Error(`There is no user ${email}. Create one: npm run user:create -- --email ${email}`);

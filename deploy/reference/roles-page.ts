@@ -18,8 +18,8 @@ export function rolesPage({ operations, workflows, reads }: Declared): string {
   const looks = reads.map(({ path, group }) => ({ what: code(path), roles: READERS[group] }));
   return `# Roles
 
-A member of a company has one role or several, and may do what any of them allows. The transaction of a write asks for the
-role once more: whoever lost it meanwhile gets a stored 403 \`forbidden\`.
+A member of a company has one role or several, and may do what any of them allows. The transaction checks the role again.
+If it was revoked, the write gets a stored 403 \`forbidden\`.
 
 ## Writes
 

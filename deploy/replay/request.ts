@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { v5 as uuidv5 } from 'uuid';
 import { type Operation, parseInput } from '../../activities/operation.ts';
-import { isKey } from '../../api/writes/key.ts';
+import { isKey } from '../../api/writes/idempotency-key.ts';
 import type { Write } from '../client/submit-write.ts';
 import { MalformedRow, type RowInput } from './rows.ts';
 

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { asAuditor } from '../cli/auditor.ts';
 
 /** The figures of the audit log for a period; PostgreSQL computes all of them. */
 export type Figures = {
@@ -56,39 +57,33 @@ const SLOWEST = 10;
 const MAX_FAILURES = 200;
 
 /** Reads with the auditor's role, which sees all companies, and in one snapshot, so that the figures are consistent. */
-export async function readFigures(databaseUrl: string, span: Span): Promise<Figures> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-reports' });
-  await client.connect();
-  try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    await client.query("SELECT set_config('role', 'accubooks_auditor', true), set_config('TimeZone', 'UTC', true)");
-    const [bounds] = await rows<{ from: Date; to: Date; online_from: Date | null }>(client, BOUNDS, [
-      span.from,
-      span.to,
-    ]);
-    if (bounds === undefined) throw new Error('Bug! The period has no bounds');
-    const { from, to } = bounds;
-    const counts = await rows<GroupRow>(client, COUNTS, [from, to]);
-    const [{ companies } = { companies: 0 }] = await rows<{ companies: number }>(client, COMPANIES, [from, to]);
-    return {
-      from: from.toISOString(),
-      to: to.toISOString(),
-      onlineFrom: bounds.online_from?.toISOString() ?? null,
-      companies,
-      all: toCounts(counts.find(({ level }) => level === 'all')),
-      byType: counts.flatMap((row) => (row.level === 'type' ? { type: row.type ?? '', ...toCounts(row) } : [])),
-      byOperation: counts.flatMap((row) =>
-        row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
-      ),
-      failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
-      slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
-        ...row,
-        at: row.at.toISOString(),
-      })),
-    };
-  } finally {
-    await client.end();
-  }
+export function readFigures(databaseUrl: string, span: Span): Promise<Figures> {
+  return asAuditor(databaseUrl, (auditor) => readAll(auditor, span), { snapshot: true });
+}
+
+async function readAll(client: pg.Client, span: Span): Promise<Figures> {
+  await client.query("SELECT set_config('TimeZone', 'UTC', true)");
+  const [bounds] = await rows<{ from: Date; to: Date; online_from: Date | null }>(client, BOUNDS, [span.from, span.to]);
+  if (bounds === undefined) throw new Error('Bug! The period has no bounds');
+  const { from, to } = bounds;
+  const counts = await rows<GroupRow>(client, COUNTS, [from, to]);
+  const [{ companies } = { companies: 0 }] = await rows<{ companies: number }>(client, COMPANIES, [from, to]);
+  return {
+    from: from.toISOString(),
+    to: to.toISOString(),
+    onlineFrom: bounds.online_from?.toISOString() ?? null,
+    companies,
+    all: toCounts(counts.find(({ level }) => level === 'all')),
+    byType: counts.flatMap((row) => (row.level === 'type' ? { type: row.type ?? '', ...toCounts(row) } : [])),
+    byOperation: counts.flatMap((row) =>
+      row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
+    ),
+    failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
+    slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
+      ...row,
+      at: row.at.toISOString(),
+    })),
+  };
 }
 
 /** The bounds, and the end of the newest archived month that is not restored. */

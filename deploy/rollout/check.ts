@@ -14,7 +14,7 @@ const EXIT_CODES: Readonly<Record<Decision, number>> = { 'go on': 0, 'go back': 
 type Options = { prometheus: string; version: string; window: string; minWrites: number; rules: string; json?: true };
 
 await run(
-  command('rollout:check', 'Asks Prometheus whether the alerts that speak against a version fire for it alone.')
+  command('rollout:check', 'Asks Prometheus whether the alerts that judge a version fire for that version only.')
     .requiredOption('--prometheus <url>', 'the URL of Prometheus', urlArgument)
     .requiredOption('--version <name>', 'the value of the label `version` on its series, such as green')
     .option('--window <range>', 'the range of all rates, instead of those in the rules', windowArgument, '2m')

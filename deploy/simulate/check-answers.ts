@@ -17,7 +17,7 @@ type StoredWrite = {
   readonly fingerprint: string | null;
 };
 
-/** Holds every answer against the record, and the record against the plan. */
+/** Compares every answer with the record, and the record with the plan. */
 export async function checkAnswers(
   auditor: pg.Client,
   outcomes: readonly Outcome[],
@@ -40,14 +40,14 @@ export async function checkAnswers(
   const writes = answered.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'invalid');
   return [
     finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
-    finding('What is acknowledged is in the record with the same status, bytes and Location', writes, isAsStored),
+    finding('An acknowledged write is stored with the same status, bytes and Location', writes, isAsStored),
     finding('A key that was sent is in the record', writes, ({ row }) => row !== undefined),
     finding('A key is in the record as it was sent, or by a triggered workflow', rows, isSentOrTriggered(answered)),
     firstAnswers(writes),
-    finding('Another body under a key is refused, and the same body never', writes, isRefusedAsOther(writes)),
+    finding('Another body under a key is refused; the same body never is', writes, isRefusedAsOther(writes)),
     finding('A cancel and its write agree which came first', answered.filter(isCancel), isAgreedCancel),
-    finding('What cannot succeed is refused with its code', answered.filter(isCertain), isRefusedSo),
-    finding('An invalid request leaves nothing', answered.filter(isInvalid), ({ row }) => row === undefined),
+    finding('A request that cannot succeed gets the expected code', answered.filter(isCertain), isRefusedSo),
+    finding('An invalid request stores nothing', answered.filter(isInvalid), ({ row }) => row === undefined),
     ownAnswers(answered, new Set(shared)),
   ];
 }
@@ -83,7 +83,7 @@ function firstAnswers(writes: readonly Answered[]): Finding {
     return { ofKey, firsts, row: ofKey[0]?.row };
   });
   return finding(
-    'A key has one first answer at most, and all others carry the marker',
+    'A key has at most one first answer; all others have the marker',
     answers.map(({ ofKey, firsts, row }) => ({ ...(ofKey[0] as Answered), firsts: firsts.length, row })),
     ({ firsts, row }) => firsts <= (row?.outcome === 'cancelled' ? 0 : 1),
   );
@@ -113,7 +113,7 @@ const UUID = /(?<![\w-])[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 /** Every ID is derived from its company: an ID that stands in answers to two companies has reached one too many. */
 function ownAnswers(answered: readonly Answered[], shared: ReadonlySet<string>): Finding {
   const namedTo = new Map<string, number>();
-  return finding('No answer names anything of another company', answered, ({ step, final }) => {
+  return finding('No answer contains an ID of another company', answered, ({ step, final }) => {
     const named = [...`${final?.location ?? ''} ${final?.text ?? ''}`.matchAll(UUID)].map(([id]) => id);
     return named.every((id) => {
       if (shared.has(id) || isAskedFor(step, id)) return true;

@@ -19,32 +19,32 @@ export type Step = {
   /** Steps that must have been answered before this one is sent; all of them come before it in the plan. */
   readonly after: readonly number[];
   readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'invalid';
-  /** Sent beside the write that it is a rival of: which of them comes first is open. */
+  /** Sent at the same time as the write with its key; either of them may come first. */
   readonly atOnce?: true;
-  /** The code that it is answered with, whatever else is under way. */
+  /** The code of its answer, whichever other requests are running. */
   readonly refused?: string;
-  /** Of what it asks for; null where that cannot be asked for at all. */
+  /** Of the request; null for an invalid one. */
   readonly fingerprint: string | null;
 };
 
 export type PlanOptions = {
   readonly seed: string;
-  /** How many writes are meant: each a key of its own. Duplicates, mismatches and cancels come on top. */
+  /** How many writes, each with its own key, not counting duplicates, mismatches and cancels. */
   readonly operations: number;
   readonly companies: readonly CompanyOfPlan[];
 };
 
-/** The accountant and the newcomer are users of no company: the one becomes its accountant, the other's roles come and go. */
+/** The accountant and the newcomer begin without a company. The newcomer's roles are granted and revoked. */
 type CompanyOfPlan = Readonly<Record<'companyId' | 'ownerId' | 'accountantId' | 'newcomerId', string>>;
 
-/** Shares of the writes that are sent in another way than once and alone. */
+/** The share of writes that are not simply sent once. */
 const SHARES = {
   duplicateAtOnce: 0.12,
   duplicateLater: 0.08,
   mismatchLater: 0.03,
   cancelBefore: 0.01,
   cancelLater: 0.01,
-  /** Of which it is left open who wins; of writes that nothing is to rest on then. */
+  /** May get a concurrent mismatch or cancel with an unknown winner; then no later request may depend on the write. */
   leftOpen: 0.2,
   mismatchAtOnce: 0.08,
   cancelAtOnce: 0.06,
@@ -53,18 +53,18 @@ const SHARES = {
   doNotWait: 0.03,
   byTheAccountant: 0.2,
 };
-/** How many writes later a duplicate comes that comes later. */
+/** How many writes later a later duplicate is sent. */
 const LATER = { min: 20, max: 300 } as const;
 
-/** How often a company tries to do an operation once, before chance takes over. */
+/** How often a company tries to do an operation once before the random part begins. */
 const MAX_TRIES = 20;
 
-/** The same seed, count and companies: the same steps. IDs follow from company and key, so answers need not be awaited. */
+/** The same seed, count and companies give the same steps. Answers are not needed: IDs are derived from company and key. */
 export function planHour({ seed, operations, companies }: PlanOptions): readonly Step[] {
   const next = seededNumbers(seed);
   const planner = createPlanner(seed, companies.map(booksOf));
   const [plain, random] = [createRandom(next, 0), createRandom(next, 1)];
-  // Each company does everything once, and before it what that needs: by requests that are sent once and should succeed.
+  // First, each company does each operation once, after its prerequisites: requests that are sent once and should succeed.
   for (const [name] of OPERATION_WEIGHTS) {
     for (const company of companies.keys()) {
       for (let tries = 0; tries < MAX_TRIES && planner.writes() < operations; tries += 1) {
@@ -85,7 +85,7 @@ function booksOf({ companyId, ownerId, accountantId, newcomerId }: CompanyOfPlan
     companyId,
     userIds: { owner: ownerId, accountant: accountantId, newcomer: newcomerId },
     members: { owner: 'owner' },
-    // Requests that are to succeed are dated later: whichever change of the settings comes first, they are not refused.
+    // Requests that should succeed have later dates, so that no order of the settings' changes refuses them.
     limits: { closings: ['2025-12-31', '2025-12-01'], changing: ['newcomer'] },
   });
 }
@@ -94,7 +94,7 @@ type PlannedCompany = {
   /** Its place among those of the run. */
   readonly company: number;
   readonly books: Books;
-  /** The step that made, or last changed, what has this name. */
+  /** The step that created or last changed the resource with this name. */
   readonly changedBy: Map<string, number>;
   writes: number;
 };
@@ -115,11 +115,11 @@ function createPlanner(seed: string, companies: readonly Books[]) {
     late.splice(0, late.length, ...late.filter(({ due }) => due > made));
   }
 
-  /** One write, under a key of its own, and whatever comes with it; answers whether it should succeed. */
+  /** Adds one write with a new key and the requests that come with it. Returns whether it should succeed. */
   function add(company: number, wanted: string, random: Random) {
     const own = planned[company] as PlannedCompany;
     addLate(writes());
-    // Numbered in each company for itself, so that companies have the same keys.
+    // Each company has its own numbers, so that companies have the same keys.
     own.writes += 1;
     const name = nextOperation(own.books, wanted, random);
     const { step, answer } = planStep(own, name, `sim:${seed}:${own.writes}`, random);
@@ -137,14 +137,14 @@ function createPlanner(seed: string, companies: readonly Books[]) {
       emit({ ...step, refused: 'write_cancelled', after: [cancel] });
       return false;
     }
-    const rivals = rivalsOf(step, answer.apply === undefined || random.chance(SHARES.leftOpen), random);
-    const inDoubt = rivals.some(({ kind }) => kind !== 'duplicate');
-    const before = random.chance(0.5) ? rivals : [];
-    for (const rival of before) emit(rival);
+    const concurrent = concurrentRequests(step, answer.apply === undefined || random.chance(SHARES.leftOpen), random);
+    const inDoubt = concurrent.some(({ kind }) => kind !== 'duplicate');
+    const before = random.chance(0.5) ? concurrent : [];
+    for (const request of before) emit(request);
     const of = emit(inDoubt ? withoutExpectation(step) : step);
-    for (const rival of before.length > 0 ? [] : rivals) emit(rival);
+    for (const request of before.length > 0 ? [] : concurrent) emit(request);
     addLater(of, step, random);
-    // Where it is in doubt which of them makes the outcome, nothing rests on it.
+    // If it is unknown which of them decides the outcome, no later request depends on it.
     if (inDoubt) return false;
     const id = writeId(books.companyId, step.operation.name, step.key);
     for (const name of [id, ...(answer.changes ?? [])]) changedBy.set(name, of);
@@ -165,19 +165,19 @@ function createPlanner(seed: string, companies: readonly Books[]) {
   return { steps, writes, add, addLate };
 }
 
-/** Sent beside the write, at the same moment as far as the connections are free. */
-function rivalsOf(step: Step, leftOpen: boolean, { unusual }: Random): Step[] {
-  const rivals: Step[] = [];
-  while (unusual(SHARES.duplicateAtOnce) && rivals.length < 5) {
-    rivals.push({ ...withoutExpectation(step), kind: 'duplicate' });
+/** Requests with the same key as the write, sent at the same time if enough connections are free. */
+function concurrentRequests(step: Step, leftOpen: boolean, { unusual }: Random): Step[] {
+  const requests: Step[] = [];
+  while (unusual(SHARES.duplicateAtOnce) && requests.length < 5) {
+    requests.push({ ...withoutExpectation(step), kind: 'duplicate' });
   }
-  // Settings and access go step by step: without one of them, all that follow would be refused.
-  if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return rivals;
+  // Each change of settings or access builds on the one before: if one failed, all later ones would be refused.
+  if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return requests;
   if (unusual(SHARES.mismatchAtOnce)) {
-    rivals.push(otherContent({ ...withoutExpectation(step), kind: 'mismatch', atOnce: true }));
+    requests.push(otherContent({ ...withoutExpectation(step), kind: 'mismatch', atOnce: true }));
   }
-  if (unusual(SHARES.cancelAtOnce)) rivals.push({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
-  return rivals;
+  if (unusual(SHARES.cancelAtOnce)) requests.push({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
+  return requests;
 }
 
 function planStep({ company, books, changedBy }: PlannedCompany, name: string, key: string, random: Random) {
@@ -209,7 +209,7 @@ function drawPrefer({ unusual }: Random): string | undefined {
   return unusual(SHARES.doNotWait) ? 'wait=0' : undefined;
 }
 
-/** The write that made the line or entry of that ID. */
+/** The write that created the bank line or entry with that ID. */
 function writeOf({ bankLines, entries }: Books, id: string): string {
   return (bankLines.get(id) ?? entries.get(id))?.writeId ?? '';
 }
@@ -237,7 +237,7 @@ function otherContent(step: Step): Step {
   return { ...step, path: other.path, body: otherBody, fingerprint: printOf(operation, other.path, otherBody) };
 }
 
-/** As the API works it out: of path parameters and body as they are validated, with their defaults. */
+/** Computed as in the API: from the validated path parameters and body, with their defaults. */
 function printOf(operation: Operation, path: string, body: Step['body']): string {
   const names = [...operation.path.matchAll(/:(\w+)/g)].map(([, name]) => name ?? '');
   const values = new RegExp(`^${operation.path.replace(/:\w+/g, '([^/]+)')}$`).exec(path) ?? [];

@@ -166,7 +166,7 @@ export function simulationText(report: SimulationReport): string {
     lines('the record: what must be equal', report.counts),
     '',
     report.metrics === null
-      ? 'the metrics: not compared (no --metrics-url, or a process has begun anew)'
+      ? 'the metrics: not compared (no --metrics-url, or a process was restarted)'
       : lines('the metrics: what the processes counted', report.metrics),
     '',
     lines('the answers', report.promises),

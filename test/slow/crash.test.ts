@@ -163,7 +163,9 @@ describe('an API process killed in the middle of writes', () => {
         keys.map(async (key, index) => {
           const again = await retry(paymentBody(invoiceId, index + 1), key);
           const first = firsts[index];
-          expectOneStory(first === undefined ? [again] : [first, again]);
+          // A refusal of a busy machine (503) is not an answer yet, either.
+          const isAnswered = first !== undefined && first.json.retryable !== true && first.status !== 202;
+          expectOneStory(isAnswered ? [first, again] : [again]);
         }),
       );
       for (const key of keys) {

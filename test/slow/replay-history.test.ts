@@ -17,9 +17,9 @@ const WRITES = HISTORIES.filter((file) => file.startsWith('write-'));
 /** Every way that a run of each workflow can go. */
 const WAYS: Readonly<Record<string, readonly string[]>> = {
   write: ['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success'],
-  writeGroup: ['leaver', 'leaver-has-run', 'success'],
+  writeGroup: ['ungrouped', 'ungrouped-has-run', 'success'],
   webhooks: ['delivered', 'retried'],
-  sendInvoiceReminders: ['met-its-write', 'none-due', 'recorded'],
+  sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
   auditMaintenance: ['archived', 'none-due', 'not-archived'],
   closeMonth: ['closed', 'refused', 'was-closed'],
 };
@@ -75,10 +75,10 @@ describe('saved runs go on under today’s workflow', () => {
     for (const file of ['write-v1-rejection', 'write-v1-cancelled-key', 'write-v1-mismatch', 'closeMonth-v1-refused']) {
       expect(events(file)).toContain('EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES');
     }
-    for (const file of ['writeGroup-v1-leaver', 'sendInvoiceReminders-v1-recorded', 'closeMonth-v1-closed']) {
+    for (const file of ['writeGroup-v1-ungrouped', 'sendInvoiceReminders-v1-recorded', 'closeMonth-v1-closed']) {
       expect(events(file)).toContain('EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED');
     }
-    for (const file of ['writeGroup-v1-leaver-has-run', 'sendInvoiceReminders-v1-met-its-write']) {
+    for (const file of ['writeGroup-v1-ungrouped-has-run', 'sendInvoiceReminders-v1-existing-write']) {
       expect(events(file)).toContain('EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED');
     }
   });
@@ -170,7 +170,9 @@ describe('a workflow that was changed is found out', () => {
         'workflowId: write.workflowId,',
         "workflowId: 'another',",
       ]);
-      const withChild = HISTORIES.filter((file) => /writeGroup-.*leaver|-recorded|-met-its-write|-closed/.test(file));
+      const withChild = HISTORIES.filter((file) =>
+        /writeGroup-.*ungrouped|-recorded|-existing-write|-closed/.test(file),
+      );
       const others = HISTORIES.filter((file) => !WRITES.includes(file));
       expect(await violations(bundle, others)).toEqual(withChild.filter((file) => !file.includes('was-closed')));
     });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
-import { asAuditor } from '../../deploy/isolation/checks.ts';
 import { checkAnswers } from '../../deploy/simulate/check-answers.ts';
 import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
 import { planHour } from '../../deploy/simulate/plan.ts';
@@ -97,7 +97,7 @@ describe('a simulated hour', () => {
       async (change) => {
         const outcomes = one(isFirst, (outcome) => answered(outcome, change));
         expect(await broken(outcomes)).toEqual([
-          'What is acknowledged is in the record with the same status, bytes and Location',
+          'An acknowledged write is stored with the same status, bytes and Location',
         ]);
       },
     );
@@ -115,13 +115,13 @@ describe('a simulated hour', () => {
 
     test('a second first answer', async () => {
       const outcomes = one(isReplay, (outcome) => answered(outcome, { replayed: false }));
-      expect(await broken(outcomes)).toEqual(['A key has one first answer at most, and all others carry the marker']);
+      expect(await broken(outcomes)).toEqual(['A key has at most one first answer; all others have the marker']);
     });
 
     test('another body that was answered as if it were the stored one', async () => {
       const isOther = ({ final }: Outcome) => final?.text.includes('idempotency_key_reused') === true;
       const outcomes = one(isOther, (outcome) => answered(outcome, { status: 201, text: '{}' }));
-      expect(await broken(outcomes)).toContain('Another body under a key is refused, and the same body never');
+      expect(await broken(outcomes)).toContain('Another body under a key is refused; the same body never is');
     });
 
     test('a cancel that says the other thing', async () => {
@@ -135,12 +135,12 @@ describe('a simulated hour', () => {
 
     test('a request that had to be refused, and was with another code', async () => {
       const outcomes = one(isFirst, (outcome) => ({ ...outcome, step: { ...outcome.step, refused: 'sku_taken' } }));
-      expect(await broken(outcomes)).toEqual(['What cannot succeed is refused with its code']);
+      expect(await broken(outcomes)).toEqual(['A request that cannot succeed gets the expected code']);
     });
 
     test('an invalid request that left something', async () => {
       const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'invalid' } }));
-      expect(await broken(outcomes)).toContain('An invalid request leaves nothing');
+      expect(await broken(outcomes)).toContain('An invalid request stores nothing');
     });
 
     test('an answer that names what is another company’s', async () => {
@@ -150,7 +150,7 @@ describe('a simulated hour', () => {
         return outcome.step.company !== company && outcome.step.operation.name === 'createCustomer' && isFirst(outcome);
       });
       const outcomes = one(isCancel, (outcome) => answered(outcome, { text: theirs?.final?.text ?? '' }));
-      expect(await broken(outcomes)).toEqual(['No answer names anything of another company']);
+      expect(await broken(outcomes)).toEqual(['No answer contains an ID of another company']);
     });
 
     test('a counter that is not what the audit log has', () => {

@@ -12,8 +12,16 @@ import { startProxy, targetOf } from './proxy.ts';
 export type Groups = {
   /** For the API whose writes are to travel together. */
   readonly environment: { readonly WRITE_GROUPING: 'on'; readonly TEMPORAL_ADDRESS: string };
-  /** Sends them so that all leave in one group, with one write of the helper's own; answers what `send` does. */
-  together<T>(url: string, company: Company, send: () => Sent<T> | Promise<Sent<T>>): Promise<Sent<T>>;
+  /**
+   * Sends them so that all leave in one group, with one write of the helper's own; answers what `send` does. Of a storm
+   * only `atLeast` so many need to wait for that: no start waits for Temporal as long as a busy machine takes for all of it.
+   */
+  together<T>(
+    url: string,
+    company: Company,
+    send: () => Sent<T> | Promise<Sent<T>>,
+    atLeast?: number,
+  ): Promise<Sent<T>>;
   freeze(): void;
   open(): void;
   close(): Promise<void>;
@@ -28,12 +36,12 @@ export async function startGroups(): Promise<Groups> {
   const proxy = await startProxy(targetOf(inject('temporalAddress')));
   return {
     environment: { WRITE_GROUPING: 'on', TEMPORAL_ADDRESS: proxy.address },
-    async together(url, company, send) {
+    async together(url, company, send, atLeast) {
       proxy.freeze();
       try {
         await takeAllStarts(url, company);
         const sent = await send();
-        await untilQueued(url, sent.length);
+        await untilQueued(url, atLeast ?? sent.length);
         return sent;
       } finally {
         proxy.open();

@@ -117,7 +117,7 @@ describe('a month', () => {
   });
 
   test('is not closed by controls that could not be asked in time, all together or one alone', async () => {
-    const took = ({ name }: Control) => `The control ${name} took too long to be checked`;
+    const took = ({ name }: Control) => `The control ${name} could not be checked in time`;
     await inRolledBackTransaction(async (client) => {
       await client.query('SELECT enter_company($1)', [company.id]);
       expect((await checkMonth(txOn(client), '2025-12-31', 0)).faults).toEqual(MONTH_CONTROLS.map(took));

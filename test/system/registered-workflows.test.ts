@@ -147,9 +147,9 @@ describe('closeMonth', () => {
     expect((await close(company, { through: '2026-02-28' })).result).toEqual({
       through: '2026-02-28',
       closed: false,
-      faults: ['A bank transaction is not reconciled'],
+      faults: ['A bank transaction in this period is not reconciled'],
     });
-    expect((await close(company, { through: '2999-01-01' })).result.faults).toContain('2999-01-01 is not over');
+    expect((await close(company, { through: '2999-01-01' })).result.faults).toContain('2999-01-01 has not ended yet');
     expect(await closedThrough(company)).toBeNull();
     expect((await close(company, { through: '2026-02-27' })).result.closed).toBe(true);
   });

@@ -150,7 +150,7 @@ describe('what an operator is shown of a write', () => {
     const facts = await shown('attempted');
     const { run, write } = facts;
     const told = write?.timeline.find(({ kind }) => kind === 'attempt_failed');
-    expect(told?.detail).toBe(`${run?.failedAttempts} failed and were rolled back`);
+    expect(told?.detail).toBe(`${run?.failedAttempts} attempts failed and were rolled back`);
     expect(Date.parse(told?.at ?? '') - Date.parse(run?.startedAt ?? '')).toBeGreaterThan(5_000);
     await expectToldAsByApi(facts);
     busy = false;

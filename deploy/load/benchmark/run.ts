@@ -1,7 +1,8 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
+import { asAuditor } from '../../cli/auditor.ts';
 import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import { asAuditor, check, lookBefore, violationsIn } from '../../isolation/checks.ts';
+import { check, lookBefore, violationsIn } from '../../isolation/checks.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
@@ -42,22 +43,22 @@ const MIN_BASELINE_MS = 2_000;
 
 export async function runBenchmark(session: Session, options: RunOptions, log: (line: string) => void) {
   const ours: Segment[] = [];
-  const beside = options.baselines.map((wanted) => ({ ...wanted, segments: [] as Segment[] }));
+  const baselineRuns = options.baselines.map((wanted) => ({ ...wanted, segments: [] as Segment[] }));
   const errors: Record<string, number> = {};
   const violations: string[] = [];
   let writes = 0;
   for (let repetition = 1; repetition <= options.repeat && !session.signal.aborted; repetition += 1) {
     log(`${describe(options)}${options.repeat > 1 ? `, ${repetition} of ${options.repeat}` : ''}`);
-    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
     const own = await measureApi(session, await session.api(options.grouping), options);
-    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
     ours.push(own.segment);
     violations.push(...own.violations);
     writes += own.writes;
     for (const [label, times] of Object.entries(own.errors)) count(errors, label, times);
   }
   session.signal.throwIfAborted();
-  const baselines = beside.map(({ segments, ...wanted }) => ({
+  const baselines = baselineRuns.map(({ segments, ...wanted }) => ({
     ...wanted,
     median: medianSegment(segments),
     perSecond: segments.map(({ perSecond }) => perSecond),

@@ -5,6 +5,7 @@ import { id } from '../../../activities/fields.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
 import { withTimeout } from '../../../api/http/timeouts.ts';
 import type { TemporalUi } from '../../../api/writes/resource.ts';
+import { becomeAuditor } from '../../cli/auditor.ts';
 import { ownerDatabaseUrl, type TemporalTarget, temporalTarget, temporalUiUrl } from '../../cli/config.ts';
 import { connectTarget } from '../setup-temporal.ts';
 
@@ -73,10 +74,9 @@ export async function findCompany({ database }: OperatorContext, idOrName: strin
   );
 }
 
-/** Only the auditor's role can read names across companies. */
 function findByName(database: Database, name: string): Promise<Company[]> {
   return transaction(database.reads, async (tx) => {
-    await tx.query("SELECT set_config('role', 'accubooks_auditor', true)");
+    await becomeAuditor(tx);
     return tx.query<Company>('SELECT id, name FROM companies WHERE name = $1 ORDER BY id LIMIT 20', [name]);
   });
 }

@@ -1,4 +1,4 @@
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../../workflows/messages.ts';
 
@@ -35,7 +35,7 @@ export async function describeGroup(client: Client, workflowId: string): Promise
     const summary = await described.staticSummary();
     return { workflowId, status: described.status.name, summary: summary ?? null };
   } catch (error) {
-    if ((error as Error).name !== 'WorkflowNotFoundError') throw error;
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
     return { workflowId, status: 'forgotten', summary: null };
   }
 }

@@ -1,5 +1,6 @@
 import { rowId } from '../../../activities/identity.ts';
-import { anyDay, type BankTransaction, codesOf, isClosed, MAX_AMOUNT, post, sumOf } from './books.ts';
+import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
+import { anyDay, type BankTransaction, codesOf, isClosed, post, sumOf } from './books.ts';
 import { setFree } from './ledger.ts';
 import { changed, type OperationModel, refused, refusedAnyway, workingOn } from './operation-model.ts';
 
@@ -87,7 +88,7 @@ const reconcileLedger = workingOn(({ bankTransactions }) => bankTransactions, {
       .filter((line) => line.matched === undefined);
     if (lines.length < matches.length) return refused(422, 'journal_line_not_matchable');
     const difference = BigInt(amount) - sumOf(lines, (line) => line.amount);
-    const isPostable = account !== undefined && difference <= MAX_AMOUNT && difference >= -MAX_AMOUNT;
+    const isPostable = account !== undefined && difference <= MAX_AMOUNT_MINOR && difference >= -MAX_AMOUNT_MINOR;
     if (difference !== 0n && !isPostable) return refused(422, 'amounts_do_not_match');
     if (difference !== 0n && isClosed(books, date)) return refused(409, 'period_closed');
     return changed(() => {

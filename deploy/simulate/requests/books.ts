@@ -1,9 +1,10 @@
 import { rowId } from '../../../activities/identity.ts';
+import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import type { Random } from './random.ts';
 
 /**
- * What one company's books should be, as simply as can be said: maps by ID, and one balance an account and currency. They
- * are worked out apart from the product, of whose code they use nothing but how IDs follow from keys.
+ * What one company's books should be, in the simplest form: maps by ID, and one balance per account and currency. They are
+ * computed independently of the product: of its code they use only IDs, account codes and the largest amount.
  */
 export type Books = {
   readonly companyId: string;
@@ -129,18 +130,24 @@ export type Write = { readonly operation: string; readonly id: string; readonly 
 /** The ID of a resource that is nowhere. */
 export const NOTHING = '00000000-0000-4000-8000-000000000000';
 export const CURRENCIES = ['USD', 'USD', 'USD', 'JPY', 'KWD'] as const;
-export const MAX_AMOUNT = 10n ** 13n;
 /** Before every day through which the books are ever closed. */
 export const LONG_CLOSED = '2025-06-30';
 const DAYS = ['2026-01-10', '2026-01-31', '2026-02-10', '2026-02-25', '2026-03-10', '2026-03-31'] as const;
 
 /** The chart of accounts that a new company has. */
 const CHART: readonly (readonly [type: string, ...codes: string[]])[] = [
-  ['asset', '1000', '1100', '1200'],
-  ['liability', '2000', '2100', '2200', '2210', '2220'],
-  ['equity', '3000'],
-  ['income', '4000'],
-  ['expense', '5000', '5100', '6000', '6010', '6900'],
+  ['asset', ACCOUNTS.bank, ACCOUNTS.receivable, ACCOUNTS.inventory],
+  [
+    'liability',
+    ACCOUNTS.payable,
+    ACCOUNTS.salesTax,
+    ACCOUNTS.payrollTaxes,
+    ACCOUNTS.payrollDeductions,
+    ACCOUNTS.wagesPayable,
+  ],
+  ['equity', ACCOUNTS.equity],
+  ['income', ACCOUNTS.sales],
+  ['expense', '5000', ACCOUNTS.inventoryAdjustments, ACCOUNTS.wages, ACCOUNTS.employerTax, ACCOUNTS.bankCharges],
 ];
 
 export function emptyBooks(
@@ -151,8 +158,8 @@ export function emptyBooks(
   let numbers = 0;
   const accounts = CHART.flatMap(([type, ...codes]) =>
     codes.map((code) => {
-      const isControl = code === '1100' || code === '1200';
-      return [code, { type, isBank: code === '1000', isControl }] as const;
+      const isControl = code === ACCOUNTS.receivable || code === ACCOUNTS.inventory;
+      return [code, { type, isBank: code === ACCOUNTS.bank, isControl }] as const;
     }),
   );
   return {

@@ -1,15 +1,5 @@
-import {
-  anyDay,
-  CURRENCIES,
-  codesOf,
-  divide,
-  type Invoice,
-  isClosed,
-  MAX_AMOUNT,
-  post,
-  postMirror,
-  sumOf,
-} from './books.ts';
+import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
+import { anyDay, CURRENCIES, codesOf, divide, type Invoice, isClosed, post, postMirror, sumOf } from './books.ts';
 import {
   anyId,
   changed,
@@ -76,7 +66,7 @@ const createInvoice: OperationModel = {
       return { net, tax, account: line.accountCode ?? '4000', creditedNet: 0n, creditedTax: 0n };
     }) as Invoice['lines'];
     const total = sumOf(lines, ({ net, tax }) => net + tax);
-    if (total < 1n || total > MAX_AMOUNT) return refusedAnyway(422, 'amount_out_of_range');
+    if (total < 1n || total > MAX_AMOUNT_MINOR) return refusedAnyway(422, 'amount_out_of_range');
     const customer = customers.get(body.customerId);
     if (customer === undefined) return refusedAnyway(422, 'customer_not_found');
     if (customer.currency !== body.currency) return refusedAnyway(422, 'currency_mismatch');

@@ -1,34 +1,34 @@
 import { type Books, NOTHING, type Write } from './books.ts';
 import type { Random } from './random.ts';
 
-/** How requests of one operation are made, and what they do to the books. */
+/** How to generate requests of one operation, and what they do to the books. */
 export type OperationModel = {
   /** How often it is requested, relative to the others. */
   readonly weight: number;
-  /** While the books have nothing that it could work on: the operation that makes it. */
+  /** The operation that must come first while the books have nothing to work on. */
   prerequisite?(books: Books): string | undefined;
   request(books: Books, random: Random): Request;
-  /** How the request is answered with the books as they are. It changes nothing: `apply` does. */
+  /** The expected answer in the current books. It does not change them; `apply` does. */
   answer(books: Books, request: Required<Request>, write: Write): Answer;
 };
 
 export type Request = {
-  /** What it works on: the parameter of the path, where it has one. */
+  /** The parameter of the path, if it has one. */
   readonly target?: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each operation knows the body that it has made
+  // biome-ignore lint/suspicious/noExplicitAny: each operation knows the body that it generated
   readonly body: any;
 };
 
 export type Answer = {
   readonly status: number;
   readonly code?: string;
-  /** Refused with this code whatever else is under way, once that is answered which the request names or rests on. */
+  /** Refused with this code whichever other requests run, once the steps that it depends on are answered. */
   readonly isCertain?: true;
-  /** What must have been answered before, though the request does not name it. */
+  /** Names of what it depends on besides the resources that the request itself names. */
   readonly restsOn?: readonly string[];
-  /** What a later request that names it, or rests on it, must wait for. The write's own ID goes without saying. */
+  /** Later requests that name one of these, or depend on it, wait for this write. Its own ID is always included. */
   readonly changes?: readonly string[];
-  /** Does to the books what the success does. */
+  /** Changes the books as the success does. */
   apply?(): void;
 };
 
@@ -40,27 +40,27 @@ export function changed(apply: () => void, ...changes: readonly string[]): Answe
   return { status: 200, apply, changes };
 }
 
-/** Refused with the books as they are: what is under way may change that. */
+/** Refused in the current books, which a concurrent request may change. */
 export function refused(status: number, code: string): Answer {
   return { status, code };
 }
 
-/** Refused whatever is under way: no check that comes before this one looks at anything that could change. */
+/** Refused in any case: neither this check nor one before it reads anything that a concurrent request could change. */
 export function refusedAnyway(status: number, code: string, ...restsOn: readonly string[]): Answer {
   return { status, code, isCertain: true, restsOn };
 }
 
-/** Waits for the answer before it of the same name, also for a refusal: all of them come in one order. */
+/** Waits for the previous request of the same name, even if that is refused, so that all of them run in one order. */
 export function inOrder(answer: Answer, name: string): Answer {
   return { ...answer, restsOn: [...(answer.restsOn ?? []), name], changes: [name] };
 }
 
-/** Of an operation that works on one thing of the books, and asks first whether it is there. */
+/** The model of an operation on one existing resource, whose existence is the first check. */
 export function workingOn<T>(
   all: (books: Books) => ReadonlyMap<string, T>,
   model: {
     readonly weight: number;
-    /** Which things it can work on, and the operation that makes one. */
+    /** Which resources it can work on. `madeBy`: the operation that creates one. */
     fits?(one: T): boolean;
     readonly madeBy: string;
     readonly notFound: readonly [status: number, code: string];
@@ -83,7 +83,7 @@ export function workingOn<T>(
   };
 }
 
-/** The ID of one of them, mostly of one that fits; of nothing, where there is none and now and then. */
+/** The ID of one of them, usually of one that fits; sometimes, or if there is none, an ID that does not exist. */
 export function anyId<T>(
   of: ReadonlyMap<string, T>,
   { pick, unusual }: Random,
@@ -95,7 +95,7 @@ export function anyId<T>(
   return among.length === 0 ? NOTHING : pick(among)[0];
 }
 
-/** What must be unique in these books, made of a new number; now and then one that is taken. */
+/** A unique name with a new number; sometimes one that is already taken. */
 export function uniqueName(
   { next }: Books,
   { pick, unusual }: Random,

@@ -1,4 +1,5 @@
-import { anyDay, codesOf, divide, isClosed, MAX_AMOUNT, post } from './books.ts';
+import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
+import { anyDay, codesOf, divide, isClosed, post } from './books.ts';
 import { dueOn, isPayable, statusOf } from './invoices.ts';
 import { created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
@@ -101,7 +102,7 @@ export const PAYMENTS = { createPayment, createRefund, createCreditNote };
 /** Of what is left: all of it or a part, at least 1; now and then 1 too many, where a request can carry that. */
 function partOf(left: bigint, { nat, pick, unusual }: Random): number {
   const part =
-    left < MAX_AMOUNT && unusual(0.06)
+    left < MAX_AMOUNT_MINOR && unusual(0.06)
       ? left + 1n
       : pick([left, left / 2n, left / 3n, BigInt(1 + nat(Math.max(1, Number(left))))]);
   return Number(part > 0n ? part : 1n);

@@ -11,10 +11,10 @@ import type { Run } from './write-runs.ts';
 const MAX_ROUNDS = 8;
 
 /**
- * Begins a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp` says
- * that this process will hand no row over, since the run is about to fail.
+ * Starts to run a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp`
+ * says that this process will hand no row over, since the run is about to fail.
  */
-export function beginSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
+export function runSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
   const handed = deferred<WriteRow>();
   const givenUp = deferred<void>();
   const opened = deferred<void>();
@@ -89,7 +89,7 @@ async function runOnce(
     ended: submission.end,
     isAbandoned: () => submission.stage === 'queued' && submission.waiters === 0,
     onStarting(lane) {
-      // Started alone meanwhile, it stays open: the transaction of this start meets the other's at the key row.
+      // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.
       if (submission.stage !== 'open') submission.stage = lane === 'key' ? 'starting' : 'grouped';
     },
   });
