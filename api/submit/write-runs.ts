@@ -161,7 +161,7 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
     const { attempt } = defaultPayloadConverter.fromPayload<{ attempt?: unknown }>(data);
     const lastAt = new Date(Number(eventTime?.seconds?.toString()) * 1000 + (eventTime?.nanos ?? 0) / 1_000_000);
     if (typeof attempt !== 'number') continue;
-    // A marker without a failure is that of the attempt that came through.
+    // A marker without a failure is that of the attempt that succeeded.
     const count = marker?.failure == null ? attempt - 1 : attempt;
     return count === 0 ? undefined : { count, lastAt };
   }

@@ -9,7 +9,7 @@ const SCRIPT = 'deploy/rollout/check.ts';
 test('rollout:check says of an alert that it fires, never that it holds', async () => {
   const { code, stdout } = await runCommand(SCRIPT, ['--help'], {});
   expect(code).toBe(0);
-  expect(stdout.replace(/\s+/g, ' ')).toContain('whether the alerts that speak against a version fire for it alone.');
+  expect(stdout.replace(/\s+/g, ' ')).toContain('whether the alerts that judge a version fire for that version only.');
   expect(stdout).not.toMatch(/\bholds?\b/);
 });
 

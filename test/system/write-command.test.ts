@@ -245,7 +245,7 @@ describe('a write whose record is missing', () => {
     const missing = await shown('lost');
     expect(missing).toMatchObject({ state: 'write_record_missing', row: null, run: { state: 'completed' } });
     expect(missing.advice).toContain('npm run write -- reopen');
-    // Its one attempt came through: none failed.
+    // Its one attempt succeeded: none failed.
     expect(missing.run?.failedAttempts).toBe(0);
     expect(missing.write?.timeline.map(({ kind }) => kind)).toEqual(['requested', 'started', 'run_failed']);
     await expectToldAsByApi(missing);
