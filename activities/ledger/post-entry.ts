@@ -29,13 +29,12 @@ export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'
   return values[1];
 }
 
-/** The call of `post_entry` with {@link entryValues} as `$1` to `$8`, alone or as part of another statement. */
-export const POST_ENTRY = `post_entry(
+const POST_ENTRY = `post_entry(
   p_company => $1, p_entry => $2, p_write => $3, p_operation => $4, p_date => $5, p_description => $6, p_lines => $7,
   p_metadata => $8)`;
 
 /** The arguments of {@link POST_ENTRY} in order. */
-export function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
+function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
   const { id, date, description, lines, metadata } = newEntryRow(entry, context);
   return [
     context.companyId,

@@ -159,6 +159,6 @@ function toRejection(operation: Operation, error: unknown): Rejection | undefine
   return code === undefined || kind === undefined ? undefined : new Rejection(code, `${kind.title}.`);
 }
 
-export function resultOf(row: WriteRow, first: boolean): RunResult {
+function resultOf(row: WriteRow, first: boolean): RunResult {
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first };
 }
