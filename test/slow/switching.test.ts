@@ -26,7 +26,7 @@ const ANSWERS_PER_STEP = inForm({ short: 40, long: 80 });
 const MIN_WRITES = 5;
 const WINDOW = '6s';
 /** Patient ones: whatever is not answered well within a minute has failed. */
-const LOAD = { clients: 8, waitSeconds: 60, pauseMs: inForm({ short: 200, long: 20 }) };
+const LOAD = { clients: inForm({ short: 4, long: 8 }), waitSeconds: 60, pauseMs: inForm({ short: 200, long: 20 }) };
 const PATIENCE_MS = 300_000;
 /** A criterion that tells of this machine, and not of the switch. */
 const OF_SPEED = 'WritesSlow';
