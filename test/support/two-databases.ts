@@ -50,7 +50,8 @@ export async function openOneCompany(): Promise<OneCompany> {
     connectionString: clone.appUrl,
     writePoolMax: 8,
     readPoolMax: 1,
-    statementTimeoutMs: 20_000,
+    // A lock is waited for half as long: longer than the tests wait for what must not wait for it.
+    statementTimeoutMs: 120_000,
     applicationName: 'test',
   });
   const { owner } = clone;
