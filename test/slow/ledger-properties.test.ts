@@ -4,7 +4,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { TransientFailure } from '../../activities/failures.ts';
-import type { Operation } from '../../activities/operation.ts';
+import { writeId } from '../../activities/identity.ts';
+import type { Operation, SetForm } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { withOtherContent } from '../../deploy/contract/requests.ts';
 import type { Actor, Books } from '../../deploy/simulate/requests/books.ts';
@@ -259,10 +260,12 @@ async function cutConnections(databaseUrl: string, stop: AbortSignal): Promise<n
   return cut;
 }
 
-/** The operation itself, whose work is undone once for a key that is named, and done again. */
+/** The operation itself, whose work is undone once for a key that is named, and done again: in a set, and then alone. */
 function failingOnce(operation: Operation, keys: Set<string>): Operation {
+  const { set } = operation;
   return {
     ...operation,
+    ...(set === undefined ? {} : { set: failingSet(set, keys) }),
     async write(tx, input, context) {
       const [row] = await tx.query<{ idempotency_key: string }>(
         'SELECT idempotency_key FROM idempotent_writes WHERE company_id = $1 AND write_id = $2',
@@ -273,6 +276,20 @@ function failingOnce(operation: Operation, keys: Set<string>): Operation {
       if (undone) throw new TransientFailure('Undone by the test', { mayHaveCommitted: false });
       if (end.status === 'rejected') throw end.reason;
       return end.value;
+    },
+  };
+}
+
+function failingSet(set: SetForm, keys: ReadonlySet<string>): SetForm {
+  return {
+    ...set,
+    decide(state, input, context) {
+      const written = set.decide(state, input, context);
+      const { companyId, operation } = context;
+      if ([...keys].some((key) => writeId(companyId, operation, key) === context.writeId)) {
+        throw new TransientFailure('Undone by the test', { mayHaveCommitted: false });
+      }
+      return written;
     },
   };
 }
