@@ -284,12 +284,11 @@ function failingSet(set: SetForm, keys: ReadonlySet<string>): SetForm {
   return {
     ...set,
     decide(state, input, context) {
-      const written = set.decide(state, input, context);
       const { companyId, operation } = context;
       if ([...keys].some((key) => writeId(companyId, operation, key) === context.writeId)) {
         throw new TransientFailure('Undone by the test', { mayHaveCommitted: false });
       }
-      return written;
+      return set.decide(state, input, context);
     },
   };
 }
