@@ -1,0 +1,45 @@
+import { randomUUID } from 'node:crypto';
+import { type Database, openDatabase } from '../../activities/database.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { runOperation } from '../../activities/write/run-operation.ts';
+import type { Company } from './companies.ts';
+import { writeArguments } from './write-arguments.ts';
+
+/**
+ * Makes what a test needs before it begins, by the operation's own transaction and without HTTP and Temporal: the same
+ * rows, audit row and event as those of a request, for a tenth of its CPU.
+ */
+export type Prepare = (
+  company: Pick<Company, 'id' | 'users'>,
+  operation: string,
+  body: object,
+  params?: Params,
+  // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
+) => Promise<any>;
+
+type Params = Readonly<Record<string, string>>;
+
+export function openPreparation(appUrl: string): { readonly prepare: Prepare; close(): Promise<void> } {
+  let database: Database | undefined;
+  return {
+    async prepare(company, name, body, params) {
+      database ??= openDatabase({
+        connectionString: appUrl,
+        writePoolMax: 4,
+        lookupPoolMax: 1,
+        statementTimeoutMs: 60_000,
+        applicationName: 'test-prepare',
+      });
+      const operation = OPERATIONS.find((one) => one.name === name);
+      if (operation === undefined) throw new Error(`There is no operation ${name}`);
+      const args = writeArguments(company, operation, body, randomUUID(), params);
+      const facts = { requestedAt: new Date().toISOString(), workflowId: `prepared:${args.key}`, attempt: 1 };
+      const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts);
+      if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body}`);
+      return JSON.parse(row.response_body.toString());
+    },
+    async close() {
+      await database?.close();
+    },
+  };
+}
