@@ -35,7 +35,7 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
       const args = writeArguments(company, operation, body, randomUUID(), params);
       const facts = { requestedAt: new Date().toISOString(), workflowId: `prepared:${args.key}`, attempt: 1 };
       const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts);
-      if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body}`);
+      if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body.toString()}`);
       return JSON.parse(row.response_body.toString());
     },
     async close() {
