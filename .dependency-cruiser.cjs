@@ -7,6 +7,21 @@
 
 const LAYERS = ['deploy', 'api', 'worker', 'activities', 'workflows'];
 
+/** The rooms of the API on the way of a write; `openapi` describes it, `webhooks` is a side door. */
+const ROOMS = ['openapi', 'webhooks', 'writes', 'reads', 'submit', 'http'];
+
+/** A room of the API may import nothing from those to its left. */
+function roomKnowsOnlyWhatIsToItsRight(room, position) {
+  const left = ROOMS.slice(0, position);
+  return {
+    name: `api-${room}-knows-only-what-is-to-its-right`,
+    comment: `api/${room}/ may not import from api's ${left.join(', ')}: turn the import around, or move what both need to the right.`,
+    severity: 'error',
+    from: { path: `^api/${room}/` },
+    to: { path: `^api/(${left.join('|')})/` },
+  };
+}
+
 /** A layer may import nothing from those to its left. */
 function knowsOnlyWhatIsToItsRight(layer, position) {
   return {
@@ -20,6 +35,7 @@ function knowsOnlyWhatIsToItsRight(layer, position) {
 
 module.exports = {
   forbidden: [
+    ...ROOMS.map(roomKnowsOnlyWhatIsToItsRight).slice(1),
     // workflows has the stricter rule below, which lets types through.
     ...LAYERS.map(knowsOnlyWhatIsToItsRight).filter((_, position) => position > 0 && LAYERS[position] !== 'workflows'),
     {
@@ -30,6 +46,42 @@ module.exports = {
       severity: 'error',
       from: { path: '^workflows/' },
       to: { pathNot: '^(workflows/|node_modules/@temporalio/(workflow|common)/)', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'operations-do-not-know-what-runs-them',
+      comment:
+        'An operation is given all that it needs. To say no, throw `context.reject(…)`, whose codes the compiler knows, ' +
+        'and not a Rejection of your own.',
+      severity: 'error',
+      from: { path: '^activities/(operations|ledger|inventory|payroll|resources)/' },
+      to: { path: '^activities/write/' },
+    },
+    {
+      name: 'workflows-know-neither-pg-nor-zod',
+      comment:
+        'workflows/ may not import pg or zod, nor their types: an activity reads the database, and the API validates before ' +
+        'the start.',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: { path: '^node_modules/(@types/)?(pg|zod)/' },
+    },
+    {
+      name: 'transactions-have-no-pool',
+      comment:
+        'What runs inside a transaction may import types alone from pg and activities/database.ts: a second connection ' +
+        'deadlocks when all are taken, and sees another snapshot. Use the tx that write() was given.',
+      severity: 'error',
+      from: { path: '^activities/(operations|ledger|payroll|inventory|resources)/' },
+      to: { path: '^(node_modules/(@types/)?pg/|activities/database\\.ts$)', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'each-operation-is-in-the-list',
+      comment:
+        'activities/operation-list.ts does not know this operation: add its line there, or it has no route, no document and ' +
+        'no test.',
+      severity: 'error',
+      from: { path: '^activities/operation-list\\.ts$' },
+      to: { path: '^activities/operations/', reachable: false },
     },
     {
       name: 'migrations-stand-alone',

@@ -1,5 +1,5 @@
 /**
- * The active currencies of ISO 4217 and their exponents: how many digits of the minor units stand behind the point.
+ * The active currencies of ISO 4217 and their exponents, the number of decimal digits of the minor unit.
  * Only for display and validation; the books are kept per currency, without conversion.
  */
 const TWO_DIGITS = `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP

@@ -1,80 +1,99 @@
 import pg from 'pg';
 
 /**
- * The connections of a process. Writes and reads have a pool each, so that a queue of transactions cannot keep a replay
- * waiting. Nothing is session state: every transaction sets its role and company for itself.
+ * The connections of a process. Writes and reads have separate pools, so that queued transactions cannot delay a replay.
  */
-export type Database = { readonly writes: pg.Pool; readonly lookups: pg.Pool; close(): Promise<void> };
+export type Database = { readonly writes: Pool; readonly reads: Pool; close(): Promise<void> };
 
-/** One open transaction. It has one connection and must never ask for a second. */
+/**
+ * Connections of one login, and the limits of what runs on them. Nothing is session state: every transaction sets its role
+ * and company for itself.
+ */
+export type Pool = {
+  readonly connections: pg.Pool;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** Called with the duration of each wait, in ms, when it gets a connection. Set by whoever measures. */
+  onConnectionWait: (waitedMs: number) => void;
+  close(): Promise<void>;
+};
+
+/** One open transaction. It has one connection and must never acquire a second. */
 export type Tx = {
   /** Runs one statement as a prepared one; `text` must be constant, all data goes into `values`. */
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 };
 
-export type DatabaseOptions = {
+export type PoolOptions = {
   readonly connectionString: string;
-  readonly writePoolMax: number;
-  readonly lookupPoolMax: number;
+  readonly max: number;
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
 };
 
-/** Shorter than the statement's own limit, so that a lock that is never freed is told apart from a slow statement. */
+export type DatabaseOptions = Omit<PoolOptions, 'max'> & {
+  readonly writePoolMax: number;
+  readonly readPoolMax: number;
+};
+
+export function openDatabase({ writePoolMax, readPoolMax, ...shared }: DatabaseOptions): Database {
+  const writes = openPool({ ...shared, max: writePoolMax });
+  const reads = openPool({ ...shared, max: readPoolMax });
+  return { writes, reads, close: async () => void (await Promise.all([writes.close(), reads.close()])) };
+}
+
+/** Shorter than the statement timeout, so that waiting for a lock fails differently from a slow statement. */
 const LOCK_TIMEOUT_SHARE = 0.5;
-/** The server ends a statement first; this ends it when the server is frozen or unreachable. */
+/** The server's own timeout comes first; this one is for a server that is frozen or unreachable. */
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 
-export function openDatabase(options: DatabaseOptions): Database {
-  const common: pg.PoolConfig = {
-    connectionString: options.connectionString,
-    application_name: options.applicationName,
+export function openPool({ connectionString, max, statementTimeoutMs, applicationName }: PoolOptions): Pool {
+  const connections = new pg.Pool({
+    connectionString,
+    max,
+    application_name: applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: options.statementTimeoutMs + CLIENT_GRACE_MS,
+    query_timeout: statementTimeoutMs + CLIENT_GRACE_MS,
     keepAlive: true,
     types: { getTypeParser },
-    // What need not wait for an answer is sent right behind what it follows: a round trip costs more than most statements.
+    // Send a statement without waiting for the result of the one before: a round trip costs more than most statements.
     pipeline: true,
+  });
+  // An idle connection that dies is replaced at the next use; without a listener it would end the process.
+  connections.on('error', () => undefined);
+  // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
+  connections.on('connect', (client) => client.on('error', () => undefined));
+  return {
+    connections,
+    statementTimeoutMs,
+    lockTimeoutMs: Math.round(statementTimeoutMs * LOCK_TIMEOUT_SHARE),
+    onConnectionWait: () => undefined,
+    close: () => connections.end(),
   };
-  const writes = new pg.Pool({ ...common, max: options.writePoolMax });
-  const lookups = new pg.Pool({ ...common, max: options.lookupPoolMax });
-  for (const pool of [writes, lookups]) {
-    // An idle connection that dies is replaced at the next use; without a listener it would end the process.
-    pool.on('error', () => undefined);
-    // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
-    pool.on('connect', (client) => client.on('error', () => undefined));
-    timeouts.set(pool, {
-      statementMs: options.statementTimeoutMs,
-      lockMs: Math.round(options.statementTimeoutMs * LOCK_TIMEOUT_SHARE),
-    });
-  }
-  return { writes, lookups, close: async () => void (await Promise.all([writes.end(), lookups.end()])) };
 }
 
 /**
- * Runs `work` in one READ COMMITTED transaction: `INSERT … ON CONFLICT` must see the row of a twin that it waited for.
- * Throws {@link StorageError} for whatever the database or the connection refuses; `phase: 'commit'` means that the
- * transaction may have been committed nevertheless.
+ * Runs `work` in one READ COMMITTED transaction, because `INSERT … ON CONFLICT` must see the row of the concurrent attempt for
+ * which it waited. Throws {@link StorageError} for every error of the database or the connection; with `phase: 'commit'` the
+ * transaction may have committed nevertheless.
  */
-export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const limits = timeouts.get(pool);
-  if (limits === undefined) throw new Error('Bug! A pool that openDatabase did not open');
+export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await connect(pool);
   let broken = false;
   try {
     const tx = transactionOn(client);
     const begun = run(client, 'statement', {
-      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${limits.statementMs}; SET LOCAL lock_timeout = ${limits.lockMs}`,
+      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${pool.lockTimeoutMs}`,
     });
-    // Not awaited before the first statement, and so in one round trip with it. BEGIN fails only with the connection; and
-    // a claim that ran outside a transaction would be refused, since a row without an outcome cannot be committed.
+    // Not awaited here, so that it shares a round trip with the first statement. BEGIN fails only if the connection does; and
+    // a claim outside a transaction would be refused, because a row without an outcome cannot be committed.
     begun.catch(() => undefined);
     const result = await work(tx);
     await begun;
     const { command } = await run(client, 'commit', { text: 'COMMIT' });
-    // A transaction that had failed answers COMMIT with ROLLBACK, and with no error.
-    if (command !== 'COMMIT') throw new Error('Bug! The transaction had failed before its COMMIT');
+    // PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK and without an error.
+    if (command !== 'COMMIT') throw new Error('Bug! The transaction had already failed at its COMMIT');
     return result;
   } catch (error) {
     broken = error instanceof StorageError && error.connectionLost;
@@ -89,8 +108,8 @@ export async function transaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>
   }
 }
 
-/** One statement outside an explicit transaction, as the functions of the write path are called for a lookup. */
-export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+/** Runs one statement outside an explicit transaction. */
+export async function queryOnce<Row>(pool: Pool, text: string, values: readonly unknown[] = []): Promise<Row[]> {
   const client = await connect(pool);
   let broken = false;
   try {
@@ -103,12 +122,7 @@ export async function queryOnce<Row>(pool: pg.Pool, text: string, values: readon
   }
 }
 
-/** Tells how long each wait for a connection of this pool took, in milliseconds; of those that got one. */
-export function onConnectionWait(pool: pg.Pool, listener: (waitedMs: number) => void): void {
-  waitListeners.set(pool, listener);
-}
-
-/** What the database or its connection answered instead of a result. */
+/** An error of the database or of the connection to it. */
 export class StorageError extends Error {
   readonly sqlState: string;
   readonly constraint: string | undefined;
@@ -118,25 +132,23 @@ export class StorageError extends Error {
   constructor(cause: unknown, phase: StorageError['phase']) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.name = 'StorageError';
-    const answered = cause instanceof pg.DatabaseError;
-    // What the server did not say itself is a connection that failed, whatever words the driver has for it.
-    this.sqlState = (answered ? cause.code : undefined) ?? CONNECTION_FAILURE;
-    this.constraint = answered ? cause.constraint : undefined;
+    const fromServer = cause instanceof pg.DatabaseError;
+    // An error that the server did not send is a failed connection, whatever the driver calls it.
+    this.sqlState = (fromServer ? cause.code : undefined) ?? CONNECTION_FAILURE;
+    this.constraint = fromServer ? cause.constraint : undefined;
     this.phase = phase;
-    this.connectionLost = !answered || cause.severity === 'FATAL' || cause.severity === 'PANIC';
+    this.connectionLost = !fromServer || cause.severity === 'FATAL' || cause.severity === 'PANIC';
   }
 }
 
 const CONNECTION_FAILURE = '08006';
-const timeouts = new WeakMap<pg.Pool, { statementMs: number; lockMs: number }>();
-const waitListeners = new WeakMap<pg.Pool, (waitedMs: number) => void>();
 const statementNames = new Map<string, string>();
 
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
+async function connect({ connections, onConnectionWait }: Pool): Promise<pg.PoolClient> {
   const sinceMs = performance.now();
   try {
-    const client = await pool.connect();
-    waitListeners.get(pool)?.(performance.now() - sinceMs);
+    const client = await connections.connect();
+    onConnectionWait(performance.now() - sinceMs);
     return client;
   } catch (error) {
     throw new StorageError(error, 'connect');
@@ -176,7 +188,7 @@ const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
 
-/** Amounts as bigint, dates as they stand, instants as RFC 3339 in UTC; the driver's own choice for the rest. */
+/** Amounts become bigint, dates stay text, instants become RFC 3339 in UTC; all else as the driver does it. */
 function getTypeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
   if (oid === INT8) return BigInt;
   if (oid === DATE) return (value) => value;

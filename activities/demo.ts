@@ -1,8 +1,9 @@
 import { rowId, writeId } from './identity.ts';
+import { ACCOUNTS } from './ledger/accounts.ts';
 
 /**
- * The demo companies and what they are seeded with. The seed is a list of ordinary requests with fixed keys, sent through
- * the write path: sending it again only replays it. Fixed keys mean fixed IDs, which the examples of the operations name.
+ * The demo companies and their seed: ordinary requests with fixed keys, sent through the write path, so sending them again
+ * only replays them. Fixed keys give fixed IDs, to which the operations' examples refer.
  */
 export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
@@ -12,7 +13,7 @@ const supplierEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:suppl
 const insuranceEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:insurance-entry');
 
 export const DEMO = {
-  /** newcomer@demo.test, who is no member yet. */
+  /** newcomer@demo.test, who is not a member yet. */
   newcomerId: '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e10',
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
@@ -152,15 +153,15 @@ function invoice(description: string, quantity: string, unitPrice: number) {
   };
 }
 
-/** A manual entry: the bank account's line is its first. */
+/** A manual entry; its first line is the bank account's. */
 function paid(description: string, amount: number) {
   return {
     date: '2026-02-16',
     description,
     currency: 'USD',
     lines: [
-      { accountCode: '1000', amount: -amount },
-      { accountCode: '6900', amount },
+      { accountCode: ACCOUNTS.bank, amount: -amount },
+      { accountCode: ACCOUNTS.bankCharges, amount },
     ],
   };
 }

@@ -1,35 +1,38 @@
 import { StorageError } from './database.ts';
 
 /**
- * What an error of an attempt means. The one table from SQLSTATE and constraint to what is done about it:
- * - `transient`: attempted again with backoff. `mayHaveCommitted`: lost at COMMIT, so only the row can tell.
- * - `constraint`: the database held a rule that the operation may know by name, as a rejection.
- * - `bug`: nothing that another attempt could mend; the run fails.
+ * What an error of an attempt means. This is the only mapping from SQLSTATE and constraint name to a reaction:
+ * - `transient`: retried with backoff. `mayHaveCommitted`: the connection was lost at COMMIT, so only the row shows whether
+ *   the transaction committed.
+ * - `constraint`: a constraint was violated, which the operation may map to one of its rejections.
+ * - `bug`: a retry cannot help; the run fails.
  */
 export type Failure =
   | { readonly kind: 'transient'; readonly mayHaveCommitted: boolean }
   | { readonly kind: 'constraint'; readonly constraint: string }
   | { readonly kind: 'bug' };
 
-/** SQLSTATE classes and codes (PostgreSQL, appendix A) of conditions that pass. */
+/** SQLSTATE classes and codes (PostgreSQL, appendix A) of temporary conditions. */
 const TRANSIENT_CLASSES = new Set([
   '08', // connection exception
   '40', // transaction rollback: serialization failure, deadlock
   '53', // insufficient resources: connections, memory, disk
   '58', // system error outside PostgreSQL
 ]);
+/** The lock timeout. */
+const LOCK_NOT_AVAILABLE = '55P03';
 const TRANSIENT_CODES = new Set([
-  '25006', // read-only transaction: a standby, or a failover that is under way
+  '25006', // read-only transaction: a standby, or a failover in progress
   '25P03', // idle-in-transaction timeout
   '25P04', // transaction timeout
-  '55P03', // lock not available: the lock timeout
+  LOCK_NOT_AVAILABLE,
   '57014', // query cancelled: the statement timeout
   '57P01', // admin shutdown
   '57P02', // crash shutdown
   '57P03', // cannot connect now: starting up, shutting down, in recovery
   '57P05', // idle session timeout
 ]);
-/** With these at COMMIT the transaction may stand: the connection went before the answer came. */
+/** With these at COMMIT the transaction may have committed: the connection was lost before the answer arrived. */
 const UNKNOWN_AT_COMMIT_CODES = new Set(['40003', '57P01', '57P02']);
 const INTEGRITY_CLASS = '23';
 
@@ -48,12 +51,17 @@ export function classify(error: unknown): Failure {
   return { kind: 'bug' };
 }
 
-/** True for what a request answers with 503 `storage_unavailable`: the database is away, not wrong. */
+/** True for an error that a request answers with 503 `storage_unavailable`. */
 export function isStorageUnavailable(error: unknown): boolean {
   return classify(error).kind === 'transient';
 }
 
-/** The attempt may be made again; see {@link Failure}. */
+/** True when the lock timeout ended a wait: another transaction still holds what this one needs. */
+export function isLockTimeout(error: unknown): error is StorageError {
+  return error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE;
+}
+
+/** The attempt may be retried; see {@link Failure}. */
 export class TransientFailure extends Error {
   readonly mayHaveCommitted: boolean;
 

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { isCurrency } from './currencies.ts';
+import { MAX_AMOUNT } from './money.ts';
 
-/** The vocabulary of request bodies: each limit of the ledger in one place. No schema here transforms what it checks. */
-
-const MAX_AMOUNT = 10_000_000_000_000;
+/** The field types of request bodies, with all limits of the ledger. No schema here transforms its value. */
 
 /** Text as PostgreSQL and canonical JSON can carry it: no NUL, no lone surrogate. */
 function text(maxLength: number) {
@@ -25,7 +24,7 @@ export const email = () => z.email().min(3).max(200);
 
 /** 1 … 10^13 minor units. */
 export const amount = () => z.int().min(1).max(MAX_AMOUNT).meta({ description: 'Minor units of the currency' });
-/** -10^13 … 10^13 minor units but 0 (nor `-0`, which is one): debit or money in positive, credit or money out negative. */
+/** -10^13 … 10^13 minor units, not 0 or `-0`. Debit or money in is positive, credit or money out negative. */
 export const signedAmount = () =>
   z
     .int()
@@ -33,7 +32,7 @@ export const signedAmount = () =>
     .max(MAX_AMOUNT)
     .refine((value) => value !== 0, 'must not be 0')
     .meta({ description: 'Minor units of the currency, signed; not 0' });
-/** 0 … 10^13 minor units. `-0` is no amount: it would be told apart from 0 nowhere but in a fingerprint. */
+/** 0 … 10^13 minor units. Not `-0`: it equals 0 everywhere except in a fingerprint. */
 export const unitPrice = () =>
   z
     .int()
@@ -59,14 +58,14 @@ export const wholeUnits = () =>
     .refine((value) => !Object.is(value, -0), 'must not be -0')
     .meta({ description: 'Whole units' });
 
-/** Up to 10^9 units of stock more or less, and not none. */
+/** A change of stock by up to 10^9 units, not 0. */
 export const unitsDelta = () =>
   z
     .int()
     .min(-MAX_UNITS)
     .max(MAX_UNITS)
     .refine((value) => value !== 0, 'must not be 0')
-    .meta({ description: 'Whole units: more when positive, less when negative' });
+    .meta({ description: 'Whole units; positive adds to stock, negative removes from it' });
 
 /** A decimal string with at most 4 places, above 0 and at most 10^9. */
 export const quantity = () =>
@@ -88,32 +87,32 @@ export const date = () =>
   z.iso
     .date()
     .regex(/^(19|2\d)\d\d-/, 'must be a date from 1900-01-01 to 2999-12-31')
-    // Said once more for the documents: zod leaves the format out where a pattern is added.
+    // Repeated for the OpenAPI document: zod omits the format once a pattern is added.
     .meta({ format: 'date', description: 'From 1900-01-01 to 2999-12-31' });
 
 export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
 
-/** Of something that is replaced by its next version. */
+/** A version number for optimistic concurrency or rotation. */
 export const version = () => z.int().min(1).max(1_000_000_000);
 
-/** Whether there is such a time zone is the database's to say. */
+/** The form only; the operation checks in the database whether the time zone exists. */
 export const timeZone = () =>
   z
     .string()
     .max(64)
     .regex(/^[A-Za-z][A-Za-z0-9_+/-]*$/, 'must be a name of the IANA time zone database, such as "Europe/London"');
 
-/** Where webhooks may go is decided where they are set, and again at each attempt (`webhooks/`). */
+/** The form only; `webhooks/` checks the allowed targets when the URL is set and again at each attempt. */
 export const webhookUrl = () =>
   z
     .url({ protocol: /^https?$/, error: 'must be an https URL' })
     .max(2_000)
     .meta({ format: 'uri', description: 'https, on port 443 or 8443' });
 
-/** The ID of a resource; upper and lower case are the same ID. */
+/** The ID of a resource, case-insensitive. */
 export const id = () => z.uuid().toLowerCase();
 
-/** A JSON object of whatever the client means by it, at most 16,000 characters of JSON. */
+/** Any JSON object of at most 16,000 characters of JSON; its meaning is the client's. */
 export const document = () =>
   z.preprocess(
     (value, context) => {
@@ -121,16 +120,14 @@ export const document = () =>
       if (fault !== undefined) context.addIssue({ code: 'custom', input: value, message: fault });
       return value;
     },
-    z
-      .record(z.string().min(1), z.unknown())
-      .meta({ description: 'Whatever you mean by it, at most 16000 characters of JSON' }),
+    z.record(z.string().min(1), z.unknown()).meta({ description: 'Any JSON object of at most 16000 characters' }),
   );
 
 /** Free-form notes of the client: up to 20 keys of 40 characters, values of 500. */
 export const metadata = () =>
   z.preprocess(
     (value, context) => {
-      // A record would leave out this one key without a word.
+      // z.record would silently drop this key.
       if (typeof value === 'object' && value !== null && Object.hasOwn(value, '__proto__')) {
         context.addIssue({ code: 'custom', input: value, message: 'must not have the key "__proto__"' });
       }
@@ -139,17 +136,20 @@ export const metadata = () =>
     z
       .record(text(40), text(500))
       .refine((value) => Object.keys(value).length <= 20, 'must have at most 20 keys')
-      .meta({ description: 'Notes of yours: at most 20 keys of 40 characters, values of 500', maxProperties: 20 }),
+      .meta({
+        description: 'Your own notes: at most 20 keys of up to 40 characters, values of up to 500',
+        maxProperties: 20,
+      }),
   );
 
-// The language library of our compiler target knows it only from ES2024 on; Node has it.
+// TypeScript's library for our target lacks this ES2024 method; Node has it.
 function isWellFormed(value: string): boolean {
   return (value as string & { isWellFormed(): boolean }).isWellFormed();
 }
 
 const TOO_LONG = 'must have at most 16000 characters of JSON';
 
-/** What PostgreSQL or a fingerprint could not carry as it is, anywhere in the value. */
+/** The reason why PostgreSQL or a fingerprint could not represent the value, at any depth; undefined when they can. */
 function documentFault(value: unknown): string | undefined {
   if (typeof value === 'string') {
     return isWellFormed(value) && !value.includes('\0')

@@ -6,9 +6,9 @@ import { type WireInput, writeWorkflowId } from '../workflows/messages.ts';
 /** The UUIDv5 namespace (RFC 9562, section 5.5) of write IDs; fixed for ever. */
 const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
 
-/** The ID of a write, and of the main row that it creates: a re-run can only ever produce the same row. */
-export function writeId(companyId: string, operation: string, key: string): string {
-  return uuidv5(`company:${companyId}:op:${operation}:key:${key}`, WRITE_NAMESPACE);
+/** The ID of a write and of the main row that it creates: a repetition can only produce the same row. */
+export function writeId(companyId: string, operation: string, idempotencyKey: string): string {
+  return uuidv5(`company:${companyId}:op:${operation}:key:${idempotencyKey}`, WRITE_NAMESPACE);
 }
 
 /** The ID of a further row of a write, by table and position. */
@@ -16,14 +16,14 @@ export function rowId(ofWrite: string, table: string, position: number): string 
   return uuidv5(`${table}:${position}`, ofWrite);
 }
 
-/** SHA-256, in hexadecimal, over the canonical JSON (RFC 8785) of what the client asked for, whatever its spelling. */
+/** SHA-256, in hexadecimal, of the request's canonical JSON (RFC 8785): equal requests get equal fingerprints. */
 export function fingerprint(operation: string, input: WireInput): string {
   const canonical = canonicalize({ operation, params: input.params, body: input.body });
-  if (canonical === undefined) throw new Error('Bug! A request that has no canonical JSON');
+  if (canonical === undefined) throw new Error('Bug! The request has no canonical JSON');
   return createHash('sha256').update(canonical).digest('hex');
 }
 
 /** The ID of the workflow of a write in the key lane. */
-export function workflowIdOf(companyId: string, key: string): string {
-  return writeWorkflowId(companyId, key, (text) => createHash('sha256').update(text).digest('base64url'));
+export function workflowIdOf(companyId: string, idempotencyKey: string): string {
+  return writeWorkflowId(companyId, idempotencyKey, (text) => createHash('sha256').update(text).digest('base64url'));
 }

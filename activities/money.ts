@@ -1,10 +1,11 @@
 /**
- * Amounts are integers in minor units: `bigint` inside, an integral JSON number outside. Never a float.
- * The rules of rounding are those of the books: half away from zero, line by line.
+ * Amounts are integers in minor units: `bigint` in code, an integral JSON number in the API. Never a float.
+ * All rounding is half away from zero, line by line.
  */
 
 /** 10^13 minor units: the largest amount that a request may carry. */
-export const MAX_AMOUNT_MINOR = 10_000_000_000_000n;
+export const MAX_AMOUNT = 10_000_000_000_000;
+export const MAX_AMOUNT_MINOR = BigInt(MAX_AMOUNT);
 
 /** `numerator / denominator`, rounded half away from zero. */
 export function divideHalfAway(numerator: bigint, denominator: bigint): bigint {
@@ -17,7 +18,7 @@ export function divideHalfAway(numerator: bigint, denominator: bigint): bigint {
 const QUANTITY_SCALE = 10_000n;
 const BASIS_POINTS = 10_000n;
 
-/** A decimal string with at most four places, such as `"1.5"`, in ten-thousandths. */
+/** Parses a decimal string with at most four places, such as `"1.5"`, into ten-thousandths. */
 export function parseQuantity(quantity: string): bigint {
   const match = /^(\d{1,10})(?:\.(\d{1,4}))?$/.exec(quantity);
   if (match === null) throw new Error(`Bug! Not a validated quantity: ${quantity}`);
@@ -34,16 +35,16 @@ export function taxOn(netMinor: bigint, rateBasisPoints: number): bigint {
   return divideHalfAway(netMinor * BigInt(rateBasisPoints), BASIS_POINTS);
 }
 
-/** An amount as it stands in JSON. Throws when a JSON number could not carry it exactly. */
+/** An amount as a JSON number. Throws when a JSON number cannot represent it exactly. */
 export function toWireAmount(amountMinor: bigint): number {
   const amount = Number(amountMinor);
-  if (!Number.isSafeInteger(amount)) throw new Error('Bug! An amount beyond the safe integers');
+  if (!Number.isSafeInteger(amount)) throw new Error('Bug! The amount is not a safe integer');
   return amount;
 }
 
 /**
- * Tax that goes with a credited part of an invoice line: the line's tax in proportion, rounded, but never more than is
- * left of it (many small parts can round up together); the part that finishes the line takes all that is left.
+ * The tax on a credited part of an invoice line: the line's tax in proportion, rounded, but never more than is left of it,
+ * since many small parts can all round up. The part that exhausts the line takes all the tax that is left.
  */
 export function creditedTax(
   line: { readonly netMinor: bigint; readonly taxMinor: bigint },

@@ -23,7 +23,7 @@ import { unreconcileBankTransaction } from './operations/unreconcile-bank-transa
 import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
 
-/** Every operation there is. Routes, OpenAPI, tests, metrics and reference follow from this list. */
+/** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [
   createCustomer,
   createInvoice,

@@ -24,6 +24,7 @@ export type Operation = {
   readonly resource: ResourceType;
   /** The kind of the one event that each succeeded write records. */
   readonly event: string;
+  readonly effects: Effects;
   readonly rejections: Readonly<Record<string, RejectionKind>>;
   /** Which rejection a constraint of the database stands for. */
   readonly constraints: Readonly<Record<string, string>>;
@@ -32,17 +33,27 @@ export type Operation = {
   /** One line for people in the Temporal UI; never a person or a salary. */
   summarize(input: Input): string;
   /** All reads and writes of the operation, in the transaction that it is given and nowhere else. */
-  write(tx: Tx, input: Input, context: WriteContext): Promise<Written>;
+  write(tx: Tx, input: Input, context: WriteContext<string>): Promise<Written>;
 };
 
 export type OperationType = 'financial' | 'high-risk';
 export type Input = { readonly params: Record<string, unknown>; readonly body: Record<string, unknown> };
 
 /**
- * What an operation answers with. `reads` is the collection's path: the resource stands at `{reads}/{id}`. `schema` is its
+ * What an operation answers with. `reads` is the collection's path: the resource is at `{reads}/{id}`. `schema` is its
  * form in answers, for the documents; members may be added to it, never taken away.
  */
 export type ResourceType = { readonly type: string; readonly reads: `/api/${string}`; readonly schema: z.ZodObject };
+
+/** What a success leaves behind, besides the record of the write. */
+type Effects = {
+  /** The table of the row that has the write's ID. Without one, the operation only changes what is there. */
+  readonly makes?: string;
+} & (
+  | { readonly posts: 'never' }
+  /** `entry` and `dated` say in words what the one entry is, for the page of the books. */
+  | { readonly posts: 'always' | 'sometimes'; readonly entry: string; readonly dated: string }
+);
 
 /** The kind of event that starts a registered workflow (`registered-workflows.ts`). */
 export const WORKFLOW_TRIGGERED = 'workflow.triggered';
@@ -60,7 +71,11 @@ export type Example = {
   readonly body: Readonly<Record<string, unknown>>;
 };
 
-export type WriteContext = {
+/**
+ * What `write` knows of its write. `Code` is what it may be rejected with: a function that takes a
+ * `WriteContext<'period_closed'>` is only called by an operation that declares `period_closed`.
+ */
+export type WriteContext<Code extends string = never> = {
   readonly companyId: string;
   readonly userId: string;
   readonly operation: string;
@@ -70,13 +85,21 @@ export type WriteContext = {
   readonly allowPrivateWebhooks: boolean;
   /** The ID of a further row, by table and position. */
   rowId(table: string, position: number): string;
+  /**
+   * A definite no, to be thrown: the operation's work is rolled back, and the answer is stored as the outcome. `pointer`
+   * names the member of the request that it is about.
+   */
+  readonly reject: (code: Code, detail: string, pointer?: `/${string}`, location?: 'body' | 'path') => Error;
 };
+
+/** Enforced by the database under the code's own name: an operation that declares this rejection maps the constraint, too. */
+type RuleOfTheLedger = 'period_closed';
 
 export type Written = {
   readonly resourceId: string;
   /** The resource, as the answer's body carries it. */
   readonly body: Readonly<Record<string, unknown>>;
-  /** Where the resource stands, when that is not `{reads}/{resourceId}`. */
+  /** Where the resource is, when that is not `{reads}/{resourceId}`. */
   readonly location?: `/api/${string}`;
   /** Further members of the event's payload. */
   readonly eventPayload?: Readonly<Record<string, unknown>>;
@@ -84,31 +107,22 @@ export type Written = {
 };
 
 /**
- * A definite business no: thrown by an operation, rolled back to where its work began, and stored as the outcome.
- * `pointer` names the member of the request that it is about.
+ * Types `summarize` and `write` from the schemas and rejections: their input, and the codes that `write` may be rejected
+ * with. `forbidden` needs no declaration, since every operation has it.
  */
-export class Rejection extends Error {
-  readonly code: string;
-  readonly pointer: { readonly in: 'body' | 'path'; readonly pointer: string } | undefined;
-
-  constructor(code: string, detail: string, pointer?: `/${string}`, location: 'body' | 'path' = 'body') {
-    super(detail);
-    this.name = 'Rejection';
-    this.code = code;
-    this.pointer = pointer === undefined ? undefined : { in: location, pointer };
-  }
-}
-
-/** Types `write` and `summarize` by the schemas that stand beside them. */
-export function defineOperation<P extends z.ZodObject, B extends z.ZodObject>(
-  operation: Omit<Operation, 'params' | 'body' | 'write' | 'summarize'> & {
+export function defineOperation<P extends z.ZodObject, B extends z.ZodObject, Code extends string>(
+  operation: Omit<Operation, 'params' | 'body' | 'rejections' | 'constraints' | 'write' | 'summarize'> & {
     readonly params: P;
     readonly body: B;
+    readonly rejections: Readonly<Record<Code, RejectionKind>>;
+    readonly constraints: Readonly<Record<string, NoInfer<Code>>> & {
+      readonly [Rule in Extract<NoInfer<Code>, RuleOfTheLedger>]: Rule;
+    };
     summarize(input: { readonly params: z.output<P>; readonly body: z.output<B> }): string;
     write(
       tx: Tx,
       input: { readonly params: z.output<P>; readonly body: z.output<B> },
-      context: WriteContext,
+      context: WriteContext<NoInfer<Code> | 'forbidden'>,
     ): Promise<Written>;
   },
 ): Operation {

@@ -1,6 +1,6 @@
 /**
- * Problem details (RFC 9457) as every error is answered. Here because a rejection's body is stored by the transaction that
- * made it; the table of the API's own codes is `api/http/problems.ts`.
+ * Problem details (RFC 9457), the body of every error. Defined here because the transaction that rejects a write stores
+ * this body; the table of the API's own codes is `api/http/problems.ts`.
  */
 export type Problem = {
   readonly type: string;
@@ -8,7 +8,7 @@ export type Problem = {
   readonly status: number;
   readonly detail: string;
   readonly instance: string;
-  /** Stable and unique: what a program switches on. */
+  /** Stable and unique, for programs to branch on. */
   readonly code: string;
   readonly retryable: boolean;
   readonly nextAction: NextAction;
@@ -28,12 +28,17 @@ export type ProblemPointer = {
   readonly message?: string;
 };
 
-/** Where a code is explained; a relative reference, so that it holds behind any host name. */
+/** The JSON pointer of a member (RFC 6901), from the names on the path to it. */
+export function jsonPointer(names: readonly PropertyKey[]): string {
+  return names.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+/** The page that explains a code; a relative reference, so that it is valid behind any host name. */
 export function problemType(code: string): string {
   return `/docs/errors#${code}`;
 }
 
-/** The address of a write's status resource: the key is one percent-encoded path segment. */
-export function writeUrl(key: string): string {
-  return `/api/writes/${encodeURIComponent(key)}`;
+/** The URL of a write's status resource; the key is one percent-encoded path segment. */
+export function writeUrl(idempotencyKey: string): string {
+  return `/api/writes/${encodeURIComponent(idempotencyKey)}`;
 }

@@ -1,4 +1,4 @@
-/** The roles of a company's members. What each may do stands with the operations and the reads. */
+/** The roles of a company's members. Each operation and read declares the roles that it allows. */
 export const ROLES = [
   'owner',
   'admin',

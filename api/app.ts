@@ -2,11 +2,11 @@ import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { openDatabase } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { checkLogin } from '../worker/login.ts';
+import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { createMetrics } from '../worker/metrics.ts';
+import { openProcessDatabase } from '../worker/process-database.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
@@ -31,36 +31,31 @@ import { registerWriteStatus } from './writes/status.ts';
 
 export type RunningApi = {
   readonly url: string;
-  /** Says so at /readyz, and makes each answer the last on its connection. */
+  /** Turns /readyz to 503, and makes each answer the last on its connection. */
   drain(): void;
-  /** Answers what was accepted; then everything is closed, in order. */
+  /** Answers every accepted request, then closes everything in order. */
   close(): Promise<void>;
 };
 
 export type ApiOptions = {
   readonly logger: Logger;
-  /** Where Temporal's core metrics of this process are served, if they are. */
-  readonly coreMetricsAddress?: string;
-  /** Other operations than the product's: for tests of the path itself. */
+  /** Where this process serves the core metrics of Temporal's SDK, if it does. */
+  readonly coreMetricsAddress?: string | undefined;
+  /** Replaces the product's operations, for tests of the write path itself. */
   readonly operations?: readonly Operation[];
+  /** `false` counts nothing, so that a benchmark can measure what counting costs. */
+  readonly instrumentation?: boolean;
 };
 
-/** The API and, over the same connection to Temporal, a worker of the write queue, so that a start can be eager. */
+/** The API and a worker of the write queue, on one connection to Temporal: a start can only be eager that way. */
 export async function startApi(config: ApiConfig, options: ApiOptions): Promise<RunningApi> {
   const { logger } = options;
   const operations = options.operations ?? OPERATIONS;
-  const database = openDatabase({
-    connectionString: config.DATABASE_URL,
-    writePoolMax: config.DATABASE_POOL_MAX,
-    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-    applicationName: 'accubooks-api',
-  });
-  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  const database = await openProcessDatabase(config, 'accubooks-api');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 
-  const metrics = createMetrics({ database, operations, instrumentation: config.INSTRUMENTATION });
+  const metrics = createMetrics({ database, operations, instrumentation: options.instrumentation ?? true });
   const client = clientOver(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
@@ -82,6 +77,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const worker = await createWriteWorker({
     config,
     connection,
+    workflowBundle: await loadWorkflowBundle(config),
     database,
     operations,
     metrics,
@@ -103,7 +99,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     submit,
     metrics,
     ui,
-    audit: createAuditBatch(database, (rows, ms) => {
+    audit: createAuditBatch(database.reads, (rows, ms) => {
       metrics.auditRows.observe(rows);
       metrics.auditMs.observe(ms);
     }),
@@ -119,7 +115,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await registerDocs(app, operations, servedRoutes);
   await registerApiRoutes(app, context);
   refuseOtherMethods();
-  // A worker that stops by itself leaves starts without their eager half: better no process than half a one.
+  // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.
   running.catch((error: unknown) => {
     logger.fatal({ err: error }, 'The worker has stopped');
     health.fail();
@@ -141,10 +137,10 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   };
 }
 
-/** Everything below /api: who calls, what they sent, and then the routes of writes and reads. */
+/** Everything below /api: authentication and the media type first, then the routes. */
 async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
   const authenticate = createAuthenticate(context.config);
-  // Awaited: the methods that its routes do not have are refused by what is registered next.
+  // Awaited, since refuseOtherMethods needs to know all routes.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = await authenticate(request);
@@ -164,6 +160,6 @@ function clientOver(connection: NativeConnection, config: ApiConfig): Client {
 
 function summaryOf(operations: readonly Operation[], args: Parameters<Submit['handOver']>[0]): string {
   const operation = operations.find(({ name }) => name === args.operation);
-  // Temporal keeps 200 bytes of it.
+  // Temporal limits a summary to 200 bytes.
   return (operation?.summarize(args.input) ?? args.operation).slice(0, 200);
 }

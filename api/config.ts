@@ -8,10 +8,10 @@ import {
   requireWholeVersion,
 } from '../worker/config.ts';
 
-/** How long the API may drain: longer than a request may wait and a transaction may take. */
+/** How long the API may drain: longer than a request may wait plus a transaction may take. */
 export const API_DRAIN_LIMIT_MS = 70_000;
 
-/** A secret of this text stands in our documentation: whoever copied it has a key that everyone knows. */
+/** Secrets that our documentation shows as an example: whoever copies one has a key that everyone knows. */
 const DOCUMENTED_SECRETS: readonly string[] = ['replace-this-with-32-random-bytes-of-your-own'];
 
 const apiConfig = z
@@ -21,7 +21,10 @@ const apiConfig = z
     JWT_SECRET: z
       .string()
       .refine((secret) => Buffer.byteLength(secret) >= 32, 'must have at least 32 bytes')
-      .refine((secret) => !DOCUMENTED_SECRETS.includes(secret), 'stands in the documentation: make one of your own')
+      .refine(
+        (secret) => !DOCUMENTED_SECRETS.includes(secret),
+        'is the example of the documentation: generate your own',
+      )
       .optional(),
     JWT_JWKS_URL: z.url({ protocol: /^https$/, error: 'must be an https URL' }).optional(),
     JWT_ISSUER: z.string().min(1).optional(),
@@ -46,11 +49,11 @@ const apiConfig = z
         if (value.JWT_AUDIENCE === undefined) fault('JWT_AUDIENCE', 'must be set with JWT_JWKS_URL');
       }
     },
-    // Also when another key is bad already: all of them are told at once.
+    // Also when another variable is bad already: all problems are reported at once.
     { when: () => true },
   );
 
-/** What the API reads from its environment. */
+/** The names of the environment variables that the API reads. */
 export const API_SETTINGS: readonly string[] = Object.keys(apiConfig.shape);
 
 export type ApiConfig = z.output<typeof apiConfig>;

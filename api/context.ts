@@ -8,7 +8,7 @@ import type { WriteRuns } from './submit/write-runs.ts';
 import type { AuditBatch } from './writes/audit-batch.ts';
 import type { TemporalUi } from './writes/resource.ts';
 
-/** What the routes share: made once by `startApi`. */
+/** What the routes share. `startApi` makes it once. */
 export type ApiContext = {
   readonly config: ApiConfig;
   readonly database: Database;
@@ -19,6 +19,6 @@ export type ApiContext = {
   readonly ui: TemporalUi;
   readonly audit: AuditBatch;
   readonly newWrites: RateLimit;
-  /** Replays and reads: far more of these are let through than of new writes. */
+  /** For replays and reads, whose limit is far higher than that for new writes. */
   readonly replays: RateLimit;
 };

@@ -1,4 +1,4 @@
-/** `node deploy/healthcheck.js PORT`: exit code 0 when the process in this container lives. For Docker and Compose. */
+/** `node deploy/healthcheck.js PORT`: exits 0 if the process in this container is alive. For Docker and Compose. */
 const TIMEOUT_MS = 2_500;
 
 const [, , port] = process.argv;

@@ -1,13 +1,20 @@
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { bundleWorkflowCode, type WorkflowBundle, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import type { ProcessConfig } from './config.ts';
 
 const WORKFLOWS = fileURLToPath(new URL('../workflows/all.ts', import.meta.url));
 
+/** The workflows for all workers of a process: from the file that was made ahead, else bundled now. */
+export async function loadWorkflowBundle({ WORKFLOW_BUNDLE: file }: ProcessConfig): Promise<WorkflowBundle> {
+  return file === undefined ? buildWorkflowBundle() : { code: await readFile(file, 'utf8') };
+}
+
 /**
- * Bundles the workflows for the sandbox they run in. Takes a second: done ahead for production (`npm run build`).
+ * Bundles the workflows for Temporal's sandbox. Takes about a second; production bundles at build time (`npm run build`).
  *
- * Our modules are loaded once a process, not once a run, which is a fifth of what a run costs there. So all runs share
- * them: nothing in workflows/ may keep anything outside a function (test/static/tidy.test.ts).
+ * `preloadModules` loads our modules once per process instead of once per run, which saves a fifth of a run's cost. All
+ * runs therefore share them: nothing in workflows/ may hold state outside a function (`.biome/no-workflow-state.grit`).
  */
 export function buildWorkflowBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundleWorkflowCode({

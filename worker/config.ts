@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 
-/** What every process needs; the API adds its own. The names are the environment's (contract.md, Configuration). */
+/** The variables that every process reads; the API adds its own. The names are published (contract.md, Configuration). */
 export const processConfig = {
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgres:// URL'),
   DATABASE_POOL_MAX: positiveInteger(16),
@@ -22,8 +22,6 @@ export const processConfig = {
   WORKER_BUILD_ID: versionPart().optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
-  /** Off is for the benchmark that tells what metrics cost: a process that no one can look into is of no other use. */
-  INSTRUMENTATION: z.enum(['on', 'off']).default('on'),
   HOST: z.string().min(1).default('127.0.0.1'),
   WEBHOOK_MASTER_KEY: z
     .string()
@@ -33,7 +31,7 @@ export const processConfig = {
   NODE_ENV: z.string().optional(),
 };
 
-/** For `superRefine`: what a process refuses in production. */
+/** For `superRefine`: refuses in production what is meant for local use only. */
 export function refuseLocalSettings(
   value: { readonly NODE_ENV?: string | undefined; readonly WEBHOOK_ALLOW_PRIVATE: string },
   context: z.RefinementCtx,
@@ -42,7 +40,7 @@ export function refuseLocalSettings(
   context.addIssue({ code: 'custom', path: ['WEBHOOK_ALLOW_PRIVATE'], message: 'is for local use only' });
 }
 
-/** For `superRefine`: a release is named by both, or it is none. */
+/** For `superRefine`: a release is named by both variables or by neither. */
 export function requireWholeVersion(
   value: { readonly WORKER_DEPLOYMENT_NAME?: string | undefined; readonly WORKER_BUILD_ID?: string | undefined },
   context: z.RefinementCtx,
@@ -56,25 +54,25 @@ const workerConfig = z
   .object({
     ...processConfig,
     METRICS_PORT: port(9464),
-    /** Where the outbox relay logs in, when that is not where the rest of the process does. */
+    /** The login of the outbox relay; `DATABASE_URL` when left out. */
     RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
-    /** Where the audit log's maintenance logs in; likewise. */
+    /** The login of the audit log's maintenance; `DATABASE_URL` when left out. */
     MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
-    /** The folder that old months of the audit log are archived into; without it they stay in the database. */
+    /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
   })
-  // Also when another key is bad already: all of them are told at once.
+  // `when`: also check when another key is invalid, so that all problems are reported at once.
   .superRefine(refuseLocalSettings, { when: () => true })
   .superRefine(requireWholeVersion, { when: () => true });
 
-/** What the worker reads from its environment. */
+/** The names of the variables that the worker reads. */
 export const WORKER_SETTINGS: readonly string[] = Object.keys(workerConfig.shape);
 
-/** How long the worker may drain: its workers' own limits and some more. */
+/** How long the worker process may drain: longer than the limits of its Temporal workers. */
 export const WORKER_DRAIN_LIMIT_MS = 30_000;
 
 export type ProcessConfig = z.output<z.ZodObject<typeof processConfig>>;
-/** How a Temporal server is reached. */
+/** How to connect to a Temporal server. */
 export type TemporalConfig = Omit<
   Pick<ProcessConfig, Extract<keyof ProcessConfig, `TEMPORAL_${string}`>>,
   'TEMPORAL_TASK_QUEUE'
@@ -85,7 +83,7 @@ export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): 
   return readConfig(workerConfig, environment);
 }
 
-/** These may be given as a file, `NAME_FILE`, as orchestrators mount secrets. */
+/** Each of these may be given as a file, `NAME_FILE`, because orchestrators mount secrets as files. */
 export const SECRETS = [
   'DATABASE_URL',
   'MIGRATION_DATABASE_URL',
@@ -130,9 +128,13 @@ export function readConfig<Shape extends z.ZodType>(schema: Shape, environment: 
 }
 
 export class ConfigError extends Error {
+  /** One for each bad key, which it begins with. */
+  readonly problems: readonly string[];
+
   constructor(problems: readonly string[]) {
     super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.name = 'ConfigError';
+    this.problems = problems;
   }
 }
 
@@ -144,7 +146,7 @@ export function positiveInteger(defaultValue: number) {
     .default(defaultValue);
 }
 
-/** What a Kubernetes label takes too, so that a release can be read off its pods. Temporal joins the two by a colon. */
+/** Also valid as a Kubernetes label, so that pods carry their release. Without colons: Temporal joins the two parts by one. */
 function versionPart() {
   return z
     .string()
@@ -154,7 +156,7 @@ function versionPart() {
     );
 }
 
-/** 0 asks the system for a free port; tests do. */
+/** 0 lets the system choose a free port; tests use it. */
 export function port(defaultValue: number) {
   return z
     .string()

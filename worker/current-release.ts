@@ -2,27 +2,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { ProcessConfig } from './config.ts';
-import { GRPC, grpcCode } from './grpc.ts';
+import { GRPC, serviceCallCode } from './grpc.ts';
 import { deploymentVersion } from './versioning.ts';
 
 /**
- * Temporal routes what no API starts (webhook calls, triggered workflows, schedules) to the *current* release of a
- * deployment. As long as there is none, versioned workers are given none of it.
+ * Temporal routes runs that the API does not start (webhook calls, triggered workflows, schedules) to the *current*
+ * release of a deployment. While no release is current, versioned workers get none of these runs.
  */
 type Deployment = {
-  /** The build ID; undefined as long as no release is current. */
+  /** Its build ID; undefined while no release is current. */
   readonly current: string | undefined;
   readonly releases: readonly { readonly buildId: string; readonly status: string }[];
-  /** Of the state that was read, for a change that rests on it. */
+  /** The conflict token of the state that was read: a change based on it fails when the state has changed since. */
   readonly token: Uint8Array | undefined;
 };
 
-/** As Temporal numbers them; `inactive` has never been current, and may have open runs all the same. */
+/** By Temporal's enum values. An `inactive` release has never been current but may have open runs. */
 const STATUSES = ['unspecified', 'inactive', 'current', 'ramping', 'draining', 'drained', 'created'];
 const RETRY_MS = 1_000;
 const WARN_EVERY = 30;
 
-/** Undefined when Temporal knows no worker of that deployment. */
+/** Undefined when no worker of that deployment has ever polled. */
 export async function describeDeployment(
   connection: NativeConnection,
   namespace: string,
@@ -40,12 +40,12 @@ export async function describeDeployment(
       token: answer.conflictToken ?? undefined,
     };
   } catch (error) {
-    if (grpcCode(error) === GRPC.notFound) return undefined;
+    if (serviceCallCode(error) === GRPC.notFound) return undefined;
     throw error;
   }
 }
 
-/** Refused by Temporal when workers of that release do not poll the queues that those of the present one do. */
+/** Temporal refuses this while workers of that release do not poll every task queue of the current one. */
 export async function setCurrentRelease(
   connection: NativeConnection,
   namespace: string,
@@ -60,10 +60,10 @@ export async function setCurrentRelease(
 }
 
 /**
- * The first release of an installation makes itself current, so that nothing is left lying before an operator knows of
- * such things. Later ones are made current when they have the traffic (docs/deploying.md). Never throws.
+ * The first release of an installation makes itself current, so that its events and schedules run without an operator.
+ * An operator makes each later release current when it has the traffic (docs/deploying.md). Never throws.
  */
-export async function becomeCurrentIfNoneIs(
+export async function makeFirstReleaseCurrent(
   connection: NativeConnection,
   config: ProcessConfig,
   logger: Logger,
@@ -75,10 +75,10 @@ export async function becomeCurrentIfNoneIs(
     try {
       const deployment = await describeDeployment(connection, config.TEMPORAL_NAMESPACE, version.deploymentName);
       if (deployment?.current !== undefined) return;
-      // Its workers are known to Temporal a moment after their first poll.
+      // Temporal lists a release a moment after its workers' first poll.
       if (deployment?.releases.some(({ buildId }) => buildId === version.buildId)) {
         await setCurrentRelease(connection, config.TEMPORAL_NAMESPACE, version, deployment.token);
-        logger.info({ version }, 'This release is now the current one: the first of its deployment');
+        logger.info({ version }, 'This release is the first of its deployment and is now current');
         return;
       }
     } catch (error) {

@@ -1,5 +1,5 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { DAY_MS } from '../activities/durations.ts';
 import {
   eventTaskQueue,
   type Trigger,
@@ -8,12 +8,13 @@ import {
   type WebhookRetry,
   webhooksWorkflowId,
 } from '../workflows/event-messages.ts';
+import { keyword } from '../workflows/search-attributes.ts';
 
-/** What the relay has started in Temporal. `exists` is as good as `started`: the ID names the same work. */
+/** The starts that the relay makes. `exists` is as good as `started`: the same workflow ID is the same work. */
 export type EventStarts = {
-  /** The workflow that a member asked for, once for each event, as long as Temporal remembers. */
+  /** Starts the triggered workflow, once per event for as long as Temporal retains the run. */
   registered(event: { readonly id: string; readonly workflowName: string; readonly trigger: TriggerId }): Promise<void>;
-  /** The delivery of a batch. `exists`: it is under way, and marks its events itself. */
+  /** Starts the delivery of a batch. `exists`: a run is delivering it and marks its events itself. */
   webhooks(batch: Omit<WebhookBatch, 'retry'>): Promise<'started' | 'exists'>;
 };
 
@@ -21,10 +22,10 @@ type TriggerId = Omit<Trigger, 'writeTaskQueue'>;
 
 const START_TIMEOUT_MS = 10_000;
 
-/** Some ten attempts within a day: 5 s, 30 s, 2 min, 10 min, 30 min, then hours. */
+/** Ten attempts within a day: after 5 s, 30 s, 2 min, 10 min, 30 min, then hours. */
 const WEBHOOK_RETRY: WebhookRetry = {
   delaysMs: [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000],
-  giveUpAfterMs: 24 * 60 * 60 * 1000,
+  giveUpAfterMs: DAY_MS,
 };
 
 export function createEventStarts(
@@ -33,18 +34,18 @@ export function createEventStarts(
   retry: WebhookRetry = WEBHOOK_RETRY,
 ): EventStarts {
   const taskQueue = eventTaskQueue(writeTaskQueue);
-  const inTime = <T>(start: () => Promise<T>) => connection.withDeadline(Date.now() + START_TIMEOUT_MS, start);
+  const withDeadline = <T>(start: () => Promise<T>) => connection.withDeadline(Date.now() + START_TIMEOUT_MS, start);
   return {
     async registered({ id, workflowName, trigger }) {
       try {
-        await inTime(() =>
+        await withDeadline(() =>
           workflow.start(workflowName, {
             workflowId: id,
             taskQueue,
             args: [{ ...trigger, writeTaskQueue } satisfies Trigger],
-            // However it ended: a member who wants it again triggers it again.
+            // Whatever the first run's outcome: to run the workflow again, a member triggers it again.
             workflowIdReusePolicy: 'REJECT_DUPLICATE',
-            typedSearchAttributes: [ofCompany(trigger.companyId)],
+            typedSearchAttributes: [keyword('CompanyId', trigger.companyId)],
             staticSummary: `${workflowName}, trigger ${trigger.triggerId}`,
           }),
         );
@@ -54,15 +55,15 @@ export function createEventStarts(
     },
     async webhooks({ companyId, batchId }) {
       try {
-        await inTime(() =>
+        await withDeadline(() =>
           workflow.start(WEBHOOKS_WORKFLOW_TYPE, {
             workflowId: webhooksWorkflowId(companyId, batchId),
             taskQueue,
             args: [{ companyId, batchId, retry } satisfies WebhookBatch],
-            // It looks for what is left to be delivered: a further run of a batch that is done finds nothing.
+            // A run delivers only what is still undelivered, so another run of a finished batch does nothing.
             workflowIdReusePolicy: 'ALLOW_DUPLICATE',
             workflowIdConflictPolicy: 'FAIL',
-            typedSearchAttributes: [ofCompany(companyId)],
+            typedSearchAttributes: [keyword('CompanyId', companyId)],
             staticSummary: 'Webhook calls',
           }),
         );
@@ -73,8 +74,4 @@ export function createEventStarts(
       }
     },
   };
-}
-
-function ofCompany(companyId: string) {
-  return { key: defineSearchAttributeKey('CompanyId', SearchAttributeType.KEYWORD), value: companyId };
 }

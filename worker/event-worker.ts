@@ -1,28 +1,27 @@
-import { readFile } from 'node:fs/promises';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import type { Database } from '../activities/database.ts';
+import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
-/** Webhook calls wait for others: many at once cost little. */
+/** Webhook calls mostly wait for the receiver, so many at once cost little. */
 const ACTIVITY_SLOTS = 50;
 const CACHED_WORKFLOWS = 100;
 const SHUTDOWN_GRACE_MS = 10_000;
-/** An activity that waits for a database that is away ends with the process; Temporal has it attempted again. */
+/** An activity that waits for an unreachable database ends with the process; Temporal schedules another attempt. */
 const SHUTDOWN_FORCE_MS = 15_000;
 
-/** The worker of what events start: webhook calls and registered workflows. Apart from the writes, so that none waits. */
+/** The worker for webhook calls and registered workflows. Separate from the write worker, so that no write waits for them. */
 export async function createEventWorker(options: {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
-  readonly database: Database;
-  readonly relayDatabase: Database;
+  readonly workflowBundle: WorkflowBundle;
+  readonly reads: Pool;
+  readonly relay: Pool;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
   readonly logger: Logger;
@@ -32,26 +31,23 @@ export async function createEventWorker(options: {
     connection: options.connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: eventTaskQueue(config.TEMPORAL_TASK_QUEUE),
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    workflowBundle: options.workflowBundle,
     activities: createEventActivities({
-      database: options.database,
-      relayDatabase: options.relayDatabase,
+      reads: options.reads,
+      relay: options.relay,
       operations: options.operations,
       masterKey: config.WEBHOOK_MASTER_KEY,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onWebhookAttempt(outcome, event) {
         metrics.webhookAttempts.inc({ outcome });
-        options.logger.info({ ...event, outcome }, 'A webhook was called');
+        options.logger.info({ ...event, outcome }, 'Webhook called');
       },
     }),
     maxConcurrentLocalActivityExecutions: ACTIVITY_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
-    // Activities here are local ones only; nothing polls for others.
+    // All activities here are local; do not poll for others.
     enableNonLocalActivities: false,
     ...workerVersioning(config, 'AUTO_UPGRADE'),
   });

@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
-import type { NativeConnection } from '@temporalio/worker';
+import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { type Database, openDatabase } from '../activities/database.ts';
+import { type Database, openPool } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import type { WebhookRetry } from '../workflows/event-messages.ts';
 import type { WorkerConfig } from './config.ts';
@@ -9,24 +9,25 @@ import { createEventStarts } from './event-starts.ts';
 import { createEventWorker } from './event-worker.ts';
 import { checkLogin } from './login.ts';
 import type { Metrics } from './metrics.ts';
-import { askForOpenRuns } from './open-runs.ts';
+import { readOpenRuns } from './open-runs.ts';
 import { createOutboxRelay } from './outbox-relay.ts';
 import { listenToOutbox } from './outbox-wakeups.ts';
 
-/** The relay asks one thing at a time; the gauges and a few deliveries stand beside it. */
+/** The relay runs one statement at a time; the gauges and a few deliveries use the other connections. */
 const RELAY_CONNECTIONS = 4;
 
 export type RunningEvents = {
-  /** Rejects when the worker has stopped by itself. */
+  /** Rejects when the worker stops on an error of its own. */
   readonly ended: Promise<void>;
-  /** What is under way is finished. */
+  /** Finishes the work in progress, then closes. */
   close(): Promise<void>;
 };
 
-/** Everything that becomes of events: the relay, and the worker of the workflows that it starts. */
+/** Starts the outbox relay and the worker for the workflows that it starts. */
 export async function startEvents(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly database: Database;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
@@ -35,26 +36,25 @@ export async function startEvents(options: {
 }): Promise<RunningEvents> {
   const { config, connection, metrics, logger } = options;
   const connectionString = config.RELAY_DATABASE_URL ?? config.DATABASE_URL;
-  const relayDatabase = openDatabase({
+  const relayPool = openPool({
     connectionString,
-    writePoolMax: 1,
-    lookupPoolMax: RELAY_CONNECTIONS,
+    max: RELAY_CONNECTIONS,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-relay',
   });
-  await checkLogin(relayDatabase, config.ALLOW_OWNER_LOGIN === '1', {
+  await checkLogin(relayPool, config.ALLOW_OWNER_LOGIN === '1', {
     setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
     role: 'accubooks_relay',
   });
-  metrics.observeRelay(relayDatabase);
-  const worker = await createEventWorker({ ...options, relayDatabase });
+  metrics.observeRelay(relayPool);
+  const worker = await createEventWorker({ ...options, reads: options.database.reads, relay: relayPool });
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
-  metrics.observeOpenRuns(() => askForOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
+  metrics.observeOpenRuns(() => readOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
-    database: relayDatabase,
+    pool: relayPool,
     starts: createEventStarts(client, config.TEMPORAL_TASK_QUEUE, options.retry),
     wakeups,
     logger,
@@ -75,7 +75,7 @@ export async function startEvents(options: {
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       await wakeups.close();
-      await relayDatabase.close();
+      await relayPool.close();
     },
   };
 }

@@ -1,33 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { type Database, onConnectionWait, queryOnce } from '../activities/database.ts';
+import { type Pool, queryOnce } from '../activities/database.ts';
 import type { OpenRuns } from './open-runs.ts';
 
-/** What is read when a process is scraped. What cannot be learnt then has no value at all: an old one would be a lie. */
+/** Gauges that are read at scrape time. One whose source does not answer has no value, since an old value would mislead. */
 
-/** A scraper waits ten seconds; one server that does not answer must not keep it from all else. */
+/** Prometheus waits ten seconds; one server that does not answer must not cost the whole scrape. */
 const ASK_LIMIT_MS = 2_000;
 
-/** In milliseconds: an idle connection is there at once, and at most so long is waited for one (activities/database.ts). */
+/** From an idle connection, which costs nothing, to the pool's connection timeout (activities/database.ts). */
 const CONNECTION_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
 
-type Pool = Database['writes'];
-
-/** The pools of a process: what their connections do, how long one is waited for, and how much of the time they work. */
+/** Metrics of a process's connection pools: connections by state, waiting time, and time in use. */
 export function createPoolMetrics(registry: Registry) {
   const registers = [registry];
   const pools = new Map<string, { readonly pool: Pool; account(change: number): void }>();
   const wait = new Histogram({
     name: 'database_pool_wait_ms',
-    help: 'How long was waited for a connection',
+    help: 'Time spent waiting for a connection',
     labelNames: ['pool'] as const,
     buckets: CONNECTION_BUCKETS_MS,
     registers,
   });
-  // A group uses all connections for some milliseconds, so what a scrape happens to see says little of how busy they are.
+  // A group uses all connections for a few milliseconds, so a gauge that samples at scrapes says little about the load.
   const busy = new Counter({
     name: 'database_pool_busy_seconds_total',
-    help: 'Time for which connections were in use, added up: its rate is how many are, on average',
+    help: 'Total time for which connections were in use; its rate is the average number in use',
     labelNames: ['pool'] as const,
     registers,
     collect() {
@@ -36,12 +34,12 @@ export function createPoolMetrics(registry: Registry) {
   });
   new Gauge({
     name: 'database_pool_connections',
-    help: 'Connections by state: busy, idle; how many there may be (max), and requests that wait for one (wanted)',
+    help: 'Connections by state: busy, idle; max is the pool size, wanted the requests that wait for a connection',
     labelNames: ['pool', 'state'] as const,
     registers,
     collect() {
       for (const [name, { pool }] of pools) {
-        const { totalCount, idleCount, waitingCount, options } = pool;
+        const { totalCount, idleCount, waitingCount, options } = pool.connections;
         const states = { busy: totalCount - idleCount, idle: idleCount, max: options.max, wanted: waitingCount };
         for (const [state, count] of Object.entries(states)) this.set({ pool: name, state }, count);
       }
@@ -58,16 +56,16 @@ export function createPoolMetrics(registry: Registry) {
         inUse += change;
         since = now;
       };
-      pool.on('acquire', () => account(1));
-      pool.on('release', () => account(-1));
-      onConnectionWait(pool, (ms) => wait.observe(labels, ms));
+      pool.connections.on('acquire', () => account(1));
+      pool.connections.on('release', () => account(-1));
+      pool.onConnectionWait = (ms) => wait.observe(labels, ms);
       pools.set(name, { pool, account });
     },
   };
 }
 
-/** Facts across companies that only the relay may ask for. */
-export function observeRelay(registry: Registry, relayDatabase: Database): void {
+/** Facts across companies, which only the relay's role may read. */
+export function observeRelay(registry: Registry, relay: Pool): void {
   type Facts = {
     not_taken: bigint;
     not_taken_seconds: number;
@@ -79,44 +77,54 @@ export function observeRelay(registry: Registry, relayDatabase: Database): void 
     audit_fallback_rows: number;
   };
   const { gauge } = askedWhenScraped(registry, 'database', async () => {
-    const [facts] = await queryOnce<Facts>(relayDatabase.lookups, 'SELECT * FROM relay_facts()');
+    const [facts] = await queryOnce<Facts>(relay, 'SELECT * FROM relay_facts()');
     return facts;
   });
-  gauge('outbox_events', 'Events by state: not_taken by the relay yet; webhook call pending; given_up', 'state', {
-    not_taken: ({ not_taken }) => Number(not_taken),
-    pending: ({ pending }) => Number(pending),
-    given_up: ({ given_up }) => Number(given_up),
-  });
+  gauge(
+    'outbox_events',
+    'Events by state: not_taken (not yet processed by the relay), pending (webhook call due), given_up',
+    'state',
+    {
+      not_taken: ({ not_taken }) => Number(not_taken),
+      pending: ({ pending }) => Number(pending),
+      given_up: ({ given_up }) => Number(given_up),
+    },
+  );
   gauge('outbox_oldest_seconds', 'Age of the oldest event in that state', 'state', {
     not_taken: ({ not_taken_seconds }) => not_taken_seconds,
     pending: ({ pending_seconds }) => pending_seconds,
   });
-  gauge('outbox_lag_seconds', 'Age of the oldest event that the relay has not taken yet', undefined, {
+  gauge('outbox_lag_seconds', 'Age of the oldest event that the relay has not processed yet', undefined, {
     all: ({ not_taken_seconds }) => not_taken_seconds,
   });
-  gauge('outbox_overdue_seconds', 'For how long a webhook call has been due that no one has made', undefined, {
+  gauge('outbox_overdue_seconds', 'How long the most overdue webhook call has been due', undefined, {
     all: ({ overdue_seconds }) => overdue_seconds,
   });
-  gauge('audit_partitions_ahead', 'Months after this one for which the audit log has a partition', undefined, {
+  gauge('audit_partitions_ahead', 'Months after the current one for which the audit log has a partition', undefined, {
     all: ({ audit_months_ahead }) => audit_months_ahead,
   });
-  gauge('audit_fallback_rows', 'Rows of months without a partition; counted up to 1,000', undefined, {
-    all: ({ audit_fallback_rows }) => audit_fallback_rows,
-  });
+  gauge(
+    'audit_fallback_rows',
+    'Audit rows in the DEFAULT partition, for lack of a partition for their month; counted up to 1,000',
+    undefined,
+    {
+      all: ({ audit_fallback_rows }) => audit_fallback_rows,
+    },
+  );
 }
 
-/** How old the oldest open run of a write is, as Temporal lists it. */
+/** The age of the oldest open run of a write, from Temporal's visibility. */
 export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>): void {
   const { gauge } = askedWhenScraped(registry, 'temporal', ask);
-  gauge('write_oldest_run_seconds', 'Age of the oldest run of a write, or of a group, that is open', undefined, {
+  gauge('write_oldest_run_seconds', 'Age of the oldest open run of a write or a group', undefined, {
     all: ({ oldestSeconds }) => oldestSeconds,
   });
-  gauge('write_stuck_runs', 'Runs of writes and groups that have been open for over a minute', undefined, {
+  gauge('write_stuck_runs', 'Runs of writes and groups that have been open for more than a minute', undefined, {
     all: ({ overAMinute }) => overAMinute,
   });
 }
 
-/** What an API process carries. */
+/** The submissions in progress in an API process. */
 export function observeSubmit(
   registry: Registry,
   submit: { readonly inFlight: number; readonly startsQueued: number; readonly oldestSubmissionSeconds: number },
@@ -130,12 +138,20 @@ export function observeSubmit(
         this.set(read());
       },
     });
-  gauge('write_flights', 'Submissions of this process that have no outcome yet', () => submit.inFlight);
-  gauge('write_starts_queued', 'Submissions that wait for their start to be sent', () => submit.startsQueued);
-  gauge('write_oldest_flight_seconds', 'Age of the oldest of them', () => submit.oldestSubmissionSeconds);
+  gauge('write_flights', 'Submissions of this process without an outcome yet', () => submit.inFlight);
+  gauge(
+    'write_starts_queued',
+    'Submissions whose workflow start is still queued in this process',
+    () => submit.startsQueued,
+  );
+  gauge(
+    'write_oldest_flight_seconds',
+    'Age of the oldest submission of this process that has no outcome yet',
+    () => submit.oldestSubmissionSeconds,
+  );
 }
 
-/** One question a scrape, however many gauges tell of its answer; and one more gauge that tells whether there was one. */
+/** One query per scrape, shared by all gauges that read its result, and one more gauge that says whether it succeeded. */
 function askedWhenScraped<Facts>(
   registry: Registry,
   source: 'database' | 'temporal',
@@ -153,7 +169,7 @@ function askedWhenScraped<Facts>(
   };
   new Gauge({
     name: `${source}_facts_known`,
-    help: `Whether what is to be asked of ${source === 'database' ? 'the database' : 'Temporal'} was answered for this scrape`,
+    help: `Whether ${source === 'database' ? 'the database' : 'Temporal'} answered the query of this scrape`,
     registers,
     async collect() {
       this.set((await answer()) === undefined ? 0 : 1);

@@ -1,37 +1,31 @@
 import { createServer } from 'node:http';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
-import { openDatabase } from '../activities/database.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { loadWorkflowBundle } from './bundle.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
-import { becomeCurrentIfNoneIs } from './current-release.ts';
+import { makeFirstReleaseCurrent } from './current-release.ts';
 import { startEvents } from './events.ts';
 import { freeLoopbackPort } from './free-port.ts';
-import { checkLogin } from './login.ts';
 import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
+import { openProcessDatabase } from './process-database.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
 import { createWriteWorker } from './write-worker.ts';
 
-/** The worker process: it takes over what API processes have left behind. */
+/** The worker process: finishes the runs of API processes that died, and runs the outbox relay, events and maintenance. */
 async function main(): Promise<void> {
   const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
-  const coreMetricsAddress = config.INSTRUMENTATION === 'on' ? `127.0.0.1:${await freeLoopbackPort()}` : undefined;
+  const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);
-  const database = openDatabase({
-    connectionString: config.DATABASE_URL,
-    writePoolMax: config.DATABASE_POOL_MAX,
-    lookupPoolMax: config.DATABASE_LOOKUP_POOL_MAX,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
-    applicationName: 'accubooks-worker',
-  });
-  await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1');
+  const database = await openProcessDatabase(config, 'accubooks-worker');
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
-  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: config.INSTRUMENTATION });
-  const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
+  const metrics = createMetrics({ database, operations: OPERATIONS });
+  const workflowBundle = await loadWorkflowBundle(config);
+  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
   const stopping = new AbortController();
@@ -51,7 +45,7 @@ async function main(): Promise<void> {
   server.listen(config.METRICS_PORT, config.HOST);
 
   const { uninstall } = closeWithGrace({ delay: WORKER_DRAIN_LIMIT_MS, logger: false }, async ({ signal, err }) => {
-    if (err !== undefined) logger.fatal({ err }, 'The worker ends by an error that nothing caught');
+    if (err !== undefined) logger.fatal({ err }, 'The worker stops on an uncaught error');
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
@@ -64,7 +58,7 @@ async function main(): Promise<void> {
   });
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
-  void becomeCurrentIfNoneIs(connection, config, logger, stopping.signal);
+  void makeFirstReleaseCurrent(connection, config, logger, stopping.signal);
   await Promise.race([running, events.ended, maintenance.ended]).catch((error: unknown) => {
     uninstall();
     throw error;

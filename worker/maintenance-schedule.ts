@@ -2,17 +2,17 @@ import { type Client, ScheduleAlreadyRunning } from '@temporalio/client';
 import { AUDIT_MAINTENANCE_WORKFLOW_TYPE, maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 
-/** In the small hours of most places, and not at a full hour, when everything else starts. UTC. */
+/** UTC. Not on the hour, when most other scheduled jobs start. */
 const EACH_DAY_AT = { hour: 3, minute: 17 };
 
-/** One schedule a system: another one in the same namespace has another task queue. */
+/** One schedule per system: another system in the same namespace has another task queue. */
 export function maintenanceScheduleId(writeTaskQueue: string): string {
   return writeTaskQueue === DEFAULT_TASK_QUEUE
     ? AUDIT_MAINTENANCE_WORKFLOW_TYPE
     : `${AUDIT_MAINTENANCE_WORKFLOW_TYPE}:${writeTaskQueue}`;
 }
 
-/** Makes the schedule where it is missing. One that is there stays as an operator has left it, paused for instance. */
+/** Creates the schedule if it is missing. An existing one keeps the operator's changes, such as being paused. */
 export async function ensureMaintenanceSchedule(
   { schedule }: Client,
   writeTaskQueue: string,
@@ -29,7 +29,7 @@ export async function ensureMaintenanceSchedule(
         taskQueue: maintenanceTaskQueue(writeTaskQueue),
         staticSummary: 'Audit log: partitions ahead, archive behind',
       },
-      // A long one is not overtaken by the next day's.
+      // A run that lasts longer than a day must not overlap with the next one.
       policies: { overlap: 'SKIP', catchupWindow: '1 day' },
     });
     return 'made';

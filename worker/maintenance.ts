@@ -1,67 +1,65 @@
-import { access, constants, readFile, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
-import { type Database, openDatabase, queryOnce } from '../activities/database.ts';
+import { openPool, type Pool, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { checkLogin } from './login.ts';
 import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
 import { workerVersioning } from './versioning.ts';
 
 const ROLE = 'accubooks_maintenance';
-/** A month is read page by page and compared by one statement, which may take long where there are many millions of rows. */
+/** One statement compares a whole month with its archive, which takes long with many millions of rows. */
 const STATEMENT_TIMEOUT_MS = 30 * 60 * 1000;
 const CONNECTIONS = 2;
 const SHUTDOWN_GRACE_MS = 5_000;
-/** An export that is under way ends with the process; another worker, or the next run, begins it anew. */
+/** An export in progress ends with the process; another worker, or the next run, starts it again. */
 const SHUTDOWN_FORCE_MS = 10_000;
 
 export type RunningMaintenance = {
-  /** Rejects when the worker has stopped by itself. */
+  /** Rejects when the worker stops on an error of its own. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
 };
 
 /**
- * The maintenance of the audit log, and the schedule that starts it once a day. A worker whose login may not act as
- * accubooks_maintenance leaves it to others, and says so.
+ * Starts the maintenance worker of the audit log and ensures its daily schedule. A process whose login is not a member of
+ * accubooks_maintenance logs a warning and runs no maintenance.
  */
 export async function startMaintenance(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly logger: Logger;
 }): Promise<RunningMaintenance> {
   const { config, connection, logger } = options;
-  const database = openDatabase({
+  const pool = openPool({
     connectionString: config.MAINTENANCE_DATABASE_URL ?? config.DATABASE_URL,
-    writePoolMax: 1,
-    lookupPoolMax: CONNECTIONS,
+    max: CONNECTIONS,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-maintenance',
   });
   if (config.MAINTENANCE_DATABASE_URL !== undefined) {
     const setting = 'MAINTENANCE_DATABASE_URL';
-    await checkLogin(database, config.ALLOW_OWNER_LOGIN === '1', { setting, role: ROLE });
-  } else if (!(await mayMaintain(database))) {
-    logger.warn(`This worker does not maintain the audit log: its login is no member of ${ROLE} (docs/operating.md)`);
-    await database.close();
+    await checkLogin(pool, config.ALLOW_OWNER_LOGIN === '1', { setting, role: ROLE });
+  } else if (!(await mayMaintain(pool))) {
+    logger.warn(
+      `This worker does not maintain the audit log: its login is not a member of ${ROLE} (docs/operating.md)`,
+    );
+    await pool.close();
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
-  if (config.AUDIT_ARCHIVE_DIR !== undefined) await expectFolder(config.AUDIT_ARCHIVE_DIR);
-  // Goes on with whichever release is current: a run that waited for one that is gone would block the schedule for good.
+  if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder(config.AUDIT_ARCHIVE_DIR);
+  // AUTO_UPGRADE below: a run pinned to a release that no longer has workers would block the schedule for ever.
   const worker = await Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: maintenanceTaskQueue(config.TEMPORAL_TASK_QUEUE),
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
-    activities: createAuditMaintenance({ database, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
-    // One month at a time: it is in no hurry, and writes are.
+    workflowBundle: options.workflowBundle,
+    activities: createAuditMaintenance({ pool, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
+    // One month at a time, because archiving is not urgent and must not slow down writes.
     maxConcurrentActivityTaskExecutions: 1,
     maxConcurrentWorkflowTaskExecutions: 2,
     maxCachedWorkflows: 2,
@@ -81,26 +79,26 @@ export async function startMaintenance(options: {
     async close() {
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
-      await database.close();
+      await pool.close();
     },
   };
 }
 
-/** It is not made: a mount that is missing would be a folder that nobody backs up. */
-async function expectFolder(path: string): Promise<void> {
+/** Does not create the folder: a missing mount would silently become a local folder that nobody backs up. */
+async function requireFolder(path: string): Promise<void> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is no folder`);
+  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not a folder`);
   await access(path, constants.W_OK).catch((cause: Error) => {
-    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} cannot be written to`, { cause });
+    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not writable`, { cause });
   });
 }
 
-async function mayMaintain(database: Database): Promise<boolean> {
+async function mayMaintain(pool: Pool): Promise<boolean> {
   const [login] = await queryOnce<{ member: boolean }>(
-    database.lookups,
+    pool,
     "SELECT pg_has_role(session_user, $1, 'MEMBER') AS member",
     [ROLE],
   );

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
-import type { Database } from '../activities/database.ts';
+import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit } from './gauges.ts';
 import type { OpenRuns } from './open-runs.ts';
@@ -7,40 +7,41 @@ import type { OpenRuns } from './open-runs.ts';
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export type MetricsOptions = {
-  readonly database: Database;
-  /** Their names and types are label values, and the only ones of these labels beside `unknown`. */
+  readonly database: Pick<Database, 'writes' | 'reads'>;
+  /** Their names and types, and `unknown`, are the only values of the labels `operation` and `type`. */
   readonly operations: readonly Operation[];
-  /** Off: nothing is counted, so that a benchmark can tell what counting costs. */
-  readonly instrumentation: 'on' | 'off';
+  /** `false` counts nothing, so that a benchmark can measure what counting costs. */
+  readonly instrumentation?: boolean;
 };
 
 /**
- * The metrics of one process. Each label has a closed set of values: operations, their types, and words of ours; never a
- * company, a user or a key. Names are contract.md's.
+ * The metrics of one process. Each label has a closed set of values: operations, their types, and constants; never a
+ * company, a user or a key. The names are published (contract.md).
  */
-export function createMetrics({ database, operations, instrumentation }: MetricsOptions) {
+export function createMetrics({ database, operations, instrumentation = true }: MetricsOptions) {
   const registry = new Registry();
   const instruments = createInstruments(registry);
-  if (instrumentation === 'off') {
+  if (!instrumentation) {
     const silent = Object.keys(instruments).map((name) => [name, SILENT]);
     return { registry: new Registry(), ...(Object.fromEntries(silent) as typeof instruments), ...UNOBSERVED };
   }
   collectDefaultMetrics({ register: registry });
-  beginAtZero(instruments, operations);
+  initializeToZero(instruments, operations);
   const pools = createPoolMetrics(registry);
   pools.observe('writes', database.writes);
-  pools.observe('lookups', database.lookups);
+  // The published name of the pool for reads.
+  pools.observe('lookups', database.reads);
   return {
     registry,
     ...instruments,
-    /** The relay's connections, and facts across companies, which are asked as the relay when scraped. */
-    observeRelay(relayDatabase: Database): void {
-      pools.observe('relay', relayDatabase.lookups);
-      observeRelay(registry, relayDatabase);
+    /** The relay's connections, and facts across companies that are read with the relay's role at each scrape. */
+    observeRelay(relay: Pool): void {
+      pools.observe('relay', relay);
+      observeRelay(registry, relay);
     },
-    /** How old the oldest open run is, asked of Temporal when scraped. */
+    /** The age of the oldest open run, queried from Temporal at each scrape. */
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
-    /** What this process carries right now. */
+    /** The submissions in progress in this process. */
     observeSubmit: (submit: Parameters<typeof observeSubmit>[1]): void => observeSubmit(registry, submit),
   };
 }
@@ -48,7 +49,7 @@ export function createMetrics({ database, operations, instrumentation }: Metrics
 const SILENT = { inc() {}, observe() {} };
 const UNOBSERVED = { observeRelay() {}, observeOpenRuns() {}, observeSubmit() {} };
 
-/** In milliseconds: fine where an idle process answers, and up to the longest wait that a client can ask for. */
+/** Fine where an idle process answers, and up to the longest wait that a client can request. */
 const ANSWER_BUCKETS_MS = [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 const WAIT_BUCKETS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 
@@ -57,7 +58,7 @@ function createInstruments(registry: Registry) {
   return {
     writes: new Counter({
       name: 'idempotent_writes_total',
-      help: 'Answers and outcomes of writes, by status: new, replayed, failed',
+      help: 'Outcomes and replays of writes, by status: new, replayed, failed',
       labelNames: ['operation', 'type', 'status'] as const,
       registers,
     }),
@@ -69,26 +70,26 @@ function createInstruments(registry: Registry) {
     }),
     failed: new Counter({
       name: 'idempotent_writes_failed_total',
-      help: 'Failures, by what they were: rejected, mismatch, cancelled, run_failed, unavailable',
+      help: 'Failures by type: rejected, mismatch, cancelled, run_failed, unavailable',
       labelNames: ['operation', 'type', 'error_type'] as const,
       registers,
     }),
     workflowsTriggered: new Counter({
       name: 'idempotent_writes_workflows_triggered_total',
-      help: 'Business workflows that writes asked for',
+      help: 'Registered workflows that writes have triggered',
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
     duration: new Histogram({
       name: 'idempotent_write_duration_ms',
-      help: 'From the request to its final answer, first executions and replays apart',
+      help: 'Time from the request to its final answer, for first executions and replays',
       labelNames: ['operation', 'type', 'answer'] as const,
       buckets: ANSWER_BUCKETS_MS,
       registers,
     }),
     requestWait: new Histogram({
       name: 'write_wait_ms',
-      help: 'How long requests waited for an outcome, by how they came to it: opened, joined (here), attached (elsewhere)',
+      help: 'Time that requests waited for an outcome, by how: opened a submission, joined one here, attached to a run elsewhere',
       labelNames: ['by', 'end'] as const,
       buckets: ANSWER_BUCKETS_MS,
       registers,
@@ -101,73 +102,73 @@ function createInstruments(registry: Registry) {
     }),
     startWait: new Histogram({
       name: 'write_start_wait_ms',
-      help: 'How long writes waited in this process for their start to be sent, by the lane that they then took',
+      help: 'Time that writes waited in this process for their workflow start, by lane (key or group)',
       labelNames: ['lane'] as const,
       buckets: WAIT_BUCKETS_MS,
       registers,
     }),
     groupSize: new Histogram({
       name: 'write_group_size',
-      help: 'Writes that travelled together in one workflow',
+      help: 'Writes per group workflow',
       buckets: [2, 3, 5, 10, 20, 50, 100, 200],
       registers,
     }),
     ungroupedItems: new Counter({
       name: 'write_group_leavers_total',
-      help: 'Writes that got no outcome in their group and went on in a workflow of their own',
+      help: 'Writes that got no outcome in their group and continue in their own workflow',
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
-      help: 'Runs that Temporal says are done and of which the database has no row: always an alert',
+      help: 'Runs that are completed in Temporal but have no row in the database: always an alert',
       registers,
     }),
     problems: new Counter({
       name: 'http_problems_total',
-      help: 'Requests of any kind that were answered with an error, by its code; stored rejections are not among them',
+      help: 'Requests answered with an error, by problem code; without stored rejections',
       labelNames: ['code'] as const,
       registers,
     }),
     auditRows: new Histogram({
       name: 'audit_flush_rows',
-      help: 'Audit rows of replays and conflicts that were written together',
+      help: 'Audit rows of replays and conflicts per INSERT',
       buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
       registers,
     }),
     auditMs: new Histogram({
       name: 'audit_flush_ms',
-      help: 'How long such a statement took; the answers wait for it',
+      help: 'Duration of the INSERT of audit rows, for which the answers wait',
       buckets: WAIT_BUCKETS_MS,
       registers,
     }),
     eventsNumbered: new Counter({
       name: 'outbox_events_numbered_total',
-      help: 'Events that the relay has taken from the outbox',
+      help: 'Events that the relay has processed',
       registers,
     }),
     eventStarts: new Counter({
       name: 'outbox_starts_total',
-      help: 'Workflows that the relay has started, by what for: workflow (one that was triggered), webhooks (a batch)',
+      help: 'Workflows that the relay has started: workflow (a triggered one) or webhooks (a batch)',
       labelNames: ['what'] as const,
       registers,
     }),
     eventStartsFailed: new Counter({
       name: 'outbox_starts_failed_total',
-      help: 'Starts that Temporal did not take; the relay tries each again',
+      help: 'Starts that failed; the relay retries each',
       registers,
     }),
     webhookAttempts: new Counter({
       name: 'webhook_attempts_total',
-      help: 'Calls of webhooks, by outcome: delivered, failed (comes again), given_up',
+      help: 'Webhook calls by outcome: delivered, failed (will be retried), given_up',
       labelNames: ['outcome'] as const,
       registers,
     }),
   };
 }
 
-/** A counter that is not there before its first event hides that event from `increase()`. */
-function beginAtZero(metrics: ReturnType<typeof createInstruments>, operations: readonly Operation[]): void {
+/** `increase()` does not see the first event of a counter that did not exist before it. */
+function initializeToZero(metrics: ReturnType<typeof createInstruments>, operations: readonly Operation[]): void {
   for (const { name: operation, type, event } of operations) {
     const labels = { operation, type };
     for (const status of ['new', 'replayed', 'failed']) metrics.writes.inc({ ...labels, status }, 0);

@@ -1,21 +1,21 @@
 import type { Client } from '@temporalio/client';
 import { GROUP_WORKFLOW_TYPE, WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
 
-/** Runs of writes and of groups that are open now, whichever process started them. */
+/** The open runs of writes and groups, whichever process started them. */
 export type OpenRuns = {
-  /** Open for longer than a minute: no transaction takes so long, so their attempts fail, or no one works at them. */
+  /** How many have been open for more than a minute. No transaction takes so long: their attempts fail, or no worker has them. */
   readonly overAMinute: number;
-  /** Of those the oldest; 0 where there are none. */
+  /** The age of the oldest of those; 0 when there are none. */
   readonly oldestSeconds: number;
 };
 
 const OVER_MS = 60_000;
-/** Temporal lists the newest first, and sorts by nothing else: of more than these the oldest is not looked for. */
+/** Temporal lists newest first and offers no other order; among more than this many runs the oldest is not found. */
 const LISTED = 1_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
-/** Asks Temporal's visibility, which is some moments behind: for an age of minutes that does not matter. */
-export async function askForOpenRuns(
+/** Queries Temporal's visibility, which lags by some seconds; for ages in minutes that does not matter. */
+export async function readOpenRuns(
   { workflowService, connection, options }: Client,
   taskQueue: string,
   overMs = OVER_MS,
@@ -24,11 +24,11 @@ export async function askForOpenRuns(
   const before = new Date(Date.now() - overMs).toISOString();
   const query = `TaskQueue = "${taskQueue}" AND WorkflowType IN (${types}) AND ExecutionStatus = "Running" AND StartTime < "${before}"`;
   const { namespace } = options;
-  const inTime = <T>(ask: () => Promise<T>) => connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, ask);
-  const { count } = await inTime(() => workflowService.countWorkflowExecutions({ namespace, query }));
+  const withDeadline = <T>(call: () => Promise<T>) => connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, call);
+  const { count } = await withDeadline(() => workflowService.countWorkflowExecutions({ namespace, query }));
   const overAMinute = Number(count);
   if (overAMinute === 0) return { overAMinute, oldestSeconds: 0 };
-  const { executions } = await inTime(() =>
+  const { executions } = await withDeadline(() =>
     workflowService.listWorkflowExecutions({ namespace, query, pageSize: LISTED }),
   );
   const startedAt = executions.map(({ startTime }) => Number(startTime?.seconds ?? 0)).filter((second) => second > 0);

@@ -1,19 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type Database, queryOnce } from '../activities/database.ts';
+import { type Pool, queryOnce } from '../activities/database.ts';
 import type { EventStarts } from './event-starts.ts';
 import type { Wakeups } from './outbox-wakeups.ts';
 
 /**
- * Hands events on. A *triggered* event has its workflow started; then it is *numbered*, as all others are at once, which
- * makes it visible in lists; a numbered event of a company with a webhook is *pending*, and travels in a *batch*.
+ * Moves events out of the outbox. For a *triggered* event it starts the workflow. Then it *numbers* the event, which makes
+ * it visible in lists; all other events it numbers at once. A numbered event of a company with a webhook is *pending*
+ * until a *batch* delivers it.
  *
- * Each step is safe to do again: a workflow is started under an ID that the event gives it, and marked afterwards. A relay
- * that dies between the two starts it again, and Temporal knows it already.
+ * Each step may be repeated safely: a workflow is started under an ID derived from the event, and the event is marked
+ * afterwards. A relay that dies between the two starts the workflow again, and Temporal answers that it already exists.
  */
 export type OutboxRelay = {
   runOnce(): Promise<RelayCounts>;
-  /** Until the signal; what is under way is finished. */
+  /** Runs until the signal, then finishes the step in progress. */
   run(signal: AbortSignal): Promise<void>;
 };
 
@@ -21,35 +22,35 @@ export type RelayCounts = {
   readonly workflowsStarted: number;
   readonly numbered: number;
   readonly batchesStarted: number;
-  /** Events or batches whose start Temporal did not take; the next run tries them again. */
+  /** Events or batches whose workflow could not be started; the next run tries them again. */
   readonly failed: number;
 };
 
-/** A few UPDATEs a second are enough for thousands of events, and each is short. */
+/** Large enough that a few UPDATEs per second process thousands of events, small enough that each is short. */
 const EVENTS_A_RUN = 2_000;
 const WORKFLOWS_A_RUN = 50;
 const BATCHES_A_RUN = 50;
-/** As many events travel in one workflow. */
+/** One workflow delivers up to this many events. */
 const EVENTS_A_BATCH = 100;
-/** Nobody waits longer than this, even when no NOTIFY comes through. */
+/** No event waits longer than this, even when its NOTIFY is lost. */
 const POLL_MS = 1_000;
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
 
 export function createOutboxRelay(options: {
-  /** Logs in as one who may act as accubooks_relay. */
-  readonly database: Database;
+  /** Its login is a member of accubooks_relay. */
+  readonly pool: Pool;
   readonly starts: EventStarts;
   readonly wakeups: Wakeups;
   readonly logger: Logger;
   onRun(counts: RelayCounts): void;
 }): OutboxRelay {
-  const { database, starts, wakeups, logger } = options;
+  const { pool, starts, wakeups, logger } = options;
   const relay: OutboxRelay = {
     async runOnce() {
-      const workflows = await startTriggered(database, starts, logger);
-      const numbered = await numberEvents(database, workflows.done);
-      const batches = await startBatches(database, starts, logger);
+      const workflows = await startTriggered(pool, starts, logger);
+      const numbered = await numberEvents(pool, workflows.done);
+      const batches = await startBatches(pool, starts, logger);
       const counts = {
         workflowsStarted: workflows.done.length,
         numbered,
@@ -63,7 +64,7 @@ export function createOutboxRelay(options: {
       let backoffMs = FIRST_BACKOFF_MS;
       while (!signal.aborted) {
         const counts = await relay.runOnce().catch((error: unknown) => {
-          logger.warn({ err: error }, 'The outbox relay could not do its work');
+          logger.warn({ err: error }, 'A run of the outbox relay failed');
         });
         if (counts === undefined || counts.failed > 0) {
           await sleep(backoffMs, undefined, { signal }).catch(() => undefined);
@@ -81,39 +82,43 @@ export function createOutboxRelay(options: {
 
 type Triggered = { id: string; company_id: string; trigger_id: string; workflow_name: string };
 
-async function startTriggered(database: Database, starts: EventStarts, logger: Logger) {
-  const events = await queryOnce<Triggered>(database.lookups, 'SELECT * FROM triggered_events($1)', [WORKFLOWS_A_RUN]);
-  return each(events, logger, async (event) => {
+async function startTriggered(pool: Pool, starts: EventStarts, logger: Logger) {
+  const events = await queryOnce<Triggered>(pool, 'SELECT * FROM triggered_events($1)', [WORKFLOWS_A_RUN]);
+  return startEach(events, logger, async (event) => {
     const trigger = { companyId: event.company_id, triggerId: event.trigger_id };
     await starts.registered({ id: event.id, workflowName: event.workflow_name, trigger });
     return event.id;
   });
 }
 
-async function numberEvents(database: Database, started: readonly string[]): Promise<number> {
-  const [row] = await queryOnce<{ numbered: number }>(database.lookups, 'SELECT number_events($1, $2) AS numbered', [
+async function numberEvents(pool: Pool, started: readonly string[]): Promise<number> {
+  const [row] = await queryOnce<{ numbered: number }>(pool, 'SELECT number_events($1, $2) AS numbered', [
     EVENTS_A_RUN,
     started,
   ]);
   return row?.numbered ?? 0;
 }
 
-async function startBatches(database: Database, starts: EventStarts, logger: Logger) {
+async function startBatches(pool: Pool, starts: EventStarts, logger: Logger) {
   const batches = await queryOnce<{ company_id: string; batch_id: string }>(
-    database.lookups,
+    pool,
     'SELECT * FROM webhook_batches($1, $2)',
     [EVENTS_A_BATCH, BATCHES_A_RUN],
   );
-  return each(batches, logger, async ({ company_id: companyId, batch_id: batchId }) => {
-    // One that is there already is of an earlier run, which may be about to close: it is marked by what it delivers.
+  return startEach(batches, logger, async ({ company_id: companyId, batch_id: batchId }) => {
+    // A workflow of an earlier relay run may be about to close, so only what it delivers marks its events.
     if ((await starts.webhooks({ companyId, batchId })) === 'exists') return undefined;
-    await queryOnce(database.lookups, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
+    await queryOnce(pool, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
     return batchId;
   });
 }
 
-/** One that fails keeps no other from being handed on. */
-async function each<Item>(items: readonly Item[], logger: Logger, start: (item: Item) => Promise<string | undefined>) {
+/** Starts each item in turn. One failed start must not block the rest. */
+async function startEach<Item>(
+  items: readonly Item[],
+  logger: Logger,
+  start: (item: Item) => Promise<string | undefined>,
+) {
   const done: string[] = [];
   let failed = 0;
   for (const item of items) {
@@ -122,7 +127,7 @@ async function each<Item>(items: readonly Item[], logger: Logger, start: (item: 
       if (id !== undefined) done.push(id);
     } catch (error) {
       failed += 1;
-      logger.warn({ err: error }, 'An event could not be handed on yet');
+      logger.warn({ err: error }, 'The workflow of an outbox event or batch could not be started; it will be retried');
     }
   }
   return { done, failed };

@@ -1,15 +1,15 @@
 import pg from 'pg';
 
-/** Waits for the database's NOTIFY, or for a while: behind a transaction pooler, or without a connection, only the latter. */
+/** Waits for the database's NOTIFY, at most for a given time. Behind a transaction pooler no NOTIFY arrives. */
 export type Wakeups = {
-  /** Resolves at a notification (one since the last call counts), after `limitMs`, or at the signal. */
+  /** Resolves at a notification (one since the last call counts), after `limitMs`, or on the signal. */
   next(limitMs: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 };
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
-/** A connection of its own: LISTEN is the one thing here that is session state. It is made anew when it was lost. */
+/** Uses a connection of its own, because LISTEN is session state, and reconnects after a loss. */
 export function listenToOutbox(connectionString: string): Wakeups {
   let notified = false;
   let wake = () => {};

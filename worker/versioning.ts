@@ -1,37 +1,36 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { VersioningOverride, WorkerDeploymentVersion } from '@temporalio/common';
+import type { VersioningBehavior, VersioningOverride, WorkerDeploymentVersion } from '@temporalio/common';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
 import type { ProcessConfig } from './config.ts';
-import { GRPC, grpcCode } from './grpc.ts';
+import { GRPC, serviceCallCode } from './grpc.ts';
 
-/** A poll or two; a server that is starting needs longer. */
+/** Normally one or two polls; longer while the server is still starting. */
 const KNOWN_WITHIN_MS = 30_000;
 const KNOWN_POLL_MS = 100;
 /** `TASK_QUEUE_TYPE_WORKFLOW` of Temporal's API, which the SDK does not export. */
 const WORKFLOW_QUEUE = 1;
 
 /**
- * A write ends within seconds, on the release that began it. What Temporal starts by itself may sleep for a day between two
- * calls of a webhook: pinned, it would keep its release's pods for so long, and be stranded without them. It goes on with the
- * current release instead, whose workflows must replay what those before have recorded (test/slow/replay-history.test.ts).
+ * Worker versioning. With a named release (`WORKER_DEPLOYMENT_NAME`, `WORKER_BUILD_ID`), the release that started a run
+ * finishes it, or the current release does, even when others poll the same queue. Without one, any worker takes any task.
+ *
+ * A write ends within seconds, so its run is `PINNED` to the release that started it. A webhook run may sleep for a day
+ * between two calls: pinned, it would need its release's pods for that long. With `AUTO_UPGRADE` it moves to the current
+ * release, whose workflows must replay the histories of earlier releases (test/slow/replay-history.test.ts).
  */
-type Stay = 'PINNED' | 'AUTO_UPGRADE';
-
-/**
- * Worker versioning: where a release names itself (`WORKER_DEPLOYMENT_NAME`, `WORKER_BUILD_ID`), a run is finished by the
- * release that began it, or by the current one, whichever others poll the same queue. Where it does not, any worker takes any
- * task.
- */
-export function workerVersioning(config: ProcessConfig, stay: Stay): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+export function workerVersioning(
+  config: ProcessConfig,
+  behavior: VersioningBehavior,
+): Pick<WorkerOptions, 'workerDeploymentOptions'> {
   const version = deploymentVersion(config);
   if (version === undefined) return {};
-  return { workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: stay } };
+  return { workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: behavior } };
 }
 
 /**
- * For the start of a write: it goes to workers of the release that has validated it. Without this it would go to the
- * current release, unless the start is eager, and be pinned there by its first task, even if that release does not know
- * what it is asked for. A group's items inherit it when they leave.
+ * Start options that pin a write to the release that validated it. Without them a start that is not eager would go to the
+ * current release and be pinned there by its first task, even if that release does not know the operation. Items that leave
+ * a group inherit the pin.
  */
 export function pinnedToOwnRelease(config: ProcessConfig): { versioningOverride?: VersioningOverride } {
   const pinnedTo = deploymentVersion(config);
@@ -39,8 +38,8 @@ export function pinnedToOwnRelease(config: ProcessConfig): { versioningOverride?
 }
 
 /**
- * Resolves when Temporal knows this release's workers on the queue of the writes, by their polls: until then it refuses a
- * start that is pinned to the release. Throws when it does not get to know them.
+ * Resolves when Temporal has seen this release's workers poll the write queue; until then it refuses a start that is pinned
+ * to the release. Throws when that takes too long.
  */
 export async function untilReleaseIsKnown(connection: NativeConnection, config: ProcessConfig): Promise<void> {
   const version = deploymentVersion(config);
@@ -65,7 +64,7 @@ async function isPolled(connection: NativeConnection, config: ProcessConfig, ver
     });
     return queues?.some(({ name, type }) => name === config.TEMPORAL_TASK_QUEUE && type === WORKFLOW_QUEUE) ?? false;
   } catch (error) {
-    if (grpcCode(error) === GRPC.notFound) return false;
+    if (serviceCallCode(error) === GRPC.notFound) return false;
     throw error;
   }
 }

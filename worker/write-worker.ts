@@ -1,50 +1,45 @@
-import { readFile } from 'node:fs/promises';
-import { type NativeConnection, Worker } from '@temporalio/worker';
+import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
-import { writeId } from '../activities/identity.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import { createWriteActivities } from '../activities/write/activities.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
-import { buildWorkflowBundle } from './bundle.ts';
 import type { ProcessConfig } from './config.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
-/** Enough that every start finds a free slot and stays eager; tried up to 500 concurrent starts. */
+/** Enough that every start finds a free slot and stays eager; measured with up to 500 concurrent starts. */
 const WORKFLOW_TASK_SLOTS = 200;
-/** Never below the slots: an evicted workflow is replayed from its start. */
+/** Not below the slots: an evicted workflow must be replayed from the start of its history. */
 const CACHED_WORKFLOWS = 200;
 const WORKFLOW_TASK_POLLERS = 2;
-/** On shutdown, transactions under way get this long to finish: a statement's limit and some more. */
+/** How long open transactions may take on shutdown: longer than the statement timeout. */
 const SHUTDOWN_GRACE_MS = 15_000;
 
 export type WriteWorkerOptions = {
   readonly config: ProcessConfig;
   readonly connection: NativeConnection;
+  readonly workflowBundle: WorkflowBundle;
   readonly database: Database;
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
   readonly logger: Logger;
-  /** Told of each outcome right after its COMMIT, when this process made it. */
+  /** Called right after the COMMIT of each outcome that this process produced or found. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
-  /** Told when an attempt was the last of its run, which will now fail. */
+  /** Called when the last attempt of a run has failed, and with it the run. */
   onFailedRun?(args: WriteArguments): void;
 };
 
-/** The worker of the write queue: the same beside the API, for eager starts, and standing alone, as its backstop. */
+/** The worker of the write queue. The API runs it for eager starts; the worker process runs it as a backstop. */
 export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
   const { config, connection, metrics, logger } = options;
   return Worker.create({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: config.TEMPORAL_TASK_QUEUE,
-    workflowBundle:
-      config.WORKFLOW_BUNDLE === undefined
-        ? await buildWorkflowBundle()
-        : { code: await readFile(config.WORKFLOW_BUNDLE, 'utf8') },
+    workflowBundle: options.workflowBundle,
     activities: createWriteActivities({
       database: options.database,
       operations: options.operations,
@@ -53,13 +48,13 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         options.onOutcome?.(args, row);
         if (!made) return;
         countOutcome(metrics, row, options.operations);
-        const found = foundBy(args, row.write_id, row.workflow_id);
-        logger.info({ ...found, outcome: row.outcome, status: row.status_code }, 'committed');
+        const fields = logFields(args, row.write_id, row.workflow_id);
+        logger.info({ ...fields, outcome: row.outcome, status: row.status_code }, 'committed');
       },
-      onFailedAttempt(args, error, { willRetry, workflowId }) {
-        const found = foundBy(args, writeId(args.companyId, args.operation, args.key), workflowId);
-        const failed = { ...found, failure: classify(error), err: error };
-        logger[willRetry ? 'warn' : 'error'](failed, 'An attempt of a write failed');
+      onFailedAttempt(args, error, { willRetry, workflowId, writeId }) {
+        const fields = logFields(args, writeId, workflowId);
+        const failed = { ...fields, failure: classify(error), err: error };
+        logger[willRetry ? 'warn' : 'error'](failed, 'An attempt at a write failed');
         if (willRetry) return;
         options.onFailedRun?.(args);
         const labels = labelsOf(options.operations, args.operation);
@@ -73,14 +68,14 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     maxCachedWorkflows: CACHED_WORKFLOWS,
     workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: WORKFLOW_TASK_POLLERS },
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
-    // Activities here are local ones only; nothing polls for others.
+    // All activities here are local; do not poll for others.
     enableNonLocalActivities: false,
     ...workerVersioning(config, 'PINNED'),
   });
 }
 
-/** By these a line is found from the request, from the row and from Temporal's UI. The group is the workflow of a group's. */
-function foundBy(
+/** The IDs that lead from a log line to the request, the row and the run in Temporal's UI. */
+function logFields(
   { operation, key, request }: WriteArguments,
   writeId: WriteRow['write_id'],
   workflowId: WriteRow['workflow_id'],
@@ -88,7 +83,7 @@ function foundBy(
   return { requestId: request.id, writeId, workflowId, operation, key };
 }
 
-/** Counted where the outcome was made, once; replays are counted where they are answered. */
+/** Counts an outcome once, in the process that committed it. The API counts replays where it answers them. */
 function countOutcome(metrics: Metrics, row: WriteRow, operations: readonly Operation[]): void {
   const labels = { operation: row.operation ?? 'unknown', type: row.type ?? 'unknown' };
   metrics.writes.inc({ ...labels, status: row.outcome === 'succeeded' ? 'new' : 'failed' });

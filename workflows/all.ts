@@ -1,4 +1,4 @@
-/** What the bundle is made of: every workflow type, under the name that it is started by. */
+/** The entry point of the bundle: exports every workflow type under its name. */
 export { auditMaintenance } from './audit-maintenance.ts';
 export { closeMonth } from './close-month.ts';
 export { sendInvoiceReminders } from './send-invoice-reminders.ts';

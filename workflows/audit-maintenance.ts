@@ -2,14 +2,14 @@ import { ActivityFailure, ApplicationFailure, proxyActivities } from '@temporali
 import type { ArchivedMonthFacts, AuditMaintenanceActivities, AuditMaintenanceResult } from './maintenance-messages.ts';
 
 /**
- * Once a day: partitions of the audit log for the months to come, and an archive for those that are over. A month that
- * cannot be archived keeps no other from it; then the run fails at its end, and tomorrow's tries again.
+ * Runs once a day: creates partitions of the audit log for the months ahead and archives old ones. A month that cannot be
+ * archived does not stop the others; the run then fails at its end, and the next day's run tries again.
  */
 export async function auditMaintenance(): Promise<AuditMaintenanceResult> {
   const { keepPartitions, findMonthsToArchive } = proxyActivities<AuditMaintenanceActivities>({
     startToCloseTimeout: '5 minutes',
     scheduleToCloseTimeout: '1 hour',
-    // The log is locked for a moment: where that fails, writes have gone before, and a little later it may not.
+    // It needs a short lock on the log, and gives way to writes: a later attempt may get the lock.
     retry: { initialInterval: '5 seconds', maximumInterval: '1 minute' },
   });
   const { archiveMonth } = proxyActivities<AuditMaintenanceActivities>({

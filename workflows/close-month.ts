@@ -1,16 +1,16 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
 import type { EventActivities, Trigger } from './event-messages.ts';
+import { keyword } from './search-attributes.ts';
 import { writeStep } from './trigger-writes.ts';
 
-/** Settings that are changed while we look are looked at again, so many times. */
+/** How often to check again when the settings were changed during the check. */
 const ATTEMPTS = 3;
 
 export type ClosedMonth = { readonly through: string; readonly closed: boolean; readonly faults: readonly string[] };
 
 /**
- * Closes the books through a day, when nothing is left to be done up to it. The closing itself is a change of the settings
- * like any other: by the member who triggered this, who may have lost the role since.
+ * Closes the books through a day if the check of that period finds no fault. Closing is an ordinary write to the settings,
+ * made as the member who triggered the workflow; it is rejected if that member has lost the role since.
  */
 export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
   const { readTrigger, checkMonth } = proxyLocalActivities<Pick<EventActivities, 'readTrigger' | 'checkMonth'>>({
@@ -34,10 +34,8 @@ export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
   }
 }
 
-/** Found by operators as what was refused by a rule, like a write. */
+/** Sets `Outcome` as a rejected write does, so that operators find both with one query. */
 function refused(through: string, faults: readonly string[]): ClosedMonth {
-  upsertSearchAttributes([
-    { key: defineSearchAttributeKey('Outcome', SearchAttributeType.KEYWORD), value: 'rejected' },
-  ]);
+  upsertSearchAttributes([keyword('Outcome', 'rejected')]);
   return { through, closed: false, faults };
 }

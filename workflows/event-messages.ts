@@ -1,15 +1,15 @@
 import type { RunResult, WriteArguments } from './messages.ts';
 
-/** What travels between the outbox relay, the workflows that events start, and their activities: plain JSON only. */
+/** The messages between the outbox relay, the workflows that events start, and their activities: plain JSON only. */
 
 export const WEBHOOKS_WORKFLOW_TYPE = 'webhooks';
 
-/** Beside the queue of the writes: only workers that deliver events poll it. */
+/** Separate from the write queue: only workers that deliver events poll it. */
 export function eventTaskQueue(writeTaskQueue: string): string {
   return `${writeTaskQueue}-events`;
 }
 
-/** Named by the first of the events that travel together. */
+/** `batchId` is the ID of the batch's first event. */
 export function webhooksWorkflowId(companyId: string, batchId: string): string {
   return `webhooks:${companyId}:${batchId}`;
 }
@@ -20,20 +20,20 @@ export type WebhookBatch = {
   readonly retry: WebhookRetry;
 };
 
-/** It travels in the arguments, so that a replayed history never sees another policy. */
+/** Part of the arguments, so that a replayed history always sees its own policy. */
 export type WebhookRetry = {
-  /** How long after each failed attempt the next one comes; after the last of these none comes. */
+  /** The delay after each failed attempt; after the last one there is no further attempt. */
   readonly delaysMs: readonly number[];
-  /** Nor does one that would come later than this after the event. */
+  /** No attempt is made later than this after the event. */
   readonly giveUpAfterMs: number;
 };
 
-/** What a registered workflow is started with. */
+/** The argument of a registered workflow. */
 export type Trigger = { readonly companyId: string; readonly triggerId: string; readonly writeTaskQueue: string };
 
 export type TriggerFacts = { readonly userId: string; readonly payload: Readonly<Record<string, unknown>> };
 
-/** One write of a registered workflow, as an API client would ask for it. */
+/** One write of a registered workflow, as an API client would send it. */
 export type StepWrite = {
   readonly operation: string;
   readonly params: Readonly<Record<string, string>>;
@@ -42,12 +42,12 @@ export type StepWrite = {
   readonly step: string;
 };
 
-/** What a write workflow is started with, the same that the API starts it with. */
+/** The arguments to start a write workflow with, as the API would build them. */
 export type PreparedWrite = { readonly args: WriteArguments; readonly workflowId: string; readonly summary: string };
 
 export type DueReminder = { readonly invoiceId: string; readonly step: 1 | 2 | 3 };
 
-/** Why a month is not closed yet; `through` is the day up to which it would be. */
+/** The check before a period is closed; `through` is its last day, `faults` is empty when it may be closed. */
 export type MonthCheck = {
   readonly through: string;
   readonly settingsVersion: number;
@@ -56,11 +56,11 @@ export type MonthCheck = {
 };
 
 export type EventActivities = {
-  /** Calls the webhook for events of the batch in their order. Null: none is left; else how long until the next attempt. */
+  /** Calls the webhook for the events of the batch in order. `waitMs`: the time until the next attempt; null when done. */
   deliverWebhooks(batch: WebhookBatch): Promise<{ readonly waitMs: number | null }>;
   readTrigger(trigger: Trigger): Promise<TriggerFacts>;
   prepareWrite(trigger: Trigger, userId: string, write: StepWrite): Promise<PreparedWrite>;
-  /** The outcome of a write that another run has started; fails until it is there. */
+  /** The outcome of a write that another run has started; fails until there is one. */
   readOutcome(trigger: Trigger, step: string): Promise<RunResult>;
   findDueReminders(trigger: Trigger, asOf: string | null): Promise<readonly DueReminder[]>;
   checkMonth(trigger: Trigger, through: string | null): Promise<MonthCheck>;

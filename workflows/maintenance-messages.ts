@@ -1,16 +1,16 @@
-/** What travels between the schedule of the audit log's maintenance, its workflow and its activities. */
+/** The messages between the audit log's maintenance schedule, its workflow and its activities. */
 
 export const AUDIT_MAINTENANCE_WORKFLOW_TYPE = 'auditMaintenance';
 
-/** Beside the queue of the writes: only workers that may act as accubooks_maintenance poll it. */
+/** Separate from the write queue: only workers whose login is a member of accubooks_maintenance poll it. */
 export function maintenanceTaskQueue(writeTaskQueue: string): string {
   return `${writeTaskQueue}-maintenance`;
 }
 
 export type AuditMaintenanceActivities = {
-  /** Partitions for the months to come; rows that came without one are moved into theirs first. */
+  /** Creates partitions for the months ahead, after moving rows out of the DEFAULT partition into their months' own. */
   keepPartitions(): Promise<{ readonly moved: number; readonly made: number }>;
-  /** Months (`2026-08`) that are no longer hot, oldest first; none where there is no archive. */
+  /** The months (`2026-08`) that are due for archiving, oldest first; empty when no archive is configured. */
   findMonthsToArchive(): Promise<readonly string[]>;
   archiveMonth(month: string): Promise<ArchivedMonthFacts>;
 };

@@ -1,12 +1,9 @@
 /**
- * What travels between the API, Temporal and the workers: plain JSON only (no bigint, no dates, no parsed objects).
+ * The messages between the API, Temporal and the workers: plain JSON only (no bigint, no dates, no parsed objects).
  *
- * Terms: a *write* is one intent, (company, key). A *submission* is one attempt of an API process to have a write made;
- * its ID tells a first answer from a replay. A *run* is one execution of the workflow that a write's ID names.
+ * Terms: a *write* is one intent, (company, key). A *submission* is one attempt of an API process to get the outcome of a
+ * write; its ID distinguishes a first answer from a replay. A *run* is one execution of a write's workflow.
  */
-
-/** The names of the search attributes, all of type Keyword. A server that lacks one refuses every start. */
-export const SEARCH_ATTRIBUTE_NAMES = ['CompanyId', 'Operation', 'Outcome', 'IdempotencyKey'] as const;
 
 export const WRITE_WORKFLOW_TYPE = 'write';
 export const GROUP_WORKFLOW_TYPE = 'writeGroup';
@@ -34,14 +31,14 @@ export type WireInput = {
   readonly body: Readonly<Record<string, unknown>>;
 };
 
-/** How the activity is attempted. It travels in the arguments, so that a replayed history never sees another policy. */
+/** How the activity is attempted. Part of the arguments, so that a replayed history always sees its own policy. */
 export type AttemptPolicy = {
   readonly startToCloseMs: number;
   readonly scheduleToCloseMs: number;
   readonly initialIntervalMs: number;
   readonly backoffCoefficient: number;
   readonly maximumIntervalMs: number;
-  /** Up to here a backoff is slept within the workflow task; a longer one becomes a durable timer. */
+  /** Up to this length a backoff runs within the workflow task; a longer one becomes a durable timer. */
   readonly localRetryThresholdMs: number;
   readonly maximumAttempts?: number;
 };
@@ -53,13 +50,13 @@ export type AttemptPolicy = {
 export type RunResult = {
   readonly outcome: 'succeeded' | 'rejected' | 'cancelled' | 'mismatch';
   readonly statusCode: number;
-  /** Null for a cancelled key, of which no request is known. */
+  /** Null for a key that was cancelled: its row names no request. */
   readonly writeId: string | null;
-  /** True when this run's own transaction made the outcome. */
+  /** True when this run's own transaction produced the outcome. */
   readonly first: boolean;
 };
 
-/** What the workflow tells the activity beside the arguments, from its own history. */
+/** What the workflow passes to the activity from its own history, besides the arguments. */
 export type RunFacts = {
   /** When the run was started, by Temporal's clock; RFC 3339. */
   readonly requestedAt: string;
@@ -70,7 +67,7 @@ export type WriteActivities = {
   runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ readonly left: readonly number[] }>;
 };
 
-/** A write that travels in a group, with what it needs should it leave and go on by itself. */
+/** A write in a group, with what is needed to start its own workflow if it leaves the group. */
 export type GroupItem = {
   readonly args: WriteArguments;
   readonly workflowId: string;
@@ -78,12 +75,12 @@ export type GroupItem = {
 };
 
 /**
- * What a group returns: the items that got no outcome in their one attempt, by position, each with the run that it goes
- * on in; null when its key already had one. All others have their row.
+ * What a group returns: the positions of the items that got no outcome in their one attempt, each with the run ID of its own
+ * workflow, or null when its key already had a run. All other items have their row.
  */
 export type GroupResult = { readonly left: readonly { readonly index: number; readonly runId: string | null }[] };
 
-/** What a duplicate reads from the run it met, without its input. */
+/** What a duplicate reads from the existing run, instead of its whole input. */
 export type WriteMemo = {
   readonly fingerprint: string;
   readonly schemaVersion: number;
@@ -97,17 +94,18 @@ export function memoOf(args: WriteArguments): WriteMemo {
   return { fingerprint, schemaVersion, operation, userId: args.actor.userId, requestId: args.request.id };
 }
 
-/** The values of the search attributes of a key workflow, whoever starts it. */
-export function searchAttributesOf({ companyId, operation, key }: WriteArguments) {
-  return { CompanyId: companyId, Operation: operation, IdempotencyKey: key };
-}
-
 /**
- * `{companyId}:{key}`, or `{companyId}:~{digest}` for a key outside the alphabet that reads well in a URL and a list.
- * `~` is outside that alphabet, so the two forms cannot meet; the longest is 237 bytes, below Temporal's 255.
+ * `{companyId}:{key}`, or `{companyId}:~{digest}` for a key that has other characters or is too long. `~` is not in the
+ * alphabet of the first form, so the two cannot collide; the longest ID is 237 bytes, below Temporal's limit of 255.
  *
- * @param sha256Base64Url hashes the key; handed in because workflow code has no crypto module.
+ * @param sha256Base64Url hashes the key; a parameter because workflow code has no crypto module.
  */
-export function writeWorkflowId(companyId: string, key: string, sha256Base64Url: (text: string) => string): string {
-  return /^[A-Za-z0-9._:-]{1,200}$/.test(key) ? `${companyId}:${key}` : `${companyId}:~${sha256Base64Url(key)}`;
+export function writeWorkflowId(
+  companyId: string,
+  idempotencyKey: string,
+  sha256Base64Url: (text: string) => string,
+): string {
+  return /^[A-Za-z0-9._:-]{1,200}$/.test(idempotencyKey)
+    ? `${companyId}:${idempotencyKey}`
+    : `${companyId}:~${sha256Base64Url(idempotencyKey)}`;
 }

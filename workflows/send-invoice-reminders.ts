@@ -2,12 +2,12 @@ import { proxyLocalActivities } from '@temporalio/workflow';
 import type { DueReminder, EventActivities, Trigger } from './event-messages.ts';
 import { writeStep } from './trigger-writes.ts';
 
-/** So many writes are under way at once: enough to be done soon, too few to be in anyone's way. */
-const AT_ONCE = 10;
+/** Enough to finish soon, few enough not to slow down the company's other writes. */
+const CONCURRENT_WRITES = 10;
 
 /**
- * Records a reminder for each overdue invoice whose next step is due; whoever sends letters hears of it by the event. One
- * that is refused (paid meanwhile, recorded by another run) is no fault of the others.
+ * Records a reminder for each overdue invoice whose next step is due; the event of each write notifies the sender of
+ * letters. A rejected reminder (invoice paid meanwhile, step recorded by another run) does not stop the others.
  */
 export async function sendInvoiceReminders(trigger: Trigger): Promise<{ recorded: number; refused: number }> {
   const { readTrigger, findDueReminders } = proxyLocalActivities<
@@ -17,9 +17,9 @@ export async function sendInvoiceReminders(trigger: Trigger): Promise<{ recorded
   const asOf = typeof payload['asOf'] === 'string' ? payload['asOf'] : null;
   const due = await findDueReminders(trigger, asOf);
   let recorded = 0;
-  for (let first = 0; first < due.length; first += AT_ONCE) {
+  for (let first = 0; first < due.length; first += CONCURRENT_WRITES) {
     const outcomes = await Promise.all(
-      due.slice(first, first + AT_ONCE).map((reminder) => record(trigger, userId, reminder)),
+      due.slice(first, first + CONCURRENT_WRITES).map((reminder) => record(trigger, userId, reminder)),
     );
     recorded += outcomes.filter((outcome) => outcome === 'succeeded').length;
   }

@@ -1,8 +1,8 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { executeChild, proxyLocalActivities } from '@temporalio/workflow';
-import { childWriteOptions } from './child-write.ts';
 import type { EventActivities, StepWrite, Trigger } from './event-messages.ts';
 import { type RunResult, WRITE_WORKFLOW_TYPE } from './messages.ts';
+import { childWriteOptions } from './write-start.ts';
 
 const RETRY = { initialInterval: '1 second', maximumInterval: '30 seconds' } as const;
 
@@ -13,8 +13,8 @@ const { prepareWrite, readOutcome } = proxyLocalActivities<Pick<EventActivities,
 });
 
 /**
- * One write of a registered workflow, through the ordinary path: its own workflow under its own key, as the member who
- * triggered it. A run again (a reset, a second worker) meets the key and gets the same outcome.
+ * Makes one write of a registered workflow through the ordinary path: in its own workflow, under its own key, as the member
+ * who triggered it. A repetition (a reset, a second worker) uses the same key and gets the same outcome.
  */
 export async function writeStep(trigger: Trigger, userId: string, write: StepWrite): Promise<RunResult> {
   const prepared = await prepareWrite(trigger, userId, write);

@@ -2,13 +2,13 @@ import { proxyLocalActivities, sleep } from '@temporalio/workflow';
 import type { EventActivities, WebhookBatch } from './event-messages.ts';
 
 /**
- * Calls a company's webhook for up to a hundred events, in their order: the next one only when the one before was
- * delivered or given up. What has become of each stands in Postgres; here is only the waiting between attempts.
+ * Calls a company's webhook for up to a hundred events in order, each after the one before was delivered or given up.
+ * Postgres holds the state of each delivery; this workflow only waits between attempts.
  */
 export async function webhooks(batch: WebhookBatch): Promise<void> {
   const { deliverWebhooks } = proxyLocalActivities<Pick<EventActivities, 'deliverWebhooks'>>({
     startToCloseTimeout: '30 seconds',
-    // A database that is away; should it stay so, the relay starts the batch again.
+    // For an unreachable database. If the batch fails in the end, the relay starts it again.
     scheduleToCloseTimeout: '1 hour',
     retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
   });

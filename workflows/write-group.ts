@@ -6,20 +6,22 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { childWriteOptions } from './child-write.ts';
 import { type GroupItem, type GroupResult, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import { childWriteOptions } from './write-start.ts';
 
-/** Items wait for connections and locks; a group that takes longer lets all of its items go on by themselves. */
+/** Items wait for connections and locks. After this time all items leave the group and continue in their own workflows. */
 const GROUP_LIMIT_MS = 60_000;
 
 /**
- * Writes that waited for a start at the same moment, each in a transaction of its own. One attempt an item: whatever gets
- * no outcome in it leaves the group and goes on in its own workflow, where retries and failed runs are at home.
+ * Writes that waited for a start at the same moment, each in a transaction of its own. An item gets one attempt; without an
+ * outcome it leaves the group and continues in its own workflow, which handles retries and failed runs.
  */
 export async function writeGroup(items: readonly GroupItem[]): Promise<GroupResult> {
   return CancellationScope.nonCancellable(async () => {
     const left = await attemptOnce(items);
-    return { left: await Promise.all(left.map(async (index) => ({ index, runId: await goOnAlone(items[index]) }))) };
+    return {
+      left: await Promise.all(left.map(async (index) => ({ index, runId: await startOwnWorkflow(items[index]) }))),
+    };
   });
 }
 
@@ -33,14 +35,14 @@ async function attemptOnce(items: readonly GroupItem[]): Promise<readonly number
     return (await runGroup(items, { requestedAt: workflowInfo().startTime.toISOString() })).left;
   } catch (error) {
     if (!(error instanceof TemporalFailure)) throw error;
-    // Which of them committed is not known here; each one's own run meets its row.
+    // It is not known which items have committed. Each continues in its own run, which finds the row if there is one.
     return items.map((_, index) => index);
   }
 }
 
-/** Starts the item's own workflow, as the API would have, and waits until Temporal has it. */
-async function goOnAlone(item: GroupItem | undefined): Promise<string | null> {
-  if (item === undefined) throw new Error('Bug! An item that is not in the group');
+/** Starts the item's own workflow as the API would, and waits until Temporal has accepted it. */
+async function startOwnWorkflow(item: GroupItem | undefined): Promise<string | null> {
+  if (item === undefined) throw new Error('Bug! The group has no item at this position');
   try {
     const child = await startChild(WRITE_WORKFLOW_TYPE, childWriteOptions(item));
     return child.firstExecutionRunId;

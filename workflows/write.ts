@@ -1,4 +1,3 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   ActivityCancellationType,
   CancellationScope,
@@ -7,12 +6,13 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { RunResult, WriteActivities, WriteArguments } from './messages.ts';
+import { keyword } from './search-attributes.ts';
 
 /**
- * One financial write, for every operation: attempt the transaction until it has an outcome, then say which.
+ * One write of any operation: attempts the transaction until it has an outcome, then returns the outcome.
  *
- * Fails only by a bug in the operation or after 24 hours of failed attempts; then the same key may be started again,
- * and the row in Postgres decides. Cancelling the run does not stop a transaction: a write is cancelled by its key.
+ * Fails only because of a bug in the operation or after 24 hours of failed attempts. The same key may then be started again,
+ * and the row in Postgres decides. Cancelling the run does not stop the transaction: a write is cancelled by its key.
  */
 export async function write(args: WriteArguments): Promise<RunResult> {
   const { policy } = args;
@@ -30,11 +30,9 @@ export async function write(args: WriteArguments): Promise<RunResult> {
   });
   const facts = { requestedAt: workflowInfo().startTime.toISOString() };
   const result = await CancellationScope.nonCancellable(() => runOperation(args, facts));
-  // Success is the rule and needs no attribute of its own: one visibility record less for each write.
+  // Success is the normal case and sets no attribute, which saves one visibility record per write.
   if (result.outcome !== 'succeeded') {
-    upsertSearchAttributes([
-      { key: defineSearchAttributeKey('Outcome', SearchAttributeType.KEYWORD), value: result.outcome },
-    ]);
+    upsertSearchAttributes([keyword('Outcome', result.outcome)]);
   }
   return result;
 }

@@ -7,32 +7,33 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 
 /**
- * A month of the audit log as a file: `audit-2026-08.jsonl.gz`, a row a line as PostgreSQL wrote it, and beside it
- * `audit-2026-08.json`, which says what the file must hold. The second is written last: a month without it is not archived.
+ * The manifest of an archived month. `audit-2026-08.jsonl.gz` has one line per row, as PostgreSQL wrote it as JSON;
+ * `audit-2026-08.json`, this manifest, says what that file must contain. It is written last: a month without it is not
+ * archived.
  */
 export type ArchiveManifest = ArchiveContent & {
   readonly version: 1;
   /** `2026-08` */
   readonly month: string;
   readonly file: string;
-  /** What each line is a row of: to be read without us, in seven years. */
+  /** The table and its columns, so that the file can be read years later without this code. */
   readonly table: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** RFC 3339 */
   readonly archivedAt: string;
 };
 
-/** What was found in a file by reading it. */
+/** What reading a file found in it. */
 export type ArchiveContent = {
   readonly rows: number;
-  /** The sum of the lines' digests, as `audit_table_digest` adds up rows; a decimal number. */
+  /** The sum of the lines' digests, computed as `audit_table_digest` does over rows; a decimal number. */
   readonly rowDigest: string;
-  /** Of the file as it is, so that any tool can check it. */
+  /** Of the compressed file, so that any tool can check it. */
   readonly sha256: string;
   readonly bytes: number;
 };
 
-/** Only its owner: the log names people's requests. */
+/** Readable by its owner only, because the log contains users' requests. */
 const FILE_MODE = 0o600;
 const NEWLINE = 0x0a;
 
@@ -45,8 +46,8 @@ function manifestFile(month: string): string {
 }
 
 /**
- * Writes the pages of a month beside its place, reads the whole back, and only then puts it there. Whatever ends this
- * before leaves a `.partial`, which the next attempt removes, and what was there stays as it was.
+ * Writes a month to a `.partial` file, reads it back, and only then renames it. A crash leaves the `.partial` file, which the
+ * next attempt removes, and does not touch an existing archive.
  */
 export async function writeArchive(
   folder: string,
@@ -66,7 +67,7 @@ export async function writeArchive(
     await pipeline(Readable.from(text()), createGzip(), createWriteStream(partial, { mode: FILE_MODE }));
     await syncToDisk(partial);
     const content = await readBack(partial);
-    if (content.rows !== written) throw new Error(`${content.rows} rows were read back of ${written}`);
+    if (content.rows !== written) throw new Error(`Only ${content.rows} of ${written} rows were read back`);
     await rename(partial, join(folder, archiveFile(month)));
     await syncToDisk(folder);
     return content;
@@ -77,15 +78,15 @@ export async function writeArchive(
 }
 
 export async function writeManifest(folder: string, manifest: ArchiveManifest): Promise<void> {
-  const place = join(folder, manifestFile(manifest.month));
-  const partial = `${place}.${process.pid}.partial`;
+  const path = join(folder, manifestFile(manifest.month));
+  const partial = `${path}.${process.pid}.partial`;
   await writeFile(partial, `${JSON.stringify(manifest, null, 2)}\n`, { mode: FILE_MODE });
   await syncToDisk(partial);
-  await rename(partial, place);
+  await rename(partial, path);
   await syncToDisk(folder);
 }
 
-/** Undefined where the month has not been archived into this folder. */
+/** Undefined when the month has not been archived into this folder. */
 export async function readManifest(folder: string, month: string): Promise<ArchiveManifest | undefined> {
   try {
     return JSON.parse(await readFile(join(folder, manifestFile(month)), 'utf8')) as ArchiveManifest;
@@ -95,7 +96,7 @@ export async function readManifest(folder: string, month: string): Promise<Archi
   }
 }
 
-/** Reads a file to its end and adds it up. Throws when it is no whole gzip file, or does not end with a line. */
+/** Reads a whole file and computes its content. Throws when the gzip data is incomplete or the last line has no newline. */
 export async function readBack(path: string): Promise<ArchiveContent> {
   const file = createHash('sha256');
   const found = { rows: 0, digest: 0n, bytes: 0 };
@@ -113,7 +114,7 @@ export async function readBack(path: string): Promise<ArchiveContent> {
   return { rows: found.rows, rowDigest: String(found.digest), sha256: file.digest('hex'), bytes: found.bytes };
 }
 
-/** Hands over each line of an archive, without its end, as bytes. */
+/** Calls `onLine` with each line of an archive as bytes, without its newline. */
 export async function readLines(
   path: string,
   onLine: (line: Buffer) => void | Promise<void>,
@@ -148,7 +149,7 @@ async function removePartials(folder: string, month: string): Promise<void> {
   for (const name of names) await rm(join(folder, name), { force: true });
 }
 
-/** A rename may reach the disk before the file's content does. */
+/** Without it, a rename may reach the disk before the file's content does. */
 async function syncToDisk(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {

@@ -1,7 +1,6 @@
-import type { Database } from '../database.ts';
-import { queryOnce } from '../database.ts';
+import { type Pool, queryOnce } from '../database.ts';
 
-/** One row of the audit log that is written outside a write's own transaction. */
+/** A row of the audit log that is written outside a write's own transaction. */
 export type AuditRow = {
   readonly company_id: string;
   readonly operation_name: string;
@@ -18,7 +17,7 @@ export type AuditRow = {
   readonly http_method: string;
 };
 
-/** Writes audit rows of any companies in one round trip, each as its own company. */
-export async function recordAuditRows(database: Database, rows: readonly AuditRow[]): Promise<void> {
-  await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify(rows)]);
+/** Writes audit rows of several companies in one round trip, each under its own company's row-level security. */
+export async function recordAuditRows(pool: Pool, rows: readonly AuditRow[]): Promise<void> {
+  await queryOnce(pool, 'SELECT record_audit_rows($1)', [JSON.stringify(rows)]);
 }

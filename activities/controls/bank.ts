@@ -3,7 +3,8 @@ import type { Control } from './control.ts';
 export const BANK_CONTROLS: readonly Control[] = [
   {
     name: 'bank-matches',
-    sentence: 'A reconciled bank transaction is the sum of the lines it is matched with; another has none.',
+    sentence: 'A reconciled bank transaction equals the sum of its matched lines; an unreconciled one has none.',
+    closesMonth: true,
     of: 'bank_transactions',
     sql: `
       SELECT t.company_id, t.id, t.status, t.amount_minor, sum(l.amount_minor) AS matched_minor FROM bank_transactions t
@@ -16,7 +17,8 @@ export const BANK_CONTROLS: readonly Control[] = [
   },
   {
     name: 'matched-once',
-    sentence: 'A line of the books is matched once, or reversed, and never both.',
+    sentence: 'A journal line is matched at most once, and never both matched with the bank and reversed.',
+    closesMonth: true,
     of: 'bank_matches',
     sql: `
       SELECT company_id, journal_line_id FROM bank_matches

@@ -8,8 +8,8 @@ import { PAYROLL_CONTROLS } from './payroll.ts';
 import { RECORD_CONTROLS } from './record.ts';
 
 /**
- * The controls of the books. Each is one query; all of them together answer no row. The simulator runs them over its
- * companies, the tests over all that they have made, and docs/books.md lists them.
+ * The controls of the books. Each is a query that returns no row when it holds. The simulator runs them over its companies,
+ * the tests over all of theirs, and docs/books.md lists them.
  */
 export const CONTROLS: readonly Control[] = [
   ...LEDGER_CONTROLS,
@@ -20,18 +20,21 @@ export const CONTROLS: readonly Control[] = [
   ...RECORD_CONTROLS,
 ];
 
+/** Those without which a month is not closed. */
+export const MONTH_CONTROLS = CONTROLS.filter(({ closesMonth }) => closesMonth);
+
 export type Checked = {
   readonly control: Control;
   readonly companyId: string;
-  /** How many rows of the company it looked at. */
+  /** How many rows of the company it checked. */
   readonly of: number;
-  /** Where it does not hold. */
+  /** The rows that violate it. */
   readonly broken: readonly Readonly<Record<string, unknown>>[];
 };
 
 type Queryable = Pick<pg.ClientBase, 'query'>;
 
-/** Each control for each company. The login must see these companies: the auditor does, the application's role does not. */
+/** Runs each control for each company. Needs a role that reads across companies, such as the auditor's. */
 export async function checkControls(database: Queryable, companyIds: readonly string[]): Promise<readonly Checked[]> {
   const checked: Checked[] = [];
   for (const control of CONTROLS) {
@@ -50,7 +53,7 @@ export async function checkControls(database: Queryable, companyIds: readonly st
   return checked;
 }
 
-/** Every control that does not hold in some company, by name, with the rows that break it; empty when the books are right. */
+/** The violated controls of all companies, by name, with the rows that violate them; empty when the books are right. */
 export async function brokenControls(
   database: Queryable,
 ): Promise<Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>> {

@@ -1,16 +1,18 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
 
 export const INVENTORY_CONTROLS: readonly Control[] = [
   {
     name: 'inventory',
-    sentence: 'Inventory (1200) is what all items are worth.',
+    sentence: 'Inventory (1200) equals the total value of all items.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT company_id, currency, books.amount_minor, sub.value_minor
       FROM (
         SELECT l.company_id, l.currency, sum(l.amount_minor) AS amount_minor
         FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-        WHERE a.code = '1200' GROUP BY l.company_id, l.currency
+        WHERE a.code = '${ACCOUNTS.inventory}' GROUP BY l.company_id, l.currency
       ) AS books
       FULL JOIN (
         SELECT company_id, currency, sum(value_minor) AS value_minor FROM inventory_items GROUP BY company_id, currency
@@ -19,7 +21,8 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   },
   {
     name: 'item-movements',
-    sentence: 'Quantity and value of an item are the sums of its movements.',
+    sentence: 'The quantity and value of an item equal the sums of its movements.',
+    closesMonth: true,
     of: 'inventory_items',
     sql: `
       SELECT i.company_id, i.id, i.quantity, i.value_minor, sum(m.quantity_delta) AS moved, sum(m.value_delta_minor) AS moved_minor
@@ -30,14 +33,15 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   },
   {
     name: 'movements-posted',
-    sentence: 'A movement of stock stands in 1200 with its cost, on its day.',
+    sentence: 'A movement of stock is posted to 1200 with its cost and date.',
+    closesMonth: true,
     of: 'inventory_movements',
     sql: `
       SELECT m.company_id, m.id, m.moved_on, m.value_delta_minor FROM inventory_movements m
       WHERE NOT EXISTS (
         SELECT FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '1200'
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '${ACCOUNTS.inventory}'
         WHERE e.company_id = m.company_id AND e.id = m.journal_entry_id AND e.entry_date = m.moved_on
           AND l.amount_minor = m.value_delta_minor AND l.currency = m.currency)`,
   },

@@ -1,16 +1,31 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
+
+/** The checks of concurrent clients use it too. */
+export const INVOICE_PAID: Control = {
+  name: 'invoice-paid',
+  sentence: 'The amount paid on an invoice equals its payments less refunds.',
+  closesMonth: true,
+  of: 'payments',
+  sql: `
+    SELECT i.company_id, i.id, i.paid_minor, coalesce(sum(p.amount_minor - p.refunded_minor), 0) AS payments_minor
+    FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
+    GROUP BY i.company_id, i.id HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)`,
+};
 
 export const INVOICE_CONTROLS: readonly Control[] = [
   {
     name: 'receivable',
-    sentence: 'Accounts receivable (1100) is what is due on all invoices but drafts; nothing is due on a void one.',
+    sentence:
+      'Accounts receivable (1100) equals the amount due on all invoices except drafts; nothing is due on a void invoice.',
+    closesMonth: true,
     of: `invoices WHERE status <> 'draft'`,
     sql: `
       SELECT company_id, currency, books.amount_minor, sub.due_minor
       FROM (
         SELECT l.company_id, l.currency, sum(l.amount_minor) AS amount_minor
         FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-        WHERE a.code = '1100' GROUP BY l.company_id, l.currency
+        WHERE a.code = '${ACCOUNTS.receivable}' GROUP BY l.company_id, l.currency
       ) AS books
       FULL JOIN (
         SELECT company_id, currency, sum(due_minor) AS due_minor FROM invoices WHERE status <> 'draft'
@@ -21,6 +36,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   {
     name: 'invoice-numbers',
     sentence: 'Invoice numbers run from 1 to the counter without a gap.',
+    closesMonth: true,
     of: 'invoices WHERE number IS NOT NULL',
     sql: `
       SELECT company_id, numbers, lowest, highest, last_number
@@ -34,7 +50,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'invoice-sums',
-    sentence: 'Net and tax of an invoice are the sums of its lines.',
+    sentence: 'The net and tax of an invoice equal the sums of its lines.',
+    closesMonth: true,
     of: 'invoices',
     sql: `
       SELECT i.company_id, i.id, i.subtotal_minor, sum(l.net_minor) AS net_minor, i.tax_minor, sum(l.tax_minor) AS line_tax_minor
@@ -44,7 +61,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'invoice-status',
-    sentence: 'What is due on an invoice, and its status, are what its amounts say.',
+    sentence: 'The amount due and the status of an invoice follow from its amounts.',
+    closesMonth: true,
     of: 'invoices',
     sql: `
       SELECT company_id, id, status, total_minor, paid_minor, credited_minor, due_minor FROM invoices
@@ -53,18 +71,11 @@ export const INVOICE_CONTROLS: readonly Control[] = [
           WHEN paid_minor + credited_minor > 0 THEN 'partially_paid' ELSE 'finalized' END
         OR due_minor <> CASE WHEN voided_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END`,
   },
-  {
-    name: 'invoice-paid',
-    sentence: 'What an invoice has been paid is the sum of its payments, less refunds.',
-    of: 'payments',
-    sql: `
-      SELECT i.company_id, i.id, i.paid_minor, coalesce(sum(p.amount_minor - p.refunded_minor), 0) AS payments_minor
-      FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
-      GROUP BY i.company_id, i.id HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)`,
-  },
+  INVOICE_PAID,
   {
     name: 'payment-refunded',
-    sentence: 'What is refunded of a payment is the sum of its refunds.',
+    sentence: 'The refunded amount of a payment equals the sum of its refunds.',
+    closesMonth: true,
     of: 'refunds',
     sql: `
       SELECT p.company_id, p.id, p.refunded_minor, sum(r.amount_minor) AS refunds_minor
@@ -73,7 +84,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'invoice-credited',
-    sentence: 'What is credited of an invoice is the sum of its credit notes.',
+    sentence: 'The credited amount of an invoice equals the sum of its credit notes.',
+    closesMonth: true,
     of: 'credit_notes',
     sql: `
       SELECT i.company_id, i.id, i.credited_minor, sum(n.total_minor) AS notes_minor
@@ -82,7 +94,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'credit-note-sums',
-    sentence: 'Net and tax of a credit note are the sums of its lines.',
+    sentence: 'The net and tax of a credit note equal the sums of its lines.',
+    closesMonth: true,
     of: 'credit_notes',
     sql: `
       SELECT n.company_id, n.id, n.net_minor, sum(l.net_minor) AS line_net_minor, n.tax_minor, sum(l.tax_minor) AS line_tax_minor
@@ -92,7 +105,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'credit-within-line',
-    sentence: 'Of a line no more is credited than it is, and its tax is credited whole when its net is.',
+    sentence: 'No line is credited for more than its amount; once its net is fully credited, so is its tax.',
+    closesMonth: true,
     of: 'credit_note_lines',
     sql: `
       SELECT l.company_id, l.invoice_id, l.line_number FROM invoice_lines l
@@ -104,7 +118,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'claims-posted',
-    sentence: 'Invoices, voids, payments, credit notes and refunds stand in 1100 with their amount, on their day.',
+    sentence: 'Invoices, voids, payments, credit notes and refunds are posted to 1100 with their amount and date.',
+    closesMonth: true,
     of: 'invoices WHERE number IS NOT NULL UNION ALL SELECT company_id FROM payments',
     sql: `
       WITH movement (company_id, entry_id, day, amount_minor) AS (
@@ -120,12 +135,13 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       WHERE NOT EXISTS (
         SELECT FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '1100'
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '${ACCOUNTS.receivable}'
         WHERE e.company_id = m.company_id AND e.id = m.entry_id AND e.entry_date = m.day AND l.amount_minor = m.amount_minor)`,
   },
   {
     name: 'one-currency',
-    sentence: 'A payment is in the currency of its invoice, and so are the entries of both.',
+    sentence: 'A payment has the currency of its invoice, and so do the entries of both.',
+    closesMonth: true,
     of: 'payments',
     sql: `
       SELECT p.company_id, p.id FROM payments p

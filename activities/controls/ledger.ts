@@ -4,23 +4,31 @@ export const LEDGER_CONTROLS: readonly Control[] = [
   {
     name: 'entries-balance',
     sentence: 'Every entry sums to zero in each of its currencies.',
+    closesMonth: true,
     of: 'journal_entries',
     sql: `
-      SELECT e.company_id, e.id, l.currency, sum(l.amount_minor) AS amount_minor
-      FROM journal_entries e JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-      GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0`,
+      SELECT e.company_id, e.id, l.currency, l.amount_minor
+      FROM (
+        SELECT company_id, entry_id, currency, sum(amount_minor) AS amount_minor FROM journal_lines
+        GROUP BY company_id, entry_id, currency HAVING sum(amount_minor) <> 0
+      ) AS l JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id`,
   },
   {
     name: 'entries-have-lines',
     sentence: 'Every entry has at least two lines.',
+    closesMonth: true,
     of: 'journal_entries',
     sql: `
-      SELECT e.company_id, e.id FROM journal_entries e
-      WHERE 2 > (SELECT count(*) FROM journal_lines l WHERE l.company_id = e.company_id AND l.entry_id = e.id)`,
+      SELECT e.company_id, e.id, l.lines FROM journal_entries e
+      LEFT JOIN (
+        SELECT company_id, entry_id, count(*) AS lines FROM journal_lines GROUP BY company_id, entry_id
+      ) AS l ON l.company_id = e.company_id AND l.entry_id = e.id
+      WHERE coalesce(l.lines, 0) < 2`,
   },
   {
     name: 'trial-balance',
     sentence: 'All lines of a company sum to zero in each currency.',
+    closesMonth: true,
     of: 'journal_lines',
     sql: `
       SELECT company_id, currency, sum(amount_minor) AS amount_minor FROM journal_lines
@@ -29,6 +37,7 @@ export const LEDGER_CONTROLS: readonly Control[] = [
   {
     name: 'control-accounts',
     sentence: 'Only its own operations post to a control account (1100, 1200).',
+    closesMonth: true,
     of: `journal_entries WHERE operation IN ('createJournalEntry', 'reconcileLedger', 'reverseJournalEntry')`,
     sql: `
       SELECT e.company_id, e.id, e.operation, a.code FROM journal_entries e
@@ -38,7 +47,8 @@ export const LEDGER_CONTROLS: readonly Control[] = [
   },
   {
     name: 'reversals-mirror',
-    sentence: 'An entry that reverses another undoes each of its accounts, and is not dated before it.',
+    sentence: 'A reversing entry cancels the original on every account and is not dated before it.',
+    closesMonth: true,
     of: 'journal_entries WHERE reverses IS NOT NULL',
     sql: `
       SELECT m.company_id, e.id, m.id AS mirror_id FROM journal_entries m

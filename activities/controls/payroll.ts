@@ -1,3 +1,4 @@
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import type { Control } from './control.ts';
 
 export const PAYROLL_CONTROLS: readonly Control[] = [
@@ -5,6 +6,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
     name: 'payroll-posted',
     sentence:
       'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
+    closesMonth: true,
     of: `pay_runs WHERE status = 'executed'`,
     sql: `
       WITH slips AS (
@@ -17,8 +19,13 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
         ) AS s WHERE r.status = 'executed'
       ), due AS (
         SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
-        FROM slips s CROSS JOIN LATERAL (VALUES ('6000', gross), ('6010', employer_tax),
-          ('2200', -taxes - employer_tax), ('2210', -deductions), ('2220', -net)) AS account (code, amount)
+        FROM slips s CROSS JOIN LATERAL (VALUES
+          ('${ACCOUNTS.wages}', gross),
+          ('${ACCOUNTS.employerTax}', employer_tax),
+          ('${ACCOUNTS.payrollTaxes}', -taxes - employer_tax),
+          ('${ACCOUNTS.payrollDeductions}', -deductions),
+          ('${ACCOUNTS.wagesPayable}', -net)
+        ) AS account (code, amount)
         WHERE account.amount <> 0
       ), posted AS (
         SELECT e.company_id, e.id AS entry_id, l.currency, e.entry_date, a.code, l.amount_minor AS amount
@@ -31,7 +38,8 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'pay-run-sums',
-    sentence: 'A pay run is the sum of its payslips.',
+    sentence: 'The totals of a pay run equal the sums of its payslips.',
+    closesMonth: true,
     of: 'pay_runs',
     sql: `
       SELECT r.company_id, r.id
@@ -44,7 +52,8 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'paid-once',
-    sentence: 'An employee is paid once for a period.',
+    sentence: 'An employee is paid at most once per period.',
+    closesMonth: true,
     of: 'payslips',
     sql: `
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s

@@ -1,22 +1,22 @@
+import { OPERATIONS } from '../operation-list.ts';
 import type { Control } from './control.ts';
-import { EFFECTS } from './effects.ts';
 
 const names = (...posts: string[]) =>
-  Object.entries(EFFECTS)
-    .filter(([, effects]) => posts.includes(effects.posts))
-    .map(([name]) => `'${name}'`)
+  OPERATIONS.filter(({ effects }) => posts.includes(effects.posts))
+    .map(({ name }) => `'${name}'`)
     .join(', ');
-const made = Object.entries(EFFECTS).flatMap(([operation, { makes }]) => (makes ? [{ operation, table: makes }] : []));
-/** Tables whose rows are all of writes with their ID. A chart of accounts is there before; entries have IDs of their own. */
-const tablesOfWrites = [...new Set(made.map(({ table }) => table))].filter(
+const made = OPERATIONS.flatMap(({ name, effects: { makes } }) => (makes ? [{ operation: name, table: makes }] : []));
+/** Tables in which every row has the ID of its write. Not so accounts, which a new company starts with, nor entries. */
+export const TABLES_OF_WRITES: readonly string[] = [...new Set(made.map(({ table }) => table))].filter(
   (table) => table !== 'accounts' && table !== 'journal_entries',
 );
 
-/** The record of the writes against what they did. */
+/** Controls that compare the record of the writes with their effects. */
 export const RECORD_CONTROLS: readonly Control[] = [
   {
     name: 'successes-told',
-    sentence: 'Every success has one `new` audit row and one event, and nothing else has either.',
+    sentence: 'Every succeeded write has one `new` audit row and one event; no other write has either.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'succeeded'`,
     sql: `
       SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
@@ -32,7 +32,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'rejections-told',
-    sentence: 'Every rejection has one `failed` audit row with its code.',
+    sentence: 'Every rejected write has one `failed` audit row with its code.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'rejected'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
@@ -43,7 +44,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'cancels-told',
-    sentence: 'Every cancelled key has one `failed` audit row that says so.',
+    sentence: 'Every cancelled key has one `failed` audit row with the code `write_cancelled`.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome = 'cancelled'`,
     sql: `
       SELECT company_id, idempotency_key, w.outcome, a.audit_rows
@@ -56,7 +58,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'one-entry-a-write',
-    sentence: 'A success of an operation that posts has one entry, and no other write has any.',
+    sentence: 'A succeeded write of an operation that posts has one entry; no other write has any.',
+    closesMonth: false,
     of: 'journal_entries',
     sql: `
       SELECT company_id, w.operation, w.idempotency_key, w.outcome, coalesce(e.entries, 0) AS entries
@@ -70,7 +73,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'main-rows',
-    sentence: 'A write makes its main row when it succeeds, and only then.',
+    sentence: 'A write creates its main row if and only if it succeeds.',
+    closesMonth: false,
     of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
     sql: `
       SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
@@ -85,16 +89,15 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'no-strays',
-    sentence: 'Every customer, invoice, payment, … is of a write of its own company that succeeded.',
-    of: tablesOfWrites.join(' UNION ALL SELECT company_id FROM '),
-    sql: tablesOfWrites
-      .map(
-        (table) => `
+    sentence: 'Every customer, invoice, payment, … was created by a succeeded write of its own company.',
+    closesMonth: false,
+    of: TABLES_OF_WRITES.join(' UNION ALL SELECT company_id FROM '),
+    sql: TABLES_OF_WRITES.map(
+      (table) => `
       SELECT t.company_id, '${table}' AS found_in, t.id FROM ${table} t
       WHERE NOT EXISTS (
         SELECT FROM idempotent_writes w
         WHERE w.company_id = t.company_id AND w.write_id = t.id AND w.outcome = 'succeeded')`,
-      )
-      .join('\n      UNION ALL'),
+    ).join('\n      UNION ALL'),
   },
 ];

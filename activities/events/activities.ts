@@ -8,38 +8,31 @@ import type {
 } from '../../workflows/event-messages.ts';
 import type { RunResult, WireInput } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
-import { type Database, type Tx, transaction } from '../database.ts';
+import type { Pool, Tx } from '../database.ts';
 import { fingerprint, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
+import { readAsCompany } from '../read-as-company.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
 import { findDueReminders } from './due-reminders.ts';
 
 export type EventActivityDependencies = WebhookDependencies & {
-  readonly database: Database;
+  readonly reads: Pool;
   readonly operations: readonly Operation[];
 };
 
-/** What the workflows that events start have done outside of themselves. */
+/** The activities of the workflows that events start. */
 export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
-  const { database, operations } = dependencies;
+  const { reads, operations } = dependencies;
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
-    readTrigger: (trigger) => asCompany(database, trigger, (tx) => readTrigger(tx, trigger)),
+    readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
     prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
-    readOutcome: (trigger, step) => asCompany(database, trigger, (tx) => readOutcome(tx, keyOf(trigger, step))),
-    findDueReminders: (trigger, asOf) => asCompany(database, trigger, (tx) => findDueReminders(tx, asOf)),
-    checkMonth: (trigger, through) => asCompany(database, trigger, (tx) => checkMonth(tx, through)),
+    readOutcome: (trigger, step) =>
+      readAsCompany(reads, trigger.companyId, (tx) => readOutcome(tx, keyOf(trigger, step))),
+    findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
+    checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
   };
-}
-
-/** One transaction for the trigger's company, under row-level security like a request of it; one snapshot. */
-function asCompany<T>(database: Database, { companyId }: Trigger, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(database.lookups, async (tx) => {
-    await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    await tx.query('SELECT enter_company($1)', [companyId]);
-    return work(tx);
-  });
 }
 
 async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts> {
@@ -47,11 +40,11 @@ async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts
     'SELECT user_id, payload FROM workflow_triggers WHERE company_id = current_company() AND id = $1',
     [triggerId],
   );
-  if (row === undefined) throw new Error('Bug! A workflow that was triggered by no trigger');
+  if (row === undefined) throw new Error('Bug! The workflow’s trigger does not exist');
   return { userId: row.user_id, payload: row.payload };
 }
 
-/** What the API would start the write with, had the member sent it. */
+/** Builds the arguments with which the API would start the write if the member had sent it. */
 function prepareWrite(
   operations: readonly Operation[],
   trigger: Trigger,
@@ -59,17 +52,17 @@ function prepareWrite(
   write: StepWrite,
 ): PreparedWrite {
   const operation = operations.find(({ name }) => name === write.operation);
-  if (operation === undefined) throw new Error(`Bug! No operation ${write.operation} in this release`);
+  if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
   const input = parseInput(operation, write);
   const wire = input as WireInput;
-  const key = keyOf(trigger, write.step);
+  const idempotencyKey = keyOf(trigger, write.step);
   return {
-    workflowId: workflowIdOf(trigger.companyId, key),
+    workflowId: workflowIdOf(trigger.companyId, idempotencyKey),
     summary: operation.summarize(input),
     args: {
       operation: operation.name,
       companyId: trigger.companyId,
-      key,
+      key: idempotencyKey,
       input: wire,
       fingerprint: fingerprint(operation.name, wire),
       schemaVersion: operation.schemaVersion,
@@ -81,13 +74,13 @@ function prepareWrite(
   };
 }
 
-async function readOutcome(tx: Tx, key: string): Promise<RunResult> {
+async function readOutcome(tx: Tx, idempotencyKey: string): Promise<RunResult> {
   const [row] = await tx.query<{ outcome: RunResult['outcome']; status_code: number; write_id: string | null }>(
     `SELECT outcome, status_code, write_id FROM idempotent_writes
      WHERE company_id = current_company() AND idempotency_key = $1`,
-    [key],
+    [idempotencyKey],
   );
-  // The activity is attempted again until the write's own run has come to its end.
+  // Temporal retries this activity until the write's own run has produced an outcome.
   if (row === undefined) throw new Error('The write has no outcome yet');
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first: false };
 }

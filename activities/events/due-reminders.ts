@@ -1,17 +1,17 @@
 import type { DueReminder } from '../../workflows/event-messages.ts';
 import type { Tx } from '../database.ts';
 
-/** How many days after the due date each step comes. */
+/** The number of days after the due date at which each step is due. */
 const DAYS_OVERDUE = [1, 14, 30] as const;
-/** Between two steps a customer has at least so many days to pay. */
+/** A customer has at least this many days to pay between two steps. */
 const DAYS_BETWEEN = 7;
-/** What is left over is found by the next run. */
+/** The next run finds the rest. */
 const MAX_REMINDERS = 1_000;
 
 /**
- * For each invoice that is overdue on that day (today in the company's time zone when null), the next step, if its day has
- * come; the longest overdue first. None for one of whose payments something was refunded since its last reminder: what
- * became of the money is for people to settle, and a reminder recorded by hand lets the steps go on.
+ * Finds the invoices that are overdue as of a day (today in the company's time zone when null) and whose next step is due;
+ * the longest overdue first. An invoice with a refund since its last reminder is left out, because people must settle it
+ * first; a reminder recorded by hand resumes the steps.
  */
 export async function findDueReminders(tx: Tx, asOf: string | null): Promise<readonly DueReminder[]> {
   const rows = await tx.query<{ invoice_id: string; step: 1 | 2 | 3 }>(

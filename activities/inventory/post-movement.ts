@@ -1,10 +1,11 @@
 import type { Tx } from '../database.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import type { WriteContext } from '../operation.ts';
 
 export type Movement = {
   readonly itemId: string;
-  /** More or less units, and in the same direction what they cost. */
+  /** Positive for added units; `costMinor` has the same sign. */
   readonly quantityDelta: bigint;
   readonly costMinor: bigint;
   readonly currency: string;
@@ -14,7 +15,7 @@ export type Movement = {
 };
 
 /** Posts a movement of stock and keeps it: Dr 1200 · Cr the offset account for more, the other way round for less. */
-export async function postMovement(tx: Tx, movement: Movement, context: WriteContext): Promise<void> {
+export async function postMovement(tx: Tx, movement: Movement, context: WriteContext<'period_closed'>): Promise<void> {
   const { costMinor, currency, reason } = movement;
   const entryId = await postEntry(
     tx,
@@ -22,7 +23,7 @@ export async function postMovement(tx: Tx, movement: Movement, context: WriteCon
       date: movement.date,
       description: `Stock of item ${movement.itemId}: ${movement.quantityDelta} units`,
       lines: [
-        { account: '1200', amountMinor: costMinor, currency, memo: reason },
+        { account: ACCOUNTS.inventory, amountMinor: costMinor, currency, memo: reason },
         { account: movement.offsetAccountCode, amountMinor: -costMinor, currency, memo: reason },
       ],
     },

@@ -2,15 +2,15 @@ import type { Tx } from '../database.ts';
 import type { WriteContext } from '../operation.ts';
 
 /**
- * Reconciles a bank transaction, which is locked, with these lines. The database refuses lines that do not sum to its
- * amount (`bank_transaction_reconciled_whole`), and a line that is accounted for already (`bank_matches_line_once`).
+ * Reconciles a locked bank transaction with these lines. The database refuses lines that do not sum to its amount
+ * (`bank_transaction_reconciled_whole`) and a line that is already matched (`bank_matches_line_once`).
  */
 export async function matchLines(
   tx: Tx,
   { bankTransactionId, lineIds }: { readonly bankTransactionId: string; readonly lineIds: readonly string[] },
   context: WriteContext,
 ): Promise<void> {
-  // In the order of their IDs: those who want some of the same lines wait for each other in turn, never in a circle.
+  // In the order of their IDs, so that transactions that match the same lines cannot deadlock.
   await tx.query(
     `WITH matched AS (
        INSERT INTO bank_matches (company_id, matched_by, journal_line_id, bank_transaction_id)
@@ -21,7 +21,7 @@ export async function matchLines(
   );
 }
 
-/** Sets a bank transaction, which is locked, back to unreconciled and frees the lines that it was matched with. */
+/** Sets a locked bank transaction back to unreconciled and releases its matched lines. */
 export async function undoMatches(tx: Tx, bankTransactionId: string, context: WriteContext): Promise<void> {
   await tx.query(
     `WITH undone AS (
@@ -34,8 +34,8 @@ export async function undoMatches(tx: Tx, bankTransactionId: string, context: Wr
 }
 
 /**
- * Accounts for the bank lines of an entry and of its mirror by each other: no bank transaction will stand for either.
- * Refused where one of them has been matched meanwhile (`bank_matches_line_once`).
+ * Matches the bank lines of an entry and of its mirror with each other, since no bank transaction will ever match either.
+ * The database refuses this if one of them has been matched meanwhile (`bank_matches_line_once`).
  */
 export async function matchMirror(tx: Tx, entryIds: readonly string[], context: WriteContext): Promise<void> {
   await tx.query(

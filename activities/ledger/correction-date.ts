@@ -1,30 +1,29 @@
-import { Rejection } from '../operation.ts';
+import type { WriteContext } from '../operation.ts';
 
-/** The day on which something is taken back: the one asked for, else today; never before the day of what it takes back. */
-export function correctionDate({
-  asked,
-  today,
-  originalDate,
-}: {
-  readonly asked: string | undefined;
-  readonly today: string;
-  readonly originalDate: string;
-}): string {
-  const date = asked ?? today;
-  // Dates of the form YYYY-MM-DD are ordered as text is.
+/** The date of a correction: the requested one, else today. Throws `date_before_original` if it is before the original's. */
+export function correctionDate(
+  {
+    requested,
+    today,
+    originalDate,
+  }: { readonly requested: string | undefined; readonly today: string; readonly originalDate: string },
+  context: WriteContext<'date_before_original'>,
+): string {
+  const date = requested ?? today;
+  // Dates of the form YYYY-MM-DD compare correctly as text.
   if (date < originalDate) {
-    throw new Rejection(
+    throw context.reject(
       'date_before_original',
-      `What is taken back is of ${originalDate}, later than ${date}.`,
+      `The original is dated ${originalDate}, which is after ${date}.`,
       '/date',
     );
   }
   return date;
 }
 
-/** How the operations that take something back declare that rule. */
+/** The declaration of that rejection, shared by the operations that correct something. */
 export const DATE_BEFORE_ORIGINAL = {
   status: 422,
-  title: 'Dated before what it takes back',
+  title: 'The date is before that of the original',
   nextAction: 'fix_request',
 } as const;

@@ -3,8 +3,10 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
 import { costOf } from '../inventory/cost.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
 
 const body = z
@@ -12,12 +14,12 @@ const body = z
     quantityDelta: unitsDelta(),
     reason: description(),
     unitCost: amount().optional(),
-    offsetAccountCode: accountCode().default('5100'),
+    offsetAccountCode: accountCode().default(ACCOUNTS.inventoryAdjustments),
     date: date().optional(),
   })
   .refine((adjustment) => adjustment.unitCost === undefined || adjustment.quantityDelta > 0, {
     path: ['unitCost'],
-    message: 'must be left out for less: what goes, goes at the average',
+    message: 'must be omitted when quantityDelta is negative: removed units cost the average',
   });
 
 export const adjustInventory = defineOperation({
@@ -25,9 +27,9 @@ export const adjustInventory = defineOperation({
   type: 'high-risk',
   summary: 'Adjust the stock of an item',
   description:
-    'More units, at `unitCost` or else at the average: posts debit inventory, credit inventory adjustments (5100, or ' +
-    '`offsetAccountCode`). Less: the other way round, at the average; never below zero. Dated `date` (today in the ' +
-    'company’s time zone when left out).',
+    'Added units cost `unitCost`, or the average when it is omitted: posts debit inventory, credit inventory adjustments ' +
+    '(5100, or `offsetAccountCode`). Removed units cost the average and are posted the other way round; the stock never ' +
+    'falls below zero. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/:itemId/adjust',
   params: z.strictObject({ itemId: id() }),
@@ -37,29 +39,35 @@ export const adjustInventory = defineOperation({
   successStatus: 200,
   resource: inventoryItemResource,
   event: 'inventory.adjusted',
+  effects: {
+    posts: 'always',
+    entry: 'more: Dr 1200 · Cr 5100, or `offsetAccountCode`, such as 2000 or 5000; less: the other way round',
+    dated: '`date`',
+    makes: 'inventory_movements',
+  },
   rejections: {
     inventory_item_not_found: { status: 404, title: 'There is no such item' },
     account_not_usable: {
       status: 422,
-      title: 'Not an account that stock is posted against',
+      title: 'The account cannot be used for stock adjustments',
       nextAction: 'fix_request',
     },
     insufficient_stock: { status: 422, title: 'There are fewer units in stock' },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
     {
       name: 'more',
-      summary: 'Ten units came, on account',
+      summary: 'Ten units delivered on account',
       params: { itemId: DEMO.itemId },
       body: {
         quantityDelta: 10,
         reason: 'Delivery 4711',
         unitCost: 12_500,
-        offsetAccountCode: '2000',
+        offsetAccountCode: ACCOUNTS.payable,
         date: '2026-03-13',
       },
     },
@@ -81,20 +89,20 @@ export const adjustInventory = defineOperation({
       [context.companyId, params.itemId, adjustment.offsetAccountCode],
     );
     if (item === undefined) {
-      throw new Rejection('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
+      throw context.reject('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
     }
     if (!item.offset_usable) {
       const { offsetAccountCode } = adjustment;
-      throw new Rejection(
+      throw context.reject(
         'account_not_usable',
-        `${offsetAccountCode} is no account of this company, or a control account.`,
+        `${offsetAccountCode} is not an account of this company, or it is a control account.`,
         '/offsetAccountCode',
       );
     }
     const quantityDelta = BigInt(adjustment.quantityDelta);
-    const costMinor = costOf(quantityDelta, item, adjustment.unitCost);
+    const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost }, context);
     if (item.value_minor + costMinor > MAX_AMOUNT_MINOR) {
-      throw new Rejection(
+      throw context.reject(
         'amount_out_of_range',
         'The value of the item would be above 10^13 minor units.',
         '/quantityDelta',
@@ -105,7 +113,7 @@ export const adjustInventory = defineOperation({
        WHERE company_id = $1 AND id = $2 RETURNING ${ITEM_COLUMNS}`,
       [context.companyId, item.id, quantityDelta, costMinor],
     );
-    if (row === undefined) throw new Error('Bug! A locked item that is not there');
+    if (row === undefined) throw new Error('Bug! The locked item does not exist');
     await postMovement(
       tx,
       {

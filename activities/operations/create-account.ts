@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { accountCode, name } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, accountResource, toAccount } from '../resources/account.ts';
 
 const body = z
   .strictObject({
-    // As a segment of a path, these two would be taken for a step up and no step at all.
+    // URL parsers remove these two as path segments.
     code: accountCode().refine((code) => code !== '.' && code !== '..', 'must not be only dots'),
     name: name(),
     type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
@@ -13,14 +13,15 @@ const body = z
   })
   .refine(({ isBank, type }) => !isBank || type === 'asset', {
     path: ['isBank'],
-    message: 'a bank account is an asset',
+    message: 'must be false unless type is asset',
   });
 
 export const createAccount = defineOperation({
   name: 'createAccount',
   type: 'financial',
   summary: 'Add an account to the chart',
-  description: 'Its code is unique in the company. A bank account (`isBank`) is an asset: money is received on it.',
+  description:
+    'The code is unique in the company. A bank account (`isBank`) is an asset account that can receive payments.',
   method: 'POST',
   path: '/api/ledger/accounts',
   params: z.strictObject({}),
@@ -30,6 +31,7 @@ export const createAccount = defineOperation({
   successStatus: 201,
   resource: accountResource,
   event: 'account.created',
+  effects: { posts: 'never', makes: 'accounts' },
   rejections: {
     account_code_taken: { status: 409, title: 'There is an account with that code', nextAction: 'fix_request' },
   },
@@ -53,7 +55,7 @@ export const createAccount = defineOperation({
       [context.companyId, context.writeId, account.code, account.name, account.type, account.isBank],
     );
     if (row === undefined) {
-      throw new Rejection('account_code_taken', `There is an account ${account.code} already.`, '/code');
+      throw context.reject('account_code_taken', `There is an account ${account.code} already.`, '/code');
     }
     return { resourceId: row.code, body: toAccount(row) };
   },

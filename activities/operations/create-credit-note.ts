@@ -3,10 +3,11 @@ import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
+import { type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
 import { creditedTax } from '../money.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import {
   CREDIT_NOTE_COLUMNS,
   type CreditNoteLine,
@@ -36,12 +37,12 @@ const body = z.strictObject({
 export const createCreditNote = defineOperation({
   name: 'createCreditNote',
   type: 'financial',
-  summary: 'Credit part of an invoice, or all that is due of it',
+  summary: 'Credit an invoice in part, or all that is due on it',
   description:
-    'Per line: never more than is left of its net. Its tax goes with it in proportion (line tax × credited net / line net, ' +
-    'rounded half away from zero); the note that finishes a line takes the rest. In all, never more than is due. Posts debit ' +
-    'the lines’ income accounts and sales tax payable, credit accounts receivable, dated `date` (today in the company’s time ' +
-    'zone when left out).',
+    'A line can be credited up to the rest of its net. Its tax is credited in proportion (line tax × credited net / line net, ' +
+    'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. The total cannot ' +
+    'exceed the amount due. Posts debit the lines’ income accounts and sales tax payable, credit accounts receivable. The entry ' +
+    'is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/credit-notes',
   params: z.strictObject({ invoiceId: id() }),
@@ -51,14 +52,24 @@ export const createCreditNote = defineOperation({
   successStatus: 201,
   resource: creditNoteResource,
   event: 'credit_note.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 4000, or each line’s account, net · Dr 2100 tax · Cr 1100 total',
+    dated: '`date`',
+    makes: 'credit_notes',
+  },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
     invoice_line_not_found: { status: 422, title: 'The invoice has no such line', nextAction: 'fix_request' },
-    credit_exceeds_line: { status: 422, title: 'More than is left of the line', nextAction: 'fix_request' },
-    credit_exceeds_due: { status: 422, title: 'More than is due', nextAction: 'fix_request' },
+    credit_exceeds_line: {
+      status: 422,
+      title: 'The amount exceeds what is left of the line',
+      nextAction: 'fix_request',
+    },
+    credit_exceeds_due: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -79,20 +90,23 @@ export const createCreditNote = defineOperation({
       [context.companyId, params.invoiceId],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     if (invoice.status === 'draft' || invoice.status === 'void') {
-      throw new Rejection('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
     }
-    const lines = await creditLines(tx, invoice, note.lines);
+    const lines = await creditLines(tx, invoice, note.lines, context);
     const netMinor = lines.reduce((sum, line) => sum + line.netMinor, 0n);
     const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
     if (netMinor + taxMinor > invoice.due_minor) {
       const [total, due] = [netMinor + taxMinor, invoice.due_minor].map((sum) => formatAmount(sum, invoice.currency));
-      throw new Rejection('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
+      throw context.reject('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
     }
 
-    const creditedOn = correctionDate({ asked: note.date, today: invoice.today, originalDate: invoice.issue_date });
+    const creditedOn = correctionDate(
+      { requested: note.date, today: invoice.today, originalDate: invoice.issue_date },
+      context,
+    );
     const entryId = await postEntry(
       tx,
       {
@@ -115,13 +129,14 @@ type LockedInvoice = Pick<InvoiceRow, 'id' | 'status' | 'currency' | 'issue_date
 
 type CreditedLine = CreditNoteLine & { readonly account: string };
 
-/** What is asked for of each line, with its tax, in the order of the invoice. */
+/** The requested net of each line with its tax, in the order of the invoice. */
 async function creditLines(
   tx: Tx,
   { id: invoiceId, currency }: LockedInvoice,
-  asked: readonly { readonly lineNumber: number; readonly net: number }[],
+  requested: readonly { readonly lineNumber: number; readonly net: number }[],
+  context: WriteContext<'invoice_line_not_found' | 'credit_exceeds_line'>,
 ): Promise<CreditedLine[]> {
-  // A later statement than the lock, so that it sees the notes of those who held the invoice before.
+  // A later statement than the lock, so that it sees the notes of earlier holders of the lock.
   const rows = await tx.query<LeftOfLine>(
     `SELECT l.line_number, a.code AS account, l.net_minor, l.tax_minor,
        (l.net_minor - coalesce(sum(c.net_minor), 0))::bigint AS net_left_minor,
@@ -135,11 +150,11 @@ async function creditLines(
     [invoiceId],
   );
   const lineOf = new Map(rows.map((row) => [row.line_number, row]));
-  return asked
+  return requested
     .map(({ lineNumber, net }, index) => {
       const line = lineOf.get(lineNumber);
       if (line === undefined) {
-        throw new Rejection(
+        throw context.reject(
           'invoice_line_not_found',
           `The invoice has no line ${lineNumber}.`,
           `/lines/${index}/lineNumber`,
@@ -149,7 +164,7 @@ async function creditLines(
       const left = { netMinor: line.net_left_minor, taxMinor: line.tax_left_minor };
       if (netMinor > left.netMinor) {
         const ofLine = formatAmount(left.netMinor, currency);
-        throw new Rejection('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
+        throw context.reject('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
       }
       const whole = { netMinor: line.net_minor, taxMinor: line.tax_minor };
       return { lineNumber, netMinor, taxMinor: creditedTax(whole, left, netMinor), account: line.account };
@@ -176,8 +191,8 @@ function entryLines(
   for (const line of lines) netByAccount.set(line.account, (netByAccount.get(line.account) ?? 0n) + line.netMinor);
   return [
     ...[...netByAccount].map(([account, amountMinor]) => ({ account, amountMinor, currency })),
-    { account: '2100', amountMinor: taxMinor, currency },
-    { account: '1100', amountMinor: -(netMinor + taxMinor), currency },
+    { account: ACCOUNTS.salesTax, amountMinor: taxMinor, currency },
+    { account: ACCOUNTS.receivable, amountMinor: -(netMinor + taxMinor), currency },
   ];
 }
 
@@ -214,12 +229,12 @@ async function insertNote(tx: Tx, note: NewNote, { companyId, writeId }: WriteCo
       note.taxMinor,
       note.reason,
       note.entryId,
-      // As strings: JSON numbers are floats on the way, the database reads a bigint.
+      // Strings, because a JSON number would pass through a float; the database reads a bigint.
       JSON.stringify(
         note.lines.map((line) => ({ number: line.lineNumber, net: String(line.netMinor), tax: String(line.taxMinor) })),
       ),
     ],
   );
-  if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+  if (row === undefined) throw new Error('Bug! The INSERT returned no row');
   return row;
 }

@@ -8,7 +8,7 @@ export const createCustomer = defineOperation({
   type: 'high-risk',
   summary: 'Create a customer',
   description:
-    'A customer to invoice. Without `currency`, the company’s base currency. An `externalReference` is unique in the company.',
+    'A customer is invoiced in `currency`, by default the company’s base currency. An `externalReference` is unique in the company.',
   method: 'POST',
   path: '/api/customers',
   params: z.strictObject({}),
@@ -24,6 +24,7 @@ export const createCustomer = defineOperation({
   successStatus: 201,
   resource: customerResource,
   event: 'customer.created',
+  effects: { posts: 'never', makes: 'customers' },
   rejections: {
     customer_reference_taken: {
       status: 409,
@@ -62,7 +63,7 @@ export const createCustomer = defineOperation({
         JSON.stringify(body.metadata ?? {}),
       ],
     );
-    if (row === undefined) throw new Error('Bug! A company without its row');
+    if (row === undefined) throw new Error('Bug! The company has no row');
     return { resourceId: row.id, body: toCustomer(row) };
   },
 });

@@ -16,8 +16,8 @@ export const createEmployee = defineOperation({
   type: 'high-risk',
   summary: 'Create an employee',
   description:
-    'Someone who is paid a salary, in equal parts of the year. `deductions` are taken from the pay of each period, before ' +
-    'tax or after it. An e-mail address is one employee’s in the company, however it is spelled.',
+    'An employee is paid `annualSalary` in equal parts over the periods of a year. `deductions` are taken from the pay of each ' +
+    'period, before or after tax. An e-mail address is unique in the company, ignoring case.',
   method: 'POST',
   path: '/api/payroll/employees',
   params: z.strictObject({}),
@@ -39,8 +39,9 @@ export const createEmployee = defineOperation({
   successStatus: 201,
   resource: employeeResource,
   event: 'employee.created',
+  effects: { posts: 'never', makes: 'employees' },
   rejections: {
-    employee_email_taken: { status: 409, title: 'Another employee has this e-mail', nextAction: 'fix_request' },
+    employee_email_taken: { status: 409, title: 'Another employee has this e-mail address', nextAction: 'fix_request' },
   },
   constraints: { employees_email_key: 'employee_email_taken' },
   examples: [
@@ -105,7 +106,7 @@ export const createEmployee = defineOperation({
         JSON.stringify(body.deductions),
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     return { resourceId: row.id, body: toEmployee({ ...row, deductions: body.deductions }) };
   },
 });

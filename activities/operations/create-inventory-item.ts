@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { postMovement } from '../inventory/post-movement.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
 
 const body = z
@@ -24,8 +26,8 @@ export const createInventoryItem = defineOperation({
   type: 'high-risk',
   summary: 'Create an inventory item',
   description:
-    'Something that is kept in stock, in whole units. With an `openingQuantity`, of `openingUnitCost` each, posts debit ' +
-    'inventory, credit owner’s equity, dated `date` (today in the company’s time zone when left out).',
+    'An item is kept in stock in whole units. With an `openingQuantity`, at `openingUnitCost` each, posts debit inventory, ' +
+    'credit owner’s equity. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/items',
   params: z.strictObject({}),
@@ -35,11 +37,17 @@ export const createInventoryItem = defineOperation({
   successStatus: 201,
   resource: inventoryItemResource,
   event: 'inventory_item.created',
+  effects: {
+    posts: 'sometimes',
+    entry: 'with an opening quantity: Dr 1200 · Cr 3000',
+    dated: '`date`',
+    makes: 'inventory_items',
+  },
   rejections: {
     sku_taken: { status: 409, title: 'Another item has this SKU', nextAction: 'fix_request' },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { inventory_items_sku_key: 'sku_taken', period_closed: 'period_closed' },
   examples: [
@@ -67,13 +75,13 @@ export const createInventoryItem = defineOperation({
 
   async write(tx, { body: item }, context) {
     const quantity = item.openingQuantity ?? 0;
-    const valueMinor = openingValue(quantity, item.openingUnitCost);
+    const valueMinor = openingValue(quantity, item.openingUnitCost, context);
     const [row] = await tx.query<ItemRow & { today: string }>(
       `INSERT INTO inventory_items (company_id, id, sku, name, currency, quantity, value_minor)
        VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${ITEM_COLUMNS}, company_today($1) AS today`,
       [context.companyId, context.writeId, item.sku, item.name, item.currency, quantity, valueMinor],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     if (quantity > 0) {
       await postMovement(
         tx,
@@ -82,7 +90,7 @@ export const createInventoryItem = defineOperation({
           quantityDelta: row.quantity,
           costMinor: valueMinor,
           currency: row.currency,
-          offsetAccountCode: '3000',
+          offsetAccountCode: ACCOUNTS.equity,
           reason: 'Opening quantity',
           date: item.date ?? row.today,
         },
@@ -93,14 +101,22 @@ export const createInventoryItem = defineOperation({
   },
 });
 
-function openingValue(quantity: number, unitCost: number | undefined): bigint {
+function openingValue(
+  quantity: number,
+  unitCost: number | undefined,
+  context: WriteContext<'unit_cost_required' | 'amount_out_of_range'>,
+): bigint {
   if (quantity === 0) return 0n;
   if (unitCost === undefined) {
-    throw new Rejection('unit_cost_required', 'Say what a unit of the opening quantity has cost.', '/openingUnitCost');
+    throw context.reject(
+      'unit_cost_required',
+      'openingUnitCost is required with an opening quantity.',
+      '/openingUnitCost',
+    );
   }
   const valueMinor = BigInt(quantity) * BigInt(unitCost);
   if (valueMinor > MAX_AMOUNT_MINOR) {
-    throw new Rejection('amount_out_of_range', `The opening value is ${valueMinor} minor units.`, '/openingQuantity');
+    throw context.reject('amount_out_of_range', `The opening value is ${valueMinor} minor units.`, '/openingQuantity');
   }
   return valueMinor;
 }

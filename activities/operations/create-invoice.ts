@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, basisPoints, currency, date, description, id, metadata, quantity, unitPrice } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { lineNet, MAX_AMOUNT_MINOR, taxOn } from '../money.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
   type InvoiceRow,
@@ -25,7 +26,7 @@ const body = z
           quantity: quantity(),
           unitPrice: unitPrice(),
           taxRateBasisPoints: basisPoints().default(0),
-          accountCode: accountCode().default('4000'),
+          accountCode: accountCode().default(ACCOUNTS.sales),
         }),
       )
       .min(1)
@@ -43,8 +44,9 @@ export const createInvoice = defineOperation({
   type: 'financial',
   summary: 'Create a draft invoice',
   description:
-    'A draft with its totals; nothing is posted until it is finalized. Per line: net = quantity × unitPrice and tax = net × ' +
-    'taxRateBasisPoints / 10 000, each rounded half away from zero. Without `issueDate`, today in the company’s time zone.',
+    'Creates a draft with its totals; nothing is posted until it is finalized. Per line: net = quantity × unitPrice and tax = ' +
+    'net × taxRateBasisPoints / 10 000, each rounded half away from zero. `issueDate` defaults to today in the company’s time ' +
+    'zone.',
   method: 'POST',
   path: '/api/invoices',
   params: z.strictObject({}),
@@ -54,6 +56,7 @@ export const createInvoice = defineOperation({
   successStatus: 201,
   resource: invoiceResource,
   event: 'invoice.created',
+  effects: { posts: 'never', makes: 'invoices' },
   rejections: {
     customer_not_found: { status: 422, title: 'There is no such customer', nextAction: 'fix_request' },
     currency_mismatch: {
@@ -61,7 +64,11 @@ export const createInvoice = defineOperation({
       title: 'The customer is invoiced in another currency',
       nextAction: 'fix_request',
     },
-    account_not_usable: { status: 422, title: 'Not an income account of this company', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not an income account of this company',
+      nextAction: 'fix_request',
+    },
     amount_out_of_range: { status: 422, title: 'The total is outside 1 … 10^13', nextAction: 'fix_request' },
     due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
   },
@@ -96,14 +103,14 @@ export const createInvoice = defineOperation({
     const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
     const totalMinor = subtotalMinor + taxMinor;
     if (totalMinor < 1n || totalMinor > MAX_AMOUNT_MINOR) {
-      throw new Rejection(
+      throw context.reject(
         'amount_out_of_range',
         `The total is ${totalMinor} minor units; it must be 1 to 10^13.`,
         '/lines',
       );
     }
-    await requireCustomer(tx, invoice, context.companyId);
-    const accounts = await incomeAccounts(tx, lines, context.companyId);
+    await requireCustomer(tx, invoice, context);
+    const accounts = await incomeAccounts(tx, lines, context);
 
     const [row] = await tx.query<InvoiceRow>(
       `INSERT INTO invoices (company_id, id, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
@@ -124,7 +131,7 @@ export const createInvoice = defineOperation({
         JSON.stringify(invoice.metadata ?? {}),
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     await tx.query(
       `INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
          tax_rate_basis_points, account_id, net_minor, tax_minor)
@@ -152,30 +159,38 @@ export const createInvoice = defineOperation({
   },
 });
 
-async function requireCustomer(tx: Tx, invoice: { customerId: string; currency: string }, companyId: string) {
+async function requireCustomer(
+  tx: Tx,
+  invoice: { customerId: string; currency: string },
+  context: WriteContext<'customer_not_found' | 'currency_mismatch'>,
+) {
   const [customer] = await tx.query<{ currency: string }>(
     'SELECT currency FROM customers WHERE company_id = $1 AND id = $2',
-    [companyId, invoice.customerId],
+    [context.companyId, invoice.customerId],
   );
   if (customer === undefined) {
-    throw new Rejection('customer_not_found', `There is no customer ${invoice.customerId}.`, '/customerId');
+    throw context.reject('customer_not_found', `There is no customer ${invoice.customerId}.`, '/customerId');
   }
   if (customer.currency !== invoice.currency) {
-    throw new Rejection('currency_mismatch', `This customer is invoiced in ${customer.currency}.`, '/currency');
+    throw context.reject('currency_mismatch', `This customer is invoiced in ${customer.currency}.`, '/currency');
   }
 }
 
 /** The account IDs by code; every line needs an income account. */
-async function incomeAccounts(tx: Tx, lines: readonly { accountCode: string }[], companyId: string) {
+async function incomeAccounts(
+  tx: Tx,
+  lines: readonly { accountCode: string }[],
+  context: WriteContext<'account_not_usable'>,
+) {
   const rows = await tx.query<{ id: string; code: string }>(
     `SELECT id, code FROM accounts WHERE company_id = $1 AND type = 'income' AND code = ANY ($2::text[])`,
-    [companyId, [...new Set(lines.map((line) => line.accountCode))]],
+    [context.companyId, [...new Set(lines.map((line) => line.accountCode))]],
   );
   const ids = new Map(rows.map((row) => [row.code, row.id]));
   const unusable = lines.findIndex((line) => !ids.has(line.accountCode));
   if (unusable !== -1) {
     const code = lines[unusable]?.accountCode;
-    throw new Rejection('account_not_usable', `${code} is no income account.`, `/lines/${unusable}/accountCode`);
+    throw context.reject('account_not_usable', `${code} is not an income account.`, `/lines/${unusable}/accountCode`);
   }
   return ids;
 }

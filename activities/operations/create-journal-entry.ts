@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
-import { postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
+import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
 
 const body = z
@@ -19,7 +20,7 @@ const body = z
   .superRefine(({ lines }, issues) => {
     // 200 amounts of at most 10^13 sum exactly.
     const sum = lines.reduce((total, { amount }) => total + amount, 0);
-    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, and sum to ${sum}` });
+    if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, but sum to ${sum}` });
   });
 
 export const createJournalEntry = defineOperation({
@@ -27,8 +28,8 @@ export const createJournalEntry = defineOperation({
   type: 'financial',
   summary: 'Post a journal entry',
   description:
-    'An entry of your own: 2 to 200 lines, debit positive and credit negative, that sum to zero. Accounts receivable (1100) ' +
-    'and inventory (1200) are control accounts, to which only their own operations post.',
+    'A manual entry of 2 to 200 lines, debit positive and credit negative, that sum to zero. It cannot use the control accounts ' +
+    'accounts receivable (1100) and inventory (1200), to which only their own operations post.',
   method: 'POST',
   path: '/api/ledger/entries',
   params: z.strictObject({}),
@@ -38,24 +39,25 @@ export const createJournalEntry = defineOperation({
   successStatus: 201,
   resource: journalEntryResource,
   event: 'journal_entry.created',
+  effects: { posts: 'always', entry: 'its own lines', dated: '`date`', makes: 'journal_entries' },
   rejections: {
     account_not_usable: { status: 422, title: 'There is no such account', nextAction: 'fix_request' },
     control_account: { status: 422, title: 'Only its own operations post to that account', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
     {
       name: 'capital',
-      summary: 'The owner puts money in',
+      summary: 'A capital contribution of the owner',
       params: {},
       body: {
         date: '2026-03-16',
         description: 'Capital contribution',
         currency: 'USD',
         lines: [
-          { accountCode: '1000', amount: 500_000, memo: 'Wire transfer' },
-          { accountCode: '3000', amount: -500_000 },
+          { accountCode: ACCOUNTS.bank, amount: 500_000, memo: 'Wire transfer' },
+          { accountCode: ACCOUNTS.equity, amount: -500_000 },
         ],
       },
     },
@@ -64,7 +66,7 @@ export const createJournalEntry = defineOperation({
     `createJournalEntry of ${entry.lines.length} lines in ${entry.currency}, dated ${entry.date}`,
 
   async write(tx, { body: entry }, context) {
-    await requirePostable(tx, entry.lines, context.companyId);
+    await requirePostable(tx, entry.lines, context);
     await postEntry(
       tx,
       {
@@ -85,18 +87,22 @@ export const createJournalEntry = defineOperation({
   },
 });
 
-/** The database refuses the same; here it is told which line it is. */
-async function requirePostable(tx: Tx, lines: readonly { accountCode: string }[], companyId: string): Promise<void> {
+/** Names the line; the database would refuse it anyway. */
+async function requirePostable(
+  tx: Tx,
+  lines: readonly { accountCode: string }[],
+  context: WriteContext<'account_not_usable' | 'control_account'>,
+): Promise<void> {
   const rows = await tx.query<{ code: string; is_control: boolean }>(
     'SELECT code, is_control FROM accounts WHERE company_id = $1 AND code = ANY ($2::text[])',
-    [companyId, [...new Set(lines.map((line) => line.accountCode))]],
+    [context.companyId, [...new Set(lines.map((line) => line.accountCode))]],
   );
   const isControl = new Map(rows.map((row) => [row.code, row.is_control]));
   for (const [index, { accountCode: code }] of lines.entries()) {
     const pointer = `/lines/${index}/accountCode` as const;
-    if (!isControl.has(code)) throw new Rejection('account_not_usable', `There is no account ${code}.`, pointer);
+    if (!isControl.has(code)) throw context.reject('account_not_usable', `There is no account ${code}.`, pointer);
     if (isControl.get(code)) {
-      throw new Rejection('control_account', `Only its own operations post to account ${code}.`, pointer);
+      throw context.reject('control_account', `Only its own operations post to account ${code}.`, pointer);
     }
   }
 }

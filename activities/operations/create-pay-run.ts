@@ -17,10 +17,14 @@ const body = z
   .strictObject({
     payFrequency: z.enum(PAY_FREQUENCIES),
     year: z.int().min(1900).max(2999),
-    periodNumber: z.int().min(1).max(52).meta({ description: 'From 1 to the periods of a year: 52, 26, 24 or 12' }),
+    periodNumber: z
+      .int()
+      .min(1)
+      .max(52)
+      .meta({ description: 'From 1 to the number of periods in a year: 52, 26, 24 or 12' }),
     payDate: date(),
     employeeIds: z.array(id()).min(1).max(MAX_PAYSLIPS).optional(),
-    asDraft: z.boolean().default(false).meta({ description: 'Leaves it a draft, where no approval is demanded too' }),
+    asDraft: z.boolean().default(false).meta({ description: 'Keeps the run a draft even if no approval is required' }),
   })
   .refine(({ payFrequency, periodNumber }) => periodNumber <= PERIODS_A_YEAR[payFrequency], {
     path: ['periodNumber'],
@@ -36,9 +40,9 @@ export const createPayRun = defineOperation({
   type: 'financial',
   summary: 'Create a pay run',
   description:
-    'Takes a snapshot of all employees of that pay frequency, or of those in `employeeIds`, and works out their payslips: ' +
-    'what is executed later is exactly this. A draft; approved at once where the company demands no approval. Nothing is ' +
-    'posted yet.',
+    'Takes a snapshot of all employees with that pay frequency, or of those in `employeeIds`, and computes their payslips. ' +
+    'Executing the run pays exactly these payslips. The run is a draft, or approved at once if the company requires no ' +
+    'approval. Nothing is posted yet.',
   method: 'POST',
   path: '/api/payroll/pay-runs',
   params: z.strictObject({}),
@@ -48,6 +52,7 @@ export const createPayRun = defineOperation({
   successStatus: 201,
   resource: payRunResource,
   event: 'pay_run.created',
+  effects: { posts: 'never', makes: 'pay_runs' },
   rejections: {
     employee_not_found: { status: 422, title: 'There is no such employee', nextAction: 'fix_request' },
     no_employees: { status: 422, title: 'Nobody is paid in this frequency', nextAction: 'fix_request' },
@@ -81,7 +86,7 @@ export const createPayRun = defineOperation({
     },
     {
       name: 'everyone',
-      summary: 'All who are paid monthly, left for someone to look at',
+      summary: 'All employees who are paid monthly, as a draft for review',
       params: {},
       body: { payFrequency: 'monthly', year: 2026, periodNumber: 5, payDate: '2026-05-29', asDraft: true },
     },
@@ -89,7 +94,7 @@ export const createPayRun = defineOperation({
   summarize: ({ body: run }) => `createPayRun ${run.payFrequency} ${run.year}/${run.periodNumber}`,
 
   async write(tx, { body: run }, context) {
-    const pay = await payOfPeriod(tx, run, context.companyId);
+    const pay = await payOfPeriod(tx, run, context);
     // One statement: no payslip can come later. The employees are those of the sums, whoever was hired meanwhile.
     await tx.query(
       `WITH run AS (
@@ -104,7 +109,9 @@ export const createPayRun = defineOperation({
        SELECT $1, $2, p.employee_id, $4, $5, $6, $8, p.annual_salary_minor, p.tax_rate_basis_points, $17,
          p.gross_minor, p.pre_tax_deductions_minor, p.tax_minor, p.post_tax_deductions_minor, p.net_minor,
          p.employer_tax_minor
-       FROM pay_of_period($1, $4, $6, $9, $17) AS p`,
+       FROM pay_of_period(
+         p_company => $1, p_frequency => $4, p_period => $6, p_employees => $9, p_employer_rate => $17
+       ) AS p`,
       [
         context.companyId,
         context.writeId,
@@ -129,7 +136,7 @@ export const createPayRun = defineOperation({
       `SELECT ${PAY_RUN_COLUMNS} FROM pay_runs r WHERE r.company_id = $1 AND r.id = $2`,
       [context.companyId, context.writeId],
     );
-    if (row === undefined) throw new Error('Bug! A pay run that was just made and is not there');
+    if (row === undefined) throw new Error('Bug! The pay run that was just inserted does not exist');
     return { resourceId: row.id, body: toPayRun(row) };
   },
 });

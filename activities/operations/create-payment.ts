@@ -2,18 +2,19 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
-import { entryValues } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
+import { entryValues, PERIOD_CLOSED, POST_ENTRY } from '../ledger/post-entry.ts';
+import { defineOperation } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
 export const createPayment = defineOperation({
   name: 'createPayment',
   type: 'financial',
-  summary: 'Record a payment of an invoice',
+  summary: 'Record a payment for an invoice',
   description:
-    'Money received for a finalized invoice, never more than is due. Posts debit bank (`bankAccountCode`, 1000 by default), ' +
-    'credit accounts receivable, dated `receivedOn` (today in the company’s time zone when left out).',
+    'Records money received for a finalized invoice, at most the amount due. Posts debit bank (`bankAccountCode`, 1000 by ' +
+    'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/payments',
   params: z.strictObject({}),
@@ -24,7 +25,7 @@ export const createPayment = defineOperation({
     method: z.enum(['bank_transfer', 'card', 'cash', 'check', 'other']),
     receivedOn: date().optional(),
     reference: reference().optional(),
-    bankAccountCode: accountCode().default('1000'),
+    bankAccountCode: accountCode().default(ACCOUNTS.bank),
     metadata: metadata().optional(),
   }),
   schemaVersion: 1,
@@ -32,19 +33,29 @@ export const createPayment = defineOperation({
   successStatus: 201,
   resource: paymentResource,
   event: 'payment.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 1000, or `bankAccountCode` · Cr 1100',
+    dated: '`receivedOn`',
+    makes: 'payments',
+  },
   rejections: {
     invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },
     invoice_not_payable: { status: 409, title: 'The invoice cannot be paid' },
     currency_mismatch: { status: 422, title: 'The invoice is in another currency', nextAction: 'fix_request' },
-    payment_exceeds_outstanding: { status: 422, title: 'More than is due', nextAction: 'fix_request' },
-    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    payment_exceeds_outstanding: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not a bank account of this company',
+      nextAction: 'fix_request',
+    },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
     {
       name: 'payment',
-      summary: 'Part of what is due, by bank transfer',
+      summary: 'Part of the amount due, by bank transfer',
       params: {},
       body: {
         invoiceId: DEMO.finalizedInvoiceId,
@@ -66,21 +77,21 @@ export const createPayment = defineOperation({
       [context.companyId, body.invoiceId, body.bankAccountCode],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
+      throw context.reject('invoice_not_found', `There is no invoice ${body.invoiceId}.`, '/invoiceId');
     }
     if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
-      throw new Rejection('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
+      throw context.reject('invoice_not_payable', `The invoice is ${invoice.status}.`, '/invoiceId');
     }
     if (invoice.currency !== body.currency) {
-      throw new Rejection('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
+      throw context.reject('currency_mismatch', `The invoice is in ${invoice.currency}.`, '/currency');
     }
     const amountMinor = BigInt(body.amount);
     if (amountMinor > invoice.due_minor) {
       const due = formatAmount(invoice.due_minor, invoice.currency);
-      throw new Rejection('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
+      throw context.reject('payment_exceeds_outstanding', `${due} is due on the invoice.`, '/amount');
     }
     if (invoice.bank_account_id === null) {
-      throw new Rejection('account_not_usable', `${body.bankAccountCode} is no bank account.`, '/bankAccountCode');
+      throw context.reject('account_not_usable', `${body.bankAccountCode} is not a bank account.`, '/bankAccountCode');
     }
 
     const receivedOn = body.receivedOn ?? invoice.today;
@@ -90,7 +101,7 @@ export const createPayment = defineOperation({
         description: `Payment ${context.writeId} of invoice ${invoice.id}`,
         lines: [
           { account: body.bankAccountCode, amountMinor, currency: body.currency },
-          { account: '1100', amountMinor: -amountMinor, currency: body.currency },
+          { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency: body.currency },
         ],
       },
       context,
@@ -102,7 +113,7 @@ export const createPayment = defineOperation({
        )
        INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
          bank_account_id, metadata, journal_entry_id)
-       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, post_entry($1, $2, $3, $4, $5, $6, $7, $8))
+       VALUES ($1, $3, $9, $12, $10, $11, $5, $13, $14, $15, ${POST_ENTRY})
        RETURNING ${PAYMENT_COLUMNS}`,
       [
         ...entry,
@@ -115,7 +126,7 @@ export const createPayment = defineOperation({
         JSON.stringify(body.metadata ?? {}),
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     return { resourceId: row.id, body: toPayment(row) };
   },
 });

@@ -2,20 +2,21 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id, metadata } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
+import { defineOperation } from '../operation.ts';
 import type { PaymentRow } from '../resources/payment.ts';
 import { REFUND_COLUMNS, type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
 
 export const createRefund = defineOperation({
   name: 'createRefund',
   type: 'financial',
-  summary: 'Pay money of a payment back',
+  summary: 'Refund a payment in full or in part',
   description:
-    'The money goes back and the claim stays: the invoice is due again by what is refunded. Never more than was paid less ' +
-    'what was refunded before. Posts debit accounts receivable, credit the bank account of the payment, dated `date` (today ' +
-    'in the company’s time zone when left out). A refund and then a void or a credit note undo a sale.',
+    'Pays money back to the customer: the refunded amount is due on the invoice again. All refunds of a payment together cannot ' +
+    'exceed it. Posts debit accounts receivable, credit the bank account of the payment. The entry is dated `date`, or today ' +
+    'in the company’s time zone. To undo a sale, refund the payment and then void or credit the invoice.',
   method: 'POST',
   path: '/api/refunds',
   params: z.strictObject({}),
@@ -31,11 +32,21 @@ export const createRefund = defineOperation({
   successStatus: 201,
   resource: refundResource,
   event: 'refund.created',
+  effects: {
+    posts: 'always',
+    entry: 'Dr 1100 · Cr 1000, or the payment’s bank account: the claim is there again',
+    dated: '`date`',
+    makes: 'refunds',
+  },
   rejections: {
     payment_not_found: { status: 422, title: 'There is no such payment', nextAction: 'fix_request' },
-    refund_exceeds_payment: { status: 422, title: 'More than is left of the payment', nextAction: 'fix_request' },
+    refund_exceeds_payment: {
+      status: 422,
+      title: 'The amount exceeds what is left of the payment',
+      nextAction: 'fix_request',
+    },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -46,7 +57,7 @@ export const createRefund = defineOperation({
       body: { paymentId: DEMO.refundablePaymentId, amount: 2_000, reason: 'Paid twice', date: '2026-03-12' },
     },
   ],
-  // In minor units: the currency is known only to the payment.
+  // In minor units, because only the payment's row has the currency.
   summarize: ({ body }) => `createRefund of ${body.amount} minor units of payment ${body.paymentId}`,
 
   async write(tx, { body }, context) {
@@ -58,24 +69,24 @@ export const createRefund = defineOperation({
       [context.companyId, body.paymentId],
     );
     if (payment === undefined) {
-      throw new Rejection('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
+      throw context.reject('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
     }
     const amountMinor = BigInt(body.amount);
     const leftMinor = payment.amount_minor - payment.refunded_minor;
     if (amountMinor > leftMinor) {
       const left = formatAmount(leftMinor, payment.currency);
-      throw new Rejection('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
+      throw context.reject('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
     }
 
     const { today, currency } = payment;
-    const refundedOn = correctionDate({ asked: body.date, today, originalDate: payment.received_on });
+    const refundedOn = correctionDate({ requested: body.date, today, originalDate: payment.received_on }, context);
     const entryId = await postEntry(
       tx,
       {
         date: refundedOn,
         description: `Refund ${context.writeId} of payment ${payment.id}`,
         lines: [
-          { account: '1100', amountMinor, currency },
+          { account: ACCOUNTS.receivable, amountMinor, currency },
           { account: payment.bank_account, amountMinor: -amountMinor, currency },
         ],
       },
@@ -105,7 +116,7 @@ export const createRefund = defineOperation({
         payment.invoice_id,
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     return { resourceId: row.id, body: toRefund(row) };
   },
 });

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { type LockedPayRun, lockPayRun } from '../payroll/lock-pay-run.ts';
 import { PAY_RUN_COLUMNS, type PayRunRow, payRunResource, toPayRun } from '../resources/pay-run.ts';
 
@@ -12,9 +13,9 @@ export const executePayroll = defineOperation({
   type: 'financial',
   summary: 'Execute a pay run',
   description:
-    'Pays exactly what the run’s payslips say, in one entry dated the pay date: debit wages expense and employer payroll ' +
-    'tax expense, credit payroll taxes, deductions and wages payable. An employee is paid once for a period. Where the ' +
-    'company demands approval, the one who made the run may not execute it.',
+    'Pays exactly the run’s payslips. Posts one entry dated the pay date: debit wages expense and employer payroll tax ' +
+    'expense, credit payroll taxes, deductions and wages payable. An employee is paid at most once per period. If the company ' +
+    'requires approval, the creator of the run cannot execute it.',
   method: 'POST',
   path: '/api/payroll/pay-runs/:payRunId/execute',
   params: z.strictObject({ payRunId: id() }),
@@ -24,6 +25,12 @@ export const executePayroll = defineOperation({
   successStatus: 200,
   resource: payRunResource,
   event: 'pay_run.executed',
+  effects: {
+    posts: 'always',
+    entry:
+      'Dr 6000 gross · Dr 6010 employer tax · Cr 2200 tax withheld and employer tax · Cr 2210 deductions · Cr 2220 net',
+    dated: 'the pay date',
+  },
   rejections: {
     pay_run_not_found: { status: 404, title: 'There is no such pay run' },
     pay_run_not_approved: { status: 409, title: 'The pay run is not approved yet' },
@@ -36,7 +43,7 @@ export const executePayroll = defineOperation({
   examples: [
     {
       name: 'execute',
-      summary: 'Pay what was approved',
+      summary: 'Execute the approved pay run',
       params: { payRunId: DEMO.approvedPayRunId },
       body: {},
     },
@@ -44,17 +51,17 @@ export const executePayroll = defineOperation({
   summarize: ({ params }) => `executePayroll of pay run ${params.payRunId}`,
 
   async write(tx, { params }, context) {
-    const run = await lockPayRun(tx, params.payRunId, context.companyId);
+    const run = await lockPayRun(tx, params.payRunId, context);
     if (run.status === 'executed') {
-      throw new Rejection('pay_run_already_executed', 'The pay run was executed already.', '/payRunId', 'path');
+      throw context.reject('pay_run_already_executed', 'The pay run was executed already.', '/payRunId', 'path');
     }
     if (run.status !== 'approved') {
-      throw new Rejection('pay_run_not_approved', `The pay run is a ${run.status}.`, '/payRunId', 'path');
+      throw context.reject('pay_run_not_approved', `The pay run is a ${run.status}.`, '/payRunId', 'path');
     }
     if (run.approval_required && run.created_by === context.userId) {
-      throw new Rejection('executor_is_creator', 'You made this pay run: someone else has to execute it.');
+      throw context.reject('executor_is_creator', 'You created this pay run: someone else has to execute it.');
     }
-    await requireUnpaid(tx, run, context.companyId);
+    await requireUnpaid(tx, run, context);
     const entryId = await postEntry(
       tx,
       {
@@ -65,7 +72,7 @@ export const executePayroll = defineOperation({
       context,
     );
     const [row] = await tx.query<PayRunRow>(
-      // Paid in one order, so that two runs with the same employees wait for each other and do not lock each other out.
+      // Sorted, so that two runs with the same employees wait for each other instead of deadlocking.
       `WITH paid AS (
          INSERT INTO paid_periods (company_id, employee_id, year, pay_frequency, period_number, pay_run_id)
          SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number, s.pay_run_id
@@ -76,13 +83,13 @@ export const executePayroll = defineOperation({
        RETURNING ${PAY_RUN_COLUMNS}`,
       [context.companyId, run.id, context.userId, entryId],
     );
-    if (row === undefined) throw new Error('Bug! A locked pay run that is not there');
+    if (row === undefined) throw new Error('Bug! The locked pay run does not exist');
     return { resourceId: row.id, body: toPayRun(row) };
   },
 });
 
-/** Names who has been paid already; one who is being paid at this moment is met by `paid_periods_once`. */
-async function requireUnpaid(tx: Tx, run: LockedPayRun, companyId: string): Promise<void> {
+/** Names who has been paid already. `paid_periods_once` catches a concurrent payment. */
+async function requireUnpaid(tx: Tx, run: LockedPayRun, context: WriteContext<'period_already_paid'>): Promise<void> {
   const [paid] = await tx.query<{ employee_id: string; pay_run_id: string }>(
     `SELECT p.employee_id, p.pay_run_id
      FROM payslips s
@@ -90,10 +97,10 @@ async function requireUnpaid(tx: Tx, run: LockedPayRun, companyId: string): Prom
        AND p.pay_frequency = s.pay_frequency AND p.period_number = s.period_number
      WHERE s.company_id = $1 AND s.pay_run_id = $2
      ORDER BY p.employee_id LIMIT 1`,
-    [companyId, run.id],
+    [context.companyId, run.id],
   );
   if (paid === undefined) return;
-  throw new Rejection(
+  throw context.reject(
     'period_already_paid',
     `Employee ${paid.employee_id} was paid for this period by pay run ${paid.pay_run_id}.`,
   );
@@ -103,10 +110,14 @@ async function requireUnpaid(tx: Tx, run: LockedPayRun, companyId: string): Prom
 function entryLines(run: LockedPayRun): EntryLine[] {
   const { currency } = run;
   return [
-    { account: '6000', amountMinor: run.gross_minor, currency },
-    { account: '6010', amountMinor: run.employer_tax_minor, currency },
-    { account: '2200', amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
-    { account: '2210', amountMinor: -(run.pre_tax_deductions_minor + run.post_tax_deductions_minor), currency },
-    { account: '2220', amountMinor: -run.net_minor, currency },
+    { account: ACCOUNTS.wages, amountMinor: run.gross_minor, currency },
+    { account: ACCOUNTS.employerTax, amountMinor: run.employer_tax_minor, currency },
+    { account: ACCOUNTS.payrollTaxes, amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
+    {
+      account: ACCOUNTS.payrollDeductions,
+      amountMinor: -(run.pre_tax_deductions_minor + run.post_tax_deductions_minor),
+      currency,
+    },
+    { account: ACCOUNTS.wagesPayable, amountMinor: -run.net_minor, currency },
   ];
 }

@@ -1,21 +1,22 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, reference, signedAmount } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
+import { defineOperation } from '../operation.ts';
 import { bankImportResource } from '../resources/bank-transaction.ts';
 
 export const importBankTransactions = defineOperation({
   name: 'importBankTransactions',
   type: 'financial',
-  summary: 'Import what a bank says of an account',
+  summary: 'Import the transactions of a bank account',
   description:
-    'Up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out negative. ' +
-    'A reference is known once per account: the same again with the same content is answered `already_known`, with other ' +
-    'content the whole import is refused. Nothing is posted: reconciling matches them with the books.',
+    'Imports up to 1,000 transactions of one bank account (`accountCode`, 1000 by default), money in positive and money out ' +
+    'negative. A bank reference is unique per account: a known reference with the same content is answered `already_known`, ' +
+    'and with other content it rejects the whole import. Nothing is posted; reconciling matches the transactions with the books.',
   method: 'POST',
   path: '/api/bank-transactions/import',
   params: z.strictObject({}),
   body: z.strictObject({
-    accountCode: accountCode().default('1000'),
+    accountCode: accountCode().default(ACCOUNTS.bank),
     transactions: z
       .array(
         z.strictObject({
@@ -34,11 +35,16 @@ export const importBankTransactions = defineOperation({
   successStatus: 200,
   resource: bankImportResource,
   event: 'bank_transactions.imported',
+  effects: { posts: 'never' },
   rejections: {
-    account_not_usable: { status: 422, title: 'Not a bank account of this company', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not a bank account of this company',
+      nextAction: 'fix_request',
+    },
     bank_reference_conflict: {
       status: 409,
-      title: 'The reference is known with other content',
+      title: 'The reference was imported with other content',
       nextAction: 'fix_request',
     },
   },
@@ -75,20 +81,18 @@ export const importBankTransactions = defineOperation({
       ...transaction,
       id: context.rowId('bank_transactions', position),
     }));
-    const items = await tx.query<ImportedRow>('SELECT * FROM import_bank_transactions($1, $2, $3, $4)', [
-      context.companyId,
-      context.writeId,
-      body.accountCode,
-      JSON.stringify(rows),
-    ]);
+    const items = await tx.query<ImportedRow>(
+      'SELECT * FROM import_bank_transactions(p_company => $1, p_write => $2, p_account_code => $3, p_rows => $4)',
+      [context.companyId, context.writeId, body.accountCode, JSON.stringify(rows)],
+    );
     if (items.length === 0) {
-      throw new Rejection('account_not_usable', `${body.accountCode} is no bank account.`, '/accountCode');
+      throw context.reject('account_not_usable', `${body.accountCode} is not a bank account.`, '/accountCode');
     }
     const conflict = items.findIndex(({ result }) => result === 'conflict');
     if (conflict !== -1) {
-      throw new Rejection(
+      throw context.reject(
         'bank_reference_conflict',
-        `${items[conflict]?.bank_reference} is known with another date, amount, currency or description.`,
+        `${items[conflict]?.bank_reference} was imported with another date, amount, currency or description.`,
         `/transactions/${conflict}/bankReference`,
       );
     }

@@ -3,10 +3,11 @@ import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, id } from '../fields.ts';
+import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { bankTransactionResource, findBankTransaction, toBankTransaction } from '../resources/bank-transaction.ts';
 
 const body = z
@@ -16,17 +17,17 @@ const body = z
   })
   .refine(({ matches, differenceAccountCode }) => matches.length > 0 || differenceAccountCode !== undefined, {
     path: ['matches'],
-    message: 'must name a line, unless differenceAccountCode takes the whole amount',
+    message: 'must name a line, unless differenceAccountCode is given for the whole amount',
   });
 
 export const reconcileLedger = defineOperation({
   name: 'reconcileLedger',
   type: 'financial',
-  summary: 'Reconcile a bank transaction with lines of the books',
+  summary: 'Reconcile a bank transaction with journal lines',
   description:
-    'Matches it with unreconciled lines of the same bank account and currency. They sum to its amount, or the difference is ' +
-    'posted to `differenceAccountCode`, an income or expense account, dated the bank transaction’s date; without lines, that ' +
-    'is the whole amount.',
+    'Matches the bank transaction with unreconciled journal lines of the same bank account and currency. If they do not sum to ' +
+    'its amount, the difference is posted to `differenceAccountCode`, an income or expense account, dated the bank ' +
+    'transaction’s date. Without lines, the difference is the whole amount.',
   method: 'POST',
   path: '/api/ledger/reconcile/:bankTransactionId',
   params: z.strictObject({ bankTransactionId: id() }),
@@ -36,23 +37,36 @@ export const reconcileLedger = defineOperation({
   successStatus: 200,
   resource: bankTransactionResource,
   event: 'bank_transaction.reconciled',
+  effects: {
+    posts: 'sometimes',
+    entry: 'where the sums differ: Dr or Cr 1000, or the bank account, against `differenceAccountCode`, such as 6900',
+    dated: 'the bank’s date',
+  },
   rejections: {
     bank_transaction_not_found: { status: 404, title: 'There is no such bank transaction' },
     already_reconciled: { status: 409, title: 'The bank transaction is reconciled already' },
     period_closed: { status: 409, title: 'The books are closed for the date of the difference' },
     journal_line_not_matchable: {
       status: 422,
-      title: 'Not an unreconciled line of that bank account and currency',
+      title: 'The line is not an unreconciled line of that bank account and currency',
       nextAction: 'fix_request',
     },
-    account_not_usable: { status: 422, title: 'Not an income or expense account', nextAction: 'fix_request' },
-    amounts_do_not_match: { status: 422, title: 'The lines do not sum to its amount', nextAction: 'fix_request' },
+    account_not_usable: {
+      status: 422,
+      title: 'The account is not an income or expense account',
+      nextAction: 'fix_request',
+    },
+    amounts_do_not_match: {
+      status: 422,
+      title: 'The lines do not sum to the bank transaction’s amount',
+      nextAction: 'fix_request',
+    },
   },
   constraints: { period_closed: 'period_closed', bank_matches_line_once: 'journal_line_not_matchable' },
   examples: [
     {
       name: 'match',
-      summary: 'A line of the books for the same amount',
+      summary: 'One journal line with the same amount',
       params: { bankTransactionId: DEMO.supplierBankTransactionId },
       body: { matches: [{ journalLineId: DEMO.supplierBankLineId }] },
     },
@@ -60,25 +74,26 @@ export const reconcileLedger = defineOperation({
       name: 'difference',
       summary: 'A bank charge that was not in the books yet',
       params: { bankTransactionId: DEMO.chargeBankTransactionId },
-      body: { matches: [], differenceAccountCode: '6900' },
+      body: { matches: [], differenceAccountCode: ACCOUNTS.bankCharges },
     },
   ],
   summarize: ({ params, body: { matches } }) =>
     `reconcileLedger of bank transaction ${params.bankTransactionId} with ${matches.length} lines`,
 
   async write(tx, { params: { bankTransactionId }, body: { matches, differenceAccountCode } }, context) {
-    const transaction = await lockTransaction(tx, bankTransactionId, differenceAccountCode, context.companyId);
+    const transaction = await lockTransaction(tx, bankTransactionId, differenceAccountCode, context);
     const lineIds = matches.map(({ journalLineId }) => journalLineId);
-    const matchedMinor = await sumOfMatchable(tx, lineIds, transaction, context.companyId);
+    const matchedMinor = await sumOfMatchable(tx, lineIds, transaction, context);
     const differenceMinor = transaction.amount_minor - matchedMinor;
     const posted: string[] = [];
     if (differenceMinor !== 0n) {
-      if (differenceAccountCode === undefined || !isAmount(differenceMinor)) throw mismatch(matchedMinor, transaction);
+      if (differenceAccountCode === undefined || !isAmount(differenceMinor))
+        throw mismatch(matchedMinor, transaction, context);
       posted.push(await postDifference(tx, { transaction, differenceMinor, differenceAccountCode }, context));
     }
     await matchLines(tx, { bankTransactionId, lineIds: [...lineIds, ...posted] }, context);
     const row = await findBankTransaction(tx, bankTransactionId);
-    if (row === undefined) throw new Error('Bug! A locked bank transaction that is not there');
+    if (row === undefined) throw new Error('Bug! The locked bank transaction does not exist');
     return { resourceId: row.id, body: toBankTransaction(row) };
   },
 });
@@ -87,17 +102,17 @@ async function lockTransaction(
   tx: Tx,
   bankTransactionId: string,
   differenceAccountCode: string | undefined,
-  companyId: string,
+  context: WriteContext<'bank_transaction_not_found' | 'already_reconciled' | 'account_not_usable'>,
 ): Promise<LockedTransaction> {
   const [row] = await tx.query<LockedTransaction & { takes_difference: boolean }>(
     `SELECT t.id, t.status, t.account_id, bank.code AS account_code, t.booked_on, t.amount_minor, t.currency,
        EXISTS (SELECT FROM accounts a
          WHERE a.company_id = $1 AND a.code = $3 AND a.type IN ('income', 'expense')) AS takes_difference
      FROM lock_bank_transaction($1, $2) AS t JOIN accounts bank ON bank.company_id = $1 AND bank.id = t.account_id`,
-    [companyId, bankTransactionId, differenceAccountCode ?? null],
+    [context.companyId, bankTransactionId, differenceAccountCode ?? null],
   );
   if (row === undefined) {
-    throw new Rejection(
+    throw context.reject(
       'bank_transaction_not_found',
       `There is no bank transaction ${bankTransactionId}.`,
       '/bankTransactionId',
@@ -105,28 +120,28 @@ async function lockTransaction(
     );
   }
   if (row.status === 'reconciled') {
-    throw new Rejection('already_reconciled', 'Unreconcile it first.', '/bankTransactionId', 'path');
+    throw context.reject('already_reconciled', 'Unreconcile it first.', '/bankTransactionId', 'path');
   }
   if (differenceAccountCode !== undefined && !row.takes_difference) {
-    const detail = `${differenceAccountCode} is no income or expense account.`;
-    throw new Rejection('account_not_usable', detail, '/differenceAccountCode');
+    const detail = `${differenceAccountCode} is not an income or expense account.`;
+    throw context.reject('account_not_usable', detail, '/differenceAccountCode');
   }
   return row;
 }
 
-/** What the lines sum to. A line that is named twice is as good as matched when it comes the second time. */
+/** The sum of the lines. A line that is named twice is refused the second time, like one that is already matched. */
 async function sumOfMatchable(
   tx: Tx,
   lineIds: readonly string[],
   transaction: LockedTransaction,
-  companyId: string,
+  context: WriteContext<'journal_line_not_matchable'>,
 ): Promise<bigint> {
   const rows = await tx.query<{ id: string; amount_minor: bigint }>(
     `SELECT l.id, l.amount_minor FROM journal_lines l
      WHERE l.company_id = $1 AND l.id = ANY ($2::uuid[]) AND l.account_id = $3 AND l.currency = $4
        AND NOT EXISTS (SELECT FROM bank_matches m
          WHERE m.company_id = $1 AND m.journal_line_id = l.id AND m.undone_by IS NULL)`,
-    [companyId, lineIds, transaction.account_id, transaction.currency],
+    [context.companyId, lineIds, transaction.account_id, transaction.currency],
   );
   const matchable = new Map(rows.map((row) => [row.id, row.amount_minor]));
   let sumMinor = 0n;
@@ -134,9 +149,9 @@ async function sumOfMatchable(
     const amountMinor = matchable.get(lineId);
     if (amountMinor === undefined) {
       const where = `account ${transaction.account_code} in ${transaction.currency}`;
-      throw new Rejection(
+      throw context.reject(
         'journal_line_not_matchable',
-        `${lineId} is no unreconciled line of ${where}.`,
+        `${lineId} is not an unreconciled line of ${where}.`,
         `/matches/${index}/journalLineId`,
       );
     }
@@ -146,11 +161,11 @@ async function sumOfMatchable(
   return sumMinor;
 }
 
-/** Dr or Cr the bank account for what its lines lack; answers the new line of the bank account. */
+/** Posts the difference to the bank account; returns the ID of the bank account's new line. */
 async function postDifference(
   tx: Tx,
   difference: { transaction: LockedTransaction; differenceMinor: bigint; differenceAccountCode: string },
-  context: WriteContext,
+  context: WriteContext<'period_closed'>,
 ): Promise<string> {
   const { transaction, differenceMinor, differenceAccountCode } = difference;
   const { account_code: bank, currency, booked_on: day } = transaction;
@@ -173,9 +188,17 @@ function isAmount(amountMinor: bigint): boolean {
   return amountMinor <= MAX_AMOUNT_MINOR && amountMinor >= -MAX_AMOUNT_MINOR;
 }
 
-function mismatch(matchedMinor: bigint, { amount_minor: amountMinor, currency }: LockedTransaction): Rejection {
+function mismatch(
+  matchedMinor: bigint,
+  { amount_minor: amountMinor, currency }: LockedTransaction,
+  context: WriteContext<'amounts_do_not_match'>,
+): Error {
   const [matched, amount] = [formatAmount(matchedMinor, currency), formatAmount(amountMinor, currency)];
-  return new Rejection('amounts_do_not_match', `The lines sum to ${matched}, the bank says ${amount}.`, '/matches');
+  return context.reject(
+    'amounts_do_not_match',
+    `The lines sum to ${matched}; the bank transaction is ${amount}.`,
+    '/matches',
+  );
 }
 
 type LockedTransaction = {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import type { InvoiceRow } from '../resources/invoice.ts';
 import { REMINDER_COLUMNS, type ReminderRow, reminderResource, toReminder } from '../resources/reminder.ts';
 
@@ -10,8 +10,8 @@ export const recordInvoiceReminder = defineOperation({
   type: 'high-risk',
   summary: 'Record that a customer is to be reminded of an invoice',
   description:
-    'Once for each invoice and step, and only while something is due on it. Nothing is sent from here: the event ' +
-    '`invoice.reminder_due` tells whoever sends.',
+    'Can be recorded once per invoice and step, and only while something is due on the invoice. The service sends nothing to ' +
+    'the customer: it emits the event `invoice.reminder_due` so that you can send it.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/reminders',
   params: z.strictObject({ invoiceId: id() }),
@@ -21,10 +21,11 @@ export const recordInvoiceReminder = defineOperation({
   successStatus: 201,
   resource: reminderResource,
   event: 'invoice.reminder_due',
+  effects: { posts: 'never', makes: 'invoice_reminders' },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_due: { status: 409, title: 'Nothing is due on the invoice' },
-    reminder_already_recorded: { status: 409, title: 'The invoice has a reminder of that step' },
+    reminder_already_recorded: { status: 409, title: 'The reminder of that step is already recorded' },
   },
   constraints: {},
   examples: [
@@ -43,10 +44,10 @@ export const recordInvoiceReminder = defineOperation({
       params.invoiceId,
     ]);
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     if (invoice.status !== 'finalized' && invoice.status !== 'partially_paid') {
-      throw new Rejection('invoice_not_due', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_due', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
     }
     const [row] = await tx.query<ReminderRow>(
       `INSERT INTO invoice_reminders (company_id, id, invoice_id, step) VALUES ($1, $2, $3, $4)
@@ -55,7 +56,7 @@ export const recordInvoiceReminder = defineOperation({
       [context.companyId, context.writeId, invoice.id, body.step],
     );
     if (row === undefined) {
-      throw new Rejection('reminder_already_recorded', `Reminder ${body.step} is recorded already.`, '/step');
+      throw context.reject('reminder_already_recorded', `Reminder ${body.step} is already recorded.`, '/step');
     }
     return { resourceId: row.id, body: toReminder(row) };
   },

@@ -3,11 +3,12 @@ import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { matchMirror, undoMatches } from '../ledger/bank-matches.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
 
-/** Entries that have no other way back. */
+/** The operations whose entries have no other correction. */
 const REVERSIBLE_OPERATIONS = ['createJournalEntry', 'reconcileLedger'];
 
 export const reverseJournalEntry = defineOperation({
@@ -15,9 +16,9 @@ export const reverseJournalEntry = defineOperation({
   type: 'financial',
   summary: 'Reverse a journal entry',
   description:
-    'Posts the mirror of an entry, once, dated `date` (today in the company’s time zone when left out); `reason` becomes its ' +
-    'description. Only for manual entries and for differences posted by a reconciliation, since what other operations ' +
-    'posted has a way back of its own. Reversing a difference sets its bank transaction back to unreconciled.',
+    'Posts the mirror of an entry, dated `date` or today in the company’s time zone, with `reason` as its description. An ' +
+    'entry can be reversed once. Only manual entries and differences posted by a reconciliation can be reversed; other ' +
+    'entries are corrected by their own operations. Reversing a difference sets its bank transaction back to unreconciled.',
   method: 'POST',
   path: '/api/ledger/entries/:entryId/reverse',
   params: z.strictObject({ entryId: id() }),
@@ -27,13 +28,23 @@ export const reverseJournalEntry = defineOperation({
   successStatus: 201,
   resource: journalEntryResource,
   event: 'journal_entry.reversed',
+  effects: {
+    posts: 'always',
+    entry: 'the mirror of a manual entry, or of a difference that reconciling posted',
+    dated: '`date`',
+    makes: 'journal_entries',
+  },
   rejections: {
     journal_entry_not_found: { status: 404, title: 'There is no such journal entry' },
-    entry_not_reversible: { status: 409, title: 'Another operation takes that entry back' },
-    entry_already_reversed: { status: 409, title: 'The entry is reversed already' },
+    entry_not_reversible: { status: 409, title: 'The entry is corrected by another operation' },
+    entry_already_reversed: { status: 409, title: 'The entry is already reversed' },
     line_reconciled: { status: 409, title: 'A line of the entry is reconciled with the bank' },
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
-    date_before_original: { status: 422, title: 'Before the entry that it reverses', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
+    date_before_original: {
+      status: 422,
+      title: 'The date is before that of the reversed entry',
+      nextAction: 'fix_request',
+    },
   },
   constraints: {
     period_closed: 'period_closed',
@@ -44,7 +55,7 @@ export const reverseJournalEntry = defineOperation({
   examples: [
     {
       name: 'reverse',
-      summary: 'Take a manual entry back',
+      summary: 'Reverse a manual entry',
       params: { entryId: DEMO.mistakenEntryId },
       body: { reason: 'Posted twice', date: '2026-03-20' },
     },
@@ -52,12 +63,12 @@ export const reverseJournalEntry = defineOperation({
   summarize: ({ params }) => `reverseJournalEntry ${params.entryId}`,
 
   async write(tx, { params, body }, context) {
-    const entry = await lockEntry(tx, params.entryId, context.companyId);
+    const entry = await lockEntry(tx, params.entryId, context);
     const day = body.date ?? entry.today;
     if (day < entry.entry_date) {
-      throw new Rejection('date_before_original', `The entry is dated ${entry.entry_date}.`, '/date');
+      throw context.reject('date_before_original', `The entry is dated ${entry.entry_date}.`, '/date');
     }
-    // Its lines are matched by the very reconciliation that is taken back here.
+    // The entry is the difference of a reconciliation: undo that reconciliation, which matches the entry's lines.
     if (entry.reconciles !== null) await undoMatches(tx, entry.reconciles, context);
     const mirror = { id: context.writeId, entryId: entry.id, date: day, description: body.reason };
     const mirrorId = await postMirror(tx, mirror, context);
@@ -66,7 +77,9 @@ export const reverseJournalEntry = defineOperation({
   },
 });
 
-async function lockEntry(tx: Tx, entryId: string, companyId: string): Promise<ReversibleEntry> {
+type Unreversible = 'journal_entry_not_found' | 'entry_not_reversible' | 'entry_already_reversed' | 'line_reconciled';
+
+async function lockEntry(tx: Tx, entryId: string, context: WriteContext<Unreversible>): Promise<ReversibleEntry> {
   const [entry] = await tx.query<ReversibleEntry>(
     `SELECT e.id, e.entry_date, e.operation, company_today($1) AS today, t.id AS reconciles,
        EXISTS (SELECT FROM journal_entries r WHERE r.company_id = $1 AND r.reverses = e.id) AS is_reversed,
@@ -75,9 +88,9 @@ async function lockEntry(tx: Tx, entryId: string, companyId: string): Promise<Re
          WHERE l.company_id = $1 AND l.entry_id = e.id) AS is_matched
      FROM lock_entry_to_reverse($1, $2) AS e
      LEFT JOIN bank_transactions t ON t.company_id = $1 AND t.reconciled_by = e.write_id`,
-    [companyId, entryId],
+    [context.companyId, entryId],
   );
-  const refuse = (code: string, detail: string) => new Rejection(code, detail, '/entryId', 'path');
+  const refuse = (code: Unreversible, detail: string) => context.reject(code, detail, '/entryId', 'path');
   if (entry === undefined) throw refuse('journal_entry_not_found', `There is no journal entry ${entryId}.`);
   if (!REVERSIBLE_OPERATIONS.includes(entry.operation)) {
     throw refuse('entry_not_reversible', `The entry was posted by ${entry.operation}.`);
@@ -94,7 +107,7 @@ type ReversibleEntry = {
   entry_date: string;
   operation: string;
   today: string;
-  /** The bank transaction whose difference the entry is, while it stands reconciled so. */
+  /** The bank transaction whose difference this entry is; null once it is unreconciled. */
   reconciles: string | null;
   is_reversed: boolean;
   is_matched: boolean;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { document } from '../fields.ts';
-import { defineOperation, Rejection, WORKFLOW_TRIGGERED, type WriteContext } from '../operation.ts';
+import { defineOperation, WORKFLOW_TRIGGERED, type WriteContext } from '../operation.ts';
 import { REGISTERED_WORKFLOWS, type RegisteredWorkflow } from '../registered-workflows.ts';
 import { TRIGGER_COLUMNS, type TriggerRow, toTrigger, triggerResource } from '../resources/trigger.ts';
 import { holdsOneOf } from '../roles.ts';
@@ -9,16 +9,16 @@ import { holdsOneOf } from '../roles.ts';
 export const triggerWorkflow = defineOperation({
   name: 'triggerWorkflow',
   type: 'high-risk',
-  summary: 'Have a registered workflow started, once',
+  summary: 'Start a registered workflow, once',
   description:
-    '`sendInvoiceReminders` records a reminder for each overdue invoice and due step (`asOf`: overdue as of that day, else ' +
-    'today; owner, admin, manager). `closeMonth` closes the books `through` a day, else the month before this one, when the ' +
-    'controls hold and no bank transaction up to then is unreconciled (owner, admin). What it writes, it writes as the member ' +
-    'who triggered it, under the keys `trigger:{triggerId}:{step}`.',
+    '`sendInvoiceReminders` records a reminder for each overdue invoice and due step (`asOf`: overdue as of that day, by ' +
+    'default today; owner, admin, manager). `closeMonth` closes the books `through` a day, by default the end of last month, if ' +
+    'the controls hold and no bank transaction up to that day is unreconciled (owner, admin). A workflow makes its writes as ' +
+    'the member who triggered it, under the keys `trigger:{triggerId}:{step}`.',
   method: 'POST',
   path: '/api/workflows/:name/trigger',
   params: z.strictObject({
-    // Any name that a release could ever register: one that this release has not is told so, for good, like any other ID.
+    // Any name that a release could ever register: an unknown one is a stored 404, as for any other ID.
     name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$/, 'must be the name of a workflow'),
   }),
   body: z.strictObject({ payload: document().default({}) }),
@@ -27,15 +27,20 @@ export const triggerWorkflow = defineOperation({
   successStatus: 201,
   resource: triggerResource,
   event: WORKFLOW_TRIGGERED,
+  effects: { posts: 'never', makes: 'workflow_triggers' },
   rejections: {
     workflow_not_registered: { status: 404, title: 'There is no such workflow', nextAction: 'fix_request' },
-    workflow_payload_invalid: { status: 422, title: 'The workflow does not take that', nextAction: 'fix_request' },
+    workflow_payload_invalid: {
+      status: 422,
+      title: 'The payload is not valid for this workflow',
+      nextAction: 'fix_request',
+    },
   },
   constraints: {},
   examples: [
     {
       name: 'trigger',
-      summary: 'Reminders of what was overdue on that day',
+      summary: 'Reminders for the invoices overdue on that day',
       params: { name: 'sendInvoiceReminders' },
       body: { payload: { asOf: '2026-01-31' } },
     },
@@ -46,14 +51,19 @@ export const triggerWorkflow = defineOperation({
     const workflow = REGISTERED_WORKFLOWS.find((registered) => registered.name === name);
     if (workflow === undefined) {
       const names = REGISTERED_WORKFLOWS.map((registered) => registered.name).join(', ');
-      throw new Rejection('workflow_not_registered', `There is no workflow ${name}, but ${names}.`, '/name', 'path');
+      throw context.reject(
+        'workflow_not_registered',
+        `There is no workflow ${name}. The registered ones are ${names}.`,
+        '/name',
+        'path',
+      );
     }
     await refuseUnlessAllowed(tx, workflow, context);
     const { error } = workflow.payload.safeParse(payload);
     if (error !== undefined) {
       const [issue] = error.issues;
       const pointer = ['payload', ...(issue?.path ?? [])].map((member) => `/${String(member)}`).join('');
-      throw new Rejection('workflow_payload_invalid', `${name}: ${issue?.message}.`, pointer as `/${string}`);
+      throw context.reject('workflow_payload_invalid', `${name}: ${issue?.message}.`, pointer as `/${string}`);
     }
     const [row] = await tx.query<TriggerRow>(
       `INSERT INTO workflow_triggers (company_id, id, workflow_name, workflow_id, payload, user_id)
@@ -62,21 +72,25 @@ export const triggerWorkflow = defineOperation({
         context.companyId,
         context.writeId,
         name,
-        context.rowId('outbox', 0), // the event's ID, which its workflow is started with
+        context.rowId('outbox', 0), // the event's ID, which is also the workflow's ID
         JSON.stringify(payload),
         context.userId,
       ],
     );
-    if (row === undefined) throw new Error('Bug! An insert that returned nothing');
+    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     return { resourceId: row.id, body: toTrigger(row), eventPayload: { workflowName: name } };
   },
 });
 
-async function refuseUnlessAllowed(tx: Tx, { name, roles }: RegisteredWorkflow, context: WriteContext): Promise<void> {
+async function refuseUnlessAllowed(
+  tx: Tx,
+  { name, roles }: RegisteredWorkflow,
+  context: WriteContext<'forbidden'>,
+): Promise<void> {
   const [member] = await tx.query<{ roles: string[] }>(
     'SELECT roles FROM memberships WHERE company_id = $1 AND user_id = $2',
     [context.companyId, context.userId],
   );
   if (holdsOneOf(member?.roles ?? [], roles)) return;
-  throw new Rejection('forbidden', `${name} needs one of the roles ${roles.join(', ')}.`, '/name', 'path');
+  throw context.reject('forbidden', `${name} needs one of the roles ${roles.join(', ')}.`, '/name', 'path');
 }

@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { DEMO } from '../demo.ts';
 import { description, id } from '../fields.ts';
 import { undoMatches } from '../ledger/bank-matches.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import { bankTransactionResource, findBankTransaction, toBankTransaction } from '../resources/bank-transaction.ts';
 
 export const unreconcileBankTransaction = defineOperation({
   name: 'unreconcileBankTransaction',
   type: 'financial',
-  summary: 'Take the reconciliation of a bank transaction back',
+  summary: 'Undo the reconciliation of a bank transaction',
   description:
-    'Frees the lines that it is matched with; nothing is posted. Where a difference was posted, reversing that entry is the ' +
-    'way back. The reason stands in the audit log.',
+    'Releases the matched journal lines; nothing is posted. If the reconciliation posted a difference, reverse that entry ' +
+    'instead. The reason is recorded in the audit log.',
   method: 'POST',
   path: '/api/ledger/unreconcile/:bankTransactionId',
   params: z.strictObject({ bankTransactionId: id() }),
@@ -21,6 +21,7 @@ export const unreconcileBankTransaction = defineOperation({
   successStatus: 200,
   resource: bankTransactionResource,
   event: 'bank_transaction.unreconciled',
+  effects: { posts: 'never' },
   rejections: {
     bank_transaction_not_found: { status: 404, title: 'There is no such bank transaction' },
     bank_transaction_not_reconciled: { status: 409, title: 'The bank transaction is not reconciled' },
@@ -44,7 +45,7 @@ export const unreconcileBankTransaction = defineOperation({
        LEFT JOIN journal_entries e ON e.company_id = $1 AND e.write_id = t.reconciled_by`,
       [context.companyId, bankTransactionId],
     );
-    const refuse = (code: string, detail: string) => new Rejection(code, detail, '/bankTransactionId', 'path');
+    const refuse = (code: Refusal, detail: string) => context.reject(code, detail, '/bankTransactionId', 'path');
     if (transaction === undefined) {
       throw refuse('bank_transaction_not_found', `There is no bank transaction ${bankTransactionId}.`);
     }
@@ -55,7 +56,7 @@ export const unreconcileBankTransaction = defineOperation({
     }
     await undoMatches(tx, bankTransactionId, context);
     const row = await findBankTransaction(tx, bankTransactionId);
-    if (row === undefined) throw new Error('Bug! A locked bank transaction that is not there');
+    if (row === undefined) throw new Error('Bug! The locked bank transaction does not exist');
     return {
       resourceId: row.id,
       body: toBankTransaction(row),
@@ -63,3 +64,5 @@ export const unreconcileBankTransaction = defineOperation({
     };
   },
 });
+
+type Refusal = 'bank_transaction_not_found' | 'bank_transaction_not_reconciled' | 'difference_was_posted';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { basisPoints, currency, date, description, name, timeZone, version, webhookUrl } from '../fields.ts';
-import { defineOperation, Rejection, type WriteContext } from '../operation.ts';
+import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
 import { webhookUrlFault } from '../webhooks/url.ts';
 
@@ -23,10 +23,11 @@ export const updateCompanySettings = defineOperation({
   type: 'high-risk',
   summary: 'Change the settings of the company',
   description:
-    'Changes what is given, if the settings are still of `expectedVersion`. `booksClosedThrough` closes the books up to that ' +
-    'day; only an owner moves it back, or opens them all (`null`), with a `reopenReason` for the audit log. `baseCurrency` is ' +
-    'the default of new customers, and stays once anything was invoiced or posted. A new `webhookSecretVersion`, always the ' +
-    'next one, rotates the secret: for 24 hours the old one signs too. `webhookUrl: null` ends the webhook.',
+    'Changes the given settings if the current version is `expectedVersion`. `booksClosedThrough` closes the books through that ' +
+    'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. ' +
+    '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
+    '`webhookSecretVersion` rotates the secret and must be the next version; for 24 hours calls are signed with both secrets. ' +
+    '`webhookUrl: null` removes the webhook.',
   method: 'PATCH',
   path: '/api/company/settings',
   params: z.strictObject({}),
@@ -36,20 +37,29 @@ export const updateCompanySettings = defineOperation({
   successStatus: 200,
   resource: settingsResource,
   event: 'company_settings.updated',
+  effects: { posts: 'never' },
   rejections: {
     version_conflict: { status: 409, title: 'The settings were changed meanwhile', nextAction: 'fix_request' },
-    reopen_not_allowed: { status: 403, title: 'Only an owner opens closed books again' },
-    reopen_reason_required: { status: 422, title: 'Opening closed books needs a reason', nextAction: 'fix_request' },
-    base_currency_in_use: { status: 409, title: 'The base currency stays once the books are in use' },
+    reopen_not_allowed: { status: 403, title: 'Only an owner can reopen closed books' },
+    reopen_reason_required: {
+      status: 422,
+      title: 'Reopening closed books requires a reason',
+      nextAction: 'fix_request',
+    },
+    base_currency_in_use: { status: 409, title: 'The base currency cannot change once the books are in use' },
     time_zone_unknown: { status: 422, title: 'There is no such time zone', nextAction: 'fix_request' },
-    webhook_url_not_allowed: { status: 422, title: 'Webhooks are not sent there', nextAction: 'fix_request' },
-    webhook_secret_version_not_next: { status: 422, title: 'Not the next version', nextAction: 'fix_request' },
+    webhook_url_not_allowed: { status: 422, title: 'Webhooks cannot be sent to that URL', nextAction: 'fix_request' },
+    webhook_secret_version_not_next: {
+      status: 422,
+      title: 'The secret version is not the next one',
+      nextAction: 'fix_request',
+    },
   },
   constraints: { companies_webhook_secret_is_next: 'webhook_secret_version_not_next' },
   examples: [
     {
       name: 'settings',
-      summary: 'Another name, and the time zone in which the company’s days begin',
+      summary: 'Change the name and the time zone that defines the company’s days',
       params: {},
       body: { expectedVersion: 1, name: 'Demo Ltd', timeZone: 'Europe/London' },
     },
@@ -61,26 +71,30 @@ export const updateCompanySettings = defineOperation({
       `SELECT (l.company).*, l.member_roles FROM lock_company($1, $2) AS l`,
       [context.companyId, context.userId],
     );
-    if (locked === undefined) throw new Error('Bug! A company without its row');
+    if (locked === undefined) throw new Error('Bug! The company has no row');
     if (body.expectedVersion !== locked.version) {
-      throw new Rejection('version_conflict', `The settings are of version ${locked.version}.`, '/expectedVersion');
+      throw context.reject('version_conflict', `The settings are at version ${locked.version}.`, '/expectedVersion');
     }
     const reopens = isReopening(body.booksClosedThrough, locked.books_closed_through);
     if (reopens && !locked.member_roles?.includes('owner')) {
-      throw new Rejection('reopen_not_allowed', 'Moving the closing date back takes an owner.', '/booksClosedThrough');
+      throw context.reject(
+        'reopen_not_allowed',
+        'Only an owner can move the closing date back.',
+        '/booksClosedThrough',
+      );
     }
     if (reopens && body.reopenReason === undefined) {
-      throw new Rejection('reopen_reason_required', 'Say why the books are opened again.', '/reopenReason');
+      throw context.reject('reopen_reason_required', 'reopenReason is required to reopen the books.', '/reopenReason');
     }
     if (body.baseCurrency !== undefined && body.baseCurrency !== locked.base_currency) {
       await refuseWhenInUse(tx, context);
     }
-    if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone);
+    if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone, context);
     const fault = body.webhookUrl == null ? undefined : webhookUrlFault(body.webhookUrl, context.allowPrivateWebhooks);
-    if (fault !== undefined) throw new Rejection('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
+    if (fault !== undefined) throw context.reject('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
 
     const row = await update(tx, body, context);
-    if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was ended']);
+    if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was removed']);
     const { expectedVersion: _version, reopenReason, ...changes } = body;
     return {
       resourceId: context.companyId,
@@ -100,25 +114,29 @@ function isReopening(wanted: string | null | undefined, closedThrough: string | 
 }
 
 /** Nothing can be posted meanwhile: that takes the company's row too. */
-async function refuseWhenInUse(tx: Tx, { companyId }: WriteContext): Promise<void> {
+async function refuseWhenInUse(tx: Tx, context: WriteContext<'base_currency_in_use'>): Promise<void> {
   const [books] = await tx.query<{ in_use: boolean }>(
     `SELECT EXISTS (SELECT FROM journal_entries e WHERE e.company_id = $1)
        OR EXISTS (SELECT FROM invoices i WHERE i.company_id = $1) AS in_use`,
-    [companyId],
+    [context.companyId],
   );
   if (books?.in_use)
-    throw new Rejection('base_currency_in_use', 'The books hold invoices or entries.', '/baseCurrency');
+    throw context.reject('base_currency_in_use', 'The books already contain invoices or entries.', '/baseCurrency');
 }
 
-async function refuseUnknownTimeZone(tx: Tx, wanted: string): Promise<void> {
+async function refuseUnknownTimeZone(
+  tx: Tx,
+  wanted: string,
+  context: WriteContext<'time_zone_unknown'>,
+): Promise<void> {
   const [found] = await tx.query<{ known: boolean }>(
     'SELECT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = $1) AS known',
     [wanted],
   );
-  if (!found?.known) throw new Rejection('time_zone_unknown', `There is no time zone ${wanted}.`, '/timeZone');
+  if (!found?.known) throw context.reject('time_zone_unknown', `There is no time zone ${wanted}.`, '/timeZone');
 }
 
-/** Those that can be taken away are told from those that were not given by their presence. */
+/** A setting that can be null needs a flag of its own, because null means "remove" and not "unchanged". */
 async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }: WriteContext): Promise<SettingsRow> {
   const [row] = await tx.query<SettingsRow>(
     `UPDATE companies SET
@@ -145,6 +163,6 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.webhookSecretVersion ?? null,
     ],
   );
-  if (row === undefined) throw new Error('Bug! A locked company that is not there');
+  if (row === undefined) throw new Error('Bug! The locked company does not exist');
   return row;
 }

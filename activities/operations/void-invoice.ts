@@ -3,8 +3,9 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
-import { defineOperation, Rejection } from '../operation.ts';
+import { defineOperation } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
   type InvoiceRow,
@@ -18,8 +19,8 @@ export const voidInvoice = defineOperation({
   type: 'financial',
   summary: 'Void an invoice',
   description:
-    'Takes a finalized invoice back as a whole, for as long as nothing is paid or credited of it (refund what was paid ' +
-    'first). Posts the mirror of its entry, dated `date` (today in the company’s time zone when left out). It keeps its number.',
+    'Cancels a finalized invoice as a whole. It must have no payments (refund them first) and no credit notes. Posts the mirror ' +
+    'of its entry, dated `date` or today in the company’s time zone. The invoice keeps its number.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/void',
   params: z.strictObject({ invoiceId: id() }),
@@ -29,11 +30,16 @@ export const voidInvoice = defineOperation({
   successStatus: 200,
   resource: invoiceResource,
   event: 'invoice.voided',
+  effects: {
+    posts: 'always',
+    entry: 'the mirror of what finalizing posted: Cr 1100 · Dr 4000 · Dr 2100',
+    dated: '`date`',
+  },
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_voidable: { status: 409, title: 'The invoice cannot be voided' },
     date_before_original: DATE_BEFORE_ORIGINAL,
-    period_closed: { status: 409, title: 'The books are closed for that date', nextAction: 'fix_request' },
+    period_closed: PERIOD_CLOSED,
   },
   constraints: { period_closed: 'period_closed' },
   examples: [
@@ -52,34 +58,37 @@ export const voidInvoice = defineOperation({
       [context.companyId, params.invoiceId],
     );
     if (invoice === undefined) {
-      throw new Rejection('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     const entryId = invoice.journal_entry_id;
     if (invoice.status !== 'finalized' || entryId === null) {
-      throw new Rejection('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
+      throw context.reject('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
     }
-    const voidedOn = correctionDate({ asked: body.date, today: invoice.today, originalDate: invoice.issue_date });
+    const voidedOn = correctionDate(
+      { requested: body.date, today: invoice.today, originalDate: invoice.issue_date },
+      context,
+    );
     await postMirror(tx, { entryId, date: voidedOn, description: `Invoice ${invoice.id} voided` }, context);
     const [row] = await tx.query<InvoiceRow>(
       `UPDATE invoices SET voided_on = $3, void_reason = $4
        WHERE company_id = $1 AND id = $2 RETURNING ${INVOICE_COLUMNS}`,
       [context.companyId, invoice.id, voidedOn, body.reason],
     );
-    if (row === undefined) throw new Error('Bug! A locked invoice that is not there');
+    if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
     return { resourceId: row.id, body: toInvoice(row, await readInvoiceLines(tx, [row.id])) };
   },
 });
 
-/** The first reason of those that there may be. */
+/** Names one reason, even if there are several. */
 function whyNotVoidable({
   status,
   paid_minor: paidMinor,
   credited_minor: creditedMinor,
   currency,
 }: InvoiceRow): string {
-  if (status === 'draft') return 'The invoice is a draft: nothing is posted that could be taken back.';
-  if (status === 'void') return 'The invoice is void already.';
+  if (status === 'draft') return 'The invoice is a draft: nothing has been posted.';
+  if (status === 'void') return 'The invoice is already void.';
   return paidMinor > 0n
-    ? `${formatAmount(paidMinor, currency)} is paid of the invoice: refund it first.`
-    : `${formatAmount(creditedMinor, currency)} is credited of the invoice: credit the rest instead.`;
+    ? `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`
+    : `${formatAmount(creditedMinor, currency)} of the invoice has been credited: credit the rest instead.`;
 }

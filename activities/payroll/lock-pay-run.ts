@@ -1,20 +1,24 @@
 import type { Tx } from '../database.ts';
-import { Rejection } from '../operation.ts';
+import type { WriteContext } from '../operation.ts';
 import type { PayRunRow } from '../resources/pay-run.ts';
 
 export type LockedPayRun = Omit<PayRunRow, 'payslips'> & {
-  /** Of the company, now: then neither approver nor executor may be the creator. */
+  /** The company's current setting. If true, the creator may neither approve nor execute the run. */
   approval_required: boolean;
 };
 
-/** The pay run of a path, locked with the setting that says who may move it on. Throws `pay_run_not_found`. */
-export async function lockPayRun(tx: Tx, payRunId: string, companyId: string): Promise<LockedPayRun> {
+/** The pay run of a path, locked with the setting that says who may move it on. */
+export async function lockPayRun(
+  tx: Tx,
+  payRunId: string,
+  context: WriteContext<'pay_run_not_found'>,
+): Promise<LockedPayRun> {
   const [run] = await tx.query<LockedPayRun>('SELECT (l.run).*, l.approval_required FROM lock_pay_run($1, $2) AS l', [
-    companyId,
+    context.companyId,
     payRunId,
   ]);
   if (run === undefined) {
-    throw new Rejection('pay_run_not_found', `There is no pay run ${payRunId}.`, '/payRunId', 'path');
+    throw context.reject('pay_run_not_found', `There is no pay run ${payRunId}.`, '/payRunId', 'path');
   }
   return run;
 }

@@ -1,22 +1,22 @@
 import type { Tx } from '../database.ts';
-import { Rejection } from '../operation.ts';
+import type { WriteContext } from '../operation.ts';
 import type { PayFrequency } from '../resources/employee.ts';
 
-/** At most so many payslips in a run: their answer, and what one transaction does for them, stay of a size. */
+/** Bounds the size of a run's answer and of its transaction. */
 export const MAX_PAYSLIPS = 5_000;
 
 export type PayPeriod = {
   readonly payFrequency: PayFrequency;
   readonly periodNumber: number;
-  /** Without it, all who are paid in that frequency. */
+  /** All employees with that pay frequency when left out. */
   readonly employeeIds?: readonly string[] | undefined;
 };
 
-/** What a pay run would be of, as `pay_of_period` tells of its employees, and the settings that it rests on. */
+/** The sums of a pay run over its employees (`pay_of_period`), and the settings that they depend on. */
 export type Pay = {
   employer_tax_rate_basis_points: number;
   pay_run_approval_required: boolean;
-  /** In order; null where there is nobody. */
+  /** Sorted; null when there are none. */
   employee_ids: string[] | null;
   other_frequency_id: string | null;
   currencies: string[] | null;
@@ -29,11 +29,21 @@ export type Pay = {
   employer_tax_minor: bigint | null;
 };
 
-/** The pay of a period that can be paid: summed up, of employees that are named. Throws what stands in the way. */
+/** Why a period cannot be paid. */
+type Unpayable =
+  | 'employee_not_found'
+  | 'no_employees'
+  | 'pay_frequency_mismatch'
+  | 'too_many_employees'
+  | 'currency_mismatch'
+  | 'deductions_exceed_pay'
+  | 'nothing_to_pay';
+
+/** Computes the pay of a period, summed over its employees. Throws a rejection when it cannot be paid. */
 export async function payOfPeriod(
   tx: Tx,
   period: PayPeriod,
-  companyId: string,
+  context: WriteContext<Unpayable>,
 ): Promise<Pay & { employee_ids: string[]; currency: string }> {
   const [pay] = await tx.query<Pay>(
     `WITH company AS (
@@ -52,57 +62,64 @@ export async function payOfPeriod(
          sum(p.post_tax_deductions_minor)::bigint AS post_tax_deductions_minor,
          sum(p.net_minor)::bigint AS net_minor,
          sum(p.employer_tax_minor)::bigint AS employer_tax_minor
-       FROM pay_of_period($1, $2, $3, $4, company.employer_tax_rate_basis_points) AS p
+       FROM pay_of_period(
+         p_company => $1, p_frequency => $2, p_period => $3, p_employees => $4,
+         p_employer_rate => company.employer_tax_rate_basis_points
+       ) AS p
      ) AS pay`,
-    [companyId, period.payFrequency, period.periodNumber, period.employeeIds ?? null],
+    [context.companyId, period.payFrequency, period.periodNumber, period.employeeIds ?? null],
   );
-  if (pay === undefined) throw new Error('Bug! A company without its row');
-  return { ...pay, ...requirePayable(pay, period) };
+  if (pay === undefined) throw new Error('Bug! The company has no row');
+  return { ...pay, ...requirePayable(pay, period, context) };
 }
 
-function requirePayable(pay: Pay, { payFrequency, employeeIds }: PayPeriod) {
+function requirePayable(pay: Pay, { payFrequency, employeeIds }: PayPeriod, context: WriteContext<Unpayable>) {
   const found = new Set(pay.employee_ids);
   const missing = employeeIds?.findIndex((id) => !found.has(id)) ?? -1;
   if (missing !== -1) {
-    throw new Rejection(
+    throw context.reject(
       'employee_not_found',
       `There is no employee ${employeeIds?.[missing]}.`,
       `/employeeIds/${missing}`,
     );
   }
-  /** Where the request names that employee. */
+  /** Points to the employee in the request. */
   const pointer = (id: string) =>
     employeeIds === undefined ? undefined : (`/employeeIds/${employeeIds.indexOf(id)}` as const);
   const [currency, otherCurrency] = pay.currencies ?? [];
   if (pay.employee_ids === null || currency === undefined) {
-    throw new Rejection('no_employees', `No employee is paid ${payFrequency}.`, '/payFrequency');
+    throw context.reject('no_employees', `No employee is paid ${payFrequency}.`, '/payFrequency');
   }
   if (pay.other_frequency_id !== null) {
-    throw new Rejection(
+    throw context.reject(
       'pay_frequency_mismatch',
       `Employee ${pay.other_frequency_id} is not paid ${payFrequency}.`,
       pointer(pay.other_frequency_id),
     );
   }
   if (pay.employee_ids.length > MAX_PAYSLIPS) {
-    throw new Rejection(
+    throw context.reject(
       'too_many_employees',
-      `A run has at most ${MAX_PAYSLIPS}: name those to be paid.`,
+      `A run can have at most ${MAX_PAYSLIPS} employees: name those to pay in employeeIds.`,
       '/employeeIds',
     );
   }
   if (otherCurrency !== undefined) {
-    throw new Rejection('currency_mismatch', `They are paid in ${pay.currencies?.join(' and ')}.`, '/employeeIds');
+    throw context.reject(
+      'currency_mismatch',
+      `The employees are paid in ${pay.currencies?.join(' and ')}.`,
+      '/employeeIds',
+    );
   }
   if (pay.exceeded_id !== null) {
-    throw new Rejection(
+    throw context.reject(
       'deductions_exceed_pay',
       `The deductions of employee ${pay.exceeded_id} are more than the pay of this period.`,
       pointer(pay.exceeded_id),
     );
   }
   if (pay.gross_minor === 0n) {
-    throw new Rejection('nothing_to_pay', 'The pay of this period is less than one minor unit for each employee.');
+    throw context.reject('nothing_to_pay', 'The pay of this period is less than one minor unit for each employee.');
   }
   return { employee_ids: pay.employee_ids, currency };
 }

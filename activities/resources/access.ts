@@ -3,7 +3,7 @@ import type { ResourceType } from '../operation.ts';
 import { ROLES } from '../roles.ts';
 import { resourceId } from './members.ts';
 
-/** What a person may do in the company, as the API shows it; `m` is the membership, `u` the user. */
+/** The API's form of a membership and its columns; `m` is the membership, `u` the user. */
 export const ACCESS_COLUMNS = 'm.user_id, u.email, m.roles';
 
 export type AccessRow = { user_id: string; email: string; roles: z.output<typeof accessSchema>['roles'] };
@@ -15,7 +15,7 @@ export function toAccess(row: AccessRow): z.output<typeof accessSchema> {
 export const accessSchema = z.object({
   userId: resourceId(),
   email: z.string(),
-  roles: z.array(z.enum(ROLES)).meta({ description: 'None: no member any more' }),
+  roles: z.array(z.enum(ROLES)).meta({ description: 'Empty: the user is no longer a member' }),
 });
 
 export const accessResource: ResourceType = { type: 'access', reads: '/api/users', schema: accessSchema };

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../operation.ts';
 import { instant, resourceId } from './members.ts';
 
-/** The account as the API shows it, and the columns that it is made of. */
+/** The API's form of an account and its columns. */
 export const ACCOUNT_COLUMNS = 'id, code, name, type, is_bank, is_control, created_at';
 
 export type AccountRow = {

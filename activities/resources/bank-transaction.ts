@@ -4,7 +4,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, resourceId, signedMoney } from './members.ts';
 
-/** The bank transaction as the API shows it, and the columns that it is made of. */
+/** The API's form of a bank transaction and its columns. */
 export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id, a.code AS account_code, t.bank_reference, t.booked_on,
   t.amount_minor, t.currency, t.description, t.status, t.created_at,
   ARRAY(SELECT m.journal_line_id FROM bank_matches m
@@ -47,7 +47,7 @@ export function toBankTransaction(row: BankTransactionRow): z.output<typeof bank
   };
 }
 
-/** One of the company that the transaction works for. */
+/** Finds a bank transaction of the current company. */
 export async function findBankTransaction(tx: Tx, id: string): Promise<BankTransactionRow | undefined> {
   const [row] = await tx.query<BankTransactionRow>(
     `SELECT ${BANK_TRANSACTION_COLUMNS} ${BANK_TRANSACTION_TABLES}
@@ -59,7 +59,7 @@ export async function findBankTransaction(tx: Tx, id: string): Promise<BankTrans
 
 export const bankTransactionSchema = z.object({
   id: resourceId(),
-  importId: resourceId().meta({ description: 'The write that imported it' }),
+  importId: resourceId().meta({ description: 'The ID of the write that imported it' }),
   accountCode: z.string(),
   bankReference: z.string(),
   date: calendarDate(),
@@ -67,8 +67,10 @@ export const bankTransactionSchema = z.object({
   currency: currencyCode(),
   description: z.string(),
   status: z.enum(['unreconciled', 'reconciled']),
-  journalLineIds: z.array(resourceId()).meta({ description: 'The lines that it is reconciled with' }),
-  differenceEntryId: resourceId().nullable().meta({ description: 'The entry of a difference that was posted with it' }),
+  journalLineIds: z.array(resourceId()).meta({ description: 'The matched journal lines' }),
+  differenceEntryId: resourceId()
+    .nullable()
+    .meta({ description: 'The entry of the difference that reconciling posted' }),
   createdAt: instant(),
 });
 
@@ -78,7 +80,7 @@ export const bankTransactionResource: ResourceType = {
   schema: bankTransactionSchema,
 };
 
-/** What an import answers with: an item for each transaction of the request, in its order. */
+/** The answer of an import: an item per transaction, in the order of the request. */
 export const bankImportResource: ResourceType = {
   type: 'bankImport',
   reads: '/api/bank-transactions',

@@ -4,7 +4,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money, resourceId } from './members.ts';
 
-/** The credit note as the API shows it, and the columns that it is made of. */
+/** The API's form of a credit note and its columns. */
 export const CREDIT_NOTE_COLUMNS =
   'id, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at';
 
@@ -47,7 +47,7 @@ export function toCreditNote(row: CreditNoteRow, lines: readonly CreditNoteLine[
   };
 }
 
-/** These credit notes, of the company that the transaction works for, with their lines by number. */
+/** Reads credit notes of the current company with their lines, sorted by number. */
 export async function withCreditNoteLines(tx: Tx, rows: readonly CreditNoteRow[]) {
   const lines = await tx.query<CreditNoteLineRow>(
     `SELECT credit_note_id, line_number, net_minor, tax_minor FROM credit_note_lines

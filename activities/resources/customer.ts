@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../operation.ts';
 import { currencyCode, instant, notes, resourceId } from './members.ts';
 
-/** The customer as the API shows it, and the columns that it is made of. */
+/** The API's form of a customer and its columns. */
 export const CUSTOMER_COLUMNS = 'id, name, email, currency, external_reference, metadata, created_at';
 
 export type CustomerRow = {

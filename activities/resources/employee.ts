@@ -3,11 +3,11 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { currencyCode, instant, money, resourceId } from './members.ts';
 
-/** The columns that an employee’s own row has. */
+/** The columns of an employee’s own row. */
 export const EMPLOYEE_ROW_COLUMNS = `e.id, e.first_name, e.last_name, e.email, e.annual_salary_minor, e.currency,
   e.pay_frequency, e.tax_rate_basis_points, e.created_at`;
 
-/** The employee as the API shows it, and the columns that it is made of, from `employees e`. */
+/** The API's form of an employee and its columns, from `employees e`. */
 export const EMPLOYEE_COLUMNS = `${EMPLOYEE_ROW_COLUMNS}, (
     SELECT coalesce(json_agg(json_build_object('name', d.name, 'amount', d.amount_minor, 'preTax', d.pre_tax)
       ORDER BY d.position), '[]')
@@ -24,7 +24,7 @@ export type EmployeeRow = {
   pay_frequency: PayFrequency;
   tax_rate_basis_points: number;
   created_at: string;
-  /** In wire form: an amount is at most 10^13, which a number of JSON carries exactly. */
+  /** As JSON numbers: an amount is at most 10^13, which a JSON number represents exactly. */
   deductions: readonly Deduction[];
 };
 
@@ -59,7 +59,7 @@ export const employeeSchema = z.object({
   taxRateBasisPoints: z.int().min(0).max(10_000),
   deductions: z
     .array(z.object({ name: z.string(), amount: money(), preTax: z.boolean() }))
-    .meta({ description: 'Of each pay period' }),
+    .meta({ description: 'Taken from the pay of each period' }),
   createdAt: instant(),
 });
 

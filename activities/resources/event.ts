@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { instant, resourceId } from './members.ts';
 
-/** The event as the API shows it, and the columns that it is made of. */
+/** The API's form of an event and its columns. */
 export const EVENT_COLUMNS = 'id, kind, write_id, occurred_at, delivery_state, attempts, last_error, delivered_at';
 
 const STATES = ['none', 'pending', 'delivered', 'given_up'] as const;
@@ -38,7 +38,7 @@ export const eventSchema = z.object({
   writeId: resourceId(),
   occurredAt: instant(),
   delivery: z.object({
-    state: z.enum(STATES).meta({ description: 'Of the webhook’s call; none: no webhook was set' }),
+    state: z.enum(STATES).meta({ description: 'The state of the webhook call; none: the company had no webhook' }),
     attempts: z.int().min(0),
     lastError: z.string().nullable(),
     deliveredAt: instant().nullable(),

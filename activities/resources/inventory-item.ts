@@ -3,7 +3,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { currencyCode, instant, money, resourceId } from './members.ts';
 
-/** The item as the API shows it, and the columns that it is made of. */
+/** The API's form of an inventory item and its columns. */
 export const ITEM_COLUMNS = 'id, sku, name, currency, quantity, value_minor, created_at';
 
 export type ItemRow = {
@@ -22,7 +22,7 @@ export function toItem(row: ItemRow): z.output<typeof itemSchema> {
     sku: row.sku,
     name: row.name,
     currency: row.currency,
-    // A unit is worth 1 at least, so there are no more units than the value's limit.
+    // A unit costs at least 1, so the limit of the value bounds the quantity.
     quantity: Number(row.quantity),
     value: toWireAmount(row.value_minor),
     createdAt: row.created_at,
@@ -35,7 +35,7 @@ export const itemSchema = z.object({
   name: z.string(),
   currency: currencyCode(),
   quantity: z.int().min(0).meta({ description: 'Whole units' }),
-  value: money().meta({ description: 'What the units in stock have cost in all, in minor units' }),
+  value: money().meta({ description: 'The total cost of the units in stock, in minor units' }),
   createdAt: instant(),
 });
 

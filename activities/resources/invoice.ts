@@ -4,7 +4,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
-/** The invoice as the API shows it, and the columns that it is made of. */
+/** The API's form of an invoice and its columns. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
   tax_minor, total_minor, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
   metadata, created_at`;
@@ -77,7 +77,7 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
   };
 }
 
-/** The lines of some invoices of the company that the transaction works for, by invoice and number. */
+/** Reads the lines of invoices of the current company, sorted by invoice and number. */
 export function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise<InvoiceLineRow[]> {
   return tx.query<InvoiceLineRow>(
     `SELECT l.invoice_id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
@@ -101,7 +101,7 @@ function trimDecimal(decimal: string): string {
 
 export const invoiceSchema = z.object({
   id: resourceId(),
-  number: z.string().nullable().meta({ description: 'Without a gap in the company; null for a draft' }),
+  number: z.string().nullable().meta({ description: 'Gapless in the company; null for a draft' }),
   customerId: resourceId(),
   status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']),
   currency: currencyCode(),

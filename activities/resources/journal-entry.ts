@@ -4,7 +4,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, notes, resourceId, signedMoney } from './members.ts';
 
-/** The journal entry as the API shows it, and the columns that it is made of. */
+/** The API's form of a journal entry and its columns. */
 export const ENTRY_COLUMNS =
   'e.id, e.entry_date, e.description, e.operation, e.write_id, e.reverses, e.metadata, e.created_at';
 
@@ -47,7 +47,7 @@ export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]): z.output
   };
 }
 
-/** The lines of some entries of the company that the transaction works for, by entry and number. */
+/** Reads the lines of entries of the current company, sorted by entry and number. */
 export function readEntryLines(tx: Tx, entryIds: readonly string[]): Promise<EntryLineRow[]> {
   return tx.query<EntryLineRow>(
     `SELECT l.entry_id, l.id, a.code AS account_code, l.amount_minor, l.currency, l.memo
@@ -58,13 +58,13 @@ export function readEntryLines(tx: Tx, entryIds: readonly string[]): Promise<Ent
   );
 }
 
-/** The entry that this transaction has posted, as the answer's body carries it. */
+/** The body of the answer for the entry that this transaction has posted. */
 export async function readPostedEntry(tx: Tx, entryId: string): Promise<z.output<typeof journalEntrySchema>> {
   const [row] = await tx.query<EntryRow>(
     `SELECT ${ENTRY_COLUMNS} FROM journal_entries e WHERE e.company_id = current_company() AND e.id = $1`,
     [entryId],
   );
-  if (row === undefined) throw new Error('Bug! A posted entry that is not there');
+  if (row === undefined) throw new Error('Bug! The posted entry does not exist');
   return toEntry(row, await readEntryLines(tx, [entryId]));
 }
 

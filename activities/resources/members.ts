@@ -1,13 +1,14 @@
 import { z } from 'zod';
+import { MAX_AMOUNT } from '../money.ts';
 
-/** The vocabulary of the resources' schemas: what the members of an answer are. */
+/** The field types of the resources' schemas. */
 
 export const resourceId = () => z.string().meta({ format: 'uuid' });
 export const currencyCode = () => z.string().meta({ description: 'ISO 4217' });
 /** Minor units of the resource's currency, never a fraction. */
-export const money = () => z.int().min(0).max(10_000_000_000_000).meta({ description: 'Minor units' });
+export const money = () => z.int().min(0).max(MAX_AMOUNT).meta({ description: 'Minor units' });
 /** Debit positive, credit negative; sums may be larger than any one amount. */
 export const signedMoney = () => z.int().meta({ description: 'Minor units; debit positive, credit negative' });
 export const calendarDate = () => z.string().meta({ format: 'date' });
 export const instant = () => z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
-export const notes = () => z.record(z.string(), z.string()).meta({ description: 'Notes of the client, as given' });
+export const notes = () => z.record(z.string(), z.string()).meta({ description: 'The client’s notes, unchanged' });

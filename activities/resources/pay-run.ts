@@ -5,8 +5,8 @@ import { PAY_FREQUENCIES, type PayFrequency } from './employee.ts';
 import { calendarDate, currencyCode, instant, money, resourceId } from './members.ts';
 
 /**
- * The pay run as the API shows it, and the columns that it is made of, from `pay_runs r`. The payslips come in wire form:
- * an amount of one is at most 10^13, which a number of JSON carries exactly.
+ * The API's form of a pay run and its columns, from `pay_runs r`. The payslips' amounts are JSON numbers: an amount is at
+ * most 10^13, which a JSON number represents exactly.
  */
 export const PAY_RUN_COLUMNS = `r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
   r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor, r.employer_tax_minor,
@@ -66,7 +66,7 @@ export function toPayRun(row: PayRunRow): z.output<typeof payRunSchema> {
   };
 }
 
-/** Larger than any one amount: a run has up to 5,000 payslips. */
+/** Not limited like a single amount, since a run has up to 5,000 payslips. */
 const sum = () => z.int().min(0).meta({ description: 'Minor units; the sum of the payslips' });
 
 const payslipSchema = z.object({
@@ -97,8 +97,8 @@ export const payRunSchema = z.object({
     employerTax: sum(),
   }),
   journalEntryId: resourceId().nullable(),
-  createdBy: resourceId().meta({ description: 'The user who made it' }),
-  approvedBy: resourceId().nullable().meta({ description: 'Null where no approval was demanded' }),
+  createdBy: resourceId().meta({ description: 'The user who created the run' }),
+  approvedBy: resourceId().nullable().meta({ description: 'Null if no approval was required' }),
   executedBy: resourceId().nullable(),
   createdAt: instant(),
 });

@@ -3,7 +3,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
-/** The payment as the API shows it, and the columns that it is made of. */
+/** The API's form of a payment and its columns. */
 export const PAYMENT_COLUMNS =
   'id, invoice_id, amount_minor, currency, method, received_on, reference, refunded_minor, journal_entry_id, metadata, created_at';
 

@@ -3,7 +3,7 @@ import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
-/** The refund as the API shows it, and the columns that it is made of: its own, `r`, and those of its payment, `p`. */
+/** The API's form of a refund and its columns: its own, from `r`, and those of its payment, from `p`. */
 export const REFUND_COLUMNS = `r.id, r.payment_id, p.invoice_id, r.amount_minor, p.currency, r.refunded_on, r.reason,
   r.journal_entry_id, r.metadata, r.created_at`;
 

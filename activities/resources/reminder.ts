@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../operation.ts';
 import { instant, resourceId } from './members.ts';
 
-/** The reminder as the API shows it, and the columns that it is made of. */
+/** The API's form of a reminder and its columns. */
 export const REMINDER_COLUMNS = 'id, invoice_id, step, created_at';
 
 export type ReminderRow = { id: string; invoice_id: string; step: number; created_at: string };

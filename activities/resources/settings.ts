@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant } from './members.ts';
 
-/** The settings as the API shows them, and the columns that they are made of. */
+/** The API's form of the company settings and their columns. */
 export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through,
   employer_tax_rate_basis_points, pay_run_approval_required, webhook_url, webhook_secret_version, webhook_secret_rotated_at`;
 
@@ -35,7 +35,7 @@ export function toSettings(row: SettingsRow): z.output<typeof settingsSchema> {
 }
 
 const settingsSchema = z.object({
-  version: z.int().min(1).meta({ description: 'Raised by each change' }),
+  version: z.int().min(1).meta({ description: 'Incremented by each change' }),
   name: z.string(),
   timeZone: z.string(),
   baseCurrency: currencyCode(),
@@ -47,7 +47,7 @@ const settingsSchema = z.object({
   webhookSecretRotatedAt: instant().nullable(),
 });
 
-/** One for each company, at its own address. */
+/** One resource per company, at the same path for each. */
 export const settingsResource: ResourceType = {
   type: 'settings',
   reads: '/api/company/settings',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ResourceType } from '../operation.ts';
 import { instant, resourceId } from './members.ts';
 
-/** The trigger as the API shows it, and the columns that it is made of. */
+/** The API's form of a workflow trigger and its columns. */
 export const TRIGGER_COLUMNS = 'id, workflow_name, workflow_id, payload, user_id, created_at';
 
 export type TriggerRow = {

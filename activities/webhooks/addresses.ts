@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * Addresses that are nobody's on the open Internet (IANA's special-purpose registries): a webhook that was sent there would
- * reach what stands beside us. Whatever is not listed is public.
+ * Addresses that are not globally reachable (IANA special-purpose registries): a webhook sent there could reach our own
+ * network. All other IPv4 addresses are public.
  */
 const NOT_PUBLIC_IPV4: readonly (readonly [network: string, prefix: number])[] = [
   ['0.0.0.0', 8], // this network
@@ -21,13 +21,13 @@ const NOT_PUBLIC_IPV4: readonly (readonly [network: string, prefix: number])[] =
   ['224.0.0.0', 4], // multicast
   ['240.0.0.0', 4], // reserved, broadcast
 ];
-/** Of IPv6 only this is handed out to anyone; the rest is special, or not in use. */
+/** The only IPv6 block from which global unicast addresses are allocated. */
 const GLOBAL_IPV6 = ['2000::', 3] as const;
-/** Within it, what carries an IPv4 address, or is no host's. */
+/** Blocks within it that embed an IPv4 address or are not assigned to hosts. */
 const NOT_PUBLIC_IPV6: readonly (readonly [network: string, prefix: number])[] = [
   ['2001::', 23], // protocol assignments: Teredo, ORCHID, benchmarks
   ['2001:db8::', 32], // documentation
-  ['2002::', 16], // 6to4: an IPv4 address in disguise
+  ['2002::', 16], // 6to4: embeds an IPv4 address
   ['3fff::', 20], // documentation
 ];
 
@@ -37,13 +37,13 @@ for (const [network, prefix] of NOT_PUBLIC_IPV6) notPublic.addSubnet(network, pr
 const global = new BlockList();
 global.addSubnet(...GLOBAL_IPV6, 'ipv6');
 
-/** Anything but the plain text of one address is not public, a zone (`fe80::1%eth0`) included. */
+/** False for anything but a plain address; also false for an address with a zone (`fe80::1%eth0`). */
 export function isPublicAddress(address: string): boolean {
   switch (isIP(address)) {
     case 4:
       return !notPublic.check(address, 'ipv4');
     case 6:
-      // Mapped (`::ffff:10.0.0.1`), compatible and translated (`64:ff9b::`) IPv4 addresses are not global ones.
+      // Mapped (`::ffff:10.0.0.1`), compatible and translated (`64:ff9b::`) IPv4 addresses are outside the global block.
       return !address.includes('%') && global.check(address, 'ipv6') && !notPublic.check(address, 'ipv6');
     default:
       return false;

@@ -1,26 +1,26 @@
 import type { WebhookBatch } from '../../workflows/event-messages.ts';
-import { type Database, queryOnce } from '../database.ts';
-import { signedHeaders, webhookSecret } from './secrets.ts';
+import { type Pool, queryOnce } from '../database.ts';
+import { signedHeaders, signingSecrets } from './secrets.ts';
 import { type Sent, sendWebhook } from './send.ts';
 
 export type WebhookDependencies = {
-  /** Logs in as one who may act as accubooks_relay. */
-  readonly relayDatabase: Database;
+  /** Its login is a member of accubooks_relay. */
+  readonly relay: Pool;
   readonly masterKey: string | undefined;
   readonly allowPrivateWebhooks: boolean;
   onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up', event: CalledEvent): void;
 };
 
-/** Which call it was, and by which request its write was asked for. */
+/** The IDs that lead from a webhook call to its event, write and request. */
 type CalledEvent = { readonly eventId: string; readonly writeId: string; readonly requestId: unknown };
 
-/** One call of the activity makes attempts for so long, and then lets the workflow go on. */
+/** How long one activity execution makes attempts before it returns to the workflow. */
 const ACTIVITY_LIMIT_MS = 3_000;
 const MAX_ERROR_CHARACTERS = 500;
 
 /**
- * Delivers events of a batch in their order until one has to wait. An event whose call was made and not recorded, because
- * the process died between the two, is called again: receivers tell it by its `webhook-id`.
+ * Delivers the events of a batch in order until one has to wait. If the process dies after a call and before recording it,
+ * the call is repeated: receivers recognize the repetition by its `webhook-id`.
  */
 export async function deliverWebhooks(
   dependencies: WebhookDependencies,
@@ -32,12 +32,11 @@ export async function deliverWebhooks(
     if (event === undefined) return { waitMs: null };
     const sent = await attempt(dependencies, batch.companyId, event);
     const waitMs = sent.error === undefined || sent.gone ? undefined : waitAfter(event, batch);
-    await queryOnce(dependencies.relayDatabase.lookups, 'SELECT record_webhook_attempt($1, $2, $3, $4)', [
-      batch.companyId,
-      event.id,
-      sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null,
-      waitMs ?? null,
-    ]);
+    await queryOnce(
+      dependencies.relay,
+      'SELECT record_webhook_attempt(p_company => $1, p_event => $2, p_error => $3, p_retry_ms => $4)',
+      [batch.companyId, event.id, sent.error?.slice(0, MAX_ERROR_CHARACTERS) ?? null, waitMs ?? null],
+    );
     const failed = waitMs === undefined ? 'given_up' : 'failed';
     const called = { eventId: event.id, writeId: event.write_id, requestId: event.payload['requestId'] };
     dependencies.onWebhookAttempt(sent.error === undefined ? 'delivered' : failed, called);
@@ -52,9 +51,9 @@ type WebhookEvent = {
   readonly payload: Readonly<Record<string, unknown>>;
   readonly write_id: string;
   readonly occurred_at: string;
-  /** Those that were made before. */
+  /** The number of earlier attempts. */
   readonly attempts: number;
-  /** Null when it was ended meanwhile. */
+  /** Null when the company has removed its webhook meanwhile. */
   readonly webhook_url: string | null;
   readonly secret_version: number;
   readonly old_secret_signs: boolean;
@@ -62,10 +61,10 @@ type WebhookEvent = {
 };
 
 async function nextEvent(
-  { relayDatabase }: WebhookDependencies,
+  { relay }: WebhookDependencies,
   { companyId, batchId }: WebhookBatch,
 ): Promise<WebhookEvent | undefined> {
-  const [event] = await queryOnce<WebhookEvent>(relayDatabase.lookups, 'SELECT * FROM next_webhook_event($1, $2)', [
+  const [event] = await queryOnce<WebhookEvent>(relay, 'SELECT * FROM next_webhook_event($1, $2)', [
     companyId,
     batchId,
   ]);
@@ -75,11 +74,9 @@ async function nextEvent(
 async function attempt(dependencies: WebhookDependencies, companyId: string, event: WebhookEvent): Promise<Sent> {
   const { masterKey, allowPrivateWebhooks: allowPrivate } = dependencies;
   const { webhook_url: url, secret_version: version } = event;
-  if (url === null) return { error: 'The webhook was ended', status: null, gone: true };
+  if (url === null) return { error: 'The webhook was removed', status: null, gone: true };
   if (masterKey === undefined) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
-  const secrets = [version, ...(event.old_secret_signs ? [version - 1] : [])].map((one) =>
-    webhookSecret(masterKey, companyId, one),
-  );
+  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: event.old_secret_signs });
   const body = JSON.stringify({
     type: event.kind,
     timestamp: event.occurred_at,
@@ -94,7 +91,7 @@ async function attempt(dependencies: WebhookDependencies, companyId: string, eve
   });
 }
 
-/** Undefined when there is no hope any more. */
+/** The delay until the next attempt; undefined when the event is given up. */
 function waitAfter(event: WebhookEvent, { retry }: WebhookBatch): number | undefined {
   const delayMs = retry.delaysMs[event.attempts];
   if (delayMs === undefined) return undefined;

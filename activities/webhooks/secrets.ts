@@ -3,17 +3,27 @@ import { createHmac, hkdfSync } from 'node:crypto';
 const SECRET_BYTES = 32;
 
 /**
- * The secret that a company's webhooks are signed with, in the form of Standard Webhooks. It is kept nowhere: HKDF (RFC
- * 5869) makes it of the service's master key, the company and the version, and it goes with any of them.
+ * The secret that signs a company's webhooks, in the form of Standard Webhooks. It is not stored: HKDF (RFC 5869) derives it
+ * from the service's master key, the company and the version, so it changes with any of them.
  */
 export function webhookSecret(masterKey: string, companyId: string, version: number): string {
   const info = `accubooks webhook secret:${companyId}:${version}`;
   return `whsec_${Buffer.from(hkdfSync('sha256', masterKey, '', info, SECRET_BYTES)).toString('base64')}`;
 }
 
+/** The secrets that sign now: the current one, and for a while after a rotation the one before it. */
+export function signingSecrets(
+  masterKey: string,
+  companyId: string,
+  { version, oldSecretSigns }: { readonly version: number; readonly oldSecretSigns: boolean },
+): string[] {
+  const versions = oldSecretSigns ? [version, version - 1] : [version];
+  return versions.map((one) => webhookSecret(masterKey, companyId, one));
+}
+
 /**
- * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature for each
- * secret that is valid.
+ * The headers of a signed call (standardwebhooks.com): HMAC-SHA256 over `{id}.{timestamp}.{body}`, one signature per valid
+ * secret.
  */
 export function signedHeaders(
   message: { readonly id: string; readonly timestampSeconds: number; readonly body: string },

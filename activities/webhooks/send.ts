@@ -9,19 +9,19 @@ export type Sending = {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Local use only: any address, http and any port. */
+  /** Local use only: allows any address, http and any port. */
   readonly allowPrivate: boolean;
 };
 
-/** `gone`: the receiver says that it wants no more calls (410). */
+/** `gone`: the receiver wants no more calls (410). */
 export type Sent = { readonly error: string | undefined; readonly status: number | null; readonly gone: boolean };
 
 const TIME_LIMIT_MS = 5_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
- * Calls a webhook once. The name is resolved here, each of its addresses has to be a public one, and the connection goes to
- * that very address: whatever the name says a moment later. No redirect is followed, no proxy used. Never throws.
+ * Calls a webhook once. It resolves the host name, requires that every address is public, and connects to the checked
+ * address itself, so that a later DNS change has no effect. It follows no redirect and uses no proxy. Never throws.
  */
 export async function sendWebhook(sending: Sending): Promise<Sent> {
   const limit = AbortSignal.timeout(TIME_LIMIT_MS);
@@ -44,10 +44,10 @@ async function resolveChecked({ url, allowPrivate }: Sending): Promise<string> {
   const host = hostOf(url);
   const addresses = isIP(host) === 0 ? (await lookup(host, { all: true })).map(({ address }) => address) : [host];
   const [first] = addresses;
-  if (first === undefined) throw new WebhookError('The name has no address');
-  // One that is not public among public ones is a name that means to be let in.
+  if (first === undefined) throw new WebhookError('The host name has no address');
+  // A name that resolves to public and private addresses may be an attempt to reach the private ones.
   if (!allowPrivate && !addresses.every(isPublicAddress)) {
-    throw new WebhookError('The name has an address that is not public');
+    throw new WebhookError('The host name has an address that is not public');
   }
   return first;
 }
@@ -59,7 +59,7 @@ function post({ url, headers, body }: Sending, address: string, signal: AbortSig
     const sent = request(
       {
         host: address,
-        // The certificate is asked for, and checked, by the name.
+        // SNI and certificate verification use the host name, not the address.
         ...(isIP(hostOf(url)) === 0 ? { servername: hostname } : {}),
         ...(port === '' ? {} : { port }),
         method: 'POST',
@@ -78,7 +78,7 @@ function post({ url, headers, body }: Sending, address: string, signal: AbortSig
         let bytes = 0;
         answer.on('data', (chunk: Buffer) => {
           bytes += chunk.length;
-          if (bytes > MAX_ANSWER_BYTES) answer.destroy(new WebhookError('The answer is longer than 64 KiB'));
+          if (bytes > MAX_ANSWER_BYTES) answer.destroy(new WebhookError('The response is longer than 64 KiB'));
         });
         answer.on('error', reject);
         answer.on('end', () => resolve(answer.statusCode ?? 0));
@@ -96,16 +96,16 @@ function faultOfStatus(status: number): string | undefined {
 
 class WebhookError extends Error {}
 
-/** What the company may know of it: our own words, or the code of what the network said. */
+/** The text that the company may see: our own message, or the network error's code. */
 function describe(error: unknown): string {
   if (error instanceof WebhookError) return error.message;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? `The connection failed (${code})` : 'The connection failed';
 }
 
-/** Name resolution knows no signal: it is left behind. */
+/** Rejects on the signal, for `dns.lookup`, which cannot be aborted. */
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(new Error('Too late')), { once: true });
+    signal.addEventListener('abort', () => reject(new Error('Timed out')), { once: true });
   });
 }

@@ -4,11 +4,11 @@ import { isPublicAddress } from './addresses.ts';
 const PORTS: readonly string[] = ['', '8443']; // '' is https's own, 443
 
 /**
- * Why webhooks are not sent to that URL; undefined when they may be. What its name resolves to is checked at each attempt,
- * since that can change.
+ * Why webhooks may not be sent to that URL; undefined when they may. The addresses of its host name are checked at each
+ * attempt, because they can change.
  */
 export function webhookUrlFault(url: string, allowPrivate: boolean): string | undefined {
-  if (!URL.canParse(url)) return 'It is no URL';
+  if (!URL.canParse(url)) return 'It is not a URL';
   const { protocol, username, password, port, hash } = new URL(url);
   if (username !== '' || password !== '') return 'It has a user or a password, which the receiver does not need';
   if (hash !== '') return 'It has a fragment, which is never sent';
@@ -19,7 +19,7 @@ export function webhookUrlFault(url: string, allowPrivate: boolean): string | un
   return isIP(host) !== 0 && !isPublicAddress(host) ? 'Its address is not a public one' : undefined;
 }
 
-/** The name or address to connect to; an IPv6 address without its brackets. */
+/** The host name or address to connect to; an IPv6 address without its brackets. */
 export function hostOf(url: string): string {
   return new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
 }

@@ -4,35 +4,31 @@ import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../..
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
-import { createGroupActivity, type GroupDependencies } from './group.ts';
-import { runOperation } from './run-operation.ts';
+import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
+import { type AttemptFacts, runOperation } from './run-operation.ts';
 
 /**
- * The types of the failures that a run can end with. The first two say that the last attempt is known to have left
- * nothing; after the third only the row can tell.
+ * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing; after
+ * the third, only the row shows whether it committed.
  */
 export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
 
-export type WriteActivityDependencies = GroupDependencies;
-
-/** The activity of the write workflow: the transaction, told to Temporal in its own terms. */
+/** The activities of the write and group workflows: run the transaction and translate its errors into Temporal failures. */
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
   return {
     runGroup: createGroupActivity(dependencies),
     async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult> {
       const { info } = Context.current();
-      // An activity always has its workflow here; the type also covers activities that stand alone.
+      // Always set here; the type also covers standalone activities.
       const workflowId = info.workflowExecution?.workflowId ?? '';
+      const id = writeId(args.companyId, args.operation, args.key);
+      const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runOperation(dependencies, args, {
-          ...facts,
-          workflowId,
-          attempt: info.attempt,
-        });
+        const { result, row, made } = await runOperation(dependencies, args, attempt);
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {
-        throw await toApplicationFailure(dependencies, args, { ...facts, workflowId }, error);
+        throw await toApplicationFailure(dependencies, args, attempt, error);
       }
     },
   };
@@ -41,29 +37,30 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
 async function toApplicationFailure(
   dependencies: WriteActivityDependencies,
   args: WriteArguments,
-  facts: RunFacts & { readonly workflowId: string },
+  attempt: AttemptFacts,
   error: unknown,
 ): Promise<ApplicationFailure> {
   const transient = error instanceof TransientFailure;
-  const willRetry = transient && !isLastAttempt(args, facts);
-  dependencies.onFailedAttempt(args, error, { willRetry, workflowId: facts.workflowId });
+  const willRetry = transient && !isLastAttempt(args, attempt);
+  const { workflowId, writeId } = attempt;
+  dependencies.onFailedAttempt(args, error, { willRetry, workflowId, writeId });
   if (!willRetry) {
     try {
-      await recordFailedRun(dependencies, args, error);
+      await recordFailedRun(dependencies, args, attempt, error);
     } catch {
-      // A failed run has its audit row: while that cannot be written, the run is not over.
+      // A failed run must have its audit row: while that cannot be written, keep retrying.
       return ApplicationFailure.create({
         type: FAILURE_TYPES.rolledBack,
-        message: 'The attempt failed, and so did its audit row',
+        message: 'The attempt failed, and its audit row could not be written',
       });
     }
   }
-  // Messages and causes stay in the log: a failure's text is shown by Temporal to all who may look there.
+  // Keep messages and causes in the log: Temporal shows a failure's text to everyone with access to the namespace.
   if (!transient) {
     return ApplicationFailure.create({
       type: FAILURE_TYPES.bug,
       nonRetryable: true,
-      message: `${args.operation} failed by an error that another attempt cannot mend`,
+      message: `${args.operation} failed with an error that a retry cannot fix`,
     });
   }
   return ApplicationFailure.create({
@@ -72,29 +69,34 @@ async function toApplicationFailure(
   });
 }
 
-/** Near the end of the policy's time: what comes after this one would be too late. */
-function isLastAttempt({ policy }: WriteArguments, facts: RunFacts): boolean {
-  const elapsedMs = Date.now() - Date.parse(facts.requestedAt);
-  return elapsedMs > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+/** True near the end of the retry period: a further attempt might start too late. */
+function isLastAttempt({ policy }: WriteArguments, attempt: AttemptFacts): boolean {
+  return elapsedMs(attempt) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
+}
+
+/** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
+function elapsedMs({ requestedAt }: AttemptFacts): number {
+  return Math.max(0, Date.now() - Date.parse(requestedAt));
 }
 
 async function recordFailedRun(
   { database, operations }: WriteActivityDependencies,
   args: WriteArguments,
+  attempt: AttemptFacts,
   error: unknown,
 ): Promise<void> {
-  await recordAuditRows(database, [
+  await recordAuditRows(database.reads, [
     {
       company_id: args.companyId,
       operation_name: args.operation,
       operation_type: operations.find(({ name }) => name === args.operation)?.type ?? 'unknown',
-      deterministic_id: writeId(args.companyId, args.operation, args.key),
+      deterministic_id: attempt.writeId,
       idempotency_key: args.key,
       user_id: args.actor.userId,
       status: 'failed',
       error_code: 'write_failed',
       error_message: error instanceof Error ? error.name : 'not an error',
-      execution_duration_ms: 0,
+      execution_duration_ms: elapsedMs(attempt),
       request_id: args.request.id,
       route_path: args.request.path,
       http_method: args.request.method,

@@ -1,9 +1,10 @@
 import type { AttemptPolicy } from '../../workflows/messages.ts';
+import { DAY_MS } from '../durations.ts';
 
-/** How a write's transaction is attempted, unless its run was started by a release with another policy. */
+/** The retry policy of new runs. Open runs keep the policy that they were started with. */
 export const ATTEMPT_POLICY: AttemptPolicy = {
   startToCloseMs: 15_000,
-  scheduleToCloseMs: 24 * 60 * 60 * 1000,
+  scheduleToCloseMs: DAY_MS,
   initialIntervalMs: 100,
   backoffCoefficient: 2,
   maximumIntervalMs: 30_000,

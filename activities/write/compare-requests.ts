@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { fingerprint } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
-import type { ProblemPointer } from '../problem.ts';
+import { jsonPointer, type ProblemPointer } from '../problem.ts';
 import type { WriteRow } from './write-row.ts';
 
 export type RequestContent = {
@@ -12,9 +12,9 @@ export type RequestContent = {
 };
 
 /**
- * Is this the request that the row was made for? Equal fingerprints say yes. Others may come from another version of the
- * schema: the stored request is parsed by today's, so that a new optional member with a default does not break old keys.
- * A row of a later release, as it is met while that is being rolled out, is compared by the members that both know.
+ * Whether this is the request for which the row was written. Equal fingerprints mean yes. Different ones may come from
+ * another version of the schema, so the stored request is parsed with today's schema: a new optional member with a default
+ * must not break old keys. A row of a later release, possible during a roll-out, is compared by the members known to both.
  */
 export function isSameRequest(
   row: Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>,
@@ -29,11 +29,11 @@ export function isSameRequest(
     const { params, body } = parseInput(operation, isLater ? membersKnownTo(operation, row.request) : row.request);
     return fingerprint(operation.name, { params: params as Record<string, string>, body }) === mine.fingerprint;
   } catch {
-    return false; // what today's schema refuses cannot be what it has just accepted
+    return false; // today's schema refuses the stored request but has accepted this one, so they differ
   }
 }
 
-/** Both without the members that the schema calls unknown, however deep. */
+/** Params and body without the members that the schema does not know, at any depth. */
 function membersKnownTo({ params, body }: Operation, request: NonNullable<WriteRow['request']>) {
   return { params: withoutUnknown(params, request.params), body: withoutUnknown(body, request.body) };
 }
@@ -48,24 +48,24 @@ function withoutUnknown(schema: z.ZodType, value: unknown): unknown {
   return known;
 }
 
-/** Where two requests differ: the operation, or the members of path and body, each by its JSON pointer. */
+/** The differences of two requests: the operation, or members of path and body as JSON pointers. */
 export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: RequestContent): ProblemPointer[] {
   if (stored.operation !== mine.operation) return [{ in: 'operation', pointer: '' }];
   return [
-    ...pointersThatDiffer(stored.params, mine.params, '').map((pointer) => ({ in: 'path' as const, pointer })),
-    ...pointersThatDiffer(stored.body, mine.body, '').map((pointer) => ({ in: 'body' as const, pointer })),
+    ...pathsThatDiffer(stored.params, mine.params).map((path) => ({ in: 'path' as const, pointer: jsonPointer(path) })),
+    ...pathsThatDiffer(stored.body, mine.body).map((path) => ({ in: 'body' as const, pointer: jsonPointer(path) })),
   ].slice(0, MAX_DIFFERENCES);
 }
 
 const MAX_DIFFERENCES = 100;
 
-function pointersThatDiffer(a: unknown, b: unknown, pointer: string): string[] {
-  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b))
-    return Object.is(a, b) ? [] : [pointer];
+/** Of the members that differ: the names on the way to each. */
+function pathsThatDiffer(a: unknown, b: unknown, path: readonly string[] = []): (readonly string[])[] {
+  if (!isContainer(a) || !isContainer(b) || Array.isArray(a) !== Array.isArray(b)) return Object.is(a, b) ? [] : [path];
   const names = new Set([...Object.keys(a), ...Object.keys(b)]);
   return [...names].flatMap((name) => {
-    const next = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    return Object.hasOwn(a, name) && Object.hasOwn(b, name) ? pointersThatDiffer(a[name], b[name], next) : [next];
+    const next = [...path, name];
+    return Object.hasOwn(a, name) && Object.hasOwn(b, name) ? pathsThatDiffer(a[name], b[name], next) : [next];
   });
 }
 

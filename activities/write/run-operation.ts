@@ -1,12 +1,11 @@
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
-import { rowId, writeId } from '../identity.ts';
+import { rowId } from '../identity.ts';
 import {
   type Input,
   type Operation,
   parseInput,
-  Rejection,
   WORKFLOW_TRIGGERED,
   type WriteContext,
   type Written,
@@ -14,15 +13,15 @@ import {
 import { type Problem, problemType, writeUrl } from '../problem.ts';
 import { holdsOneOf } from '../roles.ts';
 import { isSameRequest } from './compare-requests.ts';
+import { Rejection } from './rejection.ts';
 import { rowOrUndefined, type WriteRow } from './write-row.ts';
 
 /**
- * The one transaction of a write: claim the key, do the business, record outcome, audit row and event, commit.
+ * The one transaction of a write: claims the key, runs the operation, records outcome, audit row and event, and commits.
  *
- * The row becomes visible only with its outcome, so there is no lock to leak when this process dies, and a twin that runs
- * at the same time waits at the unique key for this one's COMMIT or ROLLBACK. Returns the row that stands: the one made
- * here, or the one that another attempt made. Throws {@link TransientFailure} when the attempt may be made again, and
- * anything else for a bug.
+ * The row becomes visible only with its outcome, so no lock leaks when this process dies. A concurrent attempt at the same
+ * key waits at the unique index for this one's COMMIT or ROLLBACK. Returns the write's row, written here or by another
+ * attempt. Throws {@link TransientFailure} when the attempt may be retried, and any other error for a bug.
  */
 export async function runOperation(
   dependencies: RunDependencies,
@@ -31,24 +30,28 @@ export async function runOperation(
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
-  // Of a later release, in the middle of its being rolled out: one of its workers will know what to do.
+  // The write comes from a later release that is being rolled out: a retry may reach one of its workers.
   if (operation === undefined || args.schemaVersion > operation.schemaVersion) {
-    throw new TransientFailure(`This release does not know ${args.operation} as it was asked for`, {
-      mayHaveCommitted: false,
-    });
+    throw new TransientFailure(
+      `This release does not know ${args.operation} with schema version ${args.schemaVersion}`,
+      {
+        mayHaveCommitted: false,
+      },
+    );
   }
   const input = parseInput(operation, args.input);
   try {
     return await transaction(database.writes, async (tx) => {
       const claim = await claimWrite(tx, operation, args, attempt);
       if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
-      const row = await decide(tx, operation, input, claim.roles, args, allowPrivateWebhooks);
+      const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
+      const row = await decide(tx, operation, input, claim.roles, args, context);
       return { result: resultOf(row, true), row, made: true };
     });
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;
-    throw new TransientFailure('The database did not carry the transaction through', {
+    throw new TransientFailure('The transaction failed, or its COMMIT was not confirmed', {
       mayHaveCommitted: failure.mayHaveCommitted,
       cause: error,
     });
@@ -62,13 +65,15 @@ export type RunDependencies = {
 };
 
 export type AttemptFacts = {
+  /** Follows from the arguments; the caller has it, and it is hashed once per attempt. */
+  readonly writeId: string;
   readonly requestedAt: string;
   readonly workflowId: string;
   /** Counts from 1. */
   readonly attempt: number;
 };
 
-/** The row that stands, and whether this very transaction made it. In a mismatch the row is another request's. */
+/** The write's row, and whether this transaction wrote it. In a mismatch it is the row of another request. */
 export type Attempt = { readonly result: RunResult; readonly row: WriteRow; readonly made: boolean };
 
 type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; readonly row: WriteRow | undefined };
@@ -76,11 +81,15 @@ type Claim = { readonly claimed: boolean; readonly roles: readonly string[]; rea
 async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, attempt: AttemptFacts): Promise<Claim> {
   const claiming = tx.query<{ claimed: boolean; member_roles: string[] | null } & WriteRow>(
     `SELECT c.claimed, c.member_roles, (c.write).*
-     FROM claim_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS c`,
+     FROM claim_write(
+       p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => $6,
+       p_fingerprint => $7, p_schema_version => $8, p_request => $9, p_user => $10, p_request_id => $11,
+       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14
+     ) AS c`,
     [
       args.companyId,
       args.key,
-      writeId(args.companyId, operation.name, args.key),
+      attempt.writeId,
       args.submissionId,
       operation.name,
       operation.type,
@@ -94,17 +103,17 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
       attempt.requestedAt,
     ],
   );
-  // Sent right behind it: where the claim fails, the transaction has failed, and so does this.
+  // Pipelined with the claim: if the claim fails, the transaction is aborted and the savepoint fails too.
   const [[claim]] = await Promise.all([claiming, tx.query('SAVEPOINT operation')]);
   if (claim === undefined) {
-    // Another transaction held the key, and yet no row of it can be seen: not an answer to anything. Ask again.
-    throw new TransientFailure('The key was taken and its row is not there', { mayHaveCommitted: false });
+    // Another transaction held the key, yet its row is not visible: this proves nothing, so retry.
+    throw new TransientFailure('The key was taken, but its row is not visible', { mayHaveCommitted: false });
   }
   return { claimed: claim.claimed, roles: claim.member_roles ?? [], row: rowOrUndefined(claim) };
 }
 
 function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {
-  if (row === undefined) throw new Error('Bug! A key that is taken, by no row');
+  if (row === undefined) throw new Error('Bug! The key is taken, but there is no row');
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
   if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
     return { result: resultOf(row, row.submission_id === args.submissionId), row, made: false };
@@ -112,20 +121,24 @@ function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operat
   return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row, made: false };
 }
 
-/** Success or rejection, decided and recorded; a rejection leaves nothing of the operation's own work. */
+/** Runs the operation and records success or rejection; a rejection rolls back all of the operation's own changes. */
 async function decide(
   tx: Tx,
   operation: Operation,
   input: Input,
   roles: readonly string[],
   args: WriteArguments,
-  allowPrivateWebhooks: boolean,
+  context: WriteContext<string>,
 ) {
   if (!holdsOneOf(roles, operation.roles)) {
-    return finishRejected(tx, operation, args, new Rejection('forbidden', 'The role for this was revoked meanwhile.'));
+    return finishRejected(
+      tx,
+      operation,
+      args,
+      new Rejection('forbidden', 'Your role was revoked before the write ran.'),
+    );
   }
   try {
-    const context = contextOf(operation, args, allowPrivateWebhooks);
     const written = await operation.write(tx, input, context);
     return await finishSucceeded(tx, operation, args, context, written);
   } catch (error) {
@@ -136,19 +149,19 @@ async function decide(
   }
 }
 
-function contextOf(operation: Operation, args: WriteArguments, allowPrivateWebhooks: boolean): WriteContext {
-  const id = writeId(args.companyId, operation.name, args.key);
+function contextOf(args: WriteArguments, writeId: string, allowPrivateWebhooks: boolean): WriteContext<string> {
   return {
     companyId: args.companyId,
     userId: args.actor.userId,
-    operation: operation.name,
-    writeId: id,
+    operation: args.operation,
+    writeId,
     allowPrivateWebhooks,
-    rowId: (table, position) => rowId(id, table, position),
+    rowId: (table, position) => rowId(writeId, table, position),
+    reject: (...args) => new Rejection(...args),
   };
 }
 
-/** The operation's own no, or a rule that the database held and that the operation knows by its constraint. */
+/** The operation's own rejection, or the one that it declares for the violated constraint. */
 function toRejection(operation: Operation, error: unknown): Rejection | undefined {
   if (error instanceof Rejection) return error;
   const failure = classify(error);
@@ -224,7 +237,12 @@ type Finish = {
 
 async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
   const [row] = await tx.query<WriteRow>(
-    `SELECT w.* FROM finish_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS w`,
+    `SELECT w.* FROM finish_write(
+       p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
+       p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
+       p_http_method => $12, p_event_id => $13, p_event_kind => $14, p_event_payload => $15,
+       p_workflows_triggered => $16, p_audit_metadata => $17
+     ) AS w`,
     [
       args.companyId,
       args.key,
@@ -245,7 +263,7 @@ async function finish(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteR
       JSON.stringify(end.auditMetadata),
     ],
   );
-  if (row === undefined) throw new Error('Bug! A claimed write that is not there');
+  if (row === undefined) throw new Error('Bug! The claimed write has no row');
   return row;
 }
 

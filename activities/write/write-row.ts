@@ -1,6 +1,6 @@
 /**
- * The row of a write: the record that every answer is given from. Its columns as the functions of the write path return
- * them; a NULL composite (no such row) has every column NULL.
+ * The row of a write, from which every answer is given. The columns are as the SQL functions of the write path return them;
+ * if there is no row, they return a composite whose columns are all NULL.
  */
 export type WriteRow = {
   readonly company_id: string;
@@ -26,10 +26,10 @@ export type WriteRow = {
   readonly completed_at: string;
 };
 
-/** What a write came to, once and for ever. */
+/** The final outcome of a write; it never changes. */
 type Outcome = 'succeeded' | 'rejected' | 'cancelled';
 
-/** A row as it is read by `(f).write.*`: absent when its key is NULL. */
+/** Undefined for the all-NULL composite that `(f).write.*` yields when there is no row. */
 export function rowOrUndefined(row: { [K in keyof WriteRow]: WriteRow[K] | null }): WriteRow | undefined {
   return row.idempotency_key === null ? undefined : (row as WriteRow);
 }

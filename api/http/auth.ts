@@ -1,39 +1,42 @@
 import type { FastifyRequest } from 'fastify';
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { DAY_S } from '../../activities/durations.ts';
 import type { ApiConfig } from '../config.ts';
 import { ApiProblem } from './problems.ts';
 
-/** Whom the token names. What they may do is asked of the database, at each request. */
+/** Whom the token names. Their roles are read from the database at each request. */
 export type Caller = { readonly companyId: string; readonly subject: string };
 
 export type Authenticate = (request: FastifyRequest) => Promise<Caller>;
 
 const LEEWAY_S = 30;
-const MAX_LIFETIME_S = 24 * 60 * 60;
+export const MAX_TOKEN_LIFETIME_S = DAY_S;
 /** The identity provider's fault, not the token's: the client may try again. */
 const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
 const REMEMBERED_MS = 60_000;
 const MAX_REMEMBERED_TOKENS = 10_000;
-/** As the database stores it: a text without NUL. */
+/** PostgreSQL's `text` cannot hold NUL. */
 const SUBJECT = /^[^\0]{1,255}$/;
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 /**
- * Verifies `Authorization: Bearer <JWT>` (RFC 6750, RFC 7519): HS256 by our secret, or the asymmetric algorithms by the
- * configured key set. Key hints in the token's header (`jku`, `x5u`, `jwk`) are never followed.
+ * Verifies `Authorization: Bearer <JWT>` (RFC 6750, RFC 7519): HS256 with our secret, or an asymmetric algorithm with the
+ * configured key set. It never follows key hints in the token's header (`jku`, `x5u`, `jwk`).
  */
 export function createAuthenticate(config: ApiConfig): Authenticate {
   const verify = remembering(verifier(config));
   return async (request) => {
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
-    if (token === undefined) throw unauthenticated('Send Authorization: Bearer followed by a JWT.');
+    if (token === undefined) throw unauthenticated('Send the header Authorization: Bearer <JWT>.');
     let claims: JWTPayload;
     try {
       claims = await verify(token);
     } catch (error) {
       if (error instanceof errors.JOSEError && !KEY_SET_FAULTS.has(error.code)) {
-        throw unauthenticated('The token is not valid: expired, of another issuer, or not signed by our key.');
+        throw unauthenticated(
+          'The token is not valid: it has expired, comes from another issuer or is not signed with our key.',
+        );
       }
       throw error;
     }
@@ -60,8 +63,8 @@ function verifier(config: ApiConfig) {
 type Verify = (token: string) => Promise<JWTPayload>;
 
 /**
- * A client sends one token with thousands of requests: its signature is checked once a minute, its expiry each time. (The
- * minute bounds how long a key that the provider has withdrawn goes on working; roles are asked of the database anyway.)
+ * A client sends one token with thousands of requests: its signature is checked once a minute, its expiry each time. A
+ * key that the provider has withdrawn therefore works for up to a minute longer. Roles come from the database anyway.
  */
 function remembering(verify: Verify): Verify {
   const verified = new Map<string, { readonly claims: JWTPayload; readonly untilMs: number }>();
@@ -79,10 +82,10 @@ function remembering(verify: Verify): Verify {
 
 function callerOf(claims: JWTPayload): Caller {
   const { sub, company_id: companyId, exp, iat } = claims;
-  // A token that says it is of a later day would live the longer for it.
+  // An `iat` in the future must not extend the token's lifetime.
   const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, Date.now() / 1000 + LEEWAY_S);
-  if (exp === undefined || exp - issuedAt > MAX_LIFETIME_S) {
-    throw unauthenticated('A token may live for 24 hours at most.');
+  if (exp === undefined || exp - issuedAt > MAX_TOKEN_LIFETIME_S) {
+    throw unauthenticated('A token may be valid for at most 24 hours.');
   }
   if (
     typeof sub !== 'string' ||

@@ -10,13 +10,13 @@ export type HealthDependencies = {
   readonly database: Database;
   readonly registry: Registry;
   readonly metricsToken: string | undefined;
-  /** Where Temporal's core metrics of this process are served, if they are. */
+  /** Where this process serves the core metrics of Temporal's SDK, if it does. */
   readonly coreMetricsAddress: string | undefined;
 };
 
 /**
- * `/livez`: the process answers. `/readyz`: it should get new requests. Postgres has to answer for that; Temporal does
- * not, since replays and reads go on without it. `/metrics`: one scrape document.
+ * `/livez`: the process answers. `/readyz`: it should receive new requests. That requires PostgreSQL but not Temporal,
+ * since replays and reads work without Temporal. `/metrics`: one scrape document.
  */
 export function registerHealth(
   app: FastifyInstance,
@@ -25,7 +25,7 @@ export function registerHealth(
   let state: 'serving' | 'draining' | 'failed' = 'serving';
   app.get('/livez', async (_request, reply) => reply.code(state === 'failed' ? 503 : 200).send({ status: state }));
   app.get('/readyz', async (_request, reply) => {
-    const check = queryOnce(database.lookups, 'SELECT 1').then(() => 'ok' as const);
+    const check = queryOnce(database.reads, 'SELECT 1').then(() => 'ok' as const);
     const answered = (await withTimeout(check, CHECK_TIMEOUT_MS).catch(() => undefined)) ?? 'unavailable';
     const ready = state === 'serving' && answered === 'ok';
     return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : state, checks: { database: answered } });
@@ -35,7 +35,7 @@ export function registerHealth(
     const page = await metricsPage(registry, coreMetricsAddress);
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(page);
   });
-  // A connection that is kept alive would hold the server open: the answer under way is its last.
+  // A keep-alive connection would hold the draining server open: this answer is the last on its connection.
   app.addHook('onSend', async (_request, reply) => {
     if (state !== 'serving') reply.header('connection', 'close');
   });

@@ -1,7 +1,7 @@
-/** What the client prefers (RFC 7240): how long to wait for the outcome, and what to do when it takes longer. */
+/** The client's `Prefer` header (RFC 7240): how long to wait for the outcome, and what to answer when it takes longer. */
 export type Preferences = {
   readonly waitMs: number;
-  /** Strictly no waiting: a duplicate in flight is answered 409. */
+  /** No waiting at all (`wait=0`): a duplicate of a running write is answered 409. */
   readonly strict: boolean;
   /** The value of `Preference-Applied`, where a preference was used. */
   readonly applied: string | undefined;
@@ -10,11 +10,11 @@ export type Preferences = {
 const DEFAULT_WAIT_S = 10;
 const MAX_WAIT_S = 60;
 
-/** An unusable preference is ignored, as RFC 7240 (section 2) asks; the first of several alike counts. */
+/** An unusable preference is ignored, and the first of several with one name counts (RFC 7240, section 2). */
 export function readPreferences(header: string | readonly string[] | undefined): Preferences {
   const preferences = new Map<string, string>();
   for (const preference of [header ?? []].flat().join(',').split(',')) {
-    // Split rather than matched: a pattern for all of it takes cubic time on a header of spaces.
+    // Split rather than matched: one regular expression for all of it takes cubic time on a header of spaces.
     const [name = '', ...value] = (preference.split(';')[0] ?? '').split('=').map((part) => part.trim());
     if (name !== '' && !preferences.has(name.toLowerCase()))
       preferences.set(name.toLowerCase(), unquote(value.join('=')));

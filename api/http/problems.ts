@@ -1,37 +1,37 @@
 import { type NextAction, type Problem, type ProblemPointer, problemType, writeUrl } from '../../activities/problem.ts';
 
 /**
- * The one table from the API's error codes to status, retry and next step. What an operation rejects is declared with the
- * operation; reads answer `<resource>_not_found` by {@link notFound}.
+ * The one table from the API's error codes to status, title and next step. Each operation declares its own rejections;
+ * reads answer `<resource>_not_found` by {@link notFound}.
  */
 export const PROBLEMS = {
   unauthenticated: row(401, 'The request is not authenticated', 'fix_request'),
-  not_a_member: row(403, 'You are no member of this company', 'fix_request'),
+  not_a_member: row(403, 'You are not a member of this company', 'fix_request'),
   forbidden: row(403, 'Your role does not allow this', 'fix_request'),
   route_not_found: row(404, 'There is no such route', 'fix_request'),
-  method_not_allowed: row(405, 'The route does not know this method', 'fix_request'),
-  write_not_found: row(404, 'No such write is known', 'retry_same_key'),
+  method_not_allowed: row(405, 'The route does not support this method', 'fix_request'),
+  write_not_found: row(404, 'There is no such write', 'retry_same_key'),
   malformed_request: row(400, 'The request cannot be read', 'fix_request'),
   headers_too_large: row(431, 'The headers are larger than 16 KiB', 'fix_request'),
-  malformed_json: row(400, 'The body is not JSON', 'fix_request'),
+  malformed_json: row(400, 'The body is not valid JSON', 'fix_request'),
   idempotency_key_missing: row(400, 'The Idempotency-Key header is missing', 'fix_request'),
   idempotency_key_invalid: row(400, 'The Idempotency-Key header is malformed', 'fix_request'),
   body_too_large: row(413, 'The body is larger than 1 MiB', 'fix_request'),
   unsupported_media_type: row(415, 'The body is not plain UTF-8 JSON', 'fix_request'),
-  validation_failed: row(422, 'The request does not fit the schema', 'fix_request'),
+  validation_failed: row(422, 'The request does not match the schema', 'fix_request'),
   idempotency_key_reused: row(422, 'The key belongs to another request', 'use_new_key'),
   idempotency_in_progress: row(409, 'The write is in progress', 'wait'),
-  rate_limited: row(429, 'Too many requests of this company', 'retry_same_key'),
-  overloaded: row(503, 'The service is at its limit', 'retry_same_key'),
+  rate_limited: row(429, 'The company has sent too many requests', 'retry_same_key'),
+  overloaded: row(503, 'The service is overloaded', 'retry_same_key'),
   orchestrator_unavailable: row(503, 'Temporal cannot be reached', 'retry_same_key'),
   storage_unavailable: row(503, 'The database cannot be reached', 'retry_same_key'),
   write_record_missing: row(500, 'The record of this write is missing', 'none'),
-  outcome_unknown: row(503, 'The outcome is not known', 'retry_same_key'),
-  write_failed: row(500, 'The write failed and left nothing', 'retry_same_key'),
-  internal_error: row(500, 'An error on our side', 'retry_same_key'),
+  outcome_unknown: row(503, 'The outcome is unknown', 'retry_same_key'),
+  write_failed: row(500, 'The write failed and was rolled back', 'retry_same_key'),
+  internal_error: row(500, 'Internal error', 'retry_same_key'),
   write_cancelled: row(409, 'The key was cancelled', 'use_new_key'),
   too_late: row(409, 'The write already has its outcome', 'none'),
-  webhook_not_available: row(409, 'There is no webhook to be called', 'fix_request'),
+  webhook_not_available: row(409, 'No webhook can be called', 'fix_request'),
 } as const satisfies Record<string, ProblemKind>;
 
 export type ProblemCode = keyof typeof PROBLEMS;
@@ -47,11 +47,11 @@ export type ProblemDetails = {
   readonly errors?: readonly ProblemPointer[];
   readonly differences?: readonly ProblemPointer[];
   /** The key whose status resource the problem links to. */
-  readonly key?: string;
+  readonly idempotencyKey?: string;
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-/** Thrown anywhere below a route; answered by the one error handler. */
+/** Thrown anywhere below a route; the one error handler answers it. */
 export class ApiProblem extends Error {
   readonly code: string;
   readonly kind: ProblemKind;
@@ -66,7 +66,7 @@ export class ApiProblem extends Error {
   }
 }
 
-/** The 404 of a read: one code a resource, such as `invoice_not_found`. */
+/** The 404 of a read: one code per resource, such as `invoice_not_found`. */
 export function notFound(resource: string, detail: string): ApiProblem {
   const kind = { status: 404, title: 'There is no such resource', retryable: false, nextAction: 'none' } as const;
   return new ApiProblem(`${resource}_not_found` as ProblemCode, { detail }, kind);
@@ -86,7 +86,7 @@ export function problemBody(problem: ApiProblem, instance: string, requestId: st
     ...(requestId === undefined ? {} : { requestId }),
     ...(details.errors === undefined ? {} : { errors: details.errors }),
     ...(details.differences === undefined ? {} : { differences: details.differences }),
-    ...(details.key === undefined ? {} : { writeUrl: writeUrl(details.key) }),
+    ...(details.idempotencyKey === undefined ? {} : { writeUrl: writeUrl(details.idempotencyKey) }),
   };
 }
 

@@ -1,10 +1,13 @@
-/** A token bucket a company: `perSecond` tokens come back each second, up to `burst`. Each process has its own. */
+import type { Caller } from './auth.ts';
+import { ApiProblem } from './problems.ts';
+
+/** A token bucket per company and process: `perSecond` tokens are added each second, up to `burst`. */
 export type RateLimit = {
   /** Takes a token; false when there is none. */
   take(companyId: string): boolean;
 };
 
-/** A bucket that is full again says nothing: it is forgotten when this many are kept. */
+/** At this many buckets, those that are full again are dropped: a full bucket carries no information. */
 const MAX_BUCKETS = 10_000;
 
 export function createRateLimit(perSecond: number, burst: number, now: () => number = Date.now): RateLimit {
@@ -24,4 +27,13 @@ export function createRateLimit(perSecond: number, burst: number, now: () => num
       return true;
     },
   };
+}
+
+/** Takes a token of the caller's company, or throws `rate_limited`. */
+export function enforceRateLimit(
+  limit: RateLimit,
+  { companyId }: Pick<Caller, 'companyId'>,
+  detail = 'Send the request again after the pause in Retry-After.',
+): void {
+  if (!limit.take(companyId)) throw new ApiProblem('rate_limited', { detail });
 }

@@ -17,7 +17,7 @@ import { TemporalUnavailable } from './temporal-unavailable.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Set by the authentication of every route below /api. */
+    /** Set by authentication, on every route below /api. */
     caller: Caller;
     /** Set on the routes of writes. */
     idempotencyKey: string;
@@ -32,8 +32,8 @@ const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /**
- * The HTTP server with what every route shares: request IDs, bodies, errors, and the methods that a path knows.
- * `onProblem` is told the code of each error that is answered.
+ * The HTTP server with what every route shares: request IDs, bodies, errors, and 405 for unsupported methods.
+ * `onProblem` is called with the code of each error that is answered.
  */
 export async function createServer(
   logger: Logger,
@@ -45,7 +45,7 @@ export async function createServer(
   };
   const app = Fastify({
     loggerInstance: logger,
-    // One line a request, when it is answered: ours, below.
+    // We log one line per request, when it is answered (below).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
@@ -57,10 +57,10 @@ export async function createServer(
     frameworkErrors: (_error, request, reply) => {
       // Raised before any hook has run.
       reply.header('x-request-id', request.id);
-      answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is no valid URL.' }));
+      answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is not a valid URL.' }));
     },
     forceCloseConnections: 'idle',
-    // While draining, a request on a connection that is still open is served like any other, and is its last.
+    // While draining, a request on a connection that is still open is served like any other; the connection then closes.
     return503OnClosing: false,
   }) as unknown as FastifyInstance;
   await app.register(helmet, { global: true });
@@ -86,12 +86,13 @@ export async function createServer(
   return { app, ...routesOf(app) };
 }
 
-/** Refuses what is no plain UTF-8 JSON before its size is looked at; for routes that take a body. */
+/** Refuses a body that is not plain UTF-8 JSON, before its size is checked. */
 export function requireJson(request: FastifyRequest): void {
   const type = request.headers['content-type'];
   const encoding = request.headers['content-encoding'];
   const refused = (detail: string) => new ApiProblem('unsupported_media_type', { detail });
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refused('Send the body without encoding.');
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+    throw refused('Send the body without Content-Encoding.');
   if (type === undefined) return;
   const [essence, ...parameters] = type.split(';').map((part) => part.trim().toLowerCase());
   const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
@@ -116,34 +117,34 @@ type AnswerProblem = (request: FastifyRequest, reply: FastifyReply, problem: Api
 
 function answerErrors(app: FastifyInstance, answerProblem: AnswerProblem): void {
   app.setNotFoundHandler((request, reply) => {
-    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: 'See /docs for the routes there are.' }));
+    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: '/docs lists all routes.' }));
   });
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     answerProblem(request, reply, toProblem(error, request));
   });
 }
 
-/** Fastify's own errors and whatever else is thrown, in our table's terms. */
+/** Translates Fastify's own errors, and whatever else is thrown, into our table of problems. */
 function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): ApiProblem {
   if (error instanceof ApiProblem) return error;
   const code = FRAMEWORK_ERRORS[error.code];
   if (code !== undefined) return new ApiProblem(code[0], { detail: code[1] });
   if (isStorageUnavailable(error)) {
-    return new ApiProblem('storage_unavailable', { detail: 'The database did not answer. Send it again.' });
+    return new ApiProblem('storage_unavailable', { detail: 'The database did not answer. Send the request again.' });
   }
   if (error instanceof TemporalUnavailable) {
-    return new ApiProblem('orchestrator_unavailable', { detail: 'Temporal did not answer. Send it again.' });
+    return new ApiProblem('orchestrator_unavailable', { detail: 'Temporal did not answer. Send the request again.' });
   }
-  request.log.error({ err: error }, 'A request failed by an error of ours');
+  request.log.error({ err: error }, 'A request failed with an internal error');
   return new ApiProblem('internal_error', {
-    detail: 'Send it again with the same key; tell us the request ID if it stays.',
+    detail: 'Send the request again with the same key. If the error persists, report the request ID.',
   });
 }
 
 const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ProblemCode, string]>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'A body may have 1 MiB at most.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'A body may be at most 1 MiB long.'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send Content-Type: application/json.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The body is not as long as Content-Length says.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The length of the body differs from Content-Length.'],
 };
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiProblem): void {
@@ -156,7 +157,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiP
     .send(JSON.stringify(problemBody(problem, request.url.slice(0, 2_000), request.id)));
 }
 
-/** Node takes a connection that has not sent a request yet for a busy one: it would hold the draining server open. */
+/** Node treats a connection that has not sent a request yet as busy: it would hold the draining server open. */
 function endSilentConnections(app: FastifyInstance): void {
   const silent = new Set<Socket>();
   app.server.on('connection', (socket) => void silent.add(socket.once('close', () => silent.delete(socket))));
@@ -168,9 +169,9 @@ function endSilentConnections(app: FastifyInstance): void {
 }
 
 type Routes = {
-  /** For each path below /api: the methods that no route has answer 405 with `Allow`. Called when all routes are there. */
+  /** Makes every other method of each path below /api answer 405 with `Allow`. Called once all routes are registered. */
   refuseOtherMethods(): void;
-  /** What answers with something else: `POST /api/invoices/:invoiceId/finalize`, each method its own. */
+  /** Every method and path that is really served, such as `POST /api/invoices/:invoiceId/finalize`. */
   servedRoutes(): readonly string[];
 };
 
@@ -206,11 +207,11 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 type ParserError = Error & { readonly code?: string; readonly rawPacket?: unknown; readonly bytesParsed?: number };
 
-/** What Node's parser refuses before there is a request. */
+/** Answers what Node's HTTP parser refuses before there is a request. */
 function clientErrorHandler(error: ParserError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
   const problem = new ApiProblem(parserProblem(error), {
-    detail: 'What was sent is no HTTP request that this server can read.',
+    detail: 'The bytes are not a valid HTTP request.',
   });
   const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
   socket.end(
@@ -220,7 +221,7 @@ function clientErrorHandler(error: ParserError, socket: Socket): void {
 
 function parserProblem({ code, rawPacket, bytesParsed }: ParserError): ProblemCode {
   if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
-  // A control character in a key is refused by the parser already, which stops in that line.
+  // The parser itself refuses a control character in a key, and stops within that header line.
   const parsed = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, bytesParsed).toString('latin1') : '';
   return /\nidempotency-key:[^\n]*$/i.test(parsed) ? 'idempotency_key_invalid' : 'malformed_request';
 }

@@ -1,6 +1,6 @@
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 
-/** Temporal did not answer; what was asked of it may have happened nevertheless. */
+/** Temporal did not answer. The request to it may have taken effect nevertheless. */
 export class TemporalUnavailable extends Error {
   constructor(cause: unknown) {
     super('Temporal did not answer', { cause });
@@ -8,14 +8,15 @@ export class TemporalUnavailable extends Error {
   }
 }
 
-/** An outage as {@link TemporalUnavailable}; anything else as it is. */
+/** Wraps an outage in {@link TemporalUnavailable} and returns every other error unchanged. */
 export function asUnavailable(error: unknown): unknown {
-  // INVALID_ARGUMENT and its like are our own mistakes and no outage.
+  // INVALID_ARGUMENT and the like are bugs of ours, not an outage.
   return OUTAGE_CODES.has(grpcCode(error) ?? 0) ? new TemporalUnavailable(error) : error;
 }
 
 /**
  * gRPC status codes: CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, INTERNAL,
- * UNAVAILABLE. The fifth is for a start that is pinned to a release which a server that came back empty has not met yet.
+ * UNAVAILABLE. FAILED_PRECONDITION answers a start pinned to a release that the server does not know, as after it came
+ * back without its data and before the release's workers have polled it.
  */
 const OUTAGE_CODES = new Set([1, 2, GRPC.deadlineExceeded, 8, 9, 10, 13, 14]);

@@ -1,4 +1,4 @@
-/** A promise and its resolve function (as Promise.withResolvers of later Node versions). */
+/** A promise and its resolve function (Promise.withResolvers, which Node 20 lacks). */
 export function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void } {
   let resolve: (value: T) => void = () => undefined;
   const promise = new Promise<T>((settle) => {
@@ -7,7 +7,7 @@ export function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T)
   return { promise, resolve };
 }
 
-/** The promise's value, or `undefined` when it takes longer. A promise that fails later is no unhandled rejection. */
+/** The promise's value, or `undefined` after the time limit. A later rejection of it is not an unhandled rejection. */
 export async function withTimeout<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ErrorEntry, ErrorUse } from './error-catalog.ts';
 
-/** `/docs/errors`: one section a code, to which every problem's `type` leads. Without scripts, and with its own style only. */
+/** `/docs/errors`: one section per code; every problem's `type` links to it. No scripts, and only its own style. */
 export function errorPage(entries: readonly ErrorEntry[]): { readonly html: string; readonly csp: string } {
   const html = `<!doctype html>
 <html lang="en">
@@ -14,9 +14,9 @@ export function errorPage(entries: readonly ErrorEntry[]): { readonly html: stri
 <body>
 <header>
 <h1>Error codes</h1>
-<p>Every error is <code>application/problem+json</code> (RFC 9457), and its <code>type</code> leads to its section here. A
-program switches on <code>code</code> and heeds <code>retryable</code> and <code>nextAction</code>. Repeating a write with
-its own key is always safe. <a href="/docs">All routes</a></p>
+<p>Every error is <code>application/problem+json</code> (RFC 9457), and its <code>type</code> links to its section here.
+Programs should switch on <code>code</code> and follow <code>retryable</code> and <code>nextAction</code>. It is always safe
+to send a write again with its own key. <a href="/docs">All routes</a></p>
 <nav aria-label="Codes">${entries.map(({ code }) => `<a href="#${escapeHtml(code)}">${escapeHtml(code)}</a>`).join(' ')}</nav>
 </header>
 <main>
@@ -38,7 +38,7 @@ function section({ code, meaning, next, uses }: ErrorEntry): string {
 <p>${escapeHtml(meaning)}</p>
 <p><strong>What to do:</strong> ${escapeHtml(next)}</p>
 <div class="wide"><table>
-<thead><tr><th>Status<th>Title<th>Met by<th>Stored<th>Retryable<th>nextAction</tr></thead>
+<thead><tr><th>Status<th>Title<th>Returned by<th>Stored<th>Retryable<th>nextAction</tr></thead>
 <tbody>${uses.map(tableRow).join('')}</tbody>
 </table></div>
 </section>`;
@@ -62,7 +62,7 @@ nav { display: flex; flex-wrap: wrap; gap: .25rem .75rem; font: .85rem/1.5 ui-mo
 section { border-top: 1px solid var(--line); padding: 1.25rem 0; scroll-margin-top: 1rem; }
 section:target { background: var(--soft); box-shadow: -1rem 0 0 var(--soft), 1rem 0 0 var(--soft); }
 p { margin: .25rem 0 .5rem; }
-/* A narrow screen scrolls the table, not the page. */
+/* On a narrow screen the table scrolls, not the page. */
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; table-layout: fixed; width: 100%; min-width: 46rem; }
 th:nth-child(1), th:nth-child(4) { width: 9%; }

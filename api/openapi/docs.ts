@@ -8,8 +8,8 @@ import { errorCatalog } from './error-catalog.ts';
 import { toOpenApiPath } from './json-schema.ts';
 
 /**
- * `/openapi.json`, and for people `/docs` and `/docs/errors`; each is made once. `x-routes` of the document names what is
- * really served, so that a route that it does not describe can be told from outside.
+ * `/openapi.json`, and for people `/docs` and `/docs/errors`; each is built once. The document's `x-routes` lists the
+ * routes that are really served, so that a check from outside finds a route that the document does not describe.
  */
 export async function registerDocs(
   app: FastifyInstance,
@@ -19,7 +19,7 @@ export async function registerDocs(
   const document = openApiDocument(operations);
   let json: string | undefined;
   app.get('/openapi.json', async (_request, reply) => {
-    // Not at the start: most routes are registered after these.
+    // Built at the first request, since most routes are registered after this one.
     json ??= JSON.stringify({ ...document, 'x-routes': servedRoutes().map(toOpenApiPath).sort() });
     return reply.type('application/json; charset=utf-8').send(json);
   });
@@ -38,7 +38,7 @@ export async function registerDocs(
   });
 }
 
-/** Its own files, requests to this API, and the pictures in its style sheet; nothing inline and nothing from elsewhere. */
+/** Allows its own files, requests to this API, and images in its style sheet; nothing inline, nothing from other hosts. */
 const SWAGGER_UI_CSP = [
   "default-src 'none'",
   "script-src 'self'",

@@ -12,7 +12,7 @@ import { STATUS_PATHS } from './status-routes.ts';
 import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
-/** The OpenAPI 3.1 document of these operations, and of the reads beside them. */
+/** The OpenAPI 3.1 document of these operations, of the reads and of the routes about writes and webhooks. */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const paths: Record<string, Json> = {};
   for (const [path, item] of [
@@ -41,7 +41,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
           scheme: 'bearer',
           bearerFormat: 'JWT',
           description:
-            'Claims `sub` (the user), `company_id` and `exp`; at most 24 hours. Roles come from the database.',
+            'Claims `sub` (the user), `company_id` and `exp`; valid for at most 24 hours. Roles come from the database.',
         },
       },
       parameters: PARAMETERS,
@@ -51,13 +51,13 @@ export function openApiDocument(operations: readonly Operation[]): Json {
   };
 }
 
-const DESCRIPTION = `Each write happens exactly once as far as anyone can observe, whatever is retried, duplicated or raced: send it with an
-\`Idempotency-Key\` and send it again, as it was, until it has its answer. Each answer but the first is marked
-\`Idempotent-Replayed: true\`. The examples run as they are against the demo company of a fresh local start.
+const DESCRIPTION = `Each write happens exactly once as far as anyone can observe, whatever is retried, duplicated or raced. Send it with an
+\`Idempotency-Key\`, and send the same request again until it has its final answer. Every final answer after the first is
+marked \`Idempotent-Replayed: true\`. The examples work unchanged against the demo company of a fresh local start.
 
 What each error code means and what to do about it: [/docs/errors](/docs/errors).`;
 
-/** The list of writes is made of the operations; where a person may look at one in Temporal is not told here. */
+/** The list of writes depends on the operations. The document needs no link to the Temporal UI. */
 function readsOf(operations: readonly Operation[]): readonly Read[] {
   return [...READS, createWriteList(operations, { url: undefined, namespace: '' })];
 }

@@ -5,12 +5,12 @@ import { READS } from '../reads/read-list.ts';
 import { ERROR_HELP } from './error-help.ts';
 import { readProblems } from './read-routes.ts';
 
-/** A code and all that a client has to know about it: for `/docs/errors` and for the reference. */
+/** A code and everything that a client has to know about it, for `/docs/errors` and the reference. */
 export type ErrorEntry = {
   readonly code: string;
   readonly meaning: string;
   readonly next: string;
-  /** One code can stand for the same fact in several places, with a status of their own. */
+  /** Several routes can return one code, each with its own status. */
   readonly uses: readonly ErrorUse[];
 };
 
@@ -18,13 +18,13 @@ export type ErrorUse = {
   readonly where: string;
   readonly status: number;
   readonly title: string;
-  /** The outcome of its key for ever: each retry gets it again. */
+  /** It is the final outcome of its key: every retry returns it. */
   readonly stored: boolean;
   readonly retryable: boolean;
   readonly nextAction: NextAction;
 };
 
-/** Each code that any route can answer with, the API's own first, then those of operations and reads by their names. */
+/** Each code that any route can return: the API's own first, then those of operations and reads in alphabetical order. */
 export function errorCatalog(operations: readonly Operation[]): readonly ErrorEntry[] {
   const entries = new Map<string, ErrorEntry>(
     Object.keys(PROBLEMS).map((code) => [code, ownEntry(code as ProblemCode)]),
@@ -42,7 +42,7 @@ export function errorCatalog(operations: readonly Operation[]): readonly ErrorEn
 const STORED_TOO: Partial<Record<ProblemCode, ErrorUse>> = {
   forbidden: {
     ...PROBLEMS.forbidden,
-    where: 'found in the transaction of a write',
+    where: 'a write, when its transaction checks the role',
     stored: true,
     nextAction: 'use_new_key',
   },
@@ -50,7 +50,7 @@ const STORED_TOO: Partial<Record<ProblemCode, ErrorUse>> = {
 const ALWAYS_STORED = new Set<ProblemCode>(['write_cancelled']);
 
 function ownEntry(code: ProblemCode): ErrorEntry {
-  const use = { ...PROBLEMS[code], where: 'any request that meets it', stored: ALWAYS_STORED.has(code) };
+  const use = { ...PROBLEMS[code], where: 'any request', stored: ALWAYS_STORED.has(code) };
   const stored = STORED_TOO[code];
   return { code, ...ERROR_HELP[code], uses: stored === undefined ? [use] : [use, stored] };
 }
@@ -75,7 +75,7 @@ function readUses(): [string, ErrorUse][] {
   );
 }
 
-/** What a derived code means is its titles; what comes next follows from each `nextAction` that it can carry. */
+/** A derived code is explained by its titles; the advice follows from each `nextAction` that it can carry. */
 function explain(uses: readonly ErrorUse[]): { meaning: string; next: string } {
   const titles = [...new Set(uses.map(({ title }) => title))];
   const actions = [...new Set(uses.map(({ nextAction }) => nextAction))];
@@ -84,17 +84,17 @@ function explain(uses: readonly ErrorUse[]): { meaning: string; next: string } {
   );
   const stored = uses.some((use) => use.stored);
   return {
-    meaning: `${titles.join('. ')}.${stored ? ' detail says more, and errors[] names the member.' : ''}`,
+    meaning: `${titles.join('. ')}.${stored ? ' The detail says more, and errors[] names the member.' : ''}`,
     next: next.join(' '),
   };
 }
 
 const NEXT: Readonly<Record<NextAction, string>> = {
   fix_request:
-    'Correct the request and send it with a new key: this key has its outcome, and each retry gets it again.',
+    'Correct the request and send it with a new key. The outcome of this key is final, and every retry returns it.',
   use_new_key:
-    'Each retry with this key gets the same answer. When the cause is gone, send the request with a new key.',
+    'Every retry with this key returns the same answer. When the cause is gone, send the request with a new key.',
   retry_same_key: 'Send the same request with the same key again.',
   wait: 'Wait, then send the same request with the same key again.',
-  none: 'Nothing was to be done; compare the ID with the list of that resource.',
+  none: 'Nothing was changed. Compare the ID with the list of that resource.',
 };

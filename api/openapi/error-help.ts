@@ -1,124 +1,127 @@
 import type { ProblemCode } from '../http/problems.ts';
 
-/** What a code of the API itself means, and what a client does about it; for people, so in whole sentences. */
+/** What a code of the API itself means and what a client should do about it, in whole sentences, for people. */
 export type ErrorHelp = { readonly meaning: string; readonly next: string };
 
 const SAME_KEY =
-  'Send the same request with the same key again, after Retry-After where it is given and with growing pauses.';
+  'Send the same request again with the same key. Wait as long as Retry-After says; without it, use growing pauses.';
 
 export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   unauthenticated: {
     meaning:
-      'There is no bearer token, or it is expired, of another issuer, lives longer than 24 hours or is not signed by the right key.',
-    next: 'Get a fresh token and send the same request with the same key.',
+      'The bearer token is missing, has expired, comes from another issuer, is valid for more than 24 hours or is not signed with the right key.',
+    next: 'Get a new token and send the same request with the same key.',
   },
   not_a_member: {
-    meaning: 'The token is valid, and its user is no member of its company, or is no more.',
-    next: 'Ask an owner of the company for access. A write that was made before keeps its outcome.',
+    meaning: 'The token is valid, but its user is not a member of its company, or no longer is.',
+    next: 'Ask an owner of the company for access. Earlier writes keep their outcomes.',
   },
   forbidden: {
     meaning:
-      'None of your roles in this company allows this. It is asked at each request, for a replay too, and once more in the write’s transaction: found there, the refusal is the outcome of the key.',
-    next: 'Have someone with the role do it, or be granted it. If the answer is marked or has no requestId, it is stored: then use a new key.',
+      'None of your roles in this company allows this. Roles are checked at each request, replays included, and again in the write’s transaction. A refusal in the transaction is stored as the outcome of the key.',
+    next: 'Ask for the role, or ask someone who has it to send the request. An answer without a requestId is stored: then use a new key.',
   },
   route_not_found: {
-    meaning: 'There is no route with this path.',
-    next: 'Compare the path with /openapi.json. Nothing was done.',
+    meaning: 'No route has this path.',
+    next: 'Compare the path with /openapi.json. Nothing was changed.',
   },
   method_not_allowed: {
-    meaning: 'The route exists and does not know this method; Allow names those it knows.',
-    next: 'Use one of the methods in Allow.',
+    meaning: 'The route exists but does not support this method. The Allow header lists those it supports.',
+    next: 'Use one of the methods in Allow. Nothing was changed.',
   },
   write_not_found: {
-    meaning: 'No such write is known in this company, or you may not read it.',
-    next: 'Sending the request with the same key is safe; cancelling the key makes sure that it never happens.',
+    meaning: 'This company has no write with this key, or you may not read it.',
+    next: 'It is safe to send the request with this key. Cancelling the key makes sure that the write never happens.',
   },
   malformed_request: {
-    meaning: 'What was sent is no HTTP request, or its path no URL, that the server can read.',
-    next: 'Correct the request; nothing was done.',
+    meaning: 'The bytes are not a valid HTTP request, or the path is not a valid URL.',
+    next: 'Correct the request. Nothing was changed.',
   },
   headers_too_large: {
-    meaning: 'The headers together are larger than 16 KiB.',
-    next: 'Send fewer or shorter headers; nothing was done.',
+    meaning: 'All headers together are larger than 16 KiB.',
+    next: 'Send fewer or shorter headers. Nothing was changed.',
   },
   malformed_json: {
-    meaning: 'The body is not one JSON value in UTF-8, or not as long as Content-Length says.',
-    next: 'Correct the body and send it with the same key: nothing is stored for it.',
+    meaning: 'The body is not one JSON value in UTF-8, or its length differs from Content-Length.',
+    next: 'Correct the body and send it with the same key. Nothing is stored for the key.',
   },
   idempotency_key_missing: {
-    meaning: 'A write needs an Idempotency-Key header. The server never makes one up, since a retry could not name it.',
-    next: 'Make a value that names this one write, such as a UUID, keep it, and send it with each attempt.',
+    meaning:
+      'A write needs an Idempotency-Key header. The server never generates one, since a retry would not know it.',
+    next: 'Choose a value that names this one write, such as a UUID. Keep it, and send it with every attempt.',
   },
   idempotency_key_invalid: {
     meaning:
-      'The header is empty, longer than 255 characters, has characters outside printable ASCII, an unfinished quote, or is there twice.',
-    next: 'Send one bare key or one quoted string. A malformed key is never ignored; nothing was done.',
+      'The header is empty, longer than 255 characters, contains characters outside printable ASCII, has an unterminated quote or is sent twice.',
+    next: 'Send one bare key or one quoted string. A malformed key is never ignored. Nothing was changed.',
   },
   body_too_large: {
     meaning: 'The body is larger than 1 MiB.',
-    next: 'Send less; nothing is stored for the key.',
+    next: 'Send a smaller body. Nothing is stored for the key.',
   },
   unsupported_media_type: {
     meaning: 'The body is not application/json in UTF-8, or it is compressed.',
-    next: 'Send Content-Type: application/json without Content-Encoding; nothing is stored for the key.',
+    next: 'Send Content-Type: application/json, without Content-Encoding. Nothing is stored for the key.',
   },
   validation_failed: {
-    meaning: 'Path, query or body do not fit the schema. errors[] names each member by its JSON pointer.',
-    next: 'Correct the request. Nothing is stored: the same key can carry the corrected one.',
+    meaning: 'The path, query or body does not match the schema. errors[] names each member by its JSON pointer.',
+    next: 'Correct the request and send it with the same key. Nothing is stored for the key.',
   },
   idempotency_key_reused: {
     meaning:
-      'The key belongs to another request: another body, path or operation. differences[] names where they differ; the write that has the key is untouched.',
-    next: 'For a new write use a new key. If this was meant as a retry, send what was sent first; writeUrl shows that write.',
+      'The key belongs to a request with another body, path or operation. differences[] lists where the two differ. The write that has the key is unchanged.',
+    next: 'For a new write, use a new key. For a retry, send exactly the first request; writeUrl shows that write.',
   },
   idempotency_in_progress: {
-    meaning: 'You preferred not to wait (wait=0), and the write with this key is still running.',
-    next: 'Wait as long as Retry-After says, then send the same again or read its status at writeUrl.',
+    meaning: 'The write with this key is still running. You asked not to wait (wait=0), or the wait is over.',
+    next: 'Wait as long as Retry-After says. Then send the same request again, or read the status at writeUrl.',
   },
   rate_limited: {
-    meaning: 'The company has sent more requests than its limit allows. Replays have a limit of their own, far higher.',
+    meaning: 'The company has exceeded its rate limit. Replays and reads have a separate limit, which is far higher.',
     next: SAME_KEY,
   },
   overloaded: {
-    meaning: 'The process carries as many writes as it may. This one was not started by this request.',
+    meaning:
+      'The process has too many unfinished writes and could not accept this one in time. It may still happen, once.',
     next: SAME_KEY,
   },
   orchestrator_unavailable: {
-    meaning:
-      'Temporal did not confirm the start in time. This says nothing about the outcome: the write may happen yet, once.',
+    meaning: 'Temporal did not confirm the start in time. The outcome is unknown: the write may still happen, once.',
     next: SAME_KEY,
   },
   storage_unavailable: {
-    meaning: 'The database did not answer in time. A write that was accepted before goes on.',
+    meaning: 'The database did not answer in time. A write that was already accepted goes on.',
     next: SAME_KEY,
   },
   write_record_missing: {
     meaning:
-      'Temporal says that this write is done, and the database has no record of it, as after a restore to an earlier time. Operators are alerted.',
-    next: 'Do not send it under another key. Ask the operators, and give them the key and the request ID.',
+      'Temporal says that this write has completed, but the database has no record of it. This can follow a restore to an earlier time. Operators are alerted.',
+    next: 'Do not send the request with another key. Contact the operators, and give them the key and the request ID.',
   },
   outcome_unknown: {
-    meaning: 'The run of this write ended without proof of what became of it. It is not known to have failed.',
-    next: `${SAME_KEY} It cannot happen twice: the retry finds the outcome, or makes it.`,
+    meaning:
+      'The workflow run of this write ended, and nothing proves whether the write was committed. Do not treat it as failed.',
+    next: `${SAME_KEY} The write cannot happen twice: the retry returns its outcome, or makes it.`,
   },
   write_failed: {
-    meaning: 'The run of this write failed by an error that is known to have left nothing.',
-    next: `${SAME_KEY} If it stays, tell us the request ID.`,
+    meaning: 'The workflow run of this write failed, and its transaction is known to have been rolled back.',
+    next: `${SAME_KEY} If the error persists, report the request ID.`,
   },
   internal_error: {
-    meaning: 'An error on our side, before or beside the write.',
-    next: `${SAME_KEY} If it stays, tell us the request ID.`,
+    meaning: 'The server failed to handle the request. This says nothing about the outcome of the write.',
+    next: `${SAME_KEY} If the error persists, report the request ID.`,
   },
   write_cancelled: {
-    meaning: 'The key was cancelled before its write happened; it never will. Every request with the key gets this.',
-    next: 'If the write is wanted after all, send it with a new key.',
+    meaning:
+      'The key was cancelled before its write happened, so it never will. Every request with the key returns this.',
+    next: 'If you still want the write, send it with a new key.',
   },
   too_late: {
-    meaning: 'The write that should be cancelled has its outcome already; writeUrl shows it.',
-    next: 'Undo it by the operation that is there for that, if need be.',
+    meaning: 'The write cannot be cancelled, since it already has its outcome. writeUrl shows it.',
+    next: 'If you need to undo the write, use the operation that reverses it.',
   },
   webhook_not_available: {
-    meaning: 'The company has set no webhook, or this service has no key to sign its calls with.',
-    next: 'Set webhookUrl in the settings; a service without WEBHOOK_MASTER_KEY is for its operators to set up.',
+    meaning: 'The company has not set a webhook URL, or this service has no key to sign webhooks with.',
+    next: 'Set webhookUrl in the company’s settings. If the detail names the service, ask its operators to set WEBHOOK_MASTER_KEY.',
   },
 };

@@ -3,15 +3,15 @@ import { z } from 'zod';
 export type Json = Readonly<Record<string, unknown>>;
 
 /**
- * The schema as it stands in OpenAPI 3.1, whose dialect is JSON Schema 2020-12. As input, members with a default are
- * optional, and other members than those named are allowed where the schema is not strict: as clients should see answers.
+ * The schema for OpenAPI 3.1, whose dialect is JSON Schema 2020-12. As input, members with a default are optional, and a
+ * schema that is not strict allows further members, which is how clients should read answers.
  */
 export function toJsonSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io,
     override: ({ jsonSchema }) => {
-      // zod spells a format out as a pattern of a hundred characters and more: the format's name says it.
+      // zod adds a pattern of over a hundred characters to each format, whose name says enough.
       if (jsonSchema.format === undefined) return;
       delete jsonSchema.pattern;
       delete jsonSchema.allOf;
@@ -20,12 +20,12 @@ export function toJsonSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'
   return rest;
 }
 
-/** `/api/invoices/:invoiceId/finalize` is `/api/invoices/{invoiceId}/finalize`. */
+/** Turns `/api/invoices/:invoiceId/finalize` into `/api/invoices/{invoiceId}/finalize`. */
 export function toOpenApiPath(path: string): string {
   return path.replace(/:(\w+)/g, '{$1}');
 }
 
-/** `journalEntry` and `journal_entry` are `JournalEntry`, a name among the document's schemas. */
+/** Turns `journalEntry` and `journal_entry` into `JournalEntry`, the name of a schema of the document. */
 export function schemaName(resourceType: string): string {
   return resourceType.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -2,7 +2,7 @@ import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { headerRefs, type ResponseHeader } from './headers.ts';
 import type { Json } from './json-schema.ts';
 
-/** An error that a route can answer with. `stored`: it is the outcome of its write, and is replayed. */
+/** An error that a route can return. `stored`: it is the outcome of its write, and is replayed. */
 export type PossibleProblem = {
   readonly code: string;
   readonly status: number;
@@ -10,7 +10,7 @@ export type PossibleProblem = {
   readonly stored: boolean;
 };
 
-/** One response a status, each with the codes that it can carry. */
+/** One response per status, each with the codes that it can carry. */
 export function problemResponses(
   problems: readonly PossibleProblem[],
   headersOf: (status: number, problems: readonly PossibleProblem[]) => readonly ResponseHeader[],
@@ -43,14 +43,14 @@ export function problemResponses(
   );
 }
 
-/** Those of the API's own codes, as possible problems. */
+/** These codes of the API itself, as possible problems. */
 export function possible(codes: readonly ProblemCode[]): PossibleProblem[] {
   return codes.map((code) => ({ code, status: PROBLEMS[code].status, title: PROBLEMS[code].title, stored: false }));
 }
 
 export const PROBLEM_SCHEMA: Json = {
   type: 'object',
-  description: 'Problem details (RFC 9457). A program switches on `code`; what each means stands at `type`.',
+  description: 'Problem details (RFC 9457). Programs should switch on `code`; `type` links to its explanation.',
   required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'retryable', 'nextAction'],
   properties: {
     type: { type: 'string', format: 'uri-reference', examples: ['/docs/errors#validation_failed'] },
@@ -59,16 +59,16 @@ export const PROBLEM_SCHEMA: Json = {
     detail: { type: 'string' },
     instance: { type: 'string', format: 'uri-reference' },
     code: { type: 'string' },
-    retryable: { type: 'boolean', description: 'Whether the same request with the same key may yet turn out well' },
+    retryable: { type: 'boolean', description: 'Whether the same request with the same key may still succeed' },
     nextAction: { enum: ['fix_request', 'retry_same_key', 'wait', 'use_new_key', 'none'] },
-    requestId: { type: 'string', description: 'Not in a stored rejection, which is replayed byte for byte' },
+    requestId: { type: 'string', description: 'Absent from a stored rejection, which is replayed byte for byte' },
     errors: { type: 'array', items: { $ref: '#/components/schemas/ProblemPointer' } },
     differences: {
       type: 'array',
-      description: 'Where the request differs from the one that the key belongs to',
+      description: 'Where the request differs from the request that the key belongs to',
       items: { $ref: '#/components/schemas/ProblemPointer' },
     },
-    writeUrl: { type: 'string', format: 'uri-reference', description: 'The status of the write that this is about' },
+    writeUrl: { type: 'string', format: 'uri-reference', description: 'The status of the write in question' },
   },
 };
 
@@ -79,7 +79,7 @@ export const PROBLEM_POINTER_SCHEMA: Json = {
     in: { enum: ['body', 'path', 'query', 'header', 'operation'] },
     pointer: {
       type: 'string',
-      description: 'A JSON pointer (RFC 6901) that starts in that part',
+      description: 'A JSON pointer (RFC 6901) within that part',
       examples: ['/amount'],
     },
     message: { type: 'string' },

@@ -7,7 +7,7 @@ import { type Json, schemaRef, toJsonSchema, toOpenApiPath } from './json-schema
 import { type PossibleProblem, possible, problemResponses } from './problem-responses.ts';
 import { tagOf } from './write-routes.ts';
 
-/** The path item of a read, which is derived as a write's is. */
+/** The path item of a read, derived from its definition. */
 export function readRoute(read: Read): readonly [path: string, item: Json] {
   return [
     toOpenApiPath(read.path),
@@ -27,7 +27,7 @@ export function readRoute(read: Read): readonly [path: string, item: Json] {
   ];
 }
 
-/** What a read can be refused with. */
+/** The problems that a read can return. */
 export function readProblems({ answers, params }: Read): PossibleProblem[] {
   const names = Object.keys(params.shape).length > 0;
   return [...possible(OF_EVERY_READ), ...(names ? [resourceNotFound(answers.resource)] : [])];
@@ -45,16 +45,16 @@ export const OF_EVERY_READ: readonly ProblemCode[] = [
   'storage_unavailable',
 ];
 
-const OK: Json = { description: 'As it is now', headers: headerRefs(['X-Request-Id']) };
+const OK: Json = { description: 'The current state', headers: headerRefs(['X-Request-Id']) };
 
 export function headersOf(status: number): ResponseHeader[] {
-  // Sent by the server before there is a request.
+  // Node's HTTP parser answers 431 before there is a request.
   if (status === 431) return [];
   if (status === 401) return ['X-Request-Id', 'WWW-Authenticate'];
   return ['X-Request-Id', ...([409, 429, 503].includes(status) ? (['Retry-After'] as const) : [])];
 }
 
-/** Where what is read is more, or less, than the resource that the read is about. */
+/** The reads whose items hold more, or less, than the resource that they are named after. */
 const OTHER_SCHEMAS: Readonly<Record<string, string>> = {
   '/api/invoices/:invoiceId': 'invoice_with_history',
   '/api/ledger/accounts/:code/lines': 'account_line',
@@ -70,7 +70,7 @@ function answerOf({ path, answers: { kind, resource } }: Read): Json {
     required: ['items', 'nextCursor'],
     properties: {
       items: { type: 'array', items: schema },
-      nextCursor: { type: ['string', 'null'], description: 'Null on the last page' },
+      nextCursor: { type: ['string', 'null'], description: 'null on the last page' },
     },
   };
 }
@@ -80,7 +80,7 @@ function parameters(location: 'path' | 'query', schema: z.ZodObject): Json[] {
     name,
     in: location,
     required: location === 'path',
-    // What is told of a query's number is its value, not the text that it comes as.
+    // A number in a query is described as a number, not as the text that carries it.
     schema: toJsonSchema(member as z.ZodType, 'output'),
   }));
 }
@@ -94,7 +94,7 @@ function resourceNotFound(resource: string): PossibleProblem {
   };
 }
 
-/** `/api/ledger/accounts/:code/lines` is `getLedgerAccountsCodeLines`: unique as paths are. */
+/** Turns `/api/ledger/accounts/:code/lines` into `getLedgerAccountsCodeLines`, which is as unique as the path. */
 function operationIdOf({ path }: Read): string {
   const words = path.split(/[/:-]+/).slice(2);
   return `get${words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')}`;

@@ -8,7 +8,7 @@ import { calendarDate, currencyCode, instant, resourceId, signedMoney } from '..
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 
-/** What is only read: no operation answers with it. Members may be added, never taken away. */
+/** Schemas that only reads return, and no operation. Members may be added but never removed. */
 
 const source = () => z.object({ operation: z.string(), writeId: resourceId() });
 
@@ -38,7 +38,7 @@ const trialBalanceSchema = z.object({
   totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
 });
 
-/** Negative where more was paid, or credited, than was claimed on that day. */
+/** Negative where more had been paid or credited by that day than was due. */
 const openAmount = () => z.int().meta({ description: 'Minor units; negative where more was paid than was due' });
 
 const agedReceivablesSchema = z.object({
@@ -61,7 +61,7 @@ const callerSchema = accessSchema.extend({ companyId: resourceId() });
 const writeSummarySchema = z.object({
   key: z.string(),
   writeId: resourceId().nullable(),
-  operation: z.string().nullable().meta({ description: 'Null for a cancelled key, of which no request is known' }),
+  operation: z.string().nullable().meta({ description: 'null for a cancelled key, whose request is not known' }),
   type: z.enum(['financial', 'high-risk']).nullable(),
   state: z.enum(['running', 'succeeded', 'rejected', 'cancelled', 'failed', 'unknown']),
   status: z.int().nullable().meta({ description: 'The HTTP status of the outcome' }),
@@ -81,7 +81,7 @@ const TIMELINE_KINDS = [
 ] as const;
 
 const writeSchema = writeSummarySchema.extend({
-  response: z.unknown().meta({ description: 'The body of the outcome; null where there is none yet' }),
+  response: z.unknown().meta({ description: 'The body of the outcome; null while there is none' }),
   timeline: z.array(
     z.object({
       at: instant(),
@@ -94,10 +94,10 @@ const writeSchema = writeSummarySchema.extend({
   timelineTruncated: z
     .boolean()
     .optional()
-    .meta({ description: 'True where items between the first and last are cut' }),
+    .meta({ description: 'true when items between the first and the last are omitted' }),
 });
 
-/** By the name of the resource that a read answers with. */
+/** By the name of the resource that a read returns. */
 export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   account_line: accountLineSchema,
   trial_balance: trialBalanceSchema,

@@ -4,7 +4,7 @@ import { type Json, schemaRef, toJsonSchema } from './json-schema.ts';
 import { possible, problemResponses } from './problem-responses.ts';
 import { headersOf, OF_EVERY_READ } from './read-routes.ts';
 
-/** The status of a write and its cancelling, which are neither an operation nor a plain read. */
+/** The status of a write and its cancellation, which are neither operations nor plain reads. */
 export const STATUS_PATHS: Readonly<Record<string, Json>> = {
   '/api/writes/{key}': {
     get: {
@@ -12,12 +12,12 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       tags: ['writes'],
       summary: 'Read the status of a write',
       description:
-        'In each state, with its timeline. Readable by its actor and by whoever may read its resource; to all others, and ' +
-        'for another company’s key, there is no such write.',
+        'Returns the write in any state, with its timeline. Its actor may read it, and so may everyone who may read its ' +
+        'resource. Everyone else gets 404, as for a key of another company.',
       parameters: [keyParameter(), parameterRef('PreferWait'), parameterRef('RequestId')],
       responses: {
         '200': {
-          description: 'The write as it is now: running, or with its outcome',
+          description: 'The current state of the write',
           headers: headerRefs(['X-Request-Id', 'Preference-Applied']),
           content: { 'application/json': { schema: schemaRef('write') } },
         },
@@ -31,12 +31,13 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       tags: ['writes'],
       summary: 'Make sure that a write never happens',
       description:
-        'Works before its request arrives, too: from then on each request with the key is answered `write_cancelled`. Too ' +
-        'late for a write that has another outcome; cancelled already is as good as cancelled now. Needs no key header.',
+        'Cancels the key, even before its request arrives: from then on every request with the key returns ' +
+        '`write_cancelled`. Returns 409 `too_late` if the write already has another outcome, and 200 if the key was already ' +
+        'cancelled. Needs no Idempotency-Key header.',
       parameters: [keyParameter(), parameterRef('RequestId')],
       responses: {
         '200': {
-          description: 'Cancelled: now, or before',
+          description: 'Cancelled, by this request or an earlier one',
           headers: headerRefs(['X-Request-Id']),
           content: { 'application/json': { schema: schemaRef('write') } },
         },

@@ -5,7 +5,7 @@ import { type Json, schemaRef, toJsonSchema } from './json-schema.ts';
 import { possible, problemResponses } from './problem-responses.ts';
 import { headersOf, OF_EVERY_READ } from './read-routes.ts';
 
-const secret = () => z.string().meta({ description: 'As Standard Webhooks spells it: whsec_…' });
+const secret = () => z.string().meta({ description: 'In the format of Standard Webhooks: whsec_…' });
 
 export const WEBHOOK_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   webhook_secret: z.object({
@@ -14,7 +14,7 @@ export const WEBHOOK_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
     previous: z
       .object({ version: z.int().min(1), secret: secret(), signsUntil: instant() })
       .nullable()
-      .meta({ description: 'The one before, while it signs too' }),
+      .meta({ description: 'The previous secret, for as long as it also signs' }),
   }),
   webhook_test: z.object({
     delivered: z.boolean(),
@@ -23,14 +23,16 @@ export const WEBHOOK_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   }),
 };
 
-/** What is done about a webhook beside its setting; neither operations nor plain reads. */
+/** The routes about a company's webhook, which are neither operations nor plain reads. Its URL is a setting. */
 export const WEBHOOK_PATHS: Readonly<Record<string, Json>> = {
   '/api/company/webhook-secret': {
     get: {
       operationId: 'getWebhookSecret',
       tags: ['company'],
       summary: 'Read the secret that the company’s webhooks are signed with',
-      description: 'Audited. For 24 hours after a rotation the previous one signs too.\n\nRoles: owner.',
+      description:
+        'Each read is recorded in the audit log. For 24 hours after a rotation, the previous secret also signs.\n\n' +
+        'Roles: owner.',
       parameters: [parameterRef('RequestId')],
       responses: answers('The secret', 'webhook_secret'),
     },
@@ -39,24 +41,27 @@ export const WEBHOOK_PATHS: Readonly<Record<string, Json>> = {
     post: {
       operationId: 'testWebhook',
       tags: ['company'],
-      summary: 'Call the webhook once, and tell how that went',
+      summary: 'Call the webhook once and report the result',
       description:
-        'A signed `webhook.test`, which is no event and is not repeated. Needs no key.\n\nRoles: owner, admin.',
+        'Sends a signed `webhook.test`, which is not an event and is not retried. Needs no Idempotency-Key.\n\n' +
+        'Roles: owner, admin.',
       parameters: [parameterRef('RequestId')],
-      responses: answers('How it went', 'webhook_test', true),
+      responses: answers('The result of the call', 'webhook_test', true),
     },
   },
   '/api/events/{eventId}/redeliver': {
     post: {
       operationId: 'redeliverEvent',
       tags: ['events'],
-      summary: 'Have the webhook called again for an event',
-      description: 'One whose call is still to come stays as it is. Starts no workflow again.\n\nRoles: owner, admin.',
+      summary: 'Deliver an event to the webhook again',
+      description:
+        'An event whose delivery is still pending is left unchanged. No workflow is started again.\n\n' +
+        'Roles: owner, admin.',
       parameters: [
         { name: 'eventId', in: 'path', required: true, schema: toJsonSchema(z.uuid()) },
         parameterRef('RequestId'),
       ],
-      responses: answers('The event, on its way again', 'event', true, [
+      responses: answers('The event, with its delivery pending again', 'event', true, [
         { code: 'event_not_found', status: 404, title: 'There is no such event', stored: false },
       ]),
     },

@@ -5,7 +5,7 @@ import { headerRefs, parameterRef, type ResponseHeader } from './headers.ts';
 import { type Json, schemaRef, toJsonSchema, toOpenApiPath } from './json-schema.ts';
 import { type PossibleProblem, possible, problemResponses } from './problem-responses.ts';
 
-/** The path item of an operation: all that a client can send and get, with examples that run as they are. */
+/** The path item of an operation: everything that a client can send and receive, with examples that work unchanged. */
 export function writeRoute(operation: Operation): readonly [path: string, item: Json] {
   return [
     toOpenApiPath(operation.path),
@@ -39,7 +39,7 @@ export function writeRoute(operation: Operation): readonly [path: string, item: 
   ];
 }
 
-/** What this operation can be refused with, in the order in which a request meets it: the table's, then its own. */
+/** The problems that this operation can return, by status: the API's own before its rejections. */
 function problemsOf(operation: Operation): PossibleProblem[] {
   const own = Object.entries(operation.rejections).map(([code, { status, title }]) => ({
     code,
@@ -50,12 +50,12 @@ function problemsOf(operation: Operation): PossibleProblem[] {
   return [...possible(OF_EVERY_WRITE), ...own].sort((one, other) => one.status - other.status);
 }
 
-/** The first segment behind `/api/`: what the route is about. */
+/** The first path segment after `/api/`. */
 export function tagOf(path: string): string {
   return path.split('/')[2] ?? 'api';
 }
 
-/** These cannot be met where a route and its method are known, or belong to the routes of `/api/writes`. */
+/** A request with a known route and method cannot get these, or only other routes return them. */
 const NOT_OF_WRITES = new Set<ProblemCode>([
   'route_not_found',
   'method_not_allowed',
@@ -77,7 +77,7 @@ function pathParameters({ params, examples }: Operation): Json[] {
 
 function requestBody({ body, examples }: Operation): Json {
   return {
-    // Where no member is required, no body is as good as an empty one.
+    // Without required members, a request without a body is the same as one with `{}`.
     required: !body.safeParse({}).success,
     content: {
       'application/json': {
@@ -90,19 +90,19 @@ function requestBody({ body, examples }: Operation): Json {
   };
 }
 
-/** Echoed from here on: whatever is answered once the key has been read. */
+/** The headers of every answer once the key has been read. */
 const AFTER_THE_KEY: readonly ResponseHeader[] = ['X-Request-Id', 'Idempotency-Key', 'Preference-Applied'];
 
 function success({ successStatus, resource }: Operation): Json {
   return {
-    description: `${successStatus === 201 ? 'Created' : 'Changed'}: the ${resource.type}. The same bytes again for each replay.`,
+    description: `${successStatus === 201 ? 'Created' : 'Changed'}: the ${resource.type}. Every replay returns the same bytes.`,
     headers: headerRefs([...AFTER_THE_KEY, 'Location', 'Idempotent-Replayed']),
     content: { 'application/json': { schema: schemaRef(resource.type) } },
   };
 }
 
 const ACCEPTED: Json = {
-  description: 'Taken, and still running: it finishes without its client. `Location` is its status, to be polled.',
+  description: 'Accepted and still running. It finishes without the client; poll its status at `Location`.',
   headers: headerRefs([...AFTER_THE_KEY, 'Location', 'Retry-After']),
   content: { 'application/json': { schema: schemaRef('write') } },
 };
@@ -110,13 +110,13 @@ const ACCEPTED: Json = {
 function headersOf(status: number, problems: readonly PossibleProblem[]): ResponseHeader[] {
   if (status === 401) return ['X-Request-Id', 'WWW-Authenticate'];
   if ([400, 413, 415].includes(status)) return ['X-Request-Id'];
-  // Sent by the server before there is a request.
+  // Node's HTTP parser answers 431 before there is a request.
   if (status === 431) return [];
   const waits = status === 409 || status === 429 || status === 503;
   const replays = problems.some(({ code, stored }) => stored || STORED_FOR_EVERY_WRITE.has(code));
   return [...AFTER_THE_KEY, ...(waits ? (['Retry-After'] as const) : []), ...(replays ? REPLAYED : [])];
 }
 
-/** A role that was revoked meanwhile, and a key that was cancelled. */
+/** A role that was revoked while the write ran, and a key that was cancelled. */
 const STORED_FOR_EVERY_WRITE = new Set(['forbidden', 'write_cancelled']);
 const REPLAYED: readonly ResponseHeader[] = ['Idempotent-Replayed'];

@@ -13,7 +13,7 @@ const ACCOUNTS: List = {
   columns: ACCOUNT_COLUMNS,
   from: 'FROM accounts',
   where: 'company_id = current_company()',
-  // The chart that a company begins with is of one moment; people look for its accounts by their codes.
+  // All accounts of a new company have the same `created_at`, and people look for them by code.
   order: [
     { sql: 'created_at', type: 'timestamptz' },
     { sql: 'code COLLATE "C"', type: 'text', ascending: true },
@@ -22,7 +22,7 @@ const ACCOUNTS: List = {
 
 export const listAccounts = defineRead({
   path: '/api/ledger/accounts',
-  summary: 'List the accounts of the chart',
+  summary: 'List the chart of accounts',
   group: 'ledger',
   answers: { kind: 'list', resource: 'account' },
   params: z.strictObject({}),
@@ -56,9 +56,9 @@ async function findAccount(tx: Tx, code: string): Promise<AccountRow> {
 }
 
 /**
- * The statement of an account, in the order of a book: by date, within a day as it was posted; newest first. The balance
- * is of all lines, whatever the filters leave out: partitioned by what the page is filtered by first, so that Postgres
- * reads the lines of that one account only.
+ * The statement of an account, by date and, within a day, in the order of posting; newest first. The balance counts all
+ * lines, whatever the filters leave out. It is partitioned by account first, the first filter of the page, so that
+ * PostgreSQL reads the lines of that one account only.
  */
 const LINES: List = {
   columns: 'id, entry_id, entry_date, description, operation, write_id, amount_minor, currency, memo, balance_minor',

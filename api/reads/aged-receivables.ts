@@ -4,9 +4,9 @@ import { toWireAmount } from '../../activities/money.ts';
 import { defineRead } from './read.ts';
 
 /**
- * What each customer owed at the end of a day, by how long it was due: of invoices issued by then, all that is dated up
- * to then. Everything counts by the date that it was posted with, so that the report agrees with accounts receivable as
- * of that day, also where a void is dated before a refund that made it possible. Without `asOf`: as of today.
+ * What each customer owed at the end of a day, by how long it had been due: the invoices issued by then, with everything
+ * dated up to then. Each item counts on its posting date, so that the report agrees with accounts receivable as of that
+ * day, even where a void is dated before the refund that made it possible. Without `asOf`: as of today.
  */
 export const readAgedReceivables = defineRead({
   path: '/api/reports/aged-receivables',
@@ -14,7 +14,7 @@ export const readAgedReceivables = defineRead({
   group: 'sales',
   answers: { kind: 'report', resource: 'aged_receivables' },
   params: z.strictObject({}),
-  query: z.strictObject({ asOf: date().optional().describe('The last day that counts; today when left out.') }),
+  query: z.strictObject({ asOf: date().optional().describe('The last day to include; today if omitted.') }),
   async read(tx, { query }) {
     const [{ as_of: asOf } = { as_of: '' }] = await tx.query<{ as_of: string }>(
       'SELECT coalesce($1, company_today(current_company())) AS as_of',

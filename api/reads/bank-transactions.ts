@@ -12,7 +12,7 @@ import { type List, readPage } from './page.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
-/** In the order of a statement: by date, within a day as they were imported; newest first. */
+/** By date and, within a day, in the order of import; newest first. */
 const BANK_TRANSACTIONS: List = {
   columns: BANK_TRANSACTION_COLUMNS,
   from: BANK_TRANSACTION_TABLES,
@@ -51,7 +51,7 @@ export const listBankTransactions = defineRead({
 
 export const readBankTransaction = defineRead({
   path: '/api/bank-transactions/:bankTransactionId',
-  summary: 'Read a bank transaction with the lines that it is reconciled with',
+  summary: 'Read a bank transaction with the journal lines that it is reconciled with',
   group: 'ledger',
   answers: { kind: 'one', resource: 'bank_transaction' },
   params: z.strictObject({ bankTransactionId: id() }),

@@ -9,14 +9,14 @@ import { defineRead } from './read.ts';
 
 export const readMe = defineRead({
   path: '/api/me',
-  summary: 'Read who the token is, here',
+  summary: 'Read the caller’s user, company and roles',
   group: 'self',
   answers: { kind: 'report', resource: 'me' },
   params: z.strictObject({}),
   query: z.strictObject({}),
   async read(tx, _input, { companyId, userId, roles }) {
     const [user] = await tx.query<{ email: string }>('SELECT email FROM users WHERE id = $1', [userId]);
-    if (user === undefined) throw new Error('Bug! A member who is no user');
+    if (user === undefined) throw new Error('Bug! A member without a user');
     return { userId, email: user.email, companyId, roles };
   },
 });

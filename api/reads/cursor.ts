@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { ApiProblem } from '../http/problems.ts';
 
 /**
- * A cursor is the place of the last item of a page in its list, made opaque. The digest binds it to the list, the
- * filters and the company that it was made for. It is no secret: a place may be known, row-level security decides what
- * is read from there. It is there so that a cursor that was changed, cut or taken elsewhere is told and not misread.
+ * A cursor is the position of a page's last item in its list, made opaque. A digest binds it to the list, the filters and
+ * the company that it was made for, so that a cursor that was changed, truncated or used elsewhere is refused instead of
+ * misread. The digest is not a secret: row-level security decides what can be read from a position.
  */
 export type ListIdentity = {
   readonly path: string;
@@ -16,10 +16,10 @@ export function encodeCursor(place: readonly string[], list: ListIdentity): stri
   return Buffer.from(JSON.stringify([digest(place, list), ...place])).toString('base64url');
 }
 
-/** Throws `validation_failed` for anything that {@link encodeCursor} has not made for this list. */
+/** Throws `validation_failed` for anything that {@link encodeCursor} did not make for this list. */
 export function decodeCursor(cursor: string, list: ListIdentity): readonly string[] {
   const [, ...place] = parse(cursor);
-  // Made again and compared as a whole: base64 has several spellings of the same bytes, and JSON of the same values.
+  // Encoded again and compared as a whole: both base64 and JSON have several spellings of the same value.
   if (encodeCursor(place, list) !== cursor) throw notACursor();
   return place;
 }
@@ -33,7 +33,7 @@ function digest(place: readonly string[], { path, companyId, filters }: ListIden
     .slice(0, DIGEST_LENGTH);
 }
 
-/** 96 bits: no change goes unnoticed by chance. */
+/** 96 bits, so that no change goes unnoticed by chance. */
 const DIGEST_LENGTH = 16;
 
 function parse(cursor: string): string[] {
@@ -41,13 +41,13 @@ function parse(cursor: string): string[] {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
     if (Array.isArray(value) && value.every((part) => typeof part === 'string')) return value;
   } catch {
-    // No JSON: told below.
+    // Not JSON: refused below.
   }
   throw notACursor();
 }
 
 function notACursor(): ApiProblem {
-  const message = 'is no cursor of this list with these filters: begin again without it';
+  const message = 'is not a cursor of this list with these filters; start again without it';
   return new ApiProblem('validation_failed', {
     detail: `The cursor ${message}.`,
     errors: [{ in: 'query', pointer: '/cursor', message }],

@@ -14,7 +14,7 @@ import { withoutPayroll } from './payroll-entries.ts';
 import { dateRange, operationName, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
-/** In the order of a book: by date, within a day as it was posted; newest first. */
+/** By date and, within a day, in the order of posting; newest first. */
 const ENTRIES: List = {
   columns: ENTRY_COLUMNS,
   from: 'FROM journal_entries e',

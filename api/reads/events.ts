@@ -8,7 +8,7 @@ import { dateRange, eventKind, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 import { READERS } from './readers.ts';
 
-/** In the order of the numbers that the relay gives: an event stands here when it has one, a moment after its write. */
+/** By the sequence number that the relay assigns a moment after the write. Before that, an event is not listed. */
 const EVENTS: List = {
   columns: EVENT_COLUMNS,
   from: 'FROM outbox',
@@ -18,7 +18,7 @@ const EVENTS: List = {
 
 export const listEvents = defineRead({
   path: '/api/events',
-  summary: 'List events, newest first, in an order in which none comes in behind one that was seen',
+  summary: 'List events, newest first; a new event always comes after all events listed before it',
   group: 'company',
   answers: { kind: 'list', resource: 'event' },
   params: z.strictObject({}),
@@ -40,7 +40,7 @@ export const listEvents = defineRead({
 
 export const readEvent = defineRead({
   path: '/api/events/:eventId',
-  summary: 'Read an event, and what has become of its delivery',
+  summary: 'Read an event and the state of its delivery',
   group: 'company',
   answers: { kind: 'one', resource: 'event' },
   params: z.strictObject({ eventId: id() }),
@@ -56,7 +56,7 @@ export const readEvent = defineRead({
   },
 });
 
-/** Pay runs are for those who may read payroll; a pattern that fits no kind hides nothing. */
+/** Hides the events of pay runs from those who may not read payroll; the empty pattern hides nothing. */
 function withoutPayRuns(roles: readonly string[]): Filter {
   return ['kind NOT LIKE ?', holdsOneOf(roles, READERS.payroll) ? '' : 'pay\\_run.%'];
 }

@@ -9,10 +9,10 @@ import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/re
 import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
 import { withEntryLines } from './entries.ts';
 
-/** Of each the newest; the lists of payments, refunds, credit notes and entries have all of them. */
+/** The limit of each kind, newest first. The lists of payments, refunds, credit notes and entries have all of them. */
 const MAX_OF_EACH = 200;
 
-/** What was paid, refunded and credited of an invoice, and what it and all of these posted; the newest first. */
+/** The payments, refunds and credit notes of an invoice, and the entries of all of them; newest first. */
 export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   const payments = await tx.query<PaymentRow>(
     `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
@@ -38,7 +38,7 @@ export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   };
 }
 
-/** The invoice's entry and its mirror when it is void, and those of its payments, refunds and credit notes. */
+/** The entries of the invoice, of its void, and of its payments, refunds and credit notes. */
 function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
   return tx.query<EntryRow>(
     `WITH posted (id) AS (

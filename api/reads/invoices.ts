@@ -26,7 +26,7 @@ const INVOICES: List = {
 
 export const listInvoices = defineRead({
   path: '/api/invoices',
-  summary: 'List invoices; from and to are days of issue',
+  summary: 'List invoices; from and to are issue dates',
   group: 'sales',
   answers: { kind: 'list', resource: 'invoice' },
   params: z.strictObject({}),
@@ -54,7 +54,7 @@ export const listInvoices = defineRead({
   },
 });
 
-/** The invoice, and all that happened to it. */
+/** The invoice and everything that happened to it. */
 export const readInvoice = defineRead({
   path: '/api/invoices/:invoiceId',
   summary: 'Read an invoice with its payments, refunds, credit notes and entries',

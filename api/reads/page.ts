@@ -1,14 +1,14 @@
 import type { Tx } from '../../activities/database.ts';
 import { decodeCursor, encodeCursor, type ListIdentity } from './cursor.ts';
 
-/** One list, in constant SQL. Every table that it names has the company in its rows and in its policies. */
+/** The constant SQL of one list. Every table that it names has a company column and a policy on it. */
 export type List = {
   readonly columns: string;
-  /** From FROM up to and without WHERE. */
+  /** From `FROM` up to, and not including, `WHERE`. */
   readonly from: string;
-  /** Holds whatever the filters are. */
+  /** The condition that applies whatever the filters are. */
   readonly where: string;
-  /** What orders the list, and is unique as a whole. Newest first unless it says otherwise. */
+  /** The sort key, which is unique as a whole. Descending unless a part says otherwise. */
   readonly order: readonly OrderKey[];
 };
 
@@ -18,14 +18,14 @@ type OrderKey = {
   readonly ascending?: true;
 };
 
-/** SQL with a `?` for each value, in turn; a filter that was not given has `undefined` and is left out. */
+/** SQL with a `?` for each value, in order. A filter with the value `undefined` is left out. */
 export type Filter = readonly [sql: string, ...values: unknown[]];
 
 export type PageRequest = ListIdentity & { readonly limit: number; readonly cursor: string | undefined };
 
 /**
- * Reads one page by its place and not by its number (a keyset): what is added meanwhile stands before the first page or
- * behind the last one read, so nothing is left out and nothing comes twice.
+ * Reads one page by keyset, not by offset. Rows that are added meanwhile sort before the first page or after the last one
+ * read, so no item is skipped and none is returned twice.
  */
 export async function readPage<Row>(
   tx: Tx,
@@ -40,7 +40,7 @@ export async function readPage<Row>(
     conditions.push(given.reduce<string>((text, value) => text.replace('?', `$${values.push(value)}`), sql));
   }
   values.push(request.limit + 1);
-  // Of each list there are as many texts as there are sets of filters: few enough to be prepared statements.
+  // Each set of filters has its own SQL text: few enough to be prepared statements.
   const rows = await tx.query<Row & { place: string[] }>(
     `SELECT ${list.columns}, ARRAY[${list.order.map(asText).join(', ')}] AS place
      ${list.from}
@@ -55,7 +55,7 @@ export async function readPage<Row>(
   return { rows: page, nextCursor };
 }
 
-/** The rows behind a place whose parts are $1, $2, … The first condition is implied by the second: an index can use it. */
+/** The rows after the position ($1, $2, …). The second condition implies the first, which lets PostgreSQL use an index. */
 function behind(order: readonly OrderKey[]): string {
   const [first] = order;
   if (first === undefined) throw new Error('Bug! A list without an order');
@@ -70,7 +70,7 @@ function strictlyBehind([key, ...rest]: readonly OrderKey[], parameter: number):
   return rest.length === 0 ? here : `(${here} OR (${key.sql} = ${value} AND ${strictlyBehind(rest, parameter + 1)}))`;
 }
 
-/** Exact to the microsecond, which a Date would not be, and the same in every session's time zone. */
+/** Exact to the microsecond, unlike a Date, and the same in every session time zone. */
 function asText({ sql, type }: OrderKey): string {
   return type === 'timestamptz'
     ? `to_char(${sql} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`

@@ -16,12 +16,12 @@ const PAY_RUNS: List = {
   ],
 };
 
-/** A page ends before it has more: 200 runs of 5,000 employees would be 200 MB. A run alone may have as many. */
+/** The maximum number of payslips on a page: 200 runs of 5,000 employees each would be 200 MB. One run may have as many. */
 const MAX_PAYSLIPS_A_PAGE = 5_000;
 
 export const listPayRuns = defineRead({
   path: '/api/payroll/pay-runs',
-  summary: 'List pay runs; a page ends early rather than hold more than 5,000 payslips',
+  summary: 'List pay runs; a page holds at most 5,000 payslips and may end early',
   group: 'payroll',
   answers: { kind: 'list', resource: 'pay_run' },
   params: z.strictObject({}),
@@ -35,7 +35,7 @@ export const listPayRuns = defineRead({
   },
 });
 
-/** How many of these runs one page holds; never none, so that there is a next page. */
+/** How many of these runs fit on one page: at least one, so that paging always advances. */
 function runsThatFit(payslipCounts: readonly number[]): number {
   let payslips = 0;
   const tooMany = payslipCounts.findIndex((count) => {

@@ -18,7 +18,7 @@ const PAYMENTS: List = {
 
 export const listPayments = defineRead({
   path: '/api/payments',
-  summary: 'List payments; from and to are days of receipt',
+  summary: 'List payments; from and to are dates of receipt',
   group: 'sales',
   answers: { kind: 'list', resource: 'payment' },
   params: z.strictObject({}),

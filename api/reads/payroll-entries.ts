@@ -2,10 +2,10 @@ import { holdsOneOf } from '../../activities/roles.ts';
 import type { Filter } from './page.ts';
 import { READERS } from './readers.ts';
 
-/** The operations whose entries name what people earn. Only their sums are in what everyone reads of the ledger. */
+/** The operations whose entries show salaries. Readers of the ledger see only sums of these entries. */
 const PAYROLL_OPERATIONS = ['executePayroll'];
 
-/** Leaves the entries of payroll out of a list for those who may not read them. */
+/** Excludes payroll entries from a list for those who may not read them. */
 export function withoutPayroll(roles: readonly string[]): Filter {
   return ['operation <> ALL (?::text[])', holdsOneOf(roles, READERS.payroll) ? undefined : PAYROLL_OPERATIONS];
 }

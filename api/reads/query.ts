@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { date } from '../../activities/fields.ts';
 
-/** The vocabulary of query strings. Every value is a string there; these say which, and what it stands for. */
+/** The types of query parameters. Each parses a string, which is what every query parameter is. */
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 200;
 
-/** What each list takes beside its filters. */
+/** The parameters of every list, besides its filters. */
 export const pageQuery = {
   limit: z
     .string()
@@ -14,16 +14,16 @@ export const pageQuery = {
     .transform(Number)
     .pipe(z.int().min(1).max(MAX_LIMIT))
     .default(DEFAULT_LIMIT)
-    .describe(`How many items a page has at most, 1 to ${MAX_LIMIT}; ${DEFAULT_LIMIT} when left out.`),
+    .describe(`The maximum number of items per page, from 1 to ${MAX_LIMIT}; ${DEFAULT_LIMIT} if omitted.`),
   cursor: z
     .string()
     .min(1)
     .max(1_000)
     .optional()
-    .describe('The `nextCursor` of the page before, sent with the same filters.'),
+    .describe('The `nextCursor` of the previous page. Send it with the same filters.'),
 };
 
-/** Both ends belong to the range. */
+/** A range that includes both ends. */
 export const dateRange = {
   from: date().optional().describe('The first day.'),
   to: date().optional().describe('The last day.'),
@@ -35,7 +35,7 @@ export const operationName = () => z.string().regex(/^[a-z][A-Za-z]{0,63}$/, 'mu
 /** The kind of an event, of this release or of an earlier one. */
 export const eventKind = () => z.string().regex(/^[a-z_]{1,40}\.[a-z_]{1,23}$/, 'must be the kind of an event');
 
-/** An instant in RFC 3339, or a day in UTC; of the years 1900 to 2999. */
+/** An RFC 3339 instant, or a day in UTC, of the years 1900 to 2999. */
 export const instantOrDay = () =>
   z.union(
     [

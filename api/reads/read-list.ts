@@ -17,7 +17,7 @@ import { listReminders, readReminder } from './reminders.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
-/** Every read of resources. What is read of writes depends on the operations: write-list.ts and write-status.ts. */
+/** Every read of resources. Reads of writes depend on the operations: see api/writes/list.ts and api/writes/status.ts. */
 export const READS: readonly Read[] = [
   readMe,
   listUsers,

@@ -8,25 +8,25 @@ import type { Reader } from './read.ts';
 export type ReadRequest = {
   readonly database: Database;
   readonly caller: Caller;
-  /** Asks for the row of that write in the same round trip as for the caller's roles. */
-  readonly key?: string;
-  /** A read that takes longer is answered 503: the database is frozen, or too much was asked of it. */
+  /** If given, the row of this write is read in the same round trip as the caller's roles. */
+  readonly idempotencyKey?: string;
+  /** A read that takes longer is answered 503: the database is frozen or overloaded. */
   readonly limitMs: number;
 };
 
 /**
- * Runs a read as the caller, in one transaction with one snapshot: an invoice agrees with its payments, a balance with
- * its total. Throws `not_a_member`, and `storage_unavailable` when the database does not answer in time.
+ * Runs a read as the caller, in one transaction with one snapshot, so that an invoice agrees with its payments and a
+ * balance with its total. Throws `not_a_member`, and `storage_unavailable` when the database does not answer in time.
  */
 export async function inReadTransaction<T>(
-  { database, caller, key, limitMs }: ReadRequest,
+  { database, caller, idempotencyKey, limitMs }: ReadRequest,
   work: (tx: Tx, reader: Reader, row: WriteRow | undefined) => Promise<T>,
 ): Promise<T> {
-  const reading = transaction(database.lookups, async (tx) => {
+  const reading = transaction(database.reads, async (tx) => {
     await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    // The server ends a statement that nobody waits for any more.
+    // The server then ends a statement for which nobody waits any more.
     await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
-    const { userId, roles, row } = await lookUpIn(tx, caller, key);
+    const { userId, roles, row } = await lookUpIn(tx, caller, idempotencyKey);
     return work(tx, { companyId: caller.companyId, userId, roles }, row);
   });
   return withStorageTimeout(reading, limitMs);

@@ -7,12 +7,12 @@ import type { ReadGroup } from './readers.ts';
  * (`read-list.ts`).
  */
 export type Read = {
-  /** With `:name` for each member of `params`. */
+  /** Has a `:name` for each member of `params`. */
   readonly path: `/api/${string}`;
   readonly summary: string;
   /** Who may read it; see READERS. */
   readonly group: ReadGroup;
-  /** The resource that the answer is, or holds a page of; a report is computed and has no ID. */
+  /** The resource that the read returns, or returns a page of. A report is computed and has no ID. */
   readonly answers: { readonly kind: 'one' | 'list' | 'report'; readonly resource: string };
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
@@ -21,14 +21,14 @@ export type Read = {
 
 export type ReadInput = { readonly params: Record<string, unknown>; readonly query: Record<string, unknown> };
 
-/** A member of the company that the transaction works for. */
+/** The caller, as a member of the company that the transaction is set to. */
 export type Reader = {
   readonly companyId: string;
   readonly userId: string;
   readonly roles: readonly string[];
 };
 
-/** Types `read` by the schemas that stand beside it. */
+/** Types `read` by the schemas of `params` and `query`. */
 export function defineRead<P extends z.ZodObject, Q extends z.ZodObject>(
   read: Omit<Read, 'params' | 'query' | 'read'> & {
     readonly params: P;
@@ -36,6 +36,6 @@ export function defineRead<P extends z.ZodObject, Q extends z.ZodObject>(
     read(tx: Tx, input: { readonly params: z.output<P>; readonly query: z.output<Q> }, reader: Reader): Promise<object>;
   },
 ): Read {
-  // The input is parsed by `params` and `query` before `read` sees it: register.ts is the only way in.
+  // Only register.ts calls `read`, with an input that it has parsed with `params` and `query`.
   return read as unknown as Read;
 }

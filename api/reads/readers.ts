@@ -1,28 +1,28 @@
 import type { Role } from '../../activities/roles.ts';
 import { ROLES } from '../../activities/roles.ts';
 
-/** Those who read all there is. */
+/** May read everything. */
 const ALL_BOOKS: readonly Role[] = ['owner', 'admin', 'accountant', 'auditor'];
 
-/** Who may read what: the one table. Each read names its group. */
+/** The one table of who may read what. Each read names its group. */
 export const READERS = {
-  /** Oneself. */
+  /** The caller. */
   self: ROLES,
-  /** Whatever no other group opens to more: cancelled keys, and writes whose resource has no read of its own. */
+  /** Everything that is in no other group: cancelled keys, and writes whose resource has no read. */
   everything: ALL_BOOKS,
   /** Customers, invoices and payments. */
   sales: [...ALL_BOOKS, 'manager'],
-  /** Accounts, entries and what they sum up to, but the entries of payroll. */
+  /** Accounts, entries except those of payroll, and their sums. */
   ledger: [...ALL_BOOKS, 'manager'],
-  /** Pay runs and the entries of payroll: they name what people are paid. */
+  /** Pay runs and the entries of payroll, which show salaries. */
   payroll: ALL_BOOKS,
   /** Employees and their terms. */
   employees: [...ALL_BOOKS, 'manager'],
   /** Items and their stock. */
   inventory: [...ALL_BOOKS, 'manager', 'inventory_manager'],
-  /** The company's settings and members, its events (but those of pay runs) and what it had started. */
+  /** The company's settings and members, its events except those of pay runs, and its triggered workflows. */
   company: [...ALL_BOOKS, 'manager'],
-  /** The list of writes, of which each sees their own and those whose resource they may read. */
+  /** The list of writes. Each member sees their own and those whose resource they may read. */
   writes: [...ALL_BOOKS, 'manager', 'inventory_manager'],
 } as const satisfies Record<string, readonly Role[]>;
 

@@ -1,17 +1,16 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
-import type { ProblemPointer } from '../../activities/problem.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { problemPointers } from '../http/validation.ts';
 import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
 
 const READ_LIMIT_MS = 5_000;
 
-/** One route a read. */
+/** One route per read. */
 export function registerReads(app: FastifyInstance, reads: readonly Read[], context: ApiContext): void {
   for (const read of reads) {
     app.get(read.path, async (request, reply) => reply.send(await answer(read, request, context)));
@@ -20,7 +19,7 @@ export function registerReads(app: FastifyInstance, reads: readonly Read[], cont
 
 async function answer(read: Read, request: FastifyRequest, { database, replays }: ApiContext): Promise<object> {
   const { caller } = request;
-  limitRead(replays, caller);
+  enforceRateLimit(replays, caller);
   const input = validate(read, request);
   return inReadTransaction({ database, caller, limitMs: READ_LIMIT_MS }, async (tx, reader) => {
     const allowed = READERS[read.group];
@@ -31,30 +30,13 @@ async function answer(read: Read, request: FastifyRequest, { database, replays }
   });
 }
 
-/** Parses path and query by the read's schemas; every problem is told, each by its JSON pointer. */
+/** Parses path and query with the read's schemas. Reports every problem, each with its JSON pointer. */
 function validate(read: Read, { params, query }: FastifyRequest): ReadInput {
   const path = read.params.safeParse(params);
   const search = read.query.safeParse(query);
   if (path.success && search.success) return { params: path.data, query: search.data };
   throw new ApiProblem('validation_failed', {
-    detail: 'The path or the query does not fit; errors[] names each parameter.',
-    errors: [...problems('path', path.error), ...problems('query', search.error)],
+    detail: 'The path or the query does not match the schema; errors[] names each parameter.',
+    errors: [...problemPointers('path', path.error), ...problemPointers('query', search.error)],
   });
-}
-
-const MAX_PROBLEMS = 100;
-
-function problems(location: 'path' | 'query', error: z.ZodError | undefined): ProblemPointer[] {
-  return (error?.issues ?? [])
-    .flatMap((issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((name) => ({ name, message: 'is not a parameter of this route' }))
-        : [{ name: String(issue.path[0] ?? ''), message: issue.message }],
-    )
-    .slice(0, MAX_PROBLEMS)
-    .map(({ name, message }) => ({
-      in: location,
-      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      message,
-    }));
 }

@@ -4,8 +4,8 @@ import { toWireAmount } from '../../activities/money.ts';
 import { defineRead } from './read.ts';
 
 /**
- * Every account's balance, on the side where it stands, per currency; the two sides sum to the same. Without `asOf`: of
- * all that is posted, whatever its date.
+ * The balance of every account per currency, as a debit or a credit; both sides have the same total. Without `asOf`, it
+ * includes everything posted, whatever its date.
  */
 export const readTrialBalance = defineRead({
   path: '/api/ledger/trial-balance',
@@ -13,7 +13,7 @@ export const readTrialBalance = defineRead({
   group: 'ledger',
   answers: { kind: 'report', resource: 'trial_balance' },
   params: z.strictObject({}),
-  query: z.strictObject({ asOf: date().optional().describe('The last day that counts.') }),
+  query: z.strictObject({ asOf: date().optional().describe('The last day to include; everything posted if omitted.') }),
   async read(tx, { query: { asOf } }) {
     const rows = await tx.query<BalanceRow>(
       `SELECT a.code, a.name, l.currency, sum(l.amount_minor)::bigint AS balance_minor

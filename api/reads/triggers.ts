@@ -18,7 +18,7 @@ const TRIGGERS: List = {
 
 export const listTriggers = defineRead({
   path: '/api/workflows/triggers',
-  summary: 'List the workflows that were triggered',
+  summary: 'List triggered workflows',
   group: 'company',
   answers: { kind: 'list', resource: 'trigger' },
   params: z.strictObject({}),
@@ -32,7 +32,7 @@ export const listTriggers = defineRead({
 
 export const readTrigger = defineRead({
   path: '/api/workflows/triggers/:triggerId',
-  summary: 'Read a trigger',
+  summary: 'Read a triggered workflow',
   group: 'company',
   answers: { kind: 'one', resource: 'trigger' },
   params: z.strictObject({ triggerId: id() }),

@@ -1,10 +1,10 @@
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 
-/** For so long an open run is asked for again while Temporal does not answer. No request waits longer than that. */
+/** How long polling goes on while Temporal does not answer. No request waits longer than that. */
 const OUTAGE_LIMIT_MS = 70_000;
 const OUTAGE_PAUSE_MS = 500;
 
-/** Long-polls a run until it is closed, over an outage too; `isMoot` ends that when nobody needs to know any more. */
+/** Long-polls a run until it has closed, also through an outage, unless `isMoot` says that nobody needs its end any more. */
 export async function awaitRunClose<End>(ask: () => Promise<End | 'still open'>, isMoot: () => boolean): Promise<End> {
   let silentSince: number | undefined;
   while (true) {

@@ -38,7 +38,7 @@ type Dispatched =
 export type DispatchOptions = {
   readonly runs: WriteRuns;
   readonly groups: GroupRuns;
-  /** Off: strictly one workflow a write, behind the same limit of starts. */
+  /** Off: strictly one workflow per write, behind the same limit of starts. */
   readonly grouping: boolean;
   summarize(args: WriteArguments): string;
   /** Called at each start with its lane, and with how long each of its writes has waited in the queue. */
@@ -46,8 +46,8 @@ export type DispatchOptions = {
 };
 
 /**
- * More starts than this would only queue in Temporal, where a waiting write can no longer join a group. Of groups, one at
- * a time: two would share the same writes between them, and each costs as much as a workflow.
+ * More starts than this would only queue in Temporal, where a waiting write can no longer join a group. Only one of them
+ * may be a group: two would share the same writes between them, and each costs as much as a workflow.
  */
 const STARTS_AT_ONCE = 2;
 const GROUPS_AT_ONCE = 1;
@@ -56,7 +56,7 @@ const OUTCOME_LIMIT_MS = 250;
 /** Starts past the queue are for clients that will not wait. There are many of them only when the process is overloaded. */
 const STARTS_ALONE_AT_ONCE = 20;
 const MAX_GROUP_ITEMS = 200;
-/** Temporal takes 2 MiB as one input; the rest is room for what each item carries beside its own input. */
+/** Temporal limits an input to 2 MiB; the rest is room for what each item carries besides its own input. */
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
 export function createDispatch({ runs, groups, grouping, summarize, observeStart }: DispatchOptions): Dispatch {

@@ -4,20 +4,20 @@ import { GROUP_WORKFLOW_TYPE, type GroupItem, type GroupResult } from '../../wor
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget } from './write-runs.ts';
 
-/** The runs of groups of writes, as this process asks Temporal for them. */
+/** What this process asks Temporal about the workflow runs of groups. */
 export type GroupRuns = {
   /** Throws TemporalUnavailable. */
   start(workflowId: string, items: readonly GroupItem[]): Promise<{ readonly runId: string }>;
-  /** Waits a minute for the group to close. Throws TemporalUnavailable when that cannot be learnt now. */
+  /** Waits a minute for the group to close. Throws TemporalUnavailable. */
   waitUntilClosed(workflowId: string, runId: string): Promise<GroupEnd | 'still open'>;
 };
 
-/** Which items left and in which runs they go on; `unproven`: the group ended without a word on its items. */
+/** Which items left the group, and the runs in which they continue. `unproven`: the group closed without a result. */
 export type GroupEnd = GroupResult | 'unproven';
 
-/** How soon another worker takes a group over whose process was killed. */
+/** How soon another worker takes over a group whose process was killed. */
 const TASK_TIMEOUT_MS = 2_000;
-/** Temporal takes 20 KB of details. Keys and operations are ASCII. */
+/** Temporal limits details to 20 KB. Keys and operations are ASCII. */
 const MAX_DETAILS_BYTES = 16_000;
 
 export function createGroupRuns({ workflow, connection }: Client, target: RunTarget): GroupRuns {
@@ -55,7 +55,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
   };
 }
 
-/** What people see of a group in Temporal's UI: whose writes travel in it, by their keys. */
+/** What the Temporal UI shows of a group: the companies, keys and operations of its writes. */
 function details(items: readonly GroupItem[]): string {
   const lines = items.map(({ args }) => `- ${args.companyId} \`${args.key}\` ${args.operation}`);
   let kept = lines.length;

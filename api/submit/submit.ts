@@ -5,28 +5,29 @@ import type { ProblemCode } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
-import { beginSubmission, type Submission, type SubmissionDependencies, type SubmissionEnd } from './submissions.ts';
+import { runSubmission } from './run-submission.ts';
+import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
 /**
- * Submits a write and waits for its outcome: the only way in, and the only place that knows lanes.
+ * Submits a write and waits for its outcome. This is the only way to make a write, and callers need not know its lane.
  *
  * Requests of this process with the same key *and fingerprint* share one submission; each waits with its own deadline.
  */
 export type Submit = {
-  /** The submission that such a request joins, if there is one; joining uses no limit. */
-  find(companyId: string, key: string, fingerprint: string): Submission | undefined;
-  /** Begins a new submission; undefined when this process has as many as it may have. */
+  /** The submission that such a request joins, if there is one. Joining is not limited. */
+  find(companyId: string, idempotencyKey: string, fingerprint: string): Submission | undefined;
+  /** Begins a new submission. Undefined when this process already has as many as it may have. */
   open(args: WriteArguments): Submission | undefined;
   /** Waits as the client prefers. `opener`: this request opened the submission, so the first answer may be its own. */
   wait(submission: Submission, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed, so that its waiters need not ask Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
-  /** The run that this process executes is about to fail: there will be no outcome to hand over. */
+  /** Says that the run that this process executes is about to fail: there will be no outcome to hand over. */
   giveUp(args: WriteArguments): void;
   readonly inFlight: number;
   readonly startsQueued: number;
-  /** 0 when there is none. */
+  /** 0 without a submission. */
   readonly oldestSubmissionSeconds: number;
 };
 
@@ -34,9 +35,9 @@ export type Submit = {
 export type Deadline = {
   /** The end of the client's wait. */
   readonly waitUntilMs: number;
-  /** The answer goes out by then, whatever it is. */
+  /** When the answer goes out at the latest. */
   readonly answerByMs: number;
-  /** No waiting at all (`wait=0`): a duplicate in flight is answered 409. */
+  /** No waiting at all (`wait=0`): a duplicate of a running write is answered 409. */
   readonly strict: boolean;
 };
 
@@ -57,7 +58,7 @@ export function createSubmit(options: {
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
-  const submissions = new Map<string, ReturnType<typeof beginSubmission> & { readonly sinceMs: number }>();
+  const submissions = new Map<string, ReturnType<typeof runSubmission> & { readonly sinceMs: number }>();
   const dispatch = createDispatch(options);
   const dependencies: SubmissionDependencies = { ...options, dispatch };
   return {
@@ -72,14 +73,15 @@ export function createSubmit(options: {
       for (const { sinceMs } of submissions.values()) return (performance.now() - sinceMs) / 1_000;
       return 0;
     },
-    find: (companyId, key, fingerprint) => submissions.get(requestIdentity(companyId, key, fingerprint))?.submission,
+    find: (companyId, idempotencyKey, fingerprint) =>
+      submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission,
     open(args) {
       if (submissions.size >= options.maxInFlight) return undefined;
       const id = requestIdentity(args.companyId, args.key, args.fingerprint);
-      const begun = { ...beginSubmission(args, dependencies), sinceMs: performance.now() };
-      submissions.set(id, begun);
-      void begun.submission.end.then(() => submissions.delete(id));
-      return begun.submission;
+      const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
+      submissions.set(id, running);
+      void running.submission.end.then(() => submissions.delete(id));
+      return running.submission;
     },
     async wait(submission, deadline, opener) {
       submission.waiters += 1;
@@ -104,11 +106,11 @@ async function waitFor(
   opener: boolean,
   grouping: boolean,
 ): Promise<Waited> {
-  // Also without any wait: it may have ended while this request looked its key up.
+  // Even without a wait: the submission may have ended while this request looked up its key.
   const end = await withTimeout(submission.end, waitUntilMs - performance.now());
   if (end !== undefined) return { kind: 'end', end };
   if (strict && !opener) return { kind: 'in progress' };
-  // The wait is over. What may be answered depends on the stage, and the submission gets the grace to become open.
+  // The wait is over. The stage decides the answer, and the submission has the grace period to become open.
   if (submission.stage !== 'open') {
     // A group gives only final answers, and a queued submission is not accepted yet.
     if (grouping && (submission.stage === 'queued' || submission.stage === 'grouped')) submission.startAlone();
@@ -134,6 +136,6 @@ async function waitFor(
 }
 
 /** What makes two requests the same. Never the key alone: another body must not be answered with this outcome. */
-function requestIdentity(companyId: string, key: string, fingerprint: string): string {
-  return `${companyId}/${fingerprint}/${key}`;
+function requestIdentity(companyId: string, idempotencyKey: string, fingerprint: string): string {
+  return `${companyId}/${fingerprint}/${idempotencyKey}`;
 }

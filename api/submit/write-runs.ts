@@ -5,42 +5,29 @@ import {
   WorkflowNotFoundError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  defaultPayloadConverter,
-  defineSearchAttributeKey,
-  type SearchAttributePair,
-  SearchAttributeType,
-} from '@temporalio/common';
+import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
-import {
-  memoOf,
-  type RunResult,
-  searchAttributesOf,
-  WRITE_WORKFLOW_TYPE,
-  type WriteArguments,
-  type WriteMemo,
-} from '../../workflows/messages.ts';
+import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
+import { writeStartOptions } from '../../workflows/write-start.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 
-/** The runs of the key workflow of a write, as this process asks Temporal for them. */
+/** What this process asks Temporal about the runs of a write's own workflow. */
 export type WriteRuns = {
   /** Starts a run; `exists` when the ID's newest run is open or has completed. Throws {@link TemporalUnavailable}. */
   start(args: WriteArguments, summary: string): Promise<Started>;
-  /** The newest run, or none that Temporal remembers. Throws {@link TemporalUnavailable}. */
-  describe(companyId: string, key: string): Promise<RunDescription | undefined>;
-  /** Waits a minute for the run to close. Throws {@link TemporalUnavailable} when that cannot be learnt now. */
-  waitUntilClosed(companyId: string, key: string, runId: string): Promise<RunEnd | 'still open'>;
-  /** What an open run's history tells of attempts that have failed so far. Throws {@link TemporalUnavailable}. */
-  failedAttempts(companyId: string, key: string, runId: string): Promise<FailedAttempts | undefined>;
-  /** What an open run was started with, read from its history. */
-  readArguments(companyId: string, key: string, runId: string): Promise<WriteArguments | undefined>;
+  /** The newest run, undefined if Temporal has none. Throws {@link TemporalUnavailable}. */
+  describe(companyId: string, idempotencyKey: string): Promise<RunDescription | undefined>;
+  /** Waits a minute for the run to close. Throws {@link TemporalUnavailable}. */
+  waitUntilClosed(companyId: string, idempotencyKey: string, runId: string): Promise<RunEnd | 'still open'>;
+  /** The failed attempts that the history of a run has recorded so far. Throws {@link TemporalUnavailable}. */
+  failedAttempts(companyId: string, idempotencyKey: string, runId: string): Promise<FailedAttempts | undefined>;
+  /** The arguments of a run, read from its history. */
+  readArguments(companyId: string, idempotencyKey: string, runId: string): Promise<WriteArguments | undefined>;
 };
 
-/** `eager`: its first task came with the answer, to the worker of this process. */
+/** `eager`: Temporal returned the first workflow task with the response, to the worker of this process. */
 export type Started = { readonly runId: string; readonly eager: boolean } | 'exists';
 
 export type RunDescription = {
@@ -52,7 +39,7 @@ export type RunDescription = {
   readonly closedAt: Date | undefined;
 };
 
-/** A run, and whose request started it: a request that meets it is not told as its first. */
+/** A run and the request that started it, which is not always the request that is answered with it. */
 export type Run = {
   readonly runId: string;
   readonly startedAt: string;
@@ -61,20 +48,20 @@ export type Run = {
 };
 
 /**
- * Attempts of a local activity are in the history only where a backoff was too long to be slept within a workflow task:
- * those before the last such one, it included.
+ * The history records a failed attempt of a local activity only when its backoff is too long to wait within a workflow
+ * task. So this counts the attempts up to the last such backoff.
  */
 export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
 
-/** `rolledBack`: failed by an error that is known to have left nothing. `unproven`: ended in any other way. */
+/** `rolledBack`: failed with an error that proves a rollback. `unproven`: ended in any other way. */
 type RunEnd = { readonly kind: 'result'; readonly result: RunResult } | { readonly kind: 'rolledBack' | 'unproven' };
 
-/** One request to Temporal gets this long; a client's own deadline is often shorter and is kept by the waiting. */
+/** The limit of one request to Temporal. The deadline of a client is often shorter; `submit.wait` keeps that one. */
 export const REQUEST_TIMEOUT_MS = 10_000;
-/** Longer than any request waits. A connection that is dead is found out earlier, by its keep-alive. */
+/** Longer than any request waits. Keep-alive detects a dead connection earlier. */
 export const LONG_POLL_TIMEOUT_MS = 60_000;
 
-/** Whose workers take the runs: those of a queue, and where it names itself, of this release alone. */
+/** The workers that take the runs: those of a task queue and, if this release has a name, of this release only. */
 export type RunTarget = Pick<WorkflowStartOptions, 'taskQueue' | 'versioningOverride'>;
 
 export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
@@ -84,16 +71,10 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       try {
         const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
-            workflowId: workflowIdOf(args.companyId, args.key),
+            ...writeStartOptions({ args, workflowId: workflowIdOf(args.companyId, args.key), summary }),
             ...target,
-            args: [args],
-            // A run that failed left nothing to attach to: the same key starts anew, and the row decides.
-            workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
             workflowIdConflictPolicy: 'FAIL',
             requestEagerStart: true,
-            memo: memoOf(args),
-            typedSearchAttributes: Object.entries(searchAttributesOf(args)).map(keyword),
-            staticSummary: summary,
           }),
         );
         return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
@@ -103,10 +84,10 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async describe(companyId, key) {
+    async describe(companyId, idempotencyKey) {
       try {
         const description = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
-          workflow.getHandle(workflowIdOf(companyId, key)).describe(),
+          workflow.getHandle(workflowIdOf(companyId, idempotencyKey)).describe(),
         );
         return {
           workflowId: description.workflowId,
@@ -122,8 +103,8 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async waitUntilClosed(companyId, key, runId) {
-      const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, key), runId, {
+    async waitUntilClosed(companyId, idempotencyKey, runId) {
+      const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, idempotencyKey), runId, {
         followRuns: false,
       });
       try {
@@ -131,19 +112,19 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
         return { kind: 'result', result };
       } catch (error) {
         if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
-        // Deleted while it ran: its end is not to be learnt any more.
+        // Deleted while it ran: its end can no longer be known.
         if (error instanceof WorkflowNotFoundError) return { kind: 'unproven' };
         if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';
         throw asUnavailable(error);
       }
     },
 
-    async failedAttempts(companyId, key, runId) {
+    async failedAttempts(companyId, idempotencyKey, runId) {
       try {
         const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
           client.workflowService.getWorkflowExecutionHistoryReverse({
             namespace: client.options.namespace,
-            execution: { workflowId: workflowIdOf(companyId, key), runId },
+            execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },
             maximumPageSize: EVENTS_OF_A_RETRY,
           }),
         );
@@ -153,11 +134,11 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async readArguments(companyId, key, runId) {
+    async readArguments(companyId, idempotencyKey, runId) {
       const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
         client.workflowService.getWorkflowExecutionHistory({
           namespace: client.options.namespace,
-          execution: { workflowId: workflowIdOf(companyId, key), runId },
+          execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },
           maximumPageSize: 1,
         }),
       );
@@ -167,23 +148,22 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   };
 }
 
-function keyword([name, value]: [string, string]): SearchAttributePair {
-  return { key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD), value };
-}
-
 /** From one marker to the next: its workflow task, the timer of the backoff, and the next task. */
 const EVENTS_OF_A_RETRY = 20;
 
 type History = Awaited<ReturnType<Client['workflowService']['getWorkflowExecutionHistoryReverse']>>['history'];
 
-/** Reads the newest marker of the local activity, newest event first; the form of its data is the SDK's own. */
+/** Reads the newest marker of the local activity; events come newest first. The SDK defines the form of its data. */
 function lastFailedAttempt(history: History): FailedAttempts | undefined {
   for (const { markerRecordedEventAttributes: marker, eventTime } of history?.events ?? []) {
     const data = marker?.markerName === 'core_local_activity' ? marker.details?.['data']?.payloads?.[0] : undefined;
     if (data == null) continue;
     const { attempt } = defaultPayloadConverter.fromPayload<{ attempt?: unknown }>(data);
     const lastAt = new Date(Number(eventTime?.seconds?.toString()) * 1000 + (eventTime?.nanos ?? 0) / 1_000_000);
-    if (typeof attempt === 'number') return { count: attempt, lastAt };
+    if (typeof attempt !== 'number') continue;
+    // A marker without a failure is that of the attempt that succeeded.
+    const count = marker?.failure == null ? attempt - 1 : attempt;
+    return count === 0 ? undefined : { count, lastAt };
   }
   return undefined;
 }
@@ -193,9 +173,9 @@ function stateOf(status: string): RunDescription['state'] {
   return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
 }
 
-/** Only the activity's own word counts: a run that was ended from outside may have a transaction under way. */
+/** Only a failure that the activity itself reported counts: a run ended from outside may have a transaction running. */
 function isRolledBack({ cause }: WorkflowFailedError): boolean {
-  // The failure of a local activity comes as it is, that of others wrapped.
+  // The failure of a local activity is the cause itself; that of a regular activity is wrapped.
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   return (
     failure instanceof ApplicationFailure &&

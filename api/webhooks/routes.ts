@@ -1,54 +1,52 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import { recordAuditRows } from '../../activities/audit/record-rows.ts';
 import { type Tx, transaction } from '../../activities/database.ts';
 import { id } from '../../activities/fields.ts';
 import { EVENT_COLUMNS, type EventRow, toEvent } from '../../activities/resources/event.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import { signedHeaders, webhookSecret } from '../../activities/webhooks/secrets.ts';
+import { signedHeaders, signingSecrets, webhookSecret } from '../../activities/webhooks/secrets.ts';
 import { sendWebhook } from '../../activities/webhooks/send.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { invalidPart, refuseBody } from '../http/validation.ts';
 import { type Lookup, lookUpIn } from '../submit/lookup.ts';
 
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
 const MAY_KNOW: readonly Role[] = ['owner'];
 const LIMIT_MS = 5_000;
-/** The old secret signs beside the new one for so long after a rotation. */
-const OLD_SECRET_SIGNS_MS = 24 * 60 * 60 * 1000;
 
 /**
- * What is done about a company's webhook beside its setting, which is a write: its secret is read, it is called for a test,
- * and it is called again for an event. None of these changes the books; a repetition does no harm and needs no key.
+ * The routes about a company's webhook: they read its secret, call it for a test, and deliver an event again. None of them
+ * changes the books, so repeating one is harmless and needs no key. (Setting the webhook's URL is a write.)
  */
 export function registerWebhooks(app: FastifyInstance, context: ApiContext): void {
   app.get('/api/company/webhook-secret', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     return reply.header('cache-control', 'no-store').send(await readSecret(context, request));
   });
   app.post('/api/company/webhook-test', async (request, reply) => {
     refuseBody(request.body);
-    limit(context, request);
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await callForTest(context, request));
   });
   app.post<{ Params: { eventId: string } }>('/api/events/:eventId/redeliver', async (request, reply) => {
     refuseBody(request.body);
     const eventId = id().safeParse(request.params.eventId);
-    if (!eventId.success) throw invalid('path', '/eventId', 'must be the ID of an event');
-    limit(context, request);
+    if (!eventId.success) throw invalidPart('path', '/eventId', 'must be the ID of an event');
+    enforceRateLimit(context.newWrites, request.caller);
     return reply.send(await redeliver(context, request, eventId.data));
   });
 }
 
-/** Whoever reads it is in the audit log, before they have it. */
+/** Reads the secret. The audit row is written before the answer, so that no reader is missing from the log. */
 async function readSecret(context: ApiContext, request: FastifyRequest): Promise<object> {
   const masterKey = masterKeyOf(context);
   const { userId, webhook } = await asMember(context, request, MAY_KNOW, 'Reading the secret', readWebhook);
   const { companyId } = request.caller;
   await withStorageTimeout(
-    recordAuditRows(context.database, [
+    recordAuditRows(context.database.reads, [
       {
         company_id: companyId,
         operation_name: 'readWebhookSecret',
@@ -56,7 +54,7 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
         deterministic_id: null,
         idempotency_key: request.id.slice(0, 255),
         user_id: userId,
-        // It makes nothing: like a replay, it tells what stands.
+        // It changes nothing: like a replay, it returns what is stored.
         status: 'replayed',
         error_code: null,
         error_message: null,
@@ -68,32 +66,29 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
     ]),
     LIMIT_MS,
   );
-  const { webhook_secret_version: version, webhook_secret_rotated_at: rotatedAt } = webhook;
-  const oldSignsUntil = rotatedAt === null ? undefined : Date.parse(rotatedAt) + OLD_SECRET_SIGNS_MS;
+  const { webhook_secret_version: version, old_secret_signs_until: signsUntil } = webhook;
   return {
     version,
     secret: webhookSecret(masterKey, companyId, version),
     previous:
-      oldSignsUntil === undefined || !webhook.old_secret_signs
+      signsUntil === null || !webhook.old_secret_signs
         ? null
         : {
             version: version - 1,
             secret: webhookSecret(masterKey, companyId, version - 1),
-            signsUntil: new Date(oldSignsUntil).toISOString(),
+            signsUntil,
           },
   };
 }
 
-/** One call at once, told as it went; it is no event, and is not repeated. */
+/** Calls the webhook once and returns the result. The call is not an event and is not retried. */
 async function callForTest(context: ApiContext, request: FastifyRequest): Promise<object> {
   const masterKey = masterKeyOf(context);
   const { webhook } = await asMember(context, request, MAY_CALL, 'Calling the webhook', readWebhook);
   if (webhook.webhook_url === null) throw unavailable('The company has set no webhook.');
   const { companyId } = request.caller;
   const version = webhook.webhook_secret_version;
-  const secrets = [version, ...(webhook.old_secret_signs ? [version - 1] : [])].map((one) =>
-    webhookSecret(masterKey, companyId, one),
-  );
+  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: webhook.old_secret_signs });
   const body = JSON.stringify({ type: 'webhook.test', timestamp: webhook.now, data: { companyId } });
   const timestampSeconds = Math.floor(Date.parse(webhook.now) / 1000);
   const { error, status } = await sendWebhook({
@@ -105,9 +100,9 @@ async function callForTest(context: ApiContext, request: FastifyRequest): Promis
   return { delivered: error === undefined, status, error: error ?? null };
 }
 
-/** One that is on its way already stays as it is. */
+/** Delivers an event again; one whose delivery is pending is left unchanged. */
 async function redeliver(context: ApiContext, request: FastifyRequest, eventId: string): Promise<object> {
-  const { event } = await asMember(context, request, MAY_CALL, 'Having an event delivered again', async (tx) => {
+  const { event } = await asMember(context, request, MAY_CALL, 'Delivering an event again', async (tx) => {
     const { webhook } = await readWebhook(tx);
     const [found] = await tx.query('SELECT FROM outbox WHERE company_id = current_company() AND id = $1', [eventId]);
     if (found === undefined) throw notFound('event', `There is no event ${eventId}.`);
@@ -117,7 +112,7 @@ async function redeliver(context: ApiContext, request: FastifyRequest, eventId: 
       `SELECT ${EVENT_COLUMNS} FROM outbox WHERE company_id = current_company() AND id = $1`,
       [eventId],
     );
-    if (row === undefined) throw new Error('Bug! An event that went');
+    if (row === undefined) throw new Error('Bug! The event has vanished');
     return { event: toEvent(row) };
   });
   return event;
@@ -126,16 +121,18 @@ async function redeliver(context: ApiContext, request: FastifyRequest, eventId: 
 type WebhookRow = {
   webhook_url: string | null;
   webhook_secret_version: number;
-  webhook_secret_rotated_at: string | null;
+  old_secret_signs_until: string | null;
   old_secret_signs: boolean;
   now: string;
 };
 
 async function readWebhook(tx: Tx): Promise<{ webhook: WebhookRow }> {
   const [webhook] = await tx.query<WebhookRow>(
-    `SELECT webhook_url, webhook_secret_version, webhook_secret_rotated_at,
-       coalesce(webhook_secret_rotated_at > now() - interval '24 hours', false) AS old_secret_signs, now() AS now
-     FROM companies WHERE id = current_company()`,
+    // The old secret signs for so long as it does in next_webhook_event.
+    `SELECT webhook_url, webhook_secret_version, signs.until AS old_secret_signs_until,
+       coalesce(signs.until > now(), false) AS old_secret_signs, now() AS now
+     FROM companies, LATERAL (SELECT webhook_secret_rotated_at + interval '24 hours' AS until) AS signs
+     WHERE id = current_company()`,
   );
   if (webhook === undefined) throw new Error('Bug! A company without its row');
   return { webhook };
@@ -148,7 +145,7 @@ async function asMember<T extends object>(
   what: string,
   work: (tx: Tx) => Promise<T>,
 ): Promise<T & Pick<Lookup, 'userId'>> {
-  const working = transaction(database.lookups, async (tx) => {
+  const working = transaction(database.reads, async (tx) => {
     const { userId, roles } = await lookUpIn(tx, caller, undefined);
     if (!holdsOneOf(roles, allowed)) {
       throw new ApiProblem('forbidden', { detail: `${what} needs one of the roles ${allowed.join(', ')}.` });
@@ -165,21 +162,4 @@ function masterKeyOf({ config }: ApiContext): string {
 
 function unavailable(detail: string): ApiProblem {
   return new ApiProblem('webhook_not_available', { detail });
-}
-
-function limit({ newWrites }: ApiContext, { caller }: FastifyRequest): void {
-  if (newWrites.take(caller.companyId)) return;
-  throw new ApiProblem('rate_limited', { detail: 'Send it again after Retry-After.' });
-}
-
-function refuseBody(body: unknown): void {
-  if (body === undefined || z.strictObject({}).safeParse(body).success) return;
-  throw invalid('body', '', 'must be left out, or be {}');
-}
-
-function invalid(where: 'path' | 'body', pointer: string, message: string): ApiProblem {
-  return new ApiProblem('validation_failed', {
-    detail: `The ${where} ${message}.`,
-    errors: [{ in: where, pointer, message }],
-  });
 }

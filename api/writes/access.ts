@@ -4,21 +4,21 @@ import type { Reader } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
 import { READERS } from '../reads/readers.ts';
 
-/** What is known of a write before its state is told. A cancelled key has no operation. */
+/** What decides who may read a write. A cancelled key has no operation. */
 export type KnownWrite = { readonly operation: string | null; readonly userId: string };
 
-/** A write is read by its actor, and by those who may read the resource that it makes or changes. */
+/** Its actor may read a write, and so may everyone who may read the resource that it makes or changes. */
 export function mayReadWrite(write: KnownWrite, reader: Reader, operations: readonly Operation[]): boolean {
   return write.userId === reader.userId || mayReadOperation(write.operation, reader.roles, operations);
 }
 
-/** Its body too: an actor whose roles were revoked meanwhile gets no stored body, here as on a replay. */
+/** Who may read the stored body: as on a replay, not an actor whose roles have been revoked since. */
 export function mayReadBody(write: KnownWrite, { roles }: Reader, operations: readonly Operation[]): boolean {
   const writers = operations.find(({ name }) => name === write.operation)?.roles ?? [];
   return holdsOneOf(roles, writers) || mayReadOperation(write.operation, roles, operations);
 }
 
-/** The operations whose writes a member may read, whoever made them. */
+/** The operations whose writes these roles may read, whoever made them. */
 export function readableOperations(roles: readonly string[], operations: readonly Operation[]): string[] {
   return operations.map(({ name }) => name).filter((name) => mayReadOperation(name, roles, operations));
 }
@@ -27,7 +27,7 @@ function mayReadOperation(name: string | null, roles: readonly string[], operati
   return holdsOneOf(roles, readersOf(operations.find((operation) => operation.name === name)));
 }
 
-/** The readers of the list in which the operation's resource stands. */
+/** Those who may read the list of the operation's resource. */
 function readersOf(operation: Operation | undefined): readonly Role[] {
   const read = READS.find(({ path }) => path === operation?.resource.reads);
   return READERS[read?.group ?? 'everything'];

@@ -1,17 +1,17 @@
 import { type AuditRow, recordAuditRows } from '../../activities/audit/record-rows.ts';
-import type { Database } from '../../activities/database.ts';
+import type { Pool } from '../../activities/database.ts';
 
 /**
- * Group commit for the audit rows of replays and conflicts: while one statement is on its way, the rows that come
- * meanwhile gather for the next. The answer waits for its row; a row that cannot be written fails its answer.
+ * Group commit for the audit rows of replays and conflicts: rows that arrive while one statement runs are written by the
+ * next. Each answer waits for its row, and fails if the row cannot be written.
  */
 export type AuditBatch = { record(row: AuditRow): Promise<void> };
 
 const MAX_ROWS = 500;
 
-/** `onFlush` is told of each statement that went well: how many rows it wrote, and how long it took in milliseconds. */
+/** `onFlush` is called after each successful statement, with its number of rows and its duration in milliseconds. */
 export function createAuditBatch(
-  database: Database,
+  pool: Pool,
   onFlush: (rows: number, durationMs: number) => void = () => undefined,
 ): AuditBatch {
   let waiting: { row: AuditRow; resolve: () => void; reject: (error: unknown) => void }[] = [];
@@ -25,7 +25,7 @@ export function createAuditBatch(
       const sinceMs = performance.now();
       try {
         await recordAuditRows(
-          database,
+          pool,
           batch.map(({ row }) => row),
         );
         onFlush(batch.length, performance.now() - sinceMs);

@@ -1,62 +1,61 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { StorageError, transaction } from '../../activities/database.ts';
+import { transaction } from '../../activities/database.ts';
+import { isLockTimeout } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, problemBody } from '../http/problems.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { refuseBody } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
 
-/** They may cancel whatever the key is, so they may also when Temporal cannot be asked what it is. */
+/** May cancel every key, so their cancel does not depend on Temporal, which alone knows a running write. */
 const CANCEL_ALWAYS: readonly Role[] = ['owner', 'admin'];
-/** They may cancel a key of which nothing is known. */
+/** May cancel a key that has neither a row nor a run. */
 const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
-/** A transaction of the write that is under way has to end first; the lock timeout (5 s) ends the waiting for it. */
+/** A cancel waits for the write's running transaction to end; the lock timeout (5 s) bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
-/** SQLSTATE of the lock timeout. */
-const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * `POST /api/writes/{key}/cancel`: takes the key away from its write, before it arrives or while it runs. The row decides
- * between the two, once and for ever.
+ * `POST /api/writes/{key}/cancel`: makes sure that the write never happens, whether it is running or has not arrived yet.
+ * Whichever of the two inserts the key's row first, the write or the cancel, wins for ever.
  */
 export function registerCancel(app: FastifyInstance, context: ApiContext): void {
   app.post<{ Params: { key: string } }>('/api/writes/:key/cancel', async (request, reply) => {
     const key = keyOf(request.params.key);
     refuseBody(request.body);
-    const who = await withStorageTimeout(lookUp(context.database, request.caller, key), LOOKUP_LIMIT_MS);
-    await refuseUnlessAllowed(context, request.caller.companyId, key, who);
-    if (!context.newWrites.take(request.caller.companyId)) {
-      throw new ApiProblem('rate_limited', { detail: 'Send it again after Retry-After.' });
-    }
-    const { cancelledNow, row } = await withStorageTimeout(cancel(context, request, key, who.userId), CANCEL_LIMIT_MS);
+    const member = await withStorageTimeout(lookUp(context.database, request.caller, key), LOOKUP_LIMIT_MS);
+    await refuseUnlessAllowed(context, request.caller.companyId, key, member);
+    enforceRateLimit(context.newWrites, request.caller);
+    const { cancelledNow, row } = await withStorageTimeout(
+      cancel(context, request, key, member.userId),
+      CANCEL_LIMIT_MS,
+    );
     if (cancelledNow) countCancelled(context);
     if (row.outcome !== 'cancelled') throw tooLate(row);
     return reply.send(await readWrite(context, request.caller, key));
   });
 }
 
-function refuseBody(body: unknown): void {
-  if (body === undefined || (isObject(body) && Object.keys(body).length === 0)) return;
-  const message = 'must be left out, or be {}';
-  throw new ApiProblem('validation_failed', {
-    detail: `The body ${message}.`,
-    errors: [{ in: 'body', pointer: '', message }],
-  });
-}
-
-/** The same refusal for a key that is there and one that is not, so that it tells nothing of the write. */
-async function refuseUnlessAllowed(context: ApiContext, companyId: string, key: string, who: Lookup): Promise<void> {
-  const { roles, userId, row } = who;
+/** Refuses an existing key and an unknown one in the same words, so that the refusal does not reveal which it is. */
+async function refuseUnlessAllowed(
+  context: ApiContext,
+  companyId: string,
+  idempotencyKey: string,
+  member: Lookup,
+): Promise<void> {
+  const { roles, userId, row } = member;
   if (holdsOneOf(roles, CANCEL_ALWAYS)) return;
   const allowed =
     row === undefined
-      ? await mayCancelOpenKey(context, companyId, key, who)
-      : // It has its outcome: there is only something to be told.
+      ? await mayCancelOpenKey(context, companyId, idempotencyKey, member)
+      : // The write has its outcome: the answer only reports it, so the right to read is enough.
         mayReadWrite(
           { operation: row.operation, userId: row.user_id },
           { companyId, userId, roles },
@@ -65,7 +64,7 @@ async function refuseUnlessAllowed(context: ApiContext, companyId: string, key: 
   if (!allowed) {
     throw new ApiProblem('forbidden', {
       detail:
-        'A running write is cancelled by its actor or a role that its operation allows, a key not seen yet by owner, admin or accountant.',
+        'Only its actor, or a role that its operation allows, may cancel a running write. Only owner, admin or accountant may cancel a key that has not been used.',
     });
   }
 }
@@ -73,28 +72,38 @@ async function refuseUnlessAllowed(context: ApiContext, companyId: string, key: 
 async function mayCancelOpenKey(
   context: ApiContext,
   companyId: string,
-  key: string,
+  idempotencyKey: string,
   { roles, userId }: Lookup,
 ): Promise<boolean> {
-  const memo = (await describeInTime(context, companyId, key))?.memo;
+  const memo = (await describeInTime(context, companyId, idempotencyKey))?.memo;
   if (memo === undefined) return holdsOneOf(roles, CANCEL_UNSEEN);
   const operation = context.operations.find(({ name }) => name === memo.operation);
   return memo.userId === userId || holdsOneOf(roles, operation?.roles ?? []);
 }
 
-async function cancel({ database }: ApiContext, request: FastifyRequest, key: string, userId: string) {
+async function cancel({ database }: ApiContext, request: FastifyRequest, idempotencyKey: string, userId: string) {
   const { companyId } = request.caller;
   const body = problemBody(
     new ApiProblem('write_cancelled', { detail: 'The key was cancelled before its write happened. It never will.' }),
-    writeUrl(key),
-    undefined, // stored, and sent to whoever asks: it is of no one request
+    writeUrl(idempotencyKey),
+    undefined, // the body is stored and returned to every request with the key, so it names no single request
   );
-  const path = (request.url.split('?')[0] ?? request.url).slice(0, 2_000);
-  const values = [companyId, key, userId, request.id, Buffer.from(JSON.stringify(body)), path, request.method];
+  const values = [
+    companyId,
+    idempotencyKey,
+    userId,
+    request.id,
+    Buffer.from(JSON.stringify(body)),
+    pathOf(request),
+    request.method,
+  ];
   try {
     return await transaction(database.writes, async (tx) => {
       const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
-        'SELECT c.cancelled_now, (c.write).* FROM cancel_write($1, $2, $3, $4, $5, $6, $7) AS c',
+        `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
+           p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
+           p_http_method => $7
+         ) AS c`,
         values,
       );
       const row = found === undefined ? undefined : rowOrUndefined(found);
@@ -102,33 +111,29 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, key: st
       return { cancelledNow: found.cancelled_now, row };
     });
   } catch (error) {
-    if (error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE) throw inItsTransaction(key);
+    if (isLockTimeout(error)) throw inItsTransaction(idempotencyKey);
     throw error;
   }
 }
 
-/** With one transaction under way, its end decides; nobody is kept for that longer than the lock timeout. */
-function inItsTransaction(key: string): ApiProblem {
+/** The write's transaction is running and its end decides, but a client waits for it no longer than the lock timeout. */
+function inItsTransaction(idempotencyKey: string): ApiProblem {
   return new ApiProblem('idempotency_in_progress', {
-    detail: 'The write is in its transaction at this moment. Send the cancel again: how that ends decides.',
-    key,
+    detail: "The write's transaction is still running. Send the cancel again.",
+    idempotencyKey,
   });
 }
 
-function tooLate({ idempotency_key: key, outcome, status_code: status }: WriteRow): ApiProblem {
+function tooLate({ idempotency_key: idempotencyKey, outcome, status_code: status }: WriteRow): ApiProblem {
   return new ApiProblem('too_late', {
-    detail: `The write was not cancelled: it has its outcome, ${outcome}, with status ${status}.`,
-    key,
+    detail: `The write was not cancelled. It already has its outcome, ${outcome}, with status ${status}.`,
+    idempotencyKey,
   });
 }
 
-/** As the audit row counts it: the key's operation is not known. */
+/** Counted as in the audit log, under an unknown operation: a cancelled key has no request. */
 function countCancelled({ metrics }: ApiContext): void {
   const labels = { operation: 'unknown', type: 'unknown' };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'cancelled' });
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

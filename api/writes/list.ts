@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DAY_MS } from '../../activities/durations.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
@@ -18,7 +19,7 @@ const WRITES: List = {
   ],
 };
 
-/** The writes that have their outcome. One that runs is told by its key: only Temporal knows of it. */
+/** The writes that have their outcome. A running write can only be read by its key, since it has no row yet. */
 export function createWriteList(operations: readonly Operation[], ui: TemporalUi): Read {
   return defineRead({
     path: '/api/writes',
@@ -32,7 +33,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
       state: z
         .enum(
           ['succeeded', 'rejected', 'cancelled'],
-          'must be succeeded, rejected or cancelled: others are read by key',
+          'must be succeeded, rejected or cancelled; read a write in another state by its key',
         )
         .optional(),
       from: instantOrDay().optional().describe('The first day (UTC) or instant.'),
@@ -56,20 +57,18 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
   });
 }
 
-/** Their own, and those whose resource they may read. */
+/** Limits the list to the reader's own writes and those whose resource they may read. */
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
   if (holdsOneOf(roles, READERS.everything)) return [];
   return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
 }
 
-const MS_PER_DAY = 24 * 60 * 60 * 1000;
-
 function firstInstant(instantOrDate: string): string {
   return new Date(instantOrDate).toISOString();
 }
 
-/** Behind the last instant that belongs to it: a day, or the millisecond that instants are shown in. */
+/** The end of the range, exclusive: a date covers its whole day, an instant its millisecond. */
 function instantAfter(instantOrDate: string): string {
-  const lengthMs = instantOrDate.includes('T') ? 1 : MS_PER_DAY;
+  const lengthMs = instantOrDate.includes('T') ? 1 : DAY_MS;
   return new Date(Date.parse(instantOrDate) + lengthMs).toISOString();
 }

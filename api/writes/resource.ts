@@ -1,19 +1,19 @@
-import { workflowIdOf, writeId } from '../../activities/identity.ts';
+import { workflowIdOf } from '../../activities/identity.ts';
 import type { OperationType } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Run } from '../submit/write-runs.ts';
 
-/** A write as its status resource shows it (contract.md, Write resource). */
+/** A write as `GET /api/writes/{key}` returns it. */
 export type WriteResource = WriteSummary & {
   readonly response: unknown;
   readonly timeline: readonly TimelineItem[];
   readonly timelineTruncated?: boolean;
 };
 
-/** The same as an item of the list of writes: without the stored body and the timeline. */
+/** A write as an item of the list of writes: without the stored body and the timeline. */
 export type WriteSummary = {
   readonly key: string;
-  /** Null for a cancelled key, of which no request is known; likewise operation and type. */
+  /** Null for a cancelled key, whose request is not known. The same holds for `operation` and `type`. */
   readonly writeId: string | null;
   readonly operation: string | null;
   readonly type: OperationType | null;
@@ -25,7 +25,7 @@ export type WriteSummary = {
   readonly requestId: string;
   readonly requestedAt: string;
   readonly completedAt: string | null;
-  /** How many attempts it took, the last one included. */
+  /** The number of attempts, including the last one. */
   readonly attempts: number;
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null } | null;
 };
@@ -49,7 +49,7 @@ export type TimelineItem = {
   readonly detail?: string;
 };
 
-/** A write that has its outcome, from the columns of its row. */
+/** Describes a write that has its outcome, from the columns of its row. */
 export function finishedWrite(row: FinishedRow, ui: TemporalUi): WriteSummary {
   const { location, resource_type: type, resource_id: id } = row;
   return {
@@ -65,13 +65,13 @@ export function finishedWrite(row: FinishedRow, ui: TemporalUi): WriteSummary {
     requestId: row.request_id,
     requestedAt: row.requested_at,
     completedAt: row.completed_at,
-    // A cancelled key has had no attempt that left anything, and the row knows no run of it.
+    // A cancelled key's row records neither an attempt nor a run.
     attempts: row.outcome === 'cancelled' ? 0 : row.attempt,
     workflow: row.workflow_id === null ? null : workflowLink(row.workflow_id, null, ui),
   };
 }
 
-/** All of a row but what is large or of no use to its reader. */
+/** The columns of a row that its readers need, without the large ones. */
 export type FinishedRow = Pick<WriteRow, (typeof FINISHED_COLUMNS)[number]>;
 
 export const FINISHED_COLUMNS = [
@@ -93,11 +93,12 @@ export const FINISHED_COLUMNS = [
   'completed_at',
 ] as const satisfies readonly (keyof WriteRow)[];
 
-/** A write that has a run and no outcome, from what the run was started with. */
+/** Describes a write that has a run and no outcome, from what the run was started with. */
 export function writeOfRun(
   write: {
     readonly companyId: string;
-    readonly key: string;
+    readonly idempotencyKey: string;
+    readonly writeId: string;
     readonly operation: string;
     /** Null for an operation that this release does not know. */
     readonly type: OperationType | null;
@@ -106,10 +107,10 @@ export function writeOfRun(
   state: 'running' | 'failed' | 'unknown',
   ui: TemporalUi,
 ): WriteSummary {
-  const { key, operation } = write;
+  const { idempotencyKey, operation } = write;
   return {
-    key,
-    writeId: writeId(write.companyId, operation, key),
+    key: idempotencyKey,
+    writeId: write.writeId,
     operation,
     type: write.type,
     state,
@@ -121,11 +122,11 @@ export function writeOfRun(
     requestedAt: run.startedAt,
     completedAt: null,
     attempts: 1,
-    workflow: workflowLink(workflowIdOf(write.companyId, key), run.runId, ui),
+    workflow: workflowLink(workflowIdOf(write.companyId, idempotencyKey), run.runId, ui),
   };
 }
 
-/** How every timeline of a request begins: Temporal takes the request by starting its run. */
+/** The first items of every timeline that has a request: Temporal accepts the request by starting its run. */
 export function beginningOf(write: WriteSummary): TimelineItem[] {
   const { requestedAt: at, requestId, actor } = write;
   return [
@@ -134,13 +135,13 @@ export function beginningOf(write: WriteSummary): TimelineItem[] {
   ];
 }
 
-/** The body of a 202: what the status resource would tell at this moment. */
+/** The body of a 202: the same as the status resource at this moment. */
 export function runningWrite(write: Parameters<typeof writeOfRun>[0], run: Run, ui: TemporalUi): WriteResource {
   const running = writeOfRun(write, run, 'running', ui);
   return { ...running, response: null, timeline: beginningOf(running) };
 }
 
-/** Where Temporal's UI stands, if there is one that people may open. */
+/** The Temporal UI to link to, if one is configured. */
 export type TemporalUi = { readonly url: string | undefined; readonly namespace: string };
 
 function workflowLink(id: string, runId: string | null, ui: TemporalUi) {

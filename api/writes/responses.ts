@@ -5,18 +5,18 @@ import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
+import type { ApiContext } from '../context.ts';
 import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import type { SubmissionEnd } from '../submit/submissions.ts';
+import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
-import type { AuditBatch } from './audit-batch.ts';
 
-/** One request for a write, as its answers need it. */
+/** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
   readonly operation: Operation;
   readonly companyId: string;
   readonly userId: string;
-  readonly key: string;
+  readonly idempotencyKey: string;
   /** The ID that this write has, or would have. */
   readonly writeId: string;
   readonly content: RequestContent;
@@ -25,33 +25,27 @@ export type WriteRequest = {
   readonly deadline: Deadline;
 };
 
-export type AnswerDependencies = {
-  readonly operations: readonly Operation[];
-  readonly audit: AuditBatch;
-  readonly metrics: Metrics;
-};
-
 /**
- * Answers from the row, which alone decides: the stored status, bytes and `Location`, or 422 when the row is another
- * request's. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
+ * Answers from the row, which alone decides: with the stored status, bytes and `Location`, or with 422 when the row belongs
+ * to another request. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
  */
 export async function answerFromRow(
   reply: FastifyReply,
   row: WriteRow,
   writeRequest: WriteRequest,
   first: boolean,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
-  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, dependencies.operations)) {
+  if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
-    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), dependencies);
+    return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
   const marked = !first || row.outcome === 'cancelled';
   if (marked) {
-    await record(writeRequest, 'replayed', undefined, dependencies, row.outcome !== 'cancelled');
+    await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
     reply.header('idempotent-replayed', 'true');
   }
-  countAnswer(writeRequest, row, marked, dependencies.metrics);
+  countAnswer(writeRequest, row, marked, context.metrics);
   if (row.location !== null) reply.header('location', row.location);
   return reply
     .code(row.status_code)
@@ -59,69 +53,71 @@ export async function answerFromRow(
     .send(row.response_body);
 }
 
-/** Answers what a submission ended with. */
+/** Answers with what the submission ended with. */
 export async function answerEnd(
   reply: FastifyReply,
   end: SubmissionEnd,
   writeRequest: WriteRequest,
   submissionId: string | undefined,
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<FastifyReply> {
   switch (end.kind) {
     case 'row':
-      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, dependencies);
+      return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, context);
     case 'mismatch':
-      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), dependencies);
+      return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), context);
     case 'problem':
-      return refuse(end.code, writeRequest, dependencies.metrics);
+      return refuse(end.code, writeRequest, context.metrics);
   }
 }
 
-/** Says why there is no outcome to answer with; throws the problem. */
+/** Throws the problem that says why there is no outcome to answer with. */
 export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: Metrics): never {
   const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
   if (code === 'write_record_missing') metrics.recordMissing.inc();
-  // A failed run was counted by its worker; a write in progress is no failure.
+  // The worker has already counted a failed run, and a write in progress is not a failure.
   const counted = code !== 'write_failed' && code !== 'idempotency_in_progress';
   if (counted) metrics.failed.inc({ ...labels, error_type: 'unavailable' });
   throw new ApiProblem(code, {
     detail: DETAILS[code] ?? 'Send the same request with the same key again.',
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
-/** 202: Temporal has the write, and it goes on without its client. */
-export function accepted(reply: FastifyReply, body: object, key: string): FastifyReply {
-  return reply.code(202).header('location', writeUrl(key)).header('retry-after', RETRY_AFTER_S).send(body);
+/** 202: Temporal has the write, which finishes without its client. */
+export function accepted(reply: FastifyReply, body: object, idempotencyKey: string): FastifyReply {
+  return reply.code(202).header('location', writeUrl(idempotencyKey)).header('retry-after', RETRY_AFTER_S).send(body);
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {
-  overloaded: 'The write was not started. Send it again with the same key after Retry-After.',
+  // True of a write that was never queued and of one whose group is running: that one may still commit.
+  overloaded:
+    'The write was not accepted in time. It may still happen, once. Send the request again with the same key after the pause in Retry-After.',
   orchestrator_unavailable:
-    'Temporal did not confirm the start in time. This says nothing about the outcome; send it again with the same key.',
-  storage_unavailable: 'The database did not answer in time. Send it again with the same key.',
+    'Temporal did not confirm the start in time. The outcome is unknown. Send the request again with the same key.',
+  storage_unavailable: 'The database did not answer in time. Send the request again with the same key.',
   write_record_missing:
-    'Temporal says that this write is done, and its record is not in the database. Operators are alerted; do not send it again under another key before they have answered.',
+    'Temporal says that this write has completed, but the database has no record of it. Operators are alerted. Do not send the request with another key before they have answered.',
   outcome_unknown:
-    'The run of this write ended without proof of what became of it. Send it again with the same key: it will not happen twice.',
-  write_failed: 'The run of this write failed and left nothing. Send it again with the same key.',
-  idempotency_in_progress: 'A write with this key is in progress. Wait, then send it again or read its status.',
+    'The run of this write ended, and nothing proves whether the write was committed. Send the request again with the same key: the write will not happen twice.',
+  write_failed: 'The run of this write failed and was rolled back. Send the request again with the same key.',
+  idempotency_in_progress: 'A write with this key is running. Wait, then send the request again or read its status.',
 };
 
 async function refuseMismatch(
   writeRequest: WriteRequest,
   pointers: readonly ProblemPointer[],
-  dependencies: AnswerDependencies,
+  context: ApiContext,
 ): Promise<never> {
-  const { metrics } = dependencies;
-  await record(writeRequest, 'failed', 'idempotency_key_reused', dependencies);
+  const { metrics } = context;
+  await record(writeRequest, 'failed', 'idempotency_key_reused', context);
   const labels = { operation: writeRequest.operation.name, type: writeRequest.operation.type };
   metrics.writes.inc({ ...labels, status: 'failed' });
   metrics.failed.inc({ ...labels, error_type: 'mismatch' });
   throw new ApiProblem('idempotency_key_reused', {
-    detail: 'This key was used for another request, which is untouched. Use a new key for a new write.',
+    detail: 'The key belongs to another request, whose write is unchanged. Use a new key for a new write.',
     differences: pointers,
-    key: writeRequest.key,
+    idempotencyKey: writeRequest.idempotencyKey,
   });
 }
 
@@ -149,12 +145,12 @@ function countAnswer(writeRequest: WriteRequest, row: WriteRow, marked: boolean,
   );
 }
 
-/** The answer waits for its audit row, but not for a database that is frozen. */
+/** Writes the audit row, for which the answer waits, within its deadline: a frozen database must not hold it up. */
 async function record(
   writeRequest: WriteRequest,
   status: 'replayed' | 'failed',
   errorCode: string | undefined,
-  { audit, metrics }: AnswerDependencies,
+  { audit, metrics }: ApiContext,
   ofWrite = true,
 ): Promise<void> {
   const row = auditRow(writeRequest, status, errorCode);
@@ -166,10 +162,10 @@ async function record(
   if (inTime === undefined) refuse('storage_unavailable', writeRequest, metrics);
 }
 
-/** A cancelled key knows of no write: it answers each request alike, and is counted so, whatever was requested. */
+/** A cancelled key has no operation, so its replays are recorded without one, whatever was requested. */
 const OF_NO_WRITE = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null } as const;
 
-/** An outcome that comes at the very end of the wait still gets its audit row. */
+/** Leaves time for the audit row of an outcome that arrives just before the deadline. */
 const MIN_AUDIT_MS = 500;
 
 function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', errorCode: string | undefined): AuditRow {
@@ -178,7 +174,7 @@ function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', err
     operation_name: writeRequest.operation.name,
     operation_type: writeRequest.operation.type,
     deterministic_id: writeRequest.writeId,
-    idempotency_key: writeRequest.key,
+    idempotency_key: writeRequest.idempotencyKey,
     user_id: writeRequest.userId,
     status,
     error_code: errorCode ?? null,

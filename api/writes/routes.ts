@@ -1,38 +1,40 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { z } from 'zod';
 import type { Database } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import { fingerprint, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
-import type { ProblemPointer } from '../../activities/problem.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import type { RateLimit } from '../http/rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { pathOf } from '../http/request-path.ts';
 import { withTimeout } from '../http/timeouts.ts';
+import { problemPointers } from '../http/validation.ts';
 import { type Lookup, lookUp } from '../submit/lookup.ts';
-import type { Submission } from '../submit/submissions.ts';
-import { formatKey, readIdempotencyKey } from './key.ts';
+import type { Submission } from '../submit/submission.ts';
+import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
 import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
 
-/** As a metric's label. */
+/** The label `end` of a metric. */
 const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress', problem: 'refused' } as const;
 
-/** Every answer goes out within the client's wait and this. */
+/** Every answer goes out within the client's wait plus this. */
 const ANSWER_GRACE_MS = 2_000;
 
-/** One route an operation: the steps of the write path, in the published order of their errors. */
+const RATE_LIMITED = 'Send the request again with the same key after the pause in Retry-After.';
+
+/** One route per operation: the steps of the write path, in the published order of their errors. */
 export function registerWriteRoutes(app: FastifyInstance, context: ApiContext): void {
   for (const operation of context.operations) {
     app.route({
       method: operation.method,
       url: operation.path,
-      // The body has been read by then: 401, 415, 413 and 400 for JSON come before what is said of the key.
+      // Runs after the body has been read: 401, 415, 413 and 400 `malformed_json` take precedence over errors of the key.
       preHandler: async (request, reply) => {
         request.idempotencyKey = readIdempotencyKey(request.raw.rawHeaders);
         reply.header('idempotency-key', formatKey(request.idempotencyKey));
@@ -49,7 +51,7 @@ async function handleWrite(
   context: ApiContext,
 ): Promise<FastifyReply> {
   const arrivedAtMs = performance.now();
-  const { caller, idempotencyKey: key } = request;
+  const { caller, idempotencyKey } = request;
   const input = validate(operation, request.params, request.body);
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
@@ -59,32 +61,32 @@ async function handleWrite(
 
   const wire = input as WriteArguments['input'];
   const requestFingerprint = fingerprint(operation.name, wire);
-  // Found before the lookup: a submission that ends meanwhile has the outcome for which the lookup may come too early.
-  const found = context.submit.find(caller.companyId, key, requestFingerprint);
+  // Looked for before the lookup: one that ends during the lookup has the outcome that the lookup may just have missed.
+  const found = context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const member = await lookUpInTime(context.database, request, deadline.answerByMs - performance.now());
   if (!holdsOneOf(member.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
-  request.writeId = writeId(caller.companyId, operation.name, key);
+  request.writeId = writeId(caller.companyId, operation.name, idempotencyKey);
   const writeRequest: WriteRequest = {
     operation,
     companyId: caller.companyId,
     userId: member.userId,
-    key,
+    idempotencyKey,
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
-    request: { id: request.id, method: request.method, path: pathOf(request.url) },
+    request: { id: request.id, method: request.method, path: pathOf(request) },
     arrivedAtMs,
     deadline,
   };
   if (member.row !== undefined) {
-    limit(context.replays, caller.companyId);
+    enforceRateLimit(context.replays, caller, RATE_LIMITED);
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
-  const joined = found ?? context.submit.find(caller.companyId, key, requestFingerprint);
+  const joined = found ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const submission = joined ?? openSubmission(writeRequest, wire, context);
   const opener = joined === undefined;
   if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });
@@ -96,7 +98,7 @@ async function handleWrite(
     case 'end':
       return answerEnd(reply, waited.end, writeRequest, opener ? submission.args.submissionId : undefined, context);
     case 'accepted':
-      return accepted(reply, runningWriteOf(submission, operation, context.ui), key);
+      return accepted(reply, runningWriteOf(submission, writeRequest, context.ui), idempotencyKey);
     case 'in progress':
       return refuse('idempotency_in_progress', writeRequest, context.metrics);
     case 'problem':
@@ -104,13 +106,13 @@ async function handleWrite(
   }
 }
 
-/** Only what opens a submission counts as a new write; a duplicate has joined one before. */
+/** Only a request that opens a submission uses the rate limit for new writes; a duplicate has joined one before this. */
 function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input'], context: ApiContext) {
-  limit(context.newWrites, writeRequest.companyId);
+  enforceRateLimit(context.newWrites, writeRequest, RATE_LIMITED);
   const submission = context.submit.open({
     operation: writeRequest.operation.name,
     companyId: writeRequest.companyId,
-    key: writeRequest.key,
+    key: writeRequest.idempotencyKey,
     input,
     fingerprint: writeRequest.content.fingerprint,
     schemaVersion: writeRequest.operation.schemaVersion,
@@ -122,36 +124,24 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
   return submission ?? refuse('overloaded', writeRequest, context.metrics);
 }
 
-function runningWriteOf({ args, run }: Submission, { type }: Operation, ui: TemporalUi): WriteResource {
+function runningWriteOf({ run }: Submission, writeRequest: WriteRequest, ui: TemporalUi): WriteResource {
   if (run === undefined) throw new Error('Bug! A submission that is open without a run');
-  const { companyId, key, operation } = args;
-  return runningWrite({ companyId, key, operation, type }, run, ui);
+  const { companyId, idempotencyKey, writeId, operation } = writeRequest;
+  return runningWrite({ companyId, idempotencyKey, writeId, operation: operation.name, type: operation.type }, run, ui);
 }
 
-/** Parses path and body by the operation's schemas; every problem is told, each by its JSON pointer. */
+/** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */
 function validate(operation: Operation, params: unknown, body: unknown): Input {
   const path = operation.params.safeParse(params);
   const content = operation.body.safeParse(body === undefined ? {} : body);
   if (path.success && content.success) return { params: path.data, body: content.data };
   throw new ApiProblem('validation_failed', {
-    detail: 'The request does not fit the schema; errors[] names each member.',
-    errors: [...problems('path', path.error), ...problems('body', content.error)],
+    detail: 'The request does not match the schema; errors[] names each member.',
+    errors: [...problemPointers('path', path.error), ...problemPointers('body', content.error)],
   });
 }
 
-function problems(location: 'path' | 'body', error: z.ZodError | undefined): ProblemPointer[] {
-  return (error?.issues ?? []).slice(0, 100).flatMap((issue) => {
-    const base = issue.path.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-    if (issue.code !== 'unrecognized_keys') return [{ in: location, pointer: base, message: issue.message }];
-    return issue.keys.slice(0, 100).map((name) => ({
-      in: location,
-      pointer: `${base}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      message: 'is not a member of this request',
-    }));
-  });
-}
-
-/** A database that is frozen rather than refusing must not keep the client beyond its wait. */
+/** Limits the lookup: a frozen database, which does not refuse, must not keep the client beyond its wait. */
 async function lookUpInTime(database: Database, request: FastifyRequest, milliseconds: number): Promise<Lookup> {
   const found = await withTimeout(lookUp(database, request.caller, request.idempotencyKey), milliseconds).catch(
     (error) => {
@@ -161,18 +151,8 @@ async function lookUpInTime(database: Database, request: FastifyRequest, millise
   );
   if (found === undefined) {
     throw new ApiProblem('storage_unavailable', {
-      detail: 'The database did not answer. Send it again with the same key.',
+      detail: 'The database did not answer. Send the request again with the same key.',
     });
   }
   return found;
-}
-
-function limit(rateLimit: RateLimit, companyId: string): void {
-  if (!rateLimit.take(companyId)) {
-    throw new ApiProblem('rate_limited', { detail: 'Send it again with the same key after Retry-After.' });
-  }
-}
-
-function pathOf(url: string): string {
-  return (url.split('?')[0] ?? url).slice(0, 2_000);
 }

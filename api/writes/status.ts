@@ -4,27 +4,27 @@ import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { limitRead } from '../http/read-rate-limit.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import type { Reader } from '../reads/read.ts';
+import { invalidPart } from '../http/validation.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { lookUpRow } from '../submit/lookup.ts';
-import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
-import { isKey } from './key.ts';
-import type { TimelineItem, WriteResource } from './resource.ts';
-import { describeFromAudit, describeFromRow, describeFromRun } from './story.ts';
-import { readAuditItems } from './timeline.ts';
+import type { RunDescription } from '../submit/write-runs.ts';
+import { isKey } from './idempotency-key.ts';
+import type { WriteResource } from './resource.ts';
+import { readRunStory } from './run-story.ts';
+import { describeFromRecord } from './story.ts';
 
-/** With a server frozen, a status is answered within the client's wait and about this. */
+/** With Temporal or the database frozen, a status is answered within the client's wait plus about this. */
 const STATUS_LIMIT_MS = 2_000;
-/** How often one who waits looks for the row: it may be there before its run closes, when the key was cancelled. */
+/** How often a waiting status looks for the row, which can appear before the run closes: a cancel inserts it. */
 const LOOK_AGAIN_MS = 1_000;
 
-/** `GET /api/writes/{key}`: what became of a write; with `Prefer: wait=N`, as soon as something has. */
+/** `GET /api/writes/{key}`: the status of a write; with `Prefer: wait=N`, as soon as it has its outcome. */
 export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
   app.get<{ Params: { key: string } }>('/api/writes/:key', async (request, reply) => {
-    limitRead(context.replays, request.caller);
+    enforceRateLimit(context.replays, request.caller);
     const key = keyOf(request.params.key);
     const waitMs = readWait(request.headers['prefer']);
     if (waitMs > 0) reply.header('preference-applied', `wait=${waitMs / 1000}`);
@@ -34,116 +34,73 @@ export function registerWriteStatus(app: FastifyInstance, context: ApiContext): 
   });
 }
 
-/** The key of a path, which is neither quoted nor escaped there. Throws `validation_failed`. */
+/** Reads the key from a path, where it is neither quoted nor escaped. Throws `validation_failed`. */
 export function keyOf(segment: string): string {
   if (isKey(segment)) return segment;
-  const message = 'must be an idempotency key: 1–255 printable ASCII characters';
-  throw new ApiProblem('validation_failed', {
-    detail: `The path ${message}.`,
-    errors: [{ in: 'path', pointer: '/key', message }],
-  });
+  throw invalidPart('path', '/key', 'must be an idempotency key: 1–255 printable ASCII characters');
 }
 
 /**
- * What is known of a write to one who may read it: from its row; else from its newest run; else from the audit log.
- * Undefined when nothing is. Throws TemporalUnavailable when only Temporal could tell, and does not.
+ * Describes a write from its row, else from its newest run, else from the audit log. Undefined when none of them has it,
+ * or when the caller may not read it. Throws TemporalUnavailable when only Temporal could know and does not answer.
  */
-export async function readWrite(context: ApiContext, caller: Caller, key: string): Promise<WriteResource | undefined> {
-  const known = await readRecord(context, caller, key);
+export async function readWrite(
+  context: ApiContext,
+  caller: Caller,
+  idempotencyKey: string,
+): Promise<WriteResource | undefined> {
+  const known = await readRecord(context, caller, idempotencyKey);
   if (known.hasRow) return known.write;
-  const run = await describeInTime(context, caller.companyId, key);
+  const run = await describeInTime(context, caller.companyId, idempotencyKey);
   if (run === undefined) return known.write;
-  const tell = async (state: 'running' | 'failed' | 'unknown') => {
-    const attempts = await failedAttempts(context, caller.companyId, key, run);
-    return describeFromRun(key, run, state, { audited: known.audited, attempts }, { ...context, reader: known.reader });
-  };
-  if (run.state === 'running') return tell('running');
-  // It closed between the two looks, or it left nothing: the row says which.
-  const now = await readRecord(context, caller, key);
-  if (now.hasRow) return now.write;
-  return tell(await howItFailed(context, caller.companyId, key, run));
+  if (run.state !== 'running') {
+    // Either the run closed after the first look for the row, or it has left no row. A second look decides.
+    const now = await readRecord(context, caller, idempotencyKey);
+    if (now.hasRow) return now.write;
+    // A completed run without a row raises an alert.
+    if (run.state === 'completed') context.metrics.recordMissing.inc();
+  }
+  const { runs } = context;
+  const { audited, describer } = known;
+  return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-type Record =
-  | { readonly hasRow: true; readonly write: WriteResource | undefined }
-  | {
-      readonly hasRow: false;
-      /** Of a failed run that the audit log tells of. */
-      readonly write: WriteResource | undefined;
-      readonly audited: readonly TimelineItem[];
-      readonly reader: Reader;
-    };
-
-function readRecord(context: ApiContext, caller: Caller, key: string): Promise<Record> {
+function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
   const { database } = context;
-  return inReadTransaction({ database, caller, key, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
+  return inReadTransaction({ database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
     const describer = { ...context, reader };
-    if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer) };
-    return {
-      hasRow: false,
-      write: await describeFromAudit(tx, key, describer),
-      audited: await readAuditItems(tx, key),
-      reader,
-    };
+    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer };
   });
 }
 
-/** The newest run of the write, or none that Temporal remembers; throws rather than waiting for a frozen server. */
+/** The newest run of the write, undefined if Temporal has none. Throws instead of waiting for a frozen server. */
 export async function describeInTime(
   { runs }: ApiContext,
   companyId: string,
-  key: string,
+  idempotencyKey: string,
 ): Promise<RunDescription | undefined> {
   const described = await withTimeout(
-    runs.describe(companyId, key).then((run) => ({ run })),
+    runs.describe(companyId, idempotencyKey).then((run) => ({ run })),
     STATUS_LIMIT_MS,
   );
   if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
   return described.run;
 }
 
-/**
- * A run that closed without a row. Failed only when the activity itself said so: one that was ended from outside may have
- * a transaction under way. And one that completed has a record that is missing: always an alert.
- */
-async function howItFailed(
-  { runs, metrics }: ApiContext,
-  companyId: string,
-  key: string,
-  run: RunDescription,
-): Promise<'failed' | 'unknown'> {
-  if (run.state === 'completed') {
-    metrics.recordMissing.inc();
-    return 'unknown';
-  }
-  const end = await withTimeout(runs.waitUntilClosed(companyId, key, run.runId), STATUS_LIMIT_MS);
-  return end !== undefined && end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
-}
-
-/** The story is told without them where Temporal has just gone away. */
-function failedAttempts(
-  { runs }: ApiContext,
-  companyId: string,
-  key: string,
-  run: RunDescription,
-): Promise<FailedAttempts | undefined> {
-  return withTimeout(runs.failedAttempts(companyId, key, run.runId), STATUS_LIMIT_MS).catch(() => undefined);
-}
-
 async function waitForOutcome(
   context: ApiContext,
   caller: Caller,
-  key: string,
+  idempotencyKey: string,
   waitMs: number,
 ): Promise<WriteResource | undefined> {
   const deadline = performance.now() + waitMs;
-  const write = await readWrite(context, caller, key);
+  const write = await readWrite(context, caller, idempotencyKey);
   if (write?.state !== 'running' || waitMs === 0) return write;
   await withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now());
-  return readWrite(context, caller, key);
+  return readWrite(context, caller, idempotencyKey);
 }
 
-/** Resolves when the run has closed or the row is there, and at the deadline. */
+/** Resolves when the run has closed, when the row is there, or at the deadline. */
 async function hasOutcome(
   { runs, database }: ApiContext,
   companyId: string,
@@ -164,16 +121,16 @@ async function hasOutcome(
   }
 }
 
-/** A status is answered at once unless its client prefers to wait. */
+/** Unlike a write, a status waits only if the client asks for it. */
 function readWait(header: string | readonly string[] | undefined): number {
   const { applied, waitMs } = readPreferences(header);
   return applied?.includes('wait=') ? waitMs : 0;
 }
 
-function writeNotFound(key: string): ApiProblem {
+function writeNotFound(idempotencyKey: string): ApiProblem {
   return new ApiProblem('write_not_found', {
     detail:
-      'No such write is known. Sending it with the same key is safe; cancelling the key makes sure that it never happens.',
-    key,
+      'There is no write with this key. It is safe to send the request with this key. Cancelling the key makes sure that it never happens.',
+    idempotencyKey,
   });
 }

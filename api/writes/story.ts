@@ -1,4 +1,5 @@
 import type { Tx } from '../../activities/database.ts';
+import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Reader } from '../reads/read.ts';
@@ -15,11 +16,34 @@ import {
 } from './resource.ts';
 import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
 
-/** The stories of one write, each from where it is told: its row, its newest run, or the audit log alone. */
+/** What describes a write: its row, its newest run, or the audit log alone. One function each. */
 export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
 
-/** From the row; undefined when the reader may not know of it. */
-export async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
+/** What the database records of a key. */
+export type RecordStory = {
+  readonly hasRow: boolean;
+  /** From the row; without a row, of a failed run that the audit log recorded. Undefined if there is neither. */
+  readonly write: WriteResource | undefined;
+  /** The audit log's items of a key without a row, for the story of its run. */
+  readonly audited: readonly TimelineItem[];
+};
+
+export async function describeFromRecord(
+  tx: Tx,
+  idempotencyKey: string,
+  row: WriteRow | undefined,
+  describer: Describer,
+): Promise<RecordStory> {
+  if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer), audited: [] };
+  return {
+    hasRow: false,
+    write: await describeFromAudit(tx, idempotencyKey, describer),
+    audited: await readAuditItems(tx, idempotencyKey),
+  };
+}
+
+/** Describes a write from its row. Undefined when the reader may not read it. */
+async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
   const { reader, operations, ui } = describer;
   const known = { operation: row.operation, userId: row.user_id };
   if (!mayReadWrite(known, reader, operations)) return undefined;
@@ -38,22 +62,28 @@ export async function describeFromRow(tx: Tx, row: WriteRow, describer: Describe
   };
 }
 
-/** From the newest run of its workflow, where there is no row. */
+/** Describes a write without a row from the newest run of its workflow. */
 export function describeFromRun(
-  key: string,
+  idempotencyKey: string,
   run: RunDescription,
   state: 'running' | 'failed' | 'unknown',
-  { audited, attempts }: RunStory,
+  { audited, attempts }: RunDetails,
   { reader, operations, ui }: Describer,
 ): WriteResource | undefined {
   const { memo } = run;
-  // One that was started without our memo is none of our writes.
+  // A run without our memo was not started by this API.
   if (memo?.operation === undefined || !mayReadWrite(memo, reader, operations)) return undefined;
   const { operation, userId, requestId } = memo;
   const type = operations.find(({ name }) => name === operation)?.type ?? null;
   const { companyId } = reader;
   const write = writeOfRun(
-    { companyId, key, operation, type },
+    {
+      companyId,
+      idempotencyKey,
+      writeId: writeId(companyId, operation, idempotencyKey),
+      operation,
+      type,
+    },
     { runId: run.runId, startedAt: run.startedAt.toISOString(), userId, requestId },
     state,
     ui,
@@ -62,12 +92,12 @@ export function describeFromRun(
   const ended = state === 'running' ? [] : endItems(run, state, audited);
   return {
     ...write,
-    // With the one that is under way, or waits for its turn.
-    attempts: state === 'running' ? failed + 1 : Math.max(1, failed),
+    // Plus the attempt that is running or waiting for its backoff, or the one that succeeded and whose row is missing.
+    attempts: state === 'running' || run.state === 'completed' ? failed + 1 : Math.max(1, failed),
     response: null,
     ...toTimeline([
       ...beginningOf(write),
-      // The last failure of a failed run is told as the run's.
+      // The last failure of a failed run is reported as the failure of the run.
       ...attemptItems(state === 'failed' ? failed - 1 : failed, attempts?.lastAt.toISOString() ?? ''),
       ...audited,
       ...ended,
@@ -75,27 +105,31 @@ export function describeFromRun(
   };
 }
 
-/** What is known of a run beside its description. */
-export type RunStory = {
+/** What is known of a run besides its description. */
+type RunDetails = {
   readonly audited: readonly TimelineItem[];
   readonly attempts: FailedAttempts | undefined;
 };
 
-/** From the audit log, of a failed run that Temporal has forgotten. The log tells when it failed, not when it began. */
-export async function describeFromAudit(tx: Tx, key: string, describer: Describer): Promise<WriteResource | undefined> {
+/** Describes a failed run that Temporal no longer has, from the audit log, which records its end but not its start. */
+async function describeFromAudit(
+  tx: Tx,
+  idempotencyKey: string,
+  describer: Describer,
+): Promise<WriteResource | undefined> {
   const { reader, operations } = describer;
   const [failed] = await tx.query<FailedRunRow>(
     `SELECT timestamp, operation_name, operation_type, deterministic_id, user_id, request_id
      FROM idempotent_write_audit_log
      WHERE company_id = current_company() AND idempotency_key = $1 AND error_code = 'write_failed'
      ORDER BY timestamp DESC, id DESC LIMIT 1`,
-    [key],
+    [idempotencyKey],
   );
   if (failed === undefined) return undefined;
   const { operation_name: operation, user_id: userId } = failed;
   if (!mayReadWrite({ operation, userId }, reader, operations)) return undefined;
   const write: WriteSummary = {
-    key,
+    key: idempotencyKey,
     writeId: failed.deterministic_id,
     operation,
     type: failed.operation_type === 'unknown' ? null : failed.operation_type,
@@ -110,7 +144,7 @@ export async function describeFromAudit(tx: Tx, key: string, describer: Describe
     attempts: 1,
     workflow: null,
   };
-  return { ...write, response: null, ...toTimeline(await readAuditItems(tx, key)) };
+  return { ...write, response: null, ...toTimeline(await readAuditItems(tx, idempotencyKey)) };
 }
 
 type FailedRunRow = {
@@ -131,16 +165,20 @@ function outcomeItems(row: WriteRow, response: unknown): TimelineItem[] {
   return [...failures, { at, kind: 'rejected', ...by, detail: (response as { code: string }).code }];
 }
 
-/** Attempts leave no record of their own: how many there were, and when the last of them was known. */
+/** Attempts have no records of their own: one item gives their number, at the time of the last one known. */
 function attemptItems(failed: number, at: string): TimelineItem[] {
-  return failed <= 0 ? [] : [{ at, kind: 'attempt_failed', detail: `${failed} failed and left nothing` }];
+  if (failed <= 0) return [];
+  const detail =
+    failed === 1 ? '1 attempt failed and was rolled back' : `${failed} attempts failed and were rolled back`;
+  return [{ at, kind: 'attempt_failed', detail }];
 }
 
-/** How the run ended, unless the audit log has told it: the activity writes there before it gives up. */
+/** The end of the run, unless the audit log has it: the activity records the failure there before it gives up. */
 function endItems(run: RunDescription, state: 'failed' | 'unknown', audited: readonly TimelineItem[]): TimelineItem[] {
-  const told = audited.some(({ kind, requestId }) => kind === 'run_failed' && requestId === run.memo?.requestId);
-  if (told && state === 'failed') return [];
+  const isAudited = audited.some(({ kind, requestId }) => kind === 'run_failed' && requestId === run.memo?.requestId);
+  if (isAudited && state === 'failed') return [];
   const at = (run.closedAt ?? run.startedAt).toISOString();
-  const detail = state === 'failed' ? 'The run failed and left nothing' : 'The run ended without proof of its outcome';
+  const detail =
+    state === 'failed' ? 'The run failed and was rolled back' : 'The run ended without proof of its outcome';
   return [{ at, kind: 'run_failed', detail }];
 }

@@ -1,26 +1,26 @@
 import type { Tx } from '../../activities/database.ts';
 import type { TimelineItem } from './resource.ts';
 
-/** What is told of a write with a storm of replays: how it began, and how it stands. */
+/** The timeline of a write with very many replays is cut to its first and last items. */
 const FIRST_ITEMS = 20;
 const LAST_ITEMS = 100;
 
-/** What the audit log tells of a key beside its outcome, which the row tells: replays, conflicts and failed runs. */
-export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[]> {
-  // Either end is read by the index; the first is long enough to be the whole of a timeline that is not cut.
+/** The replays, conflicts and failed runs of a key, from the audit log. (Its outcome comes from the row.) */
+export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<TimelineItem[]> {
+  // Both ends are read by the index. The first is long enough to hold a whole timeline that need not be cut.
   const rows = await tx.query<AuditItemRow>(
-    `WITH told AS NOT MATERIALIZED (
+    `WITH audited AS NOT MATERIALIZED (
        SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
        WHERE company_id = current_company() AND idempotency_key = $1
          AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed'))
      )
      SELECT timestamp, status, error_code, user_id, request_id FROM (
-       (SELECT * FROM told ORDER BY timestamp, id LIMIT $2)
+       (SELECT * FROM audited ORDER BY timestamp, id LIMIT $2)
        UNION
-       (SELECT * FROM told ORDER BY timestamp DESC, id DESC LIMIT $3)
+       (SELECT * FROM audited ORDER BY timestamp DESC, id DESC LIMIT $3)
      ) AS ends
      ORDER BY timestamp, id`,
-    [key, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],
+    [idempotencyKey, FIRST_ITEMS + LAST_ITEMS + 1, LAST_ITEMS],
   );
   return rows.map((row) => ({
     at: row.timestamp,
@@ -30,7 +30,7 @@ export async function readAuditItems(tx: Tx, key: string): Promise<TimelineItem[
   }));
 }
 
-/** The event of a succeeded write, which its own transaction recorded. */
+/** The event that the transaction of a succeeded write recorded. */
 export async function readEventItems(tx: Tx, writeId: string, committedAt: string): Promise<TimelineItem[]> {
   const [event] = await tx.query<EventItemRow>(
     `SELECT kind, delivery_state, delivered_at, attempts FROM outbox
@@ -42,14 +42,14 @@ export async function readEventItems(tx: Tx, writeId: string, committedAt: strin
   const givenUp = state === 'given_up' ? `, given up after ${attempts} calls of the webhook` : '';
   return [
     { at: committedAt, kind: 'event_recorded', detail: kind + givenUp },
-    // An event that nobody is to be told of is marked as well.
+    // An event without a consumer has a `delivered_at` too, but the state `none`.
     ...(state === 'delivered' && deliveredAt !== null
       ? [{ at: deliveredAt, kind: 'event_delivered', detail: kind } as const]
       : []),
   ];
 }
 
-/** In the order of time; what happened at one moment stays in the order given. */
+/** Sorts by time; items of the same time keep their order. */
 export function toTimeline(items: readonly TimelineItem[]): { timeline: TimelineItem[]; timelineTruncated?: true } {
   const sorted = items.toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   if (sorted.length <= FIRST_ITEMS + LAST_ITEMS) return { timeline: sorted };

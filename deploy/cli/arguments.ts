@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
-import { isKey } from '../../api/writes/key.ts';
-import { MAX_TTL_SECONDS } from './token.ts';
+import { MAX_TOKEN_LIFETIME_S } from '../../api/http/auth.ts';
+import { isKey } from '../../api/writes/idempotency-key.ts';
 
 const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
 
@@ -18,12 +18,10 @@ export function idArgument(text: string): string {
   throw new InvalidArgumentError('It must be a UUID.');
 }
 
-/** A key as it is, neither quoted nor escaped. */
+/** A key without quotes or escapes. */
 export function keyArgument(text: string): string {
   if (isKey(text)) return text;
-  throw new InvalidArgumentError(
-    'It must be a key as the client meant it: 1–255 printable ASCII characters, unquoted.',
-  );
+  throw new InvalidArgumentError('It must be an idempotency key without quotes: 1–255 printable ASCII characters.');
 }
 
 export function nameArgument(text: string): string {
@@ -33,7 +31,7 @@ export function nameArgument(text: string): string {
 
 export function currencyArgument(text: string): string {
   if (isCurrency(text)) return text;
-  throw new InvalidArgumentError('It must be a code of ISO 4217, such as USD.');
+  throw new InvalidArgumentError('It must be an ISO 4217 code, such as USD.');
 }
 
 export function countArgument(max: number) {
@@ -48,6 +46,6 @@ export function countArgument(max: number) {
 export function ttlArgument(text: string): number {
   const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];
   const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS];
-  if (seconds >= 1 && seconds <= MAX_TTL_SECONDS) return seconds;
-  throw new InvalidArgumentError('It must be a time such as 90s, 30m or 12h, at most 24h: longer ones are refused.');
+  if (seconds >= 1 && seconds <= MAX_TOKEN_LIFETIME_S) return seconds;
+  throw new InvalidArgumentError('It must be a duration such as 90s, 30m or 12h, at most 24h.');
 }

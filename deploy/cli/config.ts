@@ -23,27 +23,27 @@ const operatorSchema = z.object({
   NODE_ENV: z.string().optional(),
 });
 
-const WAYS =
+const HOW_TO_NAME_A_DATABASE =
   'Set MIGRATION_DATABASE_URL or DATABASE_URL to a login that owns the database, or start the local system ("npm start")';
 
 export type TemporalTarget = Omit<z.output<typeof operatorSchema>, 'TEMPORAL_ADDRESS'> & { TEMPORAL_ADDRESS: string };
 
-/** The database to work on: the one given, else the running local system's. */
+/** The owner's URL of the configured database, else of the running local system's. */
 export function ownerDatabaseUrl(): string {
   const config = readConfig(operatorSchema, process.env);
   const url = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL ?? localSystem()?.databaseUrl;
-  if (url === undefined) throw new Error(`No database is known. ${WAYS}.`);
+  if (url === undefined) throw new Error(`No database is configured. ${HOW_TO_NAME_A_DATABASE}.`);
   return url;
 }
 
-/** The database as the processes log in to it. */
+/** The database URL with the login of the processes. */
 export function processDatabaseUrl(): string {
   const url = readConfig(operatorSchema, process.env).DATABASE_URL ?? localSystem()?.appDatabaseUrl;
-  if (url === undefined) throw new Error('No database is known. Set DATABASE_URL to the login of API and worker.');
+  if (url === undefined) throw new Error('No database is configured. Set DATABASE_URL to the login of API and worker.');
   return url;
 }
 
-/** The same, and never the local system's: for what is meant for production. */
+/** Like `ownerDatabaseUrl`, but never the local system's: for commands meant for production. */
 export function givenOwnerDatabaseUrl(): string {
   const { MIGRATION_DATABASE_URL, DATABASE_URL } = readConfig(operatorSchema, process.env);
   const url = MIGRATION_DATABASE_URL ?? DATABASE_URL;
@@ -55,20 +55,20 @@ export function temporalTarget(known?: string): TemporalTarget {
   const config = readConfig(operatorSchema, process.env);
   const address = known ?? config.TEMPORAL_ADDRESS ?? localSystem()?.temporalAddress;
   if (address !== undefined) return { ...config, TEMPORAL_ADDRESS: address };
-  throw new Error('No Temporal is known. Set TEMPORAL_ADDRESS, or start the local system ("npm start").');
+  throw new Error('No Temporal server is configured. Set TEMPORAL_ADDRESS, or start the local system ("npm start").');
 }
 
-/** Where people may open a workflow, if that is known. */
+/** The URL of the Temporal UI, if configured. */
 export function temporalUiUrl(): string | undefined {
   return readConfig(operatorSchema, process.env).TEMPORAL_UI_URL ?? localSystem()?.temporalUiUrl ?? undefined;
 }
 
-/** Where archived months of the audit log are, if that is known. */
+/** The folder of the audit log's archive, if configured. */
 export function archiveFolder(): string | undefined {
   return readConfig(operatorSchema, process.env).AUDIT_ARCHIVE_DIR;
 }
 
-/** How to sign tokens that the local system accepts; undefined where none runs, or where it works on another database. */
+/** How to sign tokens that the local system accepts; undefined if none is running or if it uses another database. */
 export function localSigning():
   | { databaseUrl: string; secret: string; issuer?: string; audience?: string }
   | undefined {
@@ -80,7 +80,7 @@ export function localSigning():
   return { databaseUrl, ...signingWith(jwtSecretFile()) };
 }
 
-/** How to sign tokens with the secret in that file, for the issuer and audience that are set. */
+/** How to sign tokens with the secret in that file, for the configured issuer and audience. */
 export function signingWith(secretFile: string): { secret: string; issuer?: string; audience?: string } {
   const config = readConfig(operatorSchema, process.env);
   return {
@@ -90,14 +90,14 @@ export function signingWith(secretFile: string): { secret: string; issuer?: stri
   };
 }
 
-/** For what works only on the local system. */
+/** Like `localSigning`, but throws where there is no local system. */
 export function requireLocalSigning() {
   refuseProduction();
   const signing = localSigning();
   if (signing !== undefined) return signing;
   throw new Error(
-    `${localJsonFile()} is not there, or DATABASE_URL names another database than it does. Tokens can be made only for a ` +
-      'local system that is ready: start it with "npm start" (and the same DATA_DIR). Elsewhere your identity provider makes them.',
+    `${localJsonFile()} does not exist, or DATABASE_URL names another database than it does. Tokens can be made only for a ` +
+      'running local system: start it with "npm start" (and the same DATA_DIR). Elsewhere your identity provider issues them.',
   );
 }
 

@@ -1,15 +1,15 @@
 import { createInterface } from 'node:readline/promises';
 
 /**
- * Asks on the terminal for a word to be typed, so that nothing happens by a stray Enter. Throws when it is not the word,
- * and where there is no terminal: there the option that `instead` names is needed.
+ * Requires the user to type a word on the terminal, so that a stray Enter confirms nothing. Throws on any other input, and
+ * when there is no terminal: scripts must use the option that `instead` names.
  */
 export async function confirm(question: string, word: string, instead: string): Promise<void> {
-  if (!process.stdin.isTTY) throw new Error(`There is no terminal to ask on. Give ${instead}.`);
+  if (!process.stdin.isTTY) throw new Error(`Cannot ask for confirmation without a terminal: use ${instead}.`);
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const typed = await terminal.question(`${question}\nType ${word} to go on: `);
-    if (typed.trim() !== word) throw new Error('That is not it. Nothing was done.');
+    const typed = await terminal.question(`${question}\nType ${word} to continue: `);
+    if (typed.trim() !== word) throw new Error('The input does not match. Nothing was done.');
   } finally {
     terminal.close();
   }

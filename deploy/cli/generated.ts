@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Writes files that are derived from the code, or compares them and sets exit code 1 where one is not what it should be. */
+/** Writes generated files; with `check`, compares them instead and sets exit code 1 if one is out of date. */
 export function keepGenerated(
   files: readonly { readonly path: string; readonly text: string }[],
   { command, check }: { readonly command: string; readonly check: boolean },
@@ -12,9 +12,9 @@ export function keepGenerated(
       writeFileSync(file, text);
       console.log(`wrote ${path}`);
     } else if (existsSync(file) && readFileSync(file, 'utf8') === text) {
-      console.log(`${path} is what the code says`);
+      console.log(`${path} is up to date`);
     } else {
-      console.error(`${path} is not what the code says. Run \`${command}\`, look at what changed, commit it.`);
+      console.error(`${path} is out of date. Run \`${command}\`, review the changes and commit them.`);
       process.exitCode = 1;
     }
   }

@@ -1,6 +1,6 @@
-/** Works through `items` with at most `atOnce` of them under way; results in the order of the items. */
+/** Processes `items` with at most `concurrency` at a time; returns the results in the order of the items. */
 export async function inParallel<T, R>(
-  atOnce: number,
+  concurrency: number,
   items: readonly T[],
   work: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
@@ -13,6 +13,6 @@ export async function inParallel<T, R>(
       results[index] = await work(items[index] as T, index);
     }
   };
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
+  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, lane));
   return results;
 }

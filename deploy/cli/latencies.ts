@@ -6,7 +6,7 @@ export type Latencies = {
   readonly maxMs: number;
 };
 
-/** Percentiles by nearest rank: each is a latency that was measured. */
+/** Percentiles by nearest rank, so that each is a measured latency. */
 export function summarize(latenciesMs: readonly number[]): Latencies {
   const sorted = Float64Array.from(latenciesMs).sort();
   const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
@@ -19,7 +19,7 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.floor(middle)] ?? 0) + (sorted[Math.ceil(middle)] ?? 0)) / 2;
 }
 
-/** `14.2`, `447`: as many digits as can mean something. */
+/** `14.2`, `447`: only the significant digits. */
 export function shownMs(milliseconds: number): string {
   return milliseconds < 100 ? milliseconds.toFixed(1) : Math.round(milliseconds).toLocaleString('en');
 }

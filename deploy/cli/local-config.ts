@@ -2,24 +2,24 @@ import { isAbsolute, join } from 'node:path';
 
 export const projectFolder = join(import.meta.dirname, '..', '..');
 
-/** DATA_DIR, where everything local lies. A relative one is meant from the project, wherever the command runs. */
+/** DATA_DIR, the folder of the local system. A relative path starts at the project, whatever the current directory. */
 export function dataFolder(): string {
   const folder = process.env['DATA_DIR'] || '.data';
   return isAbsolute(folder) ? folder : join(projectFolder, folder);
 }
 
-/** Embedded servers keep their secrets in a folder and run on one machine: fine on a desk, wrong where money is real. */
+/** The embedded servers keep secrets in a local folder and have no redundancy, so they must not run in production. */
 export function refuseProduction(): void {
   if (process.env['NODE_ENV'] !== 'production') return;
   throw new Error(
-    'The embedded servers refuse NODE_ENV=production. In production give DATABASE_URL and TEMPORAL_ADDRESS and run ' +
+    'The embedded servers refuse NODE_ENV=production. In production set DATABASE_URL and TEMPORAL_ADDRESS and run ' +
       '"npm run start:api" and "npm run start:worker".',
   );
 }
 
 /**
- * These the launcher decides for API and worker; nothing that the user set under these names reaches them. (A
- * DATABASE_URL of the user's is the owner's, and the two are given another login.)
+ * The launcher sets these for API and worker, so the user's values are not passed on. (A DATABASE_URL of the user has the
+ * owner's login; API and worker get another one.)
  */
 const DECIDED = new Set([
   ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
@@ -27,7 +27,7 @@ const DECIDED = new Set([
   ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET'],
 ]);
 
-/** The environment of API or worker: the user's own, and what the launcher decided for it. */
+/** The environment of API or worker: the user's, with the variables that the launcher sets. */
 export function childEnvironment(decided: Readonly<Record<string, string>>): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [key, value] of Object.entries(process.env)) {

@@ -4,18 +4,18 @@ import { z } from 'zod';
 import { dataFolder } from './local-config.ts';
 import { writePrivately } from './secrets.ts';
 
-/** What scripts may know of a running local system. The file is there while the system is ready, and only then. */
+/** Describes a running local system for scripts. The file exists exactly while the system is ready. */
 const localSchema = z.object({
   apiUrl: z.string(),
-  /** Logs in as the owner. */
+  /** With the owner's login. */
   databaseUrl: z.string(),
-  /** Logs in as API and worker do. */
+  /** With the login of API and worker. */
   appDatabaseUrl: z.string(),
   temporalAddress: z.string(),
   temporalNamespace: z.string(),
   temporalUiUrl: z.string().nullable(),
   metricsUrls: z.object({ api: z.string(), worker: z.string() }),
-  /** Null where the server was provided, not started. */
+  /** Null for a server that was provided instead of started. */
   pids: z.object({
     launcher: z.number(),
     api: z.number(),
@@ -23,7 +23,7 @@ const localSchema = z.object({
     postgres: z.number().nullable(),
     temporal: z.number().nullable(),
   }),
-  /** The owner's of Demo Ltd. */
+  /** Of the owner of Demo Ltd. */
   token: z.string(),
 });
 
@@ -47,7 +47,7 @@ export function localJsonFile(): string {
   return join(dataFolder(), 'local.json');
 }
 
-/** The secret that the tokens of the local system are signed with, a given JWT_SECRET included. */
+/** The file with the secret that signs the local system's tokens, also when JWT_SECRET is given. */
 export function jwtSecretFile(): string {
   return join(dataFolder(), 'jwt-secret');
 }

@@ -1,7 +1,7 @@
-/** How far a long run has come, on stderr: one line rewritten in a terminal, plain lines elsewhere. */
+/** Progress of a long run on stderr: one rewritten line on a terminal, plain lines elsewhere. */
 export type Progress = {
   update(line: string): void;
-  /** The last line stays. */
+  /** Writes a line that stays. */
   done(line: string): void;
 };
 

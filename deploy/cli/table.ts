@@ -1,4 +1,4 @@
-/** Rows of cells as text in columns: the first to the left, the others, numbers mostly, to the right. */
+/** A text table: the first column is left-aligned, the others, mostly numbers, right-aligned. */
 export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => (row[column] ?? '').length)));
   const line = (row: readonly string[]) =>

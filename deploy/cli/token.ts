@@ -1,11 +1,10 @@
 import { SignJWT } from 'jose';
 
-export const MAX_TTL_SECONDS = 24 * 60 * 60;
 export const DEFAULT_TTL_SECONDS = 12 * 60 * 60;
 
 export async function mintToken(claims: {
   secret: string;
-  /** The user's ID, or the subject that an identity provider knows them by. */
+  /** The user's ID, or the user's subject at an identity provider. */
   subject: string;
   companyId: string;
   ttlSeconds?: number;

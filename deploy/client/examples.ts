@@ -8,40 +8,40 @@ import { submitWrite, type Write } from './submit-write.ts';
 import type { Tenant } from './target.ts';
 
 /**
- * Requests for any operation, made from its example, in any company.
+ * Builds valid requests for any operation in any company, from the operation's example.
  *
- * An example names resources of the demo company, which the demo's seed has made. Their IDs are those of the seed's
- * writes, so it is known which requests made a resource and which changed it; sent again in another company under other
- * keys, they make the same resource there, with an ID that is known as well. Here, and nowhere else, stands what it takes
- * to send an example more than once.
+ * An example refers to resources of the demo company, which the demo's seed has created. Their IDs derive from the seed's
+ * writes, so it is known which requests create a resource and which change it. Sent in another company under other keys,
+ * these requests create the same resource there, again with a predictable ID. Only this file knows what it takes to send an
+ * example more than once.
  */
 export type ExampleMaker = {
   /**
-   * The write number `index` of this company under `key`; what it needs has been made when this resolves. Settings are
-   * changed from the version that they have by then: of several that are made before the first is sent, one wins.
+   * Builds write number `index` of this company under `key`, after creating the resources that it refers to. A change of
+   * settings expects their current version: of several that are prepared before the first is sent, only one succeeds.
    */
   prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
 };
 
-/** How many requests may share what their example names, where that is more than one. */
+/** How many requests may share the resources of an example; 1 for all other operations. */
 const SHARED_BY: Readonly<Record<string, number>> = {
-  // Each pays a small part of what is due.
+  // Each pays a small part of the amount due.
   createPayment: 10,
-  // Each takes back a small part of what is due, or of what was paid.
+  // Each credits a small part of the amount due.
   createCreditNote: 10,
   createRefund: 2,
   // A customer may have any number of invoices.
   createInvoice: 50,
 };
-/** What only needs to be there, such as the customer of a paid invoice, is shared by all of a company. */
+/** Resources that only need to exist, such as the customer of a paid invoice, are shared by a whole company. */
 const SHARED = 'shared';
-/** But nobody is paid twice for a period: each pay run has an employee of its own. */
+/** Nobody is paid twice for a period, so each pay run has an employee of its own. */
 const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
 /** Members that are unique in a company: a second request with the same one would be rejected. */
 const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
 const GIVE_UP_AFTER_MS = 120_000;
 
-/** @param options `run` begins the keys of what is made; `newcomerId` is the user who is granted access, where not the demo's. */
+/** @param options `run` prefixes the keys of created resources; `newcomerId` is the user to grant access to, by default the demo's. */
 export function exampleMaker(
   http: Http,
   operation: Operation,
@@ -57,20 +57,20 @@ export function exampleMaker(
       const path = operation.path.replace(/:(\w+)/g, (_, name: string) =>
         encodeURIComponent(example.params[name] ?? ''),
       );
-      const body = await ofThatVersion(http, tenant, distinct(example.body, key));
+      const body = await withCurrentVersion(http, tenant, distinct(example.body, key));
       const request = { method: operation.method, path: path.replace(DEMO.newcomerId, newcomerId), key, body };
       return resources.inCompany(request, tenant, copy);
     },
   };
 }
 
-async function ofThatVersion(http: Http, { token }: Tenant, body: Record<string, unknown>) {
+async function withCurrentVersion(http: Http, { token }: Tenant, body: Record<string, unknown>) {
   if (body['expectedVersion'] === undefined) return body;
   const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
   return { ...body, expectedVersion: (JSON.parse(text) as { version: number }).version };
 }
 
-/** The operation's first example, which its OpenAPI document has as well. */
+/** The operation's first example, which is also in the OpenAPI document. */
 function exampleOf(operation: Operation): Example {
   const [example] = operation.examples;
   if (example === undefined) throw new Error(`${operation.name} has no example.`);
@@ -83,7 +83,7 @@ function resourceMaker(http: Http, run: string) {
   const seeded = DEMO_SEED.map(toSeeded);
   const made = new Map<string, Promise<string>>();
 
-  /** The request with each ID of the demo replaced by that of its counterpart, which is made first. */
+  /** The request with each demo ID replaced by the ID of its counterpart, which is created first. */
   async function inCompany(request: SeedRequest, tenant: Tenant, copy: string): Promise<Write> {
     const { method, key } = request;
     let [path, body] = [request.path, JSON.stringify(request.body)];
@@ -95,13 +95,13 @@ function resourceMaker(http: Http, run: string) {
   }
 
   function counterpart(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
-    const place = `${tenant.companyId}/${copy}/${seed.id}`;
-    const known = made.get(place) ?? make(seed, tenant, copy);
-    made.set(place, known);
+    const counterpartKey = `${tenant.companyId}/${copy}/${seed.id}`;
+    const known = made.get(counterpartKey) ?? make(seed, tenant, copy);
+    made.set(counterpartKey, known);
     return known;
   }
 
-  /** Makes the resource, then changes it as the seed does: those requests have its ID in their path. */
+  /** Creates the resource, then changes it as the seed does: the requests that change it have its ID in their path. */
   async function make(seed: Seeded, tenant: Tenant, copy: string): Promise<string> {
     const keyOf = (request: SeedRequest) => `${run}:${request.key}:${copy}`;
     const key = keyOf(seed.request);
@@ -111,7 +111,7 @@ function resourceMaker(http: Http, run: string) {
     const id = writeId(tenant.companyId, seed.operation, key);
     for (const { request } of seeded.filter((other) => isNamed(seed, other.request.path))) {
       const path = renamed(request.path, seed, id);
-      // Not what all share: what a change uses up, such as a line that it matches, it uses for this copy.
+      // Not shared: a change may use up another resource, such as a matched journal line, so this copy needs its own.
       await send(await inCompany({ ...request, path, key: keyOf(request) }, tenant, copy), tenant);
     }
     return id;
@@ -121,7 +121,7 @@ function resourceMaker(http: Http, run: string) {
     const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
     if (final?.status === 200 || final?.status === 201) return;
     throw new Error(
-      `Company ${tenant.companyId} cannot be prepared: ${write.path} answers ${final?.status} ${final?.text}`,
+      `Company ${tenant.companyId} cannot be prepared: ${write.path} was answered ${final?.status} ${final?.text}`,
     );
   }
 
@@ -130,22 +130,22 @@ function resourceMaker(http: Http, run: string) {
 
 function toSeeded(request: SeedRequest): Seeded {
   const operation = OPERATIONS.find(({ method, path }) => method === request.method && matches(path, request.path));
-  if (operation === undefined) throw new Error(`Bug! A seed that is no operation's: ${request.path}`);
+  if (operation === undefined) throw new Error(`Bug! No operation has the seed's path: ${request.path}`);
   return { request, operation: operation.name, id: writeId(DEMO_COMPANY_ID, operation.name, request.key) };
 }
 
-/** Whether a text names what the seed made: its main row, or one of its further rows. */
+/** Whether a text contains the ID of a row that the seed created: its main row or a further one. */
 function isNamed({ id }: Seeded, text: string): boolean {
   return namesOf(id).some((name) => text.includes(name));
 }
 
-/** The text with what the seed made replaced by what its counterpart made. */
+/** The text with the IDs of the seed's rows replaced by those of its counterpart. */
 function renamed(text: string, seed: Seeded, counterpartId: string): string {
   const names = namesOf(counterpartId);
   return namesOf(seed.id).reduce((result, name, index) => result.replaceAll(name, names[index] ?? name), text);
 }
 
-/** The further rows that examples name, by table, and more of each than any seed makes. */
+/** The tables of further rows that examples refer to; a seed creates fewer than `ROWS_OF_A_SEED` in each. */
 const FURTHER_ROWS = ['journal_lines', 'bank_transactions'];
 const ROWS_OF_A_SEED = 5;
 
@@ -160,7 +160,7 @@ function matches(route: string, path: string): boolean {
 
 /** The same body with its unique members made unique by the key. */
 function distinct(body: Readonly<Record<string, unknown>>, key: string): Record<string, unknown> {
-  // Few characters: an account's code has at most 20.
+  // Short, because an account's code has at most 20 characters.
   const suffix = createHash('sha256').update(key).digest('hex').slice(0, 12);
   return JSON.parse(JSON.stringify(body), (name, value) => {
     if (!UNIQUE_MEMBERS.has(name) || typeof value !== 'string') return value;

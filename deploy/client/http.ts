@@ -1,7 +1,7 @@
 import { Pool } from 'undici';
-import { formatKey } from '../../api/writes/key.ts';
+import { formatKey } from '../../api/writes/idempotency-key.ts';
 
-/** One API over a pool of kept-alive connections: what is asked beyond `connections` at once waits for one. */
+/** An API client over a pool of keep-alive connections; requests beyond `connections` wait for a free one. */
 export type Http = {
   send(request: HttpRequest): Promise<Answer>;
   close(): Promise<void>;
@@ -12,7 +12,7 @@ type HttpRequest = {
   readonly path: string;
   readonly token: string;
   readonly key?: string;
-  /** JSON as it goes over the line. */
+  /** JSON text, sent as it is. */
   readonly body?: string;
   /** RFC 7240, such as `wait=60`. */
   readonly prefer?: string;
@@ -20,14 +20,14 @@ type HttpRequest = {
 
 export type Answer = {
   readonly status: number;
-  /** Carries the marker `Idempotent-Replayed: true`. */
+  /** Whether it has the header `Idempotent-Replayed: true`. */
   readonly replayed: boolean;
   readonly location: string | undefined;
   readonly retryAfterMs: number | undefined;
   readonly text: string;
 };
 
-/** Longer than any answer takes: the longest wait that may be asked for is 60 s, and the service's grace on top. */
+/** Longer than any answer takes: the longest wait that a request may prefer is 60 s, plus the service's tolerance. */
 const ANSWER_TIMEOUT_MS = 75_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -60,7 +60,7 @@ export function openHttp(url: string, { connections }: { connections: number }):
   };
 }
 
-/** What a problem says of itself (RFC 9457); undefined where the answer is none, as from a proxy between. */
+/** The code of a problem (RFC 9457); undefined if the answer is not a problem, for example one from a proxy. */
 export function problemOf(answer: Answer): { code: string; nextAction: string } | undefined {
   if (answer.status < 400) return undefined;
   try {
@@ -71,7 +71,7 @@ export function problemOf(answer: Answer): { code: string; nextAction: string } 
   }
 }
 
-/** `503 overloaded`: how an answer is counted. */
+/** `503 overloaded`: the label under which an answer is counted. */
 export function labelOf(answer: Answer): string {
   const code = problemOf(answer)?.code;
   return code === undefined ? String(answer.status) : `${answer.status} ${code}`;
@@ -90,7 +90,7 @@ function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
-/** Retry-After in seconds; the form with a date is not ours. */
+/** Retry-After in seconds; our API does not use the form with a date. */
 function milliseconds(retryAfter: string | undefined): number | undefined {
   return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) * 1_000 : undefined;
 }

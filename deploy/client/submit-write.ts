@@ -2,40 +2,40 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, type Http, labelOf, problemOf } from './http.ts';
 
 /**
- * One write as a client should send it: the same key until there is a final answer. It repeats what the answer calls
- * repeatable (`nextAction`), after `Retry-After`; it repeats what got no answer at all; a 202 it follows by the status
- * resource. All of that is safe because the key makes it one write.
+ * One write, sent as a client should send it: with the same key until there is a final answer. It retries when the answer
+ * says so (`nextAction`), after `Retry-After`, and when there was no answer; after a 202 it polls the status resource. All of
+ * this is safe because the key makes it one write.
  */
 export type Write = {
   readonly method: 'POST' | 'PATCH';
   readonly path: string;
   readonly token: string;
   readonly key: string;
-  /** JSON as it goes over the line. */
+  /** JSON text, sent as it is. */
   readonly body: string;
-  /** RFC 7240, such as `respond-async`: how long each request for it is to wait. */
+  /** RFC 7240, such as `respond-async`: how long each request should wait. */
   readonly prefer?: string;
 };
 
 export type Submitted = {
-  /** The final answer; undefined when the time was over before there was one. */
+  /** The final answer; undefined if there was none in time. */
   readonly final: Answer | undefined;
-  /** Requests for the write itself. */
+  /** Requests for the write itself, without status polls. */
   readonly requests: number;
-  /** Every answer that was not final, by status and code; `no answer` for a connection that failed. */
+  /** All answers that were not final, counted by status and code; `no answer` for a failed connection. */
   readonly onTheWay: Readonly<Record<string, number>>;
-  /** Some answer said that the write is accepted, or told its outcome: from then on it must be there. */
+  /** An answer said that the write is accepted or gave its outcome, so the write must exist from then on. */
   readonly acknowledged: boolean;
 };
 
 const MAX_REQUESTS = 1_000;
-/** Between tries where no `Retry-After` says how long, doubled each time. */
+/** The pause between attempts without a `Retry-After`, doubled each time. */
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;
-/** Between the status, where that could not be had, and the request itself. */
-const BREATH_MS = 1_000;
-/** Whoever says so without being the service (a proxy does) means: not now. RFC 9110, 8470 and 6585. */
-const NOT_NOW = [408, 425, 429];
+/** The pause after a failed status poll, before the request is sent again. */
+const STATUS_FAILED_PAUSE_MS = 1_000;
+/** From a proxy, these mean "try again later" (RFC 9110, 8470 and 6585). */
+const TRY_LATER = [408, 425, 429];
 const STATUS_WAIT_S = 10;
 const MAX_STATUS_POLLS = 1_000;
 
@@ -66,25 +66,25 @@ export async function submitWrite(http: Http, write: Write, { giveUpAfterMs }: {
   return submitted();
 }
 
-/** Final: the same request will be answered so for ever, or can never be answered better as it is. */
+/** Final: repeating the same request can never get another or a better answer. */
 function isFinal(answer: Answer): boolean {
   if (answer.status === 202) return false;
   const problem = problemOf(answer);
   if (problem !== undefined) return problem.nextAction !== 'retry_same_key' && problem.nextAction !== 'wait';
-  // Not a word of the service's: a proxy's 502, 503 or 504 says nothing of the write.
-  return answer.status < 500 && !NOT_NOW.includes(answer.status);
+  // Not from the service: a proxy's 502, 503 or 504 says nothing about the write.
+  return answer.status < 500 && !TRY_LATER.includes(answer.status);
 }
 
 /**
- * A success or a stored rejection. What was refused at the door left nothing that could be missing; a stored body is told
- * from it by having no request ID.
+ * True for a success or a stored rejection. A request that was refused before the write stored nothing; a stored body
+ * differs from it in having no request ID.
  */
 export function tellsOutcome(answer: Answer): boolean {
   if (answer.status === 200 || answer.status === 201) return true;
   return problemOf(answer) !== undefined && !answer.text.includes('"requestId":') && isFinal(answer);
 }
 
-/** Waits at the status resource; then the same request again gets the answer itself, by a replay. */
+/** Polls the status resource until the write has an outcome; the next request then gets the answer itself as a replay. */
 async function untilSettled(http: Http, write: Write, accepted: Answer, deadline: number): Promise<void> {
   const path = accepted.location ?? `/api/writes/${encodeURIComponent(write.key)}`;
   for (let poll = 0; poll < MAX_STATUS_POLLS && Date.now() < deadline; poll += 1) {
@@ -92,8 +92,8 @@ async function untilSettled(http: Http, write: Write, accepted: Answer, deadline
       .send({ method: 'GET', path, token: write.token, prefer: `wait=${STATUS_WAIT_S}` })
       .catch(() => undefined);
     if (status === undefined || status.status !== 200 || !isRunning(status.text)) {
-      // Settled, or not to be learnt here: the write's own answer tells. A breath, for the case that it does not.
-      if (status?.status !== 200) await sleep(BREATH_MS);
+      // Settled, or the status is not available: send the write again. Pause first, in case that fails too.
+      if (status?.status !== 200) await sleep(STATUS_FAILED_PAUSE_MS);
       return;
     }
   }

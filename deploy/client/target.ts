@@ -8,18 +8,18 @@ import { type LocalSystem, readLocalJson } from '../cli/local-json.ts';
 
 export type Tenant = { readonly companyId: string; readonly token: string };
 
-/** Where a load goes, as which companies, and where its outcome can be looked up. */
+/** The API to send a load to, the companies to send it as, and the database to check its outcome in. */
 export type Target = {
   readonly url: string;
   readonly tenants: readonly Tenant[];
-  /** Without it only what the API shows can be checked. */
+  /** Without it, only the API's answers can be checked. */
   readonly databaseUrl: string | undefined;
 };
 
 export type TargetOptions = {
   readonly url?: string;
   readonly token?: string;
-  /** The lines that `company:create` prints, each with its token. */
+  /** A file with the output of `company:create`, a token on each line. */
   readonly tenantsFile?: string;
   readonly databaseUrl?: string;
 };
@@ -28,14 +28,16 @@ export type TargetOptions = {
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 /**
- * The local system unless another URL is given; there, companies of the run's own, so that the demo's books stay as they
- * are. Elsewhere the companies are those whose tokens are given.
+ * Finds the local system unless another URL is given. On the local system it creates companies for this run, so that the
+ * demo's books do not change; elsewhere it uses the companies of the given tokens.
  */
 export async function findTarget(options: TargetOptions, tenantCount: number): Promise<Target> {
   const local = readLocalJson();
   const url = (options.url ?? local?.apiUrl)?.replace(/\/$/, '');
   if (url === undefined) {
-    throw new Error('No local system is ready. Start one ("npm start", the same DATA_DIR), or give --url and tokens.');
+    throw new Error(
+      'No local system is running. Start one ("npm start", with the same DATA_DIR), or give --url and tokens.',
+    );
   }
   const isLocal = local !== undefined && url === local.apiUrl;
   const databaseUrl = options.databaseUrl ?? (isLocal ? local.databaseUrl : undefined);
@@ -46,20 +48,20 @@ async function findTenants(options: TargetOptions, count: number, local: LocalSy
   if (options.tenantsFile !== undefined) {
     const tenants = tenantsIn(readFileSync(options.tenantsFile, 'utf8'), options.tenantsFile);
     if (tenants.length >= count) return tenants.slice(0, count);
-    throw new Error(`${options.tenantsFile} has ${tenants.length} companies, ${count} are needed.`);
+    throw new Error(`${options.tenantsFile} has ${tenants.length} companies, but ${count} are needed.`);
   }
   if (options.token !== undefined && count === 1) return [tenantOf(options.token)];
   if (local !== undefined) return createTenants(count);
   throw new Error(
     count === 1
-      ? 'Give the --token of a user who may write there.'
-      : 'Give --tenants-file: the lines that company:create prints, with a token of each company.',
+      ? 'Give --token: the token of a user with a role that may write.'
+      : 'Give --tenants-file: the output of company:create, with a token for each company.',
   );
 }
 
 function tenantOf(token: string): Tenant {
   const { company_id: companyId } = decodeJwt<{ company_id?: string }>(token);
-  if (companyId === undefined) throw new Error('The token names no company (company_id).');
+  if (companyId === undefined) throw new Error('The token has no company_id claim.');
   return { companyId, token };
 }
 
@@ -68,7 +70,7 @@ async function createTenants(count: number): Promise<Tenant[]> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['--import', 'tsx', 'deploy/operator/company-create.ts', ...people, '--count', String(count)],
-    // A DATABASE_URL of the shell's may be another database than the local system's.
+    // Do not pass on the shell's DATABASE_URL, which may name another database.
     { cwd: projectFolder, env: childEnvironment({}), maxBuffer: MAX_OUTPUT_BYTES },
   );
   return tenantsIn(stdout, 'company:create');

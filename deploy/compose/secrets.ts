@@ -1,4 +1,4 @@
-/** `npm run --silent compose:secrets`: the secrets of compose.yaml, once; those that are there stay. */
+/** `npm run --silent compose:secrets`: creates the secrets of compose.yaml that are missing. */
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, run } from '../cli/command.ts';
@@ -17,16 +17,13 @@ const RANDOM = [
 ] as const;
 
 await run(
-  command(
-    'compose:secrets',
-    'Makes the secrets of deploy/compose.yaml where they are missing, and prints their folder.',
-  )
-    .option('--folder <path>', 'where they go', join(import.meta.dirname, 'secrets'))
+  command('compose:secrets', 'Creates the missing secrets of deploy/compose.yaml and prints their folder.')
+    .option('--folder <path>', 'the folder of the secrets', join(import.meta.dirname, 'secrets'))
     .action(({ folder }: { folder: string }) => console.log(makeSecrets(folder))),
 );
 
 function makeSecrets(folder: string): string {
-  // Containers read the files as users of their own, so the files are open and the folder is not.
+  // Containers read the files as other users, so the files are world-readable and the folder is private.
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const secrets = Object.fromEntries(RANDOM.map((name) => [name, keptSecret(join(folder, name))]));
   const url = (login: string) => `postgres://${login}:${secrets['LOGIN_PASSWORD']}@${POSTGRES_HOST}/${APP_DATABASE}\n`;

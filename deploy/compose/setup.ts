@@ -1,6 +1,6 @@
 /**
- * `node deploy/compose/setup.js FOLDER [HOST:PORT]`: what compose.yaml's services need before they start. In the folder are the
- * passwords of the superuser, the owner and the processes' logins. Running it again changes nothing.
+ * `node deploy/compose/setup.js FOLDER [HOST:PORT]`: prepares database and Temporal for the services of compose.yaml. FOLDER
+ * has the passwords of the superuser, the owner and the processes' logins. Running it again changes nothing.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Temporal's two databases, brought to the version of this image. Running it again changes nothing.
+# Brings Temporal's two databases to the schema of this image. Running it again changes nothing.
 set -eu
 SQL_PASSWORD=$(cat /run/secrets/TEMPORAL_PASSWORD)
 export SQL_PASSWORD
@@ -8,7 +8,7 @@ schema() {
   database=$1
   folder=$2
   tool="temporal-sql-tool --plugin postgres12 --endpoint postgres --port 5432 --user temporal --database $database"
-  # Both fail where the database and its table of versions are there already; the last step tells whether all is well.
+  # Both fail if the database and its version table already exist; the last step decides whether the setup succeeded.
   $tool create-database || true
   $tool setup-schema --version 0.0 || true
   $tool update-schema --schema-dir "/etc/temporal/schema/postgresql/v12/$folder/versioned"

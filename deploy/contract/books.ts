@@ -1,23 +1,23 @@
 import pg from 'pg';
 
-/** Looks into the database behind the API, as the auditor: at every tenant table that there is, known by name or not. */
+/** Reads the database behind the API with the auditor's role: every tenant table that exists, whatever its name. */
 export type Books = {
-  /** A fingerprint of each table's rows of the company, the record of writes included. */
+  /** A digest of the company's rows per table, including the record of writes. */
   digest(companyId: string): Promise<Digest>;
   differing(before: Digest, after: Digest): readonly string[];
   effects(companyId: string, key: string, writeId: string): Promise<Effects>;
-  /** Which transactions have made the rows of the company that stand: `payments 4711` for each table and transaction. */
+  /** The transactions that wrote the company's current rows: `payments 4711` for each table and transaction. */
   makers(companyId: string): Promise<ReadonlySet<string>>;
   record(companyId: string, key: string): Promise<WriteRecord | undefined>;
-  /** Tables in which rows with the write's ID, or of its event or entry, stand in other companies. */
+  /** Tables in which another company has a row with the write's ID, or its event or entry. */
   elsewhere(companyId: string, writeId: string): Promise<readonly string[]>;
   /** Tables with a row of that ID. */
   tablesWith(companyId: string, id: string): Promise<readonly string[]>;
-  /** How many rows of the table, in any company, have the ID of no write of theirs. */
+  /** How many rows of the table, in any company, do not have the ID of a write of that company. */
   strays(table: string): Promise<number>;
-  /** Whether the database itself keeps the columns unique. */
+  /** Whether a unique index enforces the columns. */
   isUnique(table: string, columns: readonly string[]): Promise<boolean>;
-  /** Tenant tables without row-level security, or whose owner it does not hold. */
+  /** Tenant tables without row-level security, or without FORCE for their owner. */
   unprotected(): Promise<readonly string[]>;
 };
 
@@ -35,21 +35,21 @@ type Effects = {
 type WriteRecord = {
   readonly writeId: string;
   readonly outcome: string;
-  /** The transaction that made the row as it stands. */
+  /** The transaction that wrote the current row version. */
   readonly madeBy: string;
-  /** Transactions of audit rows that say `new`. */
+  /** The transactions of the audit rows with status `new`. */
   readonly auditMadeBy: readonly string[];
   readonly events: readonly {
     readonly id: string;
     readonly madeBy: string;
-    /** The relay has marked it, and is its row's last writer. */
+    /** The relay has marked the event, and so wrote its current row version. */
     readonly isMarked: boolean;
-    /** Its transaction had begun when the key was claimed. */
+    /** Its transaction had already begun when the key was claimed. */
     readonly isOfTheClaim: boolean;
   }[];
 };
 
-/** Changed by others than writes: the relay marks events, a replay adds to the audit log. */
+/** Tables that also change without a new write: the relay marks events, and a replay adds an audit row. */
 const NOT_OF_A_WRITE_ALONE = new Set(['outbox', 'idempotent_write_audit_log']);
 
 export async function openBooks(auditor: pg.Client): Promise<Books> {
@@ -168,7 +168,7 @@ SELECT w.write_id AS "writeId", w.outcome, w.xmin::text AS "madeBy",
    FROM outbox o WHERE o.company_id = w.company_id AND o.write_id = w.write_id) AS events
 FROM idempotent_writes w WHERE w.company_id = $1 AND w.idempotency_key = $2`;
 
-/** A unique index of just these columns, over all rows, checked at once. */
+/** Whether there is a valid, immediate, total unique index on exactly these columns. */
 const UNIQUE = `
 SELECT EXISTS (
   SELECT FROM pg_index i WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid AND i.indimmediate

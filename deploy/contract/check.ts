@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../activities/operation.ts';
+import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { type Http, openHttp } from '../client/http.ts';
 import type { Tenant } from '../client/target.ts';
-import { asAuditor } from '../isolation/checks.ts';
 import { openBooks } from './books.ts';
 import { requestMaker } from './requests.ts';
 import { checkRoutes } from './routes.ts';
@@ -31,22 +31,22 @@ const RULES: readonly Rule[] = [
 ];
 
 export type ContractReport = {
-  /** Each operation by each rule: what is missing, which is nothing where the rule is kept. */
+  /** The gaps of each operation per rule; empty if the operation keeps the rule. */
   readonly operations: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
   readonly routes: readonly string[];
   readonly gaps: readonly string[];
 };
 
-/** Operations looked at side by side: each has companies of its own, in which nobody else writes. */
-const AT_ONCE = 3;
+/** How many operations are checked at a time, each in companies in which nobody else writes. */
+const CONCURRENT_OPERATIONS = 3;
 const CONNECTIONS = 64;
 
-/** How many companies it takes: two an operation, and one to try the other routes in. */
+/** How many companies are needed: two per operation, and one for the other routes. */
 export function companiesFor(operations: readonly Operation[]): number {
   return operations.length * 2 + 1;
 }
 
-/** Tries each of `operations` by each rule, and all routes against `all` that there are. */
+/** Checks each of `operations` against each rule, and all routes against `all` operations. */
 export async function checkContract(
   subject: Subject,
   { operations, all }: { readonly operations: readonly Operation[]; readonly all: readonly Operation[] },
@@ -58,8 +58,8 @@ export async function checkContract(
     const routes = await asAuditor(subject.databaseUrl, async (auditor) =>
       gapsIn(async () => checkRoutes({ http, books: await openBooks(auditor), home: probed }, all)),
     );
-    progress.done(`tried the routes beside the path: ${routes.length} gaps`);
-    const kept = await inParallel(AT_ONCE, operations, async (operation, index) => {
+    progress.done(`checked the other routes: ${routes.length} gaps`);
+    const kept = await inParallel(CONCURRENT_OPERATIONS, operations, async (operation, index) => {
       const [home, abroad] = tenants.slice(index * 2, index * 2 + 2) as [Tenant, Tenant];
       const byRule = await checkOperation(http, subject, operation, { home, abroad });
       progress.done(`${operation.name}: ${Object.values(byRule).flat().length} gaps`);
@@ -94,16 +94,16 @@ function checkOperation(
   });
 }
 
-/** By the path itself, as an owner would. */
+/** Grants the role through the API, as an owner would. */
 async function makeAuditor(http: Http, { auditorId, sign }: Subject, { companyId, token }: Tenant): Promise<string> {
   const path = `/api/users/${auditorId}/access`;
   const body = JSON.stringify({ roles: ['auditor'] });
   const { status } = await settle(http, { method: 'POST', path, token, key: 'contract:auditor', body });
-  if (status !== 200) throw new Error(`No auditor can be made in ${companyId}: ${status}`);
+  if (status !== 200) throw new Error(`The role auditor cannot be granted in ${companyId}: ${status}`);
   return sign({ subject: auditorId, companyId });
 }
 
-/** What cannot be looked at is not kept. */
+/** A rule that cannot be checked counts as not kept. */
 async function gapsIn(check: () => Promise<readonly string[]>): Promise<readonly string[]> {
   try {
     return await check();

@@ -6,21 +6,21 @@ import { textTable } from '../cli/table.ts';
 import { type ContractReport, checkContract, companiesFor } from './check.ts';
 import { findSubject, type SubjectOptions } from './subject.ts';
 
-/** `verify:financial-contract` and `verify:high-risk-contract`: exit 1 where an operation of that type lacks anything. */
+/** `verify:financial-contract` and `verify:high-risk-contract`: exit 1 if an operation of that type breaks a rule. */
 export async function verifyContract(type: OperationType): Promise<void> {
   await run(
     command(
       `verify:${type}-contract`,
-      `Tries each ${type} operation of a running system by each rule of the contract, and all routes for a way around it.`,
+      `Checks each ${type} operation of a running system against each rule of the contract, and that no other route writes.`,
     )
-      .option('--url <url>', 'another API than the local one')
-      .option('--database-url <url>', "the database behind it, by its owner's login")
-      .option('--tenants-file <file>', 'companies to use: the lines of company:create, each with its token')
-      .option('--jwt-secret-file <file>', 'the secret that its tokens are signed with')
-      .option('--json', 'prints the result as JSON on stdout')
+      .option('--url <url>', 'the API, by default the local one')
+      .option('--database-url <url>', "the database behind it, with its owner's login")
+      .option('--tenants-file <file>', 'companies to use: the output of company:create, a token on each line')
+      .option('--jwt-secret-file <file>', 'a file with the secret that signs its tokens')
+      .option('--json', 'print the result as JSON')
       .addHelpText(
         'after',
-        '\nIt writes in new companies (those of the file) and makes two users. Elsewhere than locally all four options are needed.\nExits 1 on any gap.',
+        '\nWrites into new companies (or those of the file) and creates two users. Except on the local system all four options are required.\nExits 1 on any gap.',
       )
       .action((options: SubjectOptions & { json?: true }) => verify(type, options)),
   );
@@ -43,7 +43,7 @@ function contractText({ operations, routes, gaps }: ContractReport): string {
       Object.entries(operations).map(([name, byRule]) => [name, ...rules.map((rule) => cell(byRule[rule]))]),
     ),
     '',
-    `Routes: ${routes.length === 0 ? 'nothing is written but by an operation' : 'GAP'}`,
-    ...(gaps.length === 0 ? ['Nothing is missing'] : [`${gaps.length} GAPS`, ...gaps.map((gap) => `  ${gap}`)]),
+    `Routes: ${routes.length === 0 ? 'only operations write' : 'GAP'}`,
+    ...(gaps.length === 0 ? ['No gaps'] : [`${gaps.length} GAPS`, ...gaps.map((gap) => `  ${gap}`)]),
   ].join('\n');
 }

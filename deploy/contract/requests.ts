@@ -8,7 +8,7 @@ import type { Tenant } from '../client/target.ts';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 
-/** Requests of the operation by its example, each as good as new: what it uses up is its own. */
+/** Makes requests from the operation's example; each has resources of its own and succeeds like the first. */
 export function requestMaker(http: Http, operation: Operation, options: { run: string; newcomerId: string }) {
   let maker: ExampleMaker | undefined;
   let made = 0;
@@ -19,21 +19,21 @@ export function requestMaker(http: Http, operation: Operation, options: { run: s
   };
 }
 
-/** The same key with other content, as valid as it was: one member of the body differs, else an ID in the path. */
+/** The same key with other valid content: one member of the body differs, else an ID in the path. */
 export function withOtherContent(operation: Operation, write: Write): Write {
   const content = JSON.parse(write.body) as Record<string, unknown>;
-  const asked = printOf(operation, content);
+  const original = fingerprintOf(operation, content);
   const other = [...variants(content)].find((variant) => {
-    const print = printOf(operation, variant);
-    return print !== undefined && print !== asked;
+    const candidate = fingerprintOf(operation, variant);
+    return candidate !== undefined && candidate !== original;
   });
   if (other !== undefined) return { ...write, body: JSON.stringify(other) };
   if (UUID.test(write.path)) return { ...write, path: write.path.replace(UUID, randomUUID()) };
-  throw new Error('its example has nothing that could be changed');
+  throw new Error('no member of its example can be changed');
 }
 
-/** What was asked for, defaults and all; undefined where the schema refuses it. */
-function printOf(operation: Operation, content: unknown): string | undefined {
+/** The fingerprint with defaults filled in; undefined if the schema refuses the content. */
+function fingerprintOf(operation: Operation, content: unknown): string | undefined {
   const parsed = operation.body.safeParse(content);
   return parsed.success ? fingerprint(operation.name, { params: {}, body: parsed.data } as never) : undefined;
 }

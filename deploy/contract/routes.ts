@@ -7,15 +7,15 @@ import type { Books } from './books.ts';
 import { settle, unless } from './rule.ts';
 import { expectedEventId, expectedWriteId } from './uuid.ts';
 
-/** Routes that change something and are no operations, and the tables in which each may: no business rows are among them. */
-const BESIDE_THE_PATH: Readonly<Record<string, { readonly path: string; readonly mayChange: readonly string[] }>> = {
+/** Routes that change something and are not operations, with the tables that each may change: never business rows. */
+const NON_OPERATIONS: Readonly<Record<string, { readonly path: string; readonly mayChange: readonly string[] }>> = {
   'POST /api/writes/{key}/cancel': { path: '/api/writes/contract%3Anever/cancel', mayChange: ['idempotent_writes'] },
   'POST /api/events/{eventId}/redeliver': { path: '/api/events/:eventId/redeliver', mayChange: [] },
   'POST /api/company/webhook-test': { path: '/api/company/webhook-test', mayChange: [] },
 };
 
 const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
-/** Reserved by RFC 2606: nobody is ever called there. */
+/** A domain reserved by RFC 2606, so nobody is ever called. */
 const WEBHOOK_URL = 'https://webhook.invalid/contract';
 
 type OpenApi = {
@@ -28,8 +28,8 @@ type DocumentedRoute = {
 };
 
 /**
- * Every route by which anything could be changed is an operation of the list, as it is described there, or one of the few
- * above; and those are tried, without a key, and leave no business rows.
+ * Checks that every route that could change something is an operation of the list, described as declared, or one of the
+ * few above; calls those without a key and checks that they leave no business rows.
  */
 export async function checkRoutes(
   { http, books, home }: { http: Http; books: Books; home: Tenant },
@@ -52,13 +52,13 @@ export async function checkRoutes(
 }
 
 function unknownRoutes(documented: readonly string[], served: readonly string[], operations: readonly Operation[]) {
-  const known = new Set([...operations.map(routeOf), ...Object.keys(BESIDE_THE_PATH)]);
+  const known = new Set([...operations.map(routeOf), ...Object.keys(NON_OPERATIONS)]);
   const routes = [...new Set([...documented, ...served])].filter((route) => CHANGING.has(route.split(' ')[0] ?? ''));
   return routes
     .filter((route) => !known.has(route))
     .map((route) => {
-      const where = documented.includes(route) ? 'described' : 'served, undescribed,';
-      return `${route} is ${where} and is neither an operation nor known to write no business rows`;
+      const where = documented.includes(route) ? 'documented' : 'served but not documented,';
+      return `${route} is ${where} and is neither an operation nor a known route that writes no business rows`;
     });
 }
 
@@ -72,14 +72,14 @@ function undocumented(
   const { name, type, roles, event } = operation;
   const rejections = Object.entries(operation.rejections).map(([code, { status }]) => ({ code, status }));
   return [
-    ...unless(served.includes(route), `${name} is in the list, and ${route} is not served`),
+    ...unless(served.includes(route), `${name} is in the list, but ${route} is not served`),
     ...unless(
       isDeepStrictEqual(described, { name, type, roles, event, rejections }),
-      `${route} is not described as ${name} is declared`,
+      `the documentation of ${route} differs from the declaration of ${name}`,
     ),
     ...unless(
       parameters.some(({ $ref }) => $ref?.endsWith('/IdempotencyKey') === true),
-      `${route} is described without an Idempotency-Key`,
+      `${route} is documented without an Idempotency-Key`,
     ),
   ];
 }
@@ -88,23 +88,23 @@ function routeOf({ method, path }: Operation): string {
   return `${method} ${toOpenApiPath(path)}`;
 }
 
-/** With a webhook set and an event there, so that each of them has something to do. */
+/** First sets a webhook and creates an event, so that each of the routes has something to do. */
 async function probe(http: Http, books: Books, { token, companyId }: Tenant): Promise<readonly string[]> {
   const customer = { method: 'POST', path: '/api/customers', token, key: 'contract:customer' } as const;
-  await settle(http, { ...customer, body: JSON.stringify({ name: 'Whose event is sent again' }) });
+  await settle(http, { ...customer, body: JSON.stringify({ name: 'Customer for redelivery' }) });
   const eventId = expectedEventId(expectedWriteId(companyId, 'createCustomer', customer.key));
   await setWebhook(http, token, WEBHOOK_URL);
   const gaps: string[] = [];
-  for (const [route, { path, mayChange }] of Object.entries(BESIDE_THE_PATH)) {
+  for (const [route, { path, mayChange }] of Object.entries(NON_OPERATIONS)) {
     const before = await books.digest(companyId);
     const answer = await http.send({ method: 'POST', path: path.replace(':eventId', eventId), token, body: '{}' });
     const changed = books
       .differing(before, await books.digest(companyId))
       .filter((table) => !mayChange.includes(table));
     gaps.push(
-      // 409 where nothing is set up to sign webhooks with.
-      ...unless(answer.status === 200 || answer.status === 409, `${route} is answered ${labelOf(answer)}`),
-      ...unless(changed.length === 0, `${route} needs no key and changed rows of ${changed.join(', ')}`),
+      // 409 if the service has no master key to sign webhooks with.
+      ...unless(answer.status === 200 || answer.status === 409, `${route} was answered ${labelOf(answer)}`),
+      ...unless(changed.length === 0, `${route} requires no key but changed rows of ${changed.join(', ')}`),
     );
   }
   await setWebhook(http, token, null);
@@ -117,5 +117,5 @@ async function setWebhook(http: Http, token: string, webhookUrl: string | null):
   const body = JSON.stringify({ expectedVersion: version, webhookUrl });
   const path = '/api/company/settings';
   const { status } = await settle(http, { method: 'PATCH', path, token, key: `contract:webhook:${version}`, body });
-  if (status !== 200) throw new Error(`A company's webhook cannot be set: ${status}`);
+  if (status !== 200) throw new Error(`The webhook of a company cannot be set: ${status}`);
 }

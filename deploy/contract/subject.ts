@@ -6,16 +6,16 @@ import { childEnvironment, projectFolder } from '../cli/local-config.ts';
 import { mintToken } from '../cli/token.ts';
 import { findTarget, type TargetOptions, type Tenant } from '../client/target.ts';
 
-/** The running system that is looked at, and what is needed to try its doors: companies, people, and its seal. */
+/** The running system to check, with companies, users and the means to sign tokens for it. */
 export type Subject = {
   readonly url: string;
   readonly databaseUrl: string;
-  /** Nobody else writes in them. */
+  /** Companies in which nobody else writes. */
   readonly tenants: readonly Tenant[];
-  /** Users of no company: one is made an auditor of each, to the other access is granted. */
+  /** Users without a company: the first becomes an auditor in each, the second is for grants of access. */
   readonly auditorId: string;
   readonly newcomerId: string;
-  /** A token as the system's own are; `ttlSeconds` below zero makes one that has expired. */
+  /** Signs a token that the system accepts; a negative `ttlSeconds` makes an expired one. */
   sign(claims: { subject: string; companyId: string; ttlSeconds?: number }): Promise<string>;
 };
 
@@ -24,7 +24,7 @@ export type SubjectOptions = TargetOptions & { readonly jwtSecretFile?: string }
 export async function findSubject(options: SubjectOptions, tenantCount: number): Promise<Subject> {
   const { url, tenants, databaseUrl } = await findTarget(options, tenantCount);
   if (databaseUrl === undefined) {
-    throw new Error('Give --database-url: half of what is checked can only be seen in the database.');
+    throw new Error('Give --database-url: half of the checks read the database.');
   }
   const signing = signingOf(options);
   const [auditorId, newcomerId] = [await createUser(databaseUrl), await createUser(databaseUrl)];
@@ -35,9 +35,7 @@ function signingOf({ jwtSecretFile, databaseUrl }: SubjectOptions) {
   if (jwtSecretFile !== undefined) return signingWith(jwtSecretFile);
   const local = localSigning();
   if (local !== undefined && (databaseUrl ?? local.databaseUrl) === local.databaseUrl) return local;
-  throw new Error(
-    'Give --jwt-secret-file: tokens that have expired or are of others can be made only with the secret.',
-  );
+  throw new Error('Give --jwt-secret-file: expired tokens and tokens of other users can be made only with the secret.');
 }
 
 async function createUser(databaseUrl: string): Promise<string> {

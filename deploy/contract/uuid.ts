@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** contract.md: the namespace of write IDs. Said again here, and worked out again below: a check shares no code with what it checks. */
+/** The namespace of write IDs (contract.md). Repeated here, like the algorithm below: a check must not share code with what it checks. */
 const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
 
 export function expectedWriteId(companyId: string, operation: string, key: string): string {

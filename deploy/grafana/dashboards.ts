@@ -1,6 +1,6 @@
 import type { Dashboard, Panel, Query } from './panels.ts';
 
-/** All that is to be seen in Grafana: the writes, what becomes of their events, and the processes that make them. */
+/** The Grafana dashboards: writes, events with the audit log, and processes. */
 export const DASHBOARDS: readonly Dashboard[] = [
   {
     uid: 'accubooks-writes',
@@ -9,70 +9,70 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Now',
         panels: [
-          number('Writes', 'reqps', 'New writes a second', 'sum(rate(idempotent_writes_total{status="new"}[5m]))'),
+          number('Writes', 'reqps', 'New writes per second', 'sum(rate(idempotent_writes_total{status="new"}[5m]))'),
           number(
             'Replays',
             'percentunit',
-            'Of all answers. Above half for ten minutes: WritesMostlyReplayed',
+            'Share of all answers. Above one half for ten minutes: WritesMostlyReplayed',
             'sum(rate(idempotent_writes_replayed_total[5m])) / sum(rate(idempotent_writes_total[5m]))',
           ),
           number(
-            'Failed by our fault',
+            'Failed on our side',
             'percentunit',
-            'Failed runs and 503s, of all requests. Above a tenth: WritesFailing',
+            'Share of failed runs and 503s in all requests. Above one tenth: WritesFailing',
             'sum(rate(idempotent_writes_failed_total{error_type=~"run_failed|unavailable"}[5m])) / (sum(rate(idempotent_writes_total[5m])) + sum(rate(idempotent_writes_failed_total{error_type="unavailable"}[5m])))',
           ),
           number(
             'Oldest open run',
             's',
-            'Of those that are open for over a minute. Above five minutes: WritesStuck',
+            'Of runs that have been open for more than a minute. Above five minutes: WritesStuck',
             'max(write_oldest_run_seconds)',
           ),
           number(
             'Records missing',
             'short',
-            'Temporal says done and the database has no row: within the last hour; any is WriteRecordMissing',
+            'Writes within the last hour that are completed in Temporal but have no row in the database. Above zero: WriteRecordMissing',
             'sum(increase(write_record_missing_total[1h]))',
           ),
           number('Alerts', 'short', 'Firing now', 'count(ALERTS{alertstate="firing"}) or vector(0)'),
         ],
       },
       {
-        title: 'What was answered',
+        title: 'Answers',
         panels: [
           graph('Answers by status', 'reqps', 'new, replayed, failed', [
             { expr: 'sum by (status) (rate(idempotent_writes_total[5m]))', legend: '{{status}}' },
           ]),
           graph(
-            'Failures by kind',
+            'Failures by type',
             'reqps',
-            'rejected and mismatch are the client’s; run_failed and unavailable ours',
+            'rejected and mismatch are caused by clients; run_failed and unavailable are failures on our side',
             [{ expr: 'sum by (error_type) (rate(idempotent_writes_failed_total[5m]))', legend: '{{error_type}}' }],
           ),
-          graph('Errors by code', 'reqps', 'Of all routes; stored rejections are not among them', [
+          graph('Errors by code', 'reqps', 'On all routes, without stored rejections', [
             { expr: 'sum by (code) (rate(http_problems_total[5m]))', legend: '{{code}}' },
           ]),
         ],
       },
       {
-        title: 'How long it took',
+        title: 'Latency',
         panels: [
           graph(
             'First answers',
             'ms',
-            'From the request to its final answer',
+            'Time from the request to its final answer',
             quantiles('idempotent_write_duration_ms', 'answer="first"'),
           ),
           graph(
             'Replays',
             'ms',
-            'Stored answers, and those of requests that attached',
+            'Stored answers, and answers of requests that attached',
             quantiles('idempotent_write_duration_ms', 'answer="replay"'),
           ),
           graph(
             'Waits, p95',
             'ms',
-            'Those who opened a submission, joined one in the process, or attached to one elsewhere; 202s too',
+            'Waits of requests that opened a submission, joined one in the process, or attached to one elsewhere; including 202s',
             [{ expr: 'histogram_quantile(0.95, sum by (le, by) (rate(write_wait_ms_bucket[5m])))', legend: '{{by}}' }],
           ),
         ],
@@ -92,7 +92,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
               legend: '{{operation}}',
             },
           ]),
-          graph('Failures and refusals', 'reqps', 'The ten most frequent', [
+          graph('Failures and rejections', 'reqps', 'The ten most frequent', [
             {
               expr: 'topk(10, sum by (operation) (rate(idempotent_writes_failed_total[5m])))',
               legend: '{{operation}}',
@@ -101,23 +101,33 @@ export const DASHBOARDS: readonly Dashboard[] = [
         ],
       },
       {
-        title: 'On their way',
+        title: 'In progress',
         panels: [
-          graph('In flight', 'short', 'Submissions without an outcome, and those whose start is not sent', [
-            { expr: 'sum(write_flights)', legend: 'in flight' },
-            { expr: 'sum(write_starts_queued)', legend: 'waiting for their start' },
-          ]),
-          graph('Duplicates that joined', 'reqps', 'Each shares the submission of an identical request', [
+          graph(
+            'In flight',
+            'short',
+            'Submissions without an outcome, and those whose workflow start is still queued',
+            [
+              { expr: 'sum(write_flights)', legend: 'in flight' },
+              { expr: 'sum(write_starts_queued)', legend: 'start queued' },
+            ],
+          ),
+          graph('Joined duplicates', 'reqps', 'Requests that share the submission of an identical one', [
             { expr: 'sum(rate(write_flights_joined_total[5m]))', legend: 'joined' },
           ]),
-          graph('Writes by lane', 'reqps', 'Alone in a workflow, or in a group; leavers went on alone', [
-            { expr: 'sum by (lane) (rate(write_start_wait_ms_count[5m]))', legend: '{{lane}}' },
-            { expr: 'sum(rate(write_group_leavers_total[5m]))', legend: 'left their group' },
-          ]),
-          graph('Size of groups', 'short', 'On average', [
+          graph(
+            'Writes by lane',
+            'reqps',
+            'In a workflow of their own (key) or in a group; some leave their group and continue in their own workflow',
+            [
+              { expr: 'sum by (lane) (rate(write_start_wait_ms_count[5m]))', legend: '{{lane}}' },
+              { expr: 'sum(rate(write_group_leavers_total[5m]))', legend: 'left their group' },
+            ],
+          ),
+          graph('Group size', 'short', 'Average', [
             {
               expr: 'sum(rate(write_group_size_sum[5m])) / sum(rate(write_group_size_count[5m]))',
-              legend: 'writes a group',
+              legend: 'writes per group',
             },
           ]),
         ],
@@ -131,20 +141,20 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Events',
         panels: [
-          graph('Age of the oldest', 's', 'Not taken for a minute, or due for half an hour: OutboxLagging', [
-            { expr: 'max(outbox_lag_seconds)', legend: 'not taken' },
+          graph('Oldest event', 's', 'Not processed for a minute, or overdue by half an hour: OutboxLagging', [
+            { expr: 'max(outbox_lag_seconds)', legend: 'not processed' },
             { expr: 'max(outbox_oldest_seconds{state="pending"})', legend: 'not delivered' },
             { expr: 'max(outbox_overdue_seconds)', legend: 'overdue' },
           ]),
-          graph('Events by state', 'short', 'Those given up stay so until they are delivered again', [
+          graph('Events by state', 'short', 'Given-up events keep that state until they are redelivered', [
             { expr: 'max by (state) (outbox_events)', legend: '{{state}}' },
           ]),
-          graph('Taken', 'reqps', 'By the relay, and what it started for them', [
+          graph('Processed', 'reqps', 'Events that the relay has processed, and the workflows that it started', [
             { expr: 'sum(rate(outbox_events_numbered_total[5m]))', legend: 'events' },
             { expr: 'sum by (what) (rate(outbox_starts_total[5m]))', legend: 'started: {{what}}' },
-            { expr: 'sum(rate(outbox_starts_failed_total[5m]))', legend: 'not started' },
+            { expr: 'sum(rate(outbox_starts_failed_total[5m]))', legend: 'failed starts' },
           ]),
-          graph('Webhook calls', 'reqps', 'By what became of them', [
+          graph('Webhook calls', 'reqps', 'By outcome', [
             { expr: 'sum by (outcome) (rate(webhook_attempts_total[5m]))', legend: '{{outcome}}' },
           ]),
         ],
@@ -155,14 +165,19 @@ export const DASHBOARDS: readonly Dashboard[] = [
           number(
             'Months ahead',
             'short',
-            'With a partition; below three: AuditPartitionsMissing',
+            'Months ahead with a partition. Below three: AuditPartitionsMissing',
             'min(audit_partitions_ahead)',
           ),
-          number('Rows in the fallback', 'short', 'Of months without a partition', 'max(audit_fallback_rows)'),
-          graph('Flushes', 'ms', 'p95 of the statements that write replays and conflicts', [
+          number(
+            'Rows in the DEFAULT partition',
+            'short',
+            'Rows of months without a partition',
+            'max(audit_fallback_rows)',
+          ),
+          graph('Audit inserts', 'ms', 'p95 of the INSERTs for replays and conflicts', [
             { expr: 'histogram_quantile(0.95, sum by (le) (rate(audit_flush_ms_bucket[5m])))', legend: 'p95' },
           ]),
-          graph('Rows a flush', 'short', 'On average', [
+          graph('Rows per audit insert', 'short', 'Average', [
             { expr: 'sum(rate(audit_flush_rows_sum[5m])) / sum(rate(audit_flush_rows_count[5m]))', legend: 'rows' },
           ]),
         ],
@@ -176,16 +191,16 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Processes',
         panels: [
-          graph('Up', 'short', 'One that does not answer for two minutes: ProcessDown', [
+          graph('Up', 'short', 'A process that does not answer for two minutes: ProcessDown', [
             { expr: 'up{job=~".*accubooks.*"}', legend: '{{job}} {{instance}}' },
           ]),
-          graph('CPU', 'short', 'Cores', [
+          graph('CPU', 'short', 'Cores in use', [
             { expr: 'rate(process_cpu_seconds_total[5m])', legend: '{{job}} {{instance}}' },
           ]),
-          graph('Memory', 'bytes', 'Resident', [
+          graph('Memory', 'bytes', 'Resident set size', [
             { expr: 'process_resident_memory_bytes', legend: '{{job}} {{instance}}' },
           ]),
-          graph('Event loop lag, p99', 's', 'A process that computes answers no one', [
+          graph('Event loop lag, p99', 's', 'A blocked event loop answers no requests', [
             { expr: 'nodejs_eventloop_lag_p99_seconds', legend: '{{job}} {{instance}}' },
           ]),
         ],
@@ -193,7 +208,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Database',
         panels: [
-          graph('Connections in use', 'percentunit', 'On average; above four fifths: DatabasePoolNearlyFull', [
+          graph('Connections in use', 'percentunit', 'Average share. Above four fifths: DatabasePoolNearlyFull', [
             {
               expr: 'sum by (job, instance, pool) (rate(database_pool_busy_seconds_total[5m])) / sum by (job, instance, pool) (database_pool_connections{state="max"})',
               legend: '{{pool}} {{instance}}',
@@ -205,7 +220,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
               legend: '{{pool}}',
             },
           ]),
-          graph('Requests that wait for one', 'short', 'At the moment of the scrape', [
+          graph('Requests waiting for a connection', 'short', 'At the moment of the scrape', [
             { expr: 'sum by (pool) (database_pool_connections{state="wanted"})', legend: '{{pool}}' },
           ]),
         ],
@@ -213,31 +228,31 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Temporal',
         panels: [
-          graph('Requests, p95', 'ms', 'As the processes see them', [
+          graph('Requests, p95', 'ms', 'Measured in our processes', [
             {
               expr: 'histogram_quantile(0.95, sum by (le, operation) (rate(temporal_request_latency_bucket[5m])))',
               legend: '{{operation}}',
             },
           ]),
-          graph('Tasks: from schedule to start, p95', 'ms', 'Rises where workers are too few', [
+          graph('Workflow tasks: schedule to start, p95', 'ms', 'Rises when there are too few workers', [
             {
               expr: 'histogram_quantile(0.95, sum by (le, task_queue) (rate(temporal_workflow_task_schedule_to_start_latency_bucket[5m])))',
               legend: '{{task_queue}}',
             },
           ]),
-          graph('Workflows closed', 'reqps', 'By type', [
+          graph('Completed workflows', 'reqps', 'By type', [
             {
               expr: 'sum by (workflow_type) (rate(temporal_workflow_completed_total[5m]))',
               legend: '{{workflow_type}}',
             },
           ]),
-          graph('Failed tasks', 'reqps', 'Any that goes on: WorkflowTasksFailing', [
+          graph('Failed workflow tasks', 'reqps', 'Repeated failures: WorkflowTasksFailing', [
             {
               expr: 'sum by (workflow_type) (rate(temporal_workflow_task_execution_failed_total[5m])) or vector(0)',
               legend: '{{workflow_type}}',
             },
           ]),
-          graph('Slots left', 'short', 'Where none is left, tasks wait', [
+          graph('Free task slots', 'short', 'Without free slots, tasks wait', [
             {
               expr: 'min by (job, worker_type) (temporal_worker_task_slots_available)',
               legend: '{{job}} {{worker_type}}',

@@ -1,6 +1,6 @@
 /**
- * `npm run dashboards` writes the dashboards as Grafana reads them; with `-- --check` it compares, and exits 1 when a file
- * is not what the code says.
+ * `npm run dashboards` generates the dashboards as Grafana JSON; with `-- --check` it compares instead, and exits 1 if a file
+ * is out of date.
  */
 import { join } from 'node:path';
 import { keepGenerated } from '../cli/generated.ts';

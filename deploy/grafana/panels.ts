@@ -1,4 +1,4 @@
-/** A dashboard as Grafana reads it, made of rows of panels. */
+/** Dashboards as rows of panels, and their translation to Grafana's JSON. */
 
 export type Dashboard = { readonly uid: string; readonly title: string; readonly rows: readonly Row[] };
 
@@ -6,9 +6,9 @@ type Row = { readonly title: string; readonly panels: readonly Panel[] };
 
 export type Panel = {
   readonly title: string;
-  /** What it tells, and what would be wrong with it. */
+  /** What it shows, and which value is a problem. */
   readonly description: string;
-  /** As Grafana names units. */
+  /** Grafana's name of the unit. */
   readonly unit: 'short' | 's' | 'ms' | 'percentunit' | 'reqps' | 'bytes';
   readonly kind: 'graph' | 'number';
   readonly queries: readonly Query[];
@@ -20,14 +20,14 @@ export type Query = {
   readonly legend: string;
 };
 
-/** Of Grafana 10 and later; an older one refuses nothing, and a newer one migrates it. */
+/** The schema version of Grafana 10; older versions accept it, and newer ones migrate it. */
 const SCHEMA_VERSION = 39;
-/** A dashboard is so many units wide. */
+/** The width of a dashboard in Grafana's grid units. */
 const WIDTH = 24;
 const HEIGHTS = { graph: 8, number: 4 } as const;
 const ROW_HEIGHT = 1;
 
-/** The JSON that Grafana takes, with the panels of a row side by side. */
+/** The dashboard as Grafana's JSON, with the panels of a row side by side. */
 export function toGrafana({ uid, title, rows }: Dashboard): object {
   const panels: object[] = [];
   let y = 0;

@@ -1,44 +1,33 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { INVOICE_PAID } from '../../activities/controls/invoices.ts';
+import { TABLES_OF_WRITES } from '../../activities/controls/record.ts';
 import type { Operation } from '../../activities/operation.ts';
 
-/** One key of one company, as a run has sent it. */
+/** One key of one company that a run has sent. */
 export type SentKey = { readonly companyId: string; readonly key: string; readonly acknowledged: boolean };
 
-/** What the database says of the keys of a run. All but the first three must be zero. */
+/** What the database contains for the keys of a run. All but the first three counts must be zero. */
 export type Findings = {
   readonly writes: number;
   readonly rejected: number;
   readonly cancelled: number;
-  /** Effects beyond one a key: main rows, entries, `new` audit rows, events. */
+  /** Effects in excess of one per key: main rows, entries, `new` audit rows, events. */
   readonly duplicates: number;
-  /** Keys that were sent and of which there is no row. */
+  /** Keys that were sent but have no row. */
   readonly lost: number;
   /** Acknowledged keys without a row, or whose write lacks its main row, its audit row or its event. */
   readonly acknowledgedButMissing: number;
-  /** Effects of a write that stand in another company. */
+  /** Effects of a write in another company. */
   readonly seenByAnother: number;
-  /** Entries that do not sum to zero, and invoices whose paid amount is not that of their payments. */
+  /** Entries that do not sum to zero, and invoices whose paid amount differs from their payments. */
   readonly unbalanced: number;
 };
 
-/** Rows of the operation's table that no write has made, as they were before the run: those are not the run's. */
+/** The number of rows in the operation's table that no write had created before the run. */
 export type Before = { readonly strays: number };
 
-/** Looks as the auditor, who reads across companies: the owner of a provided database need not see the rows. */
-export async function asAuditor<T>(databaseUrl: string, work: (auditor: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-load' });
-  await client.connect();
-  try {
-    await client.query('BEGIN READ ONLY');
-    await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
 export async function lookBefore(auditor: pg.Client, operation: Operation, companyIds: readonly string[]) {
-  return { strays: await countStrays(auditor, await mainTable(auditor, operation), companyIds) };
+  return { strays: await countStrays(auditor, operation.effects.makes, companyIds) };
 }
 
 export async function check(
@@ -47,7 +36,7 @@ export async function check(
   keys: readonly SentKey[],
   before: Before,
 ): Promise<Findings> {
-  const table = await mainTable(auditor, operation);
+  const table = operation.effects.makes;
   const companyIds = [...new Set(keys.map(({ companyId }) => companyId))];
   const { rows } = await auditor.query(FIND.replaceAll('main_table', table ?? 'nothing'), [
     keys.map(({ companyId }) => companyId),
@@ -79,8 +68,8 @@ export function violationsIn(findings: Omit<Findings, 'writes' | 'rejected' | 'c
 }
 
 /**
- * One row of counts over the pairs of company and key. `$4`: the operation makes a main row whose ID is the write's.
- * `nothing` stands in for the table of an operation that only changes what is there.
+ * One row of counts over the pairs of company and key. `$4`: the operation creates a main row with the ID of the write.
+ * `nothing` replaces the table of an operation that creates no row.
  */
 const FIND = `
 WITH nothing AS (SELECT NULL::uuid AS company_id, NULL::uuid AS id WHERE false),
@@ -114,24 +103,8 @@ SELECT count(*) FILTER (WHERE outcome = 'succeeded')::int AS writes,
     GROUP BY e.company_id, e.id, l.currency HAVING sum(l.amount_minor) <> 0) AS unbalanced)::int AS unbalanced
 FROM found`;
 
-/** The table of what the operation creates, where it creates: `payRun` stands in `pay_runs`. */
-async function mainTable(auditor: pg.Client, operation: Operation): Promise<string | undefined> {
-  if (operation.successStatus !== 201) return undefined;
-  const singular = operation.resource.type.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const table = singular.endsWith('y') ? `${singular.slice(0, -1)}ies` : `${singular}s`;
-  const { rows } = await auditor.query<{ there: boolean }>(
-    `SELECT count(*) = 2 AS there FROM information_schema.columns
-     WHERE table_schema = 'public' AND table_name = $1 AND column_name IN ('company_id', 'id')`,
-    [table],
-  );
-  return rows[0]?.there ? pg.escapeIdentifier(table) : undefined;
-}
-
-/** A chart of accounts is there before any write, and most entries are beside the main row of theirs. */
-const NOT_ONLY_MAIN_ROWS = new Set(['accounts', 'journal_entries'].map((table) => pg.escapeIdentifier(table)));
-
 async function countStrays(auditor: pg.Client, table: string | undefined, companyIds: readonly string[]) {
-  if (table === undefined || NOT_ONLY_MAIN_ROWS.has(table)) return 0;
+  if (table === undefined || !TABLES_OF_WRITES.includes(table)) return 0;
   const { rows } = await auditor.query<{ strays: number }>(
     `SELECT count(*)::int AS strays FROM ${table} m WHERE m.company_id = ANY ($1)
      AND NOT EXISTS (SELECT FROM idempotent_writes w WHERE w.company_id = m.company_id AND w.write_id = m.id)`,
@@ -142,10 +115,7 @@ async function countStrays(auditor: pg.Client, table: string | undefined, compan
 
 async function countInvoicesOff(auditor: pg.Client, companyIds: readonly string[]): Promise<number> {
   const { rows } = await auditor.query<{ off: number }>(
-    `SELECT count(*)::int AS off FROM (
-       SELECT FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
-       WHERE i.company_id = ANY ($1) GROUP BY i.company_id, i.id
-       HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)) AS invoices_off`,
+    `SELECT count(*)::int AS off FROM (${INVOICE_PAID.sql}) AS invoices_off WHERE company_id = ANY ($1)`,
     [companyIds],
   );
   return rows[0]?.off ?? 0;

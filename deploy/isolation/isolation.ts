@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { exampleMaker } from '../client/examples.ts';
 import { type Http, openHttp, problemOf } from '../client/http.ts';
 import { type Submitted, submitWrite, type Write } from '../client/submit-write.ts';
 import type { Target, Tenant } from '../client/target.ts';
-import { asAuditor, check, type Findings, lookBefore } from './checks.ts';
+import { check, type Findings, lookBefore } from './checks.ts';
 
 export type IsolationOptions = {
   readonly operation: Operation;
@@ -17,7 +18,7 @@ export type IsolationOptions = {
   readonly concurrency: number;
 };
 
-/** One request of the load and what became of it. */
+/** One request of the load and its result. */
 export type Sent = {
   readonly tenant: Tenant;
   readonly write: Write;
@@ -28,20 +29,20 @@ export type Sent = {
 export type IsolationRun = {
   readonly sent: readonly Sent[];
   readonly seconds: number;
-  /** What the database holds; undefined where only the API could be asked. */
+  /** The checks in the database; undefined if only the API could be queried. */
   readonly findings: Findings | undefined;
-  /** Without a database: keys whose repetition was not answered by the same bytes. */
+  /** Without a database: keys whose repetition did not get the same bytes. */
   readonly notReplayed: number | undefined;
-  /** Answers, or reads with another company's token, that showed what is not theirs. */
+  /** Answers, or reads with another company's token, that showed another company's data. */
   readonly shownToAnother: number;
 };
 
-const PREPARE_AT_ONCE = 32;
+const PREPARE_CONCURRENCY = 32;
 const GIVE_UP_AFTER_MS = 180_000;
 
 type Planned = { readonly tenant: Tenant; readonly write: Write };
 
-/** The same keys in each company; all of it sent at once, as far as `concurrency` goes; then looked up. */
+/** Sends the same keys in each company with up to `concurrency` requests in flight, then checks the results. */
 export async function runIsolation(
   target: Target,
   options: IsolationOptions,
@@ -74,20 +75,22 @@ export async function runIsolation(
   }
 }
 
-/** One write a key and company, and whatever resources the writes need. */
+/** Prepares one write per key and company, and the resources that the writes need. */
 async function prepare(http: Http, { tenants }: Target, options: IsolationOptions, progress: Progress) {
   const run = `load-${randomUUID().slice(0, 8)}`;
   const maker = exampleMaker(http, options.operation, { run });
   const keysPerTenant = distinctKeys(options);
-  const places = tenants.flatMap((tenant) => Array.from({ length: keysPerTenant }, (_, index) => ({ tenant, index })));
+  const requests = tenants.flatMap((tenant) =>
+    Array.from({ length: keysPerTenant }, (_, index) => ({ tenant, index })),
+  );
   let done = 0;
-  const planned = await inParallel(PREPARE_AT_ONCE, places, async ({ tenant, index }): Promise<Planned> => {
+  const planned = await inParallel(PREPARE_CONCURRENCY, requests, async ({ tenant, index }): Promise<Planned> => {
     const write = await maker.prepare(tenant, index, `${run}:${index}`);
     done += 1;
-    progress.update(`prepared ${done} of ${places.length} requests`);
+    progress.update(`prepared ${done} of ${requests.length} requests`);
     return { tenant, write };
   });
-  progress.done(`prepared ${places.length} requests in ${tenants.length} companies`);
+  progress.done(`prepared ${requests.length} requests in ${tenants.length} companies`);
   return planned;
 }
 
@@ -96,8 +99,8 @@ function distinctKeys({ requestsPerTenant, duplicates }: IsolationOptions): numb
 }
 
 /**
- * Companies in turn. Half of the duplicates follow right behind their original, which is in flight then; the other half
- * come last, when it has been answered.
+ * Orders the requests by company in turn. Half of the duplicates follow right after their original, while it is in flight;
+ * the other half come last, after it has been answered.
  */
 function inOrder(planned: readonly Planned[], options: IsolationOptions): Planned[] {
   const keys = distinctKeys(options);
@@ -132,18 +135,18 @@ async function sendAll(http: Http, planned: readonly Planned[], concurrency: num
 function keysOf(sent: readonly Sent[]) {
   const keys = new Map<string, { companyId: string; key: string; acknowledged: boolean }>();
   for (const { tenant, write, submitted } of sent) {
-    const place = placeOf(tenant, write);
-    const acknowledged = submitted.acknowledged || keys.get(place)?.acknowledged === true;
-    keys.set(place, { companyId: tenant.companyId, key: write.key, acknowledged });
+    const id = writeKeyOf(tenant, write);
+    const acknowledged = submitted.acknowledged || keys.get(id)?.acknowledged === true;
+    keys.set(id, { companyId: tenant.companyId, key: write.key, acknowledged });
   }
   return [...keys.values()];
 }
 
-export function placeOf(tenant: Tenant, write: Write): string {
+export function writeKeyOf(tenant: Tenant, write: Write): string {
   return `${tenant.companyId}/${write.key}`;
 }
 
-/** A created resource has the ID of its write, which the company is a part of. */
+/** Counts answers for another company: a created resource has the ID of its write, which derives from the company. */
 function foreignAnswers(sent: readonly Sent[], operation: Operation): number {
   if (operation.successStatus !== 201) return 0;
   return sent.filter(({ tenant, write, submitted }) => {
@@ -154,26 +157,26 @@ function foreignAnswers(sent: readonly Sent[], operation: Operation): number {
 
 const EMPTY_LIST = JSON.stringify({ items: [], nextCursor: null });
 
-/** Each company asks for one resource of the next: for it there is no such thing. */
+/** Reads one resource of each company with the next company's token, which must not find it. */
 async function foreignReads(http: Http, tenants: readonly Tenant[], sent: readonly Sent[]): Promise<number> {
   if (tenants.length < 2) return 0;
-  const shown = await inParallel(PREPARE_AT_ONCE, tenants, async (tenant, index) => {
+  const shown = await inParallel(PREPARE_CONCURRENCY, tenants, async (tenant, index) => {
     const stranger = tenants[(index + 1) % tenants.length] as Tenant;
     const location = sent.find((one) => one.tenant === tenant && one.submitted.final?.location)?.submitted.final
       ?.location;
     if (location === undefined) return false;
     const answer = await http.send({ method: 'GET', path: location, token: stranger.token });
-    // A list at the `Location` answers, and has nothing to show.
+    // A list at the `Location` exists for every company, and must be empty.
     if (answer.text === EMPTY_LIST) return false;
     return answer.status < 400 || (answer.status !== 404 && problemOf(answer) === undefined);
   });
   return shown.filter(Boolean).length;
 }
 
-/** Black box: what was answered for good is answered so again. */
+/** Without a database: sends acknowledged writes again and counts those that do not get the same answer. */
 async function countNotReplayed(http: Http, sent: readonly Sent[], concurrency: number): Promise<number> {
   const acknowledged = new Map(
-    sent.filter(({ submitted }) => submitted.acknowledged).map((one) => [placeOf(one.tenant, one.write), one]),
+    sent.filter(({ submitted }) => submitted.acknowledged).map((one) => [writeKeyOf(one.tenant, one.write), one]),
   );
   const replayed = await inParallel(concurrency, [...acknowledged.values()], async ({ write, submitted }) => {
     const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });

@@ -2,7 +2,7 @@ import { type Latencies, shownMs, summarize } from '../cli/latencies.ts';
 import { textTable } from '../cli/table.ts';
 import { labelOf } from '../client/http.ts';
 import { violationsIn } from './checks.ts';
-import { type IsolationRun, placeOf, type Sent } from './isolation.ts';
+import { type IsolationRun, type Sent, writeKeyOf } from './isolation.ts';
 
 export type IsolationReport = {
   readonly companies: number;
@@ -12,18 +12,18 @@ export type IsolationReport = {
   readonly replayed: number;
   readonly writes: number;
   readonly rejected: number;
-  /** Null where only the database could tell, and it was not there to be asked. */
+  /** Null without a database, the only source of this count. */
   readonly duplicates: number | null;
   readonly lost: number;
   readonly acknowledgedButMissing: number;
   readonly seenByAnotherCompany: number;
-  /** Keys whose answers differ, or of which two were answered as the first. */
+  /** Keys whose answers differ, or that got two answers without the replay marker. */
   readonly unequal: number;
   readonly unbalanced: number | null;
   readonly serverErrors: number;
   readonly perSecond: number;
   readonly latencies: Latencies;
-  /** All answers, those on the way too. */
+  /** All answers, including those that were not final. */
   readonly answers: Readonly<Record<string, number>>;
   readonly checkedInDatabase: boolean;
   readonly violations: readonly string[];
@@ -107,16 +107,16 @@ export function isolationText(report: IsolationReport): string {
     `Answers: ${answers.join(', ')}`,
     report.checkedInDatabase
       ? 'Checked in the database, and by answers'
-      : 'Checked by answers alone, each key sent once more: what only a database shows needs --database-url',
-    report.violations.length === 0 ? 'Nothing is violated' : `VIOLATED: ${report.violations.join('; ')}`,
+      : 'Checked by answers only, with each key sent once more; give --database-url for the checks in the database',
+    report.violations.length === 0 ? 'No violations' : `VIOLATED: ${report.violations.join('; ')}`,
   ].join('\n');
 }
 
 function byKey(sent: readonly Sent[]): Map<string, Sent[]> {
   const keys = new Map<string, Sent[]>();
   for (const one of sent) {
-    const place = placeOf(one.tenant, one.write);
-    keys.set(place, [...(keys.get(place) ?? []), one]);
+    const id = writeKeyOf(one.tenant, one.write);
+    keys.set(id, [...(keys.get(id) ?? []), one]);
   }
   return keys;
 }

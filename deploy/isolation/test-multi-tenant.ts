@@ -1,4 +1,4 @@
-/** `npm run test:multi-tenant -- …`: the same keys in many companies at once, and whether they stay apart. */
+/** `npm run test:multi-tenant -- …`: sends the same keys in many companies at once and checks their isolation. */
 import { countArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
 import { type SharedOptions, testIsolation, withSharedOptions } from './command.ts';
@@ -10,13 +10,13 @@ await run(
   withSharedOptions(
     command(
       'test:multi-tenant',
-      'Sends requests with the same keys in many companies and checks that they stay apart.',
+      'Sends requests with the same keys in many companies and checks that the companies are isolated.',
     ),
     { concurrency: 256 },
   )
     .option('--tenants <n>', 'how many companies', countArgument(MAX_TENANTS), 100)
-    .option('--requests-per-tenant <n>', 'how many requests each', countArgument(MAX_REQUESTS_PER_TENANT), 50)
-    .option('--tenants-file <file>', 'companies to use: the lines of company:create, each with its token')
+    .option('--requests-per-tenant <n>', 'how many requests per company', countArgument(MAX_REQUESTS_PER_TENANT), 50)
+    .option('--tenants-file <file>', 'companies to use: the output of company:create, a token on each line')
     .action((options: SharedOptions & { tenants: number; requestsPerTenant: number }) =>
       testIsolation(options, { tenants: options.tenants, requestsPerTenant: options.requestsPerTenant }),
     ),

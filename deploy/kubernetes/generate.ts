@@ -1,6 +1,6 @@
 /**
- * `npm run manifests` writes the alerts as the Prometheus operator reads them; with `-- --check` it compares, and exits 1 when
- * the file is not what deploy/prometheus/rules.yml says.
+ * `npm run manifests` generates the PrometheusRule from deploy/prometheus/rules.yml; with `-- --check` it compares instead, and
+ * exits 1 if the file is out of date.
  */
 import { readFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';

@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
-/** Linux counts CPU time in these, whatever the kernel's own clock. */
+/** Linux reports CPU time in ticks of 1/100 s, whatever the kernel's timer frequency. */
 const MS_PER_TICK = 10;
 
 type Process = { readonly pid: number; readonly parent: number; readonly cpuMs: number };
 
 /**
- * CPU time that each process has used so far, in milliseconds: its own, that of its descendants, and that of its ended
- * children (PostgreSQL's backends come and go). Undefined where there is no /proc to tell it.
+ * The CPU time that each process has used so far, in milliseconds: its own, its descendants', and that of its exited
+ * children, such as PostgreSQL's backends. Undefined without /proc.
  */
 export function cpuOf<Name extends string>(pids: Readonly<Record<Name, number>>): Record<Name, number> | undefined {
   if (!existsSync('/proc/self/stat')) return undefined;
@@ -31,9 +31,9 @@ function readProcess(pid: number): Process | undefined {
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   } catch {
-    return undefined; // It has just ended.
+    return undefined; // It has just exited.
   }
-  // "PID (name) STATE PPID …", proc(5); the name may hold anything, a closing bracket too.
+  // "PID (name) STATE PPID …", proc(5); the name may contain any character, including a closing bracket.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [, parent, , , , , , , , , , user, system, endedUser, endedSystem] = fields.map(Number);
   const ticks = (user ?? 0) + (system ?? 0) + (endedUser ?? 0) + (endedSystem ?? 0);

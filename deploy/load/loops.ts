@@ -1,53 +1,53 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What a loop has measured, of what was answered well. */
+/** What a loop has measured over its successful answers. */
 export type Measured = {
-  /** How many were answered within the window, which is so long. */
+  /** How many were answered within the window of `seconds`. */
   readonly answered: number;
   readonly seconds: number;
-  /** Of those, and of what was under way when the window closed: without them the slowest would be left out. */
+  /** Of those, and of requests in flight when the window closed; without them the slowest would be missing. */
   readonly latenciesMs: readonly number[];
 };
 
-/** Does one piece of work; false when it was not answered well, which then counts nowhere but where it was noted. */
+/** Sends one request; false if it did not succeed, and is then not counted here. */
 export type Once = () => Promise<boolean>;
 
 export type Window = {
-  /** At least so long; a closed loop also waits until each lane could have had its first answer. */
+  /** The minimum; a closed loop also waits until there are as many answers as clients. */
   readonly warmUpMs: number;
   readonly measureMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Called when the measuring begins and when it ends, for what is sampled beside it. */
+  /** Called when measuring begins and ends, so that the caller can take samples. */
   onEdge?(edge: 'begin' | 'end'): void;
 };
 
-/** An open loop that is behind by more than this measures only its own queue. */
+/** An open loop with more requests than this in flight would only measure its own queue. */
 const MAX_OUTSTANDING = 20_000;
 const TICK_MS = 2;
-/** All lanes begin at once: until they have spread, a window would measure that burst. No longer than this, though. */
+/** All clients start at once, and a window too early would measure that burst; but do not wait longer than this. */
 const MAX_WARM_UP_MS = 60_000;
 const WARM_UP_POLL_MS = 10;
 
-/** `lanes` workers, each with one piece of work at a time: as many clients that wait for their answers. */
-export async function closedLoop(lanes: number, once: Once, window: Window): Promise<Measured> {
+/** Simulates `clients` that each send a request after the answer to the one before. */
+export async function closedLoop(clients: number, once: Once, window: Window): Promise<Measured> {
   const recorder = createRecorder();
   let over = false;
-  const lane = async () => {
+  const client = async () => {
     while (!over && !window.signal?.aborted) {
       const startedAt = performance.now();
       recorder.record(startedAt, await once());
     }
   };
-  const working = Array.from({ length: lanes }, lane);
-  const seconds = await measure(recorder, window, lanes);
+  const working = Array.from({ length: clients }, client);
+  const seconds = await measure(recorder, window, clients);
   over = true;
   await Promise.all(working);
   return { answered: recorder.answered, seconds, latenciesMs: recorder.latenciesMs };
 }
 
 /**
- * `perSecond` arrivals at even distances, whatever becomes of those before: as independent clients arrive. A latency
- * counts from the moment at which its request was due, so that a service that falls behind cannot hide it.
+ * Sends `perSecond` requests at even intervals, independent of earlier answers, as independent clients do. A latency counts
+ * from the time at which the request was due, so that a service that falls behind cannot hide it.
  */
 export async function openLoop(perSecond: number, once: Once, window: Window): Promise<Measured> {
   const recorder = createRecorder();
@@ -57,13 +57,13 @@ export async function openLoop(perSecond: number, once: Once, window: Window): P
   let sent = 0;
   const arrive = async () => {
     while (!over && !window.signal?.aborted) {
-      // The first is due at once, and each when its distance is over.
+      // The first is due at once, each further one after its interval.
       const due = Math.floor(((performance.now() - startedAt) / 1_000) * perSecond) + 1;
       for (; sent < due; sent += 1) {
         if (working.size >= MAX_OUTSTANDING)
-          throw new Error(`${perSecond} a second are far too many: give a lower rate`);
+          throw new Error(`${perSecond} requests per second are far too many: give a lower rate`);
         const dueAt = startedAt + (sent / perSecond) * 1_000;
-        const work = once().then((well) => recorder.record(dueAt, well));
+        const work = once().then((succeeded) => recorder.record(dueAt, succeeded));
         working.add(work);
         void work.finally(() => working.delete(work));
       }
@@ -78,9 +78,9 @@ export async function openLoop(perSecond: number, once: Once, window: Window): P
   return { answered: recorder.answered, seconds, latenciesMs: recorder.latenciesMs };
 }
 
-/** As many pieces of work at once as `work` answers latencies for, again and again until the time is over. */
+/** Repeats `work`, a round of concurrent requests that returns their latencies, until the time is over. */
 export async function rounds(work: () => Promise<readonly number[]>, window: Window): Promise<Measured> {
-  await work(); // Warms up; a whole round, whatever time that takes.
+  await work(); // A whole round to warm up, however long it takes.
   const latenciesMs: number[] = [];
   window.onEdge?.('begin');
   const startedAt = performance.now();
@@ -103,9 +103,9 @@ function createRecorder() {
     ended: 0,
     answered: 0,
     latenciesMs: [] as number[],
-    record(fromMs: number, well: boolean): void {
+    record(fromMs: number, succeeded: boolean): void {
       this.ended += 1;
-      if (this.window === 'before' || !well) return;
+      if (this.window === 'before' || !succeeded) return;
       if (this.window === 'open') this.answered += 1;
       this.latenciesMs.push(performance.now() - fromMs);
     },

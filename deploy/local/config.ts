@@ -4,7 +4,7 @@ import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
 import { projectFolder } from '../cli/local-config.ts';
 
-/** What the launcher itself reads. The rest of its environment is for API and worker. */
+/** The variables that the launcher itself reads. The rest of its environment is for API and worker. */
 const launcherSchema = z.object({
   PORT: port(3000),
   HOST: processConfig.HOST,
@@ -18,26 +18,24 @@ const launcherSchema = z.object({
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
   JWT_SECRET: z.string().optional(),
-  JWT_JWKS_URL: z
-    .undefined('npm start signs the tokens of its demo itself: unset it, or use npm run start:api')
-    .optional(),
+  JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
 });
 
 export type LauncherConfig = z.output<typeof launcherSchema>;
 
-/** Throws one error that names every bad key, those of API and worker too: they would only die of them later. */
-export function launcherConfig(): LauncherConfig {
+/** Throws one error that names every invalid key, including those of API and worker, which would otherwise exit later. */
+export function launcherConfig(environment: NodeJS.ProcessEnv = process.env): LauncherConfig {
   const decided = {
     DATABASE_URL: 'postgres://decided-later',
     TEMPORAL_ADDRESS: 'decided-later:7233',
     JWT_SECRET: 'decided-later-by-the-launcher-itself',
   };
-  const missing = Object.entries(decided).filter(([key]) => !process.env[key] && !process.env[`${key}_FILE`]);
-  const asChild = { ...process.env, ...Object.fromEntries(missing) };
+  const missing = Object.entries(decided).filter(([key]) => !environment[key] && !environment[`${key}_FILE`]);
+  const asChild = { ...environment, ...Object.fromEntries(missing) };
   const [config, ...rest] = [
-    settled(() => readConfig(launcherSchema, process.env)),
+    settled(() => readConfig(launcherSchema, environment)),
     settled(() => readApiConfig(asChild)),
     settled(() => readWorkerConfig(asChild)),
   ];
@@ -46,7 +44,7 @@ export function launcherConfig(): LauncherConfig {
   throw new ConfigError([...new Set(problems)]);
 }
 
-/** Where a Temporal CLI may be, or may be put. */
+/** Where to look for a Temporal CLI, and where to cache it. */
 export function temporalBinaryConfig() {
   return {
     cliPath: process.env['TEMPORAL_CLI_PATH'] || undefined,
@@ -55,11 +53,11 @@ export function temporalBinaryConfig() {
   };
 }
 
-function settled<T>(read: () => T): { value: T } | { problems: string[] } {
+function settled<T>(read: () => T): { value: T } | { problems: readonly string[] } {
   try {
     return { value: read() };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { problems: error.message.split('\n  ').slice(1) };
+    return { problems: error.problems };
   }
 }

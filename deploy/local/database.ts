@@ -4,13 +4,13 @@ import { migrate } from '../../migrations/migrate.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 
 /**
- * `databaseUrl` logs in as the owner (migrations, operator commands). `appDatabaseUrl` is what API and worker get: a
- * login that owns nothing and is `accubooks_app` from its first statement.
+ * `databaseUrl` has the owner's login (migrations, operator commands). `appDatabaseUrl` is for API and worker: its login owns
+ * nothing and starts with the role `accubooks_app`.
  */
 export type AppDatabase = {
   databaseUrl: string;
   appDatabaseUrl: string;
-  /** The worker's relay logs in with it: it sees the events of all companies, which the application must not. */
+  /** For the worker's relay, which sees the events of all companies; the application must not. */
   relayDatabaseUrl: string;
 };
 
@@ -19,13 +19,13 @@ type Log = (line: string) => void;
 const OWNER = 'accubooks_owner';
 const LOGIN = 'accubooks_login';
 const RELAY_LOGIN = 'accubooks_relay_login';
-/** Made by the migrations. The first is the one that a login starts as. */
+/** Created by the migrations. A login starts with the first one. */
 const APP_ROLES = ['accubooks_app', 'accubooks_maintenance', 'accubooks_auditor'];
 const RELAY_ROLES = ['accubooks_relay'];
 const PROCESS_ROLES = [...APP_ROLES, ...RELAY_ROLES];
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** Roles, database, schema and login in a cluster of our own. Running it again changes nothing but the passwords. */
+/** Creates roles, database, schema and logins in a cluster of our own. Running it again changes only the passwords. */
 export async function createAppDatabase(options: {
   superuserUrl: string;
   database: string;
@@ -37,17 +37,17 @@ export async function createAppDatabase(options: {
   const { superuserUrl, database } = options;
   const databaseUrl = withLogin(superuserUrl, { user: OWNER, password: options.ownerPassword, database });
   await withClient(superuserUrl, async (superuser) => {
-    // Roles live in the cluster, so databases made side by side would meet in them.
+    // Roles belong to the cluster, so concurrent creations of databases would conflict.
     await superuser.query("SELECT pg_advisory_lock(hashtext('accubooks: create database'))");
     await setLogin(superuser, OWNER, options.ownerPassword, 'CREATEROLE BYPASSRLS');
-    // Only with triggers and foreign keys aside can a restore drill load tables in any order.
+    // A restore drill needs to switch off triggers and foreign keys to load tables in any order.
     await superuser.query(`GRANT SET ON PARAMETER session_replication_role TO ${OWNER}`);
     const { rowCount } = await superuser.query('SELECT FROM pg_database WHERE datname = $1', [database]);
     if (rowCount === 0) await superuser.query(`CREATE DATABASE ${pg.escapeIdentifier(database)} OWNER ${OWNER}`);
     await migrateDatabase(databaseUrl, options.log);
     await setLogin(superuser, LOGIN, options.loginPassword, 'NOINHERIT');
     await grantRoles(superuser, APP_ROLES, LOGIN, OWNER);
-    await superuser.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${LOGIN}`); // of an earlier release
+    await superuser.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${LOGIN}`); // granted by an earlier release
     await setLogin(superuser, RELAY_LOGIN, options.loginPassword, 'NOINHERIT');
     await grantRoles(superuser, RELAY_ROLES, RELAY_LOGIN, OWNER);
   });
@@ -59,9 +59,9 @@ export async function createAppDatabase(options: {
 }
 
 /**
- * The same in a database that the user provides. With an `ownerUrl` apart, `databaseUrl` is for API and worker as it is.
- * Otherwise it is the owner's; he may lack the right to make roles: then `appDatabaseUrl` is his own (`isOwnerLogin`),
- * and the processes need ALLOW_OWNER_LOGIN=1.
+ * Prepares a database that the user provides. With a separate `ownerUrl`, API and worker use `databaseUrl` unchanged.
+ * Otherwise `databaseUrl` has the owner's login. If that login may not create roles, `appDatabaseUrl` uses it too
+ * (`isOwnerLogin`), and the processes need ALLOW_OWNER_LOGIN=1.
  */
 export async function prepareGivenDatabase(options: {
   databaseUrl: string;
@@ -72,15 +72,15 @@ export async function prepareGivenDatabase(options: {
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
   refuseProduction();
   const { databaseUrl, ownerUrl, loginPassword } = options;
-  await expectReachable(ownerUrl ?? databaseUrl);
+  await requireReachable(ownerUrl ?? databaseUrl);
   await migrateDatabase(ownerUrl ?? databaseUrl, options.log);
   if (ownerUrl !== undefined) {
-    // RELAY_DATABASE_URL is for the worker as it is, when it was given; else the one login acts as either role.
+    // Without RELAY_DATABASE_URL, the one login is used for both roles.
     const relayDatabaseUrl = options.relayUrl ?? databaseUrl;
     return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl, isOwnerLogin: false };
   }
 
-  // The cluster may serve others: a name of our own, so that no one's password is changed.
+  // Others may use the cluster: a unique name ensures that we change nobody else's password.
   const ownSuffix = createHash('sha256').update(loginPassword).digest('hex').slice(0, 8);
   const [login, relayLogin] = [`${LOGIN}_${ownSuffix}`, `${RELAY_LOGIN}_${ownSuffix}`];
   return withClient(databaseUrl, async (owner) => {
@@ -88,16 +88,16 @@ export async function prepareGivenDatabase(options: {
       await owner.query('BEGIN');
       await setLogin(owner, login, loginPassword, 'NOINHERIT');
       await grantRoles(owner, APP_ROLES, login, 'CURRENT_USER');
-      await owner.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${login}`); // of an earlier release
+      await owner.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${login}`); // granted by an earlier release
       await setLogin(owner, relayLogin, loginPassword, 'NOINHERIT');
       await grantRoles(owner, RELAY_ROLES, relayLogin, 'CURRENT_USER');
       await owner.query('COMMIT');
     } catch (error) {
       await owner.query('ROLLBACK');
       if ((error as pg.DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
-      await expectProcessRoles(owner);
+      await requireProcessRoles(owner);
       options.log?.(
-        `The login of DATABASE_URL may not make roles (${(error as Error).message}): API and worker use it too`,
+        `The login of DATABASE_URL may not create roles (${(error as Error).message}), so API and worker use it too`,
       );
       return { databaseUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl: databaseUrl, isOwnerLogin: true };
     }
@@ -107,13 +107,13 @@ export async function prepareGivenDatabase(options: {
   });
 }
 
-async function expectReachable(url: string): Promise<void> {
+async function requireReachable(url: string): Promise<void> {
   try {
     await withClient(url, async () => {});
   } catch (cause) {
     const why = cause instanceof AggregateError ? cause.errors.join('; ') : (cause as Error).message;
     throw new Error(
-      `The database that DATABASE_URL names cannot be reached (${why}). Correct it, or unset it to use our own.`,
+      `The database of DATABASE_URL cannot be reached (${why}). Correct it, or unset it to use the embedded database.`,
       {
         cause,
       },
@@ -121,16 +121,19 @@ async function expectReachable(url: string): Promise<void> {
   }
 }
 
-async function expectProcessRoles(owner: pg.Client): Promise<void> {
+async function requireProcessRoles(owner: pg.Client): Promise<void> {
   try {
     for (const role of PROCESS_ROLES) await owner.query(`SET ROLE ${role}`);
     await owner.query('RESET ROLE');
   } catch (cause) {
     const { rows } = await owner.query<{ name: string }>('SELECT quote_ident(session_user) AS name');
     const grant = `GRANT ${PROCESS_ROLES.join(', ')} TO ${rows[0]?.name}`;
-    throw new Error(`The login of DATABASE_URL may not act as the processes do. Let an administrator run: ${grant};`, {
-      cause,
-    });
+    throw new Error(
+      `The login of DATABASE_URL lacks the roles of the processes. Ask an administrator to run: ${grant};`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -144,9 +147,9 @@ async function setLogin(client: pg.Client, name: string, password: string, attri
   await client.query(`${verb} ROLE ${name} LOGIN ${attributes} PASSWORD ${pg.escapeLiteral(password)}`);
 }
 
-/** The owner gets them too, so that he can act as a process does. */
+/** Also grants the roles to the owner, so that operator commands can use them. */
 async function grantRoles(client: pg.Client, roles: readonly string[], login: string, owner: string): Promise<void> {
-  // Since PostgreSQL 16 the maker of a role may administer it but not act as it, and a plain GRANT leaves that so.
+  // Since PostgreSQL 16 the creator of a role may administer it but not SET ROLE to it, unless granted WITH SET.
   const { rows } = await client.query<{ separate: boolean }>(
     "SELECT current_setting('server_version_num')::integer >= 160000 AS separate",
   );

@@ -1,15 +1,15 @@
-/** `npm run start:dev`: the same as `npm start`, with API and worker started anew when their source changes. */
+/** `npm run start:dev`: like `npm start`, but restarts API and worker when their source changes. */
 import { command, run } from '../cli/command.ts';
 import { launch } from './launcher.ts';
 
 await run(
   command(
     'start:dev',
-    'Starts the whole system as npm start does, and API and worker anew whenever their source changes.',
+    'Starts the whole system like npm start, and restarts API and worker whenever their source changes.',
   )
     .addHelpText(
       'after',
-      '\nWatches workflows, activities, worker and api. Requests under way are finished first; PostgreSQL and Temporal go on.\nA new migration is applied at the next start.',
+      '\nWatches workflows, activities, worker and api. Open requests are finished first; PostgreSQL and Temporal keep running.\nNew migrations are applied at the next start.',
     )
     .action(() => launch({ reload: true })),
 );

@@ -1,23 +1,24 @@
 /**
- * Runs the process named by its argument on a leash: when the launcher is gone, however it went, the pipe that is this
- * process's standard input ends, and it drains and ends as after any SIGTERM. API and worker know nothing of it.
+ * Runs the script named by its argument in a process that exits with its parent. Its standard input is a pipe from the
+ * launcher: when the launcher exits, even by SIGKILL, the pipe closes and this process drains and exits as after a SIGTERM.
+ * API and worker do not know about it.
  *
- * The script's main module rather than a preload (`--import`): a preload is inherited by the worker threads that run
- * workflows, which have no TypeScript loader at that point.
+ * It is the main module and not a preload (`--import`), because the worker threads that run workflows inherit preloads and
+ * have no TypeScript loader at that point.
  */
 import { pathToFileURL } from 'node:url';
 
-/** Longer than a drain may take; then one that hangs is gone too. */
+/** Longer than a drain may take; a process that hangs is killed then. */
 const GRACE_MS = 75_000;
 
-process.stdin.once('close', letGo);
-process.stdin.once('error', letGo);
+process.stdin.once('close', exit);
+process.stdin.once('error', exit);
 process.stdin.resume();
 (process.stdin as typeof process.stdin & { unref(): void }).unref();
 
 await import(pathToFileURL(process.argv[2] ?? '').href);
 
-function letGo(): void {
+function exit(): void {
   process.kill(process.pid, 'SIGTERM');
   setTimeout(() => process.kill(process.pid, 'SIGKILL'), GRACE_MS).unref();
 }

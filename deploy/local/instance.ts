@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { dataFolder } from '../cli/local-config.ts';
 import { commandLine, isAlive } from './processes.ts';
 
-/** Two launchers over one DATA_DIR would run two servers over the same files. Throws when another one lives. */
+/** Locks DATA_DIR, because two launchers would run two servers on the same files. Throws if another launcher is running. */
 export function claimDataFolder(): { release(): void } {
   const folder = dataFolder();
   mkdirSync(folder, { recursive: true });
@@ -13,14 +13,14 @@ export function claimDataFolder(): { release(): void } {
     writeFileSync(mine, String(process.pid));
   } catch (cause) {
     throw new Error(
-      `${folder} cannot be written to (${(cause as Error).message}): it may be another user's. Give this one a folder of ` +
-        'its own: DATA_DIR=.data2 npm start',
+      `${folder} is not writable (${(cause as Error).message}): it may belong to another user. Use another folder: ` +
+        'DATA_DIR=.data2 npm start',
       { cause },
     );
   }
   for (;;) {
     try {
-      linkSync(mine, file); // Appears with its content, and only where there is none.
+      linkSync(mine, file); // Atomic, with its content, and fails if the file exists.
       rmSync(mine);
       return { release: () => rmSync(file, { force: true }) };
     } catch (error) {
@@ -30,10 +30,10 @@ export function claimDataFolder(): { release(): void } {
     if (pid > 0 && isAlive(pid) && /deploy\/local\/(main|dev)\.ts/.test(commandLine(pid))) {
       rmSync(mine);
       throw new Error(
-        `Another "npm start" (process ${pid}) runs over ${folder}. Stop it first, or give this one a folder and a ` +
-          'port of its own: DATA_DIR=.data2 PORT=3001 npm start',
+        `Another "npm start" (process ${pid}) uses ${folder}. Stop it first, or use another folder and port: ` +
+          'DATA_DIR=.data2 PORT=3001 npm start',
       );
     }
-    rmSync(file, { force: true }); // Of a killed run.
+    rmSync(file, { force: true }); // Left over from a killed run.
   }
 }

@@ -3,32 +3,33 @@ import { watchSource } from './watch-source.ts';
 
 const SAME_SIGNAL_MS = 1_000;
 
-/** Starts the system, prints how to use it, and stops it at Ctrl-C; ends the process. */
+/** Starts the system, prints how to use it, stops it on Ctrl-C, and exits the process. */
 export async function launch({ reload }: { reload: boolean }): Promise<never> {
-  // A terminal that is closed takes the output with it, and must not take the orderly stop.
+  // Closing the terminal breaks the output, which must not prevent an orderly stop.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
 
   const end = whenToEnd();
   const log = (line: string) => console.log(`· ${line}`);
-  const system = startSystem({ log, gaveUp: end.because, patient: reload });
+  const system = startSystem({ log, gaveUp: end.because, restartForever: reload });
   system.ready.then((text) => {
     console.log(text);
     if (reload) watchSource({ reload: system.reload, log });
   }, end.because);
 
   const failure = await end.reached;
-  if (failure === undefined) console.log('\n· Stopping: requests are finished first (Ctrl-C once more: they are not)');
+  if (failure === undefined)
+    console.log('\n· Stopping after the open requests are finished (press Ctrl-C again to stop at once)');
   else console.error(failure.message);
   const stoppingSince = Date.now();
   onSignal(() => {
-    // npm hands a Ctrl-C on, so one may come twice; only a later one is another.
-    if (Date.now() > stoppingSince + SAME_SIGNAL_MS) system.hurry();
+    // npm forwards Ctrl-C, so one key press may arrive twice; only a later signal is a second key press.
+    if (Date.now() > stoppingSince + SAME_SIGNAL_MS) system.killProcesses();
   });
   await system.stop();
   process.exit(failure === undefined ? 0 : 1);
 }
 
-/** Resolves with what went wrong, or with undefined at Ctrl-C. */
+/** `reached` resolves with what went wrong, or with undefined on Ctrl-C. */
 function whenToEnd() {
   let resolve: (failure: Error | undefined) => void;
   const reached = new Promise<Error | undefined>((settle) => {

@@ -1,6 +1,6 @@
 /**
- * `npm start`: the whole system on one machine, with a demo company. PostgreSQL and Temporal (unless they are provided),
- * migrations, API and worker, demo data; all of it watched over until Ctrl-C, which drains and stops it.
+ * `npm start`: the whole system on one machine, with a demo company. Starts PostgreSQL and Temporal (unless provided), the
+ * migrations, API, worker and demo data, and supervises them until Ctrl-C, which drains and stops everything.
  */
 import { launch } from './launcher.ts';
 

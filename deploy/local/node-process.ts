@@ -8,13 +8,13 @@ import { dataFolder, projectFolder } from '../cli/local-config.ts';
 import { commandLine, endProcess, isAlive } from './processes.ts';
 import type { Service } from './supervise.ts';
 
-/** Longer than a request may wait (60 s at most, usually 10) and than the processes give themselves. */
+/** Longer than a request may wait (at most 60 s) and than the processes' own drain limits. */
 const DRAIN_MS = 75_000;
-/** One that a killed launcher left is on its way out already, by its leash. */
+/** Processes exit with their parent, so one left over from a killed launcher is already exiting. */
 const LEFTOVER_GRACE_MS = 5_000;
 const EXIT_WITH_PARENT = 'deploy/local/exit-with-parent.ts';
 
-/** API or worker, in a process group of its own, its output in DATA_DIR/logs. */
+/** API or worker, in its own process group, with its output in DATA_DIR/logs. */
 export function nodeProcess(name: string, script: string, environment: Record<string, string>): Service {
   const logFile = join(dataFolder(), 'logs', `${name}.log`);
   return {
@@ -26,7 +26,7 @@ export function nodeProcess(name: string, script: string, environment: Record<st
         cwd: projectFolder,
         env: environment,
         detached: true,
-        // Standard input is the leash: it ends with us.
+        // The child exits when this pipe closes, and so with this process (exit-with-parent.ts).
         stdio: ['pipe', log, log],
       });
       closeSync(log);
@@ -44,7 +44,7 @@ export function nodeProcess(name: string, script: string, environment: Record<st
   };
 }
 
-/** The file of the workflow bundle, built anew. */
+/** Builds the workflow bundle and returns its file. */
 export async function buildBundle(): Promise<string> {
   const file = join(runFolder(), 'workflow-bundle.js');
   const script = fileURLToPath(new URL('./bundle.ts', import.meta.url));
@@ -52,7 +52,7 @@ export async function buildBundle(): Promise<string> {
   return file;
 }
 
-/** Ends the process of that name that a killed launcher left, which still holds its port. */
+/** Ends a process that a killed launcher left behind and that still holds its port. */
 export async function endLeftover(name: string, script: string): Promise<void> {
   const file = pidFile(name);
   if (!existsSync(file)) return;

@@ -3,7 +3,7 @@ import { createServer, Socket } from 'node:net';
 const HOST = '127.0.0.1';
 const PORTS_TO_TRY = 200;
 
-/** The first port at or above `from` that can be listened on; `taken` are ports promised to others that do not listen yet. */
+/** The first free port at or above `from`; `taken` are ports reserved for servers that do not listen yet. */
 export async function firstFreePort(from: number, taken: readonly number[] = []): Promise<number> {
   for (let port = from; port < from + PORTS_TO_TRY && port <= 65_535; port += 1) {
     if (!taken.includes(port) && (await isPortFree(port))) return port;

@@ -32,20 +32,20 @@ export type RunningPostgres = {
   stop(): Promise<void>;
 };
 
-/** API and worker hold pools of their own each, tests many small ones. */
+/** Enough for the pools of API and worker, and for the many small pools of tests. */
 const MAX_CONNECTIONS = 200;
 const ORPHAN_READY_MS = 60_000;
 const START_ATTEMPTS = 5;
 
-/** Only for tests: a crash of the machine may lose the cluster, a crash of a process loses nothing. */
+/** Only for tests: a crash of the machine may lose the cluster; a crash of a process loses nothing. */
 const NOT_DURABLE = ['-c fsync=off', '-c synchronous_commit=off', '-c full_page_writes=off'];
 
 /**
- * PostgreSQL from the npm package's binaries, its cluster in `dataDir/postgres`, superuser `postgres` with a random
- * password in `dataDir/postgres-password`. It is no child of ours, so Ctrl-C does not reach it before `stop()` does;
- * after a `kill -9` of the caller it lives on, and the next call takes it over (then `port` is the one it has).
+ * Starts PostgreSQL from the npm package's binaries, with its cluster in `dataDir/postgres` and a random password for the
+ * superuser `postgres` in `dataDir/postgres-password`. The server is not a child process, so Ctrl-C does not reach it before
+ * `stop()` does. After a `kill -9` of the caller it keeps running, and the next call takes it over with the port it has.
  *
- * We do not use the package's own class: importing it hooks SIGINT and stops the server under live connections.
+ * We do not use the package's own class, because importing it hooks SIGINT and stops the server under open connections.
  */
 export async function startPostgres(options: {
   dataDir: string;
@@ -57,7 +57,7 @@ export async function startPostgres(options: {
   const server = await prepare(options.dataDir);
   const orphan = await takeOver(server);
   if (orphan) {
-    options.log(`PostgreSQL of an earlier run still serves port ${orphan.port}: taken over`);
+    options.log(`Taking over PostgreSQL from an earlier run, on port ${orphan.port}`);
     return running(server, orphan);
   }
   if (!existsSync(server.cluster)) await createCluster(server, options.durable);
@@ -79,7 +79,7 @@ async function prepare(dataDir: string): Promise<Server> {
   const logFile = join(root, 'logs', 'postgres.log');
   const binaries = await loadBinaries();
   const asRoot = process.getuid?.() === 0;
-  // What is secret in here is 0600; the server's user only has to get through to its own folder.
+  // Secret files in here have mode 0600; the server's user only has to traverse the folders to its own.
   if (asRoot) for (const folder of [root, join(root, 'logs')]) chmodSync(folder, statSync(folder).mode | 0o011);
 
   const user = serverUser(cluster, [root, binaries.postgres]);
@@ -93,7 +93,7 @@ async function prepare(dataDir: string): Promise<Server> {
     user,
     async run(tool, args) {
       const [command = '', ...rest] = [...user.prefix, binaries[tool], ...args];
-      // Our own folder may be closed to the server's user.
+      // The server's user may not be able to enter our current directory.
       await promisify(execFile)(command, rest, { ...user.ids, cwd: '/' });
     },
   };
@@ -107,7 +107,7 @@ async function loadBinaries(): Promise<{ initdb: string; pg_ctl: string; postgre
     binaries = await import(name);
   } catch (cause) {
     throw new Error(
-      `There is no embedded PostgreSQL for this machine (${name} is not installed). Run "npm ci" without ` +
+      `The embedded PostgreSQL for this machine (${name}) is not installed. Run "npm ci" without ` +
         '"--omit=optional", or set DATABASE_URL to a PostgreSQL of your own.',
       { cause },
     );
@@ -117,28 +117,28 @@ async function loadBinaries(): Promise<{ initdb: string; pg_ctl: string; postgre
   return binaries;
 }
 
-/** Made aside and then renamed: a run killed in the middle leaves no half cluster. */
+/** Creates the cluster under a temporary name and renames it, so that a killed run leaves no incomplete cluster. */
 async function createCluster(server: Server, durable: boolean): Promise<void> {
-  const half = `${server.cluster}.new`;
-  rmSync(half, { recursive: true, force: true });
-  mkdirSync(half, { mode: 0o700 });
-  own(half, server.user);
+  const temporary = `${server.cluster}.new`;
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { mode: 0o700 });
+  own(temporary, server.user);
 
-  const passwordFile = `${half}.password`;
+  const passwordFile = `${temporary}.password`;
   writeFileSync(passwordFile, server.password, { mode: 0o600 });
   own(passwordFile, server.user);
   try {
     const identity = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
     const shape = ['-E', 'UTF8', '--locale=C', ...(durable ? [] : ['--no-sync'])];
-    await server.run('initdb', ['-D', half, ...identity, ...shape]);
+    await server.run('initdb', ['-D', temporary, ...identity, ...shape]);
   } finally {
     rmSync(passwordFile, { force: true });
   }
-  renameSync(half, server.cluster);
+  renameSync(temporary, server.cluster);
 }
 
-async function launch(server: Server, wish: { port: number; durable: boolean }): Promise<Postmaster> {
-  let port = wish.port;
+async function launch(server: Server, wanted: { port: number; durable: boolean }): Promise<Postmaster> {
+  let port = wanted.port;
   for (let attempt = 1; ; attempt += 1) {
     port = await firstFreePort(port);
     const settings = [
@@ -146,7 +146,7 @@ async function launch(server: Server, wish: { port: number; durable: boolean }):
       '-c listen_addresses=127.0.0.1',
       '-c unix_socket_directories=',
       `-c max_connections=${MAX_CONNECTIONS}`,
-      ...(wish.durable ? [] : NOT_DURABLE),
+      ...(wanted.durable ? [] : NOT_DURABLE),
     ];
     try {
       await server.run('pg_ctl', [
@@ -162,9 +162,9 @@ async function launch(server: Server, wish: { port: number; durable: boolean }):
       ]);
       const postmaster = readPostmaster(server.cluster);
       if (postmaster) return postmaster;
-      throw new Error('it ended right after its start');
+      throw new Error('the server exited right after its start');
     } catch (cause) {
-      // Someone may have taken the port between the probe and the start.
+      // Another program may have taken the port between the check and the start.
       if (attempt < START_ATTEMPTS && !(await isPortFree(port))) continue;
       throw new Error(`PostgreSQL does not start. ${logTail(server.logFile)}`, { cause });
     }
@@ -198,33 +198,33 @@ function readPostmaster(cluster: string): Postmaster | undefined {
   return { pid: Number(lines[0]), port: Number(lines[3]) };
 }
 
-/** The postmaster that a killed run left behind, if it serves our cluster; its remains are cleared away otherwise. */
+/** Returns the postmaster of a killed run if it serves our cluster; otherwise cleans up after it. */
 async function takeOver(server: Server): Promise<Postmaster | undefined> {
   const deadline = Date.now() + ORPHAN_READY_MS;
   for (;;) {
     const postmaster = readPostmaster(server.cluster);
     if (!postmaster) return undefined;
-    // A pid is used again by the system: after a reboot it may be anyone's.
+    // Process IDs are reused: after a reboot this one may belong to any program.
     if (!isAlive(postmaster.pid) || !/postgres/.test(commandLine(postmaster.pid))) {
-      await clearRemains(server.cluster);
+      await cleanUpAfterCrash(server.cluster);
       return undefined;
     }
     if (await serves(server, postmaster.port)) return postmaster;
     if (Date.now() >= deadline) {
       throw new Error(
         `PostgreSQL (process ${postmaster.pid}) of an earlier run holds ${server.cluster} but does not answer. ` +
-          `See ${server.logFile}; end that process and start again.`,
+          `See ${server.logFile}; kill that process and start again.`,
       );
     }
-    await sleep(100); // It starts, recovers or stops.
+    await sleep(100); // It is starting, recovering or stopping.
   }
 }
 
 /**
- * PostgreSQL refuses to start while the pid in its lock file exists, be it a zombie that no one reaps. Without the
- * lock file it would not notice backends that outlived their postmaster, so those have to go first.
+ * PostgreSQL refuses to start while the process in its lock file exists, even as an unreaped zombie. Without the lock file it
+ * would not notice backends that outlived their postmaster, so this kills those first.
  */
-async function clearRemains(cluster: string): Promise<void> {
+async function cleanUpAfterCrash(cluster: string): Promise<void> {
   const backends = processesIn(cluster).filter((pid) => /postgres/.test(commandLine(pid)));
   for (const pid of backends) sendSignal(pid, 'SIGKILL');
   for (const pid of backends) await waitForExit(pid, 5_000);

@@ -2,12 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What can be told of a process that is not our child. Linux tells it in /proc; elsewhere `ps` does. */
+/** Information about processes that are not our children: from /proc on Linux, elsewhere from `ps`. */
 
 const POLL_MS = 20;
 const hasProc = existsSync('/proc/self/stat');
 
-/** A zombie (ended, not yet reaped by its parent) still takes signals, but it is dead. */
+/** A zombie (exited, but not yet reaped by its parent) still accepts signals but is not alive. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -15,7 +15,7 @@ export function isAlive(pid: number): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
   if (!hasProc) return !ps(pid, 'stat').startsWith('Z');
-  // "PID (name) STATE …"; the name may hold anything, a closing bracket too.
+  // "PID (name) STATE …"; the name may contain any character, including a closing bracket.
   const stat = readProc(pid, 'stat');
   const state = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
   return state !== 'Z' && state !== 'X' && state !== '';
@@ -25,14 +25,14 @@ export function commandLine(pid: number): string {
   return hasProc ? readProc(pid, 'cmdline').replaceAll('\0', ' ').trim() : ps(pid, 'command');
 }
 
-/** Processes that work in `folder`. Empty where there is no /proc. */
+/** The processes whose working directory is `folder`; empty without /proc. */
 export function processesIn(folder: string): number[] {
   if (!hasProc) return [];
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.filter((pid) => workingFolder(pid) === folder).map(Number);
 }
 
-/** False when `timeoutMs` passed first. */
+/** False if `timeoutMs` passes first. */
 export async function waitForExit(pid: number, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   while (isAlive(pid)) {
@@ -42,15 +42,15 @@ export async function waitForExit(pid: number, timeoutMs: number): Promise<boole
   return true;
 }
 
-/** SIGTERM, then SIGKILL once `graceMs` is over; returns when the process is gone. */
+/** Sends SIGTERM, and SIGKILL after `graceMs`; returns when the process has exited. */
 export async function endProcess(pid: number, graceMs: number): Promise<void> {
   sendSignal(pid, graceMs > 0 ? 'SIGTERM' : 'SIGKILL');
   if (graceMs > 0 && (await waitForExit(pid, graceMs))) return;
   sendSignal(pid, 'SIGKILL');
-  if (!(await waitForExit(pid, 5_000))) throw new Error(`Process ${pid} does not end, not even by SIGKILL.`);
+  if (!(await waitForExit(pid, 5_000))) throw new Error(`Process ${pid} does not exit, not even after SIGKILL.`);
 }
 
-/** Signals a process, or with a negative pid its group; one that is gone already is no error. */
+/** Signals a process, or its group with a negative ID; a process that has already exited is not an error. */
 export function sendSignal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

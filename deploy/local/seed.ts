@@ -10,8 +10,8 @@ const SEED_REQUEST_TIMEOUT_MS = 60_000;
 const RETRY_PAUSE_MS = 500;
 
 /**
- * The companies and their people, by SQL: before there is a member no request can be made. A company that is there
- * already stays as it is, since its members may have been changed on purpose.
+ * Creates the demo companies and their users by SQL, because no request is possible before there is a member. An existing
+ * company is not changed, because its members may have been changed on purpose.
  */
 export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId: string; isNewDemo: boolean }> {
   refuseProduction();
@@ -30,7 +30,7 @@ export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId:
       domain: 'globex.test',
       roles: ['accountant'],
     });
-    // Someone to be granted access, whom an example names by their ID.
+    // The user who is granted access in an example.
     await client.query('INSERT INTO users (id, email) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
       DEMO.newcomerId,
       'newcomer@demo.test',
@@ -42,7 +42,7 @@ export async function seedCompanies(databaseUrl: string): Promise<{ demoOwnerId:
   }
 }
 
-/** False when it was there already. */
+/** False if the company already exists. */
 async function seedCompany(
   client: pg.Client,
   company: { id: string; name: string; domain: string; roles: readonly string[] },
@@ -52,7 +52,10 @@ async function seedCompany(
   const { rowCount } = await client.query('SELECT FROM companies WHERE id = $1', [company.id]);
   if (rowCount === 0) {
     const owner = `owner@${company.domain}`;
-    await client.query('SELECT create_company($1, $2, $3, $4)', [company.name, owner, CURRENCY, company.id]);
+    await client.query(
+      'SELECT create_company(p_name => $1, p_owner_email => $2, p_currency => $3, p_company_id => $4)',
+      [company.name, owner, CURRENCY, company.id],
+    );
     for (const role of company.roles.filter((name) => name !== 'owner')) {
       await client.query('INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, create_user($2), $3)', [
         company.id,
@@ -65,7 +68,7 @@ async function seedCompany(
   return rowCount === 0;
 }
 
-/** The demo's books, by the API: each start sends the same requests under the same keys, so that the next ones replay. */
+/** Seeds the demo's books through the API: each start sends the same requests under the same keys, so later ones are replays. */
 export async function seedBooks(options: {
   apiUrl: string;
   token: string;
@@ -95,15 +98,16 @@ async function send(
 
     const what = `${request.method} ${request.path} (key ${request.key})`;
     if (response.status === 202 || isRetryable(text)) {
-      if (Date.now() > deadline) throw new Error(`The demo could not be seeded: ${what} stays at ${response.status}`);
+      if (Date.now() > deadline)
+        throw new Error(`The demo could not be seeded: ${what} is still answered ${response.status}`);
       await sleep(RETRY_PAUSE_MS);
       continue;
     }
     if (text.includes('"idempotency_key_reused"')) {
-      log(`The demo data of an earlier release stays as it is: ${what}`);
+      log(`Keeping the demo data of an earlier release: ${what}`);
       return;
     }
-    throw new Error(`The demo could not be seeded: ${what} answers ${response.status} ${text}`);
+    throw new Error(`The demo could not be seeded: ${what} was answered ${response.status} ${text}`);
   }
 }
 

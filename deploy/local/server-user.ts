@@ -4,18 +4,18 @@ import { dirname, join } from 'node:path';
 
 type Ids = { uid: number; gid: number };
 
-/** How to run PostgreSQL's programs (`prefix` before the command, `ids` for the spawn) and who owns its files. */
+/** How to run PostgreSQL's programs (`prefix` before the command, `ids` for spawn) and who owns its files. */
 export type ServerUser = { prefix: readonly string[]; ids: Ids | Record<string, never>; owner: Ids | undefined };
 
 const ROOT: Ids = { uid: 0, gid: 0 };
 
 /**
- * PostgreSQL refuses to run as root, so for root it runs as `postgres`, or else `nobody`; a cluster that an ordinary
- * user made stays his. An ordinary user runs it as himself.
+ * PostgreSQL refuses to run as root, so for root it runs as `postgres`, else as `nobody`; a cluster created by an ordinary
+ * user runs as that user. For an ordinary user it runs as that user.
  *
- * The folders above may be closed to that user (a project under /root, a `mktemp -d`). Then it runs in a user namespace
- * where root bears that user's number: no folder is opened to anyone, but files of root's are open to the server, as
- * all of the machine is to the caller anyway. Where the system forbids namespaces we can only say what to do.
+ * That user may not be able to traverse the folders above (a project under /root, a `mktemp -d`). Then PostgreSQL runs in a
+ * user namespace that maps root to that user's ID. This opens no folder to anyone; the server can read root's files, as the
+ * caller can anyway. If the system forbids user namespaces, this throws an error that says what to do.
  */
 export function serverUser(clusterFolder: string, mustReach: readonly string[]): ServerUser {
   if (process.getuid?.() !== 0) return { prefix: [], ids: {}, owner: undefined };
@@ -28,13 +28,13 @@ export function serverUser(clusterFolder: string, mustReach: readonly string[]):
   const reached = spawnSync(command, [...args, 'test', '-x', closed], { cwd: '/' });
   if (reached.status === 0) return { prefix, ids: {}, owner: ROOT };
   throw new Error(
-    `PostgreSQL runs as ${name} (it refuses root), and ${name} cannot pass through ${closed}. Either ` +
+    `PostgreSQL refuses to run as root, and ${name} cannot traverse ${closed}. Either run ` +
       `"chmod o+x ${closed}", or put the project and DATA_DIR elsewhere (for example DATA_DIR=/var/tmp/accubooks), ` +
       'or run as an ordinary user.',
   );
 }
 
-/** A folder may come from a run that could not reach it in the same way. */
+/** Changes the owner of a folder that an earlier run created for another user. */
 export function ownTree(path: string, { owner }: ServerUser): void {
   if (owner === undefined || statSync(path).uid === owner.uid) return;
   for (const entry of readdirSync(path, { recursive: true, encoding: 'utf8' })) {
@@ -53,11 +53,11 @@ function unprivilegedUser(clusterFolder: string): { name: string; ids: Ids } {
   throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody". Run as another user.');
 }
 
-/** The topmost folder on the way to `path` that these ids cannot pass through. */
+/** The topmost parent folder of `path` that a process with these IDs cannot traverse. */
 function closedFolder(path: string, ids: Ids): string | undefined {
-  const way: string[] = [];
-  for (let folder = path; folder !== dirname(folder); folder = dirname(folder)) way.unshift(folder);
-  return way.find((folder) => spawnSync('test', ['-x', folder], { ...ids, cwd: '/' }).status !== 0);
+  const parents: string[] = [];
+  for (let folder = path; folder !== dirname(folder); folder = dirname(folder)) parents.unshift(folder);
+  return parents.find((folder) => spawnSync('test', ['-x', folder], { ...ids, cwd: '/' }).status !== 0);
 }
 
 function idOf(flag: '-u' | '-g', name: string): number | undefined {

@@ -8,7 +8,7 @@ import type { Running, Service } from './supervise.ts';
 import { type RunningTemporal, startTemporal } from './temporal.ts';
 import { resolveTemporalBinary } from './temporal-binary.ts';
 
-/** The usual ports, or the next free ones above. */
+/** The default ports; the next free ports above are used if they are taken. */
 const POSTGRES_PORT = 5432;
 const TEMPORAL_PORT = 7233;
 const TEMPORAL_UI_PORT = 8233;
@@ -16,17 +16,17 @@ const DATABASE = 'accubooks';
 
 type Log = (line: string) => void;
 
-/** What a server is known by once it has been started; `undefined` before. */
+/** `started` returns the running server; it throws before the first start. */
 export type ServerService<T> = Service & { started(): T };
 
 export function postgresService(log: Log): ServerService<{ superuserUrl: string }> {
-  return atOnePlace('PostgreSQL', logFile('postgres'), POSTGRES_PORT, (port) =>
+  return onFixedPort('PostgreSQL', logFile('postgres'), POSTGRES_PORT, (port) =>
     startPostgres({ dataDir: dataFolder(), port, durable: true, log }),
   );
 }
 
 export function temporalService(log: Log): ServerService<Pick<RunningTemporal, 'address' | 'uiUrl'>> {
-  return atOnePlace('Temporal', logFile('temporal'), TEMPORAL_PORT, async (port) =>
+  return onFixedPort('Temporal', logFile('temporal'), TEMPORAL_PORT, async (port) =>
     startTemporal({
       binary: await resolveTemporalBinary(log),
       port,
@@ -37,7 +37,7 @@ export function temporalService(log: Log): ServerService<Pick<RunningTemporal, '
   );
 }
 
-/** The URLs of the database, migrated, in our own server or in the one that DATABASE_URL names. */
+/** Migrates the database, in the embedded server or in the one of DATABASE_URL, and returns its URLs. */
 export async function prepareDatabase(
   config: LauncherConfig,
   superuserUrl: string | undefined,
@@ -61,11 +61,11 @@ function logFile(server: 'postgres' | 'temporal'): string {
   return join(dataFolder(), 'logs', `${server}.log`);
 }
 
-/** Others have been given the server's address: started again it must be the same, or nothing. */
-function atOnePlace<T extends Running & { port: number }>(
+/** Restarts a server only on the same port, because other processes already have its address. */
+function onFixedPort<T extends Running & { port: number }>(
   name: string,
   logFile: string,
-  wishedPort: number,
+  preferredPort: number,
   start: (port: number) => Promise<T>,
 ): ServerService<T> {
   let first: T | undefined;
@@ -73,10 +73,10 @@ function atOnePlace<T extends Running & { port: number }>(
     name,
     logFile,
     async start() {
-      const server = await start(first?.port ?? wishedPort);
+      const server = await start(first?.port ?? preferredPort);
       if (first !== undefined && server.port !== first.port) {
         await server.stop();
-        throw new Error(`port ${first.port} was taken by another program meanwhile`);
+        throw new Error(`port ${first.port} is now in use by another program`);
       }
       first ??= server;
       return server;

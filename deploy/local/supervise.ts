@@ -1,41 +1,41 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LINES_OF_AN_ERROR, logTail } from './log-tail.ts';
+import { ERROR_LOG_LINES, logTail } from './log-tail.ts';
 import { isAlive } from './processes.ts';
 
-/** A process that runs; it need not be a child of ours. */
+/** A running process, not necessarily a child of ours. */
 export type Running = { readonly pid: number; stop(): Promise<void> };
 
-/** `start` starts it at the place where it was before, and resolves once that has happened. */
+/** `start` resolves once the service is started; a restart uses the same address. */
 export type Service = { readonly name: string; readonly logFile: string; start(): Promise<Running> };
 
 export type Supervised = {
   pid(): number;
-  /** Ends it in its own good time and starts it again; no death. One that does not come up is started again as usual. */
+  /** Stops the service gracefully and starts it again, which does not count as a crash. If that fails, supervision goes on. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 };
 
 const POLL_MS = 200;
-/** The first death is answered at once; one that dies again and again gets a breath, within the promised 5 s. */
+/** After the first crash the restart is immediate; after further ones it waits, within the promised 5 s. */
 const RESTART_PAUSE_MS = 500;
-const DEATHS_TO_GIVE_UP = 5;
-const DEATHS_WINDOW_MS = 60_000;
-/** While somebody mends the source, which kills it until then. */
-const PATIENT_PAUSE_MS = 3_000;
+const CRASHES_TO_GIVE_UP = 5;
+const CRASH_WINDOW_MS = 60_000;
+/** The pause while a developer fixes the source that makes it crash. */
+const RESTART_FOREVER_PAUSE_MS = 3_000;
 
 /**
- * Keeps a service running: one that dies is started again, until it has died five times within a minute. It looks
- * rather than listens, since a server taken over from an earlier run sends no exit event.
+ * Keeps a service running: restarts it after a crash, until it has crashed five times within a minute. It polls, because a
+ * server taken over from an earlier run sends no exit event.
  */
 export async function supervise(
   service: Service,
   on: {
-    /** It died and runs again, under another pid. */
+    /** The service runs again, with another process ID. */
     restarted(): void;
     gaveUp(error: Error): void;
     log(line: string): void;
-    /** Never gives up: its source is being worked on. */
-    readonly patient?: boolean;
+    /** Never gives up, because a developer is working on the source. */
+    readonly restartForever?: boolean;
   },
 ): Promise<Supervised> {
   let running = await service.start();
@@ -47,7 +47,7 @@ export async function supervise(
     restart: () => (restarting ??= restart().finally(() => (restarting = undefined))),
     async stop() {
       stopping.abort();
-      await Promise.allSettled([watch, restarting]); // It may just be starting the service again.
+      await Promise.allSettled([watch, restarting]); // A restart may be in progress.
       await running.stop();
     },
   };
@@ -60,31 +60,31 @@ export async function supervise(
   }
 
   async function keepRunning(): Promise<void> {
-    let deaths: number[] = [];
+    let crashes: number[] = [];
     while (await pause(POLL_MS)) {
       if (restarting !== undefined || isAlive(running.pid)) continue;
       const now = Date.now();
-      deaths = [...deaths.filter((at) => at > now - DEATHS_WINDOW_MS), now];
-      if (deaths.length >= DEATHS_TO_GIVE_UP && !on.patient) {
+      crashes = [...crashes.filter((at) => at > now - CRASH_WINDOW_MS), now];
+      if (crashes.length >= CRASHES_TO_GIVE_UP && !on.restartForever) {
         on.gaveUp(
-          new Error(`${service.name} died ${deaths.length} times within a minute. ${logTail(service.logFile)}`),
+          new Error(`${service.name} crashed ${crashes.length} times within a minute. ${logTail(service.logFile)}`),
         );
         return;
       }
-      on.log(`${service.name} (process ${running.pid}) died; starting it again`);
-      if (on.patient && deaths.length === 2) on.log(logTail(service.logFile, LINES_OF_AN_ERROR));
-      if (deaths.length > 1 && !(await pause(on.patient ? PATIENT_PAUSE_MS : RESTART_PAUSE_MS))) return;
-      if (restarting !== undefined || isAlive(running.pid)) continue; // By its reload, meanwhile.
+      on.log(`${service.name} (process ${running.pid}) crashed; restarting it`);
+      if (on.restartForever && crashes.length === 2) on.log(logTail(service.logFile, ERROR_LOG_LINES));
+      if (crashes.length > 1 && !(await pause(on.restartForever ? RESTART_FOREVER_PAUSE_MS : RESTART_PAUSE_MS))) return;
+      if (restarting !== undefined || isAlive(running.pid)) continue; // A reload has restarted it meanwhile.
       try {
         running = await service.start();
         on.restarted();
       } catch (error) {
-        on.log(`${service.name}: ${(error as Error).message}`); // Counts as its next death.
+        on.log(`${service.name}: ${(error as Error).message}`); // Counts as the next crash.
       }
     }
   }
 
-  /** False when it is over. */
+  /** False if supervision was stopped meanwhile. */
   async function pause(ms: number): Promise<boolean> {
     await sleep(ms, undefined, { signal: stopping.signal }).catch(() => {});
     return !stopping.signal.aborted;

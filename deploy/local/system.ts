@@ -18,32 +18,36 @@ import { type Service, type Supervised, supervise } from './supervise.ts';
 import { waitFor } from './wait-for.ts';
 import { welcome } from './welcome.ts';
 
-/** What is still starting at Ctrl-C gets this long to come to its next step; a download is not waited for. */
+/** On Ctrl-C during the start, how long to wait for the current step; a download is not waited for. */
 const STOP_START_MS = 10_000;
-/** A token lives for 12 hours; scripts that read local.json must always find one that does. */
+/** A token is valid for 12 hours; scripts must always find a valid one in local.json. */
 const TOKEN_RENEWAL_MS = 6 * 60 * 60 * 1_000;
 
-/** In the order in which they are stopped: those that need others first. */
+/** The order in which services are stopped: dependents before what they depend on. */
 const STOP_ORDER = [['api', 'worker'], ['Temporal'], ['PostgreSQL']] as const;
 type Name = (typeof STOP_ORDER)[number][number];
 
 const SCRIPTS = { api: 'api/main.ts', worker: 'worker/main.ts' } as const;
 
 /**
- * Starts everything and keeps it running. `ready` gives the text that tells how to use it; `stop` may be called at any
- * moment, also while it still starts.
+ * Starts everything and keeps it running. `ready` resolves with a text that explains how to use the system; `stop` may be
+ * called at any time, also during the start.
  */
-export function startSystem(on: { log(line: string): void; gaveUp(error: Error): void; readonly patient?: boolean }): {
+export function startSystem(on: {
+  log(line: string): void;
+  gaveUp(error: Error): void;
+  readonly restartForever?: boolean;
+}): {
   ready: Promise<string>;
   stop(): Promise<void>;
-  /** API and worker anew, with the workflows bundled anew: the source was changed. */
+  /** Bundles the workflows again and restarts API and worker, after a change of the source. */
   reload(): Promise<void>;
-  /** Ends API and worker at once, when one does not want to wait for `stop`. */
-  hurry(): void;
+  /** Kills API and worker, so that `stop` does not wait for their drain. */
+  killProcesses(): void;
 } {
   const stopping = new AbortController();
   const { signal } = stopping;
-  const kept = new Map<Name, Supervised>();
+  const services = new Map<Name, Supervised>();
   let release = () => {};
   let publish = () => {};
   const ready = bringUp();
@@ -55,7 +59,7 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       stopping.abort();
       await Promise.race([ready.catch(() => {}), sleep(STOP_START_MS)]);
       for (const names of STOP_ORDER) {
-        const group = names.flatMap((name) => kept.get(name) ?? []);
+        const group = names.flatMap((name) => services.get(name) ?? []);
         await Promise.all(group.map((service) => service.stop()));
       }
       release();
@@ -63,11 +67,11 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     async reload() {
       await ready;
       if (launcherConfig().WORKFLOW_BUNDLE === undefined) await buildBundle();
-      await all(STOP_ORDER[0].flatMap((name) => kept.get(name)?.restart() ?? []));
+      await allSettledOrThrow(STOP_ORDER[0].flatMap((name) => services.get(name)?.restart() ?? []));
     },
-    hurry() {
+    killProcesses() {
       for (const name of ['api', 'worker'] as const) {
-        const pid = kept.get(name)?.pid();
+        const pid = services.get(name)?.pid();
         if (pid !== undefined) sendSignal(pid, 'SIGKILL');
       }
     },
@@ -82,12 +86,12 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       removeLocalJson();
       claim.release();
     };
-    removeLocalJson(); // A killed run's.
+    removeLocalJson(); // Left over from a killed run.
     mkdirSync(join(dataFolder(), 'logs'), { recursive: true });
-    await all([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
+    await allSettledOrThrow([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
     const metricsPort = await choosePorts(config);
 
-    const [servers, workflowBundle] = await all([
+    const [servers, workflowBundle] = await allSettledOrThrow([
       startServers(config),
       config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
     ]);
@@ -100,7 +104,7 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
       WORKFLOW_BUNDLE: workflowBundle,
-      // Kept, since it makes the secrets that receivers have.
+      // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
       ...(servers.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
@@ -110,15 +114,15 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');
-    await all([
-      keep('api', nodeProcess('api', SCRIPTS.api, childEnvironment(decided))),
-      keep('worker', nodeProcess('worker', SCRIPTS.worker, childEnvironment(ofWorker))),
+    await allSettledOrThrow([
+      startSupervised('api', nodeProcess('api', SCRIPTS.api, childEnvironment(decided))),
+      startSupervised('worker', nodeProcess('worker', SCRIPTS.worker, childEnvironment(ofWorker))),
     ]);
     const apiUrl = `http://${reachable(config.HOST)}:${config.PORT}`;
     const metricsUrls = { api: `${apiUrl}/metrics`, worker: `http://${reachable(config.HOST)}:${metricsPort}/metrics` };
-    await all([
+    await allSettledOrThrow([
       waitFor(`${apiUrl}/readyz`, { isReady: (status) => status === 200, signal }),
-      // The worker's metrics may ask for a token: that is an answer too.
+      // Any answer will do: the worker's metrics may require a token.
       waitFor(metricsUrls.worker, { isReady: (status) => status < 500, signal }),
     ]);
 
@@ -148,17 +152,20 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     return welcome(local, { seconds: (Date.now() - startedAt) / 1_000 });
   }
 
-  /** PostgreSQL and Temporal, unless they are provided; ready to be worked with either way. */
+  /** Starts PostgreSQL and Temporal unless they are provided, and prepares both. */
   async function startServers(config: LauncherConfig) {
     const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
     const temporal = config.TEMPORAL_ADDRESS === undefined ? temporalService(on.log) : undefined;
-    await all([...(postgres ? [keep('PostgreSQL', postgres)] : []), ...(temporal ? [keep('Temporal', temporal)] : [])]);
+    await allSettledOrThrow([
+      ...(postgres ? [startSupervised('PostgreSQL', postgres)] : []),
+      ...(temporal ? [startSupervised('Temporal', temporal)] : []),
+    ]);
     const database = await prepareDatabase(config, postgres?.started().superuserUrl, on.log);
     const temporalAddress = temporal?.started().address ?? (config.TEMPORAL_ADDRESS as string);
     const { demoOwnerId, isNewDemo } = await seedCompanies(database.databaseUrl);
-    // Our own has its default namespace from the start, with all that belongs to it.
+    // The embedded server starts with its default namespace and our search attributes.
     if (temporal === undefined || config.TEMPORAL_NAMESPACE !== 'default' || isNewDemo) {
-      // Loaded only where it is needed: it brings Temporal's native core along.
+      // Imported only when needed, because it loads Temporal's native core.
       const { prepareNamespace } = await import('./namespace.ts');
       await prepareNamespace(temporalTarget(temporalAddress), { isNewDemo, log: on.log });
     }
@@ -170,12 +177,12 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
     };
   }
 
-  async function keep(name: Name, service: Service): Promise<void> {
-    kept.set(name, await supervise(service, { ...on, restarted: () => publish() }));
+  async function startSupervised(name: Name, service: Service): Promise<void> {
+    services.set(name, await supervise(service, { ...on, restarted: () => publish() }));
   }
 
   function pids(): LocalSystem['pids'] {
-    const pidOf = (name: Name) => kept.get(name)?.pid();
+    const pidOf = (name: Name) => services.get(name)?.pid();
     return {
       launcher: process.pid,
       api: pidOf('api') as number,
@@ -186,13 +193,13 @@ export function startSystem(on: { log(line: string): void; gaveUp(error: Error):
   }
 }
 
-/** Waits for all of them before it fails, so that what has been started is known, and can be stopped. */
-async function all<const T extends readonly Promise<unknown>[]>(started: T) {
+/** Like Promise.all, but waits for all promises before it throws, so that everything that was started can be stopped. */
+async function allSettledOrThrow<const T extends readonly Promise<unknown>[]>(started: T) {
   await Promise.allSettled(started);
   return Promise.all(started);
 }
 
-/** Kept where the operator commands find it. */
+/** Stored where the operator commands find it. */
 function jwtSecret({ JWT_SECRET }: LauncherConfig): string {
   if (JWT_SECRET === undefined) return keptSecret(jwtSecretFile());
   writePrivately(jwtSecretFile(), `${JWT_SECRET}\n`);

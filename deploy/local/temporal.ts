@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 import { writePrivately } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';
@@ -21,21 +21,21 @@ export type RunningTemporal = {
 
 const NAMESPACE = 'default';
 const READY_TIMEOUT_MS = 30_000;
-/** An orphan that serves answers at once; one that does not is ended, its file loses nothing. */
+/** A healthy server of an earlier run answers at once; one that does not is killed, which loses nothing in its file. */
 const ORPHAN_READY_MS = 3_000;
 const POLL_MS = 20;
 const START_ATTEMPTS = 5;
-/** Measured: a server whose port is taken ends within 140 ms. */
+/** Measured: a server whose port is in use exits within 140 ms. */
 const BIND_MS = 400;
-/** Measured: up to 3.1 s with a file. */
+/** Measured: a stop takes up to 3.1 s with a database file. */
 const STOP_GRACE_MS = 8_000;
 
-/** WAL and NORMAL survive a kill of the process; the default, a sync for every transaction, halves the speed. */
+/** WAL and NORMAL survive a kill of the process; the default, a sync per transaction, halves the throughput. */
 const SQLITE_PRAGMAS = ['journal_mode=WAL', 'synchronous=NORMAL'];
 
 /**
- * The Temporal dev server, with namespace `default` and our search attributes. With a `databaseFile` it remembers, and
- * a server that a killed run left behind over the same file is taken over (then the ports are the ones it has).
+ * Starts the Temporal dev server with the namespace `default` and our search attributes. With a `databaseFile` it is
+ * persistent, and a server that a killed run left behind on the same file is taken over with the ports it has.
  */
 export async function startTemporal(options: {
   binary: string;
@@ -51,12 +51,12 @@ export async function startTemporal(options: {
 
   if (databaseFile === undefined) return running(await launch(options), databaseFile);
 
-  // Histories hold the writes' content: the folder is for its owner alone.
+  // Histories contain the writes' data, so only the owner may read the folder.
   mkdirSync(dirname(databaseFile), { recursive: true, mode: 0o700 });
   const wasComplete = existsSync(completeMarkOf(databaseFile));
   const server = await launch(options).catch((error: unknown) => {
     if (wasComplete) throw error;
-    // A first start that was killed leaves a file with half of its tables, which no later start accepts.
+    // A killed first start leaves a file with half of its tables, which no later start accepts.
     for (const suffix of ['', '-wal', '-shm']) rmSync(`${databaseFile}${suffix}`, { force: true });
     return launch(options);
   });
@@ -75,7 +75,7 @@ async function launch(options: Options): Promise<Server> {
     const spawnedAt = Date.now();
     const server = { pid: await spawnServer(options, port, uiPort), port, uiPort };
     if (await isReady(server, READY_TIMEOUT_MS)) {
-      // Another server may have taken the port since we looked: then it answered, and ours is about to end.
+      // If another server took the port after the check, that server answered and ours is about to exit.
       await sleep(Math.max(0, spawnedAt + BIND_MS - Date.now()));
       if (isAlive(server.pid)) return server;
     }
@@ -88,7 +88,7 @@ async function launch(options: Options): Promise<Server> {
 async function spawnServer(options: Options, port: number, uiPort: number | undefined): Promise<number> {
   const log = openSync(options.logFile, 'a', 0o600);
   const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile: options.databaseFile }), {
-    detached: true, // Ctrl-C reaches the launcher first, which stops this one last.
+    detached: true, // Ctrl-C must reach only the launcher, which stops this server last.
     stdio: ['ignore', log, log],
   });
   closeSync(log);
@@ -101,14 +101,15 @@ async function spawnServer(options: Options, port: number, uiPort: number | unde
   return pid;
 }
 
-function serverArguments(wish: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {
-  const ui = wish.uiPort === undefined ? ['--headless'] : ['--ui-port', String(wish.uiPort), '--ui-disable-news-fetch'];
+function serverArguments(options: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {
+  const ui =
+    options.uiPort === undefined ? ['--headless'] : ['--ui-port', String(options.uiPort), '--ui-disable-news-fetch'];
   const attributes = SEARCH_ATTRIBUTE_NAMES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]);
   const storage =
-    wish.databaseFile === undefined
+    options.databaseFile === undefined
       ? []
-      : ['--db-filename', wish.databaseFile, ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])];
-  const address = ['--ip', '127.0.0.1', '--port', String(wish.port)];
+      : ['--db-filename', options.databaseFile, ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])];
+  const address = ['--ip', '127.0.0.1', '--port', String(options.port)];
   return ['server', 'start-dev', ...address, ...ui, '--log-level', 'error', ...attributes, ...storage];
 }
 
@@ -119,7 +120,7 @@ function running(server: Server, databaseFile: string | undefined): RunningTempo
     port: server.port,
     pid: server.pid,
     async stop() {
-      // In memory there is nothing to bring to safety.
+      // Without a file there is nothing to save, so no grace period.
       await endProcess(server.pid, databaseFile === undefined ? 0 : STOP_GRACE_MS);
       if (databaseFile !== undefined) rmSync(pidFileOf(databaseFile), { force: true });
     },
@@ -130,15 +131,15 @@ async function takeOver(databaseFile: string): Promise<Server | undefined> {
   const pidFile = pidFileOf(databaseFile);
   if (!existsSync(pidFile)) return undefined;
   const server = JSON.parse(readFileSync(pidFile, 'utf8')) as Server;
-  // A pid is used again by the system: only a Temporal over this very file is ours.
+  // Process IDs are reused: only a Temporal server on this file is ours.
   const command = commandLine(server.pid);
   if (!isAlive(server.pid) || !command.includes('start-dev') || !command.includes(databaseFile)) return undefined;
   if (await isReady(server, ORPHAN_READY_MS)) return server;
-  await endProcess(server.pid, 0); // Two servers over one file would spoil it.
+  await endProcess(server.pid, 0); // Two servers on one file would corrupt it.
   return undefined;
 }
 
-/** The port opens before the namespace is there, and the first calls may still fail. */
+/** The port opens before the namespace exists, and the first calls may still fail. */
 async function isReady(server: Server, timeoutMs: number): Promise<boolean> {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline && isAlive(server.pid)) {
@@ -149,7 +150,7 @@ async function isReady(server: Server, timeoutMs: number): Promise<boolean> {
 }
 
 async function hasNamespace(address: string): Promise<boolean> {
-  // Subchannels are shared in a process, and a failed one waits a second before its next try: so each try has its own.
+  // gRPC shares subchannels within a process, and a failed one waits a second before it reconnects; so do not share it.
   const channelArgs = { 'grpc.use_local_subchannel_pool': 1 };
   const connection = Connection.lazy({ address, channelArgs });
   try {

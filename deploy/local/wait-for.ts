@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const TIMEOUT_MS = 60_000;
 const POLL_MS = 100;
-/** One that hangs is asked again. */
+/** A request that hangs is repeated after this time. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
-/** Asks until the status is a ready one. Throws when that takes too long, or `signal` ends the waiting. */
+/** Polls the URL until its status is a ready one. Throws on a timeout or when `signal` is aborted. */
 export async function waitFor(
   url: string,
   { isReady, signal }: { isReady(status: number): boolean; signal: AbortSignal },
@@ -17,7 +17,7 @@ export async function waitFor(
     if (status !== undefined && isReady(status)) return;
     await sleep(POLL_MS);
   }
-  throw new Error(`${url} is not ready after ${TIMEOUT_MS / 1_000} s. Its log may tell why.`);
+  throw new Error(`${url} is not ready after ${TIMEOUT_MS / 1_000} s. See its log.`);
 }
 
 async function statusOf(url: string): Promise<number | undefined> {

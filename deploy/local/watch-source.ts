@@ -2,12 +2,12 @@ import { watch } from 'node:fs';
 import { join } from 'node:path';
 import { projectFolder } from '../cli/local-config.ts';
 
-/** What API and worker are made of. */
+/** The source folders of API and worker. */
 const FOLDERS = ['workflows', 'activities', 'worker', 'api'];
-/** An editor writes a file in several steps, and a change of branches writes many. */
+/** An editor saves a file in several steps, and switching branches changes many files. */
 const SETTLED_MS = 300;
 
-/** Reloads when a source file has changed and nothing more has for a moment; one reload at a time. */
+/** Reloads shortly after the last change of a source file; one reload at a time. */
 export function watchSource({ reload, log }: { reload(): Promise<void>; log(line: string): void }): void {
   let settled: NodeJS.Timeout | undefined;
   let changed: string | undefined;
@@ -26,15 +26,15 @@ export function watchSource({ reload, log }: { reload(): Promise<void>; log(line
   }
 
   async function run(): Promise<void> {
-    // What changes meanwhile is looked at afterwards.
+    // Changes during a reload are handled after it.
     if (busy) return;
     busy = true;
     while (changed !== undefined) {
-      log(`${changed} changed: API and worker start anew`);
+      log(`${changed} changed: restarting API and worker`);
       changed = undefined;
       await reload().then(
-        () => log('Started'),
-        (error: Error) => log(`${error.message}\n  Mend it, and it is tried again.`),
+        () => log('Restarted'),
+        (error: Error) => log(`${error.message}\n  Fix it to try again.`),
       );
     }
     busy = false;

@@ -1,4 +1,4 @@
-/** `npm run --silent company:create -- --name N --owner-email E`: one line of JSON on stdout for each company made. */
+/** `npm run --silent company:create -- --name N --owner-email E`: prints one line of JSON for each new company. */
 import type pg from 'pg';
 import { countArgument, currencyArgument, emailArgument, nameArgument } from '../cli/arguments.ts';
 import { command, run, withDatabase } from '../cli/command.ts';
@@ -10,12 +10,15 @@ type Options = { name: string; ownerEmail: string; currency: string; count: numb
 const MAX_COUNT = 10_000;
 
 await run(
-  command('company:create', 'Makes a company with its owner and the chart of accounts, and prints {companyId, userId}.')
+  command(
+    'company:create',
+    'Creates a company with its owner and its chart of accounts, and prints {companyId, userId}.',
+  )
     .requiredOption('--name <name>', 'its name', nameArgument)
-    .requiredOption('--owner-email <address>', 'its owner; made if there is no such user', emailArgument)
+    .requiredOption('--owner-email <address>', 'its owner; created if there is no such user', emailArgument)
     .option('--currency <code>', 'its base currency', currencyArgument, 'USD')
-    .option('--count <n>', 'make so many, with numbered names and e-mail addresses', countArgument(MAX_COUNT), 1)
-    .addHelpText('after', '\nOn a local system each line also has a token of the owner.')
+    .option('--count <n>', 'how many to create, with numbered names and e-mail addresses', countArgument(MAX_COUNT), 1)
+    .addHelpText('after', '\nOn the local system each line also has a token for the owner.')
     .action(createCompanies),
 );
 
@@ -37,11 +40,11 @@ async function createCompany(client: pg.Client, ...settings: [name: string, owne
     settings,
   );
   const [made] = rows;
-  if (made === undefined) throw new Error('Bug! A company was made but not returned');
+  if (made === undefined) throw new Error('Bug! create_company returned no row');
   return made;
 }
 
-/** A statement apart: the one that makes a user does not see them yet. */
+/** A separate statement, because the one that creates a user does not see them yet. */
 async function subjectOf(client: pg.Client, userId: string): Promise<string> {
   const { rows } = await client.query<{ subject: string }>('SELECT token_subject AS subject FROM users WHERE id = $1', [
     userId,

@@ -1,4 +1,4 @@
-/** `npm run --silent migrate:production`: tells what would be applied; applies it once the database is named. */
+/** `npm run --silent migrate:production`: lists pending migrations; applies them once the database is named. */
 import { migrate, planMigration } from '../../migrations/migrate.ts';
 import { command, run } from '../cli/command.ts';
 import { givenOwnerDatabaseUrl } from '../cli/config.ts';
@@ -10,14 +10,14 @@ type Options = { dryRun?: true; confirm?: string; json?: true };
 await run(
   command(
     'migrate:production',
-    'Lists the migrations that the database has not seen, and applies them when told which database it is.',
+    'Lists the pending migrations, and applies them if the name of the database is confirmed.',
   )
-    .option('--dry-run', 'lists them and never asks')
-    .option('--confirm <name>', "applies them, if that is the database's name")
-    .option('--json', 'prints the result as JSON')
+    .option('--dry-run', 'only list them, without asking')
+    .option('--confirm <name>', "apply them if this is the database's name")
+    .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
-      '\nReads MIGRATION_DATABASE_URL, else DATABASE_URL, and never the local system.\nOn a terminal it asks for the name; elsewhere, without --confirm, it lists only.',
+      '\nUses MIGRATION_DATABASE_URL, else DATABASE_URL, and never the local system.\nOn a terminal it asks for the name; elsewhere it only lists unless --confirm is given.',
     )
     .action(migrateProduction),
 );
@@ -45,11 +45,11 @@ async function mayApply(options: Options, plan: { database: string; pending: rea
   if (options.dryRun) return false;
   if (options.confirm !== undefined) {
     if (options.confirm === plan.database) return true;
-    throw new Error(`--confirm names ${options.confirm}, and the database is ${plan.database}. Nothing was applied.`);
+    throw new Error(`--confirm names ${options.confirm}, but the database is ${plan.database}. Nothing was applied.`);
   }
   if (plan.pending.length === 0 || !process.stdin.isTTY) return false;
   await confirm(
-    'They cannot be taken back. Is there a backup, and has the release before this one been rolled out?',
+    'Migrations cannot be undone. Is there a backup, and is the previous release fully rolled out?',
     plan.database,
     '--confirm',
   );

@@ -1,24 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
-import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import { DAY_S } from '../../activities/durations.ts';
+import { GRPC, serviceCallCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
-import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/messages.ts';
+import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import type { TemporalTarget } from '../cli/config.ts';
 
 type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttributes: string[] };
 
 /** `INDEXED_VALUE_TYPE_KEYWORD` of Temporal's API, which the SDK does not export. */
 const KEYWORD = 2;
-const SECONDS_PER_DAY = 24 * 60 * 60;
 
-/** A server tells its parts of a new namespace or attribute within its cache's age, 10 to 60 s. */
+/** A new namespace or attribute reaches all parts of the server only when their caches expire, after 10 to 60 s. */
 const VISIBLE_TIMEOUT_MS = 90_000;
 const VISIBLE_POLL_MS = 500;
 
-/** PostgreSQL remembers a write for ever; Temporal remembers a finished run so long, for people to look at. */
+/** How long Temporal keeps a closed run, for people to look at; PostgreSQL keeps a write for ever. */
 export const DEFAULT_RETENTION_DAYS = 7;
 
-/** Makes what is missing and waits until it can be used; what is there already stays as it is. */
+/** Creates what is missing and waits until it can be used; changes nothing that exists. */
 export async function setupTemporal(
   connection: NativeConnection,
   namespace: string,
@@ -34,7 +34,7 @@ export async function connectTarget(target: TemporalTarget): Promise<NativeConne
     return await connectTemporal(target);
   } catch (cause) {
     throw new Error(
-      `Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached. Does it run? (${(cause as Error).message})`,
+      `Temporal at ${target.TEMPORAL_ADDRESS} cannot be reached. Is it running? (${(cause as Error).message})`,
       {
         cause,
       },
@@ -48,11 +48,11 @@ async function ensureNamespace(connection: NativeConnection, namespace: string, 
     await describe();
     return false;
   } catch (error) {
-    if (grpcCode(error) !== GRPC.notFound) throw error;
+    if (serviceCallCode(error) !== GRPC.notFound) throw error;
   }
   await connection.workflowService.registerNamespace({
     namespace,
-    workflowExecutionRetentionPeriod: { seconds: days * SECONDS_PER_DAY } as never,
+    workflowExecutionRetentionPeriod: { seconds: days * DAY_S } as never,
   });
   await eventually(describe);
   return true;
@@ -65,7 +65,7 @@ async function ensureSearchAttributes(connection: NativeConnection, namespace: s
   await eventually(() => connection.operatorService.addSearchAttributes({ namespace, searchAttributes }));
   await eventually(async () => {
     const still = await missingAttributes(connection, namespace);
-    if (still.length > 0) throw new Error(`the search attributes ${still.join(', ')} do not show up`);
+    if (still.length > 0) throw new Error(`the search attributes ${still.join(', ')} do not appear`);
   });
   return missing;
 }
@@ -75,22 +75,22 @@ async function missingAttributes(connection: NativeConnection, namespace: string
   const wrong = SEARCH_ATTRIBUTE_NAMES.filter((name) => (customAttributes?.[name] ?? KEYWORD) !== KEYWORD);
   if (wrong.length > 0) {
     throw new Error(
-      `${wrong.join(', ')}: such a search attribute exists, but not as a Keyword. Remove it, then run again.`,
+      `${wrong.join(', ')}: this search attribute exists with a type other than Keyword. Remove it, then run this again.`,
     );
   }
   return SEARCH_ATTRIBUTE_NAMES.filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
 }
 
-/** A new namespace is not found by every part of the server at once. */
+/** Retries while some part of the server does not know a new namespace yet. */
 async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + VISIBLE_TIMEOUT_MS;
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
-      const code = grpcCode(error);
-      const isPassing = code === undefined || code === GRPC.notFound;
-      if (!isPassing || Date.now() >= deadline) throw error;
+      const code = serviceCallCode(error);
+      const isTemporary = code === undefined || code === GRPC.notFound;
+      if (!isTemporary || Date.now() >= deadline) throw error;
       await sleep(VISIBLE_POLL_MS);
     }
   }

@@ -1,4 +1,4 @@
-/** `npm run --silent temporal:setup`: the namespace and the search attributes that the processes ask for at their start. */
+/** `npm run --silent temporal:setup`: creates the namespace and the search attributes that the processes require. */
 import { countArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
 import { temporalTarget } from '../cli/config.ts';
@@ -9,15 +9,15 @@ const MAX_RETENTION_DAYS = 365;
 await run(
   command(
     'temporal:setup',
-    "Makes Temporal's namespace and search attributes where they are missing, and prints what it made.",
+    "Creates Temporal's namespace and search attributes if they are missing, and prints what it created.",
   )
     .option(
       '--retention-days <n>',
-      'how long a new namespace remembers finished workflows',
+      'how long a new namespace retains closed workflows',
       countArgument(MAX_RETENTION_DAYS),
       DEFAULT_RETENTION_DAYS,
     )
-    .addHelpText('after', '\nReads TEMPORAL_ADDRESS (else the running local system) and TEMPORAL_NAMESPACE.')
+    .addHelpText('after', '\nUses TEMPORAL_ADDRESS (else the running local system) and TEMPORAL_NAMESPACE.')
     .action(async ({ retentionDays }: { retentionDays: number }) => {
       const target = temporalTarget();
       const connection = await connectTarget(target);

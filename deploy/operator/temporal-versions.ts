@@ -1,4 +1,4 @@
-/** `npm run --silent temporal:versions`: the releases whose workers Temporal knows, and which of them is current. */
+/** `npm run --silent temporal:versions`: lists the releases of a worker deployment and says which one is current. */
 import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { describeDeployment, setCurrentRelease } from '../../worker/current-release.ts';
@@ -11,18 +11,19 @@ type Options = { deployment?: string; setCurrent?: string };
 await run(
   command(
     'temporal:versions',
-    'Prints {deployment, current, releases: [{buildId, status, openRuns}]}. The pods of a release may go when it is not current and its openRuns is 0.',
+    'Prints {deployment, current, releases: [{buildId, status, openRuns}]}. The pods of a release may be removed when it is not current and its openRuns is 0.',
   )
-    .option('--deployment <name>', 'the worker deployment; else WORKER_DEPLOYMENT_NAME')
-    .option('--set-current <build-id>', 'make this release the one that gets what no API starts')
-    .addHelpText('after', '\nReads TEMPORAL_ADDRESS (else the running local system) and TEMPORAL_NAMESPACE.')
+    .option('--deployment <name>', 'the worker deployment, by default WORKER_DEPLOYMENT_NAME')
+    .option('--set-current <build-id>', 'make this release current: it then gets the runs that no API starts')
+    .addHelpText('after', '\nUses TEMPORAL_ADDRESS (else the running local system) and TEMPORAL_NAMESPACE.')
     .action(printVersions),
 );
 
 async function printVersions({ deployment, setCurrent }: Options): Promise<void> {
   const target = temporalTarget();
   const name = deployment ?? target.WORKER_DEPLOYMENT_NAME;
-  if (name === undefined) throw new Error('Say which deployment: --deployment NAME, or WORKER_DEPLOYMENT_NAME.');
+  if (name === undefined)
+    throw new Error('No deployment is named: give --deployment NAME or set WORKER_DEPLOYMENT_NAME.');
   const namespace = target.TEMPORAL_NAMESPACE;
   const connection = await connectTarget(target);
   try {
@@ -30,7 +31,8 @@ async function printVersions({ deployment, setCurrent }: Options): Promise<void>
       await setCurrentRelease(connection, namespace, { deploymentName: name, buildId: setCurrent });
     }
     const found = await describeDeployment(connection, namespace, name);
-    if (found === undefined) throw new Error(`Temporal knows no worker of the deployment ${name} in ${namespace}.`);
+    if (found === undefined)
+      throw new Error(`Temporal has seen no worker of the deployment ${name} in the namespace ${namespace}.`);
     const releases = await Promise.all(
       found.releases.map(async (release) => ({
         ...release,
@@ -43,7 +45,7 @@ async function printVersions({ deployment, setCurrent }: Options): Promise<void>
   }
 }
 
-/** Those pinned to it count too: Temporal's own "drained" looks only at releases that have been current. */
+/** Includes runs pinned to the release: Temporal's own status "drained" covers only releases that have been current. */
 async function countOpenRuns(connection: NativeConnection, namespace: string, version: string): Promise<number> {
   const query = `TemporalWorkerDeploymentVersion = '${version}' AND ExecutionStatus = 'Running'`;
   return (await new Client({ connection, namespace }).workflow.count(query)).count;

@@ -1,8 +1,9 @@
-/** `npm run --silent token -- --email E`: a token for a user of the local system, and nothing else, on stdout. */
+/** `npm run --silent token -- --email E`: prints a token for a user of the local system, and nothing else. */
 import { Option } from 'commander';
 import type pg from 'pg';
 import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
-import { command, run, withDatabase } from '../cli/command.ts';
+import { asAuditor } from '../cli/auditor.ts';
+import { command, run } from '../cli/command.ts';
 import { requireLocalSigning } from '../cli/config.ts';
 import { DEFAULT_TTL_SECONDS, mintToken } from '../cli/token.ts';
 
@@ -11,9 +12,9 @@ type Options = { email: string; company?: string; ttl: number };
 await run(
   command('token', 'Prints a token (JWT) for a user of the running local system.')
     .requiredOption('--email <address>', 'the user', emailArgument)
-    .option('--company <id>', 'the company; may be left out where the user belongs to just one', idArgument)
+    .option('--company <id>', 'the company; may be omitted if the user belongs to only one', idArgument)
     .addOption(
-      new Option('--ttl <time>', 'how long it lives: 90s, 30m, 12h; at most 24h')
+      new Option('--ttl <time>', 'how long it is valid: 90s, 30m, 12h; at most 24h')
         .argParser(ttlArgument)
         .default(DEFAULT_TTL_SECONDS, '12h'),
     )
@@ -22,11 +23,11 @@ await run(
 
 async function printToken({ email, company, ttl }: Options): Promise<void> {
   const { databaseUrl, ...signing } = requireLocalSigning();
-  const { subject, companies } = await withDatabase(databaseUrl, (client) => findUser(client, email));
+  const { subject, companies } = await asAuditor(databaseUrl, (auditor) => findUser(auditor, email));
   const companyId = company ?? onlyCompany(email, companies);
   if (!companies.some(({ id }) => id === companyId)) {
     console.error(
-      `Note: ${email} is no member of ${companyId}; with this token each request is answered not_a_member.`,
+      `Note: ${email} is not a member of ${companyId}; every request with this token is answered not_a_member.`,
     );
   }
   console.log(await mintToken({ ...signing, subject, companyId, ttlSeconds: ttl }));
@@ -34,11 +35,8 @@ async function printToken({ email, company, ttl }: Options): Promise<void> {
 
 type Company = { id: string; name: string };
 
-async function findUser(client: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
-  await client.query('BEGIN');
-  // The owner of a provided database need not bypass row-level security; the auditor reads across companies.
-  await client.query("SELECT set_config('role', 'accubooks_auditor', true)");
-  const { rows } = await client.query<{ subject: string; companies: Company[] }>(
+async function findUser(auditor: pg.Client, email: string): Promise<{ subject: string; companies: Company[] }> {
+  const { rows } = await auditor.query<{ subject: string; companies: Company[] }>(
     `SELECT u.token_subject AS subject,
        coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name) ORDER BY c.name)
          FILTER (WHERE c.id IS NOT NULL), '[]') AS companies
@@ -46,10 +44,9 @@ async function findUser(client: pg.Client, email: string): Promise<{ subject: st
      WHERE u.email = $1 GROUP BY u.id`,
     [email],
   );
-  await client.query('COMMIT');
   const [user] = rows;
   if (user === undefined) {
-    throw new Error(`There is no user ${email}. Make one: npm run user:create -- --email ${email}`);
+    throw new Error(`There is no user ${email}. Create one: npm run user:create -- --email ${email}`);
   }
   return user;
 }
@@ -57,7 +54,7 @@ async function findUser(client: pg.Client, email: string): Promise<{ subject: st
 function onlyCompany(email: string, companies: readonly Company[]): string {
   const [first, ...others] = companies;
   if (first !== undefined && others.length === 0) return first.id;
-  if (first === undefined) throw new Error(`${email} belongs to no company: say which one is meant with --company ID.`);
+  if (first === undefined) throw new Error(`${email} belongs to no company: name one with --company ID.`);
   const lines = companies.map(({ id, name }) => `  --company ${id}   ${name}`);
-  throw new Error(`${email} belongs to several companies; say which one:\n${lines.join('\n')}`);
+  throw new Error(`${email} belongs to several companies; name one:\n${lines.join('\n')}`);
 }

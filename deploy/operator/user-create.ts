@@ -1,10 +1,10 @@
-/** `npm run --silent user:create -- --email E`: makes a user who belongs to no company yet; one who is there stays. */
+/** `npm run --silent user:create -- --email E`: creates a user who belongs to no company yet, if there is none. */
 import { emailArgument } from '../cli/arguments.ts';
 import { command, run, withDatabase } from '../cli/command.ts';
 import { ownerDatabaseUrl } from '../cli/config.ts';
 
 await run(
-  command('user:create', 'Makes a user, or finds the one with that e-mail address, and prints {userId}.')
+  command('user:create', 'Creates a user, or finds the one with that e-mail address, and prints {userId}.')
     .requiredOption('--email <address>', 'the e-mail address', emailArgument)
     .action(createUser),
 );

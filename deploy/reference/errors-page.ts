@@ -1,14 +1,15 @@
 import type { ErrorEntry } from '../../api/openapi/error-catalog.ts';
 import { code, table } from './markdown.ts';
 
-/** The same as `/docs/errors` of a running API, to be read beside the code. */
+/** The same content as `/docs/errors` of a running API, as a page of the repository. */
 export function errorsPage(entries: readonly ErrorEntry[]): string {
   return `# Error codes
 
-Every error is \`application/problem+json\` (RFC 9457); a program switches on \`code\`. What all of them have in common, and
-in which order they are met, is told in [contract.md](../contract.md). The same page is served at \`/docs/errors\`.
+Every error is \`application/problem+json\` (RFC 9457); a program switches on \`code\`.
+[contract.md](../contract.md) describes what all errors have in common and their order. The same page is served at
+\`/docs/errors\`.
 
-*Stored* errors are the outcome of their key: each retry gets the same again, with \`Idempotent-Replayed: true\`.
+*Stored* errors are the outcome of their key: every retry returns it, with \`Idempotent-Replayed: true\`.
 
 ${entries.map(section).join('\n\n')}
 `;

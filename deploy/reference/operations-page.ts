@@ -2,7 +2,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { type Json, toJsonSchema } from '../../api/openapi/json-schema.ts';
 import { code, table } from './markdown.ts';
 
-/** Each operation with its members, limits, rejections and examples. */
+/** The page of all operations with their members, limits, rejections and examples. */
 export function operationsPage(operations: readonly Operation[]): string {
   return `# Operations
 
@@ -44,7 +44,7 @@ ${description}
 
 Roles: ${roles.join(', ')}.
 
-${members.length === 0 ? 'It has no members; the body may be left out.' : table(['Member', 'In', 'Required', 'What it is'], members)}
+${members.length === 0 ? 'It has no members; the body may be omitted.' : table(['Member', 'In', 'Required', 'What it is'], members)}
 
 ${rejections.length === 0 ? 'It has no rejections of its own.' : table(['Rejection', 'Status', 'Title', 'nextAction'], rejections)}
 
@@ -62,7 +62,7 @@ type Schema = {
   readonly default?: unknown;
 } & Readonly<Partial<Record<(typeof LIMITS)[number][0 | 1], number>>>;
 
-/** One row a member, those of nested objects by their path: `lines[].quantity`. */
+/** One row per member; members of nested objects are named by their path: `lines[].quantity`. */
 function membersOf(json: Json, location: string, prefix = ''): string[][] {
   const { properties = {}, required = [] } = json as Schema;
   return Object.entries(properties).flatMap(([name, schema]) => {

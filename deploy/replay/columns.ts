@@ -2,27 +2,27 @@ import type { Operation } from '../../activities/operation.ts';
 import { toJsonSchema } from '../../api/openapi/json-schema.ts';
 import { MalformedRow, type RowInput } from './rows.ts';
 
-/** What the columns of a CSV file mean for one operation. */
+/** Maps the columns of a CSV file to the request of one operation. */
 export type Columns = {
   readonly count: number;
   read(cells: readonly string[]): RowInput;
 };
 
 export type ColumnOptions = {
-  /** Column → path, for columns that are not named by their path; `-` leaves a column out. */
+  /** Column → path, for columns that are not named after their path; `-` ignores a column. */
   readonly map: ReadonlyMap<string, string>;
   readonly keyColumn: string | undefined;
 };
 
 const KEY_COLUMNS = ['key', 'idempotencyKey'];
-const LEFT_OUT = '-';
+const IGNORED = '-';
 
-/** Where a cell goes: by names, and by numbers where there is a list. */
-type Place = { readonly in: 'params' | 'body' } & Spot;
-type Spot = { readonly steps: readonly (string | number)[]; readonly schema: Schema };
-type Column = { readonly name: string; readonly place: Place | 'key' | undefined };
+/** The member of the request that a cell sets; a path step is a name, or a number within an array. */
+type Target = { readonly in: 'params' | 'body' } & Member;
+type Member = { readonly steps: readonly (string | number)[]; readonly schema: Schema };
+type Column = { readonly name: string; readonly target: Target | 'key' | undefined };
 
-/** As much of JSON Schema as tells what a cell is. */
+/** The part of JSON Schema that determines the type of a cell. */
 type Schema = {
   readonly type?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -31,43 +31,44 @@ type Schema = {
   readonly anyOf?: readonly Schema[];
 };
 
-/** Throws where a column has no place in the operation, or two have the same: all rows would be wrong. */
+/** Throws if a column does not match a member of the request, or if two match the same: all rows would be wrong. */
 export function readColumns(names: readonly string[], operation: Operation, options: ColumnOptions): Columns {
   const wanted = [...options.map.keys(), ...(options.keyColumn === undefined ? [] : [options.keyColumn])];
   const unknown = wanted.filter((name) => !names.includes(name));
-  if (unknown.length > 0) throw new Error(`There is no column ${unknown.join(', ')} in ${names.join(', ')}.`);
-  const columns = names.map((name): Column => ({ name, place: placeOf(name, operation, options) }));
+  if (unknown.length > 0)
+    throw new Error(`There is no column ${unknown.join(', ')}; the columns are ${names.join(', ')}.`);
+  const columns = names.map((name): Column => ({ name, target: targetOf(name, operation, options) }));
   refuseClashes(columns);
   return {
     count: columns.length,
     read(cells) {
       const input = { key: undefined as unknown, params: {}, body: {} };
-      for (const [index, { name, place }] of columns.entries()) {
+      for (const [index, { name, target }] of columns.entries()) {
         const cell = cells[index];
-        // A CSV file cannot tell an empty text from none; an empty text is allowed nowhere.
-        if (cell === undefined || cell === '' || place === undefined) continue;
-        if (place === 'key') input.key = cell;
-        else put(input[place.in], place.steps, fromCell(cell, place.schema, name));
+        // CSV cannot distinguish an empty string from a missing value; no operation accepts an empty string.
+        if (cell === undefined || cell === '' || target === undefined) continue;
+        if (target === 'key') input.key = cell;
+        else put(input[target.in], target.steps, fromCell(cell, target.schema, name));
       }
       return input;
     },
   };
 }
 
-function placeOf(name: string, operation: Operation, { map, keyColumn }: ColumnOptions): Column['place'] {
+function targetOf(name: string, operation: Operation, { map, keyColumn }: ColumnOptions): Column['target'] {
   const mapped = map.get(name);
-  if (mapped === LEFT_OUT) return undefined;
+  if (mapped === IGNORED) return undefined;
   const isKey = keyColumn === undefined ? KEY_COLUMNS.includes(name) : name === keyColumn;
   if (mapped === undefined && isKey) return 'key';
-  const place = findPlace(stepsOf(mapped ?? name), operation);
-  if (place !== undefined) return place;
+  const target = findTarget(stepsOf(mapped ?? name), operation);
+  if (target !== undefined) return target;
   throw new Error(
     `Column "${name}": ${operation.name} has no ${mapped ?? name}. Give --map "${name}=<path>", such as ` +
-      `lines.0.description or params.invoiceId, or --map "${name}=${LEFT_OUT}" to leave it out.`,
+      `lines.0.description or params.invoiceId, or --map "${name}=${IGNORED}" to ignore it.`,
   );
 }
 
-/** `lines.0.quantity`, `lines[0].quantity` and `/lines/0/quantity` (RFC 6901) are the same. */
+/** `lines.0.quantity`, `lines[0].quantity` and `/lines/0/quantity` (RFC 6901) mean the same member. */
 function stepsOf(path: string): string[] {
   if (path.startsWith('/')) {
     return path
@@ -78,14 +79,14 @@ function stepsOf(path: string): string[] {
   return path.replace(/\[(\d+)\]/g, '.$1').split('.');
 }
 
-/** In the body, or in the path: said by a first step `body` or `params`, or else wherever there is such a member. */
-function findPlace(steps: readonly string[], operation: Operation): Place | undefined {
+/** Finds the member in the body, else in the path; a first step `body` or `params` selects one explicitly. */
+function findTarget(steps: readonly string[], operation: Operation): Target | undefined {
   const body = toJsonSchema(operation.body);
   const params = toJsonSchema(operation.params);
   const [first, ...rest] = steps;
-  const within = (place: Place['in'], path: readonly string[]): Place | undefined => {
-    const spot = path.length === 0 ? undefined : findSpot(place === 'body' ? body : params, path);
-    return spot === undefined ? undefined : { in: place, ...spot };
+  const within = (part: Target['in'], path: readonly string[]): Target | undefined => {
+    const member = path.length === 0 ? undefined : findMember(part === 'body' ? body : params, path);
+    return member === undefined ? undefined : { in: part, ...member };
   };
   return (
     within('body', steps) ??
@@ -94,11 +95,11 @@ function findPlace(steps: readonly string[], operation: Operation): Place | unde
   );
 }
 
-function findSpot(schema: Schema, [step, ...rest]: readonly string[]): Spot | undefined {
+function findMember(schema: Schema, [step, ...rest]: readonly string[]): Member | undefined {
   if (step === undefined) return { steps: [], schema };
   for (const form of [schema, ...(schema.anyOf ?? [])]) {
     const member = memberOf(form, step);
-    const inner = member === undefined ? undefined : findSpot(member, rest);
+    const inner = member === undefined ? undefined : findMember(member, rest);
     if (inner !== undefined) {
       return { steps: [form.items === undefined ? step : Number(step), ...inner.steps], schema: inner.schema };
     }
@@ -110,11 +111,11 @@ function memberOf(schema: Schema, step: string): Schema | undefined {
   if (schema.items !== undefined) return /^\d{1,4}$/.test(step) ? schema.items : undefined;
   if (schema.properties !== undefined && Object.hasOwn(schema.properties, step)) return schema.properties[step];
   const others = schema.additionalProperties;
-  // Nothing is said of the members: any is allowed, and its cell is a text.
+  // The schema allows any member; its cell is a string.
   return others === true ? { type: 'string' } : typeof others === 'object' ? others : undefined;
 }
 
-/** A number or a truth value where the operation wants one; a list or an object stands in its cell as JSON. */
+/** Converts a cell to the type of the member: string, number or boolean; an array or an object is JSON in the cell. */
 function fromCell(cell: string, schema: Schema, name: string): unknown {
   const types = [schema, ...(schema.anyOf ?? [])].map(({ type }) => type);
   if (types.includes('string')) return cell;
@@ -142,12 +143,12 @@ function put(target: Record<string | number, unknown>, steps: readonly (string |
 
 function refuseClashes(columns: readonly Column[]): void {
   const taken = new Map<string, string>();
-  for (const { name, place } of columns) {
-    if (place === undefined) continue;
-    const path = place === 'key' ? place : `/${[place.in, ...place.steps].join('/')}`;
+  for (const { name, target } of columns) {
+    if (target === undefined) continue;
+    const path = target === 'key' ? target : `/${[target.in, ...target.steps].join('/')}`;
     for (const [otherPath, other] of taken) {
       if (path === otherPath || path.startsWith(`${otherPath}/`) || otherPath.startsWith(`${path}/`)) {
-        throw new Error(`The columns "${other}" and "${name}" stand for the same.`);
+        throw new Error(`The columns "${other}" and "${name}" set the same member.`);
       }
     }
     taken.set(path, name);

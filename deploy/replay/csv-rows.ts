@@ -3,9 +3,9 @@ import { type CsvError, type InfoRecord, parse } from 'csv-parse';
 import type { Columns } from './columns.ts';
 import { MalformedRow, type Row } from './rows.ts';
 
-/** As for JSON lines: the API takes bodies of at most 1 MiB. */
+/** As for JSON lines: the API accepts bodies of at most 1 MiB. */
 const MAX_RECORD_BYTES = 2 * 1024 * 1024;
-/** What the decoder puts where bytes are not UTF-8. */
+/** The replacement character, which the decoder inserts for bytes that are not UTF-8. */
 const NOT_UTF_8 = '\uFFFD';
 
 type CsvRecord = { readonly row: number; readonly line: number } & (
@@ -14,8 +14,8 @@ type CsvRecord = { readonly row: number; readonly line: number } & (
 );
 
 /**
- * CSV as RFC 4180 has it: the first record names the columns, cells may be quoted. `columnsOf` reads that first record; it
- * throws when the file is not for this operation, before there is any row.
+ * Reads CSV (RFC 4180): the first record names the columns, and cells may be quoted. `columnsOf` reads that first record and
+ * throws if the file does not fit the operation, before any row is read.
  */
 export async function* csvRows(
   bytes: AsyncIterable<Buffer>,
@@ -25,20 +25,20 @@ export async function* csvRows(
   let columns: Columns | undefined;
   for await (const { row, line, ...record } of records(bytes, delimiter)) {
     if (columns === undefined) {
-      if ('malformed' in record) throw new Error(`The line with the names of the columns: ${record.malformed}`);
+      if ('malformed' in record) throw new Error(`The header line is malformed: ${record.malformed}`);
       columns = columnsOf(record.cells);
     } else {
       // Record 0 was the header.
       yield { row, line, ...('malformed' in record ? record : readCells(record.cells, columns)) };
     }
   }
-  if (columns === undefined) throw new Error('The file is empty: its first line names the columns.');
+  if (columns === undefined) throw new Error('The file is empty: its first line must name the columns.');
 }
 
 function readCells(cells: readonly string[], columns: Columns) {
   try {
     if (cells.length !== columns.count) {
-      throw new MalformedRow(`${cells.length} cells, where there are ${columns.count} columns`);
+      throw new MalformedRow(`${cells.length} cells for ${columns.count} columns`);
     }
     if (cells.some((cell) => cell.includes(NOT_UTF_8))) throw new MalformedRow('not UTF-8');
     return { input: columns.read(cells) };
@@ -49,13 +49,13 @@ function readCells(cells: readonly string[], columns: Columns) {
 }
 
 /**
- * Records as they are parsed, and those that cannot be. After a broken quote the parser finds its way again at the next
- * quote: what it swallowed until then is one malformed row, whose lines are told.
+ * Yields parsed and malformed records. After an unbalanced quote the parser resynchronizes at the next quote; everything up
+ * to there is one malformed row, reported with its lines.
  */
 async function* records(bytes: AsyncIterable<Buffer>, delimiter: string): AsyncGenerator<CsvRecord> {
   let row = -1;
   let lastLine = 0;
-  const places: { row: number; line: number }[] = [];
+  const positions: { row: number; line: number }[] = [];
   const malformed: CsvRecord[] = [];
   const parser = parse({
     bom: true,
@@ -64,11 +64,11 @@ async function* records(bytes: AsyncIterable<Buffer>, delimiter: string): AsyncG
     skip_empty_lines: true,
     skip_records_with_error: true,
     max_record_size: MAX_RECORD_BYTES,
-    // Called in the order of the file, ahead of those who read the records: the numbers are given here.
+    // Called in the order of the file, before the records are read below, so it assigns the numbers.
     on_record: (cells: string[], { lines }: InfoRecord) => {
       row += 1;
       lastLine = lines;
-      places.push({ row, line: lines - lineBreaksIn(cells) });
+      positions.push({ row, line: lines - lineBreaksIn(cells) });
       return cells;
     },
     on_skip: (error: CsvError | undefined) => {
@@ -79,13 +79,13 @@ async function* records(bytes: AsyncIterable<Buffer>, delimiter: string): AsyncG
       return undefined;
     },
   });
-  // An error destroys the parser with it, which ends the loop below by that error.
+  // An error destroys the parser, so the loop below throws it.
   pipeline(Readable.from(bytes), parser, () => undefined);
   for await (const cells of parser as AsyncIterable<string[]>) {
-    const place = places.shift();
-    if (place === undefined) throw new Error('Bug! A record that was not parsed');
-    while (malformed[0] !== undefined && malformed[0].row < place.row) yield malformed.shift() as CsvRecord;
-    yield { ...place, cells };
+    const position = positions.shift();
+    if (position === undefined) throw new Error('Bug! A record has no position');
+    while (malformed[0] !== undefined && malformed[0].row < position.row) yield malformed.shift() as CsvRecord;
+    yield { ...position, cells };
   }
   yield* malformed;
 }

@@ -7,16 +7,18 @@ export type DestinationOptions = { readonly url?: string; readonly token?: strin
 export type Destination = {
   readonly url: string;
   readonly token: string;
-  /** The API and the company that the token names: where a row goes. */
+  /** The URL of the API and the token's company. */
   readonly target: string;
 };
 
-/** The local system, as the owner of its demo company, unless others are given. */
+/** By default the local system with the token of the demo company's owner. */
 export function findDestination(options: DestinationOptions): Destination {
   const local = readLocalJson();
   const url = (options.url ?? local?.apiUrl)?.replace(/\/$/, '');
   if (url === undefined) {
-    throw new Error('No local system is ready. Start one ("npm start", the same DATA_DIR), or give --url and a token.');
+    throw new Error(
+      'No local system is running. Start one ("npm start", with the same DATA_DIR), or give --url and a token.',
+    );
   }
   const token = givenToken(options) ?? (url === local?.apiUrl ? local.token : undefined);
   if (token === undefined) throw new Error(`Give a token for ${url}: --token-file <file> or --token <jwt>.`);
@@ -32,8 +34,8 @@ function companyOf(token: string): string {
   try {
     companyId = decodeJwt(token)['company_id'];
   } catch {
-    throw new Error('The token is no JWT.');
+    throw new Error('The token is not a JWT.');
   }
-  if (typeof companyId !== 'string') throw new Error('The token names no company (company_id).');
+  if (typeof companyId !== 'string') throw new Error('The token has no company_id claim.');
   return companyId;
 }

@@ -17,7 +17,7 @@ export type FileOptions = {
   readonly map: ReadonlyMap<string, string>;
 };
 
-/** By the name's ending; standard input is taken for JSON lines. */
+/** By the file name's extension; standard input is read as JSON lines. */
 export function formatOf(path: string): Format {
   return extname(path).toLowerCase() === '.csv' ? 'csv' : 'jsonl';
 }
@@ -27,14 +27,14 @@ export function readRows(source: Source, { operation, format, delimiter, keyColu
   return csvRows(source.read(), (names) => readColumns(names, operation, { map, keyColumn }), delimiter);
 }
 
-/** Reads all of it without sending anything: a wrong header shows before the first row is sent. */
+/** Reads the whole file before anything is sent, so that a wrong header is found before the first row is sent. */
 export async function countRows(rows: AsyncIterable<Row>): Promise<number> {
   let count = 0;
   for await (const _ of rows) count += 1;
   return count;
 }
 
-/** Each row that the API would refuse at the door, and what of it. */
+/** Finds the rows whose request the API would refuse as invalid, with the reason. */
 export async function findFaults(
   rows: AsyncIterable<Row>,
   { operation, sha256 }: { operation: Operation; sha256: string },

@@ -1,15 +1,15 @@
 import type { Operation } from '../../activities/operation.ts';
 import { MalformedRow, type Row, type RowInput } from './rows.ts';
 
-/** The API takes bodies of at most 1 MiB; some white space and the key are let pass. */
+/** The API accepts bodies of at most 1 MiB; this leaves room for white space and the key. */
 const MAX_LINE_BYTES = 2 * 1024 * 1024;
 const LINE_FEED = 0x0a;
 
-/** Members under which a row may give its key. */
+/** The members in which a row may have its key. */
 const KEY_MEMBERS = ['key', 'idempotencyKey'];
 const ENVELOPE_MEMBERS = new Set([...KEY_MEMBERS, 'params', 'body']);
 
-/** One JSON object a line, `{key?, params?, body}` or the body itself; blank lines are no rows. */
+/** Reads one JSON object per line, `{key?, params?, body}` or the body itself; skips blank lines. */
 export async function* jsonLines(
   bytes: AsyncIterable<Buffer>,
   operation: Operation,
@@ -56,7 +56,7 @@ function toInput(value: Record<string, unknown>, operation: Operation, keyMember
     if (!isObject(params)) throw new MalformedRow('params is not an object');
     return { key: keyOf(value, keyMember), params, body: value['body'] as Record<string, unknown> };
   }
-  // The body itself: whatever it has no room for may be the key, or a parameter of the path.
+  // The line is the body itself: a member that the body does not have may be the key or a path parameter.
   const body = { ...value };
   const take = (name: string) => {
     const taken = body[name];
@@ -79,8 +79,8 @@ function keyOf(value: Record<string, unknown>, keyMember: string | undefined): u
 }
 
 /**
- * Splits at line feeds alone: U+2028 and U+2029, at which readline splits too, may stand in JSON. Of a line that is too
- * long no more than the limit is held.
+ * Splits at line feeds only: JSON may contain U+2028 and U+2029, at which readline would also split. Buffers at most the limit
+ * of a line that is too long.
  */
 async function* lines(bytes: AsyncIterable<Buffer>): AsyncGenerator<string | MalformedRow> {
   let parts: Buffer[] = [];
@@ -108,7 +108,7 @@ async function* lines(bytes: AsyncIterable<Buffer>): AsyncGenerator<string | Mal
   if (length > 0) yield end();
 }
 
-/** A byte order mark at the start is left out; bytes that are not UTF-8 make the row malformed, not another row. */
+/** Drops a byte order mark. Bytes that are not UTF-8 make the row malformed; they must not be replaced silently. */
 function decode(parts: readonly Buffer[]): string | MalformedRow {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(parts));

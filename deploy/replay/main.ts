@@ -1,4 +1,4 @@
-/** `npm run replay -- FILE --operation createPayment`: each row of a file as one write, however often it is sent. */
+/** `npm run replay -- FILE --operation createPayment`: sends each row of a file as one write, however often it is run. */
 import { InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { countArgument, ttlArgument } from '../cli/arguments.ts';
@@ -29,42 +29,44 @@ type Options = DestinationOptions & {
 const MAX_CONCURRENCY = 1_000;
 
 await run(
-  command('replay', 'Sends each row of a file as one write. The same file, sent again, writes nothing twice.')
+  command('replay', 'Sends each row of a file as one write. Sending the same file again writes nothing twice.')
     .argument('<file>', 'JSON lines or CSV; - reads JSON lines from standard input')
     .addOption(
-      new Option('--operation <name>', 'what each row is')
+      new Option('--operation <name>', 'the operation of every row')
         .choices(OPERATIONS.map(({ name }) => name))
         .makeOptionMandatory(),
     )
     .option('--concurrency <n>', 'rows in flight at once', countArgument(MAX_CONCURRENCY), 32)
     .addOption(
-      new Option('--give-up-after <time>', 'how long a row is tried: 90s, 30m, 12h')
+      new Option('--give-up-after <time>', 'how long to retry a row: 90s, 30m, 12h')
         .argParser(ttlArgument)
         .default(300, '5m'),
     )
-    .addOption(new Option('--format <format>', "instead of the one by the file's name").choices(['jsonl', 'csv']))
-    .option('--delimiter <character>', 'between the cells of CSV', delimiterArgument, ',')
+    .addOption(
+      new Option('--format <format>', "the format, by default that of the file's extension").choices(['jsonl', 'csv']),
+    )
+    .option('--delimiter <character>', 'the delimiter of CSV cells', delimiterArgument, ',')
     .option(
       '--map <column=path>',
-      'where a column goes, such as Betrag=amount, ID=params.invoiceId; note=- leaves it out; repeatable',
+      'the member that a column sets, such as Betrag=amount or ID=params.invoiceId; note=- ignores it; repeatable',
       mapArgument,
       new Map(),
     )
-    .option('--key-column <name>', 'the column or member with the key of each row (key or idempotencyKey)')
-    .option('--results <file>', 'where the outcomes go (the file with .results.jsonl behind it)')
-    .option('--resume', 'skips rows that are final in the results file')
-    .option('--dry-run', 'checks each row and sends nothing')
-    .option('--url <url>', 'another API than the local one')
-    .option('--token-file <file>', 'as whom: a file with the token')
-    .option('--token <jwt>', "the token itself; on the local system the owner's of Demo Ltd by default")
-    .option('--json', 'prints the counts as JSON on stdout')
-    .addHelpText('after', '\nExits 1 unless each row has its final outcome. See docs/replaying.md.')
+    .option('--key-column <name>', 'the column or member with the key of each row, by default key or idempotencyKey')
+    .option('--results <file>', 'the file for the outcomes, by default <file>.results.jsonl')
+    .option('--resume', 'skip rows that have a final outcome in the results file')
+    .option('--dry-run', 'check each row without sending anything')
+    .option('--url <url>', 'the API, by default the local one')
+    .option('--token-file <file>', 'a file with the token to use')
+    .option('--token <jwt>', 'the token to use; on the local system, by default that of the owner of Demo Ltd')
+    .option('--json', 'print the counts as JSON')
+    .addHelpText('after', '\nExits 1 unless every row has a final outcome. See docs/replaying.md.')
     .action(replayFile),
 );
 
 async function replayFile(path: string, options: Options): Promise<void> {
   const operation = OPERATIONS.find(({ name }) => name === options.operation);
-  if (operation === undefined) throw new Error(`Bug! No operation ${options.operation}`);
+  if (operation === undefined) throw new Error(`Bug! There is no operation ${options.operation}`);
   const { delimiter, map, keyColumn } = options;
   const source = await openSource(path);
   try {
@@ -105,7 +107,7 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
     const unchanged = source.isUnchanged();
     const report = { total, ...tally, notSent: total - tally.rows, sha256, results: resultsPath };
     console.log(options.json ? JSON.stringify(report) : reportText(tally, { total, resultsPath }));
-    if (!unchanged) console.error('The file was changed while it was sent: its keys are those of the content before.');
+    if (!unchanged) console.error('The file changed while it was being sent: the keys belong to its earlier content.');
     if (!isComplete(tally) || !unchanged) process.exitCode = 1;
   } finally {
     await http.close();
@@ -113,7 +115,7 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
   }
 }
 
-/** Of what is read from a pipe, named by its content: the same again has the same results file. */
+/** Input from a pipe names its results file by content, so that the same input has the same results file. */
 function defaultResults(path: string, sha256: string): string {
   return path === '-' ? `replay-${sha256.slice(0, 12)}.results.jsonl` : `${path}.results.jsonl`;
 }

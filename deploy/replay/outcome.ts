@@ -2,18 +2,18 @@ import { type Answer, problemOf } from '../client/http.ts';
 import { type Submitted, tellsOutcome } from '../client/submit-write.ts';
 
 /**
- * What became of a row.
+ * The outcome of a row.
  *
- * Final, and stored under its key for ever: `succeeded`; `rejected`, a definite no of the books; `cancelled`. Not final:
- * `refused`, answered at the door, which stored nothing for this row; `unknown`, no final answer in time, which the same
- * file sent again will find; `malformed`, not sent.
+ * Final, and stored under its key for ever: `succeeded`; `rejected` by a business rule; `cancelled`. Not final: `refused`
+ * before the write, with nothing stored for this row; `unknown`, without a final answer in time, which sending the same file
+ * again will get; `malformed`, not sent.
  */
 export type Outcome = 'succeeded' | 'rejected' | 'cancelled' | 'refused' | 'unknown' | 'malformed';
 
-export type Told = {
+export type RowResult = {
   readonly outcome: Outcome;
   readonly status?: number;
-  /** Answered before, by this run or an earlier one. */
+  /** The answer is a replay: an earlier request, of this run or an earlier one, made the write. */
   readonly replayed?: boolean;
   readonly location?: string;
   readonly resource?: object;
@@ -27,25 +27,25 @@ export function isFinalOutcome(outcome: Outcome): boolean {
   return FINAL.includes(outcome);
 }
 
-export function outcomeOf({ final, onTheWay, acknowledged }: Submitted): Told {
+export function outcomeOf({ final, onTheWay, acknowledged }: Submitted): RowResult {
   if (final === undefined) {
-    const detail = acknowledged ? 'It was accepted, and has no outcome yet.' : 'There was no final answer in time.';
+    const detail = acknowledged ? 'It was accepted but has no outcome yet.' : 'There was no final answer in time.';
     return { outcome: 'unknown', problem: { detail, answers: onTheWay } };
   }
   const { status, replayed, location, text } = final;
   const body = objectIn(text);
   if (body === undefined) {
-    // Not from the API: a proxy's page, a login, another service.
-    return { outcome: 'refused', status, problem: { detail: 'The answer is no JSON of the API.' } };
+    // Not from the API, but from a proxy, a login page or another service.
+    return { outcome: 'refused', status, problem: { detail: 'The answer is not JSON from the API.' } };
   }
-  const told = { status, replayed, ...(location === undefined ? {} : { location }) };
-  if (status === 200 || status === 201) return { outcome: 'succeeded', ...told, resource: body };
+  const answered = { status, replayed, ...(location === undefined ? {} : { location }) };
+  if (status === 200 || status === 201) return { outcome: 'succeeded', ...answered, resource: body };
   if (!tellsOutcome(final)) return { outcome: 'refused', status, problem: body };
   const outcome = problemOf(final)?.code === 'write_cancelled' ? 'cancelled' : 'rejected';
-  return { outcome, ...told, problem: body };
+  return { outcome, ...answered, problem: body };
 }
 
-/** Every other row would be answered the same: the token, the role or the address is wrong, not the row. */
+/** True if every other row would get the same answer, because the token, the role or the URL is wrong. */
 export function concernsAllRows(answer: Answer | undefined): boolean {
   if (answer === undefined || tellsOutcome(answer)) return false;
   return [401, 403, 405].includes(answer.status) || problemOf(answer)?.code === 'route_not_found';

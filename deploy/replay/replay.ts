@@ -1,7 +1,7 @@
 import type { Operation } from '../../activities/operation.ts';
 import type { Http } from '../client/http.ts';
 import { submitWrite } from '../client/submit-write.ts';
-import { concernsAllRows, type Outcome, outcomeOf, type Told } from './outcome.ts';
+import { concernsAllRows, type Outcome, outcomeOf, type RowResult } from './outcome.ts';
 import { identify, type RowRequest, toRequest } from './request.ts';
 import type { Result, ResultsFile } from './results.ts';
 import { MalformedRow, type Row } from './rows.ts';
@@ -9,31 +9,31 @@ import { MalformedRow, type Row } from './rows.ts';
 export type ReplayOptions = {
   readonly http: Http;
   readonly token: string;
-  /** The API and the company: the same request of another one is another. */
+  /** The API and the company; the same row sent to another target is another request. */
   readonly target: string;
   readonly operation: Operation;
   readonly sha256: string;
   readonly results: ResultsFile;
   readonly concurrency: number;
   readonly giveUpAfterMs: number;
-  /** After each row. */
+  /** Called after each row. */
   onRow(result: Result | 'skipped', tally: Tally): void;
 };
 
-/** What became of the rows so far. */
+/** The outcomes so far. */
 export type Tally = Record<Outcome, number> & {
   rows: number;
-  /** Of the succeeded: those that an earlier request had made. */
+  /** How many of the succeeded ones an earlier request had made. */
   replayed: number;
-  /** Final in an earlier run that is resumed. */
+  /** Rows with a final outcome in an earlier run that is resumed. */
   skipped: number;
-  /** Why no further row was sent; undefined when all were. */
+  /** Why the rest was not sent; undefined if all rows were sent. */
   stopped: string | undefined;
 };
 
 /**
- * Sends each row as one write, `concurrency` of them at once. No more rows are read than are sent, so that a file may be of
- * any length. It stops where all further rows would fare as the last one did.
+ * Sends each row as one write, with `concurrency` rows in flight. Reads rows only as it sends them, so a file may have any
+ * length. Stops if all further rows would get the same error.
  */
 export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions): Promise<Tally> {
   const { results, concurrency, onRow } = options;
@@ -43,7 +43,7 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
   };
   let lastFinalAt = 0;
 
-  const lane = async () => {
+  const sendRows = async () => {
     while (tally.stopped === undefined) {
       const { done, value: row } = await rows.next();
       if (done) return;
@@ -61,45 +61,45 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
   };
 
   const send = async (row: Row): Promise<Result | 'skipped'> => {
-    const place = { row: row.row, line: row.line };
+    const position = { row: row.row, line: row.line };
     const request = requestOf(row, options);
-    if ('outcome' in request) return { ...place, ...request };
+    if ('outcome' in request) return { ...position, ...request };
     const id = identify(options.target, request);
     if (results.settled.has(id)) return 'skipped';
-    const told = await submit(row, request);
-    return { ...place, key: request.key, keyFrom: request.keyFrom, request: id, ...told };
+    const result = await submit(row, request);
+    return { ...position, key: request.key, keyFrom: request.keyFrom, request: id, ...result };
   };
 
-  const submit = async ({ row }: Row, request: RowRequest): Promise<Told> => {
+  const submit = async ({ row }: Row, request: RowRequest): Promise<RowResult> => {
     const { http, token, giveUpAfterMs } = options;
     const startedAt = performance.now();
     const submitted = await submitWrite(http, { ...request, token }, { giveUpAfterMs });
-    const told = outcomeOf(submitted);
-    if (told.outcome !== 'unknown') {
+    const result = outcomeOf(submitted);
+    if (result.outcome !== 'unknown') {
       lastFinalAt = performance.now();
-      if (concernsAllRows(submitted.final)) tally.stopped ??= `row ${row}: ${describe(told)}`;
+      if (concernsAllRows(submitted.final)) tally.stopped ??= `row ${row}: ${describe(result)}`;
     } else if (lastFinalAt < startedAt) {
-      // Not this row alone: nothing else has been answered either since it was first sent.
-      tally.stopped ??= `row ${row}: ${describe(told)}`;
+      // The problem is not this row: no other row has been answered since it was first sent.
+      tally.stopped ??= `row ${row}: ${describe(result)}`;
     }
-    return told;
+    return result;
   };
 
-  // All lanes end before one's error is thrown: their rows are under way, and their results are to be kept.
-  const ended = await Promise.allSettled(Array.from({ length: concurrency }, lane));
+  // Before throwing an error, wait until all rows in flight have recorded their results.
+  const ended = await Promise.allSettled(Array.from({ length: concurrency }, sendRows));
   for (const end of ended) if (end.status === 'rejected') throw end.reason;
   return tally;
 }
 
 /** `409 invoice_not_payable: The invoice is draft.` */
-export function describe({ status, problem }: Told): string {
+export function describe({ status, problem }: RowResult): string {
   const { code, detail, answers } = (problem ?? {}) as { code?: string; detail?: string; answers?: object };
   const what = [status, code].filter((part) => part !== undefined).join(' ');
   return [what, detail, answers === undefined ? '' : JSON.stringify(answers)].filter(Boolean).join(': ');
 }
 
-function requestOf(row: Row, { operation, sha256 }: ReplayOptions): RowRequest | Told {
-  const malformed = (detail: string): Told => ({ outcome: 'malformed', problem: { detail } });
+function requestOf(row: Row, { operation, sha256 }: ReplayOptions): RowRequest | RowResult {
+  const malformed = (detail: string): RowResult => ({ outcome: 'malformed', problem: { detail } });
   if ('malformed' in row) return malformed(row.malformed);
   try {
     return toRequest(operation, row.input, sha256, row.row);

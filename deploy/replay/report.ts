@@ -3,28 +3,28 @@ import { OUTCOMES, type Outcome } from './outcome.ts';
 import { describe, type Tally } from './replay.ts';
 import type { Result } from './results.ts';
 
-/** As many rows are told of on the way; all of them stand in the results file. */
-const MAX_TOLD = 20;
+/** How many rows without success are printed; the results file has all of them. */
+const MAX_PRINTED = 20;
 const BAR_WIDTH = 24;
 
 const MEANINGS: Readonly<Record<Outcome, string>> = {
   succeeded: 'committed',
-  rejected: 'a definite no of the books, stored under its key',
+  rejected: 'rejected by a business rule, stored under its key',
   cancelled: 'its key was cancelled',
-  refused: 'answered at the door: nothing was stored for it',
-  unknown: 'no final answer in time: the same file sent again finds it',
+  refused: 'refused before the write: nothing was stored',
+  unknown: 'no final answer in time: send the same file again',
   malformed: 'not sent',
 };
 
-/** How far it has come, and each row that did not succeed. */
+/** Prints the progress and each row that did not succeed. */
 export function reportRows(progress: Progress, total: number): (result: Result | 'skipped', tally: Tally) => void {
   const startedAt = performance.now();
-  let told = 0;
+  let printed = 0;
   return (result, tally) => {
     if (result !== 'skipped' && result.outcome !== 'succeeded') {
-      told += 1;
-      if (told <= MAX_TOLD) progress.done(`line ${result.line}: ${result.outcome}: ${describe(result)}`);
-      if (told === MAX_TOLD) progress.done('(further rows of this kind: see the results file)');
+      printed += 1;
+      if (printed <= MAX_PRINTED) progress.done(`line ${result.line}: ${result.outcome}: ${describe(result)}`);
+      if (printed === MAX_PRINTED) progress.done('(see the results file for further rows without success)');
     }
     const perSecond = tally.rows / ((performance.now() - startedAt) / 1_000);
     const line = `${bar(tally.rows, total)} ${shown(tally.rows)} of ${shown(total)} rows, ${shown(perSecond)}/s`;
@@ -33,7 +33,7 @@ export function reportRows(progress: Progress, total: number): (result: Result |
   };
 }
 
-/** Every row has an outcome that stands for ever, and all were sent. */
+/** True if all rows were sent and have a final outcome. */
 export function isComplete(tally: Tally): boolean {
   return tally.stopped === undefined && tally.refused + tally.unknown + tally.malformed === 0;
 }
@@ -42,16 +42,16 @@ export function reportText(tally: Tally, { total, resultsPath }: { total: number
   const line = (count: number, what: string, meaning: string) =>
     `${shown(count).padStart(9)}  ${what.padEnd(10)} ${meaning}`;
   const outcomes = OUTCOMES.filter((outcome) => outcome === 'succeeded' || tally[outcome] > 0).map((outcome) => {
-    const replayed = outcome === 'succeeded' ? `, ${shown(tally.replayed)} of them before (replays)` : '';
+    const replayed = outcome === 'succeeded' ? `, ${shown(tally.replayed)} of them replays` : '';
     return line(tally[outcome], outcome, MEANINGS[outcome] + replayed);
   });
   return [
     ...outcomes,
-    ...(tally.skipped === 0 ? [] : [line(tally.skipped, 'skipped', 'final in the results of the run before')]),
+    ...(tally.skipped === 0 ? [] : [line(tally.skipped, 'skipped', 'with a final outcome in the earlier results')]),
     ...(tally.rows === total
       ? []
       : [line(total - tally.rows, 'not sent', `stopped at ${tally.stopped ?? 'an error'}`)]),
-    line(total, 'rows', `each in ${resultsPath}`),
+    line(total, 'rows', `see ${resultsPath}`),
   ].join('\n');
 }
 

@@ -1,35 +1,36 @@
 import { closeSync, createReadStream, existsSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { isFinalOutcome, type Told } from './outcome.ts';
+import { isFinalOutcome, type RowResult } from './outcome.ts';
 import { type KeyFrom, keyOfRow } from './request.ts';
 
-/** A line of the results file. `row` comes first: by that the file is known again. */
+/** A line of the results file. `row` comes first, which identifies the file as a results file. */
 export type Result = {
   readonly row: number;
   readonly line: number;
-  /** None where the row could not be read. */
+  /** Absent if the row could not be read. */
   readonly key?: string;
   readonly keyFrom?: KeyFrom;
-  /** What was asked, of whom: `--resume` skips what it finds under it. */
+  /** Identifies request and target; `--resume` skips a request that has a final outcome. */
   readonly request?: string;
-} & Told;
+} & RowResult;
 
 export type ResultsFile = {
-  /** Requests that have their outcome from an earlier run; empty unless that is resumed. */
+  /** Requests with a final outcome in an earlier run; empty unless resumed. */
   readonly settled: ReadonlySet<string>;
   append(result: Result): void;
   close(): void;
 };
 
 /**
- * One line a row, written as its outcome comes, in that order. Resumed, the lines of an earlier run that are final stay, and
- * what a kill has torn or left without outcome goes; else the file begins anew, since the API answers every row again.
+ * Opens the results file, which gets one line per row in the order of the outcomes. When resuming, it keeps the lines of an
+ * earlier run with a final outcome and drops incomplete ones; otherwise it starts an empty file, because the API answers
+ * every row again.
  */
 export async function openResults(path: string, { sha256, resume }: { sha256: string; resume: boolean }) {
   const earlier = existsSync(path);
   if (earlier) await refuseOtherFiles(path, sha256);
   const settled = new Set<string>();
-  // Another file until it is complete: a kill in between leaves the earlier results as they were.
+  // Write to another file first, so that a kill in between leaves the earlier results intact.
   const fresh = `${path}.new`;
   const descriptor = openSync(fresh, 'w', 0o600);
   const append = (result: Result) => void writeSync(descriptor, `${JSON.stringify(result)}\n`);
@@ -45,7 +46,7 @@ export async function openResults(path: string, { sha256, resume }: { sha256: st
   return results;
 }
 
-/** Skips what is no whole line: a kill may tear the last one. */
+/** Skips incomplete lines: a kill may truncate the last one. */
 async function* readResults(path: string): AsyncGenerator<Result> {
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const result = parse(line);
@@ -55,26 +56,27 @@ async function* readResults(path: string): AsyncGenerator<Result> {
 
 export function refuseSameFile(source: string, results: string): void {
   if (source !== '-' && existsSync(results) && realpathSync(source) === realpathSync(results)) {
-    throw new Error(`${results} is the file to be sent: the results need another.`);
+    throw new Error(`${results} is the input file: choose another file for the results.`);
   }
 }
 
 /**
- * Refuses to write over what is no results file, and over the results of a file whose content has changed since: keys that
- * are made from the content would be new ones, and each row that was written before would be written once more.
+ * Refuses to overwrite a file that is not a results file, and the results of a file whose content has changed since: keys
+ * derived from the content would be new, and every row that was already written would be written again.
  */
 async function refuseOtherFiles(path: string, sha256: string): Promise<void> {
   let lines = 0;
   for await (const line of createInterface({ input: createReadStream(path) })) {
     lines += 1;
-    if (lines === 1 && !isBeginning(line)) throw new Error(`${path} is no results file: give another with --results.`);
+    if (lines === 1 && !isBeginning(line))
+      throw new Error(`${path} is not a results file: give another with --results.`);
     const result = parse(line);
     if (result?.keyFrom !== 'file') continue;
     if (result.key === keyOfRow(sha256, result.row)) return;
     throw new Error(
-      `${path} has the results of this file with another content, and its rows have no keys of their own: sent now, they ` +
-        'would get new keys, and those written before would be written again. Send the file as it was; put corrected rows ' +
-        'into a file of their own. (If this is another file, give its own --results.)',
+      `${path} has results of this file with other content, and its rows have no keys of their own: sent now, they would ` +
+        'get new keys, and rows that were already written would be written again. Send the unchanged file, and put ' +
+        'corrected rows into a separate file. (If this is a different file, give another --results.)',
     );
   }
 }

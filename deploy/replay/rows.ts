@@ -1,16 +1,16 @@
-/** A row of the file, in the order of the file; the first is 1, whatever the file starts with. */
+/** A row of the file; the first row is 1, not counting a header. */
 export type Row = {
   readonly row: number;
-  /** Where it starts in the file, for people. */
+  /** The line on which it starts, for messages. */
   readonly line: number;
 } & ({ readonly input: RowInput } | { readonly malformed: string });
 
-/** What a row says, before anything is made of it. */
+/** The content of a row, not yet validated. */
 export type RowInput = {
   readonly key: unknown;
   readonly params: Readonly<Record<string, unknown>>;
   readonly body: Readonly<Record<string, unknown>>;
 };
 
-/** Thrown for a row that cannot be read; the others can. */
+/** Thrown for a row that cannot be read; other rows are not affected. */
 export class MalformedRow extends Error {}

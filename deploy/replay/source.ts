@@ -4,20 +4,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-/** What is sent, readable as often as needed. */
+/** The input, which can be read repeatedly. */
 export type Source = {
   readonly sha256: string;
   read(): AsyncIterable<Buffer>;
-  /** Whether it is still what its SHA-256 was taken of. */
+  /** Whether the file has not changed since its SHA-256 was computed. */
   isUnchanged(): boolean;
   close(): void;
 };
 
-/** `-` is standard input, which is kept in a temporary file, as is a pipe: they can be read only once. */
+/** Copies standard input (`-`) and pipes to a temporary file, because they can be read only once. */
 export async function openSource(path: string): Promise<Source> {
   if (path !== '-' && statSync(path).isFile()) return readable(path, () => undefined);
   const folder = mkdtempSync(join(tmpdir(), 'accubooks-replay-'));
-  // However this process ends but by a kill.
+  // On every exit except a kill.
   const remove = () => rmSync(folder, { recursive: true, force: true });
   process.once('exit', remove);
   const copy = join(folder, 'input');
@@ -26,7 +26,7 @@ export async function openSource(path: string): Promise<Source> {
 }
 
 async function readable(path: string, close: () => void): Promise<Source> {
-  // One descriptor: a file that is put in its place is another one.
+  // One descriptor for all reads, so that replacing the file has no effect.
   const descriptor = openSync(path, 'r');
   const stamp = () => {
     const { size, mtimeMs } = fstatSync(descriptor);

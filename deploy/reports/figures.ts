@@ -1,18 +1,19 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { asAuditor } from '../cli/auditor.ts';
 
-/** What the audit log tells of a time, for people: no part of it is computed outside of PostgreSQL. */
+/** The figures of the audit log for a period; PostgreSQL computes all of them. */
 export type Figures = {
   /** RFC 3339; `to` is exclusive. */
   readonly from: string;
   readonly to: string;
-  /** The audit log is online from here on; null where nothing has been archived. A report that begins earlier is not whole. */
+  /** The audit log is online from here on; null if nothing is archived. A report that begins earlier is incomplete. */
   readonly onlineFrom: string | null;
   readonly companies: number;
   readonly all: Counts;
   readonly byType: readonly (Counts & { readonly type: string })[];
   readonly byOperation: readonly (Counts & { readonly operation: string; readonly type: string })[];
   readonly failures: readonly Failure[];
-  /** The slowest transactions that wrote something. */
+  /** The slowest successful writes. */
   readonly slowest: readonly Slow[];
 };
 
@@ -21,14 +22,14 @@ export type Counts = {
   readonly new: number;
   readonly replayed: number;
   readonly failed: number;
-  /** Requests with other content under a key in use; they are among the failed. */
+  /** Requests that reused a key with other content; also counted as failed. */
   readonly mismatches: number;
-  /** Of all answers, in per cent, with two places. */
+  /** The share of replays in all answers, in per cent, with two decimals. */
   readonly replayPct: number;
-  /** Of the transactions that wrote something; null where none did. */
+  /** Of successful writes; null if there are none. */
   readonly averageMs: number | null;
   readonly p95Ms: number | null;
-  /** Of replays, from the request's arrival on. */
+  /** Of replays, measured from the request's arrival. */
   readonly replayP95Ms: number | null;
 };
 
@@ -49,55 +50,49 @@ type Slow = {
   readonly durationMs: number;
 };
 
-/** RFC 3339; without bounds, the seven days up to now by the database's clock. */
+/** RFC 3339; by default the last seven days by the database's clock. */
 export type Span = { readonly from: string | null; readonly to: string | null };
 
 const SLOWEST = 10;
 const MAX_FAILURES = 200;
 
-/** Reads as the auditor, who sees all companies, in one snapshot, so that all figures agree with each other. */
-export async function readFigures(databaseUrl: string, span: Span): Promise<Figures> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'accubooks-reports' });
-  await client.connect();
-  try {
-    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    await client.query("SELECT set_config('role', 'accubooks_auditor', true), set_config('TimeZone', 'UTC', true)");
-    const [bounds] = await rows<{ from: Date; to: Date; online_from: Date | null }>(client, BOUNDS, [
-      span.from,
-      span.to,
-    ]);
-    if (bounds === undefined) throw new Error('Bug! A span without bounds');
-    const { from, to } = bounds;
-    const counts = await rows<GroupRow>(client, COUNTS, [from, to]);
-    const [{ companies } = { companies: 0 }] = await rows<{ companies: number }>(client, COMPANIES, [from, to]);
-    return {
-      from: from.toISOString(),
-      to: to.toISOString(),
-      onlineFrom: bounds.online_from?.toISOString() ?? null,
-      companies,
-      all: toCounts(counts.find(({ level }) => level === 'all')),
-      byType: counts.flatMap((row) => (row.level === 'type' ? { type: row.type ?? '', ...toCounts(row) } : [])),
-      byOperation: counts.flatMap((row) =>
-        row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
-      ),
-      failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
-      slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
-        ...row,
-        at: row.at.toISOString(),
-      })),
-    };
-  } finally {
-    await client.end();
-  }
+/** Reads with the auditor's role, which sees all companies, and in one snapshot, so that the figures are consistent. */
+export function readFigures(databaseUrl: string, span: Span): Promise<Figures> {
+  return asAuditor(databaseUrl, (auditor) => readAll(auditor, span), { snapshot: true });
 }
 
-/** The end of the newest month that is in the archive, and not back from it. */
+async function readAll(client: pg.Client, span: Span): Promise<Figures> {
+  await client.query("SELECT set_config('TimeZone', 'UTC', true)");
+  const [bounds] = await rows<{ from: Date; to: Date; online_from: Date | null }>(client, BOUNDS, [span.from, span.to]);
+  if (bounds === undefined) throw new Error('Bug! The period has no bounds');
+  const { from, to } = bounds;
+  const counts = await rows<GroupRow>(client, COUNTS, [from, to]);
+  const [{ companies } = { companies: 0 }] = await rows<{ companies: number }>(client, COMPANIES, [from, to]);
+  return {
+    from: from.toISOString(),
+    to: to.toISOString(),
+    onlineFrom: bounds.online_from?.toISOString() ?? null,
+    companies,
+    all: toCounts(counts.find(({ level }) => level === 'all')),
+    byType: counts.flatMap((row) => (row.level === 'type' ? { type: row.type ?? '', ...toCounts(row) } : [])),
+    byOperation: counts.flatMap((row) =>
+      row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
+    ),
+    failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
+    slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
+      ...row,
+      at: row.at.toISOString(),
+    })),
+  };
+}
+
+/** The bounds, and the end of the newest archived month that is not restored. */
 const BOUNDS = `
 SELECT coalesce($1::timestamptz, now() - interval '7 days') AS "from", coalesce($2::timestamptz, now()) AS "to",
   (SELECT max(month + interval '1 month') FROM archived_audit_months()
    WHERE restored_until IS NULL OR restored_until <= now())::timestamptz AS online_from`;
 
-/** All, each type and each operation, by one pass over the rows. */
+/** Counts for all writes, each type and each operation, in one pass over the rows. */
 const COUNTS = `
 SELECT CASE WHEN grouping(operation_name) = 0 THEN 'operation' WHEN grouping(operation_type) = 0 THEN 'type' ELSE 'all' END AS level,
   operation_name AS operation, operation_type AS type,
@@ -149,7 +144,7 @@ type GroupRow = {
 };
 
 function toCounts(row: GroupRow | undefined): Counts {
-  if (row === undefined) throw new Error('Bug! Figures without a total');
+  if (row === undefined) throw new Error('Bug! The figures have no total');
   return {
     total: row.total,
     new: row.new,

@@ -1,7 +1,7 @@
 import { markdownTable } from '../cli/table.ts';
 import type { Counts, Figures } from './figures.ts';
 
-/** The report as a page: the whole first, then what is worth a look. */
+/** The report as a Markdown page: totals first, then details. */
 export function reportMarkdown(figures: Figures): string {
   const { all } = figures;
   return `${[
@@ -13,7 +13,7 @@ export function reportMarkdown(figures: Figures): string {
     countsTable(['type'], figures.byType, ({ type }) => [type]),
     '## By operation',
     countsTable(['operation', 'type'], figures.byOperation, ({ operation, type }) => [operation, type]),
-    'Average and p95 are of the transactions that wrote something; the last column is of replays, from their arrival on.',
+    'Average and p95 are of successful writes; the last column is of replays, measured from the request’s arrival.',
     '## Failed, by cause',
     figures.failures.length === 0
       ? 'None.'
@@ -46,7 +46,7 @@ export function reportMarkdown(figures: Figures): string {
 
 function incomplete({ from, onlineFrom }: Figures): string[] {
   if (onlineFrom === null || from >= onlineFrom) return [];
-  return [`The audit log is online from ${onlineFrom} on: what is older is in the archive, and not in these figures.`];
+  return [`The audit log is online from ${onlineFrom}; older rows are archived and not included in these figures.`];
 }
 
 function countsTable<Row extends Counts>(
@@ -81,7 +81,7 @@ function ms(value: number | null): string {
   return value === null ? '–' : value.toFixed(1);
 }
 
-/** Keys and request IDs are the clients' own text: a bar would end the cell, and markup would be shown as such. */
+/** Escapes Markdown, because keys and request IDs are clients' text and may contain it. */
 function cell(text: string): string {
   return text.replace(/[\\`*_{}[\]<>()#+!|~]/g, '\\$&');
 }

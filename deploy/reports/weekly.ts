@@ -1,6 +1,8 @@
-/** `npm run reports:weekly:staging`: what the audit log tells of a week, over all companies. */
+/** `npm run reports:weekly:staging`: reports on a week of the audit log, over all companies. */
+
 import { renameSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
+import { DAY_MS } from '../../activities/durations.ts';
 import { command, run } from '../cli/command.ts';
 import { ownerDatabaseUrl } from '../cli/config.ts';
 import { readFigures } from './figures.ts';
@@ -8,18 +10,19 @@ import { reportMarkdown } from './markdown.ts';
 
 type Options = { databaseUrl?: string; from?: string; to?: string; json?: true; out?: string };
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
 await run(
-  command('reports:weekly:staging', 'Reports on the writes of all companies in the last seven days, or another time.')
-    .option('--database-url <url>', 'a login that may act as accubooks_auditor')
+  command(
+    'reports:weekly:staging',
+    'Reports on the writes of all companies in the last seven days, or in another period.',
+  )
+    .option('--database-url <url>', 'a login that is a member of accubooks_auditor')
     .option('--from <date>', 'the first day, YYYY-MM-DD in UTC', dateArgument)
-    .option('--to <date>', 'the last day, included', dateArgument)
-    .option('--json', 'JSON instead of Markdown')
-    .option('--out <file>', 'writes there instead of to stdout')
+    .option('--to <date>', 'the last day, inclusive', dateArgument)
+    .option('--json', 'print JSON instead of Markdown')
+    .option('--out <file>', 'write to this file instead of stdout')
     .addHelpText(
       'after',
-      '\nWithout --database-url it reads MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.',
+      '\nWithout --database-url it uses MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.',
     )
     .action(report),
 );
@@ -35,7 +38,7 @@ async function report({ databaseUrl, from, to, json, out }: Options): Promise<vo
     process.stdout.write(text);
     return;
   }
-  // Whole or not at all: whoever reads the file finds no half of a report.
+  // Atomic, so that a reader never finds half a report.
   writeFileSync(`${out}.${process.pid}`, text);
   renameSync(`${out}.${process.pid}`, out);
   console.error(`wrote ${out}`);

@@ -1,4 +1,4 @@
-/** `npm run rollout:check`: whether one version may get more of the traffic. Made for a step of a roll-out, or a script of it. */
+/** `npm run rollout:check`: decides whether a version may get more of the traffic, between two steps of a roll-out. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError } from 'commander';
@@ -14,21 +14,16 @@ const EXIT_CODES: Readonly<Record<Decision, number>> = { 'go on': 0, 'go back': 
 type Options = { prometheus: string; version: string; window: string; minWrites: number; rules: string; json?: true };
 
 await run(
-  command('rollout:check', 'Asks Prometheus whether the alerts that speak against a version hold for it alone.')
-    .requiredOption('--prometheus <url>', 'where Prometheus answers', urlArgument)
+  command('rollout:check', 'Asks Prometheus whether the alerts that judge a version fire for that version only.')
+    .requiredOption('--prometheus <url>', 'the URL of Prometheus', urlArgument)
     .requiredOption('--version <name>', 'the value of the label `version` on its series, such as green')
-    .option(
-      '--window <range>',
-      'how far back rates are taken, in place of the ranges of the rules',
-      windowArgument,
-      '2m',
-    )
-    .option('--min-writes <count>', 'writes that it must have answered in that time', countArgument(1_000_000), 20)
-    .option('--rules <file>', 'the rules', RULES)
-    .option('--json', 'prints the verdict as JSON on stdout')
+    .option('--window <range>', 'the range of all rates, instead of those in the rules', windowArgument, '2m')
+    .option('--min-writes <count>', 'how many writes it must have answered in the window', countArgument(1_000_000), 20)
+    .option('--rules <file>', 'the file with the alert rules', RULES)
+    .option('--json', 'print the verdict as JSON')
     .addHelpText(
       'after',
-      '\nExits 0: go on. 1: go back. 2: too few writes, or a process that does not answer its scrape: wait.',
+      '\nExit codes: 0 go on; 1 go back; 2 wait, because there were too few writes or a process does not answer its scrape.',
     )
     .action(async (options: Options) => {
       const criteria = readCriteria(readFileSync(options.rules, 'utf8'), options);
@@ -42,8 +37,8 @@ await run(
 function verdictText({ criteria, processes, writes }: Verdict, decision: Decision): string {
   return [
     textTable(
-      ['criterion', 'verdict', 'value'],
-      criteria.map(({ alert, holds, value }) => [alert, holds ? 'holds' : 'BROKEN', value?.toFixed(3) ?? '']),
+      ['alert', 'fires', 'value'],
+      criteria.map(({ alert, holds, value }) => [alert, holds ? 'no' : 'YES', value?.toFixed(3) ?? '']),
     ),
     '',
     `${processes.up} processes up, ${processes.down} down, ${writes} writes in the window: ${decision}`,
@@ -57,5 +52,5 @@ function urlArgument(text: string): string {
 
 function windowArgument(text: string): string {
   if (/^[1-9]\d{0,4}[smh]$/.test(text)) return text;
-  throw new InvalidArgumentError('It must be a time such as 30s, 2m or 1h.');
+  throw new InvalidArgumentError('It must be a duration such as 30s, 2m or 1h.');
 }

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { EFFECTS } from '../../activities/controls/effects.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 
 /** Counts of one company that must be equal, or of which the first may be less, where `relation` says so. */
 export type Equation = {
@@ -9,14 +9,14 @@ export type Equation = {
   readonly holds: boolean;
 };
 
-/** What the run was told, of one company. */
-export type ToldCounts = { readonly replays: number; readonly mismatches: number };
+/** What the answers to one company's requests were. */
+export type AnsweredCounts = { readonly replays: number; readonly mismatches: number };
 
 /** The record of the writes, the audit log, the events and the books, counted against each other. */
 export async function countCompany(
   auditor: pg.Client,
   companyId: string,
-  told: ToldCounts,
+  answered: AnsweredCounts,
 ): Promise<readonly Equation[]> {
   const { rows } = await auditor.query<Record<string, number>>(COUNT, [companyId]);
   const found = rows[0] ?? {};
@@ -41,32 +41,40 @@ export async function countCompany(
       '`failed` audit rows with their codes': count('refused_rows'),
     }),
     equation('=', { 'keys cancelled': count('cancelled'), '`failed` audit rows that say so': count('cancelled_rows') }),
-    equation('≤', { 'replays answered': told.replays, '`replayed` audit rows': count('replayed_rows') }),
-    equation('≤', { 'mismatches answered': told.mismatches, '`failed` audit rows of them': count('reused_rows') }),
+    equation('≤', { 'replays answered': answered.replays, '`replayed` audit rows': count('replayed_rows') }),
+    equation('≤', { 'mismatches answered': answered.mismatches, '`failed` audit rows of them': count('reused_rows') }),
   ];
 }
 
-const posting = Object.entries(EFFECTS)
-  .filter(([, { posts }]) => posts === 'always')
-  .map(([name]) => `'${name}'`)
-  .join(', ');
+/** When an operation that posts only in some cases does so: in a success `w` of which this holds. */
+const POSTS_WHEN: Readonly<Record<string, string>> = {
+  createInventoryItem: `(request #>> '{body,openingQuantity}')::int > 0`,
+  reconcileLedger: `(
+      SELECT t.amount_minor FROM bank_transactions t
+      WHERE t.company_id = $1 AND t.id = (w.request #>> '{params,bankTransactionId}')::uuid
+    ) <> (
+      SELECT coalesce(sum(l.amount_minor), 0) FROM jsonb_array_elements(w.request #> '{body,matches}') AS m
+      JOIN journal_lines l ON l.company_id = $1 AND l.id = (m ->> 'journalLineId')::uuid
+    )`,
+};
+/** Of any other, the entry itself is taken for the reason. */
+const HAS_ENTRY = 'EXISTS (SELECT FROM journal_entries e WHERE e.company_id = $1 AND e.write_id = w.write_id)';
 
-/** What posts only in some cases: an item that begins with a quantity, and a reconciliation that leaves a difference. */
+const posting = OPERATIONS.filter(({ effects }) => effects.posts !== 'never')
+  .map(({ name, effects }) => {
+    const when = effects.posts === 'always' ? 'true' : (POSTS_WHEN[name] ?? HAS_ENTRY);
+    return `WHEN '${name}' THEN ${when}`;
+  })
+  .join('\n    ');
+
 const COUNT = `
 WITH w AS (SELECT * FROM idempotent_writes WHERE company_id = $1),
 a AS (SELECT * FROM idempotent_write_audit_log WHERE company_id = $1)
 SELECT (SELECT count(*) FILTER (WHERE outcome = 'succeeded') FROM w)::int AS succeeded,
   (SELECT count(*) FILTER (WHERE outcome = 'rejected') FROM w)::int AS rejected,
   (SELECT count(*) FILTER (WHERE outcome = 'cancelled') FROM w)::int AS cancelled,
-  (SELECT count(*) FROM w WHERE outcome = 'succeeded' AND (operation IN (${posting})
-    OR operation = 'createInventoryItem' AND (request #>> '{body,openingQuantity}')::int > 0
-    OR operation = 'reconcileLedger' AND (
-      SELECT t.amount_minor FROM bank_transactions t
-      WHERE t.company_id = $1 AND t.id = (w.request #>> '{params,bankTransactionId}')::uuid
-    ) <> (
-      SELECT coalesce(sum(l.amount_minor), 0) FROM jsonb_array_elements(w.request #> '{body,matches}') AS m
-      JOIN journal_lines l ON l.company_id = $1 AND l.id = (m ->> 'journalLineId')::uuid
-    )))::int AS posting,
+  (SELECT count(*) FROM w WHERE outcome = 'succeeded' AND CASE operation
+    ${posting} ELSE false END)::int AS posting,
   (SELECT count(*) FROM journal_entries WHERE company_id = $1)::int AS entries,
   (SELECT count(*) FROM outbox WHERE company_id = $1)::int AS events,
   count(*) FILTER (WHERE status = 'new')::int AS new_rows,

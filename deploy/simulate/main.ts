@@ -25,27 +25,27 @@ type Options = SubjectOptions & {
 await run(
   command(
     'simulate',
-    'Has new companies do business at random through the API: every operation, with duplicates, mismatches, rejections and cancels. Then holds books, record, metrics and answers against each other.',
+    'Sends random business of new companies through the API: every operation, with duplicates, mismatches, rejections and cancels. Then compares books, record, metrics and answers.',
   )
     .option(
       '--operations <n>',
-      'how many writes; duplicates and the like come on top',
+      'how many writes, not counting duplicates, mismatches and cancels',
       countArgument(MAX_OPERATIONS),
       1_000,
     )
     .option('--seed <text>', 'the same seed sends the same requests', seedArgument, 'accubooks')
     .option('--companies <n>', 'in how many companies', countArgument(MAX_COMPANIES), 3)
     .option('--concurrency <n>', 'requests in flight at once', countArgument(MAX_CONCURRENCY), 16)
-    .option('--url <url>', 'another API than the local one')
+    .option('--url <url>', 'the API, by default the local one')
     .option('--api-url <url>', 'the same as --url')
-    .option('--database-url <url>', "the database behind it, by its owner's login")
+    .option('--database-url <url>', "the database behind it, with its owner's login")
     .option('--tenants-file <file>', 'companies to use: the lines of company:create, each with its token')
     .option('--jwt-secret-file <file>', 'the secret that its tokens are signed with')
-    .option('--metrics-url <url...>', 'metrics of every process of it, APIs and workers')
+    .option('--metrics-url <url...>', 'the metrics URLs of all API and worker processes')
     .option('--json', 'prints the result as JSON on stdout')
     .addHelpText(
       'after',
-      '\nElsewhere than locally --url, --database-url, --tenants-file and --jwt-secret-file are needed; nobody else may write\nthere meanwhile, or the metrics differ. Exits 1 when anything differs.',
+      '\nExcept on the local system, all four options are required: --url, --database-url, --tenants-file, --jwt-secret-file.\nNobody else may write meanwhile, or the metrics differ. Exits 1 when anything differs.',
     )
     .action(simulateHour),
 );

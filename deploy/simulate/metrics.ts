@@ -6,7 +6,7 @@ export type Tally = {
   readonly metrics: ReadonlyMap<string, number>;
   /** The same, of the audit log. */
   readonly audit: ReadonlyMap<string, number>;
-  /** When each process began: one that has begun anew has forgotten what it had counted. */
+  /** When each process started: a restarted one has lost its counts. */
   readonly begun: string;
 };
 
@@ -78,7 +78,7 @@ function errorTypeOf(code: string | null): string {
 
 export type Counted = { readonly name: string; readonly metric: number; readonly audit: number };
 
-/** How much each has grown between the two; undefined where a process has begun anew and cannot tell. */
+/** How much each has grown between the two; undefined if a process was restarted. */
 export function growth(before: Tally, after: Tally): readonly Counted[] | undefined {
   if (before.begun !== after.begun) return undefined;
   const names = new Set([...after.metrics.keys(), ...after.audit.keys()]);

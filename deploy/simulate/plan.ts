@@ -1,228 +1,222 @@
 import { fingerprint, writeId } from '../../activities/identity.ts';
 import { type Operation, parseInput } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import { withOtherContent } from '../contract/requests.ts';
-import { emptyBooks, type Member, type Move, type MoveMaker, type PlannedBooks } from './books.ts';
-import { COMPANY } from './moves/company.ts';
-import { LEDGER } from './moves/ledger.ts';
-import { PAYROLL, STOCK } from './moves/payroll.ts';
-import { SALES } from './moves/sales.ts';
-import { createRandom, type Random } from './random.ts';
+import { type Actor, type Books, emptyBooks } from './requests/books.ts';
+import { expectAnswer, generateRequest, isAllowed, nextOperation, OPERATION_WEIGHTS } from './requests/generate.ts';
+import type { Answer } from './requests/operation-model.ts';
+import { createRandom, pickWeighted, type Random, seededNumbers } from './requests/random.ts';
 
 /** One request to be sent; its place in the plan is its number. */
 export type Step = {
   /** Place of the company among those of the run. */
   readonly company: number;
   readonly key: string;
-  readonly as: Member;
+  readonly as: Actor;
   readonly operation: Operation;
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
   readonly prefer?: string;
   /** Steps that must have been answered before this one is sent; all of them come before it in the plan. */
   readonly after: readonly number[];
-  readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'at the door';
-  /** Sent beside the write that it is a rival of: which of them comes first is open. */
+  readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'invalid';
+  /** Sent at the same time as the write with its key; either of them may come first. */
   readonly atOnce?: true;
-  /** The code that it is answered with, whatever else is under way. */
+  /** The code of its answer, whichever other requests are running. */
   readonly refused?: string;
-  /** Of what it asks for; null where that cannot be asked for at all. */
+  /** Of the request; null for an invalid one. */
   readonly fingerprint: string | null;
 };
 
 export type PlanOptions = {
   readonly seed: string;
-  /** How many writes are meant: each a key of its own. Duplicates, mismatches and cancels come on top. */
+  /** How many writes, each with its own key, not counting duplicates, mismatches and cancels. */
   readonly operations: number;
-  readonly companies: readonly Pick<PlannedBooks, 'companyId' | 'ownerId' | 'accountantId' | 'newcomerId'>[];
+  readonly companies: readonly CompanyOfPlan[];
 };
 
-const MAKERS: Readonly<Record<string, MoveMaker>> = { ...SALES, ...LEDGER, ...PAYROLL, ...STOCK, ...COMPANY };
+/** The accountant and the newcomer begin without a company. The newcomer's roles are granted and revoked. */
+type CompanyOfPlan = Readonly<Record<'companyId' | 'ownerId' | 'accountantId' | 'newcomerId', string>>;
 
-/** What an hour consists of; the order is that in which a company does each of them once, to begin with. */
-const WEIGHTS: Readonly<Record<string, number>> = {
-  updateCompanySettings: 1,
-  grantUserAccess: 1,
-  createAccount: 1,
-  createCustomer: 6,
-  createInvoice: 16,
-  finalizeInvoice: 15,
-  createPayment: 18,
-  createRefund: 4,
-  createCreditNote: 4,
-  recordInvoiceReminder: 2,
-  voidInvoice: 3,
-  createJournalEntry: 8,
-  importBankTransactions: 3,
-  reconcileLedger: 6,
-  unreconcileBankTransaction: 2,
-  reverseJournalEntry: 3,
-  createEmployee: 2,
-  createPayRun: 3,
-  approvePayRun: 1.5,
-  executePayroll: 2,
-  createInventoryItem: 2,
-  adjustInventory: 7,
-  triggerWorkflow: 0.3,
-};
-
-/** Shares of the writes that are sent in another way than once and alone. */
+/** The share of writes that are not simply sent once. */
 const SHARES = {
   duplicateAtOnce: 0.12,
   duplicateLater: 0.08,
   mismatchLater: 0.03,
   cancelBefore: 0.01,
   cancelLater: 0.01,
-  /** Of which it is left open who wins; of writes that nothing is to rest on then. */
+  /** May get a concurrent mismatch or cancel with an unknown winner; then no later request may depend on the write. */
   leftOpen: 0.2,
   mismatchAtOnce: 0.08,
   cancelAtOnce: 0.06,
-  atTheDoor: 0.01,
+  invalid: 0.02,
   respondAsync: 0.05,
   doNotWait: 0.03,
+  byTheAccountant: 0.2,
 };
-/** How many writes later a duplicate comes that comes later. */
+/** How many writes later a later duplicate is sent. */
 const LATER = { min: 20, max: 300 } as const;
 
-/** The same seed, count and companies: the same steps. IDs follow from company and key, so answers need not be awaited. */
+/** How often a company tries to do an operation once before the random part begins. */
+const MAX_TRIES = 20;
+
+/** The same seed, count and companies give the same steps. Answers are not needed: IDs are derived from company and key. */
 export function planHour({ seed, operations, companies }: PlanOptions): readonly Step[] {
-  const random = createRandom(seed);
-  const planner = createPlanner(seed, random);
-  const books = companies.map((company) => emptyBooks(company.companyId, company));
-  const opening = openingMoves(companies.length);
-  for (let made = 0; made < operations; made += 1) {
-    planner.emitDue(made);
-    const first = opening[made];
-    const company = first?.company ?? random.int(0, companies.length - 1);
-    planner.add(books[company] as PlannedBooks, company, made, first?.name);
+  const next = seededNumbers(seed);
+  const planner = createPlanner(seed, companies.map(booksOf));
+  const [plain, random] = [createRandom(next, 0), createRandom(next, 1)];
+  // First, each company does each operation once, after its prerequisites: requests that are sent once and should succeed.
+  for (const [name] of OPERATION_WEIGHTS) {
+    for (const company of companies.keys()) {
+      for (let tries = 0; tries < MAX_TRIES && planner.writes() < operations; tries += 1) {
+        const write = planner.add(company, name, plain);
+        if (write.name === name && write.isAccepted) break;
+      }
+    }
   }
-  planner.emitDue(Number.POSITIVE_INFINITY);
+  while (planner.writes() < operations) {
+    planner.add(random.nat(companies.length), pickWeighted(random, OPERATION_WEIGHTS), random);
+  }
+  planner.addLate(Number.POSITIVE_INFINITY);
   return planner.steps;
 }
 
-/** Each company does everything once before chance takes over: an invoice and its finalizing twice, for what is paid and void. */
-function openingMoves(companies: number): readonly { company: number; name: string }[] {
-  const once = Object.keys(WEIGHTS);
-  const names = once.flatMap((name) => {
-    if (name === 'voidInvoice') return ['createInvoice', 'finalizeInvoice', 'voidInvoice'];
-    if (name === 'createRefund') return ['createRefund', 'createInvoice', 'finalizeInvoice'];
-    return [name];
+function booksOf({ companyId, ownerId, accountantId, newcomerId }: CompanyOfPlan): Books {
+  return emptyBooks({
+    companyId,
+    userIds: { owner: ownerId, accountant: accountantId, newcomer: newcomerId },
+    members: { owner: 'owner' },
+    // Requests that should succeed have later dates, so that no order of the settings' changes refuses them.
+    limits: { closings: ['2025-12-31', '2025-12-01'], changing: ['newcomer'] },
   });
-  return names.flatMap((name) => Array.from({ length: companies }, (_, company) => ({ company, name })));
 }
 
-function createPlanner(seed: string, random: Random) {
+type PlannedCompany = {
+  /** Its place among those of the run. */
+  readonly company: number;
+  readonly books: Books;
+  /** The step that created or last changed the resource with this name. */
+  readonly changedBy: Map<string, number>;
+  writes: number;
+};
+
+function createPlanner(seed: string, companies: readonly Books[]) {
   const steps: Step[] = [];
-  const later: { due: number; step: Step; of: number }[] = [];
-  const keys = new Map<number, number>();
-  /** Numbered in each company for itself, so that companies have the same keys. */
-  const nextKey = (company: number) => {
-    const number = (keys.get(company) ?? 0) + 1;
-    keys.set(company, number);
-    return `sim:${seed}:${number}`;
-  };
-  const emit = (step: Step) => {
+  const late: { due: number; step: Step; of: number }[] = [];
+  const planned = companies.map((books, company) => ({ company, books, changedBy: new Map(), writes: 0 }));
+  const writes = () => planned.reduce((sum, one) => sum + one.writes, 0);
+
+  function emit(step: Step): number {
     steps.push(step);
     return steps.length - 1;
-  };
-  const emitLater = (of: number, step: Step, made: number) => {
-    later.push({ due: made + random.int(LATER.min, LATER.max), step, of });
-  };
-
-  function emitDue(made: number): void {
-    for (const one of later.filter(({ due }) => due <= made)) emit({ ...one.step, after: [one.of] });
-    later.splice(0, later.length, ...later.filter(({ due }) => due > made));
   }
 
-  /** One write, under a key of its own, and whatever comes with it. */
-  function add(books: PlannedBooks, company: number, made: number, wanted?: string): void {
-    const plain = wanted !== undefined;
-    const odd = (share: number) => !plain && random.chance(share);
-    const { name, move } = draw(books, random, odd, wanted);
-    const key = nextKey(company);
-    const operation = operationOf(name);
-    const step = stepOf({ company, key, operation, move, prefer: plain ? undefined : drawPrefer(random) });
-    if (odd(SHARES.atTheDoor)) {
+  function addLate(made: number): void {
+    for (const one of late.filter(({ due }) => due <= made)) emit({ ...one.step, after: [one.of] });
+    late.splice(0, late.length, ...late.filter(({ due }) => due > made));
+  }
+
+  /** Adds one write with a new key and the requests that come with it. Returns whether it should succeed. */
+  function add(company: number, wanted: string, random: Random) {
+    const own = planned[company] as PlannedCompany;
+    addLate(writes());
+    // Each company has its own numbers, so that companies have the same keys.
+    own.writes += 1;
+    const name = nextOperation(own.books, wanted, random);
+    const { step, answer } = planStep(own, name, `sim:${seed}:${own.writes}`, random);
+    return { name, isAccepted: emitWrite(own, step, answer, random) };
+  }
+
+  function emitWrite({ books, changedBy }: PlannedCompany, step: Step, answer: Answer, random: Random): boolean {
+    if (random.unusual(SHARES.invalid)) {
       const refused = 'validation_failed';
-      emit({ ...step, body: { ...step.body, surprise: true }, kind: 'at the door', refused, fingerprint: null });
-      return;
+      emit({ ...step, body: { ...step.body, surprise: true }, kind: 'invalid', refused, fingerprint: null });
+      return false;
     }
-    if (odd(SHARES.cancelBefore)) {
-      const cancel = emit({ ...withoutPromise(withoutPrefer(step)), kind: 'cancel' });
+    if (random.unusual(SHARES.cancelBefore)) {
+      const cancel = emit({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
       emit({ ...step, refused: 'write_cancelled', after: [cancel] });
-      return;
+      return false;
     }
-    const rivals = rivalsOf(step, move.made === undefined || random.chance(SHARES.leftOpen), odd);
-    const inDoubt = rivals.some(({ kind }) => kind !== 'duplicate');
-    const before = random.chance(0.5) ? rivals : [];
-    for (const rival of before) emit(rival);
-    const of = emit(inDoubt ? withoutPromise(step) : step);
-    for (const rival of before.length > 0 ? [] : rivals) emit(rival);
-    if (!inDoubt) move.made?.(of, writeId(books.companyId, name, key));
-    comeLater(of, step, made, odd);
+    const concurrent = concurrentRequests(step, answer.apply === undefined || random.chance(SHARES.leftOpen), random);
+    const inDoubt = concurrent.some(({ kind }) => kind !== 'duplicate');
+    const before = random.chance(0.5) ? concurrent : [];
+    for (const request of before) emit(request);
+    const of = emit(inDoubt ? withoutExpectation(step) : step);
+    for (const request of before.length > 0 ? [] : concurrent) emit(request);
+    addLater(of, step, random);
+    // If it is unknown which of them decides the outcome, no later request depends on it.
+    if (inDoubt) return false;
+    const id = writeId(books.companyId, step.operation.name, step.key);
+    for (const name of [id, ...(answer.changes ?? [])]) changedBy.set(name, of);
+    answer.apply?.();
+    return answer.apply !== undefined;
   }
 
-  /** Sent beside the write, at the same moment as far as the lanes go. */
-  function rivalsOf(step: Step, leftOpen: boolean, odd: (share: number) => boolean): Step[] {
-    const rivals: Step[] = [];
-    while (odd(SHARES.duplicateAtOnce) && rivals.length < 5) {
-      rivals.push({ ...withoutPromise(step), kind: 'duplicate' });
-    }
-    // Settings and access go step by step: without one of them, all that follow would be refused.
-    if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return rivals;
-    if (odd(SHARES.mismatchAtOnce))
-      rivals.push(otherContent({ ...withoutPromise(step), kind: 'mismatch', atOnce: true }));
-    if (odd(SHARES.cancelAtOnce)) rivals.push({ ...withoutPromise(withoutPrefer(step)), kind: 'cancel' });
-    return rivals;
+  function addLater(of: number, step: Step, { unusual, nat }: Random): void {
+    const again = withoutExpectation(withoutPrefer(step));
+    const later = (one: Step) => {
+      late.push({ due: writes() + LATER.min + nat(LATER.max - LATER.min), step: one, of });
+    };
+    if (unusual(SHARES.duplicateLater)) later({ ...again, kind: 'duplicate' });
+    if (unusual(SHARES.mismatchLater)) later(otherContent({ ...again, kind: 'mismatch' }));
+    if (unusual(SHARES.cancelLater)) later({ ...again, kind: 'cancel' });
   }
 
-  function comeLater(of: number, step: Step, made: number, odd: (share: number) => boolean): void {
-    const again = withoutPromise(withoutPrefer(step));
-    if (odd(SHARES.duplicateLater)) emitLater(of, { ...again, kind: 'duplicate' }, made);
-    if (odd(SHARES.mismatchLater)) emitLater(of, otherContent({ ...again, kind: 'mismatch' }), made);
-    if (odd(SHARES.cancelLater)) emitLater(of, { ...again, kind: 'cancel' }, made);
-  }
-
-  return { steps, add, emitDue };
+  return { steps, writes, add, addLate };
 }
 
-/** A move that can be made now: the one wanted, or one by chance. */
-function draw(books: PlannedBooks, random: Random, odd: (share: number) => boolean, wanted: string | undefined) {
-  for (let tries = 0; tries < 1_000; tries += 1) {
-    const name = (tries === 0 ? wanted : undefined) ?? random.weighted(WEIGHTS);
-    const move = MAKERS[name]?.(books, random, odd);
-    if (move !== undefined) return { name, move };
+/** Requests with the same key as the write, sent at the same time if enough connections are free. */
+function concurrentRequests(step: Step, leftOpen: boolean, { unusual }: Random): Step[] {
+  const requests: Step[] = [];
+  while (unusual(SHARES.duplicateAtOnce) && requests.length < 5) {
+    requests.push({ ...withoutExpectation(step), kind: 'duplicate' });
   }
-  throw new Error('Bug! Nothing that could be done next');
+  // Each change of settings or access builds on the one before: if one failed, all later ones would be refused.
+  if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return requests;
+  if (unusual(SHARES.mismatchAtOnce)) {
+    requests.push(otherContent({ ...withoutExpectation(step), kind: 'mismatch', atOnce: true }));
+  }
+  if (unusual(SHARES.cancelAtOnce)) requests.push({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
+  return requests;
 }
 
-function drawPrefer(random: Random): string | undefined {
-  if (random.chance(SHARES.respondAsync)) return 'respond-async';
-  return random.chance(SHARES.doNotWait) ? 'wait=0' : undefined;
-}
-
-function stepOf(from: {
-  company: number;
-  key: string;
-  operation: Operation;
-  move: Move;
-  prefer: string | undefined;
-}): Step {
-  const { company, key, operation, move, prefer } = from;
-  const path = operation.path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(move.params?.[name] ?? ''));
-  return {
+function planStep({ company, books, changedBy }: PlannedCompany, name: string, key: string, random: Random) {
+  const { operation, path, request } = generateRequest(books, name, 'owner', random);
+  const isAccountants = random.unusual(SHARES.byTheAccountant) && isAllowed(books, operation, 'accountant');
+  const actor = isAccountants ? 'accountant' : 'owner';
+  const answer = expectAnswer(books, { operation, actor, path, request }, key);
+  const prefer = drawPrefer(random);
+  const names = [books.userIds[actor] ?? '', ...textsIn(request), ...(answer.restsOn ?? [])];
+  const after = names.flatMap((one) => changedBy.get(one) ?? changedBy.get(writeOf(books, one)) ?? []);
+  const step: Step = {
     company,
     key,
-    as: move.as ?? 'owner',
+    as: actor,
     operation,
     path,
-    body: move.body,
+    body: request.body,
     ...(prefer && { prefer }),
-    after: [...new Set(move.after.filter((step) => step >= 0))],
+    after: [...new Set(after)],
     kind: 'write',
-    ...(move.refused && { refused: move.refused }),
-    fingerprint: printOf(operation, path, move.body),
+    ...(answer.isCertain && answer.code && { refused: answer.code }),
+    fingerprint: printOf(operation, path, request.body),
   };
+  return { step, answer };
+}
+
+function drawPrefer({ unusual }: Random): string | undefined {
+  if (unusual(SHARES.respondAsync)) return 'respond-async';
+  return unusual(SHARES.doNotWait) ? 'wait=0' : undefined;
+}
+
+/** The write that created the bank line or entry with that ID. */
+function writeOf({ bankLines, entries }: Books, id: string): string {
+  return (bankLines.get(id) ?? entries.get(id))?.writeId ?? '';
+}
+
+function textsIn(value: unknown): readonly string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
 }
 
 function withoutPrefer(step: Step): Step {
@@ -230,7 +224,7 @@ function withoutPrefer(step: Step): Step {
   return plain;
 }
 
-function withoutPromise(step: Step): Step {
+function withoutExpectation(step: Step): Step {
   const { refused: _, ...open } = step;
   return open;
 }
@@ -243,16 +237,10 @@ function otherContent(step: Step): Step {
   return { ...step, path: other.path, body: otherBody, fingerprint: printOf(operation, other.path, otherBody) };
 }
 
-/** As the API works it out: of path parameters and body as they are validated, with their defaults. */
+/** Computed as in the API: from the validated path parameters and body, with their defaults. */
 function printOf(operation: Operation, path: string, body: Step['body']): string {
   const names = [...operation.path.matchAll(/:(\w+)/g)].map(([, name]) => name ?? '');
   const values = new RegExp(`^${operation.path.replace(/:\w+/g, '([^/]+)')}$`).exec(path) ?? [];
   const params = Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(values[index + 1] ?? '')]));
   return fingerprint(operation.name, parseInput(operation, { params, body }) as never);
-}
-
-function operationOf(name: string): Operation {
-  const operation = OPERATIONS.find((one) => one.name === name);
-  if (operation === undefined) throw new Error(`Bug! No operation ${name}`);
-  return operation;
 }

@@ -2,6 +2,7 @@ import type { Checked } from '../../activities/controls/controls.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { textTable } from '../cli/table.ts';
 import { labelOf } from '../client/http.ts';
+import { operationsWithoutRequests } from './requests/generate.ts';
 import type { Simulation } from './simulate.ts';
 
 export type SimulationReport = {
@@ -12,6 +13,8 @@ export type SimulationReport = {
   readonly perSecond: number;
   /** By operation: writes meant, and what became of them. */
   readonly operations: readonly OperationCounts[];
+  /** Operations that the simulator makes no requests of. */
+  readonly withoutRequests: readonly string[];
   /** Requests by what they were, and all final answers. */
   readonly kinds: Readonly<Record<string, number>>;
   readonly answers: Readonly<Record<string, number>>;
@@ -56,6 +59,7 @@ export function reportOn(run: Simulation, seed: string): SimulationReport {
     seconds,
     perSecond: outcomes.length / seconds,
     operations: operationCounts(run),
+    withoutRequests: operationsWithoutRequests(),
     kinds: tally(steps.map(({ kind }) => kind)),
     answers: tally(outcomes.map(({ final }) => (final === undefined ? 'no answer' : labelOf(final)))),
     controls,
@@ -137,8 +141,10 @@ function tally(labels: readonly string[]): Record<string, number> {
 }
 
 export function simulationText(report: SimulationReport): string {
-  const { differences } = report;
-  const idle = report.operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
+  const { differences, withoutRequests } = report;
+  const idle = report.operations
+    .filter(({ operation, succeeded }) => succeeded === 0 && !withoutRequests.includes(operation))
+    .map(({ operation }) => operation);
   const lines = (head: string, of: readonly Line[]) =>
     textTable(
       [head, 'figures', ''],
@@ -160,13 +166,16 @@ export function simulationText(report: SimulationReport): string {
     lines('the record: what must be equal', report.counts),
     '',
     report.metrics === null
-      ? 'the metrics: not compared (no --metrics-url, or a process has begun anew)'
+      ? 'the metrics: not compared (no --metrics-url, or a process was restarted)'
       : lines('the metrics: what the processes counted', report.metrics),
     '',
     lines('the answers', report.promises),
     '',
     `Answers: ${countsText(report.answers)}`,
     ...(idle.length === 0 ? [] : [`Not once succeeded, for lack of --operations: ${idle.join(', ')}`]),
+    ...(withoutRequests.length === 0
+      ? []
+      : [`Not requested, since nothing makes their requests: ${withoutRequests.join(', ')}`]),
     differences.length === 0 ? 'Nothing differs' : `${differences.length} DIFFERENCES`,
     ...differences.slice(0, MAX_SHOWN).map((difference) => `  ${difference}`),
     ...(differences.length > MAX_SHOWN ? [`  … and ${differences.length - MAX_SHOWN} more (--json has all)`] : []),

@@ -3,11 +3,11 @@ import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { type Answer, type Http, openHttp, problemOf } from '../client/http.ts';
 import { type Submitted, submitWrite } from '../client/submit-write.ts';
-import type { Member } from './books.ts';
 import type { Step } from './plan.ts';
+import type { Actor } from './requests/books.ts';
 
 /** Tokens of the people of one company. */
-export type Tokens = Readonly<Record<Member, string>>;
+export type Tokens = Readonly<Partial<Record<Actor, string>>>;
 
 export type Outcome = Submitted & { readonly step: Step };
 
@@ -26,7 +26,7 @@ export async function runPlan(
   const answered = new Map<number, Promise<Outcome>>();
   let done = 0;
   try {
-    // A lane that waits waits for a step that another lane has begun: the plan names only what comes before.
+    // What a step waits for has been begun: `after` names only steps that come before it.
     return await inParallel(options.concurrency, steps, async (step, index) => {
       const before = step.after.flatMap((number) => answered.get(number) ?? []);
       const outcome = Promise.all(before).then(() => send(http, step, people));

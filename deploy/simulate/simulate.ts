@@ -2,23 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt } from 'jose';
 import type pg from 'pg';
 import { type Checked, checkControls } from '../../activities/controls/controls.ts';
+import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import type { Progress } from '../cli/progress.ts';
 import { type Answer, openHttp, problemOf } from '../client/http.ts';
 import type { Subject } from '../contract/subject.ts';
-import { asAuditor } from '../isolation/checks.ts';
-import { NOWHERE } from './books.ts';
+import { checkAnswers, type Finding } from './check-answers.ts';
 import { countCompany, type Equation } from './counts.ts';
-import { type Finding, judgeAnswers } from './judge.ts';
 import { type Counted, growth, type Tally, takeTally } from './metrics.ts';
 import { planHour, type Step } from './plan.ts';
+import { NOTHING } from './requests/books.ts';
 import { type Outcome, runPlan, type Tokens } from './run.ts';
 
 export type SimulationOptions = {
   readonly seed: string;
   readonly operations: number;
   readonly concurrency: number;
-  /** Of every process that answers or works; without them the metrics are not compared. */
+  /** Of all API and worker processes; without them, the metrics are not compared. */
   readonly metricsUrls: readonly string[];
 };
 
@@ -29,17 +29,17 @@ export type Simulation = {
   readonly seconds: number;
   readonly controls: readonly Checked[];
   readonly equations: readonly { readonly companyId: string; readonly equations: readonly Equation[] }[];
-  /** Undefined where they could not be compared. */
+  /** Undefined if they could not be compared. */
   readonly metrics: readonly Counted[] | undefined;
   readonly findings: readonly Finding[];
 };
 
-/** How many resources each company asks for that are the next one's. */
+/** How many of the next company's resources each company tries to read. */
 const FOREIGN_READS = 25;
 const SETTLED_AFTER_MS = 2_000;
 const SETTLES_WITHIN_MS = 120_000;
 
-/** A random hour of business in new companies, through HTTP alone; then everything is held against everything else. */
+/** Sends random business of new companies through HTTP, then compares books, record, metrics and answers. */
 export async function simulate(subject: Subject, options: SimulationOptions, progress: Progress): Promise<Simulation> {
   const people = await peopleOf(subject);
   const { seed, operations, concurrency, metricsUrls } = options;
@@ -57,7 +57,7 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
   const outcomes = await runPlan(subject.url, steps, tokens, { concurrency, progress });
   const seconds = (performance.now() - startedAt) / 1_000;
 
-  progress.done('waiting for what goes on by itself, then checking');
+  progress.done('waiting for triggered workflows, then checking');
   const after = await settled(() => looking((auditor) => takeTally(auditor, metricsUrls)));
   const foreign = await readForeign(subject.url, outcomes, tokens);
   return looking(async (auditor) => ({
@@ -68,7 +68,7 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
     controls: await checkControls(auditor, companyIds),
     equations: await countCompanies(auditor, companyIds, outcomes),
     metrics: metricsUrls.length === 0 ? undefined : growth(before, after),
-    findings: [...(await judgeAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
+    findings: [...(await checkAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
   }));
 }
 
@@ -81,7 +81,7 @@ async function peopleOf({ tenants, auditorId, newcomerId, sign }: Subject) {
   );
 }
 
-/** With the same seed in the same companies, all of it would be replays. */
+/** The same seed in the same companies would only give replays. */
 async function requireUnusedKeys(auditor: pg.Client, companyIds: readonly string[], seed: string): Promise<void> {
   const { rows } = await auditor.query<{ used: boolean }>(
     `SELECT EXISTS (SELECT FROM idempotent_writes
@@ -91,7 +91,7 @@ async function requireUnusedKeys(auditor: pg.Client, companyIds: readonly string
   if (rows[0]?.used) throw new Error(`These companies have seen the seed ${seed}: give another, or other companies.`);
 }
 
-/** Triggered workflows write when the run is over. Nothing is under way any more when nothing has changed for a while. */
+/** Triggered workflows still write after the run. They have finished when nothing has changed for a while. */
 async function settled(take: () => Promise<Tally>): Promise<Tally> {
   const deadline = Date.now() + SETTLES_WITHIN_MS;
   let last = await take();
@@ -113,10 +113,10 @@ function countCompanies(auditor: pg.Client, companyIds: readonly string[], outco
   });
 }
 
-/** Each company asks for what is the next one's: for it there is no such thing. */
+/** Each company tries to read resources of the next one; each read must be answered 404. */
 async function readForeign(url: string, outcomes: readonly Outcome[], tokens: readonly Tokens[]): Promise<Finding> {
   const http = openHttp(url, { connections: 8 });
-  const asked = tokens.flatMap((_, company) => {
+  const reads = tokens.flatMap((_, company) => {
     const owner = (company + 1) % tokens.length;
     const paths = outcomes.flatMap(({ step, final }) =>
       step.company === owner && final?.status === 201 && isByItsId(final.location) ? [final.location ?? ''] : [],
@@ -124,13 +124,13 @@ async function readForeign(url: string, outcomes: readonly Outcome[], tokens: re
     return owner === company ? [] : paths.slice(0, FOREIGN_READS).map((path) => ({ company, path }));
   });
   try {
-    const answers = await inParallel(8, asked, async ({ company, path }) => {
+    const answers = await inParallel(8, reads, async ({ company, path }) => {
       const { status, text } = await http.send({ method: 'GET', path, token: tokens[company]?.owner ?? '' });
       return status === 404 ? [] : [`${path} is answered ${status} ${text.slice(0, 300)}`];
     });
     return {
       promise: 'What is another company’s cannot be read',
-      checked: asked.length,
+      checked: reads.length,
       wrong: answers.flat(),
     };
   } finally {
@@ -138,13 +138,13 @@ async function readForeign(url: string, outcomes: readonly Outcome[], tokens: re
   }
 }
 
-/** An account is named by its code, which two companies may both have. */
+/** The path of an account has its code, which two companies may both have. */
 function isByItsId(location: string | undefined): boolean {
   return location !== undefined && !location.startsWith('/api/ledger/accounts/');
 }
 
 function sharedIds({ auditorId, newcomerId }: Subject): readonly string[] {
-  return [auditorId, newcomerId, NOWHERE];
+  return [auditorId, newcomerId, NOTHING];
 }
 
 function codeOf(answer: Answer): string | undefined {

@@ -12,44 +12,47 @@ type Options = RemoteOptions & { readonly company?: string; readonly json?: true
 
 const CONNECTIONS = 2;
 
-/** `test:smoke:staging` and `test:smoke:production`: exit 1 when anything is not as it must be. */
-export async function smokeCommand(place: 'staging' | 'production'): Promise<void> {
+/** `test:smoke:staging` and `test:smoke:production`: exit 1 if a check fails. */
+export async function smokeCommand(environment: 'staging' | 'production'): Promise<void> {
   await run(
     withRemote(
       command(
-        `test:smoke:${place}`,
-        'Tries a running system from outside: health, one write, its replay, a mismatch, status and read.',
+        `test:smoke:${environment}`,
+        'Checks a running system from outside: health, one write, its replay, a mismatch, status and read.',
       ),
-      place,
+      environment,
     )
-      .option('--other-token-file <file>', 'a token of another company, which must see nothing (or OTHER_API_TOKEN)')
-      .option('--json', 'prints the checks as JSON')
-      .addHelpText('after', '\nIt makes one customer. Exits 1 when a check fails.')
-      .action((options: Options) => runSmoke(place, options)),
+      .option(
+        '--other-token-file <file>',
+        'a file with a token of another company, which must see nothing (or OTHER_API_TOKEN)',
+      )
+      .option('--json', 'print the checks as JSON')
+      .addHelpText('after', '\nCreates one customer. Exits 1 if a check fails.')
+      .action((options: Options) => runSmoke(environment, options)),
   );
 }
 
-/** Whom it is about; in production the company has to be named. */
-export function withRemote(program: Command, place: 'staging' | 'production'): Command {
+/** Adds the options that name the API and the company; in production the company must be named explicitly. */
+export function withRemote(program: Command, environment: 'staging' | 'production'): Command {
   program
     .option('--url <url>', 'the API (or API_URL)', urlArgument)
-    .option('--token-file <file>', 'as whom: a file with the token (or API_TOKEN)');
-  return place === 'production'
+    .option('--token-file <file>', 'a file with the token to use (or API_TOKEN)');
+  return environment === 'production'
     ? program.requiredOption(
         '--company <id>',
-        'the company of the token, once more; its name begins with "Smoke" or "Benchmark"',
+        'the company of the token, as a confirmation; its name must begin with "Smoke" or "Benchmark"',
         idArgument,
       )
-    : program.option('--company <id>', 'refuses a token of another company', idArgument);
+    : program.option('--company <id>', 'the expected company; a token of another one is refused', idArgument);
 }
 
-async function runSmoke(place: 'staging' | 'production', options: Options): Promise<void> {
+async function runSmoke(environment: 'staging' | 'production', options: Options): Promise<void> {
   const remote = findRemote(options);
   const http = openHttp(remote.url, { connections: CONNECTIONS });
   try {
-    if (place === 'production') await requireOwnCompany(http, remote, options.company ?? '');
+    if (environment === 'production') await requireOwnCompany(http, remote, options.company ?? '');
     else if (options.company !== undefined && options.company !== remote.companyId) {
-      throw new Error(`The token is of the company ${remote.companyId}. Nothing was sent.`);
+      throw new Error(`The token belongs to the company ${remote.companyId}. Nothing was sent.`);
     }
     const key = `smoke-${randomUUID()}`;
     const checks = await smoke(http, remote, key);
@@ -71,6 +74,6 @@ function smokeText(checks: readonly SmokeCheck[], isolation: boolean): string {
       ['check', 'seen', 'result'],
       checks.map(({ what, seen, passed }) => [what, seen, passed ? 'ok' : 'FAILED']),
     ),
-    ...(isolation ? [] : ['Not checked: that another company sees nothing (no token of one was given).']),
+    ...(isolation ? [] : ['Not checked: that another company sees nothing (no --other-token-file was given).']),
   ].join('\n');
 }

@@ -4,21 +4,21 @@ import { decodeJwt } from 'jose';
 
 export type RemoteOptions = { readonly url?: string; readonly tokenFile?: string; readonly otherTokenFile?: string };
 
-/** A system somewhere else, and whom to act as there. */
+/** A remote system and the token to use there. */
 export type Remote = {
   readonly url: string;
   readonly token: string;
   readonly companyId: string;
-  /** Of a member of another company, to see that it sees nothing. */
+  /** A token of another company, to check that it sees nothing. */
   readonly otherToken: string | undefined;
 };
 
-/** From options, else from API_URL, API_TOKEN and OTHER_API_TOKEN. The local system is never meant. */
+/** Reads the options, else API_URL, API_TOKEN and OTHER_API_TOKEN; never falls back to the local system. */
 export function findRemote(options: RemoteOptions): Remote {
   const url = options.url ?? process.env['API_URL'];
-  if (!url) throw new Error('Which API? Set API_URL, or give --url.');
+  if (!url) throw new Error('No API is named: set API_URL or give --url.');
   const token = tokenOf(options.tokenFile, process.env['API_TOKEN']);
-  if (token === undefined) throw new Error('As whom? Set API_TOKEN, or give --token-file.');
+  if (token === undefined) throw new Error('No token is given: set API_TOKEN or give --token-file.');
   return {
     url: urlArgument(url),
     token,
@@ -42,7 +42,7 @@ function companyOf(token: string): string {
     const { company_id: companyId } = decodeJwt<{ company_id?: unknown }>(token);
     if (typeof companyId === 'string') return companyId;
   } catch {
-    throw new Error('The token is no JWT.');
+    throw new Error('The token is not a JWT.');
   }
-  throw new Error('The token names no company (company_id).');
+  throw new Error('The token has no company_id claim.');
 }

@@ -1,11 +1,11 @@
 import type { Http } from '../client/http.ts';
 
-/** What a company for trying things out in production is called. */
-const OURS = /^(Smoke|Benchmark)\b/i;
+/** The names of companies that exist for checks in production. */
+const CHECK_COMPANY_NAMES = /^(Smoke|Benchmark)\b/i;
 
 /**
- * Throws unless the token's company was named on purpose and is one that is there for this: in the books of a real one,
- * even a customer called "Smoke test" is wrong.
+ * Throws unless the token's company was confirmed by `named` and exists for such checks: even a customer called "Smoke test"
+ * must not appear in the books of a real company.
  */
 export async function requireOwnCompany(
   http: Http,
@@ -13,13 +13,15 @@ export async function requireOwnCompany(
   named: string,
 ): Promise<void> {
   if (named.toLowerCase() !== remote.companyId.toLowerCase()) {
-    throw new Error(`The token is of the company ${remote.companyId}, and --company names ${named}. Nothing was sent.`);
+    throw new Error(
+      `The token belongs to the company ${remote.companyId}, but --company names ${named}. Nothing was sent.`,
+    );
   }
   const answer = await http.send({ method: 'GET', path: '/api/company/settings', token: remote.token });
-  if (answer.status !== 200) throw new Error(`The company cannot be looked at: ${answer.status} ${answer.text}`);
+  if (answer.status !== 200) throw new Error(`The company's settings cannot be read: ${answer.status} ${answer.text}`);
   const { name } = JSON.parse(answer.text) as { name: string };
-  if (OURS.test(name)) return;
+  if (CHECK_COMPANY_NAMES.test(name)) return;
   throw new Error(
-    `${name} may be a customer's. In production this runs only in a company whose name begins with "Smoke" or "Benchmark".`,
+    `${name} may be a customer's company. In production this runs only in a company whose name begins with "Smoke" or "Benchmark".`,
   );
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type Operation, Rejection } from '../../activities/operation.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
@@ -79,13 +79,13 @@ describe('the contract checks report', () => {
     });
     await start();
     expect((await check()).gaps.toSorted()).toEqual([
-      'POST /api/customers/quick is served, undescribed, and is neither an operation nor known to write no business rows',
-      'PUT /api/invoices/{invoiceId}/finalize is served, undescribed, and is neither an operation nor known to write no business rows',
+      'POST /api/customers/quick is served but not documented, and is neither an operation nor a known route that writes no business rows',
+      'PUT /api/invoices/{invoiceId}/finalize is served but not documented, and is neither an operation nor a known route that writes no business rows',
     ]);
     const company = await system.company();
     expect((await company.api.post('/api/customers/quick', {})).status).toBe(201);
     expect((await check()).operations['createCustomer']?.['deterministic ID']).toEqual([
-      '1 rows of customers have the ID of no write: they came by another way',
+      '1 rows of customers do not have the ID of a write: they were not created by one',
     ]);
   });
 
@@ -93,7 +93,7 @@ describe('the contract checks report', () => {
     await start();
     const url = await inFrontOf(system.url, { request: { 'idempotency-key': 'made-up' } });
     expect(gapsOf(await check(createCustomer, url), 'key required')).toEqual([
-      'a request without a key is answered 201, not 400 idempotency_key_missing',
+      'a request without a key was answered 201, not 400 idempotency_key_missing',
       expect.stringContaining('a request without a key changed rows of customers'),
     ]);
   });
@@ -106,13 +106,15 @@ describe('the contract checks report', () => {
         },
       }),
     });
-    expect(gapsOf(await check(), 'deterministic ID')).toEqual(['no row that it creates has the ID of the write']);
+    expect(gapsOf(await check(), 'deterministic ID')).toEqual(['it created no row with the ID of the write']);
   });
 
   test('uniqueness that the database does not hold', async () => {
     await start();
     await system.owner.query('ALTER TABLE outbox DROP CONSTRAINT outbox_one_event_a_write');
-    expect(gapsOf(await check(), 'unique in the database')).toEqual(['no unique index of events by write']);
+    expect(gapsOf(await check(), 'unique in the database')).toEqual([
+      'there is no unique index on the events of a write',
+    ]);
   });
 
   test('rows that another transaction has made', async () => {
@@ -133,14 +135,14 @@ describe('the contract checks report', () => {
     });
     elsewhere.options.connectionString = system.owner.options.connectionString;
     expect(gapsOf(await check(), 'one transaction')).toEqual([
-      'another transaction than that of the record made rows of customers',
+      'a transaction other than the record’s wrote rows of customers',
     ]);
   });
 
   test('a table that companies share', async () => {
     await start();
     await system.owner.query('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
-    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no row-level security holds on customers']);
+    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no forced row-level security on customers']);
   });
 
   test('effects that a replay has once more', async () => {
@@ -161,9 +163,9 @@ describe('the contract checks report', () => {
   test('a role that may not, and may', async () => {
     await start({ operations: changed({ roles: [...createCustomer.roles, 'auditor'] }) });
     expect(gapsOf(await check(), 'real auth and concurrency')).toEqual([
-      'a write with a role that may not is answered 201, not 403 forbidden',
-      'a replay with a role that may not is answered 201, not 403 forbidden',
-      expect.stringContaining('a request of someone who may not changed rows of customers'),
+      'a write with a role that may not write was answered 201, not 403 forbidden',
+      'a replay with a role that may not write was answered 201, not 403 forbidden',
+      expect.stringContaining('an unauthorized request changed rows of customers'),
     ]);
   });
 
@@ -181,7 +183,7 @@ describe('the contract checks report', () => {
         CREATE TRIGGER add_customer AFTER INSERT ON idempotent_writes FOR EACH ROW WHEN (NEW.outcome = 'cancelled')
           EXECUTE FUNCTION add_customer()`);
       expect((await check()).routes).toEqual([
-        'POST /api/writes/{key}/cancel needs no key and changed rows of customers',
+        'POST /api/writes/{key}/cancel requires no key but changed rows of customers',
       ]);
     });
 
@@ -190,10 +192,10 @@ describe('the contract checks report', () => {
       await start({ operations: [...OPERATIONS.filter(({ name }) => name !== 'createInvoice'), foreign] });
       const { routes } = await check();
       expect(routes).toEqual([
-        'POST /api/friends is described and is neither an operation nor known to write no business rows',
-        'createInvoice is in the list, and POST /api/invoices is not served',
-        'POST /api/invoices is not described as createInvoice is declared',
-        'POST /api/invoices is described without an Idempotency-Key',
+        'POST /api/friends is documented and is neither an operation nor a known route that writes no business rows',
+        'createInvoice is in the list, but POST /api/invoices is not served',
+        'the documentation of POST /api/invoices differs from the declaration of createInvoice',
+        'POST /api/invoices is documented without an Idempotency-Key',
       ]);
     });
 
@@ -207,8 +209,8 @@ describe('the contract checks report', () => {
       await start();
       const url = await inFrontOf(system.url, { without: 'idempotent-replayed' });
       expect(gapsOf(await check(createCustomer, url), 'replay and mismatch')).toEqual([
-        'the same request again is not marked as a replay',
-        'after a mismatch the first answer does not come again',
+        'a repetition was not marked as a replay',
+        'a repetition after a mismatch did not get the first answer',
       ]);
     });
 
@@ -224,9 +226,7 @@ describe('the contract checks report', () => {
         END $$;
         CREATE TRIGGER copy_customer AFTER INSERT ON customers FOR EACH ROW WHEN (pg_trigger_depth() = 0)
           EXECUTE FUNCTION copy_customer()`);
-      expect(gapsOf(await check(), 'tenant isolation')).toEqual([
-        'rows of the write stand in another company: customers',
-      ]);
+      expect(gapsOf(await check(), 'tenant isolation')).toEqual(['another company has rows of the write: customers']);
     });
 
     test('some of many at once that are lost', async () => {
@@ -237,13 +237,13 @@ describe('the contract checks report', () => {
             running += 1;
             await sleep(200);
             running -= 1;
-            if (running > 0) throw new Rejection('customer_reference_taken', 'Not while another is made.');
+            if (running > 0) throw context.reject('customer_reference_taken', 'Not while another is made.');
             return createCustomer.write(tx, input, context);
           },
         }),
       });
       expect(gapsOf(await check(), 'real auth and concurrency')).toContainEqual(
-        expect.stringMatching(/of 8 at once succeed, not 8: .*409 customer_reference_taken/),
+        expect.stringMatching(/of 8 concurrent writes succeeded, not 8: .*409 customer_reference_taken/),
       );
     });
   });

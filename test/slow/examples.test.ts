@@ -25,7 +25,7 @@ describe('the examples of the document run as they are against a freshly seeded 
   });
   afterEach(() => system.stop());
 
-  for (const [name, order] of inForm({ short: ORDERS.slice(0, 2), long: ORDERS })) {
+  for (const [name, order] of inForm({ short: ORDERS.slice(1, 2), long: ORDERS })) {
     test(`${name}, and replay byte for byte`, async () => {
       const examples = order(examplesOf(await fetchDocument(system.url)));
       expect(new Set(examples).size).toBe(OPERATIONS.flatMap((operation) => operation.examples).length);

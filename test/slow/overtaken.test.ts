@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openDatabase } from '../../activities/database.ts';
+import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
@@ -41,7 +42,7 @@ describe('attempts of one write that run at once', () => {
     const database = openDatabase({
       connectionString: system.environment['DATABASE_URL'] ?? '',
       writePoolMax: ATTEMPTS,
-      lookupPoolMax: 1,
+      readPoolMax: 1,
       statementTimeoutMs: 10_000,
       applicationName: 'test-attempts',
     });
@@ -49,7 +50,12 @@ describe('attempts of one write that run at once', () => {
       for (let round = 0; round < ROUNDS; round += 1) {
         const key = randomUUID();
         const args = writeArguments(company, createPayment, paymentBody(await company.invoice()), key);
-        const facts = { requestedAt: new Date().toISOString(), workflowId: 'a-test', attempt: 1 };
+        const facts = {
+          writeId: writeId(company.id, 'createPayment', key),
+          requestedAt: new Date().toISOString(),
+          workflowId: 'a-test',
+          attempt: 1,
+        };
         const attempts = await Promise.all(
           Array.from({ length: ATTEMPTS }, async (_, index) => {
             const submissionId = isOneSubmission || index % 2 === 0 ? args.submissionId : randomUUID();
@@ -64,9 +70,8 @@ describe('attempts of one write that run at once', () => {
           // The first answer is that of the submission that stands in the row, whichever of its attempts tells it.
           expect(result.first).toBe(submissionId === one?.submission_id);
         }
-        expect(isOneSubmission ? [args.submissionId] : attempts.map(({ submissionId }) => submissionId)).toContain(
-          one?.submission_id,
-        );
+        const submissions = isOneSubmission ? [args.submissionId] : attempts.map(({ submissionId }) => submissionId);
+        expect(submissions).toContain(one?.submission_id);
         expect(await effects(key)).toMatchObject(once);
       }
     } finally {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
-import { asAuditor } from '../../deploy/isolation/checks.ts';
-import { judgeAnswers } from '../../deploy/simulate/judge.ts';
+import { checkAnswers } from '../../deploy/simulate/check-answers.ts';
 import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
 import { planHour } from '../../deploy/simulate/plan.ts';
 import { reportOn } from '../../deploy/simulate/report.ts';
@@ -36,10 +36,11 @@ describe('a simulated hour', () => {
   });
 
   test('has every operation succeed, and duplicates, mismatches, cancels and refusals beside them', () => {
-    const { operations, kinds } = reportOn(run, SEED);
-    expect(operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation)).toEqual([]);
+    const { operations, kinds, withoutRequests } = reportOn(run, SEED);
+    const idle = operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
+    expect(idle).toEqual(withoutRequests);
     expect(operations.length).toBe(OPERATIONS.length);
-    expect(Object.keys(kinds).toSorted()).toEqual(['at the door', 'cancel', 'duplicate', 'mismatch', 'write']);
+    expect(Object.keys(kinds).toSorted()).toEqual(['cancel', 'duplicate', 'invalid', 'mismatch', 'write']);
     expect(operations.reduce((sum, { rejected }) => sum + rejected, 0)).toBeGreaterThan(10);
   });
 
@@ -62,11 +63,11 @@ describe('a simulated hour', () => {
   });
 
   describe('finds', () => {
-    /** The promises that do not hold when the run had been told this instead. */
+    /** The promises that do not hold when the run had been answered this instead. */
     const broken = async (outcomes: readonly Outcome[], companyIds = run.companyIds) => {
       const shared = [subject.auditorId, subject.newcomerId];
       const findings = await asAuditor(subject.databaseUrl, (auditor) =>
-        judgeAnswers(auditor, outcomes, companyIds, shared),
+        checkAnswers(auditor, outcomes, companyIds, shared),
       );
       return findings.filter(({ wrong }) => wrong.length > 0).map(({ promise }) => promise);
     };
@@ -96,7 +97,7 @@ describe('a simulated hour', () => {
       async (change) => {
         const outcomes = one(isFirst, (outcome) => answered(outcome, change));
         expect(await broken(outcomes)).toEqual([
-          'What is acknowledged is in the record with the same status, bytes and Location',
+          'An acknowledged write is stored with the same status, bytes and Location',
         ]);
       },
     );
@@ -114,13 +115,13 @@ describe('a simulated hour', () => {
 
     test('a second first answer', async () => {
       const outcomes = one(isReplay, (outcome) => answered(outcome, { replayed: false }));
-      expect(await broken(outcomes)).toEqual(['A key has one first answer at most, and all others carry the marker']);
+      expect(await broken(outcomes)).toEqual(['A key has at most one first answer; all others have the marker']);
     });
 
     test('another body that was answered as if it were the stored one', async () => {
       const isOther = ({ final }: Outcome) => final?.text.includes('idempotency_key_reused') === true;
       const outcomes = one(isOther, (outcome) => answered(outcome, { status: 201, text: '{}' }));
-      expect(await broken(outcomes)).toContain('Another body under a key is refused, and the same body never');
+      expect(await broken(outcomes)).toContain('Another body under a key is refused; the same body never is');
     });
 
     test('a cancel that says the other thing', async () => {
@@ -134,12 +135,12 @@ describe('a simulated hour', () => {
 
     test('a request that had to be refused, and was with another code', async () => {
       const outcomes = one(isFirst, (outcome) => ({ ...outcome, step: { ...outcome.step, refused: 'sku_taken' } }));
-      expect(await broken(outcomes)).toEqual(['What cannot succeed is refused with its code']);
+      expect(await broken(outcomes)).toEqual(['A request that cannot succeed gets the expected code']);
     });
 
-    test('a refusal at the door that left something', async () => {
-      const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'at the door' } }));
-      expect(await broken(outcomes)).toContain('What is refused at the door leaves nothing');
+    test('an invalid request that left something', async () => {
+      const outcomes = one(isReplay, (outcome) => ({ ...outcome, step: { ...outcome.step, kind: 'invalid' } }));
+      expect(await broken(outcomes)).toContain('An invalid request stores nothing');
     });
 
     test('an answer that names what is another company’s', async () => {
@@ -149,7 +150,7 @@ describe('a simulated hour', () => {
         return outcome.step.company !== company && outcome.step.operation.name === 'createCustomer' && isFirst(outcome);
       });
       const outcomes = one(isCancel, (outcome) => answered(outcome, { text: theirs?.final?.text ?? '' }));
-      expect(await broken(outcomes)).toEqual(['No answer names anything of another company']);
+      expect(await broken(outcomes)).toEqual(['No answer contains an ID of another company']);
     });
 
     test('a counter that is not what the audit log has', () => {

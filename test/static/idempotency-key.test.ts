@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { workflowIdOf } from '../../activities/identity.ts';
-import { formatKey, isKey, readIdempotencyKey } from '../../api/writes/key.ts';
+import { formatKey, isKey, readIdempotencyKey } from '../../api/writes/idempotency-key.ts';
 
 const COMPANY = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 const keys = fc.stringMatching(/^[\x20-\x7e]{1,255}$/).filter(isKey);

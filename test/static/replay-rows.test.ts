@@ -125,7 +125,7 @@ describe('CSV', () => {
     expect(rows.map((row) => [row.row, row.line, 'malformed' in row ? row.malformed : row.input.body])).toEqual([
       [1, 2, { name: 'A', email: 'a@b.test' }],
       [2, 3, { name: 'B\nb', email: 'b@b.test' }],
-      [3, 5, '1 cells, where there are 2 columns'],
+      [3, 5, '1 cells for 2 columns'],
       [4, 6, expect.stringContaining('(lines 6 to 6)')],
       [5, 7, { name: 'E' }],
     ]);
@@ -136,7 +136,7 @@ describe('CSV', () => {
   test('with a column that has no place, or two for one place, is refused as a whole', async () => {
     await expect(read('invoiceId,betrag\n1,2\n', createPayment)).rejects.toThrow('createPayment has no betrag');
     await expect(read('amount,x\n1,2\n', createPayment, { map: { x: 'amount' } })).rejects.toThrow(
-      'stand for the same',
+      'set the same member',
     );
     await expect(read('amount\n1\n', createPayment, { map: { y: 'amount' } })).rejects.toThrow('There is no column y');
     await expect(read('', createPayment)).rejects.toThrow('The file is empty');
@@ -162,11 +162,11 @@ describe('the request of a row', () => {
   });
 
   test('is malformed with a key that is none, or without its place in the path', () => {
-    for (const key of [7, '', ' ', 'é', 'k'.repeat(256), {}]) expect(() => request({ key })).toThrow('no key');
+    for (const key of [7, '', ' ', 'é', 'k'.repeat(256), {}]) expect(() => request({ key })).toThrow('not a valid key');
     for (const invoiceId of [undefined, '', '..', 7]) {
-      expect(() => request({ params: { invoiceId } }, finalizeInvoice)).toThrow('needs a text for invoiceId');
+      expect(() => request({ params: { invoiceId } }, finalizeInvoice)).toThrow('requires a string for invoiceId');
     }
-    expect(() => request({ params: { invoiceId: 'x' } })).toThrow('has no invoiceId');
+    expect(() => request({ params: { invoiceId: 'x' } })).toThrow('has no parameter invoiceId');
     expect(request({ params: { invoiceId: 'a/b' } }, finalizeInvoice).path).toBe('/api/invoices/a%2Fb/finalize');
   });
 

@@ -32,8 +32,8 @@ describe('an alert is asked of one version alone', () => {
     );
   });
 
-  test('what is no PromQL, and rules that lack a criterion, are refused', () => {
-    expect(() => green('sum(up')).toThrow(/no PromQL/);
+  test('what is not valid PromQL, and rules that lack a criterion, are refused', () => {
+    expect(() => green('sum(up')).toThrow(/not valid PromQL/);
     const rules = (names: readonly string[]) =>
       JSON.stringify({ groups: [{ rules: names.map((alert) => ({ alert, expr: 'up == 0' })) }] });
     expect(readCriteria(rules(ROLLOUT_ALERTS), { version: 'v' })).toHaveLength(ROLLOUT_ALERTS.length);

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { endProcess } from '../../deploy/local/processes.ts';
 import { type Service, supervise } from '../../deploy/local/supervise.ts';
+import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { until } from '../support/held-invoice.ts';
-import { openThrowawayFolder } from '../support/throwaway-folder.ts';
 
 const GRACE_MS = 5_000;
 

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { existsInTree, readSourceTree } from '../support/source-tree.ts';
 import { complaints, RULES } from '../support/tidy-rules.ts';
-import { brokenLinks, unknownFolders, unlistedOperations } from '../support/tree-rules.ts';
+import { brokenLinks, unknownFolders } from '../support/tree-rules.ts';
 
 const tree = readSourceTree();
-const OPERATION_LIST_PATH = 'activities/operation-list.ts';
 
 describe('style', () => {
   for (const rule of RULES) {
@@ -12,13 +11,6 @@ describe('style', () => {
       expect(complaints(rule, tree)).toEqual([]);
     });
   }
-
-  test('each operation is in the list', () => {
-    const list = tree.find((file) => file.path === OPERATION_LIST_PATH) ?? { path: OPERATION_LIST_PATH, text: '' };
-    const operations = tree.map((file) => file.path).filter((path) => /^activities\/operations\/[^/]+\.ts$/.test(path));
-    expect(operations).not.toEqual([]);
-    expect(unlistedOperations(operations, list)).toEqual([]);
-  });
 
   test('links between pages lead somewhere', () => {
     const pages = tree.filter((file) => file.path.endsWith('.md'));
@@ -38,12 +30,6 @@ describe('each rule of style can fail', () => {
       expect(complaints(rule, [rule.fine])).toEqual([]);
     });
   }
-
-  test('each operation is in the list', () => {
-    const list = { path: OPERATION_LIST_PATH, text: "import { createPayment } from './operations/create-payment.ts';" };
-    const paths = ['activities/operations/create-payment.ts', 'activities/operations/payment.ts'];
-    expect(unlistedOperations(paths, list)).toEqual([expect.stringContaining('operations/payment.ts')]);
-  });
 
   test('links between pages lead somewhere', () => {
     const text = '[a](contract.md#keys) [b](https://example.com/x) [c](../README.md) [d](/docs/errors) [e](gone.md)';

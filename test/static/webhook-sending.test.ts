@@ -58,8 +58,8 @@ describe('a call', () => {
   test('goes to no name with a private address, over https or not, and not to another port', async () => {
     const port = new URL(receiver.url).port;
     const refused = [
-      ['https://localhost/', 'The name has an address that is not public'],
-      ['https://localhost:8443/', 'The name has an address that is not public'],
+      ['https://localhost/', 'The host name has an address that is not public'],
+      ['https://localhost:8443/', 'The host name has an address that is not public'],
       ['https://127.0.0.1/', 'Its address is not a public one'],
       ['https://[::ffff:127.0.0.1]/', 'Its address is not a public one'],
       ['https://127.1/', 'Its address is not a public one'],
@@ -101,7 +101,7 @@ describe('a call', () => {
     receiver.answer((_call, response) => response.writeHead(200).end(Buffer.alloc(64 * 1024)));
     expect(await send(receiver.url, true)).toMatchObject({ error: undefined });
     receiver.answer((_call, response) => response.writeHead(200).end(Buffer.alloc(64 * 1024 + 1)));
-    expect(await send(receiver.url, true)).toMatchObject({ error: 'The answer is longer than 64 KiB' });
+    expect(await send(receiver.url, true)).toMatchObject({ error: 'The response is longer than 64 KiB' });
   });
 
   test('waits 5 seconds for an answer, its last byte included', async () => {

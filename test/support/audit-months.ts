@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type Database, openDatabase } from '../../activities/database.ts';
+import { openPool, type Pool } from '../../activities/database.ts';
 import { listArchives } from '../../deploy/operator/audit/list.ts';
 import type { Company } from './companies.ts';
 import type { System } from './system.ts';
@@ -16,17 +16,16 @@ export type AuditMonths = {
   archived(): Promise<string[]>;
 };
 
-export function openMaintenanceDatabase(system: System): Database {
-  return openDatabase({
+export function openMaintenancePool(system: System): Pool {
+  return openPool({
     connectionString: system.environment['DATABASE_URL'] ?? '',
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: 60_000,
     applicationName: 'accubooks-maintenance',
   });
 }
 
-export function auditMonths({ owner }: System, company: Company, database: Database): AuditMonths {
+export function auditMonths({ owner }: System, company: Company, pool: Pool): AuditMonths {
   const months: AuditMonths = {
     async move(month, keys) {
       await owner.query('SELECT make_audit_partition($1)', [`${month}-01`]);
@@ -67,7 +66,7 @@ export function auditMonths({ owner }: System, company: Company, database: Datab
       return rows.map(({ line }) => line);
     },
     async archived() {
-      return (await listArchives(database)).map(({ month, where }) => `${month} ${where}`);
+      return (await listArchives(pool)).map(({ month, where }) => `${month} ${where}`);
     },
   };
   return months;

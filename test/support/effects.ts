@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { companyTables } from './catalog.ts';
 
 /** What Postgres holds of the writes of one company under some keys: the effects that anyone could observe. */
 export type Effects = {
@@ -40,27 +41,9 @@ export function paymentBody(invoiceId: string, amount = 100) {
   return { invoiceId, amount, currency: 'USD', method: 'bank_transfer', receivedOn: '2026-02-01' };
 }
 
-/** How many rows the company has in each table that a write could leave something in, be it ever so wrong. */
+/** How many rows the company has in each of its tables, whichever there are. */
 export async function countEverything(owner: pg.Pool, companyId: string): Promise<Readonly<Record<string, number>>> {
-  const tables = [
-    'idempotent_writes',
-    'idempotent_write_audit_log',
-    'outbox',
-    'customers',
-    'invoices',
-    'payments',
-    'credit_notes',
-    'refunds',
-    'invoice_reminders',
-    'employees',
-    'pay_runs',
-    'inventory_items',
-    'inventory_movements',
-    'journal_entries',
-    'accounts',
-    'bank_transactions',
-    'bank_matches',
-  ];
+  const tables = (await companyTables(owner)).filter((table) => table !== 'companies');
   const { rows } = await owner.query(
     tables
       .map((table) => `SELECT '${table}' AS t, count(*)::int AS n FROM ${table} WHERE company_id = $1`)

@@ -8,9 +8,9 @@ import { createAppDatabase } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { buildWorkflowBundle } from '../../worker/bundle.ts';
 import { compileProgram } from './program.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
 
 declare module 'vitest' {
   /** What tests get by `inject(name)`. */

@@ -6,9 +6,9 @@ import { createAppDatabase } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { startTemporalOnPostgres } from './temporal-on-postgres.ts';
 import type { TemporalServerBinaries } from './temporal-server.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
 import { JWT_SECRET } from './tokens.ts';
 
 /** PostgreSQL and Temporal of one test file alone, which it may kill: durable ones, as in production. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
 import type { Company } from './companies.ts';
@@ -26,14 +27,19 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
       database ??= openDatabase({
         connectionString: appUrl,
         writePoolMax: 4,
-        lookupPoolMax: 1,
+        readPoolMax: 1,
         statementTimeoutMs: 60_000,
         applicationName: 'test-prepare',
       });
       const operation = OPERATIONS.find((one) => one.name === name);
       if (operation === undefined) throw new Error(`There is no operation ${name}`);
       const args = writeArguments(company, operation, body, randomUUID(), params);
-      const facts = { requestedAt: new Date().toISOString(), workflowId: `prepared:${args.key}`, attempt: 1 };
+      const facts = {
+        writeId: writeId(company.id, name, args.key),
+        requestedAt: new Date().toISOString(),
+        workflowId: `prepared:${args.key}`,
+        attempt: 1,
+      };
       const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts);
       if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body.toString()}`);
       return JSON.parse(row.response_body.toString());

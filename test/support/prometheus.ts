@@ -2,9 +2,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { until } from './held-invoice.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from './throwaway-folder.ts';
 import type { Tool } from './tools.ts';
 
 /** A real Prometheus that scrapes the given processes every half second and asks the rules as often. */

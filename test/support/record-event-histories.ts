@@ -71,7 +71,7 @@ test('a group whose items all have their outcome', async () => {
 });
 
 test('a group that an item leaves', async () => {
-  expect(await runGroup('leaver', [item('three'), item('fails-once')])).toBe('COMPLETED');
+  expect(await runGroup('ungrouped', [item('three'), item('fails-once')])).toBe('COMPLETED');
 });
 
 test('a group of which an item that leaves has a run already', async () => {
@@ -81,7 +81,7 @@ test('a group of which an item that leaves has a run already', async () => {
   await system.temporal.workflow.getHandle(key).result();
   // Of a release that this worker does not know, so that it gets no outcome here.
   const unknownHere = { args: { ...args, schemaVersion: 99 }, workflowId, summary: 'recorded' };
-  expect(await runGroup('leaver-has-run', [unknownHere])).toBe('COMPLETED');
+  expect(await runGroup('ungrouped-has-run', [unknownHere])).toBe('COMPLETED');
 });
 
 test('webhook calls, delivered at once, and after a failure', async () => {
@@ -145,7 +145,7 @@ test('reminders of which one has its write already', async () => {
   const invoiceId = await own.invoice();
   const meeting = runTriggered(
     'sendInvoiceReminders',
-    'met-its-write',
+    'existing-write',
     { asOf: '2027-01-01' },
     own,
     async (triggerId) => {

@@ -1,8 +1,9 @@
 import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
-import { type Database, openDatabase } from '../../activities/database.ts';
+import { openDatabase, openPool } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { createEventStarts, type EventStarts } from '../../worker/event-starts.ts';
 import { type RunningEvents, startEvents } from '../../worker/events.ts';
@@ -21,13 +22,14 @@ export async function startRelay(system: System): Promise<RunningEvents & { read
   const database = openDatabase({
     connectionString: config.DATABASE_URL,
     writePoolMax: 1,
-    lookupPoolMax: 2,
+    readPoolMax: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'test-events',
   });
-  const metrics = createMetrics({ database, operations: OPERATIONS, instrumentation: 'on' });
+  const metrics = createMetrics({ database, operations: OPERATIONS });
   const logger = pino({ level: 'silent' });
-  const shared = { config, connection, database, operations: OPERATIONS, metrics, logger };
+  const workflowBundle = await loadWorkflowBundle(config);
+  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
   const events = await startEvents({ ...shared, retry: QUICK_RETRY });
   return {
     ...events,
@@ -46,10 +48,9 @@ export function steppedRelay(system: System): {
   runOnce(spoiled?: Partial<EventStarts>): Promise<RelayCounts>;
   close(): Promise<void>;
 } {
-  const database: Database = openDatabase({
+  const pool = openPool({
     connectionString: system.environment['RELAY_DATABASE_URL'] as string,
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'test-relay',
   });
@@ -59,12 +60,12 @@ export function steppedRelay(system: System): {
     starts,
     runOnce: (spoiled = {}) =>
       createOutboxRelay({
-        database,
+        pool,
         starts: { ...starts, ...spoiled },
         wakeups: { next: async () => {}, close: async () => {} },
         logger: pino({ level: 'silent' }),
         onRun: () => {},
       }).runOnce(),
-    close: () => database.close(),
+    close: () => pool.close(),
   };
 }

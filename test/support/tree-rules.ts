@@ -1,14 +1,7 @@
-import { basename, dirname, posix } from 'node:path';
+import { dirname, posix } from 'node:path';
 import type { SourceFile } from './tidy-rules.ts';
 
 /** Rules that look at several files at once; like those of `tidy-rules.ts`, each complaint names the fix. */
-
-/** Every operation's file has its line in the list, from which routes, documents, tests and metrics are derived. */
-export function unlistedOperations(operationPaths: readonly string[], list: SourceFile): string[] {
-  return operationPaths
-    .filter((path) => !list.text.includes(`/${basename(path)}'`))
-    .map((path) => `${path}: not in ${list.path}: add its line there, or it has no route, no document and no test`);
-}
 
 /** A link to a page or file of the repository leads somewhere. */
 export function brokenLinks(page: SourceFile, exists: (path: string) => boolean): string[] {

@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { runPrometheus } from './prometheus.ts';
-import { openThrowawayFolder } from './throwaway-folder.ts';
 
 /** A real Prometheus that scrapes whatever processes there are at the moment, and knows the version of each. */
 export type VersionScraper = {

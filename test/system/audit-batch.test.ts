@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
-import { type Database, openDatabase } from '../../activities/database.ts';
+import { openPool, type Pool } from '../../activities/database.ts';
 import { createAuditBatch } from '../../api/writes/audit-batch.ts';
 import type { Company } from '../support/companies.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
@@ -11,23 +11,22 @@ import { type System, startSystem } from '../support/system.ts';
 
 describe('audit rows that are written together', () => {
   let clone: TestDatabase;
-  let database: Database;
+  let pool: Pool;
   let statements = 0;
   beforeAll(async () => {
     clone = await cloneDatabase();
-    database = openDatabase({
+    pool = openPool({
       connectionString: clone.appUrl,
-      writePoolMax: 1,
-      lookupPoolMax: 4,
+      max: 4,
       statementTimeoutMs: 10_000,
       applicationName: 'test-audit',
     });
-    database.lookups.on('acquire', () => {
+    pool.connections.on('acquire', () => {
       statements += 1;
     });
   });
   afterAll(async () => {
-    await database.close();
+    await pool.close();
     await clone.drop();
   });
 
@@ -51,7 +50,7 @@ describe('audit rows that are written together', () => {
     (await clone.owner.query('SELECT FROM idempotent_write_audit_log WHERE idempotency_key = $1', [key])).rowCount;
 
   test('are all there when their answers go out, of whatever company, by few statements', async () => {
-    const batch = createAuditBatch(database);
+    const batch = createAuditBatch(pool);
     statements = 0;
     await Promise.all(Array.from({ length: 700 }, () => batch.record(row('many'))));
     expect(await recorded('many')).toBe(700);
@@ -60,7 +59,7 @@ describe('audit rows that are written together', () => {
   });
 
   test('fail every answer that waits for them when the statement fails; what comes later is written', async () => {
-    const batch = createAuditBatch(database);
+    const batch = createAuditBatch(pool);
     const alone = batch.record(row('before'));
     const together = [
       batch.record(row('with')),

@@ -7,12 +7,13 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { archiveMonth } from '../../activities/audit/archive-month.ts';
 import { keepPartitions } from '../../activities/audit/maintenance.ts';
-import type { Database } from '../../activities/database.ts';
+import type { Pool } from '../../activities/database.ts';
 import { restoreMonth } from '../../deploy/operator/audit/restore.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { startMaintenance } from '../../worker/maintenance.ts';
 import { ensureMaintenanceSchedule, maintenanceScheduleId } from '../../worker/maintenance-schedule.ts';
-import { type AuditMonths, auditMonths, openMaintenanceDatabase } from '../support/audit-months.ts';
+import { type AuditMonths, auditMonths, openMaintenancePool } from '../support/audit-months.ts';
 import { ownerUrlOf, startCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -21,19 +22,19 @@ import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
 let company: Company;
-let database: Database;
+let pool: Pool;
 let folder: string;
 let months: AuditMonths;
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
-  database = openMaintenanceDatabase(system);
-  months = auditMonths(system, company, database);
+  pool = openMaintenancePool(system);
+  months = auditMonths(system, company, pool);
   folder = mkdtempSync(join(tmpdir(), 'accubooks-archive-'));
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
-  await database.close();
+  await pool.close();
   await system.stop();
 });
 
@@ -53,13 +54,13 @@ describe('what is told of a write whose month was archived', () => {
     const kinds = async () => (await read('long-ago')).timeline.map(({ kind }: { kind: string }) => kind);
     expect(await kinds()).toContain('replayed');
     expect(await read('failed-long-ago')).toMatchObject({ state: 'failed' });
-    await archiveMonth(database, folder, '2025-07');
+    await archiveMonth(pool, folder, '2025-07');
     expect(await read('long-ago')).toMatchObject({ state: 'succeeded', status: 201, operation: 'createPayment' });
     expect(await kinds()).toEqual(['requested', 'started', 'completed', 'event_recorded']);
     expect(await read('failed-long-ago')).toMatchObject({ code: 'write_not_found' });
     // And it still replays.
     expect((await company.api.post('/api/payments', body, { key: 'long-ago' })).replayed).toBe(true);
-    await restoreMonth(database, folder, '2025-07', 1);
+    await restoreMonth(pool, folder, '2025-07', 1);
     expect(await kinds()).toContain('replayed');
     expect(await read('failed-long-ago')).toMatchObject({ state: 'failed' });
   });
@@ -73,7 +74,9 @@ describe('a worker', () => {
     const queue = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${Math.random()}` };
     const config = readWorkerConfig({ ...system.environment, ...queue, ...environment });
     try {
-      await (await startMaintenance({ config, connection, logger })).close();
+      await (
+        await startMaintenance({ config, connection, workflowBundle: await loadWorkflowBundle(config), logger })
+      ).close();
     } finally {
       await connection.close();
     }
@@ -92,11 +95,11 @@ describe('a worker', () => {
     const left = await start({ DATABASE_URL: relay });
     expect(left).toMatchObject({ scheduled: false, warnings: [expect.stringContaining('accubooks_maintenance')] });
     expect(await start({})).toEqual({ scheduled: true, warnings: [] });
-    await expect(start({ MAINTENANCE_DATABASE_URL: relay })).rejects.toThrow(/MAINTENANCE_DATABASE_URL.*no member/);
+    await expect(start({ MAINTENANCE_DATABASE_URL: relay })).rejects.toThrow(/MAINTENANCE_DATABASE_URL.*not a member/);
   });
 
   test('refuses an archive that is no folder', async () => {
-    await expect(start({ AUDIT_ARCHIVE_DIR: join(folder, 'not-mounted') })).rejects.toThrow('is no folder');
+    await expect(start({ AUDIT_ARCHIVE_DIR: join(folder, 'not-mounted') })).rejects.toThrow('is not a folder');
   });
 
   test('that is killed in the middle of an export leaves the month as it was, and the next one archives it', async () => {
@@ -112,7 +115,7 @@ describe('a worker', () => {
     reader.release();
     expect(readdirSync(folder).filter((name) => !name.endsWith('.partial') && name.includes('2025-09'))).toEqual([]);
     expect(await months.rowsOf('2025-09')).toHaveLength(2);
-    await archiveMonth(database, folder, '2025-09');
+    await archiveMonth(pool, folder, '2025-09');
     expect(readdirSync(folder).filter((name) => name.includes('2025-09'))).toHaveLength(2);
     expect(await months.archived()).toContain('2025-09 detached');
   });
@@ -147,7 +150,9 @@ describe('the schedule', () => {
 
     const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
     const config = readWorkerConfig({ ...system.environment, AUDIT_ARCHIVE_DIR: folder });
-    const maintenance = await startMaintenance({ config, connection, logger: pino({ level: 'silent' }) });
+    const workflowBundle = await loadWorkflowBundle(config);
+    const logger = pino({ level: 'silent' });
+    const maintenance = await startMaintenance({ config, connection, workflowBundle, logger });
     try {
       const id = maintenanceScheduleId(config.TEMPORAL_TASK_QUEUE);
       const schedule = system.temporal.schedule.getHandle(id);
@@ -167,7 +172,7 @@ describe('the schedule', () => {
       "SELECT tableoid::regclass::text AS t FROM idempotent_write_audit_log WHERE idempotency_key = 'without-a-month'",
     );
     expect(rows.map(({ t }) => t)).toEqual([expect.stringMatching(/^audit_partitions\.y\d{4}m\d\d$/)]);
-    expect(await keepPartitions(database)).toEqual({ moved: 0, made: 0 });
+    expect(await keepPartitions(pool)).toEqual({ moved: 0, made: 0 });
     expect(await months.archived()).toContain('2025-08 detached');
   });
 });

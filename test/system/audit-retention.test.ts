@@ -6,12 +6,12 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { readManifest, writeArchive } from '../../activities/audit/archive-file.ts';
 import { archiveMonth, asMaintenance } from '../../activities/audit/archive-month.ts';
 import { findMonths } from '../../activities/audit/maintenance.ts';
-import type { Database } from '../../activities/database.ts';
+import type { Pool } from '../../activities/database.ts';
 import { dropMonth, restoreMonth, verifyMonth } from '../../deploy/operator/audit/restore.ts';
 import { readFigures } from '../../deploy/reports/figures.ts';
 import { reportMarkdown } from '../../deploy/reports/markdown.ts';
 import { type Actors, actors } from '../support/actors.ts';
-import { type AuditMonths, auditMonths, openMaintenanceDatabase } from '../support/audit-months.ts';
+import { type AuditMonths, auditMonths, openMaintenancePool } from '../support/audit-months.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { untilWaiting } from '../support/held-invoice.ts';
@@ -24,7 +24,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 
 let system: System;
 let company: Company;
-let database: Database;
+let pool: Pool;
 let sql: Actors;
 let folder: string;
 let months: AuditMonths;
@@ -32,23 +32,23 @@ beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
   sql = actors(system.owner, system.environment['DATABASE_URL'] ?? '');
-  database = openMaintenanceDatabase(system);
-  months = auditMonths(system, company, database);
+  pool = openMaintenancePool(system);
+  months = auditMonths(system, company, pool);
   folder = mkdtempSync(join(tmpdir(), 'accubooks-archive-'));
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
-  await database.close();
+  await pool.close();
   await sql.end();
   await system.stop();
 });
 
-const archive = (month: string) => archiveMonth(database, folder, month);
+const archive = (month: string) => archiveMonth(pool, folder, month);
 
 describe('a month of the audit log that is over', () => {
   test('is exported, read back and detached; what the file holds is what the rows were', async () => {
     await months.make('2025-03');
-    expect(await findMonths(database)).toEqual(['2025-03']);
+    expect(await findMonths(pool)).toEqual(['2025-03']);
     const rows = await months.rowsOf('2025-03');
     const done = await archive('2025-03');
     expect(done).toMatchObject({ month: '2025-03', rows: rows.length, file: 'audit-2025-03.jsonl.gz' });
@@ -70,17 +70,17 @@ describe('a month of the audit log that is over', () => {
       Object.keys(JSON.parse(rows[0] ?? '{}')).toSorted(byManifest(manifest)),
     );
     expect(await months.rowsOf('2025-03')).toEqual([]);
-    expect(await findMonths(database)).toEqual([]);
+    expect(await findMonths(pool)).toEqual([]);
     expect(await months.archived()).toEqual(['2025-03 detached']);
-    expect((await verifyMonth(database, folder, '2025-03')).rows).toBe(2);
+    expect((await verifyMonth(pool, folder, '2025-03')).rows).toBe(2);
   });
 
   test('is said to be missing by a report on it', async () => {
     const figures = await readFigures(ownerUrlOf(system.owner), { from: '2025-03-01', to: '2025-05-01' });
     expect(figures).toMatchObject({ onlineFrom: '2025-04-01T00:00:00.000Z', all: { total: 0 } });
-    expect(reportMarkdown(figures)).toContain('what is older is in the archive');
+    expect(reportMarkdown(figures)).toContain('older rows are archived');
     const today = await readFigures(ownerUrlOf(system.owner), { from: null, to: null });
-    expect(reportMarkdown(today)).not.toContain('in the archive');
+    expect(reportMarkdown(today)).not.toContain('older rows are archived');
   });
 
   test('stays append-only when it is detached, for its owner too', async () => {
@@ -97,26 +97,26 @@ describe('a month of the audit log that is over', () => {
     await months.make('2025-04');
     const before = await months.rowsOf('2025-04');
     await archive('2025-04');
-    await dropMonth(database, folder, '2025-04');
+    await dropMonth(pool, folder, '2025-04');
     expect(await months.archived()).toContain('2025-04 dropped');
     expect((await system.owner.query("SELECT to_regclass('audit_detached.y2025m04') AS t")).rows[0].t).toBeNull();
 
-    await restoreMonth(database, folder, '2025-04', 10);
+    await restoreMonth(pool, folder, '2025-04', 10);
     expect(await months.rowsOf('2025-04')).toEqual(before);
     // Whoever asked for it has it for ten days; the maintenance of tonight leaves it.
-    expect(await findMonths(database)).toEqual([]);
+    expect(await findMonths(pool)).toEqual([]);
     await expect(
       system.owner.query("DELETE FROM idempotent_write_audit_log WHERE timestamp < '2025-05-01'"),
     ).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
-    await expect(restoreMonth(database, folder, '2025-04', 10)).rejects.toThrow('is in the audit log');
+    await expect(restoreMonth(pool, folder, '2025-04', 10)).rejects.toThrow('is already in the audit log');
     await system.owner.query("UPDATE audit_archives SET restored_until = now() WHERE month = '2025-04-01'");
-    expect(await findMonths(database)).toEqual(['2025-04']);
+    expect(await findMonths(pool)).toEqual(['2025-04']);
     await archive('2025-04');
     expect(await months.archived()).toContain('2025-04 detached');
   });
 
   test('is restored from its detached table while that is there', async () => {
-    await restoreMonth(database, folder, '2025-03', 1);
+    await restoreMonth(pool, folder, '2025-03', 1);
     expect(await months.rowsOf('2025-03')).toHaveLength(2);
     await system.owner.query("UPDATE audit_archives SET restored_until = now() WHERE month = '2025-03-01'");
     await archive('2025-03');
@@ -125,7 +125,7 @@ describe('a month of the audit log that is over', () => {
 
 describe('no month leaves the audit log', () => {
   test('while it is hot, whoever asks', async () => {
-    const detach = asMaintenance(database, (tx) =>
+    const detach = asMaintenance(pool, (tx) =>
       tx.query(
         "SELECT detach_audit_month(date_trunc('month', now() - interval '80 days')::date, 'f', repeat('0', 64), 0, 0)",
       ),
@@ -138,7 +138,7 @@ describe('no month leaves the audit log', () => {
 
   test('for a file that lacks a row, or has another', async () => {
     await months.make('2025-05');
-    const lines = await asMaintenance(database, (tx) =>
+    const lines = await asMaintenance(pool, (tx) =>
       tx.query<{ line: string }>("SELECT line FROM audit_month_lines('2025-05-01', '-infinity', 0, 10)"),
     );
     const wrong = {
@@ -150,7 +150,7 @@ describe('no month leaves the audit log', () => {
     };
     for (const pages of Object.values(wrong)) {
       const content = await writeArchive(folder, '2025-05', pagesOf(pages.map(({ line }) => line)));
-      const detach = asMaintenance(database, (tx) =>
+      const detach = asMaintenance(pool, (tx) =>
         tx.query("SELECT detach_audit_month('2025-05-01', 'f', $1, $2, $3)", [
           content.sha256,
           content.rows,
@@ -204,19 +204,19 @@ describe('nothing is dropped or restored', () => {
     damaged[damaged.length - 5] = (damaged[damaged.length - 5] ?? 0) ^ 1;
     for (const content of [damaged, whole.subarray(0, -20), readFileSync(join(folder, 'audit-2025-05.jsonl.gz'))]) {
       writeFileSync(path, content);
-      await expect(verifyMonth(database, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
-      await expect(dropMonth(database, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
+      await expect(verifyMonth(pool, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
+      await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
     }
     rmSync(path);
-    await expect(dropMonth(database, folder, '2025-06')).rejects.toThrow('Fetch it from the backup');
+    await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow('Restore it from the backup');
     expect(await months.archived()).toContain('2025-06 detached');
-    await expect(verifyMonth(database, folder, '2024-01')).rejects.toThrow('2024-01 was not archived');
+    await expect(verifyMonth(pool, folder, '2024-01')).rejects.toThrow('2024-01 has not been archived');
   });
 
   test('by rows that are not those that were archived', async () => {
-    await dropMonth(database, folder, '2025-06');
-    await asMaintenance(database, (tx) => tx.query("SELECT begin_audit_restore('2025-06-01')"));
-    const attach = asMaintenance(database, (tx) => tx.query("SELECT attach_audit_month('2025-06-01', now())"));
+    await dropMonth(pool, folder, '2025-06');
+    await asMaintenance(pool, (tx) => tx.query("SELECT begin_audit_restore('2025-06-01')"));
+    const attach = asMaintenance(pool, (tx) => tx.query("SELECT attach_audit_month('2025-06-01', now())"));
     await expect(attach).rejects.toMatchObject({ sqlState: NOT_IN_THAT_STATE });
   });
 });
@@ -247,7 +247,7 @@ describe('only accubooks_maintenance', () => {
       'audit_partitions.fallback',
       'audit_detached.y2025m03',
     ]) {
-      const read = asMaintenance(database, (tx) => tx.query(`SELECT FROM ${table}`));
+      const read = asMaintenance(pool, (tx) => tx.query(`SELECT FROM ${table}`));
       await expect(read).rejects.toMatchObject({ sqlState: REFUSED_BY_PRIVILEGE });
     }
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { formatKey } from '../../api/writes/key.ts';
+import { formatKey } from '../../api/writes/idempotency-key.ts';
 import type { ApiClient } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';

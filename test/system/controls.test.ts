@@ -1,12 +1,17 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
-import { EFFECTS } from '../../activities/controls/effects.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
+import { checkMonth } from '../../activities/controls/check-month.ts';
+import type { Control } from '../../activities/controls/control.ts';
+import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
+import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
+import { StorageError, type Tx } from '../../activities/database.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { hire, payRun } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
+
+/** The one whose books are kept. */
+const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
 
 /**
  * For each control one fault, planted past every trigger and foreign key, that this control sees and no other does. The
@@ -72,9 +77,11 @@ const FAULTS: Readonly<Record<string, string>> = {
 
 let system: System;
 let company: Company;
+let neighbour: Company;
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
+  neighbour = await system.company();
   await keepBooks(company);
 });
 afterAll(() => system.stop());
@@ -88,18 +95,44 @@ test('of books as they should be, each control has something to look at and noth
 });
 
 describe('a control sees what no other does:', () => {
-  test.each(CONTROLS)('$name. $sentence', async ({ name }) => {
+  test.each(CONTROLS)('$name: $sentence', async ({ name, sentence, closesMonth }) => {
     const fault = FAULTS[name] ?? '';
     await inRolledBackTransaction(async (client) => {
       const results = [await client.query(fault)].flat();
       expect(results.at(-1)?.rowCount).toBeGreaterThan(0);
       expect(Object.keys(await brokenControls(client))).toEqual([name]);
+      // What a month is closed by, the application sees as well, of its own company alone.
+      const faults = closesMonth ? [`The control ${name} does not hold: ${sentence}`] : [];
+      expect(await monthFaults(client, company)).toEqual(faults);
+      expect(await monthFaults(client, neighbour)).toEqual([]);
     });
   });
 });
 
-test('what each operation leaves behind is said of every operation', () => {
-  expect(Object.keys(EFFECTS).toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+describe('a month', () => {
+  test('is closed by the controls of accounts, entries and documents', () => {
+    const others = CONTROLS.filter(({ closesMonth }) => !closesMonth);
+    expect(others).toEqual(RECORD_CONTROLS);
+    expect(MONTH_CONTROLS).toHaveLength(CONTROLS.length - others.length);
+  });
+
+  test('is not closed by controls that could not be asked in time, all together or one alone', async () => {
+    const took = ({ name }: Control) => `The control ${name} could not be checked in time`;
+    await inRolledBackTransaction(async (client) => {
+      await client.query('SELECT enter_company($1)', [company.id]);
+      expect((await checkMonth(txOn(client), '2025-12-31', 0)).faults).toEqual(MONTH_CONTROLS.map(took));
+    });
+    await inRolledBackTransaction(async (client) => {
+      await client.query(`
+        ALTER TABLE number_counters RENAME TO counters;
+        CREATE VIEW number_counters AS SELECT counters.* FROM counters, pg_sleep(10);
+        GRANT SELECT ON number_counters TO accubooks_app;
+        SET LOCAL statement_timeout = 2000`);
+      expect(await monthFaults(client, company)).toEqual(
+        MONTH_CONTROLS.filter(({ name }) => name === 'invoice-numbers').map(took),
+      );
+    });
+  });
 });
 
 /** Past triggers and foreign keys, as only an owner can, and only on purpose. */
@@ -112,6 +145,26 @@ async function inRolledBackTransaction(work: (client: pg.PoolClient) => Promise<
     await client.query('ROLLBACK');
     client.release();
   }
+}
+
+function txOn(client: pg.PoolClient): Tx {
+  return {
+    async query<Row>(text: string, values: readonly unknown[] = []) {
+      const answer = await client.query(text, [...values]).catch((error: unknown) => {
+        throw new StorageError(error, 'statement');
+      });
+      return answer.rows as Row[];
+    },
+  };
+}
+
+/** What `closeMonth` is told of the books, as the application in that company. */
+async function monthFaults(client: pg.PoolClient, { id }: Company): Promise<readonly string[]> {
+  await client.query('SELECT enter_company($1)', [id]);
+  const { rows } = await client.query('SELECT current_user');
+  expect(rows).toEqual([{ current_user: 'accubooks_app' }]);
+  // Days before anything is booked by the bank: this is about the books.
+  return (await checkMonth(txOn(client), '2025-12-31')).faults;
 }
 
 /** A little of everything, each under a word of its own. */
@@ -175,7 +228,7 @@ async function keepBooks(books: Company): Promise<void> {
 }
 
 function account(code: string): string {
-  return `(SELECT id FROM accounts WHERE code = '${code}')`;
+  return `(SELECT id FROM accounts WHERE code = '${code}' AND company_id = ${COMPANY})`;
 }
 
 function entry(description: string): string {
@@ -195,5 +248,6 @@ function addLines(entryId: string, lines: readonly (readonly [code: string, amou
   return `
     INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)
     SELECT a.company_id, gen_random_uuid(), ${entryId}, added.line_number, a.id, added.amount_minor, 'USD'
-    FROM (VALUES ${values}) AS added (code, amount_minor, line_number) JOIN accounts a USING (code)`;
+    FROM (VALUES ${values}) AS added (code, amount_minor, line_number) JOIN accounts a USING (code)
+    WHERE a.company_id = ${COMPANY}`;
 }

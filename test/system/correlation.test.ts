@@ -75,7 +75,7 @@ describe('one X-Request-Id is found everywhere', () => {
       { process: 'api', msg: 'answered', writeId: id, key, status: 201 },
     ]);
     expect(await linesWith(worker, requestId)).toMatchObject([
-      { process: 'worker', msg: 'A webhook was called', writeId: id, outcome: 'delivered' },
+      { process: 'worker', msg: 'Webhook called', writeId: id, outcome: 'delivered' },
     ]);
   });
 

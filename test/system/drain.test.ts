@@ -21,7 +21,7 @@ describe('a process that is told to end (SIGTERM)', () => {
   });
   afterAll(() => system.stop());
 
-  const flights = (url: string) => readGauge(url, 'write_flights');
+  const submissions = (url: string) => readGauge(url, 'write_flights');
   const countPayments = async () =>
     (await countEffects(system.owner, { companyId: company.id, table: 'payments' })).rows;
 
@@ -38,7 +38,7 @@ describe('a process that is told to end (SIGTERM)', () => {
       const storm = keys.map((key, index) =>
         client.post('/api/payments', paymentBody(invoiceId, index + 1), { key, headers: { prefer: 'wait=60' } }),
       );
-      await until('all of them', async () => (await flights(api.url)) === keys.length);
+      await until('all of them', async () => (await submissions(api.url)) === keys.length);
 
       const exitCode = api.terminate();
       await until('it to drain', async () => !(await fetch(`${api.url}/livez`).catch(() => undefined)));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Operation, Rejection } from '../../activities/operation.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
@@ -29,7 +29,7 @@ describe('a run that fails by a bug', () => {
         ]);
       }
       if (spoil === 'undeclared rejection') {
-        throw new Rejection('never_declared', 'secret_internals');
+        throw context.reject('never_declared', 'secret_internals');
       }
       return written;
     },

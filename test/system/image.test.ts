@@ -136,7 +136,7 @@ describe('the image', () => {
     for (const { stdout } of helped) expect(stdout).toContain('npm run');
     await system.owner.query('DELETE FROM schema_migrations WHERE name LIKE $1', ['0001%']);
     const waited = runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
-    await expect(waited).rejects.toThrow(/Not within 1 s: 0001_companies_and_members\.sql/);
+    await expect(waited).rejects.toThrow(/Gave up after 1 s: 0001_companies_and_members\.sql/);
     expect(listFiles(image.folder)).toEqual(before);
   });
 });

@@ -4,6 +4,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { DAY_MS } from '../../activities/durations.ts';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -11,8 +12,6 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** What the activity tells Temporal, and what it leaves, by how old its run is: a day cannot be waited for. */
 describe('an attempt that fails for now', () => {
@@ -25,7 +24,7 @@ describe('an attempt that fails for now', () => {
     database = openDatabase({
       connectionString: clone.appUrl,
       writePoolMax: 2,
-      lookupPoolMax: 2,
+      readPoolMax: 2,
       statementTimeoutMs: 5_000,
       applicationName: 'test',
     });
@@ -101,6 +100,26 @@ describe('an attempt that fails for now', () => {
     const failure = await attempt(argumentsOf('over'), DAY_MS - 10_000).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'RolledBack' });
     expect(await failedRuns('over')).toEqual(['failed write_failed']);
+  });
+
+  test('its audit row says how long the run took, from its start and with all of its attempts', async () => {
+    const bug: Operation = { ...createCustomer, write: () => Promise.reject(new TypeError('A bug of the test')) };
+    const durationMs = async (key: string, runAgeMs: number) => {
+      const sinceMs = Date.now();
+      await attempt(argumentsOf(key), runAgeMs, bug).catch((error: unknown) => error);
+      const tookMs = Date.now() - sinceMs;
+      const { rows } = await clone.owner.query(
+        `SELECT execution_duration_ms AS ms FROM idempotent_write_audit_log
+         WHERE company_id = $1 AND idempotency_key = $2 AND error_code = 'write_failed'`,
+        [companyId, key],
+      );
+      return { ms: rows[0].ms, tookMs };
+    };
+    const old = await durationMs('an-hour', 3_600_000);
+    expect(old.ms).toBeGreaterThanOrEqual(3_600_000);
+    expect(old.ms).toBeLessThanOrEqual(3_600_000 + old.tookMs);
+    // The run's start is by Temporal's clock, which may be ahead of this process's.
+    expect((await durationMs('clock-ahead', -60_000)).ms).toBe(0);
   });
 
   test('says that only the row can tell when it was lost at COMMIT', async () => {

@@ -4,8 +4,9 @@ import { DEMO } from '../../activities/demo.ts';
 import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Target } from '../../deploy/client/target.ts';
-import { asAuditor, check, type SentKey } from '../../deploy/isolation/checks.ts';
+import { check, type SentKey } from '../../deploy/isolation/checks.ts';
 import { runIsolation } from '../../deploy/isolation/isolation.ts';
 import { reportOn } from '../../deploy/isolation/report.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -63,6 +64,19 @@ describe('the load commands', () => {
       const keys = await paid();
       await tamper('DELETE FROM payments WHERE id = $1', [idOf(keys[0])]);
       expect(await found(keys)).toMatchObject({ acknowledgedButMissing: 1, unbalanced: 1, duplicates: 0, lost: 0 });
+    });
+
+    const makers = OPERATIONS.flatMap((operation) =>
+      operation.effects.makes === undefined ? [] : [[operation.name, operation.effects.makes, operation] as const],
+    );
+    test.each(makers)('the row that a %s has made in %s, and that has gone', async (name, table, operation) => {
+      const options = { operation, requestsPerTenant: 2, duplicates: 0, concurrency: 2 };
+      const { sent } = await runIsolation(await companies(1), options, SILENT);
+      const keys = sent.map(({ tenant, write: { key } }) => ({ companyId: tenant.companyId, key, acknowledged: true }));
+      const [gone] = keys;
+      await tamper(`DELETE FROM ${table} WHERE id = $1`, [writeId(gone?.companyId ?? '', name, gone?.key ?? '')]);
+      const findings = await asAuditor(databaseUrl(), (auditor) => check(auditor, operation, keys, { strays: 0 }));
+      expect(findings).toMatchObject({ writes: 2, acknowledgedButMissing: 1, duplicates: 0, lost: 0 });
     });
 
     test('a key of which nothing is there', async () => {

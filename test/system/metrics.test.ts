@@ -129,7 +129,7 @@ describe('/metrics', () => {
     const met = await send({ prefer: 'wait=0' });
     expect([met.status, met.json.code]).toEqual([409, 'idempotency_in_progress']);
     const joined = send();
-    // The one that would not wait had joined the held one's flight, too.
+    // The one that would not wait had joined the held one's submission, too.
     const joinedBefore = sum(before, 'write_flights_joined_total');
     await expect
       .poll(async () => sum(await scrape(), 'write_flights_joined_total'), { timeout: 10_000 })

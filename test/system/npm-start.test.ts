@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import type { LocalSystem } from '../../deploy/cli/local-json.ts';
+import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { createApiClient } from '../support/client.ts';
 import { until } from '../support/held-invoice.ts';
 import { aliveOf, endAll, type LocalRun, npmStart } from '../support/npm-start.ts';
-import { openThrowawayFolder } from '../support/throwaway-folder.ts';
 
 /** A start loads, compiles and migrates; a stop finishes what runs. */
 const TIMEOUT_MS = 300_000;

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Database, openDatabase } from '../../activities/database.ts';
+import { openPool, type Pool } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createMetrics, type Metrics } from '../../worker/metrics.ts';
-import { askForOpenRuns } from '../../worker/open-runs.ts';
+import { readOpenRuns } from '../../worker/open-runs.ts';
 import { actors } from '../support/actors.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -13,24 +13,23 @@ import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
 let company: Company;
-let relayDatabase: Database;
+let relay: Pool;
 let metrics: Metrics;
 beforeAll(async () => {
   system = await startSystem({ environment: { STATEMENT_TIMEOUT_MS: '60000' } });
   company = await system.company();
   // No relay runs here: what is told of the outbox stays as a test leaves it.
-  relayDatabase = openDatabase({
+  relay = openPool({
     connectionString: system.environment['RELAY_DATABASE_URL'] as string,
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: 10_000,
     applicationName: 'test-facts',
   });
-  metrics = createMetrics({ database: relayDatabase, operations: OPERATIONS, instrumentation: 'on' });
-  metrics.observeRelay(relayDatabase);
+  metrics = createMetrics({ database: { writes: relay, reads: relay }, operations: OPERATIONS });
+  metrics.observeRelay(relay);
 });
 afterAll(async () => {
-  await relayDatabase.close();
+  await relay.close();
   await system.stop();
 });
 
@@ -97,7 +96,7 @@ describe('a worker tells', () => {
 
   test('the age of the oldest open run, and of none when it has closed', async () => {
     const queue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
-    const ask = () => askForOpenRuns(system.temporal, queue, 0);
+    const ask = () => readOpenRuns(system.temporal, queue, 0);
     const body = paymentBody(await company.invoice());
     await until('all runs to close', async () => (await ask()).overAMinute === 0);
     const held = await holdInvoice(system.owner, body.invoiceId);
@@ -108,7 +107,7 @@ describe('a worker tells', () => {
     expect(oldestSeconds).toBeGreaterThan(1);
     expect(oldestSeconds).toBeLessThan(60);
     // No transaction takes a minute: those of less are none of its business.
-    expect(await askForOpenRuns(system.temporal, queue)).toEqual({ overAMinute: 0, oldestSeconds: 0 });
+    expect(await readOpenRuns(system.temporal, queue)).toEqual({ overAMinute: 0, oldestSeconds: 0 });
     expect(
       sum(parse(await (await fetch(`${system.url}/metrics`)).text()), 'write_oldest_flight_seconds'),
     ).toBeGreaterThan(1);
@@ -118,7 +117,7 @@ describe('a worker tells', () => {
   });
 
   test('how much of the time connections are in use, and how long one was waited for', async () => {
-    const client = await relayDatabase.lookups.connect();
+    const client = await relay.connections.connect();
     const before = sum(await scrape(), 'database_pool_busy_seconds_total', { pool: 'relay' });
     await sleep(300);
     const after = sum(await scrape(), 'database_pool_busy_seconds_total', { pool: 'relay' });
@@ -143,14 +142,16 @@ describe('who may ask', () => {
 });
 
 test('what cannot be asked has no value, and says so', async () => {
-  const away = openDatabase({
+  const away = openPool({
     connectionString: 'postgres://nobody@127.0.0.1:1/nothing',
-    writePoolMax: 1,
-    lookupPoolMax: 1,
+    max: 1,
     statementTimeoutMs: 1_000,
     applicationName: 'test-away',
   });
-  const blind = createMetrics({ database: away, operations: OPERATIONS, instrumentation: 'on' });
+  const blind = createMetrics({
+    database: { writes: away, reads: away },
+    operations: OPERATIONS,
+  });
   blind.observeRelay(away);
   blind.observeOpenRuns(() => new Promise(() => undefined));
   const samples = parse(await blind.registry.metrics());

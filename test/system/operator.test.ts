@@ -14,11 +14,18 @@ const DELETION_MS = 150_000;
 let system: System;
 let company: Company;
 let other: RunningApi;
+/** Their runs are deleted while the other tests run. */
+let deletedRuns: Readonly<Record<'deleted' | 'anew', ReturnType<typeof writeAndDeleteRun>>>;
 beforeAll(async () => {
   // What is held here is held for longer than the lock time-out allows.
   system = await startSystem({ environment: { STATEMENT_TIMEOUT_MS: '60000' } });
   company = await system.company();
   other = await system.another();
+  deletedRuns = {
+    deleted: writeAndDeleteRun('deleted', { rowToo: false }),
+    anew: writeAndDeleteRun('anew', { rowToo: true }),
+  };
+  for (const deleted of Object.values(deletedRuns)) deleted.catch(() => undefined);
 });
 afterAll(() => system.stop());
 
@@ -33,6 +40,16 @@ async function deleteRun(key: string) {
   await workflowService.deleteWorkflowExecution({ namespace: 'default', workflowExecution: execution(key) });
   const isForgotten = async () => (await statusOf(system.temporal, company, key).catch(() => undefined)) === undefined;
   await until(`Temporal to forget ${key}`, isForgotten, DELETION_MS);
+}
+
+async function writeAndDeleteRun(key: string, { rowToo }: { readonly rowToo: boolean }) {
+  const body = paymentBody(await company.invoice());
+  const first = await pay(body, key);
+  expect(first.status).toBe(201);
+  await until('the workflow to close', async () => (await statusOf(system.temporal, company, key)) === 'COMPLETED');
+  if (rowToo) await forgetWrite(system.owner, company, key);
+  await deleteRun(key);
+  return { body, first };
 }
 
 /** To where its first workflow task was completed; an open one comes so far with the first sign of life, after 8 s. */
@@ -174,13 +191,7 @@ describe('a run that Temporal calls done and of which the database has no row', 
 
 describe.concurrent('a write whose run was deleted, or its retention is over', { timeout: 2 * DELETION_MS }, () => {
   test('replays from the database', async () => {
-    const body = paymentBody(await company.invoice());
-    const first = await pay(body, 'deleted');
-    await until(
-      'the workflow to close',
-      async () => (await statusOf(system.temporal, company, 'deleted')) === 'COMPLETED',
-    );
-    await deleteRun('deleted');
+    const { body, first } = await deletedRuns.deleted;
     expectOneStory([first, await pay(body, 'deleted'), await pay(body, 'deleted', other.url)], { firsts: 1 });
     expect((await pay({ ...body, amount: 101 }, 'deleted')).json.code).toBe('idempotency_key_reused');
     expect(await effects('deleted')).toMatchObject(once);
@@ -188,11 +199,7 @@ describe.concurrent('a write whose run was deleted, or its retention is over', {
   });
 
   test('and of which the database has no row either is a new write', async () => {
-    const body = paymentBody(await company.invoice());
-    expect((await pay(body, 'anew')).status).toBe(201);
-    await until('it to close', async () => (await statusOf(system.temporal, company, 'anew')) === 'COMPLETED');
-    await forgetWrite(system.owner, company, 'anew');
-    await deleteRun('anew');
+    const { body } = await deletedRuns.anew;
     expectOneStory([await pay(body, 'anew'), await pay(body, 'anew')], { firsts: 1 });
     expect(await effects('anew')).toMatchObject({ writes: 1, rows: 1, entries: 1, events: 1 });
   });

@@ -147,9 +147,9 @@ describe('closeMonth', () => {
     expect((await close(company, { through: '2026-02-28' })).result).toEqual({
       through: '2026-02-28',
       closed: false,
-      faults: ['A bank transaction is not reconciled'],
+      faults: ['A bank transaction in this period is not reconciled'],
     });
-    expect((await close(company, { through: '2999-01-01' })).result.faults).toContain('2999-01-01 is not over');
+    expect((await close(company, { through: '2999-01-01' })).result.faults).toContain('2999-01-01 has not ended yet');
     expect(await closedThrough(company)).toBeNull();
     expect((await close(company, { through: '2026-02-27' })).result.closed).toBe(true);
   });
@@ -159,8 +159,8 @@ describe('closeMonth', () => {
     const invoiceId = await company.invoice();
     await system.owner.query('UPDATE invoices SET paid_minor = 1 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.faults).toEqual([
-      'Accounts receivable is not what is due on all invoices',
-      'What an invoice was paid is not the sum of its payments less refunds',
+      'The control receivable does not hold: Accounts receivable (1100) equals the amount due on all invoices except drafts; nothing is due on a void invoice.',
+      'The control invoice-paid does not hold: The amount paid on an invoice equals its payments less refunds.',
     ]);
     await system.owner.query('UPDATE invoices SET paid_minor = 0 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.closed).toBe(true);

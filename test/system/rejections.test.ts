@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Operation, Rejection } from '../../activities/operation.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { Company } from '../support/companies.ts';
@@ -11,7 +11,7 @@ const rejectedLate = (operation: Operation): Operation => ({
   ...operation,
   async write(tx, input, context) {
     const written = await operation.write(tx, input, context);
-    if (input.body['name'] === 'Rejected late') throw new Rejection('customer_reference_taken', 'Too late.');
+    if (input.body['name'] === 'Rejected late') throw context.reject('customer_reference_taken', 'Too late.');
     return written;
   },
 });

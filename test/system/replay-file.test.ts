@@ -152,7 +152,7 @@ describe('a file of writes', () => {
     const refused = await run(company, [file, '--operation', 'createPayment']);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('written again')]);
     const own = await run(company, [file, '--operation', 'createPayment', '--results', file]);
-    expect([own.code, own.stderr]).toEqual([1, expect.stringContaining('the file to be sent')]);
+    expect([own.code, own.stderr]).toEqual([1, expect.stringContaining('is the input file')]);
     expect(await effects(company)).toMatchObject({ rows: 1 });
   });
 

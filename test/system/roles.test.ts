@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import type { Write } from '../../deploy/client/submit-write.ts';
@@ -13,44 +14,36 @@ import { holdKeys } from '../support/held-keys.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
 
-/** Who may write what, by hand from the books' "Who may": what the operations declare has to agree with it. */
-const EVERY_OPERATION = OPERATIONS.map(({ name }) => name);
-const MAY_WRITE: Readonly<Record<Role, readonly string[]>> = {
-  owner: EVERY_OPERATION,
-  admin: EVERY_OPERATION,
-  manager: [
-    'createCustomer',
-    'createInvoice',
-    'finalizeInvoice',
-    'recordInvoiceReminder',
-    'createEmployee',
-    'createInventoryItem',
-    'adjustInventory',
-    'triggerWorkflow',
-  ],
-  accountant: [
-    'createCustomer',
-    'createInvoice',
-    'finalizeInvoice',
-    'voidInvoice',
-    'createCreditNote',
-    'createPayment',
-    'createRefund',
-    'createPayRun',
-    'approvePayRun',
-    'importBankTransactions',
-    'reconcileLedger',
-    'unreconcileBankTransaction',
-    'createAccount',
-    'createJournalEntry',
-    'reverseJournalEntry',
-  ],
-  auditor: [],
-  inventory_manager: ['createInventoryItem', 'adjustInventory'],
-  employee: [],
-  customer: [],
-  user: [],
+/**
+ * Who may write what of the books, by hand: the operations have to agree with it. An owner and an admin may write all;
+ * here stands who else may. An operation that is not named here is held to what it declares itself.
+ */
+const WHO_ELSE: Readonly<Record<string, readonly Role[]>> = {
+  createCustomer: ['accountant', 'manager'],
+  createInvoice: ['accountant', 'manager'],
+  finalizeInvoice: ['accountant', 'manager'],
+  voidInvoice: ['accountant'],
+  createCreditNote: ['accountant'],
+  createPayment: ['accountant'],
+  createRefund: ['accountant'],
+  recordInvoiceReminder: ['manager'],
+  createEmployee: ['manager'],
+  createPayRun: ['accountant'],
+  approvePayRun: ['accountant'],
+  executePayroll: [],
+  createInventoryItem: ['manager', 'inventory_manager'],
+  adjustInventory: ['manager', 'inventory_manager'],
+  importBankTransactions: ['accountant'],
+  reconcileLedger: ['accountant'],
+  unreconcileBankTransaction: ['accountant'],
+  createAccount: ['accountant'],
+  createJournalEntry: ['accountant'],
+  reverseJournalEntry: ['accountant'],
+  triggerWorkflow: ['manager'],
+  updateCompanySettings: [],
+  grantUserAccess: [],
 };
+const mayWrite = ({ name, roles }: Operation): readonly Role[] => ['owner', 'admin', ...(WHO_ELSE[name] ?? roles)];
 
 let system: System;
 let company: Company;
@@ -66,9 +59,13 @@ afterAll(async () => {
 });
 
 describe('each role writes what the books let it write, and nothing else', () => {
-  test('every operation that a role is said to write is there', () => {
-    expect(EVERY_OPERATION).toEqual(expect.arrayContaining(Object.values(MAY_WRITE).flat()));
-    expect(Object.keys(MAY_WRITE).toSorted()).toEqual(ROLES.toSorted());
+  test('every operation that is named here is there', () => {
+    expect(OPERATIONS.map(({ name }) => name)).toEqual(expect.arrayContaining(Object.keys(WHO_ELSE)));
+  });
+
+  test('and four roles write nothing, whatever else there will be to write', () => {
+    const readers: readonly Role[] = ['auditor', 'employee', 'customer', 'user'];
+    expect(OPERATIONS.filter(({ roles }) => roles.some((role) => readers.includes(role)))).toEqual([]);
   });
 
   test.each(OPERATIONS)('$name', async (operation) => {
@@ -80,7 +77,7 @@ describe('each role writes what the books let it write, and nothing else', () =>
       const write = await examples.make(operation, company);
       const { status, json } = await sendAs(company, role, write);
       told.push([role, status, ...(status < 400 ? [] : [json.code])]);
-      const may = MAY_WRITE[role].includes(operation.name);
+      const may = mayWrite(operation).includes(role);
       expected.push(may ? [role, operation.successStatus] : [role, 403, 'forbidden']);
       if (!may) keys.push(write.key);
     }

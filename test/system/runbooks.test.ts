@@ -7,20 +7,8 @@ import { sqlOfPage } from '../support/page-sql.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const BLOCKS = sqlOfPage('docs/runbooks.md');
-const ALERTS = [
-  'WritesMostlyReplayed',
-  'WritesFailing',
-  'WritesSlow',
-  'KeyCollisions',
-  'DatabasePoolNearlyFull',
-  'WriteRecordMissing',
-  'WritesStuck',
-  'OutboxLagging',
-  'WebhooksGivenUp',
-  'WorkflowTasksFailing',
-  'AuditPartitionsMissing',
-  'ProcessDown',
-];
+const RULES = readFileSync(new URL('../../deploy/prometheus/rules.yml', import.meta.url), 'utf8');
+const ALERTS = [...new Set([...RULES.matchAll(/- alert: (\w+)/g)].map(([, name]) => name ?? ''))];
 const ROLES: Readonly<Record<string, string | null>> = {
   accubooks_auditor: 'accubooks_auditor',
   accubooks_relay: 'accubooks_relay',
@@ -61,7 +49,7 @@ describe('the runbooks', () => {
   test('have a section for each alert', () => {
     const page = readFileSync(new URL('../../docs/runbooks.md', import.meta.url), 'utf8');
     const sections = page.split(/^(?=#{2,3} )/m);
-    const parts = ['What it means', 'First look', 'Likely causes', 'Mend', 'Mended when'];
+    const parts = ['What it means', 'First look', 'Likely causes', 'Fix', 'Resolved when'];
     const missing = ALERTS.flatMap((alert) => {
       const section = sections.find((text) => text.startsWith(`### Alert: ${alert}\n`)) ?? '';
       return parts.filter((part) => !section.includes(`**${part}`)).map((part) => `${alert}: ${part}`);

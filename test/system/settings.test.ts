@@ -61,7 +61,7 @@ describe('the settings', () => {
     await untilWaiting(system.owner, 1);
     await session.query('COMMIT');
     session.release();
-    expect((await changing).json).toMatchObject({ code: 'version_conflict', detail: 'The settings are of version 2.' });
+    expect((await changing).json).toMatchObject({ code: 'version_conflict', detail: 'The settings are at version 2.' });
   });
 
   test('are replayed as they were, however they have changed since', async () => {

@@ -107,7 +107,10 @@ describe('a run whose attempts fail', () => {
     await until('the attempts to be told', async () => (await statusOf('tried')).json.attempts > 1);
     const running = (await statusOf('tried')).json;
     expect(running).toMatchObject({ state: 'running', attempts: 8 });
-    expect(running.timeline.at(-1)).toMatchObject({ kind: 'attempt_failed', detail: '7 failed and left nothing' });
+    expect(running.timeline.at(-1)).toMatchObject({
+      kind: 'attempt_failed',
+      detail: '7 attempts failed and were rolled back',
+    });
     broken = undefined;
     const answer = await company.api.get('/api/writes/tried', { prefer: 'wait=60' });
     expect(answer.json).toMatchObject({ state: 'succeeded', attempts: 8 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { formatKey } from '../../api/writes/key.ts';
+import { formatKey } from '../../api/writes/idempotency-key.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { heldOperation, hold, untilHeld } from '../support/held-operation.ts';

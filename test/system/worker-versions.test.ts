@@ -102,10 +102,13 @@ describe('releases that name themselves to Temporal', () => {
   });
 
   test('take what leaves a group along', async () => {
-    troubles.set('leaver', ['transient']);
+    troubles.set('ungrouped', ['transient']);
     const later = await green();
-    const args = { ...writeArguments(company, greenOperation, { name: 'leaver' }, 'leaver'), policy: ATTEMPT_POLICY };
-    const item: GroupItem = { args, workflowId: workflowIdOf(company.id, 'leaver'), summary: 'leaver' };
+    const args = {
+      ...writeArguments(company, greenOperation, { name: 'ungrouped' }, 'ungrouped'),
+      policy: ATTEMPT_POLICY,
+    };
+    const item: GroupItem = { args, workflowId: workflowIdOf(company.id, 'ungrouped'), summary: 'ungrouped' };
     const run = await system.temporal.workflow.start<(items: readonly GroupItem[]) => Promise<GroupResult>>(
       'writeGroup',
       {
@@ -116,10 +119,10 @@ describe('releases that name themselves to Temporal', () => {
       },
     );
     expect((await run.result()).left).toEqual([{ index: 0, runId: expect.any(String) }]);
-    await until('its end', async () => (await statusOf(system.temporal, company, 'leaver')) === 'COMPLETED');
-    expect(await versionOf('leaver')).toBe('1.1.0');
+    await until('its end', async () => (await statusOf(system.temporal, company, 'ungrouped')) === 'COMPLETED');
+    expect(await versionOf('ungrouped')).toBe('1.1.0');
     await later.close();
-    expect(await effects('leaver')).toMatchObject(once);
+    expect(await effects('ungrouped')).toMatchObject(once);
   });
 
   test('are current as an operator says; the first makes itself so, and what no API starts goes there', async () => {

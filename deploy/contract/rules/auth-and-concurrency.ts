@@ -4,13 +4,13 @@ import { labelOf } from '../../client/http.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 
-const AT_ONCE = 8;
-/** Beyond any leeway for clocks that differ. */
+const CONCURRENT_WRITES = 8;
+/** Longer ago than any tolerance for clock skew. */
 const EXPIRED_SECONDS = -3_600;
-/** All start from the version that the settings have, so one of those at once is the winner. */
+/** Concurrent changes of settings all expect the current version, so only one of them succeeds. */
 const ONE_WINS = new Set(['updateCompanySettings']);
 
-/** Only a member with a role for it writes, be it the first time or a replay; and many at once are as many writes. */
+/** Only a member with a permitted role gets an answer, first or replayed; concurrent requests with N keys make N writes. */
 export const authAndConcurrency: Rule = {
   name: 'real auth and concurrency',
   check: async (trial) => [...(await refused(trial)), ...(await manyAtOnce(trial))],
@@ -22,11 +22,11 @@ async function refused(trial: Trial): Promise<readonly string[]> {
   await succeed(trial, done);
   const fresh = await trial.request(home);
   const tokens = await wrongTokens(trial, home.companyId, home.token, abroad.token);
-  return unlessUntouched(trial, home.companyId, 'a request of someone who may not', async () => {
+  return unlessUntouched(trial, home.companyId, 'an unauthorized request', async () => {
     const gaps: string[] = [];
-    for (const { who, token, label } of tokens) {
+    for (const { caller, token, label } of tokens) {
       for (const [what, write] of [['a write', fresh] as const, ['a replay', done] as const]) {
-        gaps.push(...unlessAnswered(await http.send({ ...write, token }), [label], `${what} with ${who}`));
+        gaps.push(...unlessAnswered(await http.send({ ...write, token }), [label], `${what} with ${caller}`));
       }
     }
     return gaps;
@@ -39,22 +39,22 @@ async function wrongTokens({ subject, auditorToken }: Trial, companyId: string, 
   const unsigned = Buffer.from(JSON.stringify({ alg: 'none', typ: 'JWT' })).toString('base64url');
   const [unauthenticated, forbidden] = ['401 unauthenticated', '403 forbidden'];
   return [
-    { who: 'no token', token: '', label: unauthenticated },
-    { who: 'a forged signature', token: [head, claims, forged(signature)].join('.'), label: unauthenticated },
-    { who: 'a token without a signature', token: `${unsigned}.${claims}.`, label: unauthenticated },
+    { caller: 'no token', token: '', label: unauthenticated },
+    { caller: 'a forged signature', token: [head, claims, forged(signature)].join('.'), label: unauthenticated },
+    { caller: 'a token without a signature', token: `${unsigned}.${claims}.`, label: unauthenticated },
     {
-      who: 'an expired token',
+      caller: 'an expired token',
       token: await subject.sign({ subject: owner, companyId, ttlSeconds: EXPIRED_SECONDS }),
       label: unauthenticated,
     },
-    { who: 'a role that may not', token: auditorToken, label: forbidden },
+    { caller: 'a role that may not write', token: auditorToken, label: forbidden },
     {
-      who: 'an owner of another company',
+      caller: 'a token of another company’s owner',
       token: await subject.sign({ subject: stranger, companyId }),
       label: '403 not_a_member',
     },
     {
-      who: 'nobody that is known',
+      caller: 'a token of an unknown user',
       token: await subject.sign({ subject: randomUUID(), companyId }),
       label: '403 not_a_member',
     },
@@ -63,7 +63,7 @@ async function wrongTokens({ subject, auditorToken }: Trial, companyId: string, 
 
 function subjectOf(token: string): string {
   const { sub } = decodeJwt(token);
-  if (sub === undefined) throw new Error('The token names no user (sub).');
+  if (sub === undefined) throw new Error('The token has no sub claim.');
   return sub;
 }
 
@@ -73,14 +73,14 @@ function forged(signature: string): string {
 
 async function manyAtOnce(trial: Trial): Promise<readonly string[]> {
   const { operation, books, http, home } = trial;
-  const writes = await Promise.all(Array.from({ length: AT_ONCE }, () => trial.request(home)));
+  const writes = await Promise.all(Array.from({ length: CONCURRENT_WRITES }, () => trial.request(home)));
   const answers = await Promise.all(writes.map((write) => settle(http, write)));
   const succeeded = answers.filter(({ status }) => status === operation.successStatus).length;
-  const expected = ONE_WINS.has(operation.name) ? 1 : AT_ONCE;
+  const expected = ONE_WINS.has(operation.name) ? 1 : CONCURRENT_WRITES;
   const gaps = [
     ...unless(
       succeeded === expected,
-      `${succeeded} of ${AT_ONCE} at once succeed, not ${expected}: ${[...new Set(answers.map(labelOf))].join(', ')}`,
+      `${succeeded} of ${CONCURRENT_WRITES} concurrent writes succeeded, not ${expected}: ${[...new Set(answers.map(labelOf))].join(', ')}`,
     ),
   ];
   for (const [index, { key }] of writes.entries()) {
@@ -90,7 +90,7 @@ async function manyAtOnce(trial: Trial): Promise<readonly string[]> {
     const times = hasSucceeded ? 1 : 0;
     const isRight =
       effects.writes === 1 && effects.newAudit === times && effects.events === times && effects.entries <= times;
-    gaps.push(...unless(isRight, `one of ${AT_ONCE} at once leaves ${JSON.stringify(effects)}`));
+    gaps.push(...unless(isRight, `one of ${CONCURRENT_WRITES} concurrent writes left ${JSON.stringify(effects)}`));
   }
   return gaps;
 }

@@ -1,10 +1,10 @@
 import { type Rule, succeed, type Trial, unless } from '../rule.ts';
 import { expectedEventId, expectedWriteId } from '../uuid.ts';
 
-/** A chart of accounts is there before any write, and an entry is mostly a further row of its write. */
+/** Also created otherwise: a new company starts with accounts, and most entries are further rows of their write. */
 const NOT_ONLY_OF_WRITES = new Set(['accounts', 'journal_entries']);
 
-/** Company, operation and key make the ID of the write, of the row that it creates and of its event. */
+/** Company, operation and key determine the ID of the write, of the row that it creates and of its event. */
 export const deterministicId: Rule = {
   name: 'deterministic ID',
   async check(trial) {
@@ -17,20 +17,22 @@ export const deterministicId: Rule = {
       ...unless(record?.writeId === expected, `the write has the ID ${record?.writeId}, not ${expected}`),
       ...unless(
         record?.events.map(({ id }) => id).join() === expectedEventId(expected),
-        'its event has not the ID that follows from that of the write',
+        'the ID of its event does not derive from that of the write',
       ),
       ...(operation.successStatus === 201 ? await createsThatRow(trial, expected) : []),
     ];
   },
 };
 
-/** And no row of where it stands, in whichever company, was made by anything but a write. */
+/** Also checks that every row of that table, in any company, was created by a write. */
 async function createsThatRow({ books, home }: Trial, expected: string): Promise<readonly string[]> {
   const tables = await books.tablesWith(home.companyId, expected);
-  const gaps = [...unless(tables.length > 0, 'no row that it creates has the ID of the write')];
+  const gaps = [...unless(tables.length > 0, 'it created no row with the ID of the write')];
   for (const table of tables.filter((name) => !NOT_ONLY_OF_WRITES.has(name))) {
     const strays = await books.strays(table);
-    gaps.push(...unless(strays === 0, `${strays} rows of ${table} have the ID of no write: they came by another way`));
+    gaps.push(
+      ...unless(strays === 0, `${strays} rows of ${table} do not have the ID of a write: they were not created by one`),
+    );
   }
   return gaps;
 }

@@ -7,7 +7,7 @@ import { expectedWriteId } from '../uuid.ts';
 const REPLAYS = 10;
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 
-/** However often it is asked for: one write, one event, at most one entry; and none of it for what is refused. */
+/** However often it is sent, a write makes one record, one event and at most one entry; a rejected one only its record. */
 export const effectsOnce: Rule = {
   name: 'effects only once',
   async check(trial) {
@@ -19,7 +19,7 @@ export const effectsOnce: Rule = {
       await settle(http, withOtherContent(operation, write));
       return unless(
         answers.every(({ replayed }) => replayed),
-        'a repetition is not marked as a replay',
+        'a repetition was not marked as a replay',
       );
     });
     const writeId = expectedWriteId(home.companyId, operation.name, write.key);
@@ -29,19 +29,19 @@ export const effectsOnce: Rule = {
       ...gaps,
       ...unless(
         writes === 1 && newAudit === 1 && events === 1 && entries <= 1,
-        `it leaves ${writes} writes, ${newAudit} audit rows that say new, ${events} events, ${entries} entries`,
+        `it left ${writes} writes, ${newAudit} audit rows with status new, ${events} events, ${entries} entries`,
       ),
       ...unless(
         effects.replayedAudit >= REPLAYS,
         `${effects.replayedAudit} of ${REPLAYS} replays are in the audit log`,
       ),
-      ...unless(effects.failedAudit === 1, `${effects.failedAudit} audit rows tell of the one mismatch`),
+      ...unless(effects.failedAudit === 1, `there are ${effects.failedAudit} audit rows for one mismatch`),
       ...(await rejectedLeavesNothing(trial, write)),
     ];
   },
 };
 
-/** A path that names nothing is a stored no: a record and a `failed` audit row, and nothing else. */
+/** A path with an unknown ID is a stored rejection, which leaves a record and a `failed` audit row and nothing else. */
 async function rejectedLeavesNothing({ operation, books, http, home }: Trial, done: Write): Promise<readonly string[]> {
   if (!UUID.test(done.path)) return [];
   const write = { ...done, key: `${done.key}:nothing`, path: done.path.replace(UUID, randomUUID()) };
@@ -51,11 +51,11 @@ async function rejectedLeavesNothing({ operation, books, http, home }: Trial, do
   const writeId = expectedWriteId(home.companyId, operation.name, write.key);
   const { newAudit, failedAudit, events, entries } = await books.effects(home.companyId, write.key, writeId);
   return [
-    ...unless(first.status === 404 && first.text === again.text && again.replayed, 'a rejection is not stored'),
+    ...unless(first.status === 404 && first.text === again.text && again.replayed, 'a rejection was not stored'),
     ...unless(changed.join() === 'idempotent_writes', `a rejection changed rows of ${changed.join(', ')}`),
     ...unless(
       newAudit === 0 && failedAudit === 1 && events === 0 && entries === 0,
-      'a rejection leaves other than one audit row that says failed',
+      'a rejection did not leave exactly one audit row with status failed',
     ),
   ];
 }

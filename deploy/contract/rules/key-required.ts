@@ -2,7 +2,7 @@ import { type Rule, unlessAnswered, unlessUntouched } from '../rule.ts';
 
 const TOO_LONG = 'k'.repeat(256);
 
-/** Without a key, or with one that is none, nothing happens: a key is never made up. */
+/** A request without a valid key changes nothing: the service never invents a key. */
 export const keyRequired: Rule = {
   name: 'key required',
   async check(trial) {

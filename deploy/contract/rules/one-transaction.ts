@@ -1,8 +1,8 @@
 import { type Rule, succeed, unless } from '../rule.ts';
 
 /**
- * All that a write leaves, its rows wherever they are, its record, its audit row and its event, was made by one
- * transaction: PostgreSQL keeps with each row which one that was (`xmin`).
+ * One transaction wrote all that a write leaves: its rows in any table, its record, its audit row and its event. PostgreSQL
+ * stores the transaction of each row version (`xmin`).
  */
 export const oneTransaction: Rule = {
   name: 'one transaction',
@@ -16,15 +16,18 @@ export const oneTransaction: Rule = {
     if (record === undefined) return ['there is no record of the write'];
     const foreign = [...after].filter((maker) => !before.has(maker) && !maker.endsWith(` ${record.madeBy}`));
     return [
-      ...unless(foreign.length === 0, `another transaction than that of the record made rows of ${tablesOf(foreign)}`),
-      ...unless(record.auditMadeBy.join() === record.madeBy, 'the audit row is not of the transaction of the record'),
+      ...unless(foreign.length === 0, `a transaction other than the record’s wrote rows of ${tablesOf(foreign)}`),
+      ...unless(
+        record.auditMadeBy.join() === record.madeBy,
+        'another transaction than the record’s wrote the audit row',
+      ),
       ...unless(
         record.events.length === 1 &&
-          // The relay's mark is a new version of the row; when its transaction began still tells.
+          // The relay's mark is a new row version; then compare by the time at which the transaction began.
           record.events.every(({ madeBy, isMarked, isOfTheClaim }) =>
             isMarked ? isOfTheClaim : madeBy === record.madeBy,
           ),
-        'the event is not of the transaction of the record',
+        'another transaction than the record’s wrote the event',
       ),
     ];
   },

@@ -5,7 +5,7 @@ import type { Write } from '../../client/submit-write.ts';
 import { withOtherContent } from '../requests.ts';
 import { type Rule, settle, succeed, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 
-/** The same again has the same answer; other content or another route under the key is refused, and changes nothing. */
+/** A repetition gets the same answer; other content or another route under the same key is refused and changes nothing. */
 export const replayAndMismatch: Rule = {
   name: 'replay and mismatch',
   async check(trial) {
@@ -18,12 +18,15 @@ export const replayAndMismatch: Rule = {
       const elsewhere = await settle(http, onOtherRoute(operation, write));
       const atLast = await settle(http, write);
       return [
-        ...unless(isSame(first, again), 'the same request again has another answer'),
-        ...unless(again.replayed, 'the same request again is not marked as a replay'),
-        ...unlessAnswered(other, ['422 idempotency_key_reused'], 'other content under the key'),
+        ...unless(isSame(first, again), 'a repetition got another answer'),
+        ...unless(again.replayed, 'a repetition was not marked as a replay'),
+        ...unlessAnswered(other, ['422 idempotency_key_reused'], 'other content under the same key'),
         ...unless(namesDifference(other), 'the mismatch does not name what differs'),
-        ...unlessAnswered(elsewhere, ['422 idempotency_key_reused'], 'another route under the key'),
-        ...unless(isSame(first, atLast) && atLast.replayed, 'after a mismatch the first answer does not come again'),
+        ...unlessAnswered(elsewhere, ['422 idempotency_key_reused'], 'another route under the same key'),
+        ...unless(
+          isSame(first, atLast) && atLast.replayed,
+          'a repetition after a mismatch did not get the first answer',
+        ),
       ];
     });
   },
@@ -41,10 +44,10 @@ function namesDifference({ text }: Answer): boolean {
   }
 }
 
-/** A valid request of an operation whose path has no parameters; refused before it is looked at any closer. */
+/** A valid request of another operation without path parameters. */
 function onOtherRoute(operation: Operation, { token, key }: Write): Write {
   const other = OPERATIONS.find(({ name, path }) => name !== operation.name && !path.includes(':'));
   const [example] = other?.examples ?? [];
-  if (other === undefined || example === undefined) throw new Error('there is no other operation to be asked for');
+  if (other === undefined || example === undefined) throw new Error('there is no other operation to send');
   return { method: other.method, path: other.path, token, key, body: JSON.stringify(example.body) };
 }

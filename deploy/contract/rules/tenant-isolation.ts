@@ -5,7 +5,7 @@ import { expectedWriteId } from '../uuid.ts';
 
 const EMPTY_LIST = JSON.stringify({ items: [], nextCursor: null });
 
-/** One key in two companies is two writes; neither company sees, names or changes what is the other's. */
+/** One key in two companies is two writes; neither company can read, reference or change the other's resources. */
 export const tenantIsolation: Rule = {
   name: 'tenant isolation',
   async check(trial) {
@@ -18,13 +18,13 @@ export const tenantIsolation: Rule = {
     const straying = await books.elsewhere(home.companyId, writeId);
     const unprotected = await books.unprotected();
     return [
-      ...unless(!other.replayed, 'a key of one company is answered as a replay in another'),
+      ...unless(!other.replayed, 'a key of one company was answered as a replay in another'),
       ...unless(
         recordAbroad !== undefined && recordAbroad.writeId !== writeId,
-        'the same key in another company is no write of its own',
+        'the same key in another company is not a write of its own',
       ),
-      ...unless(straying.length === 0, `rows of the write stand in another company: ${straying.join(', ')}`),
-      ...unless(unprotected.length === 0, `no row-level security holds on ${unprotected.join(', ')}`),
+      ...unless(straying.length === 0, `another company has rows of the write: ${straying.join(', ')}`),
+      ...unless(unprotected.length === 0, `no forced row-level security on ${unprotected.join(', ')}`),
       ...(await readAbroad(trial, mine, other)),
       ...(await sentAbroad(trial, theirs)),
       ...unlessAnswered(
@@ -40,23 +40,26 @@ export const tenantIsolation: Rule = {
   },
 };
 
-/** What stands at the same path for every company, such as its settings, is each one's own. */
+/** A path that is the same for every company, such as its settings, shows each company its own resource. */
 async function readAbroad({ http, abroad }: Trial, mine: Answer, theirs: Answer): Promise<readonly string[]> {
   if (mine.location === undefined) return ['its answer has no Location'];
   if (mine.location === theirs.location) return [];
   const { status, text } = await http.send({ method: 'GET', path: mine.location, token: abroad.token });
-  return unless(status === 404 || text === EMPTY_LIST, `another company reads it at its Location (${status})`);
+  return unless(status === 404 || text === EMPTY_LIST, `another company can read it at its Location (${status})`);
 }
 
-/** The request of one company, sent by the other: where it names what is there, it is refused here. */
+/** Sends a request of one company as the other: if it refers to the first company's resources, it must be refused. */
 async function sentAbroad(trial: Trial, theirs: Write): Promise<readonly string[]> {
   const { http, home, abroad } = trial;
   const write = await trial.request(home);
   const counterpart = await trial.request(abroad, write.key);
-  const namesWhatIsThere = write.path !== counterpart.path || write.body !== counterpart.body;
+  const refersToResources = write.path !== counterpart.path || write.body !== counterpart.body;
   return unlessUntouched(trial, home.companyId, 'the request of another company', async () => {
     const { status } = await settle(http, { ...write, token: theirs.token });
-    return unless(!namesWhatIsThere || status >= 400, `another company may name what is not its own (${status})`);
+    return unless(
+      !refersToResources || status >= 400,
+      `another company can reference resources that are not its own (${status})`,
+    );
   });
 }
 

@@ -1,13 +1,13 @@
 /**
- * The baseline's process, started by the benchmark with an IPC channel: what the same payment costs with bare Temporal,
- * and with SQL alone. It has the connection, the worker and the load in one process, as our API has them.
+ * The baseline's process, started by the benchmark with an IPC channel. It measures what the same payment costs with bare
+ * Temporal and with SQL alone. Connection, worker and load share one process, as they do in our API.
  */
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import type pg from 'pg';
-import { openDatabase } from '../../../activities/database.ts';
+import { openPool } from '../../../activities/database.ts';
 import { readWorkerConfig } from '../../../worker/config.ts';
 import { connectTemporal } from '../../../worker/temporal.ts';
 import { closedLoop, type Measured } from '../loops.ts';
@@ -15,7 +15,7 @@ import type { BaselineKind, MeasureOrder, MeasureReport, PaymentOrder, ReadyRepo
 import { payByOperation, payBySql } from './payments.ts';
 
 const TASK_QUEUE = 'baseline';
-/** As worker/write-worker.ts has them. */
+/** The same values as in worker/write-worker.ts. */
 const WORKFLOW_TASK_SLOTS = 200;
 const CACHED_WORKFLOWS = 200;
 const WORKFLOW_TASK_POLLERS = 2;
@@ -25,42 +25,41 @@ process.on('disconnect', () => process.exit());
 
 Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('ERROR') });
 const config = readWorkerConfig();
-const database = openDatabase({
+const { connections } = openPool({
   connectionString: config.DATABASE_URL,
-  writePoolMax: config.DATABASE_POOL_MAX,
-  lookupPoolMax: 1,
+  max: config.DATABASE_POOL_MAX,
   statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
   applicationName: 'accubooks-baseline',
 });
-const takeInvoice = await invoicesInTurn(database.writes);
-const ways: Record<BaselineKind, (order: PaymentOrder) => Promise<string>> = {
+const takeInvoice = await invoicesInTurn(connections);
+const payers: Record<BaselineKind, (order: PaymentOrder) => Promise<string>> = {
   temporal: await payByWorkflow(),
-  sql: payBySql(database.writes, companyId),
+  sql: payBySql(connections, companyId),
 };
 process.on('message', (order: MeasureOrder) => {
   measure(order).then(
-    (measured) => tell({ measured }),
-    (error: unknown) => tell({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    (measured) => report({ measured }),
+    (error: unknown) => report({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   );
 });
-tell({ ready: true });
+report({ ready: true });
 
-function tell(report: MeasureReport | ReadyReport): void {
-  process.send?.(report);
+function report(message: MeasureReport | ReadyReport): void {
+  process.send?.(message);
 }
 
 async function measure({ kind, concurrency, ...window }: MeasureOrder): Promise<Measured> {
-  const pay = ways[kind];
+  const pay = payers[kind];
   const once = async () => {
     const invoice = takeInvoice();
     const order = { paymentId: randomUUID(), invoiceId: invoice.id };
     const paymentId = await pay(order).finally(() => invoice.release());
     return paymentId === order.paymentId;
   };
-  return closedLoop(concurrency, once, { ...window, onEdge: (edge) => tell({ edge }) });
+  return closedLoop(concurrency, once, { ...window, onEdge: (edge) => report({ edge }) });
 }
 
-/** One eager workflow a payment: start, and wait for its result. */
+/** Starts one eager workflow per payment and waits for its result. */
 async function payByWorkflow() {
   const connection = await connectTemporal(config);
   const worker = await Worker.create({
@@ -71,7 +70,7 @@ async function payByWorkflow() {
       workflowsPath: fileURLToPath(new URL('workflow.ts', import.meta.url)),
       logger: new DefaultLogger('ERROR'),
     }),
-    activities: { pay: payByOperation(database.writes, companyId) },
+    activities: { pay: payByOperation(connections, companyId) },
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxConcurrentLocalActivityExecutions: WORKFLOW_TASK_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
@@ -94,7 +93,7 @@ async function payByWorkflow() {
   };
 }
 
-/** Each payment in flight has an invoice of its own, so that none waits for another's lock. */
+/** Gives each payment in flight an invoice of its own, so that none waits for another's lock. */
 async function invoicesInTurn(pool: pg.Pool): Promise<() => { id: string; release(): void }> {
   const { rows } = await pool.query<{ id: string }>(
     "SELECT id FROM invoices WHERE company_id = $1 AND status IN ('finalized', 'partially_paid') ORDER BY id",
@@ -103,7 +102,7 @@ async function invoicesInTurn(pool: pg.Pool): Promise<() => { id: string; releas
   const free = rows.map(({ id }) => id);
   return () => {
     const id = free.shift();
-    if (id === undefined) throw new Error('Bug! More payments in flight than invoices');
+    if (id === undefined) throw new Error('Bug! There are more payments in flight than invoices');
     return { id, release: () => void free.push(id) };
   };
 }

@@ -1,12 +1,12 @@
 import type { Measured } from '../loops.ts';
 
-/** What the benchmark and the baseline's process, its workflow and its activity say to each other. */
+/** The messages between the benchmark and the baseline's process, its workflow and its activity. */
 
 export type PaymentOrder = { readonly paymentId: string; readonly invoiceId: string };
 
 export type BaselineActivities = { pay(order: PaymentOrder): Promise<string> };
 
-/** `temporal`: one workflow a payment. `sql`: the same payment by hand-written SQL and nothing around it. */
+/** `temporal`: one workflow per payment. `sql`: the same payment in hand-written SQL and nothing else. */
 export type BaselineKind = 'temporal' | 'sql';
 
 export type MeasureOrder = {
@@ -16,7 +16,7 @@ export type MeasureOrder = {
   readonly measureMs: number;
 };
 
-/** When the window opens and closes, and then what was measured in it. */
+/** Sent when the window opens and closes, and then with the measurements. */
 export type MeasureReport =
   | { readonly edge: 'begin' | 'end' }
   | { readonly measured: Measured }

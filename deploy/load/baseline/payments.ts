@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Tx } from '../../../activities/database.ts';
 import { rowId } from '../../../activities/identity.ts';
+import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import type { WriteContext } from '../../../activities/operation.ts';
 import { createPayment } from '../../../activities/operations/create-payment.ts';
 import type { PaymentOrder } from './messages.ts';
@@ -11,7 +12,7 @@ const RECEIVED_ON = '2026-02-01';
 
 type Pay = (order: PaymentOrder) => Promise<string>;
 
-/** The operation's own business SQL, as it is in this release, in one plain transaction. */
+/** Runs the operation's own SQL in a plain transaction. */
 export function payByOperation(pool: pg.Pool, companyId: string): Pay {
   return ({ paymentId, invoiceId }) =>
     plainTransaction(pool, async (tx) => {
@@ -21,21 +22,22 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         currency: CURRENCY,
         method: 'bank_transfer',
         receivedOn: RECEIVED_ON,
-        bankAccountCode: '1000',
+        bankAccountCode: ACCOUNTS.bank,
       };
-      const context: WriteContext = {
+      const context: WriteContext<string> = {
         companyId,
         userId: companyId,
         operation: 'createPayment',
         writeId: paymentId,
         allowPrivateWebhooks: false,
         rowId: (table, position) => rowId(paymentId, table, position),
+        reject: (code, detail) => new Error(`Bug! ${code}: ${detail}`),
       };
       return (await createPayment.write(tx, { params: {}, body }, context)).resourceId;
     });
 }
 
-/** What one would write by hand for a payment, with no thought of retries. */
+/** Hand-written SQL for a payment, without any provision for retries. */
 export function payBySql(pool: pg.Pool, companyId: string): Pay {
   return ({ paymentId, invoiceId }) =>
     plainTransaction(pool, async (tx) => {
@@ -44,7 +46,7 @@ export function payBySql(pool: pg.Pool, companyId: string): Pay {
          FROM invoices WHERE company_id = $1 AND id = $2 FOR UPDATE`,
         [companyId, invoiceId, AMOUNT_MINOR, CURRENCY],
       );
-      if (!invoice?.payable) throw new Error('Bug! An invoice that cannot be paid');
+      if (!invoice?.payable) throw new Error('Bug! The invoice cannot be paid');
       await tx.query(
         `INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description)
          VALUES ($1, $2, $2, 'createPayment', $3, 'Payment')`,
@@ -53,14 +55,17 @@ export function payBySql(pool: pg.Pool, companyId: string): Pay {
       await tx.query(
         `INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)
          SELECT $1, gen_random_uuid(), $2, l.number, a.id, l.amount, $4
-         FROM (VALUES (1, '1000', $3::bigint), (2, '1100', -$3::bigint)) AS l (number, code, amount)
+         FROM (
+           VALUES (1, '${ACCOUNTS.bank}', $3::bigint), (2, '${ACCOUNTS.receivable}', -$3::bigint)
+         ) AS l (number, code, amount)
          JOIN accounts a ON a.company_id = $1 AND a.code = l.code`,
         [companyId, paymentId, AMOUNT_MINOR, CURRENCY],
       );
       await tx.query(
         `INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
            journal_entry_id)
-         SELECT $1, $2, $3, $4, $5, 'bank_transfer', $6, a.id, $2 FROM accounts a WHERE a.company_id = $1 AND a.code = '1000'`,
+         SELECT $1, $2, $3, $4, $5, 'bank_transfer', $6, a.id, $2
+         FROM accounts a WHERE a.company_id = $1 AND a.code = '${ACCOUNTS.bank}'`,
         [companyId, paymentId, invoiceId, AMOUNT_MINOR, CURRENCY, RECEIVED_ON],
       );
       await tx.query('UPDATE invoices SET paid_minor = paid_minor + $3 WHERE company_id = $1 AND id = $2', [
@@ -92,7 +97,7 @@ async function plainTransaction<T>(pool: pg.Pool, work: (tx: Tx) => Promise<T>):
 
 const names = new Map<string, string>();
 
-/** Prepared once a connection, as the write path's statements are. */
+/** Prepared once per connection, like the write path's statements. */
 function nameOf(text: string): string {
   const name = names.get(text) ?? `b${names.size}`;
   names.set(text, name);

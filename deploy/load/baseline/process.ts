@@ -7,7 +7,7 @@ import type { Measured, Window } from '../loops.ts';
 import type { MeasureOrder, MeasureReport } from './messages.ts';
 import { baselineUrl } from './schema.ts';
 
-/** The baseline's process, from the benchmark's side. It ends with us, by its channel. */
+/** The benchmark's handle on the baseline's process, which exits with its parent when the IPC channel closes. */
 export type Baseline = {
   readonly pid: number;
   measure(order: MeasureOrder, onEdge?: Window['onEdge']): Promise<Measured>;
@@ -26,7 +26,7 @@ export async function startBaseline(options: {
       DATABASE_URL: baselineUrl(options.databaseUrl),
       TEMPORAL_ADDRESS: options.temporalAddress,
     }),
-    // A group of its own: Ctrl-C reaches the benchmark first.
+    // Its own process group, so that Ctrl-C reaches only the benchmark.
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
@@ -47,7 +47,7 @@ export async function startBaseline(options: {
   };
 }
 
-/** The child's messages, until it ends. */
+/** The child's messages until it exits. */
 function reportsOf(child: ChildProcess) {
   return on(child, 'message', { close: ['exit'] });
 }

@@ -1,24 +1,24 @@
 import type pg from 'pg';
 
-/** Copies stand in a schema of their own, under the names that the business SQL uses. */
+/** A separate schema for copies of the tables under their original names. */
 const BASELINE_SCHEMA = 'baseline';
 
-/** What a payment reads and writes. */
+/** The tables that a payment reads and writes. */
 const TABLES = ['companies', 'accounts', 'invoices', 'journal_entries', 'journal_lines', 'payments'] as const;
-/** Copied with their rows; the others start empty. */
+/** The tables that are copied with their rows; the others start empty. */
 const FILLED = ['companies', 'accounts', 'invoices'] as const;
 
 /**
- * The tables of the business with their indexes and CHECKs, and nothing of ours around them: no triggers, no foreign
- * keys, no row-level security, no key, audit or event rows. So the baseline is cheaper than a system that held the same
- * rules would be: what we are compared with is on the fast side.
+ * Creates the business tables with their indexes and CHECKs only: no triggers, foreign keys, row-level security, nor key,
+ * audit or event rows. So the baseline is cheaper than a system with the same guarantees, which makes the comparison harder
+ * for us.
  */
 export async function createBaselineSchema(owner: pg.Client, companyId: string): Promise<void> {
   await owner.query(`DROP SCHEMA IF EXISTS ${BASELINE_SCHEMA} CASCADE; CREATE SCHEMA ${BASELINE_SCHEMA}`);
   for (const table of TABLES) {
     await owner.query(`CREATE TABLE ${BASELINE_SCHEMA}.${table} (LIKE public.${table} INCLUDING ALL)`);
   }
-  // A trigger sets it in the original.
+  // In the original a trigger sets this column.
   await owner.query(
     `ALTER TABLE ${BASELINE_SCHEMA}.journal_entries ALTER created_xid SET DEFAULT pg_current_xact_id()`,
   );
@@ -33,7 +33,7 @@ export async function createBaselineSchema(owner: pg.Client, companyId: string):
   await owner.query('ANALYZE');
 }
 
-/** The same database, seen with the copies in front. */
+/** The URL of the same database with the copies first in the search path. */
 export function baselineUrl(databaseUrl: string): string {
   const url = new URL(databaseUrl);
   url.searchParams.set('options', `-c search_path=${BASELINE_SCHEMA},public`);

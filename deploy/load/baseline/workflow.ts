@@ -1,7 +1,7 @@
 import { proxyLocalActivities } from '@temporalio/workflow';
 import type { BaselineActivities, PaymentOrder } from './messages.ts';
 
-/** The least that makes a payment durable with Temporal: one local activity, and its result. */
+/** The minimum for a durable payment with Temporal: one local activity and its result. */
 export async function pay(order: PaymentOrder): Promise<string> {
   const activities = proxyLocalActivities<BaselineActivities>({
     startToCloseTimeout: '15 seconds',

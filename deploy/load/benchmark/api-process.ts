@@ -1,12 +1,12 @@
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
 import { type ServerProcess, startServerProcess } from './server-process.ts';
-import type { Servers } from './throwaway.ts';
+import type { Servers } from './servers.ts';
 
 export type Grouping = 'on' | 'off';
 
 export type ApiProcess = ServerProcess & { readonly url: string };
 
-/** What a benchmark sets otherwise than production: one company sends what many would. It is printed with the figures. */
+/** The settings that differ from production, because one company sends the load of many. Printed with the figures. */
 export const RAISED = {
   RATE_LIMIT_PER_SECOND: '1000000',
   RATE_LIMIT_BURST: '1000000',
@@ -14,21 +14,23 @@ export const RAISED = {
   LOG_LEVEL: 'warn',
 } as const;
 
-/** The API as production starts it. */
+/** Starts the API as production does. */
 export async function startApiProcess(options: {
   readonly servers: Servers;
   readonly bundle: string;
   readonly secret: string;
   readonly grouping: Grouping;
   readonly signal: AbortSignal;
-  /** On top of everything else. */
+  /** False: without metrics. */
+  readonly instrumentation?: boolean;
+  /** Overrides everything else. */
   readonly environment?: Readonly<Record<string, string>>;
 }): Promise<ApiProcess> {
   const { servers, grouping } = options;
   const port = await freeLoopbackPort();
   const url = `http://127.0.0.1:${port}`;
   const api = await startServerProcess({
-    script: 'api/main.ts',
+    script: options.instrumentation === false ? 'deploy/load/benchmark/uninstrumented-api.ts' : 'api/main.ts',
     environment: {
       ...RAISED,
       PORT: String(port),
@@ -37,7 +39,7 @@ export async function startApiProcess(options: {
       JWT_SECRET: options.secret,
       WORKFLOW_BUNDLE: options.bundle,
       WRITE_GROUPING: grouping,
-      // An empty one is none: tokens are ours, whatever the shell has for others.
+      // Empty values unset the shell's: the benchmark signs its own tokens.
       ...{ HOST: '127.0.0.1', JWT_JWKS_URL: '', JWT_ISSUER: '', JWT_AUDIENCE: '', TEMPORAL_NAMESPACE: '' },
       ...options.environment,
     },

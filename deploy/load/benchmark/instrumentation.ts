@@ -7,8 +7,8 @@ import type { Segment } from './segment.ts';
 import type { Session } from './session.ts';
 
 /**
- * What metrics and log lines cost: two API processes, alike but for those, send in turn, so that whatever else changes on
- * the machine changes for both. They are scraped meanwhile; the page of the one without them is empty.
+ * Measures what metrics and log lines cost. Two API processes that differ only in these get load in turn, so that other
+ * changes on the machine affect both. Both are scraped meanwhile; the page of the one without metrics is empty.
  */
 export async function measureInstrumentation(
   session: Session,
@@ -21,16 +21,21 @@ export async function measureInstrumentation(
   log: (line: string) => void,
 ): Promise<InstrumentationResult> {
   const { concurrency, seconds, pairs, grouping } = options;
+  const another = (which: 'on' | 'off') => {
+    const { instrumentation, ...environment } = SETTINGS[which];
+    const queue = { TEMPORAL_TASK_QUEUE: `benchmark-${which}` };
+    return session.anotherApi(grouping, { instrumentation, environment: { ...environment, ...queue } });
+  };
   const apis = {
-    on: await session.anotherApi(grouping, { ...SETTINGS.on, TEMPORAL_TASK_QUEUE: 'benchmark-on' }),
-    off: await session.anotherApi(grouping, { ...SETTINGS.off, TEMPORAL_TASK_QUEUE: 'benchmark-off' }),
+    on: await another('on'),
+    off: await another('off'),
   };
   const slices: { on: Segment; off: Segment }[] = [];
   const violations: string[] = [];
   const measure = async (which: 'on' | 'off') => {
     session.signal.throwIfAborted();
     const load = { mode: 'new', concurrency, seconds, rate: undefined } as const;
-    const measured = await scrapedMeanwhile(apis[which], () => measureApi(session, apis[which], load));
+    const measured = await withScrapes(apis[which], () => measureApi(session, apis[which], load));
     violations.push(...measured.violations);
     return measured.segment;
   };
@@ -39,7 +44,7 @@ export async function measureInstrumentation(
   await measure('off');
   for (let pair = 1; pair <= pairs; pair += 1) {
     log(`on and off, pair ${pair} of ${pairs}`);
-    // Each goes first in every other pair.
+    // Each is measured first in every other pair.
     if (pair % 2 === 1) {
       const on = await measure('on');
       slices.push({ on, off: await measure('off') });
@@ -59,17 +64,17 @@ export type InstrumentationResult = {
   readonly violations: readonly string[];
 };
 
-/** With it ÷ without it, of each pair: above 1 it costs something. */
+/** The ratio with ÷ without instrumentation of each pair; above 1 it costs something. */
 type Cost = { readonly what: string; readonly median: number; readonly from: number; readonly to: number };
 
 const SETTINGS = {
-  on: { INSTRUMENTATION: 'on', LOG_LEVEL: 'info' },
-  off: { INSTRUMENTATION: 'off', LOG_LEVEL: 'silent' },
+  on: { instrumentation: true, LOG_LEVEL: 'info' },
+  off: { instrumentation: false, LOG_LEVEL: 'silent' },
 } as const;
-/** Three times as often as Prometheus does it by default. */
+/** Three times as often as in our Prometheus configuration. */
 const SCRAPE_INTERVAL_MS = 5_000;
-/** The design's promise. */
-const MOST = 1.05;
+/** The design's limit. */
+const MAX_RATIO = 1.05;
 
 export function instrumentationText({ slices, costs, violations }: InstrumentationResult): string {
   const perSecond = (which: 'on' | 'off') => slices.map((pair) => pair[which].perSecond.toFixed(0)).join(', ');
@@ -77,14 +82,14 @@ export function instrumentationText({ slices, costs, violations }: Instrumentati
     what,
     cost.median.toFixed(3),
     `${cost.from.toFixed(3)} … ${cost.to.toFixed(3)}`,
-    cost.median <= MOST ? 'met' : 'missed',
+    cost.median <= MAX_RATIO ? 'met' : 'missed',
   ]);
   return [
     '',
-    `But for these: on ${settingsText('on')}; off ${settingsText('off')}. Both are scraped every ${SCRAPE_INTERVAL_MS / 1_000} s`,
-    `Writes a second, pair by pair: on ${perSecond('on')}; off ${perSecond('off')}`,
+    `Settings that differ: on ${settingsText('on')}; off ${settingsText('off')}. Both are scraped every ${SCRAPE_INTERVAL_MS / 1_000} s`,
+    `Writes per second, by pair: on ${perSecond('on')}; off ${perSecond('off')}`,
     '',
-    textTable(['on ÷ off', 'median of pairs', 'spread', `≤ ${MOST}`], rows),
+    textTable(['on ÷ off', 'median of pairs', 'spread', `≤ ${MAX_RATIO}`], rows),
     ...violations.map((violation) => `VIOLATED: ${violation}`),
   ].join('\n');
 }
@@ -106,9 +111,9 @@ function costsOf(slices: InstrumentationResult['slices']): Cost[] {
     return [{ what, median: median(ratios), from: Math.min(...ratios), to: Math.max(...ratios) }];
   };
   return [
-    ...cost('CPU a write, API', ({ cpuMs }) => cpuMs?.['api']),
-    ...cost('CPU a write, all servers', ({ cpuMs }) => cpuMs && sumOf(cpuMs)),
-    ...cost('time a write (1 ÷ throughput)', ({ perSecond }) => perSecond, true),
+    ...cost('CPU per write, API', ({ cpuMs }) => cpuMs?.['api']),
+    ...cost('CPU per write, all servers', ({ cpuMs }) => cpuMs && sumOf(cpuMs)),
+    ...cost('time per write (1 ÷ throughput)', ({ perSecond }) => perSecond, true),
     ...cost('p50', ({ p50Ms }) => p50Ms),
   ];
 }
@@ -117,7 +122,7 @@ function sumOf({ generator: _generator, ...servers }: Readonly<Record<string, nu
   return Object.values(servers).reduce((sum, ms) => sum + ms, 0);
 }
 
-async function scrapedMeanwhile<T>({ url }: ApiProcess, work: () => Promise<T>): Promise<T> {
+async function withScrapes<T>({ url }: ApiProcess, work: () => Promise<T>): Promise<T> {
   const over = new AbortController();
   const scraping = (async () => {
     while (!over.signal.aborted) {

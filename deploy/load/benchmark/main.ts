@@ -1,4 +1,4 @@
-/** `npm run benchmark -- …`: how fast, against bare Temporal and against SQL alone, and whether it was right. */
+/** `npm run benchmark -- …`: measures speed against bare Temporal and SQL alone, and checks the results for correctness. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { countArgument } from '../../cli/arguments.ts';
@@ -24,31 +24,31 @@ type Options = {
   json?: true;
 };
 
-/** No way to send, but a comparison of two processes that are sent the same. */
+/** Not a load mode, but a comparison of two processes under the same load. */
 const INSTRUMENTATION = 'instrumentation';
 const MIN_PAIRS = 10;
-/** Where each payment in flight has an invoice of its own, a few more of them keep the order from repeating. */
+/** More invoices than payments in flight, so that their order does not repeat. */
 const SPARE_INVOICES = 64;
-/** An open loop may have this many payments in flight. */
+/** The most payments that an open loop may have in flight. */
 const OPEN_LOOP_IN_FLIGHT = 512;
 const CODE_OF_SIGINT = 130;
-/** The page's own lines, between which the figures stand. */
+/** The markers in the Markdown page that enclose the figures. */
 const FIGURES_BEGIN = '<!-- figures: begin -->';
 const FIGURES_END = '<!-- figures: end -->';
 
 await run(
-  command('benchmark', 'Measures the write path on servers of its own, which it starts and ends.')
+  command('benchmark', 'Measures the write path on servers that it starts and stops itself.')
     .addOption(
       new Option(
         '--mode <mode>',
-        'distinct payments; the same ones again; one key at once; distinct ones at once; what metrics and logs cost',
+        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation: the cost of metrics and logs',
       )
         .choices([...MODES, INSTRUMENTATION])
         .default('new'),
     )
     .option(
       '--concurrency <n>',
-      'clients that each wait for their answer; for storm and burst, requests at once',
+      'how many clients, each waiting for its answer; for storm and burst, requests at once',
       countArgument(2_000),
       32,
     )
@@ -56,20 +56,20 @@ await run(
     .addOption(new Option('--grouping <on|off>', 'WRITE_GROUPING of the API').choices(['on', 'off']).default('on'))
     .option(
       '--rate <r>',
-      'open loop: so many arrivals a second, whatever the answers (new, replay)',
+      'open loop with this many requests per second, independent of the answers (new, replay)',
       countArgument(20_000),
     )
-    .option('--repeat <k>', 'so many times; medians are shown', countArgument(25), 1)
-    .option('--no-baseline', 'without bare Temporal and SQL alone beside it')
-    .option('--all', "each case of the design's table, in short runs")
-    .option('--markdown <file>', 'with --all: puts the table into that page, between its markers')
-    .option('--json', 'prints everything measured as JSON on stdout')
-    .addHelpText('after', '\nExits 1 when the database does not hold what was answered. No figure fails a run.')
+    .option('--repeat <k>', 'how often to repeat; medians are shown', countArgument(25), 1)
+    .option('--no-baseline', 'without comparing with bare Temporal and SQL alone')
+    .option('--all', "all cases of the design's table, in short runs")
+    .option('--markdown <file>', 'with --all: write the table into this page, between its markers')
+    .option('--json', 'print all measurements as JSON')
+    .addHelpText('after', '\nExits 1 if the database contradicts an answer. No figure makes a run fail.')
     .action(benchmark),
 );
 
 async function benchmark(options: Options): Promise<void> {
-  refuseNonsense(options);
+  refuseConflictingOptions(options);
   const interrupted = new AbortController();
   const work = inSession(options, interrupted.signal, measureOf(options));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -87,10 +87,10 @@ function measureOf({ all, mode }: Options) {
   return mode === INSTRUMENTATION ? compareInstrumentation : measureOne;
 }
 
-function refuseNonsense({ mode, rate, all, markdown }: Options): void {
+function refuseConflictingOptions({ mode, rate, all, markdown }: Options): void {
   if (rate !== undefined && mode !== 'new' && mode !== 'replay')
-    throw new Error(`--rate does not go with --mode ${mode}.`);
-  if (markdown !== undefined && !all) throw new Error('--markdown goes with --all.');
+    throw new Error(`--rate cannot be combined with --mode ${mode}.`);
+  if (markdown !== undefined && !all) throw new Error('--markdown requires --all.');
 }
 
 async function inSession(
@@ -117,10 +117,10 @@ async function inSession(
   }
 }
 
-/** False when something was violated. */
+/** False if something was violated. */
 async function measureOne(session: Session, options: Options): Promise<boolean> {
   const { mode, concurrency, seconds, grouping, rate, repeat } = options;
-  if (mode === INSTRUMENTATION) throw new Error('Bug! That is not measured so');
+  if (mode === INSTRUMENTATION) throw new Error('Bug! The mode instrumentation has its own function');
   const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
   const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
   if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
@@ -128,7 +128,7 @@ async function measureOne(session: Session, options: Options): Promise<boolean> 
   return result.violations.length === 0;
 }
 
-/** At least ten pairs of slices: fewer say nothing of so small a difference. */
+/** At least ten pairs: fewer would not resolve so small a difference. */
 async function compareInstrumentation(session: Session, options: Options): Promise<boolean> {
   const { concurrency, seconds, grouping, repeat, json } = options;
   const pairs = Math.max(repeat, MIN_PAIRS);
@@ -151,11 +151,11 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   return violations.length === 0;
 }
 
-/** What is written around the figures stays. */
+/** Replaces the figures and keeps the text around them. */
 function putFigures(file: string, figures: string): void {
   const page = readFileSync(file, 'utf8');
   const [begin, end] = [page.indexOf(FIGURES_BEGIN), page.indexOf(FIGURES_END)];
-  if (begin < 0 || end < begin) throw new Error(`${file} needs the lines ${FIGURES_BEGIN} and ${FIGURES_END}.`);
+  if (begin < 0 || end < begin) throw new Error(`${file} must have the lines ${FIGURES_BEGIN} and ${FIGURES_END}.`);
   writeFileSync(file, `${page.slice(0, begin + FIGURES_BEGIN.length)}\n\n${figures}\n${page.slice(end)}`);
 }
 

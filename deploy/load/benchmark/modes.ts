@@ -9,15 +9,15 @@ export type Mode = (typeof MODES)[number];
 export type Load = {
   readonly mode: Mode;
   readonly concurrency: number;
-  /** Arrivals a second for an open loop; without it, as fast as the answers come. */
+  /** Requests per second of an open loop; without it, each client sends after its answer. */
   readonly rate: number | undefined;
 };
 
-/** So many completed keys are asked for in turn. */
+/** The number of completed keys that are replayed in turn. */
 const REPLAYED_KEYS = 500;
-const COMPLETE_AT_ONCE = 32;
+const COMPLETE_CONCURRENCY = 32;
 
-/** Sends the load; what is measured is whole answers, and whatever is wrong with one is noted in the rig. */
+/** Sends the load and measures complete answers; the rig records what is wrong with one. */
 export async function sendLoad(load: Load, rig: Rig, window: Window): Promise<Measured> {
   switch (load.mode) {
     case 'new':
@@ -35,7 +35,7 @@ function loop({ rate, concurrency }: Load, once: () => Promise<boolean>, window:
   return rate === undefined ? closedLoop(concurrency, once, window) : openLoop(rate, once, window);
 }
 
-/** One payment of an invoice that no other one in flight is of. */
+/** Pays an invoice that no other payment in flight uses. */
 export async function payOnce(rig: Rig): Promise<boolean> {
   const invoice = await rig.borrowInvoice();
   const answer = await rig.pay(rig.newKey(), invoice.id);
@@ -44,9 +44,9 @@ export async function payOnce(rig: Rig): Promise<boolean> {
   return answer?.status === 201;
 }
 
-/** Payments made beforehand, then asked for again: the same bytes, with the marker. */
+/** Makes payments first and then repeats them: each must get the same bytes with the replay marker. */
 async function replays(rig: Rig): Promise<() => Promise<boolean>> {
-  const completed = await inParallel(COMPLETE_AT_ONCE, Array.from({ length: REPLAYED_KEYS }), async () => {
+  const completed = await inParallel(COMPLETE_CONCURRENCY, Array.from({ length: REPLAYED_KEYS }), async () => {
     const invoice = await rig.borrowInvoice();
     const key = rig.newKey();
     const first = await rig.pay(key, invoice.id);
@@ -60,20 +60,22 @@ async function replays(rig: Rig): Promise<() => Promise<boolean>> {
     next += 1;
     const answer = await rig.pay(key, invoiceId);
     if (answer?.status !== 201) return false;
-    if (!answer.replayed || answer.text !== text) rig.violate('a replay has other bytes, or no marker');
+    if (!answer.replayed || answer.text !== text) rig.violate('a replay has other bytes or no marker');
     return true;
   };
 }
 
-/** Identical requests at once: one write, and as many equal answers, of which at most one is the first. */
+/** Identical requests at once: one write with equal answers, of which at most one is not a replay. */
 async function storm(requests: number, rig: Rig): Promise<number[]> {
   const invoice = await rig.borrowInvoice();
   const key = rig.newKey();
   const answers = await atOnce(requests, () => rig.pay(key, invoice.id));
   invoice.giveBack();
   const successes = answers.filter(({ answer }) => answer?.status === 201);
-  if (new Set(successes.map(({ answer }) => answer?.text)).size > 1) rig.violate('identical requests, other bytes');
-  if (successes.filter(({ answer }) => !answer?.replayed).length > 1) rig.violate('one key was answered first twice');
+  if (new Set(successes.map(({ answer }) => answer?.text)).size > 1)
+    rig.violate('identical requests got different bytes');
+  if (successes.filter(({ answer }) => !answer?.replayed).length > 1)
+    rig.violate('one key got two answers without the replay marker');
   return successes.map(({ latencyMs }) => latencyMs);
 }
 

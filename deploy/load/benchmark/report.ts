@@ -6,9 +6,9 @@ import { describe, type RunResult } from './run.ts';
 import type { Segment } from './segment.ts';
 import { type Target, targetsOf } from './targets.ts';
 
-const FIGURES = ['', 'answers', 'per second', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'CPU ms a write'];
+const FIGURES = ['', 'answers', 'per second', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'CPU ms per write'];
 
-/** What the figures hold for: they say nothing of another machine. */
+/** The conditions of the measurement; the figures do not apply to another machine. */
 export function conditions(): string[] {
   const [cpu] = cpus();
   const load = loadavg().map((value) => value.toFixed(2));
@@ -53,16 +53,16 @@ export function suiteMarkdown(rows: readonly SuiteRow[], command: string): strin
   const [first] = rows;
   const { seconds, repeat } = first?.result.options ?? { seconds: 0, repeat: 1 };
   return [
-    `Measured with \`${command}\`: ${seconds} s a case${repeat > 1 ? `, medians of ${repeat} runs` : ''}.`,
+    `Measured with \`${command}\`: ${seconds} s per case${repeat > 1 ? `, medians of ${repeat} runs` : ''}.`,
     '',
     ...conditions().map((line) => `- ${line}`),
     '',
     markdownTable(SUITE_HEAD.slice(0, -1), rows.map(suiteMarkdownLine)),
     '',
-    'CPU time a write, in milliseconds:',
+    'CPU time per write, in milliseconds:',
     '',
     markdownTable(
-      ['case', 'CPU ms a write'],
+      ['case', 'CPU ms per write'],
       rows.flatMap(({ result }) => [
         [describe(result.options), cpuOf(result.ours)],
         ...result.baselines
@@ -74,14 +74,14 @@ export function suiteMarkdown(rows: readonly SuiteRow[], command: string): strin
   ].join('\n');
 }
 
-/** The first target stands beside the figures, the others below them. */
+/** The first target is on the line of the figures, the others on the lines below. */
 function suiteLines({ result, targets }: SuiteRow): string[][] {
   const figures = suiteFigures(result);
   const rows = targets.length === 0 ? [['', '']] : targets.map(targetCells);
   return rows.map((cells, index) => [...(index === 0 ? figures : figures.map(() => '')), ...cells]);
 }
 
-/** A table in Markdown has no lines that belong to the one above. */
+/** A Markdown row cannot span lines, so all targets are in one cell. */
 function suiteMarkdownLine({ result, targets }: SuiteRow): string[] {
   const cells = targets.map((target) => targetCells(target).filter(Boolean).join(': '));
   return [...suiteFigures(result), cells.join('<br>')];
@@ -116,8 +116,8 @@ function perSecond(segment: Segment): string {
 }
 
 function cpuOf({ cpuMs }: Segment): string {
-  if (cpuMs === undefined) return 'not told';
-  // In the baseline the load is generated in its own process.
+  if (cpuMs === undefined) return 'unknown';
+  // The baseline generates its load in its own process.
   const shown = Object.entries(cpuMs).filter(([name]) => name !== 'generator' || !('baseline' in cpuMs));
   return shown.map(([name, ms]) => `${name} ${ms.toFixed(1)}`).join(', ');
 }

@@ -3,24 +3,24 @@ import { inParallel } from '../../cli/in-parallel.ts';
 import { type Answer, type Http, labelOf } from '../../client/http.ts';
 import { count, submitWrite, tellsOutcome, type Write } from '../../client/submit-write.ts';
 
-/** What the modes send payments with, and what they note of the answers for the check that follows. */
+/** Sends payments for the modes and records the answers for the check that follows. */
 export type Rig = {
-  /** Lends an invoice that no other payment in flight is of; waits where all are lent. */
+  /** Lends an invoice that no other payment in flight uses; waits while all are lent. */
   borrowInvoice(): Promise<{ readonly id: string; giveBack(): void }>;
   newKey(): string;
-  /** One request, without any retry; undefined when there was no answer. What is no success is counted. */
+  /** Sends one request without retries; undefined if there was no answer. Counts everything but a success as an error. */
   pay(key: string, invoiceId: string): Promise<Answer | undefined>;
   violate(what: string): void;
-  /** Sends again what was answered 202, so that nothing is under way any more. */
+  /** Sends writes that were answered 202 again until they have an outcome. */
   settle(): Promise<void>;
   readonly acknowledgedKeys: ReadonlySet<string>;
   readonly errors: Readonly<Record<string, number>>;
   readonly violations: readonly string[];
 };
 
-/** As long as may be asked for: the benchmark measures final answers. */
+/** The longest wait that a request may prefer, because the benchmark measures final answers. */
 const PREFER = 'wait=60';
-const SETTLE_AT_ONCE = 32;
+const SETTLE_CONCURRENCY = 32;
 const SETTLE_WITHIN_MS = 120_000;
 const MAX_VIOLATIONS = 100;
 
@@ -51,7 +51,7 @@ export function createRig(http: Http, token: string, invoiceIds: readonly string
       if (violations.length < MAX_VIOLATIONS) violations.push(what);
     },
     async settle() {
-      await inParallel(SETTLE_AT_ONCE, unsettled, (write) =>
+      await inParallel(SETTLE_CONCURRENCY, unsettled, (write) =>
         submitWrite(http, write, { giveUpAfterMs: SETTLE_WITHIN_MS }),
       );
     },
@@ -61,7 +61,7 @@ export function createRig(http: Http, token: string, invoiceIds: readonly string
   };
 }
 
-/** Written by hand: the generator must cost little beside what it measures. */
+/** A template instead of JSON.stringify, because the load generator must cost little. */
 function paymentOf(invoiceId: string): string {
   return `{"invoiceId":"${invoiceId}","amount":1,"currency":"USD","method":"bank_transfer","receivedOn":"2026-02-01"}`;
 }

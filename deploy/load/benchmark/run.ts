@@ -1,7 +1,8 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
+import { asAuditor } from '../../cli/auditor.ts';
 import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import { asAuditor, check, lookBefore, violationsIn } from '../../isolation/checks.ts';
+import { check, lookBefore, violationsIn } from '../../isolation/checks.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
@@ -13,7 +14,7 @@ export type RunOptions = Load & {
   readonly grouping: Grouping;
   readonly seconds: number;
   readonly repeat: number;
-  /** What to measure before and after: Temporal's and SQL's figures at these concurrencies. */
+  /** The baselines to measure before and after, each at its concurrency. */
   readonly baselines: readonly { readonly kind: BaselineKind; readonly concurrency: number }[];
 };
 
@@ -31,9 +32,9 @@ export type RunResult = {
 export type BaselineResult = {
   readonly kind: BaselineKind;
   readonly concurrency: number;
-  /** Medians of all stretches, before and after ours. */
+  /** Medians over all segments, before and after ours. */
   readonly median: Segment;
-  /** In the order in which they were measured: how far apart they are is how much the machine drifted. */
+  /** In the order of measurement; their spread shows how much the machine drifted. */
   readonly perSecond: readonly number[];
 };
 
@@ -42,22 +43,22 @@ const MIN_BASELINE_MS = 2_000;
 
 export async function runBenchmark(session: Session, options: RunOptions, log: (line: string) => void) {
   const ours: Segment[] = [];
-  const beside = options.baselines.map((wanted) => ({ ...wanted, segments: [] as Segment[] }));
+  const baselineRuns = options.baselines.map((wanted) => ({ ...wanted, segments: [] as Segment[] }));
   const errors: Record<string, number> = {};
   const violations: string[] = [];
   let writes = 0;
   for (let repetition = 1; repetition <= options.repeat && !session.signal.aborted; repetition += 1) {
     log(`${describe(options)}${options.repeat > 1 ? `, ${repetition} of ${options.repeat}` : ''}`);
-    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
     const own = await measureApi(session, await session.api(options.grouping), options);
-    for (const { segments, ...wanted } of beside) segments.push(await measureBaseline(session, options, wanted));
+    for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
     ours.push(own.segment);
     violations.push(...own.violations);
     writes += own.writes;
     for (const [label, times] of Object.entries(own.errors)) count(errors, label, times);
   }
   session.signal.throwIfAborted();
-  const baselines = beside.map(({ segments, ...wanted }) => ({
+  const baselines = baselineRuns.map(({ segments, ...wanted }) => ({
     ...wanted,
     median: medianSegment(segments),
     perSecond: segments.map(({ perSecond }) => perSecond),
@@ -70,7 +71,7 @@ export function describe({ mode, concurrency, rate, grouping }: RunOptions): str
   return `${mode}, ${load}, grouping ${grouping}`;
 }
 
-/** One stretch of an API, and what the database says of what it has answered. */
+/** Measures one segment on an API, then checks its answers against the database. */
 export async function measureApi(
   session: Session,
   api: ApiProcess,
@@ -84,7 +85,7 @@ export async function measureApi(
   const { companyId, token } = session.company;
   const { databaseUrl } = session.servers.database;
   const before = await asAuditor(databaseUrl, (auditor) => lookBefore(auditor, createPayment, [companyId]));
-  // For an open loop there are as many connections as there may be payments in flight.
+  // An open loop needs as many connections as it may have payments in flight.
   const connections = options.rate === undefined ? options.concurrency : session.invoiceIds.length;
   const http = openHttp(api.url, { connections });
   const rig = createRig(http, token, session.invoiceIds);
@@ -113,7 +114,7 @@ async function measureBaseline(
   wanted: { readonly kind: BaselineKind; readonly concurrency: number },
 ): Promise<Segment> {
   signal.throwIfAborted();
-  if (baseline === undefined) throw new Error('Bug! A baseline that was not started');
+  if (baseline === undefined) throw new Error('Bug! The baseline was not started');
   const pids = { baseline: baseline.pid, ...serverPids(session) };
   const measureMs = Math.max(MIN_BASELINE_MS, (seconds * 1_000) / 2);
   const order = { ...wanted, warmUpMs: WARM_UP_MS, measureMs };

@@ -2,14 +2,14 @@ import { type Latencies, median, summarize } from '../../cli/latencies.ts';
 import { cpuOf } from '../cpu.ts';
 import type { Measured } from '../loops.ts';
 
-/** One stretch of measuring. */
+/** The measurements of one period of load. */
 export type Segment = Latencies & {
   readonly perSecond: number;
-  /** CPU time a write, in milliseconds, of each process; absent where the system does not tell. */
+  /** CPU time per write of each process, in milliseconds; undefined without /proc. */
   readonly cpuMs: Readonly<Record<string, number>> | undefined;
 };
 
-/** Measures what `work` does between the edges that it reports, and what the processes spend meanwhile. */
+/** Measures the work between the edges that it reports, and the CPU time of the processes meanwhile. */
 export async function measureSegment(
   pids: Readonly<Record<string, number>>,
   work: (onEdge: (edge: 'begin' | 'end') => void) => Promise<Measured>,
@@ -27,7 +27,7 @@ export async function measureSegment(
 
 type Cpu = Record<string, number> | undefined;
 
-/** The generator is this process: its children are measured as themselves. */
+/** The generator is this process without its children, which are measured separately. */
 function sample(pids: Readonly<Record<string, number>>): Cpu {
   const used = cpuOf(pids);
   const { user, system } = process.cpuUsage();
@@ -39,7 +39,7 @@ function cpuOfEach(begin: Cpu, end: Cpu, writes: number): Cpu {
   return Object.fromEntries(Object.entries(end).map(([name, ms]) => [name, (ms - (begin[name] ?? 0)) / writes]));
 }
 
-/** Each figure's median over repeated stretches; `count` is their sum. */
+/** The median of each figure over repeated segments; `count` is their sum. */
 export function medianSegment(segments: readonly Segment[]): Segment {
   const of = (figure: (segment: Segment) => number) => median(segments.map(figure));
   const names = Object.keys(segments[0]?.cpuMs ?? {});

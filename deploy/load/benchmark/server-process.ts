@@ -10,12 +10,12 @@ export type ServerProcess = { readonly pid: number; stop(): Promise<void> };
 
 const DRAIN_MS = 20_000;
 
-/** A process as production starts it, on a leash: it ends with us. Resolves when `readyUrl` answers 200. */
+/** Starts a process as production does, except that it exits with its parent. Resolves when `readyUrl` answers 200. */
 export async function startServerProcess(options: {
-  readonly script: 'api/main.ts' | 'worker/main.ts';
+  readonly script: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly readyUrl: string;
-  /** What it logs goes to `{name}.log` in there. */
+  /** Its log goes to `logs/{name}.log` in this folder. */
   readonly folder: string;
   readonly name: string;
   readonly signal: AbortSignal;
@@ -32,9 +32,11 @@ export async function startServerProcess(options: {
   closeSync(log);
   await once(child, 'spawn');
   const pid = child.pid as number;
-  const died = new AbortController();
-  child.once('exit', () => died.abort(new Error(`${script} ended:\n${readFileSync(logFile, 'utf8').slice(-2_000)}`)));
-  const signal = AbortSignal.any([options.signal, died.signal]);
+  const exited = new AbortController();
+  child.once('exit', () =>
+    exited.abort(new Error(`${script} exited:\n${readFileSync(logFile, 'utf8').slice(-2_000)}`)),
+  );
+  const signal = AbortSignal.any([options.signal, exited.signal]);
   try {
     await waitFor(readyUrl, { isReady: (status) => status === 200, signal });
   } catch (error) {

@@ -10,26 +10,29 @@ import { type ApiProcess, type Grouping, startApiProcess } from './api-process.t
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from './company.ts';
 import { sendLoad } from './modes.ts';
 import { createRig } from './rig.ts';
-import { type Servers, startServers } from './throwaway.ts';
+import { type Servers, startServers } from './servers.ts';
 
-/** Everything that a benchmark runs against: started here, ended here. */
+/** Everything that a benchmark runs against, started and stopped here. */
 export type Session = {
   readonly servers: Servers;
   readonly company: BenchmarkCompany;
   readonly invoiceIds: readonly string[];
   readonly baseline: Baseline | undefined;
   readonly signal: AbortSignal;
-  /** The one API there is, started anew when it is to work in the other way. */
+  /** The API with that grouping; a running one with the other grouping is replaced. */
   api(grouping: Grouping): Promise<ApiProcess>;
-  /** A further one, set otherwise, which lives until the session ends. */
-  anotherApi(grouping: Grouping, environment: Readonly<Record<string, string>>): Promise<ApiProcess>;
+  /** A further API with other settings, which runs until the session ends. */
+  anotherApi(grouping: Grouping, difference: Difference): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
 
+/** From the API as production starts it. */
+type Difference = Pick<Parameters<typeof startApiProcess>[0], 'instrumentation' | 'environment'>;
+
 const PREPARING_CONNECTIONS = 64;
 /**
- * A process that has just started runs code that is not compiled yet: three times slower, measured. So each side pays for a
- * while first; ours once more with one client, who takes the other lane.
+ * A process that has just started runs code that the JIT has not compiled yet: three times slower, as measured. So each side
+ * warms up first; ours also with one client, which uses the key lane.
  */
 const WARM_UP = { warmUpMs: 0, measureMs: 3_000 } as const;
 const WARM_UP_CLIENTS = [32, 1] as const;
@@ -39,13 +42,13 @@ type Log = (line: string) => void;
 export async function openSession(options: {
   readonly invoices: number;
   readonly withBaseline: boolean;
-  /** The first to be asked for; it prepares the data. */
+  /** The grouping of the API that prepares the data. */
   readonly grouping: Grouping;
   readonly signal: AbortSignal;
   readonly log: Log;
 }): Promise<Session> {
   const { log, signal } = options;
-  log('Starting PostgreSQL and Temporal of its own');
+  log('Starting separate PostgreSQL and Temporal servers');
   const servers = await startServers(log);
   const stops = [() => servers.stop()];
   const stop = async () => {
@@ -56,8 +59,8 @@ export async function openSession(options: {
     const { databaseUrl } = servers.database;
     const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
     const bundle = await writeBundle(servers.folder);
-    const start = (grouping: Grouping, environment: Readonly<Record<string, string>> = {}) =>
-      startApiProcess({ servers, bundle, secret, signal, grouping, environment });
+    const start = (grouping: Grouping, difference: Difference = {}) =>
+      startApiProcess({ servers, bundle, secret, signal, grouping, ...difference });
     const preparing = await start(options.grouping);
     stops.push(preparing.stop);
     log(`Preparing ${options.invoices} invoices through the API`);
@@ -67,8 +70,8 @@ export async function openSession(options: {
     stops.push(apis.stop);
     const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
-    const anotherApi: Session['anotherApi'] = async (grouping, environment) => {
-      const another = await start(grouping, environment);
+    const anotherApi: Session['anotherApi'] = async (grouping, difference) => {
+      const another = await start(grouping, difference);
       stops.push(another.stop);
       log('Warming up one more API');
       await warmUp(another, company, invoiceIds, signal);
@@ -81,7 +84,7 @@ export async function openSession(options: {
   }
 }
 
-/** The API in one way at a time, warmed up whenever it is started anew. */
+/** Runs one API at a time, and warms it up after each start. */
 function keepOneApi(options: {
   readonly company: BenchmarkCompany;
   readonly invoiceIds: readonly string[];
@@ -137,7 +140,7 @@ async function openBaseline(
   const { databaseUrl } = database;
   await withDatabase(databaseUrl, (owner) => createBaselineSchema(owner, companyId));
   const baseline = await startBaseline({ databaseUrl, temporalAddress, companyId });
-  // It measures in its own process, which knows nothing of Ctrl-C.
+  // It measures in its own process, which Ctrl-C does not reach.
   signal.addEventListener('abort', () => void baseline.stop(), { once: true });
   log('Warming up the baseline');
   for (const kind of ['temporal', 'sql'] as const) await baseline.measure({ kind, concurrency: 32, ...WARM_UP });

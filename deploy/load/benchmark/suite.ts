@@ -10,11 +10,11 @@ type Case = {
   readonly mode: Mode;
   readonly grouping: Grouping;
   readonly concurrency: number;
-  /** Measured beside the baseline at the same concurrency. */
+  /** Whether to measure the baseline at the same concurrency. */
   readonly compared: boolean;
 };
 
-/** The table of the design: each promise about speed, in an order that starts the API only twice. */
+/** The design's table: every promise about speed, in an order that starts the API only twice. */
 const CASES: readonly Case[] = [
   { mode: 'new', grouping: 'on', concurrency: 1, compared: true },
   { mode: 'new', grouping: 'on', concurrency: 32, compared: true },
@@ -50,7 +50,7 @@ export function baselinesAt(concurrencies: readonly number[]) {
 /** The last case is compared with the one before it. */
 function withOverload(rows: readonly SuiteRow[]): SuiteRow[] {
   const [calm, overloaded] = rows.slice(-2);
-  if (calm === undefined || overloaded === undefined) throw new Error('Bug! A suite without its last two cases');
+  if (calm === undefined || overloaded === undefined) throw new Error('Bug! The suite lacks its last two cases');
   const targets = [overloadTarget(calm.result, overloaded.result)];
   return [...rows.slice(0, -1), { ...overloaded, targets }];
 }

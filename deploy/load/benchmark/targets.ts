@@ -3,12 +3,12 @@ import type { BaselineKind } from '../baseline/messages.ts';
 import type { BaselineResult, RunResult } from './run.ts';
 import type { Segment } from './segment.ts';
 
-/** What the design promises, beside what was measured. For reading: none of it fails a run. */
+/** What the design promises next to what was measured. For information: no target makes a run fail. */
 export type Target = {
   readonly what: string;
   readonly measured: string;
   readonly target: string;
-  /** Undefined where nothing is promised. */
+  /** Undefined if nothing is promised. */
   readonly met: boolean | undefined;
 };
 
@@ -16,7 +16,7 @@ export function targetsOf(result: RunResult): Target[] {
   return [...ratios(result), ...promises(result)];
 }
 
-/** Throughput with grouping off, c=512, against c=32: overload must degrade by waiting, not by collapse. */
+/** Throughput with grouping off at c=512 against c=32: overload must lengthen the waits and not reduce the throughput. */
 export function overloadTarget(calm: RunResult, overloaded: RunResult): Target {
   const share = overloaded.ours.perSecond / calm.ours.perSecond;
   const what = `grouping off: throughput at c=${overloaded.options.concurrency} ÷ at c=${calm.options.concurrency}`;
@@ -49,8 +49,8 @@ function ratios({ options, ours, baselines }: RunResult): Target[] {
   }
   const cpu = temporal && cpuShare(ours, temporal.median);
   if (cpu !== undefined) {
-    // The figure that a busy machine distorts least.
-    targets.push({ what: 'CPU a write ÷ bare Temporal', measured: cpu.toFixed(2), target: '–', met: undefined });
+    // Of all figures, a busy machine distorts this one least.
+    targets.push({ what: 'CPU per write ÷ bare Temporal', measured: cpu.toFixed(2), target: '–', met: undefined });
   }
   if (sql !== undefined) {
     const measured = (ours.perSecond / sql.median.perSecond).toFixed(2);
@@ -59,7 +59,7 @@ function ratios({ options, ours, baselines }: RunResult): Target[] {
   return targets;
 }
 
-/** The absolute ones. */
+/** The absolute targets. */
 function promises({ options, ours }: RunResult): Target[] {
   const { mode, concurrency, grouping, rate } = options;
   const p95 = (mostMs: number): Target => ({
@@ -83,7 +83,7 @@ function promises({ options, ours }: RunResult): Target[] {
   return concurrency === 128 ? [perSecond('writes', 800), p95(300)] : [];
 }
 
-/** Of all server processes; the baseline's has its load in it, which the API's has not. */
+/** CPU time of all server processes; the baseline's includes its load generator, the API's does not. */
 function cpuShare(ours: Segment, baseline: Segment): number | undefined {
   const sum = ({ cpuMs }: Segment) =>
     cpuMs && Object.entries(cpuMs).reduce((total, [name, ms]) => (name === 'generator' ? total : total + ms), 0);

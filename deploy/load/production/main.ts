@@ -1,4 +1,4 @@
-/** `npm run benchmark:production -- …`: how fast a system is that others use as well, within bounds that are given. */
+/** `npm run benchmark:production -- …`: measures a system that is in use, with a limited load. */
 
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
@@ -13,21 +13,21 @@ import { paceText } from './text.ts';
 type Options = RemoteOptions & { company: string; seconds: number; rate: number; json?: true };
 
 const MAX_SECONDS = 300;
-/** A fifth of what a company may send by default, so that the limit is not what is measured. */
+/** A fifth of the default rate limit of a company, so that the limit does not affect the measurement. */
 const MAX_PER_SECOND = 100;
 
 await run(
   withRemote(
     command(
       'benchmark:production',
-      'Sends writes at a steady rate into a company of its own, and tells how long the answers took.',
+      'Sends writes at a steady rate into a company made for this, and reports the latencies.',
     ),
     'production',
   )
-    .requiredOption('--seconds <n>', `for how long, at most ${MAX_SECONDS}`, countArgument(MAX_SECONDS))
-    .requiredOption('--rate <n>', `writes a second, at most ${MAX_PER_SECOND}`, countArgument(MAX_PER_SECOND))
-    .option('--json', 'prints the result as JSON')
-    .addHelpText('after', '\nIt makes rate × seconds customers, which stay. Exits 1 on any answer but a success.')
+    .requiredOption('--seconds <n>', `how long, at most ${MAX_SECONDS}`, countArgument(MAX_SECONDS))
+    .requiredOption('--rate <n>', `writes per second, at most ${MAX_PER_SECOND}`, countArgument(MAX_PER_SECOND))
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', '\nCreates rate × seconds customers, which remain. Exits 1 unless all answers are successes.')
     .action(benchmark),
 );
 
@@ -38,8 +38,8 @@ async function benchmark(options: Options): Promise<void> {
     await requireOwnCompany(http, remote, options.company);
     const { seconds, rate } = options;
     console.error(
-      `${seconds * rate} writes, ${rate} a second, into ${options.company}. The API's own limits are RATE_LIMIT_PER_SECOND and ` +
-        'RATE_LIMIT_BURST for each company and process (500 and 2,000 unless it was given others); what they refuse is counted as 429.',
+      `${seconds * rate} writes, ${rate} per second, into ${options.company}. The API limits each company and process to ` +
+        'RATE_LIMIT_PER_SECOND and RATE_LIMIT_BURST (500 and 2,000 by default); refused requests are counted as 429.',
     );
     const result = await paceWrites(http, { token: remote.token, seconds, rate, progress: createProgress() });
     console.log(options.json ? JSON.stringify(result) : paceText(result));

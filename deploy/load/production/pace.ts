@@ -8,7 +8,7 @@ import { count } from '../../client/submit-write.ts';
 export type Paced = {
   readonly sent: number;
   readonly perSecond: number;
-  /** Answers that were no success. */
+  /** Answers other than a success. */
   readonly failed: number;
   readonly answers: Readonly<Record<string, number>>;
   readonly latencies: Latencies;
@@ -17,8 +17,8 @@ export type Paced = {
 const SECOND_MS = 1_000;
 
 /**
- * An open loop: each write leaves at its time, whether the one before has its answer or not, so that a slow moment is not
- * hidden by sending less in it. Each write is sent once: what a client would repeat is counted as it was answered.
+ * An open loop: sends each write at its time, whether or not the one before is answered, so that a slow period is not hidden
+ * by sending less during it. Each write is sent once; answers that a client would retry are counted as they are.
  */
 export async function paceWrites(
   http: Http,
@@ -47,7 +47,7 @@ export async function paceWrites(
     latencies: summarize(latenciesMs),
   };
 
-  /** Timed from when it was due: what waits for a connection waits for an answer. */
+  /** Measures from the due time, so that waiting for a connection counts. */
   async function send(index: number, due: number): Promise<void> {
     const key = `benchmark-${run}-${index}`;
     const body = JSON.stringify({ name: 'Benchmark', externalReference: key });

@@ -1,35 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
-/** How far the relay is behind: events that have no number yet, how old the oldest of them is, and calls that are owed. */
+/** How far the relay is behind: events without a number, the age of the oldest one, and pending webhook calls. */
 export type Lag = { readonly notNumbered: number; readonly oldestSeconds: number; readonly pending: number };
 
 export type LagWatch = {
-  /** The worst of each so far. */
+  /** The maximum of each so far. */
   readonly worst: Lag;
-  /** How many seconds from now on it takes until nothing is without its number, and until no call is owed. */
+  /** The seconds from now until all events are numbered, and until all calls are delivered. */
   untilZero(limitSeconds: number): Promise<{ numbered: number | undefined; delivered: number | undefined }>;
   stop(): Promise<void>;
 };
 
-const LOOK_EVERY_MS = 250;
+const POLL_MS = 250;
 
-/** Looks at the outbox while others work. */
-export function watchLag(owner: pg.Client, onLook: (lag: Lag) => void): LagWatch {
+/** Polls the outbox's lag during the load. */
+export function watchLag(owner: pg.Client, onPoll: (lag: Lag) => void): LagWatch {
   let worst: Lag = { notNumbered: 0, oldestSeconds: 0, pending: 0 };
-  const looks: Lag[] = [];
+  const polls: Lag[] = [];
   let isOver = false;
-  const looking = (async () => {
+  const polling = (async () => {
     while (!isOver) {
       const lag = await readLag(owner);
-      looks.push(lag);
+      polls.push(lag);
       worst = {
         notNumbered: Math.max(worst.notNumbered, lag.notNumbered),
         oldestSeconds: Math.max(worst.oldestSeconds, lag.oldestSeconds),
         pending: Math.max(worst.pending, lag.pending),
       };
-      onLook(lag);
-      await sleep(LOOK_EVERY_MS);
+      onPoll(lag);
+      await sleep(POLL_MS);
     }
   })();
   return {
@@ -40,19 +40,19 @@ export function watchLag(owner: pg.Client, onLook: (lag: Lag) => void): LagWatch
       const startedAt = performance.now();
       const seconds = () => (performance.now() - startedAt) / 1_000;
       let numbered: number | undefined;
-      looks.length = 0;
+      polls.length = 0;
       while (seconds() < limitSeconds) {
-        const lag = looks.at(-1);
+        const lag = polls.at(-1);
         if (lag?.notNumbered === 0) numbered ??= seconds();
         if (lag?.notNumbered === 0 && lag.pending === 0) return { numbered, delivered: seconds() };
-        // A watch that has failed says so.
-        await Promise.race([looking, sleep(LOOK_EVERY_MS)]);
+        // Rejects if polling has failed.
+        await Promise.race([polling, sleep(POLL_MS)]);
       }
       return { numbered, delivered: undefined };
     },
     async stop() {
       isOver = true;
-      await looking;
+      await polling;
     },
   };
 }
@@ -63,6 +63,6 @@ async function readLag(owner: pg.Client): Promise<Lag> {
      FROM relay_facts()`,
   );
   const [lag] = rows;
-  if (lag === undefined) throw new Error('Bug! The lag of an outbox without a row');
+  if (lag === undefined) throw new Error('Bug! relay_facts returned no row');
   return lag;
 }

@@ -1,4 +1,4 @@
-/** `npm run benchmark:relay -- …`: whether events keep up with a storm of writes, and none of them is lost. */
+/** `npm run benchmark:relay -- …`: measures whether events keep up with a storm of writes, and checks that none is lost. */
 
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
@@ -6,17 +6,20 @@ import { textTable } from '../../cli/table.ts';
 import { conditions } from '../benchmark/report.ts';
 import { runStorm, type StormOptions, type StormResult } from './storm.ts';
 
-/** The design's promise: so long after a storm nothing is behind. For reading: it fails no run. */
+/** The design's promise: this long after a storm, no event is behind. For information: it makes no run fail. */
 const TARGET_SECONDS = 60;
 const CODE_OF_SIGINT = 130;
 
 await run(
-  command('benchmark:relay', 'A storm of writes of three companies, of which one has a webhook; then how long it lags.')
+  command(
+    'benchmark:relay',
+    'Sends a storm of writes in three companies, one of them with a webhook, and measures how long events lag.',
+  )
     .option('--seconds <s>', 'how long the storm lasts', countArgument(3_600), 60)
-    .option('--concurrency <n>', 'clients that each wait for their answer', countArgument(2_000), 32)
-    .option('--drain-seconds <s>', 'how long to wait until no call is owed', countArgument(3_600), 600)
-    .option('--json', 'prints everything measured as JSON on stdout')
-    .addHelpText('after', '\nIt starts and ends servers of its own. Exits 1 when an event was lost or is still owed.')
+    .option('--concurrency <n>', 'how many clients, each waiting for its answer', countArgument(2_000), 32)
+    .option('--drain-seconds <s>', 'how long to wait until no webhook call is pending', countArgument(3_600), 600)
+    .option('--json', 'print all measurements as JSON')
+    .addHelpText('after', '\nIt starts and stops its own servers. Exits 1 if an event was lost or is still pending.')
     .action(measure),
 );
 
@@ -46,13 +49,13 @@ function reportOf({ options, worstLag, ...result }: StormResult): string {
       ['', ''],
       [
         ['writes', `${count(result.writes)} (${count(Math.round(result.writes / result.seconds))}/s)`],
-        ['calls owed', count(result.owed)],
-        ['calls made', count(result.calls)],
+        ['webhook calls expected', count(result.owed)],
+        ['webhook calls made', count(result.calls)],
         [
           'most events without a number',
-          `${count(worstLag.notNumbered)}, the oldest of ${worstLag.oldestSeconds.toFixed(1)} s`,
+          `${count(worstLag.notNumbered)}, the oldest ${worstLag.oldestSeconds.toFixed(1)} s old`,
         ],
-        ['most calls owed at once', count(worstLag.pending)],
+        ['most webhook calls pending', count(worstLag.pending)],
         ['all numbered after', after(result.numberedAfter)],
         ['all delivered after', after(result.deliveredAfter)],
       ],

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A receiver of webhooks that counts its calls by `webhook-id` and says yes to each. */
+/** A webhook receiver that accepts every call and counts the calls by `webhook-id`. */
 export type Receiver = {
   readonly url: string;
   readonly callsById: ReadonlyMap<string, number>;

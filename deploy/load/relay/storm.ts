@@ -9,8 +9,8 @@ import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '
 import { payOnce } from '../benchmark/modes.ts';
 import { createRig, type Rig } from '../benchmark/rig.ts';
 import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
+import { type Servers, startServers } from '../benchmark/servers.ts';
 import { writeBundle } from '../benchmark/session.ts';
-import { type Servers, startServers } from '../benchmark/throwaway.ts';
 import { closedLoop } from '../loops.ts';
 import { type Lag, watchLag } from './lag.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
@@ -21,18 +21,18 @@ export type StormResult = {
   readonly options: StormOptions;
   readonly writes: number;
   readonly seconds: number;
-  /** Events of the one company that has a webhook. */
+  /** How many events the company with the webhook has. */
   readonly owed: number;
   readonly calls: number;
   readonly worstLag: Lag;
-  /** Seconds after the storm; undefined where it did not come to that in time. */
+  /** Seconds after the storm; undefined if it did not happen in time. */
   readonly numberedAfter: number | undefined;
   readonly deliveredAfter: number | undefined;
   readonly errors: Readonly<Record<string, number>>;
   readonly violations: readonly string[];
 };
 
-/** Three companies write as fast as they can, of which one has a webhook: its calls must keep up, and hold up nobody. */
+/** Three companies, one of them with a webhook: its calls must keep up and must not delay the other companies. */
 const COMPANIES = 3;
 const SPARE_INVOICES = 16;
 const WARM_UP_MS = 1_000;
@@ -40,7 +40,7 @@ const WARM_UP_MS = 1_000;
 type Log = (line: string) => void;
 
 export async function runStorm(options: StormOptions, signal: AbortSignal, log: Log): Promise<StormResult> {
-  log('Starting PostgreSQL and Temporal of its own');
+  log('Starting separate PostgreSQL and Temporal servers');
   const servers = await startServers(log);
   const stops: (() => Promise<void>)[] = [() => servers.stop()];
   try {
@@ -62,7 +62,7 @@ export async function runStorm(options: StormOptions, signal: AbortSignal, log: 
   }
 }
 
-/** The worker as production starts it, but that it may call a receiver on this machine. */
+/** Starts the worker as production does, except that it may call a receiver on this machine. */
 async function startWorkerProcess(servers: Servers, bundle: string, signal: AbortSignal): Promise<ServerProcess> {
   const port = await freeLoopbackPort();
   return startServerProcess({
@@ -86,7 +86,7 @@ async function startWorkerProcess(servers: Servers, bundle: string, signal: Abor
 }
 
 async function storm(
-  scene: {
+  setup: {
     readonly api: ApiProcess;
     readonly owner: pg.Client;
     readonly companies: readonly BenchmarkCompany[];
@@ -96,8 +96,8 @@ async function storm(
   },
   options: StormOptions,
 ): Promise<StormResult> {
-  const { owner, companies, receiver, signal, log } = scene;
-  const http = openHttp(scene.api.url, { connections: options.concurrency });
+  const { owner, companies, receiver, signal, log } = setup;
+  const http = openHttp(setup.api.url, { connections: options.concurrency });
   try {
     const invoices = Math.ceil(options.concurrency / COMPANIES) + SPARE_INVOICES;
     log(`Preparing ${invoices * COMPANIES} invoices through the API`);
@@ -131,7 +131,7 @@ async function storm(
         violations: [
           ...rigs.flatMap(({ violations }) => violations),
           ...(lost > 0 ? [`${lost} of ${owed} events were not received`] : []),
-          ...(delivered === undefined ? [`calls are still owed after ${options.drainSeconds} s`] : []),
+          ...(delivered === undefined ? [`webhook calls are still pending after ${options.drainSeconds} s`] : []),
         ],
       };
     } finally {
@@ -142,7 +142,7 @@ async function storm(
   }
 }
 
-/** What the receiver has heard of, beside what stands in the outbox since it was made known. */
+/** Compares the calls that the receiver got with the outbox events since the webhook was set. */
 async function compare(owner: pg.Client, companyId: string, { callsById }: Receiver) {
   const { rows } = await owner.query<{ id: string }>(
     "SELECT id FROM outbox WHERE company_id = $1 AND delivery_state <> 'none'",
@@ -157,13 +157,13 @@ function sumOf(counts: readonly Readonly<Record<string, number>>[]): Record<stri
   return sum;
 }
 
-const TELL_EVERY_MS = 10_000;
+const LOG_INTERVAL_MS = 10_000;
 
 function createLagLine(log: Log): (lag: Lag) => void {
-  let toldAt = performance.now();
+  let loggedAt = performance.now();
   return ({ notNumbered, pending }) => {
-    if (performance.now() - toldAt < TELL_EVERY_MS) return;
-    toldAt = performance.now();
-    log(`${notNumbered} events without their number, ${pending} calls owed`);
+    if (performance.now() - loggedAt < LOG_INTERVAL_MS) return;
+    loggedAt = performance.now();
+    log(`${notNumbered} events without a number, ${pending} webhook calls pending`);
   };
 }

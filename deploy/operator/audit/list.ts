@@ -1,5 +1,5 @@
 import { asMaintenance } from '../../../activities/audit/archive-month.ts';
-import type { Database } from '../../../activities/database.ts';
+import type { Pool } from '../../../activities/database.ts';
 
 export type Archive = {
   readonly month: string;
@@ -8,13 +8,13 @@ export type Archive = {
   readonly file: string;
   readonly sha256: string;
   readonly archivedAt: string;
-  /** `detached`: a table apart, `restored`: in the log again, `dropped`: in its file only. */
+  /** `detached`: in a separate table; `restored`: in the log again; `dropped`: only in its file. */
   readonly where: 'detached' | 'restored' | 'dropped';
 };
 
-/** All months that have been archived, oldest first. */
-export function listArchives(database: Database): Promise<Archive[]> {
-  return asMaintenance(database, async (tx) => {
+/** All archived months, oldest first. */
+export function listArchives(pool: Pool): Promise<Archive[]> {
+  return asMaintenance(pool, async (tx) => {
     const rows = await tx.query<Omit<Archive, 'rows'> & { rows: bigint }>(
       `SELECT to_char(month, 'YYYY-MM') AS month, row_count AS rows, row_digest AS "rowDigest", file_name AS file,
          file_sha256 AS sha256, archived_at AS "archivedAt",

@@ -1,8 +1,8 @@
-/** `npm run audit:archive -- list|run|verify|restore|drop`: the archive of the audit log, by hand. */
+/** `npm run audit:archive -- list|run|verify|restore|drop`: manages the archive of the audit log. */
 import { InvalidArgumentError } from 'commander';
 import { archiveMonth } from '../../../activities/audit/archive-month.ts';
 import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
-import { type Database, openDatabase } from '../../../activities/database.ts';
+import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { archiveFolder, ownerDatabaseUrl } from '../../cli/config.ts';
@@ -19,38 +19,39 @@ const MAX_RESTORE_DAYS = 366;
 
 const program = command(
   'audit:archive',
-  'Lists, makes, checks and brings back archived months of the audit log.',
+  'Lists, creates, verifies, restores and drops archived months of the audit log.',
 ).addHelpText(
   'after',
-  '\nLogs in by MIGRATION_DATABASE_URL or DATABASE_URL, else at the running local system, and acts as accubooks_maintenance.\nThe folder is AUDIT_ARCHIVE_DIR, unless --dir names another.',
+  '\nUses MIGRATION_DATABASE_URL or DATABASE_URL, else the running local system, with the role accubooks_maintenance.\nThe archive folder is AUDIT_ARCHIVE_DIR unless --dir is given.',
 );
 program
   .command('list')
-  .description('tells which months are archived, restored or dropped')
-  .option('--json', 'prints JSON')
-  .action(({ json }: { json?: true }) => withDatabase((database) => list(database, json)));
+  .description('list the months that are archived, restored or dropped')
+  .option('--json', 'print JSON')
+  .action(({ json }: { json?: true }) => withPool((pool) => list(pool, json)));
 program
   .command('run')
   .description(
-    'does what the schedule does once a day: partitions ahead, and an archive of each month that is no longer hot',
+    'do what the schedule does once a day: create partitions for the months ahead and archive each month that is due',
   )
-  .option('--dir <folder>', 'where the files go')
-  .action(({ dir }: { dir?: string }) => withDatabase((database) => maintain(database, dir ?? archiveFolder())));
-withMonth('verify', 'reads a month’s file and compares it with what was archived').action(
+  .option('--dir <folder>', 'the archive folder')
+  .action(({ dir }: { dir?: string }) => withPool((pool) => maintain(pool, dir ?? archiveFolder())));
+withMonth('verify', 'read the file of a month and compare it with what was archived').action(
   ({ month, dir, json }: Options) =>
-    withDatabase(async (database) => tell(await verifyMonth(database, folderOf(dir), month), json)),
+    withPool(async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json)),
 );
-withMonth('restore', 'puts a month back into the audit log for some days')
-  .option('--days <n>', 'for how long', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
+withMonth('restore', 'put a month back into the audit log for some days')
+  .option('--days <n>', 'how long it stays in the log', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
   .action(({ month, dir, json, days }: Options & { days: number }) =>
-    withDatabase(async (database) => tell(await restoreMonth(database, folderOf(dir), month, days), json)),
+    withPool(async (pool) => print(await restoreMonth(pool, folderOf(dir), month, days), json)),
   );
-withMonth('drop', 'drops the detached table of a month, after its file was read back once more')
-  .option('--yes', 'does not ask')
+withMonth('drop', 'drop the detached table of a month after verifying its file once more')
+  .option('--yes', 'do not ask for confirmation')
   .action(({ month, dir, json, yes }: Options & { yes?: true }) =>
-    withDatabase(async (database) => {
-      if (!yes) await confirm(`From then on the file of ${month} is the only copy. Is it in a backup?`, month, '--yes');
-      tell(await dropMonth(database, folderOf(dir), month), json);
+    withPool(async (pool) => {
+      if (!yes)
+        await confirm(`The archive file will then be the only copy of ${month}. Is it backed up?`, month, '--yes');
+      print(await dropMonth(pool, folderOf(dir), month), json);
     }),
   );
 await run(program);
@@ -59,13 +60,13 @@ function withMonth(name: string, description: string) {
   return program
     .command(name)
     .description(description)
-    .requiredOption('--month <month>', 'such as 2026-08', monthArgument)
-    .option('--dir <folder>', 'where the files are')
-    .option('--json', 'prints JSON');
+    .requiredOption('--month <month>', 'the month, such as 2026-08', monthArgument)
+    .option('--dir <folder>', 'the archive folder')
+    .option('--json', 'print JSON');
 }
 
-async function list(database: Database, json: true | undefined): Promise<void> {
-  const archives = await listArchives(database);
+async function list(pool: Pool, json: true | undefined): Promise<void> {
+  const archives = await listArchives(pool);
   if (json) console.log(JSON.stringify(archives));
   else if (archives.length === 0) console.log('No month has been archived.');
   else {
@@ -79,39 +80,38 @@ async function list(database: Database, json: true | undefined): Promise<void> {
   }
 }
 
-async function maintain(database: Database, folder: string | undefined): Promise<void> {
-  const kept = await keepPartitions(database);
+async function maintain(pool: Pool, folder: string | undefined): Promise<void> {
+  const kept = await keepPartitions(pool);
   const archived = [];
-  if (folder === undefined) console.error('No AUDIT_ARCHIVE_DIR and no --dir: no month is archived.');
-  for (const month of folder === undefined ? [] : await findMonths(database)) {
+  if (folder === undefined) console.error('Neither AUDIT_ARCHIVE_DIR nor --dir is set: no month is archived.');
+  for (const month of folder === undefined ? [] : await findMonths(pool)) {
     console.error(`archiving ${month}`);
-    archived.push(await archiveMonth(database, folder as string, month));
+    archived.push(await archiveMonth(pool, folder as string, month));
   }
   console.log(JSON.stringify({ ...kept, archived }));
 }
 
-function tell(result: object & { readonly text: string }, json: true | undefined): void {
+function print(result: object & { readonly text: string }, json: true | undefined): void {
   console.log(json ? JSON.stringify(result) : result.text);
 }
 
-async function withDatabase(work: (database: Database) => Promise<void>): Promise<void> {
-  const database = openDatabase({
+async function withPool(work: (pool: Pool) => Promise<void>): Promise<void> {
+  const pool = openPool({
     connectionString: ownerDatabaseUrl(),
-    writePoolMax: 1,
-    lookupPoolMax: 2,
+    max: 2,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-operator',
   });
   try {
-    await work(database);
+    await work(pool);
   } finally {
-    await database.close();
+    await pool.close();
   }
 }
 
 function folderOf(given: string | undefined): string {
   const folder = given ?? archiveFolder();
-  if (folder === undefined) throw new Error('No folder is known: set AUDIT_ARCHIVE_DIR, or give --dir.');
+  if (folder === undefined) throw new Error('No archive folder is configured: set AUDIT_ARCHIVE_DIR or give --dir.');
   return folder;
 }
 

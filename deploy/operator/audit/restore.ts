@@ -1,32 +1,32 @@
 import { join } from 'node:path';
 import { readBack, readLines, readManifest } from '../../../activities/audit/archive-file.ts';
 import { asMaintenance, firstOf } from '../../../activities/audit/archive-month.ts';
-import type { Database } from '../../../activities/database.ts';
+import type { Pool } from '../../../activities/database.ts';
+import { DAY_MS } from '../../../activities/durations.ts';
 import { type Archive, listArchives } from './list.ts';
 
-type Told = { readonly month: string; readonly rows: number; readonly text: string };
+type Result = { readonly month: string; readonly rows: number; readonly text: string };
 
 const LINES_A_LOAD = 2_000;
-const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Reads the whole file. Throws when it is not byte for byte what was archived. */
-export async function verifyMonth(database: Database, folder: string, month: string): Promise<Told> {
-  const archive = await findArchive(database, month);
+/** Reads the whole file. Throws if it is not byte for byte what was archived. */
+export async function verifyMonth(pool: Pool, folder: string, month: string): Promise<Result> {
+  const archive = await findArchive(pool, month);
   const found = await readFile(folder, archive);
-  return { month, rows: found.rows, text: `${archive.file} holds the ${found.rows} rows that were archived.` };
+  return { month, rows: found.rows, text: `${archive.file} contains the ${found.rows} rows that were archived.` };
 }
 
-/** Puts a month back into the log. One that was dropped is loaded from its file; the database compares before it attaches. */
-export async function restoreMonth(database: Database, folder: string, month: string, days: number): Promise<Told> {
-  const archive = await findArchive(database, month);
-  if (archive.where === 'restored') throw new Error(`${month} is in the audit log.`);
+/** Puts a month back into the log. A dropped month is loaded from its file; the database compares it before attaching it. */
+export async function restoreMonth(pool: Pool, folder: string, month: string, days: number): Promise<Result> {
+  const archive = await findArchive(pool, month);
+  if (archive.where === 'restored') throw new Error(`${month} is already in the audit log.`);
   if (archive.where === 'dropped') {
     await readFile(folder, archive);
-    await asMaintenance(database, (tx) => tx.query('SELECT begin_audit_restore($1)', [firstOf(month)]));
-    await load(database, join(folder, archive.file), month);
+    await asMaintenance(pool, (tx) => tx.query('SELECT begin_audit_restore($1)', [firstOf(month)]));
+    await load(pool, join(folder, archive.file), month);
   }
   const until = new Date(Date.now() + days * DAY_MS).toISOString();
-  await asMaintenance(database, (tx) => tx.query('SELECT attach_audit_month($1, $2)', [firstOf(month), until]));
+  await asMaintenance(pool, (tx) => tx.query('SELECT attach_audit_month($1, $2)', [firstOf(month), until]));
   return {
     month,
     rows: archive.rows,
@@ -34,28 +34,29 @@ export async function restoreMonth(database: Database, folder: string, month: st
   };
 }
 
-/** Drops the detached table, when the file holds exactly its rows: the database compares once more. */
-export async function dropMonth(database: Database, folder: string, month: string): Promise<Told> {
-  const archive = await findArchive(database, month);
-  if (archive.where !== 'detached') throw new Error(`${month} is ${archive.where}: there is no table apart to drop.`);
+/** Drops the detached table if the file contains exactly its rows: the database compares them once more. */
+export async function dropMonth(pool: Pool, folder: string, month: string): Promise<Result> {
+  const archive = await findArchive(pool, month);
+  if (archive.where !== 'detached')
+    throw new Error(`${month} is ${archive.where}: there is no detached table to drop.`);
   const found = await readFile(folder, archive);
-  await asMaintenance(database, (tx) =>
+  await asMaintenance(pool, (tx) =>
     tx.query('SELECT drop_detached_audit_month($1, $2, $3)', [firstOf(month), found.rows, found.rowDigest]),
   );
   return {
     month,
     rows: found.rows,
-    text: `The table of ${month} was dropped. ${archive.file} has its ${found.rows} rows.`,
+    text: `The table of ${month} was dropped. ${archive.file} contains its ${found.rows} rows.`,
   };
 }
 
-async function load(database: Database, path: string, month: string): Promise<void> {
+async function load(pool: Pool, path: string, month: string): Promise<void> {
   let lines: string[] = [];
   const flush = async () => {
     const page = lines;
     lines = [];
     if (page.length > 0) {
-      await asMaintenance(database, (tx) => tx.query('SELECT load_audit_lines($1, $2)', [firstOf(month), page]));
+      await asMaintenance(pool, (tx) => tx.query('SELECT load_audit_lines($1, $2)', [firstOf(month), page]));
     }
   };
   await readLines(path, async (line) => {
@@ -65,19 +66,19 @@ async function load(database: Database, path: string, month: string): Promise<vo
   await flush();
 }
 
-async function findArchive(database: Database, month: string): Promise<Archive> {
-  const archive = (await listArchives(database)).find((one) => one.month === month);
-  if (archive === undefined) throw new Error(`${month} was not archived.`);
+async function findArchive(pool: Pool, month: string): Promise<Archive> {
+  const archive = (await listArchives(pool)).find((one) => one.month === month);
+  if (archive === undefined) throw new Error(`${month} has not been archived.`);
   return archive;
 }
 
-/** The database's word counts, and the manifest must agree with it. */
+/** The database's record of the archive is authoritative; manifest and file must both agree with it. */
 async function readFile(folder: string, archive: Archive) {
   const path = join(folder, archive.file);
   const manifest = await readManifest(folder, archive.month);
-  if (manifest === undefined) throw new Error(`${folder} has no manifest of ${archive.month}.`);
+  if (manifest === undefined) throw new Error(`${folder} has no manifest for ${archive.month}.`);
   const found = await readBack(path).catch((cause: Error) => {
-    throw new Error(`${path} cannot be read (${cause.message}). Fetch it from the backup.`, { cause });
+    throw new Error(`${path} cannot be read (${cause.message}). Restore it from the backup.`, { cause });
   });
   const same = [manifest, found].every(
     ({ rows, rowDigest, sha256 }) =>
@@ -85,6 +86,6 @@ async function readFile(folder: string, archive: Archive) {
   );
   if (same) return found;
   throw new Error(
-    `${path} is not what was archived: it has ${found.rows} rows, ${archive.rows} are expected, or other ones.`,
+    `${path} is not what was archived: it has ${found.rows} rows (${archive.rows} expected), or its content differs.`,
   );
 }

@@ -1,9 +1,9 @@
 import type { WriteFacts } from './facts.ts';
 
-/** A write takes milliseconds; one that runs for longer than this meets something again and again. */
+/** A write takes milliseconds; one that runs for longer than this keeps failing for the same reason. */
 const LONG_MS = 60_000;
 
-/** What to do next, most important first. Each line stands alone. */
+/** What to do next, most important first; each line can be read on its own. */
 export function adviseOn(facts: WriteFacts, now: number): string[] {
   return [...byState(facts, now), ...onEvent(facts), ...onConflicts(facts), ...onTemporal(facts)];
 }
@@ -12,61 +12,63 @@ function byState(facts: WriteFacts, now: number): string[] {
   const { state } = facts;
   switch (state) {
     case 'succeeded':
-      return ['It is committed. Nothing is to be done: the same request with the same key gets the stored answer.'];
+      return ['It is committed. Nothing needs to be done: the same request with the same key gets the stored answer.'];
     case 'rejected':
       return [
-        `It was refused for good (${facts.row?.errorCode}). The same key gets the same refusal for ever; when the cause is gone, the client sends it with a new key.`,
+        `It was rejected (${facts.row?.errorCode}), which is final: the same key always gets the same rejection. Once the cause is removed, the client sends it with a new key.`,
       ];
     case 'cancelled':
-      return ['The key was cancelled before its write happened, and it never will. If it is still wanted: a new key.'];
+      return [
+        'The key was cancelled before its write happened, and it never will. If the write is still wanted, use a new key.',
+      ];
     case 'running':
       return whileRunning(facts, now);
     case 'travelling':
       return [
-        'It travels in a group that is open, and has its row within seconds. Look again; if it stays so, see WritesStuck in docs/runbooks.md.',
+        'It is in an open group and should have its row within seconds. Look again; if this does not change, see WritesStuck in docs/runbooks.md.',
       ];
     case 'failed':
       return [
-        `The run failed and left nothing${endOf(facts)}. Find the error by its request ID in the logs, mend the cause, and let the client send the same key again.`,
+        `The run failed and left nothing${endOf(facts)}. Find the error in the logs by its request ID, fix the cause, and let the client send the same key again.`,
       ];
     case 'unknown':
       return [
-        `The run ended without proof of its outcome${endOf(facts)}, and no row is there. The client sends the same key again: the row decides, and nothing happens twice. Do not use a new key.`,
+        `The run ended without proof of its outcome${endOf(facts)}, and there is no row. Let the client send the same key again: the row decides, and nothing happens twice. Do not use a new key.`,
       ];
     case 'write_record_missing':
       return [
-        'Temporal says that it is done, and its row is gone: the database was restored to an earlier time, or failed over to a standby that lagged. Each request with the key is answered 500 write_record_missing.',
+        'Its run is completed in Temporal, but its row is gone: the database was restored to an earlier time, or failed over to a standby that lagged. Every request with the key is answered 500 write_record_missing.',
         'Compare the input of the workflow with the books (see WriteRecordMissing in docs/runbooks.md). If the write is not in them and is still wanted: npm run write -- reopen, then let the client send the same key again.',
       ];
     case 'reopened':
-      return [`It was reopened${endOf(facts)}. The same key may be sent again, and has not been yet.`];
+      return [`It was reopened${endOf(facts)}. The same key may be sent again, but has not been sent yet.`];
     case 'never_seen':
       return [
-        'Nothing is known of this key in this company: no row, no run, no audit row. Check the company, the spelling and the case. Sending it is safe; cancelling it makes sure that it never happens.',
+        'This key is unknown in this company: no row, no run, no audit row. Check the company, the spelling and the case. Sending it is safe; cancelling it ensures that it never happens.',
       ];
     case 'unclear':
       return [
-        'There is no row, and Temporal cannot be asked whether it runs. Look again when Temporal is back; the client may send the same key again meanwhile.',
+        'There is no row, and Temporal cannot be reached to see whether it is running. Look again when Temporal is back; the client may send the same key again meanwhile.',
       ];
   }
 }
 
 function whileRunning({ run }: WriteFacts, now: number): string[] {
-  if (run === null) throw new Error('Bug! A running write without a run');
+  if (run === null) throw new Error('Bug! A running write has no run');
   const age = now - Date.parse(run.startedAt);
   const since = `It has run for ${Math.max(0, Math.round(age / 1_000))} s`;
   const attempts = run.failedAttempts === 0 ? '' : `, and ${run.failedAttempts} attempts have failed and left nothing`;
   if (age < LONG_MS) return [`${since}${attempts}. Look again in a moment.`];
   return [
-    `${since}${attempts}. Its transaction is attempted again and again, for 24 hours at most: the worker's log says why. See WritesStuck in docs/runbooks.md.`,
-    'Ending the run in Temporal is safe: the client’s retry starts another. To make sure that it never happens, cancel the key: POST /api/writes/{key}/cancel.',
+    `${since}${attempts}. Its transaction is retried for at most 24 hours; the worker's log says why it fails. See WritesStuck in docs/runbooks.md.`,
+    'Terminating the run in Temporal is safe: the client’s retry starts another. To ensure that the write never happens, cancel the key: POST /api/writes/{key}/cancel.',
   ];
 }
 
 function onEvent({ event }: WriteFacts): string[] {
   if (event?.delivery !== 'given_up') return [];
   return [
-    `Its webhook call was given up after ${event.attempts} attempts (${event.lastError ?? 'no error kept'}). When the receiver is well: POST /api/events/${event.id}/redeliver.`,
+    `Its webhook call was given up after ${event.attempts} attempts (${event.lastError ?? 'no error recorded'}). When the receiver works again: POST /api/events/${event.id}/redeliver.`,
   ];
 }
 
@@ -74,15 +76,15 @@ function onConflicts({ audit }: WriteFacts): string[] {
   const conflicts = audit.filter(({ errorCode }) => errorCode === 'idempotency_key_reused').length;
   if (conflicts === 0) return [];
   return [
-    `Refused under this key for other content (422 idempotency_key_reused): ${conflicts}. Some client makes its keys badly.`,
+    `Requests refused because they reused this key with other content (422 idempotency_key_reused): ${conflicts}. A client generates its keys wrongly.`,
   ];
 }
 
-/** With a row there is nothing that Temporal could change about it. */
+/** Only needed with a row, which Temporal cannot contradict; without one the state `unclear` says the same. */
 function onTemporal({ temporalAway, row }: WriteFacts): string[] {
   return temporalAway === null || row === null
     ? []
-    : ['Temporal cannot be asked just now. The row is the record: the answer above stands.'];
+    : ['Temporal cannot be reached. The answer above is still right, because the row is the record.'];
 }
 
 function endOf({ run }: WriteFacts): string {

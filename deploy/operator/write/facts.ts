@@ -1,36 +1,38 @@
+import type { Client } from '@temporalio/client';
 import type { Tx } from '../../../activities/database.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
+import { readAsCompany } from '../../../activities/read-as-company.ts';
 import { rowOrUndefined, type WriteRow } from '../../../activities/write/write-row.ts';
 import { asUnavailable, TemporalUnavailable } from '../../../api/http/temporal-unavailable.ts';
-import { createWriteRuns, type RunDescription, type WriteRuns } from '../../../api/submit/write-runs.ts';
+import { createWriteRuns, type FailedAttempts, type RunDescription } from '../../../api/submit/write-runs.ts';
 import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
-import { describeFromAudit, describeFromRow, describeFromRun } from '../../../api/writes/story.ts';
-import { readAuditItems } from '../../../api/writes/timeline.ts';
-import { asCompany, type Company, type Place } from './context.ts';
+import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
+import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
+import type { Company, OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
 
-/** All that is known of one key, as `write show` prints it. */
+/** All that is known about one key, as `write show` prints it. */
 export type WriteFacts = {
   readonly company: Company;
   readonly key: string;
   readonly state: WriteState;
-  /** What `GET /api/writes/{key}` tells the company's owner, timeline included; null where that is 404. */
+  /** The answer of `GET /api/writes/{key}` to the company's owner, including the timeline; null for a 404. */
   readonly write: WriteResource | null;
   readonly row: RowFacts | null;
   /** The newest run of the key's own workflow. */
   readonly run: RunFacts | null;
-  /** The group that the write was made in, or travels in. */
+  /** The group that made the write or contains it now. */
   readonly group: GroupFacts | null;
   readonly audit: readonly AuditFacts[];
   readonly event: EventFacts | null;
-  /** Why Temporal could not be asked. */
+  /** Why Temporal could not be queried; null if it was. */
   readonly temporalAway: string | null;
 };
 
 /**
- * The API's states, and what only an operator is told apart: `travelling` in a group that is open, `reopened` after its
- * record was missing, and `unclear` with Temporal away and no row.
+ * The API's states, and those that only operators see: `travelling` in an open group, `reopened` after its record was
+ * missing, and `unclear` when there is no row and Temporal cannot be queried.
  */
 export const STATES = [
   'succeeded',
@@ -84,37 +86,42 @@ type EventFacts = {
   readonly nextAttemptAt: string | null;
 };
 
-/** The newest so many: a storm of replays has thousands, which are counted in the timeline's cut. */
+/** The newest rows only: a key may have thousands of replays, which the timeline counts where it is shortened. */
 const MAX_AUDIT_ROWS = 100;
-/** For all that is asked of it. */
+/** For all queries to Temporal together. */
 const TEMPORAL_LIMIT_MS = 15_000;
 
-/** With a Temporal that stops answering meanwhile, as with one that is away. */
-export async function readFacts(place: Place, company: Company, key: string): Promise<WriteFacts> {
-  const client = clientOf(place);
-  if (client === undefined) return gather(place, company, key);
+/** Treats a Temporal server that stops answering meanwhile like one that cannot be reached. */
+export async function readFacts(context: OperatorContext, company: Company, key: string): Promise<WriteFacts> {
+  const client = clientOf(context);
+  if (client === undefined) return gather(context, company, key);
   try {
-    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(place, company, key));
+    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(context, company, key));
   } catch (error) {
     const unavailable = asUnavailable(error);
     if (!(unavailable instanceof TemporalUnavailable)) throw error;
-    return gather({ ...place, temporal: { away: unavailable.message } }, company, key);
+    return gather({ ...context, temporal: { unavailable: unavailable.message } }, company, key);
   }
 }
 
-async function gather(place: Place, company: Company, key: string): Promise<WriteFacts> {
-  const record = await readRecord(place, company, key);
+async function gather(context: OperatorContext, company: Company, key: string): Promise<WriteFacts> {
+  const record = await readRecord(context, company, key);
   const known = {
     company,
     key,
     audit: record.audit,
     event: record.event,
     row: record.row,
-    temporalAway: awayOf(place),
+    temporalAway: unavailableReason(context),
   };
   if (record.row !== null)
-    return { ...known, state: record.row.outcome, write: record.write, ...(await runsOf(place, record, company, key)) };
-  const client = clientOf(place);
+    return {
+      ...known,
+      state: record.row.outcome,
+      write: record.write,
+      ...(await runsOf(context, record, company, key)),
+    };
+  const client = clientOf(context);
   if (client === undefined) {
     return {
       ...known,
@@ -124,13 +131,13 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
       group: null,
     };
   }
-  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const runs = createWriteRuns(client, { taskQueue: context.taskQueue });
   const run = await runs.describe(company.id, key);
   if (run === undefined) {
     const group = await findOpenGroup(client, company.id, key);
     if (group !== undefined) {
-      const travelling = await describeGroup(client, group);
-      return { ...known, state: 'travelling', write: null, run: null, group: travelling };
+      const facts = await describeGroup(client, group);
+      return { ...known, state: 'travelling', write: null, run: null, group: facts };
     }
     return {
       ...known,
@@ -140,60 +147,58 @@ async function gather(place: Place, company: Company, key: string): Promise<Writ
       group: null,
     };
   }
-  // It may have closed between the two looks: the row says what it left.
+  // The run may have closed after the record was read: read it again.
   if (run.state !== 'running') {
-    const again = await readRecord(place, company, key);
-    if (again.row !== null) return gather(place, company, key);
+    const again = await readRecord(context, company, key);
+    if (again.row !== null) return gather(context, company, key);
   }
-  const state = await stateOfRun(runs, run, company, key);
-  const facts = await runFacts(place, runs, run, company, key);
-  const told = state === 'running' || state === 'failed' ? state : 'unknown';
-  const attempts =
-    facts.failedAttempts === 0 ? undefined : { count: facts.failedAttempts, lastAt: new Date(facts.startedAt) };
-  const write =
-    describeFromRun(key, run, told, { audited: record.audited, attempts }, describerOf(place, company)) ?? null;
-  return { ...known, state, write, run: facts, group: null };
+  const story = await readRunStory({
+    runs,
+    run,
+    idempotencyKey: key,
+    audited: record.audited,
+    describer: describerOf(context, company),
+    limitMs: TEMPORAL_LIMIT_MS,
+  });
+  return {
+    ...known,
+    state: operatorState(run, story),
+    write: story.write ?? null,
+    run: await runFacts(client, run, story.attempts),
+    group: null,
+  };
 }
 
-async function stateOfRun(runs: WriteRuns, run: RunDescription, company: Company, key: string): Promise<WriteState> {
-  if (run.state === 'running') return 'running';
+/** Two that the API calls unknown are told apart: a record that is missing, and a key that was reopened for that. */
+function operatorState(run: RunDescription, { state }: RunStory): WriteState {
   if (run.state === 'completed') return 'write_record_missing';
-  if (isReopening(run.memo)) return 'reopened';
-  const end = await runs.waitUntilClosed(company.id, key, run.runId);
-  return end !== 'still open' && end.kind === 'rolledBack' ? 'failed' : 'unknown';
+  return isReopening(run.memo) ? 'reopened' : state;
 }
 
-/** Beside the row, for people: which run, or which group, has made it. */
-async function runsOf(place: Place, { row }: Known, company: Company, key: string) {
-  const client = clientOf(place);
+/** For people: the run or the group that wrote the row. */
+async function runsOf(context: OperatorContext, { row }: Known, company: Company, key: string) {
+  const client = clientOf(context);
   if (client === undefined || row === null) return { run: null, group: null };
-  const runs = createWriteRuns(client, { taskQueue: place.taskQueue });
+  const runs = createWriteRuns(client, { taskQueue: context.taskQueue });
   const run = await runs.describe(company.id, key);
+  const attempts = run && (await runs.failedAttempts(company.id, key, run.runId).catch(() => undefined));
   const inGroup = row.workflowId?.startsWith('group:') ? row.workflowId : undefined;
   return {
-    run: run === undefined ? null : await runFacts(place, runs, run, company, key),
+    run: run === undefined ? null : await runFacts(client, run, attempts),
     group: inGroup === undefined ? null : await describeGroup(client, inGroup),
   };
 }
 
-async function runFacts(
-  place: Place,
-  runs: WriteRuns,
-  run: RunDescription,
-  company: Company,
-  key: string,
-): Promise<RunFacts> {
-  const client = clientOf(place);
+async function runFacts(client: Client, run: RunDescription, attempts: FailedAttempts | undefined): Promise<RunFacts> {
   const { workflowId, runId, state, startedAt, closedAt } = run;
-  const failed = await runs.failedAttempts(company.id, key, runId).catch(() => undefined);
   return {
     workflowId,
     runId,
     state,
     startedAt: startedAt.toISOString(),
     closedAt: closedAt?.toISOString() ?? null,
-    end: client === undefined ? null : ((await endOfRun(client, workflowId, runId)) ?? null),
-    failedAttempts: failed?.count ?? 0,
+    end: (await endOfRun(client, workflowId, runId)) ?? null,
+    failedAttempts: attempts?.count ?? 0,
   };
 }
 
@@ -205,28 +210,26 @@ type Known = {
   readonly event: EventFacts | null;
 };
 
-function readRecord(place: Place, company: Company, key: string): Promise<Known> {
-  return asCompany(place.database, company.id, async (tx) => {
-    const [found] = await tx.query<WriteRow>('SELECT (l.write).* FROM lookup_write($1, NULL, $2) AS l', [
-      company.id,
-      key,
-    ]);
+function readRecord(context: OperatorContext, company: Company, key: string): Promise<Known> {
+  return readAsCompany(context.database.reads, company.id, async (tx) => {
+    const [found] = await tx.query<WriteRow>(
+      'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
+      [company.id, key],
+    );
     const row = found === undefined ? undefined : rowOrUndefined(found);
-    const describer = describerOf(place, company);
-    const write =
-      row === undefined ? await describeFromAudit(tx, key, describer) : await describeFromRow(tx, row, describer);
+    const { write, audited } = await describeFromRecord(tx, key, row, describerOf(context, company));
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,
-      audited: await readAuditItems(tx, key),
+      audited,
       audit: await readAudit(tx, key),
       event: row?.write_id == null ? null : await readEvent(tx, row.write_id),
     };
   });
 }
 
-/** Whoever operates sees what the company's owner sees. */
-function describerOf({ ui }: Place, company: Company) {
+/** Operators see what the company's owner sees. */
+function describerOf({ ui }: OperatorContext, company: Company): Describer {
   return { reader: { companyId: company.id, userId: '', roles: ['owner'] }, operations: OPERATIONS, ui };
 }
 
@@ -261,10 +264,10 @@ async function readEvent(tx: Tx, writeId: string): Promise<EventFacts | null> {
   return event ?? null;
 }
 
-function clientOf({ temporal }: Place) {
-  return 'away' in temporal ? undefined : temporal;
+function clientOf({ temporal }: OperatorContext) {
+  return 'unavailable' in temporal ? undefined : temporal;
 }
 
-function awayOf({ temporal }: Place): string | null {
-  return 'away' in temporal ? temporal.away : null;
+function unavailableReason({ temporal }: OperatorContext): string | null {
+  return 'unavailable' in temporal ? temporal.unavailable : null;
 }

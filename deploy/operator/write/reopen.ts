@@ -1,40 +1,45 @@
 import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { queryOnce, StorageError, type Tx, transaction } from '../../../activities/database.ts';
+import { queryOnce, type Tx, transaction } from '../../../activities/database.ts';
+import { isLockTimeout } from '../../../activities/failures.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteMemo } from '../../../workflows/messages.ts';
-import type { Company, Place } from './context.ts';
+import { writeSearchAttributes } from '../../../workflows/search-attributes.ts';
+import type { Company, OperatorContext } from './context.ts';
 import type { ReopeningMemo } from './reopening.ts';
 
-/** `because`: the key was open already, and nothing was done. */
+/** `because`: why nothing was done; the key could already be sent again. */
 export type Reopening =
   | { readonly reopened: true; readonly missingRunId: string; readonly runId: string }
   | { readonly reopened: false; readonly because: string };
 
-/** Nobody polls this queue: the run that stands for the reopening must not do the write. */
+/** No worker polls this queue: the run that marks the reopening must not execute the write. */
 const QUEUE_SUFFIX = '-reopened';
-/** Should we die between its start and its end, Temporal ends it. */
+/** If this process dies before terminating the run, Temporal ends it after this time. */
 const MARKER_LIMIT_MS = 10_000;
-/** SQLSTATE of the lock timeout. */
-const LOCK_NOT_AVAILABLE = '55P03';
 
 /**
- * Lets a key be sent again whose run is completed and whose row is gone. What blocks it is that its newest run has
- * completed: a start is refused then, and no row answers. So a further run is put on top and ended at once; after one that
- * was ended, a start is allowed. The completed run stays, with the only copy of the request that there is.
+ * Allows a key to be sent again whose run is completed but whose row is gone. Such a key is blocked: Temporal refuses a start
+ * while the newest run is completed, and there is no row to answer from. So this starts another run and terminates it at
+ * once; after a terminated run, a start is allowed. The completed run stays, with the only copy of the request.
  *
- * Throws, and changes nothing, when there is a row, a transaction that may make one, or an open run. The key is claimed
- * meanwhile as a write claims it: no row can appear between the look and the end. Written into the audit log before
- * anything is changed.
+ * Throws, and changes nothing, if there is a row, a transaction that may write one, or an open run. Meanwhile it claims the
+ * key as a write does, so that no row can appear between the check and the end. It writes an audit row before it changes
+ * anything.
  */
-export async function reopen(place: Place, company: Company, key: string, reason: string): Promise<Reopening> {
-  const { database, temporal, taskQueue } = place;
-  if ('away' in temporal) throw new Error(`${temporal.away} A key is reopened only when its runs can be looked at.`);
-  await refuseStandby(place);
+export async function reopen(
+  context: OperatorContext,
+  company: Company,
+  key: string,
+  reason: string,
+): Promise<Reopening> {
+  const { database, temporal, taskQueue } = context;
+  if ('unavailable' in temporal)
+    throw new Error(`${temporal.unavailable} A key can be reopened only if its runs can be read.`);
+  await refuseStandby(context);
   const runs = createWriteRuns(temporal, { taskQueue });
   return transaction(database.writes, async (tx) => {
     const run = await runs.describe(company.id, key);
@@ -42,60 +47,63 @@ export async function reopen(place: Place, company: Company, key: string, reason
     const memo = run?.memo;
     await tx.query('SAVEPOINT claim');
     await claim(tx, company, key, memo);
-    // Under the claim: what is found now stays so.
+    // Read again under the claim: from now on this cannot change.
     const now = await runs.describe(company.id, key);
-    if (now === undefined) return open('Temporal knows no run of it');
+    if (now === undefined) return open('it has no run in Temporal');
     if (now.state === 'running') throw isRunning();
     if (now.state === 'unsuccessful') return open('its newest run ended without an outcome');
-    if (memo === undefined || now.runId !== run?.runId)
-      throw new Error('The run changed while it was looked at. Look again.');
-    await record(place, company, key, memo, now, reason);
-    const runId = await putEndedRunOnTop(temporal, taskQueue + QUEUE_SUFFIX, company, key, {
+    if (memo === undefined || now.runId !== run?.runId) throw new Error('The run changed during the check. Try again.');
+    await record(context, company, key, memo, now, reason);
+    const runId = await addTerminatedRun(temporal, taskQueue + QUEUE_SUFFIX, company, key, {
       ...memo,
       reopened: reason,
     });
-    // The claim is given back: a row without its outcome could not be committed anyway.
+    // Undo the claim: a row without an outcome could not be committed anyway.
     await tx.query('ROLLBACK TO SAVEPOINT claim');
     return { reopened: true, missingRunId: now.runId, runId } as const;
 
     async function open(because: string): Promise<Reopening> {
       await tx.query('ROLLBACK TO SAVEPOINT claim');
-      return { reopened: false, because: `The key is open already: ${because}. The client may send it.` };
+      return { reopened: false, because: `The key can already be sent again: ${because}. The client may send it.` };
     }
   }).catch((error: unknown) => {
-    if (!(error instanceof StorageError) || error.sqlState !== LOCK_NOT_AVAILABLE) throw error;
-    throw new Error('A transaction holds the key at this moment. Look again when it has ended.', { cause: error });
+    if (!isLockTimeout(error)) throw error;
+    throw new Error('A transaction holds the key. Try again when it has ended.', { cause: error });
   });
 }
 
-/** A standby may lag behind: that a row is missing there proves nothing. */
-async function refuseStandby({ database }: Place): Promise<void> {
-  const [server] = await queryOnce<{ standby: boolean }>(database.lookups, 'SELECT pg_is_in_recovery() AS standby');
+/** A standby may lag behind, so a missing row there proves nothing. */
+async function refuseStandby({ database }: OperatorContext): Promise<void> {
+  const [server] = await queryOnce<{ standby: boolean }>(database.reads, 'SELECT pg_is_in_recovery() AS standby');
   if (server?.standby)
-    throw new Error('This database is a standby. Ask the primary: only there it is known what is missing.');
+    throw new Error('This database is a standby. Connect to the primary: only there is a missing row proof.');
 }
 
-/** Claims the key as a write does, which waits for a transaction that has claimed it. Throws when there is a row. */
+/** Claims the key as a write does, and so waits for any transaction that has claimed it. Throws if there is a row. */
 async function claim(tx: Tx, company: Company, key: string, memo: WriteMemo | undefined): Promise<void> {
   await tx.query('SELECT enter_company($1)', [company.id]);
   const [member] = await tx.query<{ user_id: string }>(
     'SELECT user_id FROM memberships WHERE company_id = current_company() LIMIT 1',
   );
-  if (member === undefined) throw new Error('Bug! A company without a member');
+  if (member === undefined) throw new Error('Bug! The company has no member');
   const operation = memo?.operation ?? 'unknown';
   const [found] = await tx.query<{ claimed: boolean; outcome: string | null }>(
     `SELECT c.claimed, (c.write).outcome
-     FROM claim_write($1, $2, $3, $4, $5, 'financial', repeat('0', 64), 1, '{}', $6, 'reopen', NULL, 1, now()) AS c`,
+     FROM claim_write(
+       p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => 'financial',
+       p_fingerprint => repeat('0', 64), p_schema_version => 1, p_request => '{}', p_user => $6, p_request_id => 'reopen',
+       p_workflow_id => NULL, p_attempt => 1, p_requested_at => now()
+     ) AS c`,
     [company.id, key, writeId(company.id, operation, key), randomUUID(), operation, member.user_id],
   );
   if (found?.claimed) return;
   throw new Error(
-    `The write has its row (${found?.outcome}): there is nothing to reopen, and the same key gets its answer.`,
+    `The write has its row (${found?.outcome}): there is nothing to reopen, and the same key gets the stored answer.`,
   );
 }
 
 async function record(
-  { database }: Place,
+  { database }: OperatorContext,
   company: Company,
   key: string,
   memo: WriteMemo,
@@ -103,7 +111,7 @@ async function record(
   reason: string,
 ): Promise<void> {
   const [{ login } = { login: 'unknown' }] = await queryOnce<{ login: string }>(
-    database.lookups,
+    database.reads,
     'SELECT session_user::text AS login',
   );
   const row = {
@@ -122,7 +130,7 @@ async function record(
     http_method: '',
     metadata: { action: 'reopen', runId: run.runId, login, systemUser: systemUser() },
   };
-  await queryOnce(database.lookups, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
+  await queryOnce(database.reads, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
 }
 
 /** In a container a numeric user may have no name. */
@@ -134,29 +142,25 @@ function systemUser(): string {
   }
 }
 
-async function putEndedRunOnTop(
+async function addTerminatedRun(
   { workflow }: Client,
   taskQueue: string,
   company: Company,
   key: string,
   memo: ReopeningMemo,
 ): Promise<string> {
-  const attributes = { CompanyId: company.id, Operation: memo.operation, IdempotencyKey: key };
   try {
     const handle = await workflow.start(WRITE_WORKFLOW_TYPE, {
       workflowId: workflowIdOf(company.id, key),
       taskQueue,
       args: [],
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-      // An open run has a transaction under way: it is not to be overtaken.
+      // An open run may have an open transaction, so it must not be replaced.
       workflowIdConflictPolicy: 'FAIL',
       workflowExecutionTimeout: MARKER_LIMIT_MS,
-      // With the fingerprint of the lost request: whoever sends it at this moment waits for the end of this run.
+      // Contains the fingerprint of the lost request: a request for it at this moment attaches and waits for this run's end.
       memo,
-      typedSearchAttributes: Object.entries(attributes).map(([name, value]) => ({
-        key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
-        value,
-      })),
+      typedSearchAttributes: writeSearchAttributes(company.id, memo.operation, key),
       staticSummary: 'Reopened: the record of its completed run is missing',
     });
     await handle.terminate(`reopened: ${memo.reopened}`);
@@ -168,5 +172,5 @@ async function putEndedRunOnTop(
 }
 
 function isRunning(cause?: unknown): Error {
-  return new Error('The write is running: wait for its outcome, or end its run in Temporal.', { cause });
+  return new Error('The write is running: wait for its outcome, or terminate its run in Temporal.', { cause });
 }

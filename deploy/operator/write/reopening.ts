@@ -1,6 +1,6 @@
 import type { WriteMemo } from '../../../workflows/messages.ts';
 
-/** The memo of the run that stands for a reopening: that of the run whose record is missing, and why it was reopened. */
+/** The memo of the run that marks a reopening: the memo of the run whose record is missing, and the reason. */
 export type ReopeningMemo = WriteMemo & { readonly reopened: string };
 
 export function isReopening(memo: WriteMemo | undefined): memo is ReopeningMemo {

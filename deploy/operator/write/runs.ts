@@ -1,13 +1,13 @@
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../../workflows/messages.ts';
 
-/** What Temporal tells an operator beyond what the API asks it. */
+/** What operators see of Temporal beyond what the API reads. */
 
-/** More groups than this are never open at once: each process has one. */
+/** More than can be open at once, since each process has one open group. */
 const MAX_OPEN_GROUPS = 100;
 
-/** How a run ended, in words: the failure's message, who terminated it and why. Undefined while it is open. */
+/** How a run ended, in words: its failure's message, or who terminated it and why. Undefined while it is open. */
 export async function endOfRun(client: Client, workflowId: string, runId: string): Promise<string | undefined> {
   const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
     namespace: client.options.namespace,
@@ -28,25 +28,25 @@ export async function endOfRun(client: Client, workflowId: string, runId: string
 
 export type GroupFacts = { readonly workflowId: string; readonly status: string; readonly summary: string | null };
 
-/** The group that a write was made in; `forgotten` when its retention is over. */
+/** The group that made a write; `forgotten` after its retention period. */
 export async function describeGroup(client: Client, workflowId: string): Promise<GroupFacts> {
   try {
     const described = await client.workflow.getHandle(workflowId).describe();
     const summary = await described.staticSummary();
     return { workflowId, status: described.status.name, summary: summary ?? null };
   } catch (error) {
-    if ((error as Error).name !== 'WorkflowNotFoundError') throw error;
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
     return { workflowId, status: 'forgotten', summary: null };
   }
 }
 
-/** A key that travels in a group at this moment has no workflow of its own: the open groups' inputs tell. */
+/** Searches the inputs of all open groups, because a key in a group has no workflow of its own. */
 export async function findOpenGroup(client: Client, companyId: string, key: string): Promise<string | undefined> {
   const query = `WorkflowType = '${GROUP_WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'`;
-  let looked = 0;
+  let searched = 0;
   for await (const { workflowId, runId } of client.workflow.list({ query })) {
-    looked += 1;
-    if (looked > MAX_OPEN_GROUPS) return undefined;
+    searched += 1;
+    if (searched > MAX_OPEN_GROUPS) return undefined;
     const items = await readItems(client, workflowId, runId).catch(() => []);
     if (items.some(({ args }) => args.companyId === companyId && args.key === key)) return workflowId;
   }

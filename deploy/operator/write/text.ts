@@ -1,7 +1,7 @@
 import { textTable } from '../../cli/table.ts';
 import type { WriteFacts } from './facts.ts';
 
-/** The facts and the advice for people, in the order in which they are asked for. */
+/** Facts and advice as text, in the order in which an operator needs them. */
 export function factsText(facts: WriteFacts, advice: readonly string[]): string {
   const { company, key, state, write, row, run, group, event } = facts;
   const line = (name: string, value: string | number | null | undefined) =>
@@ -52,7 +52,7 @@ function timeline({ write }: WriteFacts): string | undefined {
   const rows = write.timeline.map(({ at, kind, requestId, detail }) =>
     `${at}  ${kind.padEnd(15)} ${[requestId, detail].filter(Boolean).join('  ')}`.trimEnd(),
   );
-  return [...rows, ...(write.timelineTruncated ? ['(the middle is left out)'] : [])].join('\n');
+  return [...rows, ...(write.timelineTruncated ? ['(the middle is omitted)'] : [])].join('\n');
 }
 
 function auditTable({ audit }: WriteFacts): string | undefined {

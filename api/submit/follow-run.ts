@@ -1,0 +1,124 @@
+import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
+import { withTimeout } from '../http/timeouts.ts';
+import { awaitRunClose } from './await-run-close.ts';
+import { lookUpRow } from './lookup.ts';
+import type { Control, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
+import type { RunDescription, Started } from './write-runs.ts';
+
+/**
+ * An eager start runs in this very process, which hands the outcome over at its COMMIT. Temporal is asked for the end of
+ * the run only after this time: the question costs as much as a start, and its answer nearly always comes too late.
+ */
+const HAND_OVER_FIRST_MS = 1_000;
+
+/** Step 6 of the write path: waits for the run that was started, or for the run that already existed. */
+export async function followStart(
+  submission: Submission,
+  control: Control,
+  started: Started,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const { args } = submission;
+  if (started !== 'exists') {
+    control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
+    if (started.eager) await withTimeout(control.handOverIsDue, HAND_OVER_FIRST_MS);
+    if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+    return waitForRun(submission, control, started.runId, dependencies);
+  }
+  const newest = await dependencies.runs.describe(args.companyId, args.key);
+  return newest?.state === 'running'
+    ? followOpenRun(submission, control, newest, dependencies)
+    : readAfterClosedRun(submission, newest, dependencies);
+}
+
+/** The group has closed and this item was not ungrouped: its row is there, unless an operator ended the group. */
+export async function readAfterGroup(
+  submission: Submission,
+  control: Control,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const { args } = submission;
+  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  const newest = await dependencies.runs.describe(args.companyId, args.key);
+  return isOpenRunOf(args, newest)
+    ? attach(submission, control, newest, dependencies)
+    : { kind: 'problem', code: 'outcome_unknown' };
+}
+
+async function readAfterClosedRun(
+  submission: Submission,
+  newest: RunDescription | undefined,
+  { database }: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const { args } = submission;
+  submission.stage = 'reading';
+  const row = await lookUpRow(database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  // The run has completed and there is no row. Temporal says done, the database says no: never answer success.
+  return newest?.state === 'completed' ? { kind: 'problem', code: 'write_record_missing' } : 'again';
+}
+
+/** Attaches to an open run of this very request. Behind one of another request, only the row can tell the two apart. */
+async function followOpenRun(
+  submission: Submission,
+  control: Control,
+  open: RunDescription,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const { args } = submission;
+  if (isOpenRunOf(args, open)) return attach(submission, control, open, dependencies);
+  const otherVersion = open.memo?.schemaVersion !== args.schemaVersion;
+  if (open.memo === undefined || (open.memo.operation === args.operation && otherVersion)) {
+    // Another release may have recorded the same request in another form: only the row of the outcome can tell.
+    submission.stage = 'behind';
+    return waitForRun(submission, control, open.runId, dependencies);
+  }
+  submission.stage = 'reading';
+  const row = await lookUpRow(dependencies.database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  const other = await dependencies.runs.readArguments(args.companyId, args.key, open.runId).catch(() => undefined);
+  return { kind: 'mismatch', other };
+}
+
+/** Whether the run is open, and was started for this very request. */
+export function isOpenRunOf(
+  { fingerprint }: WriteArguments,
+  run: RunDescription | undefined,
+): run is RunDescription & { readonly memo: WriteMemo } {
+  return run?.state === 'running' && run.memo?.fingerprint === fingerprint;
+}
+
+function attach(
+  submission: Submission,
+  control: Control,
+  run: RunDescription,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  control.markOpen('another', run);
+  return waitForRun(submission, control, run.runId, dependencies);
+}
+
+/** Waits for the run to close, then looks the row up: the row is the truth, whatever the run says. */
+async function waitForRun(
+  submission: Submission,
+  control: Control,
+  runId: string,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const { args } = submission;
+  const { database, runs } = dependencies;
+  const end = await awaitRunClose(
+    () => runs.waitUntilClosed(args.companyId, args.key, runId),
+    () => control.handed !== undefined,
+  );
+  if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  const row = await lookUpRow(database, args.companyId, args.key);
+  if (row !== undefined) return { kind: 'row', row };
+  if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
+  const newest = await runs.describe(args.companyId, args.key);
+  if (isOpenRunOf(args, newest) && newest.runId !== runId) return attach(submission, control, newest, dependencies);
+  // It waited behind another request's run and has not been started itself yet.
+  if (submission.stage === 'behind') return 'again';
+  return { kind: 'problem', code: end.kind === 'rolledBack' ? 'write_failed' : 'outcome_unknown' };
+}

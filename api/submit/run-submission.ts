@@ -1,0 +1,138 @@
+import { isStorageUnavailable } from '../../activities/failures.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
+import { deferred } from '../http/timeouts.ts';
+import { followStart, isOpenRunOf, readAfterGroup } from './follow-run.ts';
+import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
+import type { Run } from './write-runs.ts';
+
+/** Each round starts or finds one more run. Runs that fail as soon as they start must not keep the process busy for ever. */
+const MAX_ROUNDS = 8;
+
+/**
+ * Starts to run a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp`
+ * says that this process will hand no row over, since the run is about to fail.
+ */
+export function runSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
+  const handed = deferred<WriteRow>();
+  const givenUp = deferred<void>();
+  const opened = deferred<void>();
+  const control: Control = {
+    handed: undefined,
+    handOverIsDue: Promise.race([handed.promise, givenUp.promise]),
+    markOpen(by, run) {
+      submission.stage = 'open';
+      submission.openedBy = by;
+      submission.run = toRun(run, args);
+      opened.resolve();
+    },
+  };
+  let startedAlone = false;
+  const submission: Submission = {
+    args,
+    stage: 'queued',
+    openedBy: undefined,
+    run: undefined,
+    waiters: 0,
+    opened: opened.promise,
+    startAlone() {
+      if (startedAlone) return;
+      startedAlone = true;
+      void startAlone(submission, control, dependencies);
+    },
+    // Deferred by one turn of the event loop, so that the first request is counted as a waiter before the queue looks.
+    end: Promise.resolve().then(() =>
+      Promise.race([
+        handed.promise.then((row) => ({ kind: 'row', row }) as const),
+        runToEnd(submission, control, dependencies),
+      ]),
+    ),
+  };
+  return {
+    submission,
+    handOver(row: WriteRow) {
+      control.handed = row;
+      handed.resolve(row);
+    },
+    giveUp: () => givenUp.resolve(),
+  };
+}
+
+async function runToEnd(
+  submission: Submission,
+  control: Control,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd> {
+  try {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const end = await runOnce(submission, control, dependencies);
+      if (end !== 'again') return end;
+    }
+    return { kind: 'problem', code: 'outcome_unknown' };
+  } catch (error) {
+    if (error instanceof TemporalUnavailable) return { kind: 'problem', code: 'orchestrator_unavailable' };
+    if (isStorageUnavailable(error)) return { kind: 'problem', code: 'storage_unavailable' };
+    dependencies.onUnexpected(error, submission.args);
+    return { kind: 'problem', code: 'internal_error' };
+  }
+}
+
+/** Steps 5 to 7 of the write path, once: start or find a run, wait for its end, and read the row. */
+async function runOnce(
+  submission: Submission,
+  control: Control,
+  dependencies: SubmissionDependencies,
+): Promise<SubmissionEnd | 'again'> {
+  const dispatched = await dependencies.dispatch.send({
+    args: submission.args,
+    ended: submission.end,
+    isAbandoned: () => submission.stage === 'queued' && submission.waiters === 0,
+    onStarting(lane) {
+      // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.
+      if (submission.stage !== 'open') submission.stage = lane === 'key' ? 'starting' : 'grouped';
+    },
+  });
+  if (dispatched === 'abandoned') return { kind: 'problem', code: 'overloaded' };
+  if (dispatched.lane === 'key') return followStart(submission, control, dispatched.started, dependencies);
+
+  const group = await dispatched.end;
+  if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  const ungrouped = group === 'unproven' ? undefined : group.left.find(({ index }) => index === dispatched.index);
+  if (ungrouped === undefined) return readAfterGroup(submission, control, dependencies);
+  // An ungrouped item is a child workflow and no eager start: any worker may run it.
+  return followStart(
+    submission,
+    control,
+    ungrouped.runId === null ? 'exists' : { runId: ungrouped.runId, eager: false },
+    dependencies,
+  );
+}
+
+/** Marks the submission open once Temporal has a run of this very request. Every other end comes from {@link runToEnd}. */
+async function startAlone(
+  submission: Submission,
+  control: Control,
+  { dispatch, runs }: SubmissionDependencies,
+): Promise<void> {
+  const { args } = submission;
+  try {
+    const started = await dispatch.startAlone(args, () => {
+      if (submission.stage !== 'open') submission.stage = 'starting';
+    });
+    if (started !== 'exists') {
+      control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
+      return;
+    }
+    const newest = await runs.describe(args.companyId, args.key);
+    if (isOpenRunOf(args, newest)) control.markOpen('another', newest);
+  } catch {
+    // Not started: at its deadline, the request is answered according to the stage.
+  }
+}
+
+/** A run that another request started is described by its memo. */
+function toRun({ runId, startedAt, memo }: OpenRun, { actor, request }: WriteArguments): Run {
+  const { userId, requestId } = memo ?? { userId: actor.userId, requestId: request.id };
+  return { runId, startedAt: startedAt.toISOString(), userId, requestId };
+}

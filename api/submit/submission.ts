@@ -1,0 +1,57 @@
+import type { Database } from '../../activities/database.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import type { ProblemCode } from '../http/problems.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Run, RunDescription, WriteRuns } from './write-runs.ts';
+
+/**
+ * One request to make a write, on its way to the outcome. All requests of this process with the same key and the same
+ * fingerprint share it. It ends with the outcome, or with the problem that is answered instead; never with a request.
+ *
+ * Its stage decides what a request is answered at its deadline:
+ * - `queued`: it waits for its start.
+ * - `starting`: its start has been sent, and Temporal has not confirmed it.
+ * - `grouped`: it is an item of a group, and a group gives only final answers.
+ * - `open`: Temporal has an open run of this very request, which finishes without any client.
+ * - `reading`: the run that was there before has closed, and its row is being looked up.
+ * - `behind`: the open run was started by another version of the schema, and its outcome decides first.
+ */
+export type Submission = {
+  readonly args: WriteArguments;
+  stage: 'queued' | 'starting' | 'grouped' | 'reading' | 'open' | 'behind';
+  /** Who started the open run. */
+  openedBy: 'this submission' | 'another' | undefined;
+  run: Run | undefined;
+  /** How many requests wait for the end. A submission that is queued and has no waiters left is not started. */
+  waiters: number;
+  readonly opened: Promise<void>;
+  readonly end: Promise<SubmissionEnd>;
+  /** Starts it at once as its own per-key workflow, which a 202 requires. Only the first call has an effect. */
+  startAlone(): void;
+};
+
+export type SubmissionEnd =
+  /** The write has its outcome. The reader compares whether it is the outcome of this request. */
+  | { readonly kind: 'row'; readonly row: WriteRow }
+  /** Another request with this key has an open run, and there is no row. */
+  | { readonly kind: 'mismatch'; readonly other: WriteArguments | undefined }
+  | { readonly kind: 'problem'; readonly code: ProblemCode };
+
+export type SubmissionDependencies = {
+  readonly database: Database;
+  readonly runs: WriteRuns;
+  readonly dispatch: Dispatch;
+  readonly onUnexpected: (error: unknown, args: WriteArguments) => void;
+};
+
+/** A run that this process has just started has no memo to be described by. */
+export type OpenRun = Pick<RunDescription, 'runId' | 'startedAt' | 'memo'>;
+
+/** What the process tells a running submission. */
+export type Control = {
+  handed: WriteRow | undefined;
+  /** Resolves with the hand-over, or when there will be none. */
+  readonly handOverIsDue: Promise<unknown>;
+  markOpen(by: 'this submission' | 'another', run: OpenRun): void;
+};

@@ -1,0 +1,251 @@
+import { rowId } from '../../../activities/identity.ts';
+import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
+import type { Random } from './random.ts';
+
+/**
+ * What one company's books should be, in the simplest form: maps by ID, and one balance per account and currency. They are
+ * computed independently of the product: of its code they use only IDs, account codes and the largest amount.
+ */
+export type Books = {
+  readonly companyId: string;
+  readonly userIds: Readonly<Partial<Record<Actor, string>>>;
+  readonly members: Map<Actor, readonly string[]>;
+  readonly limits: Limits;
+  settings: Settings;
+  /** By code. */
+  readonly accounts: Map<string, Account>;
+  readonly customers: Map<string, Customer>;
+  readonly invoices: Map<string, Invoice>;
+  readonly payments: Map<string, Payment>;
+  readonly entries: Map<string, Entry>;
+  /** Of bank accounts: the others are never matched. */
+  readonly bankLines: Map<string, BankLine>;
+  /** By account and currency, such as `1000 USD`. */
+  readonly balances: Map<string, bigint>;
+  readonly bankTransactions: Map<string, BankTransaction>;
+  readonly employees: Map<string, Employee>;
+  readonly payRuns: Map<string, PayRun>;
+  /** Employees with the periods that they are paid for. */
+  readonly paidPeriods: Set<string>;
+  readonly items: Map<string, Item>;
+  triggers: number;
+  /** Numbers what must be unique in the company. */
+  next(): number;
+};
+
+export type Actor = 'owner' | 'admin' | 'accountant' | 'manager' | 'newcomer';
+
+/** What requests may change. Where they overtake each other, not what others rest on: a day to post on, someone's roles. */
+type Limits = {
+  /** Days through which the books may be closed, first of all the first; null opens all of them. */
+  readonly closings: readonly (string | null)[];
+  /** Whose roles may change. */
+  readonly changing: readonly Actor[];
+};
+
+type Settings = {
+  readonly version: number;
+  readonly baseCurrency: string;
+  readonly closedThrough: string | null;
+  readonly employerRate: bigint;
+  readonly approval: boolean;
+};
+type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
+
+type Customer = { readonly currency: string; readonly reference: string | undefined };
+export type Invoice = {
+  readonly currency: string;
+  readonly lines: { net: bigint; tax: bigint; account: string; creditedNet: bigint; creditedTax: bigint }[];
+  readonly total: bigint;
+  readonly dueDate: string;
+  paid: bigint;
+  credited: bigint;
+  number: number | undefined;
+  issueDate: string;
+  /** The entry that its finalizing has posted. */
+  entryId: string;
+  isVoid: boolean;
+  readonly reminders: Set<number>;
+};
+
+type Payment = {
+  readonly invoice: Invoice;
+  readonly amount: bigint;
+  refunded: bigint;
+  readonly on: string;
+  readonly bank: string;
+};
+
+export type Entry = {
+  readonly writeId: string;
+  readonly operation: string;
+  readonly date: string;
+  readonly lines: readonly Posted[];
+  readonly lineIds: readonly string[];
+  /** The bank transaction whose difference it is. */
+  readonly difference: BankTransaction | undefined;
+  isReversed: boolean;
+};
+
+/** `matched`: what accounts for it, a bank transaction or the line that reverses it. */
+type BankLine = Posted & { readonly writeId: string; matched: BankTransaction | 'reversed' | undefined };
+type Posted = { readonly account: string; readonly amount: bigint; readonly currency: string };
+
+export type BankTransaction = {
+  readonly account: string;
+  readonly content: { bankReference: string; date: string; amount: number; currency: string; description: string };
+  isReconciled: boolean;
+  hasDifference: boolean;
+};
+
+export type Employee = {
+  readonly email: string;
+  readonly salary: bigint;
+  readonly currency: string;
+  readonly frequency: Frequency;
+  readonly rate: bigint;
+  readonly preTax: bigint;
+  readonly postTax: bigint;
+};
+export type Frequency = 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
+
+export type PayRun = {
+  status: 'draft' | 'approved' | 'executed';
+  readonly by: Actor;
+  readonly date: string;
+  readonly currency: string;
+  readonly periods: readonly string[];
+  readonly gross: bigint;
+  readonly tax: bigint;
+  readonly deductions: bigint;
+  readonly net: bigint;
+  readonly employerTax: bigint;
+};
+
+type Item = { readonly sku: string; readonly currency: string; quantity: bigint; value: bigint };
+
+/** A write that is to be; what it makes has IDs that follow from its own. */
+export type Write = { readonly operation: string; readonly id: string; readonly actor: Actor };
+
+/** The ID of a resource that is nowhere. */
+export const NOTHING = '00000000-0000-4000-8000-000000000000';
+export const CURRENCIES = ['USD', 'USD', 'USD', 'JPY', 'KWD'] as const;
+/** Before every day through which the books are ever closed. */
+export const LONG_CLOSED = '2025-06-30';
+const DAYS = ['2026-01-10', '2026-01-31', '2026-02-10', '2026-02-25', '2026-03-10', '2026-03-31'] as const;
+
+/** The chart of accounts that a new company has. */
+const CHART: readonly (readonly [type: string, ...codes: string[]])[] = [
+  ['asset', ACCOUNTS.bank, ACCOUNTS.receivable, ACCOUNTS.inventory],
+  [
+    'liability',
+    ACCOUNTS.payable,
+    ACCOUNTS.salesTax,
+    ACCOUNTS.payrollTaxes,
+    ACCOUNTS.payrollDeductions,
+    ACCOUNTS.wagesPayable,
+  ],
+  ['equity', ACCOUNTS.equity],
+  ['income', ACCOUNTS.sales],
+  ['expense', '5000', ACCOUNTS.inventoryAdjustments, ACCOUNTS.wages, ACCOUNTS.employerTax, ACCOUNTS.bankCharges],
+];
+
+export function emptyBooks(
+  company: Pick<Books, 'companyId' | 'userIds' | 'limits'> & {
+    readonly members: Readonly<Partial<Record<Actor, string>>>;
+  },
+): Books {
+  let numbers = 0;
+  const accounts = CHART.flatMap(([type, ...codes]) =>
+    codes.map((code) => {
+      const isControl = code === ACCOUNTS.receivable || code === ACCOUNTS.inventory;
+      return [code, { type, isBank: code === ACCOUNTS.bank, isControl }] as const;
+    }),
+  );
+  return {
+    ...company,
+    members: new Map(Object.entries(company.members).map(([actor, role]) => [actor as Actor, [role]])),
+    settings: { version: 1, baseCurrency: 'USD', closedThrough: null, employerRate: 765n, approval: false },
+    accounts: new Map(accounts),
+    customers: new Map(),
+    invoices: new Map(),
+    payments: new Map(),
+    entries: new Map(),
+    bankLines: new Map(),
+    bankTransactions: new Map(),
+    employees: new Map(),
+    payRuns: new Map(),
+    paidPeriods: new Set(),
+    items: new Map(),
+    balances: new Map(),
+    triggers: 0,
+    next: () => (numbers += 1),
+  };
+}
+
+/** Half away from zero. */
+export function divide(numerator: bigint, denominator: bigint): bigint {
+  const doubled = 2n * (numerator < 0n ? -numerator : numerator) + denominator;
+  const rounded = doubled / (2n * denominator);
+  return numerator < 0n ? -rounded : rounded;
+}
+
+export function sumOf<T>(of: readonly T[], amount: (one: T) => bigint): bigint {
+  return of.reduce((sum, one) => sum + amount(one), 0n);
+}
+
+export function isClosed({ settings }: Books, date: string): boolean {
+  return settings.closedThrough !== null && date <= settings.closedThrough;
+}
+
+/** A day on which it can be posted, not before `since`; now and then any day, such as the last that is closed. */
+export function anyDay(books: Books, { pick, unusual }: Random, since = ''): string {
+  const lastClosed = DAYS.findLast((day) => isClosed(books, day)) ?? LONG_CLOSED;
+  if (unusual(0.06)) return pick([...DAYS, LONG_CLOSED, lastClosed]);
+  const open = DAYS.filter((day) => day >= since && !isClosed(books, day));
+  return open.length > 0 ? pick(open) : pick(DAYS);
+}
+
+export function codesOf({ accounts }: Books, fits: (account: Account) => boolean): readonly string[] {
+  return [...accounts].flatMap(([code, account]) => (fits(account) ? [code] : []));
+}
+
+/** Posts the entry of a write, and answers its ID; lines of zero are left out. */
+export function post(
+  books: Books,
+  entry: {
+    readonly id?: string;
+    readonly date: string;
+    readonly lines: readonly (readonly [account: string, amount: bigint])[];
+    readonly currency: string;
+    readonly difference?: BankTransaction;
+  },
+  { operation, id: writeId }: Write,
+): string {
+  const { id = rowId(writeId, 'journal_entries', 0), date, currency, difference } = entry;
+  const lines = entry.lines
+    .map(([account, amount], position) => ({
+      id: rowId(writeId, 'journal_lines', position),
+      account,
+      amount,
+      currency,
+    }))
+    .filter(({ amount }) => amount !== 0n);
+  for (const { id: lineId, ...line } of lines) {
+    if (books.accounts.get(line.account)?.isBank) books.bankLines.set(lineId, { ...line, writeId, matched: undefined });
+    addTo(books, line);
+  }
+  const lineIds = lines.map((line) => line.id);
+  books.entries.set(id, { writeId, operation, date, lines, lineIds, difference, isReversed: false });
+  return id;
+}
+
+/** Posts what undoes an entry. Its lines have IDs of their own, which no request names. */
+export function postMirror(books: Books, { lines }: Entry): void {
+  for (const line of lines) addTo(books, { ...line, amount: -line.amount });
+}
+
+function addTo({ balances }: Books, { account, amount, currency }: Posted): void {
+  const name = `${account} ${currency}`;
+  balances.set(name, (balances.get(name) ?? 0n) + amount);
+}

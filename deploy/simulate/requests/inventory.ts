@@ -1,0 +1,93 @@
+import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
+import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
+import { anyDay, divide, isClosed, post } from './books.ts';
+import { periodClosed } from './ledger.ts';
+import {
+  changed,
+  created,
+  type OperationModel,
+  refused,
+  refusedAnyway,
+  uniqueName,
+  workingOn,
+} from './operation-model.ts';
+
+/** More units than any item has. */
+const TOO_MANY = 1_000_000_000;
+
+const createInventoryItem: OperationModel = {
+  weight: 2,
+  request(books, random) {
+    const { nat, pick, chance, unusual } = random;
+    const skus = [...books.items.values()].map(({ sku }) => sku);
+    const openingQuantity = pick([1 + nat(20), 1 + nat(200), 3, 0]);
+    const openingUnitCost = unusual(0.03) ? MAX_AMOUNT : 1 + nat(5_000);
+    return {
+      body: {
+        sku: uniqueName(books, random, skus, (number) => `SKU-${number}`),
+        name: 'Desk lamp',
+        currency: pick(['USD', 'USD', 'KWD']),
+        date: anyDay(books, random),
+        ...(chance(0.75) && { openingQuantity, ...(!unusual(0.05) && { openingUnitCost }) }),
+      },
+    };
+  },
+  answer(books, { body }, write) {
+    const quantity = BigInt(body.openingQuantity ?? 0);
+    if (quantity > 0n && body.openingUnitCost === undefined) return refusedAnyway(422, 'unit_cost_required');
+    const value = quantity * BigInt(body.openingUnitCost ?? 0);
+    if (value > MAX_AMOUNT_MINOR) return refusedAnyway(422, 'amount_out_of_range');
+    const { sku, currency, date } = body;
+    if ([...books.items.values()].some((item) => item.sku === sku)) return refusedAnyway(409, 'sku_taken');
+    if (quantity > 0n && isClosed(books, date)) return periodClosed(date);
+    return created(() => {
+      books.items.set(write.id, { sku, currency, quantity, value });
+      const lines = [[ACCOUNTS.inventory, value] as const, [ACCOUNTS.equity, -value] as const];
+      if (quantity > 0n) post(books, { date, currency, lines }, write);
+    }, sku);
+  },
+};
+
+const adjustInventory = workingOn(({ items }) => items, {
+  weight: 10,
+  madeBy: 'createInventoryItem',
+  notFound: [404, 'inventory_item_not_found'],
+  body(item, _, books, random) {
+    const { nat, pick, chance, unusual } = random;
+    const stock = Number(item?.quantity ?? 0n);
+    // Now and then all that is left: the last unit takes what the average has left over.
+    const less = stock === 0 ? [] : [-1, -1 - nat(stock), -1 - nat(stock), -stock];
+    const quantityDelta = unusual(0.04) ? pick([-stock - 1, -TOO_MANY]) : pick([1 + nat(9), 1 + nat(60), ...less]);
+    const needsCost = stock === 0 && !unusual(0.1);
+    return {
+      quantityDelta,
+      reason: 'Counted',
+      date: anyDay(books, random),
+      ...(quantityDelta > 0 && (needsCost || chance(0.7)) && { unitCost: 1 + nat(6_000) }),
+      ...(chance(0.6) && {
+        offsetAccountCode: unusual(0.04) ? pick([ACCOUNTS.receivable, '9999']) : pick(['5000', ACCOUNTS.payable]),
+      }),
+    };
+  },
+  answer(item, { body }, books, write) {
+    const offset: string = body.offsetAccountCode ?? ACCOUNTS.inventoryAdjustments;
+    if (books.accounts.get(offset)?.isControl !== false) return refusedAnyway(422, 'account_not_usable');
+    const { quantityDelta, unitCost, date } = body;
+    if (quantityDelta === -TOO_MANY) return refusedAnyway(422, 'insufficient_stock');
+    const delta = BigInt(quantityDelta);
+    if (item.quantity + delta < 0n) return refused(422, 'insufficient_stock');
+    if (unitCost === undefined && item.quantity === 0n) return refused(422, 'unit_cost_required');
+    const cost = unitCost === undefined ? divide(item.value * delta, item.quantity) : delta * BigInt(unitCost);
+    if (item.value + cost > MAX_AMOUNT_MINOR) return refused(422, 'amount_out_of_range');
+    if (isClosed(books, date)) return refused(409, 'period_closed');
+    // It changes nothing that a later request would have to wait for: adjustments of one item overtake each other.
+    return changed(() => {
+      item.quantity += delta;
+      item.value += cost;
+      const lines = [[ACCOUNTS.inventory, cost] as const, [offset, -cost] as const];
+      post(books, { date, currency: item.currency, lines }, write);
+    });
+  },
+});
+
+export const INVENTORY = { createInventoryItem, adjustInventory };

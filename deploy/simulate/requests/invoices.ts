@@ -1,0 +1,160 @@
+import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
+import { anyDay, CURRENCIES, codesOf, divide, type Invoice, isClosed, post, postMirror, sumOf } from './books.ts';
+import {
+  anyId,
+  changed,
+  created,
+  type OperationModel,
+  refused,
+  refusedAnyway,
+  uniqueName,
+  workingOn,
+} from './operation-model.ts';
+
+const createCustomer: OperationModel = {
+  weight: 5,
+  request(books, random) {
+    const taken = [...books.customers.values()].flatMap(({ reference }) => reference ?? []);
+    const reference = random.chance(0.4) ? uniqueName(books, random, taken, (number) => `CRM-${number}`) : undefined;
+    return {
+      body: { name: 'Customer', currency: random.pick(CURRENCIES), ...(reference && { externalReference: reference }) },
+    };
+  },
+  answer({ customers }, { body }, { id }) {
+    const reference: string | undefined = body.externalReference;
+    const isTaken = [...customers.values()].some((one) => reference !== undefined && one.reference === reference);
+    if (isTaken) return refusedAnyway(409, 'customer_reference_taken');
+    const customer = { currency: body.currency, reference };
+    return created(() => customers.set(id, customer), ...(reference ? [reference] : []));
+  },
+};
+
+const EARLY_DUE = '2026-02-20';
+const DUE = '2026-12-31';
+
+const createInvoice: OperationModel = {
+  weight: 11,
+  prerequisite: ({ customers }) => (customers.size > 0 ? undefined : 'createCustomer'),
+  request(books, random) {
+    const { nat, pick, chance, unusual } = random;
+    const customerId = anyId(books.customers, random);
+    const issueDate = anyDay(books, random);
+    const income = codesOf(books, ({ type }) => type === 'income');
+    return {
+      body: {
+        customerId,
+        currency: unusual(0.03) ? 'EUR' : (books.customers.get(customerId)?.currency ?? 'USD'),
+        issueDate,
+        // A few are overdue when reminders are sent.
+        dueDate: issueDate < EARLY_DUE && chance(0.15) ? EARLY_DUE : DUE,
+        lines: Array.from({ length: 1 + nat(4) }, () => ({
+          description: 'Work',
+          quantity: pick(['1', '2', '1.5', '0.25', '33.3333', '12', '0.5', '2.25']),
+          unitPrice: unusual(0.01) ? pick([0, 9_999_999_999_999]) : pick([1 + nat(300), 50 + nat(20_000)]),
+          taxRateBasisPoints: pick([0, 825, 1_900, 700, 1, 10_000]),
+          ...(chance(0.2) && { accountCode: unusual(0.1) ? '1000' : pick(income) }),
+        })),
+      },
+    };
+  },
+  answer({ customers, accounts, invoices }, { body }, { id }) {
+    type AskedLine = { quantity: string; unitPrice: number; taxRateBasisPoints: number; accountCode?: string };
+    const lines = body.lines.map((line: AskedLine) => {
+      const [whole = '', places = ''] = line.quantity.split('.');
+      const net = divide(BigInt(whole + places.padEnd(4, '0')) * BigInt(line.unitPrice), 10_000n);
+      const tax = divide(net * BigInt(line.taxRateBasisPoints), 10_000n);
+      return { net, tax, account: line.accountCode ?? '4000', creditedNet: 0n, creditedTax: 0n };
+    }) as Invoice['lines'];
+    const total = sumOf(lines, ({ net, tax }) => net + tax);
+    if (total < 1n || total > MAX_AMOUNT_MINOR) return refusedAnyway(422, 'amount_out_of_range');
+    const customer = customers.get(body.customerId);
+    if (customer === undefined) return refusedAnyway(422, 'customer_not_found');
+    if (customer.currency !== body.currency) return refusedAnyway(422, 'currency_mismatch');
+    if (lines.some(({ account }) => accounts.get(account)?.type !== 'income')) {
+      return refusedAnyway(422, 'account_not_usable');
+    }
+    const { currency, issueDate, dueDate } = body;
+    const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false };
+    const invoice = { ...untouched, currency, lines, total, issueDate, dueDate, reminders: new Set<number>() };
+    return created(() => invoices.set(id, invoice));
+  },
+};
+
+const finalizeInvoice = workingOn(({ invoices }) => invoices, {
+  weight: 11,
+  fits: is('draft'),
+  madeBy: 'createInvoice',
+  notFound: [404, 'invoice_not_found'],
+  body(draft, _, books, random) {
+    const needsDate = draft !== undefined && isClosed(books, draft.issueDate);
+    if (!random.chance(needsDate ? 0.8 : 0.2)) return {};
+    return { issueDate: random.unusual(0.1) ? '2027-06-01' : anyDay(books, random) };
+  },
+  answer(invoice, { target, body }, books, write) {
+    if (invoice.number !== undefined) return refusedAnyway(409, 'invoice_not_draft');
+    const date = body.issueDate ?? invoice.issueDate;
+    if (isClosed(books, date)) return refused(409, 'period_closed');
+    if (date > invoice.dueDate) return refused(422, 'due_before_issue');
+    return changed(() => {
+      invoice.number = 1 + Math.max(0, ...[...books.invoices.values()].map(({ number }) => number ?? 0));
+      invoice.issueDate = date;
+      const income = invoice.lines.map(({ account, net }) => [account, -net] as const);
+      const tax = sumOf(invoice.lines, (line) => line.tax);
+      const lines = [['1100', invoice.total], ...income, ['2100', -tax]] as const;
+      invoice.entryId = post(books, { date, currency: invoice.currency, lines }, write);
+    }, target);
+  },
+});
+
+const voidInvoice = workingOn(({ invoices }) => invoices, {
+  weight: 3,
+  fits: is('finalized'),
+  madeBy: 'finalizeInvoice',
+  notFound: [404, 'invoice_not_found'],
+  body: (invoice, _, books, random) => ({ reason: 'A mistake', date: anyDay(books, random, invoice?.issueDate) }),
+  answer(invoice, { target, body }, books) {
+    if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
+    if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
+    if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    const entry = books.entries.get(invoice.entryId);
+    if (entry === undefined) throw new Error('Bug! A finalized invoice without its entry');
+    return changed(() => {
+      invoice.isVoid = true;
+      postMirror(books, entry);
+    }, target);
+  },
+});
+
+const recordInvoiceReminder = workingOn(({ invoices }) => invoices, {
+  weight: 2,
+  fits: isPayable,
+  madeBy: 'finalizeInvoice',
+  notFound: [404, 'invoice_not_found'],
+  body: (_, _id, _books, { nat }) => ({ step: 1 + nat(3) }),
+  answer(invoice, { body }) {
+    if (!isPayable(invoice)) return refused(409, 'invoice_not_due');
+    if (invoice.reminders.has(body.step)) return refused(409, 'reminder_already_recorded');
+    return created(() => invoice.reminders.add(body.step));
+  },
+});
+
+export const INVOICES = { createCustomer, createInvoice, finalizeInvoice, voidInvoice, recordInvoiceReminder };
+
+export function isPayable(invoice: Invoice): boolean {
+  return ['finalized', 'partially_paid'].includes(statusOf(invoice));
+}
+
+function is(status: string): (invoice: Invoice) => boolean {
+  return (invoice) => statusOf(invoice) === status;
+}
+
+export function dueOn({ total, paid, credited, isVoid }: Invoice): bigint {
+  return isVoid ? 0n : total - paid - credited;
+}
+
+export function statusOf(invoice: Invoice): string {
+  if (invoice.isVoid) return 'void';
+  if (invoice.number === undefined) return 'draft';
+  if (dueOn(invoice) === 0n) return 'paid';
+  return invoice.paid + invoice.credited > 0n ? 'partially_paid' : 'finalized';
+}

@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { inForm } from '../support/form.ts';
+import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, runIn } from '../support/guides.ts';
+
+/** Servers and a dozen files of tests, on a machine that does other things as well. */
+const RUN_MS = 600_000;
+const CACHE = process.env['ACCUBOOKS_CACHE_DIR'] ?? join(import.meta.dirname, '../../.cache');
+
+/** Tests of every operation, by their files, and how many of them are of the new one alone. */
+const OF_EACH_OPERATION = {
+  'system/each-operation': 5,
+  'system/roles': 1,
+  ...inForm({ short: {}, long: { 'system/load': 1, 'system/malformed-random': 1 } }),
+};
+/** Tests that a new operation, read, metric, variable or alert could fail. */
+const OF_ALL = [
+  'system/openapi-reads',
+  'static/documentation',
+  ...inForm({
+    short: [],
+    long: ['system/openapi', 'system/read-access', 'system/cardinality', 'system/configuration', 'system/isolation'],
+  }),
+  ...inForm({ short: [], long: ['system/alerts', 'system/runbooks', 'static/manifests', 'static/tidy'] }),
+];
+
+describe('the tests of the system, on a tree that has followed the guides and nothing else', () => {
+  let folder: ThrowawayFolder;
+  beforeAll(() => {
+    folder = openThrowawayFolder();
+    copyTree(folder.path);
+    follow([...OPERATION_GUIDE, ...OTHER_GUIDES], folder.path);
+  });
+  afterAll(() => folder.remove());
+
+  /** Not as a part of this very run: Vitest tells by its variables whose worker it is. */
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST') && name !== 'TEST');
+  const environment = { ...Object.fromEntries(inherited), ACCUBOOKS_CACHE_DIR: CACHE, NO_COLOR: '1' };
+  const run = (...args: string[]) => runIn(folder.path, ['npm', 'run', '--silent', ...args], environment);
+  const runTests = (files: readonly string[], ...args: string[]) =>
+    run('test', '--', ...files.map((name) => `test/${name}.test.ts`), '--maxWorkers=1', ...args);
+
+  test(
+    'everything that is generated can be generated',
+    async () => {
+      const { ok, output } = await run('generate');
+      expect([ok, output]).toEqual([true, expect.stringContaining('wrote migrations/schema.sql')]);
+    },
+    RUN_MS,
+  );
+
+  test(
+    'the tests of each operation pass for the new one',
+    async () => {
+      const { ok, output } = await runTests(Object.keys(OF_EACH_OPERATION), '-t', 'extendDueDate');
+      expect([ok, ok ? '' : output]).toEqual([true, '']);
+      const meant = Object.values(OF_EACH_OPERATION).reduce((sum, count) => sum + count, 0);
+      expect(Number(/(\d+) passed, 0 failed/.exec(output)?.[1])).toBe(meant);
+    },
+    RUN_MS,
+  );
+
+  for (const promise of inForm({
+    short: [],
+    long: ['the tests of all operations, reads, metrics, variables and alerts pass'],
+  })) {
+    test(
+      promise,
+      async () => {
+        const { ok, output } = await runTests(OF_ALL);
+        expect([ok, ok ? '' : output]).toEqual([true, '']);
+      },
+      RUN_MS,
+    );
+  }
+});

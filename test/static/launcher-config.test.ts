@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { launcherConfig } from '../../deploy/local/config.ts';
+import { ConfigError } from '../../worker/config.ts';
+
+function problemsOf(environment: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    launcherConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  throw new Error('This configuration was taken');
+}
+
+test('an error of the configuration carries its problems, whatever characters are in them', () => {
+  const problems = ['A: must be one of\n  these', 'B: must be set'];
+  const error = new ConfigError(problems);
+  expect(error.problems).toEqual(problems);
+  expect(error.message).toBe('The configuration cannot be used:\n  A: must be one of\n  these\n  B: must be set');
+});
+
+test('the launcher tells each bad key once: its own, those of the API and those of the worker', () => {
+  const problems = problemsOf({
+    PORT: 'http',
+    MAX_IN_FLIGHT_WRITES: 'many',
+    RELAY_DATABASE_URL: 'mysql://db',
+    WORKER_BUILD_ID: '1',
+  });
+  expect(problems.map((problem) => problem.slice(0, problem.indexOf(':'))).toSorted()).toEqual([
+    'MAX_IN_FLIGHT_WRITES',
+    'PORT',
+    'RELAY_DATABASE_URL',
+    'WORKER_DEPLOYMENT_NAME',
+  ]);
+});
