@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import { type ApiClient, createApiClient } from './client.ts';
-import type { Prepare } from './prepare.ts';
 import { signToken } from './tokens.ts';
 
 export type Company = {
@@ -24,7 +23,19 @@ export type Company = {
   invoice(options?: { customerId?: string; total?: number; currency?: string; issueDate?: string }): Promise<string>;
 };
 
-/** `prepare` is for processes that share the database of this one; without it, everything goes through the API. */
+/**
+ * Makes what a test needs before it begins, by the operation's own transaction and without HTTP and Temporal: the same
+ * rows, audit row and event as those of a request, for a tenth of its CPU.
+ */
+export type Prepare = (
+  company: Pick<Company, 'id' | 'users'>,
+  operation: string,
+  body: object,
+  params?: Readonly<Record<string, string>>,
+  // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
+) => Promise<any>;
+
+/** Without `prepare` everything goes through the API. */
 export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (name?: string) => Promise<Company> {
   return async (name = 'Test Ltd') => {
     const { rows } = await owner.query('SELECT company_id, user_id FROM create_company($1, $2, $3)', [

@@ -3,23 +3,10 @@ import { type Database, openDatabase } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
-import type { Company } from './companies.ts';
+import type { Prepare } from './companies.ts';
 import { writeArguments } from './write-arguments.ts';
 
-/**
- * Makes what a test needs before it begins, by the operation's own transaction and without HTTP and Temporal: the same
- * rows, audit row and event as those of a request, for a tenth of its CPU.
- */
-export type Prepare = (
-  company: Pick<Company, 'id' | 'users'>,
-  operation: string,
-  body: object,
-  params?: Params,
-  // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
-) => Promise<any>;
-
-type Params = Readonly<Record<string, string>>;
-
+/** See `Prepare`; the connections are opened with the first use. */
 export function openPreparation(appUrl: string): { readonly prepare: Prepare; close(): Promise<void> } {
   let database: Database | undefined;
   return {
