@@ -12,7 +12,7 @@ const CACHE = process.env['ACCUBOOKS_CACHE_DIR'] ?? join(import.meta.dirname, '.
 const OF_EACH_OPERATION = {
   'system/each-operation': 5,
   'system/roles': 1,
-  ...inForm({ short: {}, long: { 'system/load': 1, 'system/malformed-random': 1 } }),
+  ...inForm({ short: {}, long: { 'system/load': 1, 'slow/malformed-random': 1 } }),
 };
 /** Tests that a new operation, read, metric, variable or alert could fail. */
 const OF_ALL = [

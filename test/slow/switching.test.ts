@@ -22,7 +22,7 @@ import { startWeightedProxy, type WeightedProxy } from '../support/weighted-prox
 const STEPS = inForm({ short: [25, 100], long: [10, 25, 50, 100] });
 const [FIRST_STEP = 100] = STEPS;
 /** Answers of a step, all versions together: enough that the share of its first step is judged by some writes. */
-const ANSWERS_PER_STEP = inForm({ short: 40, long: 80 });
+const ANSWERS_PER_STEP = inForm({ short: 30, long: 80 });
 const MIN_WRITES = 5;
 const WINDOW = '6s';
 /** Patient ones: whatever is not answered well within a minute has failed. */

@@ -11,7 +11,7 @@ export type Company = {
   readonly api: ApiClient;
   /** The same as another role, or against another API. */
   as(role: Role, url?: string): ApiClient;
-  /** A customer in USD and invoices of it, through the API. */
+  /** A customer in USD and invoices of it. */
   customer(currency?: string): Promise<string>;
   draftInvoice(options?: {
     customerId?: string;
@@ -23,7 +23,20 @@ export type Company = {
   invoice(options?: { customerId?: string; total?: number; currency?: string; issueDate?: string }): Promise<string>;
 };
 
-export function companyMaker(owner: pg.Pool, url: string): (name?: string) => Promise<Company> {
+/**
+ * Makes what a test needs before it begins, by the operation's own transaction and without HTTP and Temporal: the same
+ * rows, audit row and event as those of a request, for a tenth of its CPU.
+ */
+export type Prepare = (
+  company: Pick<Company, 'id' | 'users'>,
+  operation: string,
+  body: object,
+  params?: Readonly<Record<string, string>>,
+  // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
+) => Promise<any>;
+
+/** Without `prepare` everything goes through the API. */
+export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (name?: string) => Promise<Company> {
   return async (name = 'Test Ltd') => {
     const { rows } = await owner.query('SELECT company_id, user_id FROM create_company($1, $2, $3)', [
       name,
@@ -38,8 +51,12 @@ export function companyMaker(owner: pg.Pool, url: string): (name?: string) => Pr
     }
     const as = (role: Role, at = url) => createApiClient(at, users[role]?.token ?? '');
     const api = as('owner');
+    const make = (operation: string, path: string, body: object, params: Readonly<Record<string, string>> = {}) =>
+      prepare === undefined
+        ? api.created(path, body)
+        : prepare({ id: companyId, users: users as Company['users'] }, operation, body, params);
     const customer = async (currency = 'USD') =>
-      (await api.created('/api/customers', { name: 'Customer', currency })).id as string;
+      (await make('createCustomer', '/api/customers', { name: 'Customer', currency })).id as string;
     const draftInvoice: Company['draftInvoice'] = async ({
       customerId,
       total = 100_000,
@@ -47,7 +64,7 @@ export function companyMaker(owner: pg.Pool, url: string): (name?: string) => Pr
       issueDate = '2026-01-15',
     } = {}) =>
       (
-        await api.created('/api/invoices', {
+        await make('createInvoice', '/api/invoices', {
           customerId: customerId ?? (await customer(currency)),
           currency,
           issueDate,
@@ -64,7 +81,7 @@ export function companyMaker(owner: pg.Pool, url: string): (name?: string) => Pr
       draftInvoice,
       async invoice(options) {
         const invoiceId = await draftInvoice(options);
-        await api.created(`/api/invoices/${invoiceId}/finalize`, {});
+        await make('finalizeInvoice', `/api/invoices/${invoiceId}/finalize`, {}, { invoiceId });
         return invoiceId;
       },
     };

@@ -8,6 +8,7 @@ import { type RunningApi, startApi } from '../../api/app.ts';
 import { readApiConfig } from '../../api/config.ts';
 import { type Company, companyMaker } from './companies.ts';
 import { cloneDatabase } from './database.ts';
+import { openPreparation } from './prepare.ts';
 import { JWT_SECRET } from './tokens.ts';
 
 /**
@@ -64,16 +65,18 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     return closedOnce;
   };
   const { url } = await start({});
+  const preparation = openPreparation(database.appUrl);
   return {
     url,
     owner,
     temporal: new TemporalClient({ connection, namespace: 'default' }),
     environment,
-    company: companyMaker(owner, url),
+    company: companyMaker(owner, url, preparation.prepare),
     another: (more = {}) => start(more),
     async stop() {
       await Promise.all(apis.map((api) => api.close()));
       await connection.close();
+      await preparation.close();
       await database.drop();
     },
   };

@@ -5,8 +5,14 @@ import type { WireInput, WriteArguments } from '../../workflows/messages.ts';
 import type { Company } from './companies.ts';
 
 /** What an API would start a run with, for tests that start one, or an attempt, themselves. */
-export function writeArguments(company: Company, operation: Operation, body: object, key: string): WriteArguments {
-  const input = parseInput(operation, { params: {}, body }) as WireInput;
+export function writeArguments(
+  company: Pick<Company, 'id' | 'users'>,
+  operation: Operation,
+  body: object,
+  key: string,
+  params: Readonly<Record<string, string>> = {},
+): WriteArguments {
+  const input = parseInput(operation, { params, body }) as WireInput;
   return {
     operation: operation.name,
     companyId: company.id,

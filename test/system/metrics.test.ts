@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
-import type { Company } from '../support/companies.ts';
+import { type Company, companyMaker } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { heldOperation, hold, untilHeld } from '../support/held-operation.ts';
 import { parse, type Sample, scrape as scrapeFrom, sum } from '../support/metrics-page.ts';
@@ -25,7 +25,8 @@ describe('/metrics', () => {
         operation === createCustomer ? heldOperation(withBug(operation)) : operation,
       ),
     });
-    company = await system.company();
+    // What it needs is made through the API too, whose metrics are compared with the database.
+    company = await companyMaker(system.owner, system.url)();
     await runAll();
   });
   afterAll(() => system.stop());

@@ -13,7 +13,7 @@ import { until } from '../support/held-invoice.ts';
 import { compiled } from '../support/program.ts';
 import { type System, startSystem } from '../support/system.ts';
 
-const ROWS = 300;
+const ROWS = 150;
 /** Writes that make an invoice which can be paid: its customer, its draft, its finalization. */
 const PREPARED = 3;
 
