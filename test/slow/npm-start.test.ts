@@ -3,6 +3,7 @@ import type { LocalSystem } from '../../deploy/cli/local-json.ts';
 import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { createApiClient } from '../support/client.ts';
+import { inForm } from '../support/form.ts';
 import { until } from '../support/held-invoice.ts';
 import { aliveOf, endAll, type LocalRun, npmStart } from '../support/npm-start.ts';
 
@@ -50,30 +51,36 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     first = { key: headers['Idempotency-Key'] ?? '', text };
   });
 
-  test('at Ctrl-C ends all that it has started, and over the same data knows what it has written', async () => {
+  test('at Ctrl-C ends all that it has started', async () => {
     expect(await run.interrupt()).toBe(0);
     expect(aliveOf(run.local)).toEqual([]);
-    await start();
-    expect(run.printed).not.toContain('applied 0001');
-    const answer = await replay();
-    expect([answer.status, answer.replayed, answer.text]).toEqual([201, true, first.text]);
   });
 
-  test('after kill -9 of the launcher takes its servers over, and knows what it has written', async () => {
-    const before = run.local;
-    process.kill(before.pids.launcher, 'SIGKILL');
-    await run.ended;
-    // API and worker notice that the launcher is gone; the servers go on.
-    await until('API and worker to end', async () => aliveOf(before).toSorted().join() === SERVERS.join());
-    await start();
-    const { pids } = run.local;
-    expect([pids.postgres, pids.temporal]).toEqual([before.pids.postgres, before.pids.temporal]);
-    expect(aliveOf(run.local).toSorted()).toEqual(ALL);
-    const answer = await replay();
-    expect([answer.status, answer.replayed, answer.text]).toEqual([201, true, first.text]);
+  // Two more starts: the long form has them.
+  describe.each(inForm({ short: [], long: ['once more'] }))('%s', () => {
+    test('over the same data, knows what it has written', async () => {
+      await start();
+      expect(run.printed).not.toContain('applied 0001');
+      const answer = await replay();
+      expect([answer.status, answer.replayed, answer.text]).toEqual([201, true, first.text]);
+    });
 
-    expect(await run.interrupt()).toBe(0);
-    expect(aliveOf(run.local)).toEqual([]);
+    test('after kill -9 of the launcher, takes its servers over, and knows what it has written', async () => {
+      const before = run.local;
+      process.kill(before.pids.launcher, 'SIGKILL');
+      await run.ended;
+      // API and worker notice that the launcher is gone; the servers go on.
+      await until('API and worker to end', async () => aliveOf(before).toSorted().join() === SERVERS.join());
+      await start();
+      const { pids } = run.local;
+      expect([pids.postgres, pids.temporal]).toEqual([before.pids.postgres, before.pids.temporal]);
+      expect(aliveOf(run.local).toSorted()).toEqual(ALL);
+      const answer = await replay();
+      expect([answer.status, answer.replayed, answer.text]).toEqual([201, true, first.text]);
+
+      expect(await run.interrupt()).toBe(0);
+      expect(aliveOf(run.local)).toEqual([]);
+    });
   });
 });
 
