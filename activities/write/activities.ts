@@ -4,8 +4,9 @@ import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../..
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
+import { runAlone } from './run-alone.ts';
 import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
-import { type AttemptFacts, runOperation } from './run-operation.ts';
+import type { AttemptFacts } from './run-operation.ts';
 
 /**
  * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing; after
@@ -24,7 +25,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runOperation(dependencies, args, attempt);
+        const { result, row, made } = await runAlone(dependencies, args, attempt);
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {

@@ -2,8 +2,9 @@ import { Context } from '@temporalio/activity';
 import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
-import { type RunDependencies, runOperation } from './run-operation.ts';
-import { runSet, type SetItem, type SetOperation } from './run-set.ts';
+import { runAlone } from './run-alone.ts';
+import type { RunDependencies } from './run-operation.ts';
+import { isSetOperation, runSet, type SetItem, type SetOperation } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
 export type WriteActivityDependencies = RunDependencies & {
@@ -37,9 +38,9 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       writeId: writeId(args.companyId, args.operation, args.key),
     }));
 
-    async function runAlone({ index, args, writeId }: (typeof members)[number]): Promise<void> {
+    async function runItem({ index, args, writeId }: (typeof members)[number]): Promise<void> {
       try {
-        const { row, made } = await runOperation(dependencies, args, { ...attempt, writeId });
+        const { row, made } = await runAlone(dependencies, args, { ...attempt, writeId });
         dependencies.onOutcome(args, row, made);
       } catch (error) {
         // The item's own run decides whether this is a bug or an outage.
@@ -57,11 +58,11 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       });
       if (done.size > 0) dependencies.onSet(done.size);
       for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
-      await Promise.all(set.filter((item) => !done.has(item)).map(runAlone));
+      await Promise.all(set.filter((item) => !done.has(item)).map(runItem));
     }
 
     const { sets, others } = partition(members, dependencies.operations);
-    await Promise.all([...sets.map(({ operation, set }) => runTogether(operation, set)), ...others.map(runAlone)]);
+    await Promise.all([...sets.map(({ operation, set }) => runTogether(operation, set)), ...others.map(runItem)]);
     return { left: left.sort((a, b) => a - b) };
   };
 }
@@ -96,10 +97,6 @@ function partition<Item extends SetItem>(items: readonly Item[], operations: rea
       .flatMap(({ operation, set }) => inChunks(set, MAX_SET_ITEMS).map((chunk) => ({ operation, set: chunk }))),
     others: [...others, ...whole.filter(({ set }) => set.length === 1).flatMap(({ set }) => set)],
   };
-}
-
-function isSetOperation(operation: Operation | undefined): operation is SetOperation {
-  return operation?.set !== undefined;
 }
 
 /** As few as possible, and of the same size. */

@@ -44,11 +44,15 @@ export async function runOperation(
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;
-    throw new TransientFailure('The transaction failed, or its COMMIT was not confirmed', {
-      mayHaveCommitted: failure.mayHaveCommitted,
-      cause: error,
-    });
+    throw transient(failure, error);
   }
+}
+
+export function transient(
+  { mayHaveCommitted }: { readonly mayHaveCommitted: boolean },
+  cause: unknown,
+): TransientFailure {
+  return new TransientFailure('The transaction failed, or its COMMIT was not confirmed', { mayHaveCommitted, cause });
 }
 
 export type RunDependencies = {
@@ -159,6 +163,6 @@ function toRejection(operation: Operation, error: unknown): Rejection | undefine
   return code === undefined || kind === undefined ? undefined : new Rejection(code, `${kind.title}.`);
 }
 
-function resultOf(row: WriteRow, first: boolean): RunResult {
+export function resultOf(row: WriteRow, first: boolean): RunResult {
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first };
 }

@@ -9,11 +9,15 @@ import type { WriteRow } from './write-row.ts';
 
 export type SetOperation = Operation & { readonly set: SetForm };
 
+export function isSetOperation(operation: Operation | undefined): operation is SetOperation {
+  return operation?.set !== undefined;
+}
+
 /** An item of a set; no two of them have the same key. */
 export type SetItem = { readonly args: WriteArguments; readonly writeId: string };
 
 /**
- * A set gives up on a lock after this time. Its items then go on one by one, so that only those that need the lock wait
+ * Several items give up on a lock after this time. They then go on one by one, so that only those that need the lock wait
  * for it.
  */
 const LOCK_TIMEOUT_MS = 100;
@@ -59,7 +63,7 @@ export async function runSet(
       for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
       return { finished, completedAt };
     },
-    { lockTimeoutMs: LOCK_TIMEOUT_MS },
+    items.length > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {},
   );
   if (completedAt === undefined) return new Map();
   const completed = await completedAt;

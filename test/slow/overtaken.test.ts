@@ -6,7 +6,7 @@ import { openDatabase } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import { runOperation } from '../../activities/write/run-operation.ts';
+import { runAlone } from '../../activities/write/run-alone.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { inForm } from '../support/form.ts';
@@ -59,7 +59,7 @@ describe('attempts of one write that run at once', () => {
         const attempts = await Promise.all(
           Array.from({ length: ATTEMPTS }, async (_, index) => {
             const submissionId = isOneSubmission || index % 2 === 0 ? args.submissionId : randomUUID();
-            const end = await runOperation({ database, operations: OPERATIONS }, { ...args, submissionId }, facts);
+            const end = await runAlone({ database, operations: OPERATIONS }, { ...args, submissionId }, facts);
             return { submissionId, ...end };
           }),
         );

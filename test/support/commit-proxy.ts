@@ -5,8 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 export type CommitProxy = {
   /** The same database, reached through the proxy. */
   readonly url: string;
-  /** Does it to the next COMMIT that comes; resolves when it is done. */
-  atNextCommit(what: CommitTrouble): Promise<void>;
+  /** Does it to the next COMMIT that comes, of a transaction that names `operation`; resolves when it is done. */
+  atNextCommit(what: CommitTrouble, operation?: string): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -15,34 +15,42 @@ export type CommitTrouble =
   | 'cut the answer'
   /** The connection is cut before the server hears of the COMMIT. */
   | 'cut the commit'
+  /** The server never hears of the COMMIT, and the client hears nothing on a connection that stays. */
+  | 'hold the commit'
   /** The server has committed, and the client hears nothing on a connection that stays. */
   | 'hold the answer';
 
 /** A simple query of PostgreSQL's protocol: its type, its length, its text. Small enough to travel in one piece. */
 const COMMIT = Buffer.from('Q\0\0\0\x0bCOMMIT\0', 'latin1');
+/** Its answer, which comes after those to the statements that travelled with it. */
+const COMMITTED = Buffer.from('C\0\0\0\x0bCOMMIT\0', 'latin1');
 
 export async function startCommitProxy(databaseUrl: string): Promise<CommitProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  let armed: { what: CommitTrouble; done: () => void } | undefined;
+  let armed: { what: CommitTrouble; operation: string; done: () => void } | undefined;
 
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     let trouble: typeof armed;
+    let transaction = Buffer.of();
+    let answers = Buffer.of();
     client.on('data', (data) => {
-      if (armed !== undefined && data.includes(COMMIT)) {
+      transaction = Buffer.concat([data.includes('BEGIN ') ? Buffer.of() : transaction, data]);
+      if (armed !== undefined && data.includes(COMMIT) && transaction.includes(armed.operation)) {
         trouble = armed;
         armed = undefined;
-        if (trouble.what === 'cut the commit') return finish();
+        if (trouble.what.endsWith('the commit')) return finish();
       }
       upstream.write(data);
     });
     upstream.on('data', (data) => {
-      if (trouble === undefined) client.write(data);
-      else finish(); // what came is the answer to the COMMIT
+      if (trouble === undefined) return void client.write(data);
+      answers = Buffer.concat([answers, data]);
+      if (answers.includes(COMMITTED)) finish();
     });
     const finish = () => {
-      if (trouble?.what !== 'hold the answer') client.destroy();
+      if (trouble?.what.startsWith('cut')) client.destroy();
       trouble?.done();
     };
     for (const [socket, peer] of [
@@ -63,9 +71,9 @@ export async function startCommitProxy(databaseUrl: string): Promise<CommitProxy
   url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url: url.href,
-    atNextCommit: (what) =>
+    atNextCommit: (what, operation = '') =>
       new Promise((resolve) => {
-        armed = { what, done: resolve };
+        armed = { what, operation, done: resolve };
       }),
     async close() {
       const closed = once(server, 'close');

@@ -133,6 +133,27 @@ describe('processes killed in the middle of a group', () => {
     TAKEOVER_MS,
   );
 
+  test.each([
+    { trouble: 'hold the commit', made: 0 },
+    { trouble: 'hold the answer', made: 1 },
+  ] as const)(
+    'the API at the COMMIT of a set ($trouble): all of it was made or nothing, and another worker finishes it',
+    async ({ trouble, made }) => {
+      const writes = await paymentsOf([1, 2, 3, 4].map((number) => `set-${trouble.replaceAll(' ', '-')}-${number}`));
+      const victim = await start(startApiProcess, { DATABASE_URL: proxy.url });
+      const commit = proxy.atNextCommit(trouble, 'createPayment');
+      const answers = await groups.together(victim.url, company, () => send(victim, writes));
+      await commit;
+      await victim.kill();
+      expect(await Promise.all(answers)).toEqual(writes.map(() => undefined));
+      expect((await Promise.all(writes.map(effects))).map(({ rows }) => rows)).toEqual(writes.map(() => made));
+      await start(startWorkerProcess);
+      await untilMade(writes);
+      await expectMadeWithoutClient(writes);
+    },
+    TAKEOVER_MS,
+  );
+
   test(
     'the API and then the worker that has taken the group over: the next worker finishes it',
     async () => {
