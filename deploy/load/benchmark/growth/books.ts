@@ -15,6 +15,11 @@ export function paymentKey(companyId: string, ordinal: number): string {
   return uuidv5(`payment:${ordinal}`, companyId);
 }
 
+/** The payments of the nth company, counted from 0. */
+export function paymentsOf(n: number, { companies, keys }: Size): number {
+  return Math.floor((keys - 1 - n) / companies) + 1;
+}
+
 /** The instalments of an invoice. */
 export function paymentsAnInvoice({ companies, keys }: Size): number {
   return Math.ceil(keys / companies / INVOICES_A_COMPANY);
@@ -56,7 +61,9 @@ const ACCOUNT_CODES = [ACCOUNTS.bank, ACCOUNTS.receivable, ACCOUNTS.sales];
  * of their own and are not in the log.
  */
 export function companiesStatement({ companies }: Size): string {
-  const accounts = ACCOUNT_CODES.map((code) => `max(a.id::text) FILTER (WHERE a.code = '${code}')::uuid AS account_${code}`);
+  const accounts = ACCOUNT_CODES.map(
+    (code) => `max(a.id::text) FILTER (WHERE a.code = '${code}')::uuid AS account_${code}`,
+  );
   return `
     DROP SCHEMA IF EXISTS growth CASCADE;
     CREATE SCHEMA growth;
@@ -66,7 +73,8 @@ export function companiesStatement({ companies }: Size): string {
     CREATE UNLOGGED TABLE growth.companies AS
       SELECT c.*, ${writeIdSql('createCustomer', 'company_id', 'customer_key')} AS customer_id
       FROM (
-        SELECT m.n, m.company_id, m.user_id, uuid_generate_v5(m.company_id, 'customer') AS customer_key, ${accounts}
+        SELECT m.n, m.company_id, m.user_id, uuid_generate_v5(m.company_id, 'customer') AS customer_key,
+          ${accounts.join(', ')}
         FROM growth.made m JOIN accounts a ON a.company_id = m.company_id GROUP BY m.n, m.company_id, m.user_id
       ) AS c;
     INSERT INTO number_counters (company_id, kind, last_number)
@@ -100,7 +108,7 @@ export function copyCustomers({ customer, ofCompany }: OriginalBooks, at: Date):
 }
 
 export function copyInvoices({ customer, invoice, finalization, ofCompany }: OriginalBooks, at: Date): string {
-  const number = valueIn(invoice, 'invoices', 'number');
+  const { number } = JSON.parse(valueIn(finalization, 'idempotent_writes', 'response_body'));
   return copyStatement({
     source: `SELECT i.*, place + 1 AS number, ${literal(at)} + place * interval '1 second' AS at
       FROM growth.invoices i ORDER BY place, n`,
@@ -108,7 +116,7 @@ export function copyInvoices({ customer, invoice, finalization, ofCompany }: Ori
     replacements: [
       ...ofCompany,
       [customer.writeId, 'k.customer_id'],
-      [`"number":${number},`, `concat('"number":', k.number, ',')`],
+      [number, `concat('INV-', lpad(k.number::text, 6, '0'))`],
     ],
     columns: { 'invoices.number': 'k.number', 'invoices.paid_minor': 'k.paid_minor' },
   });

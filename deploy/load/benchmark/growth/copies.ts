@@ -29,9 +29,9 @@ export function copyStatement(options: {
     const values = names.map((_, at) => {
       const each = rows.map((row) => sqlOf(row, row.columns[at] as Column, replacements, columns));
       // Rows of one write lie together, as when it makes them. VALUES would compile its expressions for each row anew.
-      return each.length === 1 ? each[0] : `unnest(ARRAY[${each}])`;
+      return each.length === 1 ? (each[0] as string) : `unnest(ARRAY[${list(each)}])`;
     });
-    return `into${index} AS (INSERT INTO ${table} (${names}) SELECT ${values} FROM k)`;
+    return `into${index} AS (INSERT INTO ${table} (${list(names)}) SELECT ${list(values)} FROM k)`;
   });
   const ids = originals.flatMap(({ operation }, index) => [
     `${writeIdSql(operation, 'company_id', `key${index}`)} AS write${index}`,
@@ -41,8 +41,8 @@ export function copyStatement(options: {
   // Materialized: an inlined expression would be computed wherever it is named.
   return `
     WITH source AS MATERIALIZED (${options.source}),
-    written AS MATERIALIZED (SELECT *, ${ids} FROM source),
-    k AS MATERIALIZED (SELECT *, ${entryIds} FROM written),
+    written AS MATERIALIZED (SELECT *, ${list(ids)} FROM source),
+    k AS MATERIALIZED (SELECT *, ${list(entryIds)} FROM written),
     ${inserts.join(',\n')}
     SELECT count(*)::int AS copies FROM k`;
 }
@@ -50,6 +50,10 @@ export function copyStatement(options: {
 /** `writeId` of activities/identity.ts. */
 export function writeIdSql(operation: string, company: string, key: string): string {
   return v5(`'${WRITE_NAMESPACE}'`, `concat('company:', ${company}, ':op:${operation}:key:', ${key})`);
+}
+
+function list(parts: readonly string[]): string {
+  return parts.join(', ');
 }
 
 function v5(namespace: string, name: string): string {
@@ -76,10 +80,12 @@ function ownReplacements({ operation, writeId, rows }: Original, index: number):
   return [
     [writeId, `k.write${index}`],
     [rowId(writeId, 'journal_entries', 0), `k.entry${index}`],
-    ...LINE_POSITIONS.map((position): Replacement => [
-      rowId(writeId, 'journal_lines', position),
-      v5(`k.write${index}`, `'journal_lines:${position}'`),
-    ]),
+    ...LINE_POSITIONS.map(
+      (position): Replacement => [
+        rowId(writeId, 'journal_lines', position),
+        v5(`k.write${index}`, `'journal_lines:${position}'`),
+      ],
+    ),
     [rowId(writeId, 'outbox', 0), v5(`k.write${index}`, `'outbox:0'`)],
     [textOf(record, 'workflow_id'), `concat(k.company_id, ':', k.key${index})`],
     [textOf(record, 'idempotency_key'), `k.key${index}`],
@@ -108,7 +114,7 @@ function sqlOf(
 
 function replaced(text: string, replacements: readonly Replacement[]): string {
   const parts = partsOf(text, replacements);
-  return parts.length === 1 ? (parts[0] as string) : `concat(${parts})`;
+  return parts.length === 1 ? (parts[0] as string) : `concat(${list(parts)})`;
 }
 
 /** The SQL of each stretch of the text. */

@@ -80,7 +80,9 @@ export async function fill(options: FillOptions): Promise<Filled> {
 
 const CONNECTIONS = 2;
 const SPAN_MS = 300 * DAY_MS;
-const KEYS_A_BATCH = 20_000;
+const MAX_KEYS_A_BATCH = 20_000;
+/** So that all connections have work to the end. */
+const MIN_BATCHES = 10;
 const SETTINGS = {
   // Only these sessions: no trigger and no foreign key is checked row by row.
   session_replication_role: 'replica',
@@ -129,7 +131,8 @@ async function sideBySide<T>(
 }
 
 function* batches(keys: number): Generator<{ from: number; to: number }> {
-  for (let from = 0; from < keys; from += KEYS_A_BATCH) yield { from, to: Math.min(keys, from + KEYS_A_BATCH) };
+  const size = Math.min(MAX_KEYS_A_BATCH, Math.ceil(keys / MIN_BATCHES));
+  for (let from = 0; from < keys; from += size) yield { from, to: Math.min(keys, from + size) };
 }
 
 /** The largest first, so that the connections finish together. */

@@ -19,7 +19,8 @@ export async function dropIndexes(owner: pg.ClientBase, tables: readonly string[
   const find = async (sql: string) => (await owner.query<Found>(sql, [tables])).rows;
   const foreignKeys = await find(FOREIGN_KEYS);
   const keys = await find(KEYS);
-  for (const { table, name } of [...foreignKeys, ...keys]) await owner.query(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
+  for (const { table, name } of [...foreignKeys, ...keys])
+    await owner.query(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
   const others = await find(OTHER_INDEXES);
   for (const { name } of others) await owner.query(`DROP INDEX ${name}`);
   const again = [

@@ -59,7 +59,10 @@ async function readRows(
     `SELECT ARRAY[${texts.join(', ')}] AS row FROM ${table} WHERE company_id = $1 AND ${condition} ORDER BY 1`,
     [...values],
   );
-  return rows.map(({ row }) => ({ table, columns: columns.map((column, at) => ({ ...column, text: row[at] ?? null })) }));
+  return rows.map(({ row }) => ({
+    table,
+    columns: columns.map((column, at) => ({ ...column, text: row[at] ?? null })),
+  }));
 }
 
 export function textOf({ columns }: OriginalRow, name: string): string {
