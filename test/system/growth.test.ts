@@ -165,7 +165,15 @@ describe('a filled database', () => {
     const before = await withDatabase(ownerUrl(), readCounters);
     await withDatabase(ownerUrl(), (session) => session.query('SELECT sum(amount_minor) FROM journal_lines'));
     const after = await withDatabase(ownerUrl(), readCounters);
-    expect(scansBetween(before, after, 2 * SIZE.keys)).toMatchObject([{ table: 'journal_lines', sequential: 1 }]);
+    const scans = scansBetween(before, after, SIZE.keys).map(({ table, sequential }) => [table, sequential]);
+    expect(Object.fromEntries(scans)).toEqual({
+      idempotent_write_audit_log: 0,
+      idempotent_writes: 0,
+      journal_entries: 0,
+      journal_lines: 1,
+      outbox: 0,
+      payments: 0,
+    });
   });
 
   test('has its schema again, but for how full its indexes are', async () => {

@@ -11,7 +11,7 @@ import type { Drawn, Side } from './side.ts';
 export type Case = { readonly name: string; measure(slice: Slice): Promise<Measured> };
 
 /** The load of one case on one database for a while, in companies that are drawn anew each time. */
-export type Slice = { readonly side: Side; readonly companies: readonly Drawn[]; readonly window: Window };
+type Slice = { readonly side: Side; readonly companies: readonly Drawn[]; readonly window: Window };
 
 /** Milliseconds, by what took them. */
 export type Measured = Readonly<Record<string, readonly number[]>>;

@@ -52,19 +52,25 @@ export async function fill(options: FillOptions): Promise<Filled> {
     await first.query(copyCustomers(originals, new Date(since.getTime() - DAY_MS)));
     await first.query(copyInvoices(originals, new Date(since.getTime() - DAY_MS / 2)));
     const stepMs = SPAN_MS / options.keys;
-    const progress = createProgress(options.keys, log);
+    const filled = createProgress(options.keys, 'keys', log);
     await sideBySide(clients, batches(options.keys), async (client, span) => {
       await client.query(copyPayments(originals, options, { ...span, since, stepMs }));
-      progress(span.to - span.from);
+      filled(span.to - span.from);
     });
     const rows = seconds();
 
-    log('Building the indexes');
+    const built = createProgress(dropped.indexes.flat().length, 'indexes', log);
     await sideBySide(clients, dropped.indexes, async (client, statements) => {
-      for (const statement of statements) await client.query(statement);
+      for (const statement of statements) {
+        await client.query(statement);
+        built(1);
+      }
     });
-    log('Checking the foreign keys');
-    for (const statement of dropped.foreignKeys) await first.query(statement);
+    const checked = createProgress(dropped.foreignKeys.length, 'foreign keys', log);
+    for (const statement of dropped.foreignKeys) {
+      await first.query(statement);
+      checked(1);
+    }
     const indexes = seconds();
 
     log('VACUUM ANALYZE');
@@ -147,17 +153,18 @@ async function allTables(owner: pg.Client): Promise<string[]> {
 
 const PROGRESS_INTERVAL_MS = 5_000;
 
-function createProgress(keys: number, log: Log): (more: number) => void {
+function createProgress(all: number, what: string, log: Log): (more: number) => void {
   const startedAt = performance.now();
   let done = 0;
   let loggedAt = startedAt;
   return (more) => {
     done += more;
-    if (performance.now() - loggedAt < PROGRESS_INTERVAL_MS && done < keys) return;
+    if (performance.now() - loggedAt < PROGRESS_INTERVAL_MS && done < all) return;
     loggedAt = performance.now();
     const perSecond = (done / (loggedAt - startedAt)) * 1_000;
-    const left = Math.ceil((keys - done) / perSecond);
-    log(`${count(done)} of ${count(keys)} keys, ${count(perSecond)}/s, ${left} s left for them`);
+    log(
+      `${count(done)} of ${count(all)} ${what}, ${count(perSecond)}/s, ${count((all - done) / perSecond)} s left for them`,
+    );
   };
 }
 

@@ -2,7 +2,7 @@ import type pg from 'pg';
 
 /** What makes the indexes and foreign keys again that were dropped. */
 export type Dropped = {
-  /** Statements by table: those of different tables may run at once. */
+  /** By table: statements on different tables may run at once. */
   readonly indexes: readonly (readonly string[])[];
   /** To be run when all indexes are there. */
   readonly foreignKeys: readonly string[];

@@ -1,5 +1,5 @@
 import { summarize } from '../../../cli/latencies.ts';
-import { CASES, type Measured } from './cases.ts';
+import { CASES, type Case, type Measured } from './cases.ts';
 import type { Side } from './side.ts';
 
 /** The two databases, in the order in which they are reported. */
@@ -24,11 +24,11 @@ export async function measurePairs(
   log: (line: string) => void,
 ): Promise<Pairs> {
   const { signal } = options;
-  const measure = async (name: keyof Sides, { measure }: (typeof CASES)[number], seconds: number) => {
+  const measure = async (name: keyof Sides, one: Case, seconds: number) => {
     signal.throwIfAborted();
     const side = sides[name];
     const window = { warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000, signal };
-    return summarized(await measure({ side, companies: await side.draw(), window }));
+    return summarized(await one.measure({ side, companies: await side.draw(), window }));
   };
   log('Each case once, to warm up');
   for (const one of CASES) {

@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { openPool, type Pool } from '../../../../activities/database.ts';
 import { createOutboxRelay } from '../../../../worker/outbox-relay.ts';
-import { watchLag } from '../../relay/lag.ts';
-import type { Measured } from './cases.ts';
+import { watchLag } from '../../lag.ts';
 import type { Side } from './side.ts';
 
-const COST = 'relay, 1,000 events numbered';
+/** Under this name {@link behindRelay} reports the time that so many events take. */
+export const EVENTS = 1_000;
+export const NUMBERING = `relay, ${EVENTS.toLocaleString('en')} events numbered`;
 const LAG = 'relay, oldest event without a number';
 /** As the worker's relay waits when there is nothing to do. */
 const POLL_MS = 1_000;
@@ -17,7 +18,10 @@ const STATEMENT_TIMEOUT_MS = 10_000;
  * Runs the worker's relay in this process, first alone, over the events of the cases before it, then during the load. The
  * cost is that of both; the lag is the load's.
  */
-export async function behindRelay(side: Side, load: () => Promise<unknown>): Promise<Measured> {
+export async function behindRelay(
+  side: Side,
+  load: () => Promise<unknown>,
+): Promise<Readonly<Record<string, readonly number[]>>> {
   const pool = openPool({
     connectionString: side.database.relayDatabaseUrl,
     max: 2,
@@ -39,7 +43,7 @@ export async function behindRelay(side: Side, load: () => Promise<unknown>): Pro
       over.abort();
       await Promise.all([running, watch.stop()]);
     }
-    return { [COST]: [relay.msPerEvent() * 1_000], [LAG]: ages };
+    return { [NUMBERING]: [relay.msPerEvent() * EVENTS], [LAG]: ages };
   } finally {
     await pool.close();
   }

@@ -16,8 +16,9 @@ export type Counters = ReadonlyMap<string, Scans>;
 /** A smaller table may be read from end to end: it is a few pages. */
 const BIG_ROWS = 10_000;
 
-/** Sessions report what they have done when they end, at the latest. */
+/** Other sessions report what they have read when they end, at the latest; this one does now. */
 export async function readCounters(owner: pg.ClientBase): Promise<Counters> {
+  await owner.query('SELECT pg_stat_force_next_flush()');
   const { rows } = await owner.query<Scans & { id: string }>(
     `SELECT s.relid::text AS id, coalesce(pg_partition_root(s.relid), s.relid)::regclass::text AS table,
        s.n_live_tup::float8 AS rows, s.seq_scan::float8 AS sequential, coalesce(s.idx_scan, 0)::float8 AS "byIndex",

@@ -3,6 +3,7 @@ import { markdownTable, textTable } from '../../../cli/table.ts';
 import { conditions } from '../report.ts';
 import type { GrowthResult } from './growth.ts';
 import type { Pair, Percentiles } from './pairs.ts';
+import { EVENTS, NUMBERING } from './relay.ts';
 
 type Table = {
   readonly title: string;
@@ -26,15 +27,18 @@ export function growthMarkdown(result: GrowthResult): string {
   return [`Measured with \`${command}\`. ${first}`, '', ...others.map((line) => `- ${line}`), '', ...tables].join('\n');
 }
 
-function introduction({ options, filling }: GrowthResult): string[] {
+function introduction({ options, filling, after }: GrowthResult): string[] {
   const { keys, companies, seconds, pairs } = options;
   const parts = Object.entries(filling).map(([part, took]) => `${part} ${took.toFixed(0)} s`);
   const total = Object.values(filling).reduce((sum, took) => sum + took, 0);
+  const numbered = after.get(NUMBERING) ?? [];
+  const perSecond = (of: (pair: Pair) => Percentiles) =>
+    shown((EVENTS / median(numbered.map((pair) => of(pair).p50Ms))) * 1_000);
   return [
-    `${shown(keys)} keys in ${shown(companies)} companies beside an almost empty database; medians of ${pairs} pairs of ${seconds} s.`,
-    ...conditions(),
-    'Each of the two databases has an API process of its own; both are measured in turn',
+    `${shown(keys)} keys in ${shown(companies)} companies beside an almost empty database; ${pairs === 1 ? 'one pair' : `medians of ${pairs} pairs`} of ${seconds} s.`,
+    ...conditions('An API process for each of the two databases'),
     `Filled in ${total.toFixed(0)} s (${shown(keys / total)} keys/s): ${parts.join(', ')}`,
+    `Events that the relay numbers per second: ${perSecond(({ filled }) => filled)}; in the small database ${perSecond(({ small }) => small)}`,
   ];
 }
 
@@ -46,7 +50,7 @@ function tablesOf({ before, after, sizes, scans }: GrowthResult): Table[] {
   return [
     {
       title: 'Latencies in milliseconds, before and after one of the databases was filled',
-      head: ['', '', 'before', 'filled', 'small, beside', 'filled ÷ small', 'from … to', 'before', ''],
+      head: ['', '', 'before', 'filled', 'small, beside', 'filled ÷ small', 'from … to', 'ratio before', ''],
       rows: latencies,
     },
     {
