@@ -1841,6 +1841,19 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_inventory_item(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.lock_inventory_items(p_company uuid, p_items uuid[])
+ RETURNS SETOF public.inventory_items
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_inventory_items(uuid,uuid[]) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lock_invoice(p_company uuid, p_invoice uuid)
  RETURNS SETOF public.invoices
  LANGUAGE plpgsql
@@ -1996,6 +2009,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.move_pay_run_forward_only() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.move_stock(p_company uuid, p_movements jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE inventory_items i SET quantity = i.quantity + m.quantity_delta, value_minor = i.value_minor + m.value_delta_minor
+  FROM (
+    SELECT n.item_id, sum(n.quantity_delta)::bigint AS quantity_delta,
+      sum(n.value_delta_minor)::bigint AS value_delta_minor
+    FROM jsonb_to_recordset(p_movements) AS n (item_id uuid, quantity_delta bigint, value_delta_minor bigint)
+    GROUP BY n.item_id
+  ) AS m
+  WHERE i.company_id = p_company AND i.id = m.item_id
+    AND i.id = ANY (ARRAY(SELECT n.item_id FROM jsonb_to_recordset(p_movements) AS n (item_id uuid)));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.move_stock(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.next_number(p_company uuid, p_kind text)
  RETURNS integer
@@ -2257,6 +2289,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_movements(p_company uuid, p_movements jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO inventory_movements (company_id, id, item_id, quantity_delta, value_delta_minor, currency, reason, moved_on,
+    journal_entry_id)
+  SELECT p_company, m.id, m.item_id, m.quantity_delta, m.value_delta_minor, m.currency, m.reason, m.moved_on,
+    m.journal_entry_id
+  FROM jsonb_to_recordset(p_movements) AS m (id uuid, item_id uuid, quantity_delta bigint, value_delta_minor bigint,
+    currency text, reason text, moved_on date, journal_entry_id uuid);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_movements(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
