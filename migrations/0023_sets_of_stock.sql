@@ -23,8 +23,7 @@ BEGIN
 END
 $$;
 
--- What movements change on their items. UPDATE … FROM joins one row: the sums come first. The array finds the items by key
--- even with a plan that was made while there were few; the join alone would read all items of the company.
+-- What movements change on their items. UPDATE … FROM joins one row: the sums come first.
 CREATE FUNCTION move_stock(p_company uuid, p_movements jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
