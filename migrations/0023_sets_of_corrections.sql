@@ -1,4 +1,4 @@
--- Sets of refunds, as in 0022_sets.sql: each function is the form for many of what its comment names.
+-- Sets of refunds and of credit notes, as in 0022_sets.sql: what a set leaves is what the same writes leave one by one.
 
 -- lock_payment for many: their invoices first, then the payments, both in the order of their IDs, and read in a later
 -- statement together with the code of the bank account.
@@ -41,5 +41,28 @@ BEGIN
   SELECT p_company, r.id, r.payment_id, r.amount_minor, r.refunded_on, r.reason, r.journal_entry_id, r.metadata
   FROM jsonb_to_recordset(p_refunds) AS r (id uuid, payment_id uuid, amount_minor bigint, refunded_on date,
     reason text, journal_entry_id uuid, metadata jsonb);
+END
+$$;
+
+-- Credit notes with their lines, and what they change on their invoices.
+CREATE FUNCTION record_credit_notes(p_company uuid, p_notes jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  UPDATE invoices i SET credited_minor = i.credited_minor + n.total_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.total_minor)::bigint AS total_minor
+    FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid, total_minor bigint) GROUP BY q.invoice_id
+  ) AS n
+  WHERE i.company_id = p_company AND i.id = n.invoice_id;
+  INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
+    reason, journal_entry_id)
+  SELECT p_company, n.id, n.invoice_id, n.currency, n.credited_on, n.net_minor, n.tax_minor, n.total_minor, n.reason,
+    n.journal_entry_id
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, currency text, credited_on date, net_minor bigint,
+    tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid);
+  INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
+  SELECT p_company, n.id, n.invoice_id, l.line_number, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(n.lines) AS l (line_number smallint, net_minor bigint, tax_minor bigint);
 END
 $$;

@@ -2279,6 +2279,32 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET credited_minor = i.credited_minor + n.total_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.total_minor)::bigint AS total_minor
+    FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid, total_minor bigint) GROUP BY q.invoice_id
+  ) AS n
+  WHERE i.company_id = p_company AND i.id = n.invoice_id;
+  INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
+    reason, journal_entry_id)
+  SELECT p_company, n.id, n.invoice_id, n.currency, n.credited_on, n.net_minor, n.tax_minor, n.total_minor, n.reason,
+    n.journal_entry_id
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, currency text, credited_on date, net_minor bigint,
+    tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid);
+  INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
+  SELECT p_company, n.id, n.invoice_id, l.line_number, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(n.lines) AS l (line_number smallint, net_minor bigint, tax_minor bigint);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_credit_notes(uuid,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
  LANGUAGE plpgsql

@@ -10,6 +10,9 @@ const TIMEOUT_MS = 240_000;
 const POLL = { timeout: 30_000 };
 const EFFORT = { numRuns: inForm({ short: 5, long: 60 }), limitMs: inForm({ short: 20_000, long: 60_000 }) };
 
+/** So many small payments and invoices that some are still untouched when a set begins. */
+const FRESH = inForm({ short: 8, long: 60 });
+
 describe('a set of refunds', () => {
   let oneByOne: OneCompany;
   let inSets: OneCompany;
@@ -38,8 +41,8 @@ describe('a set of refunds', () => {
   );
 
   test.each([
-    { at: 'invoices', free: { invoices: 3, payments: 4 } },
-    { at: 'payments', free: { invoices: 0, payments: 4 } },
+    { at: 'invoices', free: { invoices: 3, payments: 3 + FRESH } },
+    { at: 'payments', free: { invoices: 0, payments: 3 + FRESH } },
   ])(
     'locks invoices before payments and by ID: waiting at the first of $at, it has none of these',
     async ({ at, free }) => {
@@ -57,7 +60,7 @@ describe('a set of refunds', () => {
         await expect.poll(() => waitingForLock(inSets), POLL).toBe(1);
         expect({ invoices: await countFree('invoices'), payments: await countFree('payments') }).toEqual(free);
         await holder.query('COMMIT');
-        expect((await locked).rowCount).toBe(4);
+        expect((await locked).rowCount).toBe(free.payments);
       } finally {
         await holder.query('ROLLBACK');
         await set.query('ROLLBACK');
@@ -65,6 +68,35 @@ describe('a set of refunds', () => {
         set.release();
       }
     },
+  );
+});
+
+describe('a set of credit notes', () => {
+  let oneByOne: OneCompany;
+  let inSets: OneCompany;
+  beforeAll(async () => {
+    [oneByOne, inSets] = await Promise.all([openCreditableInvoices(), openCreditableInvoices()]);
+  });
+  afterAll(async () => {
+    await Promise.all([oneByOne.close(), inSets.close()]);
+  });
+
+  test(
+    'leaves, item by item, what the same credit notes leave one by one in the same order',
+    async () => {
+      await expectSetsLikeSingleWrites({
+        oneByOne,
+        inSets,
+        set: setOfCreditNotes(),
+        outcomes: [
+          ...['succeeded', 'cancelled', 'forbidden', 'invoice_not_found', 'invoice_not_creditable'],
+          ...['invoice_line_not_found', 'credit_exceeds_line', 'credit_exceeds_due', 'date_before_original'],
+          'period_closed',
+        ],
+        ...EFFORT,
+      });
+    },
+    TIMEOUT_MS,
   );
 });
 
@@ -92,56 +124,101 @@ test('an answer has the client’s notes in the order in which the database keep
   }
 });
 
-/** Mostly refunds that succeed, of few payments and under few keys. */
+/** Mostly refunds that succeed, of a small payment and of three large ones, and under few keys. */
 function setOfRefunds(): fc.Arbitrary<SetWrite[]> {
   const refund = fc.record({
     key: keys(),
-    payment: fc.constantFrom('payment-0', 'payment-1', 'payment-2', 'payment-3', 'none'),
-    amount: fc.oneof(fc.integer({ min: 1, max: 400 }), fc.constant(90_000_000)),
+    payment: fc.constantFrom('large-0', 'large-1', 'large-2', 'small', 'small', 'none'),
+    amount: fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 150 }) }, fc.constant(90_000_000)),
     // The payments are of the 10th of February, and February is closed.
-    date: mostly('2026-03-01', '2026-02-09', '2026-02-10', '2026-02-28'),
+    date: fc.oneof(
+      { weight: 3, arbitrary: fc.constant('2026-03-01') },
+      fc.constantFrom('2026-02-09', '2026-02-10', '2026-02-28'),
+    ),
     metadata: fc.option(fc.constantFrom({ ticket: 'T-1', by: 'Ann' }, {}), { nil: undefined }),
     actor: mostly<Member>('owner', 'auditor', 'stranger'),
   });
-  return fc.array(
-    refund.map(({ key, payment, actor, metadata, ...body }) => ({
-      operation: 'createRefund',
+  return fc
+    .tuple(fc.nat({ max: FRESH - 1 }), fc.array(refund, { minLength: 2, maxLength: 12 }))
+    .map(([small, refunds]) =>
+      refunds.map(({ key, payment, actor, metadata, ...body }) => ({
+        operation: 'createRefund',
+        key,
+        body: {
+          ...body,
+          paymentId: writeId(COMPANY_ID, 'createPayment', payment === 'small' ? `small-${small}` : payment),
+          reason: 'Too much',
+          ...(metadata && { metadata }),
+        },
+        actor,
+      })),
+    );
+}
+
+/** Mostly credit notes that succeed, of the small lines of one invoice, some of the next one, and under few keys. */
+function setOfCreditNotes(): fc.Arbitrary<SetWrite[]> {
+  const note = fc.record({
+    key: keys(),
+    invoice: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(0, 0, 0, 1) }, fc.constantFrom('draft', 'void', 'none')),
+    lines: fc.uniqueArray(
+      fc.record({
+        lineNumber: fc.oneof({ weight: 19, arbitrary: fc.constantFrom(1, 1, 2, 2, 3) }, fc.constant(4)),
+        // So that several of them often come to the whole line.
+        net: fc.constantFrom(10, 20),
+      }),
+      { minLength: 1, maxLength: 2, selector: ({ lineNumber }) => lineNumber },
+    ),
+    // The invoices are of the 15th of January, and February is closed.
+    date: fc.oneof(
+      { weight: 3, arbitrary: fc.constant('2026-03-01') },
+      fc.constantFrom('2026-01-14', '2026-01-15', '2026-02-28'),
+    ),
+    actor: mostly<Member>('owner', 'auditor', 'stranger'),
+  });
+  return fc.tuple(fc.nat({ max: FRESH - 2 }), fc.array(note, { minLength: 4, maxLength: 16 })).map(([first, notes]) =>
+    notes.map(({ key, invoice, actor, ...body }) => ({
+      operation: 'createCreditNote',
       key,
-      body: {
-        ...body,
-        paymentId: writeId(COMPANY_ID, 'createPayment', payment),
-        reason: 'Too much',
-        ...(metadata && { metadata }),
-      },
+      params: { invoiceId: invoiceId(typeof invoice === 'number' ? `invoice-${first + invoice}` : invoice) },
+      body: { ...body, reason: 'Not as ordered' },
       actor,
     })),
-    { minLength: 2, maxLength: 12 },
   );
 }
 
-/** Four payments of three invoices, two of them of one, and one of them small; February is closed after them. */
+/** Invoices of two small lines with tax and a large one; every other one is paid up to less than its small lines. */
+async function openCreditableInvoices(): Promise<OneCompany> {
+  const books = await openOneCompany();
+  const run = runIn(books);
+  await run('createCustomer', 'customer', { name: 'Customer', currency: 'USD' });
+  const lines = [
+    { unitPrice: 40, taxRateBasisPoints: 825 },
+    { unitPrice: 30, taxRateBasisPoints: 3_333 },
+    { unitPrice: 1_000_000 },
+  ];
+  for (let index = 0; index < FRESH; index += 1) {
+    await finalizedInvoice(run, `invoice-${index}`, lines);
+    if (index % 2 === 1) await pay(run, `payment-${index}`, `invoice-${index}`, 1_000_040);
+  }
+  await draftInvoice(run, 'draft', lines);
+  await finalizedInvoice(run, 'void', lines);
+  await run('voidInvoice', 'void', { reason: 'Wrong', date: '2026-02-01' }, { invoiceId: invoiceId('void') });
+  await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
+  return books;
+}
+
+/** Three large payments of two invoices and small ones of a third; February is closed after them. */
 async function openPaidInvoices(): Promise<OneCompany> {
   const books = await openOneCompany();
   const run = runIn(books);
   await run('createCustomer', 'customer', { name: 'Customer', currency: 'USD' });
-  const payments = {
-    'payment-0': 'invoice-0',
-    'payment-1': 'invoice-0',
-    'payment-2': 'invoice-1',
-    'payment-3': 'invoice-2',
-  };
-  for (const invoice of new Set(Object.values(payments))) {
+  for (const invoice of ['two-payments', 'one-payment', 'small-payments']) {
     await finalizedInvoice(run, invoice, [{ unitPrice: 3_000_000 }]);
   }
-  for (const [key, invoice] of Object.entries(payments)) {
-    await run('createPayment', key, {
-      invoiceId: invoiceId(invoice),
-      amount: key === 'payment-3' ? 300 : 1_000_000,
-      currency: 'USD',
-      method: 'bank_transfer',
-      receivedOn: '2026-02-10',
-    });
-  }
+  await pay(run, 'large-0', 'two-payments', 1_000_000);
+  await pay(run, 'large-1', 'two-payments', 1_000_000);
+  await pay(run, 'large-2', 'one-payment', 1_000_000);
+  for (let index = 0; index < FRESH; index += 1) await pay(run, `small-${index}`, 'small-payments', 300);
   await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
   return books;
 }
@@ -154,14 +231,29 @@ function runIn(books: OneCompany) {
 }
 
 async function finalizedInvoice(run: Run, key: string, lines: readonly object[]): Promise<void> {
+  await draftInvoice(run, key, lines);
+  await run('finalizeInvoice', `finalize-${key}`, {}, { invoiceId: invoiceId(key) });
+}
+
+async function draftInvoice(run: Run, key: string, lines: readonly object[]): Promise<void> {
   await run('createInvoice', key, {
     customerId: writeId(COMPANY_ID, 'createCustomer', 'customer'),
     currency: 'USD',
     issueDate: '2026-01-15',
     dueDate: '2026-12-31',
-    lines: lines.map((line) => ({ description: 'Work', quantity: '1', taxRateBasisPoints: 0, ...line })),
+    lines: lines.map((line) => ({
+      description: 'Work',
+      quantity: '1',
+      taxRateBasisPoints: 0,
+      accountCode: '4000',
+      ...line,
+    })),
   });
-  await run('finalizeInvoice', `finalize-${key}`, {}, { invoiceId: invoiceId(key) });
+}
+
+async function pay(run: Run, key: string, invoice: string, amount: number): Promise<void> {
+  const body = { invoiceId: invoiceId(invoice), amount, currency: 'USD', method: 'card', receivedOn: '2026-02-10' };
+  await run('createPayment', key, { ...body, bankAccountCode: '1000' });
 }
 
 function invoiceId(key: string): string {

@@ -13,32 +13,6 @@ const INVOICE = '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a01';
 const DRAFT = '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a02';
 const NONE = '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a03';
 
-const stateOf = (dueMinor: bigint) => ({
-  invoices: new Map(
-    Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft' }).map(([id, status]) => [
-      id,
-      { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor },
-    ]),
-  ),
-  facts: {
-    now: '2026-03-10T12:00:00.000Z',
-    today: '2026-03-10',
-    closedThrough: '2026-01-31',
-    accounts: new Map([
-      ['1000', { id: 'bank-id', type: 'asset', isBank: true, isControl: false }],
-      ['1100', { id: 'receivable-id', type: 'asset', isBank: false, isControl: true }],
-    ]),
-  },
-  payments: [] as { readonly amount_minor: bigint; readonly bank_account_id: string }[],
-  entries: [] as { readonly lines: readonly { readonly amount: string }[] }[],
-});
-
-const payment = (body: object): Input =>
-  parseInput(createPayment, {
-    params: {},
-    body: { invoiceId: INVOICE, amount: 60, currency: 'USD', method: 'card', receivedOn: '2026-03-01', ...body },
-  });
-
 describe('a payment', () => {
   test('is refused for the first of all its faults, and a refused one leaves nothing', () => {
     // Each step corrects the fault of the one before; the last one is right.
@@ -122,3 +96,31 @@ describe('a payment', () => {
     );
   });
 });
+
+/** Two invoices with this much due; only one of them can be paid. */
+function stateOf(dueMinor: bigint) {
+  return {
+    invoices: new Map(
+      Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft' }).map(([id, status]) => [
+        id,
+        { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor },
+      ]),
+    ),
+    facts: {
+      now: '2026-03-10T12:00:00.000Z',
+      today: '2026-03-10',
+      closedThrough: '2026-01-31',
+      accounts: new Map([
+        ['1000', { id: 'bank-id', type: 'asset', isBank: true, isControl: false }],
+        ['1100', { id: 'receivable-id', type: 'asset', isBank: false, isControl: true }],
+      ]),
+    },
+    payments: [] as { readonly amount_minor: bigint; readonly bank_account_id: string }[],
+    entries: [] as { readonly lines: readonly { readonly amount: string }[] }[],
+  };
+}
+
+function payment(body: object): Input {
+  const usual = { invoiceId: INVOICE, amount: 60, currency: 'USD', method: 'card', receivedOn: '2026-03-01' };
+  return parseInput(createPayment, { params: {}, body: { ...usual, ...body } });
+}

@@ -13,38 +13,6 @@ const INVOICE = '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a01';
 const PAYMENTS = ['9d7c1e52-1b6a-4d7e-8c3b-2a5e4f6d0b01', '9d7c1e52-1b6a-4d7e-8c3b-2a5e4f6d0b02'] as const;
 const NONE = '9d7c1e52-1b6a-4d7e-8c3b-2a5e4f6d0b03';
 
-/** Payments of 100, of which `refundedMinor` has gone back already. */
-const stateOf = (refundedMinor: bigint) => ({
-  payments: new Map(
-    PAYMENTS.map((id) => [
-      id as string,
-      {
-        id,
-        invoice_id: INVOICE,
-        amount_minor: 100n,
-        refunded_minor: refundedMinor,
-        currency: 'EUR',
-        received_on: '2026-01-20',
-        bank_account: '1010',
-      },
-    ]),
-  ),
-  facts: {
-    now: '2026-03-10T12:00:00.000Z',
-    today: '2026-03-10',
-    closedThrough: '2026-01-31',
-    accounts: new Map(),
-  },
-  refunds: [] as { readonly payment_id: string; readonly amount_minor: bigint }[],
-  entries: [] as { readonly lines: readonly { readonly account: string; readonly amount: string }[] }[],
-});
-
-const refund = (body: object): Input =>
-  parseInput(createRefund, {
-    params: {},
-    body: { paymentId: PAYMENTS[0], amount: 60, reason: 'Too much', date: '2026-03-01', ...body },
-  });
-
 describe('a refund', () => {
   test('is refused for the first of all its faults, and a refused one leaves nothing', () => {
     // Each step corrects the fault of the one before; the last one is right.
@@ -127,3 +95,36 @@ describe('a refund', () => {
     );
   });
 });
+
+/** Payments of 100, of which `refundedMinor` has gone back already. */
+function stateOf(refundedMinor: bigint) {
+  return {
+    payments: new Map(
+      PAYMENTS.map((id) => [
+        id as string,
+        {
+          id,
+          invoice_id: INVOICE,
+          amount_minor: 100n,
+          refunded_minor: refundedMinor,
+          currency: 'EUR',
+          received_on: '2026-01-20',
+          bank_account: '1010',
+        },
+      ]),
+    ),
+    facts: {
+      now: '2026-03-10T12:00:00.000Z',
+      today: '2026-03-10',
+      closedThrough: '2026-01-31',
+      accounts: new Map(),
+    },
+    refunds: [] as { readonly payment_id: string; readonly amount_minor: bigint }[],
+    entries: [] as { readonly lines: readonly { readonly account: string; readonly amount: string }[] }[],
+  };
+}
+
+function refund(body: object): Input {
+  const usual = { paymentId: PAYMENTS[0], amount: 60, reason: 'Too much', date: '2026-03-01' };
+  return parseInput(createRefund, { params: {}, body: { ...usual, ...body } });
+}
