@@ -4,11 +4,13 @@ export function toJson(rows: readonly object[]): string {
 }
 
 /**
- * The same object with its members in the order in which a `jsonb` of PostgreSQL has them: the shorter names first, those
- * of one length by their bytes. So an answer that is not read back from its row has the row's order.
+ * The client's notes with their keys in the order of `jsonb`, shorter ones first. So the answer that a write makes without
+ * reading its row has the same bytes as a read of it.
  */
-export function inOrderOfJsonb<T>(value: Readonly<Record<string, T>>): Record<string, T> {
-  const members = Object.entries(value).map(([name, member]) => ({ bytes: Buffer.from(name), name, member }));
-  members.sort((a, b) => a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes));
-  return Object.fromEntries(members.map(({ name, member }) => [name, member]));
+export function inStoredOrder(notes: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(notes).sort(([one], [other]) => compareKeys(one, other)));
+}
+
+function compareKeys(one: string, other: string): number {
+  return Buffer.byteLength(one) - Buffer.byteLength(other) || Buffer.compare(Buffer.from(one), Buffer.from(other));
 }

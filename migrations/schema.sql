@@ -1909,6 +1909,27 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.lock_payments(p_company uuid, p_payments uuid[])
+ RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, bank_account text)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM invoices i
+  WHERE i.company_id = p_company
+    AND i.id = ANY (ARRAY(
+      SELECT p.invoice_id FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)))
+    ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM 1 FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)
+    ORDER BY p.id FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, bank.code
+    FROM payments p JOIN accounts bank ON bank.company_id = p.company_id AND bank.id = p.bank_account_id
+    WHERE p.company_id = p_company AND p.id = ANY (p_payments);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
  RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes)
  LANGUAGE plpgsql
@@ -2291,6 +2312,33 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET credited_minor = i.credited_minor + n.total_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.total_minor)::bigint AS total_minor
+    FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid, total_minor bigint) GROUP BY q.invoice_id
+  ) AS n
+  WHERE i.company_id = p_company AND i.id = n.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid)));
+  INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
+    reason, journal_entry_id)
+  SELECT p_company, n.id, n.invoice_id, n.currency, n.credited_on, n.net_minor, n.tax_minor, n.total_minor, n.reason,
+    n.journal_entry_id
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, currency text, credited_on date, net_minor bigint,
+    tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid);
+  INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
+  SELECT p_company, n.id, n.invoice_id, l.line_number, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(n.lines) AS l (line_number smallint, net_minor bigint, tax_minor bigint);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_credit_notes(uuid,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_movements(p_company uuid, p_movements jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -2329,6 +2377,34 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_payments(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_refunds(p_company uuid, p_refunds jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET paid_minor = i.paid_minor - r.amount_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.amount_minor)::bigint AS amount_minor
+    FROM jsonb_to_recordset(p_refunds) AS q (invoice_id uuid, amount_minor bigint) GROUP BY q.invoice_id
+  ) AS r
+  WHERE i.company_id = p_company AND i.id = r.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_refunds) AS q (invoice_id uuid)));
+  UPDATE payments p SET refunded_minor = p.refunded_minor + r.amount_minor
+  FROM (
+    SELECT q.payment_id, sum(q.amount_minor)::bigint AS amount_minor
+    FROM jsonb_to_recordset(p_refunds) AS q (payment_id uuid, amount_minor bigint) GROUP BY q.payment_id
+  ) AS r
+  WHERE p.company_id = p_company AND p.id = r.payment_id
+    AND p.id = ANY (ARRAY(SELECT q.payment_id FROM jsonb_to_recordset(p_refunds) AS q (payment_id uuid)));
+  INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata)
+  SELECT p_company, r.id, r.payment_id, r.amount_minor, r.refunded_on, r.reason, r.journal_entry_id, r.metadata
+  FROM jsonb_to_recordset(p_refunds) AS r (id uuid, payment_id uuid, amount_minor bigint, refunded_on date,
+    reason text, journal_entry_id uuid, metadata jsonb);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_refunds(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event uuid, p_error text, p_retry_ms bigint)
  RETURNS void

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
-import { inOrderOfJsonb } from '../json.ts';
+import { inStoredOrder } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import {
   type EntryOfSet,
@@ -93,7 +93,7 @@ export const createJournalEntry = defineSetOperation({
             currency: manual.currency,
             ...(memo === undefined ? {} : { memo }),
           })),
-          metadata: inOrderOfJsonb(manual.metadata ?? {}),
+          metadata: inStoredOrder(manual.metadata),
         },
         context,
       );

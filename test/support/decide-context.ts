@@ -2,17 +2,17 @@ import { rowId } from '../../activities/identity.ts';
 import type { WriteContext } from '../../activities/operation.ts';
 import { Rejection } from '../../activities/write/rejection.ts';
 
-/** What `decide` knows of its write, for tests without a database. The IDs of rows follow from `writeId`, as they always do. */
+/** What `decide` knows of its write, for tests without a database. Each write of a set has its own `writeId`. */
 export function decideContext(overrides: Partial<WriteContext<string>> = {}): WriteContext<string> {
-  const writeId = overrides.writeId ?? '5f0c6a52-3a53-5d0c-9d2e-5b8f3a1c7e10';
+  const { writeId = 'c1a52a7e-6d2b-5c39-9d0a-3f1c7a9b0001' } = overrides;
   return {
     companyId: '7b1d3c52-7a0e-4b6f-9a2f-0c5f5b6f2e01',
-    userId: '2c4e9f3a-6d1b-4c8e-8a57-91d0f4b3c602',
-    operation: 'testedOperation',
+    userId: '2f6a0d8e-51c7-4a0b-8a4e-6b9d3c1f0002',
+    operation: 'ofATest',
+    writeId,
     allowPrivateWebhooks: false,
     rowId: (table, position) => rowId(writeId, table, position),
     reject: (...args) => new Rejection(...args),
     ...overrides,
-    writeId,
   };
 }
