@@ -45,7 +45,6 @@ export function promisesTable(results: readonly ContenderResult[]): Table {
     'promises',
     'same key, another body',
     'killed three times: acknowledged, missing, twice, answered differently',
-    'slowest answer around a kill',
     'database after the other modes',
     'audit and companies',
   ];
@@ -57,7 +56,6 @@ export function promisesTable(results: readonly ContenderResult[]): Table {
       result.promises,
       first?.mismatch?.answer ?? NOTHING,
       kills === undefined ? NOTHING : killed(kills),
-      kills === undefined ? NOTHING : `${(kills.slowestMs / 1_000).toFixed(1)} s`,
       database(result),
       result.auditAndCompanies,
     ];

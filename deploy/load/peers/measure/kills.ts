@@ -10,7 +10,7 @@ export type Kills = {
   readonly kills: number;
   /** Keys whose client gave up without a final answer. */
   readonly unanswered: number;
-  /** From the first request with a key to its final answer. */
+  /** From the first request with a key to its final answer, the client's growing pauses included. */
   readonly slowestMs: number;
 };
 

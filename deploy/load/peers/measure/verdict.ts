@@ -14,10 +14,8 @@ export type Verdict = {
   readonly incomplete: number;
 };
 
-export const NOTHING_SENT: Verdict = { acknowledged: 0, missing: 0, twice: 0, answeredDifferently: 0, incomplete: 0 };
-
 export function judge(answers: Answers, { ofKeys, strays }: Rows): Verdict {
-  const verdict = { ...NOTHING_SENT, twice: strays };
+  const verdict = { acknowledged: 0, missing: 0, twice: strays, answeredDifferently: 0, incomplete: 0 };
   for (const { key, payments, paymentId, lines, sumMinor, auditRows } of ofKeys) {
     const ids = answers.get(key) ?? new Set();
     if (ids.size > 0) verdict.acknowledged += 1;
