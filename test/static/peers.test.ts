@@ -10,7 +10,7 @@ import { keepAnswers } from '../../deploy/load/peers/measure/answers.ts';
 import type { Check, Measurements } from '../../deploy/load/peers/measure/measure.ts';
 import { describeMismatch } from '../../deploy/load/peers/measure/mismatch.ts';
 import { contradictionsIn, judge, sumOf } from '../../deploy/load/peers/measure/verdict.ts';
-import { figuresTable, isContradicted, promisesTable, remarks } from '../../deploy/load/peers/report.ts';
+import { figuresTable, isContradicted, outcomesTable, remarks } from '../../deploy/load/peers/report.ts';
 import { type ContenderResult, orderOf } from '../../deploy/load/peers/rounds.ts';
 
 const RIGHT: RowsOfKey = { key: 'k', payments: 1, paymentId: 'p', lines: 2, sumMinor: 0, auditRows: 1 };
@@ -116,10 +116,10 @@ test('the figures are medians of the rounds, and ours is divided by each', () =>
   expect(rows[0]?.at(-1)).toBe('6.0 (1.0 + 2.0 + 3.0)');
 });
 
-test('the table of promises shows what came of kills, and a contradiction is no secret', () => {
+test('the table of outcomes shows what came of kills, and a contradiction is no secret', () => {
   const lost = { ...CHECK, verdict: { ...GOOD, acknowledged: 1_234, missing: 1 } };
   const round = { ...fresh(1), kills: { ...lost, kills: 3, unanswered: 2, slowestMs: 1 } };
-  const [row] = promisesTable([result('sql', [round])]).rows;
+  const [row] = outcomesTable([result('sql', [round])]).rows;
   expect(row).toContain('1,234, 1, 0, 0');
   expect(row).toContain('agrees with all 1 keys');
   expect(remarks(result('sql', [round]))).toEqual(['sql: 1 missing', 'sql: 2 keys without an answer after a kill']);

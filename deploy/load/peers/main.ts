@@ -6,7 +6,7 @@ import { machine } from '../benchmark/report.ts';
 import { CONTENDERS } from './contenders/list.ts';
 import { ensurePackages } from './install.ts';
 import { MODES, type Mode } from './measure/measure.ts';
-import { asMarkdown, asText, figuresTable, isContradicted, promisesTable, remarks } from './report.ts';
+import { asMarkdown, asText, figuresTable, isContradicted, outcomesTable, promisesTable, remarks } from './report.ts';
 import { type RoundsResult, runRounds } from './rounds.ts';
 
 type Options = {
@@ -80,11 +80,11 @@ async function benchmark(options: Options): Promise<void> {
 function report(measured: RoundsResult, options: Options): void {
   const { results } = measured;
   const figures = figuresTable(results, options.concurrency);
-  const promises = promisesTable(results);
+  const outcomes = outcomesTable(results);
   const problems = results.flatMap(remarks);
   const facts = conditions(measured);
   if (options.json) console.log(JSON.stringify({ conditions: facts, ...measured }));
-  else console.log([...facts, '', asText(figures), '', asText(promises), '', ...problems].join('\n'));
+  else console.log([...facts, '', asText(figures), '', asText(outcomes), '', ...problems].join('\n'));
   const ours = results.find(({ name }) => name === 'ours');
   const failed = results.some(({ failure }) => failure !== undefined) || (ours !== undefined && isContradicted(ours));
   if (failed) process.exitCode = 1;
@@ -96,7 +96,17 @@ function report(measured: RoundsResult, options: Options): void {
   const list = (lines: readonly string[]) => lines.map((line) => `- ${line}`);
   const lines = [
     `Measured with \`${commandOf(options)}\`: ${options.seconds} s per load${options.rounds > 1 ? `, medians of ${options.rounds} rounds` : ''}.`,
-    ...['', ...list(facts), '', asMarkdown(figures), '', asMarkdown(promises), ''],
+    ...[
+      '',
+      ...list(facts),
+      '',
+      asMarkdown(figures),
+      '',
+      asMarkdown(outcomes),
+      '',
+      asMarkdown(promisesTable(results)),
+      '',
+    ],
     ...(problems.length === 0 ? [] : [...list(problems), '']),
   ];
   putBetweenMarkers(options.markdown, MARKERS, lines.join('\n'));

@@ -38,29 +38,30 @@ export function figuresTable(results: readonly ContenderResult[], concurrencies:
   return { head, rows };
 }
 
-/** What each promises, and what came of it. */
-export function promisesTable(results: readonly ContenderResult[]): Table {
+/** What came of another body, of kills, and of everything else that was sent. */
+export function outcomesTable(results: readonly ContenderResult[]): Table {
   const head = [
     'contender, version',
-    'promises',
     'same key, another body',
     'killed three times: acknowledged, missing, twice, answered differently',
     'database after the other modes',
-    'audit and companies',
   ];
   const rows = results.map((result) => {
     const [first] = result.rounds;
     const kills = first?.kills;
     return [
       `${result.title} (${result.version ?? 'did not start'})`,
-      result.promises,
       first?.mismatch?.answer ?? NOTHING,
       kills === undefined ? NOTHING : killed(kills),
       database(result),
-      result.auditAndCompanies,
     ];
   });
   return { head, rows };
+}
+
+export function promisesTable(results: readonly ContenderResult[]): Table {
+  const rows = results.map(({ title, promises, auditAndCompanies }) => [title, promises, auditAndCompanies]);
+  return { head: ['contender', 'promises', 'audit and companies'], rows };
 }
 
 /** One line for each thing that went wrong: a failed round, a contradiction, an answer that may not be, an error. */

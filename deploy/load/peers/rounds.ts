@@ -77,7 +77,9 @@ async function runOne(contender: Contender, stage: Stage, options: MeasureOption
     try {
       // A checkpoint that the contender before it has left to do would otherwise be charged to this one.
       await withDatabase(stage.postgres.superuserUrl, (superuser) => superuser.query('CHECKPOINT'));
-      result.rounds.push(await measure(running, options));
+      const measured = await measure(running, options);
+      signal.throwIfAborted(); // What was cut short is not a figure.
+      result.rounds.push(measured);
     } finally {
       await running.stop();
     }

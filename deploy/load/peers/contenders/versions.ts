@@ -19,10 +19,10 @@ export function temporalVersion(binary: string): string {
   return server === undefined ? cli : `${cli} (Server ${server})`;
 }
 
-/** The commit that is measured; undefined outside of a git repository. */
+/** The commit that is measured, `-dirty` with changes of one's own; undefined outside of a git repository. */
 export function ourCommit(): string | undefined {
   try {
-    return execFileSync('git', ['-C', projectFolder, 'rev-parse', '--short', 'HEAD'], {
+    return execFileSync('git', ['-C', projectFolder, 'describe', '--always', '--dirty', '--exclude', '*'], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     }).trim();
