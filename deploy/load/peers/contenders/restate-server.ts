@@ -21,7 +21,7 @@ export type RestateServer = {
 
 const STOP_GRACE_MS = 8_000;
 const POLL_MS = 50;
-const NAMED_LEVEL = 'error';
+const LOG_LEVEL = 'error';
 
 export async function startRestateServer(stage: Stage, folder: string): Promise<RestateServer> {
   const [node, ingress, admin] = [await freeLoopbackPort(), await freeLoopbackPort(), await freeLoopbackPort()];
@@ -33,8 +33,8 @@ export async function startRestateServer(stage: Stage, folder: string): Promise<
     cwd: folder,
     env: {
       DO_NOT_TRACK: '1',
-      RUST_LOG: NAMED_LEVEL,
-      RESTATE_LOG_FILTER: NAMED_LEVEL,
+      RUST_LOG: LOG_LEVEL,
+      RESTATE_LOG_FILTER: LOG_LEVEL,
       RESTATE_BIND_ADDRESS: `127.0.0.1:${node}`,
       RESTATE_ADVERTISED_ADDRESS: `http://127.0.0.1:${node}`,
       RESTATE_INGRESS__BIND_ADDRESS: `127.0.0.1:${ingress}`,
