@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeId } from '../../activities/identity.ts';
+import { asStored } from '../../activities/json.ts';
+import { inForm } from '../support/form.ts';
+import {
+  type Comparison,
+  expectSetsLikeSingleWrites,
+  keys,
+  mostly,
+  type SetWrite,
+} from '../support/set-equivalence.ts';
+import { COMPANY_ID, type Member, type OneCompany, openOneCompany } from '../support/two-databases.ts';
+
+const TIMEOUT_MS = 240_000;
+
+describe('a set of writes in one transaction leaves, item by item, what the same writes leave one by one', () => {
+  let oneByOne: OneCompany;
+  let inSets: OneCompany;
+  beforeAll(async () => {
+    [oneByOne, inSets] = await Promise.all([openBooks(), openBooks()]);
+  });
+  afterAll(async () => {
+    await Promise.all([oneByOne.close(), inSets.close()]);
+  });
+
+  async function expectLikeOneByOne(comparison: Pick<Comparison, 'set' | 'outcomes'>): Promise<void> {
+    const outcomes = ['succeeded', 'cancelled', 'forbidden', ...comparison.outcomes];
+    const limits = { numRuns: inForm({ short: 4, long: 40 }), limitMs: inForm({ short: 20_000, long: 60_000 }) };
+    await expectSetsLikeSingleWrites({ oneByOne, inSets, ...comparison, ...limits, outcomes });
+  }
+
+  test(
+    'createInvoice',
+    async () => {
+      await expectLikeOneByOne({
+        set: setOf('createInvoice', invoice(), ({ dates, ...body }) => ({ body: { ...body, ...dates } })),
+        outcomes: [
+          ...['customer_not_found', 'currency_mismatch', 'account_not_usable'],
+          ...['amount_out_of_range', 'due_before_issue'],
+        ],
+      });
+    },
+    TIMEOUT_MS,
+  );
+});
+
+test('notes come in the order in which PostgreSQL gives them back', async () => {
+  const { owner, close } = await openOneCompany();
+  try {
+    await fc.assert(
+      fc.asyncProperty(notes(), async (drawn) => {
+        const { rows } = await owner.query('SELECT $1::jsonb AS stored', [JSON.stringify(drawn)]);
+        expect(JSON.stringify(asStored(drawn))).toBe(JSON.stringify(rows[0].stored));
+      }),
+    );
+  } finally {
+    await close();
+  }
+});
+
+/** Due before any day on which this test runs. */
+const PAST = { dueDate: '2020-01-01' };
+
+function invoice() {
+  const line = fc.record({
+    description: fc.constantFrom('Work', 'Advice'),
+    quantity: fc.constantFrom('1', '1.50', '0.3333', '100'),
+    unitPrice: fc.oneof(fc.integer({ min: 0, max: 5_000 }), mostly(100, 0, 10_000_000_000_000)),
+    taxRateBasisPoints: fc.constantFrom(0, 825, 1_900),
+    accountCode: mostly('4000', '4100', '1000', '9999'),
+  });
+  return fc.record({
+    customerId: mostly(customerId('USD'), customerId('EUR'), customerId('none')),
+    currency: fc.constant('USD'),
+    dates: mostly({ issueDate: '2026-03-02', dueDate: '2026-04-01' }, { dueDate: '2999-12-31' }, PAST),
+    lines: fc.array(line, { minLength: 1, maxLength: 3 }),
+    memo: optional(fc.constant('Thank you')),
+    metadata: optional(notes()),
+  });
+}
+
+function notes(): fc.Arbitrary<Record<string, string>> {
+  // Of these, the last two have as many bytes; by their UTF-16 code units they would be the other way round.
+  const key = fc.constantFrom('b', 'a', 'aa', 'é', 'e', 'room', '10', '9', 'A', '\uffffa', '😀');
+  return fc.dictionary(key, fc.constantFrom('one', 'two'), { maxKeys: 8 });
+}
+
+function optional<T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> {
+  return fc.option(value, { nil: undefined });
+}
+
+/** Under few keys, mostly by a member who may write. */
+function setOf<Drawn>(
+  operation: string,
+  drawn: fc.Arbitrary<Drawn>,
+  request: (drawn: Drawn) => Pick<SetWrite, 'params' | 'body'>,
+): fc.Arbitrary<SetWrite[]> {
+  const write = fc.record({ key: keys(), actor: mostly<Member>('owner', 'auditor', 'stranger'), drawn });
+  return fc.array(
+    // As it comes over the wire: without members that are undefined.
+    write.map(({ drawn, ...one }) => ({ operation, ...one, ...JSON.parse(JSON.stringify(request(drawn))) })),
+    { minLength: 2, maxLength: 12 },
+  );
+}
+
+/** Of a customer that {@link openBooks} makes. */
+function customerId(currency: string): string {
+  return writeId(COMPANY_ID, 'createCustomer', `customer-${currency}`);
+}
+
+/** A customer in each of two currencies and a second income account; February is closed. */
+async function openBooks(): Promise<OneCompany> {
+  const books = await openOneCompany();
+  const run = (operation: string, key: string, body: Record<string, unknown>) =>
+    books.runAlone(books.argumentsOf({ operation, key, body }));
+  for (const currency of ['USD', 'EUR']) {
+    await run('createCustomer', `customer-${currency}`, { name: 'Customer', currency });
+  }
+  await run('createAccount', 'account', { code: '4100', name: 'Advice', type: 'income' });
+  await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
+  return books;
+}
