@@ -2069,6 +2069,42 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.number_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
+  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
+  WHERE i.company_id = p_company AND i.id = n.id;
+  INSERT INTO number_counters (company_id, kind, last_number)
+  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
+  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.numbering_facts(p_company uuid)
+ RETURNS TABLE(closed_through date, last_number integer)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice') THEN
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
+  ELSE
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR NO KEY UPDATE;
+  END IF;
+  PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT c.books_closed_through,
+      coalesce((SELECT n.last_number FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice'), 0)
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.numbering_facts(uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.outbox_lag()
  RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
  LANGUAGE plpgsql

@@ -1,8 +1,10 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { brokenControls } from '../../activities/controls/controls.ts';
 import { writeId } from '../../activities/identity.ts';
 import { asStored } from '../../activities/json.ts';
 import { inForm } from '../support/form.ts';
+import { untilWaiting } from '../support/held-invoice.ts';
 import {
   type Comparison,
   expectSetsLikeSingleWrites,
@@ -26,7 +28,7 @@ describe('a set of writes in one transaction leaves, item by item, what the same
 
   async function expectLikeOneByOne(comparison: Pick<Comparison, 'set' | 'outcomes'>): Promise<void> {
     const outcomes = ['succeeded', 'cancelled', 'forbidden', ...comparison.outcomes];
-    const limits = { numRuns: inForm({ short: 4, long: 40 }), limitMs: inForm({ short: 20_000, long: 60_000 }) };
+    const limits = { numRuns: inForm({ short: 4, long: 25 }), limitMs: inForm({ short: 20_000, long: 60_000 }) };
     await expectSetsLikeSingleWrites({ oneByOne, inSets, ...comparison, ...limits, outcomes });
   }
 
@@ -43,6 +45,75 @@ describe('a set of writes in one transaction leaves, item by item, what the same
     },
     TIMEOUT_MS,
   );
+
+  test(
+    'finalizeInvoice',
+    async () => {
+      await expectLikeOneByOne({
+        set: setOf('finalizeInvoice', finalization(), ({ draft, ...body }) => ({
+          params: { invoiceId: invoiceId(draft) },
+          body,
+        })),
+        outcomes: ['invoice_not_found', 'invoice_not_draft', 'period_closed', 'due_before_issue'],
+      });
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe('invoice numbers run from 1 without a gap', () => {
+  let books: OneCompany;
+  beforeEach(async () => {
+    books = await openBooks();
+  });
+  afterEach(() => books.close());
+
+  const finalizations = (drafts: readonly number[], run: string, issueDate = '2026-03-10') =>
+    drafts.map((draft, position) =>
+      books.argumentsOf({
+        operation: 'finalizeInvoice',
+        key: `${run}-${position}`,
+        params: { invoiceId: invoiceId(draft) },
+        body: { issueDate },
+      }),
+    );
+
+  async function expectNumbers(count: number): Promise<void> {
+    const { rows } = await books.owner.query('SELECT number FROM invoices WHERE number IS NOT NULL ORDER BY number');
+    expect(rows.map(({ number }) => number)).toEqual(Array.from({ length: count }, (_, index) => index + 1));
+    expect(await brokenControls(books.owner)).toEqual({});
+  }
+
+  test.each([
+    { numbers: 'the first ones', before: [], held: 'companies' },
+    { numbers: 'later ones', before: [2], held: 'number_counters' },
+  ])('when two writes ask for $numbers at the same moment', async ({ before, held }) => {
+    for (const args of finalizations(before, 'before')) await books.runAlone(args);
+    const holder = await books.owner.connect();
+    try {
+      await holder.query(`BEGIN; SELECT FROM ${held} FOR UPDATE`);
+      const both = Promise.all(finalizations([0, 1], 'both').map((args) => books.runAlone(args)));
+      await untilWaiting(books.owner, 2);
+      await holder.query('COMMIT');
+      await both;
+    } finally {
+      holder.release();
+    }
+    await expectNumbers(before.length + 2);
+  });
+
+  test('when two sets ask for them at the same moment, some in vain', async () => {
+    const sets = [finalizations([0, 1, 2, 3, 0], 'one'), finalizations([5, 6, 7, 8, 5], 'other')];
+    expect(await Promise.all(sets.map((items) => books.runGroup(items)))).toEqual([[], []]);
+    await expectNumbers(8);
+  });
+
+  test('when a set of a new company asks for them in vain', async () => {
+    expect((await books.runTogether(finalizations([0, 1], 'closed', '2026-01-01'))).size).toBe(2);
+    expect((await books.owner.query('SELECT FROM number_counters')).rowCount).toBe(0);
+    expect((await books.runTogether(finalizations([0, 1], 'open'))).size).toBe(2);
+    await expectNumbers(2);
+  });
 });
 
 test('notes come in the order in which PostgreSQL gives them back', async () => {
@@ -80,6 +151,14 @@ function invoice() {
   });
 }
 
+function finalization() {
+  return fc.record({
+    draft: fc.oneof(fc.nat(DRAFTS - 1), fc.constantFrom(0, 1, DRAFTS)),
+    // The books are closed for some dates, and some are after the due date.
+    issueDate: optional(mostly('2026-03-20', '2026-02-28', '2026-12-31', '2027-01-01')),
+  });
+}
+
 function notes(): fc.Arbitrary<Record<string, string>> {
   // Of these, the last two have as many bytes; by their UTF-16 code units they would be the other way round.
   const key = fc.constantFrom('b', 'a', 'aa', 'é', 'e', 'room', '10', '9', 'A', '\uffffa', '😀');
@@ -109,7 +188,14 @@ function customerId(currency: string): string {
   return writeId(COMPANY_ID, 'createCustomer', `customer-${currency}`);
 }
 
-/** A customer in each of two currencies and a second income account; February is closed. */
+/** Of a draft that {@link openBooks} makes. */
+function invoiceId(draft: number): string {
+  return writeId(COMPANY_ID, 'createInvoice', `draft-${draft}`);
+}
+
+const DRAFTS = inForm({ short: 40, long: 200 });
+
+/** A customer in each of two currencies, a second income account, and drafts; February is closed. */
 async function openBooks(): Promise<OneCompany> {
   const books = await openOneCompany();
   const run = (operation: string, key: string, body: Record<string, unknown>) =>
@@ -118,6 +204,30 @@ async function openBooks(): Promise<OneCompany> {
     await run('createCustomer', `customer-${currency}`, { name: 'Customer', currency });
   }
   await run('createAccount', 'account', { code: '4100', name: 'Advice', type: 'income' });
+  await books.runTogether(
+    Array.from({ length: DRAFTS }, (_, index) =>
+      books.argumentsOf({ operation: 'createInvoice', key: `draft-${index}`, body: draftBody(index) }),
+    ),
+  );
   await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
   return books;
+}
+
+/** Every fifth is dated in February. */
+function draftBody(index: number) {
+  const line = {
+    description: 'Work',
+    quantity: '1.5',
+    unitPrice: 100 + index,
+    taxRateBasisPoints: 825,
+    accountCode: '4000',
+  };
+  return {
+    customerId: customerId('USD'),
+    currency: 'USD',
+    issueDate: index % 5 === 4 ? '2026-02-10' : '2026-03-10',
+    dueDate: '2026-12-31',
+    lines: [line, { ...line, accountCode: '4100', taxRateBasisPoints: 0 }, line],
+    metadata: { room: '12', floor: '3', a: '1' },
+  };
 }
