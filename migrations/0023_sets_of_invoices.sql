@@ -1,4 +1,4 @@
--- Sets of customers and invoices: see 0022_sets.sql.
+-- Sets of invoices: see 0022_sets.sql.
 
 -- Drafts with their lines.
 CREATE FUNCTION record_invoices(p_company uuid, p_invoices jsonb) RETURNS void

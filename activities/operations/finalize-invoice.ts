@@ -97,27 +97,19 @@ export const finalizeInvoice = defineSetOperation({
       );
       // After everything that may reject: a rejected write takes no number.
       state.lastNumber += 1;
-      const invoice = {
-        ...draft,
-        number: state.lastNumber,
-        status: 'finalized',
-        issue_date: issueDate,
-        journal_entry_id: entry.id,
-      } as const;
+      const numbered = { number: state.lastNumber, issue_date: issueDate, journal_entry_id: entry.id };
+      const invoice = { ...draft, ...numbered, status: 'finalized' } as const;
       state.invoices.set(invoice.id, invoice);
       state.entries.push(entry);
-      state.numbered.push(invoice);
+      state.numbered.push({ id: invoice.id, ...numbered });
       return { resourceId: invoice.id, body: toInvoice(invoice, lines) };
     },
 
     apply(tx, companyId, { entries, numbered }) {
       if (numbered.length === 0) return [];
-      const numbers = numbered.map(({ id, number, issue_date, journal_entry_id }) => ({
-        ...{ id, number, issue_date, journal_entry_id },
-      }));
       return [
         postEntries(tx, companyId, 'finalizeInvoice', entries),
-        tx.query('SELECT number_invoices(p_company => $1, p_invoices => $2)', [companyId, JSON.stringify(numbers)]),
+        tx.query('SELECT number_invoices(p_company => $1, p_invoices => $2)', [companyId, JSON.stringify(numbered)]),
       ];
     },
   },
