@@ -2123,6 +2123,43 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.number_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
+  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
+  WHERE i.company_id = p_company AND i.id = n.id
+    AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
+  INSERT INTO number_counters (company_id, kind, last_number)
+  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
+  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.numbering_facts(p_company uuid)
+ RETURNS TABLE(closed_through date, last_number integer)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice') THEN
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
+  ELSE
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR NO KEY UPDATE;
+  END IF;
+  PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT c.books_closed_through,
+      coalesce((SELECT n.last_number FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice'), 0)
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.numbering_facts(uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.outbox_lag()
  RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
  LANGUAGE plpgsql
@@ -2338,6 +2375,29 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_credit_notes(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO invoices (company_id, id, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
+    total_minor, metadata)
+  SELECT p_company, i.id, i.customer_id, i.currency, i.issue_date, i.due_date, i.memo, i.subtotal_minor, i.tax_minor,
+    i.total_minor, i.metadata
+  FROM jsonb_to_recordset(p_invoices) AS i (id uuid, customer_id uuid, currency text, issue_date date, due_date date,
+    memo text, subtotal_minor bigint, tax_minor bigint, total_minor bigint, metadata jsonb);
+  INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
+    tax_rate_basis_points, account_id, net_minor, tax_minor)
+  SELECT p_company, i.id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
+    l.account_id, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_invoices) AS i (id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(i.lines) AS l (line_number smallint, description text, quantity numeric,
+    unit_price_minor bigint, tax_rate_basis_points integer, account_id uuid, net_minor bigint, tax_minor bigint);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_invoices(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_movements(p_company uuid, p_movements jsonb)
  RETURNS void
