@@ -125,12 +125,14 @@ describe('processes killed in the middle of a group', () => {
     async ({ trouble, made }) => {
       const writes = await paymentsOf([1, 2, 3, 4].map((number) => `set-${trouble.replaceAll(' ', '-')}-${number}`));
       const victim = await start(startApiProcess, { DATABASE_URL: proxy.url });
-      const commit = proxy.atNextCommit(trouble, 'createPayment');
+      // By its key: the victim may also take over what the test before has left.
+      const commit = proxy.atNextCommit(trouble, writes[0]?.key);
       const answers = await groups.together(victim.url, company, () => send(victim, writes));
       await commit;
       await victim.kill();
       expect(await Promise.all(answers)).toEqual(writes.map(() => undefined));
-      expect((await Promise.all(writes.map(effects))).map(({ rows }) => rows)).toEqual(writes.map(() => made));
+      const nothing = { writes: 0, rows: 0, entries: 0, newAudit: 0, failedAudit: 0, events: 0 };
+      for (const write of writes) expect(await effects(write)).toMatchObject(made === 1 ? once : nothing);
       await start(startWorkerProcess);
       await untilMade(writes);
       await expectMadeWithoutClient(writes);
