@@ -4,7 +4,7 @@ import { v5 as uuidv5 } from 'uuid';
 import { type WireInput, writeWorkflowId } from '../workflows/messages.ts';
 
 /** The UUIDv5 namespace (RFC 9562, section 5.5) of write IDs; fixed for ever. */
-const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
+export const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
 
 /** The ID of a write and of the main row that it creates: a repetition can only produce the same row. */
 export function writeId(companyId: string, operation: string, idempotencyKey: string): string {

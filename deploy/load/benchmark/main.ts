@@ -1,8 +1,10 @@
 /** `npm run benchmark -- …`: measures speed against bare Temporal and SQL alone, and checks the results for correctness. */
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import type { Grouping } from './api-process.ts';
+import { measureGrowth, refuseImpossibleSize } from './growth/growth.ts';
+import { growthMarkdown, growthText } from './growth/text.ts';
 import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
 import { putBetweenMarkers } from './markers.ts';
 import { MODES, type Mode } from './modes.ts';
@@ -12,7 +14,7 @@ import { openSession, type Session } from './session.ts';
 import { baselinesAt, runSuite, SUITE_CONCURRENCY } from './suite.ts';
 
 type Options = {
-  mode: Mode | typeof INSTRUMENTATION;
+  mode: Mode | typeof INSTRUMENTATION | typeof GROWTH;
   concurrency: number;
   seconds: number;
   grouping: Grouping;
@@ -20,6 +22,8 @@ type Options = {
   repeat: number;
   baseline: boolean;
   all?: true;
+  keys: number;
+  companies: number;
   markdown?: string;
   json?: true;
 };
@@ -27,22 +31,22 @@ type Options = {
 /** Not a load mode, but a comparison of two processes under the same load. */
 const INSTRUMENTATION = 'instrumentation';
 const MIN_PAIRS = 10;
+/** Not a load mode either, but a comparison of two databases under several loads. */
+const GROWTH = 'growth';
 /** More invoices than payments in flight, so that their order does not repeat. */
 const SPARE_INVOICES = 64;
 /** The most payments that an open loop may have in flight. */
 const OPEN_LOOP_IN_FLIGHT = 512;
 const CODE_OF_SIGINT = 130;
-/** The markers in the Markdown page that enclose the figures. */
-const FIGURES = 'figures';
 
 await run(
   command('benchmark', 'Measures the write path on servers that it starts and stops itself.')
     .addOption(
       new Option(
         '--mode <mode>',
-        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation: the cost of metrics and logs',
+        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation: the cost of metrics and logs; growth: a full database against an almost empty one',
       )
-        .choices([...MODES, INSTRUMENTATION])
+        .choices([...MODES, INSTRUMENTATION, GROWTH])
         .default('new'),
     )
     .option(
@@ -61,16 +65,24 @@ await run(
     .option('--repeat <k>', 'how often to repeat; medians are shown', countArgument(25), 1)
     .option('--no-baseline', 'without comparing with bare Temporal and SQL alone')
     .option('--all', "all cases of the design's table, in short runs")
-    .option('--markdown <file>', 'with --all: write the table into this page, between its markers')
+    .option('--keys <n>', 'growth: how many keys to fill the database with', countArgument(1_000_000_000), 10_000_000)
+    .option('--companies <n>', 'growth: in how many companies', countArgument(1_000_000), 10_000)
+    .option('--markdown <file>', 'with --all or growth: write the tables into this page, between its markers')
     .option('--json', 'print all measurements as JSON')
-    .addHelpText('after', '\nExits 1 if the database contradicts an answer. No figure makes a run fail.')
+    .addHelpText(
+      'after',
+      '\nExits 1 if the database contradicts an answer, or reads a big table from end to end. No figure makes a run fail.',
+    )
     .action(benchmark),
 );
 
-async function benchmark(options: Options): Promise<void> {
-  refuseConflictingOptions(options);
+async function benchmark(options: Options, program: Command): Promise<void> {
+  refuseConflictingOptions(options, (name) => program.getOptionValueSource(name) === 'cli');
   const interrupted = new AbortController();
-  const work = inSession(options, interrupted.signal, measureOf(options));
+  const work =
+    options.mode === GROWTH
+      ? compareSizes(options, interrupted.signal)
+      : inSession(options, interrupted.signal, measureOf(options));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
       log('Stopping');
@@ -86,10 +98,19 @@ function measureOf({ all, mode }: Options) {
   return mode === INSTRUMENTATION ? compareInstrumentation : measureOne;
 }
 
-function refuseConflictingOptions({ mode, rate, all, markdown }: Options): void {
-  if (rate !== undefined && mode !== 'new' && mode !== 'replay')
-    throw new Error(`--rate cannot be combined with --mode ${mode}.`);
-  if (markdown !== undefined && !all) throw new Error('--markdown requires --all.');
+function refuseConflictingOptions(options: Options, isGiven: (name: keyof Options) => boolean): void {
+  const { mode, rate, all, markdown } = options;
+  const refuse = (name: keyof Options) => {
+    if (isGiven(name)) throw new Error(`--${name} cannot be combined with --mode ${mode}.`);
+  };
+  if (mode === GROWTH) {
+    for (const name of ['all', 'rate', 'concurrency', 'grouping'] as const) refuse(name);
+    refuseImpossibleSize(options);
+    return;
+  }
+  for (const name of ['keys', 'companies'] as const) refuse(name);
+  if (rate !== undefined && mode !== 'new' && mode !== 'replay') refuse('rate');
+  if (markdown !== undefined && !all) throw new Error('--markdown requires --all or --mode growth.');
 }
 
 async function inSession(
@@ -119,7 +140,7 @@ async function inSession(
 /** False if something was violated. */
 async function measureOne(session: Session, options: Options): Promise<boolean> {
   const { mode, concurrency, seconds, grouping, rate, repeat } = options;
-  if (mode === INSTRUMENTATION) throw new Error('Bug! The mode instrumentation has its own function');
+  if (mode === INSTRUMENTATION || mode === GROWTH) throw new Error(`Bug! The mode ${mode} has its own function`);
   const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
   const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
   if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
@@ -137,6 +158,17 @@ async function compareInstrumentation(session: Session, options: Options): Promi
   return result.violations.length === 0;
 }
 
+async function compareSizes(options: Options, signal: AbortSignal): Promise<void> {
+  const { keys, companies, seconds, repeat, json, markdown } = options;
+  const result = await measureGrowth({ keys, companies, seconds, pairs: repeat }, signal, log);
+  const { before, after, ...others } = result;
+  const pairs = { before: Object.fromEntries(before), after: Object.fromEntries(after) };
+  if (json) console.log(JSON.stringify({ conditions: conditions(), ...others, ...pairs }));
+  else console.log(growthText(result));
+  if (result.violations.length > 0) process.exitCode = 1;
+  else if (markdown !== undefined) putBetweenMarkers(markdown, 'growth', growthMarkdown(result));
+}
+
 async function measureAll(session: Session, options: Options): Promise<boolean> {
   const { seconds, repeat, markdown } = options;
   const rows = await runSuite(session, { seconds, repeat }, log);
@@ -147,7 +179,7 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   for (const violation of violations) console.error(`VIOLATED: ${violation}`);
   const again = `npm run benchmark -- --all --seconds ${seconds} --repeat ${repeat}`;
   if (markdown !== undefined && violations.length === 0)
-    putBetweenMarkers(markdown, FIGURES, suiteMarkdown(rows, again));
+    putBetweenMarkers(markdown, 'figures', suiteMarkdown(rows, again));
   return violations.length === 0;
 }
 

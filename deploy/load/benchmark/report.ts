@@ -9,10 +9,10 @@ import { type Target, targetsOf } from './targets.ts';
 const FIGURES = ['', 'answers', 'per second', 'p50 ms', 'p95 ms', 'p99 ms', 'max ms', 'CPU ms per write'];
 
 /** The conditions of the measurement; the figures do not apply to another machine. */
-export function conditions(): string[] {
+export function conditions(apis = 'One API process'): string[] {
   return [
     machine(),
-    'One API process, PostgreSQL (synchronous commit on) and the Temporal dev server (SQLite in a file, WAL) on this machine',
+    `${apis}, PostgreSQL (synchronous commit on) and the Temporal dev server (SQLite in a file, WAL) on this machine`,
     `Set for the run: ${Object.entries(RAISED)
       .map(([name, value]) => `${name}=${value}`)
       .join(' ')}; requests prefer wait=60`,

@@ -13,6 +13,9 @@ import { openThrowawayFolder } from '../../local/throwaway-folder.ts';
 export type Servers = {
   readonly folder: string;
   readonly database: AppDatabase;
+  /** One more database on the same server. */
+  anotherDatabase(name: string): Promise<AppDatabase>;
+  readonly superuserUrl: string;
   readonly postgresPid: number;
   readonly temporalPid: number;
   readonly temporalAddress: string;
@@ -43,15 +46,19 @@ export async function startServers(log: (line: string) => void): Promise<Servers
       databaseFile: join(folder, 'temporal', 'temporal.db'),
       logFile: join(folder, 'logs', 'temporal.log'),
     });
-    const database = await createAppDatabase({
-      superuserUrl: postgres.superuserUrl,
-      database: 'accubooks',
-      ownerPassword: keptSecret(join(folder, 'owner-password')),
-      loginPassword: keptSecret(join(folder, 'login-password')),
-    });
+    const { superuserUrl } = postgres;
+    const createDatabase = (database: string) =>
+      createAppDatabase({
+        superuserUrl,
+        database,
+        ownerPassword: keptSecret(join(folder, 'owner-password')),
+        loginPassword: keptSecret(join(folder, 'login-password')),
+      });
     return {
       folder,
-      database,
+      database: await createDatabase('accubooks'),
+      anotherDatabase: createDatabase,
+      superuserUrl,
       postgresPid: postgres.pid,
       temporalPid: temporal.pid,
       temporalAddress: temporal.address,

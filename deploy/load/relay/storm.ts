@@ -11,8 +11,8 @@ import { createRig, type Rig } from '../benchmark/rig.ts';
 import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
 import { type Servers, startServers } from '../benchmark/servers.ts';
 import { writeBundle } from '../benchmark/session.ts';
+import { type Lag, watchLag } from '../lag.ts';
 import { closedLoop } from '../loops.ts';
-import { type Lag, watchLag } from './lag.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
 export type StormOptions = { readonly seconds: number; readonly concurrency: number; readonly drainSeconds: number };
