@@ -5,8 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 export type CommitProxy = {
   /** The same database, reached through the proxy. */
   readonly url: string;
-  /** Does it to the next COMMIT that comes, of a transaction that names `operation`; resolves when it is done. */
-  atNextCommit(what: CommitTrouble, operation?: string): Promise<void>;
+  /** Does it to the next COMMIT that comes, of a transaction that contains `text`; resolves when it is done. */
+  atNextCommit(what: CommitTrouble, text?: string): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -28,7 +28,7 @@ const COMMITTED = Buffer.from('C\0\0\0\x0bCOMMIT\0', 'latin1');
 export async function startCommitProxy(databaseUrl: string): Promise<CommitProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  let armed: { what: CommitTrouble; operation: string; done: () => void } | undefined;
+  let armed: { what: CommitTrouble; text: string; done: () => void } | undefined;
 
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
@@ -37,7 +37,7 @@ export async function startCommitProxy(databaseUrl: string): Promise<CommitProxy
     let answers = Buffer.of();
     client.on('data', (data) => {
       transaction = Buffer.concat([data.includes('BEGIN ') ? Buffer.of() : transaction, data]);
-      if (armed !== undefined && data.includes(COMMIT) && transaction.includes(armed.operation)) {
+      if (armed !== undefined && data.includes(COMMIT) && transaction.includes(armed.text)) {
         trouble = armed;
         armed = undefined;
         if (trouble.what.endsWith('the commit')) return finish();
@@ -71,9 +71,9 @@ export async function startCommitProxy(databaseUrl: string): Promise<CommitProxy
   url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url: url.href,
-    atNextCommit: (what, operation = '') =>
+    atNextCommit: (what, text = '') =>
       new Promise((resolve) => {
-        armed = { what, operation, done: resolve };
+        armed = { what, text, done: resolve };
       }),
     async close() {
       const closed = once(server, 'close');

@@ -61,7 +61,7 @@ describe('a filled database', () => {
         [companyId],
       );
       const keys = Array.from({ length: paymentsOf(n, SIZE) }, (_, ordinal) => paymentKey(companyId, ordinal));
-      expect(rows.map(({ key }) => key).toSorted()).toEqual(keys.toSorted());
+      expect(new Set(rows.map(({ key }) => key))).toEqual(new Set(keys));
     }
   });
 

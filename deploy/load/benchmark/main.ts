@@ -1,5 +1,4 @@
 /** `npm run benchmark -- …`: measures speed against bare Temporal and SQL alone, and checks the results for correctness. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
@@ -7,6 +6,7 @@ import type { Grouping } from './api-process.ts';
 import { measureGrowth, refuseImpossibleSize } from './growth/growth.ts';
 import { growthMarkdown, growthText } from './growth/text.ts';
 import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
+import { putBetweenMarkers } from './markers.ts';
 import { MODES, type Mode } from './modes.ts';
 import { conditions, reportOf, suiteMarkdown, suiteText } from './report.ts';
 import { runBenchmark } from './run.ts';
@@ -181,15 +181,6 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   if (markdown !== undefined && violations.length === 0)
     putBetweenMarkers(markdown, 'figures', suiteMarkdown(rows, again));
   return violations.length === 0;
-}
-
-/** Replaces what the page has between the two comments with that name, and keeps the text around them. */
-function putBetweenMarkers(file: string, name: 'figures' | 'growth', text: string): void {
-  const page = readFileSync(file, 'utf8');
-  const [beginning, ending] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
-  const [begin, end] = [page.indexOf(beginning), page.indexOf(ending)];
-  if (begin < 0 || end < begin) throw new Error(`${file} must have the lines ${beginning} and ${ending}.`);
-  writeFileSync(file, `${page.slice(0, begin + beginning.length)}\n\n${text}\n${page.slice(end)}`);
 }
 
 function log(line: string): void {
