@@ -24,28 +24,23 @@ export type NewEntry = {
  * does not have (`account_not_usable`) or that only other operations may use (`control_account`).
  */
 export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'period_closed'>): Promise<string> {
-  const values = entryValues(entry, context);
-  await tx.query(`SELECT ${POST_ENTRY}`, values);
-  return values[1];
-}
-
-const POST_ENTRY = `post_entry(
-  p_company => $1, p_entry => $2, p_write => $3, p_operation => $4, p_date => $5, p_description => $6, p_lines => $7,
-  p_metadata => $8)`;
-
-/** The arguments of {@link POST_ENTRY} in order. */
-function entryValues(entry: NewEntry, context: WriteContext<'period_closed'>) {
   const { id, date, description, lines, metadata } = newEntryRow(entry, context);
-  return [
-    context.companyId,
-    id,
-    context.writeId,
-    context.operation,
-    date,
-    description,
-    JSON.stringify(lines),
-    JSON.stringify(metadata),
-  ] as const;
+  await tx.query(
+    `SELECT post_entry(
+       p_company => $1, p_entry => $2, p_write => $3, p_operation => $4, p_date => $5, p_description => $6, p_lines => $7,
+       p_metadata => $8)`,
+    [
+      context.companyId,
+      id,
+      context.writeId,
+      context.operation,
+      date,
+      description,
+      JSON.stringify(lines),
+      JSON.stringify(metadata),
+    ],
+  );
+  return id;
 }
 
 /** An entry with the IDs that follow from its write, as the functions of the database take it. */

@@ -11,6 +11,7 @@ import {
   type InvoiceLineRow,
   type InvoiceRow,
   invoiceResource,
+  type LinesOfInvoices,
   readInvoiceLines,
   toInvoice,
 } from '../resources/invoice.ts';
@@ -56,7 +57,7 @@ export const finalizeInvoice = defineSetOperation({
   set: {
     async load(tx, companyId, inputs): Promise<FinalizeInvoiceState> {
       const ids = [...new Set(inputs.map(({ params }) => params.invoiceId))];
-      const [invoices, lines, [facts]] = await Promise.all([
+      const [invoices, linesOf, [facts]] = await Promise.all([
         tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM lock_invoices(p_company => $1, p_invoices => $2)`, [
           companyId,
           ids,
@@ -70,7 +71,7 @@ export const finalizeInvoice = defineSetOperation({
       if (facts === undefined) throw new Error('Bug! The company has no row');
       return {
         invoices: new Map(invoices.map((invoice) => [invoice.id, invoice])),
-        lines,
+        linesOf,
         closedThrough: facts.closed_through,
         lastNumber: facts.last_number,
         entries: [],
@@ -90,7 +91,7 @@ export const finalizeInvoice = defineSetOperation({
       requireOpenPeriod(state, issueDate, context);
       requireDueOnOrAfterIssue({ dueDate: draft.due_date, issueDate }, context);
 
-      const lines = state.lines.filter(({ invoice_id }) => invoice_id === draft.id);
+      const lines = state.linesOf.get(draft.id) ?? [];
       const entry = entryOf(
         { date: issueDate, description: `Invoice ${draft.id} finalized`, lines: entryLines(draft, lines) },
         context,
@@ -117,8 +118,7 @@ export const finalizeInvoice = defineSetOperation({
 
 export type FinalizeInvoiceState = {
   readonly invoices: Map<string, InvoiceRow>;
-  /** Of all of them, in order. */
-  readonly lines: readonly InvoiceLineRow[];
+  readonly linesOf: LinesOfInvoices;
   readonly closedThrough: string | null;
   /** The number that was given last. */
   lastNumber: number;

@@ -75,7 +75,7 @@ export const voidInvoice = defineOperation({
       [context.companyId, invoice.id, voidedOn, body.reason],
     );
     if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
-    return { resourceId: row.id, body: toInvoice(row, await readInvoiceLines(tx, [row.id])) };
+    return { resourceId: row.id, body: toInvoice(row, (await readInvoiceLines(tx, [row.id])).get(row.id) ?? []) };
   },
 });
 

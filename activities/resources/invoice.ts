@@ -77,9 +77,9 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
   };
 }
 
-/** Reads the lines of invoices of the current company, sorted by invoice and number. */
-export function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise<InvoiceLineRow[]> {
-  return tx.query<InvoiceLineRow>(
+/** Reads the lines of invoices of the current company: by invoice, in the order of their numbers. */
+export async function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise<LinesOfInvoices> {
+  const lines = await tx.query<InvoiceLineRow>(
     `SELECT l.invoice_id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
        a.code AS account_code, l.net_minor, l.tax_minor
      FROM invoice_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
@@ -87,7 +87,12 @@ export function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise
      ORDER BY l.invoice_id, l.line_number`,
     [invoiceIds],
   );
+  const linesOf = new Map<string, InvoiceLineRow[]>(invoiceIds.map((invoiceId) => [invoiceId, []]));
+  for (const line of lines) linesOf.get(line.invoice_id)?.push(line);
+  return linesOf;
 }
+
+export type LinesOfInvoices = ReadonlyMap<string, readonly InvoiceLineRow[]>;
 
 /** `INV-000001`: at least six digits. */
 function formatInvoiceNumber(number: number): string {

@@ -1,13 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { currency, id } from '../../activities/fields.ts';
-import {
-  INVOICE_COLUMNS,
-  type InvoiceLineRow,
-  type InvoiceRow,
-  readInvoiceLines,
-  toInvoice,
-} from '../../activities/resources/invoice.ts';
+import { INVOICE_COLUMNS, type InvoiceRow, readInvoiceLines, toInvoice } from '../../activities/resources/invoice.ts';
 import { notFound } from '../http/problems.ts';
 import { readInvoiceHistory } from './invoice-history.ts';
 import { type List, readPage } from './page.ts';
@@ -74,8 +68,9 @@ export const readInvoice = defineRead({
 });
 
 async function withLines(tx: Tx, rows: readonly InvoiceRow[]) {
-  const ids = rows.map(({ id: invoiceId }) => invoiceId);
-  const linesOf = new Map<string, InvoiceLineRow[]>(ids.map((invoiceId) => [invoiceId, []]));
-  for (const line of await readInvoiceLines(tx, ids)) linesOf.get(line.invoice_id)?.push(line);
+  const linesOf = await readInvoiceLines(
+    tx,
+    rows.map(({ id: invoiceId }) => invoiceId),
+  );
   return rows.map((row) => toInvoice(row, linesOf.get(row.id) ?? []));
 }

@@ -15,11 +15,12 @@ function stateOf(): FinalizeInvoiceState {
   const drafts = Array.from({ length: DRAFTS }, (_, draft) => draftOf(draftId(draft)));
   return {
     invoices: new Map(drafts.map((draft) => [draft.id, draft])),
-    lines: drafts.flatMap(({ id }) => [
-      lineOf(id, 1, '4000', 500n, 41n),
-      lineOf(id, 2, '4100', 300n, 0n),
-      lineOf(id, 3, '4000', 200n, 0n),
-    ]),
+    linesOf: new Map(
+      drafts.map(({ id }) => [
+        id,
+        [lineOf(id, 1, '4000', 500n, 41n), lineOf(id, 2, '4100', 300n, 0n), lineOf(id, 3, '4000', 200n, 0n)],
+      ]),
+    ),
     closedThrough: '2026-02-28',
     lastNumber: 41,
     entries: [],
