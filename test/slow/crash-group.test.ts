@@ -117,8 +117,8 @@ describe('processes killed in the middle of a group', () => {
   );
 
   const AT_COMMIT = [
-    { trouble: 'hold the answer', made: 1 },
     { trouble: 'hold the commit', made: 0 },
+    { trouble: 'hold the answer', made: 1 },
   ] as const;
   test.each(AT_COMMIT.slice(0, inForm({ short: 1, long: 2 })))(
     'the API at the COMMIT of a set ($trouble): all of it was made or nothing, and another worker finishes it',
