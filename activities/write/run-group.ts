@@ -67,9 +67,6 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
   };
 }
 
-/** More items in one transaction cost a write hardly less, and make each of them wait for all. */
-const MAX_SET_ITEMS = 100;
-
 /** The items that can share a transaction, in their order, and the others: of a set of one nothing is shared. */
 function partition<Item extends SetItem>(items: readonly Item[], operations: readonly Operation[]) {
   const sets = new Map<
@@ -92,17 +89,7 @@ function partition<Item extends SetItem>(items: readonly Item[], operations: rea
   }
   const whole = [...sets.values()];
   return {
-    sets: whole
-      .filter(({ set }) => set.length > 1)
-      .flatMap(({ operation, set }) => inChunks(set, MAX_SET_ITEMS).map((chunk) => ({ operation, set: chunk }))),
+    sets: whole.filter(({ set }) => set.length > 1),
     others: [...others, ...whole.filter(({ set }) => set.length === 1).flatMap(({ set }) => set)],
   };
-}
-
-/** As few as possible, and of the same size. */
-function inChunks<Item>(items: readonly Item[], maxSize: number): Item[][] {
-  const size = Math.ceil(items.length / Math.ceil(items.length / maxSize));
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-    items.slice(index * size, (index + 1) * size),
-  );
 }

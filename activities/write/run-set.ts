@@ -24,7 +24,7 @@ const LOCK_TIMEOUT_MS = 100;
 
 /**
  * The transaction of a set: writes of one company and one operation, in two round trips. It leaves what the same writes
- * leave one by one in this order (design.md section 7).
+ * leave one by one in this order.
  *
  * Returns the row of each write whose key it claimed; the others have a row already. Throws for whatever stands in the way
  * of one item. Then nothing is known of any of them (a lost COMMIT may have happened), and each goes on by itself.

@@ -82,7 +82,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   overloaded: {
     meaning:
-      'The process has too many unfinished writes and could not accept this one in time. It may still happen, once.',
+      'The process has too many requests or unfinished writes, and could not look this one up or accept it in time. It may still happen, once.',
     next: SAME_KEY,
   },
   orchestrator_unavailable: {

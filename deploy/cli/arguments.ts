@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
 import { MAX_TOKEN_LIFETIME_S } from '../../api/http/auth.ts';
@@ -50,9 +50,10 @@ export function choiceArgument<Choice extends string>(choices: readonly Choice[]
   };
 }
 
-/** `a,b,c`, each of them read by `one`, without repetitions. */
-export function listArgument<T>(one: (text: string) => T) {
-  return (text: string): readonly T[] => [...new Set(text.split(',').map((part) => one(part.trim())))];
+/** `a,b,c`, each of them read by `one`, without repetitions. The help shows the default as it is typed. */
+export function listOption<T>(flags: string, text: string, one: (part: string) => T, byDefault: readonly T[]): Option {
+  const read = (list: string): readonly T[] => [...new Set(list.split(',').map((part) => one(part.trim())))];
+  return new Option(flags, text).argParser(read).default(byDefault, byDefault.join(','));
 }
 
 /** `90s`, `30m`, `12h` → seconds. */

@@ -50,6 +50,7 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
       return cached;
     } catch (error) {
       problems.push(`- ${source}: ${reason(error)}`);
+      log(`That failed: ${reason(error)}`);
     }
   }
   throw new Error(

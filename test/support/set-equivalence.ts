@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import { inForm, timeLimit } from './form.ts';
-import type { Member, OneCompany } from './two-databases.ts';
+import { COMPARED_TABLES, type Member, type OneCompany } from './two-databases.ts';
 
 export type SetWrite = {
   readonly key: string;
@@ -28,7 +29,7 @@ export type Comparison = {
 const CANCELLED_KEY = 'key-7';
 
 /**
- * Conformance 47: carries out random sets of writes, one by one in one database and together in the other, and compares
+ * Carries out random sets of writes, one by one in one database and together in the other, and compares
  * everything that they leave (`OneCompany.everything`): rows, stored bytes, audit rows and events.
  */
 export async function expectSetsLikeSingleWrites(comparison: Comparison): Promise<void> {
@@ -56,6 +57,10 @@ export async function expectSetsLikeSingleWrites(comparison: Comparison): Promis
 }
 
 async function carryOut({ oneByOne, inSets }: Comparison, writes: readonly SetWrite[], run: string): Promise<void> {
+  for (const { operation } of writes) {
+    const { makes } = OPERATIONS.find(({ name }) => name === operation)?.effects ?? {};
+    if (makes !== undefined) expect(COMPARED_TABLES, 'add it to TABLES').toContain(makes);
+  }
   // A second body under a key of the set goes after the set; so it does one by one.
   const members = writes.filter((one, index) => writes.findIndex(({ key }) => key === one.key) === index);
   const later = writes.filter((write) => !members.includes(write));

@@ -184,6 +184,8 @@ const TABLES = {
   number_counters: 'kind',
 } as const;
 
+export const COMPARED_TABLES: readonly string[] = Object.keys(TABLES);
+
 async function readEverything(owner: pg.Pool, users: Readonly<Record<Member, string>>) {
   const accounts = await owner.query<{ id: string; code: string }>(
     'SELECT id, code FROM accounts WHERE company_id = $1',

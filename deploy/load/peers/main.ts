@@ -1,5 +1,5 @@
 /** `npm run benchmark:peers -- …`: measures what could be used instead of this system, and this system, side by side. */
-import { choiceArgument, countArgument, listArgument } from '../../cli/arguments.ts';
+import { choiceArgument, countArgument, listOption } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { putBetweenMarkers } from '../benchmark/markers.ts';
 import { machine } from '../benchmark/report.ts';
@@ -30,18 +30,22 @@ await run(
     'benchmark:peers',
     'Sends the same payments to plain SQL, DBOS, Restate, bare Temporal and this system, one after another.',
   )
-    .option('--contenders <list>', `which of ${NAMES.join(', ')}`, listArgument(choiceArgument(NAMES)), NAMES)
-    .option(
-      '--concurrency <list>',
-      'how many clients, each waiting for its answer',
-      listArgument(countArgument(MAX_CLIENTS)),
-      [1, 32, 128],
+    .addOption(listOption('--contenders <list>', `which of ${NAMES.join(', ')}`, choiceArgument(NAMES), NAMES))
+    .addOption(
+      listOption(
+        '--concurrency <list>',
+        'how many clients, each waiting for its answer',
+        countArgument(MAX_CLIENTS),
+        [1, 32, 128],
+      ),
     )
-    .option(
-      '--mode <list>',
-      'new: distinct payments; replay: completed keys; storm: 500 identical requests at once; mismatch: the same key with another body; kills: kill -9 under load',
-      listArgument(choiceArgument(MODES)),
-      MODES,
+    .addOption(
+      listOption(
+        '--mode <list>',
+        'new: distinct payments; replay: completed keys; storm: 500 identical requests at once; mismatch: the same key with another body; kills: kill -9 under load',
+        choiceArgument(MODES),
+        MODES,
+      ),
     )
     .option('--seconds <s>', 'how long to measure each load, after a warm-up', countArgument(3_600), 10)
     .option('--rounds <k>', 'how often to repeat; medians are shown', countArgument(25), 1)
