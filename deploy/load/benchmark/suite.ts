@@ -14,7 +14,7 @@ type Case = {
   readonly compared: boolean;
 };
 
-/** The design's table: every promise about speed, in an order that starts the API only twice. */
+/** Every promise about speed, in an order that starts the API only twice. */
 const CASES: readonly Case[] = [
   { mode: 'new', grouping: 'on', concurrency: 1, compared: true },
   { mode: 'new', grouping: 'on', concurrency: 32, compared: true },

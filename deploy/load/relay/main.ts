@@ -6,7 +6,7 @@ import { textTable } from '../../cli/table.ts';
 import { conditions } from '../benchmark/report.ts';
 import { runStorm, type StormOptions, type StormResult } from './storm.ts';
 
-/** The design's promise: this long after a storm, no event is behind. For information: it makes no run fail. */
+/** What is promised: this long after a storm, no event is behind. For information: it makes no run fail. */
 const TARGET_SECONDS = 60;
 const CODE_OF_SIGINT = 130;
 

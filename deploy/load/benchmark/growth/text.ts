@@ -11,7 +11,7 @@ type Table = {
   readonly rows: readonly (readonly string[])[];
 };
 
-/** The design's promise. For information: no latency makes a run fail. */
+/** What is promised. For information: no latency makes a run fail. */
 const MAX_RATIO = 1.1;
 
 export function growthText(result: GrowthResult): string {
