@@ -39,9 +39,10 @@ const INTEGRITY_CLASS = '23';
 export function classify(error: unknown): Failure {
   if (error instanceof TransientFailure) return { kind: 'transient', mayHaveCommitted: error.mayHaveCommitted };
   if (!(error instanceof StorageError)) return { kind: 'bug' };
-  const { sqlState, constraint, phase } = error;
+  const { sqlState, constraint, phase, connectionLost } = error;
   const sqlClass = sqlState.slice(0, 2);
-  if (phase === 'commit' && (sqlClass === '08' || UNKNOWN_AT_COMMIT_CODES.has(sqlState))) {
+  // Whatever the server says last. After a PANIC because its disk is full, its recovery may still find the COMMIT.
+  if (phase === 'commit' && (connectionLost || sqlClass === '08' || UNKNOWN_AT_COMMIT_CODES.has(sqlState))) {
     return { kind: 'transient', mayHaveCommitted: true };
   }
   if (TRANSIENT_CLASSES.has(sqlClass) || TRANSIENT_CODES.has(sqlState)) {

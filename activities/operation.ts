@@ -134,9 +134,19 @@ export function defineOperation<P extends z.ZodObject, B extends z.ZodObject, Co
   return operation as unknown as Operation;
 }
 
-/** The same for an operation in its form for sets, from which `write` follows. */
-export function defineSetOperation<P extends z.ZodObject, B extends z.ZodObject, Code extends string, State>(
+/**
+ * The same for an operation in its form for sets, from which `write` follows. Its event cannot be
+ * {@link WORKFLOW_TRIGGERED}: `finish_writes` records in the audit log that no write of a set triggers a workflow.
+ */
+export function defineSetOperation<
+  P extends z.ZodObject,
+  B extends z.ZodObject,
+  Code extends string,
+  State,
+  Event extends string,
+>(
   operation: Declaration<P, B, Code> & {
+    readonly event: Event & (Event extends typeof WORKFLOW_TRIGGERED ? never : unknown);
     readonly set: SetForm<InputOf<P, B>, State, NoInfer<Code> | 'forbidden'>;
   },
 ): Operation {

@@ -1,10 +1,11 @@
-import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
+import type { NativeConnection, Worker, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
 import type { ProcessConfig } from './config.ts';
+import { createWorker } from './create-worker.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
@@ -27,7 +28,7 @@ export async function createEventWorker(options: {
   readonly logger: Logger;
 }): Promise<Worker> {
   const { config, metrics } = options;
-  return Worker.create({
+  return createWorker({
     connection: options.connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: eventTaskQueue(config.TEMPORAL_TASK_QUEUE),

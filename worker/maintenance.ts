@@ -1,11 +1,12 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { Client } from '@temporalio/client';
-import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
+import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
 import { openPool, type Pool, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
 import type { WorkerConfig } from './config.ts';
+import { createWorker } from './create-worker.ts';
 import { checkLogin } from './login.ts';
 import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
 import { workerVersioning } from './versioning.ts';
@@ -53,7 +54,7 @@ export async function startMaintenance(options: {
   }
   if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder(config.AUDIT_ARCHIVE_DIR);
   // AUTO_UPGRADE below: a run pinned to a release that no longer has workers would block the schedule for ever.
-  const worker = await Worker.create({
+  const worker = await createWorker({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: maintenanceTaskQueue(config.TEMPORAL_TASK_QUEUE),

@@ -1,4 +1,4 @@
-import { type NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
+import type { NativeConnection, Worker, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
@@ -7,6 +7,7 @@ import { createWriteActivities } from '../activities/write/activities.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import type { ProcessConfig } from './config.ts';
+import { createWorker } from './create-worker.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
@@ -35,7 +36,7 @@ export type WriteWorkerOptions = {
 /** The worker of the write queue. The API runs it for eager starts; the worker process runs it as a backstop. */
 export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
   const { config, connection, metrics, logger } = options;
-  return Worker.create({
+  return createWorker({
     connection,
     namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: config.TEMPORAL_TASK_QUEUE,

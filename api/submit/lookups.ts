@@ -9,7 +9,8 @@ import { type Lookup, lookUp, lookUpRow, type Membership, toLookup } from './loo
 /**
  * Step 2 of the write path, and every later look for a row. At most two statements are under way at once, and lookups that
  * arrive meanwhile share the next one. So a lone lookup is sent at once, and a busy process costs the database a statement
- * per batch instead of one per request.
+ * per batch instead of one per request. A statement that stays without an answer makes room for the next one: its connection
+ * may be dead, which shows only after the statement timeout.
  */
 export type Lookups = {
   /**
@@ -24,6 +25,8 @@ export type Lookups = {
 /** With more of them at once, batches would be smaller, and reads would have fewer connections. */
 const STATEMENTS_AT_ONCE = 2;
 const MAX_BATCH = 200;
+/** Far longer than a statement takes on a database that is well. The connections of the pool limit how many stay so. */
+const SILENT_AFTER_MS = 1_000;
 /** The weight of the newest batch in the running mean of the time that a batch takes. */
 const NEWEST_SHARE = 0.2;
 const MAX_RETRY_AFTER_S = 30;
@@ -39,7 +42,7 @@ export function createLookups(reads: Pool): Lookups {
       const sinceMs = performance.now();
       underWay += 1;
       for (const queued of batch) queued.isSent = true;
-      void answerAll(reads, batch).finally(() => {
+      void withTimeout(answerAll(reads, batch), SILENT_AFTER_MS).then(() => {
         meanBatchMs += NEWEST_SHARE * (performance.now() - sinceMs - meanBatchMs);
         underWay -= 1;
         pump();

@@ -1,5 +1,6 @@
 import { type AuditRow, recordAuditRows } from '../../activities/audit/record-rows.ts';
 import type { Pool } from '../../activities/database.ts';
+import { withTimeout } from '../http/timeouts.ts';
 
 /**
  * Group commit for the audit rows of replays and conflicts: rows that arrive while one statement runs are written by the
@@ -8,6 +9,8 @@ import type { Pool } from '../../activities/database.ts';
 export type AuditBatch = { record(row: AuditRow): Promise<void> };
 
 const MAX_ROWS = 500;
+/** Then the next rows are written: the connection may be dead, which shows only after the statement timeout. */
+const SILENT_AFTER_MS = 1_000;
 
 /** `onFlush` is called after each successful statement, with its number of rows and its duration in milliseconds. */
 export function createAuditBatch(
@@ -23,16 +26,18 @@ export function createAuditBatch(
       const batch = waiting.slice(0, MAX_ROWS);
       waiting = waiting.slice(MAX_ROWS);
       const sinceMs = performance.now();
-      try {
-        await recordAuditRows(
-          pool,
-          batch.map(({ row }) => row),
-        );
-        onFlush(batch.length, performance.now() - sinceMs);
-        for (const { resolve } of batch) resolve();
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
+      const written = recordAuditRows(
+        pool,
+        batch.map(({ row }) => row),
+      )
+        .then(() => {
+          onFlush(batch.length, performance.now() - sinceMs);
+          for (const { resolve } of batch) resolve();
+        })
+        .catch((error: unknown) => {
+          for (const { reject } of batch) reject(error);
+        });
+      await withTimeout(written, SILENT_AFTER_MS);
     }
     writing = false;
   }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../../activities/ledger/correction-date.ts';
 import { PERIOD_CLOSED, postEntry } from '../../activities/ledger/post-entry.ts';
-import { defineOperation } from '../../activities/operation.ts';
+import { defineOperation, defineSetOperation, WORKFLOW_TRIGGERED } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { Rejection } from '../../activities/write/rejection.ts';
 
@@ -115,4 +115,16 @@ test('not posting, by an operation that cannot tell that a period is closed', ()
   });
   expect(undeclared.rejections['period_closed']).toBeUndefined();
   expect(unmapped.constraints['period_closed']).toBeUndefined();
+});
+
+test('not a form for sets, by an operation that triggers workflows: a set records in the audit log that it triggers none', () => {
+  const operation = defineSetOperation({
+    ...shared,
+    rejections,
+    // @ts-expect-error
+    event: WORKFLOW_TRIGGERED,
+    set: { load: async () => undefined, decide: () => written, apply: () => [] },
+  });
+  expect(operation.event).toBe(WORKFLOW_TRIGGERED);
+  expect(operation.set).toBeDefined();
 });

@@ -56,6 +56,14 @@ export const RULES: readonly Rule[] = [
     fine: { path: 'migrations/0001_companies.sql', text: '\n'.repeat(MAX_LINES_PER_FILE) },
   },
   {
+    promise: 'every worker is made by createWorker',
+    fix: 'use createWorker: with the default options of the SDK, a stall of 5 s ends the process',
+    appliesTo: (path) => /^(api|worker)\/.*\.ts$/.test(path) && path !== 'worker/create-worker.ts',
+    check: lines(/\bWorker\.create\(/),
+    planted: { path: 'worker/event-worker.ts', text: 'const worker = await Worker.create({ connection });' },
+    fine: { path: 'worker/event-worker.ts', text: 'const worker = await createWorker({ connection });' },
+  },
+  {
     promise: 'a Markdown page has one title',
     fix: 'a page has exactly one `#` title, on its first line: make the others `##`',
     appliesTo: within(/\.md$/),
