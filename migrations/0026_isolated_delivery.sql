@@ -70,8 +70,10 @@ BEGIN
       WHERE p.company_id = c.id AND p.delivery_state = 'pending' AND p.batch_id IS NULL
       ORDER BY p.sequence LIMIT p_events
     ) n
-    WHERE c.webhook_url IS NOT NULL AND NOT EXISTS (
-      SELECT FROM outbox u WHERE u.company_id = c.id AND u.delivery_state = 'pending' AND u.batch_id IS NOT NULL)
+    -- Not NOT EXISTS, which is planned as a join: it compared each company with all events that travel.
+    WHERE c.webhook_url IS NOT NULL AND (
+      SELECT u.id FROM outbox u
+      WHERE u.company_id = c.id AND u.delivery_state = 'pending' AND u.batch_id IS NOT NULL LIMIT 1) IS NULL
   ) chosen
   WHERE o.company_id = chosen.company_id AND o.id = chosen.id;
   RETURN QUERY
