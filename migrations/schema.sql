@@ -759,6 +759,8 @@ CREATE TABLE public.outbox (
   last_error text,
   batch_id uuid,
   next_attempt_at timestamp with time zone,
+  first_attempt_at timestamp with time zone,
+  asked_at timestamp with time zone,
   CONSTRAINT outbox_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT outbox_one_event_a_write UNIQUE (company_id, write_id),
   CONSTRAINT outbox_attempts_check CHECK ((attempts >= 0)),
@@ -792,6 +794,8 @@ GRANT UPDATE ON public.outbox(attempts) TO accubooks_relay;
 GRANT UPDATE ON public.outbox(last_error) TO accubooks_relay;
 GRANT UPDATE ON public.outbox(batch_id) TO accubooks_relay;
 GRANT UPDATE ON public.outbox(next_attempt_at) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(first_attempt_at) TO accubooks_relay;
+GRANT UPDATE ON public.outbox(asked_at) TO accubooks_relay;
 
 CREATE TABLE public.paid_periods (
   company_id uuid NOT NULL,
@@ -2062,6 +2066,28 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.next_number(uuid,text) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.next_webhook_call(p_company uuid, p_batch uuid)
+ RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, first_attempt_at timestamp with time zone, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT o.id, o.kind, o.payload, o.write_id, o.occurred_at, o.attempts, o.first_attempt_at, c.webhook_url,
+      c.webhook_secret_version, coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
+    FROM outbox o JOIN companies c ON c.id = o.company_id
+    WHERE o.company_id = p_company AND o.batch_id = p_batch AND o.delivery_state = 'pending'
+    ORDER BY o.sequence LIMIT 1;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.next_webhook_call(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.next_webhook_event(p_company uuid, p_batch uuid)
  RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
  LANGUAGE plpgsql
@@ -2096,18 +2122,25 @@ DECLARE
   numbered integer;
 BEGIN
   PERFORM enter_relay();
-  IF NOT pg_try_advisory_xact_lock(hashtext('accubooks: number events')) THEN
+  IF cardinality(p_workflows_started) > 0 THEN
+    PERFORM pg_advisory_xact_lock(hashtext('accubooks: number events'));
+  ELSIF NOT pg_try_advisory_xact_lock(hashtext('accubooks: number events')) THEN
     RETURN 0;
   END IF;
-  WITH batch AS MATERIALIZED (
+  WITH others AS MATERIALIZED (
     SELECT o.company_id, o.id, o.occurred_at FROM outbox o
-    WHERE o.sequence IS NULL AND (o.kind <> 'workflow.triggered' OR o.id = ANY (p_workflows_started))
+    WHERE o.sequence IS NULL AND o.kind <> 'workflow.triggered'
     ORDER BY o.occurred_at, o.id LIMIT p_limit FOR UPDATE SKIP LOCKED
+  ), started AS MATERIALIZED (
+    SELECT o.company_id, o.id, o.occurred_at FROM outbox o
+    WHERE o.sequence IS NULL AND o.kind = 'workflow.triggered' AND o.id = ANY (p_workflows_started)
+    FOR UPDATE SKIP LOCKED
   ), next AS MATERIALIZED (
     SELECT s.company_id, s.id, s.unwanted, nextval('outbox_sequence') AS sequence
     FROM (
       SELECT b.company_id, b.id, c.webhook_url IS NULL AS unwanted
-      FROM batch b JOIN companies c ON c.id = b.company_id ORDER BY b.occurred_at, b.id
+      FROM (SELECT * FROM others UNION ALL SELECT * FROM started) AS b JOIN companies c ON c.id = b.company_id
+      ORDER BY b.occurred_at, b.id
     ) AS s
   )
   UPDATE outbox o SET
@@ -2475,20 +2508,28 @@ CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event
  SET enable_mergejoin TO 'off'
 AS $function$
 DECLARE
-  batch uuid;
+  attempted record;
 BEGIN
   PERFORM enter_relay();
   UPDATE outbox SET
     attempts = attempts + 1,
+    first_attempt_at = coalesce(first_attempt_at, now()),
     last_error = p_error,
     started_at = coalesce(started_at, now()),
     delivered_at = CASE WHEN p_error IS NULL THEN now() END,
     delivery_state = CASE WHEN p_error IS NULL THEN 'delivered' WHEN p_retry_ms IS NULL THEN 'given_up' ELSE 'pending' END,
-    next_attempt_at = now() + p_retry_ms * interval '1 millisecond'
+    next_attempt_at = CASE WHEN p_error IS NOT NULL THEN now() + p_retry_ms * interval '1 millisecond' END
   WHERE company_id = p_company AND id = p_event AND delivery_state = 'pending'
-  RETURNING batch_id INTO batch;
-  IF EXISTS (SELECT FROM outbox t
-             WHERE t.company_id = p_company AND t.batch_id = batch AND t.delivery_state = 'pending') THEN
+  RETURNING batch_id, delivery_state INTO attempted;
+  IF NOT FOUND OR attempted.delivery_state = 'pending' THEN
+    RETURN;
+  END IF;
+  UPDATE outbox SET started_at = coalesce(started_at, now()), next_attempt_at = now()
+  WHERE company_id = p_company AND id = (
+    SELECT t.id FROM outbox t
+    WHERE t.company_id = p_company AND t.batch_id = attempted.batch_id AND t.delivery_state = 'pending'
+    ORDER BY t.sequence LIMIT 1);
+  IF FOUND THEN
     RETURN;
   END IF;
   IF EXISTS (SELECT FROM outbox w
@@ -2510,7 +2551,7 @@ DECLARE
   owed_again boolean;
 BEGIN
   UPDATE outbox SET delivery_state = 'pending', batch_id = NULL, started_at = NULL, delivered_at = NULL, attempts = 0,
-    last_error = NULL, next_attempt_at = NULL
+    last_error = NULL, next_attempt_at = NULL, first_attempt_at = NULL, asked_at = NULL
   WHERE company_id = current_company() AND id = p_event AND sequence IS NOT NULL AND delivery_state <> 'pending';
   owed_again := FOUND;
   PERFORM pg_notify('outbox', '');
@@ -2869,15 +2910,32 @@ BEGIN
       WHERE p.company_id = c.id AND p.delivery_state = 'pending' AND p.batch_id IS NULL
       ORDER BY p.sequence LIMIT p_events
     ) n
-    WHERE c.webhook_url IS NOT NULL AND NOT EXISTS (
-      SELECT FROM outbox u WHERE u.company_id = c.id AND u.delivery_state = 'pending' AND u.batch_id IS NOT NULL)
+    -- Not NOT EXISTS, which is planned as a join: it compared each company with all events that travel.
+    WHERE c.webhook_url IS NOT NULL AND (
+      SELECT u.id FROM outbox u
+      WHERE u.company_id = c.id AND u.delivery_state = 'pending' AND u.batch_id IS NOT NULL LIMIT 1) IS NULL
   ) chosen
   WHERE o.company_id = chosen.company_id AND o.id = chosen.id;
   RETURN QUERY
-    SELECT o.company_id, o.batch_id FROM outbox o
-    WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
-      AND (o.started_at IS NULL OR o.next_attempt_at < now() - interval '5 minutes')
-    GROUP BY o.company_id, o.batch_id LIMIT p_limit;
+    -- From one batch to the next by the index: of each, only the head is read.
+    WITH RECURSIVE heads AS (
+      (SELECT o.company_id, o.batch_id, o.id, o.sequence, o.started_at, o.next_attempt_at, o.asked_at FROM outbox o
+       WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
+       ORDER BY o.company_id, o.batch_id, o.sequence LIMIT 1)
+      UNION ALL
+      SELECT following.* FROM heads h CROSS JOIN LATERAL (
+        SELECT o.company_id, o.batch_id, o.id, o.sequence, o.started_at, o.next_attempt_at, o.asked_at FROM outbox o
+        WHERE o.delivery_state = 'pending' AND o.batch_id IS NOT NULL
+          AND (o.company_id, o.batch_id) > (h.company_id, h.batch_id)
+        ORDER BY o.company_id, o.batch_id, o.sequence LIMIT 1
+      ) AS following
+    ), due AS MATERIALIZED (
+      SELECT h.company_id, h.id FROM heads h
+      WHERE h.started_at IS NULL OR h.next_attempt_at < now() - interval '5 minutes'
+      ORDER BY h.started_at IS NOT NULL, h.asked_at NULLS FIRST, h.sequence LIMIT p_limit
+    )
+    UPDATE outbox o SET asked_at = now() FROM due d WHERE o.company_id = d.company_id AND o.id = d.id
+    RETURNING o.company_id, o.batch_id;
 END
 $function$
 ;

@@ -23,7 +23,7 @@ type TriggerId = Omit<Trigger, 'writeTaskQueue'>;
 const START_TIMEOUT_MS = 10_000;
 
 /** Ten attempts within a day: after 5 s, 30 s, 2 min, 10 min, 30 min, then hours. */
-const WEBHOOK_RETRY: WebhookRetry = {
+export const WEBHOOK_RETRY: WebhookRetry = {
   delaysMs: [5_000, 30_000, 120_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000],
   giveUpAfterMs: DAY_MS,
 };

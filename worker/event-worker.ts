@@ -9,9 +9,11 @@ import { createWorker } from './create-worker.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
-/** Webhook calls mostly wait for the receiver, so many at once cost little. */
-const ACTIVITY_SLOTS = 50;
-const CACHED_WORKFLOWS = 100;
+/**
+ * A receiver that takes a call and does not answer it holds a slot for the five seconds of the call, and its workflow's task
+ * with it. So there are more than there will be such receivers at once: a call costs a socket and little memory.
+ */
+const CALLS_AT_ONCE = 400;
 const SHUTDOWN_GRACE_MS = 10_000;
 /** An activity that waits for an unreachable database ends with the process; Temporal schedules another attempt. */
 const SHUTDOWN_FORCE_MS = 15_000;
@@ -44,8 +46,9 @@ export async function createEventWorker(options: {
         options.logger.info({ ...event, outcome }, 'Webhook called');
       },
     }),
-    maxConcurrentLocalActivityExecutions: ACTIVITY_SLOTS,
-    maxCachedWorkflows: CACHED_WORKFLOWS,
+    maxConcurrentLocalActivityExecutions: CALLS_AT_ONCE,
+    maxConcurrentWorkflowTaskExecutions: CALLS_AT_ONCE,
+    maxCachedWorkflows: CALLS_AT_ONCE,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
     shutdownForceTime: SHUTDOWN_FORCE_MS,
     // All activities here are local; do not poll for others.

@@ -9,10 +9,38 @@ export type Wakeups = {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
+/** Wakes within the process. */
+export type Bell = Pick<Wakeups, 'next'> & { ring(): void };
+
+export function createBell(): Bell {
+  let rung = false;
+  let wake = () => {};
+  return {
+    ring() {
+      rung = true;
+      wake();
+    },
+    async next(limitMs, signal) {
+      if (!rung && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          const done = () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', done);
+            resolve();
+          };
+          const timer = setTimeout(done, limitMs);
+          signal.addEventListener('abort', done);
+          wake = done;
+        });
+      }
+      rung = false;
+    },
+  };
+}
+
 /** Uses a connection of its own, because LISTEN is session state, and reconnects after a loss. */
 export function listenToOutbox(connectionString: string): Wakeups {
-  let notified = false;
-  let wake = () => {};
+  const bell = createBell();
   let listening: Promise<pg.Client | undefined> | undefined;
 
   async function listen(): Promise<pg.Client | undefined> {
@@ -26,10 +54,7 @@ export function listenToOutbox(connectionString: string): Wakeups {
       listening = undefined;
     };
     client.on('error', lost).on('end', lost);
-    client.on('notification', () => {
-      notified = true;
-      wake();
-    });
+    client.on('notification', bell.ring);
     try {
       await client.connect();
       await client.query('LISTEN outbox');
@@ -44,19 +69,7 @@ export function listenToOutbox(connectionString: string): Wakeups {
   return {
     async next(limitMs, signal) {
       listening ??= listen();
-      if (!notified && !signal.aborted) {
-        await new Promise<void>((resolve) => {
-          const done = () => {
-            clearTimeout(timer);
-            signal.removeEventListener('abort', done);
-            resolve();
-          };
-          const timer = setTimeout(done, limitMs);
-          signal.addEventListener('abort', done);
-          wake = done;
-        });
-      }
-      notified = false;
+      await bell.next(limitMs, signal);
     },
     async close() {
       const client = await listening;

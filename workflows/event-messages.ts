@@ -24,7 +24,7 @@ export type WebhookBatch = {
 export type WebhookRetry = {
   /** The delay after each failed attempt; after the last one there is no further attempt. */
   readonly delaysMs: readonly number[];
-  /** No attempt is made later than this after the event. */
+  /** No attempt is made later than this after the event's first one. */
   readonly giveUpAfterMs: number;
 };
 

@@ -53,6 +53,8 @@ type WebhookEvent = {
   readonly occurred_at: string;
   /** The number of earlier attempts. */
   readonly attempts: number;
+  /** Null before the first one. */
+  readonly first_attempt_at: string | null;
   /** Null when the company has removed its webhook meanwhile. */
   readonly webhook_url: string | null;
   readonly secret_version: number;
@@ -64,10 +66,7 @@ async function nextEvent(
   { relay }: WebhookDependencies,
   { companyId, batchId }: WebhookBatch,
 ): Promise<WebhookEvent | undefined> {
-  const [event] = await queryOnce<WebhookEvent>(relay, 'SELECT * FROM next_webhook_event($1, $2)', [
-    companyId,
-    batchId,
-  ]);
+  const [event] = await queryOnce<WebhookEvent>(relay, 'SELECT * FROM next_webhook_call($1, $2)', [companyId, batchId]);
   return event;
 }
 
@@ -95,6 +94,6 @@ async function attempt(dependencies: WebhookDependencies, companyId: string, eve
 function waitAfter(event: WebhookEvent, { retry }: WebhookBatch): number | undefined {
   const delayMs = retry.delaysMs[event.attempts];
   if (delayMs === undefined) return undefined;
-  const ageMs = Date.parse(event.now) - Date.parse(event.occurred_at);
-  return ageMs + delayMs > retry.giveUpAfterMs ? undefined : delayMs;
+  const sinceFirstMs = Date.parse(event.now) - Date.parse(event.first_attempt_at ?? event.now);
+  return sinceFirstMs + delayMs > retry.giveUpAfterMs ? undefined : delayMs;
 }

@@ -1,9 +1,10 @@
-import { lookup } from 'node:dns/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { isIP } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
 import { isPublicAddress } from './addresses.ts';
+import { resolveHost } from './resolve.ts';
 import { hostOf, webhookUrlFault } from './url.ts';
+import { WebhookError } from './webhook-error.ts';
 
 export type Sending = {
   readonly url: string;
@@ -11,6 +12,8 @@ export type Sending = {
   readonly body: string;
   /** Local use only: allows any address, http and any port. */
   readonly allowPrivate: boolean;
+  /** The DNS servers to ask; those of the system where none are given. */
+  readonly dnsServers?: readonly string[];
 };
 
 /** `gone`: the receiver wants no more calls (410). */
@@ -26,7 +29,7 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 export async function sendWebhook(sending: Sending): Promise<Sent> {
   const limit = AbortSignal.timeout(TIME_LIMIT_MS);
   try {
-    const status = await Promise.race([call(sending, limit), aborted(limit)]);
+    const status = await call(sending, limit);
     return { error: faultOfStatus(status), status, gone: status === 410 };
   } catch (error) {
     const late = limit.aborted ? `No answer within ${TIME_LIMIT_MS / 1000} seconds` : undefined;
@@ -37,19 +40,36 @@ export async function sendWebhook(sending: Sending): Promise<Sent> {
 async function call(sending: Sending, signal: AbortSignal): Promise<number> {
   const fault = webhookUrlFault(sending.url, sending.allowPrivate);
   if (fault !== undefined) throw new WebhookError(fault);
-  return post(sending, await resolveChecked(sending), signal);
+  const [first, second] = await resolveChecked(sending);
+  try {
+    return await post(sending, first, signal);
+  } catch (error) {
+    if (second === undefined || !tookNoConnection(error)) throw error;
+    return post(sending, second, signal);
+  }
 }
 
-async function resolveChecked({ url, allowPrivate }: Sending): Promise<string> {
+/** One checked address of each kind that the host name has, IPv4 first. */
+async function resolveChecked({
+  url,
+  allowPrivate,
+  dnsServers,
+}: Sending): Promise<readonly [string, string | undefined]> {
   const host = hostOf(url);
-  const addresses = isIP(host) === 0 ? (await lookup(host, { all: true })).map(({ address }) => address) : [host];
+  const addresses = isIP(host) === 0 ? await resolveHost(host, dnsServers) : [host];
   const [first] = addresses;
   if (first === undefined) throw new WebhookError('The host name has no address');
   // A name that resolves to public and private addresses may be an attempt to reach the private ones.
   if (!allowPrivate && !addresses.every(isPublicAddress)) {
     throw new WebhookError('The host name has an address that is not public');
   }
-  return first;
+  return [first, addresses.find((address) => isIPv4(address) !== isIPv4(first))];
+}
+
+/** This machine has no way to addresses of that kind, or nothing listens there: nothing was sent. */
+function tookNoConnection(error: unknown): boolean {
+  const { syscall, code } = error as { syscall?: unknown; code?: unknown };
+  return syscall === 'connect' && code !== 'ETIMEDOUT';
 }
 
 function post({ url, headers, body }: Sending, address: string, signal: AbortSignal): Promise<number> {
@@ -94,18 +114,9 @@ function faultOfStatus(status: number): string | undefined {
   return status >= 300 && status < 400 ? `Answered ${status}: redirects are not followed` : `Answered ${status}`;
 }
 
-class WebhookError extends Error {}
-
 /** The text that the company may see: our own message, or the network error's code. */
 function describe(error: unknown): string {
   if (error instanceof WebhookError) return error.message;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? `The connection failed (${code})` : 'The connection failed';
-}
-
-/** Rejects on the signal, for `dns.lookup`, which cannot be aborted. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(new Error('Timed out')), { once: true });
-  });
 }

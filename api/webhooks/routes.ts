@@ -128,7 +128,7 @@ type WebhookRow = {
 
 async function readWebhook(tx: Tx): Promise<{ webhook: WebhookRow }> {
   const [webhook] = await tx.query<WebhookRow>(
-    // The old secret signs for so long as it does in next_webhook_event.
+    // The old secret signs for so long as it does in next_webhook_call.
     `SELECT webhook_url, webhook_secret_version, signs.until AS old_secret_signs_until,
        coalesce(signs.until > now(), false) AS old_secret_signs, now() AS now
      FROM companies, LATERAL (SELECT webhook_secret_rotated_at + interval '24 hours' AS until) AS signs

@@ -16,7 +16,10 @@ import type { System } from './system.ts';
 export const QUICK_RETRY: WebhookRetry = { delaysMs: [10, 20], giveUpAfterMs: 60_000 };
 
 /** The relay and the worker of events as the worker process runs them, beside the system's API. */
-export async function startRelay(system: System): Promise<RunningEvents & { readonly metrics: Metrics }> {
+export async function startRelay(
+  system: System,
+  retry: WebhookRetry = QUICK_RETRY,
+): Promise<RunningEvents & { readonly metrics: Metrics }> {
   const config = readWorkerConfig(system.environment);
   const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
   const database = openDatabase({
@@ -30,7 +33,7 @@ export async function startRelay(system: System): Promise<RunningEvents & { read
   const logger = pino({ level: 'silent' });
   const workflowBundle = await loadWorkflowBundle(config);
   const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
-  const events = await startEvents({ ...shared, retry: QUICK_RETRY });
+  const events = await startEvents({ ...shared, retry });
   return {
     ...events,
     metrics,

@@ -75,7 +75,7 @@ const STATEMENTS: readonly (readonly [sql: string, most: number, returned: numbe
   ["SELECT number_events(1000, '{}')", 5_000, 1],
   ['SELECT * FROM webhook_batches(100, 50)', 1_000, 1],
   [`SELECT mark_batch_started('${SLOW}', '${BATCH}')`, 500, 1],
-  [`SELECT * FROM next_webhook_event('${SLOW}', '${BATCH}')`, 5, 1],
+  [`SELECT * FROM next_webhook_call('${SLOW}', '${BATCH}')`, 5, 1],
   // Counts what is behind, and nothing of what is done.
   ['SELECT * FROM relay_facts()', 2 * (OWED + WAITING + NOT_NUMBERED), 1],
   [`SELECT record_webhook_attempt('${SLOW}', '${BATCH}', NULL, NULL)`, 5, 1],
