@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { createShares, NoTurn, type Shares, type Turn } from './shares.ts';
 
 /**
  * The connections of a process. Writes and reads have separate pools, so that queued transactions cannot delay a replay.
@@ -13,6 +14,7 @@ export type Pool = {
   readonly connections: pg.Pool;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
+  readonly shares: Shares;
   /** Called with the duration of each wait, in ms, when it gets a connection. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
   close(): Promise<void>;
@@ -50,6 +52,8 @@ const LOCK_TIMEOUT_SHARE = 0.5;
 /** The server's own timeout comes first; this one is for a server that is frozen or unreachable. */
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** What meets a lock for longer than this has to be patient. */
+const BRIEF_LOCK_TIMEOUT_MS = 100;
 
 export function openPool({ connectionString, max, statementTimeoutMs, applicationName }: PoolOptions): Pool {
   const connections = new pg.Pool({
@@ -71,6 +75,7 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
     connections,
     statementTimeoutMs,
     lockTimeoutMs: Math.round(statementTimeoutMs * LOCK_TIMEOUT_SHARE),
+    shares: createShares(max),
     onConnectionWait: () => undefined,
     close: () => connections.end(),
   };
@@ -78,14 +83,21 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
 
 /**
  * Runs `work` in one READ COMMITTED transaction, because `INSERT … ON CONFLICT` must see the row of the concurrent attempt for
- * which it waited. Throws {@link StorageError} for every error of the database or the connection; with `phase: 'commit'` the
- * transaction may have committed nevertheless.
+ * which it waited. With a `turn` it waits for that first, and is as patient with locks. Throws {@link StorageError} for every
+ * error of the database or the connection; with `phase: 'commit'` the transaction may have committed nevertheless.
  */
-export async function transaction<T>(
-  pool: Pool,
-  work: (tx: Tx) => Promise<T>,
-  { lockTimeoutMs = pool.lockTimeoutMs }: { readonly lockTimeoutMs?: number } = {},
-): Promise<T> {
+export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, turn?: Turn): Promise<T> {
+  if (turn === undefined) return runTransaction(pool, work, pool.lockTimeoutMs);
+  const lockTimeoutMs =
+    turn.patience === 'brief' ? Math.min(BRIEF_LOCK_TIMEOUT_MS, pool.lockTimeoutMs) : pool.lockTimeoutMs;
+  try {
+    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () => runTransaction(pool, work, lockTimeoutMs));
+  } catch (error) {
+    throw error instanceof NoTurn ? new StorageError(error, 'connect') : error;
+  }
+}
+
+async function runTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, lockTimeoutMs: number): Promise<T> {
   const client = await connect(pool);
   let broken = false;
   try {

@@ -23,6 +23,8 @@ export type Submit = {
   wait(submission: Submission, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed, so that its waiters need not ask Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
+  /** Says that the write waits for a lock in this process: the next group does not wait for its outcome. */
+  noteLockWait(args: WriteArguments): void;
   /** Says that the run that this process executes is about to fail: there will be no outcome to hand over. */
   giveUp(args: WriteArguments): void;
   readonly inFlight: number;
@@ -54,6 +56,7 @@ export function createSubmit(options: {
   readonly groups: GroupRuns;
   readonly maxInFlight: number;
   readonly grouping: boolean;
+  isBacklogged(): boolean;
   summarize(args: WriteArguments): string;
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
@@ -93,6 +96,9 @@ export function createSubmit(options: {
     },
     handOver(args, row) {
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+    noteLockWait(args) {
+      submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.noteLockWait();
     },
     giveUp(args) {
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.giveUp();
