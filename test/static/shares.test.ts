@@ -75,7 +75,7 @@ describe('the connections of the write pool', () => {
     const work = fc.record({
       companyId: fc.constantFrom('a', 'b', 'c'),
       patience: fc.constantFrom<Turn['patience']>('brief', 'patient'),
-      fails: fc.boolean(),
+      isBroken: fc.boolean(),
     });
     await fc.assert(
       fc.asyncProperty(
@@ -86,7 +86,7 @@ describe('the connections of the write pool', () => {
           const most = { all: 0, patientOfA: 0 };
           const now = { all: 0, patientOfA: 0 };
           const ends = await Promise.allSettled(
-            works.map(({ fails, ...asked }) => {
+            works.map(({ isBroken, ...asked }) => {
               const change = { all: 1, patientOfA: asked.companyId === 'a' && asked.patience === 'patient' ? 1 : 0 };
               return shares.run(asked, LONG_MS, async () => {
                 for (const what of ['all', 'patientOfA'] as const) {
@@ -95,11 +95,11 @@ describe('the connections of the write pool', () => {
                 }
                 await turn();
                 for (const what of ['all', 'patientOfA'] as const) now[what] -= change[what];
-                if (fails) throw new Error('failed');
+                if (isBroken) throw new Error('failed');
               });
             }),
           );
-          expect(ends.map(({ status }) => status === 'rejected')).toEqual(works.map(({ fails }) => fails));
+          expect(ends.map(({ status }) => status === 'rejected')).toEqual(works.map(({ isBroken }) => isBroken));
           expect(most.all).toBeLessThanOrEqual(connections);
           expect(most.patientOfA).toBeLessThanOrEqual(Math.max(1, Math.floor(connections / 4)));
           expect(shares.waiting).toEqual({ brief: 0, patient: 0 });
