@@ -120,7 +120,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
           : awaitRunClose(
               () => groups.waitUntilClosed(workflowId, runId),
               () => false,
-            ),
+            ).then((closed) => closed ?? 'unproven'),
       );
       // Submissions whose outcome was handed over do not wait for it: its failure is not an unhandled rejection.
       end.catch(() => undefined);
