@@ -2,6 +2,8 @@
 -- the same writes leave one by one; each function here is the form for many of the function that its comment names.
 -- One company a set: deferred triggers run at COMMIT under the company that was entered last, and row-level security
 -- would hide the rows of any other from the very checks that guard them.
+-- A plan stays until the next ANALYZE, and one that was made while a table was small reads all rows of the company to join
+-- them with a set. So each statement finds its rows by an array of keys, and then joins those.
 
 -- claim_write for many: claims the keys in their order, so that two sets with the same keys wait for each other in turn.
 -- A key that is taken is not among the answers. The roles of each requesting member come once.
@@ -29,7 +31,7 @@ BEGIN
   RETURN QUERY
     SELECT NULL::text, m.user_id, m.roles FROM memberships m
     WHERE m.company_id = p_company
-      AND m.user_id IN (SELECT i.user_id FROM jsonb_to_recordset(p_items) AS i (user_id uuid));
+      AND m.user_id = ANY (ARRAY(SELECT i.user_id FROM jsonb_to_recordset(p_items) AS i (user_id uuid)));
 END
 $$;
 
@@ -49,7 +51,8 @@ BEGIN
     resource_id = i.resource_id, completed_at = completed
   FROM jsonb_to_recordset(p_items) AS i (key text, outcome text, status_code smallint, body text, location text,
     resource_id text)
-  WHERE w.company_id = p_company AND w.idempotency_key = i.key;
+  WHERE w.company_id = p_company AND w.idempotency_key = i.key
+    AND w.idempotency_key = ANY (ARRAY(SELECT k.key FROM jsonb_to_recordset(p_items) AS k (key text)));
   GET DIAGNOSTICS finished = ROW_COUNT;
   IF finished <> jsonb_array_length(p_items) THEN
     RAISE EXCEPTION 'a claimed write that is not there' USING ERRCODE = 'no_data_found';
@@ -140,7 +143,8 @@ BEGIN
     SELECT q.invoice_id, sum(q.amount_minor)::bigint AS amount_minor
     FROM jsonb_to_recordset(p_payments) AS q (invoice_id uuid, amount_minor bigint) GROUP BY q.invoice_id
   ) AS p
-  WHERE i.company_id = p_company AND i.id = p.invoice_id;
+  WHERE i.company_id = p_company AND i.id = p.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_payments) AS q (invoice_id uuid)));
   INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
     bank_account_id, metadata, journal_entry_id)
   SELECT p_company, p.id, p.invoice_id, p.amount_minor, p.currency, p.method, p.received_on, p.reference,
@@ -164,13 +168,13 @@ BEGIN
       SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes
       FROM (SELECT DISTINCT s.subject FROM unnest(p_companies, p_subjects) AS s (company, subject)
             WHERE s.company = one AND s.subject IS NOT NULL) AS a
-      JOIN users u ON u.token_subject = a.subject
+      JOIN users u ON u.token_subject = a.subject AND u.token_subject = ANY (p_subjects)
       JOIN memberships m ON m.user_id = u.id AND m.company_id = one;
     RETURN QUERY
       SELECT one, NULL::text, NULL::uuid, NULL::text[], w
-      FROM (SELECT DISTINCT k.key FROM unnest(p_companies, p_keys) AS k (company, key)
-            WHERE k.company = one AND k.key IS NOT NULL) AS a
-      JOIN idempotent_writes w ON w.company_id = one AND w.idempotency_key = a.key;
+      FROM idempotent_writes w
+      WHERE w.company_id = one AND w.idempotency_key = ANY (ARRAY(
+        SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
   END LOOP;
 END
 $$;

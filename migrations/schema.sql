@@ -1375,7 +1375,7 @@ BEGIN
   RETURN QUERY
     SELECT NULL::text, m.user_id, m.roles FROM memberships m
     WHERE m.company_id = p_company
-      AND m.user_id IN (SELECT i.user_id FROM jsonb_to_recordset(p_items) AS i (user_id uuid));
+      AND m.user_id = ANY (ARRAY(SELECT i.user_id FROM jsonb_to_recordset(p_items) AS i (user_id uuid)));
 END
 $function$
 ;
@@ -1649,7 +1649,8 @@ BEGIN
     resource_id = i.resource_id, completed_at = completed
   FROM jsonb_to_recordset(p_items) AS i (key text, outcome text, status_code smallint, body text, location text,
     resource_id text)
-  WHERE w.company_id = p_company AND w.idempotency_key = i.key;
+  WHERE w.company_id = p_company AND w.idempotency_key = i.key
+    AND w.idempotency_key = ANY (ARRAY(SELECT k.key FROM jsonb_to_recordset(p_items) AS k (key text)));
   GET DIAGNOSTICS finished = ROW_COUNT;
   IF finished <> jsonb_array_length(p_items) THEN
     RAISE EXCEPTION 'a claimed write that is not there' USING ERRCODE = 'no_data_found';
@@ -1841,6 +1842,19 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_inventory_item(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.lock_inventory_items(p_company uuid, p_items uuid[])
+ RETURNS SETOF public.inventory_items
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_inventory_items(uuid,uuid[]) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lock_invoice(p_company uuid, p_invoice uuid)
  RETURNS SETOF public.invoices
  LANGUAGE plpgsql
@@ -1895,6 +1909,27 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.lock_payments(p_company uuid, p_payments uuid[])
+ RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, bank_account text)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM invoices i
+  WHERE i.company_id = p_company
+    AND i.id = ANY (ARRAY(
+      SELECT p.invoice_id FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)))
+    ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM 1 FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)
+    ORDER BY p.id FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, bank.code
+    FROM payments p JOIN accounts bank ON bank.company_id = p.company_id AND bank.id = p.bank_account_id
+    WHERE p.company_id = p_company AND p.id = ANY (p_payments);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
  RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes)
  LANGUAGE plpgsql
@@ -1928,13 +1963,13 @@ BEGIN
       SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes
       FROM (SELECT DISTINCT s.subject FROM unnest(p_companies, p_subjects) AS s (company, subject)
             WHERE s.company = one AND s.subject IS NOT NULL) AS a
-      JOIN users u ON u.token_subject = a.subject
+      JOIN users u ON u.token_subject = a.subject AND u.token_subject = ANY (p_subjects)
       JOIN memberships m ON m.user_id = u.id AND m.company_id = one;
     RETURN QUERY
       SELECT one, NULL::text, NULL::uuid, NULL::text[], w
-      FROM (SELECT DISTINCT k.key FROM unnest(p_companies, p_keys) AS k (company, key)
-            WHERE k.company = one AND k.key IS NOT NULL) AS a
-      JOIN idempotent_writes w ON w.company_id = one AND w.idempotency_key = a.key;
+      FROM idempotent_writes w
+      WHERE w.company_id = one AND w.idempotency_key = ANY (ARRAY(
+        SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
   END LOOP;
 END
 $function$
@@ -1996,6 +2031,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.move_pay_run_forward_only() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.move_stock(p_company uuid, p_movements jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE inventory_items i SET quantity = i.quantity + m.quantity_delta, value_minor = i.value_minor + m.value_delta_minor
+  FROM (
+    SELECT n.item_id, sum(n.quantity_delta)::bigint AS quantity_delta,
+      sum(n.value_delta_minor)::bigint AS value_delta_minor
+    FROM jsonb_to_recordset(p_movements) AS n (item_id uuid, quantity_delta bigint, value_delta_minor bigint)
+    GROUP BY n.item_id
+  ) AS m
+  WHERE i.company_id = p_company AND i.id = m.item_id
+    AND i.id = ANY (ARRAY(SELECT n.item_id FROM jsonb_to_recordset(p_movements) AS n (item_id uuid)));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.move_stock(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.next_number(p_company uuid, p_kind text)
  RETURNS integer
@@ -2068,6 +2122,43 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.number_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
+  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
+  WHERE i.company_id = p_company AND i.id = n.id
+    AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
+  INSERT INTO number_counters (company_id, kind, last_number)
+  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
+  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.numbering_facts(p_company uuid)
+ RETURNS TABLE(closed_through date, last_number integer)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice') THEN
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
+  ELSE
+    PERFORM 1 FROM companies c WHERE c.id = p_company FOR NO KEY UPDATE;
+  END IF;
+  PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT c.books_closed_through,
+      coalesce((SELECT n.last_number FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice'), 0)
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.numbering_facts(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.outbox_lag()
  RETURNS TABLE(not_numbered bigint, oldest_seconds double precision, pending bigint, given_up bigint)
@@ -2258,6 +2349,72 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET credited_minor = i.credited_minor + n.total_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.total_minor)::bigint AS total_minor
+    FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid, total_minor bigint) GROUP BY q.invoice_id
+  ) AS n
+  WHERE i.company_id = p_company AND i.id = n.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid)));
+  INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
+    reason, journal_entry_id)
+  SELECT p_company, n.id, n.invoice_id, n.currency, n.credited_on, n.net_minor, n.tax_minor, n.total_minor, n.reason,
+    n.journal_entry_id
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, currency text, credited_on date, net_minor bigint,
+    tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid);
+  INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
+  SELECT p_company, n.id, n.invoice_id, l.line_number, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(n.lines) AS l (line_number smallint, net_minor bigint, tax_minor bigint);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_credit_notes(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO invoices (company_id, id, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
+    total_minor, metadata)
+  SELECT p_company, i.id, i.customer_id, i.currency, i.issue_date, i.due_date, i.memo, i.subtotal_minor, i.tax_minor,
+    i.total_minor, i.metadata
+  FROM jsonb_to_recordset(p_invoices) AS i (id uuid, customer_id uuid, currency text, issue_date date, due_date date,
+    memo text, subtotal_minor bigint, tax_minor bigint, total_minor bigint, metadata jsonb);
+  INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
+    tax_rate_basis_points, account_id, net_minor, tax_minor)
+  SELECT p_company, i.id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
+    l.account_id, l.net_minor, l.tax_minor
+  FROM jsonb_to_recordset(p_invoices) AS i (id uuid, lines jsonb)
+  CROSS JOIN LATERAL jsonb_to_recordset(i.lines) AS l (line_number smallint, description text, quantity numeric,
+    unit_price_minor bigint, tax_rate_basis_points integer, account_id uuid, net_minor bigint, tax_minor bigint);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_invoices(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_movements(p_company uuid, p_movements jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO inventory_movements (company_id, id, item_id, quantity_delta, value_delta_minor, currency, reason, moved_on,
+    journal_entry_id)
+  SELECT p_company, m.id, m.item_id, m.quantity_delta, m.value_delta_minor, m.currency, m.reason, m.moved_on,
+    m.journal_entry_id
+  FROM jsonb_to_recordset(p_movements) AS m (id uuid, item_id uuid, quantity_delta bigint, value_delta_minor bigint,
+    currency text, reason text, moved_on date, journal_entry_id uuid);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_movements(uuid,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -2268,7 +2425,8 @@ BEGIN
     SELECT q.invoice_id, sum(q.amount_minor)::bigint AS amount_minor
     FROM jsonb_to_recordset(p_payments) AS q (invoice_id uuid, amount_minor bigint) GROUP BY q.invoice_id
   ) AS p
-  WHERE i.company_id = p_company AND i.id = p.invoice_id;
+  WHERE i.company_id = p_company AND i.id = p.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_payments) AS q (invoice_id uuid)));
   INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
     bank_account_id, metadata, journal_entry_id)
   SELECT p_company, p.id, p.invoice_id, p.amount_minor, p.currency, p.method, p.received_on, p.reference,
@@ -2279,6 +2437,34 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_payments(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_refunds(p_company uuid, p_refunds jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET paid_minor = i.paid_minor - r.amount_minor
+  FROM (
+    SELECT q.invoice_id, sum(q.amount_minor)::bigint AS amount_minor
+    FROM jsonb_to_recordset(p_refunds) AS q (invoice_id uuid, amount_minor bigint) GROUP BY q.invoice_id
+  ) AS r
+  WHERE i.company_id = p_company AND i.id = r.invoice_id
+    AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_refunds) AS q (invoice_id uuid)));
+  UPDATE payments p SET refunded_minor = p.refunded_minor + r.amount_minor
+  FROM (
+    SELECT q.payment_id, sum(q.amount_minor)::bigint AS amount_minor
+    FROM jsonb_to_recordset(p_refunds) AS q (payment_id uuid, amount_minor bigint) GROUP BY q.payment_id
+  ) AS r
+  WHERE p.company_id = p_company AND p.id = r.payment_id
+    AND p.id = ANY (ARRAY(SELECT q.payment_id FROM jsonb_to_recordset(p_refunds) AS q (payment_id uuid)));
+  INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata)
+  SELECT p_company, r.id, r.payment_id, r.amount_minor, r.refunded_on, r.reason, r.journal_entry_id, r.metadata
+  FROM jsonb_to_recordset(p_refunds) AS r (id uuid, payment_id uuid, amount_minor bigint, refunded_on date,
+    reason text, journal_entry_id uuid, metadata jsonb);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_refunds(uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event uuid, p_error text, p_retry_ms bigint)
  RETURNS void

@@ -1,12 +1,15 @@
 import { z } from 'zod';
+import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
 import { costOf } from '../inventory/cost.ts';
-import { postMovement } from '../inventory/post-movement.ts';
+import { type Movement, movementOf, postMovements } from '../inventory/post-movements.ts';
+import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
+import { loadPostingFacts, type PostingFacts, requireOpenPeriod } from '../ledger/post-entries.ts';
 import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation } from '../operation.ts';
+import { defineSetOperation } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
 
 const body = z
@@ -22,7 +25,7 @@ const body = z
     message: 'must be omitted when quantityDelta is negative: removed units cost the average',
   });
 
-export const adjustInventory = defineOperation({
+export const adjustInventory = defineSetOperation({
   name: 'adjustInventory',
   type: 'high-risk',
   summary: 'Adjust the stock of an item',
@@ -81,52 +84,89 @@ export const adjustInventory = defineOperation({
   summarize: ({ params, body: adjustment }) =>
     `adjustInventory ${adjustment.quantityDelta > 0 ? '+' : ''}${adjustment.quantityDelta} of item ${params.itemId}`,
 
-  async write(tx, { params, body: adjustment }, context) {
-    const [item] = await tx.query<ItemRow & { today: string; offset_usable: boolean }>(
-      `SELECT ${ITEM_COLUMNS}, company_today($1) AS today,
-         EXISTS (SELECT FROM accounts a WHERE a.company_id = $1 AND a.code = $3 AND NOT a.is_control) AS offset_usable
-       FROM lock_inventory_item($1, $2)`,
-      [context.companyId, params.itemId, adjustment.offsetAccountCode],
-    );
-    if (item === undefined) {
-      throw context.reject('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
-    }
-    if (!item.offset_usable) {
+  set: {
+    async load(tx, companyId, inputs): Promise<State> {
+      const [items, facts] = await Promise.all([
+        lockItems(
+          tx,
+          companyId,
+          inputs.map(({ params }) => params.itemId),
+        ),
+        loadPostingFacts(
+          tx,
+          companyId,
+          inputs.map(({ body: adjustment }) => adjustment.offsetAccountCode),
+        ),
+      ]);
+      return { items, facts, movements: [] };
+    },
+
+    decide({ items, facts, movements }, { params, body: adjustment }, context) {
+      const item = items.get(params.itemId);
+      if (item === undefined) {
+        throw context.reject('inventory_item_not_found', `There is no item ${params.itemId}.`, '/itemId', 'path');
+      }
       const { offsetAccountCode } = adjustment;
-      throw context.reject(
-        'account_not_usable',
-        `${offsetAccountCode} is not an account of this company, or it is a control account.`,
-        '/offsetAccountCode',
+      if (facts.accounts.get(offsetAccountCode)?.isControl !== false) {
+        throw context.reject(
+          'account_not_usable',
+          `${offsetAccountCode} is not an account of this company, or it is a control account.`,
+          '/offsetAccountCode',
+        );
+      }
+      const quantityDelta = BigInt(adjustment.quantityDelta);
+      const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost }, context);
+      if (item.value_minor + costMinor > MAX_AMOUNT_MINOR) {
+        throw context.reject(
+          'amount_out_of_range',
+          'The value of the item would be above 10^13 minor units.',
+          '/quantityDelta',
+        );
+      }
+      const movedOn = adjustment.date ?? facts.today;
+      requireOpenPeriod(facts, movedOn, context);
+
+      const movement = movementOf(
+        {
+          itemId: item.id,
+          quantityDelta,
+          costMinor,
+          currency: item.currency,
+          offsetAccountCode,
+          reason: adjustment.reason,
+          date: movedOn,
+        },
+        context,
       );
-    }
-    const quantityDelta = BigInt(adjustment.quantityDelta);
-    const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost }, context);
-    if (item.value_minor + costMinor > MAX_AMOUNT_MINOR) {
-      throw context.reject(
-        'amount_out_of_range',
-        'The value of the item would be above 10^13 minor units.',
-        '/quantityDelta',
-      );
-    }
-    const [row] = await tx.query<ItemRow>(
-      `UPDATE inventory_items SET quantity = quantity + $3, value_minor = value_minor + $4
-       WHERE company_id = $1 AND id = $2 RETURNING ${ITEM_COLUMNS}`,
-      [context.companyId, item.id, quantityDelta, costMinor],
-    );
-    if (row === undefined) throw new Error('Bug! The locked item does not exist');
-    await postMovement(
-      tx,
-      {
-        itemId: item.id,
-        quantityDelta,
-        costMinor,
-        currency: item.currency,
-        offsetAccountCode: adjustment.offsetAccountCode,
-        reason: adjustment.reason,
-        date: adjustment.date ?? item.today,
-      },
-      context,
-    );
-    return { resourceId: row.id, body: toItem(row) };
+      item.quantity += quantityDelta;
+      item.value_minor += costMinor;
+      movements.push(movement);
+      return { resourceId: item.id, body: toItem(item) };
+    },
+
+    apply(tx, companyId, { movements }) {
+      if (movements.length === 0) return [];
+      const rows = toJson(movements.map(({ row }) => row));
+      return [
+        tx.query('SELECT move_stock(p_company => $1, p_movements => $2)', [companyId, rows]),
+        ...postMovements(tx, companyId, 'adjustInventory', movements),
+      ];
+    },
   },
 });
+
+type State = {
+  /** By ID; the writes of a set move their stock one after another. */
+  readonly items: ReadonlyMap<string, ItemRow>;
+  readonly facts: PostingFacts;
+  readonly movements: Movement[];
+};
+
+/** Locks items in the order of their IDs and reads them. Those that the company does not have are left out. */
+async function lockItems(tx: Tx, companyId: string, itemIds: readonly string[]): Promise<ReadonlyMap<string, ItemRow>> {
+  const items = await tx.query<ItemRow>(
+    `SELECT ${ITEM_COLUMNS} FROM lock_inventory_items(p_company => $1, p_items => $2)`,
+    [companyId, [...new Set(itemIds)]],
+  );
+  return new Map(items.map((item) => [item.id, item]));
+}

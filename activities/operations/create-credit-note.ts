@@ -1,21 +1,24 @@
 import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
-import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
+import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
-import { creditedTax } from '../money.ts';
-import { defineOperation, type WriteContext } from '../operation.ts';
+import { type CreditableLine, type CreditableLines, loadCreditableLines } from '../ledger/creditable-lines.ts';
+import { type LockedInvoice, lockInvoices } from '../ledger/lock-invoices.ts';
 import {
-  CREDIT_NOTE_COLUMNS,
-  type CreditNoteLine,
-  type CreditNoteRow,
-  creditNoteResource,
-  toCreditNote,
-} from '../resources/credit-note.ts';
-import type { InvoiceRow } from '../resources/invoice.ts';
+  type EntryOfSet,
+  entryOf,
+  loadPostingFacts,
+  type PostingFacts,
+  postEntries,
+  requireOpenPeriod,
+} from '../ledger/post-entries.ts';
+import { type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { creditedTax } from '../money.ts';
+import { defineSetOperation, type WriteContext } from '../operation.ts';
+import { type CreditNoteLine, type CreditNoteRow, creditNoteResource, toCreditNote } from '../resources/credit-note.ts';
 
 const body = z.strictObject({
   lines: z
@@ -34,7 +37,7 @@ const body = z.strictObject({
   date: date().optional(),
 });
 
-export const createCreditNote = defineOperation({
+export const createCreditNote = defineSetOperation({
   name: 'createCreditNote',
   type: 'financial',
   summary: 'Credit an invoice in part, or all that is due on it',
@@ -83,76 +86,102 @@ export const createCreditNote = defineOperation({
   summarize: ({ params, body: note }) =>
     `createCreditNote of ${note.lines.length} lines of invoice ${params.invoiceId}`,
 
-  async write(tx, { params, body: note }, context) {
-    const [invoice] = await tx.query<LockedInvoice>(
-      `SELECT i.id, i.status, i.currency, i.issue_date, i.due_minor, company_today($1) AS today
-       FROM lock_invoice($1, $2) AS i`,
-      [context.companyId, params.invoiceId],
-    );
-    if (invoice === undefined) {
-      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
-    }
-    if (invoice.status === 'draft' || invoice.status === 'void') {
-      throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
-    }
-    const lines = await creditLines(tx, invoice, note.lines, context);
-    const netMinor = lines.reduce((sum, line) => sum + line.netMinor, 0n);
-    const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
-    if (netMinor + taxMinor > invoice.due_minor) {
-      const [total, due] = [netMinor + taxMinor, invoice.due_minor].map((sum) => formatAmount(sum, invoice.currency));
-      throw context.reject('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
-    }
+  set: {
+    async load(tx, companyId, inputs): Promise<State> {
+      const invoiceIds = inputs.map(({ params }) => params.invoiceId);
+      const [invoices, lines, facts] = await Promise.all([
+        lockInvoices(tx, companyId, invoiceIds),
+        // A later statement than the locks, so that it sees the notes of earlier holders of them.
+        loadCreditableLines(tx, companyId, invoiceIds),
+        loadPostingFacts(tx, companyId, []),
+      ]);
+      return { invoices, lines, facts, notes: [], entries: [] };
+    },
 
-    const creditedOn = correctionDate(
-      { requested: note.date, today: invoice.today, originalDate: invoice.issue_date },
-      context,
-    );
-    const entryId = await postEntry(
-      tx,
-      {
-        date: creditedOn,
-        description: `Credit note ${context.writeId} of invoice ${invoice.id}`,
-        lines: entryLines(invoice.currency, lines, { netMinor, taxMinor }),
-      },
-      context,
-    );
-    const row = await insertNote(
-      tx,
-      { invoice, lines, netMinor, taxMinor, creditedOn, reason: note.reason, entryId },
-      context,
-    );
-    return { resourceId: row.id, body: toCreditNote(row, lines) };
+    decide({ invoices, lines: linesOf, facts, notes, entries }, { params, body: note }, context) {
+      const invoice = invoices.get(params.invoiceId);
+      if (invoice === undefined) {
+        throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      }
+      if (invoice.status === 'draft' || invoice.status === 'void') {
+        throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
+      }
+      const { currency } = invoice;
+      const lines = creditLines(linesOf.get(invoice.id), note.lines, currency, context);
+      const netMinor = lines.reduce((sum, line) => sum + line.netMinor, 0n);
+      const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
+      const totalMinor = netMinor + taxMinor;
+      if (totalMinor > invoice.due_minor) {
+        const [total, due] = [totalMinor, invoice.due_minor].map((sum) => formatAmount(sum, currency));
+        throw context.reject('credit_exceeds_due', `The note is over ${total}; ${due} is due.`, '/lines');
+      }
+      const creditedOn = correctionDate(
+        { requested: note.date, today: facts.today, originalDate: invoice.issue_date },
+        context,
+      );
+      requireOpenPeriod(facts, creditedOn, context);
+
+      const entry = entryOf(
+        {
+          date: creditedOn,
+          description: `Credit note ${context.writeId} of invoice ${invoice.id}`,
+          lines: entryLines(currency, lines, { netMinor, taxMinor }),
+        },
+        context,
+      );
+      const row = {
+        id: context.writeId,
+        invoice_id: invoice.id,
+        currency,
+        credited_on: creditedOn,
+        reason: note.reason,
+        net_minor: netMinor,
+        tax_minor: taxMinor,
+        total_minor: totalMinor,
+        journal_entry_id: entry.id,
+        created_at: facts.now,
+      };
+      for (const { line, ...credited } of lines) {
+        line.left.netMinor -= credited.netMinor;
+        line.left.taxMinor -= credited.taxMinor;
+      }
+      invoice.due_minor -= totalMinor;
+      invoice.status = invoice.due_minor === 0n ? 'paid' : 'partially_paid';
+      entries.push(entry);
+      notes.push({ ...row, lines: lines.map(toLineRow) });
+      return { resourceId: row.id, body: toCreditNote(row, lines) };
+    },
+
+    apply(tx, companyId, { notes, entries }) {
+      if (notes.length === 0) return [];
+      return [
+        postEntries(tx, companyId, 'createCreditNote', entries),
+        tx.query('SELECT record_credit_notes(p_company => $1, p_notes => $2)', [companyId, toJson(notes)]),
+      ];
+    },
   },
 });
 
-type LockedInvoice = Pick<InvoiceRow, 'id' | 'status' | 'currency' | 'issue_date' | 'due_minor'> & { today: string };
+type State = {
+  readonly invoices: ReadonlyMap<string, LockedInvoice>;
+  readonly lines: ReadonlyMap<string, CreditableLines>;
+  readonly facts: PostingFacts;
+  readonly notes: (CreditNoteRow & { readonly lines: readonly ReturnType<typeof toLineRow>[] })[];
+  readonly entries: EntryOfSet[];
+};
 
-type CreditedLine = CreditNoteLine & { readonly account: string };
+type CreditedLine = CreditNoteLine & { readonly line: CreditableLine };
 
 /** The requested net of each line with its tax, in the order of the invoice. */
-async function creditLines(
-  tx: Tx,
-  { id: invoiceId, currency }: LockedInvoice,
+function creditLines(
+  lines: CreditableLines | undefined,
   requested: readonly { readonly lineNumber: number; readonly net: number }[],
+  currency: string,
   context: WriteContext<'invoice_line_not_found' | 'credit_exceeds_line'>,
-): Promise<CreditedLine[]> {
-  // A later statement than the lock, so that it sees the notes of earlier holders of the lock.
-  const rows = await tx.query<LeftOfLine>(
-    `SELECT l.line_number, a.code AS account, l.net_minor, l.tax_minor,
-       (l.net_minor - coalesce(sum(c.net_minor), 0))::bigint AS net_left_minor,
-       (l.tax_minor - coalesce(sum(c.tax_minor), 0))::bigint AS tax_left_minor
-     FROM invoice_lines l
-     JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-     LEFT JOIN credit_note_lines c
-       ON c.company_id = l.company_id AND c.invoice_id = l.invoice_id AND c.line_number = l.line_number
-     WHERE l.company_id = current_company() AND l.invoice_id = $1
-     GROUP BY l.company_id, l.invoice_id, l.line_number, a.code`,
-    [invoiceId],
-  );
-  const lineOf = new Map(rows.map((row) => [row.line_number, row]));
+): CreditedLine[] {
   return requested
     .map(({ lineNumber, net }, index) => {
-      const line = lineOf.get(lineNumber);
+      const line = lines?.get(lineNumber);
       if (line === undefined) {
         throw context.reject(
           'invoice_line_not_found',
@@ -161,25 +190,14 @@ async function creditLines(
         );
       }
       const netMinor = BigInt(net);
-      const left = { netMinor: line.net_left_minor, taxMinor: line.tax_left_minor };
-      if (netMinor > left.netMinor) {
-        const ofLine = formatAmount(left.netMinor, currency);
+      if (netMinor > line.left.netMinor) {
+        const ofLine = formatAmount(line.left.netMinor, currency);
         throw context.reject('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
       }
-      const whole = { netMinor: line.net_minor, taxMinor: line.tax_minor };
-      return { lineNumber, netMinor, taxMinor: creditedTax(whole, left, netMinor), account: line.account };
+      return { lineNumber, netMinor, taxMinor: creditedTax(line, line.left, netMinor), line };
     })
     .sort((one, other) => one.lineNumber - other.lineNumber);
 }
-
-type LeftOfLine = {
-  line_number: number;
-  account: string;
-  net_minor: bigint;
-  tax_minor: bigint;
-  net_left_minor: bigint;
-  tax_left_minor: bigint;
-};
 
 /** Dr each income account its net · Dr 2100 tax · Cr 1100 total. */
 function entryLines(
@@ -188,7 +206,9 @@ function entryLines(
   { netMinor, taxMinor }: { readonly netMinor: bigint; readonly taxMinor: bigint },
 ): EntryLine[] {
   const netByAccount = new Map<string, bigint>();
-  for (const line of lines) netByAccount.set(line.account, (netByAccount.get(line.account) ?? 0n) + line.netMinor);
+  for (const { line, netMinor: net } of lines) {
+    netByAccount.set(line.account, (netByAccount.get(line.account) ?? 0n) + net);
+  }
   return [
     ...[...netByAccount].map(([account, amountMinor]) => ({ account, amountMinor, currency })),
     { account: ACCOUNTS.salesTax, amountMinor: taxMinor, currency },
@@ -196,45 +216,6 @@ function entryLines(
   ];
 }
 
-type NewNote = {
-  readonly invoice: LockedInvoice;
-  readonly lines: readonly CreditedLine[];
-  readonly netMinor: bigint;
-  readonly taxMinor: bigint;
-  readonly creditedOn: string;
-  readonly reason: string;
-  readonly entryId: string;
-};
-
-async function insertNote(tx: Tx, note: NewNote, { companyId, writeId }: WriteContext): Promise<CreditNoteRow> {
-  const [row] = await tx.query<CreditNoteRow>(
-    `WITH less_due AS (
-       UPDATE invoices SET credited_minor = credited_minor + $6 + $7 WHERE company_id = $1 AND id = $3
-     ), line AS (
-       INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
-       SELECT $1, $2, $3, l.number, l.net, l.tax
-       FROM jsonb_to_recordset($10) AS l (number smallint, net bigint, tax bigint)
-     )
-     INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
-       reason, journal_entry_id)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $6 + $7, $8, $9)
-     RETURNING ${CREDIT_NOTE_COLUMNS}`,
-    [
-      companyId,
-      writeId,
-      note.invoice.id,
-      note.invoice.currency,
-      note.creditedOn,
-      note.netMinor,
-      note.taxMinor,
-      note.reason,
-      note.entryId,
-      // Strings, because a JSON number would pass through a float; the database reads a bigint.
-      JSON.stringify(
-        note.lines.map((line) => ({ number: line.lineNumber, net: String(line.netMinor), tax: String(line.taxMinor) })),
-      ),
-    ],
-  );
-  if (row === undefined) throw new Error('Bug! The INSERT returned no row');
-  return row;
+function toLineRow({ lineNumber, netMinor, taxMinor }: CreditNoteLine) {
+  return { line_number: lineNumber, net_minor: netMinor, tax_minor: taxMinor };
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
-import { postMovement } from '../inventory/post-movement.ts';
+import { movementOf, postMovements } from '../inventory/post-movements.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
@@ -83,8 +83,7 @@ export const createInventoryItem = defineOperation({
     );
     if (row === undefined) throw new Error('Bug! The INSERT returned no row');
     if (quantity > 0) {
-      await postMovement(
-        tx,
+      const movement = movementOf(
         {
           itemId: row.id,
           quantityDelta: row.quantity,
@@ -96,6 +95,7 @@ export const createInventoryItem = defineOperation({
         },
         context,
       );
+      await Promise.all(postMovements(tx, context.companyId, 'createInventoryItem', [movement]));
     }
     return { resourceId: row.id, body: toItem(row) };
   },

@@ -1,17 +1,12 @@
 import { z } from 'zod';
-import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, basisPoints, currency, date, description, id, metadata, quantity, unitPrice } from '../fields.ts';
+import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
+import { DUE_BEFORE_ISSUE, requireDueOnOrAfterIssue } from '../ledger/due-date.ts';
 import { lineNet, MAX_AMOUNT_MINOR, taxOn } from '../money.ts';
-import { defineOperation, type WriteContext } from '../operation.ts';
-import {
-  INVOICE_COLUMNS,
-  type InvoiceRow,
-  invoiceResource,
-  readInvoiceLines,
-  toInvoice,
-} from '../resources/invoice.ts';
+import { defineSetOperation, type WriteContext } from '../operation.ts';
+import { type InvoiceLineRow, type InvoiceRow, invoiceResource, toInvoice } from '../resources/invoice.ts';
 
 const body = z
   .strictObject({
@@ -39,7 +34,7 @@ const body = z
     message: 'must not be before issueDate',
   });
 
-export const createInvoice = defineOperation({
+export const createInvoice = defineSetOperation({
   name: 'createInvoice',
   type: 'financial',
   summary: 'Create a draft invoice',
@@ -70,7 +65,7 @@ export const createInvoice = defineOperation({
       nextAction: 'fix_request',
     },
     amount_out_of_range: { status: 422, title: 'The total is outside 1 … 10^13', nextAction: 'fix_request' },
-    due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
+    due_before_issue: DUE_BEFORE_ISSUE,
   },
   constraints: { invoices_due_on_or_after_issue: 'due_before_issue' },
   examples: [
@@ -94,103 +89,137 @@ export const createInvoice = defineOperation({
   summarize: ({ body: invoice }) =>
     `createInvoice in ${invoice.currency} for customer ${invoice.customerId}, ${invoice.lines.length} lines`,
 
-  async write(tx, { body: invoice }, context) {
-    const lines = invoice.lines.map((line) => {
-      const netMinor = lineNet(line.quantity, BigInt(line.unitPrice));
-      return { ...line, netMinor, taxMinor: taxOn(netMinor, line.taxRateBasisPoints) };
-    });
-    const subtotalMinor = lines.reduce((sum, line) => sum + line.netMinor, 0n);
-    const taxMinor = lines.reduce((sum, line) => sum + line.taxMinor, 0n);
-    const totalMinor = subtotalMinor + taxMinor;
-    if (totalMinor < 1n || totalMinor > MAX_AMOUNT_MINOR) {
-      throw context.reject(
-        'amount_out_of_range',
-        `The total is ${totalMinor} minor units; it must be 1 to 10^13.`,
-        '/lines',
+  set: {
+    async load(tx, companyId, inputs): Promise<CreateInvoiceState> {
+      const [facts] = await tx.query<{
+        now: string;
+        today: string;
+        customers: Record<string, string>;
+        accounts: Record<string, string>;
+      }>(
+        `SELECT now() AS now, company_today(c.id) AS today,
+           (SELECT coalesce(jsonb_object_agg(k.id, k.currency), '{}')
+            FROM customers k WHERE k.company_id = c.id AND k.id = ANY ($2::uuid[])) AS customers,
+           (SELECT coalesce(jsonb_object_agg(a.code, a.id), '{}')
+            FROM accounts a WHERE a.company_id = c.id AND a.type = 'income' AND a.code = ANY ($3::text[])) AS accounts
+         FROM companies c WHERE c.id = $1`,
+        [
+          companyId,
+          [...new Set(inputs.map(({ body }) => body.customerId))],
+          [...new Set(inputs.flatMap(({ body }) => body.lines.map(({ accountCode }) => accountCode)))],
+        ],
       );
-    }
-    await requireCustomer(tx, invoice, context);
-    const accounts = await incomeAccounts(tx, lines, context);
+      if (facts === undefined) throw new Error('Bug! The company has no row');
+      const { now, today, customers, accounts } = facts;
+      return {
+        now,
+        today,
+        currencies: new Map(Object.entries(customers)),
+        incomeAccounts: new Map(Object.entries(accounts)),
+        invoices: [],
+      };
+    },
 
-    const [row] = await tx.query<InvoiceRow>(
-      `INSERT INTO invoices (company_id, id, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
-         total_minor, metadata)
-       VALUES ($1, $2, $3, $4, coalesce($5, company_today($1)), $6, $7, $8, $9, $10, $11)
-       RETURNING ${INVOICE_COLUMNS}`,
-      [
-        context.companyId,
-        context.writeId,
-        invoice.customerId,
-        invoice.currency,
-        invoice.issueDate ?? null,
-        invoice.dueDate,
-        invoice.memo ?? null,
-        subtotalMinor,
-        taxMinor,
-        totalMinor,
-        JSON.stringify(invoice.metadata ?? {}),
-      ],
-    );
-    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
-    await tx.query(
-      `INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
-         tax_rate_basis_points, account_id, net_minor, tax_minor)
-       SELECT $1, $2, l.line_number, l.description, l.quantity, l.unit_price, l.tax_rate, l.account_id, l.net, l.tax
-       FROM jsonb_to_recordset($3) AS l (line_number smallint, description text, quantity numeric, unit_price bigint,
-         tax_rate integer, account_id uuid, net bigint, tax bigint)`,
-      [
-        context.companyId,
-        context.writeId,
-        JSON.stringify(
-          lines.map((line, index) => ({
-            line_number: index + 1,
-            description: line.description,
-            quantity: line.quantity,
-            unit_price: line.unitPrice,
-            tax_rate: line.taxRateBasisPoints,
-            account_id: accounts.get(line.accountCode),
-            net: line.netMinor.toString(),
-            tax: line.taxMinor.toString(),
-          })),
-        ),
-      ],
-    );
-    return { resourceId: row.id, body: toInvoice(row, await readInvoiceLines(tx, [row.id])) };
+    decide(state, { body: invoice }, context) {
+      const amounts = invoice.lines.map((line) => {
+        const netMinor = lineNet(line.quantity, BigInt(line.unitPrice));
+        return { ...line, netMinor, taxMinor: taxOn(netMinor, line.taxRateBasisPoints) };
+      });
+      const subtotalMinor = amounts.reduce((sum, line) => sum + line.netMinor, 0n);
+      const taxMinor = amounts.reduce((sum, line) => sum + line.taxMinor, 0n);
+      const totalMinor = subtotalMinor + taxMinor;
+      if (totalMinor < 1n || totalMinor > MAX_AMOUNT_MINOR) {
+        throw context.reject(
+          'amount_out_of_range',
+          `The total is ${totalMinor} minor units; it must be 1 to 10^13.`,
+          '/lines',
+        );
+      }
+      requireCustomer(state, invoice, context);
+      const lines = amounts.map((line, index) => ({
+        invoice_id: context.writeId,
+        line_number: index + 1,
+        description: line.description,
+        quantity: line.quantity,
+        unit_price_minor: BigInt(line.unitPrice),
+        tax_rate_basis_points: line.taxRateBasisPoints,
+        account_code: line.accountCode,
+        account_id: incomeAccount(state, line.accountCode, index, context),
+        net_minor: line.netMinor,
+        tax_minor: line.taxMinor,
+      }));
+      const issueDate = invoice.issueDate ?? state.today;
+      requireDueOnOrAfterIssue({ dueDate: invoice.dueDate, issueDate }, context);
+
+      const row: InvoiceRow = {
+        id: context.writeId,
+        number: null,
+        customer_id: invoice.customerId,
+        status: 'draft',
+        currency: invoice.currency,
+        issue_date: issueDate,
+        due_date: invoice.dueDate,
+        memo: invoice.memo ?? null,
+        subtotal_minor: subtotalMinor,
+        tax_minor: taxMinor,
+        total_minor: totalMinor,
+        paid_minor: 0n,
+        credited_minor: 0n,
+        due_minor: totalMinor,
+        voided_on: null,
+        void_reason: null,
+        journal_entry_id: null,
+        metadata: inStoredOrder(invoice.metadata),
+        created_at: state.now,
+      };
+      state.invoices.push({ ...row, lines });
+      return { resourceId: row.id, body: toInvoice(row, lines) };
+    },
+
+    apply(tx, companyId, { invoices }) {
+      if (invoices.length === 0) return [];
+      return [tx.query('SELECT record_invoices(p_company => $1, p_invoices => $2)', [companyId, toJson(invoices)])];
+    },
   },
 });
 
-async function requireCustomer(
-  tx: Tx,
-  invoice: { customerId: string; currency: string },
+/** Neither customers nor accounts ever change, so that nothing has to be locked. */
+export type CreateInvoiceState = {
+  /** The time of the transaction: `created_at` of every row that it inserts. */
+  readonly now: string;
+  /** In the company's time zone. */
+  readonly today: string;
+  /** Of the customers, by their IDs. */
+  readonly currencies: ReadonlyMap<string, string>;
+  /** The IDs by code. */
+  readonly incomeAccounts: ReadonlyMap<string, string>;
+  readonly invoices: (InvoiceRow & { readonly lines: readonly (InvoiceLineRow & { readonly account_id: string })[] })[];
+};
+
+function requireCustomer(
+  { currencies }: CreateInvoiceState,
+  invoice: { readonly customerId: string; readonly currency: string },
   context: WriteContext<'customer_not_found' | 'currency_mismatch'>,
-) {
-  const [customer] = await tx.query<{ currency: string }>(
-    'SELECT currency FROM customers WHERE company_id = $1 AND id = $2',
-    [context.companyId, invoice.customerId],
-  );
-  if (customer === undefined) {
+): void {
+  const customerCurrency = currencies.get(invoice.customerId);
+  if (customerCurrency === undefined) {
     throw context.reject('customer_not_found', `There is no customer ${invoice.customerId}.`, '/customerId');
   }
-  if (customer.currency !== invoice.currency) {
-    throw context.reject('currency_mismatch', `This customer is invoiced in ${customer.currency}.`, '/currency');
+  if (customerCurrency !== invoice.currency) {
+    throw context.reject('currency_mismatch', `This customer is invoiced in ${customerCurrency}.`, '/currency');
   }
 }
 
-/** The account IDs by code; every line needs an income account. */
-async function incomeAccounts(
-  tx: Tx,
-  lines: readonly { accountCode: string }[],
+/** Every line needs one. */
+function incomeAccount(
+  { incomeAccounts }: CreateInvoiceState,
+  code: string,
+  index: number,
   context: WriteContext<'account_not_usable'>,
-) {
-  const rows = await tx.query<{ id: string; code: string }>(
-    `SELECT id, code FROM accounts WHERE company_id = $1 AND type = 'income' AND code = ANY ($2::text[])`,
-    [context.companyId, [...new Set(lines.map((line) => line.accountCode))]],
-  );
-  const ids = new Map(rows.map((row) => [row.code, row.id]));
-  const unusable = lines.findIndex((line) => !ids.has(line.accountCode));
-  if (unusable !== -1) {
-    const code = lines[unusable]?.accountCode;
-    throw context.reject('account_not_usable', `${code} is not an income account.`, `/lines/${unusable}/accountCode`);
+): string {
+  const account = incomeAccounts.get(code);
+  if (account === undefined) {
+    throw context.reject('account_not_usable', `${code} is not an income account.`, `/lines/${index}/accountCode`);
   }
-  return ids;
+  return account;
 }

@@ -1,10 +1,18 @@
 import { z } from 'zod';
-import type { Tx } from '../database.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
+import { inStoredOrder } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
-import { defineOperation, type WriteContext } from '../operation.ts';
-import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
+import {
+  type EntryOfSet,
+  entryOf,
+  loadPostingFacts,
+  type PostingFacts,
+  postEntries,
+  requireOpenPeriod,
+} from '../ledger/post-entries.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { defineSetOperation, type WriteContext } from '../operation.ts';
+import { journalEntryResource, toEntry } from '../resources/journal-entry.ts';
 
 const body = z
   .strictObject({
@@ -23,7 +31,7 @@ const body = z
     if (sum !== 0) issues.addIssue({ code: 'custom', path: ['lines'], message: `must sum to 0, but sum to ${sum}` });
   });
 
-export const createJournalEntry = defineOperation({
+export const createJournalEntry = defineSetOperation({
   name: 'createJournalEntry',
   type: 'financial',
   summary: 'Post a journal entry',
@@ -65,44 +73,67 @@ export const createJournalEntry = defineOperation({
   summarize: ({ body: entry }) =>
     `createJournalEntry of ${entry.lines.length} lines in ${entry.currency}, dated ${entry.date}`,
 
-  async write(tx, { body: entry }, context) {
-    await requirePostable(tx, entry.lines, context);
-    await postEntry(
-      tx,
-      {
-        id: context.writeId,
-        date: entry.date,
-        description: entry.description,
-        lines: entry.lines.map(({ accountCode: account, amount, memo }) => ({
-          account,
-          amountMinor: BigInt(amount),
-          currency: entry.currency,
-          ...(memo === undefined ? {} : { memo }),
-        })),
-        ...(entry.metadata === undefined ? {} : { metadata: entry.metadata }),
-      },
-      context,
-    );
-    return { resourceId: context.writeId, body: await readPostedEntry(tx, context.writeId) };
+  set: {
+    async load(tx, companyId, inputs): Promise<State> {
+      const codes = inputs.flatMap(({ body: manual }) => manual.lines.map((line) => line.accountCode));
+      return { facts: await loadPostingFacts(tx, companyId, codes), entries: [] };
+    },
+
+    decide({ facts, entries }, { body: manual }, context) {
+      requirePostable(facts, manual.lines, context);
+      requireOpenPeriod(facts, manual.date, context);
+      const entry = entryOf(
+        {
+          id: context.writeId,
+          date: manual.date,
+          description: manual.description,
+          lines: manual.lines.map(({ accountCode: account, amount, memo }) => ({
+            account,
+            amountMinor: BigInt(amount),
+            currency: manual.currency,
+            ...(memo === undefined ? {} : { memo }),
+          })),
+          metadata: inStoredOrder(manual.metadata),
+        },
+        context,
+      );
+      entries.push(entry);
+      return { resourceId: entry.id, body: toPostedEntry(entry, facts, context) };
+    },
+
+    apply(tx, companyId, { entries }) {
+      return entries.length === 0 ? [] : [postEntries(tx, companyId, 'createJournalEntry', entries)];
+    },
   },
 });
 
+type State = { readonly facts: PostingFacts; readonly entries: EntryOfSet[] };
+
 /** Names the line; the database would refuse it anyway. */
-async function requirePostable(
-  tx: Tx,
-  lines: readonly { accountCode: string }[],
+function requirePostable(
+  { accounts }: Pick<PostingFacts, 'accounts'>,
+  lines: readonly { readonly accountCode: string }[],
   context: WriteContext<'account_not_usable' | 'control_account'>,
-): Promise<void> {
-  const rows = await tx.query<{ code: string; is_control: boolean }>(
-    'SELECT code, is_control FROM accounts WHERE company_id = $1 AND code = ANY ($2::text[])',
-    [context.companyId, [...new Set(lines.map((line) => line.accountCode))]],
-  );
-  const isControl = new Map(rows.map((row) => [row.code, row.is_control]));
+): void {
   for (const [index, { accountCode: code }] of lines.entries()) {
     const pointer = `/lines/${index}/accountCode` as const;
-    if (!isControl.has(code)) throw context.reject('account_not_usable', `There is no account ${code}.`, pointer);
-    if (isControl.get(code)) {
+    const account = accounts.get(code);
+    if (account === undefined) throw context.reject('account_not_usable', `There is no account ${code}.`, pointer);
+    if (account.isControl) {
       throw context.reject('control_account', `Only its own operations post to account ${code}.`, pointer);
     }
   }
+}
+
+/** The answer's form of an entry that is about to be posted. A request has no lines of zero, which would be left out. */
+function toPostedEntry(entry: EntryOfSet, { now }: PostingFacts, { operation }: WriteContext) {
+  return toEntry(
+    { ...entry, entry_date: entry.date, operation, reverses: null, created_at: now },
+    entry.lines.map((line) => ({
+      ...line,
+      entry_id: entry.id,
+      account_code: line.account,
+      amount_minor: BigInt(line.amount),
+    })),
+  );
 }

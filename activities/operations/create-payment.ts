@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
-import { toJson } from '../json.ts';
+import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { type LockedInvoice, lockInvoices } from '../ledger/lock-invoices.ts';
 import {
@@ -144,7 +144,7 @@ export const createPayment = defineSetOperation({
         reference: body.reference ?? null,
         refunded_minor: 0n,
         journal_entry_id: entry.id,
-        metadata: body.metadata ?? {},
+        metadata: inStoredOrder(body.metadata),
         created_at: facts.now,
       };
       invoice.due_minor -= amountMinor;

@@ -1,15 +1,25 @@
 import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
+import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id, metadata } from '../fields.ts';
+import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
-import { defineOperation } from '../operation.ts';
+import {
+  type EntryOfSet,
+  entryOf,
+  loadPostingFacts,
+  type PostingFacts,
+  postEntries,
+  requireOpenPeriod,
+} from '../ledger/post-entries.ts';
+import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { defineSetOperation } from '../operation.ts';
 import type { PaymentRow } from '../resources/payment.ts';
-import { REFUND_COLUMNS, type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
+import { type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
 
-export const createRefund = defineOperation({
+export const createRefund = defineSetOperation({
   name: 'createRefund',
   type: 'financial',
   summary: 'Refund a payment in full or in part',
@@ -60,68 +70,99 @@ export const createRefund = defineOperation({
   // In minor units, because only the payment's row has the currency.
   summarize: ({ body }) => `createRefund of ${body.amount} minor units of payment ${body.paymentId}`,
 
-  async write(tx, { body }, context) {
-    const [payment] = await tx.query<LockedPayment>(
-      `SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, bank.code AS bank_account,
-         company_today($1) AS today
-       FROM lock_payment($1, $2) AS p
-       JOIN accounts bank ON bank.company_id = $1 AND bank.id = p.bank_account_id`,
-      [context.companyId, body.paymentId],
-    );
-    if (payment === undefined) {
-      throw context.reject('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
-    }
-    const amountMinor = BigInt(body.amount);
-    const leftMinor = payment.amount_minor - payment.refunded_minor;
-    if (amountMinor > leftMinor) {
-      const left = formatAmount(leftMinor, payment.currency);
-      throw context.reject('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
-    }
+  set: {
+    async load(tx, companyId, inputs): Promise<State> {
+      const [payments, facts] = await Promise.all([
+        lockPayments(
+          tx,
+          companyId,
+          inputs.map(({ body }) => body.paymentId),
+        ),
+        loadPostingFacts(tx, companyId, []),
+      ]);
+      return { payments, facts, refunds: [], entries: [] };
+    },
 
-    const { today, currency } = payment;
-    const refundedOn = correctionDate({ requested: body.date, today, originalDate: payment.received_on }, context);
-    const entryId = await postEntry(
-      tx,
-      {
-        date: refundedOn,
-        description: `Refund ${context.writeId} of payment ${payment.id}`,
-        lines: [
-          { account: ACCOUNTS.receivable, amountMinor, currency },
-          { account: payment.bank_account, amountMinor: -amountMinor, currency },
-        ],
-      },
-      context,
-    );
-    const [row] = await tx.query<RefundRow>(
-      `WITH due_again AS (
-         UPDATE invoices SET paid_minor = paid_minor - $4 WHERE company_id = $1 AND id = $9
-       ), p AS (
-         UPDATE payments SET refunded_minor = refunded_minor + $4 WHERE company_id = $1 AND id = $3
-         RETURNING invoice_id, currency
-       ), r AS (
-         INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         RETURNING *
-       )
-       SELECT ${REFUND_COLUMNS} FROM r, p`,
-      [
-        context.companyId,
-        context.writeId,
-        payment.id,
-        amountMinor,
-        refundedOn,
-        body.reason,
-        entryId,
-        JSON.stringify(body.metadata ?? {}),
-        payment.invoice_id,
-      ],
-    );
-    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
-    return { resourceId: row.id, body: toRefund(row) };
+    decide({ payments, facts, refunds, entries }, { body }, context) {
+      const payment = payments.get(body.paymentId);
+      if (payment === undefined) {
+        throw context.reject('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
+      }
+      const amountMinor = BigInt(body.amount);
+      const leftMinor = payment.amount_minor - payment.refunded_minor;
+      if (amountMinor > leftMinor) {
+        const left = formatAmount(leftMinor, payment.currency);
+        throw context.reject('refund_exceeds_payment', `${left} is left of the payment.`, '/amount');
+      }
+      const refundedOn = correctionDate(
+        { requested: body.date, today: facts.today, originalDate: payment.received_on },
+        context,
+      );
+      requireOpenPeriod(facts, refundedOn, context);
+
+      const { currency } = payment;
+      const entry = entryOf(
+        {
+          date: refundedOn,
+          description: `Refund ${context.writeId} of payment ${payment.id}`,
+          lines: [
+            { account: ACCOUNTS.receivable, amountMinor, currency },
+            { account: payment.bank_account, amountMinor: -amountMinor, currency },
+          ],
+        },
+        context,
+      );
+      const refund = {
+        id: context.writeId,
+        payment_id: payment.id,
+        invoice_id: payment.invoice_id,
+        amount_minor: amountMinor,
+        currency,
+        refunded_on: refundedOn,
+        reason: body.reason,
+        journal_entry_id: entry.id,
+        metadata: inStoredOrder(body.metadata),
+        created_at: facts.now,
+      };
+      payment.refunded_minor += amountMinor;
+      entries.push(entry);
+      refunds.push(refund);
+      return { resourceId: refund.id, body: toRefund(refund) };
+    },
+
+    apply(tx, companyId, { refunds, entries }) {
+      if (refunds.length === 0) return [];
+      return [
+        postEntries(tx, companyId, 'createRefund', entries),
+        tx.query('SELECT record_refunds(p_company => $1, p_refunds => $2)', [companyId, toJson(refunds)]),
+      ];
+    },
   },
 });
 
-type LockedPayment = Pick<
-  PaymentRow,
-  'id' | 'invoice_id' | 'amount_minor' | 'refunded_minor' | 'currency' | 'received_on'
-> & { bank_account: string; today: string };
+type State = {
+  readonly payments: ReadonlyMap<string, LockedPayment>;
+  readonly facts: PostingFacts;
+  readonly refunds: RefundRow[];
+  readonly entries: EntryOfSet[];
+};
+
+/** A payment that this transaction holds, with its invoice; the refunds of a set take from it one after another. */
+type LockedPayment = Pick<PaymentRow, 'id' | 'invoice_id' | 'amount_minor' | 'currency' | 'received_on'> & {
+  refunded_minor: bigint;
+  readonly bank_account: string;
+};
+
+/** Those that the company does not have are left out. */
+async function lockPayments(
+  tx: Tx,
+  companyId: string,
+  paymentIds: readonly string[],
+): Promise<ReadonlyMap<string, LockedPayment>> {
+  const payments = await tx.query<LockedPayment>(
+    `SELECT id, invoice_id, amount_minor, refunded_minor, currency, received_on, bank_account
+     FROM lock_payments(p_company => $1, p_payments => $2)`,
+    [companyId, [...new Set(paymentIds)]],
+  );
+  return new Map(payments.map((payment) => [payment.id, payment]));
+}

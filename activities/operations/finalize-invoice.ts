@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
-import { defineOperation } from '../operation.ts';
+import { DUE_BEFORE_ISSUE, requireDueOnOrAfterIssue } from '../ledger/due-date.ts';
+import { type EntryOfSet, entryOf, postEntries, requireOpenPeriod } from '../ledger/post-entries.ts';
+import { type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { defineSetOperation } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
   type InvoiceLineRow,
@@ -14,7 +15,7 @@ import {
   toInvoice,
 } from '../resources/invoice.ts';
 
-export const finalizeInvoice = defineOperation({
+export const finalizeInvoice = defineSetOperation({
   name: 'finalizeInvoice',
   type: 'financial',
   summary: 'Finalize a draft invoice',
@@ -39,7 +40,7 @@ export const finalizeInvoice = defineOperation({
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_draft: { status: 409, title: 'The invoice is no longer a draft' },
     period_closed: PERIOD_CLOSED,
-    due_before_issue: { status: 422, title: 'The due date is before the issue date', nextAction: 'fix_request' },
+    due_before_issue: DUE_BEFORE_ISSUE,
   },
   constraints: { period_closed: 'period_closed', invoices_due_on_or_after_issue: 'due_before_issue' },
   examples: [
@@ -52,28 +53,78 @@ export const finalizeInvoice = defineOperation({
   ],
   summarize: ({ params }) => `finalizeInvoice ${params.invoiceId}`,
 
-  async write(tx, { params, body }, context) {
-    const [draft] = await tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM lock_invoice($1, $2)`, [
-      context.companyId,
-      params.invoiceId,
-    ]);
-    if (draft === undefined) {
-      throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
-    }
-    if (draft.status !== 'draft') {
-      throw context.reject('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
-    }
-    const lines = await readInvoiceLines(tx, [draft.id]);
-    const issueDate = body.issueDate ?? draft.issue_date;
-    const entryId = await postEntry(
-      tx,
-      { date: issueDate, description: `Invoice ${draft.id} finalized`, lines: entryLines(draft, lines) },
-      context,
-    );
-    const row = await numberInvoice(tx, draft.id, issueDate, entryId, context.companyId);
-    return { resourceId: row.id, body: toInvoice(row, lines) };
+  set: {
+    async load(tx, companyId, inputs): Promise<FinalizeInvoiceState> {
+      const ids = [...new Set(inputs.map(({ params }) => params.invoiceId))];
+      const [invoices, lines, [facts]] = await Promise.all([
+        tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM lock_invoices(p_company => $1, p_invoices => $2)`, [
+          companyId,
+          ids,
+        ]),
+        readInvoiceLines(tx, ids),
+        tx.query<{ closed_through: string | null; last_number: number }>(
+          'SELECT closed_through, last_number FROM numbering_facts(p_company => $1)',
+          [companyId],
+        ),
+      ]);
+      if (facts === undefined) throw new Error('Bug! The company has no row');
+      return {
+        invoices: new Map(invoices.map((invoice) => [invoice.id, invoice])),
+        lines,
+        closedThrough: facts.closed_through,
+        lastNumber: facts.last_number,
+        entries: [],
+        numbered: [],
+      };
+    },
+
+    decide(state, { params, body }, context) {
+      const draft = state.invoices.get(params.invoiceId);
+      if (draft === undefined) {
+        throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
+      }
+      if (draft.status !== 'draft') {
+        throw context.reject('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
+      }
+      const issueDate = body.issueDate ?? draft.issue_date;
+      requireOpenPeriod(state, issueDate, context);
+      requireDueOnOrAfterIssue({ dueDate: draft.due_date, issueDate }, context);
+
+      const lines = state.lines.filter(({ invoice_id }) => invoice_id === draft.id);
+      const entry = entryOf(
+        { date: issueDate, description: `Invoice ${draft.id} finalized`, lines: entryLines(draft, lines) },
+        context,
+      );
+      // After everything that may reject: a rejected write takes no number.
+      state.lastNumber += 1;
+      const numbered = { number: state.lastNumber, issue_date: issueDate, journal_entry_id: entry.id };
+      const invoice = { ...draft, ...numbered, status: 'finalized' } as const;
+      state.invoices.set(invoice.id, invoice);
+      state.entries.push(entry);
+      state.numbered.push({ id: invoice.id, ...numbered });
+      return { resourceId: invoice.id, body: toInvoice(invoice, lines) };
+    },
+
+    apply(tx, companyId, { entries, numbered }) {
+      if (numbered.length === 0) return [];
+      return [
+        postEntries(tx, companyId, 'finalizeInvoice', entries),
+        tx.query('SELECT number_invoices(p_company => $1, p_invoices => $2)', [companyId, JSON.stringify(numbered)]),
+      ];
+    },
   },
 });
+
+export type FinalizeInvoiceState = {
+  readonly invoices: Map<string, InvoiceRow>;
+  /** Of all of them, in order. */
+  readonly lines: readonly InvoiceLineRow[];
+  readonly closedThrough: string | null;
+  /** The number that was given last. */
+  lastNumber: number;
+  readonly entries: EntryOfSet[];
+  readonly numbered: Pick<InvoiceRow, 'id' | 'number' | 'issue_date' | 'journal_entry_id'>[];
+};
 
 /** Dr 1100 total · Cr each income account its net · Cr 2100 tax. */
 function entryLines(invoice: InvoiceRow, lines: readonly InvoiceLineRow[]): EntryLine[] {
@@ -87,15 +138,4 @@ function entryLines(invoice: InvoiceRow, lines: readonly InvoiceLineRow[]): Entr
     ...[...netByAccount].map(([account, netMinor]) => ({ account, amountMinor: -netMinor, currency })),
     { account: ACCOUNTS.salesTax, amountMinor: -invoice.tax_minor, currency },
   ];
-}
-
-/** Takes the number last, because the counter's row lock makes all other finalizations of the company wait. */
-async function numberInvoice(tx: Tx, invoiceId: string, issueDate: string, entryId: string, companyId: string) {
-  const [row] = await tx.query<InvoiceRow>(
-    `UPDATE invoices SET number = next_number($1, 'invoice'), issue_date = $3, journal_entry_id = $4
-     WHERE company_id = $1 AND id = $2 RETURNING ${INVOICE_COLUMNS}`,
-    [companyId, invoiceId, issueDate, entryId],
-  );
-  if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
-  return row;
 }

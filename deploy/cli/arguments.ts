@@ -42,6 +42,19 @@ export function countArgument(max: number) {
   };
 }
 
+export function choiceArgument<Choice extends string>(choices: readonly Choice[]) {
+  return (text: string): Choice => {
+    const choice = choices.find((one) => one === text);
+    if (choice !== undefined) return choice;
+    throw new InvalidArgumentError(`${text} is not one of ${choices.join(', ')}.`);
+  };
+}
+
+/** `a,b,c`, each of them read by `one`, without repetitions. */
+export function listArgument<T>(one: (text: string) => T) {
+  return (text: string): readonly T[] => [...new Set(text.split(',').map((part) => one(part.trim())))];
+}
+
 /** `90s`, `30m`, `12h` → seconds. */
 export function ttlArgument(text: string): number {
   const [, count, unit] = /^(\d{1,6})([smh])$/.exec(text) ?? [];

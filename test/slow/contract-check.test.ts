@@ -11,6 +11,7 @@ import { createInvoice } from '../../activities/operations/create-invoice.ts';
 import { type ContractReport, checkContract } from '../../deploy/contract/check.ts';
 import { contractSubject } from '../support/contract-subject.ts';
 import { inForm } from '../support/form.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type Overrides, type System, startSystem } from '../support/system.ts';
 
 /** Some sixty requests an operation and rule, and as many looks into the database. */
@@ -261,7 +262,7 @@ describe('the contract checks report', () => {
 /** All operations, with createCustomer another one. */
 function changed(members: Partial<Operation>): Operation[] {
   return OPERATIONS.map((operation) =>
-    operation.name === 'createCustomer' ? { ...operation, ...members } : operation,
+    operation.name === 'createCustomer' ? { ...oneByOne(operation), ...members } : operation,
   );
 }
 

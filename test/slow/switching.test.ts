@@ -96,8 +96,8 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
-  test(
-    'workers killed one by one: no request fails, none is lost, none is made twice',
+  test.each(inForm({ short: [], long: ['workers killed one by one'] }))(
+    '%s: no request fails, none is lost, none is made twice',
     async () => {
       const load = await startSwitchingLoad(company, proxy.url, LOAD);
       for (const color of ['blue', 'green'] as const) {

@@ -1,13 +1,14 @@
 import type pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
+import { oneByOne } from './one-by-one.ts';
 
 const HELD = 4711;
 
 /** The operation, waiting inside its transaction, after the claim of its key, for as long as a test holds it. */
 export function heldOperation(operation: Operation): Operation {
   return {
-    ...operation,
+    ...oneByOne(operation),
     async write(tx, input, context) {
       await tx.query(`SELECT pg_advisory_xact_lock_shared(${HELD})`);
       return operation.write(tx, input, context);

@@ -55,12 +55,19 @@ async function startProcess(
   });
   const url = await ready;
   const exited = once(child, 'exit');
+  let isAskedToEnd = false;
+  void exited.then(([code, signal]) => {
+    const last = logs.slice(-3).map((entry) => JSON.stringify(entry));
+    // Its clients only see that nobody answers.
+    if (!isAskedToEnd) console.error(`${script} ended with ${code ?? signal}: ${[...last, ...errors].join('\n')}`);
+  });
   const gone = () => child.exitCode !== null || child.signalCode !== null;
   return {
     pid: child.pid as number,
     url,
     logs,
     async kill() {
+      isAskedToEnd = true;
       if (gone()) return;
       child.kill('SIGKILL');
       await exited;
@@ -68,6 +75,7 @@ async function startProcess(
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
     async terminate() {
+      isAskedToEnd = true;
       if (!gone()) child.kill('SIGTERM');
       await exited;
       return child.exitCode;

@@ -15,6 +15,7 @@ import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../workflows/messages.ts
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
+import { oneByOne } from './one-by-one.ts';
 import { startReceiver } from './receiver.ts';
 import { startRelay } from './relay.ts';
 import { type System, startSystem } from './system.ts';
@@ -34,7 +35,7 @@ let company: Company;
 const seen = new Set<string>();
 beforeAll(async () => {
   const operations = OPERATIONS.map((operation) => ({
-    ...operation,
+    ...oneByOne(operation),
     write: (...[tx, input, context]: Parameters<typeof operation.write>) => {
       const name = String(input.body['name']);
       if (name === 'fails-once' && !seen.has(name)) {

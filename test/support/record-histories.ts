@@ -15,6 +15,7 @@ import { createWriteRuns } from '../../api/submit/write-runs.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
+import { oneByOne } from './one-by-one.ts';
 import { type System, startSystem } from './system.ts';
 
 /** Of the workflow's history, not of the product. */
@@ -42,7 +43,7 @@ let company: Company;
 const attempts = new Map<string, number>();
 beforeAll(async () => {
   const operations = OPERATIONS.map((operation) => ({
-    ...operation,
+    ...oneByOne(operation),
     write: (...[tx, input, context]: Parameters<typeof operation.write>) => {
       const name = String(input.body['name']);
       attempts.set(name, (attempts.get(name) ?? 0) + 1);

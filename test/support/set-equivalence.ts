@@ -25,7 +25,7 @@ export type Comparison = {
   readonly limitMs: number;
 };
 
-export const CANCELLED_KEY = 'key-7';
+const CANCELLED_KEY = 'key-7';
 
 /**
  * Conformance 47: carries out random sets of writes, one by one in one database and together in the other, and compares

@@ -13,7 +13,7 @@ export function readSourceTree(): SourceFile[] {
     maxBuffer: 64 * 1024 * 1024,
   });
   return [...new Set(listed.split('\0'))]
-    .filter((path) => /\.(ts|cjs|json|sql|md|ya?ml|sh)$/.test(path) && path !== 'package-lock.json')
+    .filter((path) => /\.(ts|cjs|json|sql|md|ya?ml|sh)$/.test(path) && !path.endsWith('package-lock.json'))
     .filter((path) => existsSync(join(PROJECT_FOLDER, path))) // deleted, and the deletion not committed
     .map((path) => ({ path, text: readFileSync(join(PROJECT_FOLDER, path), 'utf8') }));
 }

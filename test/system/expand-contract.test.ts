@@ -8,11 +8,12 @@ import type { Answer, ApiClient } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** What the next release does: the same, over a column by its new name. */
 const nextCreateCustomer: Operation = {
-  ...createCustomer,
+  ...oneByOne(createCustomer),
   // Both names: between the first migration and the last, either index may be the one that refuses.
   constraints: { ...createCustomer.constraints, customers_client_reference_key: 'customer_reference_taken' },
   write: (tx, input, context) =>
@@ -20,11 +21,9 @@ const nextCreateCustomer: Operation = {
 };
 
 function inNewNames(sql: string): string {
-  const [insert = '', returning = ''] = sql.split('RETURNING');
-  return [
-    insert.replace('external_reference', 'client_reference'),
-    returning.replace('external_reference', 'client_reference AS external_reference'),
-  ].join('RETURNING');
+  return sql
+    .replaceAll('k.external_reference', 'k.client_reference')
+    .replace('currency, external_reference', 'currency, client_reference');
 }
 
 /** First migration of the change, before any process of the next release: both names, each kept equal to the other. */

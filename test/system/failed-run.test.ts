@@ -6,6 +6,7 @@ import { createPayment } from '../../activities/operations/create-payment.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 describe('a run that fails by a bug', () => {
@@ -17,7 +18,7 @@ describe('a run that fails by a bug', () => {
 
   /** The operation does all of its work, and then meets the bug. */
   const withBug = (operation: Operation): Operation => ({
-    ...operation,
+    ...oneByOne(operation),
     async write(tx, input, context) {
       const written = await operation.write(tx, input, context);
       await bug?.();

@@ -6,13 +6,14 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { type Groups, startGroups, untilQueued } from '../support/groups.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** createCustomer, which fails as the customer's name says. */
 function troubled(): Operation {
   const failures = new Map<string, number>();
   return {
-    ...createCustomer,
+    ...oneByOne(createCustomer),
     async write(tx, input, context) {
       const name = String(input.body['name']);
       if (name === 'bug') throw new Error('a bug of the test');

@@ -27,7 +27,10 @@ describe('the Dockerfile', () => {
     expect(first).toBe('*');
     const allowed = lines.filter((line) => line.startsWith('!')).map((line) => line.slice(1));
     expect(allowed.toSorted()).toEqual([...new Set(copiedFromContext(stages))].toSorted());
-    expect(lines.filter((line) => !line.startsWith('!'))).toEqual(['deploy/compose/secrets']);
+    expect(lines.filter((line) => !line.startsWith('!'))).toEqual([
+      'deploy/compose/secrets',
+      'deploy/load/peers/node_modules',
+    ]);
   });
 });
 

@@ -110,6 +110,17 @@ describe('a manual entry', () => {
     ).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
   });
 
+  test('is answered, byte for byte, as it is read later, whatever order its notes were sent in', async () => {
+    const metadata = { voucher: '1', '😀': '2', '\u{fffd}a': '3', é: '4', zz: '5', b: '6', a: '7', 10: '8' };
+    const lines = [
+      ['1000', 5],
+      ['3000', -5],
+    ] as const;
+    const { text, json } = await company.api.post('/api/ledger/entries', entryBody(lines, { metadata }));
+    expect(json.metadata).toEqual(metadata);
+    expect((await company.api.get(`/api/ledger/entries/${json.id}`)).text).toBe(text);
+  });
+
   test.each([
     [
       'that does not balance',

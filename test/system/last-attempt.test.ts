@@ -12,6 +12,7 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 
 /** What the activity tells Temporal, and what it leaves, by how old its run is: a day cannot be waited for. */
 describe('an attempt that fails for now', () => {
@@ -38,7 +39,7 @@ describe('an attempt that fails for now', () => {
   });
 
   const failing: Operation = {
-    ...createCustomer,
+    ...oneByOne(createCustomer),
     write: () => Promise.reject(new TransientFailure('not now', { mayHaveCommitted: false })),
   };
 
@@ -106,7 +107,10 @@ describe('an attempt that fails for now', () => {
   });
 
   test('its audit row says how long the run took, from its start and with all of its attempts', async () => {
-    const bug: Operation = { ...createCustomer, write: () => Promise.reject(new TypeError('A bug of the test')) };
+    const bug: Operation = {
+      ...oneByOne(createCustomer),
+      write: () => Promise.reject(new TypeError('A bug of the test')),
+    };
     const durationMs = async (key: string, runAgeMs: number) => {
       const sinceMs = Date.now();
       await attempt(argumentsOf(key), runAgeMs, bug).catch((error: unknown) => error);
@@ -127,7 +131,7 @@ describe('an attempt that fails for now', () => {
 
   test('says that only the row can tell when it was lost at COMMIT', async () => {
     const lost: Operation = {
-      ...createCustomer,
+      ...oneByOne(createCustomer),
       write: () => Promise.reject(new TransientFailure('lost', { mayHaveCommitted: true })),
     };
     const failure = await attempt(argumentsOf('lost'), 1_000, lost).catch((error: unknown) => error);

@@ -6,6 +6,7 @@ import { type Company, companyMaker } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { heldOperation, hold, untilHeld } from '../support/held-operation.ts';
 import { parse, type Sample, scrape as scrapeFrom, sum } from '../support/metrics-page.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 describe('/metrics', () => {
@@ -13,7 +14,7 @@ describe('/metrics', () => {
   let company: Company;
   let broken = false;
   const withBug = (operation: Operation): Operation => ({
-    ...operation,
+    ...oneByOne(operation),
     async write(tx, input, context) {
       if (broken) throw new Error('A bug');
       return operation.write(tx, input, context);

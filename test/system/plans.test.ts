@@ -47,4 +47,51 @@ describe('plans by key', () => {
     const lookup = 'SELECT * FROM lookup_write($1, $2, NULL)';
     expect(await settingsAfter(lookup, values)).toEqual({ seqscan: 'on', mode: 'auto', ...entered() });
   });
+
+  test('find the rows of a set by their keys, also those that were made while the table was small', async () => {
+    const made = async (keys: readonly string[]) => {
+      const items = keys.map((key) => ({ ...ITEM, key, write_id: randomUUID(), user_id: company.user_id }));
+      const args = [company.company_id, 'createCustomer', 'high-risk'];
+      await client.query(`SELECT * FROM claim_writes($1, $2, $3, 'w', now(), $4)`, [...args, JSON.stringify(items)]);
+      await client.query(`SELECT finish_writes($1, $2, $3, 'customer', 'customer.created', $4)`, [
+        ...args,
+        JSON.stringify(items),
+      ]);
+    };
+    const lookedUp = (key: string) =>
+      client.query('SELECT * FROM lookup_writes($1, $2, $3)', [[company.company_id], [company.user_id], [key]]);
+    /** How many rows of the table the work has read. */
+    const rowsRead = async (work: () => Promise<unknown>) => {
+      await client.query('BEGIN');
+      await work();
+      const { rows } = await client.query(
+        `SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables
+         WHERE relname = 'idempotent_writes'`,
+      );
+      // Otherwise the next transaction counts on from here.
+      await client.query('SELECT pg_stat_force_next_flush()');
+      await client.query('COMMIT');
+      return rows[0].read;
+    };
+    const few = [await rowsRead(() => made(['first'])), await rowsRead(() => lookedUp('first'))];
+    await rowsRead(() => made(Array.from({ length: 500 }, (_, index) => `many-${index}`)));
+    const many = [await rowsRead(() => made(['last'])), await rowsRead(() => lookedUp('many-3'))];
+    expect(many).toEqual(few);
+  });
 });
+
+const ITEM = {
+  submission_id: randomUUID(),
+  fingerprint: 'a'.repeat(64),
+  schema_version: 1,
+  request: { params: {}, body: {} },
+  request_id: 'r',
+  outcome: 'rejected',
+  status_code: 409,
+  body: '{}',
+  error_code: 'customer_reference_taken',
+  error_message: 'Taken.',
+  route_path: '/api/customers',
+  http_method: 'POST',
+  audit_metadata: {},
+};

@@ -4,11 +4,12 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** Says no only when its work is done. */
 const rejectedLate = (operation: Operation): Operation => ({
-  ...operation,
+  ...oneByOne(operation),
   async write(tx, input, context) {
     const written = await operation.write(tx, input, context);
     if (input.body['name'] === 'Rejected late') throw context.reject('customer_reference_taken', 'Too late.');

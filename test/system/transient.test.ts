@@ -7,6 +7,7 @@ import { createPayment } from '../../activities/operations/create-payment.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { expectOneStory } from '../support/one-story.ts';
 import { countRuns, keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -15,7 +16,7 @@ import { type System, startSystem } from '../support/system.ts';
 const troubles: ((tx: Tx) => Promise<unknown>)[] = [];
 
 const troubled: Operation = {
-  ...createPayment,
+  ...oneByOne(createPayment),
   async write(tx, input, context) {
     const written = await createPayment.write(tx, input, context);
     await troubles.shift()?.(tx);

@@ -17,6 +17,7 @@ import { countEffects, paymentBody } from '../support/effects.ts';
 import { forgetWrite } from '../support/forget-write.ts';
 import { type Groups, startGroups } from '../support/groups.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { expectOneStory } from '../support/one-story.ts';
 import { startProxy, targetOf } from '../support/proxy.ts';
 import { countRuns, keyWorkflow, statusOf } from '../support/runs.ts';
@@ -25,7 +26,7 @@ import { type System, startSystem } from '../support/system.ts';
 /** Customers of the one name meet a bug, those of the other, for a while, what another attempt may mend. */
 let busy = false;
 const withBug: Operation = {
-  ...createCustomer,
+  ...oneByOne(createCustomer),
   async write(tx, input, context) {
     if (input.body['name'] === 'bug') throw new TypeError('A bug of the test');
     if (busy && input.body['name'] === 'busy') throw new TransientFailure('Of the test', { mayHaveCommitted: false });

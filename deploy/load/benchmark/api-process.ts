@@ -16,18 +16,20 @@ export const RAISED = {
 
 /** Starts the API as production does. */
 export async function startApiProcess(options: {
-  readonly servers: Servers;
+  readonly servers: Pick<Servers, 'folder' | 'database' | 'temporalAddress'>;
   readonly bundle: string;
   readonly secret: string;
   readonly grouping: Grouping;
   readonly signal: AbortSignal;
   /** False: without metrics. */
   readonly instrumentation?: boolean;
+  /** Any free one when left out. */
+  readonly port?: number;
   /** Overrides everything else. */
   readonly environment?: Readonly<Record<string, string>>;
 }): Promise<ApiProcess> {
   const { servers, grouping } = options;
-  const port = await freeLoopbackPort();
+  const port = options.port ?? (await freeLoopbackPort());
   const url = `http://127.0.0.1:${port}`;
   const api = await startServerProcess({
     script: options.instrumentation === false ? 'deploy/load/benchmark/uninstrumented-api.ts' : 'api/main.ts',

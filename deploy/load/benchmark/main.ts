@@ -1,10 +1,10 @@
 /** `npm run benchmark -- …`: measures speed against bare Temporal and SQL alone, and checks the results for correctness. */
-import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import type { Grouping } from './api-process.ts';
 import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
+import { putBetweenMarkers } from './markers.ts';
 import { MODES, type Mode } from './modes.ts';
 import { conditions, reportOf, suiteMarkdown, suiteText } from './report.ts';
 import { runBenchmark } from './run.ts';
@@ -33,8 +33,7 @@ const SPARE_INVOICES = 64;
 const OPEN_LOOP_IN_FLIGHT = 512;
 const CODE_OF_SIGINT = 130;
 /** The markers in the Markdown page that enclose the figures. */
-const FIGURES_BEGIN = '<!-- figures: begin -->';
-const FIGURES_END = '<!-- figures: end -->';
+const FIGURES = 'figures';
 
 await run(
   command('benchmark', 'Measures the write path on servers that it starts and stops itself.')
@@ -147,16 +146,9 @@ async function measureAll(session: Session, options: Options): Promise<boolean> 
   const violations = rows.flatMap(({ result }) => result.violations);
   for (const violation of violations) console.error(`VIOLATED: ${violation}`);
   const again = `npm run benchmark -- --all --seconds ${seconds} --repeat ${repeat}`;
-  if (markdown !== undefined && violations.length === 0) putFigures(markdown, suiteMarkdown(rows, again));
+  if (markdown !== undefined && violations.length === 0)
+    putBetweenMarkers(markdown, FIGURES, suiteMarkdown(rows, again));
   return violations.length === 0;
-}
-
-/** Replaces the figures and keeps the text around them. */
-function putFigures(file: string, figures: string): void {
-  const page = readFileSync(file, 'utf8');
-  const [begin, end] = [page.indexOf(FIGURES_BEGIN), page.indexOf(FIGURES_END)];
-  if (begin < 0 || end < begin) throw new Error(`${file} must have the lines ${FIGURES_BEGIN} and ${FIGURES_END}.`);
-  writeFileSync(file, `${page.slice(0, begin + FIGURES_BEGIN.length)}\n\n${figures}\n${page.slice(end)}`);
 }
 
 function log(line: string): void {

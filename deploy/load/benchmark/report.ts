@@ -10,15 +10,19 @@ const FIGURES = ['', 'answers', 'per second', 'p50 ms', 'p95 ms', 'p99 ms', 'max
 
 /** The conditions of the measurement; the figures do not apply to another machine. */
 export function conditions(): string[] {
-  const [cpu] = cpus();
-  const load = loadavg().map((value) => value.toFixed(2));
   return [
-    `${cpus().length} CPUs (${cpu?.model.trim() ?? 'unknown'}), Node ${process.versions.node}, load ${load.join(' ')} at the end`,
+    machine(),
     'One API process, PostgreSQL (synchronous commit on) and the Temporal dev server (SQLite in a file, WAL) on this machine',
     `Set for the run: ${Object.entries(RAISED)
       .map(([name, value]) => `${name}=${value}`)
       .join(' ')}; requests prefer wait=60`,
   ];
+}
+
+export function machine(): string {
+  const [cpu] = cpus();
+  const load = loadavg().map((value) => value.toFixed(2));
+  return `${cpus().length} CPUs (${cpu?.model.trim() ?? 'unknown'}), Node ${process.versions.node}, load ${load.join(' ')} at the end`;
 }
 
 export function reportOf(result: RunResult): string {

@@ -62,7 +62,7 @@ export function createRig(http: Http, token: string, invoiceIds: readonly string
 }
 
 /** A template instead of JSON.stringify, because the load generator must cost little. */
-function paymentOf(invoiceId: string): string {
+export function paymentOf(invoiceId: string): string {
   return `{"invoiceId":"${invoiceId}","amount":1,"currency":"USD","method":"bank_transfer","receivedOn":"2026-02-01"}`;
 }
 

@@ -68,7 +68,8 @@ function anyPort(): number {
   return randomInt(FIRST_PORT, LAST_PORT);
 }
 
-function notesOn(folder: string): string[] {
+/** What makes the figures of this machine unrealistic. */
+export function notesOn(folder: string): string[] {
   if (statfsSync(folder).type !== TMPFS_MAGIC) return [];
   return [
     `${tmpdir()} is in memory, where a commit costs nothing: set TMPDIR to a folder on a disk for realistic figures.`,

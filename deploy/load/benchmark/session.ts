@@ -153,8 +153,8 @@ export async function writeBundle(folder: string): Promise<string> {
   return bundle;
 }
 
-async function prepareThrough(
-  { url }: ApiProcess,
+export async function prepareThrough(
+  { url }: Pick<ApiProcess, 'url'>,
   { token }: BenchmarkCompany,
   invoices: number,
   signal: AbortSignal,
