@@ -25,7 +25,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runAlone(dependencies, args, attempt);
+        const { result, row, made } = await runAlone(dependencies, args, attempt, () => dependencies.onLockWait(args));
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {

@@ -4,6 +4,7 @@ import { classify, TransientFailure } from '../failures.ts';
 import { rowId } from '../identity.ts';
 import { type Input, type Operation, parseInput, type WriteContext } from '../operation.ts';
 import { holdsOneOf } from '../roles.ts';
+import type { Turn } from '../shares.ts';
 import { isSameRequest } from './compare-requests.ts';
 import { finishWrite, rejectionOf, roleRevoked, successOf } from './finish.ts';
 import { Rejection } from './rejection.ts';
@@ -20,6 +21,7 @@ export async function runOperation(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
+  patience: Turn['patience'] = 'patient',
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
@@ -34,13 +36,17 @@ export async function runOperation(
   }
   const input = parseInput(operation, args.input);
   try {
-    return await transaction(database.writes, async (tx) => {
-      const claim = await claimWrite(tx, operation, args, attempt);
-      if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
-      const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
-      const row = await decide(tx, operation, input, claim.roles, args, context);
-      return { result: resultOf(row, true), row, made: true };
-    });
+    return await transaction(
+      database.writes,
+      async (tx) => {
+        const claim = await claimWrite(tx, operation, args, attempt);
+        if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
+        const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
+        const row = await decide(tx, operation, input, claim.roles, args, context);
+        return { result: resultOf(row, true), row, made: true };
+      },
+      { companyId: args.companyId, patience },
+    );
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;

@@ -26,6 +26,8 @@ type QueuedSubmission = {
   isAbandoned(): boolean;
   /** Resolves when it has its outcome, or ends without one. */
   readonly ended: Promise<unknown>;
+  /** Resolves when this process knows that its transaction waits for a lock. */
+  readonly waitsForLock: Promise<unknown>;
   /** Called right before its start is sent. */
   onStarting(lane: 'key' | 'group'): void;
 };
@@ -40,6 +42,8 @@ export type DispatchOptions = {
   readonly groups: GroupRuns;
   /** Off: strictly one workflow per write, behind the same limit of starts. */
   readonly grouping: boolean;
+  /** True while more transactions wait for a connection than a group should join. */
+  isBacklogged(): boolean;
   summarize(args: WriteArguments): string;
   /** Called at each start with its lane, and with how long each of its writes has waited in the queue. */
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
@@ -51,27 +55,41 @@ export type DispatchOptions = {
  */
 const STARTS_AT_ONCE = 2;
 const GROUPS_AT_ONCE = 1;
-/** A group in which one item waits for a lock must not delay the next start for longer than this. */
+/** A group of which another process runs an item that waits for a lock must not delay the next start for longer than this. */
 const OUTCOME_LIMIT_MS = 250;
+/** How soon to ask again whether the transactions that wait for a connection have become fewer. */
+const BACKLOG_PAUSE_MS = 10;
 /** Starts past the queue are for clients that will not wait. There are many of them only when the process is overloaded. */
 const STARTS_ALONE_AT_ONCE = 20;
 const MAX_GROUP_ITEMS = 200;
 /** Temporal limits an input to 2 MiB; the rest is room for what each item carries besides its own input. */
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
-export function createDispatch({ runs, groups, grouping, summarize, observeStart }: DispatchOptions): Dispatch {
+export function createDispatch(options: DispatchOptions): Dispatch {
+  const { runs, groups, grouping, isBacklogged, summarize, observeStart } = options;
   const queue = createFairQueue();
   const startsAlone = createSemaphore(STARTS_ALONE_AT_ONCE);
   const underWay = { key: 0, group: 0 };
 
+  let isPaused = false;
   function pump(): void {
+    if (grouping && queue.size > 0 && isBacklogged()) {
+      if (!isPaused) {
+        isPaused = true;
+        setTimeout(() => {
+          isPaused = false;
+          pump();
+        }, BACKLOG_PAUSE_MS);
+      }
+      return;
+    }
     while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
       const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(resolveAbandoned);
       if (batch.length === 0) continue;
       const lane = batch.length === 1 ? 'key' : 'group';
       underWay[lane] += 1;
       void startBatch(batch)
-        .then(() => (grouping ? haveOutcomes(batch) : undefined))
+        .then(() => (grouping ? mayBeFollowed(batch) : undefined))
         .finally(() => {
           underWay[lane] -= 1;
           pump();
@@ -102,7 +120,7 @@ export function createDispatch({ runs, groups, grouping, summarize, observeStart
           : awaitRunClose(
               () => groups.waitUntilClosed(workflowId, runId),
               () => false,
-            ),
+            ).then((closed) => closed ?? 'unproven'),
       );
       // Submissions whose outcome was handed over do not wait for it: its failure is not an unhandled rejection.
       end.catch(() => undefined);
@@ -147,9 +165,17 @@ type Waiting = {
 
 /**
  * With grouping on, a start counts as under way until its writes have their outcomes, and the writes that wait meanwhile
- * make the next group. If it counted until its first outcome only, groups would shrink as the load grows. With grouping
+ * make the next group. One that waits for a lock does not count: it may wait for long. If a start counted until its first
+ * outcome only, groups would shrink as the load grows. With grouping
  * off it counts until Temporal has taken it: a slow database must not limit the starts that a 202 waits for.
  */
+async function mayBeFollowed(batch: readonly Waiting[]): Promise<void> {
+  await withTimeout(
+    Promise.all(batch.map(({ submission }) => Promise.race([submission.ended, submission.waitsForLock]))),
+    OUTCOME_LIMIT_MS,
+  );
+}
+
 async function haveOutcomes(batch: readonly Waiting[]): Promise<boolean> {
   const all = Promise.all(batch.map(({ submission }) => submission.ended));
   return (await withTimeout(all, OUTCOME_LIMIT_MS)) !== undefined;

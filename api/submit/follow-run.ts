@@ -109,9 +109,11 @@ async function waitForRun(
   const { lookups, runs } = dependencies;
   const end = await awaitRunClose(
     () => runs.waitUntilClosed(args.companyId, args.key, runId),
-    () => control.handed !== undefined,
+    () => control.handed !== undefined || submission.waiters === 0,
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  // Nobody waited any more: Temporal has the run, and whoever asks again is a new submission, which attaches to it.
+  if (end === undefined) return submission.waiters > 0 ? 'again' : { kind: 'problem', code: 'outcome_unknown' };
   const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };

@@ -18,9 +18,11 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
   const handed = deferred<WriteRow>();
   const givenUp = deferred<void>();
   const opened = deferred<void>();
+  const lockWait = deferred<void>();
   const control: Control = {
     handed: undefined,
     handOverIsDue: Promise.race([handed.promise, givenUp.promise]),
+    lockWait: lockWait.promise,
     markOpen(by, run) {
       submission.stage = 'open';
       submission.openedBy = by;
@@ -55,6 +57,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       control.handed = row;
       handed.resolve(row);
     },
+    noteLockWait: () => lockWait.resolve(),
     giveUp: () => givenUp.resolve(),
   };
 }
@@ -87,6 +90,7 @@ async function runOnce(
   const dispatched = await dependencies.dispatch.send({
     args: submission.args,
     ended: submission.end,
+    waitsForLock: control.lockWait,
     isAbandoned: () => submission.stage === 'queued' && submission.waiters === 0,
     onStarting(lane) {
       // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.

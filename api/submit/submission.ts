@@ -53,5 +53,7 @@ export type Control = {
   handed: WriteRow | undefined;
   /** Resolves with the hand-over, or when there will be none. */
   readonly handOverIsDue: Promise<unknown>;
+  /** Resolves when its transaction has met a lock. */
+  readonly lockWait: Promise<unknown>;
   markOpen(by: 'this submission' | 'another', run: OpenRun): void;
 };

@@ -22,6 +22,7 @@ function queue(grouping: boolean) {
     runs: runs as never,
     groups,
     grouping,
+    isBacklogged: () => false,
     summarize: ({ key }) => key,
     observeStart: () => undefined,
   });
@@ -38,6 +39,7 @@ function queue(grouping: boolean) {
         args: args as unknown as WriteArguments,
         isAbandoned: () => key.startsWith('abandoned'),
         ended: never(),
+        waitsForLock: never(),
         onStarting: () => undefined,
       });
     },

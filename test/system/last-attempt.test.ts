@@ -50,6 +50,7 @@ describe('an attempt that fails for now', () => {
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,
+      onLockWait: () => undefined,
       onSet: () => undefined,
       onFailedSet: () => undefined,
     });
