@@ -13,27 +13,30 @@ import type { Started, WriteRuns } from './write-runs.ts';
  * without a timer or a threshold.
  */
 export type Dispatch = {
-  /** Queues a submission, and starts it in its turn. Throws TemporalUnavailable. */
-  send(submission: QueuedSubmission): Promise<Dispatched>;
-  /** Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. */
-  startAlone(args: WriteArguments, onStarting: () => void): Promise<Started>;
+  /** Queues a submission, and starts it in its turn unless it is unwanted before. Throws TemporalUnavailable. */
+  send(submission: QueuedSubmission, unwanted: AbortSignal): Promise<Dispatched>;
+  /**
+   * Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. Undefined when it
+   * is unwanted before its turn.
+   */
+  startAlone(args: WriteArguments, onStarting: () => void, unwanted: AbortSignal): Promise<Started | undefined>;
   readonly queued: number;
 };
 
 type QueuedSubmission = {
   readonly args: WriteArguments;
-  /** No request waits for it any more and nothing has been sent: it need not be started. */
-  isAbandoned(): boolean;
   /** Resolves when it has its outcome, or ends without one. */
   readonly ended: Promise<unknown>;
   /** Resolves when this process knows that its transaction waits for a lock. */
   readonly waitsForLock: Promise<unknown>;
   /** Called right before its start is sent. */
   onStarting(lane: 'key' | 'group'): void;
+  /** Called when it leaves the queue, within the call that made it unwanted: it is never sent. */
+  onForgotten(): void;
 };
 
 type Dispatched =
-  | 'abandoned'
+  | 'forgotten'
   | { readonly lane: 'key'; readonly started: Started }
   | { readonly lane: 'group'; readonly index: number; readonly end: Promise<GroupEnd> };
 
@@ -84,8 +87,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       return;
     }
     while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
-      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(resolveAbandoned);
-      if (batch.length === 0) continue;
+      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES);
       const lane = batch.length === 1 ? 'key' : 'group';
       underWay[lane] += 1;
       void startBatch(batch)
@@ -138,19 +140,26 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     get queued() {
       return queue.size;
     },
-    send(submission) {
+    send(submission, unwanted) {
       const sent = new Promise<Dispatched>((resolve, reject) => {
         const bytes = Buffer.byteLength(JSON.stringify(submission.args.input));
-        queue.add({ submission, bytes, sinceMs: performance.now(), resolve, reject });
+        const waiting = { submission, bytes, sinceMs: performance.now(), resolve, reject };
+        queue.add(waiting);
+        const leave = () => {
+          if (!queue.remove(waiting)) return;
+          submission.onForgotten();
+          resolve('forgotten');
+        };
+        unwanted.addEventListener('abort', leave, { once: true });
       });
       pump();
       return sent;
     },
-    startAlone: (args, onStarting) =>
+    startAlone: (args, onStarting, unwanted) =>
       startsAlone.run(() => {
         onStarting();
         return runs.start(args, summarize(args));
-      }),
+      }, unwanted),
   };
 }
 
@@ -181,13 +190,6 @@ async function haveOutcomes(batch: readonly Waiting[]): Promise<boolean> {
   return (await withTimeout(all, OUTCOME_LIMIT_MS)) !== undefined;
 }
 
-/** False for a submission that no request waits for any more; it ends here. */
-function resolveAbandoned({ submission, resolve }: Waiting): boolean {
-  if (!submission.isAbandoned()) return true;
-  resolve('abandoned');
-  return false;
-}
-
 /** First in, first out within a company; companies take turns, so that a company with a thousand writes delays no other. */
 function createFairQueue() {
   const queues = new Map<string, Waiting[]>();
@@ -202,6 +204,17 @@ function createFairQueue() {
       if (queue === undefined) queues.set(companyId, [waiting]);
       else queue.push(waiting);
       size += 1;
+    },
+    /** False when it has been taken already. */
+    remove(waiting: Waiting): boolean {
+      const { companyId } = waiting.submission.args;
+      const queue = queues.get(companyId) ?? [];
+      const position = queue.indexOf(waiting);
+      if (position === -1) return false;
+      queue.splice(position, 1);
+      if (queue.length === 0) queues.delete(companyId);
+      size -= 1;
+      return true;
     },
     take(maxItems: number, maxBytes: number): Waiting[] {
       const taken: Waiting[] = [];

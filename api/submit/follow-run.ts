@@ -88,13 +88,24 @@ export function isOpenRunOf(
   return run?.state === 'running' && run.memo?.fingerprint === fingerprint;
 }
 
+/**
+ * A submission may meet its own start: it was started alone while it waited in the queue, or Temporal's answer to the start
+ * was lost.
+ */
+export function starterOf(
+  { submissionId }: WriteArguments,
+  { memo }: Pick<RunDescription, 'memo'>,
+): 'this submission' | 'another' {
+  return memo?.submissionId === submissionId ? 'this submission' : 'another';
+}
+
 function attach(
   submission: Submission,
   control: Control,
   run: RunDescription,
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
-  control.markOpen('another', run);
+  control.markOpen(starterOf(submission.args, run), run);
   return waitForRun(submission, control, run.runId, dependencies);
 }
 
@@ -113,7 +124,11 @@ async function waitForRun(
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   // Nobody waited any more: Temporal has the run, and whoever asks again is a new submission, which attaches to it.
-  if (end === undefined) return submission.waiters > 0 ? 'again' : { kind: 'problem', code: 'outcome_unknown' };
+  if (end === undefined) {
+    if (submission.waiters > 0) return 'again';
+    submission.stage = 'forgotten';
+    return { kind: 'problem', code: 'outcome_unknown' };
+  }
   const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };

@@ -85,8 +85,10 @@ export function createSubmit(options: {
       for (const { sinceMs } of submissions.values()) return (performance.now() - sinceMs) / 1_000;
       return 0;
     },
-    find: (companyId, idempotencyKey, fingerprint) =>
-      submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission,
+    find(companyId, idempotencyKey, fingerprint) {
+      const found = submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission;
+      return found?.stage === 'forgotten' ? undefined : found;
+    },
     open(args) {
       const slot = slots.take(args.companyId);
       if (slot === undefined) return undefined;
@@ -97,7 +99,8 @@ export function createSubmit(options: {
       slotOf.set(submission, slot);
       void submission.opened.then(() => giveUpSlotOfUnwaited(submission));
       void submission.end.then(() => {
-        submissions.delete(id);
+        // Another may have taken the place of one that was forgotten.
+        if (submissions.get(id) === running) submissions.delete(id);
         slot.giveBack();
       });
       return submission;
@@ -108,6 +111,7 @@ export function createSubmit(options: {
         return await waitFor(submission, deadline, opener, options.grouping);
       } finally {
         submission.waiters -= 1;
+        if (submission.waiters === 0) submission.forget();
         giveUpSlotOfUnwaited(submission);
       }
     },
@@ -152,8 +156,14 @@ async function waitFor(
       return { kind: 'problem', code: 'orchestrator_unavailable' };
     case 'reading':
       return { kind: 'problem', code: 'storage_unavailable' };
-    case 'queued':
     case 'grouped':
+      return { kind: 'problem', code: 'outcome_unknown' };
+    case 'queued':
+    case 'forgotten':
+      // Others wait longer, and what they wait for may be started yet.
+      if (submission.waiters > 1) return { kind: 'problem', code: 'outcome_unknown' };
+      // Within this turn of the event loop, so that it cannot be sent between the decision and the answer.
+      submission.forget();
       return { kind: 'problem', code: 'overloaded' };
   }
 }

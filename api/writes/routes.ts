@@ -82,7 +82,8 @@ async function handleWrite(
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
-  const joined = found ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
+  const known = found?.stage === 'forgotten' ? undefined : found;
+  const joined = known ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const submission = joined ?? openSubmission(writeRequest, wire, context);
   const opener = joined === undefined;
   if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });
