@@ -18,8 +18,8 @@ export async function awaitRunClose<End>(
       silentSince = undefined;
     } catch (error) {
       if (!(error instanceof TemporalUnavailable) || isMoot()) throw error;
-      silentSince ??= Date.now();
-      if (Date.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
+      silentSince ??= performance.now();
+      if (performance.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
       await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
     }
   }

@@ -1,7 +1,7 @@
 import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
-import type { Control, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
+import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { RunDescription, Started } from './write-runs.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function followStart(
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
   if (started !== 'exists') {
-    control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
+    control.markOpen('this submission', justStarted(started.runId));
     if (started.eager) await withTimeout(control.handOverIsDue, HAND_OVER_FIRST_MS);
     if (control.handed !== undefined) return { kind: 'row', row: control.handed };
     return waitForRun(submission, control, started.runId, dependencies);
@@ -28,6 +28,12 @@ export async function followStart(
   return newest?.state === 'running'
     ? followOpenRun(submission, control, newest, dependencies)
     : readAfterClosedRun(submission, newest, dependencies);
+}
+
+/** As it is told to clients, until Temporal describes it. */
+export function justStarted(runId: string): OpenRun {
+  // biome-ignore lint/plugin: clients are told a point in time.
+  return { runId, startedAt: new Date(), memo: undefined };
 }
 
 /** The group has closed and this item was not ungrouped: its row is there, unless an operator ended the group. */

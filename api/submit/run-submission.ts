@@ -3,7 +3,7 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { deferred } from '../http/timeouts.ts';
-import { followStart, isOpenRunOf, readAfterGroup, starterOf } from './follow-run.ts';
+import { followStart, isOpenRunOf, justStarted, readAfterGroup, starterOf } from './follow-run.ts';
 import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { Run } from './write-runs.ts';
 
@@ -151,7 +151,7 @@ async function startAlone(
     const started = await dispatch.startAlone(args, onStarting, control.unwanted);
     if (started === undefined) return false;
     if (started !== 'exists') {
-      control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
+      control.markOpen('this submission', justStarted(started.runId));
       return true;
     }
     const newest = await runs.describe(args.companyId, args.key);
