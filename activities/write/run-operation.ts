@@ -117,11 +117,19 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
 
 function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {
   if (row === undefined) throw new Error('Bug! The key is taken, but there is no row');
+  return { result: resultFromExistingRow(row, args, operations), row, made: false };
+}
+
+/** The outcome that the key's row holds for this request, or that the key belongs to another one. */
+export function resultFromExistingRow(
+  row: WriteRow,
+  args: WriteArguments,
+  operations: readonly Operation[],
+): RunResult {
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
-  if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
-    return { result: resultOf(row, row.submission_id === args.submissionId), row, made: false };
-  }
-  return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row, made: false };
+  return row.outcome === 'cancelled' || isSameRequest(row, mine, operations)
+    ? resultOf(row, row.submission_id === args.submissionId)
+    : { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false };
 }
 
 /** Runs the operation and records success or rejection; a rejection rolls back all of the operation's own changes. */
