@@ -7,8 +7,8 @@ import { createShares, NoTurn, type Shares, type Turn } from './shares.ts';
 export type Database = { readonly writes: Pool; readonly reads: Pool; close(): Promise<void> };
 
 /**
- * Connections of one login, and the limits of what runs on them. Nothing is session state: every transaction sets its role
- * and company for itself.
+ * Connections of one login, and the limits of what runs on them. Nothing that a transaction relies on is session state: each
+ * sets its role and company for itself.
  */
 export type Pool = {
   readonly connections: pg.Pool;
@@ -53,6 +53,15 @@ export function openDatabase({ writePoolMax, readPoolMax, ...shared }: DatabaseO
 const LOCK_TIMEOUT_SHARE = 0.5;
 /** A process that is frozen, or cut off from the network, keeps its locks no longer than this. */
 const MAX_IDLE_MS = 10_000;
+/**
+ * How soon the server notices that the peer of a session is gone, as with its machine or the network: after 10 s without an
+ * acknowledgement of what it sends, and after 25 s of silence. By default that takes a quarter of an hour, and two hours. On a
+ * Unix socket, where both ends have one kernel, PostgreSQL ignores these settings. A transaction pooler may hand them on to
+ * other sessions, for which they are right as well.
+ */
+const NOTICE_LOST_PEER =
+  `SET tcp_user_timeout = ${MAX_IDLE_MS}; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; ` +
+  'SET tcp_keepalives_count = 3';
 /** The server's own timeout comes first; this one is for a server that is frozen or unreachable. */
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -73,8 +82,12 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
   });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
   connections.on('error', () => undefined);
-  // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
-  connections.on('connect', (client) => client.on('error', () => undefined));
+  connections.on('connect', (client) => {
+    // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
+    client.on('error', () => undefined);
+    // Not awaited: it shares a round trip with the first statement, whose error tells as much.
+    client.query(NOTICE_LOST_PEER).catch(() => undefined);
+  });
   return {
     connections,
     statementTimeoutMs,
