@@ -106,6 +106,19 @@ describe('what waits for a start', () => {
     expect(batches).toEqual([['a'], ['b'], ['c-1', 'c-3']]);
   });
 
+  test('is started past the queue by at most so many at once', async () => {
+    const { batches, answer, dispatch } = queue(true);
+    const { signal } = new AbortController();
+    const keys = Array.from({ length: 25 }, (_, index) => `alone-${index}`);
+    for (const key of keys) {
+      void dispatch.startAlone({ key } as unknown as WriteArguments, () => undefined, signal);
+    }
+    await turn();
+    expect(batches.flat()).toEqual(keys.slice(0, 20));
+    for (let index = 0; index < 5; index += 1) await answer(index);
+    expect(batches.flat()).toEqual(keys);
+  });
+
   test('is no more in one group than Temporal takes as an input', async () => {
     const { batches, answer, send } = queue(true);
     for (const key of ['a', 'b']) send(key);

@@ -136,3 +136,78 @@ describe('what is not started in time', () => {
     expect(submit.startsQueued).toBe(0);
   });
 });
+
+describe('an outcome that this process hands over', () => {
+  const row = { outcome: 'succeeded', submission_id: ARGUMENTS.submissionId } as unknown as WriteRow;
+
+  test('is not asked of Temporal any more: neither of its run', async () => {
+    let asked = 0;
+    const submit = submitOver({
+      runs: {
+        start: async () => ({ runId: 'run', eager: true }),
+        waitUntilClosed() {
+          asked += 1;
+          return never();
+        },
+      },
+    });
+    const waited = request(submit, ARGUMENTS, 5_000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    submit.handOver(ARGUMENTS, row);
+    expect(await waited).toEqual({ kind: 'end', end: { kind: 'row', row } });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(asked).toBe(0);
+  });
+
+  test('nor of its group, once all of it have theirs', async () => {
+    const seen = { started: 0, asked: 0 };
+    const submit = submitOver({
+      runs: { start: async () => ({ runId: 'run', eager: false }) },
+      groups: {
+        async start() {
+          seen.started += 1;
+          return { runId: 'run' };
+        },
+        waitUntilClosed() {
+          seen.asked += 1;
+          return never();
+        },
+      },
+    });
+    fillStarts(submit);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const group = ['one', 'two'].map((key) => ({ ...ARGUMENTS, key }));
+    const waited = group.map((args) => request(submit, args, 5_000));
+    await expect.poll(() => seen.started, { timeout: 5_000 }).toBe(1);
+    for (const args of group) submit.handOver(args, row);
+    expect((await Promise.all(waited)).map(({ kind }) => kind)).toEqual(['end', 'end']);
+    await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
+    expect(seen.asked).toBe(0);
+  });
+});
+
+describe('a group that closes without proof', () => {
+  const closing = (newest: WriteArguments) =>
+    submitOver({
+      runs: {
+        start: ({ key }) => (key === ARGUMENTS.key ? never() : Promise.resolve({ runId: 'run', eager: false })),
+        describe: async () => openRunOf(newest),
+      },
+      groups: { start: async () => ({ runId: 'run' }), waitUntilClosed: async () => 'unproven' },
+    });
+  async function endOf(submit: Submit) {
+    fillStarts(submit);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    void request(submit, { ...ARGUMENTS, key: 'beside' }, 5_000);
+    return request(submit, ARGUMENTS, 1_000);
+  }
+
+  test('leaves its write to the open run of the same request', async () => {
+    expect(await endOf(closing(ARGUMENTS))).toEqual({ kind: 'accepted' });
+  });
+
+  test('leaves its write unknown where the open run is that of another request', async () => {
+    const other = { ...ARGUMENTS, fingerprint: 'other' };
+    expect(await endOf(closing(other))).toEqual({ kind: 'end', end: { kind: 'problem', code: 'outcome_unknown' } });
+  });
+});
