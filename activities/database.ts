@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { createShares, NoTurn, type Shares, type Turn } from './shares.ts';
 
 /**
  * The connections of a process. Writes and reads have separate pools, so that queued transactions cannot delay a replay.
@@ -6,13 +7,16 @@ import pg from 'pg';
 export type Database = { readonly writes: Pool; readonly reads: Pool; close(): Promise<void> };
 
 /**
- * Connections of one login, and the limits of what runs on them. Nothing is session state: every transaction sets its role
- * and company for itself.
+ * Connections of one login, and the limits of what runs on them. Nothing that a transaction relies on is session state: each
+ * sets its role and company for itself.
  */
 export type Pool = {
   readonly connections: pg.Pool;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
+  /** The server ends a transaction whose process sends nothing for so long, and with it the locks. */
+  readonly idleTimeoutMs: number;
+  readonly shares: Shares;
   /** Called with the duration of each wait, in ms, when it gets a connection. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
   close(): Promise<void>;
@@ -47,9 +51,22 @@ export function openDatabase({ writePoolMax, readPoolMax, ...shared }: DatabaseO
 
 /** Shorter than the statement timeout, so that waiting for a lock fails differently from a slow statement. */
 const LOCK_TIMEOUT_SHARE = 0.5;
+/** A process that is frozen, or cut off from the network, keeps its locks no longer than this. */
+const MAX_IDLE_MS = 10_000;
+/**
+ * How soon the server notices that the peer of a session is gone, as with its machine or the network: after 10 s without an
+ * acknowledgement of what it sends, and after 25 s of silence. By default that takes a quarter of an hour, and two hours. On a
+ * Unix socket, where both ends have one kernel, PostgreSQL ignores these settings. A transaction pooler may hand them on to
+ * other sessions, for which they are right as well.
+ */
+const NOTICE_LOST_PEER =
+  `SET tcp_user_timeout = ${MAX_IDLE_MS}; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; ` +
+  'SET tcp_keepalives_count = 3';
 /** The server's own timeout comes first; this one is for a server that is frozen or unreachable. */
 const CLIENT_GRACE_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** What meets a lock for longer than this has to be patient. */
+const BRIEF_LOCK_TIMEOUT_MS = 100;
 
 export function openPool({ connectionString, max, statementTimeoutMs, applicationName }: PoolOptions): Pool {
   const connections = new pg.Pool({
@@ -65,12 +82,18 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
   });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
   connections.on('error', () => undefined);
-  // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
-  connections.on('connect', (client) => client.on('error', () => undefined));
+  connections.on('connect', (client) => {
+    // Likewise one that dies while it is in use, where the pool does not listen: its query fails, and that is enough.
+    client.on('error', () => undefined);
+    // Not awaited: it shares a round trip with the first statement, whose error tells as much.
+    client.query(NOTICE_LOST_PEER).catch(() => undefined);
+  });
   return {
     connections,
     statementTimeoutMs,
     lockTimeoutMs: Math.round(statementTimeoutMs * LOCK_TIMEOUT_SHARE),
+    idleTimeoutMs: Math.min(statementTimeoutMs, MAX_IDLE_MS),
+    shares: createShares(max),
     onConnectionWait: () => undefined,
     close: () => connections.end(),
   };
@@ -78,28 +101,37 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
 
 /**
  * Runs `work` in one READ COMMITTED transaction, because `INSERT … ON CONFLICT` must see the row of the concurrent attempt for
- * which it waited. Throws {@link StorageError} for every error of the database or the connection; with `phase: 'commit'` the
- * transaction may have committed nevertheless.
+ * which it waited. With a `turn` it waits for that first, and is as patient with locks. Throws {@link StorageError} for every
+ * error of the database or the connection; with `phase: 'commit'` the transaction may have committed nevertheless.
  */
-export async function transaction<T>(
-  pool: Pool,
-  work: (tx: Tx) => Promise<T>,
-  { lockTimeoutMs = pool.lockTimeoutMs }: { readonly lockTimeoutMs?: number } = {},
-): Promise<T> {
+export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, turn?: Turn): Promise<T> {
+  if (turn === undefined) return runTransaction(pool, work, pool.lockTimeoutMs);
+  const lockTimeoutMs =
+    turn.patience === 'brief' ? Math.min(BRIEF_LOCK_TIMEOUT_MS, pool.lockTimeoutMs) : pool.lockTimeoutMs;
+  try {
+    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () => runTransaction(pool, work, lockTimeoutMs));
+  } catch (error) {
+    throw error instanceof NoTurn ? new StorageError(error, 'connect') : error;
+  }
+}
+
+async function runTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, lockTimeoutMs: number): Promise<T> {
   const client = await connect(pool);
   let broken = false;
   try {
     const unanswered = new Set<Promise<unknown>>();
     const tx = transactionOn(client, unanswered);
     const begun = run(client, 'statement', {
-      text: `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; SET LOCAL lock_timeout = ${lockTimeoutMs}`,
+      text:
+        `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = ${pool.statementTimeoutMs}; ` +
+        `SET LOCAL lock_timeout = ${lockTimeoutMs}; SET LOCAL idle_in_transaction_session_timeout = ${pool.idleTimeoutMs}`,
     });
     // Not awaited here, so that it shares a round trip with the first statement. BEGIN fails only if the connection does; and
     // a claim outside a transaction would be refused, because a row without an outcome cannot be committed.
     begun.catch(() => undefined);
     const result = await work(tx);
     await begun;
-    const committing = run(client, 'commit', { text: 'COMMIT' });
+    const committing = commit(client);
     // Awaited after the statements before it, whose error is the real one: COMMIT only says that there was one.
     committing.catch(() => undefined);
     await answersBeforeCommit(unanswered);
@@ -117,6 +149,27 @@ export async function transaction<T>(
     throw error;
   } finally {
     client.release(broken);
+  }
+}
+
+/**
+ * A COMMIT that comes back with a warning is not proven to be durable: the wait for the synchronous standby was cancelled, and
+ * a failover may take it back. Whether it stays is unknown, as after a lost connection; the next attempt finds the row and
+ * waits for the standby with its own COMMIT.
+ */
+async function commit(client: pg.PoolClient): Promise<pg.QueryResult> {
+  const warnings: string[] = [];
+  const listen = ({ severity, message }: { severity?: string | undefined; message?: string | undefined }) => {
+    if (severity === 'WARNING') warnings.push(message ?? '');
+  };
+  client.on('notice', listen);
+  try {
+    const result = await run(client, 'commit', { text: 'COMMIT' });
+    if (warnings.length > 0)
+      throw new StorageError(new Error(`COMMIT came with a warning: ${warnings.join('; ')}`), 'commit');
+    return result;
+  } finally {
+    client.off('notice', listen);
   }
 }
 

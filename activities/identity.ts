@@ -16,6 +16,18 @@ export function rowId(ofWrite: string, table: string, position: number): string 
   return uuidv5(`${table}:${position}`, ofWrite);
 }
 
+/** The keys of the writes that triggered workflows make; a client begins none with it. */
+const TRIGGER_KEYS = 'trigger:';
+
+/** The key of one write of a triggered workflow. */
+export function triggerKey(triggerId: string, step: string): string {
+  return `${TRIGGER_KEYS}${triggerId}:${step}`;
+}
+
+export function isTriggerKey(idempotencyKey: string): boolean {
+  return idempotencyKey.startsWith(TRIGGER_KEYS);
+}
+
 /** SHA-256, in hexadecimal, of the request's canonical JSON (RFC 8785): equal requests get equal fingerprints. */
 export function fingerprint(operation: string, input: WireInput): string {
   const canonical = canonicalize({ operation, params: input.params, body: input.body });

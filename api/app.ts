@@ -67,6 +67,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     groups: createGroupRuns(client, target),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
+    // A group that leaves now would only wait for connections.
+    isBacklogged: () => database.writes.shares.waiting.brief > config.DATABASE_POOL_MAX,
     observeStart(lane, waitedMs) {
       if (lane === 'group') metrics.groupSize.observe(waitedMs.length);
       for (const ms of waitedMs) metrics.startWait.observe({ lane }, ms);
@@ -85,6 +87,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     metrics,
     logger,
     onOutcome: submit.handOver,
+    onLockWait: submit.noteLockWait,
     onFailedRun: submit.giveUp,
   });
   const running = worker.run();

@@ -9,6 +9,7 @@ import {
   webhooksWorkflowId,
 } from '../workflows/event-messages.ts';
 import { keyword } from '../workflows/search-attributes.ts';
+import { callWithin } from './call-within.ts';
 
 /** The starts that the relay makes. `exists` is as good as `started`: the same workflow ID is the same work. */
 export type EventStarts = {
@@ -34,7 +35,7 @@ export function createEventStarts(
   retry: WebhookRetry = WEBHOOK_RETRY,
 ): EventStarts {
   const taskQueue = eventTaskQueue(writeTaskQueue);
-  const withDeadline = <T>(start: () => Promise<T>) => connection.withDeadline(Date.now() + START_TIMEOUT_MS, start);
+  const withDeadline = <T>(start: () => Promise<T>) => callWithin(connection, START_TIMEOUT_MS, start);
   return {
     async registered({ id, workflowName, trigger }) {
       try {

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import { GROUP_WORKFLOW_TYPE, WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { callWithin } from './call-within.ts';
 
 /** The open runs of writes and groups, whichever process started them. */
 export type OpenRuns = {
@@ -21,10 +22,12 @@ export async function readOpenRuns(
   overMs = OVER_MS,
 ): Promise<OpenRuns> {
   const types = [WRITE_WORKFLOW_TYPE, GROUP_WORKFLOW_TYPE].map((name) => `"${name}"`).join(', ');
-  const before = new Date(Date.now() - overMs).toISOString();
+  // biome-ignore lint/plugin: it is compared with points in time that Temporal tells.
+  const nowMs = Date.now();
+  const before = new Date(nowMs - overMs).toISOString();
   const query = `TaskQueue = "${taskQueue}" AND WorkflowType IN (${types}) AND ExecutionStatus = "Running" AND StartTime < "${before}"`;
   const { namespace } = options;
-  const withDeadline = <T>(call: () => Promise<T>) => connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, call);
+  const withDeadline = <T>(call: () => Promise<T>) => callWithin(connection, REQUEST_TIMEOUT_MS, call);
   const { count } = await withDeadline(() => workflowService.countWorkflowExecutions({ namespace, query }));
   const overAMinute = Number(count);
   if (overAMinute === 0) return { overAMinute, oldestSeconds: 0 };
@@ -32,6 +35,6 @@ export async function readOpenRuns(
     workflowService.listWorkflowExecutions({ namespace, query, pageSize: LISTED }),
   );
   const startedAt = executions.map(({ startTime }) => Number(startTime?.seconds ?? 0)).filter((second) => second > 0);
-  const oldestSeconds = startedAt.length === 0 ? 0 : Date.now() / 1_000 - Math.min(...startedAt);
+  const oldestSeconds = startedAt.length === 0 ? 0 : nowMs / 1_000 - Math.min(...startedAt);
   return { overAMinute, oldestSeconds };
 }

@@ -44,9 +44,9 @@ export function pinnedToOwnRelease(config: ProcessConfig): { versioningOverride?
 export async function untilReleaseIsKnown(connection: NativeConnection, config: ProcessConfig): Promise<void> {
   const version = deploymentVersion(config);
   if (version === undefined) return;
-  const deadline = Date.now() + KNOWN_WITHIN_MS;
+  const deadline = performance.now() + KNOWN_WITHIN_MS;
   while (!(await isPolled(connection, config, version))) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new Error(
         `Temporal does not know ${version.deploymentName}:${version.buildId} after ${KNOWN_WITHIN_MS / 1_000} s, though its workers poll`,
       );

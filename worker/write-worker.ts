@@ -29,6 +29,8 @@ export type WriteWorkerOptions = {
   readonly logger: Logger;
   /** Called right after the COMMIT of each outcome that this process produced or found. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
+  /** Called for a write that waits for a lock. */
+  onLockWait?(args: WriteArguments): void;
   /** Called when the last attempt of a run has failed, and with it the run. */
   onFailedRun?(args: WriteArguments): void;
 };
@@ -70,6 +72,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
         );
         metrics.failedSets.inc(labelsOf(options.operations, operation));
       },
+      onLockWait: (args) => options.onLockWait?.(args),
       onUngrouped: (args) => metrics.ungroupedItems.inc(labelsOf(options.operations, args.operation)),
     }),
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,

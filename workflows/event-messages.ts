@@ -60,8 +60,8 @@ export type EventActivities = {
   deliverWebhooks(batch: WebhookBatch): Promise<{ readonly waitMs: number | null }>;
   readTrigger(trigger: Trigger): Promise<TriggerFacts>;
   prepareWrite(trigger: Trigger, userId: string, write: StepWrite): Promise<PreparedWrite>;
-  /** The outcome of a write that another run has started; fails until there is one. */
-  readOutcome(trigger: Trigger, step: string): Promise<RunResult>;
+  /** The outcome of a write that another run has started, or a mismatch; fails until there is one. */
+  readOutcome(args: WriteArguments): Promise<RunResult>;
   findDueReminders(trigger: Trigger, asOf: string | null): Promise<readonly DueReminder[]>;
   checkMonth(trigger: Trigger, through: string | null): Promise<MonthCheck>;
 };

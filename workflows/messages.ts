@@ -87,11 +87,13 @@ export type WriteMemo = {
   readonly operation: string;
   readonly userId: string;
   readonly requestId: string;
+  /** Not in the memos of earlier releases. */
+  readonly submissionId?: string;
 };
 
 export function memoOf(args: WriteArguments): WriteMemo {
-  const { fingerprint, schemaVersion, operation } = args;
-  return { fingerprint, schemaVersion, operation, userId: args.actor.userId, requestId: args.request.id };
+  const { fingerprint, schemaVersion, operation, submissionId } = args;
+  return { fingerprint, schemaVersion, operation, userId: args.actor.userId, requestId: args.request.id, submissionId };
 }
 
 /**

@@ -24,7 +24,7 @@ export async function writeStep(trigger: Trigger, userId: string, write: StepWri
       taskQueue: trigger.writeTaskQueue,
     });
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return readOutcome(trigger, write.step);
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return readOutcome(prepared.args);
     throw error;
   }
 }

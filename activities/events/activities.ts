@@ -6,14 +6,16 @@ import type {
   Trigger,
   TriggerFacts,
 } from '../../workflows/event-messages.ts';
-import type { RunResult, WireInput } from '../../workflows/messages.ts';
+import type { RunResult, WireInput, WriteArguments } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
 import type { Pool, Tx } from '../database.ts';
-import { fingerprint, workflowIdOf } from '../identity.ts';
+import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
 import { readAsCompany } from '../read-as-company.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
+import { resultFromExistingRow } from '../write/run-operation.ts';
+import type { WriteRow } from '../write/write-row.ts';
 import { findDueReminders } from './due-reminders.ts';
 
 export type EventActivityDependencies = WebhookDependencies & {
@@ -28,8 +30,7 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
     readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
     prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
-    readOutcome: (trigger, step) =>
-      readAsCompany(reads, trigger.companyId, (tx) => readOutcome(tx, keyOf(trigger, step))),
+    readOutcome: (args) => readAsCompany(reads, args.companyId, (tx) => readOutcome(tx, args, operations)),
     findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
     checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
   };
@@ -55,7 +56,7 @@ function prepareWrite(
   if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
   const input = parseInput(operation, write);
   const wire = input as WireInput;
-  const idempotencyKey = keyOf(trigger, write.step);
+  const idempotencyKey = triggerKey(trigger.triggerId, write.step);
   return {
     workflowId: workflowIdOf(trigger.companyId, idempotencyKey),
     summary: operation.summarize(input),
@@ -74,19 +75,15 @@ function prepareWrite(
   };
 }
 
-async function readOutcome(tx: Tx, idempotencyKey: string): Promise<RunResult> {
-  const [row] = await tx.query<{ outcome: RunResult['outcome']; status_code: number; write_id: string | null }>(
-    `SELECT outcome, status_code, write_id FROM idempotent_writes
-     WHERE company_id = current_company() AND idempotency_key = $1`,
-    [idempotencyKey],
+/** A mismatch where the key belongs to another request: its outcome says nothing of this write. */
+async function readOutcome(tx: Tx, args: WriteArguments, operations: readonly Operation[]): Promise<RunResult> {
+  const [row] = await tx.query<WriteRow>(
+    'SELECT * FROM idempotent_writes WHERE company_id = current_company() AND idempotency_key = $1',
+    [args.key],
   );
   // Temporal retries this activity until the write's own run has produced an outcome.
   if (row === undefined) throw new Error('The write has no outcome yet');
-  return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first: false };
-}
-
-function keyOf({ triggerId }: Trigger, step: string): string {
-  return `trigger:${triggerId}:${step}`;
+  return resultFromExistingRow(row, args, operations);
 }
 
 function pathOf({ path }: Operation, { params }: WireInput): string {

@@ -25,7 +25,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runAlone(dependencies, args, attempt);
+        const { result, row, made } = await runAlone(dependencies, args, attempt, () => dependencies.onLockWait(args));
         dependencies.onOutcome(args, row, made);
         return result;
       } catch (error) {
@@ -77,6 +77,7 @@ function isLastAttempt({ policy }: WriteArguments, attempt: AttemptFacts): boole
 
 /** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
 function elapsedMs({ requestedAt }: AttemptFacts): number {
+  // biome-ignore lint/plugin: it is compared with a point in time that Temporal tells.
   return Math.max(0, Date.now() - Date.parse(requestedAt));
 }
 

@@ -1,5 +1,6 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
-import { classify } from '../failures.ts';
+import { classify, isLockTimeout } from '../failures.ts';
+import type { Turn } from '../shares.ts';
 import {
   type Attempt,
   type AttemptFacts,
@@ -12,17 +13,36 @@ import { isSetOperation, runSet } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
 /**
- * One write in a transaction of its own. Where its operation has the form for sets, the first attempt is a set of one: two
- * round trips instead of five. Returns and throws what {@link runOperation} does.
+ * One write in a transaction of its own. Its first attempt is brief: when it meets a lock, it is made again in its company's
+ * share of the patient ones, and `onLockWait` is called before. Returns and throws what {@link runOperation} does.
  */
 export async function runAlone(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
+  onLockWait: () => void,
 ): Promise<Attempt> {
-  const row = attempt.attempt === 1 ? await runSetOfOne(dependencies, args, attempt) : undefined;
+  if (attempt.attempt === 1) {
+    try {
+      return await runInTurn(dependencies, args, attempt, 'brief');
+    } catch (error) {
+      if (!metLock(error)) throw error;
+    }
+    onLockWait();
+  }
+  return runInTurn(dependencies, args, attempt, 'patient');
+}
+
+/** Where the operation has the form for sets, the first attempt is a set of one: two round trips instead of five. */
+export async function runInTurn(
+  dependencies: RunDependencies,
+  args: WriteArguments,
+  attempt: AttemptFacts,
+  patience: Turn['patience'],
+): Promise<Attempt> {
+  const row = attempt.attempt === 1 ? await runSetOfOne(dependencies, args, attempt, patience) : undefined;
   return row === undefined
-    ? runOperation(dependencies, args, attempt)
+    ? runOperation(dependencies, args, attempt, patience)
     : { result: resultOf(row, true), row, made: true };
 }
 
@@ -31,15 +51,20 @@ async function runSetOfOne(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
+  patience: Turn['patience'],
 ): Promise<WriteRow | undefined> {
   const operation = dependencies.operations.find(({ name }) => name === args.operation);
   if (!isSetOperation(operation) || args.schemaVersion > operation.schemaVersion) return undefined;
   const item = { args, writeId: attempt.writeId };
   try {
-    return (await runSet(dependencies, operation, [item], attempt)).get(item);
+    return (await runSet(dependencies, operation, [item], attempt, patience)).get(item);
   } catch (error) {
     const failure = classify(error);
     if (failure.kind === 'transient') throw transient(failure, error);
     return undefined;
   }
+}
+
+function metLock(error: unknown): boolean {
+  return error instanceof Error && isLockTimeout(error.cause);
 }

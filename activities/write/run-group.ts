@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
-import { runAlone } from './run-alone.ts';
+import { runAlone, runInTurn } from './run-alone.ts';
 import type { RunDependencies } from './run-operation.ts';
 import { isSetOperation, runSet, type SetItem, type SetOperation } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
@@ -15,6 +15,8 @@ export type WriteActivityDependencies = RunDependencies & {
   onSet(items: number): void;
   /** Called for a set that was rolled back, or whose COMMIT is unknown; its items go on one by one. */
   onFailedSet(operation: string, items: number, error: unknown): void;
+  /** Called for a write that met a lock and now waits for it: it may be long until its outcome. */
+  onLockWait(args: WriteArguments): void;
   /** Called for an item that leaves the group and continues in its own run. */
   onUngrouped(args: WriteArguments): void;
 };
@@ -38,9 +40,13 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       writeId: writeId(args.companyId, args.operation, args.key),
     }));
 
-    async function runItem({ index, args, writeId }: (typeof members)[number]): Promise<void> {
+    /** A failed set is the brief attempt of each of its items. */
+    async function runItem({ index, args, writeId }: (typeof members)[number], afterSet: boolean): Promise<void> {
       try {
-        const { row, made } = await runAlone(dependencies, args, { ...attempt, writeId });
+        const own = { ...attempt, writeId };
+        const { row, made } = afterSet
+          ? await runInTurn(dependencies, args, own, 'patient')
+          : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args));
         dependencies.onOutcome(args, row, made);
       } catch (error) {
         // The item's own run decides whether this is a bug or an outage.
@@ -51,18 +57,24 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
     }
 
     async function runTogether(operation: SetOperation, set: typeof members): Promise<void> {
-      const done = await runSet(dependencies, operation, set, attempt).catch((error: unknown) => {
+      let failed = false;
+      const done = await runSet(dependencies, operation, set, attempt, 'brief').catch((error: unknown) => {
         // Not the outcome of any item: alone, each one's own attempt decides.
         dependencies.onFailedSet(operation.name, set.length, error);
+        failed = true;
+        for (const { args } of set) dependencies.onLockWait(args);
         return new Map<SetItem, WriteRow>();
       });
       if (done.size > 0) dependencies.onSet(done.size);
       for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
-      await Promise.all(set.filter((item) => !done.has(item)).map(runItem));
+      await Promise.all(set.filter((item) => !done.has(item)).map((item) => runItem(item, failed)));
     }
 
     const { sets, others } = partition(members, dependencies.operations);
-    await Promise.all([...sets.map(({ operation, set }) => runTogether(operation, set)), ...others.map(runItem)]);
+    await Promise.all([
+      ...sets.map(({ operation, set }) => runTogether(operation, set)),
+      ...others.map((item) => runItem(item, false)),
+    ]);
     return { left: left.sort((a, b) => a - b) };
   };
 }

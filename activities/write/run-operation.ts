@@ -4,6 +4,7 @@ import { classify, TransientFailure } from '../failures.ts';
 import { rowId } from '../identity.ts';
 import { type Input, type Operation, parseInput, type WriteContext } from '../operation.ts';
 import { holdsOneOf } from '../roles.ts';
+import type { Turn } from '../shares.ts';
 import { isSameRequest } from './compare-requests.ts';
 import { finishWrite, rejectionOf, roleRevoked, successOf } from './finish.ts';
 import { Rejection } from './rejection.ts';
@@ -20,6 +21,7 @@ export async function runOperation(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
+  patience: Turn['patience'] = 'patient',
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
@@ -34,13 +36,17 @@ export async function runOperation(
   }
   const input = parseInput(operation, args.input);
   try {
-    return await transaction(database.writes, async (tx) => {
-      const claim = await claimWrite(tx, operation, args, attempt);
-      if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
-      const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
-      const row = await decide(tx, operation, input, claim.roles, args, context);
-      return { result: resultOf(row, true), row, made: true };
-    });
+    return await transaction(
+      database.writes,
+      async (tx) => {
+        const claim = await claimWrite(tx, operation, args, attempt);
+        if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
+        const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
+        const row = await decide(tx, operation, input, claim.roles, args, context);
+        return { result: resultOf(row, true), row, made: true };
+      },
+      { companyId: args.companyId, patience },
+    );
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;
@@ -111,11 +117,19 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
 
 function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {
   if (row === undefined) throw new Error('Bug! The key is taken, but there is no row');
+  return { result: resultFromExistingRow(row, args, operations), row, made: false };
+}
+
+/** The outcome that the key's row holds for this request, or that the key belongs to another one. */
+export function resultFromExistingRow(
+  row: WriteRow,
+  args: WriteArguments,
+  operations: readonly Operation[],
+): RunResult {
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
-  if (row.outcome === 'cancelled' || isSameRequest(row, mine, operations)) {
-    return { result: resultOf(row, row.submission_id === args.submissionId), row, made: false };
-  }
-  return { result: { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false }, row, made: false };
+  return row.outcome === 'cancelled' || isSameRequest(row, mine, operations)
+    ? resultOf(row, row.submission_id === args.submissionId)
+    : { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false };
 }
 
 /** Runs the operation and records success or rejection; a rejection rolls back all of the operation's own changes. */

@@ -2,6 +2,7 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import { type Tx, transaction } from '../database.ts';
 import { type Input, type Operation, parseInput, type SetForm, type WriteContext } from '../operation.ts';
 import { holdsOneOf } from '../roles.ts';
+import type { Turn } from '../shares.ts';
 import { type Finish, rejectionOf, roleRevoked, successOf } from './finish.ts';
 import { Rejection } from './rejection.ts';
 import { type AttemptFacts, contextOf, type RunDependencies } from './run-operation.ts';
@@ -17,12 +18,6 @@ export function isSetOperation(operation: Operation | undefined): operation is S
 export type SetItem = { readonly args: WriteArguments; readonly writeId: string };
 
 /**
- * Several items give up on a lock after this time. They then go on one by one, so that only those that need the lock wait
- * for it.
- */
-const LOCK_TIMEOUT_MS = 100;
-
-/**
  * The transaction of a set: writes of one company and one operation, in two round trips. It leaves what the same writes
  * leave one by one in this order.
  *
@@ -34,6 +29,7 @@ export async function runSet(
   operation: SetOperation,
   items: readonly SetItem[],
   facts: Omit<AttemptFacts, 'writeId'>,
+  patience: Turn['patience'],
 ): Promise<ReadonlyMap<SetItem, WriteRow>> {
   const { set } = operation;
   const companyId = companyOf(items);
@@ -63,7 +59,7 @@ export async function runSet(
       for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
       return { finished, completedAt };
     },
-    items.length > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {},
+    { companyId, patience },
   );
   if (completedAt === undefined) return new Map();
   const completed = await completedAt;

@@ -70,20 +70,29 @@ function remembering(verify: Verify): Verify {
   const verified = new Map<string, { readonly claims: JWTPayload; readonly untilMs: number }>();
   return async (token) => {
     const known = verified.get(token);
-    if (known !== undefined && Date.now() < known.untilMs) return known.claims;
+    if (known !== undefined && performance.now() < known.untilMs && !hasExpired(known.claims)) return known.claims;
     verified.delete(token);
     const claims = await verify(token);
-    const expiresAtMs = ((claims.exp ?? 0) + LEEWAY_S) * 1000;
     if (verified.size >= MAX_REMEMBERED_TOKENS) verified.clear();
-    verified.set(token, { claims, untilMs: Math.min(Date.now() + REMEMBERED_MS, expiresAtMs) });
+    verified.set(token, { claims, untilMs: performance.now() + REMEMBERED_MS });
     return claims;
   };
+}
+
+function hasExpired({ exp = 0 }: JWTPayload): boolean {
+  return nowS() >= exp + LEEWAY_S;
+}
+
+/** The clock by which the issuer has set `exp` and `iat`. */
+function nowS(): number {
+  // biome-ignore lint/plugin: a token names points in time.
+  return Date.now() / 1000;
 }
 
 function callerOf(claims: JWTPayload): Caller {
   const { sub, company_id: companyId, exp, iat } = claims;
   // An `iat` in the future must not extend the token's lifetime.
-  const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, Date.now() / 1000 + LEEWAY_S);
+  const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, nowS() + LEEWAY_S);
   if (exp === undefined || exp - issuedAt > MAX_TOKEN_LIFETIME_S) {
     throw unauthenticated('A token may be valid for at most 24 hours.');
   }

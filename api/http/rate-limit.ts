@@ -10,7 +10,7 @@ export type RateLimit = {
 /** At this many buckets, those that are full again are dropped: a full bucket carries no information. */
 const MAX_BUCKETS = 10_000;
 
-export function createRateLimit(perSecond: number, burst: number, now: () => number = Date.now): RateLimit {
+export function createRateLimit(perSecond: number, burst: number, now = () => performance.now()): RateLimit {
   const buckets = new Map<string, { tokens: number; at: number }>();
   const refilled = (bucket: { tokens: number; at: number }, at: number) =>
     Math.min(burst, bucket.tokens + ((at - bucket.at) / 1000) * perSecond);

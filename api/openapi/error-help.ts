@@ -82,7 +82,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   overloaded: {
     meaning:
-      'The process has too many requests or unfinished writes, and could not look this one up or accept it in time. It may still happen, once.',
+      'The process has too many requests or unfinished writes, and could not look this one up or start it in time. This request has not started the write and never will; an earlier one with the same key may have.',
     next: SAME_KEY,
   },
   orchestrator_unavailable: {
@@ -100,7 +100,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   outcome_unknown: {
     meaning:
-      'The workflow run of this write ended, and nothing proves whether the write was committed. Do not treat it as failed.',
+      'The workflow run of this write ended, or its wait was over while it travelled with others, and nothing proves whether the write was or will be committed. Do not treat it as failed.',
     next: `${SAME_KEY} The write cannot happen twice: the retry returns its outcome, or makes it.`,
   },
   write_failed: {

@@ -4,18 +4,22 @@ import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 const OUTAGE_LIMIT_MS = 70_000;
 const OUTAGE_PAUSE_MS = 500;
 
-/** Long-polls a run until it has closed, also through an outage, unless `isMoot` says that nobody needs its end any more. */
-export async function awaitRunClose<End>(ask: () => Promise<End | 'still open'>, isMoot: () => boolean): Promise<End> {
+/** Long-polls a run until it has closed, also through an outage; undefined once `isMoot` says that nobody needs its end. */
+export async function awaitRunClose<End>(
+  ask: () => Promise<End | 'still open'>,
+  isMoot: () => boolean,
+): Promise<End | undefined> {
   let silentSince: number | undefined;
   while (true) {
     try {
       const end = await ask();
       if (end !== 'still open') return end;
+      if (isMoot()) return undefined;
       silentSince = undefined;
     } catch (error) {
       if (!(error instanceof TemporalUnavailable) || isMoot()) throw error;
-      silentSince ??= Date.now();
-      if (Date.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
+      silentSince ??= performance.now();
+      if (performance.now() - silentSince > OUTAGE_LIMIT_MS) throw error;
       await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
     }
   }

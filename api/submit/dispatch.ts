@@ -13,25 +13,30 @@ import type { Started, WriteRuns } from './write-runs.ts';
  * without a timer or a threshold.
  */
 export type Dispatch = {
-  /** Queues a submission, and starts it in its turn. Throws TemporalUnavailable. */
-  send(submission: QueuedSubmission): Promise<Dispatched>;
-  /** Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. */
-  startAlone(args: WriteArguments, onStarting: () => void): Promise<Started>;
+  /** Queues a submission, and starts it in its turn unless it is unwanted before. Throws TemporalUnavailable. */
+  send(submission: QueuedSubmission, unwanted: AbortSignal): Promise<Dispatched>;
+  /**
+   * Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. Undefined when it
+   * is unwanted before its turn.
+   */
+  startAlone(args: WriteArguments, onStarting: () => void, unwanted: AbortSignal): Promise<Started | undefined>;
   readonly queued: number;
 };
 
 type QueuedSubmission = {
   readonly args: WriteArguments;
-  /** No request waits for it any more and nothing has been sent: it need not be started. */
-  isAbandoned(): boolean;
   /** Resolves when it has its outcome, or ends without one. */
   readonly ended: Promise<unknown>;
+  /** Resolves when this process knows that its transaction waits for a lock. */
+  readonly waitsForLock: Promise<unknown>;
   /** Called right before its start is sent. */
   onStarting(lane: 'key' | 'group'): void;
+  /** Called when it leaves the queue, within the call that made it unwanted: it is never sent. */
+  onForgotten(): void;
 };
 
 type Dispatched =
-  | 'abandoned'
+  | 'forgotten'
   | { readonly lane: 'key'; readonly started: Started }
   | { readonly lane: 'group'; readonly index: number; readonly end: Promise<GroupEnd> };
 
@@ -40,6 +45,8 @@ export type DispatchOptions = {
   readonly groups: GroupRuns;
   /** Off: strictly one workflow per write, behind the same limit of starts. */
   readonly grouping: boolean;
+  /** True while more transactions wait for a connection than a group should join. */
+  isBacklogged(): boolean;
   summarize(args: WriteArguments): string;
   /** Called at each start with its lane, and with how long each of its writes has waited in the queue. */
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
@@ -51,27 +58,40 @@ export type DispatchOptions = {
  */
 const STARTS_AT_ONCE = 2;
 const GROUPS_AT_ONCE = 1;
-/** A group in which one item waits for a lock must not delay the next start for longer than this. */
+/** A group of which another process runs an item that waits for a lock must not delay the next start for longer than this. */
 const OUTCOME_LIMIT_MS = 250;
+/** How soon to ask again whether the transactions that wait for a connection have become fewer. */
+const BACKLOG_PAUSE_MS = 10;
 /** Starts past the queue are for clients that will not wait. There are many of them only when the process is overloaded. */
 const STARTS_ALONE_AT_ONCE = 20;
 const MAX_GROUP_ITEMS = 200;
 /** Temporal limits an input to 2 MiB; the rest is room for what each item carries besides its own input. */
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
-export function createDispatch({ runs, groups, grouping, summarize, observeStart }: DispatchOptions): Dispatch {
+export function createDispatch(options: DispatchOptions): Dispatch {
+  const { runs, groups, grouping, isBacklogged, summarize, observeStart } = options;
   const queue = createFairQueue();
   const startsAlone = createSemaphore(STARTS_ALONE_AT_ONCE);
   const underWay = { key: 0, group: 0 };
 
+  let isPaused = false;
   function pump(): void {
+    if (grouping && queue.size > 0 && isBacklogged()) {
+      if (!isPaused) {
+        isPaused = true;
+        setTimeout(() => {
+          isPaused = false;
+          pump();
+        }, BACKLOG_PAUSE_MS);
+      }
+      return;
+    }
     while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
-      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES).filter(resolveAbandoned);
-      if (batch.length === 0) continue;
+      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES);
       const lane = batch.length === 1 ? 'key' : 'group';
       underWay[lane] += 1;
       void startBatch(batch)
-        .then(() => (grouping ? haveOutcomes(batch) : undefined))
+        .then(() => (grouping ? mayBeFollowed(batch) : undefined))
         .finally(() => {
           underWay[lane] -= 1;
           pump();
@@ -102,7 +122,7 @@ export function createDispatch({ runs, groups, grouping, summarize, observeStart
           : awaitRunClose(
               () => groups.waitUntilClosed(workflowId, runId),
               () => false,
-            ),
+            ).then((closed) => closed ?? 'unproven'),
       );
       // Submissions whose outcome was handed over do not wait for it: its failure is not an unhandled rejection.
       end.catch(() => undefined);
@@ -120,19 +140,26 @@ export function createDispatch({ runs, groups, grouping, summarize, observeStart
     get queued() {
       return queue.size;
     },
-    send(submission) {
+    send(submission, unwanted) {
       const sent = new Promise<Dispatched>((resolve, reject) => {
         const bytes = Buffer.byteLength(JSON.stringify(submission.args.input));
-        queue.add({ submission, bytes, sinceMs: performance.now(), resolve, reject });
+        const waiting = { submission, bytes, sinceMs: performance.now(), resolve, reject };
+        queue.add(waiting);
+        const leave = () => {
+          if (!queue.remove(waiting)) return;
+          submission.onForgotten();
+          resolve('forgotten');
+        };
+        unwanted.addEventListener('abort', leave, { once: true });
       });
       pump();
       return sent;
     },
-    startAlone: (args, onStarting) =>
+    startAlone: (args, onStarting, unwanted) =>
       startsAlone.run(() => {
         onStarting();
         return runs.start(args, summarize(args));
-      }),
+      }, unwanted),
   };
 }
 
@@ -147,19 +174,20 @@ type Waiting = {
 
 /**
  * With grouping on, a start counts as under way until its writes have their outcomes, and the writes that wait meanwhile
- * make the next group. If it counted until its first outcome only, groups would shrink as the load grows. With grouping
+ * make the next group. One that waits for a lock does not count: it may wait for long. If a start counted until its first
+ * outcome only, groups would shrink as the load grows. With grouping
  * off it counts until Temporal has taken it: a slow database must not limit the starts that a 202 waits for.
  */
+async function mayBeFollowed(batch: readonly Waiting[]): Promise<void> {
+  await withTimeout(
+    Promise.all(batch.map(({ submission }) => Promise.race([submission.ended, submission.waitsForLock]))),
+    OUTCOME_LIMIT_MS,
+  );
+}
+
 async function haveOutcomes(batch: readonly Waiting[]): Promise<boolean> {
   const all = Promise.all(batch.map(({ submission }) => submission.ended));
   return (await withTimeout(all, OUTCOME_LIMIT_MS)) !== undefined;
-}
-
-/** False for a submission that no request waits for any more; it ends here. */
-function resolveAbandoned({ submission, resolve }: Waiting): boolean {
-  if (!submission.isAbandoned()) return true;
-  resolve('abandoned');
-  return false;
 }
 
 /** First in, first out within a company; companies take turns, so that a company with a thousand writes delays no other. */
@@ -176,6 +204,17 @@ function createFairQueue() {
       if (queue === undefined) queues.set(companyId, [waiting]);
       else queue.push(waiting);
       size += 1;
+    },
+    /** False when it has been taken already. */
+    remove(waiting: Waiting): boolean {
+      const { companyId } = waiting.submission.args;
+      const queue = queues.get(companyId) ?? [];
+      const position = queue.indexOf(waiting);
+      if (position === -1) return false;
+      queue.splice(position, 1);
+      if (queue.length === 0) queues.delete(companyId);
+      size -= 1;
+      return true;
     },
     take(maxItems: number, maxBytes: number): Waiting[] {
       const taken: Waiting[] = [];

@@ -1,7 +1,7 @@
 import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
-import type { Control, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
+import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { RunDescription, Started } from './write-runs.ts';
 
 /**
@@ -19,7 +19,7 @@ export async function followStart(
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
   if (started !== 'exists') {
-    control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
+    control.markOpen('this submission', justStarted(started.runId));
     if (started.eager) await withTimeout(control.handOverIsDue, HAND_OVER_FIRST_MS);
     if (control.handed !== undefined) return { kind: 'row', row: control.handed };
     return waitForRun(submission, control, started.runId, dependencies);
@@ -28,6 +28,12 @@ export async function followStart(
   return newest?.state === 'running'
     ? followOpenRun(submission, control, newest, dependencies)
     : readAfterClosedRun(submission, newest, dependencies);
+}
+
+/** As it is told to clients, until Temporal describes it. */
+export function justStarted(runId: string): OpenRun {
+  // biome-ignore lint/plugin: clients are told a point in time.
+  return { runId, startedAt: new Date(), memo: undefined };
 }
 
 /** The group has closed and this item was not ungrouped: its row is there, unless an operator ended the group. */
@@ -88,13 +94,24 @@ export function isOpenRunOf(
   return run?.state === 'running' && run.memo?.fingerprint === fingerprint;
 }
 
+/**
+ * A submission may meet its own start: it was started alone while it waited in the queue, or Temporal's answer to the start
+ * was lost.
+ */
+export function starterOf(
+  { submissionId }: WriteArguments,
+  { memo }: Pick<RunDescription, 'memo'>,
+): 'this submission' | 'another' {
+  return memo?.submissionId === submissionId ? 'this submission' : 'another';
+}
+
 function attach(
   submission: Submission,
   control: Control,
   run: RunDescription,
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
-  control.markOpen('another', run);
+  control.markOpen(starterOf(submission.args, run), run);
   return waitForRun(submission, control, run.runId, dependencies);
 }
 
@@ -109,9 +126,15 @@ async function waitForRun(
   const { lookups, runs } = dependencies;
   const end = await awaitRunClose(
     () => runs.waitUntilClosed(args.companyId, args.key, runId),
-    () => control.handed !== undefined,
+    () => control.handed !== undefined || submission.waiters === 0,
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
+  // Nobody waited any more: Temporal has the run, and whoever asks again is a new submission, which attaches to it.
+  if (end === undefined) {
+    if (submission.waiters > 0) return 'again';
+    submission.stage = 'forgotten';
+    return { kind: 'problem', code: 'outcome_unknown' };
+  }
   const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };

@@ -1,4 +1,5 @@
 import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem, type GroupResult } from '../../workflows/messages.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
@@ -25,7 +26,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
     async start(workflowId, items) {
       const companies = new Set(items.map(({ args }) => args.companyId)).size;
       try {
-        const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+        const handle = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.start(GROUP_WORKFLOW_TYPE, {
             workflowId,
             ...target,
@@ -45,7 +46,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
     async waitUntilClosed(workflowId, runId) {
       const handle = workflow.getHandle<() => Promise<GroupResult>>(workflowId, runId, { followRuns: false });
       try {
-        return await connection.withDeadline(Date.now() + LONG_POLL_TIMEOUT_MS, () => handle.result());
+        return await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
       } catch (error) {
         if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return 'unproven';
         if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';

@@ -3,7 +3,7 @@ import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { deferred } from '../http/timeouts.ts';
-import { followStart, isOpenRunOf, readAfterGroup } from './follow-run.ts';
+import { followStart, isOpenRunOf, justStarted, readAfterGroup, starterOf } from './follow-run.ts';
 import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { Run } from './write-runs.ts';
 
@@ -18,10 +18,17 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
   const handed = deferred<WriteRow>();
   const givenUp = deferred<void>();
   const opened = deferred<void>();
+  const lockWait = deferred<void>();
+  let wanted = new AbortController();
   const control: Control = {
     handed: undefined,
     handOverIsDue: Promise.race([handed.promise, givenUp.promise]),
+    lockWait: lockWait.promise,
+    get unwanted() {
+      return wanted.signal;
+    },
     markOpen(by, run) {
+      if (submission.stage === 'forgotten') return;
       submission.stage = 'open';
       submission.openedBy = by;
       submission.run = toRun(run, args);
@@ -39,9 +46,16 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
     startAlone() {
       if (startedAlone) return;
       startedAlone = true;
-      void startAlone(submission, control, dependencies);
+      void startAlone(submission, control, dependencies).then((hasBegun) => {
+        startedAlone = hasBegun;
+      });
     },
-    // Deferred by one turn of the event loop, so that the first request is counted as a waiter before the queue looks.
+    forget() {
+      wanted.abort();
+      // For those who join what goes on.
+      wanted = new AbortController();
+    },
+    // Deferred by one turn of the event loop, so that the first request is counted as a waiter before that.
     end: Promise.resolve().then(() =>
       Promise.race([
         handed.promise.then((row) => ({ kind: 'row', row }) as const),
@@ -55,6 +69,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       control.handed = row;
       handed.resolve(row);
     },
+    noteLockWait: () => lockWait.resolve(),
     giveUp: () => givenUp.resolve(),
   };
 }
@@ -84,16 +99,26 @@ async function runOnce(
   control: Control,
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
-  const dispatched = await dependencies.dispatch.send({
-    args: submission.args,
-    ended: submission.end,
-    isAbandoned: () => submission.stage === 'queued' && submission.waiters === 0,
-    onStarting(lane) {
-      // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.
-      if (submission.stage !== 'open') submission.stage = lane === 'key' ? 'starting' : 'grouped';
+  const { args } = submission;
+  const forget = (): SubmissionEnd => {
+    submission.stage = 'forgotten';
+    return { kind: 'problem', code: 'overloaded' };
+  };
+  if (submission.waiters === 0) return forget();
+  const dispatched = await dependencies.dispatch.send(
+    {
+      args,
+      ended: submission.end,
+      waitsForLock: control.lockWait,
+      onStarting(lane) {
+        // Started alone meanwhile, it stays open: its transaction then waits for the other at the unique key.
+        if (submission.stage !== 'open') submission.stage = lane === 'key' ? 'starting' : 'grouped';
+      },
+      onForgotten: forget,
     },
-  });
-  if (dispatched === 'abandoned') return { kind: 'problem', code: 'overloaded' };
+    control.unwanted,
+  );
+  if (dispatched === 'forgotten') return forget();
   if (dispatched.lane === 'key') return followStart(submission, control, dispatched.started, dependencies);
 
   const group = await dispatched.end;
@@ -109,26 +134,32 @@ async function runOnce(
   );
 }
 
-/** Marks the submission open once Temporal has a run of this very request. Every other end comes from {@link runToEnd}. */
+/**
+ * Marks the submission open once Temporal has a run of this very request. Every other end comes from {@link runToEnd}. False
+ * when it was forgotten before its turn.
+ */
 async function startAlone(
   submission: Submission,
   control: Control,
   { dispatch, runs }: SubmissionDependencies,
-): Promise<void> {
+): Promise<boolean> {
   const { args } = submission;
+  const onStarting = () => {
+    if (submission.stage !== 'open') submission.stage = 'starting';
+  };
   try {
-    const started = await dispatch.startAlone(args, () => {
-      if (submission.stage !== 'open') submission.stage = 'starting';
-    });
+    const started = await dispatch.startAlone(args, onStarting, control.unwanted);
+    if (started === undefined) return false;
     if (started !== 'exists') {
-      control.markOpen('this submission', { runId: started.runId, startedAt: new Date(), memo: undefined });
-      return;
+      control.markOpen('this submission', justStarted(started.runId));
+      return true;
     }
     const newest = await runs.describe(args.companyId, args.key);
-    if (isOpenRunOf(args, newest)) control.markOpen('another', newest);
+    if (isOpenRunOf(args, newest)) control.markOpen(starterOf(args, newest), newest);
   } catch {
     // Not started: at its deadline, the request is answered according to the stage.
   }
+  return true;
 }
 
 /** A run that another request started is described by its memo. */

@@ -16,19 +16,25 @@ import type { Run, RunDescription, WriteRuns } from './write-runs.ts';
  * - `open`: Temporal has an open run of this very request, which finishes without any client.
  * - `reading`: the run that was there before has closed, and its row is being looked up.
  * - `behind`: the open run was started by another version of the schema, and its outcome decides first.
+ * - `forgotten`: nobody waited for it, and it has ended without an outcome. No request joins it.
  */
 export type Submission = {
   readonly args: WriteArguments;
-  stage: 'queued' | 'starting' | 'grouped' | 'reading' | 'open' | 'behind';
+  stage: 'queued' | 'starting' | 'grouped' | 'reading' | 'open' | 'behind' | 'forgotten';
   /** Who started the open run. */
   openedBy: 'this submission' | 'another' | undefined;
   run: Run | undefined;
-  /** How many requests wait for the end. A submission that is queued and has no waiters left is not started. */
+  /** How many requests wait for the end. */
   waiters: number;
   readonly opened: Promise<void>;
   readonly end: Promise<SubmissionEnd>;
-  /** Starts it at once as its own per-key workflow, which a 202 requires. Only the first call has an effect. */
+  /** Starts it at once as its own per-key workflow, which a 202 requires. A further call has no effect. */
   startAlone(): void;
+  /**
+   * Nobody waits for it any more: it leaves the queues at once, so that what has not been sent never will be. What has been
+   * sent goes on.
+   */
+  forget(): void;
 };
 
 export type SubmissionEnd =
@@ -53,5 +59,9 @@ export type Control = {
   handed: WriteRow | undefined;
   /** Resolves with the hand-over, or when there will be none. */
   readonly handOverIsDue: Promise<unknown>;
+  /** Resolves when its transaction has met a lock. */
+  readonly lockWait: Promise<unknown>;
+  /** Aborted when nobody waits any more. */
+  readonly unwanted: AbortSignal;
   markOpen(by: 'this submission' | 'another', run: OpenRun): void;
 };

@@ -6,6 +6,7 @@ import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
 import type { Lookups } from './lookups.ts';
 import { runSubmission } from './run-submission.ts';
+import { createSlots, type Slot } from './slots.ts';
 import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
@@ -17,12 +18,14 @@ import type { WriteRuns } from './write-runs.ts';
 export type Submit = {
   /** The submission that such a request joins, if there is one. Joining is not limited. */
   find(companyId: string, idempotencyKey: string, fingerprint: string): Submission | undefined;
-  /** Begins a new submission. Undefined when this process already has as many as it may have. */
+  /** Begins a new submission. Undefined when this process, or this company in it, already has as many as it may have. */
   open(args: WriteArguments): Submission | undefined;
   /** Waits as the client prefers. `opener`: this request opened the submission, so the first answer may be its own. */
   wait(submission: Submission, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed, so that its waiters need not ask Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
+  /** Says that the write waits for a lock in this process: the next group does not wait for its outcome. */
+  noteLockWait(args: WriteArguments): void;
   /** Says that the run that this process executes is about to fail: there will be no outcome to hand over. */
   giveUp(args: WriteArguments): void;
   readonly inFlight: number;
@@ -54,16 +57,25 @@ export function createSubmit(options: {
   readonly groups: GroupRuns;
   readonly maxInFlight: number;
   readonly grouping: boolean;
+  isBacklogged(): boolean;
   summarize(args: WriteArguments): string;
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {
   const submissions = new Map<string, ReturnType<typeof runSubmission> & { readonly sinceMs: number }>();
+  const slots = createSlots(options.maxInFlight);
   const dispatch = createDispatch(options);
   const dependencies: SubmissionDependencies = { ...options, dispatch };
+  const slotOf = new WeakMap<Submission, Slot>();
+
+  /** Temporal has its run, and nobody waits for it here: it costs this process nothing any more. */
+  function giveUpSlotOfUnwaited(submission: Submission): void {
+    if (submission.stage === 'open' && submission.waiters === 0) slotOf.get(submission)?.giveBack();
+  }
+
   return {
     get inFlight() {
-      return submissions.size;
+      return slots.taken;
     },
     get startsQueued() {
       return dispatch.queued;
@@ -73,15 +85,25 @@ export function createSubmit(options: {
       for (const { sinceMs } of submissions.values()) return (performance.now() - sinceMs) / 1_000;
       return 0;
     },
-    find: (companyId, idempotencyKey, fingerprint) =>
-      submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission,
+    find(companyId, idempotencyKey, fingerprint) {
+      const found = submissions.get(requestIdentity(companyId, idempotencyKey, fingerprint))?.submission;
+      return found?.stage === 'forgotten' ? undefined : found;
+    },
     open(args) {
-      if (submissions.size >= options.maxInFlight) return undefined;
+      const slot = slots.take(args.companyId);
+      if (slot === undefined) return undefined;
       const id = requestIdentity(args.companyId, args.key, args.fingerprint);
       const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
+      const { submission } = running;
       submissions.set(id, running);
-      void running.submission.end.then(() => submissions.delete(id));
-      return running.submission;
+      slotOf.set(submission, slot);
+      void submission.opened.then(() => giveUpSlotOfUnwaited(submission));
+      void submission.end.then(() => {
+        // Another may have taken the place of one that was forgotten.
+        if (submissions.get(id) === running) submissions.delete(id);
+        slot.giveBack();
+      });
+      return submission;
     },
     async wait(submission, deadline, opener) {
       submission.waiters += 1;
@@ -89,10 +111,15 @@ export function createSubmit(options: {
         return await waitFor(submission, deadline, opener, options.grouping);
       } finally {
         submission.waiters -= 1;
+        if (submission.waiters === 0) submission.forget();
+        giveUpSlotOfUnwaited(submission);
       }
     },
     handOver(args, row) {
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+    noteLockWait(args) {
+      submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.noteLockWait();
     },
     giveUp(args) {
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.giveUp();
@@ -129,8 +156,14 @@ async function waitFor(
       return { kind: 'problem', code: 'orchestrator_unavailable' };
     case 'reading':
       return { kind: 'problem', code: 'storage_unavailable' };
-    case 'queued':
     case 'grouped':
+      return { kind: 'problem', code: 'outcome_unknown' };
+    case 'queued':
+    case 'forgotten':
+      // Others wait longer, and what they wait for may be started yet.
+      if (submission.waiters > 1) return { kind: 'problem', code: 'outcome_unknown' };
+      // Within this turn of the event loop, so that it cannot be sent between the decision and the answer.
+      submission.forget();
       return { kind: 'problem', code: 'overloaded' };
   }
 }

@@ -8,6 +8,7 @@ import {
 import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
+import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
 import { writeStartOptions } from '../../workflows/write-start.ts';
@@ -69,7 +70,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   return {
     async start(args, summary) {
       try {
-        const handle = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+        const handle = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
             ...writeStartOptions({ args, workflowId: workflowIdOf(args.companyId, args.key), summary }),
             ...target,
@@ -86,7 +87,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
 
     async describe(companyId, idempotencyKey) {
       try {
-        const description = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+        const description = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.getHandle(workflowIdOf(companyId, idempotencyKey)).describe(),
         );
         return {
@@ -108,7 +109,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
         followRuns: false,
       });
       try {
-        const result = await connection.withDeadline(Date.now() + LONG_POLL_TIMEOUT_MS, () => handle.result());
+        const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
         return { kind: 'result', result };
       } catch (error) {
         if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
@@ -121,7 +122,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
 
     async failedAttempts(companyId, idempotencyKey, runId) {
       try {
-        const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+        const { history } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           client.workflowService.getWorkflowExecutionHistoryReverse({
             namespace: client.options.namespace,
             execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },
@@ -135,7 +136,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
     },
 
     async readArguments(companyId, idempotencyKey, runId) {
-      const { history } = await connection.withDeadline(Date.now() + REQUEST_TIMEOUT_MS, () =>
+      const { history } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
         client.workflowService.getWorkflowExecutionHistory({
           namespace: client.options.namespace,
           execution: { workflowId: workflowIdOf(companyId, idempotencyKey), runId },

@@ -90,16 +90,15 @@ export function accepted(reply: FastifyReply, body: object, idempotencyKey: stri
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {
-  // True of a write that was never queued and of one whose group is running: that one may still commit.
   overloaded:
-    'The write was not accepted in time. It may still happen, once. Send the request again with the same key after the pause in Retry-After.',
+    'The write was not started, and this request will not start it. Send the request again with the same key after the pause in Retry-After.',
   orchestrator_unavailable:
     'Temporal did not confirm the start in time. The outcome is unknown. Send the request again with the same key.',
   storage_unavailable: 'The database did not answer in time. Send the request again with the same key.',
   write_record_missing:
     'Temporal says that this write has completed, but the database has no record of it. Operators are alerted. Do not send the request with another key before they have answered.',
   outcome_unknown:
-    'The run of this write ended, and nothing proves whether the write was committed. Send the request again with the same key: the write will not happen twice.',
+    'Nothing proves yet whether the write was or will be committed. Send the request again with the same key: the write will not happen twice.',
   write_failed: 'The run of this write failed and was rolled back. Send the request again with the same key.',
   idempotency_in_progress: 'A write with this key is running. Wait, then send the request again or read its status.',
 };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { fingerprint, writeId } from '../../activities/identity.ts';
+import { fingerprint, isTriggerKey, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
@@ -82,7 +82,13 @@ async function handleWrite(
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
 
-  const joined = found ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
+  if (isTriggerKey(idempotencyKey)) {
+    throw new ApiProblem('idempotency_key_invalid', {
+      detail: 'A new key must not begin with "trigger:". Such keys name the writes of triggered workflows.',
+    });
+  }
+  const known = found?.stage === 'forgotten' ? undefined : found;
+  const joined = known ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
   const submission = joined ?? openSubmission(writeRequest, wire, context);
   const opener = joined === undefined;
   if (!opener) context.metrics.submissionsJoined.inc({ operation: operation.name, type: operation.type });

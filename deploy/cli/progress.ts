@@ -10,14 +10,14 @@ const PLAIN_PAUSE_MS = 5_000;
 
 export function createProgress(output: NodeJS.WriteStream = process.stderr): Progress {
   const pauseMs = output.isTTY ? TERMINAL_PAUSE_MS : PLAIN_PAUSE_MS;
-  let lastAt = 0;
+  let lastAt = Number.NEGATIVE_INFINITY;
   const write = (line: string, end: string) => {
     output.write(output.isTTY ? `\r\x1b[2K${line}${end}` : `${line}\n`);
-    lastAt = Date.now();
+    lastAt = performance.now();
   };
   return {
     update(line) {
-      if (Date.now() - lastAt >= pauseMs) write(line, '');
+      if (performance.now() - lastAt >= pauseMs) write(line, '');
     },
     done: (line) => write(line, '\n'),
   };

@@ -40,7 +40,7 @@ const STATUS_WAIT_S = 10;
 const MAX_STATUS_POLLS = 1_000;
 
 export async function submitWrite(http: Http, write: Write, { giveUpAfterMs }: { giveUpAfterMs: number }) {
-  const deadline = Date.now() + giveUpAfterMs;
+  const deadline = performance.now() + giveUpAfterMs;
   const onTheWay: Record<string, number> = {};
   let acknowledged = false;
   let requests = 0;
@@ -56,7 +56,7 @@ export async function submitWrite(http: Http, write: Write, { giveUpAfterMs }: {
     count(onTheWay, answer === undefined ? 'no answer' : labelOf(answer));
     acknowledged ||= answer?.status === 202;
     const pauseMs = answer?.retryAfterMs ?? backoff(requests);
-    if (Date.now() + pauseMs > deadline) return submitted();
+    if (performance.now() + pauseMs > deadline) return submitted();
     if (answer?.status === 202) {
       await untilSettled(http, write, answer, deadline);
     } else {
@@ -87,7 +87,7 @@ export function tellsOutcome(answer: Answer): boolean {
 /** Polls the status resource until the write has an outcome; the next request then gets the answer itself as a replay. */
 async function untilSettled(http: Http, write: Write, accepted: Answer, deadline: number): Promise<void> {
   const path = accepted.location ?? `/api/writes/${encodeURIComponent(write.key)}`;
-  for (let poll = 0; poll < MAX_STATUS_POLLS && Date.now() < deadline; poll += 1) {
+  for (let poll = 0; poll < MAX_STATUS_POLLS && performance.now() < deadline; poll += 1) {
     const status = await http
       .send({ method: 'GET', path, token: write.token, prefer: `wait=${STATUS_WAIT_S}` })
       .catch(() => undefined);

@@ -35,7 +35,9 @@ export async function cacheBinary(
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
   for (const left of readdirSync(folder).filter((name) => name.startsWith(FETCHING))) {
-    const age = Date.now() - (statSync(join(folder, left), { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    // biome-ignore lint/plugin: it is compared with the time of a file.
+    const nowMs = Date.now();
+    const age = nowMs - (statSync(join(folder, left), { throwIfNoEntry: false })?.mtimeMs ?? nowMs);
     if (age > ABANDONED_AFTER_MS) rmSync(join(folder, left), { recursive: true, force: true });
   }
   const temporary = mkdtempSync(join(folder, FETCHING));

@@ -20,10 +20,10 @@ export async function launch({ reload }: { reload: boolean }): Promise<never> {
   if (failure === undefined)
     console.log('\n· Stopping after the open requests are finished (press Ctrl-C again to stop at once)');
   else console.error(failure.message);
-  const stoppingSince = Date.now();
+  const stoppingSince = performance.now();
   onSignal(() => {
     // npm forwards Ctrl-C, so one key press may arrive twice; only a later signal is a second key press.
-    if (Date.now() > stoppingSince + SAME_SIGNAL_MS) system.killProcesses();
+    if (performance.now() > stoppingSince + SAME_SIGNAL_MS) system.killProcesses();
   });
   await system.stop();
   process.exit(failure === undefined ? 0 : 1);

@@ -32,13 +32,13 @@ export async function prepareNamespace(
 
 async function deleteSeedRuns(connection: NativeConnection, namespace: string): Promise<void> {
   const { workflowService } = connection;
-  const deadline = Date.now() + DELETE_TIMEOUT_MS;
+  const deadline = performance.now() + DELETE_TIMEOUT_MS;
   for (const { key } of DEMO_SEED) {
     const workflowExecution = { workflowId: workflowIdOf(DEMO_COMPANY_ID, key) };
     if (!(await isFound(workflowService.deleteWorkflowExecution({ namespace, workflowExecution })))) continue;
     // Temporal deletes in the background.
     const describe = () => workflowService.describeWorkflowExecution({ namespace, execution: workflowExecution });
-    while (Date.now() < deadline && (await isFound(describe()))) await sleep(DELETE_POLL_MS);
+    while (performance.now() < deadline && (await isFound(describe()))) await sleep(DELETE_POLL_MS);
   }
 }
 

@@ -200,7 +200,7 @@ function readPostmaster(cluster: string): Postmaster | undefined {
 
 /** Returns the postmaster of a killed run if it serves our cluster; otherwise cleans up after it. */
 async function takeOver(server: Server): Promise<Postmaster | undefined> {
-  const deadline = Date.now() + ORPHAN_READY_MS;
+  const deadline = performance.now() + ORPHAN_READY_MS;
   for (;;) {
     const postmaster = readPostmaster(server.cluster);
     if (!postmaster) return undefined;
@@ -210,7 +210,7 @@ async function takeOver(server: Server): Promise<Postmaster | undefined> {
       return undefined;
     }
     if (await serves(server, postmaster.port)) return postmaster;
-    if (Date.now() >= deadline) {
+    if (performance.now() >= deadline) {
       throw new Error(
         `PostgreSQL (process ${postmaster.pid}) of an earlier run holds ${server.cluster} but does not answer. ` +
           `See ${server.logFile}; kill that process and start again.`,

@@ -82,7 +82,7 @@ async function send(
   request: SeedRequest,
   { apiUrl, token, log }: { apiUrl: string; token: string; log: (line: string) => void },
 ): Promise<void> {
-  const deadline = Date.now() + SEED_REQUEST_TIMEOUT_MS;
+  const deadline = performance.now() + SEED_REQUEST_TIMEOUT_MS;
   for (;;) {
     const response = await fetch(apiUrl + request.path, {
       method: request.method,
@@ -98,7 +98,7 @@ async function send(
 
     const what = `${request.method} ${request.path} (key ${request.key})`;
     if (response.status === 202 || isRetryable(text)) {
-      if (Date.now() > deadline)
+      if (performance.now() > deadline)
         throw new Error(`The demo could not be seeded: ${what} is still answered ${response.status}`);
       await sleep(RETRY_PAUSE_MS);
       continue;

@@ -63,7 +63,7 @@ export async function supervise(
     let crashes: number[] = [];
     while (await pause(POLL_MS)) {
       if (restarting !== undefined || isAlive(running.pid)) continue;
-      const now = Date.now();
+      const now = performance.now();
       crashes = [...crashes.filter((at) => at > now - CRASH_WINDOW_MS), now];
       if (crashes.length >= CRASHES_TO_GIVE_UP && !on.restartForever) {
         on.gaveUp(

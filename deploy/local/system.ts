@@ -78,7 +78,7 @@ export function startSystem(on: {
   };
 
   async function bringUp(): Promise<string> {
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     refuseProduction();
     const config = launcherConfig();
     const claim = claimDataFolder();
@@ -149,7 +149,7 @@ export function startSystem(on: {
       describe().then((system) => signal.aborted || writeLocalJson(system), on.gaveUp);
     };
     setInterval(publish, TOKEN_RENEWAL_MS).unref();
-    return welcome(local, { seconds: (Date.now() - startedAt) / 1_000 });
+    return welcome(local, { seconds: (performance.now() - startedAt) / 1_000 });
   }
 
   /** Starts PostgreSQL and Temporal unless they are provided, and prepares both. */

@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
+import { callWithin } from '../../worker/call-within.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 import { writePrivately } from '../cli/secrets.ts';
@@ -72,11 +73,11 @@ async function launch(options: Options): Promise<Server> {
   for (let attempt = 1; ; attempt += 1) {
     port = await firstFreePort(port);
     const uiPort = options.uiPort === undefined ? undefined : await firstFreePort(options.uiPort, [port]);
-    const spawnedAt = Date.now();
+    const spawnedAt = performance.now();
     const server = { pid: await spawnServer(options, port, uiPort), port, uiPort };
     if (await isReady(server, READY_TIMEOUT_MS)) {
       // If another server took the port after the check, that server answered and ours is about to exit.
-      await sleep(Math.max(0, spawnedAt + BIND_MS - Date.now()));
+      await sleep(Math.max(0, spawnedAt + BIND_MS - performance.now()));
       if (isAlive(server.pid)) return server;
     }
     await endProcess(server.pid, 0);
@@ -141,8 +142,8 @@ async function takeOver(databaseFile: string): Promise<Server | undefined> {
 
 /** The port opens before the namespace exists, and the first calls may still fail. */
 async function isReady(server: Server, timeoutMs: number): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs;
-  while (Date.now() < deadline && isAlive(server.pid)) {
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline && isAlive(server.pid)) {
     if ((await acceptsConnections(server.port)) && (await hasNamespace(addressOf(server)))) return true;
     await sleep(POLL_MS);
   }
@@ -155,7 +156,7 @@ async function hasNamespace(address: string): Promise<boolean> {
   const connection = Connection.lazy({ address, channelArgs });
   try {
     const call = () => connection.workflowService.describeNamespace({ namespace: NAMESPACE });
-    await connection.withDeadline(Date.now() + 1_000, call);
+    await callWithin(connection, 1_000, call);
     return true;
   } catch {
     return false;

@@ -10,8 +10,8 @@ export async function waitFor(
   url: string,
   { isReady, signal }: { isReady(status: number): boolean; signal: AbortSignal },
 ): Promise<void> {
-  const deadline = Date.now() + TIMEOUT_MS;
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + TIMEOUT_MS;
+  while (performance.now() < deadline) {
     signal.throwIfAborted();
     const status = await statusOf(url);
     if (status !== undefined && isReady(status)) return;

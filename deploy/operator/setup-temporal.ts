@@ -83,14 +83,14 @@ async function missingAttributes(connection: NativeConnection, namespace: string
 
 /** Retries while some part of the server does not know a new namespace yet. */
 async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + VISIBLE_TIMEOUT_MS;
+  const deadline = performance.now() + VISIBLE_TIMEOUT_MS;
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
       const code = serviceCallCode(error);
       const isTemporary = code === undefined || code === GRPC.notFound;
-      if (!isTemporary || Date.now() >= deadline) throw error;
+      if (!isTemporary || performance.now() >= deadline) throw error;
       await sleep(VISIBLE_POLL_MS);
     }
   }

@@ -21,11 +21,11 @@ await run(
 
 async function waitForSchema(timeoutMs: number): Promise<void> {
   const url = processDatabaseUrl();
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   for (let reported = ''; ; ) {
     const state = await describeMissing(url);
     if (state === undefined) return;
-    if (Date.now() >= deadline) throw new Error(`Gave up after ${timeoutMs / 1_000} s: ${state}`);
+    if (performance.now() >= deadline) throw new Error(`Gave up after ${timeoutMs / 1_000} s: ${state}`);
     if (state !== reported) console.error(`Waiting: ${state}`);
     reported = state;
     await sleep(POLL_MS);

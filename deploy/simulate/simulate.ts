@@ -93,9 +93,9 @@ async function requireUnusedKeys(auditor: pg.Client, companyIds: readonly string
 
 /** Triggered workflows still write after the run. They have finished when nothing has changed for a while. */
 async function settled(take: () => Promise<Tally>): Promise<Tally> {
-  const deadline = Date.now() + SETTLES_WITHIN_MS;
+  const deadline = performance.now() + SETTLES_WITHIN_MS;
   let last = await take();
-  while (Date.now() < deadline) {
+  while (performance.now() < deadline) {
     await sleep(SETTLED_AFTER_MS);
     const now = await take();
     if (JSON.stringify([...now.audit, ...now.metrics]) === JSON.stringify([...last.audit, ...last.metrics])) return now;

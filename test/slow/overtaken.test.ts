@@ -59,7 +59,12 @@ describe('attempts of one write that run at once', () => {
         const attempts = await Promise.all(
           Array.from({ length: ATTEMPTS }, async (_, index) => {
             const submissionId = isOneSubmission || index % 2 === 0 ? args.submissionId : randomUUID();
-            const end = await runAlone({ database, operations: OPERATIONS }, { ...args, submissionId }, facts);
+            const end = await runAlone(
+              { database, operations: OPERATIONS },
+              { ...args, submissionId },
+              facts,
+              () => undefined,
+            );
             return { submissionId, ...end };
           }),
         );

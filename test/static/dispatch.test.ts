@@ -8,6 +8,7 @@ import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 function queue(grouping: boolean) {
   const batches: string[][] = [];
   const answers: (() => void)[] = [];
+  const forgotten: string[] = [];
   const started = (keys: string[]) => {
     batches.push(keys);
     return new Promise<{ runId: string }>((resolve) => answers.push(() => resolve({ runId: 'run' })));
@@ -22,6 +23,7 @@ function queue(grouping: boolean) {
     runs: runs as never,
     groups,
     grouping,
+    isBacklogged: () => false,
     summarize: ({ key }) => key,
     observeStart: () => undefined,
   });
@@ -31,15 +33,23 @@ function queue(grouping: boolean) {
       answers[index]?.();
       await turn();
     },
+    forgotten,
+    dispatch,
     /** Sends a write whose outcome does not come. */
     send(key: string, companyId = 'company', note = '') {
       const args = { key, companyId, submissionId: randomUUID(), input: { params: {}, body: { note } } };
-      void dispatch.send({
-        args: args as unknown as WriteArguments,
-        isAbandoned: () => key.startsWith('abandoned'),
-        ended: never(),
-        onStarting: () => undefined,
-      });
+      const unwanted = new AbortController();
+      const sent = dispatch.send(
+        {
+          args: args as unknown as WriteArguments,
+          ended: never(),
+          waitsForLock: never(),
+          onStarting: () => undefined,
+          onForgotten: () => void forgotten.push(key),
+        },
+        unwanted.signal,
+      );
+      return { sent, forget: () => unwanted.abort() };
     },
   };
 }
@@ -55,10 +65,10 @@ describe('what waits for a start', () => {
     expect(batches).toEqual([['a'], ['b'], ['c'], ['d']]);
   });
 
-  test('travels together with groups, companies in turn, without those no one waits for', async () => {
+  test('travels together with groups, companies in turn', async () => {
     const { batches, answer, send } = queue(true);
     for (const key of ['a', 'b']) send(key);
-    for (const key of ['one-1', 'one-2', 'abandoned', 'one-3']) send(key, 'one');
+    for (const key of ['one-1', 'one-2', 'one-3']) send(key, 'one');
     for (const key of ['two-1', 'two-2']) send(key, 'two');
     await answer(0);
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -79,6 +89,34 @@ describe('what waits for a start', () => {
     await answer(2);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(batches[3]).toEqual(['d-1', 'd-2']);
+  });
+
+  test('is forgotten at once when no one waits for it, and what has been sent is not', async () => {
+    const { batches, answer, dispatch, forgotten, send } = queue(true);
+    const [first] = ['a', 'b'].map((key) => send(key));
+    const [, unwanted] = ['c-1', 'c-2', 'c-3'].map((key) => send(key));
+    const lone = send('d', 'another');
+    for (const one of [first, unwanted, lone]) one?.forget();
+    expect(forgotten).toEqual(['c-2', 'd']);
+    expect(dispatch.queued).toBe(2);
+    expect(await Promise.all([unwanted?.sent, lone.sent])).toEqual(['forgotten', 'forgotten']);
+    await answer(0);
+    expect(await first?.sent).toMatchObject({ lane: 'key' });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(batches).toEqual([['a'], ['b'], ['c-1', 'c-3']]);
+  });
+
+  test('is started past the queue by at most so many at once', async () => {
+    const { batches, answer, dispatch } = queue(true);
+    const { signal } = new AbortController();
+    const keys = Array.from({ length: 25 }, (_, index) => `alone-${index}`);
+    for (const key of keys) {
+      void dispatch.startAlone({ key } as unknown as WriteArguments, () => undefined, signal);
+    }
+    await turn();
+    expect(batches.flat()).toEqual(keys.slice(0, 20));
+    for (let index = 0; index < 5; index += 1) await answer(index);
+    expect(batches.flat()).toEqual(keys);
   });
 
   test('is no more in one group than Temporal takes as an input', async () => {

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { deferred, withTimeout } from '../../api/http/timeouts.ts';
 import { createSemaphore } from '../../api/submit/semaphore.ts';
 
+const { signal } = new AbortController();
+
 describe('the semaphore of starts', () => {
   test('lets so many through at once, the others in the order in which they came', async () => {
     const semaphore = createSemaphore(2);
@@ -13,7 +15,7 @@ describe('the semaphore of starts', () => {
         begun.push(index);
         await end.promise;
         return index;
-      }),
+      }, signal),
     );
     await turn();
     expect(begun).toEqual([0, 1]);
@@ -40,7 +42,7 @@ describe('the semaphore of starts', () => {
       semaphore.run(async () => {
         begun.push(name);
         await until;
-      });
+      }, signal);
     const waiting = deferred<void>();
     const all = [run('first', first.promise), run('waiting', waiting.promise)];
     first.resolve();
@@ -58,12 +60,36 @@ describe('the semaphore of starts', () => {
     const semaphore = createSemaphore(1);
     const failing = () => Promise.reject(new Error('no start'));
     const ends = await Promise.allSettled([
-      semaphore.run(failing),
-      semaphore.run(failing),
-      semaphore.run(async () => 'started'),
+      semaphore.run(failing, signal),
+      semaphore.run(failing, signal),
+      semaphore.run(async () => 'started', signal),
     ]);
     expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
-    expect(await semaphore.run(async () => 'again')).toBe('again');
+    expect(await semaphore.run(async () => 'again', signal)).toBe('again');
+  });
+
+  test('forgets what is unwanted before its turn, and goes on with the next', async () => {
+    const semaphore = createSemaphore(1);
+    const begun: string[] = [];
+    const first = deferred<void>();
+    const start = (name: string, unwanted: AbortSignal, until?: Promise<void>) =>
+      semaphore.run(async () => {
+        begun.push(name);
+        await until;
+        return name;
+      }, unwanted);
+    const controllers = [new AbortController(), new AbortController()];
+    const ends = [
+      start('first', controllers[0]?.signal ?? signal, first.promise),
+      start('unwanted', controllers[1]?.signal ?? signal),
+      start('next', signal),
+    ];
+    for (const controller of controllers) controller.abort();
+    expect(semaphore.queued).toBe(1);
+    expect(await semaphore.run(async () => 'never', AbortSignal.abort())).toBeUndefined();
+    first.resolve();
+    expect(await Promise.all(ends)).toEqual(['first', undefined, 'next']);
+    expect(begun).toEqual(['first', 'next']);
   });
 });
 

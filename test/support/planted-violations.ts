@@ -64,6 +64,13 @@ export const PLANTED_IN_A_FILE: readonly Planted[] = [
     path: 'workflows/local.ts',
     text: "export const NAMES = ['a'] as const;\nexport const make = (names: string[] = []) => {\n  const seen = new Set(names);\n  return seen;\n};\n",
   },
+  { path: 'worker/limit.ts', text: 'export const untilMs = () => Date.now() + 1_000;\n', rule: 'plugin' },
+  { path: 'api/began.ts', text: 'export const began = () => new Date();\n', rule: 'plugin' },
+  {
+    path: 'api/expires.ts',
+    text: '// biome-ignore lint/plugin: a token names points in time.\nexport const nowMs = () => Date.now();\nexport const read = (text: string) => new Date(text);\n',
+  },
+  { path: 'test/system/days.test.ts', text: `export const now = () => Date.now();\n${TEST}\ntest${PASSES}` },
   { path: 'worker/state.ts', text: 'export const seen = new Map<string, string>();\n' },
 
   {

@@ -77,16 +77,20 @@ function judge(
     case 'write_failed':
       return known.troubles.has('bug') ? undefined : 'nothing was wrong with it';
     case 'outcome_unknown':
-      return known.ended ? undefined : 'no one has ended its run';
+      return known.ended || mayBeUnstarted(prefer, model) ? undefined : 'no one has ended its run';
     // A lookup that came too late on a busy machine: it says nothing of the write, and the client asks again.
     case 'storage_unavailable':
       return undefined;
     case 'overloaded':
     case 'orchestrator_unavailable':
-      return model.linkWasFrozen || prefer !== 'wait=5' ? undefined : 'Temporal was there all the time';
+      return mayBeUnstarted(prefer, model) ? undefined : 'Temporal was there all the time';
     default:
       return judgeFinal(answer, body, kept);
   }
+}
+
+function mayBeUnstarted(prefer: Asked['prefer'], { linkWasFrozen }: SubmitModel): boolean {
+  return linkWasFrozen || prefer !== 'wait=5';
 }
 
 function judgeFinal(answer: Answer, body: Body, kept: Kept | undefined): string | undefined {

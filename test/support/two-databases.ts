@@ -103,7 +103,7 @@ export async function openOneCompany(): Promise<OneCompany> {
       const [first] = items;
       const operation = OPERATIONS.find(({ name }) => name === first?.operation) as SetOperation;
       const members = items.map((args) => ({ args, writeId: idOf(args) }));
-      const rows = await runSet({ database, operations: OPERATIONS }, operation, members, FACTS);
+      const rows = await runSet({ database, operations: OPERATIONS }, operation, members, FACTS, 'brief');
       if (rows.size > 0) sets += 1;
       return new Map([...rows].map(([{ args }, row]) => [args.key, row]));
     },
@@ -114,6 +114,7 @@ export async function openOneCompany(): Promise<OneCompany> {
         onOutcome: () => undefined,
         onFailedAttempt: () => undefined,
         onUngrouped: () => undefined,
+        onLockWait: () => undefined,
         onSet: () => undefined,
         onFailedSet: () => undefined,
       });

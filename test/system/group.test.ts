@@ -110,6 +110,12 @@ describe('writes that travel in one group', () => {
     expect(page).toMatch(/^write_start_wait_ms_count\{lane="group"\} (4[5-9]|[5-9]\d)$/m);
   });
 
+  /** Temporal returned the first workflow task with the answer to the start. */
+  async function isEager(workflowId: string): Promise<boolean | null | undefined> {
+    const { events } = await system.temporal.workflow.getHandle(workflowId).fetchHistory();
+    return events?.[0]?.workflowExecutionStartedEventAttributes?.eagerExecutionAccepted;
+  }
+
   test('are one write a key when two processes group the same keys at the same moment', async () => {
     const other = await system.another({ environment: { WRITE_GROUPING: 'on' } });
     const keys = Array.from({ length: 60 }, (_, index) => `pair-${index}`);
@@ -165,5 +171,8 @@ describe('writes that travel in one group', () => {
     expect(status.json).toMatchObject({ state: 'succeeded', workflow: { id: grouped?.[1] } });
     const run = await system.temporal.workflow.getHandle(grouped?.[1] ?? '').describe();
     expect(await run.staticDetails()).toContain(`\`${grouped?.[0]}\``);
+    // Should its process be killed, another worker takes it over within so long.
+    expect(Number(run.raw.executionConfig?.defaultWorkflowTaskTimeout?.seconds)).toBe(2);
+    expect(await isEager(grouped?.[1] ?? '')).toBe(true);
   });
 });

@@ -1,9 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { workflowIdOf } from '../../activities/identity.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, countEverything } from '../support/effects.ts';
 import { rawBytes, rawRequest } from '../support/raw-request.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
+
+type Keys = [string, string, string];
 
 const quoted = (key: string) => `"${key.replace(/["\\]/g, '\\$&')}"`;
 
@@ -192,6 +197,30 @@ describe('the Idempotency-Key header', () => {
     expect([late.status, late.json.code, late.replayed]).toEqual([409, 'write_cancelled', true]);
     const effects = await countEffects(system.owner, { companyId: other.id, table: 'customers' });
     expect(effects).toMatchObject({ writes: 0, rows: 0, newAudit: 0, events: 0 });
+  });
+
+  test('a new key that begins as those of triggered workflows is refused; one that has its row is answered as ever', async () => {
+    const [taken, fresh, cancelled] = ['taken', 'fresh', 'cancelled'].map((name) => `trigger:${name}:step`) as Keys;
+    await system.temporal.workflow.execute('write', {
+      workflowId: workflowIdOf(company.id, taken),
+      taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
+      args: [writeArguments(company, createCustomer, body, taken)],
+    });
+    const replay = await sendKey(taken);
+    expect([replay.status, replay.replayed]).toEqual([201, true]);
+    expect((await sendKey(taken, { name: 'Another' })).json.code).toBe('idempotency_key_reused');
+
+    const before = await everything();
+    const refused = await sendKey(fresh);
+    expect([refused.status, refused.json.code]).toEqual([400, 'idempotency_key_invalid']);
+    expect(refused.headers.get('idempotency-key')).toBe(fresh);
+    expect((await sendKey(fresh, {})).json.code).toBe('validation_failed');
+    expect(await everything()).toEqual(before);
+
+    expect((await company.api.get(`/api/writes/${taken}`)).json.state).toBe('succeeded');
+    expect((await company.api.get(`/api/writes/${fresh}`)).json.code).toBe('write_not_found');
+    expect((await company.api.post(`/api/writes/${cancelled}/cancel`, {})).json.state).toBe('cancelled');
+    expect((await sendKey(cancelled)).json.code).toBe('write_cancelled');
   });
 
   test('a read takes no notice of a key', async () => {

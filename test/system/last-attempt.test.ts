@@ -50,6 +50,7 @@ describe('an attempt that fails for now', () => {
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,
+      onLockWait: () => undefined,
       onSet: () => undefined,
       onFailedSet: () => undefined,
     });
@@ -103,6 +104,22 @@ describe('an attempt that fails for now', () => {
     const failure = await attempt(argumentsOf('over'), DAY_MS - 10_000).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'RolledBack' });
     expect(await failedRuns('over')).toEqual(['failed write_failed']);
+  });
+
+  test('is made again while the audit row of its failed run cannot be written, even where it failed by a bug', async () => {
+    const bug: Operation = {
+      ...oneByOne(createCustomer),
+      write: () => Promise.reject(new TypeError('A bug of the test')),
+    };
+    await clone.owner.query(
+      "ALTER TABLE idempotent_write_audit_log ADD CONSTRAINT no_failure CHECK (status <> 'failed') NOT VALID",
+    );
+    const failure = await attempt(argumentsOf('unwritten'), 1_000, bug).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'RolledBack', nonRetryable: false });
+    await clone.owner.query('ALTER TABLE idempotent_write_audit_log DROP CONSTRAINT no_failure');
+    const mended = await attempt(argumentsOf('unwritten'), 1_000, bug).catch((error: unknown) => error);
+    expect(mended).toMatchObject({ type: 'Bug', nonRetryable: true });
+    expect(await failedRuns('unwritten')).toEqual(['failed write_failed']);
   });
 
   test('its audit row says how long the run took, from its start and with all of its attempts', async () => {

@@ -22,7 +22,8 @@ describe('a process at its limit', () => {
   const body = { name: 'Limited' };
   async function limited(environment: Record<string, string>) {
     const { url } = await system.another({ environment });
-    return (key: string, of = company) => of.as('owner', url).post('/api/customers', body, { key });
+    return (key: string, of = company, headers: Record<string, string> = {}) =>
+      of.as('owner', url).post('/api/customers', body, { key, headers });
   }
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'customers', key });
 
@@ -105,5 +106,16 @@ describe('a process at its limit', () => {
 
     expect(await effects('shed-new')).toMatchObject({ writes: 0, newAudit: 0, failedAudit: 0 });
     expect([(await send('shed-new')).status, (await send('shed-new')).replayed]).toEqual([201, true]);
+  });
+
+  test('keeps no place for a write whose run is open and for which nobody waits', async () => {
+    const send = await limited({ MAX_IN_FLIGHT_WRITES: '2' });
+    const release = await hold(system.owner);
+    for (const key of ['left-1', 'left-2', 'left-3']) {
+      expect((await send(key, company, { prefer: 'respond-async' })).status).toBe(202);
+    }
+    const joined = send('left-1');
+    await release();
+    expect([(await joined).status, (await send('left-2')).status]).toEqual([201, 201]);
   });
 });

@@ -65,4 +65,17 @@ describe('a connection lost at COMMIT', () => {
     expect(answers[0]?.json.code).toBe('payment_exceeds_outstanding');
     expect(await effects('rejected')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
   });
+
+  test('of a process that is cut off with its transaction open: its locks are given up after the idle time-out', async () => {
+    const body = paymentBody(await company.invoice());
+    const cutOff = await system.another({ environment: { DATABASE_URL: proxy.url, STATEMENT_TIMEOUT_MS: '3000' } });
+    const held = proxy.atNextCommit('hold the commit', 'createPayment');
+    const paying = company.as('owner', cutOff.url).post('/api/payments', body, { key: 'cut-off', headers: patient });
+    await held;
+    const settings = '/api/company/settings';
+    const change = { expectedVersion: (await company.api.get(settings)).json.version, name: 'Changed Ltd' };
+    const changed = await company.api.post(settings, change, { method: 'PATCH', key: 'settings', headers: patient });
+    expect(changed.status).toBe(200);
+    expectOneStory([await paying, await company.api.post('/api/payments', body, { key: 'cut-off' })], { firsts: 1 });
+  });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { keyWorkflow } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 describe('one key is one write', () => {
@@ -22,6 +23,10 @@ describe('one key is one write', () => {
     expect(first.headers.get('location')).toBe(`/api/payments/${first.json.id}`);
     expect(first.headers.get('idempotency-key')).toBe('first');
     expect(await effects('first')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
+
+    // Temporal returned its first workflow task with the answer to the start, to the worker of that process.
+    const { events } = await keyWorkflow(system.temporal, company, 'first').fetchHistory();
+    expect(events?.[0]?.workflowExecutionStartedEventAttributes?.eagerExecutionAccepted).toBe(true);
 
     const second = await company.api.post('/api/payments', body, { key: 'first' });
     expect(second.status).toBe(201);

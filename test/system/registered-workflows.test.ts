@@ -1,10 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
+import { workflowIdOf, writeId } from '../../activities/identity.ts';
+import { updateCompanySettings } from '../../activities/operations/update-company-settings.ts';
 import type { ClosedMonth } from '../../workflows/close-month.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { startRelay } from '../support/relay.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
 
 let system: System;
 let relay: Awaited<ReturnType<typeof startRelay>>;
@@ -23,8 +27,9 @@ async function run<Result>(
   name: string,
   payload: object,
   role: 'owner' | 'admin' | 'manager' = 'owner',
+  key: string = randomUUID(),
 ): Promise<{ triggerId: string; result: Result }> {
-  const { id, workflowId } = (await company.as(role).post(`/api/workflows/${name}/trigger`, { payload })).json;
+  const { id, workflowId } = (await company.as(role).post(`/api/workflows/${name}/trigger`, { payload }, { key })).json;
   const handle = system.temporal.workflow.getHandle(workflowId);
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const found = await handle.describe().catch(() => undefined);
@@ -111,7 +116,8 @@ describe('sendInvoiceReminders', () => {
 });
 
 describe('closeMonth', () => {
-  const close = (company: Company, payload: object) => run<ClosedMonth>(company, 'closeMonth', payload, 'admin');
+  const close = (company: Company, payload: object, key?: string) =>
+    run<ClosedMonth>(company, 'closeMonth', payload, 'admin', key);
   const closedThrough = async (company: Company) =>
     (await company.api.get('/api/company/settings')).json.booksClosedThrough;
 
@@ -138,6 +144,23 @@ describe('closeMonth', () => {
       "SELECT (date_trunc('month', now() AT TIME ZONE 'UTC')::date - 1)::text AS day",
     );
     expect(result).toEqual({ through: rows[0].day, closed: true, faults: [] });
+  });
+
+  test('does not take the write of another request for its own, whoever made it', async () => {
+    const company = await system.company();
+    const triggerId = writeId(company.id, 'triggerWorkflow', 'the-trigger');
+    const key = `trigger:${triggerId}:close-1`;
+    await system.temporal.workflow.execute('write', {
+      workflowId: workflowIdOf(company.id, key),
+      taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
+      args: [writeArguments(company, updateCompanySettings, { expectedVersion: 1, name: 'Foreign Ltd' }, key)],
+    });
+    expect((await company.api.get('/api/company/settings')).json.name).toBe('Foreign Ltd');
+    const triggered = await close(company, { through: '2026-01-31' }, 'the-trigger');
+    expect(triggered.triggerId).toBe(triggerId);
+    // Its own write is the one of the next step.
+    expect(triggered.result).toEqual({ through: '2026-01-31', closed: true, faults: [] });
+    expect(await closedThrough(company)).toBe('2026-01-31');
   });
 
   test('leaves them open while a bank transaction up to that day is not reconciled, or the day is not over', async () => {

@@ -118,6 +118,7 @@ function report(measured: RoundsResult, options: Options): void {
 
 /** The figures do not apply to another machine. */
 function conditions({ postgresVersion, notes }: RoundsResult): string[] {
+  // biome-ignore lint/plugin: the day of the report.
   const date = new Date().toISOString().slice(0, 10);
   return [`${date}, ${machine()}, PostgreSQL ${postgresVersion} (synchronous commit on)`, ...notes];
 }

@@ -25,6 +25,7 @@ export async function restoreMonth(pool: Pool, folder: string, month: string, da
     await asMaintenance(pool, (tx) => tx.query('SELECT begin_audit_restore($1)', [firstOf(month)]));
     await load(pool, join(folder, archive.file), month);
   }
+  // biome-ignore lint/plugin: a day of the calendar.
   const until = new Date(Date.now() + days * DAY_MS).toISOString();
   await asMaintenance(pool, (tx) => tx.query('SELECT attach_audit_month($1, $2)', [firstOf(month), until]));
   return {

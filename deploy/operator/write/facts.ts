@@ -8,6 +8,7 @@ import { createWriteRuns, type FailedAttempts, type RunDescription } from '../..
 import type { TimelineItem, WriteResource } from '../../../api/writes/resource.ts';
 import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
 import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
+import { callWithin } from '../../../worker/call-within.ts';
 import type { Company, OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
@@ -96,7 +97,7 @@ export async function readFacts(context: OperatorContext, company: Company, key:
   const client = clientOf(context);
   if (client === undefined) return gather(context, company, key);
   try {
-    return await client.connection.withDeadline(Date.now() + TEMPORAL_LIMIT_MS, () => gather(context, company, key));
+    return await callWithin(client.connection, TEMPORAL_LIMIT_MS, () => gather(context, company, key));
   } catch (error) {
     const unavailable = asUnavailable(error);
     if (!(unavailable instanceof TemporalUnavailable)) throw error;

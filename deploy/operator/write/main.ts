@@ -41,6 +41,7 @@ async function show({ company, key, json }: Target): Promise<void> {
   const facts = await withOperatorContext(async (context) =>
     readFacts(context, await findCompany(context, company), key),
   );
+  // biome-ignore lint/plugin: it is compared with points in time of the record.
   const advice = adviseOn(facts, Date.now());
   console.log(json ? JSON.stringify({ ...facts, advice }) : factsText(facts, advice));
 }

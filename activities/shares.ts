@@ -1,0 +1,128 @@
+/**
+ * Who gets the next connection of the write pool. A *brief* transaction gives up on a lock soon; a *patient* one may wait for
+ * it, and of these a company has only a share. So a locked row of one company leaves connections to all others.
+ */
+export type Shares = {
+  /** Runs `work` in its turn. Throws {@link NoTurn} where that does not come within `withinMs`. */
+  run<T>(turn: Turn, withinMs: number, work: () => Promise<T>): Promise<T>;
+  /** How many wait for their turn. Those that are brief pass quickly, unless the database is slow. */
+  readonly waiting: Readonly<Record<Turn['patience'], number>>;
+};
+
+export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' };
+
+export class NoTurn extends Error {
+  override readonly name = 'NoTurn';
+}
+
+/** Of all connections, those that the patient transactions of one company may hold, and those of all companies. */
+const PATIENT_SHARE = 1 / 4;
+const PATIENT_SHARE_OF_ALL = 1 / 2;
+
+export function createShares(connections: number): Shares {
+  const most = {
+    patientOfOne: Math.max(1, Math.floor(connections * PATIENT_SHARE)),
+    patient: Math.max(1, Math.floor(connections * PATIENT_SHARE_OF_ALL)),
+  };
+  const companies = new Map<string, Company>();
+  const held = { all: 0, patient: 0 };
+  const waiting = { brief: 0, patient: 0 };
+
+  function nextOf(company: Company): Waiting | undefined {
+    if (company.brief[0] !== undefined) return company.brief[0];
+    const mayBePatient = held.patient < most.patient && company.heldPatient < most.patientOfOne;
+    return mayBePatient ? company.patient[0] : undefined;
+  }
+
+  /** Of the companies that can go on, the one that holds the fewest; among equals, the one that has waited longest. */
+  function pump(): void {
+    while (held.all < connections) {
+      let chosen: { readonly company: Company; readonly next: Waiting } | undefined;
+      for (const company of companies.values()) {
+        const next = nextOf(company);
+        if (next !== undefined && (chosen === undefined || company.held < chosen.company.held))
+          chosen = { company, next };
+      }
+      if (chosen === undefined) return;
+      begin(chosen.company, chosen.next);
+    }
+  }
+
+  function begin(company: Company, next: Waiting): void {
+    remove(company, next);
+    account(company, next.patience, 1);
+    next.begin();
+  }
+
+  function remove(company: Company, one: Waiting): void {
+    const queue = company[one.patience];
+    queue.splice(queue.indexOf(one), 1);
+    waiting[one.patience] -= 1;
+  }
+
+  function account(company: Company, patience: Turn['patience'], change: 1 | -1): void {
+    // A Map iterates in insertion order: inserted again, the company is the last among equals.
+    companies.delete(company.id);
+    companies.set(company.id, company);
+    held.all += change;
+    company.held += change;
+    if (patience === 'patient') {
+      held.patient += change;
+      company.heldPatient += change;
+    }
+  }
+
+  function forgetIfIdle({ id, held, brief, patient }: Company): void {
+    if (held + brief.length + patient.length === 0) companies.delete(id);
+  }
+
+  function turnOf(company: Company, patience: Turn['patience'], withinMs: number): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const limit = setTimeout(() => {
+        remove(company, one);
+        reject(new NoTurn(`No connection was free within ${withinMs} ms`));
+      }, withinMs);
+      const one: Waiting = {
+        patience,
+        begin() {
+          clearTimeout(limit);
+          resolve();
+        },
+      };
+      company[patience].push(one);
+      waiting[patience] += 1;
+      pump();
+    });
+  }
+
+  return {
+    waiting,
+    async run({ companyId, patience }, withinMs, work) {
+      const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };
+      companies.set(companyId, company);
+      try {
+        await turnOf(company, patience, withinMs);
+      } catch (error) {
+        forgetIfIdle(company);
+        throw error;
+      }
+      try {
+        return await work();
+      } finally {
+        account(company, patience, -1);
+        forgetIfIdle(company);
+        pump();
+      }
+    },
+  };
+}
+
+type Company = {
+  readonly id: string;
+  held: number;
+  heldPatient: number;
+  readonly brief: Waiting[];
+  readonly patient: Waiting[];
+};
+
+type Waiting = { readonly patience: Turn['patience']; begin(): void };

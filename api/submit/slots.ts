@@ -1,0 +1,42 @@
+/** The submissions that a process may have in flight, and the share of them that one company may have. */
+export type Slots = {
+  /** Undefined when the process or the company has as many as it may have. */
+  take(companyId: string): Slot | undefined;
+  readonly taken: number;
+};
+
+/** Only the first call has an effect. */
+export type Slot = { giveBack(): void };
+
+/** The burst of one company leaves room for the others. */
+const SHARE_OF_A_COMPANY = 1 / 2;
+
+export function createSlots(most: number): Slots {
+  const mostOfOne = Math.ceil(most * SHARE_OF_A_COMPANY);
+  const byCompany = new Map<string, number>();
+  let taken = 0;
+
+  function change(companyId: string, by: 1 | -1): void {
+    taken += by;
+    const ofCompany = (byCompany.get(companyId) ?? 0) + by;
+    if (ofCompany === 0) byCompany.delete(companyId);
+    else byCompany.set(companyId, ofCompany);
+  }
+
+  return {
+    get taken() {
+      return taken;
+    },
+    take(companyId) {
+      if (taken >= most || (byCompany.get(companyId) ?? 0) >= mostOfOne) return undefined;
+      change(companyId, 1);
+      let isTaken = true;
+      return {
+        giveBack() {
+          if (isTaken) change(companyId, -1);
+          isTaken = false;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createShares, NoTurn, type Turn } from '../../activities/shares.ts';
+
+const SOON_MS = 20;
+const LONG_MS = 60_000;
+
+/** Transactions that end when they are told to, and the order in which they began. */
+function pool(connections: number) {
+  const shares = createShares(connections);
+  const begun: string[] = [];
+  const ends = new Map<string, () => void>();
+  return {
+    shares,
+    begun,
+    begin(companyId: string, patience: Turn['patience'], name = companyId) {
+      return shares.run({ companyId, patience }, LONG_MS, () => {
+        begun.push(name);
+        return new Promise<void>((resolve) => ends.set(name, resolve));
+      });
+    },
+    async end(name: string) {
+      ends.get(name)?.();
+      await turn();
+    },
+  };
+}
+
+describe('the connections of the write pool', () => {
+  test('are all one company’s while nobody else asks, and the next free one is the other’s', async () => {
+    const { begun, begin, end } = pool(4);
+    for (let n = 0; n < 8; n += 1) void begin('a', 'brief', `a${n}`);
+    void begin('b', 'brief');
+    await turn();
+    expect(begun).toEqual(['a0', 'a1', 'a2', 'a3']);
+    await end('a2');
+    expect(begun).toEqual(['a0', 'a1', 'a2', 'a3', 'b']);
+    await end('b');
+    expect(begun.at(-1)).toBe('a4');
+  });
+
+  test('go to a company’s patient transactions up to a quarter, and to those of all companies up to a half', async () => {
+    const { begun, begin, shares } = pool(16);
+    for (const company of ['a', 'b', 'c']) {
+      for (let n = 0; n < 6; n += 1) void begin(company, 'patient', `${company}${n}`);
+    }
+    await turn();
+    expect(begun.toSorted()).toEqual(['a0', 'a1', 'a2', 'a3', 'b0', 'b1', 'b2', 'b3']);
+    expect(shares.waiting).toEqual({ brief: 0, patient: 10 });
+    void begin('a', 'brief', 'brief');
+    await turn();
+    expect(begun.at(-1)).toBe('brief');
+  });
+
+  test('take turns between companies, also where there is only one connection', async () => {
+    const { begun, begin, end } = pool(1);
+    for (const name of ['a0', 'a1', 'b0', 'b1']) void begin(name.slice(0, 1), 'brief', name);
+    await turn();
+    for (const name of ['a0', 'b0', 'a1']) await end(name);
+    expect(begun).toEqual(['a0', 'b0', 'a1', 'b1']);
+  });
+
+  test('that do not come in time are no turn, and the place in the queue is given up', async () => {
+    const { shares, begin, end } = pool(1);
+    void begin('a', 'brief', 'a0');
+    const late = shares.run({ companyId: 'b', patience: 'brief' }, SOON_MS, async () => 'ran');
+    await expect(late).rejects.toBeInstanceOf(NoTurn);
+    expect(shares.waiting).toEqual({ brief: 0, patient: 0 });
+    await end('a0');
+    expect(await shares.run({ companyId: 'b', patience: 'brief' }, SOON_MS, async () => 'ran')).toBe('ran');
+  });
+
+  test('come back when the work fails, whatever the order: all of it runs, and never more at once than there are', async () => {
+    const work = fc.record({
+      companyId: fc.constantFrom('a', 'b', 'c'),
+      patience: fc.constantFrom<Turn['patience']>('brief', 'patient'),
+      isBroken: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 6 }),
+        fc.array(work, { maxLength: 40 }),
+        async (connections, works) => {
+          const shares = createShares(connections);
+          const most = { all: 0, patientOfA: 0 };
+          const now = { all: 0, patientOfA: 0 };
+          const ends = await Promise.allSettled(
+            works.map(({ isBroken, ...asked }) => {
+              const change = { all: 1, patientOfA: asked.companyId === 'a' && asked.patience === 'patient' ? 1 : 0 };
+              return shares.run(asked, LONG_MS, async () => {
+                for (const what of ['all', 'patientOfA'] as const) {
+                  now[what] += change[what];
+                  most[what] = Math.max(most[what], now[what]);
+                }
+                await turn();
+                for (const what of ['all', 'patientOfA'] as const) now[what] -= change[what];
+                if (isBroken) throw new Error('failed');
+              });
+            }),
+          );
+          expect(ends.map(({ status }) => status === 'rejected')).toEqual(works.map(({ isBroken }) => isBroken));
+          expect(most.all).toBeLessThanOrEqual(connections);
+          expect(most.patientOfA).toBeLessThanOrEqual(Math.max(1, Math.floor(connections / 4)));
+          expect(shares.waiting).toEqual({ brief: 0, patient: 0 });
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Company } from '../support/companies.ts';
+import { paymentBody } from '../support/effects.ts';
+import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+const STUCK = 60;
+const OTHERS = 40;
+const POOL = 8;
+/** Of the connections, those that a stuck company holds at most. */
+const SHARE = POOL / 4;
+/** A lock is waited for half as long, which is longer than the other company waits for its answers. */
+const ENVIRONMENT = { DATABASE_POOL_MAX: String(POOL), STATEMENT_TIMEOUT_MS: '120000' };
+
+describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', (grouping) => {
+  let system: System;
+  let [stuck, other]: Company[] = [];
+  beforeAll(async () => {
+    system = await startSystem({ environment: { ...ENVIRONMENT, WRITE_GROUPING: grouping } });
+    [stuck, other] = await Promise.all([system.company(), system.company()]);
+  });
+  afterAll(() => system.stop());
+
+  const pay = (company: Company, invoiceId: string, count: number, wait: number) =>
+    Array.from({ length: count }, (_, index) =>
+      company.api.post('/api/payments', paymentBody(invoiceId, 1), {
+        key: `payment-${index}`,
+        headers: { prefer: `wait=${wait}` },
+      }),
+    );
+
+  test('does not stop another company', async () => {
+    if (stuck === undefined || other === undefined) throw new Error('Bug! A company is missing');
+    const held = await holdInvoice(system.owner, await stuck.invoice());
+    const [invoiceId, othersInvoice] = [await invoiceOf(stuck), await other.invoice()];
+    let answered = 0;
+    const waiting = pay(stuck, invoiceId, STUCK, 60).map(async (sent) => {
+      const answer = await sent;
+      answered += 1;
+      return answer;
+    });
+    await untilWaiting(system.owner, SHARE);
+    const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 30));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
+    expect(answered).toBe(0);
+    await held.release();
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(Array.from({ length: STUCK }, () => 201));
+  });
+
+  async function invoiceOf(company: Company): Promise<string> {
+    const { rows } = await system.owner.query('SELECT id FROM invoices WHERE company_id = $1', [company.id]);
+    return rows[0].id;
+  }
+});

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openPool, type Pool, transaction } from '../../activities/database.ts';
+import { classify } from '../../activities/failures.ts';
+import { readAsCompany } from '../../activities/read-as-company.ts';
+import { type CommitProxy, type CommitTrouble, startCommitProxy } from '../support/commit-proxy.ts';
+import { cloneDatabase, type TestDatabase } from '../support/database.ts';
+
+describe('a transaction', () => {
+  let clone: TestDatabase;
+  let proxy: CommitProxy;
+  let pool: Pool;
+  let companyId: string;
+  beforeAll(async () => {
+    clone = await cloneDatabase();
+    proxy = await startCommitProxy(clone.appUrl);
+    pool = openPool({ connectionString: proxy.url, max: 2, statementTimeoutMs: 5_000, applicationName: 'test' });
+    const { rows } = await clone.owner.query("SELECT * FROM create_company('Test Ltd', 'owner@example.test', 'USD')");
+    companyId = rows[0].company_id;
+  });
+  afterAll(async () => {
+    await pool.close();
+    await proxy.close();
+    await clone.drop();
+  });
+
+  test.each<CommitTrouble>(['cut the answer', 'cut the commit'])(
+    'of which the connection is lost at COMMIT (%s) may have committed',
+    async (trouble) => {
+      const cut = proxy.atNextCommit(trouble);
+      const failure = await transaction(pool, (tx) => tx.query('SELECT 1')).catch((error: unknown) => error);
+      await cut;
+      expect(classify(failure)).toEqual({ kind: 'transient', mayHaveCommitted: true });
+    },
+  );
+
+  test('that has failed is no success, even where its error was swallowed: PostgreSQL answers its COMMIT with ROLLBACK', async () => {
+    const swallowing = transaction(pool, async (tx) => {
+      await tx.query('SELECT 1 / 0').catch(() => undefined);
+      return 'made';
+    });
+    await expect(swallowing).rejects.toThrow('already failed at its COMMIT');
+  });
+
+  test('that reads as a company sees one moment, whatever is committed meanwhile', async () => {
+    const name = async (tx: { query<Row>(text: string): Promise<Row[]> }) =>
+      (await tx.query<{ name: string }>('SELECT name FROM companies'))[0]?.name;
+    const seen = await readAsCompany(pool, companyId, async (tx) => {
+      const before = await name(tx);
+      await clone.owner.query("UPDATE companies SET name = 'Renamed Ltd' WHERE id = $1", [companyId]);
+      return [before, await name(tx)];
+    });
+    expect(seen).toEqual(['Test Ltd', 'Test Ltd']);
+  });
+});
