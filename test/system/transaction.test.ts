@@ -35,7 +35,9 @@ describe('a transaction', () => {
 
   test('of which the connection is lost under a statement that travels with COMMIT may have committed', async () => {
     const cut = proxy.atNextCommit('cut the answer');
-    const failure = await transaction(pool, async (tx) => void tx.query('SELECT 1')).catch((error: unknown) => error);
+    const failure = await transaction(pool, async (tx) => void tx.query('SELECT pg_sleep(0.3)')).catch(
+      (error: unknown) => error,
+    );
     await cut;
     expect(classify(failure)).toEqual({ kind: 'transient', mayHaveCommitted: true });
   });
