@@ -6,6 +6,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
+import { crashPoint } from '../../activities/crash-points.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { callWithin } from '../../worker/call-within.ts';
@@ -69,6 +70,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   const { workflow, connection } = client;
   return {
     async start(args, summary) {
+      crashPoint('start: before');
       try {
         const handle = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
@@ -78,6 +80,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
             requestEagerStart: true,
           }),
         );
+        crashPoint('start: taken');
         return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
       } catch (error) {
         if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
