@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { crashPoint } from '../activities/crash-points.ts';
 import { type Pool, queryOnce } from '../activities/database.ts';
 import type { EventStarts } from './event-starts.ts';
 import { createBell, type Wakeups } from './outbox-wakeups.ts';
@@ -146,6 +147,7 @@ async function startTriggered(pool: Pool, starts: EventStarts, starting: Startin
   return startEach(events, starting, async (event) => {
     const trigger = { companyId: event.company_id, triggerId: event.trigger_id };
     await starts.registered({ id: event.id, workflowName: event.workflow_name, trigger });
+    crashPoint('relay: workflow started');
     return event.id;
   });
 }
@@ -171,6 +173,7 @@ async function startBatches(pool: Pool, starts: EventStarts, starting: Starting)
   return startEach(batches, starting, async ({ company_id: companyId, batch_id: batchId }) => {
     // A workflow of an earlier relay run may be about to close, so only what it delivers marks its events.
     if ((await starts.webhooks({ companyId, batchId })) === 'exists') return undefined;
+    crashPoint('relay: batch started');
     await queryOnce(pool, 'SELECT mark_batch_started($1, $2)', [companyId, batchId]);
     return batchId;
   });

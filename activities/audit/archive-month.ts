@@ -1,3 +1,4 @@
+import { crashPoint } from '../crash-points.ts';
 import { type Pool, type Tx, transaction } from '../database.ts';
 import { type ArchiveContent, archiveFile, writeArchive, writeManifest } from './archive-file.ts';
 
@@ -30,6 +31,7 @@ export async function archiveMonth(
       file,
     } as const;
     await writeManifest(folder, { ...manifest, ...content });
+    crashPoint('archive: exported');
     await tx.query(
       `SELECT detach_audit_month(
          p_month => $1, p_file_name => $2, p_file_sha256 => $3, p_row_count => $4, p_row_digest => $5

@@ -1,4 +1,5 @@
 import type { WebhookBatch } from '../../workflows/event-messages.ts';
+import { crashPoint } from '../crash-points.ts';
 import { type Pool, queryOnce } from '../database.ts';
 import { signedHeaders, signingSecrets } from './secrets.ts';
 import { type Sent, sendWebhook } from './send.ts';
@@ -31,6 +32,7 @@ export async function deliverWebhooks(
     const event = await nextEvent(dependencies, batch);
     if (event === undefined) return { waitMs: null };
     const sent = await attempt(dependencies, batch.companyId, event);
+    crashPoint('delivery: called');
     const waitMs = sent.error === undefined || sent.gone ? undefined : waitAfter(event, batch);
     await queryOnce(
       dependencies.relay,

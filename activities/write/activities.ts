@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
 import { recordAuditRows } from '../audit/record-rows.ts';
+import { crashPoint } from '../crash-points.ts';
 import { TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import { runAlone } from './run-alone.ts';
@@ -27,6 +28,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       try {
         const { result, row, made } = await runAlone(dependencies, args, attempt, () => dependencies.onLockWait(args));
         dependencies.onOutcome(args, row, made);
+        crashPoint('outcome: handed over');
         return result;
       } catch (error) {
         throw await toApplicationFailure(dependencies, args, attempt, error);

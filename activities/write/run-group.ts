@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
+import { crashPoint } from '../crash-points.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
 import { runAlone, runInTurn } from './run-alone.ts';
@@ -75,6 +76,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       ...sets.map(({ operation, set }) => runTogether(operation, set)),
       ...others.map((item) => runItem(item, false)),
     ]);
+    crashPoint('outcome: handed over');
     return { left: left.sort((a, b) => a - b) };
   };
 }

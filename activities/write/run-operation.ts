@@ -1,4 +1,5 @@
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
+import { crashPoint } from '../crash-points.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
 import { rowId } from '../identity.ts';
@@ -36,17 +37,20 @@ export async function runOperation(
   }
   const input = parseInput(operation, args.input);
   try {
-    return await transaction(
+    const attempted = await transaction(
       database.writes,
       async (tx) => {
         const claim = await claimWrite(tx, operation, args, attempt);
         if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
         const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
         const row = await decide(tx, operation, input, claim.roles, args, context);
+        crashPoint('transaction: before COMMIT');
         return { result: resultOf(row, true), row, made: true };
       },
       { companyId: args.companyId, patience },
     );
+    crashPoint('transaction: after COMMIT');
+    return attempted;
   } catch (error) {
     const failure = classify(error);
     if (failure.kind !== 'transient') throw error;

@@ -1,4 +1,5 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
+import { crashPoint } from '../crash-points.ts';
 import { type Tx, transaction } from '../database.ts';
 import { type Input, type Operation, parseInput, type SetForm, type WriteContext } from '../operation.ts';
 import { holdsOneOf } from '../roles.ts';
@@ -33,6 +34,7 @@ export async function runSet(
 ): Promise<ReadonlyMap<SetItem, WriteRow>> {
   const { set } = operation;
   const companyId = companyOf(items);
+  const isShared = items.length > 1;
   const members = items.map((item) => ({
     item,
     input: parseInput(operation, item.args.input),
@@ -56,12 +58,14 @@ export async function runSet(
       // Not awaited: COMMIT travels with them in the second and last round trip, and the transaction reports their errors.
       const applied = set.apply(tx, companyId, state);
       const completedAt = finishWrites(tx, operation, companyId, finished);
+      crashPoint(isShared ? 'set: before COMMIT' : 'transaction: before COMMIT');
       for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
       return { finished, completedAt };
     },
     { companyId, patience },
   );
   if (completedAt === undefined) return new Map();
+  crashPoint(isShared ? 'set: after COMMIT' : 'transaction: after COMMIT');
   const completed = await completedAt;
   return new Map(
     finished.map(({ item, end }) => [item, rowOf(operation, item, end, { ...facts, completedAt: completed })]),

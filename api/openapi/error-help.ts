@@ -52,7 +52,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   idempotency_key_invalid: {
     meaning:
-      'The header is empty, longer than 255 characters, contains characters outside printable ASCII, has an unterminated quote or is sent twice.',
+      'The header is empty, longer than 255 characters, contains characters outside printable ASCII, has an unterminated quote or is sent twice. Or the key is new and begins with trigger:, as only those of triggered workflows do.',
     next: 'Send one bare key or one quoted string. A malformed key is never ignored. Nothing was changed.',
   },
   body_too_large: {

@@ -10,11 +10,10 @@ export async function awaitRunClose<End>(
   isMoot: () => boolean,
 ): Promise<End | undefined> {
   let silentSince: number | undefined;
-  while (true) {
+  while (!isMoot()) {
     try {
       const end = await ask();
       if (end !== 'still open') return end;
-      if (isMoot()) return undefined;
       silentSince = undefined;
     } catch (error) {
       if (!(error instanceof TemporalUnavailable) || isMoot()) throw error;
@@ -23,4 +22,5 @@ export async function awaitRunClose<End>(
       await new Promise((resolve) => setTimeout(resolve, OUTAGE_PAUSE_MS));
     }
   }
+  return undefined;
 }

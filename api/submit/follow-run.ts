@@ -125,16 +125,11 @@ async function waitForRun(
   const { args } = submission;
   const { lookups, runs } = dependencies;
   const end = await awaitRunClose(
-    () => runs.waitUntilClosed(args.companyId, args.key, runId),
-    () => control.handed !== undefined || submission.waiters === 0,
+    () => runs.waitUntilClosed(args.companyId, args.key, runId, control.left),
+    () => control.handed !== undefined || control.left.aborted,
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
-  // Nobody waited any more: Temporal has the run, and whoever asks again is a new submission, which attaches to it.
-  if (end === undefined) {
-    if (submission.waiters > 0) return 'again';
-    submission.stage = 'forgotten';
-    return { kind: 'problem', code: 'outcome_unknown' };
-  }
+  if (end === undefined) return { kind: 'problem', code: 'outcome_unknown' };
   const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };

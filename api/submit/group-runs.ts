@@ -1,4 +1,5 @@
 import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import { crashPoint } from '../../activities/crash-points.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem, type GroupResult } from '../../workflows/messages.ts';
@@ -24,6 +25,7 @@ const MAX_DETAILS_BYTES = 16_000;
 export function createGroupRuns({ workflow, connection }: Client, target: RunTarget): GroupRuns {
   return {
     async start(workflowId, items) {
+      crashPoint('group: before its start');
       const companies = new Set(items.map(({ args }) => args.companyId)).size;
       try {
         const handle = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
@@ -37,6 +39,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
             staticDetails: details(items),
           }),
         );
+        crashPoint('group: taken');
         return { runId: handle.firstExecutionRunId };
       } catch (error) {
         throw asUnavailable(error);

@@ -19,6 +19,8 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
   const givenUp = deferred<void>();
   const opened = deferred<void>();
   const lockWait = deferred<void>();
+  const left = deferred<void>();
+  const leaving = new AbortController();
   let wanted = new AbortController();
   const control: Control = {
     handed: undefined,
@@ -27,6 +29,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
     get unwanted() {
       return wanted.signal;
     },
+    left: leaving.signal,
     markOpen(by, run) {
       if (submission.stage === 'forgotten') return;
       submission.stage = 'open';
@@ -54,12 +57,18 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       wanted.abort();
       // For those who join what goes on.
       wanted = new AbortController();
+      if (submission.stage !== 'open') return;
+      submission.stage = 'forgotten';
+      leaving.abort();
+      left.resolve();
     },
     // Deferred by one turn of the event loop, so that the first request is counted as a waiter before that.
     end: Promise.resolve().then(() =>
       Promise.race([
         handed.promise.then((row) => ({ kind: 'row', row }) as const),
         runToEnd(submission, control, dependencies),
+        // Nobody is answered with it.
+        left.promise.then(() => ({ kind: 'problem', code: 'outcome_unknown' }) as const),
       ]),
     ),
   };

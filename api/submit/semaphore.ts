@@ -28,7 +28,8 @@ export function createSemaphore(permits: number): Semaphore {
       if (running < permits) running += 1;
       else if (!(await turn(signal))) return undefined;
       try {
-        return await task();
+        // It may be aborted right after it was given its turn.
+        return signal.aborted ? undefined : await task();
       } finally {
         // The permit goes straight to the next in the queue, so that a newcomer cannot take it.
         const [next] = queue;

@@ -16,7 +16,7 @@ import type { Run, RunDescription, WriteRuns } from './write-runs.ts';
  * - `open`: Temporal has an open run of this very request, which finishes without any client.
  * - `reading`: the run that was there before has closed, and its row is being looked up.
  * - `behind`: the open run was started by another version of the schema, and its outcome decides first.
- * - `forgotten`: nobody waited for it, and it has ended without an outcome. No request joins it.
+ * - `forgotten`: nobody waited for it, and this process has left it. No request joins it.
  */
 export type Submission = {
   readonly args: WriteArguments;
@@ -31,8 +31,8 @@ export type Submission = {
   /** Starts it at once as its own per-key workflow, which a 202 requires. A further call has no effect. */
   startAlone(): void;
   /**
-   * Nobody waits for it any more: it leaves the queues at once, so that what has not been sent never will be. What has been
-   * sent goes on.
+   * Nobody waits for it any more. It leaves the queues at once, so that what has not been sent never will be. Once Temporal has
+   * its run, this process no longer follows it: the run finishes by itself, and the next request finds it there.
    */
   forget(): void;
 };
@@ -63,5 +63,7 @@ export type Control = {
   readonly lockWait: Promise<unknown>;
   /** Aborted when nobody waits any more. */
   readonly unwanted: AbortSignal;
+  /** Aborted when nobody waits for the open run: there is no use in asking Temporal for its end. */
+  readonly left: AbortSignal;
   markOpen(by: 'this submission' | 'another', run: OpenRun): void;
 };

@@ -6,7 +6,7 @@ import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
 import type { Lookups } from './lookups.ts';
 import { runSubmission } from './run-submission.ts';
-import { createSlots, type Slot } from './slots.ts';
+import { createSlots } from './slots.ts';
 import type { Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { WriteRuns } from './write-runs.ts';
 
@@ -66,12 +66,6 @@ export function createSubmit(options: {
   const slots = createSlots(options.maxInFlight);
   const dispatch = createDispatch(options);
   const dependencies: SubmissionDependencies = { ...options, dispatch };
-  const slotOf = new WeakMap<Submission, Slot>();
-
-  /** Temporal has its run, and nobody waits for it here: it costs this process nothing any more. */
-  function giveUpSlotOfUnwaited(submission: Submission): void {
-    if (submission.stage === 'open' && submission.waiters === 0) slotOf.get(submission)?.giveBack();
-  }
 
   return {
     get inFlight() {
@@ -96,8 +90,9 @@ export function createSubmit(options: {
       const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
       const { submission } = running;
       submissions.set(id, running);
-      slotOf.set(submission, slot);
-      void submission.opened.then(() => giveUpSlotOfUnwaited(submission));
+      void submission.opened.then(() => {
+        if (submission.waiters === 0) submission.forget();
+      });
       void submission.end.then(() => {
         // Another may have taken the place of one that was forgotten.
         if (submissions.get(id) === running) submissions.delete(id);
@@ -112,7 +107,6 @@ export function createSubmit(options: {
       } finally {
         submission.waiters -= 1;
         if (submission.waiters === 0) submission.forget();
-        giveUpSlotOfUnwaited(submission);
       }
     },
     handOver(args, row) {

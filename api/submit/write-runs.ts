@@ -6,6 +6,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
+import { crashPoint } from '../../activities/crash-points.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { callWithin } from '../../worker/call-within.ts';
@@ -20,8 +21,13 @@ export type WriteRuns = {
   start(args: WriteArguments, summary: string): Promise<Started>;
   /** The newest run, undefined if Temporal has none. Throws {@link TemporalUnavailable}. */
   describe(companyId: string, idempotencyKey: string): Promise<RunDescription | undefined>;
-  /** Waits a minute for the run to close. Throws {@link TemporalUnavailable}. */
-  waitUntilClosed(companyId: string, idempotencyKey: string, runId: string): Promise<RunEnd | 'still open'>;
+  /** Waits a minute for the run to close, or until it is told to stop. Throws {@link TemporalUnavailable}, then too. */
+  waitUntilClosed(
+    companyId: string,
+    idempotencyKey: string,
+    runId: string,
+    stop?: AbortSignal,
+  ): Promise<RunEnd | 'still open'>;
   /** The failed attempts that the history of a run has recorded so far. Throws {@link TemporalUnavailable}. */
   failedAttempts(companyId: string, idempotencyKey: string, runId: string): Promise<FailedAttempts | undefined>;
   /** The arguments of a run, read from its history. */
@@ -69,6 +75,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   const { workflow, connection } = client;
   return {
     async start(args, summary) {
+      crashPoint('start: before');
       try {
         const handle = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.start(WRITE_WORKFLOW_TYPE, {
@@ -78,6 +85,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
             requestEagerStart: true,
           }),
         );
+        crashPoint('start: taken');
         return { runId: handle.firstExecutionRunId, eager: handle.eagerlyStarted };
       } catch (error) {
         if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
@@ -104,12 +112,13 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async waitUntilClosed(companyId, idempotencyKey, runId) {
+    async waitUntilClosed(companyId, idempotencyKey, runId, stop) {
       const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, idempotencyKey), runId, {
         followRuns: false,
       });
       try {
-        const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
+        const ask = () => callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
+        const result = await (stop === undefined ? ask() : connection.withAbortSignal(stop, ask));
         return { kind: 'result', result };
       } catch (error) {
         if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };

@@ -1,4 +1,5 @@
 import { type AuditRow, recordAuditRows } from '../../activities/audit/record-rows.ts';
+import { crashPoint } from '../../activities/crash-points.ts';
 import type { Pool } from '../../activities/database.ts';
 import { withTimeout } from '../http/timeouts.ts';
 
@@ -26,11 +27,13 @@ export function createAuditBatch(
       const batch = waiting.slice(0, MAX_ROWS);
       waiting = waiting.slice(MAX_ROWS);
       const sinceMs = performance.now();
+      crashPoint('audit: before');
       const written = recordAuditRows(
         pool,
         batch.map(({ row }) => row),
       )
         .then(() => {
+          crashPoint('audit: written');
           onFlush(batch.length, performance.now() - sinceMs);
           for (const { resolve } of batch) resolve();
         })

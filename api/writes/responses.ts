@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
+import { crashPoint } from '../../activities/crash-points.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
@@ -47,6 +48,7 @@ export async function answerFromRow(
   }
   countAnswer(writeRequest, row, marked, context.metrics);
   if (row.location !== null) reply.header('location', row.location);
+  crashPoint('answer: before');
   return reply
     .code(row.status_code)
     .type(row.outcome === 'succeeded' ? 'application/json; charset=utf-8' : 'application/problem+json; charset=utf-8')

@@ -137,6 +137,32 @@ describe('what is not started in time', () => {
   });
 });
 
+describe('a run that goes on without anybody who waits', () => {
+  test('is not followed any more, and is found again by the next request', async () => {
+    const stopped: (AbortSignal | undefined)[] = [];
+    const started: string[] = [];
+    const submit = submitOver({
+      runs: {
+        async start({ submissionId }) {
+          started.push(submissionId);
+          return started.length === 1 ? { runId: 'run', eager: false } : 'exists';
+        },
+        describe: async () => openRunOf(ARGUMENTS),
+        waitUntilClosed(_company, _key, _run, stop) {
+          stopped.push(stop);
+          return never();
+        },
+      },
+    });
+    expect(await request(submit, ARGUMENTS, 0)).toEqual({ kind: 'accepted' });
+    await expect.poll(() => submit.inFlight).toBe(0);
+    expect(submit.find('company', 'key', 'mine')).toBe(undefined);
+    expect(stopped.map((signal) => signal?.aborted)).toEqual([true]);
+    expect(await request(submit, { ...ARGUMENTS, submissionId: 'next' }, 10)).toEqual({ kind: 'accepted' });
+    expect(started).toEqual(['submission', 'next']);
+  });
+});
+
 describe('an outcome that this process hands over', () => {
   const row = { outcome: 'succeeded', submission_id: ARGUMENTS.submissionId } as unknown as WriteRow;
 

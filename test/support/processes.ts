@@ -16,6 +16,8 @@ export type SystemProcess = {
   /** SIGSTOP: it holds its connections and does nothing. */
   freeze(): void;
   thaw(): void;
+  /** Waits until it has ended by itself with SIGKILL (see crash-at.ts). */
+  untilCrashed(): Promise<void>;
   /** SIGTERM: drains; answers the exit code. */
   terminate(): Promise<number | null>;
 };
@@ -71,6 +73,11 @@ async function startProcess(
       if (gone()) return;
       child.kill('SIGKILL');
       await exited;
+    },
+    async untilCrashed() {
+      isAskedToEnd = true;
+      await exited;
+      if (child.signalCode !== 'SIGKILL') throw new Error(`${script} ended with ${child.exitCode ?? child.signalCode}`);
     },
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),

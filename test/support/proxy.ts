@@ -9,6 +9,10 @@ export type TcpProxy = {
   cut(): void;
   /** Connections stay and new ones are taken, but nothing travels, in either direction. */
   freeze(): void;
+  /** Everything travels this much later, in both directions. */
+  delay(ms: number): void;
+  /** Each connection is reset once the server has sent so many bytes on it. */
+  cutAfter(bytes: number): void;
   /** As at the start; what was frozen flows on. */
   open(): void;
   close(): Promise<void>;
@@ -17,15 +21,25 @@ export type TcpProxy = {
 export async function startProxy(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let state: 'open' | 'cut' | 'frozen' = 'open';
+  let delayMs = 0;
+  let bytesPerConnection = Number.POSITIVE_INFINITY;
   const server = createServer((client) => {
     if (state === 'cut') return void client.resetAndDestroy();
     const upstream = connect(target);
+    let received = 0;
+    upstream.on('data', (data) => {
+      received += data.length;
+      if (received > bytesPerConnection) client.resetAndDestroy();
+    });
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
       sockets.add(from);
-      from.on('data', (data) => to.write(data));
+      from.on('data', (data) => {
+        if (delayMs === 0) to.write(data);
+        else setTimeout(() => to.write(data), delayMs);
+      });
       if (state === 'frozen') from.pause();
       from.on('error', () => undefined);
       from.on('close', () => {
@@ -50,8 +64,16 @@ export async function startProxy(target: { readonly host: string; readonly port:
       state = 'frozen';
       for (const socket of sockets) socket.pause();
     },
+    delay(ms) {
+      delayMs = ms;
+    },
+    cutAfter(bytes) {
+      bytesPerConnection = bytes;
+    },
     open() {
       state = 'open';
+      delayMs = 0;
+      bytesPerConnection = Number.POSITIVE_INFINITY;
       for (const socket of sockets) socket.resume();
     },
     async close() {

@@ -33,6 +33,15 @@ describe('a transaction', () => {
     },
   );
 
+  test('of which the connection is lost under a statement that travels with COMMIT may have committed', async () => {
+    const cut = proxy.atNextCommit('cut the answer');
+    const failure = await transaction(pool, async (tx) => void tx.query('SELECT pg_sleep(0.3)')).catch(
+      (error: unknown) => error,
+    );
+    await cut;
+    expect(classify(failure)).toEqual({ kind: 'transient', mayHaveCommitted: true });
+  });
+
   test('that has failed is no success, even where its error was swallowed: PostgreSQL answers its COMMIT with ROLLBACK', async () => {
     const swallowing = transaction(pool, async (tx) => {
       await tx.query('SELECT 1 / 0').catch(() => undefined);

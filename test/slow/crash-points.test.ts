@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { CRASH_POINTS, type CrashPoint } from '../../activities/crash-points.ts';
+import { auditMonths, openMaintenancePool } from '../support/audit-months.ts';
+import { type Answer, patiently } from '../support/client.ts';
+import { ownerUrlOf, runCommand } from '../support/commands.ts';
+import type { Company } from '../support/companies.ts';
+import { crashAt } from '../support/crash-at.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
+import { expectOneStory } from '../support/one-story.ts';
+import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { startReceiver } from '../support/receiver.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** Temporal waits 10 s for a killed process's workflow task before another gets it. */
+const TAKEOVER_MS = 240_000;
+/** Enough that some of them wait for their start, and travel in a group. */
+const REQUESTS_OF_A_GROUP = 30;
+
+type Boundary = {
+  readonly point: CrashPoint;
+  readonly requests: number;
+  /** How many writes the database has when the process is gone. */
+  readonly made: 'none' | 'all' | 'some' | 'any';
+};
+
+const BOUNDARIES: readonly Boundary[] = [
+  { point: 'start: before', requests: 1, made: 'none' },
+  { point: 'start: taken', requests: 1, made: 'none' },
+  { point: 'transaction: before COMMIT', requests: 1, made: 'none' },
+  { point: 'transaction: after COMMIT', requests: 1, made: 'all' },
+  { point: 'outcome: handed over', requests: 1, made: 'all' },
+  { point: 'answer: before', requests: 1, made: 'all' },
+  { point: 'group: before its start', requests: REQUESTS_OF_A_GROUP, made: 'any' },
+  { point: 'group: taken', requests: REQUESTS_OF_A_GROUP, made: 'any' },
+  { point: 'set: before COMMIT', requests: REQUESTS_OF_A_GROUP, made: 'any' },
+  { point: 'set: after COMMIT', requests: REQUESTS_OF_A_GROUP, made: 'some' },
+];
+const ELSEWHERE: readonly CrashPoint[] = [
+  'audit: before',
+  'audit: written',
+  'relay: workflow started',
+  'relay: batch started',
+  'delivery: called',
+  'archive: exported',
+];
+
+let system: System;
+let company: Company;
+beforeAll(async () => {
+  system = await startSystem({ environment: { WEBHOOK_ALLOW_PRIVATE: '1' } });
+  company = await system.company();
+});
+afterAll(() => system.stop());
+
+test('every point at which a process may end is tried here', () => {
+  const tried = [...BOUNDARIES.map(({ point }) => point), ...ELSEWHERE];
+  expect(tried.toSorted()).toEqual(Object.keys(CRASH_POINTS).toSorted());
+});
+
+describe('an API process that ends', () => {
+  const once = { writes: 1, rows: 1, entries: 1, newAudit: 1, failedAudit: 0, events: 1 };
+  const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+
+  test(
+    'at any boundary of a write leaves all of it or nothing, and the retry gets its one outcome',
+    async () => {
+      const victims = await Promise.all(
+        BOUNDARIES.map(async (boundary) => {
+          const process = await startApiProcess({ ...system.environment, ...crashAt(boundary.point) });
+          onTestFinished(() => process.kill());
+          const invoiceId = await company.invoice();
+          const keys = Array.from({ length: boundary.requests }, (_, index) => `${keyOf(boundary.point)}-${index + 1}`);
+          const writes = keys.map((key, index) => ({ key, body: paymentBody(invoiceId, index + 1) }));
+          return { ...boundary, process, invoiceId, writes };
+        }),
+      );
+      // At once: within 10 s none of them is given what another has left.
+      const firsts = await Promise.all(
+        victims.map(async ({ process, writes }) => {
+          const client = company.as('owner', process.url);
+          const answers = writes.map(({ key, body }) =>
+            client.post('/api/payments', body, { key, headers: { prefer: 'wait=60' } }).catch(() => undefined),
+          );
+          await process.untilCrashed();
+          return Promise.all(answers);
+        }),
+      );
+      for (const { point, made, writes } of victims) {
+        const rows = await Promise.all(writes.map(async ({ key }) => (await effects(key)).writes));
+        const sum = rows.reduce((total, count) => total + count, 0);
+        if (made === 'none') expect([point, sum]).toEqual([point, 0]);
+        if (made === 'all') expect([point, sum]).toEqual([point, writes.length]);
+        if (made === 'some') expect([point, sum > 1]).toEqual([point, true]);
+      }
+
+      await Promise.all(
+        victims.map(async ({ writes, invoiceId }, at) => {
+          await Promise.all(
+            writes.map(async ({ key, body }, index) => {
+              const retry = () =>
+                patiently(() => company.api.post('/api/payments', body, { key, headers: { prefer: 'wait=60' } }));
+              const first = firsts[at]?.[index];
+              const answers = [first, await retry(), await retry()].filter((answer) => answer !== undefined);
+              expectOneStory(answers as Answer[]);
+              expect([key, await effects(key)]).toEqual([key, expect.objectContaining(once)]);
+            }),
+          );
+          const { rows } = await system.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [
+            invoiceId,
+          ]);
+          expect(rows[0].paid).toBe((writes.length * (writes.length + 1)) / 2);
+        }),
+      );
+    },
+    TAKEOVER_MS,
+  );
+
+  test.each([
+    { point: 'audit: before', replaysRecorded: 1 },
+    { point: 'audit: written', replaysRecorded: 2 },
+  ] as const)('at $point of a replay has not answered it, and the next one is answered', async (at) => {
+    const key = keyOf(at.point);
+    const body = paymentBody(await company.invoice());
+    const first = await company.api.post('/api/payments', body, { key });
+    const victim = await startApiProcess({ ...system.environment, ...crashAt(at.point) });
+    onTestFinished(() => victim.kill());
+    const unanswered = company.as('owner', victim.url).post('/api/payments', body, { key });
+    await expect(unanswered).rejects.toThrow();
+    await victim.untilCrashed();
+    expectOneStory([first, await company.api.post('/api/payments', body, { key })], { firsts: 1 });
+    expect(await effects(key)).toMatchObject({ ...once, replayedAudit: at.replaysRecorded });
+  });
+});
+
+test.each(['relay: workflow started', 'relay: batch started', 'delivery: called'] as const)(
+  'a worker process that ends at "%s" loses no event, and has nothing started twice',
+  async (point) => {
+    const receiver = await startReceiver();
+    onTestFinished(() => receiver.close());
+    const own = await system.company();
+    await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [own.id, receiver.url]);
+    const victim = await startWorkerProcess({ ...system.environment, ...crashAt(point) });
+    onTestFinished(() => victim.kill());
+    await own.customer();
+    const { workflowId } = await own.api.created('/api/workflows/sendInvoiceReminders/trigger', {
+      payload: { asOf: '2020-01-01' },
+    });
+    await victim.untilCrashed();
+
+    const survivor = await startWorkerProcess(system.environment);
+    onTestFinished(() => survivor.kill());
+    const states = async () =>
+      (await system.owner.query('SELECT id, delivery_state AS state FROM outbox WHERE company_id = $1', [own.id])).rows;
+    await until('every event to be delivered', async () =>
+      (await states()).every(({ state }) => state === 'delivered'),
+    );
+    const called = receiver.calls.map(({ headers }) => headers['webhook-id']);
+    expect(new Set(called)).toEqual(new Set((await states()).map(({ id }) => id)));
+    if (point === 'delivery: called') expect(called.length).toBeGreaterThan(new Set(called).size);
+    expect(await countRunsOf(workflowId)).toBe(1);
+  },
+  TAKEOVER_MS,
+);
+
+test('an archive command that ends at "archive: exported" is simply run again', async () => {
+  const pool = openMaintenancePool(system);
+  const folder = mkdtempSync(join(tmpdir(), 'accubooks-archive-'));
+  onTestFinished(async () => {
+    await pool.close();
+    rmSync(folder, { recursive: true });
+  });
+  const months = auditMonths(system, company, pool);
+  await months.make('2025-04');
+  const rows = await months.rowsOf('2025-04');
+  const environment = { DATABASE_URL: ownerUrlOf(system.owner), AUDIT_ARCHIVE_DIR: folder };
+  const run = (more: Record<string, string> = {}) =>
+    runCommand('deploy/operator/audit/main.ts', ['run'], { ...environment, ...more });
+  const crashed = await run(crashAt('archive: exported'));
+  expect(crashed.code).not.toBe(0);
+  expect(await months.rowsOf('2025-04')).toEqual(rows);
+  expect(await run()).toMatchObject({ code: 0 });
+  const verified = await runCommand('deploy/operator/audit/main.ts', ['verify', '--month', '2025-04'], environment);
+  expect(verified).toMatchObject({ code: 0 });
+});
+
+function keyOf(point: CrashPoint): string {
+  return point.replaceAll(/\W+/g, '-');
+}
+
+async function countRunsOf(workflowId: string): Promise<number> {
+  const { count } = await system.temporal.workflow.count(`WorkflowId = '${workflowId}'`);
+  return count;
+}
