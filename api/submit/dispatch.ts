@@ -175,8 +175,8 @@ type Waiting = {
 /**
  * With grouping on, a start counts as under way until its writes have their outcomes, and the writes that wait meanwhile
  * make the next group. One that waits for a lock does not count: it may wait for long. If a start counted until its first
- * outcome only, groups would shrink as the load grows. With grouping
- * off it counts until Temporal has taken it: a slow database must not limit the starts that a 202 waits for.
+ * outcome only, groups would shrink as the load grows. With grouping off it counts until Temporal has taken it: a slow
+ * database must not limit the starts that a 202 waits for.
  */
 async function mayBeFollowed(batch: readonly Waiting[]): Promise<void> {
   await withTimeout(
