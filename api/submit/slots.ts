@@ -6,7 +6,7 @@ export type Slots = {
 };
 
 /** Only the first call has an effect. */
-export type Slot = { giveBack(): void };
+type Slot = { giveBack(): void };
 
 /** The burst of one company leaves room for the others. */
 const SHARE_OF_A_COMPANY = 1 / 2;

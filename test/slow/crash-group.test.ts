@@ -84,12 +84,12 @@ describe('processes killed in the middle of a group', () => {
     const [committed, ...others] = writes;
     if (committed === undefined) throw new Error('Bug! A write is missing');
     const running = others.slice(0, 2);
-    const [first, ...held] = await holdAll([committed, ...running]);
-    // Three connections, all taken by what is held.
-    const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '3' });
+    const [first, ...held] = await holdAll(writes);
+    // What waits for a lock has a quarter of the connections: three, all taken by the first three.
+    const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '12' });
     const answers = await groups.together(victim.url, company, async () => {
       const held = send(victim, [committed, ...running]);
-      // What arrives later begins later: the last finds no connection.
+      // What arrives later begins later: the last gets no connection.
       await untilQueued(victim.url, held.length);
       return [...held, ...send(victim, others.slice(2))];
     });

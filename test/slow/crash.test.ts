@@ -81,8 +81,8 @@ describe('an API process killed in the middle of writes', () => {
         })),
       );
       if (!committed || !running || !accepted || !started) throw new Error('Bug! A write is missing');
-      // Three connections, all taken by the first three, so that the fourth is started and cannot begin its transaction.
-      const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '3' });
+      // What waits for a lock has a quarter of the connections: two, both taken before the fourth, which is started and gets none.
+      const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '8' });
 
       const commit = proxy.atNextCommit('hold the answer');
       void send(victim, committed.body, committed.key);
@@ -93,6 +93,7 @@ describe('an API process killed in the middle of writes', () => {
       const alsoHeld = await holdInvoice(system.owner, accepted.body.invoiceId);
       expect((await send(victim, accepted.body, accepted.key, { prefer: 'respond-async' }))?.status).toBe(202);
       await untilWaiting(system.owner, 2);
+      const heldToo = await holdInvoice(system.owner, started.body.invoiceId);
       void send(victim, started.body, started.key);
       await until('the start', () => isOpen(started.key));
       await victim.kill();
@@ -103,7 +104,7 @@ describe('an API process killed in the middle of writes', () => {
       for (const { key } of writes) expect(await isOpen(key)).toBe(true);
       // The clients come back at once, and wait for whoever takes over.
       const retries = writes.map(({ body, key }) => retry(body, key));
-      await Promise.all([held.release(), alsoHeld.release()]);
+      await Promise.all([held, alsoHeld, heldToo].map(({ release }) => release()));
       await start(startWorkerProcess);
       for (const [index, { body, key }] of writes.entries()) {
         const answer = await retries[index];

@@ -27,12 +27,13 @@ export async function holdInvoice(owner: pg.Pool, invoiceId: string): Promise<He
   return { release };
 }
 
-/** Waits until so many sessions of this database wait for a lock. */
+/** Waits until so many sessions of this database wait for a lock, and do so longer than a brief transaction would. */
 export async function untilWaiting(owner: pg.Pool, sessions: number): Promise<void> {
   await until(`${sessions} sessions to wait for a lock`, async () => {
     const { rows } = await owner.query(
       `SELECT count(DISTINCT l.pid)::int AS waiting FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-       WHERE NOT l.granted AND a.datname = current_database()`,
+       WHERE NOT l.granted AND a.datname = current_database()
+         AND clock_timestamp() - l.waitstart > interval '150 milliseconds'`,
     );
     return rows[0].waiting >= sessions;
   });

@@ -92,7 +92,8 @@ describe.each([
     expect((await first).status).toBe(201);
     for (const api of [here, there]) {
       const answer = await api.post('/api/payments', body, { key: 'strict', headers: { prefer: 'wait=0' } });
-      expectOneStory([await first, answer], { firsts: 1 });
+      // Beside a group, the run that was accepted elsewhere may have been the one that made it.
+      expectOneStory([await first, answer], isGrouped ? {} : { firsts: 1 });
     }
     expect(await effects('strict')).toMatchObject(once);
   });

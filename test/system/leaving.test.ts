@@ -106,10 +106,14 @@ describe('a write that gets no outcome in its group', () => {
     await untilWaiting(system.owner, 1);
     const openGroups = `TaskQueue = '${system.environment['TEMPORAL_TASK_QUEUE']}' AND WorkflowType = 'writeGroup' AND ExecutionStatus = 'Running'`;
     let ended = 0;
-    for await (const { workflowId } of system.temporal.workflow.list({ query: openGroups })) {
-      await system.temporal.workflow.getHandle(workflowId).terminate('ended by the test');
-      ended += 1;
-    }
+    // Temporal lists a run a moment after it has started it.
+    await until('the group to be listed, and ended', async () => {
+      for await (const { workflowId } of system.temporal.workflow.list({ query: openGroups })) {
+        await system.temporal.workflow.getHandle(workflowId).terminate('ended by the test');
+        ended += 1;
+      }
+      return ended > 0;
+    });
     expect(ended).toBe(1);
     const answer = await waiting;
     expect([answer?.status, answer?.json.code]).toEqual([503, 'outcome_unknown']);
