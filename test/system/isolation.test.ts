@@ -202,8 +202,8 @@ describe('each role has its part and no more', () => {
       ),
       'SELECT public.outbox',
       ...[
-        ...['attempts', 'batch_id', 'delivered_at', 'delivery_state', 'last_error', 'next_attempt_at', 'sequence'],
-        'started_at',
+        ...['asked_at', 'attempts', 'batch_id', 'delivered_at', 'delivery_state', 'first_attempt_at', 'last_error'],
+        ...['next_attempt_at', 'sequence', 'started_at'],
       ].map((column) => `UPDATE public.outbox (${column})`),
     ]);
     await as('accubooks_relay', async (client) => {
