@@ -102,7 +102,9 @@ describe('numbering waits for no start', () => {
     running({ webhooks: start });
     await asked;
     const events = [await rows.event(company), await rows.event(company, TRIGGERED)];
-    for (const event of events) await until('both to be numbered', () => numbered(event), 10_000);
+    const both = () => Promise.all(events.map(numbered));
+    await until('both to be numbered', async () => (await both()).every(Boolean), 10_000);
+    expect(await both()).toEqual([true, true]);
   });
 });
 
