@@ -20,7 +20,11 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
   const template = empty ? 'template0' : inject('templateDatabase');
   // Copying the files takes a quarter of the time of the default, which writes every page into the log.
   await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY OWNER accubooks_owner`);
-  const owner = new pg.Pool({ connectionString: withDatabase(inject('ownerUrl'), name), max: 4 });
+  const owner = new pg.Pool({
+    connectionString: withDatabase(inject('ownerUrl'), name),
+    max: 8,
+    connectionTimeoutMillis: 60_000,
+  });
   owner.on('error', () => undefined);
   return {
     name,
