@@ -230,7 +230,7 @@ describe('the request ID', () => {
     }
   });
 
-  test('is on every answer', async () => {
+  test('and the headers that keep a browser from misusing an answer are on every answer', async () => {
     for (const answer of [
       await company.api.get('/livez'),
       await company.api.get('/nowhere'),
@@ -238,6 +238,10 @@ describe('the request ID', () => {
       await company.api.post('/api/customers', { name: 'With ID' }),
     ]) {
       expect(answer.headers.get('x-request-id')).toMatch(UUID);
+      expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(answer.headers.get('x-frame-options')).toBe('SAMEORIGIN');
+      expect(answer.headers.get('content-security-policy')).toContain("default-src 'self'");
+      expect(answer.headers.get('x-powered-by')).toBeNull();
     }
   });
 });

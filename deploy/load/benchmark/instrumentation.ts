@@ -35,7 +35,7 @@ export async function measureInstrumentation(
   const measure = async (which: 'on' | 'off') => {
     session.signal.throwIfAborted();
     const load = { mode: 'new', concurrency, seconds, rate: undefined } as const;
-    const measured = await withScrapes(apis[which], () => measureApi(session, apis[which], load));
+    const measured = await withScrapes(apis[which], () => measureApi(session, [apis[which]], load));
     violations.push(...measured.violations);
     return measured.segment;
   };

@@ -23,7 +23,8 @@ type Options = {
   baseline: boolean;
   all?: true;
   keys: number;
-  companies: number;
+  companies?: number;
+  processes: number;
   markdown?: string;
   json?: true;
 };
@@ -33,6 +34,7 @@ const INSTRUMENTATION = 'instrumentation';
 const MIN_PAIRS = 10;
 /** Not a load mode either, but a comparison of two databases under several loads. */
 const GROWTH = 'growth';
+const GROWTH_COMPANIES = 10_000;
 /** More invoices than payments in flight, so that their order does not repeat. */
 const SPARE_INVOICES = 64;
 /** The most payments that an open loop may have in flight. */
@@ -66,7 +68,12 @@ await run(
     .option('--no-baseline', 'without comparing with bare Temporal and SQL alone')
     .option('--all', 'all cases of docs/performance.md, in short runs')
     .option('--keys <n>', 'growth: how many keys to fill the database with', countArgument(1_000_000_000), 10_000_000)
-    .option('--companies <n>', 'growth: in how many companies', countArgument(1_000_000), 10_000)
+    .option(
+      '--companies <n>',
+      `how many companies pay, in turn (1); growth: in how many companies the keys are (${GROWTH_COMPANIES.toLocaleString('en')})`,
+      countArgument(1_000_000),
+    )
+    .option('--processes <n>', 'how many API processes get the requests, in turn', countArgument(16), 1)
     .option('--markdown <file>', 'with --all or growth: write the tables into this page, between its markers')
     .option('--json', 'print all measurements as JSON')
     .addHelpText(
@@ -104,11 +111,12 @@ function refuseConflictingOptions(options: Options, isGiven: (name: keyof Option
     if (isGiven(name)) throw new Error(`--${name} cannot be combined with --mode ${mode}.`);
   };
   if (mode === GROWTH) {
-    for (const name of ['all', 'rate', 'concurrency', 'grouping'] as const) refuse(name);
-    refuseImpossibleSize(options);
+    for (const name of ['all', 'rate', 'concurrency', 'grouping', 'processes'] as const) refuse(name);
+    refuseImpossibleSize({ ...options, companies: options.companies ?? GROWTH_COMPANIES });
     return;
   }
-  for (const name of ['keys', 'companies'] as const) refuse(name);
+  refuse('keys');
+  if (mode === INSTRUMENTATION) refuse('processes');
   if (rate !== undefined && mode !== 'new' && mode !== 'replay') refuse('rate');
   if (markdown !== undefined && !all) throw new Error('--markdown requires --all or --mode growth.');
 }
@@ -123,8 +131,11 @@ async function inSession(
     : options.rate === undefined
       ? options.concurrency
       : OPEN_LOOP_IN_FLIGHT;
+  const { companies = 1, processes } = options;
   const session = await openSession({
-    invoices: inFlight + SPARE_INVOICES,
+    companies,
+    processes,
+    invoices: Math.ceil(inFlight / companies) + SPARE_INVOICES,
     withBaseline: options.baseline && (options.all === true || options.mode === 'new' || options.mode === 'burst'),
     grouping: options.all ? 'on' : options.grouping,
     signal,
@@ -159,7 +170,7 @@ async function compareInstrumentation(session: Session, options: Options): Promi
 }
 
 async function compareSizes(options: Options, signal: AbortSignal): Promise<void> {
-  const { keys, companies, seconds, repeat, json, markdown } = options;
+  const { keys, companies = GROWTH_COMPANIES, seconds, repeat, json, markdown } = options;
   const result = await measureGrowth({ keys, companies, seconds, pairs: repeat }, signal, log);
   const { before, after, ...others } = result;
   const pairs = { before: Object.fromEntries(before), after: Object.fromEntries(after) };

@@ -17,17 +17,18 @@ export type Load = {
 const REPLAYED_KEYS = 500;
 const COMPLETE_CONCURRENCY = 32;
 
-/** Sends the load and measures complete answers; the rig records what is wrong with one. */
-export async function sendLoad(load: Load, rig: Rig, window: Window): Promise<Measured> {
+/** Sends the load and measures complete answers, with the rigs in turn; a rig records what is wrong with an answer. */
+export async function sendLoad(load: Load, rigs: readonly Rig[], window: Window): Promise<Measured> {
+  const nextRig = inTurn(rigs);
   switch (load.mode) {
     case 'new':
-      return loop(load, () => payOnce(rig), window);
+      return loop(load, () => payOnce(nextRig()), window);
     case 'replay':
-      return loop(load, await replays(rig), window);
+      return loop(load, await replays(nextRig), window);
     case 'storm':
-      return rounds(() => storm(load.concurrency, rig), window);
+      return rounds(() => storm(load.concurrency, nextRig()), window);
     case 'burst':
-      return rounds(() => burst(load.concurrency, rig), window);
+      return rounds(() => burst(load.concurrency, nextRig), window);
   }
 }
 
@@ -45,19 +46,19 @@ export async function payOnce(rig: Rig): Promise<boolean> {
 }
 
 /** Makes payments first and then repeats them: each must get the same bytes with the replay marker. */
-async function replays(rig: Rig): Promise<() => Promise<boolean>> {
+async function replays(nextRig: () => Rig): Promise<() => Promise<boolean>> {
   const completed = await inParallel(COMPLETE_CONCURRENCY, Array.from({ length: REPLAYED_KEYS }), async () => {
+    const rig = nextRig();
     const invoice = await rig.borrowInvoice();
     const key = rig.newKey();
     const first = await rig.pay(key, invoice.id);
     invoice.giveBack();
     if (first?.status !== 201) throw new Error(`A payment to be replayed was answered ${first?.status} ${first?.text}`);
-    return { key, invoiceId: invoice.id, text: first.text };
+    return { rig, key, invoiceId: invoice.id, text: first.text };
   });
-  let next = 0;
+  const next = inTurn(completed);
   return async () => {
-    const { key, invoiceId, text } = completed[next % completed.length] as (typeof completed)[number];
-    next += 1;
+    const { rig, key, invoiceId, text } = next();
     const answer = await rig.pay(key, invoiceId);
     if (answer?.status !== 201) return false;
     if (!answer.replayed || answer.text !== text) rig.violate('a replay has other bytes or no marker');
@@ -80,8 +81,9 @@ async function storm(requests: number, rig: Rig): Promise<number[]> {
 }
 
 /** Distinct writes at once. */
-async function burst(requests: number, rig: Rig): Promise<number[]> {
+async function burst(requests: number, nextRig: () => Rig): Promise<number[]> {
   const answers = await atOnce(requests, async () => {
+    const rig = nextRig();
     const invoice = await rig.borrowInvoice();
     return rig.pay(rig.newKey(), invoice.id).finally(() => invoice.giveBack());
   });
@@ -96,4 +98,9 @@ function atOnce(requests: number, send: () => Promise<Answer | undefined>) {
       return { answer, latencyMs: performance.now() - startedAt };
     }),
   );
+}
+
+export function inTurn<T>(items: readonly T[]): () => T {
+  let turn = 0;
+  return () => items[turn++ % items.length] as T;
 }

@@ -1,14 +1,13 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
 import { asAuditor } from '../../cli/auditor.ts';
-import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
-import { check, lookBefore, violationsIn } from '../../isolation/checks.ts';
+import { check, lookBefore, type SentKey, violationsIn } from '../../isolation/checks.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';
 import { type Load, sendLoad } from './modes.ts';
-import { createRig } from './rig.ts';
+import { createRig, type Rig } from './rig.ts';
 import { measureSegment, medianSegment, type Segment } from './segment.ts';
-import type { Session } from './session.ts';
+import { openHttpInTurn, type Session } from './session.ts';
 
 export type RunOptions = Load & {
   readonly grouping: Grouping;
@@ -50,7 +49,7 @@ export async function runBenchmark(session: Session, options: RunOptions, log: (
   for (let repetition = 1; repetition <= options.repeat && !session.signal.aborted; repetition += 1) {
     log(`${describe(options)}${options.repeat > 1 ? `, ${repetition} of ${options.repeat}` : ''}`);
     for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
-    const own = await measureApi(session, await session.api(options.grouping), options);
+    const own = await measureApi(session, await session.apis(options.grouping), options);
     for (const { segments, ...wanted } of baselineRuns) segments.push(await measureBaseline(session, options, wanted));
     ours.push(own.segment);
     violations.push(...own.violations);
@@ -71,10 +70,10 @@ export function describe({ mode, concurrency, rate, grouping }: RunOptions): str
   return `${mode}, ${load}, grouping ${grouping}`;
 }
 
-/** Measures one segment on an API, then checks its answers against the database. */
+/** Measures one segment on API processes, then checks their answers against the database. */
 export async function measureApi(
   session: Session,
-  api: ApiProcess,
+  apis: readonly ApiProcess[],
   options: Load & { readonly seconds: number },
 ): Promise<{
   readonly segment: Segment;
@@ -82,27 +81,39 @@ export async function measureApi(
   readonly writes: number;
   readonly violations: readonly string[];
 }> {
-  const { companyId, token } = session.company;
   const { databaseUrl } = session.servers.database;
-  const before = await asAuditor(databaseUrl, (auditor) => lookBefore(auditor, createPayment, [companyId]));
+  const before = await asAuditor(databaseUrl, (auditor) =>
+    lookBefore(
+      auditor,
+      createPayment,
+      session.payers.map(({ companyId }) => companyId),
+    ),
+  );
   // An open loop needs as many connections as it may have payments in flight.
-  const connections = options.rate === undefined ? options.concurrency : session.invoiceIds.length;
-  const http = openHttp(api.url, { connections });
-  const rig = createRig(http, token, session.invoiceIds);
+  const connections =
+    options.rate === undefined ? options.concurrency : session.payers.flatMap(({ invoiceIds }) => invoiceIds).length;
+  const http = openHttpInTurn(apis, connections);
+  const rigs = session.payers.map(({ token, invoiceIds }) => createRig(http, token, invoiceIds));
   try {
-    const segment = await measureSegment({ api: api.pid, ...serverPids(session) }, (onEdge) =>
-      sendLoad(options, rig, {
+    const segment = await measureSegment({ ...pidsOf(apis), ...serverPids(session) }, (onEdge) =>
+      sendLoad(options, rigs, {
         warmUpMs: WARM_UP_MS,
         measureMs: options.seconds * 1_000,
         signal: session.signal,
         onEdge,
       }),
     );
-    await rig.settle();
-    const keys = [...rig.acknowledgedKeys].map((key) => ({ companyId, key, acknowledged: true }));
+    const keys: SentKey[] = [];
+    const errors: Record<string, number> = {};
+    for (const [at, { companyId }] of session.payers.entries()) {
+      const rig = rigs[at] as Rig;
+      await rig.settle();
+      for (const key of rig.acknowledgedKeys) keys.push({ companyId, key, acknowledged: true });
+      for (const [label, times] of Object.entries(rig.errors)) count(errors, label, times);
+    }
     const findings = await asAuditor(databaseUrl, (auditor) => check(auditor, createPayment, keys, before));
-    const violations = [...rig.violations, ...violationsIn(findings)];
-    return { segment, errors: rig.errors, writes: findings.writes, violations };
+    const violations = [...rigs.flatMap((rig) => rig.violations), ...violationsIn(findings)];
+    return { segment, errors, writes: findings.writes, violations };
   } finally {
     await http.close();
   }
@@ -119,6 +130,11 @@ async function measureBaseline(
   const measureMs = Math.max(MIN_BASELINE_MS, (seconds * 1_000) / 2);
   const order = { ...wanted, warmUpMs: WARM_UP_MS, measureMs };
   return measureSegment(pids, (onEdge) => baseline.measure(order, onEdge));
+}
+
+/** `api` for one process; `api 1`, `api 2` and so on for several. */
+function pidsOf(apis: readonly ApiProcess[]): Record<string, number> {
+  return Object.fromEntries(apis.map(({ pid }, at) => [apis.length === 1 ? 'api' : `api ${at + 1}`, pid]));
 }
 
 function serverPids({ servers }: Pick<Session, 'servers'>) {

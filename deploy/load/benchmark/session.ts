@@ -3,28 +3,30 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWorkflowBundle } from '../../../worker/bundle.ts';
 import { withDatabase } from '../../cli/command.ts';
-import { openHttp } from '../../client/http.ts';
+import { type Http, openHttp } from '../../client/http.ts';
 import { type Baseline, startBaseline } from '../baseline/process.ts';
 import { createBaselineSchema } from '../baseline/schema.ts';
 import { type ApiProcess, type Grouping, startApiProcess } from './api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from './company.ts';
-import { sendLoad } from './modes.ts';
+import { inTurn, sendLoad } from './modes.ts';
 import { createRig } from './rig.ts';
 import { type Servers, startServers } from './servers.ts';
 
 /** Everything that a benchmark runs against, started and stopped here. */
 export type Session = {
   readonly servers: Servers;
-  readonly company: BenchmarkCompany;
-  readonly invoiceIds: readonly string[];
+  readonly payers: readonly Payer[];
   readonly baseline: Baseline | undefined;
   readonly signal: AbortSignal;
-  /** The API with that grouping; a running one with the other grouping is replaced. */
-  api(grouping: Grouping): Promise<ApiProcess>;
+  /** The API processes with that grouping; running ones with the other grouping are replaced. */
+  apis(grouping: Grouping): Promise<readonly ApiProcess[]>;
   /** A further API with other settings, which runs until the session ends. */
   anotherApi(grouping: Grouping, difference: Difference): Promise<ApiProcess>;
   stop(): Promise<void>;
 };
+
+/** A company with invoices that it pays. */
+type Payer = BenchmarkCompany & { readonly invoiceIds: readonly string[] };
 
 /** From the API as production starts it. */
 type Difference = Pick<Parameters<typeof startApiProcess>[0], 'instrumentation' | 'environment'>;
@@ -40,6 +42,10 @@ const WARM_UP_CLIENTS = [32, 1] as const;
 type Log = (line: string) => void;
 
 export async function openSession(options: {
+  readonly companies: number;
+  /** API processes at once. */
+  readonly processes: number;
+  /** Of each company. */
   readonly invoices: number;
   readonly withBaseline: boolean;
   /** The grouping of the API that prepares the data. */
@@ -57,87 +63,99 @@ export async function openSession(options: {
   try {
     const secret = randomBytes(32).toString('hex');
     const { databaseUrl } = servers.database;
-    const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
     const bundle = await writeBundle(servers.folder);
     const start = (grouping: Grouping, difference: Difference = {}) =>
       startApiProcess({ servers, bundle, secret, signal, grouping, ...difference });
     const preparing = await start(options.grouping);
     stops.push(preparing.stop);
-    log(`Preparing ${options.invoices} invoices through the API`);
-    const invoiceIds = await prepareThrough(preparing, company, options.invoices, signal);
+    log(`Preparing ${options.invoices * options.companies} invoices through the API`);
+    const payers: Payer[] = [];
+    while (payers.length < options.companies) {
+      const company = await withDatabase(databaseUrl, (owner) => createBenchmarkCompany(owner, secret));
+      payers.push({ ...company, invoiceIds: await prepareThrough(preparing, company, options.invoices, signal) });
+    }
     await preparing.stop();
-    const apis = keepOneApi({ start, company, invoiceIds, signal, log });
-    stops.push(apis.stop);
-    const baseline = options.withBaseline ? await openBaseline(servers, company, options) : undefined;
+    const kept = keepApis({ start, payers, processes: options.processes, signal, log });
+    stops.push(kept.stop);
+    const baseline = options.withBaseline ? await openBaseline(servers, payers, options) : undefined;
     if (baseline !== undefined) stops.push(baseline.stop);
     const anotherApi: Session['anotherApi'] = async (grouping, difference) => {
       const another = await start(grouping, difference);
       stops.push(another.stop);
       log('Warming up one more API');
-      await warmUp(another, company, invoiceIds, signal);
+      await warmUp([another], payers, signal);
       return another;
     };
-    return { servers, company, invoiceIds, baseline, signal, api: apis.api, anotherApi, stop };
+    return { servers, payers, baseline, signal, apis: kept.apis, anotherApi, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-/** Runs one API at a time, and warms it up after each start. */
-function keepOneApi(options: {
-  readonly company: BenchmarkCompany;
-  readonly invoiceIds: readonly string[];
+/** Runs API processes of one grouping at a time, and warms them up after each start. */
+function keepApis(options: {
+  readonly payers: readonly Payer[];
+  readonly processes: number;
   readonly signal: AbortSignal;
   readonly log: Log;
   start(grouping: Grouping): Promise<ApiProcess>;
-}): Pick<Session, 'api' | 'stop'> {
-  const { company, invoiceIds, signal, log } = options;
-  let current: { grouping: Grouping; process: ApiProcess } | undefined;
+}): Pick<Session, 'apis' | 'stop'> {
+  const { payers, signal, log } = options;
+  let current: { readonly grouping: Grouping; readonly processes: readonly ApiProcess[] } | undefined;
   const stop = async () => {
-    await current?.process.stop();
+    for (const process of current?.processes ?? []) await process.stop();
     current = undefined;
   };
   return {
-    async api(grouping) {
+    async apis(grouping) {
       signal.throwIfAborted();
-      if (current?.grouping === grouping) return current.process;
+      if (current?.grouping === grouping) return current.processes;
       await stop();
-      const process = await options.start(grouping);
-      current = { grouping, process };
-      log(`Warming up an API with grouping ${grouping}`);
-      await warmUp(process, company, invoiceIds, signal);
-      return process;
+      const processes: ApiProcess[] = [];
+      current = { grouping, processes };
+      while (processes.length < options.processes) processes.push(await options.start(grouping));
+      log(`Warming up ${processes.length === 1 ? 'an API' : `${processes.length} APIs`} with grouping ${grouping}`);
+      await warmUp(processes, payers, signal);
+      return processes;
     },
     stop,
   };
 }
 
-async function warmUp(
-  { url }: ApiProcess,
-  { token }: BenchmarkCompany,
-  invoiceIds: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
-  const http = openHttp(url, { connections: Math.max(...WARM_UP_CLIENTS) });
+async function warmUp(apis: readonly ApiProcess[], payers: readonly Payer[], signal: AbortSignal): Promise<void> {
+  const http = openHttpInTurn(apis, Math.max(...WARM_UP_CLIENTS));
   try {
-    const rig = createRig(http, token, invoiceIds);
+    const rigs = payers.map(({ token, invoiceIds }) => createRig(http, token, invoiceIds));
     for (const concurrency of WARM_UP_CLIENTS) {
-      await sendLoad({ mode: 'new', concurrency, rate: undefined }, rig, { ...WARM_UP, signal });
+      await sendLoad({ mode: 'new', concurrency, rate: undefined }, rigs, { ...WARM_UP, signal });
     }
-    await rig.settle();
+    for (const rig of rigs) await rig.settle();
   } finally {
     await http.close();
   }
 }
 
+/** Sends each request to the next process, as a load balancer does; `connections` to each. */
+export function openHttpInTurn(apis: readonly Pick<ApiProcess, 'url'>[], connections: number): Http {
+  const all = apis.map(({ url }) => openHttp(url, { connections }));
+  const next = inTurn(all);
+  return {
+    send: (request) => next().send(request),
+    async close() {
+      await Promise.all(all.map((http) => http.close()));
+    },
+  };
+}
+
 async function openBaseline(
   servers: Servers,
-  { companyId }: BenchmarkCompany,
+  payers: readonly Payer[],
   { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
 ): Promise<Baseline> {
   const { temporalAddress, database } = servers;
   const { databaseUrl } = database;
+  const { companyId } = payers[0] as Payer;
   await withDatabase(databaseUrl, (owner) => createBaselineSchema(owner, companyId));
   const baseline = await startBaseline({ databaseUrl, temporalAddress, companyId });
   // It measures in its own process, which Ctrl-C does not reach.

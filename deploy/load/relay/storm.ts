@@ -6,7 +6,7 @@ import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
 import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '../benchmark/company.ts';
-import { payOnce } from '../benchmark/modes.ts';
+import { inTurn, payOnce } from '../benchmark/modes.ts';
 import { createRig, type Rig } from '../benchmark/rig.ts';
 import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
 import { type Servers, startServers } from '../benchmark/servers.ts';
@@ -109,8 +109,8 @@ async function storm(
     await owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [listener, receiver.url]);
     const watch = watchLag(owner, createLagLine(log));
     try {
-      let turn = 0;
-      const once = () => payOnce(rigs[turn++ % COMPANIES] as Rig);
+      const nextRig = inTurn(rigs);
+      const once = () => payOnce(nextRig());
       const window = { warmUpMs: WARM_UP_MS, measureMs: options.seconds * 1_000, signal };
       const measured = await closedLoop(options.concurrency, once, window);
       signal.throwIfAborted();

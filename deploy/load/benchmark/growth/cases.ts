@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { type Answer, type Http, openHttp } from '../../../client/http.ts';
 import { closedLoop, type Once, type Window } from '../../loops.ts';
-import { payOnce } from '../modes.ts';
+import { inTurn, payOnce } from '../modes.ts';
 import { createRig, type Rig } from '../rig.ts';
 import { paymentKey } from './books.ts';
 import { behindRelay } from './relay.ts';
@@ -143,9 +143,4 @@ async function withHttp<T>({ apiUrl }: Side, connections: number, work: (http: H
   } finally {
     await http.close();
   }
-}
-
-function inTurn<T>(items: readonly T[]): () => T {
-  let turn = 0;
-  return () => items[turn++ % items.length] as T;
 }

@@ -111,7 +111,7 @@ async function measureLoad(
 ): Promise<{ readonly segment: Segment }> {
   const window = { warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000, signal };
   const segment = await measureSegment(contender.pids(), (onEdge) =>
-    sendLoad({ ...load, rate: undefined }, rig, { ...window, onEdge }),
+    sendLoad({ ...load, rate: undefined }, [rig], { ...window, onEdge }),
   );
   return { segment };
 }
@@ -121,7 +121,7 @@ async function warmUp({ url, token, invoiceIds }: RunningContender, signal: Abor
   try {
     const rig = createRig(http, token, invoiceIds);
     for (const concurrency of WARM_UP_CLIENTS) {
-      await sendLoad({ mode: 'new', concurrency, rate: undefined }, rig, { ...FIRST_WARM_UP, signal });
+      await sendLoad({ mode: 'new', concurrency, rate: undefined }, [rig], { ...FIRST_WARM_UP, signal });
     }
     await rig.settle();
   } finally {
