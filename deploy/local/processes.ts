@@ -32,6 +32,18 @@ export function processesIn(folder: string): number[] {
   return pids.filter((pid) => workingFolder(pid) === folder).map(Number);
 }
 
+/** The processes that `parent` has started and that still run. */
+export function childrenOf(parent: number): number[] {
+  const table = hasProc
+    ? readdirSync('/proc')
+        .filter((name) => /^\d+$/.test(name))
+        .map((pid) => [Number(pid), parentOf(Number(pid))] as const)
+    : execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/).map(Number) as [number, number]);
+  return table.filter(([, of]) => of === parent).map(([pid]) => pid);
+}
+
 /** False if `timeoutMs` passes first. */
 export async function waitForExit(pid: number, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
@@ -65,6 +77,12 @@ function readProc(pid: number, file: 'stat' | 'cmdline'): string {
   } catch {
     return '';
   }
+}
+
+/** The field after the state, see `isAlive`. */
+function parentOf(pid: number): number {
+  const stat = readProc(pid, 'stat');
+  return Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0]);
 }
 
 function workingFolder(pid: string): string {
