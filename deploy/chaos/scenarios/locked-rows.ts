@@ -19,7 +19,10 @@ export const transactionRollback: Scenario = {
     const databaseUrl = databaseOf(stage);
     const books = await prepareBooks(stage, 2);
     const before = await countersOf(databaseUrl);
-    const held = books.map(({ tenant, invoiceIds: [invoiceId = ''] }) => ({ companyId: tenant.companyId, invoiceId }));
+    // Of every other company: in the end all clients of a company wait for its row, and a silence would mean nothing.
+    const held = books
+      .filter((_, index) => index % 2 === 0)
+      .map(({ tenant, invoiceIds: [invoiceId = ''] }) => ({ companyId: tenant.companyId, invoiceId }));
     const trouble = () => inTurns(stage, () => holding(stage, databaseUrl, held, HELD_MS));
     const ran = await underLoad(stage, mixedClients(stage, books, CLIENTS_EACH), { trouble, pauseMs: PAUSE_MS });
     const rollbacks = (await countersOf(databaseUrl)).rollbacks - before.rollbacks;
