@@ -17,7 +17,7 @@ export async function kill(victim: Victim, { signal }: Stage): Promise<Trouble> 
   const beganAt = performance.now();
   sendSignal(pid, 'SIGKILL');
   const deadline = beganAt + RESTART_TIMEOUT_MS;
-  while (readLocalJson()?.pids[victim] === pid) {
+  while (pidOf(victim) === pid) {
     if (performance.now() > deadline) throw new Error(`${victim} was killed and is not started again. See its log.`);
     await sleep(POLL_MS, undefined, { signal });
   }

@@ -4,7 +4,7 @@ import { isLoopback } from '../cli/local-config.ts';
 import { readLocalJson } from '../cli/local-json.ts';
 import type { Progress } from '../cli/progress.ts';
 import { openHttp } from '../client/http.ts';
-import { findTarget, type TargetOptions } from '../client/target.ts';
+import { findTarget, readTenants, type TargetOptions } from '../client/target.ts';
 import { judge, lookAround, type Verdict } from './judge.ts';
 import { CannotRun, NEEDS, type Need, type Scenario } from './scenario.ts';
 
@@ -51,13 +51,19 @@ export async function runScenario(
 export function whatIsLacking(scenario: Scenario, options: TargetOptions): string | undefined {
   const local = readLocalJson();
   const url = options.url?.replace(/\/$/, '') ?? local?.apiUrl;
+  if (url === undefined) throw new Error('No local system is running: start one ("npm start", with the same DATA_DIR), or give --url.');
   const isLocal = local !== undefined && url === local.apiUrl;
   const has: Record<Need, boolean> = {
     database: isLocal || options.databaseUrl !== undefined,
     temporal: temporalAddress() !== undefined,
-    receiver: url !== undefined && isLoopback(new URL(url).hostname),
+    receiver: isLoopback(new URL(url).hostname),
     local: isLocal && local.pids.postgres !== null && local.pids.temporal !== null,
   };
-  const lacking = scenario.needs.filter((need) => !has[need]).map((need) => NEEDS[need]);
+  const lacking: string[] = scenario.needs.filter((need) => !has[need]).map((need) => NEEDS[need]);
+  const given = options.tenantsFile === undefined ? 0 : readTenants(options.tenantsFile).length;
+  // On the local system they are made for the scenario, unless others are given.
+  if ((!isLocal || options.tenantsFile !== undefined) && given < scenario.companies) {
+    lacking.push(`${scenario.companies} companies (--tenants-file)`);
+  }
   return lacking.length === 0 ? undefined : lacking.join(' and ');
 }

@@ -11,7 +11,8 @@ import type { Scenario, Stage, Trouble } from '../scenario.ts';
 
 const CLIENTS_EACH = 4;
 const PAUSE_MS = 100;
-const WARM_UP_WRITES = 50;
+/** Of each client, until the heap of a process is as large as it stays. */
+const WARM_UP_WRITES = 200;
 const KILL_EVERY_MS = 60_000;
 /** Before the kill, so that each one finds a system that has recovered. */
 const CALM_MS = 30_000;
