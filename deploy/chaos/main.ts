@@ -43,6 +43,9 @@ async function makeTrouble(options: CommandOptions): Promise<void> {
     console.log(scenarioList(SCENARIOS));
     return;
   }
+  if (options.markdown !== undefined && options.scenario !== undefined) {
+    throw new Error('--markdown needs all scenarios, since the page shows them together: leave out --scenario.');
+  }
   const chosen = SCENARIOS.filter(({ name }) => options.scenario?.includes(name) ?? true);
   for (const scenario of options.scenario === undefined ? [] : chosen) {
     const lacking = whatIsLacking(scenario, options);

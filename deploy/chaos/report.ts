@@ -42,11 +42,13 @@ export function chaosMarkdown(
   ends: readonly ScenarioEnd[],
   { minutes, seed }: { minutes: number; seed: string },
 ): string {
-  const promises = ends.map(({ scenario }) => [`\`${scenario.name}\``, scenario.promise, needsOf(scenario)]);
+  const promises = ends.map(
+    ({ scenario }) =>
+      `- \`${scenario.name}\`: ${scenario.promise}${scenario.needs.length === 0 ? '' : ` *Needs ${needsOf(scenario)}.*`}`,
+  );
   const rows = ends.map((end) => rowOf(end).map((cell, column) => (column === 0 ? `\`${cell}\`` : cell)));
   return [
-    // The columns are text, so that no number is aligned.
-    markdownTable(['Scenario', 'Promise', 'Needs'], promises),
+    ...promises,
     '',
     `The last run, with \`--minutes ${minutes} --seed ${seed}\`, on ${machine()}:`,
     '',

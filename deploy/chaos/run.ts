@@ -51,7 +51,8 @@ export async function runScenario(
 export function whatIsLacking(scenario: Scenario, options: TargetOptions): string | undefined {
   const local = readLocalJson();
   const url = options.url?.replace(/\/$/, '') ?? local?.apiUrl;
-  if (url === undefined) throw new Error('No local system is running: start one ("npm start", with the same DATA_DIR), or give --url.');
+  if (url === undefined)
+    throw new Error('No local system is running: start one ("npm start", with the same DATA_DIR), or give --url.');
   const isLocal = local !== undefined && url === local.apiUrl;
   const has: Record<Need, boolean> = {
     database: isLocal || options.databaseUrl !== undefined,

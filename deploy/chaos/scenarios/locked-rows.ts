@@ -72,17 +72,20 @@ export const poolExhaustion: Scenario = {
     const clients = [...mixedClients(stage, others, CLIENTS_EACH), ...stuckClients];
     const ran = await underLoad(stage, clients, { trouble, pauseMs: PAUSE_MS });
     const ofOthers = ran.sent.filter(({ tenant }) => tenant !== stuck.tenant);
-    return { ...ran, facts: ratio(ofOthers, ran.troubles[0]) };
+    return { ...ran, facts: besideTheStuck(ofOthers, ran.troubles[0]) };
   },
 };
 
-function ratio(sent: readonly ChaosSent[], trouble: Trouble | undefined): Record<string, string> {
+function besideTheStuck(sent: readonly ChaosSent[], trouble: Trouble | undefined): Record<string, string | number> {
   if (trouble === undefined) return {};
   const without = p95Of(sent.filter(({ beganAt }) => beganAt < trouble.beganAt));
   const beside = p95Of(sent.filter(({ beganAt }) => beganAt >= trouble.beganAt && beganAt < trouble.endedAt));
   return {
     'p95 of the other companies, without and with': `${without.toFixed(1)} and ${beside.toFixed(1)} ms`,
     'with ÷ without': (beside / without).toFixed(2),
+    '5xx to the other companies': sent
+      .flatMap(({ submitted }) => Object.entries(submitted.onTheWay))
+      .reduce((sum, [label, times]) => (label.startsWith('5') ? sum + times : sum), 0),
   };
 }
 

@@ -4,7 +4,7 @@ import { GROUP_WORKFLOW_TYPE, WRITE_WORKFLOW_TYPE } from '../../../workflows/mes
 import { temporalTarget } from '../../cli/config.ts';
 import { connectTarget } from '../../operator/setup-temporal.ts';
 import { createRandom, type Random, seededNumbers } from '../../simulate/requests/random.ts';
-import { underLoad } from '../load.ts';
+import { pause, underLoad } from '../load.ts';
 import { lockInvoices } from '../locks.ts';
 import { type Books, mixedClients, prepareBooks } from '../mix.ts';
 import type { Scenario, Stage, Trouble } from '../scenario.ts';
@@ -33,7 +33,10 @@ export const partialWorkflow: Scenario = {
       const ran = await underLoad(stage, mixedClients(stage, books, CLIENTS_EACH), {
         pauseMs: PAUSE_MS,
         async trouble() {
-          return [await endRuns(stage, books, { client, taskQueue: target.TEMPORAL_TASK_QUEUE, ended })];
+          await pause(stage, (stage.seconds * 1_000) / 4);
+          const trouble = await endRuns(stage, books, { client, taskQueue: target.TEMPORAL_TASK_QUEUE, ended });
+          await pause(stage, (stage.seconds * 1_000) / 4);
+          return [trouble];
         },
       });
       return {
@@ -59,7 +62,7 @@ async function endRuns(stage: Stage, books: readonly Books[], ending: Ending): P
   const held = books.flatMap(({ tenant, invoiceIds }) =>
     invoiceIds.map((invoiceId) => ({ companyId: tenant.companyId, invoiceId })),
   );
-  while (performance.now() < beganAt + stage.seconds * 1_000) {
+  while (performance.now() < beganAt + (stage.seconds * 1_000) / 2) {
     const lock = await lockInvoices(databaseOf(stage), held);
     try {
       await sleep(HELD_MS, undefined, { signal: stage.signal });
