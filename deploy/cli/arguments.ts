@@ -42,6 +42,12 @@ export function countArgument(max: number) {
   };
 }
 
+/** It is a part of keys. */
+export function seedArgument(text: string): string {
+  if (/^[A-Za-z0-9._-]{1,50}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must have 1 to 50 letters, digits, dots, dashes or underscores.');
+}
+
 export function choiceArgument<Choice extends string>(choices: readonly Choice[]) {
   return (text: string): Choice => {
     const choice = choices.find((one) => one === text);

@@ -17,6 +17,11 @@ export function refuseProduction(): void {
   );
 }
 
+/** Whether only this machine reaches what listens on `host`. */
+export function isLoopback(host: string): boolean {
+  return /^(127\.|\[?::1\]?$|localhost$)/.test(host);
+}
+
 /**
  * The launcher sets these for API and worker, so the user's values are not passed on. (A DATABASE_URL of the user has the
  * owner's login; API and worker get another one.)

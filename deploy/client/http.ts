@@ -16,6 +16,8 @@ type HttpRequest = {
   readonly body?: string;
   /** RFC 7240, such as `wait=60`. */
   readonly prefer?: string;
+  /** Aborted when the client gives the request up and closes its connection. */
+  readonly signal?: AbortSignal;
 };
 
 export type Answer = {
@@ -47,6 +49,7 @@ export function openHttp(url: string, { connections }: { connections: number }):
         path: prefix + request.path,
         headers: headersOf(request),
         body: request.body ?? null,
+        signal: request.signal ?? null,
       });
       return {
         status: statusCode,

@@ -44,9 +44,13 @@ export async function findTarget(options: TargetOptions, tenantCount: number): P
   return { url, tenants: await findTenants(options, tenantCount, isLocal ? local : undefined), databaseUrl };
 }
 
+export function readTenants(file: string): Tenant[] {
+  return tenantsIn(readFileSync(file, 'utf8'), file);
+}
+
 async function findTenants(options: TargetOptions, count: number, local: LocalSystem | undefined): Promise<Tenant[]> {
   if (options.tenantsFile !== undefined) {
-    const tenants = tenantsIn(readFileSync(options.tenantsFile, 'utf8'), options.tenantsFile);
+    const tenants = readTenants(options.tenantsFile);
     if (tenants.length >= count) return tenants.slice(0, count);
     throw new Error(`${options.tenantsFile} has ${tenants.length} companies, but ${count} are needed.`);
   }

@@ -132,7 +132,7 @@ async function sendAll(http: Http, planned: readonly Planned[], concurrency: num
 }
 
 /** A key is acknowledged when any request with it was. */
-function keysOf(sent: readonly Sent[]) {
+export function keysOf(sent: readonly Sent[]) {
   const keys = new Map<string, { companyId: string; key: string; acknowledged: boolean }>();
   for (const { tenant, write, submitted } of sent) {
     const id = writeKeyOf(tenant, write);
@@ -147,7 +147,7 @@ export function writeKeyOf(tenant: Tenant, write: Write): string {
 }
 
 /** Counts answers for another company: a created resource has the ID of its write, which derives from the company. */
-function foreignAnswers(sent: readonly Sent[], operation: Operation): number {
+export function foreignAnswers(sent: readonly Sent[], operation: Operation): number {
   if (operation.successStatus !== 201) return 0;
   return sent.filter(({ tenant, write, submitted }) => {
     if (submitted.final?.status !== 201) return false;
@@ -174,7 +174,7 @@ async function foreignReads(http: Http, tenants: readonly Tenant[], sent: readon
 }
 
 /** Without a database: sends acknowledged writes again and counts those that do not get the same answer. */
-async function countNotReplayed(http: Http, sent: readonly Sent[], concurrency: number): Promise<number> {
+export async function countNotReplayed(http: Http, sent: readonly Sent[], concurrency: number): Promise<number> {
   const acknowledged = new Map(
     sent.filter(({ submitted }) => submitted.acknowledged).map((one) => [writeKeyOf(one.tenant, one.write), one]),
   );

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
-import { projectFolder } from '../cli/local-config.ts';
+import { isLoopback, projectFolder } from '../cli/local-config.ts';
 
 /** The variables that the launcher itself reads. The rest of its environment is for API and worker. */
 const launcherSchema = z.object({
@@ -13,6 +13,7 @@ const launcherSchema = z.object({
   MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   WEBHOOK_MASTER_KEY: processConfig.WEBHOOK_MASTER_KEY,
+  WEBHOOK_ALLOW_PRIVATE: z.string().optional(),
   TEMPORAL_ADDRESS: z.string().optional(),
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
@@ -42,6 +43,14 @@ export function launcherConfig(environment: NodeJS.ProcessEnv = process.env): La
   const problems = [config, ...rest].flatMap((part) => ('problems' in part ? part.problems : []));
   if ('value' in config && problems.length === 0) return config.value;
   throw new ConfigError([...new Set(problems)]);
+}
+
+/**
+ * Without another choice, webhooks may go to receivers on this machine while only this machine reaches the API: whoever can
+ * set a webhook can then call those receivers without it.
+ */
+export function allowPrivateWebhooks({ WEBHOOK_ALLOW_PRIVATE, HOST }: LauncherConfig): string {
+  return WEBHOOK_ALLOW_PRIVATE ?? (isLoopback(HOST) ? '1' : '0');
 }
 
 /** Where to look for a Temporal CLI, and where to cache it. */

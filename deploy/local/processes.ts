@@ -14,11 +14,12 @@ export function isAlive(pid: number): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  if (!hasProc) return !ps(pid, 'stat').startsWith('Z');
-  // "PID (name) STATE …"; the name may contain any character, including a closing bracket.
-  const stat = readProc(pid, 'stat');
-  const state = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
-  return state !== 'Z' && state !== 'X' && state !== '';
+  return !['Z', 'X', ''].includes(stateOf(pid));
+}
+
+/** `T` while it is stopped, `Z` for a zombie; empty when there is no such process. */
+export function stateOf(pid: number): string {
+  return hasProc ? (statOf(pid)[0] ?? '') : ps(pid, 'stat').charAt(0);
 }
 
 export function commandLine(pid: number): string {
@@ -28,8 +29,17 @@ export function commandLine(pid: number): string {
 /** The processes whose working directory is `folder`; empty without /proc. */
 export function processesIn(folder: string): number[] {
   if (!hasProc) return [];
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.filter((pid) => workingFolder(pid) === folder).map(Number);
+  return allPids().filter((pid) => workingFolder(pid) === folder);
+}
+
+/** The processes that `parent` has started and that still run. */
+export function childrenOf(parent: number): number[] {
+  if (!hasProc) {
+    const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
+    const rows = lines.map((line) => line.trim().split(/\s+/).map(Number));
+    return rows.flatMap(([pid, of]) => (of === parent && pid !== undefined ? [pid] : []));
+  }
+  return allPids().filter((pid) => Number(statOf(pid)[1]) === parent);
 }
 
 /** False if `timeoutMs` passes first. */
@@ -67,7 +77,19 @@ function readProc(pid: number, file: 'stat' | 'cmdline'): string {
   }
 }
 
-function workingFolder(pid: string): string {
+/** State and parent of "PID (name) STATE PARENT …"; the name may contain any character, including a closing bracket. */
+function statOf(pid: number): string[] {
+  const stat = readProc(pid, 'stat');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function allPids(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+function workingFolder(pid: number): string {
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
   } catch {

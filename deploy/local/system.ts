@@ -7,7 +7,7 @@ import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-con
 import { jwtSecretFile, type LocalSystem, removeLocalJson, writeLocalJson } from '../cli/local-json.ts';
 import { keptSecret, writePrivately } from '../cli/secrets.ts';
 import { mintToken } from '../cli/token.ts';
-import { type LauncherConfig, launcherConfig } from './config.ts';
+import { allowPrivateWebhooks, type LauncherConfig, launcherConfig } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { choosePorts, reachable } from './listening.ts';
 import { buildBundle, endLeftover, nodeProcess } from './node-process.ts';
@@ -106,6 +106,7 @@ export function startSystem(on: {
       WORKFLOW_BUNDLE: workflowBundle,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
+      WEBHOOK_ALLOW_PRIVATE: allowPrivateWebhooks(config),
       ...(servers.isOwnerLogin ? { ALLOW_OWNER_LOGIN: '1' } : {}),
     };
     const ofWorker = {

@@ -1,6 +1,5 @@
 /** `npm run simulate -- --operations N --seed S`: a random hour of business, and whether all of it adds up. */
-import { InvalidArgumentError } from 'commander';
-import { countArgument } from '../cli/arguments.ts';
+import { countArgument, seedArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
 import { readLocalJson } from '../cli/local-json.ts';
 import { createProgress } from '../cli/progress.ts';
@@ -63,10 +62,4 @@ async function simulateHour(options: Options): Promise<void> {
   );
   console.log(options.json ? JSON.stringify(report) : simulationText(report));
   if (report.differences.length > 0) process.exitCode = 1;
-}
-
-/** It is a part of keys. */
-function seedArgument(text: string): string {
-  if (/^[A-Za-z0-9._-]{1,50}$/.test(text)) return text;
-  throw new InvalidArgumentError('It must have 1 to 50 letters, digits, dots, dashes or underscores.');
 }

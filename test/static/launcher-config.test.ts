@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { launcherConfig } from '../../deploy/local/config.ts';
+import { allowPrivateWebhooks, launcherConfig } from '../../deploy/local/config.ts';
 import { ConfigError } from '../../worker/config.ts';
 
 function problemsOf(environment: NodeJS.ProcessEnv): readonly string[] {
@@ -32,4 +32,15 @@ test('the launcher tells each bad key once: its own, those of the API and those 
     'RELAY_DATABASE_URL',
     'WORKER_DEPLOYMENT_NAME',
   ]);
+});
+
+test.each([
+  [{}, '1'],
+  [{ HOST: '::1' }, '1'],
+  [{ HOST: '0.0.0.0' }, '0'],
+  [{ HOST: '192.168.1.7' }, '0'],
+  [{ WEBHOOK_ALLOW_PRIVATE: '0' }, '0'],
+  [{ HOST: '0.0.0.0', WEBHOOK_ALLOW_PRIVATE: '1' }, '1'],
+])('with %o, webhooks to private addresses are %s', (environment, allowed) => {
+  expect(allowPrivateWebhooks(launcherConfig(environment))).toBe(allowed);
 });

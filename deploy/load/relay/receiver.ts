@@ -1,20 +1,24 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A webhook receiver that accepts every call and counts the calls by `webhook-id`. */
+export type Call = { readonly headers: IncomingHttpHeaders; readonly text: string };
+
+/** A webhook receiver that counts the calls by `webhook-id`. */
 export type Receiver = {
   readonly url: string;
   readonly callsById: ReadonlyMap<string, number>;
   close(): Promise<void>;
 };
 
-export async function startReceiver(): Promise<Receiver> {
+/** @param answer by default, accepts every call. */
+export async function startReceiver(answer = accept): Promise<Receiver> {
   const callsById = new Map<string, number>();
   const server = createServer((request, response) => {
     const id = String(request.headers['webhook-id']);
     callsById.set(id, (callsById.get(id) ?? 0) + 1);
-    request.resume();
-    request.on('end', () => response.writeHead(204).end());
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => answer({ headers: request.headers, text: Buffer.concat(chunks).toString() }, response));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -25,4 +29,8 @@ export async function startReceiver(): Promise<Receiver> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function accept(_call: Call, response: ServerResponse): void {
+  response.writeHead(204).end();
 }
