@@ -1,0 +1,34 @@
+import { markdownTable, textTable } from '../../deploy/cli/table.ts';
+import type { Mutation } from './patches.ts';
+
+export type Verdict = Mutation & {
+  readonly result: 'noticed' | 'survived' | 'does not load' | 'not applicable';
+  /** The test that failed first. */
+  readonly by: string | undefined;
+  readonly seconds: number;
+};
+
+export function mutationsText(verdicts: readonly Verdict[]): string {
+  return [textTable(['mutation', 'result', 'by', 's'], verdicts.map(line)), '', summary(verdicts)].join('\n');
+}
+
+export function mutationsMarkdown(verdicts: readonly Verdict[]): string {
+  return [
+    summary(verdicts),
+    '',
+    markdownTable(
+      ['mutation', 'what breaks', 'noticed by'],
+      verdicts.map(({ name, breaks, by, result }) => [name, breaks, result === 'noticed' ? (by ?? '') : result]),
+    ),
+    '',
+  ].join('\n');
+}
+
+function line({ name, result, by, seconds }: Verdict): string[] {
+  return [name, result, by ?? '', seconds.toFixed(0)];
+}
+
+function summary(verdicts: readonly Verdict[]): string {
+  const noticed = verdicts.filter(({ result }) => result === 'noticed').length;
+  return `${noticed} of ${verdicts.length} mutations were noticed by a test.`;
+}
