@@ -34,6 +34,7 @@ export function openCopy() {
     }
   };
   return {
+    folder,
     /** False if the code has changed so that the patch no longer fits. */
     apply: (patch: string) => applies(patch),
     revert(patch: string) {
@@ -43,6 +44,9 @@ export function openCopy() {
     remove: () => throwaway.remove(),
   };
 }
+
+/** Several times what the slowest of the files takes on a busy machine. */
+const LIMIT_MS = 15 * 60_000;
 
 async function runTests(folder: string, files: readonly string[], { bail }: { bail: boolean }): Promise<TestRun> {
   const result = join(folder, 'result.json');
@@ -57,9 +61,21 @@ async function runTests(folder: string, files: readonly string[], { bail }: { ba
       ...['--reporter=json', `--outputFile=${result}`, ...(bail ? ['--bail=1'] : [])],
       ...files,
     ],
-    { cwd: folder, stdio: 'ignore' },
+    // A process group of its own: a worker in an endless loop would outlive its parent.
+    { cwd: folder, stdio: 'ignore', detached: true },
   );
+  const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
+  const interrupted = () => process.exit(130);
+  process.once('exit', end).once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  let isTooLong = false;
+  const timer = setTimeout(() => {
+    isTooLong = true;
+    end();
+  }, LIMIT_MS);
   const [code] = await once(child, 'exit');
+  clearTimeout(timer);
+  process.off('exit', end).off('SIGINT', interrupted).off('SIGTERM', interrupted);
+  if (isTooLong) return { failed: [`no test: it had not ended after ${LIMIT_MS / 60_000} minutes`], broken: [] };
   if (!existsSync(result)) return { failed: [], broken: [`the test run ended with ${code} before its result`] };
   return readResult(folder, JSON.parse(readFileSync(result, 'utf8')) as Result);
 }

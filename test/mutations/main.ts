@@ -5,9 +5,10 @@ import { createProgress } from '../../deploy/cli/progress.ts';
 import { putBetweenMarkers } from '../../deploy/load/benchmark/markers.ts';
 import { openCopy } from './copy.ts';
 import { type Mutation, readMutations } from './patches.ts';
-import { mutationsMarkdown, mutationsText, type Verdict } from './report.ts';
+import { isTooLow, judgePure } from './pure.ts';
+import { mutationsMarkdown, mutationsText, pureText, type Verdict } from './report.ts';
 
-type Options = { readonly list?: true; readonly json?: true; readonly markdown?: string };
+type Options = { readonly list?: true; readonly json?: true; readonly markdown?: string; readonly pure?: true };
 
 await run(
   command(
@@ -15,6 +16,10 @@ await run(
     'Applies each patch of test/mutations to a copy of this folder, runs the tests that it names, and demands that one of them fails.',
   )
     .argument('[names...]', 'patches to apply, or the beginnings of their names; by default all')
+    .option(
+      '--pure',
+      'instead, let Stryker mutate the modules that are pure functions; fails below 90 % in one of them',
+    )
     .option('--list', 'print the patches without applying them')
     .option('--markdown <file>', 'write the table into this page, between its markers')
     .option('--json', 'print the result as JSON')
@@ -23,6 +28,12 @@ await run(
 );
 
 async function testMutations(names: readonly string[], options: Options): Promise<void> {
+  if (options.pure) {
+    const modules = judgePure(console.error);
+    console.log(options.json ? JSON.stringify(modules) : pureText(modules));
+    if (modules.some(isTooLow)) process.exitCode = 1;
+    return;
+  }
   const mutations = readMutations(names);
   if (options.list) {
     console.log(mutations.map(({ name, breaks }) => `${name}: ${breaks}`).join('\n'));
