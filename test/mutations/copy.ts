@@ -77,7 +77,10 @@ async function runTests(folder: string, files: readonly string[], { bail }: { ba
   process.off('exit', end).off('SIGINT', interrupted).off('SIGTERM', interrupted);
   if (isTooLong) return { failed: [`no test: it had not ended after ${LIMIT_MS / 60_000} minutes`], broken: [] };
   if (!existsSync(result)) return { failed: [], broken: [`the test run ended with ${code} before its result`] };
-  return readResult(folder, JSON.parse(readFileSync(result, 'utf8')) as Result);
+  const { failed, broken } = readResult(folder, JSON.parse(readFileSync(result, 'utf8')) as Result);
+  // The servers did not start, or a test left something behind: neither says anything of a mechanism.
+  const isUntold = code !== 0 && failed.length + broken.length === 0;
+  return { failed, broken: isUntold ? [`the test run ended with ${code}, though no test failed`] : broken };
 }
 
 type Result = {
