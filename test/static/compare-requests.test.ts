@@ -50,13 +50,112 @@ describe('the differences of two requests', () => {
     expect(differences(request(many(1)), { ...request(many(2)), fingerprint: '' })).toHaveLength(100);
   });
 
-  test('a row of an operation that this release does not have is another request', () => {
-    const row = {
-      operation: 'retired',
-      fingerprint: 'a'.repeat(64),
-      request: { params: {}, body: {} },
-      schema_version: 1,
+  test('are told by their pointers: what was changed, added and left out, at any depth', () => {
+    const stored = {
+      operation: 'createPayment',
+      params: { id: 'a' },
+      body: { a: 1, b: { c: 1, d: 2 }, e: ['x'], f: {} },
     };
-    expect(isSameRequest(row, { ...request({}, 'retired'), fingerprint: 'b'.repeat(64) }, OPERATIONS)).toBe(false);
+    const mine = {
+      operation: 'createPayment',
+      params: { id: 'b' },
+      body: { a: { z: 1 }, b: { c: 2, g: 3 }, e: { 0: 'x' }, f: 1 },
+    };
+    expect(differences(stored, { ...mine, fingerprint: '' })).toEqual([
+      { in: 'path', pointer: '/id' },
+      ...['/a', '/b/c', '/b/d', '/b/g', '/e', '/f'].map((pointer) => ({ in: 'body', pointer })),
+    ]);
+  });
+
+  test('are not taken from what every object has', () => {
+    const withProto = JSON.parse('{"__proto__":{},"constructor":{}}') as Record<string, unknown>;
+    expect(differences(request({}), { ...request(withProto), fingerprint: '' })).toEqual([
+      { in: 'body', pointer: '/__proto__' },
+      { in: 'body', pointer: '/constructor' },
+    ]);
+  });
+
+  test('are not looked for in the content where the operations differ', () => {
+    expect(differences(request({ a: 1 }), { ...request({ b: 1 }, 'createRefund'), fingerprint: '' })).toEqual([
+      { in: 'operation', pointer: '' },
+    ]);
   });
 });
+
+describe('the same request', () => {
+  const body = { name: 'Acme', currency: 'USD', metadata: { a: '1' } };
+  const mine = (content: Record<string, unknown>, operation = 'createCustomer') => ({
+    operation,
+    params: {},
+    body: content,
+    fingerprint: fingerprint(operation, { params: {}, body: content }),
+  });
+  /** A row whose fingerprint is of another release’s form of the request. */
+  const row = (content: Record<string, unknown>, version: number | null = 1, operation = 'createCustomer') => ({
+    operation,
+    fingerprint: 'a'.repeat(64),
+    request: { params: {}, body: content },
+    schema_version: version,
+  });
+
+  test('is one with the same fingerprint, whatever else is known', () => {
+    const { fingerprint: same, ...request } = mine(body);
+    const known = { operation: 'retired', fingerprint: same, request: null, schema_version: null };
+    expect(isSameRequest(known, { ...request, fingerprint: same }, OPERATIONS)).toBe(true);
+  });
+
+  test('is one that today’s schema reads the same', () => {
+    const payment = {
+      invoiceId: '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a01',
+      amount: 1,
+      currency: 'USD',
+      method: 'cash',
+    };
+    const withDefault = { ...payment, bankAccountCode: '1000' };
+    expect(isSameRequest(row(payment, 1, 'createPayment'), mine(withDefault, 'createPayment'), OPERATIONS)).toBe(true);
+    const other = { ...payment, bankAccountCode: '1001' };
+    expect(isSameRequest(row(payment, 1, 'createPayment'), mine(other, 'createPayment'), OPERATIONS)).toBe(false);
+  });
+
+  test('is compared by the members known to both when a later release has written the row', () => {
+    const later = { ...body, new: 1 };
+    expect(isSameRequest(row(later, 2), mine(body), OPERATIONS)).toBe(true);
+    expect(isSameRequest(row({ ...later, name: 'Other' }, 2), mine(body), OPERATIONS)).toBe(false);
+    expect(later).toHaveProperty('new', 1);
+  });
+
+  test('is compared so inside of its members, too', () => {
+    const line = { description: 'Work', quantity: '1', unitPrice: 100 };
+    const invoice = {
+      customerId: '0e5f5f3c-2f4b-4c39-8d55-6a8f5f1d0a01',
+      currency: 'USD',
+      dueDate: '2026-03-10',
+      lines: [line],
+    };
+    const today = mine(parsedInvoice(invoice), 'createInvoice');
+    const later = { ...invoice, lines: [{ ...line, new: { deep: 1 } }] };
+    expect(isSameRequest(row(later, 2, 'createInvoice'), today, OPERATIONS)).toBe(true);
+  });
+
+  test.each([1, null])('is none whose stored form today’s schema refuses, of version %s', (version) => {
+    expect(isSameRequest(row({ ...body, new: 1 }, version), mine(body), OPERATIONS)).toBe(false);
+  });
+
+  test('is none where a member is wrong besides', () => {
+    expect(isSameRequest(row({ ...body, name: 1, new: 1 }, 2), mine(body), OPERATIONS)).toBe(false);
+  });
+
+  test('is none of another operation, though its content is the same', () => {
+    expect(isSameRequest(row(body, 1, 'createEmployee'), mine(body), OPERATIONS)).toBe(false);
+    expect(isSameRequest({ ...row(body), request: null }, mine(body), OPERATIONS)).toBe(false);
+  });
+
+  test('is not a row of an operation that this release does not have', () => {
+    expect(isSameRequest(row({}, 1, 'retired'), mine({}, 'retired'), OPERATIONS)).toBe(false);
+  });
+});
+
+function parsedInvoice(body: Record<string, unknown>): Record<string, unknown> {
+  const operation = OPERATIONS.find(({ name }) => name === 'createInvoice');
+  return operation?.body.parse(body) as Record<string, unknown>;
+}

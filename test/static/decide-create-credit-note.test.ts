@@ -88,6 +88,20 @@ describe('a credit note', () => {
     expect(state.invoices.get(INVOICE)).toMatchObject({ status: 'paid', due_minor: 0n });
   });
 
+  test('takes no more of a line than those before it have left', () => {
+    const state = stateOf([WORK]);
+    decide(state, inputOf({ lines: '1=200' }), decideContext());
+    expect(() => decide(state, inputOf({ lines: '1=301' }), decideContext())).toThrow(
+      expect.objectContaining({ code: 'credit_exceeds_line', message: '3.00 USD is left of line 1.' }),
+    );
+  });
+
+  test('is not taken when its net is due and its tax is not', () => {
+    expect(() => decide(stateOf([WORK], 540n), inputOf({ lines: '1=500' }), decideContext())).toThrow(
+      expect.objectContaining({ code: 'credit_exceeds_due' }),
+    );
+  });
+
   test('gets in a set what it would get after the others of it; each entry balances', () => {
     const line = fc.record({
       account: fc.constantFrom('4000', '4100'),

@@ -29,6 +29,44 @@ describe('a key', () => {
     expect(() => readIdempotencyKey([])).toThrow(/needs an Idempotency-Key/);
   });
 
+  test.each(['a', ' a ', '"', '...', 'a/b', '~', 'x'.repeat(255)])('may be %j', (key) => {
+    expect(isKey(key)).toBe(true);
+  });
+
+  test.each(['', ' ', '   ', '.', '..', 'a\n', '\na', 'é', 'x'.repeat(256)])('may not be %j', (key) => {
+    expect(isKey(key)).toBe(false);
+  });
+
+  const refused = (code: string, message: RegExp) =>
+    expect.objectContaining({ code, message: expect.stringMatching(message) });
+
+  test.each([
+    '',
+    'a b',
+    'a,b',
+    'a"b',
+    '"',
+    '"a',
+    'a"',
+    '"a" ',
+    '"a"b',
+    '""',
+    '" "',
+    '"\\x"',
+    '"a"b"',
+    '".."',
+    '..',
+    'é',
+  ])('is not read from %j', (value) => {
+    expect(() => read(value)).toThrow(refused('idempotency_key_invalid', /1–255 printable ASCII/));
+  });
+
+  test('is read from one line; none and two are told apart', () => {
+    const line = ['Idempotency-Key', 'k'];
+    expect(() => readIdempotencyKey([...line, ...line])).toThrow(refused('idempotency_key_invalid', /more than one/));
+    expect(() => readIdempotencyKey(['Host', 'a'])).toThrow(refused('idempotency_key_missing', /of your own/));
+  });
+
   test('names a workflow of its own, within Temporal’s limit', () => {
     fc.assert(
       fc.property(keys, keys, (one, other) => {

@@ -53,6 +53,12 @@ describe('money', () => {
     expect(() => toWireAmount(9_007_199_254_740_992n)).toThrow('Bug!');
   });
 
+  test('of a line credited in small parts that all round up is never more tax than the line has', () => {
+    // 2 × 1 / 4 is half a unit, and rounds up to 1 each time.
+    const credited = (taxMinor: bigint) => creditedTax({ netMinor: 4n, taxMinor: 2n }, { netMinor: 3n, taxMinor }, 1n);
+    expect([2n, 1n, 0n].map(credited)).toEqual([1n, 1n, 0n]);
+  });
+
   test('of a line credited in parts: each has its share of the tax, the last one the rest, and all of them the whole', () => {
     fc.assert(
       fc.property(

@@ -14,6 +14,8 @@ describe('Prefer', () => {
     'respond-async, wait=3': { waitMs: 3_000, strict: false, applied: 'respond-async, wait=3' },
     'wait=0, respond-async': { waitMs: 0, strict: false, applied: 'respond-async, wait=0' },
     'wait=2, wait=9': { waitMs: 2_000, strict: false, applied: 'wait=2' },
+    'respond-async=""': { waitMs: 0, strict: false, applied: 'respond-async' },
+    'wait="8"': { waitMs: 8_000, strict: false, applied: 'wait=8' },
     'handling=lenient, , wait=4': { waitMs: 4_000, strict: false, applied: 'wait=4' },
   };
   test.each(Object.entries(cases))('%s is used, and said to be', (header, expected) => {
@@ -29,6 +31,11 @@ describe('Prefer', () => {
     'wait=1s',
     'wait=1e3',
     'wait="',
+    'wait="55',
+    'wait=55"',
+    'wait=x55x',
+    'wait=5=6',
+    'respond-async="',
     'respond-async=1',
     'waits=3',
     '=0',

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createRateLimit } from '../../api/http/rate-limit.ts';
+import { createRateLimit, enforceRateLimit } from '../../api/http/rate-limit.ts';
 
 afterEach(() => vi.useRealTimers());
 
@@ -31,7 +31,7 @@ describe('a rate limit', () => {
   test('forgets no company that has used it, however many there are', () => {
     const limit = createRateLimit(1, 1, () => 1_000_000);
     expect(limit.take('a')).toBe(true);
-    for (let index = 0; index < 20_000; index += 1) limit.take(`company-${index}`);
+    for (let index = 0; index < 10_100; index += 1) limit.take(`company-${index}`);
     expect(limit.take('a')).toBe(false);
   });
 
@@ -41,5 +41,16 @@ describe('a rate limit', () => {
     expect(taken(limit, 'a', 4)).toBe(4);
     vi.setSystemTime(Date.now() + (way === 'back' ? -3_600_000 : 3_600_000));
     expect(taken(limit, 'a', 5)).toBe(1);
+  });
+
+  test('is told to the one whose company has used it up, and to no other', () => {
+    const limit = createRateLimit(1, 1, () => 1_000_000);
+    enforceRateLimit(limit, { companyId: 'a' });
+    const refused = (detail: string) => expect.objectContaining({ code: 'rate_limited', message: detail });
+    expect(() => enforceRateLimit(limit, { companyId: 'a' })).toThrow(
+      refused('Send the request again after the pause in Retry-After.'),
+    );
+    expect(() => enforceRateLimit(limit, { companyId: 'a' }, 'Wait.')).toThrow(refused('Wait.'));
+    enforceRateLimit(limit, { companyId: 'b' });
   });
 });

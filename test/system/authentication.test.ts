@@ -1,5 +1,6 @@
 import { createHmac, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApiClient } from '../support/client.ts';
@@ -158,6 +159,14 @@ describe('who may write', () => {
     const answer = await sendAs(expired, 'ran-out');
     expect([answer.status, answer.replayed]).toEqual([401, false]);
     expect(answer.text).not.toContain('Authenticated');
+  });
+
+  test('one whose token runs out between two requests', async () => {
+    const leewayS = 30;
+    const token = await sign(claims({ iat: NOW_S - HOUR_S, exp: Math.floor(Date.now() / 1_000) - leewayS + 2 }));
+    expect((await sendAs(token)).status).toBe(201);
+    await sleep(3_000);
+    await expectUnauthenticated(`Bearer ${token}`);
   });
 
   test('one whose role was revoked does not get the stored answer, until it is granted again', async () => {

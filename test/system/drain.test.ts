@@ -53,6 +53,22 @@ describe('a process that is told to end (SIGTERM)', () => {
     },
   );
 
+  test('says that it is not ready while it still listens, and answers once more on a connection', async () => {
+    const api = await startApiProcess(system.environment);
+    onTestFinished(() => api.kill());
+    const ready = () => fetch(`${api.url}/readyz`);
+    expect((await ready()).status).toBe(200);
+    const exitCode = api.terminate();
+    let answer = await ready();
+    await until('it to say so', async () => {
+      answer = await ready();
+      return answer.status !== 200;
+    });
+    expect([answer.status, await answer.json()]).toEqual([503, { status: 'draining', checks: { database: 'ok' } }]);
+    expect(answer.headers.get('connection')).toBe('close');
+    expect(await exitCode).toBe(0);
+  });
+
   test('does not wait for connections that have never sent a request', async () => {
     const api = await startApiProcess(system.environment);
     onTestFinished(() => api.kill());

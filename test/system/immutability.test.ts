@@ -230,6 +230,20 @@ describe.each<Actor>(['application', 'owner'])('a write is whole or is not there
     await expect(committing).rejects.toMatchObject({ code: '23000' });
   });
 
+  test('it has one event at most', async () => {
+    const telling = sql.as(actor, company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id);
+      for (const _event of [1, 2]) {
+        await client.query(
+          `INSERT INTO outbox (id, company_id, write_id, kind, payload)
+           VALUES (gen_random_uuid(), $1, $2, 'payment.created', '{}')`,
+          [company.id, writeId],
+        );
+      }
+    });
+    await expect(telling).rejects.toMatchObject({ code: '23505', constraint: 'outbox_one_event_a_write' });
+  });
+
   test('its outcome is given once', async () => {
     const committing = sql.as(actor, company.id, async (client) => {
       const writeId = await claimByHand(client, company.id, company.users.owner.id);
@@ -239,12 +253,20 @@ describe.each<Actor>(['application', 'owner'])('a write is whole or is not there
     await expect(committing).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
   });
 
-  test('what was asked is not changed on the way to the outcome', async () => {
+  test.each([
+    "idempotency_key = 'another'",
+    'write_id = gen_random_uuid()',
+    'submission_id = gen_random_uuid()',
+    "operation = 'createRefund'",
+    "type = CASE type WHEN 'financial' THEN 'high-risk' ELSE 'financial' END",
+    "fingerprint = repeat('1', 64)",
+    'schema_version = schema_version + 1',
+    `request = '{"params":{},"body":{"changed":true}}'`,
+    "request_id = 'another'",
+  ])('what was asked is not changed on the way to the outcome: %s', async (change) => {
     const changing = sql.as(actor, company.id, async (client) => {
       const writeId = await claimByHand(client, company.id, company.users.owner.id);
-      await client.query(`UPDATE idempotent_writes SET fingerprint = repeat('1', 64) WHERE idempotency_key = $1`, [
-        writeId,
-      ]);
+      await client.query(`UPDATE idempotent_writes SET ${change} WHERE idempotency_key = $1`, [writeId]);
     });
     await expect(changing).rejects.toMatchObject({
       code: actor === 'owner' ? REFUSED_BY_TRIGGER : REFUSED_BY_PRIVILEGE,

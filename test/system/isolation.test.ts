@@ -77,8 +77,8 @@ describe('the application sees the rows of its company and no others', () => {
     await client.connect();
     try {
       const count = async () => (await client.query('SELECT count(*)::int AS n FROM accounts')).rows[0].n;
-      await client.query("BEGIN; SELECT set_config('role', 'accubooks_app', true)");
-      await client.query("SELECT set_config('app.company_id', $1, true)", [one.id]);
+      await client.query('BEGIN');
+      await client.query('SELECT enter_company($1)', [one.id]);
       expect(await count()).toBe(await existing('accounts', one.id));
       await client.query('COMMIT');
       expect(await count()).toBe(0);

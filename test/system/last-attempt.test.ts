@@ -154,6 +154,20 @@ describe('an attempt that fails for now', () => {
     expect(failure).toMatchObject({ type: 'CommitUnknown', nonRetryable: false });
   });
 
+  test('after another request took its key is told as a mismatch, and not as the outcome of that one', async () => {
+    const first = argumentsOf('taken');
+    const input = { params: {}, body: { name: 'Another', currency: 'USD' } };
+    const other = { ...argumentsOf('taken'), input, fingerprint: fingerprint('createCustomer', input) };
+    const made = await attempt(first, 1_000, oneByOne(createCustomer));
+    expect(made).toMatchObject({ outcome: 'succeeded', first: true });
+    expect(await attempt(other, 1_000, oneByOne(createCustomer))).toEqual({
+      outcome: 'mismatch',
+      statusCode: 422,
+      writeId: made.writeId,
+      first: false,
+    });
+  });
+
   test('is followed by one that succeeds, and that tells which attempt it was', async () => {
     const result = await attempt(argumentsOf('then'), 1_000, createCustomer);
     expect(result).toMatchObject({ outcome: 'succeeded', statusCode: 201, first: true });

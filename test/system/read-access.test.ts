@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
 import { READS } from '../../api/reads/read-list.ts';
+import { inReadTransaction } from '../../api/reads/read-transaction.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -217,6 +219,29 @@ describe('one resource', () => {
     const [, id = ''] = path.split('/api/payments/');
     expect((await company.api.get(`/api/payments/${id.toUpperCase()}`)).json.id).toBe(id);
   });
+});
+
+test('a read sees one moment, whatever is committed while it goes on', async () => {
+  const database = openDatabase({
+    connectionString: system.environment['DATABASE_URL'] ?? '',
+    writePoolMax: 1,
+    readPoolMax: 1,
+    statementTimeoutMs: 10_000,
+    applicationName: 'one-moment',
+  });
+  try {
+    const caller = { companyId: company.id, subject: company.users.owner.id };
+    const seen = await inReadTransaction({ database, caller, limitMs: 60_000 }, async (tx) => {
+      const customers = () => tx.query<{ id: string }>('SELECT id FROM customers ORDER BY id');
+      const before = await customers();
+      await company.api.created('/api/customers', { name: 'Meanwhile' });
+      return { before, after: await customers() };
+    });
+    expect(seen.before.length).toBeGreaterThan(0);
+    expect(seen.after).toEqual(seen.before);
+  } finally {
+    await database.close();
+  }
 });
 
 describe('reads have limits of their own', () => {
