@@ -660,7 +660,6 @@ CREATE TABLE public.journal_entries (
   created_xid xid8 NOT NULL,
   CONSTRAINT journal_entries_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT journal_entries_one_a_write UNIQUE (company_id, write_id),
-  CONSTRAINT journal_entries_reversed_once UNIQUE (company_id, reverses),
   CONSTRAINT journal_entries_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
   CONSTRAINT journal_entries_entry_date_check CHECK (((entry_date >= '1900-01-01'::date) AND (entry_date <= '2999-12-31'::date))),
   CONSTRAINT journal_entries_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
@@ -669,6 +668,7 @@ CREATE TABLE public.journal_entries (
   CONSTRAINT journal_entries_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
 );
 CREATE INDEX journal_entries_newest ON public.journal_entries USING btree (company_id, entry_date DESC, created_at DESC, id DESC);
+CREATE UNIQUE INDEX journal_entries_reversed_once ON public.journal_entries USING btree (company_id, reverses) WHERE (reverses IS NOT NULL);
 CREATE TRIGGER begin_journal_entry BEFORE INSERT ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.begin_journal_entry();
 CREATE TRIGGER keep_all_entries BEFORE TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_entries BEFORE DELETE OR UPDATE ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
