@@ -11,6 +11,7 @@ import { measurePairs, type Pairs, type Sides } from './pairs.ts';
 import { readCounters, type Scans, scansBetween } from './scans.ts';
 import { DRAWN_COMPANIES, openSide, type Side } from './side.ts';
 import { type BytesPerKey, growthPerKey, readSizes } from './sizes.ts';
+import { warmIndexes } from './warm.ts';
 
 export type GrowthOptions = Size & { readonly seconds: number; readonly pairs: number };
 
@@ -21,6 +22,8 @@ export type GrowthResult = {
   /** One is filled. */
   readonly after: Pairs;
   readonly filling: Filled;
+  /** Of all indexes of the filled database, read before the second measurement. */
+  readonly indexBytes: number;
   readonly sizes: readonly BytesPerKey[];
   readonly scans: readonly Scans[];
   readonly errors: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -79,6 +82,8 @@ async function compare(
   const broken = await brokenBooks(filled);
   log('CHECKPOINT');
   await withDatabase(servers.superuserUrl, (superuser) => superuser.query('CHECKPOINT'));
+  log('Reading the indexes into memory');
+  const indexBytes = await warmIndexes(withName(servers.superuserUrl, filled.database.databaseUrl));
 
   const countersBefore = await readCounters(filled.owner);
   const after = await withApis(sides, () => measurePairs(sides, { ...options, signal }, log));
@@ -89,6 +94,7 @@ async function compare(
     before,
     after,
     filling,
+    indexBytes,
     sizes,
     scans,
     errors: { small: sides.small.errors, filled: filled.errors },
@@ -122,6 +128,12 @@ async function brokenBooks({ owner, draw }: Side): Promise<string[]> {
     await owner.query('ROLLBACK');
   }
   return [...new Set(names)].map((name) => `the control ${name} does not hold after the filling`);
+}
+
+function withName(superuserUrl: string, databaseUrl: string): string {
+  const url = new URL(superuserUrl);
+  url.pathname = new URL(databaseUrl).pathname;
+  return url.href;
 }
 
 export function refuseImpossibleSize({ companies, keys }: Size): void {

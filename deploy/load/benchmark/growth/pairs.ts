@@ -8,7 +8,10 @@ export type Sides = { readonly small: Side; readonly filled: Side };
 export type Percentiles = { readonly p50Ms: number; readonly p95Ms: number };
 
 /** What both databases took for the same, right after each other. */
-export type Pair = { readonly small: Percentiles; readonly filled: Percentiles };
+export type Pair = { readonly small: Taken; readonly filled: Taken };
+
+/** `walBytes`: what the server has written to its log meanwhile, by each latency that was measured. */
+export type Taken = Percentiles & { readonly walBytes: number };
 
 /** The pairs of each case, by what was measured. */
 export type Pairs = ReadonlyMap<string, readonly Pair[]>;
@@ -28,7 +31,12 @@ export async function measurePairs(
     signal.throwIfAborted();
     const side = sides[name];
     const window = { warmUpMs: WARM_UP_MS, measureMs: seconds * 1_000, signal };
-    return summarized(await one.measure({ side, companies: await side.draw(), window }));
+    const companies = await side.draw();
+    const before = await walPosition(side);
+    const measured = await one.measure({ side, companies, window });
+    // The log of the warm-up is not that of what was measured.
+    const share = window.measureMs / (window.warmUpMs + window.measureMs);
+    return summarized(measured, ((await walPosition(side)) - before) * share);
   };
   log('Each case once, to warm up');
   for (const one of CASES) {
@@ -41,10 +49,10 @@ export async function measurePairs(
       log(`${one.name}, pair ${pair} of ${options.pairs}`);
       // Each is measured first in every other pair.
       const order = pair % 2 === 1 ? (['small', 'filled'] as const) : (['filled', 'small'] as const);
-      const results = new Map<keyof Sides, ReadonlyMap<string, Percentiles>>();
+      const results = new Map<keyof Sides, ReadonlyMap<string, Taken>>();
       for (const name of order) results.set(name, await measure(name, one, options.seconds));
       for (const [what, small] of results.get('small') ?? []) {
-        const filled = results.get('filled')?.get(what) as Percentiles;
+        const filled = results.get('filled')?.get(what) as Taken;
         pairs.set(what, [...(pairs.get(what) ?? []), { small, filled }]);
       }
     }
@@ -52,6 +60,19 @@ export async function measurePairs(
   return pairs;
 }
 
-function summarized(measured: Measured): ReadonlyMap<string, Percentiles> {
-  return new Map(Object.entries(measured).map(([what, latenciesMs]) => [what, summarize(latenciesMs)]));
+function summarized(measured: Measured, walBytes: number): ReadonlyMap<string, Taken> {
+  return new Map(
+    Object.entries(measured).map(([what, latenciesMs]) => [
+      what,
+      { ...summarize(latenciesMs), walBytes: walBytes / Math.max(1, latenciesMs.length) },
+    ]),
+  );
+}
+
+/** Both databases are of one server, which has one log; only one of them is measured at a time. */
+async function walPosition({ owner }: Side): Promise<number> {
+  const { rows } = await owner.query<{ bytes: number }>(
+    "SELECT (pg_current_wal_insert_lsn() - '0/0')::float8 AS bytes",
+  );
+  return rows[0]?.bytes ?? 0;
 }

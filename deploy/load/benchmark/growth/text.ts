@@ -27,7 +27,7 @@ export function growthMarkdown(result: GrowthResult): string {
   return [`Measured with \`${command}\`. ${first}`, '', ...others.map((line) => `- ${line}`), '', ...tables].join('\n');
 }
 
-function introduction({ options, filling, after }: GrowthResult): string[] {
+function introduction({ options, filling, indexBytes, after }: GrowthResult): string[] {
   const { keys, companies, seconds, pairs } = options;
   const parts = Object.entries(filling).map(([part, took]) => `${part} ${took.toFixed(0)} s`);
   const total = Object.values(filling).reduce((sum, took) => sum + took, 0);
@@ -37,6 +37,7 @@ function introduction({ options, filling, after }: GrowthResult): string[] {
   return [
     `${shown(keys)} keys in ${shown(companies)} companies beside an almost empty database; ${pairs === 1 ? 'one pair' : `medians of ${pairs} pairs`} of ${seconds} s.`,
     ...conditions('An API process for each of the two databases'),
+    `All indexes of the filled database (${(indexBytes / 1e9).toFixed(1)} GB) were read once before it was measured, its tables were not.`,
     `Filled in ${total.toFixed(0)} s (${shown(keys / total)} keys/s): ${parts.join(', ')}`,
     `Events that the relay numbers per second: ${perSecond(({ filled }) => filled)}; in the small database ${perSecond(({ small }) => small)}`,
   ];
@@ -52,6 +53,15 @@ function tablesOf({ before, after, sizes, scans }: GrowthResult): Table[] {
       title: 'Latencies in milliseconds, before and after one of the databases was filled',
       head: ['', '', 'before', 'filled', 'small, beside', 'filled ÷ small', 'from … to', 'ratio before', ''],
       rows: latencies,
+    },
+    {
+      title: 'Kilobytes of write-ahead log by each write, among them whole pages after a checkpoint',
+      head: ['', 'filled', 'small, beside'],
+      rows: WRITES.map((what) => {
+        const pairs = after.get(what) ?? [];
+        const kilobytes = (of: (pair: Pair) => number) => (median(pairs.map(of)) / 1_000).toFixed(1);
+        return [what, kilobytes(({ filled }) => filled.walBytes), kilobytes(({ small }) => small.walBytes)];
+      }),
     },
     {
       title: 'Bytes per key, which are megabytes per million keys',
@@ -78,6 +88,9 @@ function tablesOf({ before, after, sizes, scans }: GrowthResult): Table[] {
     },
   ];
 }
+
+/** The cases that write nothing else. */
+const WRITES = ['new, c=1', 'new, c=32'];
 
 type Of = (percentiles: Percentiles) => number;
 
