@@ -1,12 +1,9 @@
 /** The submissions that a process may have in flight, and the share of them that one company may have. */
 export type Slots = {
-  /** Undefined when the process or the company has as many as it may have. */
-  take(companyId: string): Slot | undefined;
+  /** Answers what gives the slot back, once; undefined when the process or the company has as many as it may have. */
+  take(companyId: string): (() => void) | undefined;
   readonly taken: number;
 };
-
-/** Only the first call has an effect. */
-type Slot = { giveBack(): void };
 
 /** The burst of one company leaves room for the others. */
 const SHARE_OF_A_COMPANY = 1 / 2;
@@ -30,13 +27,7 @@ export function createSlots(most: number): Slots {
     take(companyId) {
       if (taken >= most || (byCompany.get(companyId) ?? 0) >= mostOfOne) return undefined;
       change(companyId, 1);
-      let isTaken = true;
-      return {
-        giveBack() {
-          if (isTaken) change(companyId, -1);
-          isTaken = false;
-        },
-      };
+      return () => change(companyId, -1);
     },
   };
 }

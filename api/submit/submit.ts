@@ -84,8 +84,8 @@ export function createSubmit(options: {
       return found?.stage === 'forgotten' ? undefined : found;
     },
     open(args) {
-      const slot = slots.take(args.companyId);
-      if (slot === undefined) return undefined;
+      const giveSlotBack = slots.take(args.companyId);
+      if (giveSlotBack === undefined) return undefined;
       const id = requestIdentity(args.companyId, args.key, args.fingerprint);
       const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
       const { submission } = running;
@@ -96,7 +96,7 @@ export function createSubmit(options: {
       void submission.end.then(() => {
         // Another may have taken the place of one that was forgotten.
         if (submissions.get(id) === running) submissions.delete(id);
-        slot.giveBack();
+        giveSlotBack();
       });
       return submission;
     },

@@ -9,8 +9,7 @@ test('of the submissions in flight, one company has at most half, and all of the
   expect(slots.take('b')).toBeDefined();
   expect(slots.take('c')).toBeDefined();
   expect(slots.take('d')).toBeUndefined();
-  first?.giveBack();
-  first?.giveBack();
+  first?.();
   expect(slots.taken).toBe(3);
   expect(slots.take('d')).toBeDefined();
   expect(slots.take('d')).toBeUndefined();
