@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningApi } from '../../api/app.ts';
 import type { Company } from '../support/companies.ts';
@@ -109,7 +110,7 @@ describe('an operator who ends the workflow of a write while its transaction run
       const waiting = [pay(body, way)];
       await untilWaiting(system.owner, 1);
       waiting.push(pay(body, way), pay(body, way, other.url));
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await sleep(1_500); // Until the other process has attached, on a busy machine, too.
       await end(way);
       for (const answer of await Promise.all(waiting)) {
         expect(answer.status).toBe(503);
