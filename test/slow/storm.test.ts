@@ -26,7 +26,7 @@ const DIFFERENT_KEYS = inForm({
     { grouping: 'on', keyCount: 500 },
   ],
 });
-const STORM_TIMEOUT_MS = 180_000;
+const STORM_TIMEOUT_MS = 420_000;
 /** How many of a storm wait at least for the first group; how many of the others do depends on the machine. */
 const SURELY_TOGETHER = 20;
 
