@@ -11,7 +11,7 @@ export type Percentiles = { readonly p50Ms: number; readonly p95Ms: number };
 export type Pair = { readonly small: Taken; readonly filled: Taken };
 
 /** `walBytes`: what the server has written to its log meanwhile, by each latency that was measured. */
-export type Taken = Percentiles & { readonly walBytes: number };
+type Taken = Percentiles & { readonly walBytes: number };
 
 /** The pairs of each case, by what was measured. */
 export type Pairs = ReadonlyMap<string, readonly Pair[]>;
