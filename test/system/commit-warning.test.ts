@@ -43,21 +43,26 @@ test('a COMMIT whose wait for the synchronous standby was cancelled is an unknow
   // A standby that never comes: every COMMIT waits for it.
   await superuser.query("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
   await superuser.query('SELECT pg_reload_conf()');
-  const end = make(2).then(
-    () => 'committed',
-    (error: unknown) => error,
-  );
-  await until('the COMMIT to wait for the standby', async () => {
+  const begin = () =>
+    make(2).then(
+      () => 'committed',
+      (error: unknown) => error,
+    );
+  let end = begin();
+  await until('a COMMIT to wait for the standby', async () => {
     const { rows } = await superuser.query(
       "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'warned' AND wait_event = 'SyncRep'",
     );
-    return rows.length > 0;
+    if (rows.length > 0) return true;
+    // The server takes the setting over a moment after the reload: a COMMIT before that does not wait.
+    if ((await Promise.race([end, undefined])) === 'committed') end = begin();
+    return false;
   });
   expect(classify(await end)).toEqual({ kind: 'transient', mayHaveCommitted: true });
   await superuser.query('ALTER SYSTEM RESET synchronous_standby_names');
   await superuser.query('SELECT pg_reload_conf()');
   await make(3);
-  expect((await superuser.query('SELECT number FROM made ORDER BY number')).rows).toEqual(
+  expect((await superuser.query('SELECT DISTINCT number FROM made ORDER BY number')).rows).toEqual(
     [1, 2, 3].map((number) => ({ number })),
   );
 });
