@@ -55,7 +55,7 @@ test('a COMMIT whose wait for the synchronous standby was cancelled is an unknow
     );
     if (rows.length > 0) return true;
     // The server takes the setting over a moment after the reload: a COMMIT before that does not wait.
-    if ((await Promise.race([end, undefined])) === 'committed') end = begin();
+    if ((await Promise.race([end, Promise.resolve()])) === 'committed') end = begin();
     return false;
   });
   expect(classify(await end)).toEqual({ kind: 'transient', mayHaveCommitted: true });
