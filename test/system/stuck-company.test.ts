@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
+import { holdKeys } from '../support/held-keys.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const STUCK = 60;
@@ -48,6 +49,29 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
     expect(answered).toBe(0);
     await held.release();
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(Array.from({ length: STUCK }, () => 201));
+  });
+
+  test('does not stop another company with its cancels', async () => {
+    if (stuck === undefined || other === undefined) throw new Error('Bug! A company is missing');
+    const othersInvoice = await other.invoice();
+    const { release } = await holdKeys(system.owner, {
+      companyId: stuck.id,
+      userId: stuck.users.owner.id,
+      keys: ['held'],
+    });
+    let answered = 0;
+    const waiting = Array.from({ length: 2 * POOL }, async () => {
+      const { status, json } = (await stuck?.api.send('POST', '/api/writes/held/cancel')) ?? {};
+      answered += 1;
+      return json.state ?? `${status} ${json.code}`;
+    });
+    await untilWaiting(system.owner, SHARE);
+    const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 15, 'uncancelled'));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
+    expect(answered).toBeLessThan(waiting.length);
+    await release();
+    // Those for which there was no room say that the write is in its transaction.
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['cancelled', '409 idempotency_in_progress']));
   });
 
   test('does not stop another company with more accepted writes than the worker has slots', async () => {
