@@ -4,6 +4,7 @@ import { isLockTimeout, isNoTurn } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
 import type { Turn } from '../../activities/shares.ts';
+import { lockOutcome } from '../../activities/write/run-operation.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, problemBody } from '../http/problems.ts';
@@ -114,6 +115,7 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
         );
         const row = found === undefined ? undefined : rowOrUndefined(found);
         if (found === undefined || row === undefined) throw new Error('Bug! A cancelled key without its row');
+        if (!found.cancelled_now) await lockOutcome(tx, companyId, idempotencyKey);
         return { cancelledNow: found.cancelled_now, row };
       },
       { companyId, patience },
