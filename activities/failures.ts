@@ -1,4 +1,5 @@
 import { StorageError } from './database.ts';
+import { NoTurn } from './shares.ts';
 
 /**
  * What an error of an attempt means. This is the only mapping from SQLSTATE and constraint name to a reaction:
@@ -60,6 +61,11 @@ export function isStorageUnavailable(error: unknown): boolean {
 /** True when the lock timeout ended a wait: another transaction still holds what this one needs. */
 export function isLockTimeout(error: unknown): error is StorageError {
   return error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE;
+}
+
+/** True when too many of the company's transactions wait for locks already: this one did not begin. */
+export function isNoTurn(error: unknown): boolean {
+  return error instanceof StorageError && error.cause instanceof NoTurn;
 }
 
 /** The attempt may be retried; see {@link Failure}. */

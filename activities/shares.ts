@@ -3,7 +3,7 @@
  * it, and of these a company has only a share. So a locked row of one company leaves connections to all others.
  */
 export type Shares = {
-  /** Runs `work` in its turn. Throws {@link NoTurn} where that does not come within `withinMs`. */
+  /** Runs `work` in its turn. Throws {@link NoTurn} where that does not come within `withinMs`, or too many wait for theirs. */
   run<T>(turn: Turn, withinMs: number, work: () => Promise<T>): Promise<T>;
   /** How many wait for their turn. Those that are brief pass quickly, unless the database is slow. */
   readonly waiting: Readonly<Record<Turn['patience'], number>>;
@@ -18,6 +18,12 @@ export class NoTurn extends Error {
 /** Of all connections, those that the patient transactions of one company may hold, and those of all companies. */
 const PATIENT_SHARE = 1 / 4;
 const PATIENT_SHARE_OF_ALL = 1 / 2;
+/**
+ * For each connection, so many patient ones of one company may wait for their turn, and so many of all companies. Each of
+ * them takes one of the worker's slots, which the writes of all companies need.
+ */
+const PATIENT_WAITING = 1;
+const PATIENT_WAITING_OF_ALL = 4;
 
 export function createShares(connections: number): Shares {
   const most = {
@@ -32,6 +38,12 @@ export function createShares(connections: number): Shares {
     if (company.brief[0] !== undefined) return company.brief[0];
     const mayBePatient = held.patient < most.patient && company.heldPatient < most.patientOfOne;
     return mayBePatient ? company.patient[0] : undefined;
+  }
+
+  /** One of each company may always wait: what others wait for does not keep it out. */
+  function tooManyWait(company: Company): boolean {
+    const own = company.patient.length;
+    return own >= connections * PATIENT_WAITING || (own > 0 && waiting.patient >= connections * PATIENT_WAITING_OF_ALL);
   }
 
   /** Of the companies that can go on, the one that holds the fewest; among equals, the one that has waited longest. */
@@ -101,6 +113,7 @@ export function createShares(connections: number): Shares {
       const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };
       companies.set(companyId, company);
       try {
+        if (patience === 'patient' && tooManyWait(company)) throw new NoTurn('Too many wait for a lock');
         await turnOf(company, patience, withinMs);
       } catch (error) {
         forgetIfIdle(company);

@@ -105,6 +105,11 @@ function post({ url, headers, body }: Sending, address: string, signal: AbortSig
       },
     );
     sent.on('error', reject);
+    // Without a listener, Node closes the connection and tells of neither an answer nor an error.
+    sent.on('upgrade', (answer, socket) => {
+      socket.destroy();
+      resolve(answer.statusCode ?? 0);
+    });
     sent.end(body);
   });
 }

@@ -8,5 +8,6 @@ export const ATTEMPT_POLICY: AttemptPolicy = {
   initialIntervalMs: 100,
   backoffCoefficient: 2,
   maximumIntervalMs: 30_000,
-  localRetryThresholdMs: 5_000,
+  // A longer pause is a timer of Temporal's: a run that waits keeps no slot of the worker from the other companies.
+  localRetryThresholdMs: 100,
 };

@@ -41,7 +41,10 @@ export async function runOperation(
       database.writes,
       async (tx) => {
         const claim = await claimWrite(tx, operation, args, attempt);
-        if (!claim.claimed) return fromExistingRow(claim.row, args, operations);
+        if (!claim.claimed) {
+          await lockOutcome(tx, args.companyId, args.key);
+          return fromExistingRow(claim.row, args, operations);
+        }
         const context = contextOf(args, attempt.writeId, allowPrivateWebhooks);
         const row = await decide(tx, operation, input, claim.roles, args, context);
         crashPoint('transaction: before COMMIT');
@@ -117,6 +120,17 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
     throw new TransientFailure('The key was taken, but its row is not visible', { mayHaveCommitted: false });
   }
   return { claimed: claim.claimed, roles: claim.member_roles ?? [], row: rowOrUndefined(claim) };
+}
+
+/**
+ * Another COMMIT made the row, which is not durable where that wait for the synchronous standby was cancelled. PostgreSQL
+ * waits only with what has written: after this lock, the COMMIT of a transaction that found the row waits as well.
+ */
+export async function lockOutcome(tx: Tx, companyId: string, key: string): Promise<void> {
+  await tx.query('SELECT FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2 FOR KEY SHARE', [
+    companyId,
+    key,
+  ]);
 }
 
 function fromExistingRow(row: WriteRow | undefined, args: WriteArguments, operations: readonly Operation[]): Attempt {

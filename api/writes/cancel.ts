@@ -1,14 +1,17 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { transaction } from '../../activities/database.ts';
-import { isLockTimeout } from '../../activities/failures.ts';
+import { isLockTimeout, isNoTurn } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
+import type { Turn } from '../../activities/shares.ts';
+import { lockOutcome } from '../../activities/write/run-operation.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, problemBody } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
+import { withTimeout } from '../http/timeouts.ts';
 import { refuseBody } from '../http/validation.ts';
 import type { Lookup } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
@@ -21,6 +24,8 @@ const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
 /** A cancel waits for the write's running transaction to end; the lock timeout (5 s) bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
+/** Of that, for its turn and for the lock, once it has met one: a write in its transaction is no silent database. */
+const PATIENCE_MS = 6_000;
 
 /**
  * `POST /api/writes/{key}/cancel`: makes sure that the write never happens, whether it is running or has not arrived yet.
@@ -97,23 +102,36 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
     pathOf(request),
     request.method,
   ];
-  try {
-    return await transaction(database.writes, async (tx) => {
-      const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
-        `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
+  const inTurn = (patience: Turn['patience']) =>
+    transaction(
+      database.writes,
+      async (tx) => {
+        const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
+          `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
            p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
            p_http_method => $7
          ) AS c`,
-        values,
-      );
-      const row = found === undefined ? undefined : rowOrUndefined(found);
-      if (found === undefined || row === undefined) throw new Error('Bug! A cancelled key without its row');
-      return { cancelledNow: found.cancelled_now, row };
-    });
+          values,
+        );
+        const row = found === undefined ? undefined : rowOrUndefined(found);
+        if (found === undefined || row === undefined) throw new Error('Bug! A cancelled key without its row');
+        if (!found.cancelled_now) await lockOutcome(tx, companyId, idempotencyKey);
+        return { cancelledNow: found.cancelled_now, row };
+      },
+      { companyId, patience },
+    );
+  try {
+    return await inTurn('brief');
   } catch (error) {
-    if (isLockTimeout(error)) throw inItsTransaction(idempotencyKey);
-    throw error;
+    if (!isLockTimeout(error)) throw error;
   }
+  // As the writes for which they wait, a company's cancels hold only its share of the connections.
+  const done = await withTimeout(inTurn('patient'), PATIENCE_MS).catch((error: unknown) => {
+    if (isLockTimeout(error) || isNoTurn(error)) return undefined;
+    throw error;
+  });
+  if (done === undefined) throw inItsTransaction(idempotencyKey);
+  return done;
 }
 
 /** The write's transaction is running and its end decides, but a client waits for it no longer than the lock timeout. */

@@ -57,6 +57,20 @@ describe('the connections of the write pool', () => {
     expect(begun.at(-1)).toBe('brief');
   });
 
+  test('are waited for by few patient ones of a company and by few in all, yet by one of every company', async () => {
+    const { begin, shares } = pool(4);
+    const ofOne = async (company: string) => {
+      const before = shares.waiting.patient;
+      for (let n = 0; n < 20; n += 1) void begin(company, 'patient', `${company}${n}`);
+      await turn();
+      return shares.waiting.patient - before;
+    };
+    expect(await ofOne('a')).toBe(4);
+    for (const company of ['b', 'c', 'd']) await ofOne(company);
+    expect(shares.waiting.patient).toBe(16);
+    expect([await ofOne('e'), await ofOne('f')]).toEqual([1, 1]);
+  });
+
   test('take turns between companies, also where there is only one connection', async () => {
     const { begun, begin, end } = pool(1);
     for (const name of ['a0', 'a1', 'b0', 'b1']) void begin(name.slice(0, 1), 'brief', name);
@@ -75,7 +89,7 @@ describe('the connections of the write pool', () => {
     expect(await shares.run({ companyId: 'b', patience: 'brief' }, SOON_MS, async () => 'ran')).toBe('ran');
   });
 
-  test('come back when the work fails, whatever the order: all of it runs, and never more at once than there are', async () => {
+  test('come back when the work fails, whatever the order: all of it runs that may wait, and never more at once than there are', async () => {
     const work = fc.record({
       companyId: fc.constantFrom('a', 'b', 'c'),
       patience: fc.constantFrom<Turn['patience']>('brief', 'patient'),
@@ -89,10 +103,12 @@ describe('the connections of the write pool', () => {
           const shares = createShares(connections);
           const most = { all: 0, patientOfA: 0 };
           const now = { all: 0, patientOfA: 0 };
+          const begun = new Set<number>();
           const ends = await Promise.allSettled(
-            works.map(({ isBroken, ...asked }) => {
+            works.map(({ isBroken, ...asked }, index) => {
               const change = { all: 1, patientOfA: asked.companyId === 'a' && asked.patience === 'patient' ? 1 : 0 };
               return shares.run(asked, LONG_MS, async () => {
+                begun.add(index);
                 for (const what of ['all', 'patientOfA'] as const) {
                   now[what] += change[what];
                   most[what] = Math.max(most[what], now[what]);
@@ -103,7 +119,16 @@ describe('the connections of the write pool', () => {
               });
             }),
           );
-          expect(ends.map(({ status }) => status === 'rejected')).toEqual(works.map(({ isBroken }) => isBroken));
+          // Only of the patient ones may there be too many.
+          const expected = works.map(({ isBroken, patience }, index) => {
+            if (!begun.has(index)) return `${patience}: NoTurn`;
+            return isBroken ? 'Error' : 'fulfilled';
+          });
+          const ended = ends.map((end) => {
+            if (end.status === 'fulfilled') return 'fulfilled';
+            return end.reason instanceof NoTurn ? 'patient: NoTurn' : 'Error';
+          });
+          expect(ended).toEqual(expected);
           expect(most.all).toBeLessThanOrEqual(connections);
           expect(most.patientOfA).toBeLessThanOrEqual(Math.max(1, Math.floor(connections / 4)));
           expect(shares.waiting).toEqual({ brief: 0, patient: 0 });

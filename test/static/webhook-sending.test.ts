@@ -97,6 +97,13 @@ describe('a call', () => {
     expect(receiver.calls).toHaveLength(1);
   });
 
+  test('takes an answer that changes the protocol for a failure', async () => {
+    receiver.answer((_call, response) => {
+      response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    expect(await send(receiver.url, true)).toEqual({ error: 'Answered 101', status: 101, gone: false });
+  }, 20_000);
+
   test('reads 64 KiB of the answer and no more', async () => {
     receiver.answer((_call, response) => response.writeHead(200).end(Buffer.alloc(64 * 1024)));
     expect(await send(receiver.url, true)).toMatchObject({ error: undefined });

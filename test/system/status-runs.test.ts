@@ -103,8 +103,8 @@ describe('a run whose attempts fail', () => {
   test('tells how many there were so far, and at its end', async () => {
     broken = 'for a while';
     await pay('tried', { prefer: 'respond-async' });
-    // Backoffs of less than five seconds are slept within one workflow task, of which Temporal knows nothing yet.
-    await until('the attempts to be told', async () => (await statusOf('tried')).json.attempts > 1);
+    // Temporal knows of those whose backoff is a timer. Six seconds are between the seventh and the eighth.
+    await until('the attempts to be told', async () => (await statusOf('tried')).json.attempts > 7);
     const running = (await statusOf('tried')).json;
     expect(running).toMatchObject({ state: 'running', attempts: 8 });
     expect(running.timeline.at(-1)).toMatchObject({

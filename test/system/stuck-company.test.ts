@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
-import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
+import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
+import { holdKeys } from '../support/held-keys.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const STUCK = 60;
 const OTHERS = 40;
+/** The worker runs 200 workflows at once. */
+const ACCEPTED = 240;
+const AT_ONCE = 20;
 const POOL = 8;
 /** Of the connections, those that a stuck company holds at most. */
 const SHARE = POOL / 4;
@@ -21,10 +25,10 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
   });
   afterAll(() => system.stop());
 
-  const pay = (company: Company, invoiceId: string, count: number, wait: number) =>
+  const pay = (company: Company, invoiceId: string, count: number, wait: number, name = 'payment') =>
     Array.from({ length: count }, (_, index) =>
       company.api.post('/api/payments', paymentBody(invoiceId, 1), {
-        key: `payment-${index}`,
+        key: `${name}-${index}`,
         headers: { prefer: `wait=${wait}` },
       }),
     );
@@ -46,6 +50,51 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
     await held.release();
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(Array.from({ length: STUCK }, () => 201));
   });
+
+  test('does not stop another company with its cancels', async () => {
+    if (stuck === undefined || other === undefined) throw new Error('Bug! A company is missing');
+    const othersInvoice = await other.invoice();
+    const { release } = await holdKeys(system.owner, {
+      companyId: stuck.id,
+      userId: stuck.users.owner.id,
+      keys: ['held'],
+    });
+    let answered = 0;
+    const waiting = Array.from({ length: 2 * POOL }, async () => {
+      const { status, json } = (await stuck?.api.send('POST', '/api/writes/held/cancel')) ?? {};
+      answered += 1;
+      return json.state ?? `${status} ${json.code}`;
+    });
+    await untilWaiting(system.owner, SHARE);
+    const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 15, 'uncancelled'));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
+    expect(answered).toBeLessThan(waiting.length);
+    await release();
+    // Those for which there was no room say that the write is in its transaction.
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['cancelled', '409 idempotency_in_progress']));
+  });
+
+  test('does not stop another company with more accepted writes than the worker has slots', async () => {
+    if (stuck === undefined || other === undefined) throw new Error('Bug! A company is missing');
+    const [invoiceId, othersInvoice] = [await stuck.invoice(), await other.invoice()];
+    const held = await holdInvoice(system.owner, invoiceId);
+    for (let sent = 0; sent < ACCEPTED; sent += AT_ONCE) {
+      await Promise.all(
+        Array.from({ length: AT_ONCE }, (_, index) => accepted(stuck, invoiceId, `accepted-${sent + index}`)),
+      );
+    }
+    const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 15, 'beside'));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
+    await held.release();
+  });
+
+  async function accepted(company: Company | undefined, invoiceId: string, key: string): Promise<void> {
+    const headers = { prefer: 'respond-async' };
+    await until(`${key} to be accepted`, async () => {
+      const answer = await company?.api.post('/api/payments', paymentBody(invoiceId, 1), { key, headers });
+      return answer?.status === 202;
+    });
+  }
 
   async function invoiceOf(company: Company): Promise<string> {
     const { rows } = await system.owner.query('SELECT id FROM invoices WHERE company_id = $1', [company.id]);
