@@ -7,6 +7,8 @@ export type Shares = {
   run<T>(turn: Turn, withinMs: number, work: () => Promise<T>): Promise<T>;
   /** How many wait for their turn. Those that are brief pass quickly, unless the database is slow. */
   readonly waiting: Readonly<Record<Turn['patience'], number>>;
+  /** True while more of the company's brief ones wait than the connections that would be its own if all took equal parts. */
+  isBacklogged(companyId: string): boolean;
 };
 
 export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' };
@@ -109,6 +111,12 @@ export function createShares(connections: number): Shares {
 
   return {
     waiting,
+    isBacklogged(companyId) {
+      const own = companies.get(companyId)?.brief.length ?? 0;
+      let others = 0;
+      for (const { id, brief } of companies.values()) if (id !== companyId && brief.length > 0) others += 1;
+      return own * (1 + others) > connections;
+    },
     async run({ companyId, patience }, withinMs, work) {
       const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };
       companies.set(companyId, company);
