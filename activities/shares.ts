@@ -37,9 +37,10 @@ export function createShares(connections: number): Shares {
   const waiting = { brief: 0, patient: 0 };
 
   function nextOf(company: Company): Waiting | undefined {
-    if (company.brief[0] !== undefined) return company.brief[0];
     const mayBePatient = held.patient < most.patient && company.heldPatient < most.patientOfOne;
-    return mayBePatient ? company.patient[0] : undefined;
+    const patient = mayBePatient ? company.patient[0] : undefined;
+    // One patient one goes first, or brief ones without end would keep all of them waiting.
+    return company.heldPatient === 0 ? (patient ?? company.brief[0]) : (company.brief[0] ?? patient);
   }
 
   /** One of each company may always wait: what others wait for does not keep it out. */

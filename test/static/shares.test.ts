@@ -90,6 +90,19 @@ describe('the connections of the write pool', () => {
     expect(shares.isBacklogged('b')).toBe(true);
   });
 
+  test('come to a patient one as well while brief ones of its company never end', async () => {
+    const { begun, begin, end } = pool(4);
+    for (let n = 0; n < 4; n += 1) void begin('a', 'brief', `a${n}`);
+    void begin('a', 'patient', 'patient');
+    await turn();
+    for (let n = 4; n < 10; n += 1) {
+      void begin('a', 'brief', `a${n}`);
+      await end(`a${n - 4}`);
+    }
+    expect(begun).toContain('patient');
+    expect(begun.filter((name) => name !== 'patient')).toHaveLength(9);
+  });
+
   test('that do not come in time are no turn, and the place in the queue is given up', async () => {
     const { shares, begin, end } = pool(1);
     void begin('a', 'brief', 'a0');
