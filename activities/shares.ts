@@ -7,6 +7,8 @@ export type Shares = {
   run<T>(turn: Turn, withinMs: number, work: () => Promise<T>): Promise<T>;
   /** How many wait for their turn. Those that are brief pass quickly, unless the database is slow. */
   readonly waiting: Readonly<Record<Turn['patience'], number>>;
+  /** True while more of the company's brief ones wait than the connections that would be its own if all took equal parts. */
+  isBacklogged(companyId: string): boolean;
 };
 
 export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' };
@@ -35,9 +37,10 @@ export function createShares(connections: number): Shares {
   const waiting = { brief: 0, patient: 0 };
 
   function nextOf(company: Company): Waiting | undefined {
-    if (company.brief[0] !== undefined) return company.brief[0];
     const mayBePatient = held.patient < most.patient && company.heldPatient < most.patientOfOne;
-    return mayBePatient ? company.patient[0] : undefined;
+    const patient = mayBePatient ? company.patient[0] : undefined;
+    // One patient one goes first, or brief ones without end would keep all of them waiting.
+    return company.heldPatient === 0 ? (patient ?? company.brief[0]) : (company.brief[0] ?? patient);
   }
 
   /** One of each company may always wait: what others wait for does not keep it out. */
@@ -109,6 +112,12 @@ export function createShares(connections: number): Shares {
 
   return {
     waiting,
+    isBacklogged(companyId) {
+      const own = companies.get(companyId)?.brief.length ?? 0;
+      let others = 0;
+      for (const { id, brief } of companies.values()) if (id !== companyId && brief.length > 0) others += 1;
+      return own * (1 + others) > connections;
+    },
     async run({ companyId, patience }, withinMs, work) {
       const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };
       companies.set(companyId, company);

@@ -67,8 +67,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     groups: createGroupRuns(client, target),
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
-    // A group that leaves now would only wait for connections.
-    isBacklogged: () => database.writes.shares.waiting.brief > config.DATABASE_POOL_MAX,
+    // What leaves now would only wait for connections.
+    isBacklogged: database.writes.shares.isBacklogged,
     observeStart(lane, waitedMs) {
       if (lane === 'group') metrics.groupSize.observe(waitedMs.length);
       for (const ms of waitedMs) metrics.startWait.observe({ lane }, ms);

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
 import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
 import { crashPoint } from '../crash-points.ts';
+import { isLockTimeout } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
 import { runAlone, runInTurn } from './run-alone.ts';
@@ -41,11 +42,11 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       writeId: writeId(args.companyId, args.operation, args.key),
     }));
 
-    /** A failed set is the brief attempt of each of its items. */
-    async function runItem({ index, args, writeId }: (typeof members)[number], afterSet: boolean): Promise<void> {
+    /** A set that met a lock is the brief attempt of each of its items. */
+    async function runItem({ index, args, writeId }: (typeof members)[number], metLock: boolean): Promise<void> {
       try {
         const own = { ...attempt, writeId };
-        const { row, made } = afterSet
+        const { row, made } = metLock
           ? await runInTurn(dependencies, args, own, 'patient')
           : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args));
         dependencies.onOutcome(args, row, made);
@@ -58,17 +59,17 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
     }
 
     async function runTogether(operation: SetOperation, set: typeof members): Promise<void> {
-      let failed = false;
+      let metLock = false;
       const done = await runSet(dependencies, operation, set, attempt, 'brief').catch((error: unknown) => {
         // Not the outcome of any item: alone, each one's own attempt decides.
         dependencies.onFailedSet(operation.name, set.length, error);
-        failed = true;
+        metLock = isLockTimeout(error);
         for (const { args } of set) dependencies.onLockWait(args);
         return new Map<SetItem, WriteRow>();
       });
       if (done.size > 0) dependencies.onSet(done.size);
       for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
-      await Promise.all(set.filter((item) => !done.has(item)).map((item) => runItem(item, failed)));
+      await Promise.all(set.filter((item) => !done.has(item)).map((item) => runItem(item, metLock)));
     }
 
     const { sets, others } = partition(members, dependencies.operations);

@@ -45,8 +45,8 @@ export type DispatchOptions = {
   readonly groups: GroupRuns;
   /** Off: strictly one workflow per write, behind the same limit of starts. */
   readonly grouping: boolean;
-  /** True while more transactions wait for a connection than a group should join. */
-  isBacklogged(): boolean;
+  /** True while more of the company's transactions wait for a connection than a group should join. */
+  isBacklogged(companyId: string): boolean;
   summarize(args: WriteArguments): string;
   /** Called at each start with its lane, and with how long each of its writes has waited in the queue. */
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
@@ -74,20 +74,25 @@ export function createDispatch(options: DispatchOptions): Dispatch {
   const startsAlone = createSemaphore(STARTS_ALONE_AT_ONCE);
   const underWay = { key: 0, group: 0 };
 
+  const isHeldBack = (companyId: string) => grouping && isBacklogged(companyId);
+
   let isPaused = false;
+  function askAgain(): void {
+    if (isPaused) return;
+    isPaused = true;
+    setTimeout(() => {
+      isPaused = false;
+      pump();
+    }, BACKLOG_PAUSE_MS);
+  }
+
   function pump(): void {
-    if (grouping && queue.size > 0 && isBacklogged()) {
-      if (!isPaused) {
-        isPaused = true;
-        setTimeout(() => {
-          isPaused = false;
-          pump();
-        }, BACKLOG_PAUSE_MS);
-      }
-      return;
-    }
     while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
-      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES);
+      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES, isHeldBack);
+      if (batch.length === 0) {
+        askAgain();
+        return;
+      }
       const lane = batch.length === 1 ? 'key' : 'group';
       underWay[lane] += 1;
       void startBatch(batch)
@@ -216,12 +221,14 @@ function createFairQueue() {
       size -= 1;
       return true;
     },
-    take(maxItems: number, maxBytes: number): Waiting[] {
+    /** Nothing of a company that is held back, and nothing at all when all are. */
+    take(maxItems: number, maxBytes: number, isHeldBack: (companyId: string) => boolean): Waiting[] {
       const taken: Waiting[] = [];
       let bytes = 0;
       for (const [companyId, queue] of queues) {
         const next = queue[0];
         if (next === undefined || taken.length >= maxItems) break;
+        if (isHeldBack(companyId)) continue;
         bytes += next.bytes;
         if (taken.length > 0 && bytes > maxBytes) break;
         taken.push(next);

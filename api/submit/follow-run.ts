@@ -77,6 +77,7 @@ async function followOpenRun(
   if (open.memo === undefined || (open.memo.operation === args.operation && otherVersion)) {
     // Another release may have recorded the same request in another form: only the row of the outcome can tell.
     submission.stage = 'behind';
+    if (submission.waiters === 0) submission.forget();
     return waitForRun(submission, control, open.runId, dependencies);
   }
   submission.stage = 'reading';

@@ -30,6 +30,11 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       return wanted.signal;
     },
     left: leaving.signal,
+    queueAgain() {
+      if (submission.stage === 'forgotten') return;
+      // A start past the queue may still be on its way.
+      submission.stage = startedAlone ? 'starting' : 'queued';
+    },
     markOpen(by, run) {
       if (submission.stage === 'forgotten') return;
       submission.stage = 'open';
@@ -57,7 +62,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       wanted.abort();
       // For those who join what goes on.
       wanted = new AbortController();
-      if (submission.stage !== 'open') return;
+      if (submission.stage !== 'open' && submission.stage !== 'behind') return;
       submission.stage = 'forgotten';
       leaving.abort();
       left.resolve();
@@ -92,6 +97,7 @@ async function runToEnd(
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       const end = await runOnce(submission, control, dependencies);
       if (end !== 'again') return end;
+      control.queueAgain();
     }
     return { kind: 'problem', code: 'outcome_unknown' };
   } catch (error) {

@@ -32,7 +32,8 @@ export type Submission = {
   startAlone(): void;
   /**
    * Nobody waits for it any more. It leaves the queues at once, so that what has not been sent never will be. Once Temporal has
-   * its run, this process no longer follows it: the run finishes by itself, and the next request finds it there.
+   * its run, or that of another which decides first, this process no longer follows it: the run finishes by itself, and the
+   * next request finds it there.
    */
   forget(): void;
 };
@@ -66,4 +67,6 @@ export type Control = {
   /** Aborted when nobody waits for the open run: there is no use in asking Temporal for its end. */
   readonly left: AbortSignal;
   markOpen(by: 'this submission' | 'another', run: OpenRun): void;
+  /** The run that was there has ended without an outcome: it waits for its start once more. */
+  queueAgain(): void;
 };

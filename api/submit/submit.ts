@@ -57,7 +57,7 @@ export function createSubmit(options: {
   readonly groups: GroupRuns;
   readonly maxInFlight: number;
   readonly grouping: boolean;
-  isBacklogged(): boolean;
+  isBacklogged(companyId: string): boolean;
   summarize(args: WriteArguments): string;
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;

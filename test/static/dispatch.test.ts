@@ -13,6 +13,7 @@ function queue(grouping: boolean) {
     batches.push(keys);
     return new Promise<{ runId: string }>((resolve) => answers.push(() => resolve({ runId: 'run' })));
   };
+  const heldBack = new Set<string>();
   const never = () => new Promise<never>(() => undefined);
   const runs = { start: ({ key }: WriteArguments) => started([key]) };
   const groups = {
@@ -23,7 +24,7 @@ function queue(grouping: boolean) {
     runs: runs as never,
     groups,
     grouping,
-    isBacklogged: () => false,
+    isBacklogged: (companyId) => heldBack.has(companyId),
     summarize: ({ key }) => key,
     observeStart: () => undefined,
   });
@@ -34,6 +35,7 @@ function queue(grouping: boolean) {
       await turn();
     },
     forgotten,
+    heldBack,
     dispatch,
     /** Sends a write whose outcome does not come. */
     send(key: string, companyId = 'company', note = '') {
@@ -89,6 +91,17 @@ describe('what waits for a start', () => {
     await answer(2);
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(batches[3]).toEqual(['d-1', 'd-2']);
+  });
+
+  test('of a company of which many wait for connections stays, and holds up no other company', async () => {
+    const { batches, heldBack, send } = queue(true);
+    heldBack.add('stuck');
+    for (const key of ['stuck-1', 'stuck-2']) send(key, 'stuck');
+    send('other', 'other');
+    expect(batches).toEqual([['other']]);
+    heldBack.clear();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(batches).toEqual([['other'], ['stuck-1', 'stuck-2']]);
   });
 
   test('is forgotten at once when no one waits for it, and what has been sent is not', async () => {

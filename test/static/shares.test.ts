@@ -79,6 +79,30 @@ describe('the connections of the write pool', () => {
     expect(begun).toEqual(['a0', 'b0', 'a1', 'b1']);
   });
 
+  test('are short for a company when more of its own wait than its equal part, and for no other', async () => {
+    const { begin, shares } = pool(4);
+    for (let n = 0; n < 8; n += 1) void begin('a', 'brief', `a${n}`);
+    await turn();
+    expect(['a', 'b'].map(shares.isBacklogged)).toEqual([false, false]);
+    void begin('a', 'brief', 'one more');
+    expect(['a', 'b'].map(shares.isBacklogged)).toEqual([true, false]);
+    for (let n = 0; n < 3; n += 1) void begin('b', 'brief', `b${n}`);
+    expect(shares.isBacklogged('b')).toBe(true);
+  });
+
+  test('come to a patient one as well while brief ones of its company never end', async () => {
+    const { begun, begin, end } = pool(4);
+    for (let n = 0; n < 4; n += 1) void begin('a', 'brief', `a${n}`);
+    void begin('a', 'patient', 'patient');
+    await turn();
+    for (let n = 4; n < 10; n += 1) {
+      void begin('a', 'brief', `a${n}`);
+      await end(`a${n - 4}`);
+    }
+    expect(begun).toContain('patient');
+    expect(begun.filter((name) => name !== 'patient')).toHaveLength(9);
+  });
+
   test('that do not come in time are no turn, and the place in the queue is given up', async () => {
     const { shares, begin, end } = pool(1);
     void begin('a', 'brief', 'a0');

@@ -163,6 +163,42 @@ describe('a run that goes on without anybody who waits', () => {
   });
 });
 
+describe('the run of another version of the request', () => {
+  const later = { ...ARGUMENTS, schemaVersion: 2, fingerprint: 'theirs' };
+
+  test.each([
+    ['any more', 0, { kind: 'in progress' }],
+    ['when it is found', GRACE_MS + 100, { kind: 'problem', code: 'orchestrator_unavailable' }],
+  ])('costs no slot when nobody waits behind it %s', async (_when, foundAfterMs, answer) => {
+    const submit = submitOver({
+      runs: {
+        start: () => new Promise((resolve) => setTimeout(resolve, foundAfterMs, 'exists')),
+        describe: async () => openRunOf(later),
+      },
+    });
+    expect(await request(submit, ARGUMENTS, 0)).toEqual(answer);
+    await expect.poll(() => submit.inFlight).toBe(0);
+    expect(submit.find('company', 'key', 'mine')).toBe(undefined);
+  });
+
+  test('has ended without an outcome: what then waits for its own start is not told as running', async () => {
+    const submit = submitOver({
+      runs: {
+        start: ({ key }) => (key === ARGUMENTS.key ? Promise.resolve('exists') : never()),
+        describe: async () => openRunOf(later),
+        async waitUntilClosed() {
+          fillStarts(submit);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          return { kind: 'unproven' };
+        },
+      },
+      grouping: false,
+    });
+    expect(await request(submit, ARGUMENTS, 200)).toEqual({ kind: 'problem', code: 'overloaded' });
+    expect(submit.startsQueued).toBe(0);
+  });
+});
+
 describe('an outcome that this process hands over', () => {
   const row = { outcome: 'succeeded', submission_id: ARGUMENTS.submissionId } as unknown as WriteRow;
 

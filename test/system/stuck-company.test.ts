@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { startGroups } from '../support/groups.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
 import { holdKeys } from '../support/held-keys.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -100,4 +102,37 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
     const { rows } = await system.owner.query('SELECT id FROM invoices WHERE company_id = $1', [company.id]);
     return rows[0].id;
   }
+});
+
+test('companies that wait for locks do not delay the writes of another one’s set, which failed for a reason of its own', async () => {
+  const groups = await startGroups();
+  const failing = () => Promise.reject(new Error('A fault of the test'));
+  const operations = OPERATIONS.map((operation) =>
+    operation.name === 'createCustomer' && operation.set !== undefined
+      ? { ...operation, set: { ...operation.set, load: failing } }
+      : operation,
+  );
+  const system = await startSystem({ environment: { ...ENVIRONMENT, ...groups.environment }, operations });
+  onTestFinished(async () => {
+    await system.stop();
+    await groups.close();
+  });
+  const [other, ...stuck] = await Promise.all([system.company(), system.company(), system.company()]);
+  const waiting: Promise<unknown>[] = [];
+  for (const company of stuck) {
+    const invoiceId = await company.invoice();
+    await holdInvoice(system.owner, invoiceId);
+    for (let count = 0; count < SHARE; count += 1) {
+      waiting.push(company.api.post('/api/payments', paymentBody(invoiceId, 1), { headers: { prefer: 'wait=1' } }));
+    }
+  }
+  await untilWaiting(system.owner, stuck.length * SHARE);
+  const sent = await groups.together(system.url, other, () =>
+    ['one', 'two', 'three'].map((name) =>
+      other.api.post('/api/customers', { name }, { key: name, headers: { prefer: 'wait=4' } }),
+    ),
+  );
+  const answers = await Promise.all(sent);
+  expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+  await Promise.all(waiting);
 });
