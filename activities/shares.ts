@@ -9,6 +9,8 @@ export type Shares = {
   readonly waiting: Readonly<Record<Turn['patience'], number>>;
   /** True while more of the company's brief ones wait than the connections that would be its own if all took equal parts. */
   isBacklogged(companyId: string): boolean;
+  /** True while transactions of the company wait for locks, or for their turn to do so. */
+  hasPatient(companyId: string): boolean;
 };
 
 export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' };
@@ -117,6 +119,10 @@ export function createShares(connections: number): Shares {
       let others = 0;
       for (const { id, brief } of companies.values()) if (id !== companyId && brief.length > 0) others += 1;
       return own * (1 + others) > connections;
+    },
+    hasPatient(companyId) {
+      const company = companies.get(companyId);
+      return company !== undefined && company.heldPatient + company.patient.length > 0;
     },
     async run({ companyId, patience }, withinMs, work) {
       const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };

@@ -14,7 +14,8 @@ import type { WriteRow } from './write-row.ts';
 
 /**
  * One write in a transaction of its own. Its first attempt is brief: when it meets a lock, it is made again in its company's
- * share of the patient ones, and `onLockWait` is called before. Returns and throws what {@link runOperation} does.
+ * share of the patient ones, and `onLockWait` is called before. So is a later one, unless the company waits for locks
+ * already: what has failed for another reason needs no patient turn. Returns and throws what {@link runOperation} does.
  */
 export async function runAlone(
   dependencies: RunDependencies,
@@ -22,7 +23,7 @@ export async function runAlone(
   attempt: AttemptFacts,
   onLockWait: () => void,
 ): Promise<Attempt> {
-  if (attempt.attempt === 1) {
+  if (attempt.attempt === 1 || !dependencies.database.writes.shares.hasPatient(args.companyId)) {
     try {
       return await runInTurn(dependencies, args, attempt, 'brief');
     } catch (error) {

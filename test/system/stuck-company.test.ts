@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { TransientFailure } from '../../activities/failures.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { startGroups } from '../support/groups.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
 import { holdKeys } from '../support/held-keys.ts';
+import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const STUCK = 60;
@@ -134,5 +136,34 @@ test('companies that wait for locks do not delay the writes of another one’s s
   );
   const answers = await Promise.all(sent);
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+  await Promise.all(waiting);
+});
+
+test('companies that wait for locks do not delay the second attempt of another one', async () => {
+  let failures = 0;
+  const operations = OPERATIONS.map((operation) => {
+    if (operation.name !== 'createCustomer') return operation;
+    const alone = oneByOne(operation);
+    const write: typeof alone.write = (...given) => {
+      failures += 1;
+      if (failures === 1) throw new TransientFailure('A fault of the test', { mayHaveCommitted: false });
+      return alone.write(...given);
+    };
+    return { ...alone, write };
+  });
+  const system = await startSystem({ environment: ENVIRONMENT, operations });
+  onTestFinished(() => system.stop());
+  const [other, ...stuck] = await Promise.all([system.company(), system.company(), system.company()]);
+  const waiting: Promise<unknown>[] = [];
+  for (const company of stuck) {
+    const invoiceId = await company.invoice();
+    await holdInvoice(system.owner, invoiceId);
+    for (let count = 0; count < SHARE; count += 1) {
+      waiting.push(company.api.post('/api/payments', paymentBody(invoiceId, 1), { headers: { prefer: 'wait=1' } }));
+    }
+  }
+  await untilWaiting(system.owner, stuck.length * SHARE);
+  const answer = await other.api.post('/api/customers', { name: 'x' }, { headers: { prefer: 'wait=4' } });
+  expect([answer.status, failures]).toEqual([201, 2]);
   await Promise.all(waiting);
 });
