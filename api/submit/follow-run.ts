@@ -21,7 +21,6 @@ export async function followStart(
   if (started !== 'exists') {
     control.markOpen('this submission', justStarted(started.runId));
     if (started.eager) await withTimeout(control.handOverIsDue, HAND_OVER_FIRST_MS);
-    if (control.handed !== undefined) return { kind: 'row', row: control.handed };
     return waitForRun(submission, control, started.runId, dependencies);
   }
   const newest = await dependencies.runs.describe(args.companyId, args.key);
