@@ -193,6 +193,25 @@ describe('no month leaves the audit log', () => {
     await archive('2025-06');
     expect(await months.archived()).toContain('2025-06 detached');
   });
+
+  test('while a row of it is being written, which its file does not have', async () => {
+    await months.make('2025-07');
+    const writer = await system.owner.connect();
+    await writer.query('BEGIN');
+    await writer.query(`
+      INSERT INTO idempotent_write_audit_log (timestamp, company_id, operation_name, operation_type, idempotency_key, user_id,
+        status, request_id, route_path, http_method)
+      SELECT timestamp, company_id, operation_name, operation_type, 'late', user_id, status, request_id, route_path, http_method
+      FROM idempotent_write_audit_log WHERE timestamp >= '2025-07-01Z' AND timestamp < '2025-08-01Z' LIMIT 1`);
+    const refused = archive('2025-07').catch((error: unknown) => error);
+    await untilWaiting(system.owner, 1);
+    await writer.query('COMMIT');
+    writer.release();
+    // On a busy machine the second for which it waits may be over.
+    expect([NOT_IN_THAT_STATE, LOCK_NOT_AVAILABLE]).toContain(((await refused) as { sqlState?: string }).sqlState);
+    expect(await months.rowsOf('2025-07')).toHaveLength(3);
+    expect(await archive('2025-07')).toMatchObject({ rows: 3 });
+  });
 });
 
 describe('nothing is dropped or restored', () => {
