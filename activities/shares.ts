@@ -3,17 +3,20 @@
  * it, and of these a company has only a share. So a locked row of one company leaves connections to all others.
  */
 export type Shares = {
-  /** Runs `work` in its turn. Throws {@link NoTurn} where that does not come within `withinMs`, or too many wait for theirs. */
+  /** Runs `work` in its turn. Throws {@link NoTurn} where that does not come within `withinMs`, or too many wait already. */
   run<T>(turn: Turn, withinMs: number, work: () => Promise<T>): Promise<T>;
   /** How many wait for their turn. Those that are brief pass quickly, unless the database is slow. */
-  readonly waiting: Readonly<Record<Turn['patience'], number>>;
+  readonly waiting: Readonly<Record<Kind, number>>;
   /** True while more of the company's brief ones wait than the connections that would be its own if all took equal parts. */
   isBacklogged(companyId: string): boolean;
   /** True while transactions of the company wait for locks, or for their turn to do so. */
   hasPatient(companyId: string): boolean;
 };
 
-export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' };
+/** `grouped`: a patient one that is an item of a group. All of a group take one slot of the worker, so any number may wait. */
+export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' | 'grouped' };
+
+type Kind = 'brief' | 'patient';
 
 export class NoTurn extends Error {
   override readonly name = 'NoTurn';
@@ -24,7 +27,8 @@ const PATIENT_SHARE = 1 / 4;
 const PATIENT_SHARE_OF_ALL = 1 / 2;
 /**
  * For each connection, so many patient ones of one company may wait for their turn, and so many of all companies. Each of
- * them takes one of the worker's slots, which the writes of all companies need.
+ * them takes one of the worker's slots, which the writes of all companies need. Those that are grouped count as well, and are
+ * never refused.
  */
 const PATIENT_WAITING = 1;
 const PATIENT_WAITING_OF_ALL = 4;
@@ -67,23 +71,23 @@ export function createShares(connections: number): Shares {
 
   function begin(company: Company, next: Waiting): void {
     remove(company, next);
-    account(company, next.patience, 1);
+    account(company, next.kind, 1);
     next.begin();
   }
 
   function remove(company: Company, one: Waiting): void {
-    const queue = company[one.patience];
+    const queue = company[one.kind];
     queue.splice(queue.indexOf(one), 1);
-    waiting[one.patience] -= 1;
+    waiting[one.kind] -= 1;
   }
 
-  function account(company: Company, patience: Turn['patience'], change: 1 | -1): void {
+  function account(company: Company, kind: Kind, change: 1 | -1): void {
     // A Map iterates in insertion order: inserted again, the company is the last among equals.
     companies.delete(company.id);
     companies.set(company.id, company);
     held.all += change;
     company.held += change;
-    if (patience === 'patient') {
+    if (kind === 'patient') {
       held.patient += change;
       company.heldPatient += change;
     }
@@ -93,21 +97,21 @@ export function createShares(connections: number): Shares {
     if (held + brief.length + patient.length === 0) companies.delete(id);
   }
 
-  function turnOf(company: Company, patience: Turn['patience'], withinMs: number): Promise<void> {
+  function turnOf(company: Company, kind: Kind, withinMs: number): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const limit = setTimeout(() => {
         remove(company, one);
         reject(new NoTurn(`No connection was free within ${withinMs} ms`));
       }, withinMs);
       const one: Waiting = {
-        patience,
+        kind,
         begin() {
           clearTimeout(limit);
           resolve();
         },
       };
-      company[patience].push(one);
-      waiting[patience] += 1;
+      company[kind].push(one);
+      waiting[kind] += 1;
       pump();
     });
   }
@@ -127,9 +131,10 @@ export function createShares(connections: number): Shares {
     async run({ companyId, patience }, withinMs, work) {
       const company = companies.get(companyId) ?? { id: companyId, held: 0, heldPatient: 0, brief: [], patient: [] };
       companies.set(companyId, company);
+      const kind = patience === 'brief' ? 'brief' : 'patient';
       try {
         if (patience === 'patient' && tooManyWait(company)) throw new NoTurn('Too many wait for a lock');
-        await turnOf(company, patience, withinMs);
+        await turnOf(company, kind, withinMs);
       } catch (error) {
         forgetIfIdle(company);
         throw error;
@@ -137,7 +142,7 @@ export function createShares(connections: number): Shares {
       try {
         return await work();
       } finally {
-        account(company, patience, -1);
+        account(company, kind, -1);
         forgetIfIdle(company);
         pump();
       }
@@ -153,4 +158,4 @@ type Company = {
   readonly patient: Waiting[];
 };
 
-type Waiting = { readonly patience: Turn['patience']; begin(): void };
+type Waiting = { readonly kind: Kind; begin(): void };

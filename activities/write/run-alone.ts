@@ -16,12 +16,14 @@ import type { WriteRow } from './write-row.ts';
  * One write in a transaction of its own. Its first attempt is brief: when it meets a lock, it is made again in its company's
  * share of the patient ones, and `onLockWait` is called before. So is a later one, unless the company waits for locks
  * already: what has failed for another reason needs no patient turn. Returns and throws what {@link runOperation} does.
+ * `afterLock` is how it waits once it has met a lock.
  */
 export async function runAlone(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
   onLockWait: () => void,
+  afterLock: 'patient' | 'grouped' = 'patient',
 ): Promise<Attempt> {
   if (attempt.attempt === 1 || !dependencies.database.writes.shares.hasPatient(args.companyId)) {
     try {
@@ -31,7 +33,7 @@ export async function runAlone(
     }
     onLockWait();
   }
-  return runInTurn(dependencies, args, attempt, 'patient');
+  return runInTurn(dependencies, args, attempt, afterLock);
 }
 
 /** Where the operation has the form for sets, the first attempt is a set of one: two round trips instead of five. */

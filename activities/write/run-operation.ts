@@ -22,7 +22,7 @@ export async function runOperation(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
-  patience: Turn['patience'] = 'patient',
+  patience: Turn['patience'],
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);

@@ -59,9 +59,9 @@ describe('the connections of the write pool', () => {
 
   test('are waited for by few patient ones of a company and by few in all, yet by one of every company', async () => {
     const { begin, shares } = pool(4);
-    const ofOne = async (company: string) => {
+    const ofOne = async (company: string, patience: 'patient' | 'grouped' = 'patient') => {
       const before = shares.waiting.patient;
-      for (let n = 0; n < 20; n += 1) void begin(company, 'patient', `${company}${n}`);
+      for (let n = 0; n < 20; n += 1) void begin(company, patience, `${company}${n}`);
       await turn();
       return shares.waiting.patient - before;
     };
@@ -69,6 +69,8 @@ describe('the connections of the write pool', () => {
     for (const company of ['b', 'c', 'd']) await ofOne(company);
     expect(shares.waiting.patient).toBe(16);
     expect([await ofOne('e'), await ofOne('f')]).toEqual([1, 1]);
+    // Those of a group take no slot each.
+    expect(await ofOne('f', 'grouped')).toBe(20);
   });
 
   test('take turns between companies, also where there is only one connection', async () => {
@@ -116,7 +118,7 @@ describe('the connections of the write pool', () => {
   test('come back when the work fails, whatever the order: all of it runs that may wait, and never more at once than there are', async () => {
     const work = fc.record({
       companyId: fc.constantFrom('a', 'b', 'c'),
-      patience: fc.constantFrom<Turn['patience']>('brief', 'patient'),
+      patience: fc.constantFrom<Turn['patience']>('brief', 'patient', 'grouped'),
       isBroken: fc.boolean(),
     });
     await fc.assert(
@@ -130,7 +132,7 @@ describe('the connections of the write pool', () => {
           const begun = new Set<number>();
           const ends = await Promise.allSettled(
             works.map(({ isBroken, ...asked }, index) => {
-              const change = { all: 1, patientOfA: asked.companyId === 'a' && asked.patience === 'patient' ? 1 : 0 };
+              const change = { all: 1, patientOfA: asked.companyId === 'a' && asked.patience !== 'brief' ? 1 : 0 };
               return shares.run(asked, LONG_MS, async () => {
                 begun.add(index);
                 for (const what of ['all', 'patientOfA'] as const) {
@@ -143,7 +145,7 @@ describe('the connections of the write pool', () => {
               });
             }),
           );
-          // Only of the patient ones may there be too many.
+          // Only of the patient ones that are not grouped may there be too many.
           const expected = works.map(({ isBroken, patience }, index) => {
             if (!begun.has(index)) return `${patience}: NoTurn`;
             return isBroken ? 'Error' : 'fulfilled';

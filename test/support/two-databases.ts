@@ -97,7 +97,7 @@ export async function openOneCompany(): Promise<OneCompany> {
     },
     async runAlone(args) {
       const facts = { ...FACTS, writeId: idOf(args) };
-      await runOperation({ database, operations: OPERATIONS }, args, facts);
+      await runOperation({ database, operations: OPERATIONS }, args, facts, 'grouped');
     },
     async runTogether(items) {
       const [first] = items;

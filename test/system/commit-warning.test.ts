@@ -113,12 +113,17 @@ test('what finds the row of such a COMMIT waits for the standby itself', async (
   const company = await companyMaker(owner, '')();
   const args = writeArguments(company, createCustomer, { name: 'Standby' }, 'warned');
   const attempt = (number: number) =>
-    runOperation({ database, operations: OPERATIONS }, args, {
-      writeId: writeId(company.id, args.operation, args.key),
-      requestedAt: '2026-03-01T12:00:00.000Z',
-      workflowId: 'of a test',
-      attempt: number,
-    }).then(
+    runOperation(
+      { database, operations: OPERATIONS },
+      args,
+      {
+        writeId: writeId(company.id, args.operation, args.key),
+        requestedAt: '2026-03-01T12:00:00.000Z',
+        workflowId: 'of a test',
+        attempt: number,
+      },
+      'patient',
+    ).then(
       ({ result }) => result.outcome,
       (error: unknown) => classify(error),
     );
