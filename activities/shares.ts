@@ -13,8 +13,8 @@ export type Shares = {
   hasPatient(companyId: string): boolean;
 };
 
-/** `grouped`: a patient one that is an item of a group. All of a group take one slot of the worker, so any number may wait. */
-export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' | 'grouped' };
+/** `slotted`: a patient one that takes a slot of the worker for itself, as the run of a key does and an item of a group does not. */
+export type Turn = { readonly companyId: string; readonly patience: 'brief' | 'patient' | 'slotted' };
 
 type Kind = 'brief' | 'patient';
 
@@ -26,9 +26,8 @@ export class NoTurn extends Error {
 const PATIENT_SHARE = 1 / 4;
 const PATIENT_SHARE_OF_ALL = 1 / 2;
 /**
- * For each connection, so many patient ones of one company may wait for their turn, and so many of all companies. Each of
- * them takes one of the worker's slots, which the writes of all companies need. Those that are grouped count as well, and are
- * never refused.
+ * A slotted one is refused when so many patient ones of its company wait for their turn for each connection, or so many of
+ * all companies: the writes of all companies need the worker's slots.
  */
 const PATIENT_WAITING = 1;
 const PATIENT_WAITING_OF_ALL = 4;
@@ -133,7 +132,7 @@ export function createShares(connections: number): Shares {
       companies.set(companyId, company);
       const kind = patience === 'brief' ? 'brief' : 'patient';
       try {
-        if (patience === 'patient' && tooManyWait(company)) throw new NoTurn('Too many wait for a lock');
+        if (patience === 'slotted' && tooManyWait(company)) throw new NoTurn('Too many wait for a lock');
         await turnOf(company, kind, withinMs);
       } catch (error) {
         forgetIfIdle(company);

@@ -23,7 +23,7 @@ export async function runAlone(
   args: WriteArguments,
   attempt: AttemptFacts,
   onLockWait: () => void,
-  afterLock: 'patient' | 'grouped' = 'patient',
+  afterLock: 'patient' | 'slotted',
 ): Promise<Attempt> {
   if (attempt.attempt === 1 || !dependencies.database.writes.shares.hasPatient(args.companyId)) {
     try {

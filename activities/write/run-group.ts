@@ -47,8 +47,8 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       try {
         const own = { ...attempt, writeId };
         const { row, made } = metLock
-          ? await runInTurn(dependencies, args, own, 'grouped')
-          : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args), 'grouped');
+          ? await runInTurn(dependencies, args, own, 'patient')
+          : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args), 'patient');
         dependencies.onOutcome(args, row, made);
       } catch (error) {
         // The item's own run decides whether this is a bug or an outage.

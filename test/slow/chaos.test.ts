@@ -39,7 +39,7 @@ afterAll(async () => {
 
 describe('npm run test:chaos', () => {
   const names = inForm({
-    short: ['key-collision', 'partial-workflow'],
+    short: ['partial-workflow'],
     long: SCENARIOS.filter(({ name, needs }) => !needs.includes('local') && name !== 'multi-tenant-storm').map(
       ({ name }) => name,
     ),

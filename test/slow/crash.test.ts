@@ -116,8 +116,8 @@ describe('an API process killed in the middle of writes', () => {
     TAKEOVER_MS,
   );
 
-  test(
-    'after the workflow is done and before the HTTP answer: the retry is answered',
+  test.each(inForm({ short: [], long: ['after the workflow is done and before the HTTP answer'] }))(
+    '%s: the retry is answered',
     async () => {
       const body = paymentBody(await company.invoice());
       const victim = await start(startApiProcess, { DATABASE_URL: proxy.url });

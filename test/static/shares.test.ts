@@ -59,7 +59,7 @@ describe('the connections of the write pool', () => {
 
   test('are waited for by few patient ones of a company and by few in all, yet by one of every company', async () => {
     const { begin, shares } = pool(4);
-    const ofOne = async (company: string, patience: 'patient' | 'grouped' = 'patient') => {
+    const ofOne = async (company: string, patience: 'patient' | 'slotted' = 'slotted') => {
       const before = shares.waiting.patient;
       for (let n = 0; n < 20; n += 1) void begin(company, patience, `${company}${n}`);
       await turn();
@@ -69,8 +69,8 @@ describe('the connections of the write pool', () => {
     for (const company of ['b', 'c', 'd']) await ofOne(company);
     expect(shares.waiting.patient).toBe(16);
     expect([await ofOne('e'), await ofOne('f')]).toEqual([1, 1]);
-    // Those of a group take no slot each.
-    expect(await ofOne('f', 'grouped')).toBe(20);
+    // The others take no slot.
+    expect(await ofOne('f', 'patient')).toBe(20);
   });
 
   test('take turns between companies, also where there is only one connection', async () => {
@@ -118,7 +118,7 @@ describe('the connections of the write pool', () => {
   test('come back when the work fails, whatever the order: all of it runs that may wait, and never more at once than there are', async () => {
     const work = fc.record({
       companyId: fc.constantFrom('a', 'b', 'c'),
-      patience: fc.constantFrom<Turn['patience']>('brief', 'patient', 'grouped'),
+      patience: fc.constantFrom<Turn['patience']>('brief', 'patient', 'slotted'),
       isBroken: fc.boolean(),
     });
     await fc.assert(
@@ -145,14 +145,14 @@ describe('the connections of the write pool', () => {
               });
             }),
           );
-          // Only of the patient ones that are not grouped may there be too many.
+          // Only of the slotted ones may there be too many.
           const expected = works.map(({ isBroken, patience }, index) => {
             if (!begun.has(index)) return `${patience}: NoTurn`;
             return isBroken ? 'Error' : 'fulfilled';
           });
           const ended = ends.map((end) => {
             if (end.status === 'fulfilled') return 'fulfilled';
-            return end.reason instanceof NoTurn ? 'patient: NoTurn' : 'Error';
+            return end.reason instanceof NoTurn ? 'slotted: NoTurn' : 'Error';
           });
           expect(ended).toEqual(expected);
           expect(most.all).toBeLessThanOrEqual(connections);

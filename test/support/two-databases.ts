@@ -97,7 +97,7 @@ export async function openOneCompany(): Promise<OneCompany> {
     },
     async runAlone(args) {
       const facts = { ...FACTS, writeId: idOf(args) };
-      await runOperation({ database, operations: OPERATIONS }, args, facts, 'grouped');
+      await runOperation({ database, operations: OPERATIONS }, args, facts, 'patient');
     },
     async runTogether(items) {
       const [first] = items;
