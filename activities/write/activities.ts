@@ -26,7 +26,13 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runAlone(dependencies, args, attempt, () => dependencies.onLockWait(args), 'slotted');
+        const { result, row, made } = await runAlone(
+          dependencies,
+          args,
+          attempt,
+          () => dependencies.onLockWait(args),
+          'slotted',
+        );
         dependencies.onOutcome(args, row, made);
         crashPoint('outcome: handed over');
         return result;
