@@ -118,49 +118,6 @@ describe('the contract checks report', () => {
     ]);
   });
 
-  test('rows that another transaction has made', async () => {
-    const elsewhere = new pg.Pool({ max: 2 });
-    // The database goes before it does.
-    elsewhere.on('error', () => undefined);
-    onTestFinished(() => elsewhere.end());
-    await start({
-      operations: changed({
-        async write(tx, input, context) {
-          await elsewhere.query(
-            `INSERT INTO customers (company_id, id, name, currency) VALUES ($1, gen_random_uuid(), 'Elsewhere', 'USD')`,
-            [context.companyId],
-          );
-          return createCustomer.write(tx, input, context);
-        },
-      }),
-    });
-    elsewhere.options.connectionString = system.owner.options.connectionString;
-    expect(gapsOf(await check(), 'one transaction')).toEqual([
-      'a transaction other than the record’s wrote rows of customers',
-    ]);
-  });
-
-  test('a table that companies share', async () => {
-    await start();
-    await system.owner.query('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
-    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no forced row-level security on customers']);
-  });
-
-  test('effects that a replay has once more', async () => {
-    await start();
-    await system.owner.query(`
-      CREATE FUNCTION add_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-        PERFORM set_config('app.company_id', NEW.company_id::text, true);
-        INSERT INTO customers (company_id, id, name, currency) VALUES (NEW.company_id, gen_random_uuid(), 'Again', 'USD');
-        RETURN NULL;
-      END $$;
-      CREATE TRIGGER add_customer AFTER INSERT ON idempotent_write_audit_log FOR EACH ROW WHEN (NEW.status = 'replayed')
-        EXECUTE FUNCTION add_customer()`);
-    const report = await check();
-    expect(gapsOf(report, 'effects only once')).toEqual(['a repetition changed rows of customers']);
-    expect(gapsOf(report, 'replay and mismatch')).toEqual(['a replay or a mismatch changed rows of customers']);
-  });
-
   test('a role that may not, and may', async () => {
     await start({ operations: changed({ roles: [...createCustomer.roles, 'auditor'] }) });
     expect(gapsOf(await check(), 'real auth and concurrency')).toEqual([
@@ -172,6 +129,49 @@ describe('the contract checks report', () => {
 
   // Each is a system of its own: the short form has one gap for every rule, above, and one route.
   describe.each(inForm({ short: [], long: ['besides,'] }))('%s', () => {
+    test('rows that another transaction has made', async () => {
+      const elsewhere = new pg.Pool({ max: 2 });
+      // The database goes before it does.
+      elsewhere.on('error', () => undefined);
+      onTestFinished(() => elsewhere.end());
+      await start({
+        operations: changed({
+          async write(tx, input, context) {
+            await elsewhere.query(
+              `INSERT INTO customers (company_id, id, name, currency) VALUES ($1, gen_random_uuid(), 'Elsewhere', 'USD')`,
+              [context.companyId],
+            );
+            return createCustomer.write(tx, input, context);
+          },
+        }),
+      });
+      elsewhere.options.connectionString = system.owner.options.connectionString;
+      expect(gapsOf(await check(), 'one transaction')).toEqual([
+        'a transaction other than the record’s wrote rows of customers',
+      ]);
+    });
+
+    test('a table that companies share', async () => {
+      await start();
+      await system.owner.query('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
+      expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no forced row-level security on customers']);
+    });
+
+    test('effects that a replay has once more', async () => {
+      await start();
+      await system.owner.query(`
+      CREATE FUNCTION add_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        PERFORM set_config('app.company_id', NEW.company_id::text, true);
+        INSERT INTO customers (company_id, id, name, currency) VALUES (NEW.company_id, gen_random_uuid(), 'Again', 'USD');
+        RETURN NULL;
+      END $$;
+      CREATE TRIGGER add_customer AFTER INSERT ON idempotent_write_audit_log FOR EACH ROW WHEN (NEW.status = 'replayed')
+        EXECUTE FUNCTION add_customer()`);
+      const report = await check();
+      expect(gapsOf(report, 'effects only once')).toEqual(['a repetition changed rows of customers']);
+      expect(gapsOf(report, 'replay and mismatch')).toEqual(['a replay or a mismatch changed rows of customers']);
+    });
+
     test('what a known route beside the path begins to write', async () => {
       await start();
       // Whoever is called for a test becomes a customer.

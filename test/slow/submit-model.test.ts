@@ -31,8 +31,8 @@ const LONGEST_RUN_MS = 90_000;
 /** So many runs of up to MAX_COMMANDS commands, or as many as the time allows. */
 const SEARCHES = inForm({
   short: [
-    { grouping: 'on', runs: 8, limitMs: 90_000 },
-    { grouping: 'off', runs: 4, limitMs: 90_000 },
+    { grouping: 'on', runs: 5, limitMs: 90_000 },
+    { grouping: 'off', runs: 3, limitMs: 90_000 },
   ],
   long: [
     { grouping: 'on', runs: 60, limitMs: 150_000 },

@@ -111,9 +111,10 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
-  test(
-    'a green that cannot reach Temporal is sent back at its first step, and nothing is lost',
-    async (context) => {
+  test.for(inForm<string[]>({ short: [], long: ['a green that cannot reach Temporal'] }))(
+    '%s is sent back at its first step, and nothing is lost',
+    { timeout: PATIENCE_MS },
+    async (_green, context) => {
       skipWithout('prometheus', context);
       const good = apis.green;
       const between = await startProxy(targetOf(servers.environment['TEMPORAL_ADDRESS'] ?? ''));
@@ -148,7 +149,6 @@ describe('a switch between two versions, under load', () => {
         apis.green = good;
       }
     },
-    PATIENCE_MS,
   );
 
   const startApi = (color: Color, more: Record<string, string> = {}) =>
