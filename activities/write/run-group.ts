@@ -64,7 +64,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
         // Not the outcome of any item: alone, each one's own attempt decides.
         dependencies.onFailedSet(operation.name, set.length, error);
         metLock = isLockTimeout(error);
-        for (const { args } of set) dependencies.onLockWait(args);
+        if (metLock) for (const { args } of set) dependencies.onLockWait(args);
         return new Map<SetItem, WriteRow>();
       });
       if (done.size > 0) dependencies.onSet(done.size);
