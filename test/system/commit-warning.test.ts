@@ -30,6 +30,8 @@ beforeAll(async () => {
   });
   superuserUrl = postgres.superuserUrl;
   superuser = new pg.Pool({ connectionString: postgres.superuserUrl, max: 2 });
+  // The server is stopped while a session that has been ended still closes.
+  superuser.on('error', () => undefined);
   pool = openPool({
     connectionString: postgres.superuserUrl,
     max: 2,
@@ -103,6 +105,7 @@ test('what finds the row of such a COMMIT waits for the standby itself', async (
     loginPassword: randomUUID(),
   });
   const owner = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+  owner.on('error', () => undefined);
   const database = openDatabase({
     connectionString: appDatabaseUrl,
     writePoolMax: 2,
