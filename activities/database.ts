@@ -17,7 +17,7 @@ export type Pool = {
   /** The server ends a transaction whose process sends nothing for so long, and with it the locks. */
   readonly idleTimeoutMs: number;
   readonly shares: Shares;
-  /** Called with the duration of each wait, in ms, when it gets a connection. Set by whoever measures. */
+  /** Called with the duration of each wait, in ms, when it gets a connection: the wait for its turn included. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
   close(): Promise<void>;
 };
@@ -108,15 +108,21 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, t
   if (turn === undefined) return runTransaction(pool, work, pool.lockTimeoutMs);
   const lockTimeoutMs =
     turn.patience === 'brief' ? Math.min(BRIEF_LOCK_TIMEOUT_MS, pool.lockTimeoutMs) : pool.lockTimeoutMs;
+  const sinceMs = performance.now();
   try {
-    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () => runTransaction(pool, work, lockTimeoutMs));
+    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () => runTransaction(pool, work, lockTimeoutMs, sinceMs));
   } catch (error) {
     throw error instanceof NoTurn ? new StorageError(error, 'connect') : error;
   }
 }
 
-async function runTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, lockTimeoutMs: number): Promise<T> {
-  const client = await connect(pool);
+async function runTransaction<T>(
+  pool: Pool,
+  work: (tx: Tx) => Promise<T>,
+  lockTimeoutMs: number,
+  sinceMs = performance.now(),
+): Promise<T> {
+  const client = await connect(pool, sinceMs);
   let broken = false;
   try {
     const unanswered = new Set<Promise<unknown>>();
@@ -219,8 +225,7 @@ export class StorageError extends Error {
 const CONNECTION_FAILURE = '08006';
 const statementNames = new Map<string, string>();
 
-async function connect({ connections, onConnectionWait }: Pool): Promise<pg.PoolClient> {
-  const sinceMs = performance.now();
+async function connect({ connections, onConnectionWait }: Pool, sinceMs = performance.now()): Promise<pg.PoolClient> {
   try {
     const client = await connections.connect();
     onConnectionWait(performance.now() - sinceMs);

@@ -42,6 +42,15 @@ describe('a transaction', () => {
     expect(classify(failure)).toEqual({ kind: 'transient', mayHaveCommitted: true });
   });
 
+  test('that waits for its turn tells of that as a wait for a connection', async () => {
+    const waits: number[] = [];
+    const watched = { ...pool, onConnectionWait: (ms: number) => void waits.push(ms) };
+    const brief = { companyId, patience: 'brief' } as const;
+    const sleeping = () => transaction(watched, (tx) => tx.query('SELECT pg_sleep(0.3)'), brief);
+    await Promise.all([sleeping(), sleeping(), sleeping()]);
+    expect(Math.max(...waits)).toBeGreaterThan(250);
+  });
+
   test('that has failed is no success, even where its error was swallowed: PostgreSQL answers its COMMIT with ROLLBACK', async () => {
     const swallowing = transaction(pool, async (tx) => {
       await tx.query('SELECT 1 / 0').catch(() => undefined);
