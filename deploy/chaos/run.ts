@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { temporalAddress } from '../cli/config.ts';
+import { givenTemporalAddress } from '../cli/config.ts';
 import { isLoopback } from '../cli/local-config.ts';
 import { readLocalJson } from '../cli/local-json.ts';
 import type { Progress } from '../cli/progress.ts';
@@ -56,7 +56,8 @@ export function whatIsLacking(scenario: Scenario, options: TargetOptions): strin
   const isLocal = local !== undefined && url === local.apiUrl;
   const has: Record<Need, boolean> = {
     database: isLocal || options.databaseUrl !== undefined,
-    temporal: temporalAddress() !== undefined,
+    // The runs of the local system's Temporal are not those of another system.
+    temporal: isLocal || givenTemporalAddress() !== undefined,
     receiver: isLoopback(new URL(url).hostname),
     local: isLocal && local.pids.postgres !== null && local.pids.temporal !== null,
   };

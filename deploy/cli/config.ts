@@ -53,14 +53,14 @@ export function givenOwnerDatabaseUrl(): string {
 
 export function temporalTarget(known?: string): TemporalTarget {
   const config = readConfig(operatorSchema, process.env);
-  const address = known ?? temporalAddress();
+  const address = known ?? config.TEMPORAL_ADDRESS ?? localSystem()?.temporalAddress;
   if (address !== undefined) return { ...config, TEMPORAL_ADDRESS: address };
   throw new Error('No Temporal server is configured. Set TEMPORAL_ADDRESS, or start the local system ("npm start").');
 }
 
-/** The address of the configured Temporal server, else of the local system's; undefined without either. */
-export function temporalAddress(): string | undefined {
-  return readConfig(operatorSchema, process.env).TEMPORAL_ADDRESS ?? localSystem()?.temporalAddress;
+/** The address of the configured Temporal server; never the local system's: for commands that may have another system as their target. */
+export function givenTemporalAddress(): string | undefined {
+  return readConfig(operatorSchema, process.env).TEMPORAL_ADDRESS;
 }
 
 /** The URL of the Temporal UI, if configured. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -88,6 +88,12 @@ describe('npm run test:chaos', () => {
     const options = { url: system.url, minutes: 1, seed: 'a' };
     const end = await runScenario(killing, options, SILENT, new AbortController().signal);
     expect(chaosText([end])).toMatch(/kill-postgres +not run\n[\s\S]*kill-postgres: not run: needs the local system/);
+    const dataDir = mkdtempSync(join(folder, 'local-'));
+    const local = { ...localJson(process.pid), apiUrl: 'http://127.0.0.1:1' };
+    writeFileSync(join(dataDir, 'local.json'), JSON.stringify(local));
+    const args = ['--scenario', 'partial-workflow', ...(await where({}))];
+    const besideLocal = await runCommand(SCRIPT, args, { DATA_DIR: dataDir });
+    expect(besideLocal).toMatchObject({ code: 1, stderr: expect.stringContaining('it needs the address of Temporal') });
     const storm = await chaos(['--scenario', 'multi-tenant-storm']);
     expect(storm).toMatchObject({ code: 1, stderr: expect.stringContaining('it needs 100 companies') });
   });
@@ -96,7 +102,7 @@ describe('npm run test:chaos', () => {
     const victim = spawn('sleep', ['600']);
     try {
       const dataDir = mkdtempSync(join(folder, 'local-'));
-      writeFileSync(join(dataDir, 'local.json'), JSON.stringify(localJson(victim)));
+      writeFileSync(join(dataDir, 'local.json'), JSON.stringify(localJson(victim.pid)));
       const args = ['--scenario', 'freeze-api', ...(await where({}))];
       const running = startCommand(SCRIPT, args, { ...environment(), DATA_DIR: dataDir });
       await until('the process to be frozen', async () => stateOf(victim.pid ?? 0) === 'T');
@@ -192,7 +198,7 @@ async function handOn(url: string, request: IncomingMessage, body: string, respo
 }
 
 /** A local system whose API is said to be that process. */
-function localJson(api: ChildProcess) {
+function localJson(apiPid: number | undefined) {
   const pid = process.pid;
   return {
     apiUrl: system.url,
@@ -202,7 +208,7 @@ function localJson(api: ChildProcess) {
     temporalNamespace: 'default',
     temporalUiUrl: null,
     metricsUrls: { api: `${system.url}/metrics`, worker: `${system.url}/metrics` },
-    pids: { launcher: pid, api: api.pid, worker: pid, postgres: pid, temporal: pid },
+    pids: { launcher: pid, api: apiPid, worker: pid, postgres: pid, temporal: pid },
     token: '',
   };
 }
