@@ -63,7 +63,7 @@ export function isLockTimeout(error: unknown): error is StorageError {
   return error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE;
 }
 
-/** True when too many of the company's transactions wait for locks already: this one did not begin. */
+/** True when the transaction's turn did not come in time, or too many wait already: it did not begin. */
 export function isNoTurn(error: unknown): boolean {
   return error instanceof StorageError && error.cause instanceof NoTurn;
 }

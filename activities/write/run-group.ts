@@ -28,7 +28,7 @@ type FailedAttempt = { readonly willRetry: boolean; readonly workflowId: string;
 /**
  * The local activity of a group. The items of one company and one operation share a transaction where the operation has a
  * form for sets; every other item, and every item of a set that came to nothing, gets a transaction of its own. They run in
- * parallel up to the size of the pool, and each outcome is reported at its COMMIT. Returns the positions of the items
+ * parallel up to the size of the pool, those that wait for locks up to their company's share, and each outcome is reported at its COMMIT. Returns the positions of the items
  * without an outcome.
  */
 export function createGroupActivity(dependencies: WriteActivityDependencies) {

@@ -82,7 +82,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   overloaded: {
     meaning:
-      'The process has too many requests or unfinished writes, and could not look this one up or start it in time. This request has not started the write and never will; an earlier one with the same key may have.',
+      'The process has too many requests or unfinished writes, or your company has half of all that it may have, and could not look this one up or start it in time. This request has not started the write and never will; an earlier one with the same key may have.',
     next: SAME_KEY,
   },
   orchestrator_unavailable: {

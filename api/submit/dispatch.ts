@@ -10,7 +10,7 @@ import type { Started, WriteRuns } from './write-runs.ts';
 /**
  * Decides the lane of each write. At most two starts are under way at once, and at most one of them is a group; the writes
  * that wait meanwhile make the next group. So an idle process starts one workflow per write and a busy one starts groups,
- * without a timer or a threshold.
+ * without a timer or a threshold. Only a company whose transactions already wait for connections is held back.
  */
 export type Dispatch = {
   /** Queues a submission, and starts it in its turn unless it is unwanted before. Throws TemporalUnavailable. */

@@ -7,7 +7,8 @@ import type { Run, RunDescription, WriteRuns } from './write-runs.ts';
 
 /**
  * One request to make a write, on its way to the outcome. All requests of this process with the same key and the same
- * fingerprint share it. It ends with the outcome, or with the problem that is answered instead; never with a request.
+ * fingerprint share it. It ends with the outcome, or with the problem that is answered instead. It does not end
+ * with a request; but once Temporal has its run, it ends when the last request has left it.
  *
  * Its stage decides what a request is answered at its deadline:
  * - `queued`: it waits for its start.

@@ -22,7 +22,7 @@ const CANCEL_ALWAYS: readonly Role[] = ['owner', 'admin'];
 /** May cancel a key that has neither a row nor a run. */
 const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
-/** A cancel waits for the write's running transaction to end; the lock timeout (5 s) bounds that wait. */
+/** A cancel waits for the write's running transaction to end, and PATIENCE_MS bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
 /** Of that, for its turn and for the lock, once it has met one: a write in its transaction is no silent database. */
 const PATIENCE_MS = 6_000;
@@ -134,7 +134,7 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
   return done;
 }
 
-/** The write's transaction is running and its end decides, but a client waits for it no longer than the lock timeout. */
+/** The write's transaction is running and its end decides, but a client waits for it no longer than PATIENCE_MS. */
 function inItsTransaction(idempotencyKey: string): ApiProblem {
   return new ApiProblem('idempotency_in_progress', {
     detail: "The write's transaction is still running. Send the cancel again.",
