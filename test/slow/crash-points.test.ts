@@ -68,60 +68,51 @@ test('every point at which a process may end is tried here', () => {
 
 describe('an API process that ends', () => {
   const once = { writes: 1, rows: 1, entries: 1, newAudit: 1, failedAudit: 0, events: 1 };
-  const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+  const effects = (company: Company, key: string) =>
+    countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 
   test(
     'at any boundary of a write leaves all of it or nothing, and the retry gets its one outcome',
     async () => {
-      const victims = await Promise.all(
-        inForm({ short: OF_SHORT_FORM, long: BOUNDARIES }).map(async (boundary) => {
-          const process = await startApiProcess({ ...system.environment, ...crashAt(boundary.point) });
-          onTestFinished(() => process.kill());
-          const invoiceId = await company.invoice();
-          const keys = Array.from({ length: boundary.requests }, (_, index) => `${keyOf(boundary.point)}-${index + 1}`);
-          const writes = keys.map((key, index) => ({ key, body: paymentBody(invoiceId, index + 1) }));
-          return { ...boundary, process, invoiceId, writes };
-        }),
-      );
-      // At once: within 10 s none of them is given what another has left.
-      const firsts = await Promise.all(
-        victims.map(async ({ process, writes }) => {
-          const client = company.as('owner', process.url);
-          const answers = writes.map(({ key, body }) =>
-            client.post('/api/payments', body, { key, headers: { prefer: 'wait=60' } }).catch(() => undefined),
-          );
-          await process.untilCrashed();
-          return Promise.all(answers);
-        }),
-      );
-      for (const { point, made, writes } of victims) {
-        const rows = await Promise.all(writes.map(async ({ key }) => (await effects(key)).writes));
-        const sum = rows.reduce((total, count) => total + count, 0);
-        const isSo = { none: sum === 0, any: true, some: sum > 1, all: sum === writes.length }[made];
-        expect({ point, made, sum, isSo }).toMatchObject({ isSo: true });
-      }
-
-      await Promise.all(
-        victims.map(async ({ writes, invoiceId }, at) => {
-          await Promise.all(
-            writes.map(async ({ key, body }, index) => {
-              const retry = () =>
-                patiently(() => company.api.post('/api/payments', body, { key, headers: { prefer: 'wait=60' } }));
-              const first = firsts[at]?.[index];
-              const answers = [first, await retry(), await retry()].filter((answer) => answer !== undefined);
-              expectOneStory(answers as Answer[]);
-              expect([key, await effects(key)]).toEqual([key, expect.objectContaining(once)]);
-            }),
-          );
-          const { rows } = await system.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [
-            invoiceId,
-          ]);
-          expect(rows[0].paid).toBe((writes.length * (writes.length + 1)) / 2);
-        }),
-      );
+      await Promise.all(inForm({ short: OF_SHORT_FORM, long: BOUNDARIES }).map(endAtBoundary));
     },
     TAKEOVER_MS,
   );
+
+  /** With a task queue and a company of its own: no other process takes its runs, and no other's locks are in its way. */
+  async function endAtBoundary({ point, requests, made }: Boundary) {
+    const environment = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${keyOf(point)}` };
+    const own = await system.company();
+    const invoiceId = await own.invoice();
+    const writes = Array.from({ length: requests }, (_, index) => ({
+      key: `${keyOf(point)}-${index + 1}`,
+      body: paymentBody(invoiceId, index + 1),
+    }));
+    const send = (url: string, { key, body }: (typeof writes)[number]) =>
+      own.as('owner', url).post('/api/payments', body, { key, headers: { prefer: 'wait=60' } });
+
+    const victim = await startApiProcess({ ...system.environment, ...environment, ...crashAt(point) });
+    onTestFinished(() => victim.kill());
+    const answered = writes.map((write) => send(victim.url, write).catch(() => undefined));
+    await victim.untilCrashed();
+    const firsts = await Promise.all(answered);
+    const rows = await Promise.all(writes.map(async ({ key }) => (await effects(own, key)).writes));
+    const sum = rows.reduce((total, count) => total + count, 0);
+    const isSo = { none: sum === 0, any: true, some: sum > 1, all: sum === requests }[made];
+    expect({ point, made, sum, isSo }).toMatchObject({ isSo: true });
+
+    const survivor = await system.another({ environment });
+    await Promise.all(
+      writes.map(async (write, index) => {
+        const retry = () => patiently(() => send(survivor.url, write));
+        const answers = [firsts[index], await retry(), await retry()].filter((answer) => answer !== undefined);
+        expectOneStory(answers as Answer[]);
+        expect([write.key, await effects(own, write.key)]).toEqual([write.key, expect.objectContaining(once)]);
+      }),
+    );
+    const paid = await system.owner.query('SELECT paid_minor::int AS paid FROM invoices WHERE id = $1', [invoiceId]);
+    expect(paid.rows[0].paid).toBe((requests * (requests + 1)) / 2);
+  }
 
   test.each([
     { point: 'audit: before', replaysRecorded: 1 },
@@ -136,7 +127,7 @@ describe('an API process that ends', () => {
     await expect(unanswered).rejects.toThrow('fetch failed');
     await victim.untilCrashed();
     expectOneStory([first, await company.api.post('/api/payments', body, { key })], { firsts: 1 });
-    expect(await effects(key)).toMatchObject({ ...once, replayedAudit: at.replaysRecorded });
+    expect(await effects(company, key)).toMatchObject({ ...once, replayedAudit: at.replaysRecorded });
   });
 });
 

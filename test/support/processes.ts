@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { compiled } from './program.ts';
 
@@ -16,12 +17,13 @@ export type SystemProcess = {
   /** SIGSTOP: it holds its connections and does nothing. */
   freeze(): void;
   thaw(): void;
-  /** Waits until it has ended by itself with SIGKILL (see crash-at.ts). */
+  /** Waits until it has ended by itself with SIGKILL (see crash-at.ts). Throws if it has not in two minutes. */
   untilCrashed(): Promise<void>;
   /** SIGTERM: drains; answers the exit code. */
   terminate(): Promise<number | null>;
 };
 
+const CRASH_LIMIT_MS = 120_000;
 const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
 
 export function startApiProcess(environment: Readonly<Record<string, string>>): Promise<SystemProcess> {
@@ -76,7 +78,8 @@ async function startProcess(
     },
     async untilCrashed() {
       isAskedToEnd = true;
-      await exited;
+      await Promise.race([exited, sleep(CRASH_LIMIT_MS, undefined, { ref: false })]);
+      if (!gone()) throw new Error(`${script} has not reached the point at which it was to end`);
       if (child.signalCode !== 'SIGKILL') throw new Error(`${script} ended with ${child.exitCode ?? child.signalCode}`);
     },
     freeze: () => void child.kill('SIGSTOP'),
