@@ -40,9 +40,9 @@ const BOUNDARIES: readonly Boundary[] = [
   { point: 'set: before COMMIT', requests: REQUESTS_OF_A_GROUP, made: 'any' },
   { point: 'set: after COMMIT', requests: REQUESTS_OF_A_GROUP, made: 'some' },
 ];
-/** One before and one after the COMMIT, of a write alone and of a group. */
+/** After the COMMIT of a write alone, and before and after that of a set. */
 const OF_SHORT_FORM = BOUNDARIES.filter(({ point }) =>
-  ['start: taken', 'transaction: after COMMIT', 'group: taken', 'set: after COMMIT'].includes(point),
+  ['transaction: after COMMIT', 'group: taken', 'set: after COMMIT'].includes(point),
 );
 const ELSEWHERE: readonly CrashPoint[] = [
   'audit: before',

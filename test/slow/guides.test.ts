@@ -41,8 +41,8 @@ describe('the tests of the system, on a tree that has followed the guides and no
   const runTests = (files: readonly string[], ...args: string[]) =>
     run('test', '--', ...files.map((name) => `test/${name}.test.ts`), '--maxWorkers=1', ...args);
 
-  test(
-    'everything that is generated can be generated',
+  test.each(inForm({ short: [], long: ['everything that is generated can be generated'] }))(
+    '%s',
     async () => {
       const { ok, output } = await run('generate');
       expect([ok, output]).toEqual([true, expect.stringContaining('wrote migrations/schema.sql')]);

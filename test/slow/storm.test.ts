@@ -19,7 +19,7 @@ const DUPLICATES = inForm({
 const DIFFERENT_KEYS = inForm({
   short: [
     { grouping: 'off', keyCount: 40 },
-    { grouping: 'on', keyCount: 300 },
+    { grouping: 'on', keyCount: 150 },
   ],
   long: [
     { grouping: 'off', keyCount: 500 },

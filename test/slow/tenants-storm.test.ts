@@ -10,7 +10,7 @@ import { type System, startSystem } from '../support/system.ts';
 const STORMS = inForm({
   short: [
     { grouping: 'off', companyCount: 8, keyCount: 4 },
-    { grouping: 'on', companyCount: 40, keyCount: 10 },
+    { grouping: 'on', companyCount: 20, keyCount: 10 },
   ],
   long: [
     { grouping: 'off', companyCount: 20, keyCount: 10 },
