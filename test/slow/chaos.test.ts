@@ -53,7 +53,7 @@ describe('npm run test:chaos', () => {
     expect(code).toBe(0);
   });
 
-  test('exits 1 where a write is made twice', async () => {
+  test.each(inForm({ short: [], long: ['exits 1 where a write is made twice'] }))('%s', async () => {
     const { companies, undo } = await makingPaymentsTwice();
     const { code, stdout } = await chaos(['--scenario', 'client-time-out'], { companies });
     await undo();

@@ -114,10 +114,15 @@ describe('an API process that ends', () => {
     expect(paid.rows[0].paid).toBe((requests * (requests + 1)) / 2);
   }
 
-  test.each([
-    { point: 'audit: before', replaysRecorded: 1 },
-    { point: 'audit: written', replaysRecorded: 2 },
-  ] as const)('at $point of a replay has not answered it, and the next one is answered', async (at) => {
+  test.each(
+    inForm<readonly { point: CrashPoint; replaysRecorded: number }[]>({
+      short: [{ point: 'audit: written', replaysRecorded: 2 }],
+      long: [
+        { point: 'audit: before', replaysRecorded: 1 },
+        { point: 'audit: written', replaysRecorded: 2 },
+      ],
+    }),
+  )('at $point of a replay has not answered it, and the next one is answered', async (at) => {
     const key = keyOf(at.point);
     const body = paymentBody(await company.invoice());
     const first = await company.api.post('/api/payments', body, { key });

@@ -98,14 +98,13 @@ describe('attempts of one write that run at once', () => {
   });
 });
 
-describe('a process that stalls for 10 s in a storm', () => {
-  const CLIENTS = 16;
-  const STORM = 200;
+describe.each(inForm({ short: [], long: ['off', 'on'] }))(
+  'a process that stalls for 10 s in a storm, grouping %s,',
+  (grouping) => {
+    const CLIENTS = 16;
+    const STORM = 200;
 
-  test.each(inForm({ short: [], long: ['off', 'on'] }))(
-    'costs neither a second write nor a cascade of attempts: grouping %s',
-    { timeout: 180_000 },
-    async (grouping) => {
+    test('costs neither a second write nor a cascade of attempts', { timeout: 180_000 }, async () => {
       const own = await startSystem();
       try {
         await countFunctionCalls(own);
@@ -151,22 +150,22 @@ describe('a process that stalls for 10 s in a storm', () => {
       } finally {
         await own.stop();
       }
-    },
-  );
+    });
 
-  /** Each transaction of a write calls `claim_write` once. */
-  async function claims({ owner }: System): Promise<number> {
-    const { rows } = await owner.query(
-      "SELECT calls::int AS calls FROM pg_stat_user_functions WHERE funcname = 'claim_write'",
-    );
-    return rows[0]?.calls ?? 0;
-  }
+    /** Each transaction of a write calls `claim_write` once. */
+    async function claims({ owner }: System): Promise<number> {
+      const { rows } = await owner.query(
+        "SELECT calls::int AS calls FROM pg_stat_user_functions WHERE funcname = 'claim_write'",
+      );
+      return rows[0]?.calls ?? 0;
+    }
 
-  async function countFunctionCalls({ owner }: System): Promise<void> {
-    const { rows } = await owner.query('SELECT current_database() AS name');
-    const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
-    await superuser.connect();
-    await superuser.query(`ALTER DATABASE ${rows[0].name} SET track_functions = 'pl'`);
-    await superuser.end();
-  }
-});
+    async function countFunctionCalls({ owner }: System): Promise<void> {
+      const { rows } = await owner.query('SELECT current_database() AS name');
+      const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
+      await superuser.connect();
+      await superuser.query(`ALTER DATABASE ${rows[0].name} SET track_functions = 'pl'`);
+      await superuser.end();
+    }
+  },
+);
