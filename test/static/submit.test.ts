@@ -164,7 +164,7 @@ describe('a run that has taken the place of one that failed', () => {
     const submit = submitOver({
       runs: {
         start: ({ key }) => {
-          if (key !== ARGUMENTS.key) return new Promise((resolve) => setTimeout(resolve, 100, 'exists'));
+          if (key !== ARGUMENTS.key) return Promise.resolve({ runId: 'before', eager: false });
           started += 1;
           // Alone and past the queue, in its turn, and once more.
           if (started === 1) return Promise.resolve({ runId: 'failed', eager: false });
@@ -178,10 +178,10 @@ describe('a run that has taken the place of one that failed', () => {
     });
     fillStarts(submit);
     await new Promise((resolve) => setTimeout(resolve, 10));
-    const [leaving] = [request(submit, ARGUMENTS, 10), request(submit, ARGUMENTS, 300)];
-    expect(await leaving).toEqual({ kind: 'accepted' });
+    const [first, last] = [request(submit, ARGUMENTS, 10), request(submit, ARGUMENTS, 2 * GRACE_MS)];
+    expect(await first).toEqual({ kind: 'accepted' });
     await expect.poll(() => started).toBe(3);
-    await new Promise((resolve) => setTimeout(resolve, GRACE_MS + 400));
+    expect(await last).toEqual({ kind: 'problem', code: 'orchestrator_unavailable' });
     confirm({ runId: 'next', eager: false });
     await expect.poll(() => submit.find('company', 'key', 'mine')).toBe(undefined);
   });

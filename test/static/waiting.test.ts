@@ -11,11 +11,15 @@ describe('the semaphore of starts', () => {
     const begun: number[] = [];
     const ends = Array.from({ length: 6 }, () => deferred<void>());
     const done = ends.map((end, index) =>
-      semaphore.run('a', async () => {
-        begun.push(index);
-        await end.promise;
-        return index;
-      }, signal),
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(index);
+          await end.promise;
+          return index;
+        },
+        signal,
+      ),
     );
     await turn();
     expect(begun).toEqual([0, 1]);
@@ -47,10 +51,14 @@ describe('the semaphore of starts', () => {
     const begun: string[] = [];
     const first = deferred<void>();
     const run = (name: string, until?: Promise<void>) =>
-      semaphore.run('a', async () => {
-        begun.push(name);
-        await until;
-      }, signal);
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(name);
+          await until;
+        },
+        signal,
+      );
     const waiting = deferred<void>();
     const all = [run('first', first.promise), run('waiting', waiting.promise)];
     first.resolve();
@@ -81,11 +89,15 @@ describe('the semaphore of starts', () => {
     const begun: string[] = [];
     const first = deferred<void>();
     const start = (name: string, unwanted: AbortSignal, until?: Promise<void>) =>
-      semaphore.run('a', async () => {
-        begun.push(name);
-        await until;
-        return name;
-      }, unwanted);
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(name);
+          await until;
+          return name;
+        },
+        unwanted,
+      );
     const controllers = [new AbortController(), new AbortController()];
     const ends = [
       start('first', controllers[0]?.signal ?? signal, first.promise),
