@@ -223,6 +223,7 @@ export class StorageError extends Error {
 }
 
 const CONNECTION_FAILURE = '08006';
+const IN_FAILED_TRANSACTION = '25P02';
 const statementNames = new Map<string, string>();
 
 async function connect({ connections, onConnectionWait }: Pool, sinceMs = performance.now()): Promise<pg.PoolClient> {
@@ -248,9 +249,21 @@ async function run(
 }
 
 function transactionOn(client: pg.PoolClient, unanswered: Set<Promise<unknown>>): Tx {
+  let abortedBy: unknown;
+  /** Of statements that travel together, the first error is the reason; those after it only say that there was one. */
+  const reasonOf = (error: unknown) => {
+    const isFollowing = error instanceof StorageError && error.sqlState === IN_FAILED_TRANSACTION;
+    if (!isFollowing) abortedBy = error;
+    return abortedBy ?? error;
+  };
   return {
     query<Row>(text: string, values: readonly unknown[] = []) {
-      const answer = run(client, 'statement', prepared(text, values)).then(({ rows }) => rows as Row[]);
+      const answer = run(client, 'statement', prepared(text, values)).then(
+        ({ rows }) => rows as Row[],
+        (error: unknown) => {
+          throw reasonOf(error);
+        },
+      );
       unanswered.add(answer);
       const settle = () => void unanswered.delete(answer);
       answer.then(settle, settle);

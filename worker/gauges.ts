@@ -40,7 +40,7 @@ export function createPoolMetrics(registry: Registry) {
     collect() {
       for (const [name, { pool }] of pools) {
         const { totalCount, idleCount, waitingCount, options } = pool.connections;
-        const wanted = waitingCount + pool.shares.waiting.brief + pool.shares.waiting.patient;
+        const wanted = waitingCount + pool.shares.waiting;
         const states = { busy: totalCount - idleCount, idle: idleCount, max: options.max, wanted };
         for (const [state, count] of Object.entries(states)) this.set({ pool: name, state }, count);
       }

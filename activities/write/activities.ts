@@ -31,7 +31,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
           args,
           attempt,
           () => dependencies.onLockWait(args),
-          'slotted',
+          true,
         );
         dependencies.onOutcome(args, row, made);
         crashPoint('outcome: handed over');

@@ -47,8 +47,8 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       try {
         const own = { ...attempt, writeId };
         const { row, made } = metLock
-          ? await runInTurn(dependencies, args, own, 'patient')
-          : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args), 'patient');
+          ? await runInTurn(dependencies, args, own, { patience: 'patient' })
+          : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args), false);
         dependencies.onOutcome(args, row, made);
       } catch (error) {
         // The item's own run decides whether this is a bug or an outage.
@@ -60,13 +60,15 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
 
     async function runTogether(operation: SetOperation, set: typeof members): Promise<void> {
       let metLock = false;
-      const done = await runSet(dependencies, operation, set, attempt, 'brief').catch((error: unknown) => {
-        // Not the outcome of any item: alone, each one's own attempt decides.
-        dependencies.onFailedSet(operation.name, set.length, error);
-        metLock = isLockTimeout(error);
-        if (metLock) for (const { args } of set) dependencies.onLockWait(args);
-        return new Map<SetItem, WriteRow>();
-      });
+      const done = await runSet(dependencies, operation, set, attempt, { patience: 'brief' }).catch(
+        (error: unknown) => {
+          // Not the outcome of any item: alone, each one's own attempt decides.
+          dependencies.onFailedSet(operation.name, set.length, error);
+          metLock = isLockTimeout(error);
+          if (metLock) for (const { args } of set) dependencies.onLockWait(args);
+          return new Map<SetItem, WriteRow>();
+        },
+      );
       if (done.size > 0) dependencies.onSet(done.size);
       for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
       await Promise.all(set.filter((item) => !done.has(item)).map((item) => runItem(item, metLock)));

@@ -22,7 +22,7 @@ export async function runOperation(
   dependencies: RunDependencies,
   args: WriteArguments,
   attempt: AttemptFacts,
-  patience: Turn['patience'],
+  turn: Omit<Turn, 'companyId'>,
 ): Promise<Attempt> {
   const { database, operations, allowPrivateWebhooks = false } = dependencies;
   const operation = operations.find(({ name }) => name === args.operation);
@@ -50,7 +50,7 @@ export async function runOperation(
         crashPoint('transaction: before COMMIT');
         return { result: resultOf(row, true), row, made: true };
       },
-      { companyId: args.companyId, patience },
+      { companyId: args.companyId, ...turn },
     );
     crashPoint('transaction: after COMMIT');
     return attempted;

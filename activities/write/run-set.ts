@@ -30,7 +30,7 @@ export async function runSet(
   operation: SetOperation,
   items: readonly SetItem[],
   facts: Omit<AttemptFacts, 'writeId'>,
-  patience: Turn['patience'],
+  turn: Omit<Turn, 'companyId'>,
 ): Promise<ReadonlyMap<SetItem, WriteRow>> {
   const { set } = operation;
   const companyId = companyOf(items);
@@ -62,7 +62,7 @@ export async function runSet(
       for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
       return { finished, completedAt };
     },
-    { companyId, patience },
+    { companyId, ...turn },
   );
   if (completedAt === undefined) return new Map();
   crashPoint(isShared ? 'set: after COMMIT' : 'transaction: after COMMIT');

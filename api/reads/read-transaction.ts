@@ -22,12 +22,18 @@ export async function inReadTransaction<T>(
   { database, caller, idempotencyKey, limitMs }: ReadRequest,
   work: (tx: Tx, reader: Reader, row: WriteRow | undefined) => Promise<T>,
 ): Promise<T> {
-  const reading = transaction(database.reads, async (tx) => {
-    await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-    // The server then ends a statement for which nobody waits any more.
-    await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
-    const { userId, roles, row } = await lookUpIn(tx, caller, idempotencyKey);
-    return work(tx, { companyId: caller.companyId, userId, roles }, row);
-  });
+  const { companyId } = caller;
+  const reading = transaction(
+    database.reads,
+    async (tx) => {
+      await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+      // The server then ends a statement for which nobody waits any more.
+      await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
+      const { userId, roles, row } = await lookUpIn(tx, caller, idempotencyKey);
+      return work(tx, { companyId, userId, roles }, row);
+    },
+    // A report may take seconds: reads leave connections to the lookups of writes, and those of a company to the others.
+    { companyId, patience: 'patient' },
+  );
   return withStorageTimeout(reading, limitMs);
 }

@@ -161,10 +161,14 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       return sent;
     },
     startAlone: (args, onStarting, unwanted) =>
-      startsAlone.run(() => {
-        onStarting();
-        return runs.start(args, summarize(args));
-      }, unwanted),
+      startsAlone.run(
+        args.companyId,
+        () => {
+          onStarting();
+          return runs.start(args, summarize(args));
+        },
+        unwanted,
+      ),
   };
 }
 

@@ -125,8 +125,8 @@ async function waitForRun(
   const { args } = submission;
   const { lookups, runs } = dependencies;
   const end = await awaitRunClose(
-    () => runs.waitUntilClosed(args.companyId, args.key, runId, control.left),
-    () => control.handed !== undefined || control.left.aborted,
+    () => runs.waitUntilClosed(args.companyId, args.key, runId),
+    () => control.handed !== undefined || submission.stage === 'forgotten',
   );
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   if (end === undefined) return { kind: 'problem', code: 'outcome_unknown' };

@@ -20,7 +20,6 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
   const opened = deferred<void>();
   const lockWait = deferred<void>();
   const left = deferred<void>();
-  const leaving = new AbortController();
   let wanted = new AbortController();
   const control: Control = {
     handed: undefined,
@@ -29,7 +28,6 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
     get unwanted() {
       return wanted.signal;
     },
-    left: leaving.signal,
     queueAgain() {
       if (submission.stage === 'forgotten') return;
       // A start past the queue may still be on its way.
@@ -41,6 +39,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       submission.openedBy = by;
       submission.run = toRun(run, args);
       opened.resolve();
+      if (submission.waiters === 0) submission.forget();
     },
   };
   let startedAlone = false;
@@ -64,7 +63,6 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
       wanted = new AbortController();
       if (submission.stage !== 'open' && submission.stage !== 'behind') return;
       submission.stage = 'forgotten';
-      leaving.abort();
       left.resolve();
     },
     // Deferred by one turn of the event loop, so that the first request is counted as a waiter before that.

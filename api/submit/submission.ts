@@ -65,8 +65,6 @@ export type Control = {
   readonly lockWait: Promise<unknown>;
   /** Aborted when nobody waits any more. */
   readonly unwanted: AbortSignal;
-  /** Aborted when nobody waits for the open run: there is no use in asking Temporal for its end. */
-  readonly left: AbortSignal;
   markOpen(by: 'this submission' | 'another', run: OpenRun): void;
   /** The run that was there has ended without an outcome: it waits for its start once more. */
   queueAgain(): void;

@@ -90,9 +90,6 @@ export function createSubmit(options: {
       const running = { ...runSubmission(args, dependencies), sinceMs: performance.now() };
       const { submission } = running;
       submissions.set(id, running);
-      void submission.opened.then(() => {
-        if (submission.waiters === 0) submission.forget();
-      });
       void submission.end.then(() => {
         // Another may have taken the place of one that was forgotten.
         if (submissions.get(id) === running) submissions.delete(id);

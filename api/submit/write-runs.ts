@@ -21,13 +21,8 @@ export type WriteRuns = {
   start(args: WriteArguments, summary: string): Promise<Started>;
   /** The newest run, undefined if Temporal has none. Throws {@link TemporalUnavailable}. */
   describe(companyId: string, idempotencyKey: string): Promise<RunDescription | undefined>;
-  /** Waits a minute for the run to close, or until it is told to stop. Throws {@link TemporalUnavailable}, then too. */
-  waitUntilClosed(
-    companyId: string,
-    idempotencyKey: string,
-    runId: string,
-    stop?: AbortSignal,
-  ): Promise<RunEnd | 'still open'>;
+  /** Waits at most a minute for the run to close; all who wait for it share the question. Throws {@link TemporalUnavailable}. */
+  waitUntilClosed(companyId: string, idempotencyKey: string, runId: string): Promise<RunEnd | 'still open'>;
   /** The failed attempts that the history of a run has recorded so far. Throws {@link TemporalUnavailable}. */
   failedAttempts(companyId: string, idempotencyKey: string, runId: string): Promise<FailedAttempts | undefined>;
   /** The arguments of a run, read from its history. */
@@ -73,6 +68,22 @@ export type RunTarget = Pick<WorkflowStartOptions, 'taskQueue' | 'versioningOver
 
 export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   const { workflow, connection } = client;
+  const questions = new Map<string, Promise<RunEnd | 'still open'>>();
+
+  async function askForEnd(workflowId: string, runId: string): Promise<RunEnd | 'still open'> {
+    const handle = workflow.getHandle<() => Promise<RunResult>>(workflowId, runId, { followRuns: false });
+    try {
+      const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
+      return { kind: 'result', result };
+    } catch (error) {
+      if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
+      // Deleted while it ran: its end can no longer be known.
+      if (error instanceof WorkflowNotFoundError) return { kind: 'unproven' };
+      if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';
+      throw asUnavailable(error);
+    }
+  }
+
   return {
     async start(args, summary) {
       crashPoint('start: before');
@@ -112,21 +123,13 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       }
     },
 
-    async waitUntilClosed(companyId, idempotencyKey, runId, stop) {
-      const handle = workflow.getHandle<() => Promise<RunResult>>(workflowIdOf(companyId, idempotencyKey), runId, {
-        followRuns: false,
-      });
-      try {
-        const ask = () => callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
-        const result = await (stop === undefined ? ask() : connection.withAbortSignal(stop, ask));
-        return { kind: 'result', result };
-      } catch (error) {
-        if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
-        // Deleted while it ran: its end can no longer be known.
-        if (error instanceof WorkflowNotFoundError) return { kind: 'unproven' };
-        if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';
-        throw asUnavailable(error);
-      }
+    waitUntilClosed(companyId, idempotencyKey, runId) {
+      const workflowId = workflowIdOf(companyId, idempotencyKey);
+      // A question that nobody needs any more cannot be taken back: the SDK's native connection knows no abort.
+      const id = `${workflowId}/${runId}`;
+      const asked = questions.get(id) ?? askForEnd(workflowId, runId).finally(() => questions.delete(id));
+      questions.set(id, asked);
+      return asked;
     },
 
     async failedAttempts(companyId, idempotencyKey, runId) {

@@ -3,7 +3,7 @@ import { transaction } from '../../activities/database.ts';
 import { isLockTimeout, isNoTurn } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import type { Turn } from '../../activities/shares.ts';
+import type { Patience } from '../../activities/shares.ts';
 import { lockOutcome } from '../../activities/write/run-operation.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../context.ts';
@@ -24,7 +24,7 @@ const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
 /** A cancel waits for the write's running transaction to end, and PATIENCE_MS bounds that wait. */
 const CANCEL_LIMIT_MS = 7_000;
-/** Of that, for its turn and for the lock, once it has met one: a write in its transaction is no silent database. */
+/** Of that, for all of it once it has met a lock: a write in its transaction is no silent database. */
 const PATIENCE_MS = 6_000;
 
 /**
@@ -38,11 +38,7 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     const member = await context.lookups.find(request.caller, key, LOOKUP_LIMIT_MS);
     await refuseUnlessAllowed(context, request.caller.companyId, key, member);
     enforceRateLimit(context.newWrites, request.caller);
-    const { cancelledNow, row } = await withStorageTimeout(
-      cancel(context, request, key, member.userId),
-      CANCEL_LIMIT_MS,
-    );
-    if (cancelledNow) countCancelled(context);
+    const row = await withStorageTimeout(cancel(context, request, key, member.userId), CANCEL_LIMIT_MS);
     if (row.outcome !== 'cancelled') throw tooLate(row);
     return reply.send(await readWrite(context, request.caller, key));
   });
@@ -86,7 +82,7 @@ async function mayCancelOpenKey(
   return memo.userId === userId || holdsOneOf(roles, operation?.roles ?? []);
 }
 
-async function cancel({ database }: ApiContext, request: FastifyRequest, idempotencyKey: string, userId: string) {
+async function cancel(context: ApiContext, request: FastifyRequest, idempotencyKey: string, userId: string) {
   const { companyId } = request.caller;
   const body = problemBody(
     new ApiProblem('write_cancelled', { detail: 'The key was cancelled before its write happened. It never will.' }),
@@ -102,9 +98,9 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
     pathOf(request),
     request.method,
   ];
-  const inTurn = (patience: Turn['patience']) =>
-    transaction(
-      database.writes,
+  const inTurn = async (patience: Patience) => {
+    const { cancelledNow, row } = await transaction(
+      context.database.writes,
       async (tx) => {
         const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
           `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
@@ -120,13 +116,19 @@ async function cancel({ database }: ApiContext, request: FastifyRequest, idempot
       },
       { companyId, patience },
     );
+    // Also when its client has been answered that it is not over.
+    if (cancelledNow) countCancelled(context);
+    return row;
+  };
+  const sinceMs = performance.now();
   try {
     return await inTurn('brief');
   } catch (error) {
     if (!isLockTimeout(error)) throw error;
   }
   // As the writes for which they wait, a company's cancels hold only its share of the connections.
-  const done = await withTimeout(inTurn('patient'), PATIENCE_MS).catch((error: unknown) => {
+  const leftMs = sinceMs + PATIENCE_MS - performance.now();
+  const done = await withTimeout(inTurn('patient'), leftMs).catch((error: unknown) => {
     if (isLockTimeout(error) || isNoTurn(error)) return undefined;
     throw error;
   });

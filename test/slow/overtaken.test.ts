@@ -64,7 +64,7 @@ describe('attempts of one write that run at once', () => {
               { ...args, submissionId },
               facts,
               () => undefined,
-              'slotted',
+              true,
             );
             return { submissionId, ...end };
           }),

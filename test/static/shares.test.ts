@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createShares, NoTurn, type Turn } from '../../activities/shares.ts';
+import { createShares, NoTurn, type Patience } from '../../activities/shares.ts';
 
 const SOON_MS = 20;
 const LONG_MS = 60_000;
@@ -14,8 +14,8 @@ function pool(connections: number) {
   return {
     shares,
     begun,
-    begin(companyId: string, patience: Turn['patience'], name = companyId) {
-      const ran = shares.run({ companyId, patience }, LONG_MS, () => {
+    begin(companyId: string, patience: Patience, name = companyId, takesSlot = false) {
+      const ran = shares.run({ companyId, patience, takesSlot }, LONG_MS, () => {
         begun.push(name);
         return new Promise<void>((resolve) => ends.set(name, resolve));
       });
@@ -51,26 +51,46 @@ describe('the connections of the write pool', () => {
     }
     await turn();
     expect(begun.toSorted()).toEqual(['a0', 'a1', 'a2', 'a3', 'b0', 'b1', 'b2', 'b3']);
-    expect(shares.waiting).toEqual({ brief: 0, patient: 10 });
+    expect(shares.waiting).toBe(10);
     void begin('a', 'brief', 'brief');
     await turn();
     expect(begun.at(-1)).toBe('brief');
   });
 
-  test('are waited for by few patient ones of a company and by few in all, yet by one of every company', async () => {
-    const { begin, shares } = pool(4);
-    const ofOne = async (company: string, patience: 'patient' | 'slotted' = 'slotted') => {
-      const before = shares.waiting.patient;
-      for (let n = 0; n < 20; n += 1) void begin(company, patience, `${company}${n}`);
+  test.each([
+    { patience: 'patient', ofOne: 4, ofAll: 16 },
+    { patience: 'brief', ofOne: 16, ofAll: 32 },
+  ] as const)(
+    'are waited for, of those that take a slot, by few $patience ones of a company and by few in all, yet by one of every company',
+    async ({ patience, ofOne, ofAll }) => {
+      const { begin, shares } = pool(4);
+      // What takes no slot is never refused, and keeps none of those out that do.
+      for (let n = 0; n < 100; n += 1) void begin('z', patience, `z${n}`);
+      for (let n = 0; n < 4; n += 1) void begin('y', 'brief', `y${n}`);
       await turn();
-      return shares.waiting.patient - before;
-    };
-    expect(await ofOne('a')).toBe(4);
-    for (const company of ['b', 'c', 'd']) await ofOne(company);
-    expect(shares.waiting.patient).toBe(16);
-    expect([await ofOne('e'), await ofOne('f')]).toEqual([1, 1]);
-    // The others take no slot.
-    expect(await ofOne('f', 'patient')).toBe(20);
+      const newlyWaiting = async (company: string) => {
+        const before = shares.waiting;
+        for (let n = 0; n < 50; n += 1) void begin(company, patience, `${company}${n}`, true);
+        await turn();
+        return shares.waiting - before;
+      };
+      expect(await newlyWaiting('a')).toBe(ofOne);
+      let sum = ofOne;
+      for (const company of ['b', 'c', 'd']) sum += await newlyWaiting(company);
+      expect(sum).toBe(ofAll + (patience === 'brief' ? 2 : 0));
+      expect([await newlyWaiting('e'), await newlyWaiting('z')]).toEqual([1, 1]);
+    },
+  );
+
+  test('come to a patient one of a busy company as well while two others have patient ones without end', async () => {
+    const { begun, begin, end } = pool(4);
+    for (const company of ['a', 'b']) for (let n = 0; n < 9; n += 1) void begin(company, 'patient', `${company}${n}`);
+    for (let n = 0; n < 9; n += 1) void begin('c', 'brief', `c${n}`);
+    void begin('c', 'patient', 'patient');
+    await turn();
+    expect(begun.toSorted()).toEqual(['a0', 'b0', 'c0', 'c1']);
+    await end('a0');
+    expect(begun.at(-1)).toBe('patient');
   });
 
   test('take turns between companies, also where there is only one connection', async () => {
@@ -110,7 +130,7 @@ describe('the connections of the write pool', () => {
     void begin('a', 'brief', 'a0');
     const late = shares.run({ companyId: 'b', patience: 'brief' }, SOON_MS, async () => 'ran');
     await expect(late).rejects.toBeInstanceOf(NoTurn);
-    expect(shares.waiting).toEqual({ brief: 0, patient: 0 });
+    expect(shares.waiting).toBe(0);
     await end('a0');
     expect(await shares.run({ companyId: 'b', patience: 'brief' }, SOON_MS, async () => 'ran')).toBe('ran');
   });
@@ -118,7 +138,8 @@ describe('the connections of the write pool', () => {
   test('come back when the work fails, whatever the order: all of it runs that may wait, and never more at once than there are', async () => {
     const work = fc.record({
       companyId: fc.constantFrom('a', 'b', 'c'),
-      patience: fc.constantFrom<Turn['patience']>('brief', 'patient', 'slotted'),
+      patience: fc.constantFrom<Patience>('brief', 'patient'),
+      takesSlot: fc.boolean(),
       isBroken: fc.boolean(),
     });
     await fc.assert(
@@ -145,19 +166,19 @@ describe('the connections of the write pool', () => {
               });
             }),
           );
-          // Only of the slotted ones may there be too many.
-          const expected = works.map(({ isBroken, patience }, index) => {
-            if (!begun.has(index)) return `${patience}: NoTurn`;
+          // Only of those that take a slot may there be too many.
+          const expected = works.map(({ isBroken, takesSlot }, index) => {
+            if (!begun.has(index)) return takesSlot ? 'NoTurn' : 'a turn';
             return isBroken ? 'Error' : 'fulfilled';
           });
           const ended = ends.map((end) => {
             if (end.status === 'fulfilled') return 'fulfilled';
-            return end.reason instanceof NoTurn ? 'slotted: NoTurn' : 'Error';
+            return end.reason instanceof NoTurn ? 'NoTurn' : 'Error';
           });
           expect(ended).toEqual(expected);
           expect(most.all).toBeLessThanOrEqual(connections);
           expect(most.patientOfA).toBeLessThanOrEqual(Math.max(1, Math.floor(connections / 4)));
-          expect(shares.waiting).toEqual({ brief: 0, patient: 0 });
+          expect(shares.waiting).toBe(0);
         },
       ),
     );

@@ -139,7 +139,6 @@ describe('what is not started in time', () => {
 
 describe('a run that goes on without anybody who waits', () => {
   test('is not followed any more, and is found again by the next request', async () => {
-    const stopped: (AbortSignal | undefined)[] = [];
     const started: string[] = [];
     const submit = submitOver({
       runs: {
@@ -148,18 +147,43 @@ describe('a run that goes on without anybody who waits', () => {
           return started.length === 1 ? { runId: 'run', eager: false } : 'exists';
         },
         describe: async () => openRunOf(ARGUMENTS),
-        waitUntilClosed(_company, _key, _run, stop) {
-          stopped.push(stop);
-          return never();
-        },
       },
     });
     expect(await request(submit, ARGUMENTS, 0)).toEqual({ kind: 'accepted' });
     await expect.poll(() => submit.inFlight).toBe(0);
     expect(submit.find('company', 'key', 'mine')).toBe(undefined);
-    expect(stopped.map((signal) => signal?.aborted)).toEqual([true]);
     expect(await request(submit, { ...ARGUMENTS, submissionId: 'next' }, 10)).toEqual({ kind: 'accepted' });
     expect(started).toEqual(['submission', 'next']);
+  });
+});
+
+describe('a run that has taken the place of one that failed', () => {
+  test('costs no slot when the last who waited has left before it was there', async () => {
+    let confirm: (started: Started) => void = () => undefined;
+    let started = 0;
+    const submit = submitOver({
+      runs: {
+        start: ({ key }) => {
+          if (key !== ARGUMENTS.key) return Promise.resolve({ runId: 'before', eager: false });
+          started += 1;
+          // Alone and past the queue, in its turn, and once more.
+          if (started === 1) return Promise.resolve({ runId: 'failed', eager: false });
+          if (started === 2) return Promise.resolve('exists');
+          return new Promise((resolve) => {
+            confirm = resolve;
+          });
+        },
+        describe: async () => ({ ...openRunOf(ARGUMENTS), state: 'unsuccessful' }),
+      },
+    });
+    fillStarts(submit);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    const [first, last] = [request(submit, ARGUMENTS, 10), request(submit, ARGUMENTS, 2 * GRACE_MS)];
+    expect(await first).toEqual({ kind: 'accepted' });
+    await expect.poll(() => started).toBe(3);
+    expect(await last).toEqual({ kind: 'problem', code: 'orchestrator_unavailable' });
+    confirm({ runId: 'next', eager: false });
+    await expect.poll(() => submit.find('company', 'key', 'mine')).toBe(undefined);
   });
 });
 

@@ -11,11 +11,15 @@ describe('the semaphore of starts', () => {
     const begun: number[] = [];
     const ends = Array.from({ length: 6 }, () => deferred<void>());
     const done = ends.map((end, index) =>
-      semaphore.run(async () => {
-        begun.push(index);
-        await end.promise;
-        return index;
-      }, signal),
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(index);
+          await end.promise;
+          return index;
+        },
+        signal,
+      ),
     );
     await turn();
     expect(begun).toEqual([0, 1]);
@@ -34,15 +38,27 @@ describe('the semaphore of starts', () => {
     expect(semaphore.queued).toBe(0);
   });
 
+  test('lets companies take turns: one with many starts delays no other by more than one', async () => {
+    const semaphore = createSemaphore(1);
+    const begun: string[] = [];
+    const start = (name: string) => semaphore.run(name.slice(0, 1), async () => void begun.push(name), signal);
+    await Promise.all(['a0', 'a1', 'a2', 'a3', 'b0', 'c0', 'c1'].map(start));
+    expect(begun).toEqual(['a0', 'a1', 'b0', 'c0', 'a2', 'c1', 'a3']);
+  });
+
   test('gives a free place to the one that waits, not to one that comes at that moment or later', async () => {
     const semaphore = createSemaphore(1);
     const begun: string[] = [];
     const first = deferred<void>();
     const run = (name: string, until?: Promise<void>) =>
-      semaphore.run(async () => {
-        begun.push(name);
-        await until;
-      }, signal);
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(name);
+          await until;
+        },
+        signal,
+      );
     const waiting = deferred<void>();
     const all = [run('first', first.promise), run('waiting', waiting.promise)];
     first.resolve();
@@ -60,12 +76,12 @@ describe('the semaphore of starts', () => {
     const semaphore = createSemaphore(1);
     const failing = () => Promise.reject(new Error('no start'));
     const ends = await Promise.allSettled([
-      semaphore.run(failing, signal),
-      semaphore.run(failing, signal),
-      semaphore.run(async () => 'started', signal),
+      semaphore.run('a', failing, signal),
+      semaphore.run('a', failing, signal),
+      semaphore.run('a', async () => 'started', signal),
     ]);
     expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
-    expect(await semaphore.run(async () => 'again', signal)).toBe('again');
+    expect(await semaphore.run('a', async () => 'again', signal)).toBe('again');
   });
 
   test('forgets what is unwanted before its turn, and goes on with the next', async () => {
@@ -73,11 +89,15 @@ describe('the semaphore of starts', () => {
     const begun: string[] = [];
     const first = deferred<void>();
     const start = (name: string, unwanted: AbortSignal, until?: Promise<void>) =>
-      semaphore.run(async () => {
-        begun.push(name);
-        await until;
-        return name;
-      }, unwanted);
+      semaphore.run(
+        'a',
+        async () => {
+          begun.push(name);
+          await until;
+          return name;
+        },
+        unwanted,
+      );
     const controllers = [new AbortController(), new AbortController()];
     const ends = [
       start('first', controllers[0]?.signal ?? signal, first.promise),
@@ -86,7 +106,7 @@ describe('the semaphore of starts', () => {
     ];
     for (const controller of controllers) controller.abort();
     expect(semaphore.queued).toBe(1);
-    expect(await semaphore.run(async () => 'never', AbortSignal.abort())).toBeUndefined();
+    expect(await semaphore.run('a', async () => 'never', AbortSignal.abort())).toBeUndefined();
     first.resolve();
     expect(await Promise.all(ends)).toEqual(['first', undefined, 'next']);
     expect(begun).toEqual(['first', 'next']);

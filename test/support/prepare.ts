@@ -27,7 +27,9 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
         workflowId: `prepared:${args.key}`,
         attempt: 1,
       };
-      const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts, 'patient');
+      const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts, {
+        patience: 'patient',
+      });
       if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body.toString()}`);
       return JSON.parse(row.response_body.toString());
     },

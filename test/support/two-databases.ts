@@ -97,13 +97,13 @@ export async function openOneCompany(): Promise<OneCompany> {
     },
     async runAlone(args) {
       const facts = { ...FACTS, writeId: idOf(args) };
-      await runOperation({ database, operations: OPERATIONS }, args, facts, 'patient');
+      await runOperation({ database, operations: OPERATIONS }, args, facts, { patience: 'patient' });
     },
     async runTogether(items) {
       const [first] = items;
       const operation = OPERATIONS.find(({ name }) => name === first?.operation) as SetOperation;
       const members = items.map((args) => ({ args, writeId: idOf(args) }));
-      const rows = await runSet({ database, operations: OPERATIONS }, operation, members, FACTS, 'brief');
+      const rows = await runSet({ database, operations: OPERATIONS }, operation, members, FACTS, { patience: 'brief' });
       if (rows.size > 0) sets += 1;
       return new Map([...rows].map(([{ args }, row]) => [args.key, row]));
     },

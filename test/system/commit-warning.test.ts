@@ -125,7 +125,7 @@ test('what finds the row of such a COMMIT waits for the standby itself', async (
         workflowId: 'of a test',
         attempt: number,
       },
-      'patient',
+      { patience: 'patient' },
     ).then(
       ({ result }) => result.outcome,
       (error: unknown) => classify(error),

@@ -9,6 +9,7 @@ import { inReadTransaction } from '../../api/reads/read-transaction.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
 import { startProxy, targetOf, through } from '../support/proxy.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -254,6 +255,31 @@ describe('reads have limits of their own', () => {
     expect(limited?.json).toMatchObject({ code: 'rate_limited', retryable: true });
     expect(limited?.headers.get('retry-after')).toBe('1');
     expect((await other.as('owner', url).get('/api/me')).status).toBe(200);
+  });
+
+  test('a company whose reads take long keeps no other company’s writes from being looked up', async () => {
+    const body = { name: 'Customer', currency: 'USD' };
+    const { status } = await other.api.post('/api/customers', body, { key: 'looked-up' });
+    expect(status).toBe(201);
+    const blocker = await system.owner.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE');
+    let isOver = false;
+    const reads = Promise.all(Array.from({ length: 40 }, () => company.api.get('/api/ledger/accounts'))).finally(() => {
+      isOver = true;
+    });
+    await until('the reads to wait', async () => {
+      const waiting = "SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND relation = 'accounts'::regclass";
+      return (await system.owner.query(waiting)).rows[0].n >= 4;
+    });
+    for (let n = 0; n < 5; n += 1) {
+      const replay = await other.api.post('/api/customers', body, { key: 'looked-up' });
+      expect([replay.status, replay.headers.get('idempotent-replayed')]).toEqual([201, 'true']);
+    }
+    expect(isOver).toBe(false);
+    await blocker.query('ROLLBACK');
+    blocker.release();
+    expect(new Set((await reads).map((answer) => answer.status))).toEqual(new Set([200]));
   });
 
   test('a database that is frozen does not keep a reader', async () => {

@@ -42,6 +42,14 @@ describe('a transaction', () => {
     expect(classify(failure)).toEqual({ kind: 'transient', mayHaveCommitted: true });
   });
 
+  test('whose statements travel together fails by the one that failed, whichever is awaited first', async () => {
+    const together = transaction(pool, async (tx) => {
+      const failing = tx.query('SELECT 1 / 0').then((rows) => rows);
+      await Promise.all([tx.query('SELECT 1'), failing.then(() => failing), tx.query('SELECT 2')]);
+    });
+    await expect(together).rejects.toMatchObject({ sqlState: '22012' });
+  });
+
   test('that waits for its turn tells of that as a wait for a connection', async () => {
     const waits: number[] = [];
     const watched = { ...pool, onConnectionWait: (ms: number) => void waits.push(ms) };
