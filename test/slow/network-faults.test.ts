@@ -18,6 +18,8 @@ const CLIENTS = 12;
 const LOAD_MS = inForm({ short: 2_000, long: 15_000 });
 const PAUSE_MS = 200;
 const WAIT_S = 2;
+/** Once the network is back, a run that was accepted in the meantime has its outcome by then. */
+const OUTCOME_WAIT_S = 60;
 /** The client's wait, two seconds, and a margin for a busy machine. */
 const ANSWERED_WITHIN_MS = WAIT_S * 1_000 + 2_000 + 8_000;
 /** Each of them is retried by a client with the same key. */
@@ -76,8 +78,8 @@ describe('with a network that fails between an API process and its servers', () 
   });
 
   const client = () => company.as('owner', api.url);
-  const write = (key: string) =>
-    client().post('/api/customers', { name: key }, { key, headers: { prefer: `wait=${WAIT_S}` } });
+  const write = (key: string, waitS = WAIT_S) =>
+    client().post('/api/customers', { name: key }, { key, headers: { prefer: `wait=${waitS}` } });
 
   /** Clients that write, repeat what they have written, and ask for it. Returns their keys and all answers. */
   async function load(name: string): Promise<{ keys: string[]; answers: Answer[] }> {
@@ -128,7 +130,7 @@ describe('with a network that fails between an API process and its servers', () 
         expect([status, HONEST]).toEqual([503, expect.arrayContaining([json.code])]);
       proxies[server].open();
       await inParallel(CLIENTS, keys, async (key) => {
-        expect([key, (await patiently(() => write(key))).status]).toEqual([key, 201]);
+        expect([key, (await patiently(() => write(key, OUTCOME_WAIT_S))).status]).toEqual([key, 201]);
         expect(await countEffects(system.owner, { companyId: company.id, table: 'customers', key })).toMatchObject({
           writes: 1,
           rows: 1,
