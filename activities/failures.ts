@@ -22,6 +22,8 @@ const TRANSIENT_CLASSES = new Set([
 ]);
 /** The lock timeout. */
 const LOCK_NOT_AVAILABLE = '55P03';
+/** Ours (`require_trust`): the server is another one than the process knows, or has not been verified. */
+const NOT_TRUSTED = 'AB001';
 const TRANSIENT_CODES = new Set([
   '25006', // read-only transaction: a standby, or a failover in progress
   '25P03', // idle-in-transaction timeout
@@ -32,6 +34,7 @@ const TRANSIENT_CODES = new Set([
   '57P02', // crash shutdown
   '57P03', // cannot connect now: starting up, shutting down, in recovery
   '57P05', // idle session timeout
+  NOT_TRUSTED,
 ]);
 /** With these at COMMIT the transaction may have committed: the connection was lost before the answer arrived. */
 const UNKNOWN_AT_COMMIT_CODES = new Set(['40003', '57P01', '57P02']);
@@ -61,6 +64,12 @@ export function isStorageUnavailable(error: unknown): boolean {
 /** True when the lock timeout ended a wait: another transaction still holds what this one needs. */
 export function isLockTimeout(error: unknown): error is StorageError {
   return error instanceof StorageError && error.sqlState === LOCK_NOT_AVAILABLE;
+}
+
+/** True when the database refused a claim because it is not the one that the process knows, or is not verified. */
+export function isNotTrusted(error: unknown): boolean {
+  const reason = error instanceof TransientFailure ? error.cause : error;
+  return reason instanceof StorageError && reason.sqlState === NOT_TRUSTED;
 }
 
 /** True when the transaction's turn did not come in time, or too many wait already: it did not begin. */

@@ -25,6 +25,8 @@ export type Operation = {
   /** The kind of the one event that each succeeded write records. */
   readonly event: string;
   readonly effects: Effects;
+  /** The counter whose numbers have no gap (`number_counters.kind`), if each success takes the next one. */
+  readonly takesNumber?: 'invoice';
   readonly rejections: Readonly<Record<string, RejectionKind>>;
   /** Which rejection a constraint of the database stands for. */
   readonly constraints: Readonly<Record<string, string>>;

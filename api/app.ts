@@ -5,9 +5,12 @@ import type { Logger } from 'pino';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
+import { createFence } from '../worker/fence.ts';
 import { createMetrics } from '../worker/metrics.ts';
 import { openProcessDatabase } from '../worker/process-database.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
+import { createNamedRuns } from '../worker/verification/named-runs.ts';
+import { startVerifier } from '../worker/verification/verifier.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
 import type { ApiConfig } from './config.ts';
@@ -20,6 +23,7 @@ import { registerDocs } from './openapi/docs.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
 import { createGroupRuns } from './submit/group-runs.ts';
+import { createLane } from './submit/lane.ts';
 import { createLookups } from './submit/lookups.ts';
 import { createSubmit, type Submit } from './submit/submit.ts';
 import { createWriteRuns } from './submit/write-runs.ts';
@@ -60,11 +64,16 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const client = clientOver(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
-  const lookups = createLookups(database.reads);
+  const fence = await createFence(database.reads, logger);
+  const lookups = createLookups(database.reads, fence);
+  const groups = createGroupRuns(client, target, fence.process);
+  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
   const submit = createSubmit({
     lookups,
     runs,
-    groups: createGroupRuns(client, target),
+    groups,
+    fence,
+    lane,
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
     // What leaves now would only wait for connections.
@@ -86,11 +95,14 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     operations,
     metrics,
     logger,
+    fence,
     onOutcome: submit.handOver,
     onLockWait: submit.noteLockWait,
     onFailedRun: submit.giveUp,
   });
   const running = worker.run();
+  const verifier = startVerifier({ fence, database, client, target, operations, logger, lanesOf: lane.registeredAt });
+  metrics.observeTrust(fence);
 
   const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) =>
     metrics.problems.inc({ code }),
@@ -99,6 +111,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const context: ApiContext = {
     config,
     database,
+    fence,
     operations,
     runs,
     lookups,
@@ -114,6 +127,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   };
   const health = registerHealth(app, {
     database,
+    fence,
     registry: metrics.registry,
     metricsToken: config.METRICS_TOKEN,
     coreMetricsAddress: options.coreMetricsAddress,
@@ -127,6 +141,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     health.fail();
   });
   await untilReleaseIsKnown(connection, config);
+  await lane.tick();
   const url = await app.listen({ host: config.HOST, port: config.PORT });
 
   return {
@@ -137,6 +152,9 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
       await app.close();
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
+      await lane.close();
+      await verifier.close();
+      fence.close();
       await connection.close();
       await database.close();
     },

@@ -1,5 +1,6 @@
 import type { Database } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
+import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
@@ -13,6 +14,7 @@ import type { TemporalUi } from './writes/resource.ts';
 export type ApiContext = {
   readonly config: ApiConfig;
   readonly database: Database;
+  readonly fence: ProcessFence;
   readonly operations: readonly Operation[];
   readonly runs: WriteRuns;
   readonly lookups: Lookups;

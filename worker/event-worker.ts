@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
+import type { Fence } from '../activities/write/fence.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
 import type { ProcessConfig } from './config.ts';
 import { createWorker } from './create-worker.ts';
@@ -26,6 +27,7 @@ export async function createEventWorker(options: {
   readonly reads: Pool;
   readonly relay: Pool;
   readonly operations: readonly Operation[];
+  readonly fence: Fence;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }): Promise<Worker> {
@@ -39,6 +41,7 @@ export async function createEventWorker(options: {
       reads: options.reads,
       relay: options.relay,
       operations: options.operations,
+      fence: options.fence,
       masterKey: config.WEBHOOK_MASTER_KEY,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onWebhookAttempt(outcome, event) {

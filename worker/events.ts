@@ -3,6 +3,7 @@ import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { type Database, openPool } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
+import type { Fence } from '../activities/write/fence.ts';
 import type { WebhookRetry } from '../workflows/event-messages.ts';
 import type { WorkerConfig } from './config.ts';
 import { createEventStarts } from './event-starts.ts';
@@ -30,6 +31,7 @@ export async function startEvents(options: {
   readonly workflowBundle: WorkflowBundle;
   readonly database: Database;
   readonly operations: readonly Operation[];
+  readonly fence: Fence;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly retry?: WebhookRetry;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type Pool, queryOnce } from '../activities/database.ts';
+import { TRUST_STATES, type TrustState } from './fence.ts';
 import type { OpenRuns } from './open-runs.ts';
 
 /** Gauges that are read at scrape time. One whose source does not answer has no value, since an old value would mislead. */
@@ -122,6 +123,19 @@ export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>
   });
   gauge('write_stuck_runs', 'Runs of writes and groups that have been open for more than a minute', undefined, {
     all: ({ overAMinute }) => overAMinute,
+  });
+}
+
+/** Whether this process may write to its database. */
+export function observeTrust(registry: Registry, fence: { readonly state: TrustState }): void {
+  new Gauge({
+    name: 'database_trust',
+    help: 'Whether the database is verified: 1 for its state (trusted, verifying, replaced), 0 for the others',
+    labelNames: ['state'] as const,
+    registers: [registry],
+    collect() {
+      for (const state of TRUST_STATES) this.set({ state }, fence.state === state ? 1 : 0);
+    },
   });
 }
 

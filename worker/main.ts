@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { Client } from '@temporalio/client';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { OPERATIONS } from '../activities/operation-list.ts';
@@ -6,12 +7,15 @@ import { loadWorkflowBundle } from './bundle.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
 import { makeFirstReleaseCurrent } from './current-release.ts';
 import { startEvents } from './events.ts';
+import { createFence } from './fence.ts';
 import { freeLoopbackPort } from './free-port.ts';
 import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
 import { openProcessDatabase } from './process-database.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
+import { startVerifier } from './verification/verifier.ts';
+import { pinnedToOwnRelease } from './versioning.ts';
 import { createWriteWorker } from './write-worker.ts';
 
 /** The worker process: finishes the runs of API processes that died, and runs the outbox relay, events and maintenance. */
@@ -25,9 +29,16 @@ async function main(): Promise<void> {
   await checkNamespace(connection, config);
   const metrics = createMetrics({ database, operations: OPERATIONS });
   const workflowBundle = await loadWorkflowBundle(config);
-  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
+  const fence = await createFence(database.reads, logger);
+  metrics.observeTrust(fence);
+  const shared = { config, connection, workflowBundle, database, fence, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
+  const verifier = startVerifier({
+    ...shared,
+    client: new Client({ connection, namespace: config.TEMPORAL_NAMESPACE }),
+    target: { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) },
+  });
   const stopping = new AbortController();
   const maintenance = await startMaintenance(shared);
 
@@ -53,6 +64,8 @@ async function main(): Promise<void> {
     await maintenance.close();
     await running.catch(() => undefined);
     server.close();
+    await verifier.close();
+    fence.close();
     await connection.close();
     await database.close();
   });

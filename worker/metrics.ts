@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
-import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit } from './gauges.ts';
+import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit, observeTrust } from './gauges.ts';
 import type { OpenRuns } from './open-runs.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -43,11 +43,13 @@ export function createMetrics({ database, operations, instrumentation = true }: 
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
     /** The submissions in progress in this process. */
     observeSubmit: (submit: Parameters<typeof observeSubmit>[1]): void => observeSubmit(registry, submit),
+    /** Whether this process may write to its database. */
+    observeTrust: (fence: Parameters<typeof observeTrust>[1]): void => observeTrust(registry, fence),
   };
 }
 
 const SILENT = { inc() {}, observe() {} };
-const UNOBSERVED = { observeRelay() {}, observeOpenRuns() {}, observeSubmit() {} };
+const UNOBSERVED = { observeRelay() {}, observeOpenRuns() {}, observeSubmit() {}, observeTrust() {} };
 
 /** Fine where an idle process answers, and up to the longest wait that a client can request. */
 const ANSWER_BUCKETS_MS = [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];

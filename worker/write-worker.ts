@@ -8,6 +8,7 @@ import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import type { ProcessConfig } from './config.ts';
 import { createWorker } from './create-worker.ts';
+import type { ProcessFence } from './fence.ts';
 import type { Metrics } from './metrics.ts';
 import { workerVersioning } from './versioning.ts';
 
@@ -27,6 +28,7 @@ export type WriteWorkerOptions = {
   readonly operations: readonly Operation[];
   readonly metrics: Metrics;
   readonly logger: Logger;
+  readonly fence: ProcessFence;
   /** Called right after the COMMIT of each outcome that this process produced or found. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
   /** Called for a write that waits for a lock. */
@@ -46,8 +48,10 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
     activities: createWriteActivities({
       database: options.database,
       operations: options.operations,
+      fence: options.fence,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onOutcome(args, row, made) {
+        options.fence.witnesses.note(row);
         options.onOutcome?.(args, row);
         if (!made) return;
         countOutcome(metrics, row, options.operations);

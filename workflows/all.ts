@@ -1,6 +1,7 @@
 /** The entry point of the bundle: exports every workflow type under its name. */
 export { auditMaintenance } from './audit-maintenance.ts';
 export { closeMonth } from './close-month.ts';
+export { lane, poison } from './lane.ts';
 export { sendInvoiceReminders } from './send-invoice-reminders.ts';
 export { webhooks } from './webhooks.ts';
 export { write } from './write.ts';

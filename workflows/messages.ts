@@ -7,6 +7,8 @@
 
 export const WRITE_WORKFLOW_TYPE = 'write';
 export const GROUP_WORKFLOW_TYPE = 'writeGroup';
+export const LANE_WORKFLOW_TYPE = 'lane';
+export const POISON_WORKFLOW_TYPE = 'poison';
 export const DEFAULT_TASK_QUEUE = 'accubooks-writes';
 
 export type WriteArguments = {
@@ -23,7 +25,19 @@ export type WriteArguments = {
   readonly actor: { readonly userId: string };
   readonly request: { readonly id: string; readonly method: string; readonly path: string };
   readonly submissionId: string;
+  /** What the starting process knew of the database; not in the runs of earlier releases. */
+  readonly stamp?: Trust;
 };
+
+/**
+ * What a process knows of a verified database: under which version, on which incarnation of the server, in which epoch. A
+ * claim is refused where version or incarnation is another one now. A run of an earlier epoch may have been answered from a
+ * row that is gone.
+ */
+export type Trust = { readonly version: string; readonly incarnation: string; readonly epoch: string };
+
+/** The epoch of runs without a stamp: before the first loss. */
+export const FIRST_EPOCH = '00000000-0000-0000-0000-000000000000';
 
 /** The request after validation, with constant defaults filled in, in wire form. */
 export type WireInput = {
@@ -48,7 +62,7 @@ export type AttemptPolicy = {
  * request. The body never travels through Temporal: the row in Postgres has it.
  */
 export type RunResult = {
-  readonly outcome: 'succeeded' | 'rejected' | 'cancelled' | 'mismatch';
+  readonly outcome: 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'mismatch';
   readonly statusCode: number;
   /** Null for a key that was cancelled: its row names no request. */
   readonly writeId: string | null;
@@ -62,9 +76,12 @@ export type RunFacts = {
   readonly requestedAt: string;
 };
 
+/** `stamp`: not in the groups of earlier releases. */
+export type GroupFacts = RunFacts & { readonly stamp?: Trust };
+
 export type WriteActivities = {
   runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult>;
-  runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ readonly left: readonly number[] }>;
+  runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<{ readonly left: readonly number[] }>;
 };
 
 /** A write in a group, with what is needed to start its own workflow if it leaves the group. */
@@ -79,6 +96,27 @@ export type GroupItem = {
  * workflow, or null when its key already had a run. All other items have their row.
  */
 export type GroupResult = { readonly left: readonly { readonly index: number; readonly runId: string | null }[] };
+
+/** The argument of a lane's run. */
+export type LaneArguments = { readonly process: string };
+
+/** The argument of a run that keeps a lane or a group from being started any more. */
+export type PoisonArguments = {
+  /** Of the server for which the lanes were closed. */
+  readonly incarnation: string;
+  /** `verification`: the database may have lost writes of earlier groups. `retired`: its process is gone, and nothing is open. */
+  readonly because: 'verification' | 'retired';
+};
+
+/** The name by which a process registers that it starts groups; `lane` counts from 0. */
+export function laneWorkflowId(version: string, lane: number): string {
+  return `lane:${version}:${lane}`;
+}
+
+/** The name of a lane's group; `group` counts from 1, and none is left out. */
+export function groupWorkflowId(version: string, lane: number, group: number): string {
+  return `group:${version}:${lane}:${group}`;
+}
 
 /** What a duplicate reads from the existing run, instead of its whole input. */
 export type WriteMemo = {

@@ -6,7 +6,7 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { type GroupItem, type GroupResult, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import { type GroupItem, type GroupResult, type Trust, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
 import { childWriteOptions } from './write-start.ts';
 
 /** Items wait for connections and locks. After this time all items leave the group and continue in their own workflows. */
@@ -16,23 +16,26 @@ const GROUP_LIMIT_MS = 60_000;
  * Writes that waited for a start at the same moment, each in a transaction of its own. An item gets one attempt; without an
  * outcome it leaves the group and continues in its own workflow, which handles retries and failed runs.
  */
-export async function writeGroup(items: readonly GroupItem[]): Promise<GroupResult> {
+export async function writeGroup(items: readonly GroupItem[], stamp?: Trust): Promise<GroupResult> {
   return CancellationScope.nonCancellable(async () => {
-    const left = await attemptOnce(items);
+    const left = await attemptOnce(items, stamp);
     return {
-      left: await Promise.all(left.map(async (index) => ({ index, runId: await startOwnWorkflow(items[index]) }))),
+      left: await Promise.all(
+        left.map(async (index) => ({ index, runId: await startOwnWorkflow(items[index], stamp) })),
+      ),
     };
   });
 }
 
-async function attemptOnce(items: readonly GroupItem[]): Promise<readonly number[]> {
+async function attemptOnce(items: readonly GroupItem[], stamp: Trust | undefined): Promise<readonly number[]> {
   const { runGroup } = proxyLocalActivities<Pick<WriteActivities, 'runGroup'>>({
     startToCloseTimeout: GROUP_LIMIT_MS,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { maximumAttempts: 1 },
   });
   try {
-    return (await runGroup(items, { requestedAt: workflowInfo().startTime.toISOString() })).left;
+    const facts = { requestedAt: workflowInfo().startTime.toISOString() };
+    return (await runGroup(items, stamp === undefined ? facts : { ...facts, stamp })).left;
   } catch (error) {
     if (!(error instanceof TemporalFailure)) throw error;
     // It is not known which items have committed. Each continues in its own run, which finds the row if there is one.
@@ -40,11 +43,12 @@ async function attemptOnce(items: readonly GroupItem[]): Promise<readonly number
   }
 }
 
-/** Starts the item's own workflow as the API would, and waits until Temporal has accepted it. */
-async function startOwnWorkflow(item: GroupItem | undefined): Promise<string | null> {
+/** Starts the item's own workflow as the API would, with the group's stamp, and waits until Temporal has accepted it. */
+async function startOwnWorkflow(item: GroupItem | undefined, stamp: Trust | undefined): Promise<string | null> {
   if (item === undefined) throw new Error('Bug! The group has no item at this position');
+  const args = stamp === undefined ? item.args : { ...item.args, stamp };
   try {
-    const child = await startChild(WRITE_WORKFLOW_TYPE, childWriteOptions(item));
+    const child = await startChild(WRITE_WORKFLOW_TYPE, childWriteOptions({ ...item, args }));
     return child.firstExecutionRunId;
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return null;

@@ -6,7 +6,7 @@ import type {
   Trigger,
   TriggerFacts,
 } from '../../workflows/event-messages.ts';
-import type { RunResult, WireInput, WriteArguments } from '../../workflows/messages.ts';
+import type { RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
 import type { Pool, Tx } from '../database.ts';
 import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
@@ -14,6 +14,7 @@ import { type Operation, parseInput } from '../operation.ts';
 import { readAsCompany } from '../read-as-company.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
+import { type Fence, requireTrust } from '../write/fence.ts';
 import { resultFromExistingRow } from '../write/run-operation.ts';
 import type { WriteRow } from '../write/write-row.ts';
 import { findDueReminders } from './due-reminders.ts';
@@ -21,6 +22,7 @@ import { findDueReminders } from './due-reminders.ts';
 export type EventActivityDependencies = WebhookDependencies & {
   readonly reads: Pool;
   readonly operations: readonly Operation[];
+  readonly fence: Fence;
 };
 
 /** The activities of the workflows that events start. */
@@ -29,7 +31,8 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
     readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
-    prepareWrite: async (trigger, userId, write) => prepareWrite(operations, trigger, userId, write),
+    prepareWrite: async (trigger, userId, write) =>
+      prepareWrite(operations, trigger, userId, write, requireTrust(dependencies.fence)),
     readOutcome: (args) => readAsCompany(reads, args.companyId, (tx) => readOutcome(tx, args, operations)),
     findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
     checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
@@ -51,6 +54,7 @@ function prepareWrite(
   trigger: Trigger,
   userId: string,
   write: StepWrite,
+  stamp: Trust,
 ): PreparedWrite {
   const operation = operations.find(({ name }) => name === write.operation);
   if (operation === undefined) throw new Error(`Bug! This release has no operation ${write.operation}`);
@@ -71,6 +75,7 @@ function prepareWrite(
       actor: { userId },
       request: { id: trigger.triggerId, method: operation.method, path: pathOf(operation, wire) },
       submissionId: randomUUID(),
+      stamp,
     },
   };
 }

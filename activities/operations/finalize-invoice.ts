@@ -37,6 +37,7 @@ export const finalizeInvoice = defineSetOperation({
     entry: 'Dr 1100 total · Cr 4000, or each line’s account, net · Cr 2100 tax',
     dated: 'the issue date',
   },
+  takesNumber: 'invoice',
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_draft: { status: 409, title: 'The invoice is no longer a draft' },

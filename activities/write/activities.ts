@@ -3,8 +3,10 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { crashPoint } from '../crash-points.ts';
-import { TransientFailure } from '../failures.ts';
+import { isNotTrusted, TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
+import { isOfEarlierEpoch, requireTrust } from './fence.ts';
+import { attemptAfterLoss } from './lose-write.ts';
 import { runAlone } from './run-alone.ts';
 import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
 import type { AttemptFacts } from './run-operation.ts';
@@ -26,13 +28,10 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {
-        const { result, row, made } = await runAlone(
-          dependencies,
-          args,
-          attempt,
-          () => dependencies.onLockWait(args),
-          true,
-        );
+        const trust = requireTrust(dependencies.fence);
+        const { result, row, made } = isOfEarlierEpoch(args.stamp, trust)
+          ? await attemptAfterLoss(dependencies, args, attempt, trust, info.workflowExecution?.runId ?? '')
+          : await runAlone(dependencies, args, { ...attempt, trust }, () => dependencies.onLockWait(args), true);
         dependencies.onOutcome(args, row, made);
         crashPoint('outcome: handed over');
         return result;
@@ -50,6 +49,7 @@ async function toApplicationFailure(
   error: unknown,
 ): Promise<ApplicationFailure> {
   const transient = error instanceof TransientFailure;
+  if (isNotTrusted(error)) dependencies.fence.notice();
   const willRetry = transient && !isLastAttempt(args, attempt);
   const { workflowId, writeId } = attempt;
   dependencies.onFailedAttempt(args, error, { willRetry, workflowId, writeId });

@@ -1,15 +1,17 @@
 import { Context } from '@temporalio/activity';
-import type { GroupItem, RunFacts, WriteArguments } from '../../workflows/messages.ts';
+import type { GroupFacts, GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import { crashPoint } from '../crash-points.ts';
-import { isLockTimeout } from '../failures.ts';
+import { isLockTimeout, isNotTrusted } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
+import { type Fence, isOfEarlierEpoch, requireTrust } from './fence.ts';
 import { runAlone, runInTurn } from './run-alone.ts';
 import type { RunDependencies } from './run-operation.ts';
 import { isSetOperation, runSet, type SetItem, type SetOperation } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
 export type WriteActivityDependencies = RunDependencies & {
+  readonly fence: Fence;
   /** Called with the write's row right after the COMMIT; `made`: this transaction wrote it. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, attempt: FailedAttempt): void;
@@ -28,13 +30,18 @@ type FailedAttempt = { readonly willRetry: boolean; readonly workflowId: string;
 /**
  * The local activity of a group. The items of one company and one operation share a transaction where the operation has a
  * form for sets; every other item, and every item of a set that came to nothing, gets a transaction of its own. They run in
- * parallel up to the size of the pool, those that wait for locks up to their company's share, and each outcome is reported at its COMMIT. Returns the positions of the items
- * without an outcome.
+ * parallel up to the size of the pool, those that wait for locks up to their company's share, and each outcome is reported
+ * at its COMMIT. They claim with the group's stamp: a group that was started on another incarnation of the server makes
+ * nothing, and its items go on in their own runs. Returns the positions of the items without an outcome.
  */
 export function createGroupActivity(dependencies: WriteActivityDependencies) {
-  return async function runGroup(items: readonly GroupItem[], facts: RunFacts): Promise<{ left: number[] }> {
+  const { fence } = dependencies;
+  return async function runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<{ left: number[] }> {
     const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
-    const attempt = { ...facts, workflowId, attempt: 1 };
+    const known = requireTrust(fence);
+    if (isOfEarlierEpoch(facts.stamp, known)) return { left: items.map((_, index) => index) };
+    const { requestedAt, stamp } = facts;
+    const attempt = { requestedAt, workflowId, attempt: 1, trust: stamp ?? known };
     const left: number[] = [];
     const members = items.map(({ args }, index) => ({
       index,
@@ -51,6 +58,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
           : await runAlone(dependencies, args, own, () => dependencies.onLockWait(args), false);
         dependencies.onOutcome(args, row, made);
       } catch (error) {
+        if (isNotTrusted(error)) fence.notice();
         // The item's own run decides whether this is a bug or an outage.
         dependencies.onFailedAttempt(args, error, { willRetry: true, workflowId, writeId });
         dependencies.onUngrouped(args);

@@ -1,4 +1,4 @@
-import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
+import type { RunResult, Trust, WriteArguments } from '../../workflows/messages.ts';
 import { crashPoint } from '../crash-points.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
@@ -81,6 +81,8 @@ export type AttemptFacts = {
   readonly workflowId: string;
   /** Counts from 1. */
   readonly attempt: number;
+  /** What the claim says of the database, which refuses it where it is another one. Without it, the database need only be verified. */
+  readonly trust?: Trust | undefined;
 };
 
 /** The write's row, and whether this transaction wrote it. In a mismatch it is the row of another request. */
@@ -94,7 +96,7 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
      FROM claim_write(
        p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => $6,
        p_fingerprint => $7, p_schema_version => $8, p_request => $9, p_user => $10, p_request_id => $11,
-       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14
+       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14, p_version => $15, p_incarnation => $16
      ) AS c`,
     [
       args.companyId,
@@ -111,6 +113,8 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
       attempt.workflowId,
       attempt.attempt,
       attempt.requestedAt,
+      attempt.trust?.version ?? null,
+      attempt.trust?.incarnation ?? null,
     ],
   );
   // Pipelined with the claim: if the claim fails, the transaction is aborted and the savepoint fails too.
@@ -145,7 +149,7 @@ export function resultFromExistingRow(
   operations: readonly Operation[],
 ): RunResult {
   const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
-  return row.outcome === 'cancelled' || isSameRequest(row, mine, operations)
+  return row.outcome === 'cancelled' || row.outcome === 'lost' || isSameRequest(row, mine, operations)
     ? resultOf(row, row.submission_id === args.submissionId)
     : { outcome: 'mismatch', statusCode: 422, writeId: row.write_id, first: false };
 }

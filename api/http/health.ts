@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import { type Database, queryOnce } from '../../activities/database.ts';
+import type { ProcessFence } from '../../worker/fence.ts';
 import { mayScrape, metricsPage } from '../../worker/metrics-page.ts';
 import { withTimeout } from './timeouts.ts';
 
@@ -8,6 +9,7 @@ const CHECK_TIMEOUT_MS = 1_000;
 
 export type HealthDependencies = {
   readonly database: Database;
+  readonly fence: Pick<ProcessFence, 'state'>;
   readonly registry: Registry;
   readonly metricsToken: string | undefined;
   /** Where this process serves the core metrics of Temporal's SDK, if it does. */
@@ -16,11 +18,12 @@ export type HealthDependencies = {
 
 /**
  * `/livez`: the process answers. `/readyz`: it should receive new requests. That requires PostgreSQL but not Temporal,
- * since replays and reads work without Temporal. `/metrics`: one scrape document.
+ * since replays and reads work without Temporal; nor a verified database, since an unverified one serves them, too.
+ * `/metrics`: one scrape document.
  */
 export function registerHealth(
   app: FastifyInstance,
-  { database, registry, metricsToken, coreMetricsAddress }: HealthDependencies,
+  { database, fence, registry, metricsToken, coreMetricsAddress }: HealthDependencies,
 ) {
   let state: 'serving' | 'draining' | 'failed' = 'serving';
   app.get('/livez', async (_request, reply) => reply.code(state === 'failed' ? 503 : 200).send({ status: state }));
@@ -28,7 +31,9 @@ export function registerHealth(
     const check = queryOnce(database.reads, 'SELECT 1').then(() => 'ok' as const);
     const answered = (await withTimeout(check, CHECK_TIMEOUT_MS).catch(() => undefined)) ?? 'unavailable';
     const ready = state === 'serving' && answered === 'ok';
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : state, checks: { database: answered } });
+    return reply
+      .code(ready ? 200 : 503)
+      .send({ status: ready ? 'ready' : state, checks: { database: answered, trust: fence.state } });
   });
   app.get('/metrics', async (request, reply) => {
     if (!mayScrape(request.headers.authorization, metricsToken)) return reply.code(401).send();

@@ -20,7 +20,7 @@ export type ReadRequest = {
  */
 export async function inReadTransaction<T>(
   { database, caller, idempotencyKey, limitMs }: ReadRequest,
-  work: (tx: Tx, reader: Reader, row: WriteRow | undefined) => Promise<T>,
+  work: (tx: Tx, reader: Reader, row: WriteRow | undefined, version: string | undefined) => Promise<T>,
 ): Promise<T> {
   const { companyId } = caller;
   const reading = transaction(
@@ -29,8 +29,8 @@ export async function inReadTransaction<T>(
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
       // The server then ends a statement for which nobody waits any more.
       await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
-      const { userId, roles, row } = await lookUpIn(tx, caller, idempotencyKey);
-      return work(tx, { companyId, userId, roles }, row);
+      const { userId, roles, row, version } = await lookUpIn(tx, caller, idempotencyKey);
+      return work(tx, { companyId, userId, roles }, row, version);
     },
     // A report may take seconds: reads leave connections to the lookups of writes, and those of a company to the others.
     { companyId, patience: 'patient' },

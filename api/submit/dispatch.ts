@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { workflowIdOf } from '../../activities/identity.ts';
+import { type Fence, requireTrust } from '../../activities/write/fence.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
 import type { GroupEnd, GroupRuns } from './group-runs.ts';
+import type { Lane } from './lane.ts';
 import { createSemaphore } from './semaphore.ts';
 import type { Started, WriteRuns } from './write-runs.ts';
 
@@ -13,7 +14,10 @@ import type { Started, WriteRuns } from './write-runs.ts';
  * without a timer or a threshold. Only a company whose transactions already wait for connections is held back.
  */
 export type Dispatch = {
-  /** Queues a submission, and starts it in its turn unless it is unwanted before. Throws TemporalUnavailable. */
+  /**
+   * Queues a submission, and starts it in its turn unless it is unwanted before. Throws TemporalUnavailable, and
+   * TransientFailure while this process knows of no verified database.
+   */
   send(submission: QueuedSubmission, unwanted: AbortSignal): Promise<Dispatched>;
   /**
    * Starts a write at once as its own per-key workflow, past the queue: a 202 may only follow such a start. Undefined when it
@@ -42,7 +46,10 @@ type Dispatched =
 
 export type DispatchOptions = {
   readonly runs: WriteRuns;
-  readonly groups: GroupRuns;
+  readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
+  readonly fence: Pick<Fence, 'trust'>;
+  /** While it is not open, each write goes in a workflow of its own. */
+  readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   /** Off: strictly one workflow per write, behind the same limit of starts. */
   readonly grouping: boolean;
   /** True while more of the company's transactions wait for a connection than a group should join. */
@@ -69,7 +76,7 @@ const MAX_GROUP_ITEMS = 200;
 const MAX_GROUP_INPUT_BYTES = 256 * 1024;
 
 export function createDispatch(options: DispatchOptions): Dispatch {
-  const { runs, groups, grouping, isBacklogged, summarize, observeStart } = options;
+  const { runs, groups, fence, grouping, isBacklogged, summarize, observeStart } = options;
   const queue = createFairQueue();
   const startsAlone = createSemaphore(STARTS_ALONE_AT_ONCE);
   const underWay = { key: 0, group: 0 };
@@ -88,7 +95,8 @@ export function createDispatch(options: DispatchOptions): Dispatch {
 
   function pump(): void {
     while (queue.size > 0 && underWay.group < GROUPS_AT_ONCE && underWay.key + underWay.group < STARTS_AT_ONCE) {
-      const batch = queue.take(grouping ? MAX_GROUP_ITEMS : 1, MAX_GROUP_INPUT_BYTES, isHeldBack);
+      const maxItems = grouping && options.lane.isOpen ? MAX_GROUP_ITEMS : 1;
+      const batch = queue.take(maxItems, MAX_GROUP_INPUT_BYTES, isHeldBack);
       if (batch.length === 0) {
         askAgain();
         return;
@@ -114,12 +122,16 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       if (batch.length === 1 && only !== undefined) {
         only.submission.onStarting('key');
         const { args } = only.submission;
-        only.resolve({ lane: 'key', started: await runs.start(args, summarize(args)) });
+        only.resolve({ lane: 'key', started: await startRun(args) });
         return;
       }
       for (const { submission } of batch) submission.onStarting('group');
-      const workflowId = `group:${randomUUID()}`;
-      const { runId } = await groups.start(workflowId, batch.map(toItem));
+      const group = await options.lane.start(batch.map(toItem));
+      if (group === 'closed') {
+        for (const waiting of batch) queue.add(waiting);
+        return;
+      }
+      const { workflowId, runId } = group;
       // When each outcome has been handed over, nobody waits for the end of the group, and Temporal need not be asked.
       const end = haveOutcomes(batch).then((all) =>
         all
@@ -127,7 +139,10 @@ export function createDispatch(options: DispatchOptions): Dispatch {
           : awaitRunClose(
               () => groups.waitUntilClosed(workflowId, runId),
               () => false,
-            ).then((closed) => closed ?? 'unproven'),
+            ).then((closed) => {
+              if (closed !== undefined && closed !== 'unproven') group.settle();
+              return closed ?? 'unproven';
+            }),
       );
       // Submissions whose outcome was handed over do not wait for it: its failure is not an unhandled rejection.
       end.catch(() => undefined);
@@ -135,6 +150,11 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     } catch (error) {
       for (const { reject } of batch) reject(error);
     }
+  }
+
+  /** Stamped as late as can be: it says what is known of the database now. */
+  function startRun(args: WriteArguments): Promise<Started> {
+    return runs.start({ ...args, stamp: requireTrust(fence) }, summarize(args));
   }
 
   function toItem({ submission: { args } }: Waiting): GroupItem {
@@ -163,9 +183,9 @@ export function createDispatch(options: DispatchOptions): Dispatch {
     startAlone: (args, onStarting, unwanted) =>
       startsAlone.run(
         args.companyId,
-        () => {
+        async () => {
           onStarting();
-          return runs.start(args, summarize(args));
+          return startRun(args);
         },
         unwanted,
       ),

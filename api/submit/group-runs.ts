@@ -1,15 +1,30 @@
-import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
-import { GROUP_WORKFLOW_TYPE, type GroupItem, type GroupResult } from '../../workflows/messages.ts';
+import {
+  GROUP_WORKFLOW_TYPE,
+  type GroupItem,
+  type GroupResult,
+  LANE_WORKFLOW_TYPE,
+  type Trust,
+} from '../../workflows/messages.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
-import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget } from './write-runs.ts';
+import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget, stateOf } from './write-runs.ts';
 
-/** What this process asks Temporal about the workflow runs of groups. */
+/** What this process asks Temporal about lanes and the workflow runs of groups. Each throws TemporalUnavailable. */
 export type GroupRuns = {
-  /** Throws TemporalUnavailable. */
-  start(workflowId: string, items: readonly GroupItem[]): Promise<{ readonly runId: string }>;
+  /** `exists`: there is, or was, a run by that name. */
+  register(workflowId: string): Promise<'registered' | 'exists'>;
+  /** `exists`: there is, or was, a run by that name. */
+  start(workflowId: string, items: readonly GroupItem[], stamp: Trust): Promise<{ readonly runId: string } | 'exists'>;
+  /** The run by that name, undefined if there is none. */
+  describe(workflowId: string): Promise<NamedRun | undefined>;
   /** Waits a minute for the group to close. Throws TemporalUnavailable. */
   waitUntilClosed(workflowId: string, runId: string): Promise<GroupEnd | 'still open'>;
 };
@@ -17,14 +32,57 @@ export type GroupRuns = {
 /** Which items left the group, and the runs in which they continue. `unproven`: the group closed without a result. */
 export type GroupEnd = GroupResult | 'unproven';
 
+/** `isOwn`: this process has started it. */
+export type NamedRun = {
+  readonly type: string;
+  readonly isOwn: boolean;
+  readonly state: 'running' | 'completed' | 'unsuccessful';
+};
+
 /** How soon another worker takes over a group whose process was killed. */
 const TASK_TIMEOUT_MS = 2_000;
 /** Temporal limits details to 20 KB. Keys and operations are ASCII. */
 const MAX_DETAILS_BYTES = 16_000;
 
-export function createGroupRuns({ workflow, connection }: Client, target: RunTarget): GroupRuns {
+export function createGroupRuns({ workflow, connection }: Client, target: RunTarget, process: string): GroupRuns {
+  // Each name is used once: a run that has closed keeps it, too.
+  const once = {
+    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    workflowIdConflictPolicy: 'FAIL',
+    memo: { process },
+  } as const;
   return {
-    async start(workflowId, items) {
+    async register(workflowId) {
+      try {
+        await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
+          workflow.start(LANE_WORKFLOW_TYPE, {
+            workflowId,
+            ...target,
+            ...once,
+            args: [{ process }],
+            staticSummary: `Groups of ${process}`,
+          }),
+        );
+        return 'registered';
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
+        throw asUnavailable(error);
+      }
+    },
+
+    async describe(workflowId) {
+      try {
+        const { type, memo, status } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
+          workflow.getHandle(workflowId).describe(),
+        );
+        return { type, isOwn: memo?.['process'] === process, state: stateOf(status.name) };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return undefined;
+        throw asUnavailable(error);
+      }
+    },
+
+    async start(workflowId, items, stamp) {
       crashPoint('group: before its start');
       const companies = new Set(items.map(({ args }) => args.companyId)).size;
       try {
@@ -32,7 +90,8 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
           workflow.start(GROUP_WORKFLOW_TYPE, {
             workflowId,
             ...target,
-            args: [items],
+            ...once,
+            args: [items, stamp],
             requestEagerStart: true,
             workflowTaskTimeout: TASK_TIMEOUT_MS,
             staticSummary: `${items.length} writes of ${companies === 1 ? 'one company' : `${companies} companies`}`,
@@ -42,6 +101,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
         crashPoint('group: taken');
         return { runId: handle.firstExecutionRunId };
       } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return 'exists';
         throw asUnavailable(error);
       }
     },

@@ -4,7 +4,10 @@ import type { Caller } from '../http/auth.ts';
 import { ApiProblem } from '../http/problems.ts';
 
 /** The caller's membership of the company, and the row of the key. */
-export type Lookup = Membership & { readonly row: WriteRow | undefined };
+export type Lookup = Membership & LookedUp;
+
+/** `version`: without a row, the version under which the server is verified. Undefined: a missing row proves nothing. */
+export type LookedUp = { readonly row: WriteRow | undefined; readonly version: string | undefined };
 
 export type Membership = { readonly userId: string; readonly roles: readonly string[] };
 
@@ -20,33 +23,37 @@ export async function lookUp(pool: Pool, { companyId, subject }: Caller, idempot
  */
 export async function lookUpIn(tx: Tx, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
   const found = await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, idempotencyKey ?? null]);
-  const { membership, row } = parts(found);
-  return toLookup(membership, row);
+  const { membership, row, version } = parts(found);
+  return toLookup(membership, { row, version });
 }
 
 /** The row of a write, for a caller whose membership has already been checked. */
-export async function lookUpRow(pool: Pool, companyId: string, idempotencyKey: string): Promise<WriteRow | undefined> {
-  const [found] = await queryOnce<WriteRow>(
-    pool,
-    'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
-    [companyId, idempotencyKey],
-  );
-  return found === undefined ? undefined : rowOrUndefined(found);
+export async function lookUpRow(pool: Pool, companyId: string, idempotencyKey: string): Promise<LookedUp> {
+  const found = await queryOnce<Found>(pool, LOOK_UP, [companyId, null, idempotencyKey]);
+  return parts(found);
 }
 
 /** Throws `not_a_member`. */
-export function toLookup(membership: Membership | undefined, row: WriteRow | undefined): Lookup {
-  if (membership !== undefined) return { ...membership, row };
+export function toLookup(membership: Membership | undefined, { row, version }: LookedUp): Lookup {
+  if (membership !== undefined) return { ...membership, row, version };
   throw new ApiProblem('not_a_member', { detail: 'The user of the token is not a member of its company.' });
 }
 
 const LOOK_UP = `
-SELECT l.member_id, l.member_roles, (l.write).* FROM lookup_write(p_company => $1, p_subject => $2, p_key => $3) AS l`;
+SELECT l.member_id, l.member_roles, l.version, (l.write).* FROM lookup_write(p_company => $1, p_subject => $2, p_key => $3) AS l`;
 
-type Found = { readonly member_id: string | null; readonly member_roles: string[] | null } & WriteRow;
+type Found = {
+  readonly member_id: string | null;
+  readonly member_roles: string[] | null;
+  readonly version: string | null;
+} & WriteRow;
 
-function parts([found]: readonly Found[]): { membership: Membership | undefined; row: WriteRow | undefined } {
+function parts([found]: readonly Found[]): LookedUp & { membership: Membership | undefined } {
   if (found === undefined) throw new Error('Bug! lookup_write returns one row, always');
   const { member_id: userId, member_roles: roles } = found;
-  return { membership: userId === null ? undefined : { userId, roles: roles ?? [] }, row: rowOrUndefined(found) };
+  return {
+    membership: userId === null ? undefined : { userId, roles: roles ?? [] },
+    row: rowOrUndefined(found),
+    version: found.version ?? undefined,
+  };
 }

@@ -1,10 +1,11 @@
 import { type Pool, queryOnce } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { ProcessFence } from '../../worker/fence.ts';
 import type { Caller } from '../http/auth.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
-import { type Lookup, lookUp, lookUpRow, type Membership, toLookup } from './lookup.ts';
+import { type LookedUp, type Lookup, lookUp, lookUpRow, type Membership, toLookup } from './lookup.ts';
 
 /**
  * Step 2 of the write path, and every later look for a row. At most two statements are under way at once, and lookups that
@@ -18,7 +19,10 @@ export type Lookups = {
    * within `limitMs`; `storage_unavailable` when the database does not answer it.
    */
   find(caller: Caller, idempotencyKey: string, limitMs: number): Promise<Lookup>;
-  /** The row of a write, for a caller whose membership has already been checked. */
+  /**
+   * The row of a write, for a caller whose membership has already been checked. Throws an error for which
+   * `isStorageUnavailable` is true when there is none on a server that is not verified: it proves nothing there.
+   */
   findRow(companyId: string, idempotencyKey: string): Promise<WriteRow | undefined>;
 };
 
@@ -31,7 +35,7 @@ const SILENT_AFTER_MS = 1_000;
 const NEWEST_SHARE = 0.2;
 const MAX_RETRY_AFTER_S = 30;
 
-export function createLookups(reads: Pool): Lookups {
+export function createLookups(reads: Pool, fence: Pick<ProcessFence, 'require'>): Lookups {
   const queue: Queued[] = [];
   let underWay = 0;
   let meanBatchMs = 0;
@@ -80,7 +84,7 @@ export function createLookups(reads: Pool): Lookups {
         if (isStorageUnavailable(error)) return undefined;
         throw error;
       });
-      if (found !== undefined) return toLookup(found.membership, found.row);
+      if (found !== undefined) return toLookup(found.membership, found);
       const position = queue.indexOf(queued);
       if (position !== -1) queue.splice(position, 1);
       throw queued.isSent
@@ -90,7 +94,9 @@ export function createLookups(reads: Pool): Lookups {
         : overloaded();
     },
     async findRow(companyId, idempotencyKey) {
-      return (await enqueue({ companyId, subject: undefined, idempotencyKey }).answer).row;
+      const { row, version } = await enqueue({ companyId, subject: undefined, idempotencyKey }).answer;
+      if (row === undefined) await fence.require(version);
+      return row;
     },
   };
 }
@@ -102,7 +108,7 @@ type Wanted = {
   readonly idempotencyKey: string;
 };
 
-type Answer = { readonly membership: Membership | undefined; readonly row: WriteRow | undefined };
+type Answer = LookedUp & { readonly membership: Membership | undefined };
 
 type Queued = Wanted & {
   isSent: boolean;
@@ -123,13 +129,13 @@ async function answerAll(reads: Pool, batch: readonly Queued[]): Promise<void> {
 
 async function answerOne(reads: Pool, { companyId, subject, idempotencyKey }: Wanted): Promise<Answer> {
   if (subject !== undefined) return lookUp(reads, { companyId, subject }, idempotencyKey);
-  return { membership: undefined, row: await lookUpRow(reads, companyId, idempotencyKey) };
+  return { membership: undefined, ...(await lookUpRow(reads, companyId, idempotencyKey)) };
 }
 
 async function answerBatch(reads: Pool, batch: readonly Queued[]): Promise<void> {
   const found = await queryOnce<FoundInBatch>(
     reads,
-    `SELECT l.company, l.subject, l.member_id, l.member_roles, (l.write).*
+    `SELECT l.company, l.subject, l.member_id, l.member_roles, l.version, (l.write).*
      FROM lookup_writes(p_companies => $1, p_subjects => $2, p_keys => $3) AS l`,
     [
       batch.map(({ companyId }) => companyId),
@@ -139,21 +145,28 @@ async function answerBatch(reads: Pool, batch: readonly Queued[]): Promise<void>
   );
   const memberships = new Map<string, Membership>();
   const rows = new Map<string, WriteRow>();
+  let version: string | undefined;
   for (const one of found) {
-    if (one.member_id === null) rows.set(`${one.company}/${one.idempotency_key}`, one);
+    if (one.company === null) version = one.version ?? undefined;
+    else if (one.member_id === null) rows.set(`${one.company}/${one.idempotency_key}`, one);
     else memberships.set(`${one.company}/${one.subject}`, { userId: one.member_id, roles: one.member_roles ?? [] });
   }
   for (const { companyId, subject, idempotencyKey, resolve } of batch) {
     resolve({
       membership: memberships.get(`${companyId}/${subject}`),
       row: rows.get(`${companyId}/${idempotencyKey}`),
+      version,
     });
   }
 }
 
-/** A membership, or a row: each is there once, however many lookups of the batch ask for it. */
+/**
+ * A membership, or a row: each is there once, however many lookups of the batch ask for it. Without a company: the version
+ * under which the server is verified.
+ */
 type FoundInBatch = {
-  readonly company: string;
+  readonly company: string | null;
+  readonly version: string | null;
   readonly subject: string | null;
   readonly member_id: string | null;
   readonly member_roles: string[] | null;

@@ -1,9 +1,11 @@
+import type { Fence } from '../../activities/write/fence.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { createDispatch } from './dispatch.ts';
 import type { GroupRuns } from './group-runs.ts';
+import type { Lane } from './lane.ts';
 import type { Lookups } from './lookups.ts';
 import { runSubmission } from './run-submission.ts';
 import { createSlots } from './slots.ts';
@@ -54,7 +56,9 @@ type Waited =
 export function createSubmit(options: {
   readonly lookups: Lookups;
   readonly runs: WriteRuns;
-  readonly groups: GroupRuns;
+  readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
+  readonly fence: Pick<Fence, 'trust'>;
+  readonly lane: Pick<Lane, 'isOpen' | 'start' | 'noteRow'>;
   readonly maxInFlight: number;
   readonly grouping: boolean;
   isBacklogged(companyId: string): boolean;
@@ -107,6 +111,7 @@ export function createSubmit(options: {
       }
     },
     handOver(args, row) {
+      options.lane.noteRow(args);
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handOver(row);
     },
     noteLockWait(args) {

@@ -181,7 +181,7 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
   return undefined;
 }
 
-function stateOf(status: string): RunDescription['state'] {
+export function stateOf(status: string): RunDescription['state'] {
   if (status === 'RUNNING' || status === 'CONTINUED_AS_NEW' || status === 'PAUSED') return 'running';
   return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { transaction } from '../../activities/database.ts';
-import { isLockTimeout, isNoTurn } from '../../activities/failures.ts';
+import { isLockTimeout, isNoTurn, isNotTrusted } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
 import type { Patience } from '../../activities/shares.ts';
@@ -13,6 +13,7 @@ import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { refuseBody } from '../http/validation.ts';
+import { notVerified, requireVerified } from '../http/verified.ts';
 import type { Lookup } from '../submit/lookup.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
@@ -36,6 +37,7 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     const key = keyOf(request.params.key);
     refuseBody(request.body);
     const member = await context.lookups.find(request.caller, key, LOOKUP_LIMIT_MS);
+    await requireVerified(context, member);
     await refuseUnlessAllowed(context, request.caller.companyId, key, member);
     enforceRateLimit(context.newWrites, request.caller);
     const row = await withStorageTimeout(cancel(context, request, key, member.userId), CANCEL_LIMIT_MS);
@@ -97,6 +99,8 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
     Buffer.from(JSON.stringify(body)),
     pathOf(request),
     request.method,
+    context.fence.trust?.version ?? null,
+    context.fence.trust?.incarnation ?? null,
   ];
   const inTurn = async (patience: Patience) => {
     const { cancelledNow, row } = await transaction(
@@ -105,7 +109,7 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
         const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
           `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
            p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
-           p_http_method => $7
+           p_http_method => $7, p_version => $8, p_incarnation => $9
          ) AS c`,
           values,
         );
@@ -124,6 +128,10 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
   try {
     return await inTurn('brief');
   } catch (error) {
+    if (isNotTrusted(error)) {
+      context.fence.notice();
+      throw notVerified();
+    }
     if (!isLockTimeout(error)) throw error;
   }
   // As the writes for which they wait, a company's cancels hold only its share of the connections.

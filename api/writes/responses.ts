@@ -37,6 +37,7 @@ export async function answerFromRow(
   first: boolean,
   context: ApiContext,
 ): Promise<FastifyReply> {
+  context.fence.witnesses.note(row);
   if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
     return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);

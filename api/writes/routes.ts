@@ -11,6 +11,7 @@ import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
 import { problemPointers } from '../http/validation.ts';
+import { requireVerified } from '../http/verified.ts';
 import type { Submission } from '../submit/submission.ts';
 import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
@@ -81,6 +82,7 @@ async function handleWrite(
     enforceRateLimit(context.replays, caller, RATE_LIMITED);
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
+  await requireVerified(context, member);
 
   if (isTriggerKey(idempotencyKey)) {
     throw new ApiProblem('idempotency_key_invalid', {

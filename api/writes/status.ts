@@ -8,6 +8,7 @@ import { enforceRateLimit } from '../http/rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { invalidPart } from '../http/validation.ts';
+import { requireVerified } from '../http/verified.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
 import { isKey } from './idempotency-key.ts';
@@ -64,12 +65,16 @@ export async function readWrite(
   return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
+async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
   const { database } = context;
-  return inReadTransaction({ database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS }, async (tx, reader, row) => {
+  const request = { database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS };
+  const { lookedUp, ...record } = await inReadTransaction(request, async (tx, reader, row, version) => {
     const describer = { ...context, reader };
-    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer };
+    const lookedUp = { row, version };
+    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer, lookedUp };
   });
+  await requireVerified(context, lookedUp);
+  return record;
 }
 
 /** The newest run of the write, undefined if Temporal has none. Throws instead of waiting for a frozen server. */

@@ -15,6 +15,7 @@ import { sendSignal } from './processes.ts';
 import { seedBooks, seedCompanies } from './seed.ts';
 import { postgresService, prepareDatabase, temporalService } from './servers.ts';
 import { type Service, type Supervised, supervise } from './supervise.ts';
+import { verifyLocally } from './verify.ts';
 import { waitFor } from './wait-for.ts';
 import { welcome } from './welcome.ts';
 
@@ -170,6 +171,11 @@ export function startSystem(on: {
       const { prepareNamespace } = await import('./namespace.ts');
       await prepareNamespace(temporalTarget(temporalAddress), { isNewDemo, log: on.log });
     }
+    await verifyLocally({
+      databaseUrl: database.databaseUrl,
+      temporal: temporalTarget(temporalAddress),
+      log: on.log,
+    });
     return {
       ...database,
       demoOwnerId,

@@ -4,8 +4,10 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
+import { DAY_S } from '../../activities/durations.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
+import { DEFAULT_RETENTION_DAYS } from '../operator/retention.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 import { writePrivately } from '../cli/secrets.ts';
 import { logTail } from './log-tail.ts';
@@ -25,6 +27,8 @@ const READY_TIMEOUT_MS = 30_000;
 /** A healthy server of an earlier run answers at once; one that does not is killed, which loses nothing in its file. */
 const ORPHAN_READY_MS = 3_000;
 const POLL_MS = 20;
+/** The dev server's own default, a day, is too short: after a restart no verification could rely on what Temporal remembers. */
+const RETENTION_S = DEFAULT_RETENTION_DAYS * DAY_S;
 const START_ATTEMPTS = 5;
 /** Measured: a server whose port is in use exits within 140 ms. */
 const BIND_MS = 400;
@@ -155,8 +159,13 @@ async function hasNamespace(address: string): Promise<boolean> {
   const channelArgs = { 'grpc.use_local_subchannel_pool': 1 };
   const connection = Connection.lazy({ address, channelArgs });
   try {
-    const call = () => connection.workflowService.describeNamespace({ namespace: NAMESPACE });
-    await callWithin(connection, 1_000, call);
+    const { workflowService } = connection;
+    await callWithin(connection, 1_000, async () => {
+      const { config } = await workflowService.describeNamespace({ namespace: NAMESPACE });
+      if (Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) >= RETENTION_S) return;
+      const workflowExecutionRetentionTtl = { seconds: RETENTION_S } as never;
+      await workflowService.updateNamespace({ namespace: NAMESPACE, config: { workflowExecutionRetentionTtl } });
+    });
     return true;
   } catch {
     return false;

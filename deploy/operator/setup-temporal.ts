@@ -5,6 +5,7 @@ import { GRPC, serviceCallCode } from '../../worker/grpc.ts';
 import { connectTemporal } from '../../worker/temporal.ts';
 import { SEARCH_ATTRIBUTE_NAMES } from '../../workflows/search-attributes.ts';
 import type { TemporalTarget } from '../cli/config.ts';
+import { DEFAULT_RETENTION_DAYS } from './retention.ts';
 
 type Setup = { namespace: string; createdNamespace: boolean; addedSearchAttributes: string[] };
 
@@ -14,9 +15,6 @@ const KEYWORD = 2;
 /** A new namespace or attribute reaches all parts of the server only when their caches expire, after 10 to 60 s. */
 const VISIBLE_TIMEOUT_MS = 90_000;
 const VISIBLE_POLL_MS = 500;
-
-/** How long Temporal keeps a closed run, for people to look at; PostgreSQL keeps a write for ever. */
-export const DEFAULT_RETENTION_DAYS = 7;
 
 /** Creates what is missing and waits until it can be used; changes nothing that exists. */
 export async function setupTemporal(

@@ -2,7 +2,8 @@
 import { countArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
 import { temporalTarget } from '../cli/config.ts';
-import { connectTarget, DEFAULT_RETENTION_DAYS, setupTemporal } from './setup-temporal.ts';
+import { DEFAULT_RETENTION_DAYS } from './retention.ts';
+import { connectTarget, setupTemporal } from './setup-temporal.ts';
 
 const MAX_RETENTION_DAYS = 365;
 

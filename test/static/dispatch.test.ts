@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createDispatch } from '../../api/submit/dispatch.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import { TRUSTED } from '../support/trusted-fence.ts';
 
 /** The rules of the queue alone: what is started with what. Temporal's part of it is in group.test.ts. */
 function queue(grouping: boolean) {
@@ -16,13 +17,18 @@ function queue(grouping: boolean) {
   const heldBack = new Set<string>();
   const never = () => new Promise<never>(() => undefined);
   const runs = { start: ({ key }: WriteArguments) => started([key]) };
-  const groups = {
-    start: (_id: string, items: readonly GroupItem[]) => started(items.map(({ args }) => args.key)),
-    waitUntilClosed: never,
+  const lane = {
+    isOpen: true,
+    start: async (items: readonly GroupItem[]) => {
+      const { runId } = await started(items.map(({ args }) => args.key));
+      return { workflowId: 'group', runId, settle: () => undefined };
+    },
   };
   const dispatch = createDispatch({
     runs: runs as never,
-    groups,
+    groups: { waitUntilClosed: never },
+    fence: TRUSTED,
+    lane,
     grouping,
     isBacklogged: (companyId) => heldBack.has(companyId),
     summarize: ({ key }) => key,

@@ -4,6 +4,7 @@ import type { GroupRuns } from '../../api/submit/group-runs.ts';
 import { createSubmit } from '../../api/submit/submit.ts';
 import type { RunDescription, Started, WriteRuns } from '../../api/submit/write-runs.ts';
 import { memoOf, type WriteArguments } from '../../workflows/messages.ts';
+import { TRUSTED } from '../support/trusted-fence.ts';
 
 /** The submissions of a process whose Temporal and database do as each test says. What they really do is in test/system. */
 const ARGUMENTS = {
@@ -26,11 +27,13 @@ const never = <T>() => new Promise<T>(() => undefined);
 function submitOver({
   runs = {},
   groups = {},
+  startGroup = never,
   row = async () => undefined,
   grouping = true,
 }: {
   runs?: Partial<WriteRuns>;
-  groups?: Partial<GroupRuns>;
+  groups?: Partial<Pick<GroupRuns, 'waitUntilClosed'>>;
+  startGroup?: () => Promise<{ runId: string }>;
   row?: () => Promise<WriteRow | undefined>;
   grouping?: boolean;
 }) {
@@ -44,7 +47,13 @@ function submitOver({
       readArguments: async () => undefined,
       ...runs,
     },
-    groups: { start: never, waitUntilClosed: never, ...groups },
+    groups: { waitUntilClosed: never, ...groups },
+    fence: TRUSTED,
+    lane: {
+      isOpen: true,
+      start: async () => ({ workflowId: 'group', ...(await startGroup()), settle: () => undefined }),
+      noteRow: () => undefined,
+    },
     maxInFlight: 100,
     grouping,
     isBacklogged: () => false,
@@ -249,11 +258,11 @@ describe('an outcome that this process hands over', () => {
     const seen = { started: 0, asked: 0 };
     const submit = submitOver({
       runs: { start: async () => ({ runId: 'run', eager: false }) },
+      async startGroup() {
+        seen.started += 1;
+        return { runId: 'run' };
+      },
       groups: {
-        async start() {
-          seen.started += 1;
-          return { runId: 'run' };
-        },
         waitUntilClosed() {
           seen.asked += 1;
           return never();
@@ -279,7 +288,8 @@ describe('a group that closes without proof', () => {
         start: ({ key }) => (key === ARGUMENTS.key ? never() : Promise.resolve({ runId: 'run', eager: false })),
         describe: async () => openRunOf(newest),
       },
-      groups: { start: async () => ({ runId: 'run' }), waitUntilClosed: async () => 'unproven' },
+      startGroup: async () => ({ runId: 'run' }),
+      groups: { waitUntilClosed: async () => 'unproven' },
     });
   async function endOf(submit: Submit) {
     fillStarts(submit);

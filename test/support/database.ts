@@ -26,6 +26,8 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
     connectionTimeoutMillis: 60_000,
   });
   owner.on('error', () => undefined);
+  // A clone is another database than its template, and lanes of its own keep the tests apart.
+  if (!empty) await owner.query('UPDATE verification SET version = gen_random_uuid(), incarnation = incarnation()');
   return {
     name,
     owner,

@@ -7,6 +7,7 @@ import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { createEventStarts, type EventStarts } from '../../worker/event-starts.ts';
 import { type RunningEvents, startEvents } from '../../worker/events.ts';
+import { createFence } from '../../worker/fence.ts';
 import { createMetrics, type Metrics } from '../../worker/metrics.ts';
 import { createOutboxRelay, type RelayCounts } from '../../worker/outbox-relay.ts';
 import type { WebhookRetry } from '../../workflows/event-messages.ts';
@@ -32,13 +33,15 @@ export async function startRelay(
   const metrics = createMetrics({ database, operations: OPERATIONS });
   const logger = pino({ level: 'silent' });
   const workflowBundle = await loadWorkflowBundle(config);
-  const shared = { config, connection, workflowBundle, database, operations: OPERATIONS, metrics, logger };
+  const fence = await createFence(database.reads, logger);
+  const shared = { config, connection, workflowBundle, database, fence, operations: OPERATIONS, metrics, logger };
   const events = await startEvents({ ...shared, retry });
   return {
     ...events,
     metrics,
     async close() {
       await events.close();
+      fence.close();
       await connection.close();
       await database.close();
     },

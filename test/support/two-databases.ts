@@ -11,6 +11,7 @@ import { runSet, type SetOperation } from '../../activities/write/run-set.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase } from './database.ts';
+import { trustOf } from './trusted-fence.ts';
 
 /** The same in each database, so that every ID that follows from a write is the same, too. */
 export const COMPANY_ID = '7b1d3c52-7a0e-4b6f-9a2f-0c5f5b6f2e01';
@@ -111,6 +112,7 @@ export async function openOneCompany(): Promise<OneCompany> {
       const activities = createWriteActivities({
         database,
         operations,
+        fence: await trustOf(owner),
         onOutcome: () => undefined,
         onFailedAttempt: () => undefined,
         onUngrouped: () => undefined,

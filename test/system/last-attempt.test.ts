@@ -13,6 +13,7 @@ import { createWriteActivities } from '../../activities/write/activities.ts';
 import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
 import { oneByOne } from '../support/one-by-one.ts';
+import { trustOf } from '../support/trusted-fence.ts';
 
 /** What the activity tells Temporal, and what it leaves, by how old its run is: a day cannot be waited for. */
 describe('an attempt that fails for now', () => {
@@ -47,6 +48,7 @@ describe('an attempt that fails for now', () => {
     const activities = createWriteActivities({
       database,
       operations: [operation],
+      fence: await trustOf(clone.owner),
       onOutcome: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,

@@ -1,20 +1,26 @@
-/** `npm run write -- show|reopen --company C --key K`: shows one write to an operator, or reopens one that was lost. */
+/** `npm run write -- show|reopen|verify`: shows one write to an operator, reopens one that was lost, or opens a database that has lost writes. */
 import { InvalidArgumentError } from 'commander';
 import { keyArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { confirm } from '../../cli/confirm.ts';
+import { createProgress } from '../../cli/progress.ts';
 import { adviseOn } from './advice.ts';
 import { findCompany, withOperatorContext } from './context.ts';
 import { readFacts } from './facts.ts';
 import { reopen } from './reopen.ts';
 import { factsText } from './text.ts';
+import { continueIfNothingIsMissing, readStake, verify } from './verify.ts';
+import { stakeJson, stakeText } from './verify-text.ts';
 
 type Target = { company: string; key: string; json?: true };
 
 const MAX_REASON = 500;
 const READS = '\nUses MIGRATION_DATABASE_URL or DATABASE_URL, and TEMPORAL_ADDRESS, else the running local system.';
 
-const program = command('write', 'Shows one write by its key, and reopens one whose record is missing.');
+const program = command(
+  'write',
+  'Shows one write by its key, reopens one whose record is missing, and verifies a database that has lost writes.',
+);
 program
   .command('show')
   .description('show what became of a write, from its row, its runs and the audit log, and what to do next')
@@ -33,6 +39,17 @@ program
   .option('--json', 'print the result as JSON')
   .addHelpText('after', `${READS}\nRefuses, with exit code 1, if there is a row, an open transaction or an open run.`)
   .action(reopenKey);
+program
+  .command('verify')
+  .description('open a database that a restore or a failover has replaced: mark what is lost, so that it is never made twice')
+  .option('--dry-run', 'only list what is lost, by company, with amounts and numbers; change nothing')
+  .option('--yes', 'do not ask for confirmation')
+  .option('--json', 'print what is lost as JSON')
+  .addHelpText(
+    'after',
+    `${READS}\nIf nothing is missing, the database opens without a question. Running it again does no harm. Exit code 1: nothing was opened.`,
+  )
+  .action(verifyDatabase);
 await run(program);
 // A pending connection attempt would keep the process alive for most of a minute.
 process.exit();
@@ -60,6 +77,35 @@ async function reopenKey({ company, key, json, reason, yes }: Target & { reason:
   });
   const text = result.reopened ? 'Reopened. Let the client send the same request with the same key.' : result.because;
   console.log(json ? JSON.stringify(result) : text);
+}
+
+async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true }): Promise<void> {
+  const progress = createProgress();
+  const onProgress = ({ groups, keyRuns }: { groups: number; keyRuns: number }) =>
+    progress.update(`${groups} groups and ${keyRuns} runs of keys are read`);
+  await withOperatorContext(async (context) => {
+    const isDryRun = options.dryRun === true;
+    if (!isDryRun) {
+      const { incarnation, live, replaced } = await continueIfNothingIsMissing(context);
+      if (incarnation === live && replaced === null) {
+        console.log(options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.');
+        return;
+      }
+    }
+    const stake = await readStake(context, { close: !isDryRun, onProgress });
+    if (!options.json) console.log(stakeText(stake));
+    if (isDryRun) {
+      if (options.json) console.log(JSON.stringify(stakeJson(stake)));
+      return;
+    }
+    if (!options.yes) {
+      const { lost } = stake.losses;
+      await confirm(`${lost.length} writes will be marked as lost, and the database opens for all writes.`, 'verify', '--yes');
+    }
+    const marked = await verify(context, stake);
+    if (options.json) console.log(JSON.stringify({ ...stakeJson(stake), verified: true, marked: marked.length }));
+    else console.log(`The database is verified. Marked as lost: ${marked.length}. Groups are started again in a minute.`);
+  });
 }
 
 function reasonArgument(text: string): string {

@@ -2,18 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { userInfo } from 'node:os';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { queryOnce, type Tx, transaction } from '../../../activities/database.ts';
-import { isLockTimeout } from '../../../activities/failures.ts';
+import { isLockTimeout, isNotTrusted } from '../../../activities/failures.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteMemo } from '../../../workflows/messages.ts';
 import { writeSearchAttributes } from '../../../workflows/search-attributes.ts';
 import type { Company, OperatorContext } from './context.ts';
-import type { ReopeningMemo } from './reopening.ts';
+import { isReopening, type ReopeningMemo } from './reopening.ts';
 
 /** `because`: why nothing was done; the key could already be sent again. */
 export type Reopening =
-  | { readonly reopened: true; readonly missingRunId: string; readonly runId: string }
+  | {
+      readonly reopened: true;
+      /** The completed run whose record is missing, and the run that allows another; null where a group had made the write. */
+      readonly missingRunId: string | null;
+      readonly runId: string | null;
+    }
   | { readonly reopened: false; readonly because: string };
 
 /** No worker polls this queue: the run that marks the reopening must not execute the write. */
@@ -22,9 +27,10 @@ const QUEUE_SUFFIX = '-reopened';
 const MARKER_LIMIT_MS = 10_000;
 
 /**
- * Allows a key to be sent again whose run is completed but whose row is gone. Such a key is blocked: Temporal refuses a start
- * while the newest run is completed, and there is no row to answer from. So this starts another run and terminates it at
- * once; after a terminated run, a start is allowed. The completed run stays, with the only copy of the request.
+ * Allows a key to be sent again whose row is gone. If a verification has marked it as lost, this takes the mark away, and
+ * remembers the run, so that no later verification marks it again. A completed run blocks the key, too: Temporal refuses a
+ * start while the newest run is completed, and there is no row to answer from. So this starts another run and terminates it
+ * at once; after a terminated run, a start is allowed. The completed run stays, with the only copy of the request.
  *
  * Throws, and changes nothing, if there is a row, a transaction that may write one, or an open run. Meanwhile it claims the
  * key as a write does, so that no row can appear between the check and the end. It writes an audit row before it changes
@@ -45,18 +51,28 @@ export async function reopen(
     const run = await runs.describe(company.id, key);
     if (run?.state === 'running') throw isRunning();
     const memo = run?.memo;
+    const lost = await takeLostRow(tx, company, key, [
+      ...(run === undefined ? [] : [run.runId]),
+      ...(isReopening(memo) && memo.missingRunId !== undefined ? [memo.missingRunId] : []),
+    ]);
     await tx.query('SAVEPOINT claim');
     await claim(tx, company, key, memo);
     // Read again under the claim: from now on this cannot change.
     const now = await runs.describe(company.id, key);
+    if (now?.state === 'running') throw isRunning();
+    if (lost !== undefined && now?.state !== 'completed') {
+      await record(context, company, key, { ...lost, runId: null }, reason);
+      await tx.query('ROLLBACK TO SAVEPOINT claim');
+      return { reopened: true, missingRunId: null, runId: null } as const;
+    }
     if (now === undefined) return open('it has no run in Temporal');
-    if (now.state === 'running') throw isRunning();
     if (now.state === 'unsuccessful') return open('its newest run ended without an outcome');
     if (memo === undefined || now.runId !== run?.runId) throw new Error('The run changed during the check. Try again.');
-    await record(context, company, key, memo, now, reason);
+    await record(context, company, key, { ...memo, runId: now.runId }, reason);
     const runId = await addTerminatedRun(temporal, taskQueue + QUEUE_SUFFIX, company, key, {
       ...memo,
       reopened: reason,
+      missingRunId: now.runId,
     });
     // Undo the claim: a row without an outcome could not be committed anyway.
     await tx.query('ROLLBACK TO SAVEPOINT claim');
@@ -67,9 +83,41 @@ export async function reopen(
       return { reopened: false, because: `The key can already be sent again: ${because}. The client may send it.` };
     }
   }).catch((error: unknown) => {
+    if (isNotTrusted(error)) {
+      throw new Error('The database is not verified, so a missing row proves nothing yet: npm run write -- verify', {
+        cause: error,
+      });
+    }
     if (!isLockTimeout(error)) throw error;
     throw new Error('A transaction holds the key. Try again when it has ended.', { cause: error });
   });
+}
+
+/** The user of a lost write may be lost, too. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/** Undefined where the key was not marked. `runIds`: those of its own runs that the operator decides about. */
+async function takeLostRow(tx: Tx, company: Company, key: string, runIds: readonly string[]) {
+  await tx.query('SELECT enter_company($1)', [company.id]);
+  const [row] = await tx.query<{ operation: string; user_id: string | null; request_id: string; workflow_id: string }>(
+    `SELECT operation, user_id, request_id, coalesce(workflow_id, '') AS workflow_id FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = $1 AND outcome = 'lost'`,
+    [key],
+  );
+  if (row === undefined) return undefined;
+  await tx.query('SELECT remove_lost_write($1, $2)', [company.id, key]);
+  const own = workflowIdOf(company.id, key);
+  // Of a group there is one run; of a key there may be several, and a later one is not decided about.
+  const decided = [
+    ...(row.workflow_id === own ? [] : [{ workflowId: row.workflow_id, runId: null }]),
+    ...runIds.map((runId) => ({ workflowId: own, runId })),
+  ];
+  await tx.query(
+    `INSERT INTO reopened_runs (company_id, idempotency_key, workflow_id, run_id)
+     SELECT $1, $2, r."workflowId", r."runId" FROM jsonb_to_recordset($3) AS r ("workflowId" text, "runId" text)`,
+    [company.id, key, JSON.stringify(decided)],
+  );
+  return { operation: row.operation, userId: row.user_id, requestId: row.request_id };
 }
 
 /** A standby may lag behind, so a missing row there proves nothing. */
@@ -106,8 +154,7 @@ async function record(
   { database }: OperatorContext,
   company: Company,
   key: string,
-  memo: WriteMemo,
-  run: RunDescription,
+  memo: Pick<WriteMemo, 'operation' | 'requestId'> & { readonly userId: string | null; readonly runId: string | null },
   reason: string,
 ): Promise<void> {
   const [{ login } = { login: 'unknown' }] = await queryOnce<{ login: string }>(
@@ -120,7 +167,7 @@ async function record(
     operation_type: OPERATIONS.find(({ name }) => name === memo.operation)?.type ?? 'unknown',
     deterministic_id: writeId(company.id, memo.operation, key),
     idempotency_key: key,
-    user_id: memo.userId,
+    user_id: memo.userId ?? NOBODY,
     status: 'failed',
     error_code: 'write_record_missing',
     error_message: `Reopened: ${reason}`,
@@ -128,7 +175,7 @@ async function record(
     request_id: memo.requestId,
     route_path: 'npm run write -- reopen',
     http_method: '',
-    metadata: { action: 'reopen', runId: run.runId, login, systemUser: systemUser() },
+    metadata: { action: 'reopen', runId: memo.runId, login, systemUser: systemUser() },
   };
   await queryOnce(database.reads, 'SELECT record_audit_rows($1)', [JSON.stringify([row])]);
 }

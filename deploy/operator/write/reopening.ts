@@ -1,7 +1,7 @@
 import type { WriteMemo } from '../../../workflows/messages.ts';
 
-/** The memo of the run that marks a reopening: the memo of the run whose record is missing, and the reason. */
-export type ReopeningMemo = WriteMemo & { readonly reopened: string };
+/** The memo of the run that marks a reopening: the memo of the run whose record is missing, its ID, and the reason. */
+export type ReopeningMemo = WriteMemo & { readonly reopened: string; readonly missingRunId?: string };
 
 export function isReopening(memo: WriteMemo | undefined): memo is ReopeningMemo {
   return memo !== undefined && 'reopened' in memo;

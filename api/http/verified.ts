@@ -1,0 +1,30 @@
+import { isStorageUnavailable } from '../../activities/failures.ts';
+import type { ProcessFence } from '../../worker/fence.ts';
+import type { LookedUp } from '../submit/lookup.ts';
+import { ApiProblem } from './problems.ts';
+
+/** A plain restart is verified within seconds. */
+const RETRY_AFTER_S = 2;
+
+/** A missing row proves nothing on a server that may have lost it. Throws `storage_unavailable`. */
+export async function requireVerified(
+  { fence }: { readonly fence: Pick<ProcessFence, 'require'> },
+  { row, version }: LookedUp,
+): Promise<void> {
+  if (row !== undefined) return;
+  try {
+    await fence.require(version);
+  } catch (error) {
+    if (!isStorageUnavailable(error)) throw error;
+    throw notVerified();
+  }
+}
+
+export function notVerified(): ApiProblem {
+  return new ApiProblem('storage_unavailable', {
+    detail:
+      'The database has come back, and it is being verified that it has lost no write. Whether this key has one is not known ' +
+      'until then. Send the request again with the same key.',
+    headers: { 'retry-after': String(RETRY_AFTER_S) },
+  });
+}

@@ -1,0 +1,47 @@
+import { Client, Connection } from '@temporalio/client';
+import { openDatabase } from '../../activities/database.ts';
+import type { TemporalTarget } from '../cli/config.ts';
+import { continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
+
+const STATEMENT_TIMEOUT_MS = 10_000;
+
+/**
+ * Opens the database after a start, before there is any process that could write. One person owns a local system, and may
+ * have left it alone for longer than Temporal remembers: where an operator would be asked, this marks what is lost, and says so.
+ */
+export async function verifyLocally(options: {
+  readonly databaseUrl: string;
+  readonly temporal: TemporalTarget;
+  readonly log: (line: string) => void;
+}): Promise<void> {
+  const { databaseUrl, temporal, log } = options;
+  const database = openDatabase({
+    connectionString: databaseUrl,
+    writePoolMax: 1,
+    readPoolMax: 2,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-local-start',
+  });
+  const connection = Connection.lazy({ address: temporal.TEMPORAL_ADDRESS });
+  const namespace = temporal.TEMPORAL_NAMESPACE;
+  const context = {
+    database,
+    temporal: new Client({ connection, namespace }),
+    taskQueue: temporal.TEMPORAL_TASK_QUEUE,
+    ui: { url: undefined, namespace },
+  };
+  try {
+    const { replaced } = await continueIfNothingIsMissing(context, { awaitsSurvivors: false });
+    if (replaced === null) return;
+    log(`The database is another than it was: ${replaced}`);
+    const marked = await verify(context, await readStake(context, { close: true }));
+    log(
+      marked.length === 0
+        ? 'Verified: Temporal remembers no write that is missing'
+        : `Verified: ${marked.length} writes are lost. Each key is answered 500 write_record_missing (npm run write -- show)`,
+    );
+  } finally {
+    await connection.close();
+    await database.close();
+  }
+}

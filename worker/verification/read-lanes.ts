@@ -1,0 +1,168 @@
+import type { Pool } from '../../activities/database.ts';
+import {
+  GROUP_WORKFLOW_TYPE,
+  type GroupItem,
+  type GroupResult,
+  groupWorkflowId,
+  LANE_WORKFLOW_TYPE,
+  laneWorkflowId,
+  POISON_WORKFLOW_TYPE,
+  type PoisonArguments,
+} from '../../workflows/messages.ts';
+import { asApplication } from '../fence.ts';
+import type { NamedRun, NamedRuns } from './named-runs.ts';
+
+/** A process that starts groups, as the database knows it. Ages are in ms, by the clock of the server. */
+export type LaneRow = {
+  readonly lane: number;
+  readonly settled: number;
+  readonly retired: boolean;
+  readonly confirmed: string | null;
+  readonly registeredAgeMs: number;
+  readonly settledStartedAgeMs: number;
+  readonly settledAgeMs: number;
+  readonly heartbeatAgeMs: number;
+};
+
+export async function readLaneRows(pool: Pool, version: string): Promise<readonly LaneRow[]> {
+  const age = (column: string) => `extract(epoch FROM clock_timestamp() - ${column})::double precision * 1000`;
+  const rows = await asApplication(pool, (tx) =>
+    tx.query<{
+      lane: number;
+      settled: number;
+      retired: boolean;
+      confirmed: string | null;
+      registered: number;
+      settled_started: number;
+      settled_age: number;
+      heartbeat: number;
+    }>(
+      `SELECT lane, settled, retired, confirmed, ${age('registered_at')} AS registered,
+         ${age('settled_started_at')} AS settled_started, ${age('settled_at')} AS settled_age,
+         ${age('heartbeat_at')} AS heartbeat
+       FROM lanes WHERE version = $1 ORDER BY lane`,
+      [version],
+    ),
+  );
+  return rows.map((row) => ({
+    lane: row.lane,
+    settled: row.settled,
+    retired: row.retired,
+    confirmed: row.confirmed,
+    registeredAgeMs: row.registered,
+    settledStartedAgeMs: row.settled_started,
+    settledAgeMs: row.settled_age,
+    heartbeatAgeMs: row.heartbeat,
+  }));
+}
+
+/** What is found by the names of a version's lanes and groups. */
+export type Found =
+  | { readonly kind: 'group'; readonly group: GroupOfLane }
+  /** The lanes were closed for another incarnation before: that one may have gone on, and been lost. */
+  | { readonly kind: 'foreign poison'; readonly workflowId: string }
+  /** What it contained cannot be told. */
+  | { readonly kind: 'unreadable'; readonly workflowId: string };
+
+export type GroupOfLane = {
+  readonly lane: number;
+  readonly number: number;
+  readonly workflowId: string;
+  readonly runId: string;
+  /** RFC 3339, by Temporal's clock. */
+  readonly startedAt: string;
+  readonly closedAt: string | undefined;
+  readonly state: NamedRun['state'];
+  readonly items: readonly GroupItem[];
+  /** The positions of the items that go on in their own runs; known once it has completed. */
+  readonly left: ReadonlySet<number>;
+};
+
+/**
+ * All groups of the lanes that are not settled, in the order of each lane. With a `poison` each list is closed behind its
+ * last group, and behind the last lane: then no process can add to it, and what was found is all there is. Throws when
+ * Temporal does not answer.
+ */
+export async function* readLanes(
+  runs: NamedRuns,
+  version: string,
+  rows: readonly LaneRow[],
+  poison: PoisonArguments | undefined,
+): AsyncGenerator<Found, void> {
+  const known = new Map(rows.map((row) => [row.lane, row]));
+  const highest = Math.max(-1, ...known.keys());
+  for (let lane = 0; ; lane += 1) {
+    const row = known.get(lane);
+    if (row !== undefined) {
+      if (!row.retired) yield* readGroups(runs, version, lane, row.settled, poison);
+      continue;
+    }
+    const workflowId = laneWorkflowId(version, lane);
+    const run = await runs.read(workflowId);
+    if (run?.type === LANE_WORKFLOW_TYPE) {
+      // Registered, and its row was lost, or was not made yet.
+      yield* readGroups(runs, version, lane, 0, poison);
+    } else if (run !== undefined) {
+      if (isForeign(run, poison)) yield { kind: 'foreign poison', workflowId };
+      return;
+    } else if (lane > highest) {
+      if (poison === undefined || (await runs.poison(workflowId, poison)) === 'placed') return;
+      lane -= 1; // Taken at this moment: look again.
+    }
+  }
+}
+
+/** The groups of one lane behind the last settled one. */
+export async function* readGroups(
+  runs: NamedRuns,
+  version: string,
+  lane: number,
+  settled: number,
+  poison: PoisonArguments | undefined,
+): AsyncGenerator<Found, void> {
+  for (let number = settled + 1; ; number += 1) {
+    const workflowId = groupWorkflowId(version, lane, number);
+    const run = await runs.read(workflowId);
+    if (run === undefined) {
+      if (poison === undefined || (await runs.poison(workflowId, poison)) === 'placed') return;
+      number -= 1; // Taken at this moment: look again.
+    } else if (run.type === GROUP_WORKFLOW_TYPE) {
+      const group = toGroup(run, { lane, number, workflowId });
+      yield group === undefined ? { kind: 'unreadable', workflowId } : { kind: 'group', group };
+    } else {
+      if (isForeign(run, poison)) yield { kind: 'foreign poison', workflowId };
+      return;
+    }
+  }
+}
+
+/** What holds the name is of another type: a poison, or something that we did not start. */
+function isForeign(run: NamedRun, own: PoisonArguments | undefined): boolean {
+  if (run.type !== POISON_WORKFLOW_TYPE) return true;
+  try {
+    const poison = run.argument(0) as PoisonArguments;
+    return poison.because !== 'retired' && poison.incarnation !== own?.incarnation;
+  } catch {
+    return true;
+  }
+}
+
+function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'workflowId'>): GroupOfLane | undefined {
+  const { runId, startedAt, closedAt, state } = run;
+  try {
+    const items = run.argument(0);
+    const result = run.result() as GroupResult | undefined;
+    if (!Array.isArray(items) || !items.every(isItem) || (state === 'completed' && !Array.isArray(result?.left))) {
+      return undefined;
+    }
+    const left = new Set(result?.left.map(({ index }) => index));
+    return { ...name, runId, startedAt, closedAt, state, items, left };
+  } catch {
+    return undefined;
+  }
+}
+
+function isItem(item: unknown): item is GroupItem {
+  const { args } = (item ?? {}) as Partial<GroupItem>;
+  return typeof args?.companyId === 'string' && typeof args.key === 'string' && typeof args.operation === 'string';
+}

@@ -1,0 +1,128 @@
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import { type Database, transaction } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { loseWrites } from '../../activities/write/lose-write.ts';
+import { callWithin } from '../call-within.ts';
+import type { ProcessFence, Verification } from '../fence.ts';
+import { missingKeyRuns } from './key-runs.ts';
+import { createNamedRuns } from './named-runs.ts';
+import { call, lease, reconcile } from './reconcile.ts';
+import { retireLanes } from './retire-lanes.ts';
+
+export type VerifierOptions = {
+  readonly fence: ProcessFence;
+  readonly database: Database;
+  readonly client: Client;
+  readonly target: { readonly taskQueue: string };
+  readonly operations: readonly Operation[];
+  readonly logger: Logger;
+  /** The lanes that this process has registered under a version. */
+  lanesOf?(version: string): readonly number[];
+};
+
+export type Verifier = { close(): Promise<void> };
+
+/** Temporal's visibility lags by seconds: what had completed before the loss is listed after this time. */
+const LIST_AFTER_MS = 60_000;
+const LOOK_MS = 5_000;
+const RETIRE_EVERY_MS = 60_000;
+const NAMESPACE_TIMEOUT_MS = 5_000;
+
+/**
+ * What a process does for its database while it is not verified: it confirms that it misses no row of its own, and takes part
+ * in the search for what is missing. Afterwards, and once a minute, it does what the last verification has left.
+ */
+export function startVerifier(options: VerifierOptions): Verifier {
+  const { fence, database, client, target, logger } = options;
+  const pool = database.reads;
+  const runs = createNamedRuns(client, target);
+  const dependencies = { pool, runs, process: fence.process, retentionMs: () => retentionMs(client) };
+  let working: Promise<void> | undefined;
+  let retiredAtMs = performance.now();
+
+  async function work(): Promise<void> {
+    const { state, verification } = fence;
+    if (verification === undefined || verification.isStandby) return;
+    if (state === 'verifying') {
+      if (!(await confirm(verification))) return fence.refresh();
+      const end = await reconcile(dependencies, verification);
+      if (end.kind === 'continued') logger.info(end, 'The database goes on: nothing is missing');
+      return fence.refresh();
+    }
+    if (state !== 'trusted') return;
+    if (!verification.keyRunsListed && verification.verifiedAgeMs > LIST_AFTER_MS) await list(verification);
+    if (performance.now() - retiredAtMs > RETIRE_EVERY_MS) {
+      retiredAtMs = performance.now();
+      await retireLanes(pool, runs, verification);
+    }
+  }
+
+  /** False where this process misses something. */
+  async function confirm({ version, live }: Verification): Promise<boolean> {
+    const close = (reason: string) => call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
+    if (!(await fence.witnesses.areAllThere())) {
+      await close('A row is missing that a process has answered with');
+      return false;
+    }
+    for (const lane of options.lanesOf?.(version) ?? []) {
+      if (await call(pool, 'SELECT confirm_lane($1, $2, $3) AS done', [version, lane, live])) continue;
+      await close(`The row of lane ${lane} is missing`);
+      return false;
+    }
+    return true;
+  }
+
+  /** Compares the runs of keys with their rows; groups may be started afterwards. */
+  async function list({ version, live, continued }: Verification): Promise<void> {
+    if (!(await lease(dependencies, version, live))) return;
+    const { taskQueue } = target;
+    const onProgress = () => void lease(dependencies, version, live).catch(() => undefined);
+    const { listed, missing, unreadable } = await missingKeyRuns({
+      ...{ client, runs, pool, taskQueue, openVersion: version, onProgress },
+    });
+    if (continued && missing.length + unreadable.length > 0) {
+      const reason = `${missing.length + unreadable.length} completed runs of keys have no row`;
+      await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
+      return fence.refresh();
+    }
+    for (let first = 0; first < missing.length; first += LOST_AT_ONCE) {
+      const some = missing.slice(first, first + LOST_AT_ONCE);
+      await transaction(database.writes, (tx) => loseWrites(tx, some, options.operations, LOST_RUN));
+    }
+    if (unreadable.length > 0) logger.error({ unreadable }, 'The input of runs without a row cannot be read');
+    await call(pool, 'SELECT finish_listing($1) AS done', [version]);
+    logger.info({ listed, lost: missing.length }, 'The completed runs of keys were compared with their rows');
+    return fence.refresh();
+  }
+
+  function begin(): void {
+    working ??= work()
+      .catch((error: unknown) => logger.warn({ err: error }, 'The database could not be verified; it is tried again'))
+      .finally(() => {
+        working = undefined;
+      });
+  }
+
+  fence.onLook(begin);
+  const timer = setInterval(begin, LOOK_MS);
+  timer.unref();
+  begin();
+  return {
+    async close() {
+      clearInterval(timer);
+      await working;
+    },
+  };
+}
+
+const LOST_AT_ONCE = 100;
+const LOST_RUN = 'Its run has completed, and its row is missing';
+
+/** How long the namespace keeps closed runs. */
+export async function retentionMs({ workflowService, connection, options }: Client): Promise<number> {
+  const { config } = await callWithin(connection, NAMESPACE_TIMEOUT_MS, () =>
+    workflowService.describeNamespace({ namespace: options.namespace }),
+  );
+  return Number(config?.workflowExecutionRetentionTtl?.seconds?.toString() ?? 0) * 1_000;
+}
