@@ -18,7 +18,8 @@ export type WriteRow = {
   readonly location: string | null;
   readonly resource_type: string | null;
   readonly resource_id: string | null;
-  readonly user_id: string;
+  /** Null for a lost write whose user is gone, too. */
+  readonly user_id: string | null;
   readonly request_id: string;
   readonly workflow_id: string | null;
   readonly attempt: number;
@@ -26,8 +27,8 @@ export type WriteRow = {
   readonly completed_at: string;
 };
 
-/** The final outcome of a write; it never changes. */
-type Outcome = 'succeeded' | 'rejected' | 'cancelled';
+/** The final outcome of a write; it never changes. `lost`: its row was there, or may have been, and is gone. */
+type Outcome = 'succeeded' | 'rejected' | 'cancelled' | 'lost';
 
 /** Undefined for the all-NULL composite that `(f).write.*` yields when there is no row. */
 export function rowOrUndefined(row: { [K in keyof WriteRow]: WriteRow[K] | null }): WriteRow | undefined {
