@@ -56,7 +56,7 @@ export type ApiOptions = {
 export async function startApi(config: ApiConfig, options: ApiOptions): Promise<RunningApi> {
   const { logger } = options;
   const operations = options.operations ?? OPERATIONS;
-  const database = await openProcessDatabase(config, 'accubooks-api');
+  const database = await openProcessDatabase(config, 'accubooks-api', logger);
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
 

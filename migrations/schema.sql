@@ -413,7 +413,7 @@ CREATE TABLE public.idempotent_writes (
   location text,
   resource_type text,
   resource_id text,
-  user_id uuid NOT NULL,
+  user_id uuid,
   request_id text NOT NULL,
   workflow_id text,
   attempt integer DEFAULT 1 NOT NULL,
@@ -433,7 +433,7 @@ END)),
   CONSTRAINT idempotent_writes_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT idempotent_writes_location_check CHECK ((length(location) <= 1000)),
   CONSTRAINT idempotent_writes_operation_check CHECK (((length(operation) >= 1) AND (length(operation) <= 64))),
-  CONSTRAINT idempotent_writes_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'rejected'::text, 'cancelled'::text]))),
+  CONSTRAINT idempotent_writes_outcome_check CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'rejected'::text, 'cancelled'::text, 'lost'::text]))),
   CONSTRAINT idempotent_writes_outcome_whole CHECK (((num_nulls(outcome, status_code, response_body, completed_at) = ANY (ARRAY[0, 4])) AND ((outcome IS DISTINCT FROM 'succeeded'::text) OR (num_nulls(location, resource_type, resource_id) = 0)))),
   CONSTRAINT idempotent_writes_request_check CHECK ((pg_column_size(request) <= 16777216)),
   CONSTRAINT idempotent_writes_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
@@ -441,8 +441,9 @@ END)),
   CONSTRAINT idempotent_writes_resource_type_check CHECK ((length(resource_type) <= 64)),
   CONSTRAINT idempotent_writes_response_body_check CHECK ((length(response_body) <= 16777216)),
   CONSTRAINT idempotent_writes_schema_version_check CHECK ((schema_version >= 1)),
-  CONSTRAINT idempotent_writes_status_code_check CHECK (((status_code >= 200) AND (status_code <= 499))),
+  CONSTRAINT idempotent_writes_status_code_check CHECK ((((status_code >= 200) AND (status_code <= 499)) OR ((status_code = 500) AND (outcome = 'lost'::text)))),
   CONSTRAINT idempotent_writes_type_check CHECK ((type = ANY (ARRAY['financial'::text, 'high-risk'::text]))),
+  CONSTRAINT idempotent_writes_user_known CHECK (((user_id IS NOT NULL) OR (outcome = 'lost'::text))),
   CONSTRAINT idempotent_writes_workflow_id_check CHECK ((length(workflow_id) <= 255)),
   CONSTRAINT idempotent_writes_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
   CONSTRAINT idempotent_writes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
@@ -450,7 +451,7 @@ END)),
 CREATE INDEX idempotent_writes_newest ON public.idempotent_writes USING btree (company_id, claimed_at DESC, idempotency_key DESC);
 CREATE TRIGGER keep_all_writes BEFORE TRUNCATE ON public.idempotent_writes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
 CREATE TRIGGER keep_finished_write BEFORE UPDATE ON public.idempotent_writes FOR EACH ROW EXECUTE FUNCTION public.keep_finished_write();
-CREATE TRIGGER keep_writes BEFORE DELETE ON public.idempotent_writes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
+CREATE TRIGGER keep_writes BEFORE DELETE ON public.idempotent_writes FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM 'lost'::text)) EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
 CREATE CONSTRAINT TRIGGER require_outcome_at_commit AFTER INSERT ON public.idempotent_writes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_outcome_at_commit();
 ALTER TABLE public.idempotent_writes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_writes FOR SELECT TO accubooks_auditor USING (true);
@@ -709,6 +710,25 @@ CREATE POLICY company ON public.journal_lines FOR ALL TO PUBLIC USING ((company_
 GRANT INSERT, SELECT ON public.journal_lines TO accubooks_app;
 GRANT SELECT ON public.journal_lines TO accubooks_auditor;
 
+CREATE TABLE public.lanes (
+  version uuid NOT NULL,
+  lane integer NOT NULL,
+  process text NOT NULL,
+  registered_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  settled integer DEFAULT 0 NOT NULL,
+  settled_started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  settled_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  confirmed text,
+  retired boolean DEFAULT false NOT NULL,
+  CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
+  CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
+  CONSTRAINT lanes_process_check CHECK ((length(process) <= 200)),
+  CONSTRAINT lanes_settled_check CHECK ((settled >= 0))
+);
+GRANT INSERT, SELECT, UPDATE ON public.lanes TO accubooks_app;
+GRANT SELECT ON public.lanes TO accubooks_auditor;
+
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
   user_id uuid NOT NULL,
@@ -732,7 +752,9 @@ CREATE TABLE public.number_counters (
   company_id uuid NOT NULL,
   kind text NOT NULL,
   last_number integer NOT NULL,
+  lost_numbers integer DEFAULT 0 NOT NULL,
   CONSTRAINT number_counters_pkey PRIMARY KEY (company_id, kind),
+  CONSTRAINT number_counters_check CHECK (((lost_numbers >= 0) AND (lost_numbers <= last_number))),
   CONSTRAINT number_counters_kind_check CHECK ((kind = 'invoice'::text)),
   CONSTRAINT number_counters_last_number_check CHECK ((last_number >= 1)),
   CONSTRAINT number_counters_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
@@ -743,6 +765,7 @@ CREATE POLICY company ON public.number_counters FOR ALL TO PUBLIC USING ((compan
 GRANT INSERT, SELECT ON public.number_counters TO accubooks_app;
 GRANT SELECT ON public.number_counters TO accubooks_auditor;
 GRANT UPDATE ON public.number_counters(last_number) TO accubooks_app;
+GRANT UPDATE ON public.number_counters(lost_numbers) TO accubooks_app;
 
 CREATE TABLE public.outbox (
   id uuid NOT NULL,
@@ -992,6 +1015,24 @@ CREATE POLICY company ON public.refunds FOR ALL TO PUBLIC USING ((company_id = p
 GRANT INSERT, SELECT ON public.refunds TO accubooks_app;
 GRANT SELECT ON public.refunds TO accubooks_auditor;
 
+CREATE TABLE public.reopened_runs (
+  company_id uuid NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL,
+  workflow_id text NOT NULL,
+  run_id text,
+  reopened_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT reopened_runs_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+  CONSTRAINT reopened_runs_run_id_check CHECK ((length(run_id) <= 64)),
+  CONSTRAINT reopened_runs_workflow_id_check CHECK ((length(workflow_id) <= 255)),
+  CONSTRAINT reopened_runs_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
+);
+CREATE INDEX reopened_runs_by_key ON public.reopened_runs USING btree (company_id, idempotency_key);
+ALTER TABLE public.reopened_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.reopened_runs FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.reopened_runs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.reopened_runs TO accubooks_app;
+GRANT SELECT ON public.reopened_runs TO accubooks_auditor;
+
 CREATE TABLE public.schema_migrations (
   name text NOT NULL,
   sha256 text NOT NULL,
@@ -1019,6 +1060,28 @@ CREATE POLICY members ON public.users FOR SELECT TO PUBLIC USING ((EXISTS ( SELE
   WHERE ((m.user_id = users.id) AND (m.company_id = public.current_company())))));
 GRANT SELECT ON public.users TO accubooks_app;
 GRANT SELECT ON public.users TO accubooks_auditor;
+
+CREATE TABLE public.verification (
+  one boolean DEFAULT true NOT NULL,
+  version uuid NOT NULL,
+  incarnation text NOT NULL,
+  epoch uuid NOT NULL,
+  key_runs_listed boolean DEFAULT true NOT NULL,
+  replaced text,
+  replaced_at timestamp with time zone,
+  continued boolean DEFAULT false NOT NULL,
+  reconciler text,
+  reconciler_until timestamp with time zone,
+  verified_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT verification_pkey PRIMARY KEY (one),
+  CONSTRAINT verification_check CHECK ((num_nulls(replaced, replaced_at) = ANY (ARRAY[0, 2]))),
+  CONSTRAINT verification_one_check CHECK (one),
+  CONSTRAINT verification_reconciler_check CHECK ((length(reconciler) <= 200)),
+  CONSTRAINT verification_replaced_check CHECK ((length(replaced) <= 1000))
+);
+GRANT SELECT ON public.verification TO accubooks_app;
+GRANT SELECT ON public.verification TO accubooks_auditor;
+GRANT SELECT ON public.verification TO accubooks_relay;
 
 CREATE TABLE public.workflow_triggers (
   company_id uuid NOT NULL,
@@ -1302,12 +1365,15 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_settings_version() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text)
+CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
  RETURNS TABLE(cancelled_now boolean, write public.idempotent_writes)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
+  PERFORM require_trust(p_version, p_incarnation);
+  -- A lost write gives its key up: nobody is told any more that its record is missing.
+  PERFORM remove_lost_write(p_company, p_key);
   INSERT INTO idempotent_writes (company_id, idempotency_key, outcome, status_code, response_body, user_id, request_id,
     requested_at, completed_at)
   VALUES (p_company, p_key, 'cancelled', 409, p_body, p_user, p_request_id, now(), clock_timestamp())
@@ -1325,15 +1391,16 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid,text) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
  RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
+  PERFORM require_trust(p_version, p_incarnation);
   INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
     schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
   VALUES (p_company, p_key, p_write_id, p_submission_id, p_operation, p_type, p_fingerprint, p_schema_version, p_request,
@@ -1353,15 +1420,16 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone,uuid,text) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb)
+CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
  RETURNS TABLE(claimed_key text, member_id uuid, member_roles text[])
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
+  PERFORM require_trust(p_version, p_incarnation);
   RETURN QUERY
     WITH claimed AS (
       INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
@@ -1383,7 +1451,22 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb,uuid,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.close_database(p_version uuid, p_incarnation text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE verification SET replaced = left(p_reason, 1000), replaced_at = clock_timestamp()
+  WHERE version = p_version AND replaced IS NULL AND incarnation() = p_incarnation AND NOT pg_is_in_recovery();
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.close_database(uuid,text,text) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.company_today(p_company uuid)
  RETURNS date
@@ -1394,6 +1477,35 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.company_today(uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.confirm_lane(p_version uuid, p_lane integer, p_incarnation text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE lanes l SET confirmed = p_incarnation
+  WHERE l.version = p_version AND l.lane = p_lane AND incarnation() = p_incarnation;
+  RETURN FOUND OR incarnation() <> p_incarnation;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.confirm_lane(uuid,integer,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.continue_verification(p_version uuid, p_incarnation text, p_next uuid, p_key_runs_listed boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE verification SET version = p_next, incarnation = p_incarnation, key_runs_listed = p_key_runs_listed,
+    continued = true, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()
+  WHERE version = p_version AND replaced IS NULL AND incarnation() = p_incarnation AND NOT pg_is_in_recovery();
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.continue_verification(uuid,text,uuid,boolean) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.create_company(p_name text, p_owner_email text, p_currency text, p_company_id uuid DEFAULT NULL::uuid)
  RETURNS TABLE(company_id uuid, user_id uuid)
@@ -1606,6 +1718,20 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.enter_relay() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.finish_listing(p_version uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE verification SET key_runs_listed = true WHERE version = p_version AND trusted_version() = p_version;
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.finish_listing(uuid) TO accubooks_app;
+
 CREATE OR REPLACE FUNCTION public.finish_write(p_company uuid, p_key text, p_outcome text, p_status_code integer, p_body bytea, p_location text, p_resource_type text, p_resource_id text, p_error_code text, p_error_message text, p_route_path text, p_http_method text, p_event_id uuid, p_event_kind text, p_event_payload jsonb, p_workflows_triggered integer, p_audit_metadata jsonb)
  RETURNS public.idempotent_writes
  LANGUAGE plpgsql
@@ -1736,6 +1862,18 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.import_bank_transactions(uuid,uuid,text,jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.incarnation()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
+    || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/'
+    || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) || '.' || 'verification'::regclass::oid;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.incarnation() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_finished_write()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1773,6 +1911,50 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keys_without_row(p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
+ RETURNS TABLE(pos integer)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+  one uuid;
+BEGIN
+  FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
+    PERFORM enter_company(one);
+    RETURN QUERY
+      SELECT k.position::integer
+      FROM unnest(p_companies, p_keys, p_workflow_ids, p_run_ids) WITH ORDINALITY
+        AS k (company, key, workflow_id, run_id, position)
+      WHERE k.company = one
+        AND NOT EXISTS (SELECT FROM idempotent_writes w WHERE w.company_id = one AND w.idempotency_key = k.key)
+        AND NOT EXISTS (
+          SELECT FROM reopened_runs r
+          WHERE r.company_id = one AND r.idempotency_key = k.key AND r.workflow_id = k.workflow_id
+            AND (r.run_id IS NULL OR r.run_id = k.run_id));
+  END LOOP;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keys_without_row(uuid[],text[],text[],text[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE verification SET reconciler = p_process, reconciler_until = clock_timestamp() + interval '10 seconds'
+  WHERE version = p_version AND incarnation() = p_incarnation AND NOT pg_is_in_recovery()
+    AND (reconciler IS NULL OR reconciler = p_process OR reconciler_until < clock_timestamp()
+         OR reconciler_until > clock_timestamp() + interval '1 minute');
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lease_reconcile(uuid,text,text) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.load_audit_lines(p_month date, p_lines text[])
  RETURNS void
@@ -1935,7 +2117,7 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
- RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes)
+ RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes, version uuid)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1943,7 +2125,7 @@ AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   RETURN QUERY
-    SELECT m.user_id, m.roles, w
+    SELECT m.user_id, m.roles, w, CASE WHEN w.idempotency_key IS NULL THEN trusted_version() END
     FROM (VALUES (1)) AS one
     LEFT JOIN (users u JOIN memberships m ON m.user_id = u.id AND m.company_id = p_company) ON u.token_subject = p_subject
     LEFT JOIN idempotent_writes w ON w.company_id = p_company AND w.idempotency_key = p_key;
@@ -1953,7 +2135,7 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lookup_write(uuid,text,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_writes(p_companies uuid[], p_subjects text[], p_keys text[])
- RETURNS TABLE(company uuid, subject text, member_id uuid, member_roles text[], write public.idempotent_writes)
+ RETURNS TABLE(company uuid, subject text, member_id uuid, member_roles text[], write public.idempotent_writes, version uuid)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -1964,21 +2146,76 @@ BEGIN
   FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
     PERFORM enter_company(one);
     RETURN QUERY
-      SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes
+      SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes, NULL::uuid
       FROM (SELECT DISTINCT s.subject FROM unnest(p_companies, p_subjects) AS s (company, subject)
             WHERE s.company = one AND s.subject IS NOT NULL) AS a
       JOIN users u ON u.token_subject = a.subject AND u.token_subject = ANY (p_subjects)
       JOIN memberships m ON m.user_id = u.id AND m.company_id = one;
     RETURN QUERY
-      SELECT one, NULL::text, NULL::uuid, NULL::text[], w
+      SELECT one, NULL::text, NULL::uuid, NULL::text[], w, NULL::uuid
       FROM idempotent_writes w
       WHERE w.company_id = one AND w.idempotency_key = ANY (ARRAY(
         SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
   END LOOP;
+  RETURN QUERY SELECT NULL::uuid, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, trusted_version();
 END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lookup_writes(uuid[],text[],text[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lose_writes(p_items jsonb, p_reason text)
+ RETURNS TABLE(company uuid, lost_key text)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  one uuid;
+  marked text[];
+BEGIN
+  FOR one IN SELECT DISTINCT (i ->> 'company_id')::uuid FROM jsonb_array_elements(p_items) AS i ORDER BY 1 LOOP
+    PERFORM enter_company(one);
+    PERFORM plan_by_key();
+    CONTINUE WHEN NOT EXISTS (SELECT FROM companies c WHERE c.id = one);
+    WITH marking AS (
+      INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
+        schema_version, request, outcome, status_code, response_body, user_id, request_id, workflow_id, attempt,
+        requested_at, completed_at)
+      SELECT one, i.key, i.write_id, i.submission_id, i.operation, i.type, i.fingerprint, i.schema_version, i.request, 'lost',
+        500, convert_to(i.body, 'UTF8'), (SELECT u.id FROM users u WHERE u.id = i.user_id), i.request_id, i.workflow_id, 1,
+        i.requested_at, clock_timestamp()
+      FROM jsonb_to_recordset(p_items) AS i (company_id uuid, key text, write_id uuid, submission_id uuid, operation text,
+        type text, fingerprint text, schema_version integer, request jsonb, body text, user_id uuid, request_id text,
+        workflow_id text, run_id text, requested_at timestamptz)
+      WHERE i.company_id = one AND NOT EXISTS (
+        SELECT FROM reopened_runs r
+        WHERE r.company_id = one AND r.idempotency_key = i.key AND r.workflow_id = i.workflow_id
+          AND (r.run_id IS NULL OR r.run_id = i.run_id))
+      ORDER BY i.key COLLATE "C"
+      ON CONFLICT DO NOTHING
+      RETURNING idempotency_key
+    )
+    SELECT coalesce(array_agg(m.idempotency_key::text), '{}') INTO marked FROM marking m;
+
+    INSERT INTO idempotent_write_audit_log (company_id, operation_name, operation_type, deterministic_id, idempotency_key,
+      user_id, status, error_code, error_message, request_id, route_path, http_method, metadata)
+    SELECT one, i.operation, i.type, i.write_id, i.key, i.user_id, 'failed', 'write_record_missing', p_reason, i.request_id,
+      i.route_path, i.http_method, jsonb_build_object('workflowId', i.workflow_id, 'runId', i.run_id)
+    FROM jsonb_to_recordset(p_items) AS i (company_id uuid, key text, write_id uuid, operation text, type text, user_id uuid,
+      request_id text, workflow_id text, run_id text, route_path text, http_method text)
+    WHERE i.company_id = one AND i.key = ANY (marked);
+
+    INSERT INTO number_counters AS c (company_id, kind, last_number, lost_numbers)
+    SELECT one, i.number_kind, count(*), count(*) FROM jsonb_to_recordset(p_items) AS i (company_id uuid, key text, number_kind text)
+    WHERE i.company_id = one AND i.number_kind IS NOT NULL AND i.key = ANY (marked)
+    GROUP BY i.number_kind
+    ON CONFLICT (company_id, kind) DO UPDATE
+      SET last_number = c.last_number + excluded.last_number, lost_numbers = c.lost_numbers + excluded.lost_numbers;
+
+    RETURN QUERY SELECT one, k FROM unnest(marked) AS k;
+  END LOOP;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lose_writes(jsonb,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.make_audit_partition(p_month date)
  RETURNS boolean
@@ -2572,6 +2809,20 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.register_lane(p_version uuid, p_incarnation text, p_lane integer, p_process text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO lanes (version, lane, process, confirmed)
+  SELECT v.version, p_lane, p_process, p_incarnation FROM verification v
+  WHERE v.version = p_version AND v.version = trusted_version() AND v.incarnation = p_incarnation;
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.register_lane(uuid,text,integer,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.relay_facts()
  RETURNS TABLE(not_taken bigint, not_taken_seconds double precision, pending bigint, pending_seconds double precision, overdue_seconds double precision, given_up bigint, audit_months_ahead integer, audit_fallback_rows integer)
  LANGUAGE plpgsql
@@ -2605,6 +2856,27 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.relay_facts() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.remove_lost_write(p_company uuid, p_key text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  removed text;
+BEGIN
+  IF p_company IS DISTINCT FROM current_company() THEN
+    RAISE EXCEPTION 'the company of this transaction is another one' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM idempotent_writes w
+  WHERE w.company_id = p_company AND w.idempotency_key = p_key AND w.outcome = 'lost'
+  RETURNING coalesce(w.workflow_id, '') INTO removed;
+  RETURN removed;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.remove_lost_write(uuid,text) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger
@@ -2752,6 +3024,24 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_trust(p_version uuid, p_incarnation text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM verification v
+    WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery()
+      AND v.version = coalesce(p_version, v.version) AND v.incarnation = coalesce(p_incarnation, v.incarnation)
+  ) THEN
+    RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = 'AB001';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_trust(uuid,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_whole_pay_run()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2839,6 +3129,25 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.row_id(uuid,text,bigint) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.settle_lane(p_version uuid, p_incarnation text, p_lane integer, p_settled integer, p_settled_age_ms double precision, p_unsettled_age_ms double precision)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE lanes l
+  SET settled = greatest(l.settled, p_settled),
+    settled_started_at = clock_timestamp() - make_interval(secs => p_settled_age_ms / 1000),
+    settled_at = clock_timestamp() - make_interval(secs => p_unsettled_age_ms / 1000),
+    heartbeat_at = clock_timestamp()
+  WHERE l.version = p_version AND l.lane = p_lane AND NOT l.retired
+    AND EXISTS (SELECT FROM verification v
+                WHERE v.version = p_version AND v.version = trusted_version() AND v.incarnation = p_incarnation);
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.settle_lane(uuid,text,integer,integer,double precision,double precision) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.share_of(p_amount_minor bigint, p_basis_points integer)
  RETURNS bigint
  LANGUAGE sql
@@ -2865,6 +3174,17 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.triggered_events(integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.trusted_version()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT v.version FROM verification v
+  WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery();
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.trusted_version() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.user_exists(p_user uuid)
  RETURNS boolean

@@ -6,6 +6,7 @@ import type { Operation } from '../activities/operation.ts';
 import type { Fence } from '../activities/write/fence.ts';
 import type { WebhookRetry } from '../workflows/event-messages.ts';
 import type { WorkerConfig } from './config.ts';
+import { checkDurability } from './durability.ts';
 import { createEventStarts } from './event-starts.ts';
 import { createEventWorker } from './event-worker.ts';
 import { checkLogin } from './login.ts';
@@ -48,6 +49,11 @@ export async function startEvents(options: {
     setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
     role: 'accubooks_relay',
   });
+  if (config.RELAY_DATABASE_URL !== undefined) {
+    // An event that loses its number gets another one: a reader who has seen the first would miss an event.
+    const production = config.NODE_ENV === 'production';
+    await checkDurability(relayPool, { production, logger, setting: 'RELAY_DATABASE_URL' });
+  }
   metrics.observeRelay(relayPool);
   const worker = await createEventWorker({ ...options, reads: options.database.reads, relay: relayPool });
   const running = worker.run();

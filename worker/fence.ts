@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { type Pool, type Tx, transaction } from '../activities/database.ts';
+import { asApplication } from '../activities/as-application.ts';
+import type { Pool } from '../activities/database.ts';
 import { TransientFailure } from '../activities/failures.ts';
 import type { Fence } from '../activities/write/fence.ts';
 import type { Trust } from '../workflows/messages.ts';
@@ -116,14 +117,6 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
     onLook: (listener) => void listeners.push(listener),
     close: () => clearInterval(timer),
   };
-}
-
-/** Runs as the application, whatever role the login begins with. */
-export function asApplication<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
-  return transaction(pool, async (tx) => {
-    await tx.query("SELECT set_config('role', 'accubooks_app', true)");
-    return work(tx);
-  });
 }
 
 export async function readVerification(pool: Pool): Promise<Verification> {

@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
   const coreMetricsAddress = `127.0.0.1:${await freeLoopbackPort()}`;
   installRuntime(logger, coreMetricsAddress);
-  const database = await openProcessDatabase(config, 'accubooks-worker');
+  const database = await openProcessDatabase(config, 'accubooks-worker', logger);
   const connection = await connectTemporal(config);
   await checkNamespace(connection, config);
   const metrics = createMetrics({ database, operations: OPERATIONS });

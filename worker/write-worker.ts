@@ -101,6 +101,8 @@ function logFields(
 
 /** Counts an outcome once, in the process that committed it. The API counts replays where it answers them. */
 function countOutcome(metrics: Metrics, row: WriteRow, operations: readonly Operation[]): void {
+  // Most of them no process marks, but an operator's command.
+  if (row.outcome === 'lost') return;
   const labels = { operation: row.operation ?? 'unknown', type: row.type ?? 'unknown' };
   metrics.writes.inc({ ...labels, status: row.outcome === 'succeeded' ? 'new' : 'failed' });
   if (row.outcome === 'rejected') metrics.failed.inc({ ...labels, error_type: 'rejected' });

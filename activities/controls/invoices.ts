@@ -35,18 +35,19 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'invoice-numbers',
-    sentence: 'Invoice numbers run from 1 to the counter without a gap.',
+    sentence: 'Invoice numbers run from 1 to the counter, without a gap but those that lost writes have left.',
     closesMonth: true,
     of: 'invoices WHERE number IS NOT NULL',
     sql: `
-      SELECT company_id, numbers, lowest, highest, last_number
+      SELECT company_id, numbers, highest, last_number, lost_numbers
       FROM (
-        SELECT company_id, count(number) AS numbers, min(number) AS lowest, max(number) AS highest
-        FROM invoices GROUP BY company_id
+        SELECT company_id, count(number) AS numbers, max(number) AS highest FROM invoices GROUP BY company_id
       ) AS given
-      FULL JOIN (SELECT company_id, last_number FROM number_counters WHERE kind = 'invoice') AS counter USING (company_id)
-      WHERE coalesce(numbers, 0) <> coalesce(highest, 0) OR coalesce(lowest, 1) <> 1
-        OR coalesce(highest, 0) <> coalesce(last_number, 0)`,
+      FULL JOIN (
+        SELECT company_id, last_number, lost_numbers FROM number_counters WHERE kind = 'invoice'
+      ) AS counter USING (company_id)
+      WHERE coalesce(numbers, 0) + coalesce(lost_numbers, 0) <> coalesce(last_number, 0)
+        OR coalesce(highest, 0) > coalesce(last_number, 0)`,
   },
   {
     name: 'invoice-sums',

@@ -57,6 +57,18 @@ export const RECORD_CONTROLS: readonly Control[] = [
       WHERE w.outcome IS NULL OR audit_rows IS DISTINCT FROM 1`,
   },
   {
+    name: 'losses-told',
+    sentence: 'Every lost write has a `failed` audit row with the code `write_record_missing`.',
+    closesMonth: false,
+    of: `idempotent_writes WHERE outcome = 'lost'`,
+    sql: `
+      SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
+      WHERE w.outcome = 'lost' AND NOT EXISTS (
+        SELECT FROM idempotent_write_audit_log a
+        WHERE a.company_id = w.company_id AND a.idempotency_key = w.idempotency_key AND a.status = 'failed'
+          AND a.error_code = 'write_record_missing' AND NOT a.metadata @> '{"action": "reopen"}')`,
+  },
+  {
     name: 'one-entry-a-write',
     sentence: 'A succeeded write of an operation that posts has one entry; no other write has any.',
     closesMonth: false,

@@ -90,12 +90,13 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: SAME_KEY,
   },
   storage_unavailable: {
-    meaning: 'The database did not answer in time. A write that was already accepted goes on.',
+    meaning:
+      'The database did not answer in time, or it has come back after a restart, a failover or a restore, and is being compared with Temporal before it may say that it does not have a write. A write that was already accepted goes on.',
     next: SAME_KEY,
   },
   write_record_missing: {
     meaning:
-      'Temporal says that this write has completed, but the database has no record of it. This can follow a restore to an earlier time. Operators are alerted.',
+      'Temporal has accepted this write, but the database has lost its record. This can follow a restore to an earlier time, or a failover to a standby that lagged. Operators are alerted.',
     next: 'Do not send the request with another key. Contact the operators, and give them the key and the request ID.',
   },
   outcome_unknown: {

@@ -63,21 +63,25 @@ const writeSummarySchema = z.object({
   writeId: resourceId().nullable(),
   operation: z.string().nullable().meta({ description: 'null for a cancelled key, whose request is not known' }),
   type: z.enum(['financial', 'high-risk']).nullable(),
-  state: z.enum(['running', 'succeeded', 'rejected', 'cancelled', 'failed', 'unknown']),
+  state: z
+    .enum(['running', 'succeeded', 'rejected', 'cancelled', 'lost', 'failed', 'unknown'])
+    .meta({ description: 'lost: a failover or a restore of the database has taken its record' }),
   status: z.int().nullable().meta({ description: 'The HTTP status of the outcome' }),
   location: z.string().nullable(),
   resource: z.object({ type: z.string(), id: z.string(), url: z.string() }).nullable(),
-  actor: z.object({ userId: resourceId() }),
+  actor: z.object({
+    userId: resourceId().nullable().meta({ description: 'null for a lost write whose user is lost, too' }),
+  }),
   requestId: z.string(),
   requestedAt: instant(),
-  completedAt: instant().nullable(),
+  completedAt: instant().nullable().meta({ description: 'For a lost write, when it was found to be lost' }),
   attempts: z.int().min(0),
   workflow: z.object({ id: z.string(), runId: z.string().nullable(), url: z.string().nullable() }).nullable(),
 });
 
 const TIMELINE_KINDS = [
-  ...['requested', 'started', 'attempt_failed', 'completed', 'rejected', 'cancelled', 'replayed', 'conflicted'],
-  ...['run_failed', 'event_recorded', 'event_delivered'],
+  ...['requested', 'started', 'attempt_failed', 'completed', 'rejected', 'cancelled', 'lost'],
+  ...['replayed', 'conflicted', 'run_failed', 'event_recorded', 'event_delivered'],
 ] as const;
 
 const writeSchema = writeSummarySchema.extend({

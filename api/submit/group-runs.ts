@@ -33,7 +33,7 @@ export type GroupRuns = {
 export type GroupEnd = GroupResult | 'unproven';
 
 /** `isOwn`: this process has started it. */
-export type NamedRun = {
+type NamedRun = {
   readonly type: string;
   readonly isOwn: boolean;
   readonly state: 'running' | 'completed' | 'unsuccessful';

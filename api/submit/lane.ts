@@ -1,8 +1,9 @@
+import { asApplication } from '../../activities/as-application.ts';
 import type { Database } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
-import { asApplication, type ProcessFence } from '../../worker/fence.ts';
-import type { NamedRuns } from '../../worker/verification/named-runs.ts';
+import type { ProcessFence } from '../../worker/fence.ts';
 import { type KeyOfRun, keysWithoutRow } from '../../worker/verification/missing-writes.ts';
+import type { NamedRuns } from '../../worker/verification/named-runs.ts';
 import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
@@ -40,7 +41,7 @@ export type Lane = {
   close(): Promise<void>;
 };
 
-export type StartedGroup = {
+type StartedGroup = {
   readonly workflowId: string;
   readonly runId: string;
   /** The group's result is known: what has no row has its own run. */

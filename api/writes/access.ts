@@ -4,8 +4,8 @@ import type { Reader } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
 import { READERS } from '../reads/readers.ts';
 
-/** What decides who may read a write. A cancelled key has no operation. */
-export type KnownWrite = { readonly operation: string | null; readonly userId: string };
+/** What decides who may read a write. A cancelled key has no operation, and a lost write may have no user. */
+export type KnownWrite = { readonly operation: string | null; readonly userId: string | null };
 
 /** Its actor may read a write, and so may everyone who may read the resource that it makes or changes. */
 export function mayReadWrite(write: KnownWrite, reader: Reader, operations: readonly Operation[]): boolean {

@@ -13,8 +13,8 @@ import { pathOf } from '../http/request-path.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { refuseBody } from '../http/validation.ts';
-import { notVerified, requireVerified } from '../http/verified.ts';
 import type { Lookup } from '../submit/lookup.ts';
+import { notVerified, requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
 

@@ -19,7 +19,7 @@ const WRITES: List = {
   ],
 };
 
-/** The writes that have their outcome. A running write can only be read by its key, since it has no row yet. */
+/** The writes that have their outcome, and those that are lost. A running write can only be read by its key, since it has no row yet. */
 export function createWriteList(operations: readonly Operation[], ui: TemporalUi): Read {
   return defineRead({
     path: '/api/writes',
@@ -32,8 +32,8 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
       operation: operationName().optional(),
       state: z
         .enum(
-          ['succeeded', 'rejected', 'cancelled'],
-          'must be succeeded, rejected or cancelled; read a write in another state by its key',
+          ['succeeded', 'rejected', 'cancelled', 'lost'],
+          'must be succeeded, rejected, cancelled or lost; read a write in another state by its key',
         )
         .optional(),
       from: instantOrDay().optional().describe('The first day (UTC) or instant.'),

@@ -17,13 +17,15 @@ export type WriteSummary = {
   readonly writeId: string | null;
   readonly operation: string | null;
   readonly type: OperationType | null;
-  readonly state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'failed' | 'unknown';
+  readonly state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
   readonly status: number | null;
   readonly location: string | null;
   readonly resource: { readonly type: string; readonly id: string; readonly url: string } | null;
-  readonly actor: { readonly userId: string };
+  /** Null for a lost write whose user is lost, too. */
+  readonly actor: { readonly userId: string | null };
   readonly requestId: string;
   readonly requestedAt: string;
+  /** For a lost write, when it was found to be lost. */
   readonly completedAt: string | null;
   /** The number of attempts, including the last one. */
   readonly attempts: number;
@@ -39,6 +41,7 @@ export type TimelineItem = {
     | 'completed'
     | 'rejected'
     | 'cancelled'
+    | 'lost'
     | 'replayed'
     | 'conflicted'
     | 'run_failed'
@@ -130,9 +133,14 @@ export function writeOfRun(
 export function beginningOf(write: WriteSummary): TimelineItem[] {
   const { requestedAt: at, requestId, actor } = write;
   return [
-    { at, kind: 'requested', requestId, userId: actor.userId },
+    { at, kind: 'requested', ...sentBy(requestId, actor.userId) },
     { at, kind: 'started' },
   ];
+}
+
+/** The members of a timeline's item that tell whose request it was. */
+export function sentBy(requestId: string, userId: string | null): Pick<TimelineItem, 'requestId' | 'userId'> {
+  return userId === null ? { requestId } : { requestId, userId };
 }
 
 /** The body of a 202: the same as the status resource at this moment. */

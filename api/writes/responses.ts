@@ -28,7 +28,8 @@ export type WriteRequest = {
 
 /**
  * Answers from the row, which alone decides: with the stored status, bytes and `Location`, or with 422 when the row belongs
- * to another request. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
+ * to another request. The row of a lost write has no answer to replay: whatever body is sent, it is told that the record is
+ * missing. `first`: this request opened the submission that made the outcome, so its answer carries no marker.
  */
 export async function answerFromRow(
   reply: FastifyReply,
@@ -37,6 +38,7 @@ export async function answerFromRow(
   first: boolean,
   context: ApiContext,
 ): Promise<FastifyReply> {
+  if (row.outcome === 'lost') return refuse('write_record_missing', writeRequest, context.metrics);
   context.fence.witnesses.note(row);
   if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
@@ -99,7 +101,7 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
     'Temporal did not confirm the start in time. The outcome is unknown. Send the request again with the same key.',
   storage_unavailable: 'The database did not answer in time. Send the request again with the same key.',
   write_record_missing:
-    'Temporal says that this write has completed, but the database has no record of it. Operators are alerted. Do not send the request with another key before they have answered.',
+    'Temporal has accepted this write, but the database has lost its record. Operators are alerted. Do not send the request with another key before they have answered.',
   outcome_unknown:
     'Nothing proves yet whether the write was or will be committed. Send the request again with the same key: the write will not happen twice.',
   write_failed: 'The run of this write failed and was rolled back. Send the request again with the same key.',

@@ -8,13 +8,14 @@ import { mayReadBody, mayReadWrite } from './access.ts';
 import {
   beginningOf,
   finishedWrite,
+  sentBy,
   type TemporalUi,
   type TimelineItem,
   type WriteResource,
   type WriteSummary,
   writeOfRun,
 } from './resource.ts';
-import { readAuditItems, readEventItems, toTimeline } from './timeline.ts';
+import { LOST, readAuditItems, readEventItems, toTimeline } from './timeline.ts';
 
 /** What describes a write: its row, its newest run, or the audit log alone. One function each. */
 export type Describer = { readonly reader: Reader; readonly operations: readonly Operation[]; readonly ui: TemporalUi };
@@ -50,14 +51,15 @@ async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Pro
   const write = finishedWrite(row, ui);
   const response: unknown = JSON.parse(row.response_body.toString());
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
+  const audited = await readAuditItems(tx, row.idempotency_key);
   return {
     ...write,
     response: mayReadBody(known, reader, operations) ? response : null,
     ...toTimeline([
       ...(row.outcome === 'cancelled' ? [] : beginningOf(write)),
-      ...outcomeItems(row, response),
+      ...outcomeItems(row, response, audited),
       ...events,
-      ...(await readAuditItems(tx, row.idempotency_key)),
+      ...audited,
     ]),
   };
 }
@@ -156,9 +158,11 @@ type FailedRunRow = {
   request_id: string;
 };
 
-function outcomeItems(row: WriteRow, response: unknown): TimelineItem[] {
+function outcomeItems(row: WriteRow, response: unknown, audited: readonly TimelineItem[]): TimelineItem[] {
   const { completed_at: at, outcome } = row;
-  const by = { requestId: row.request_id, userId: row.user_id };
+  const by = sentBy(row.request_id, row.user_id);
+  // The audit log has it, until that month is archived.
+  if (outcome === 'lost') return audited.some(({ kind }) => kind === 'lost') ? [] : [{ at, ...LOST, ...by }];
   if (outcome === 'cancelled') return [{ at, kind: 'cancelled', ...by }];
   const failures = attemptItems(row.attempt - 1, at);
   if (outcome === 'succeeded') return [...failures, { at, kind: 'completed', ...by }];

@@ -5,14 +5,21 @@ import type { TimelineItem } from './resource.ts';
 const FIRST_ITEMS = 20;
 const LAST_ITEMS = 100;
 
-/** The replays, conflicts and failed runs of a key, from the audit log. (Its outcome comes from the row.) */
+/** What is told of a write whose row is gone. */
+export const LOST = { kind: 'lost', detail: 'A failover or a restore of the database has taken its record' } as const;
+
+/**
+ * The replays, conflicts, failed runs and losses of a key, from the audit log. (Its outcome comes from the row.) A reopening
+ * has the code of a loss, but is none.
+ */
 export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<TimelineItem[]> {
   // Both ends are read by the index. The first is long enough to hold a whole timeline that need not be cut.
   const rows = await tx.query<AuditItemRow>(
     `WITH audited AS NOT MATERIALIZED (
        SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
        WHERE company_id = current_company() AND idempotency_key = $1
-         AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed'))
+         AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed')
+           OR error_code = 'write_record_missing' AND NOT metadata @> '{"action": "reopen"}')
      )
      SELECT timestamp, status, error_code, user_id, request_id FROM (
        (SELECT * FROM audited ORDER BY timestamp, id LIMIT $2)
@@ -69,5 +76,6 @@ type AuditItemRow = {
 function kindOf({ status, error_code: code }: AuditItemRow): Pick<TimelineItem, 'kind' | 'detail'> {
   if (status === 'replayed') return { kind: 'replayed' };
   if (code === 'write_failed') return { kind: 'run_failed', detail: 'The run failed; the same key may be sent again' };
+  if (code === 'write_record_missing') return LOST;
   return { kind: 'conflicted', detail: 'Another request with this key, answered 422' };
 }

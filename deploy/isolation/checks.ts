@@ -13,9 +13,9 @@ export type Findings = {
   readonly cancelled: number;
   /** Effects in excess of one per key: main rows, entries, `new` audit rows, events. */
   readonly duplicates: number;
-  /** Keys that were sent but have no row. */
+  /** Keys that were sent but have no row, or the row of a lost write. */
   readonly lost: number;
-  /** Acknowledged keys without a row, or whose write lacks its main row, its audit row or its event. */
+  /** Acknowledged keys without a row, whose write is lost, or whose write lacks its main row, its audit row or its event. */
   readonly acknowledgedButMissing: number;
   /** Effects of a write in another company. */
   readonly seenByAnother: number;
@@ -90,8 +90,8 @@ SELECT count(*) FILTER (WHERE outcome = 'succeeded')::int AS writes,
   coalesce(sum(CASE WHEN outcome = 'succeeded'
     THEN greatest(new_rows - 1, 0) + greatest(events - 1, 0) + greatest(entries - 1, 0)
     ELSE new_rows + events + entries + main_rows END), 0)::int AS duplicates,
-  count(*) FILTER (WHERE outcome IS NULL)::int AS lost,
-  count(*) FILTER (WHERE acknowledged AND (outcome IS NULL OR outcome = 'succeeded'
+  count(*) FILTER (WHERE coalesce(outcome, 'lost') = 'lost')::int AS lost,
+  count(*) FILTER (WHERE acknowledged AND (coalesce(outcome, 'lost') = 'lost' OR outcome = 'succeeded'
     AND (new_rows = 0 OR events = 0 OR ($4 AND main_rows = 0))))::int AS "acknowledgedButMissing",
   (SELECT count(*) FROM found f JOIN main_table m ON m.id = f.write_id AND m.company_id <> f.company_id)::int
     + (SELECT count(*) FROM found f JOIN outbox o ON o.write_id = f.write_id AND o.company_id <> f.company_id)::int

@@ -4,11 +4,11 @@ import { type Submitted, tellsOutcome } from '../client/submit-write.ts';
 /**
  * The outcome of a row.
  *
- * Final, and stored under its key for ever: `succeeded`; `rejected` by a business rule; `cancelled`. Not final: `refused`
- * before the write, with nothing stored for this row; `unknown`, without a final answer in time, which sending the same file
- * again will get; `malformed`, not sent.
+ * Final, and stored under its key for ever: `succeeded`; `rejected` by a business rule; `cancelled`. Not final: `lost`, of
+ * which the database has lost the record, so that operators decide; `refused` before the write, with nothing stored for this
+ * row; `unknown`, without a final answer in time, which sending the same file again will get; `malformed`, not sent.
  */
-export type Outcome = 'succeeded' | 'rejected' | 'cancelled' | 'refused' | 'unknown' | 'malformed';
+export type Outcome = (typeof OUTCOMES)[number];
 
 export type RowResult = {
   readonly outcome: Outcome;
@@ -20,7 +20,7 @@ export type RowResult = {
   readonly problem?: object;
 };
 
-export const OUTCOMES: readonly Outcome[] = ['succeeded', 'rejected', 'cancelled', 'refused', 'unknown', 'malformed'];
+export const OUTCOMES = ['succeeded', 'rejected', 'cancelled', 'lost', 'refused', 'unknown', 'malformed'] as const;
 const FINAL: readonly Outcome[] = ['succeeded', 'rejected', 'cancelled'];
 
 export function isFinalOutcome(outcome: Outcome): boolean {
@@ -40,6 +40,7 @@ export function outcomeOf({ final, onTheWay, acknowledged }: Submitted): RowResu
   }
   const answered = { status, replayed, ...(location === undefined ? {} : { location }) };
   if (status === 200 || status === 201) return { outcome: 'succeeded', ...answered, resource: body };
+  if (problemOf(final)?.code === 'write_record_missing') return { outcome: 'lost', status, problem: body };
   if (!tellsOutcome(final)) return { outcome: 'refused', status, problem: body };
   const outcome = problemOf(final)?.code === 'write_cancelled' ? 'cancelled' : 'rejected';
   return { outcome, ...answered, problem: body };

@@ -11,6 +11,7 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   succeeded: 'committed',
   rejected: 'rejected by a business rule, stored under its key',
   cancelled: 'its key was cancelled',
+  lost: 'the database has lost its record: ask the operators',
   refused: 'refused before the write: nothing was stored',
   unknown: 'no final answer in time: send the same file again',
   malformed: 'not sent',
@@ -35,7 +36,7 @@ export function reportRows(progress: Progress, total: number): (result: Result |
 
 /** True if all rows were sent and have a final outcome. */
 export function isComplete(tally: Tally): boolean {
-  return tally.stopped === undefined && tally.refused + tally.unknown + tally.malformed === 0;
+  return tally.stopped === undefined && tally.lost + tally.refused + tally.unknown + tally.malformed === 0;
 }
 
 export function reportText(tally: Tally, { total, resultsPath }: { total: number; resultsPath: string }): string {

@@ -13,6 +13,8 @@ export type Figures = {
   readonly byType: readonly (Counts & { readonly type: string })[];
   readonly byOperation: readonly (Counts & { readonly operation: string; readonly type: string })[];
   readonly failures: readonly Failure[];
+  /** Writes whose record a failover or a restore has taken, by company and operation, the most first. */
+  readonly lost: readonly Lost[];
   /** The slowest successful writes. */
   readonly slowest: readonly Slow[];
 };
@@ -39,6 +41,15 @@ type Failure = {
   readonly errorCode: string;
   readonly count: number;
   readonly companies: number;
+};
+
+type Lost = {
+  readonly companyId: string;
+  readonly operation: string;
+  /** Found in the period, whatever has become of them since. */
+  readonly writes: number;
+  /** Of these, the keys that are still answered with the loss: neither reopened nor cancelled. */
+  readonly undecided: number;
 };
 
 type Slow = {
@@ -79,6 +90,7 @@ async function readAll(client: pg.Client, span: Span): Promise<Figures> {
       row.level === 'operation' ? { operation: row.operation ?? '', type: row.type ?? '', ...toCounts(row) } : [],
     ),
     failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
+    lost: await rows<Lost>(client, LOST, [from, to]),
     slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
       ...row,
       at: row.at.toISOString(),
@@ -120,6 +132,17 @@ SELECT operation_name AS operation, operation_type AS type, coalesce(error_code,
 FROM idempotent_write_audit_log
 WHERE timestamp >= $1 AND timestamp < $2 AND status = 'failed'
 GROUP BY 1, 2, 3 ORDER BY count(*) DESC, 1, 3 LIMIT $3`;
+
+/** A reopening has the code of a loss, too. */
+const LOST = `
+SELECT company_id AS "companyId", a.operation_name AS operation, count(*)::int AS writes,
+  (count(*) FILTER (WHERE w.outcome = 'lost'))::int AS undecided
+FROM (
+  SELECT DISTINCT company_id, operation_name, idempotency_key FROM idempotent_write_audit_log
+  WHERE timestamp >= $1 AND timestamp < $2 AND error_code = 'write_record_missing'
+    AND NOT metadata @> '{"action": "reopen"}'
+) AS a LEFT JOIN idempotent_writes w USING (company_id, idempotency_key)
+GROUP BY 1, 2 ORDER BY count(*) DESC, 1, 2`;
 
 const SLOW = `
 SELECT timestamp AS at, operation_name AS operation, company_id AS "companyId", idempotency_key AS key,

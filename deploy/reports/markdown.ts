@@ -27,6 +27,8 @@ export function reportMarkdown(figures: Figures): string {
             String(row.companies),
           ]),
         ),
+    '## Lost',
+    ...lost(figures),
     '## Slowest writes',
     figures.slowest.length === 0
       ? 'None.'
@@ -42,6 +44,19 @@ export function reportMarkdown(figures: Figures): string {
           ]),
         ),
   ].join('\n\n')}\n`;
+}
+
+function lost({ lost: rows }: Figures): string[] {
+  if (rows.length === 0) return ['None.'];
+  const sum = (of: 'writes' | 'undecided') => String(rows.reduce((total, row) => total + row[of], 0));
+  const companies = new Set(rows.map(({ companyId }) => companyId)).size;
+  return [
+    `**A failover or a restore has taken the record of ${sum('writes')} writes of ${companies} ${companies === 1 ? 'company' : 'companies'}; ${sum('undecided')} are neither reopened nor cancelled.**`,
+    markdownTable(
+      ['company', 'operation', 'lost', 'undecided'],
+      rows.map((row) => [row.companyId, row.operation, String(row.writes), String(row.undecided)]),
+    ),
+  ];
 }
 
 function incomplete({ from, onlineFrom }: Figures): string[] {

@@ -10,7 +10,7 @@ export type Finding = { readonly promise: string; readonly checked: number; read
 type StoredWrite = {
   readonly company_id: string;
   readonly key: string;
-  readonly outcome: 'succeeded' | 'rejected' | 'cancelled';
+  readonly outcome: 'succeeded' | 'rejected' | 'cancelled' | 'lost';
   readonly status_code: number;
   readonly response: string;
   readonly location: string | null;
@@ -41,7 +41,7 @@ export async function checkAnswers(
   return [
     finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
     finding('An acknowledged write is stored with the same status, bytes and Location', writes, isAsStored),
-    finding('A key that was sent is in the record', writes, ({ row }) => row !== undefined),
+    finding('A key that was sent is in the record', writes, ({ row }) => isKept(row)),
     finding('A key is in the record as it was sent, or by a triggered workflow', rows, isSentOrTriggered(answered)),
     firstAnswers(writes),
     finding('Another body under a key is refused; the same body never is', writes, isRefusedAsOther(writes)),
@@ -61,6 +61,8 @@ type Answered = Outcome & {
 const isCancel = ({ step }: Answered) => step.kind === 'cancel';
 const isCertain = ({ step }: Answered) => step.refused !== undefined;
 const isInvalid = ({ step }: Answered) => step.kind === 'invalid';
+/** A lost write has a row that only says so. */
+const isKept = (row: StoredWrite | undefined) => row !== undefined && row.outcome !== 'lost';
 const isRefusedSo = ({ step, code }: Answered) => code === step.refused;
 
 function isAsStored({ step, final, row }: Answered): boolean {
@@ -104,7 +106,7 @@ function isRefusedAsOther(writes: readonly Answered[]) {
 
 function isAgreedCancel({ final, code, row }: Answered): boolean {
   if (final?.status === 200) return row?.outcome === 'cancelled';
-  return code === 'too_late' && row !== undefined && row.outcome !== 'cancelled';
+  return code === 'too_late' && isKept(row) && row?.outcome !== 'cancelled';
 }
 
 /** Not where it is a part of something else, such as an e-mail address. */

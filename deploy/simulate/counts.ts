@@ -82,5 +82,5 @@ SELECT (SELECT count(*) FILTER (WHERE outcome = 'succeeded') FROM w)::int AS suc
   count(*) FILTER (WHERE status = 'failed' AND error_code = 'write_cancelled')::int AS cancelled_rows,
   count(*) FILTER (WHERE status = 'failed' AND error_code = 'idempotency_key_reused')::int AS reused_rows,
   count(*) FILTER (WHERE status = 'failed' AND error_code NOT IN
-    ('write_cancelled', 'idempotency_key_reused', 'write_failed'))::int AS refused_rows
+    ('write_cancelled', 'idempotency_key_reused', 'write_failed', 'write_record_missing'))::int AS refused_rows
 FROM a`;

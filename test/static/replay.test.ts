@@ -17,6 +17,7 @@ describe('the rows of a file', () => {
       answer(422, '{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}'),
       answer(422, '{"code":"idempotency_key_reused","nextAction":"use_new_key","requestId":"r"}'),
       answer(200, '<html>please log in</html>'),
+      answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
       answer(500, '{"code":"write_failed","nextAction":"retry_same_key","requestId":"r"}'),
     ]);
     expect(results.map(({ row, outcome }) => [row, outcome])).toEqual([
@@ -27,15 +28,17 @@ describe('the rows of a file', () => {
       [5, 'refused'],
       [6, 'refused'],
       [7, 'refused'],
-      [8, 'unknown'],
+      [8, 'lost'],
+      [9, 'unknown'],
     ]);
-    expect(results[7]?.problem).toMatchObject({ answers: { '500 write_failed': expect.any(Number) } });
+    expect(results[8]?.problem).toMatchObject({ answers: { '500 write_failed': expect.any(Number) } });
     expect(tally).toMatchObject({
-      rows: 8,
+      rows: 9,
       succeeded: 2,
       replayed: 1,
       rejected: 1,
       cancelled: 1,
+      lost: 1,
       refused: 3,
       unknown: 1,
     });

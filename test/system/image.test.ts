@@ -6,9 +6,11 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
+import { ownerUrlOf } from '../support/commands.ts';
+import { companyMaker } from '../support/companies.ts';
 import { copiedFromContext } from '../support/dockerfile.ts';
 import { assembleImage, readDockerfile } from '../support/image.ts';
-import { type System, startSystem } from '../support/system.ts';
+import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 
 const stages = readDockerfile();
 
@@ -35,22 +37,23 @@ describe('the Dockerfile', () => {
 });
 
 describe('the image', () => {
-  let system: System;
+  /** Durable ones, since the image runs as in production, which refuses others. */
+  let servers: OwnServers;
   let image: ReturnType<typeof assembleImage>;
   let before: string[];
   beforeAll(async () => {
     image = assembleImage();
     before = listFiles(image.folder);
-    system = await startSystem();
+    servers = await startOwnServers();
   });
   afterAll(async () => {
     image?.remove();
-    await system?.stop();
+    await servers?.stop();
   });
 
   /** As its user, with its environment and what a deployment adds; no file may be written anywhere. */
   function environment(more: Readonly<Record<string, string>> = {}) {
-    const { WORKFLOW_BUNDLE: _ours, ...given } = system.environment;
+    const { WORKFLOW_BUNDLE: _ours, ...given } = servers.environment;
     return {
       PATH: process.env['PATH'],
       TMPDIR: '/proc',
@@ -115,8 +118,8 @@ describe('the image', () => {
       start(image.command, 'The API is listening', {}),
       start(['node', 'worker/main.js'], 'The worker is polling', { METRICS_PORT: metricsPort }),
     ]);
-    const company = await system.company();
-    const written = await company.as('owner', api.url).post('/api/customers', { name: 'Contained' }, { key: 'image' });
+    const company = await companyMaker(servers.owner, api.url)();
+    const written = await company.api.post('/api/customers', { name: 'Contained' }, { key: 'image' });
     expect([written.status, written.replayed]).toEqual([201, false]);
     const document = (await (await fetch(`${api.url}/openapi.json`)).json()) as { info: { version: string } };
     expect(document.info.version).toBe(JSON.parse(readFileSync('package.json', 'utf8')).version);
@@ -131,13 +134,13 @@ describe('the image', () => {
   });
 
   test('has the operator commands, whose migrations find a database up to date', async () => {
-    const migrated = await runIn(['deploy/operator/migrate.js'], { MIGRATION_DATABASE_URL: ownerUrl(system) });
+    const migrated = await runIn(['deploy/operator/migrate.js'], { MIGRATION_DATABASE_URL: ownerUrlOf(servers.owner) });
     expect(JSON.parse(migrated.stdout)).toEqual({ applied: [] });
     await runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
     const commands = ['temporal-versions', 'write/main'];
     const helped = await Promise.all(commands.map((name) => runIn([`deploy/operator/${name}.js`, '--help'])));
     for (const { stdout } of helped) expect(stdout).toContain('npm run');
-    await system.owner.query('DELETE FROM schema_migrations WHERE name LIKE $1', ['0001%']);
+    await servers.owner.query('DELETE FROM schema_migrations WHERE name LIKE $1', ['0001%']);
     const waited = runIn(['deploy/operator/wait-for-schema.js', '--timeout-seconds', '1']);
     await expect(waited).rejects.toThrow(/Gave up after 1 s: 0001_companies_and_members\.sql/);
     expect(listFiles(image.folder)).toEqual(before);
@@ -150,9 +153,4 @@ function listFiles(folder: string): string[] {
     .map((path) => ({ path, facts: statSync(join(folder, path), { throwIfNoEntry: false }) }))
     .map(({ path, facts }) => `${path} ${facts?.size} ${facts?.mtimeMs}`)
     .toSorted();
-}
-
-function ownerUrl(system: System): string {
-  const { options } = system.owner as unknown as { options: { connectionString: string } };
-  return options.connectionString;
 }

@@ -1,10 +1,10 @@
 import type { Client } from '@temporalio/client';
+import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import type { LostWrite } from '../../activities/write/lose-write.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteArguments } from '../../workflows/messages.ts';
-import { asApplication } from '../fence.ts';
-import type { NamedRuns } from './named-runs.ts';
 import { type KeyOfRun, keysWithoutRow } from './missing-writes.ts';
+import type { NamedRuns } from './named-runs.ts';
 
 /** How much earlier than the last sign of a process the list begins: what clocks differ by, and more. */
 const MARGIN_MS = 10 * 60_000;
@@ -75,9 +75,7 @@ async function readRun(runs: NamedRuns, workflowId: string, runId: string): Prom
     const run = await runs.read(workflowId, runId);
     if (run === undefined) return undefined;
     const args = run.argument(0) as WriteArguments;
-    return typeof args.key === 'string'
-      ? { args, workflowId, runId, requestedAt: run.startedAt }
-      : undefined;
+    return typeof args.key === 'string' ? { args, workflowId, runId, requestedAt: run.startedAt } : undefined;
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import {
   GROUP_WORKFLOW_TYPE,
@@ -9,7 +10,6 @@ import {
   POISON_WORKFLOW_TYPE,
   type PoisonArguments,
 } from '../../workflows/messages.ts';
-import { asApplication } from '../fence.ts';
 import type { NamedRun, NamedRuns } from './named-runs.ts';
 
 /** A process that starts groups, as the database knows it. Ages are in ms, by the clock of the server. */

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
 import { groupWorkflowId, laneWorkflowId } from '../../workflows/messages.ts';
-import { asApplication, type Verification } from '../fence.ts';
+import type { Verification } from '../fence.ts';
 import { missingWrites } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 import { type LaneRow, readLaneRows, readLanes } from './read-lanes.ts';
@@ -86,7 +87,7 @@ export async function reconcile(
 }
 
 /** The same cluster and database; it was started again. */
-export function isSameDatabase(before: string, now: string): boolean {
+function isSameDatabase(before: string, now: string): boolean {
   const [cluster, , database] = before.split('/');
   const [clusterNow, , databaseNow] = now.split('/');
   return cluster === clusterNow && database === databaseNow;

@@ -1,5 +1,6 @@
+import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
-import { asApplication, type Verification } from '../fence.ts';
+import type { Verification } from '../fence.ts';
 import { missingWrites } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 import { type LaneRow, readGroups, readLaneRows } from './read-lanes.ts';

@@ -101,7 +101,9 @@ export function openVerified(
       [version, live],
     );
     if (locked?.same !== true) return undefined;
-    await tx.query(`SELECT setval('outbox_sequence', nextval('outbox_sequence') + $1)`, [CURSORS_SKIPPED + lost.length]);
+    await tx.query(`SELECT setval('outbox_sequence', nextval('outbox_sequence') + $1)`, [
+      CURSORS_SKIPPED + lost.length,
+    ]);
     await tx.query(
       `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false, continued = false,
          replaced = NULL, replaced_at = NULL, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()`,

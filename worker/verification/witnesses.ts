@@ -38,4 +38,3 @@ export function createWitnesses(pool: Pool): Witnesses {
     clear: () => rows.clear(),
   };
 }
-

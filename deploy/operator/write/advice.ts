@@ -21,6 +21,8 @@ function byState(facts: WriteFacts, now: number): string[] {
       return [
         'The key was cancelled before its write happened, and it never will. If the write is still wanted, use a new key.',
       ];
+    case 'lost':
+      return onLoss(facts);
     case 'running':
       return whileRunning(facts, now);
     case 'travelling':
@@ -51,6 +53,15 @@ function byState(facts: WriteFacts, now: number): string[] {
         'There is no row, and Temporal cannot be reached to see whether it is running. Look again when Temporal is back; the client may send the same key again meanwhile.',
       ];
   }
+}
+
+function onLoss({ row, write }: WriteFacts): string[] {
+  const isInGroup = row?.workflowId?.startsWith('group:') === true;
+  return [
+    `A failover or a restore of the database has taken its record: Temporal had it in ${isInGroup ? 'a group' : 'its own run'}, ${row?.workflowId}, and at ${write?.completedAt} there was no row of it. Every request with the key is answered 500 write_record_missing.`,
+    `It may have been answered as done. Look for it (${row?.request}) in the books, in the bank statement and at the customer: see DatabaseReplaced and WriteRecordMissing in docs/runbooks.md.`,
+    'If it is still wanted: npm run write -- reopen, then let the client send the same key again. If it must not happen any more, cancel the key: POST /api/writes/{key}/cancel.',
+  ];
 }
 
 function whileRunning({ run }: WriteFacts, now: number): string[] {

@@ -39,6 +39,7 @@ export const STATES = [
   'succeeded',
   'rejected',
   'cancelled',
+  'lost',
   'running',
   'travelling',
   'failed',
@@ -55,6 +56,8 @@ type RowFacts = {
   readonly statusCode: number;
   readonly errorCode: string | null;
   readonly workflowId: string | null;
+  /** Of a lost write, what was asked for, without a person's name: to be looked for in the books. Null otherwise. */
+  readonly request: string | null;
 };
 
 type RunFacts = {
@@ -241,7 +244,15 @@ function rowFacts(row: WriteRow): RowFacts {
     statusCode: row.status_code,
     errorCode: problem?.code ?? null,
     workflowId: row.workflow_id,
+    request: row.outcome === 'lost' ? summaryOf(row) : null,
   };
+}
+
+function summaryOf({ operation, request }: WriteRow): string {
+  const known = OPERATIONS.find(({ name }) => name === operation);
+  // The request may be of a later release than this one.
+  if (known === undefined || request === null) return operation ?? 'unknown';
+  return known.summarize(request);
 }
 
 async function readAudit(tx: Tx, key: string): Promise<AuditFacts[]> {

@@ -41,7 +41,9 @@ program
   .action(reopenKey);
 program
   .command('verify')
-  .description('open a database that a restore or a failover has replaced: mark what is lost, so that it is never made twice')
+  .description(
+    'open a database that a restore or a failover has replaced: mark what is lost, so that it is never made twice',
+  )
   .option('--dry-run', 'only list what is lost, by company, with amounts and numbers; change nothing')
   .option('--yes', 'do not ask for confirmation')
   .option('--json', 'print what is lost as JSON')
@@ -88,7 +90,9 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
     if (!isDryRun) {
       const { incarnation, live, replaced } = await continueIfNothingIsMissing(context);
       if (incarnation === live && replaced === null) {
-        console.log(options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.');
+        console.log(
+          options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.',
+        );
         return;
       }
     }
@@ -100,11 +104,16 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
     }
     if (!options.yes) {
       const { lost } = stake.losses;
-      await confirm(`${lost.length} writes will be marked as lost, and the database opens for all writes.`, 'verify', '--yes');
+      await confirm(
+        `${lost.length} writes will be marked as lost, and the database opens for all writes.`,
+        'verify',
+        '--yes',
+      );
     }
     const marked = await verify(context, stake);
     if (options.json) console.log(JSON.stringify({ ...stakeJson(stake), verified: true, marked: marked.length }));
-    else console.log(`The database is verified. Marked as lost: ${marked.length}. Groups are started again in a minute.`);
+    else
+      console.log(`The database is verified. Marked as lost: ${marked.length}. Groups are started again in a minute.`);
   });
 }
 

@@ -5,7 +5,7 @@ import { queryOnce, type Tx, transaction } from '../../../activities/database.ts
 import { isLockTimeout, isNotTrusted } from '../../../activities/failures.ts';
 import { workflowIdOf, writeId } from '../../../activities/identity.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
-import { createWriteRuns, type RunDescription } from '../../../api/submit/write-runs.ts';
+import { createWriteRuns } from '../../../api/submit/write-runs.ts';
 import { WRITE_WORKFLOW_TYPE, type WriteMemo } from '../../../workflows/messages.ts';
 import { writeSearchAttributes } from '../../../workflows/search-attributes.ts';
 import type { Company, OperatorContext } from './context.ts';

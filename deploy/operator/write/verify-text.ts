@@ -43,11 +43,15 @@ function byCompany(companies: Stake['companies']): string {
 }
 
 function ofCompany({ company, writes }: Stake['companies'][number]): string[] {
-  return [`${company.name}`, ...writes.map((write) => `  ${write.requestedAt}  ${write.args.key}  ${summaryOf(write)}`), ''];
+  return [
+    `${company.name}`,
+    ...writes.map((write) => `  ${write.requestedAt}  ${write.args.key}  ${summaryOf(write)}`),
+    '',
+  ];
 }
 
 /** The line that the Temporal UI shows of the write. */
-export function summaryOf({ args }: LostWrite): string {
+function summaryOf({ args }: LostWrite): string {
   const operation = OPERATIONS.find(({ name }) => name === args.operation);
   try {
     return operation?.summarize(args.input) ?? args.operation;

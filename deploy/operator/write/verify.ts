@@ -19,7 +19,7 @@ export type Stake = {
   readonly ofUnknownCompanies: number;
 };
 
-export type CompanyStake = {
+type CompanyStake = {
   readonly company: Company;
   readonly writes: readonly LostWrite[];
   /** How many invoice numbers they took, which are not given again. */
@@ -64,7 +64,9 @@ export async function verify(context: OperatorContext, stake: Stake): Promise<re
   const { pool } = dependenciesOf(context);
   const marked = await openVerified({ pool, operations: OPERATIONS }, stake.verification, stake.losses);
   if (marked !== undefined) return marked;
-  throw new Error('The database has changed since its losses were listed, or someone else has verified it. Run it again.');
+  throw new Error(
+    'The database has changed since its losses were listed, or someone else has verified it. Run it again.',
+  );
 }
 
 /** Lets the database open by itself if nothing is missing, as the processes do. */

@@ -1,7 +1,7 @@
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { ProcessFence } from '../../worker/fence.ts';
-import type { LookedUp } from '../submit/lookup.ts';
-import { ApiProblem } from './problems.ts';
+import { ApiProblem } from '../http/problems.ts';
+import type { LookedUp } from './lookup.ts';
 
 /** A plain restart is verified within seconds. */
 const RETRY_AFTER_S = 2;
