@@ -102,6 +102,8 @@ export type LaneArguments = { readonly process: string };
 
 /** The argument of a run that keeps a lane or a group from being started any more. */
 export type PoisonArguments = {
+  /** Under which the database was verified when the lanes were closed; its next version follows from both. */
+  readonly version: string;
   /** Of the server for which the lanes were closed. */
   readonly incarnation: string;
   /** `verification`: the database may have lost writes of earlier groups. `retired`: its process is gone, and nothing is open. */

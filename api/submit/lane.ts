@@ -217,7 +217,7 @@ export function createLane(options: {
 
   async function retire({ trust, lane, next, pending, uncertain }: Registration): Promise<void> {
     if (pending.size > 0 || uncertain !== undefined) return;
-    const poison = { incarnation: trust.incarnation, because: 'retired' } as const;
+    const poison = { version: trust.version, incarnation: trust.incarnation, because: 'retired' } as const;
     if ((await runs.poison(groupWorkflowId(trust.version, lane, next), poison)) !== 'placed') return;
     await asApplication(database.reads, (tx) =>
       tx.query('UPDATE lanes SET retired = true WHERE version = $1 AND lane = $2', [trust.version, lane]),

@@ -1,3 +1,4 @@
+import { v5 as uuidv5 } from 'uuid';
 import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import {
@@ -59,8 +60,13 @@ export async function readLaneRows(pool: Pool, version: string): Promise<readonl
 /** What is found by the names of a version's lanes and groups. */
 export type Found =
   | { readonly kind: 'group'; readonly group: GroupOfLane }
-  /** The lanes were closed for another incarnation before: that one may have gone on, and been lost. */
-  | { readonly kind: 'foreign poison'; readonly workflowId: string }
+  /**
+   * The lanes were closed for another incarnation before, which then went on under this version, and was lost: its groups
+   * come next.
+   */
+  | { readonly kind: 'lost version'; readonly version: string }
+  /** The same, where the other has started no group: it may not have gone on at all. */
+  | { readonly kind: 'earlier verification'; readonly version: string }
   /** What it contained cannot be told. */
   | { readonly kind: 'unreadable'; readonly workflowId: string };
 
@@ -79,6 +85,14 @@ export type GroupOfLane = {
 };
 
 /**
+ * The version under which a database goes on after a verification. It follows from where and when that was: so a state that
+ * is restored later finds the groups of what went on from it, and was lost.
+ */
+export function nextVersion({ version, incarnation }: Pick<PoisonArguments, 'version' | 'incarnation'>): string {
+  return uuidv5(incarnation, version);
+}
+
+/**
  * All groups of the lanes that are not settled, in the order of each lane. With a `poison` each list is closed behind its
  * last group, and behind the last lane: then no process can add to it, and what was found is all there is. Throws when
  * Temporal does not answer.
@@ -89,21 +103,43 @@ export async function* readLanes(
   rows: readonly LaneRow[],
   poison: PoisonArguments | undefined,
 ): AsyncGenerator<Found, void> {
+  const poisons: PoisonArguments[] = [];
+  const read = new Set([version, ...(poison === undefined ? [] : [nextVersion(poison)])]);
+  yield* readVersion(runs, version, rows, poison, poisons);
+  for (let next = poisons.shift(); next !== undefined; next = poisons.shift()) {
+    const later = nextVersion(next);
+    if (read.has(later)) continue;
+    read.add(later);
+    const hadLanes = (await runs.read(laneWorkflowId(later, 0)))?.type === LANE_WORKFLOW_TYPE;
+    yield { kind: hadLanes ? 'lost version' : 'earlier verification', version: later };
+    // Also where it has none: then its first lane is closed, and it can never have one.
+    yield* readVersion(runs, later, [], poison, poisons);
+  }
+}
+
+/** Adds the poison of other verifications to `poisons`. */
+async function* readVersion(
+  runs: NamedRuns,
+  version: string,
+  rows: readonly LaneRow[],
+  poison: PoisonArguments | undefined,
+  poisons: PoisonArguments[],
+): AsyncGenerator<Found, void> {
   const known = new Map(rows.map((row) => [row.lane, row]));
   const highest = Math.max(-1, ...known.keys());
   for (let lane = 0; ; lane += 1) {
     const row = known.get(lane);
     if (row !== undefined) {
-      if (!row.retired) yield* readGroups(runs, version, lane, row.settled, poison);
+      if (!row.retired) yield* readGroups(runs, { version, lane, settled: row.settled }, poison, poisons);
       continue;
     }
     const workflowId = laneWorkflowId(version, lane);
     const run = await runs.read(workflowId);
     if (run?.type === LANE_WORKFLOW_TYPE) {
       // Registered, and its row was lost, or was not made yet.
-      yield* readGroups(runs, version, lane, 0, poison);
+      yield* readGroups(runs, { version, lane, settled: 0 }, poison, poisons);
     } else if (run !== undefined) {
-      if (isForeign(run, poison)) yield { kind: 'foreign poison', workflowId };
+      yield* readPoison(run, workflowId, poisons);
       return;
     } else if (lane > highest) {
       if (poison === undefined || (await runs.poison(workflowId, poison)) === 'placed') return;
@@ -112,13 +148,12 @@ export async function* readLanes(
   }
 }
 
-/** The groups of one lane behind the last settled one. */
+/** The groups of one lane behind the last settled one. Adds the poison of verifications to `poisons`. */
 export async function* readGroups(
   runs: NamedRuns,
-  version: string,
-  lane: number,
-  settled: number,
+  { version, lane, settled }: { readonly version: string; readonly lane: number; readonly settled: number },
   poison: PoisonArguments | undefined,
+  poisons: PoisonArguments[],
 ): AsyncGenerator<Found, void> {
   for (let number = settled + 1; ; number += 1) {
     const workflowId = groupWorkflowId(version, lane, number);
@@ -130,21 +165,24 @@ export async function* readGroups(
       const group = toGroup(run, { lane, number, workflowId });
       yield group === undefined ? { kind: 'unreadable', workflowId } : { kind: 'group', group };
     } else {
-      if (isForeign(run, poison)) yield { kind: 'foreign poison', workflowId };
+      yield* readPoison(run, workflowId, poisons);
       return;
     }
   }
 }
 
-/** What holds the name is of another type: a poison, or something that we did not start. */
-function isForeign(run: NamedRun, own: PoisonArguments | undefined): boolean {
-  if (run.type !== POISON_WORKFLOW_TYPE) return true;
+/** What holds a name so that no group follows; anything else is not ours. */
+function* readPoison(run: NamedRun, workflowId: string, poisons: PoisonArguments[]): Generator<Found, void> {
   try {
     const poison = run.argument(0) as PoisonArguments;
-    return poison.because !== 'retired' && poison.incarnation !== own?.incarnation;
+    if (run.type === POISON_WORKFLOW_TYPE && typeof poison.version === 'string') {
+      if (poison.because === 'verification') poisons.push(poison);
+      return;
+    }
   } catch {
-    return true;
+    // It cannot be decoded.
   }
+  yield { kind: 'unreadable', workflowId };
 }
 
 function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'workflowId'>): GroupOfLane | undefined {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
@@ -7,7 +6,7 @@ import { groupWorkflowId, laneWorkflowId } from '../../workflows/messages.ts';
 import type { Verification } from '../fence.ts';
 import { missingWrites } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
-import { type LaneRow, readLaneRows, readLanes } from './read-lanes.ts';
+import { type LaneRow, nextVersion, readLaneRows, readLanes } from './read-lanes.ts';
 
 export type ReconcileDependencies = {
   readonly pool: Pool;
@@ -60,16 +59,22 @@ export async function reconcile(
   if (doubt !== undefined) return replaced(doubt);
 
   let groups = 0;
+  let isFirst = true;
   let leasedAtMs = performance.now();
-  for await (const found of readLanes(runs, version, rows, { incarnation: live, because: 'verification' })) {
+  const poison = { version, incarnation: live, because: 'verification' } as const;
+  for await (const found of readLanes(runs, version, rows, poison)) {
     if (performance.now() - leasedAtMs > CONFIRM_LIMIT_MS / 4) {
       if (!(await lease(dependencies, version, live))) return { kind: 'left' };
       leasedAtMs = performance.now();
     }
-    if (found.kind === 'foreign poison') {
-      return replaced(`${found.workflowId} was closed for another incarnation of this server, which may have gone on`);
+    if (found.kind === 'lost version') {
+      return replaced('Another incarnation of this server had gone on from this state, and its writes are not in it');
     }
     if (found.kind === 'unreadable') return replaced(`The input of ${found.workflowId} cannot be read`);
+    if (found.kind === 'earlier verification') {
+      isFirst = false;
+      continue;
+    }
     groups += 1;
     // One that has not completed may not have begun: what it does now is refused, and goes on in runs of its own.
     if (found.group.state !== 'completed') continue;
@@ -80,8 +85,9 @@ export async function reconcile(
   const isDone = await call(pool, 'SELECT continue_verification($1, $2, $3, $4) AS done', [
     version,
     live,
-    randomUUID(),
-    survivors > 0,
+    nextVersion(poison),
+    // Otherwise a key may have been written that no process here has seen.
+    survivors > 0 && isFirst,
   ]);
   return isDone ? { kind: 'continued', groups, survivors, ms: performance.now() - sinceMs } : { kind: 'left' };
 }

@@ -40,7 +40,8 @@ async function settleGroups(
   { lane, settled }: LaneRow,
 ): Promise<number | undefined> {
   let last = settled;
-  for await (const found of readGroups(runs, version, lane, settled, { incarnation: live, because: 'retired' })) {
+  const poison = { version, incarnation: live, because: 'retired' } as const;
+  for await (const found of readGroups(runs, { version, lane, settled }, poison, [])) {
     if (found.kind !== 'group') return undefined;
     const { group } = found;
     if (group.state === 'open') return undefined;

@@ -7,7 +7,7 @@ import type { Verification } from '../fence.ts';
 import { missingKeyRuns } from './key-runs.ts';
 import { missingWrites } from './missing-writes.ts';
 import { createNamedRuns } from './named-runs.ts';
-import { readLaneRows, readLanes } from './read-lanes.ts';
+import { nextVersion, readLaneRows, readLanes } from './read-lanes.ts';
 
 /** What a replaced database has lost, as far as Temporal remembers. */
 export type Losses = {
@@ -20,8 +20,8 @@ export type Losses = {
   readonly inOwnRuns: number;
   /** Runs whose input cannot be read: what they contained cannot be told. */
   readonly unreadable: readonly string[];
-  /** The lanes had been closed for another incarnation before. */
-  readonly closedBefore: boolean;
+  /** How many other lives went on from this state of the database, and were lost. */
+  readonly lostVersions: number;
 };
 
 export type VerifyDependencies = {
@@ -52,13 +52,13 @@ export async function findLosses(
   };
   let groups = 0;
   let inOwnRuns = 0;
-  let closedBefore = false;
+  let lostVersions = 0;
   const unreadable: string[] = [];
-  const poison = options.close ? ({ incarnation: live, because: 'verification' } as const) : undefined;
+  const poison = options.close ? ({ version, incarnation: live, because: 'verification' } as const) : undefined;
   for await (const found of readLanes(runs, version, await readLaneRows(pool, version), poison)) {
-    if (found.kind === 'foreign poison') closedBefore = true;
+    if (found.kind === 'lost version') lostVersions += 1;
     else if (found.kind === 'unreadable') unreadable.push(found.workflowId);
-    else {
+    else if (found.kind === 'group') {
       groups += 1;
       inOwnRuns += found.group.left.size;
       note(await missingWrites(pool, found.group));
@@ -77,7 +77,7 @@ export async function findLosses(
     lost: [...lost.values()],
     inOwnRuns,
     unreadable: [...unreadable, ...ofKeys.unreadable],
-    closedBefore,
+    lostVersions,
   };
 }
 
@@ -107,7 +107,7 @@ export function openVerified(
     await tx.query(
       `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false, continued = false,
          replaced = NULL, replaced_at = NULL, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()`,
-      [randomUUID(), randomUUID(), live],
+      [nextVersion({ version, incarnation: live }), randomUUID(), live],
     );
     const marked: LostWrite[] = [];
     for (let first = 0; first < lost.length; first += LOST_AT_ONCE) {

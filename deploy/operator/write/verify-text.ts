@@ -5,7 +5,7 @@ import type { Stake } from './verify.ts';
 
 /** What an operator has to know before they open a database that has lost writes. */
 export function stakeText({ replaced, losses, companies, ofUnknownCompanies }: Stake): string {
-  const { lost, groups, keyRuns, inOwnRuns, unreadable, closedBefore } = losses;
+  const { lost, groups, keyRuns, inOwnRuns, unreadable, lostVersions } = losses;
   return [
     replaced === null ? 'The database is not verified yet.' : `The database is replaced: ${replaced}.`,
     '',
@@ -20,7 +20,11 @@ export function stakeText({ replaced, losses, companies, ofUnknownCompanies }: S
     ...(unreadable.length === 0
       ? []
       : [`What these runs contained cannot be told, so it is not marked: ${unreadable.join(', ')}`]),
-    ...(closedBefore ? ['The lanes had been closed before, for another incarnation of this server.'] : []),
+    ...(lostVersions === 0
+      ? []
+      : [
+          `From this state of the database ${lostVersions} others had gone on; their writes are among those that are lost.`,
+        ]),
     ...(companies.length === 0 ? [] : ['', byCompany(companies), '', ...companies.flatMap(ofCompany)]),
     '',
     'Before it is opened: compare the numbers of invoices that customers hold, and the cursors of events that consumers hold, with',
@@ -69,7 +73,7 @@ export function stakeJson({ replaced, losses, companies, ofUnknownCompanies }: S
     lost: losses.lost.length,
     inOwnRuns: losses.inOwnRuns,
     unreadable: losses.unreadable,
-    closedBefore: losses.closedBefore,
+    lostVersions: losses.lostVersions,
     ofUnknownCompanies,
     companies: companies.map(({ company, writes, numbers, amounts }) => ({
       companyId: company.id,
