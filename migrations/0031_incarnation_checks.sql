@@ -1,4 +1,4 @@
--- The checks that 0028 has replaced by weaker ones: every row passes. In a migration of its own, because it reads the whole
+-- The checks that 0029_lost_writes.sql has replaced by weaker ones: every row passes. In a migration of its own, because it reads the whole
 -- table, and reads it without stopping writes.
 ALTER TABLE idempotent_writes
   VALIDATE CONSTRAINT idempotent_writes_outcome_check,
