@@ -7,6 +7,7 @@ import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
+import { markLost } from '../support/lost-write.ts';
 import { hire, payRun } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -61,6 +62,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'successes-told': `DELETE FROM outbox WHERE write_id = ${lonelyCustomer()}`,
   'rejections-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'payment_exceeds_outstanding'`,
   'cancels-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_cancelled'`,
+  'losses-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_record_missing'`,
   'one-entry-a-write': `
     INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid)
     SELECT company_id, id, id, 'createCustomer', '2026-02-01', 'stray', pg_current_xact_id()
@@ -225,6 +227,14 @@ async function keepBooks(books: Company): Promise<void> {
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
   expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
+  await markLost(system.owner, {
+    companyId: books.id,
+    key: 'lost',
+    operation: 'createCustomer',
+    input: { params: {}, body: { name: 'Gone' } },
+    userId: books.users.owner.id,
+    workflowId: 'group:lost',
+  });
 }
 
 function account(code: string): string {
