@@ -5,11 +5,13 @@ import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { markLost } from '../support/lost-write.ts';
 import { hire, payRun } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
 
 /** The one whose books are kept. */
 const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
@@ -227,14 +229,7 @@ async function keepBooks(books: Company): Promise<void> {
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
   expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
-  await markLost(system.owner, {
-    companyId: books.id,
-    key: 'lost',
-    operation: 'createCustomer',
-    input: { params: {}, body: { name: 'Gone' } },
-    userId: books.users.owner.id,
-    workflowId: 'group:lost',
-  });
+  await markLost(system.owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
 }
 
 function account(code: string): string {

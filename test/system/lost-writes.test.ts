@@ -2,18 +2,22 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { createPayment } from '../../activities/operations/create-payment.ts';
+import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
 import { READ_SCHEMAS } from '../../api/openapi/read-schemas.ts';
 import { adviseOn } from '../../deploy/operator/write/advice.ts';
 import type { OperatorContext } from '../../deploy/operator/write/context.ts';
 import { readFacts } from '../../deploy/operator/write/facts.ts';
+import { reopen } from '../../deploy/operator/write/reopen.ts';
 import { factsText } from '../../deploy/operator/write/text.ts';
 import { readFigures } from '../../deploy/reports/figures.ts';
 import { reportMarkdown } from '../../deploy/reports/markdown.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
-import { FOUND_LOST_AT, type LostWrite, markLost } from '../support/lost-write.ts';
+import { forgetAudit, markLost, REQUESTED_AT } from '../support/lost-write.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
 
 const GROUP = `group:${randomUUID()}:0:7`;
 
@@ -41,22 +45,19 @@ afterAll(async () => {
   await system?.stop();
 });
 
-const lostPayment = (key: string, more: Partial<LostWrite> = {}): LostWrite => ({
-  companyId: company.id,
-  key,
-  operation: 'createPayment',
-  input: { params: {}, body },
-  userId: company.users.owner.id,
-  workflowId: GROUP,
-  ...more,
-});
+async function losePayment(key: string, { of = company, userId }: { of?: Company; userId?: string } = {}) {
+  const args = writeArguments(of, createPayment, body, key);
+  await markLost(system.owner, userId === undefined ? args : { ...args, actor: { userId } }, GROUP);
+}
+/** Of a user that was made after what the database was restored to. */
+const NOBODY = { userId: randomUUID() };
 const pay = (sent: object, key: string, prefer = 'wait=60') =>
   company.api.post('/api/payments', sent, { key, headers: { prefer } });
 const read = async (key: string, as = company.api) => as.get(`/api/writes/${key}`);
 
 describe('a lost write', () => {
   test('is never answered as made or as new: 500 for whatever body, unmarked, and nothing is recorded of it', async () => {
-    await markLost(system.owner, lostPayment('asked'));
+    await losePayment('asked');
     const counted = () => missing(system.url);
     const before = await counted();
     const answers = [
@@ -79,7 +80,7 @@ describe('a lost write', () => {
   });
 
   test('is told by its status, with what it was, since when, and by which group', async () => {
-    await markLost(system.owner, lostPayment('told'));
+    await losePayment('told');
     const { status, json } = await read('told');
     expect(status).toBe(200);
     expect(READ_SCHEMAS['write']?.parse(json)).toBeDefined();
@@ -92,23 +93,24 @@ describe('a lost write', () => {
       resource: null,
       response: { code: 'write_record_missing' },
       actor: { userId: company.users.owner.id },
-      requestedAt: '2026-03-01T12:00:00.000Z',
-      completedAt: FOUND_LOST_AT,
+      requestedAt: REQUESTED_AT,
+      completedAt: expect.any(String),
       workflow: { id: GROUP },
     });
-    expect(json.timeline.map(({ kind }: { kind: string }) => kind)).toEqual(['requested', 'started', 'lost']);
-    expect(json.timeline[2]).toMatchObject({ requestId: 'request-told', userId: company.users.owner.id });
+    expect(kindsOf(json)).toEqual(['requested', 'started', 'lost']);
+    expect(json.timeline[2]).toMatchObject({ requestId: json.requestId, userId: company.users.owner.id });
   });
 
   test('whose user is lost, too, and whose audit row is archived, is told as well, to those who may read payments', async () => {
-    await markLost(system.owner, lostPayment('nobody', { userId: null }), { audited: false });
+    await losePayment('nobody', NOBODY);
+    await forgetAudit(system.owner, company, 'nobody');
     const { json } = await read('nobody');
     expect(READ_SCHEMAS['write']?.parse(json)).toBeDefined();
     expect(json).toMatchObject({ state: 'lost', actor: { userId: null } });
     const [requested, started, lost] = json.timeline;
     expect(started).toMatchObject({ kind: 'started' });
-    expect(requested).toEqual({ at: json.requestedAt, kind: 'requested', requestId: 'request-nobody' });
-    expect(lost).toMatchObject({ at: FOUND_LOST_AT, kind: 'lost', requestId: 'request-nobody' });
+    expect(requested).toEqual({ at: json.requestedAt, kind: 'requested', requestId: json.requestId });
+    expect(lost).toMatchObject({ at: json.completedAt, kind: 'lost', requestId: json.requestId });
     expect(json.timeline).toHaveLength(3);
     expect((await read('nobody', (await system.company()).api)).status).toBe(404);
     const { json: answer } = await pay(body, 'nobody');
@@ -118,7 +120,7 @@ describe('a lost write', () => {
   test('is in the list of writes, which can be filtered by it', async () => {
     const other = await system.company();
     await other.customer();
-    await markLost(system.owner, lostPayment('listed', { companyId: other.id, userId: null }));
+    await losePayment('listed', { of: other, ...NOBODY });
     const { json } = await other.api.get('/api/writes?state=lost');
     expect(json.items).toMatchObject([{ key: 'listed', state: 'lost', status: 500, actor: { userId: null } }]);
     expect(READ_SCHEMAS['write_summary']?.parse(json.items[0])).toBeDefined();
@@ -129,7 +131,7 @@ describe('a lost write', () => {
   });
 
   test('is shown to an operator with what was asked for, what had it, and what to do', async () => {
-    await markLost(system.owner, lostPayment('shown'));
+    await losePayment('shown');
     const facts = await readFacts(operator, { id: company.id, name: 'Restored Ltd' }, 'shown');
     expect(facts).toMatchObject({
       state: 'lost',
@@ -143,33 +145,52 @@ describe('a lost write', () => {
     for (const line of [
       /state +lost, answered 500 write_record_missing/,
       /request +createPayment 25\.00 USD for invoice /,
-      /found lost +2026-03-02T08:00:00\.000Z/,
+      new RegExp(`found lost +${facts.write?.completedAt}`),
       new RegExp(`group +${GROUP}`),
-      new RegExp(`Temporal had it in a group, ${GROUP}, and at 2026-03-02`),
+      new RegExp(`Temporal had it in a group, ${GROUP}, and at ${facts.write?.completedAt}`),
       /DatabaseReplaced and WriteRecordMissing in docs\/runbooks\.md/,
       /npm run write -- reopen[\s\S]*POST \/api\/writes\/\{key\}\/cancel/,
     ]) {
       expect(text).toMatch(line);
     }
   });
+
+  test('that is reopened is told so, may be sent again, is made once, and keeps the story of its loss', async () => {
+    await losePayment('again');
+    const owner = { id: company.id, name: 'Restored Ltd' };
+    expect(await reopen(operator, owner, 'again', 'not in the bank statement')).toMatchObject({ reopened: true });
+    const reopened = await readFacts(operator, owner, 'again');
+    expect(reopened).toMatchObject({ state: 'reopened', write: null, row: null, run: null });
+    expect(adviseOn(reopened, Date.now()).join()).toContain('(Reopened: not in the bank statement)');
+    expect((await read('again')).status).toBe(404);
+    const [first, second] = [await pay(body, 'again'), await pay(body, 'again')];
+    expect([first, second].map(({ status, replayed }) => [status, replayed])).toEqual([
+      [201, false],
+      [201, true],
+    ]);
+    const { json } = await read('again');
+    expect(json.state).toBe('succeeded');
+    expect(kindsOf(json)).toEqual(['lost', 'requested', 'started', 'completed', 'event_recorded', 'replayed']);
+    const effects = await countEffects(system.owner, { companyId: company.id, table: 'payments', key: 'again' });
+    expect(effects).toMatchObject({ writes: 1, rows: 1, entries: 1, events: 1 });
+  });
+
+  test('that is cancelled is told so from then on, and keeps the story of its loss', async () => {
+    await losePayment('given-up');
+    expect(await company.api.send('POST', '/api/writes/given-up/cancel')).toMatchObject({ status: 200 });
+    const { json } = await read('given-up');
+    expect(json).toMatchObject({ state: 'cancelled', status: 409 });
+    expect(kindsOf(json)).toEqual(['lost', 'cancelled']);
+    expect((await pay(body, 'given-up')).json.code).toBe('write_cancelled');
+  });
 });
 
 describe('of lost writes', () => {
   test('the weekly report counts those of each company, and those that nobody has decided about', async () => {
     const [one, two] = [await system.company(), await system.company()];
-    for (const key of ['a', 'b']) await markLost(system.owner, lostPayment(key, { companyId: one.id }));
-    await markLost(system.owner, lostPayment('a', { companyId: two.id }));
-    // As a reopening does; its audit row is none of a loss.
-    await system.owner.query('DELETE FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2', [
-      one.id,
-      'b',
-    ]);
-    await system.owner.query(
-      `INSERT INTO idempotent_write_audit_log (company_id, operation_name, operation_type, idempotency_key, user_id, status,
-         error_code, request_id, route_path, http_method, metadata)
-       VALUES ($1, 'createCustomer', 'financial', 'c', $2, 'failed', 'write_record_missing', 'r', '', '', '{"action": "reopen"}')`,
-      [two.id, two.users.owner.id],
-    );
+    for (const key of ['a', 'b']) await losePayment(key, { of: one });
+    await losePayment('a', { of: two });
+    await reopen(operator, { id: one.id, name: '' }, 'b', 'of a test');
     const figures = await readFigures(ownerUrlOf(system.owner), { from: null, to: null });
     const ofThese = figures.lost.filter(({ companyId }) => [one.id, two.id].includes(companyId));
     expect(ofThese).toEqual([
@@ -186,14 +207,9 @@ describe('of lost writes', () => {
     const books = await system.company();
     await books.invoice();
     const invoiceId = await books.draftInvoice();
-    const lost = lostPayment('finalized', {
-      companyId: books.id,
-      operation: 'finalizeInvoice',
-      input: { params: { invoiceId }, body: {} },
-    });
-    await markLost(system.owner, lost);
+    await markLost(system.owner, writeArguments(books, finalizeInvoice, {}, 'finalized', { invoiceId }), GROUP);
     expect(await brokenOf(books)).toEqual([]);
-    await system.owner.query("DELETE FROM idempotent_writes WHERE company_id = $1 AND outcome = 'lost'", [books.id]);
+    await reopen(operator, { id: books.id, name: '' }, 'finalized', 'of a test');
     const { number } = await books.api.created(`/api/invoices/${invoiceId}/finalize`, {}, { key: 'finalized' });
     expect(number).toBe('INV-000003');
     expect(await brokenOf(books)).toEqual([]);
@@ -207,10 +223,15 @@ describe('of lost writes', () => {
 
   test('the controls find one that was not told', async () => {
     const books = await system.company();
-    await markLost(system.owner, lostPayment('untold', { companyId: books.id }), { audited: false });
+    await losePayment('untold', { of: books });
+    await forgetAudit(system.owner, books, 'untold');
     expect(await brokenOf(books)).toEqual(['losses-told']);
   });
 });
+
+function kindsOf({ timeline }: { readonly timeline: readonly { readonly kind: string }[] }): string[] {
+  return timeline.map(({ kind }) => kind);
+}
 
 async function brokenOf({ id }: Company): Promise<string[]> {
   const broken = Object.entries(await brokenControls(system.owner));
