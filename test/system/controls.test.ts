@@ -5,10 +5,13 @@ import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
+import { markLost } from '../support/lost-write.ts';
 import { hire, payRun } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
 
 /** The one whose books are kept. */
 const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
@@ -61,6 +64,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'successes-told': `DELETE FROM outbox WHERE write_id = ${lonelyCustomer()}`,
   'rejections-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'payment_exceeds_outstanding'`,
   'cancels-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_cancelled'`,
+  'losses-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_record_missing'`,
   'one-entry-a-write': `
     INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid)
     SELECT company_id, id, id, 'createCustomer', '2026-02-01', 'stray', pg_current_xact_id()
@@ -225,6 +229,7 @@ async function keepBooks(books: Company): Promise<void> {
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
   expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
+  await markLost(system.owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
 }
 
 function account(code: string): string {

@@ -43,7 +43,7 @@ function byState(facts: WriteFacts, now: number): string[] {
         'Compare the input of the workflow with the books (see WriteRecordMissing in docs/runbooks.md). If the write is not in them and is still wanted: npm run write -- reopen, then let the client send the same key again.',
       ];
     case 'reopened':
-      return [`It was reopened${endOf(facts)}. The same key may be sent again, but has not been sent yet.`];
+      return [`It was reopened${reasonOf(facts)}. The same key may be sent again, but has not been sent yet.`];
     case 'never_seen':
       return [
         'This key is unknown in this company: no row, no run, no audit row. Check the company, the spelling and the case. Sending it is safe; cancelling it ensures that it never happens.',
@@ -96,6 +96,11 @@ function onTemporal({ temporalAway, row }: WriteFacts): string[] {
   return temporalAway === null || row === null
     ? []
     : ['Temporal cannot be reached. The answer above is still right, because the row is the record.'];
+}
+
+function reasonOf(facts: WriteFacts): string {
+  const audited = facts.audit.findLast(({ isReopening }) => isReopening)?.errorMessage;
+  return facts.run === null && audited != null ? ` (${audited})` : endOf(facts);
 }
 
 function endOf({ run }: WriteFacts): string {

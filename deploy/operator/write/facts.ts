@@ -78,6 +78,8 @@ type AuditFacts = {
   readonly userId: string;
   readonly requestId: string;
   readonly durationMs: number;
+  /** It records that an operator has reopened the key. */
+  readonly isReopening: boolean;
 };
 
 type EventFacts = {
@@ -143,9 +145,11 @@ async function gather(context: OperatorContext, company: Company, key: string): 
       const facts = await describeGroup(client, group);
       return { ...known, state: 'travelling', write: null, run: null, group: facts };
     }
+    // A reopened write of a group has neither a row nor a run of its own.
+    const unseen = record.audit.at(-1)?.isReopening === true ? 'reopened' : 'never_seen';
     return {
       ...known,
-      state: record.write === null ? 'never_seen' : 'failed',
+      state: record.write === null ? unseen : 'failed',
       write: record.write,
       run: null,
       group: null,
@@ -258,7 +262,8 @@ function summaryOf({ operation, request }: WriteRow): string {
 async function readAudit(tx: Tx, key: string): Promise<AuditFacts[]> {
   const newest = await tx.query<AuditFacts>(
     `SELECT timestamp AS at, status, error_code AS "errorCode", error_message AS "errorMessage", user_id AS "userId",
-       request_id AS "requestId", execution_duration_ms AS "durationMs"
+       request_id AS "requestId", execution_duration_ms AS "durationMs",
+       metadata @> '{"action": "reopen"}' AS "isReopening"
      FROM idempotent_write_audit_log WHERE company_id = current_company() AND idempotency_key = $1
      ORDER BY timestamp DESC, id DESC LIMIT $2`,
     [key, MAX_AUDIT_ROWS],
