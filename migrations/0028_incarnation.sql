@@ -7,7 +7,7 @@ CREATE TABLE verification (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   -- New at each verification: it names the lanes and groups whose writes the next one has to look for.
   version uuid NOT NULL,
-  incarnation text NOT NULL,
+  incarnation text NOT NULL CHECK (length(incarnation) <= 200),
   -- New at each loss: a run that was started before it may have been answered from a row that is gone.
   epoch uuid NOT NULL,
   -- False: groups wait until the runs of keys that completed before have been compared with their rows.
@@ -23,7 +23,7 @@ CREATE TABLE verification (
   verified_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   CHECK (num_nulls(replaced, replaced_at) IN (0, 2))
 );
-GRANT SELECT ON verification TO accubooks_app, accubooks_relay, accubooks_auditor;
+GRANT SELECT ON verification TO accubooks_app;
 
 CREATE FUNCTION incarnation() RETURNS text
 LANGUAGE sql STABLE AS $$
@@ -71,13 +71,13 @@ CREATE TABLE lanes (
   settled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- The incarnation on which the process found the last row again that it had answered.
-  confirmed text,
+  confirmed text CHECK (length(confirmed) <= 200),
   -- No group can follow, and none is left to look at.
   retired boolean NOT NULL DEFAULT false,
   PRIMARY KEY (version, lane)
 );
-GRANT SELECT, INSERT, UPDATE ON lanes TO accubooks_app;
-GRANT SELECT ON lanes TO accubooks_auditor;
+GRANT SELECT, INSERT, UPDATE (settled, settled_started_at, settled_at, heartbeat_at, confirmed, retired) ON lanes
+  TO accubooks_app;
 
 CREATE FUNCTION register_lane(p_version uuid, p_incarnation text, p_lane integer, p_process text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$

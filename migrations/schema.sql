@@ -722,12 +722,18 @@ CREATE TABLE public.lanes (
   confirmed text,
   retired boolean DEFAULT false NOT NULL,
   CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
+  CONSTRAINT lanes_confirmed_check CHECK ((length(confirmed) <= 200)),
   CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
   CONSTRAINT lanes_process_check CHECK ((length(process) <= 200)),
   CONSTRAINT lanes_settled_check CHECK ((settled >= 0))
 );
-GRANT INSERT, SELECT, UPDATE ON public.lanes TO accubooks_app;
-GRANT SELECT ON public.lanes TO accubooks_auditor;
+GRANT INSERT, SELECT ON public.lanes TO accubooks_app;
+GRANT UPDATE ON public.lanes(settled) TO accubooks_app;
+GRANT UPDATE ON public.lanes(settled_started_at) TO accubooks_app;
+GRANT UPDATE ON public.lanes(settled_at) TO accubooks_app;
+GRANT UPDATE ON public.lanes(heartbeat_at) TO accubooks_app;
+GRANT UPDATE ON public.lanes(confirmed) TO accubooks_app;
+GRANT UPDATE ON public.lanes(retired) TO accubooks_app;
 
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
@@ -1075,13 +1081,12 @@ CREATE TABLE public.verification (
   verified_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT verification_pkey PRIMARY KEY (one),
   CONSTRAINT verification_check CHECK ((num_nulls(replaced, replaced_at) = ANY (ARRAY[0, 2]))),
+  CONSTRAINT verification_incarnation_check CHECK ((length(incarnation) <= 200)),
   CONSTRAINT verification_one_check CHECK (one),
   CONSTRAINT verification_reconciler_check CHECK ((length(reconciler) <= 200)),
   CONSTRAINT verification_replaced_check CHECK ((length(replaced) <= 1000))
 );
 GRANT SELECT ON public.verification TO accubooks_app;
-GRANT SELECT ON public.verification TO accubooks_auditor;
-GRANT SELECT ON public.verification TO accubooks_relay;
 
 CREATE TABLE public.workflow_triggers (
   company_id uuid NOT NULL,
