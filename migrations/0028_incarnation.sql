@@ -12,6 +12,8 @@ CREATE TABLE verification (
   epoch uuid NOT NULL,
   -- False: groups wait until the runs of keys that completed before have been compared with their rows.
   key_runs_listed boolean NOT NULL DEFAULT true,
+  -- Of when those are that have to be compared: the last sign of a process before the database went away. NULL: none.
+  key_runs_since timestamptz,
   -- Why an operator has to verify this database; NULL while none has to.
   replaced text CHECK (length(replaced) <= 1000),
   replaced_at timestamptz,
@@ -21,7 +23,8 @@ CREATE TABLE verification (
   reconciler text CHECK (length(reconciler) <= 200),
   reconciler_until timestamptz,
   verified_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  CHECK (num_nulls(replaced, replaced_at) IN (0, 2))
+  CHECK (num_nulls(replaced, replaced_at) IN (0, 2)),
+  CHECK (key_runs_listed = (key_runs_since IS NULL))
 );
 GRANT SELECT ON verification TO accubooks_app;
 
@@ -107,6 +110,19 @@ BEGIN
 END
 $$;
 
+-- No group follows in this lane, and each up to `p_to` is settled. Nothing is changed where the lane is not as it was read.
+CREATE FUNCTION retire_lane(p_version uuid, p_incarnation text, p_lane integer, p_from integer, p_to integer)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  UPDATE lanes l SET settled = p_to, retired = true
+  WHERE l.version = p_version AND l.lane = p_lane AND l.settled = p_from AND NOT l.retired
+    AND EXISTS (SELECT FROM verification v
+                WHERE v.version = p_version AND v.version = trusted_version() AND v.incarnation = p_incarnation);
+  RETURN FOUND;
+END
+$$;
+
 -- A live process has its last row on the server that has come back. False: this lane's own row is gone.
 CREATE FUNCTION confirm_lane(p_version uuid, p_lane integer, p_incarnation text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
@@ -131,12 +147,23 @@ BEGIN
 END
 $$;
 
+-- From when on the runs of keys have to be compared with their rows, if the verification ends now. What an earlier one has
+-- left to compare stays to be compared.
+CREATE FUNCTION unlisted_since() RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+  SELECT least(v.key_runs_since,
+    coalesce((SELECT max(l.heartbeat_at) FROM lanes l WHERE l.version = v.version), v.verified_at))
+  FROM verification v;
+$$;
+
 -- Nothing is missing: this server goes on under a new version. False where another process was first.
 CREATE FUNCTION continue_verification(p_version uuid, p_incarnation text, p_next uuid, p_key_runs_listed boolean)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-  UPDATE verification SET version = p_next, incarnation = p_incarnation, key_runs_listed = p_key_runs_listed,
+  UPDATE verification SET version = p_next, incarnation = p_incarnation,
+    key_runs_listed = key_runs_listed AND p_key_runs_listed,
+    key_runs_since = CASE WHEN NOT (key_runs_listed AND p_key_runs_listed) THEN unlisted_since() END,
     continued = true, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()
   WHERE version = p_version AND replaced IS NULL AND incarnation() = p_incarnation AND NOT pg_is_in_recovery();
   RETURN FOUND;
@@ -157,7 +184,7 @@ $$;
 CREATE FUNCTION finish_listing(p_version uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-  UPDATE verification SET key_runs_listed = true WHERE version = p_version AND trusted_version() = p_version;
+  UPDATE verification SET key_runs_listed = true, key_runs_since = NULL WHERE version = p_version AND trusted_version() = p_version;
   RETURN FOUND;
 END
 $$;

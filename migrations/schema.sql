@@ -1073,6 +1073,7 @@ CREATE TABLE public.verification (
   incarnation text NOT NULL,
   epoch uuid NOT NULL,
   key_runs_listed boolean DEFAULT true NOT NULL,
+  key_runs_since timestamp with time zone,
   replaced text,
   replaced_at timestamp with time zone,
   continued boolean DEFAULT false NOT NULL,
@@ -1081,6 +1082,7 @@ CREATE TABLE public.verification (
   verified_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT verification_pkey PRIMARY KEY (one),
   CONSTRAINT verification_check CHECK ((num_nulls(replaced, replaced_at) = ANY (ARRAY[0, 2]))),
+  CONSTRAINT verification_check1 CHECK ((key_runs_listed = (key_runs_since IS NULL))),
   CONSTRAINT verification_incarnation_check CHECK ((length(incarnation) <= 200)),
   CONSTRAINT verification_one_check CHECK (one),
   CONSTRAINT verification_reconciler_check CHECK ((length(reconciler) <= 200)),
@@ -1503,7 +1505,9 @@ CREATE OR REPLACE FUNCTION public.continue_verification(p_version uuid, p_incarn
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
-  UPDATE verification SET version = p_next, incarnation = p_incarnation, key_runs_listed = p_key_runs_listed,
+  UPDATE verification SET version = p_next, incarnation = p_incarnation,
+    key_runs_listed = key_runs_listed AND p_key_runs_listed,
+    key_runs_since = CASE WHEN NOT (key_runs_listed AND p_key_runs_listed) THEN unlisted_since() END,
     continued = true, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()
   WHERE version = p_version AND replaced IS NULL AND incarnation() = p_incarnation AND NOT pg_is_in_recovery();
   RETURN FOUND;
@@ -1730,7 +1734,7 @@ CREATE OR REPLACE FUNCTION public.finish_listing(p_version uuid)
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
-  UPDATE verification SET key_runs_listed = true WHERE version = p_version AND trusted_version() = p_version;
+  UPDATE verification SET key_runs_listed = true, key_runs_since = NULL WHERE version = p_version AND trusted_version() = p_version;
   RETURN FOUND;
 END
 $function$
@@ -3123,6 +3127,21 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_whole_reconciliation() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.retire_lane(p_version uuid, p_incarnation text, p_lane integer, p_from integer, p_to integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE lanes l SET settled = p_to, retired = true
+  WHERE l.version = p_version AND l.lane = p_lane AND l.settled = p_from AND NOT l.retired
+    AND EXISTS (SELECT FROM verification v
+                WHERE v.version = p_version AND v.version = trusted_version() AND v.incarnation = p_incarnation);
+  RETURN FOUND;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.retire_lane(uuid,text,integer,integer,integer) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.row_id(p_write uuid, p_table text, p_position bigint)
  RETURNS uuid
  LANGUAGE sql
@@ -3190,6 +3209,18 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.trusted_version() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.unlisted_since()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT least(v.key_runs_since,
+    coalesce((SELECT max(l.heartbeat_at) FROM lanes l WHERE l.version = v.version), v.verified_at))
+  FROM verification v;
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.unlisted_since() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.user_exists(p_user uuid)
  RETURNS boolean

@@ -25,6 +25,8 @@ export type Verification = {
   readonly live: string;
   readonly isStandby: boolean;
   readonly keyRunsListed: boolean;
+  /** Of when the runs of keys are that have to be compared with their rows (RFC 3339); null where none has to. */
+  readonly keyRunsSince: string | null;
   readonly continued: boolean;
   readonly replaced: string | null;
   /** How long ago the server was verified, by its own clock. */
@@ -128,12 +130,13 @@ export async function readVerification(pool: Pool): Promise<Verification> {
       live: string;
       standby: boolean;
       key_runs_listed: boolean;
+      key_runs_since: string | null;
       continued: boolean;
       replaced: string | null;
       verified_age_ms: number;
     }>(
-      `SELECT version, epoch, incarnation, incarnation() AS live, pg_is_in_recovery() AS standby, key_runs_listed, continued,
-         replaced, extract(epoch FROM clock_timestamp() - verified_at)::double precision * 1000 AS verified_age_ms
+      `SELECT version, epoch, incarnation, incarnation() AS live, pg_is_in_recovery() AS standby, key_runs_listed,
+         key_runs_since, continued, replaced, extract(epoch FROM clock_timestamp() - verified_at)::double precision * 1000 AS verified_age_ms
        FROM verification`,
     ),
   );
@@ -145,6 +148,7 @@ export async function readVerification(pool: Pool): Promise<Verification> {
     live: row.live,
     isStandby: row.standby,
     keyRunsListed: row.key_runs_listed,
+    keyRunsSince: row.key_runs_since,
     continued: row.continued,
     replaced: row.replaced,
     verifiedAgeMs: row.verified_age_ms,

@@ -146,7 +146,7 @@ export function createLane(options: {
         started = await groups.start(workflowId, items, trust);
       } catch (error) {
         // The same name is used again: so none is left out, whether Temporal has taken this one or not.
-        if (error instanceof TemporalUnavailable) registration.uncertain = mine;
+        if (error instanceof TemporalUnavailable) registration.uncertain = either(registration.uncertain, mine);
         throw error;
       }
       if (started !== 'exists') {
@@ -154,7 +154,7 @@ export function createLane(options: {
         take(registration, mine);
         return { workflowId, runId: started.runId, settle: () => void registration.pending.delete(group) };
       }
-      if (!(await isOwnUncertain(registration, workflowId))) {
+      if ((await resolveUncertain(registration)) === 'foreign') {
         // Someone has closed the lane: this process may have been frozen, and the database may be another one.
         registrations = registrations.filter((each) => each !== registration);
         fence.notice();
@@ -163,25 +163,29 @@ export function createLane(options: {
     }
   }
 
-  /** Whether Temporal has taken the start of which it could not say so. */
-  async function isOwnUncertain(registration: Registration, workflowId: string): Promise<boolean> {
-    const { uncertain } = registration;
-    if (uncertain === undefined) return false;
-    const run = await groups.describe(workflowId);
-    if (run?.type !== GROUP_WORKFLOW_TYPE || !run.isOwn) return false;
+  /**
+   * Whether Temporal has taken the start of which it could not say so. `changed`: another has asked, or started a group,
+   * meanwhile; it is to be looked at again.
+   */
+  async function resolveUncertain(registration: Registration): Promise<'taken' | 'not taken' | 'foreign' | 'changed'> {
+    const { trust, lane, uncertain, next } = registration;
+    const run = await groups.describe(groupWorkflowId(trust.version, lane, next));
+    if (registration.uncertain !== uncertain || registration.next !== next) return 'changed';
+    if (run === undefined) return 'not taken';
+    if (uncertain === undefined || run.type !== GROUP_WORKFLOW_TYPE || !run.isOwn) return 'foreign';
     registration.uncertain = undefined;
     take(registration, uncertain);
-    return true;
+    return 'taken';
   }
 
   /** Asks for what nobody has told: a group that another process runs, or whose writes nobody waits for. */
   async function askFor(registration: Registration): Promise<void> {
     const { trust, lane, uncertain, pending } = registration;
     if (uncertain !== undefined && performance.now() - uncertain.sinceMs > ASK_AFTER_MS) {
-      const isTaken = await isOwnUncertain(registration, groupWorkflowId(trust.version, lane, registration.next));
       // If Temporal takes it yet, it does so from now on.
-      if (!isTaken && registration.uncertain === uncertain)
+      if ((await resolveUncertain(registration)) === 'not taken') {
         registration.uncertain = { ...uncertain, sinceMs: performance.now() };
+      }
     }
     for (const [group, asked] of pending) {
       if (performance.now() - asked.sinceMs < ASK_AFTER_MS) continue;
@@ -220,7 +224,7 @@ export function createLane(options: {
     const poison = { version: trust.version, incarnation: trust.incarnation, because: 'retired' } as const;
     if ((await runs.poison(groupWorkflowId(trust.version, lane, next), poison)) !== 'placed') return;
     await asApplication(database.reads, (tx) =>
-      tx.query('UPDATE lanes SET retired = true WHERE version = $1 AND lane = $2', [trust.version, lane]),
+      tx.query('SELECT retire_lane($1, $2, $3, $4, $4)', [trust.version, trust.incarnation, lane, next - 1]),
     );
   }
 
@@ -286,6 +290,11 @@ function take(registration: Registration, group: Pending): void {
   registration.pending.set(registration.next, group);
   registration.starts.set(registration.next, group.sinceMs);
   registration.next += 1;
+}
+
+/** Two starts by one name of which it is not known whether Temporal has taken one: whichever it was is settled with both. */
+function either(first: Pending | undefined, second: Pending): Pending {
+  return first === undefined ? second : { ...first, keys: new Map([...first.keys, ...second.keys]) };
 }
 
 function pendingOf(items: readonly GroupItem[]): Pending {

@@ -64,7 +64,10 @@ describe('a process that is told to end (SIGTERM)', () => {
       answer = await ready();
       return answer.status !== 200;
     });
-    expect([answer.status, await answer.json()]).toEqual([503, { status: 'draining', checks: { database: 'ok' } }]);
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      { status: 'draining', checks: { database: 'ok', trust: 'trusted' } },
+    ]);
     expect(answer.headers.get('connection')).toBe('close');
     expect(await exitCode).toBe(0);
   });

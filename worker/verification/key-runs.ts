@@ -6,32 +6,31 @@ import { WRITE_WORKFLOW_TYPE, type WriteArguments } from '../../workflows/messag
 import { type KeyOfRun, keysWithoutRow } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 
-/** How much earlier than the last sign of a process the list begins: what clocks differ by, and more. */
+/** How much earlier the list begins: what clocks differ by, and more. */
 const MARGIN_MS = 10 * 60_000;
 const BATCH = 500;
 
 /**
- * The completed runs of keys whose row is missing, from ten minutes before the last sign of a process that the database
- * remembers of its earlier versions. Asks Temporal's visibility, which lags by seconds. Throws when it does not answer.
+ * The completed runs of keys whose row is missing, from ten minutes before `since` (RFC 3339). Asks Temporal's visibility,
+ * which lags by seconds. Throws when it does not answer.
  */
 export async function missingKeyRuns(options: {
   readonly client: Client;
   readonly runs: NamedRuns;
   readonly pool: Pool;
   readonly taskQueue: string;
-  /** The version that is open now; undefined: none is. */
-  readonly openVersion: string | undefined;
+  readonly since: string;
   onProgress?(listed: number): void;
 }): Promise<{
   readonly listed: number;
   readonly missing: readonly LostWrite[];
   readonly unreadable: readonly string[];
 }> {
-  const { client, pool, taskQueue, openVersion } = options;
-  const since = await lastSign(pool, openVersion);
+  const { client, pool, taskQueue } = options;
+  const from = new Date(Date.parse(options.since) - MARGIN_MS).toISOString();
   const query =
-    `WorkflowType = '${WRITE_WORKFLOW_TYPE}' AND ExecutionStatus = 'Completed' AND TaskQueue = '${taskQueue}'` +
-    (since === undefined ? '' : ` AND CloseTime >= '${since}'`);
+    `WorkflowType = '${WRITE_WORKFLOW_TYPE}' AND ExecutionStatus = 'Completed' AND TaskQueue = '${taskQueue}' ` +
+    `AND CloseTime >= '${from}'`;
   const missing: LostWrite[] = [];
   const unreadable: string[] = [];
   let listed = 0;
@@ -59,15 +58,11 @@ export async function missingKeyRuns(options: {
   return { listed, missing, unreadable };
 }
 
-/** RFC 3339; undefined where the database remembers none. */
-async function lastSign(pool: Pool, openVersion: string | undefined): Promise<string | undefined> {
-  const [row] = await asApplication(pool, (tx) =>
-    tx.query<{ since: string | null }>(
-      'SELECT max(heartbeat_at) - make_interval(secs => $2) AS since FROM lanes WHERE version IS DISTINCT FROM $1',
-      [openVersion ?? null, MARGIN_MS / 1_000],
-    ),
-  );
-  return row?.since ?? undefined;
+/** From when on runs of keys have to be compared if the verification ends now; RFC 3339. */
+export async function unlistedSince(pool: Pool): Promise<string> {
+  const [row] = await asApplication(pool, (tx) => tx.query<{ since: string }>('SELECT unlisted_since() AS since'));
+  if (row === undefined) throw new Error('Bug! The table verification has one row, always');
+  return row.since;
 }
 
 async function readRun(runs: NamedRuns, workflowId: string, runId: string): Promise<LostWrite | undefined> {

@@ -81,13 +81,14 @@ export async function reconcile(
     const missing = await missingWrites(pool, found.group);
     if (missing.length > 0) return replaced(`${missing.length} writes of ${found.group.workflowId} have no row`);
   }
-  const survivors = rows.filter(({ confirmed }) => confirmed === live).length;
+  const alive = rows.filter((row) => wasAlive(row, rows));
+  const survivors = alive.filter(({ confirmed }) => confirmed === live).length;
   const isDone = await call(pool, 'SELECT continue_verification($1, $2, $3, $4) AS done', [
     version,
     live,
     nextVersion(poison),
-    // Otherwise a key may have been written that no process here has seen.
-    survivors > 0 && isFirst,
+    // Otherwise a key may have been written that nobody here has seen: by a process that is gone, or in a life between.
+    survivors > 0 && survivors === alive.length && isFirst,
   ]);
   return isDone ? { kind: 'continued', groups, survivors, ms: performance.now() - sinceMs } : { kind: 'left' };
 }
@@ -113,14 +114,16 @@ async function confirmedLanes(pool: Pool, version: string, live: string): Promis
   const deadline = performance.now() + CONFIRM_LIMIT_MS;
   for (;;) {
     const rows = await readLaneRows(pool, version);
-    const newest = Math.min(...rows.map(({ heartbeatAgeMs }) => heartbeatAgeMs));
-    const waiting = rows.filter(
-      ({ heartbeatAgeMs, confirmed, retired }) =>
-        !retired && heartbeatAgeMs - newest < LIVE_WITHIN_MS && confirmed !== live,
-    );
+    const waiting = rows.filter((row) => wasAlive(row, rows) && row.confirmed !== live);
     if (waiting.length === 0 || performance.now() > deadline) return rows;
     await sleep(CONFIRM_POLL_MS);
   }
+}
+
+/** Whether its process was there when the database went away. */
+function wasAlive({ heartbeatAgeMs, retired }: LaneRow, rows: readonly LaneRow[]): boolean {
+  const newest = Math.min(...rows.map((row) => row.heartbeatAgeMs));
+  return !retired && heartbeatAgeMs - newest < LIVE_WITHIN_MS;
 }
 
 /** Why Temporal cannot tell what is missing; undefined where it can. It may have been reset, or restored to the past. */

@@ -1,4 +1,3 @@
-import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import type { Verification } from '../fence.ts';
 import { missingWrites } from './missing-writes.ts';
@@ -21,14 +20,9 @@ export async function retireLanes(pool: Pool, runs: NamedRuns, verification: Ver
     if (row.retired || row.heartbeatAgeMs < SILENT_MS) continue;
     const settled = await settleGroups(pool, runs, verification, row);
     if (settled === undefined) continue;
-    await asApplication(pool, (tx) =>
-      tx.query(
-        `UPDATE lanes SET settled = greatest(settled, $3), retired = true
-         WHERE version = $1 AND lane = $2 AND version = trusted_version()
-           AND heartbeat_at < clock_timestamp() - make_interval(secs => $4)`,
-        [version, row.lane, settled, SILENT_MS / 1_000],
-      ),
-    );
+    await call(pool, 'SELECT retire_lane($1, $2, $3, $4, $5) AS done', [
+      ...[version, verification.live, row.lane, row.settled, settled],
+    ]);
   }
 }
 

@@ -40,6 +40,7 @@ export function startVerifier(options: VerifierOptions): Verifier {
   const dependencies = { pool, runs, process: fence.process, retentionMs: () => retentionMs(client) };
   let working: Promise<void> | undefined;
   let retiredAtMs = performance.now();
+  let checkedVersion = fence.verification?.version;
 
   async function work(): Promise<void> {
     const { state, verification } = fence;
@@ -51,18 +52,32 @@ export function startVerifier(options: VerifierOptions): Verifier {
       return fence.refresh();
     }
     if (state !== 'trusted') return;
-    if (!verification.keyRunsListed && verification.verifiedAgeMs > LIST_AFTER_MS) await list(verification);
+    if (!(await recheck(verification))) return fence.refresh();
+    if (verification.keyRunsSince !== null && verification.verifiedAgeMs > LIST_AFTER_MS) {
+      await list(verification, verification.keyRunsSince);
+    }
     if (performance.now() - retiredAtMs > RETIRE_EVERY_MS) {
       retiredAtMs = performance.now();
       await retireLanes(pool, runs, verification);
     }
   }
 
+  /** A process that was frozen, or away, may find the database open again: the others did not know what it has answered. */
+  async function recheck({ version, live }: Verification): Promise<boolean> {
+    if (checkedVersion === version) return true;
+    if (await fence.witnesses.areAllThere()) {
+      checkedVersion = version;
+      return true;
+    }
+    await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, MISSING_WITNESS]);
+    return false;
+  }
+
   /** False where this process misses something. */
   async function confirm({ version, live }: Verification): Promise<boolean> {
     const close = (reason: string) => call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
     if (!(await fence.witnesses.areAllThere())) {
-      await close('A row is missing that a process has answered with');
+      await close(MISSING_WITNESS);
       return false;
     }
     for (const lane of options.lanesOf?.(version) ?? []) {
@@ -74,12 +89,12 @@ export function startVerifier(options: VerifierOptions): Verifier {
   }
 
   /** Compares the runs of keys with their rows; groups may be started afterwards. */
-  async function list({ version, live, continued }: Verification): Promise<void> {
+  async function list({ version, live, continued }: Verification, since: string): Promise<void> {
     if (!(await lease(dependencies, version, live))) return;
     const { taskQueue } = target;
     const onProgress = () => void lease(dependencies, version, live).catch(() => undefined);
     const { listed, missing, unreadable } = await missingKeyRuns({
-      ...{ client, runs, pool, taskQueue, openVersion: version, onProgress },
+      ...{ client, runs, pool, taskQueue, since, onProgress },
     });
     if (continued && missing.length + unreadable.length > 0) {
       const reason = `${missing.length + unreadable.length} completed runs of keys have no row`;
@@ -116,6 +131,7 @@ export function startVerifier(options: VerifierOptions): Verifier {
   };
 }
 
+const MISSING_WITNESS = 'A row is missing that a process has answered with';
 const LOST_AT_ONCE = 100;
 const LOST_RUN = 'Its run has completed, and its row is missing';
 

@@ -4,7 +4,7 @@ import { type Pool, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
 import type { Verification } from '../fence.ts';
-import { missingKeyRuns } from './key-runs.ts';
+import { missingKeyRuns, unlistedSince } from './key-runs.ts';
 import { missingWrites } from './missing-writes.ts';
 import { createNamedRuns } from './named-runs.ts';
 import { nextVersion, readLaneRows, readLanes } from './read-lanes.ts';
@@ -65,7 +65,7 @@ export async function findLosses(
       options.onProgress?.({ groups, keyRuns: 0 });
     }
   }
-  const listing = { client, runs, pool, taskQueue: target.taskQueue, openVersion: undefined };
+  const listing = { client, runs, pool, taskQueue: target.taskQueue, since: await unlistedSince(pool) };
   const ofKeys = await missingKeyRuns({
     ...listing,
     onProgress: (keyRuns) => options.onProgress?.({ groups, keyRuns }),
@@ -105,8 +105,9 @@ export function openVerified(
       CURSORS_SKIPPED + lost.length,
     ]);
     await tx.query(
-      `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false, continued = false,
-         replaced = NULL, replaced_at = NULL, reconciler = NULL, reconciler_until = NULL, verified_at = clock_timestamp()`,
+      `UPDATE verification SET version = $1, epoch = $2, incarnation = $3, key_runs_listed = false,
+         key_runs_since = unlisted_since(), continued = false, replaced = NULL, replaced_at = NULL, reconciler = NULL,
+         reconciler_until = NULL, verified_at = clock_timestamp()`,
       [nextVersion({ version, incarnation: live }), randomUUID(), live],
     );
     const marked: LostWrite[] = [];
