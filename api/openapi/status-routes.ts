@@ -32,8 +32,8 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       summary: 'Make sure that a write never happens',
       description:
         'Cancels the key, even before its request arrives: from then on every request with the key returns ' +
-        '`write_cancelled`. Returns 409 `too_late` if the write already has another outcome, and 200 if the key was already ' +
-        'cancelled. Needs no Idempotency-Key header.',
+        '`write_cancelled`. A lost write is given up by it. Returns 409 `too_late` if the write already has another outcome, ' +
+        'and 200 if the key was already cancelled. Needs no Idempotency-Key header.',
       parameters: [keyParameter(), parameterRef('RequestId')],
       responses: {
         '200': {
