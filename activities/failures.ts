@@ -22,8 +22,8 @@ const TRANSIENT_CLASSES = new Set([
 ]);
 /** The lock timeout. */
 const LOCK_NOT_AVAILABLE = '55P03';
-/** Ours (`require_trust`): the server is another one than the process knows, or has not been verified. */
-const NOT_TRUSTED = 'AB001';
+/** Ours, in a transient class (`require_trust`): the server is another one than the process knows, or has not been verified. */
+const NOT_TRUSTED = '58AB1';
 const TRANSIENT_CODES = new Set([
   '25006', // read-only transaction: a standby, or a failover in progress
   '25P03', // idle-in-transaction timeout
@@ -34,7 +34,6 @@ const TRANSIENT_CODES = new Set([
   '57P02', // crash shutdown
   '57P03', // cannot connect now: starting up, shutting down, in recovery
   '57P05', // idle session timeout
-  NOT_TRUSTED,
 ]);
 /** With these at COMMIT the transaction may have committed: the connection was lost before the answer arrived. */
 const UNKNOWN_AT_COMMIT_CODES = new Set(['40003', '57P01', '57P02']);

@@ -26,28 +26,35 @@ CREATE TABLE verification (
   CHECK (num_nulls(replaced, replaced_at) IN (0, 2)),
   CHECK (key_runs_listed = (key_runs_since IS NULL))
 );
-GRANT SELECT ON verification TO accubooks_app;
+GRANT SELECT ON verification TO accubooks_app, accubooks_relay;
 
+-- In plpgsql, which keeps its plans: in SQL these functions would be planned anew at each call, for ten times as long.
 CREATE FUNCTION incarnation() RETURNS text
-LANGUAGE sql STABLE AS $$
-  SELECT (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
     || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/'
     || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) || '.' || 'verification'::regclass::oid;
+END
 $$;
 
 -- Runs of before the first loss, and of releases that knew none, have the nil UUID as their epoch.
-INSERT INTO verification (version, incarnation, epoch)
-VALUES (gen_random_uuid(), incarnation(), '00000000-0000-0000-0000-000000000000');
+-- A database that has writes may be a backup of before this migration: the runs of its keys are compared.
+INSERT INTO verification (version, incarnation, epoch, key_runs_listed, key_runs_since)
+SELECT gen_random_uuid(), incarnation(), '00000000-0000-0000-0000-000000000000', a.newest IS NULL, a.newest
+FROM (SELECT max(timestamp) AS newest FROM idempotent_write_audit_log) AS a;
 
 -- The version under which this server was verified; NULL where it is not, or is a standby.
 CREATE FUNCTION trusted_version() RETURNS uuid
-LANGUAGE sql STABLE AS $$
-  SELECT v.version FROM verification v
-  WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery();
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT v.version FROM verification v
+          WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery());
+END
 $$;
 
 -- The first step of whatever makes a row: refuses a process that has not noticed that the server is another one. A process
--- of a release before this one passes neither.
+-- of a release before this one passes neither. The SQLSTATE is ours, in a class that every release retries.
 CREATE FUNCTION require_trust(p_version uuid, p_incarnation text) RETURNS void
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -56,7 +63,17 @@ BEGIN
     WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery()
       AND v.version = coalesce(p_version, v.version) AND v.incarnation = coalesce(p_incarnation, v.incarnation)
   ) THEN
-    RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = 'AB001';
+    RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = '58AB1';
+  END IF;
+END
+$$;
+
+-- What is read to compare has to come from the server that is compared: a pooler may mix servers.
+CREATE FUNCTION require_incarnation(p_incarnation text) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF incarnation() IS DISTINCT FROM p_incarnation OR pg_is_in_recovery() THEN
+    RAISE EXCEPTION 'this is another server' USING ERRCODE = '58AB1';
   END IF;
 END
 $$;

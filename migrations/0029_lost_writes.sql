@@ -106,8 +106,9 @@ END
 $$;
 
 -- Of these keys, those without a row, as positions from 1. A company that is gone has none. With the runs that made them: not
--- those that an operator has reopened.
-CREATE FUNCTION keys_without_row(p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
+-- those that an operator has reopened. Raises on another server than the one that is asked.
+CREATE FUNCTION keys_without_row(p_incarnation text, p_companies uuid[], p_keys text[], p_workflow_ids text[],
+  p_run_ids text[])
 RETURNS TABLE (pos integer)
 LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
@@ -116,6 +117,7 @@ DECLARE
 BEGIN
   FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
     PERFORM enter_company(one);
+    PERFORM require_incarnation(p_incarnation);
     RETURN QUERY
       SELECT k.position::integer
       FROM unnest(p_companies, p_keys, p_workflow_ids, p_run_ids) WITH ORDINALITY

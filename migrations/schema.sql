@@ -1089,6 +1089,7 @@ CREATE TABLE public.verification (
   CONSTRAINT verification_replaced_check CHECK ((length(replaced) <= 1000))
 );
 GRANT SELECT ON public.verification TO accubooks_app;
+GRANT SELECT ON public.verification TO accubooks_relay;
 
 CREATE TABLE public.workflow_triggers (
   company_id uuid NOT NULL,
@@ -1873,12 +1874,14 @@ GRANT EXECUTE ON FUNCTION public.import_bank_transactions(uuid,uuid,text,jsonb) 
 
 CREATE OR REPLACE FUNCTION public.incarnation()
  RETURNS text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
-  SELECT (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
+BEGIN
+  RETURN (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
     || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/'
     || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) || '.' || 'verification'::regclass::oid;
+END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.incarnation() TO PUBLIC;
@@ -1921,7 +1924,7 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.keys_without_row(p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
+CREATE OR REPLACE FUNCTION public.keys_without_row(p_incarnation text, p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
  RETURNS TABLE(pos integer)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1932,6 +1935,7 @@ DECLARE
 BEGIN
   FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
     PERFORM enter_company(one);
+    PERFORM require_incarnation(p_incarnation);
     RETURN QUERY
       SELECT k.position::integer
       FROM unnest(p_companies, p_keys, p_workflow_ids, p_run_ids) WITH ORDINALITY
@@ -1946,7 +1950,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.keys_without_row(uuid[],text[],text[],text[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.keys_without_row(text,uuid[],text[],text[],text[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
  RETURNS boolean
@@ -2151,7 +2155,11 @@ CREATE OR REPLACE FUNCTION public.lookup_writes(p_companies uuid[], p_subjects t
 AS $function$
 DECLARE
   one uuid;
+  trusted uuid;
 BEGIN
+  -- Before the rows: one that is not there was not there under this version.
+  PERFORM enter_company(p_companies[1]);
+  trusted := trusted_version();
   FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
     PERFORM enter_company(one);
     RETURN QUERY
@@ -2166,7 +2174,7 @@ BEGIN
       WHERE w.company_id = one AND w.idempotency_key = ANY (ARRAY(
         SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
   END LOOP;
-  RETURN QUERY SELECT NULL::uuid, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, trusted_version();
+  RETURN QUERY SELECT NULL::uuid, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, trusted;
 END
 $function$
 ;
@@ -2359,6 +2367,38 @@ GRANT EXECUTE ON FUNCTION public.next_webhook_event(uuid,uuid) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
  RETURNS integer
  LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  IF trusted_version() IS NULL THEN
+    RETURN 0;
+  END IF;
+  RETURN number_trusted_events(p_limit, p_workflows_started);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.number_invoices(p_company uuid, p_invoices jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
+  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
+  WHERE i.company_id = p_company AND i.id = n.id
+    AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
+  INSERT INTO number_counters (company_id, kind, last_number)
+  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
+  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.number_trusted_events(p_limit integer, p_workflows_started uuid[])
+ RETURNS integer
+ LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_hashjoin TO 'off'
@@ -2400,24 +2440,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.number_events(integer,uuid[]) TO PUBLIC;
-
-CREATE OR REPLACE FUNCTION public.number_invoices(p_company uuid, p_invoices jsonb)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
-  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
-  WHERE i.company_id = p_company AND i.id = n.id
-    AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
-  INSERT INTO number_counters (company_id, kind, last_number)
-  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
-  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
-END
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.number_trusted_events(integer,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.numbering_facts(p_company uuid)
  RETURNS TABLE(closed_through date, last_number integer)
@@ -2950,6 +2973,20 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF incarnation() IS DISTINCT FROM p_incarnation OR pg_is_in_recovery() THEN
+    RAISE EXCEPTION 'this is another server' USING ERRCODE = '58AB1';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_incarnation(text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_lines()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -3044,7 +3081,7 @@ BEGIN
     WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery()
       AND v.version = coalesce(p_version, v.version) AND v.incarnation = coalesce(p_incarnation, v.incarnation)
   ) THEN
-    RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = 'AB001';
+    RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = '58AB1';
   END IF;
 END
 $function$
@@ -3201,11 +3238,13 @@ GRANT EXECUTE ON FUNCTION public.triggered_events(integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.trusted_version()
  RETURNS uuid
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
-  SELECT v.version FROM verification v
-  WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery();
+BEGIN
+  RETURN (SELECT v.version FROM verification v
+          WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery());
+END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.trusted_version() TO PUBLIC;

@@ -114,6 +114,7 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
         if (trust?.version !== version) await refresh();
         if (trust?.version === version) return;
       }
+      void refresh();
       throw new TransientFailure('The database has not been verified since it came back', { mayHaveCommitted: false });
     },
     onLook: (listener) => void listeners.push(listener),

@@ -30,6 +30,7 @@ export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
       step: `close-${attempt}`,
     });
     if (outcome === 'succeeded') return { through, closed: true, faults: [] };
+    if (outcome === 'lost') return refused(through, ['The record of this change was lost: ask the operators']);
     if (attempt === ATTEMPTS) return refused(through, ['The settings could not be changed']);
   }
 }

@@ -43,6 +43,28 @@ export async function loseWrites(
   return writes.filter(({ args }) => keys.has(`${args.companyId}/${args.key}`));
 }
 
+const MAX_BATCH = 100;
+const MAX_BATCH_BYTES = 256 * 1024;
+
+/** Of one company each, and small enough for one statement; in no particular order. */
+export function* inBatches(writes: readonly LostWrite[]): Generator<readonly LostWrite[]> {
+  const sorted = [...writes].sort((a, b) => (a.args.companyId < b.args.companyId ? -1 : 1));
+  let batch: LostWrite[] = [];
+  let bytes = 0;
+  for (const write of sorted) {
+    const size = Buffer.byteLength(JSON.stringify(write.args));
+    const isOther = batch[0] !== undefined && batch[0].args.companyId !== write.args.companyId;
+    if (isOther || batch.length === MAX_BATCH || (batch.length > 0 && bytes + size > MAX_BATCH_BYTES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(write);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}
+
 /**
  * The attempt of a run that was started before the last loss: nobody knows whether its write was answered from a row that is
  * gone. So without a row it ends as lost, and is never made a second time.

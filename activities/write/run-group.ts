@@ -49,6 +49,11 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
       writeId: writeId(args.companyId, args.operation, args.key),
     }));
 
+    function leave({ index, args }: Pick<(typeof members)[number], 'index' | 'args'>): void {
+      dependencies.onUngrouped(args);
+      left.push(index);
+    }
+
     /** A set that met a lock is the brief attempt of each of its items. */
     async function runItem({ index, args, writeId }: (typeof members)[number], metLock: boolean): Promise<void> {
       try {
@@ -61,25 +66,30 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
         if (isNotTrusted(error)) fence.notice();
         // The item's own run decides whether this is a bug or an outage.
         dependencies.onFailedAttempt(args, error, { willRetry: true, workflowId, writeId });
-        dependencies.onUngrouped(args);
-        left.push(index);
+        leave({ index, args });
       }
     }
 
     async function runTogether(operation: SetOperation, set: typeof members): Promise<void> {
       let metLock = false;
+      let isRefused = false;
       const done = await runSet(dependencies, operation, set, attempt, { patience: 'brief' }).catch(
         (error: unknown) => {
           // Not the outcome of any item: alone, each one's own attempt decides.
           dependencies.onFailedSet(operation.name, set.length, error);
           metLock = isLockTimeout(error);
+          isRefused = isNotTrusted(error);
+          if (isRefused) fence.notice();
           if (metLock) for (const { args } of set) dependencies.onLockWait(args);
           return new Map<SetItem, WriteRow>();
         },
       );
       if (done.size > 0) dependencies.onSet(done.size);
       for (const [{ args }, row] of done) dependencies.onOutcome(args, row, true);
-      await Promise.all(set.filter((item) => !done.has(item)).map((item) => runItem(item, metLock)));
+      const others = set.filter((item) => !done.has(item));
+      // The server refuses each of them.
+      if (isRefused) for (const item of others) leave(item);
+      else await Promise.all(others.map((item) => runItem(item, metLock)));
     }
 
     const { sets, others } = partition(members, dependencies.operations);

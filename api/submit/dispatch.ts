@@ -184,6 +184,7 @@ export function createDispatch(options: DispatchOptions): Dispatch {
       startsAlone.run(
         args.companyId,
         async () => {
+          requireTrust(fence);
           onStarting();
           return startRun(args);
         },

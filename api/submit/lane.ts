@@ -53,6 +53,8 @@ const TICK_MS = 2_000;
 const RENEW_AFTER_MS = DAY_MS;
 /** How long after its start a group whose writes have no row is asked for. */
 const ASK_AFTER_MS = 3_000;
+/** So that a tick, and with it the sign that this process is alive, is not held up by many of them. */
+const ASKED_AT_ONCE = 20;
 /** Longer than any transaction of a group that was ended from outside can go on. */
 const GONE_AFTER_MS = 60 * 60 * 1_000;
 /** A process that ends must not wait long for a server that does not answer: another one retires its lane later. */
@@ -92,6 +94,7 @@ export function createLane(options: {
   /** The last one is in use; those before it have groups that are not settled yet. */
   let registrations: Registration[] = [];
   let ticking: Promise<void> | undefined;
+  let isClosed = false;
 
   const current = () => {
     const last = registrations.at(-1);
@@ -187,25 +190,27 @@ export function createLane(options: {
         registration.uncertain = { ...uncertain, sinceMs: performance.now() };
       }
     }
-    for (const [group, asked] of pending) {
-      if (performance.now() - asked.sinceMs < ASK_AFTER_MS) continue;
+    const due = [...pending].filter(([, { sinceMs }]) => performance.now() - sinceMs > ASK_AFTER_MS);
+    for (const [group, asked] of due.slice(0, ASKED_AT_ONCE)) {
       const run = await groups.describe(groupWorkflowId(trust.version, lane, group));
-      if (run === undefined || run.state === 'running') continue;
+      if (run?.state === 'running') continue;
       asked.closedSinceMs ??= performance.now();
+      const keys = [...asked.keys.values()];
       const isOver =
-        run.state === 'completed' || (await keysWithoutRow(database.reads, [...asked.keys.values()])).length === 0;
-      // Ended from outside, and what it had begun has ended since.
+        run?.state === 'completed' || (await keysWithoutRow(database.reads, trust.incarnation, keys)).length === 0;
+      // Ended from outside, or forgotten by Temporal; and what it had begun has ended since.
       if (isOver || performance.now() - asked.closedSinceMs > GONE_AFTER_MS) pending.delete(group);
     }
   }
 
   async function settle(registration: Registration): Promise<boolean> {
     const { trust, lane, pending, uncertain, next, starts } = registration;
-    const settled = Math.min(next, ...pending.keys()) - 1;
+    // In the order of their numbers.
+    const [oldest] = pending.keys();
+    const settled = (oldest ?? next) - 1;
     for (const group of starts.keys()) if (group < settled) starts.delete(group);
     const nowMs = performance.now();
-    const open = [...pending.values(), ...(uncertain === undefined ? [] : [uncertain])];
-    const oldestMs = Math.min(nowMs, ...open.map(({ sinceMs }) => sinceMs));
+    const oldestMs = Math.min(nowMs, uncertain?.sinceMs ?? nowMs, pending.get(oldest ?? 0)?.sinceMs ?? nowMs);
     const [done] = await asApplication(database.reads, (tx) =>
       tx.query<{ settled: boolean }>('SELECT settle_lane($1, $2, $3, $4, $5, $6) AS settled', [
         trust.version,
@@ -220,7 +225,7 @@ export function createLane(options: {
   }
 
   async function retire({ trust, lane, next, pending, uncertain }: Registration): Promise<void> {
-    if (pending.size > 0 || uncertain !== undefined) return;
+    if (pending.size > 0 || uncertain !== undefined || fence.trust?.version !== trust.version) return;
     const poison = { version: trust.version, incarnation: trust.incarnation, because: 'retired' } as const;
     if ((await runs.poison(groupWorkflowId(trust.version, lane, next), poison)) !== 'placed') return;
     await asApplication(database.reads, (tx) =>
@@ -234,20 +239,23 @@ export function createLane(options: {
     // Under another version nothing of it is asked for any more: what it had not settled has been compared.
     registrations = registrations.filter((each) => each.trust.version === trust.version);
     for (const registration of [...registrations]) {
-      await askFor(registration).catch(() => undefined);
       const isLast = registration === registrations.at(-1);
       if (!(await settle(registration))) {
+        await fence.refresh();
+        // On a server that has come back the process has to confirm what it had registered.
+        if (fence.trust?.incarnation !== registration.trust.incarnation) return;
         registrations = registrations.filter((each) => each !== registration);
-        fence.notice();
       } else if (!isLast && registration.pending.size === 0 && registration.uncertain === undefined) {
         registrations = registrations.filter((each) => each !== registration);
       }
     }
+    for (const registration of registrations) await askFor(registration).catch(() => undefined);
     const last = registrations.at(-1);
     if (last === undefined || performance.now() - last.sinceMs > RENEW_AFTER_MS) await register(trust);
   }
 
   async function tick(): Promise<void> {
+    if (isClosed) return;
     ticking ??= doTick()
       .catch(() => undefined)
       .finally(() => {
@@ -276,12 +284,11 @@ export function createLane(options: {
     tick,
     async close() {
       clearInterval(timer);
-      await withTimeout(
-        tick()
-          .then(() => Promise.all(registrations.map(retire)))
-          .catch(() => undefined),
-        CLOSE_LIMIT_MS,
-      );
+      const retiring = tick()
+        .then(() => Promise.all(registrations.map(retire)))
+        .catch(() => undefined);
+      isClosed = true;
+      await withTimeout(retiring, CLOSE_LIMIT_MS);
     },
   };
 }

@@ -4,7 +4,7 @@ import { ApiProblem } from '../http/problems.ts';
 import type { LookedUp } from './lookup.ts';
 
 /** A plain restart is verified within seconds. */
-const RETRY_AFTER_S = 2;
+export const STORAGE_RETRY = { 'retry-after': '2' } as const;
 
 /** A missing row proves nothing on a server that may have lost it. Throws `storage_unavailable`. */
 export async function requireVerified(
@@ -25,6 +25,6 @@ export function notVerified(): ApiProblem {
     detail:
       'The database has come back, and it is being verified that it has lost no write. Whether this key has one is not known ' +
       'until then. Send the request again with the same key.',
-    headers: { 'retry-after': String(RETRY_AFTER_S) },
+    headers: STORAGE_RETRY,
   });
 }

@@ -58,12 +58,15 @@ async function refuseUnlessAllowed(
   const allowed =
     row === undefined
       ? await mayCancelOpenKey(context, companyId, idempotencyKey, member)
-      : // The write has its outcome: the answer only reports it, so the right to read is enough.
-        mayReadWrite(
-          { operation: row.operation, userId: row.user_id },
-          { companyId, userId, roles },
-          context.operations,
-        );
+      : row.outcome === 'lost'
+        ? // A cancel gives it up: as for a running write.
+          row.user_id === userId || holdsOneOf(roles, operationOf(context, row.operation)?.roles ?? [])
+        : // The write has its outcome: the answer only reports it, so the right to read is enough.
+          mayReadWrite(
+            { operation: row.operation, userId: row.user_id },
+            { companyId, userId, roles },
+            context.operations,
+          );
   if (!allowed) {
     throw new ApiProblem('forbidden', {
       detail:
@@ -80,8 +83,11 @@ async function mayCancelOpenKey(
 ): Promise<boolean> {
   const memo = (await describeInTime(context, companyId, idempotencyKey))?.memo;
   if (memo === undefined) return holdsOneOf(roles, CANCEL_UNSEEN);
-  const operation = context.operations.find(({ name }) => name === memo.operation);
-  return memo.userId === userId || holdsOneOf(roles, operation?.roles ?? []);
+  return memo.userId === userId || holdsOneOf(roles, operationOf(context, memo.operation)?.roles ?? []);
+}
+
+function operationOf({ operations }: ApiContext, operation: string | null) {
+  return operations.find(({ name }) => name === operation);
 }
 
 async function cancel(context: ApiContext, request: FastifyRequest, idempotencyKey: string, userId: string) {

@@ -11,6 +11,7 @@ import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts
 import { withTimeout } from '../http/timeouts.ts';
 import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
+import { STORAGE_RETRY } from '../submit/verified.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
@@ -86,6 +87,7 @@ export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: M
   throw new ApiProblem(code, {
     detail: DETAILS[code] ?? 'Send the same request with the same key again.',
     idempotencyKey: writeRequest.idempotencyKey,
+    ...(code === 'storage_unavailable' ? { headers: STORAGE_RETRY } : {}),
   });
 }
 
@@ -99,7 +101,8 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
     'The write was not started, and this request will not start it. Send the request again with the same key after the pause in Retry-After.',
   orchestrator_unavailable:
     'Temporal did not confirm the start in time. The outcome is unknown. Send the request again with the same key.',
-  storage_unavailable: 'The database did not answer in time. Send the request again with the same key.',
+  storage_unavailable:
+    'The database did not answer in time, or has not been verified since it came back. Send the request again with the same key.',
   write_record_missing:
     'Temporal has accepted this write, but the database has lost its record. Operators are alerted. Do not send the request with another key before they have answered.',
   outcome_unknown:

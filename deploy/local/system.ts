@@ -174,6 +174,13 @@ export function startSystem(on: {
     await verifyLocally({
       databaseUrl: database.databaseUrl,
       temporal: temporalTarget(temporalAddress),
+      // Imported only when needed, as above.
+      ...(temporal === undefined
+        ? {
+            connect: async () =>
+              (await import('../operator/setup-temporal.ts')).connectTarget(temporalTarget(temporalAddress)),
+          }
+        : {}),
       log: on.log,
     });
     return {

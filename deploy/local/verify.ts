@@ -1,4 +1,5 @@
 import { Client, Connection } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
 import { openDatabase } from '../../activities/database.ts';
 import type { TemporalTarget } from '../cli/config.ts';
 import { continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
@@ -12,6 +13,8 @@ const STATEMENT_TIMEOUT_MS = 10_000;
 export async function verifyLocally(options: {
   readonly databaseUrl: string;
   readonly temporal: TemporalTarget;
+  /** Where Temporal is not our own: it may need TLS or a key. */
+  readonly connect?: () => Promise<NativeConnection>;
   readonly log: (line: string) => void;
 }): Promise<void> {
   const { databaseUrl, temporal, log } = options;
@@ -22,7 +25,7 @@ export async function verifyLocally(options: {
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-local-start',
   });
-  const connection = Connection.lazy({ address: temporal.TEMPORAL_ADDRESS });
+  const connection = (await options.connect?.()) ?? Connection.lazy({ address: temporal.TEMPORAL_ADDRESS });
   const namespace = temporal.TEMPORAL_NAMESPACE;
   const context = {
     database,

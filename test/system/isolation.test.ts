@@ -208,6 +208,8 @@ describe('each role has its part and no more', () => {
         (column) => `SELECT public.companies (${column})`,
       ),
       'SELECT public.outbox',
+      // Whether the server may give out numbers of events.
+      'SELECT public.verification',
       ...[
         ...['asked_at', 'attempts', 'batch_id', 'delivered_at', 'delivery_state', 'first_attempt_at', 'last_error'],
         ...['next_attempt_at', 'sequence', 'started_at'],

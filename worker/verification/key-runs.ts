@@ -2,9 +2,10 @@ import type { Client } from '@temporalio/client';
 import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import type { LostWrite } from '../../activities/write/lose-write.ts';
-import { WRITE_WORKFLOW_TYPE, type WriteArguments } from '../../workflows/messages.ts';
+import { WRITE_WORKFLOW_TYPE } from '../../workflows/messages.ts';
 import { type KeyOfRun, keysWithoutRow } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
+import { readArguments } from './read-arguments.ts';
 
 /** How much earlier the list begins: what clocks differ by, and more. */
 const MARGIN_MS = 10 * 60_000;
@@ -20,6 +21,8 @@ export async function missingKeyRuns(options: {
   readonly pool: Pool;
   readonly taskQueue: string;
   readonly since: string;
+  /** The incarnation of the server that is asked for rows. */
+  readonly live: string;
   onProgress?(listed: number): void;
 }): Promise<{
   readonly listed: number;
@@ -36,7 +39,7 @@ export async function missingKeyRuns(options: {
   let listed = 0;
   let batch: Required<KeyOfRun>[] = [];
   const compare = async () => {
-    for (const position of await keysWithoutRow(pool, batch)) {
+    for (const position of await keysWithoutRow(pool, options.live, batch)) {
       const { workflowId = '', runId = '' } = batch[position] ?? {};
       const lost = await readRun(options.runs, workflowId, runId);
       if (lost === undefined) unreadable.push(workflowId);
@@ -69,8 +72,8 @@ async function readRun(runs: NamedRuns, workflowId: string, runId: string): Prom
   try {
     const run = await runs.read(workflowId, runId);
     if (run === undefined) return undefined;
-    const args = run.argument(0) as WriteArguments;
-    return typeof args.key === 'string' ? { args, workflowId, runId, requestedAt: run.startedAt } : undefined;
+    const args = readArguments(run.argument(0));
+    return args === undefined ? undefined : { args, workflowId, runId, requestedAt: run.startedAt };
   } catch {
     return undefined;
   }

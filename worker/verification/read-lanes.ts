@@ -12,6 +12,7 @@ import {
   type PoisonArguments,
 } from '../../workflows/messages.ts';
 import type { NamedRun, NamedRuns } from './named-runs.ts';
+import { readArguments } from './read-arguments.ts';
 
 /** A process that starts groups, as the database knows it. Ages are in ms, by the clock of the server. */
 export type LaneRow = {
@@ -25,10 +26,12 @@ export type LaneRow = {
   readonly heartbeatAgeMs: number;
 };
 
-export async function readLaneRows(pool: Pool, version: string): Promise<readonly LaneRow[]> {
+/** Throws where another server answers than the one of this incarnation. */
+export async function readLaneRows(pool: Pool, version: string, live: string): Promise<readonly LaneRow[]> {
   const age = (column: string) => `extract(epoch FROM clock_timestamp() - ${column})::double precision * 1000`;
-  const rows = await asApplication(pool, (tx) =>
-    tx.query<{
+  const rows = await asApplication(pool, async (tx) => {
+    await tx.query('SELECT require_incarnation($1)', [live]);
+    return tx.query<{
       lane: number;
       settled: number;
       retired: boolean;
@@ -43,8 +46,8 @@ export async function readLaneRows(pool: Pool, version: string): Promise<readonl
          ${age('heartbeat_at')} AS heartbeat
        FROM lanes WHERE version = $1 ORDER BY lane`,
       [version],
-    ),
-  );
+    );
+  });
   return rows.map((row) => ({
     lane: row.lane,
     settled: row.settled,
@@ -155,9 +158,10 @@ export async function* readGroups(
   poison: PoisonArguments | undefined,
   poisons: PoisonArguments[],
 ): AsyncGenerator<Found, void> {
+  const readAhead = createReadAhead(runs, (number) => groupWorkflowId(version, lane, number));
   for (let number = settled + 1; ; number += 1) {
     const workflowId = groupWorkflowId(version, lane, number);
-    const run = await runs.read(workflowId);
+    const run = await readAhead(number);
     if (run === undefined) {
       if (poison === undefined || (await runs.poison(workflowId, poison)) === 'placed') return;
       number -= 1; // Taken at this moment: look again.
@@ -169,6 +173,32 @@ export async function* readGroups(
       return;
     }
   }
+}
+
+/** So many are asked for at once, once the first is there: one by one, a hundred thousand groups would take an hour. */
+const READ_AHEAD = 20;
+
+/** A run that is not there is asked for again the next time: it may have been started meanwhile. */
+function createReadAhead(runs: NamedRuns, nameOf: (number: number) => string) {
+  const asked = new Map<number, Promise<NamedRun | undefined>>();
+  const ask = (number: number) => {
+    const known = asked.get(number);
+    if (known !== undefined) return known;
+    const answer = runs.read(nameOf(number));
+    asked.set(number, answer);
+    answer.then(
+      (run) => run === undefined && asked.delete(number),
+      () => asked.delete(number),
+    );
+    return answer;
+  };
+  return async (number: number): Promise<NamedRun | undefined> => {
+    const run = await ask(number);
+    asked.delete(number);
+    if (run === undefined) return undefined;
+    for (let next = number + 1; next <= number + READ_AHEAD; next += 1) ask(next).catch(() => undefined);
+    return run;
+  };
 }
 
 /** What holds a name so that no group follows; anything else is not ours. */
@@ -201,6 +231,5 @@ function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'wor
 }
 
 function isItem(item: unknown): item is GroupItem {
-  const { args } = (item ?? {}) as Partial<GroupItem>;
-  return typeof args?.companyId === 'string' && typeof args.key === 'string' && typeof args.operation === 'string';
+  return readArguments((item as Partial<GroupItem> | null)?.args) !== undefined;
 }

@@ -54,7 +54,7 @@ export async function reconcile(
   if (!isSameDatabase(incarnation, live)) return replaced('It is another database: a restore, or another cluster');
 
   const { awaitsSurvivors = true } = dependencies;
-  const rows = awaitsSurvivors ? await confirmedLanes(pool, version, live) : await readLaneRows(pool, version);
+  const rows = awaitsSurvivors ? await confirmedLanes(pool, version, live) : await readLaneRows(pool, version, live);
   const doubt = await doubtTemporal(dependencies, version, rows, verifiedAgeMs);
   if (doubt !== undefined) return replaced(doubt);
 
@@ -78,7 +78,7 @@ export async function reconcile(
     groups += 1;
     // One that has not completed may not have begun: what it does now is refused, and goes on in runs of its own.
     if (found.group.state !== 'completed') continue;
-    const missing = await missingWrites(pool, found.group);
+    const missing = await missingWrites(pool, live, found.group);
     if (missing.length > 0) return replaced(`${missing.length} writes of ${found.group.workflowId} have no row`);
   }
   const alive = rows.filter((row) => wasAlive(row, rows));
@@ -113,7 +113,7 @@ export async function call(pool: Pool, text: string, values: readonly unknown[])
 async function confirmedLanes(pool: Pool, version: string, live: string): Promise<readonly LaneRow[]> {
   const deadline = performance.now() + CONFIRM_LIMIT_MS;
   for (;;) {
-    const rows = await readLaneRows(pool, version);
+    const rows = await readLaneRows(pool, version, live);
     const waiting = rows.filter((row) => wasAlive(row, rows) && row.confirmed !== live);
     if (waiting.length === 0 || performance.now() > deadline) return rows;
     await sleep(CONFIRM_POLL_MS);

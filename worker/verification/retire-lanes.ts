@@ -16,7 +16,7 @@ const GONE_MS = 60 * 60_000;
  */
 export async function retireLanes(pool: Pool, runs: NamedRuns, verification: Verification): Promise<void> {
   const { version } = verification;
-  for (const row of await readLaneRows(pool, version)) {
+  for (const row of await readLaneRows(pool, version, verification.live)) {
     if (row.retired || row.heartbeatAgeMs < SILENT_MS) continue;
     const settled = await settleGroups(pool, runs, verification, row);
     if (settled === undefined) continue;
@@ -39,7 +39,7 @@ async function settleGroups(
     if (found.kind !== 'group') return undefined;
     const { group } = found;
     if (group.state === 'open') return undefined;
-    const missing = await missingWrites(pool, group);
+    const missing = await missingWrites(pool, live, group);
     if (missing.length > 0 && group.state === 'completed') {
       const reason = `${missing.length} writes of ${group.workflowId} have no row`;
       await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);

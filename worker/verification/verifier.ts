@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { type Database, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
-import { loseWrites } from '../../activities/write/lose-write.ts';
+import { inBatches, loseWrites } from '../../activities/write/lose-write.ts';
 import { callWithin } from '../call-within.ts';
 import type { ProcessFence, Verification } from '../fence.ts';
 import { missingKeyRuns } from './key-runs.ts';
@@ -28,6 +29,7 @@ const LIST_AFTER_MS = 60_000;
 const LOOK_MS = 5_000;
 const RETIRE_EVERY_MS = 60_000;
 const NAMESPACE_TIMEOUT_MS = 5_000;
+const CLOSE_LIMIT_MS = 2_000;
 
 /**
  * What a process does for its database while it is not verified: it confirms that it misses no row of its own, and takes part
@@ -39,6 +41,7 @@ export function startVerifier(options: VerifierOptions): Verifier {
   const runs = createNamedRuns(client, target);
   const dependencies = { pool, runs, process: fence.process, retentionMs: () => retentionMs(client) };
   let working: Promise<void> | undefined;
+  let isClosed = false;
   let retiredAtMs = performance.now();
   let checkedVersion = fence.verification?.version;
 
@@ -65,7 +68,7 @@ export function startVerifier(options: VerifierOptions): Verifier {
   /** A process that was frozen, or away, may find the database open again: the others did not know what it has answered. */
   async function recheck({ version, live }: Verification): Promise<boolean> {
     if (checkedVersion === version) return true;
-    if (await fence.witnesses.areAllThere()) {
+    if (await fence.witnesses.areAllThere(live)) {
       checkedVersion = version;
       return true;
     }
@@ -76,7 +79,7 @@ export function startVerifier(options: VerifierOptions): Verifier {
   /** False where this process misses something. */
   async function confirm({ version, live }: Verification): Promise<boolean> {
     const close = (reason: string) => call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
-    if (!(await fence.witnesses.areAllThere())) {
+    if (!(await fence.witnesses.areAllThere(live))) {
       await close(MISSING_WITNESS);
       return false;
     }
@@ -94,15 +97,14 @@ export function startVerifier(options: VerifierOptions): Verifier {
     const { taskQueue } = target;
     const onProgress = () => void lease(dependencies, version, live).catch(() => undefined);
     const { listed, missing, unreadable } = await missingKeyRuns({
-      ...{ client, runs, pool, taskQueue, since, onProgress },
+      ...{ client, runs, pool, taskQueue, live, since, onProgress },
     });
     if (continued && missing.length + unreadable.length > 0) {
       const reason = `${missing.length + unreadable.length} completed runs of keys have no row`;
       await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
       return fence.refresh();
     }
-    for (let first = 0; first < missing.length; first += LOST_AT_ONCE) {
-      const some = missing.slice(first, first + LOST_AT_ONCE);
+    for (const some of inBatches(missing)) {
       await transaction(database.writes, (tx) => loseWrites(tx, some, options.operations, LOST_RUN));
     }
     if (unreadable.length > 0) logger.error({ unreadable }, 'The input of runs without a row cannot be read');
@@ -112,8 +114,11 @@ export function startVerifier(options: VerifierOptions): Verifier {
   }
 
   function begin(): void {
+    if (isClosed) return;
     working ??= work()
-      .catch((error: unknown) => logger.warn({ err: error }, 'The database could not be verified; it is tried again'))
+      .catch((error: unknown) => {
+        if (!isClosed) logger.warn({ err: error }, 'The database could not be verified; it is tried again');
+      })
       .finally(() => {
         working = undefined;
       });
@@ -125,14 +130,15 @@ export function startVerifier(options: VerifierOptions): Verifier {
   begin();
   return {
     async close() {
+      isClosed = true;
       clearInterval(timer);
-      await working;
+      // What it has begun is taken up by another process, or by the next.
+      await Promise.race([working, sleep(CLOSE_LIMIT_MS, undefined, { ref: false })]);
     },
   };
 }
 
 const MISSING_WITNESS = 'A row is missing that a process has answered with';
-const LOST_AT_ONCE = 100;
 const LOST_RUN = 'Its run has completed, and its row is missing';
 
 /** How long the namespace keeps closed runs. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { type Pool, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
-import { type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
+import { inBatches, type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
 import type { Verification } from '../fence.ts';
 import { missingKeyRuns, unlistedSince } from './key-runs.ts';
 import { missingWrites } from './missing-writes.ts';
@@ -55,17 +55,17 @@ export async function findLosses(
   let lostVersions = 0;
   const unreadable: string[] = [];
   const poison = options.close ? ({ version, incarnation: live, because: 'verification' } as const) : undefined;
-  for await (const found of readLanes(runs, version, await readLaneRows(pool, version), poison)) {
+  for await (const found of readLanes(runs, version, await readLaneRows(pool, version, live), poison)) {
     if (found.kind === 'lost version') lostVersions += 1;
     else if (found.kind === 'unreadable') unreadable.push(found.workflowId);
     else if (found.kind === 'group') {
       groups += 1;
       inOwnRuns += found.group.left.size;
-      note(await missingWrites(pool, found.group));
+      note(await missingWrites(pool, live, found.group));
       options.onProgress?.({ groups, keyRuns: 0 });
     }
   }
-  const listing = { client, runs, pool, taskQueue: target.taskQueue, since: await unlistedSince(pool) };
+  const listing = { client, runs, pool, taskQueue: target.taskQueue, live, since: await unlistedSince(pool) };
   const ofKeys = await missingKeyRuns({
     ...listing,
     onProgress: (keyRuns) => options.onProgress?.({ groups, keyRuns }),
@@ -83,7 +83,6 @@ export async function findLosses(
 
 /** So many cursors of events no relay has given out between a restore and the loss. */
 const CURSORS_SKIPPED = 1_000_000;
-const LOST_AT_ONCE = 100;
 
 /**
  * Opens a database in one transaction: what is lost is marked, cursors of events and numbers go on behind those that were
@@ -111,8 +110,7 @@ export function openVerified(
       [nextVersion({ version, incarnation: live }), randomUUID(), live],
     );
     const marked: LostWrite[] = [];
-    for (let first = 0; first < lost.length; first += LOST_AT_ONCE) {
-      const some = lost.slice(first, first + LOST_AT_ONCE);
+    for (const some of inBatches(lost)) {
       marked.push(...(await loseWrites(tx, some, operations, 'Its row was lost with the database that had it')));
     }
     return marked;

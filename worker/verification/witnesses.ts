@@ -8,8 +8,8 @@ import { keysWithoutRow } from './missing-writes.ts';
  */
 export type Witnesses = {
   note(row: WriteRow): void;
-  /** Whether the server that answers now has all of them. */
-  areAllThere(): Promise<boolean>;
+  /** Whether the server of this incarnation has all of them. Throws where another one answers. */
+  areAllThere(live: string): Promise<boolean>;
   clear(): void;
 };
 
@@ -31,9 +31,9 @@ export function createWitnesses(pool: Pool): Witnesses {
         return;
       }
     },
-    async areAllThere() {
+    async areAllThere(live) {
       if (rows.size === 0) return true;
-      return (await keysWithoutRow(pool, [...rows.values()])).length === 0;
+      return (await keysWithoutRow(pool, live, [...rows.values()])).length === 0;
     },
     clear: () => rows.clear(),
   };

@@ -1,5 +1,6 @@
 /** `npm run write -- show|reopen|verify`: shows one write to an operator, reopens one that was lost, or opens a database that has lost writes. */
 import { InvalidArgumentError } from 'commander';
+import { readVerification } from '../../../worker/fence.ts';
 import { keyArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { confirm } from '../../cli/confirm.ts';
@@ -87,14 +88,14 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
     progress.update(`${groups} groups and ${keyRuns} runs of keys are read`);
   await withOperatorContext(async (context) => {
     const isDryRun = options.dryRun === true;
-    if (!isDryRun) {
-      const { incarnation, live, replaced } = await continueIfNothingIsMissing(context);
-      if (incarnation === live && replaced === null) {
-        console.log(
-          options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.',
-        );
-        return;
-      }
+    const { incarnation, live, replaced } = isDryRun
+      ? await readVerification(context.database.reads)
+      : await continueIfNothingIsMissing(context);
+    if (incarnation === live && replaced === null) {
+      console.log(
+        options.json ? JSON.stringify({ verified: true, lost: 0 }) : 'The database is verified: nothing is missing.',
+      );
+      return;
     }
     const stake = await readStake(context, { close: !isDryRun, onProgress });
     if (!options.json) console.log(stakeText(stake));

@@ -51,10 +51,12 @@ export async function reopen(
     const run = await runs.describe(company.id, key);
     if (run?.state === 'running') throw isRunning();
     const memo = run?.memo;
-    const lost = await takeLostRow(tx, company, key, [
+    const ownRuns = [
       ...(run === undefined ? [] : [run.runId]),
       ...(isReopening(memo) && memo.missingRunId !== undefined ? [memo.missingRunId] : []),
-    ]);
+    ];
+    const lost = await takeLostRow(tx, company, key);
+    await remember(tx, company, key, lost?.workflowId, ownRuns);
     await tx.query('SAVEPOINT claim');
     await claim(tx, company, key, memo);
     // Read again under the claim: from now on this cannot change.
@@ -96,8 +98,8 @@ export async function reopen(
 /** The user of a lost write may be lost, too. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
-/** Undefined where the key was not marked. `runIds`: those of its own runs that the operator decides about. */
-async function takeLostRow(tx: Tx, company: Company, key: string, runIds: readonly string[]) {
+/** Undefined where the key was not marked. */
+async function takeLostRow(tx: Tx, company: Company, key: string) {
   await tx.query('SELECT enter_company($1)', [company.id]);
   const [row] = await tx.query<{ operation: string; user_id: string | null; request_id: string; workflow_id: string }>(
     `SELECT operation, user_id, request_id, coalesce(workflow_id, '') AS workflow_id FROM idempotent_writes
@@ -106,18 +108,29 @@ async function takeLostRow(tx: Tx, company: Company, key: string, runIds: readon
   );
   if (row === undefined) return undefined;
   await tx.query('SELECT remove_lost_write($1, $2)', [company.id, key]);
+  return { operation: row.operation, userId: row.user_id, requestId: row.request_id, workflowId: row.workflow_id };
+}
+
+/** No later verification marks the write of these runs: a group, and the key's own runs so far. */
+async function remember(
+  tx: Tx,
+  company: Company,
+  key: string,
+  madeBy: string | undefined,
+  ownRuns: readonly string[],
+): Promise<void> {
   const own = workflowIdOf(company.id, key);
-  // Of a group there is one run; of a key there may be several, and a later one is not decided about.
   const decided = [
-    ...(row.workflow_id === own ? [] : [{ workflowId: row.workflow_id, runId: null }]),
-    ...runIds.map((runId) => ({ workflowId: own, runId })),
+    // Of a group there is one run.
+    ...(madeBy === undefined || madeBy === own ? [] : [{ workflowId: madeBy, runId: null }]),
+    ...ownRuns.map((runId) => ({ workflowId: own, runId })),
   ];
+  await tx.query('SELECT enter_company($1)', [company.id]);
   await tx.query(
     `INSERT INTO reopened_runs (company_id, idempotency_key, workflow_id, run_id)
      SELECT $1, $2, r."workflowId", r."runId" FROM jsonb_to_recordset($3) AS r ("workflowId" text, "runId" text)`,
     [company.id, key, JSON.stringify(decided)],
   );
-  return { operation: row.operation, userId: row.user_id, requestId: row.request_id };
 }
 
 /** A standby may lag behind, so a missing row there proves nothing. */

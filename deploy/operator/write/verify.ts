@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
 import type { LostWrite } from '../../../activities/write/lose-write.ts';
@@ -78,7 +79,7 @@ export async function continueIfNothingIsMissing(
   const verification = await readVerification(pool);
   if (verification.isStandby) throw new Error('This database is a standby. Connect to the primary.');
   if (verification.replaced !== null || verification.incarnation === verification.live) return verification;
-  await reconcile(
+  const end = await reconcile(
     {
       pool,
       runs: createNamedRuns(client, target),
@@ -88,8 +89,21 @@ export async function continueIfNothingIsMissing(
     },
     verification,
   );
-  return readVerification(pool);
+  if (end.kind !== 'left') return readVerification(pool);
+  const deadline = performance.now() + OTHERS_LIMIT_MS;
+  for (;;) {
+    const now = await readVerification(pool);
+    if (now.replaced !== null || now.incarnation === now.live) return now;
+    if (performance.now() > deadline) {
+      throw new Error('The processes are still verifying the database by themselves. Run this again in a minute.');
+    }
+    await sleep(OTHERS_POLL_MS);
+  }
 }
+
+/** How long the processes may take that are verifying it already. */
+const OTHERS_LIMIT_MS = 60_000;
+const OTHERS_POLL_MS = 500;
 
 function dependenciesOf({ database, temporal, taskQueue }: OperatorContext) {
   if ('unavailable' in temporal) {
