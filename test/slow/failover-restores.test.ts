@@ -5,16 +5,22 @@ import { startFailoverSystem } from '../support/failover/system.ts';
 import { expectClosed, expectGone, expectTold, untilTrust, verify } from '../support/failover/telling.ts';
 import { inForm } from '../support/form.ts';
 
-const CASES: readonly (readonly [name: string, loss: Loss])[] = [
-  ['a base backup, started plainly', toBaseBackup],
-  ['a recovery to a point in time', toPointInTime],
-  ['a dump, restored into a new cluster', toDump],
-  ['a promoted standby that lagged', toLaggingStandby],
+type Case = readonly [name: string, loss: Loss, restarts: number];
+
+/** `restarts`: of PostgreSQL before the loss. What is restored knows nothing of the verifications after them. */
+const CASES: readonly Case[] = [
+  ['a base backup, started plainly', toBaseBackup, 0],
+  ['a base backup of before a restart', toBaseBackup, 1],
+  ['a base backup of before two restarts', toBaseBackup, 2],
+  ['a recovery to a point in time', toPointInTime, 0],
+  ['a dump, restored into a new cluster', toDump, 0],
+  ['a dump of before a restart', toDump, 1],
+  ['a promoted standby that lagged', toLaggingStandby, 0],
 ];
 
-test.each(CASES.slice(0, inForm({ short: 1, long: CASES.length })))(
+test.each(CASES.slice(0, inForm({ short: 2, long: CASES.length })))(
   '%s: nothing new until it is verified, and then no lost write is made again',
-  async (_, prepare) => {
+  async (_, prepare, restarts) => {
     const system = await startFailoverSystem();
     onTestFinished(system.stop);
     const { servers } = system;
@@ -22,6 +28,12 @@ test.each(CASES.slice(0, inForm({ short: 1, long: CASES.length })))(
     const kept = await payInBothLanes(system, invoiceId);
     const comeBack = await prepare(servers);
     const lost = await payInBothLanes(system, invoiceId);
+    for (let restart = 1; restart <= restarts; restart += 1) {
+      await servers.primary.kill();
+      await servers.primary.startAgain();
+      await untilTrust(system.url, 'trusted');
+      lost.push(...(await payInBothLanes(system, invoiceId)));
+    }
     servers.replaceBy(await comeBack());
     await expectGone(system, lost);
 

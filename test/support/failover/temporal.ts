@@ -1,10 +1,12 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import { isPortFree } from '../../../deploy/local/ports.ts';
 import { endProcess } from '../../../deploy/local/processes.ts';
 import { startTemporal } from '../../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../../deploy/local/temporal-binary.ts';
 import { openThrowawayFolder } from '../../../deploy/local/throwaway-folder.ts';
+import { until } from '../held-invoice.ts';
 import { randomPort } from './cluster.ts';
 
 /** A Temporal server of one test, which it takes away, empties, and sets back in time. */
@@ -36,7 +38,11 @@ export async function startOwnTemporal(): Promise<OwnTemporal> {
   let server = await start(randomPort());
   const { port } = server;
   let copies = 0;
-  const kill = () => endProcess(server.pid, 0);
+  const kill = async () => {
+    await endProcess(server.pid, 0);
+    // Its threads may have the port for a moment longer.
+    await until('the port to be free', () => isPortFree(port));
+  };
   const startAgain = async () => {
     server = await start(port);
     if (server.port !== port) throw new Error('Temporal came back on another port');
