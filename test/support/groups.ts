@@ -32,8 +32,9 @@ type Sent<T> = readonly Promise<T>[];
 /** Longer than a start counts as under way for want of an outcome (OUTCOME_LIMIT_MS of the dispatch). */
 const START_IS_OVER_MS = 300;
 
-export async function startGroups(): Promise<Groups> {
-  const proxy = await startProxy(targetOf(inject('temporalAddress')));
+/** `temporalAddress`: of a server other than the one that all tests share. */
+export async function startGroups(temporalAddress = inject('temporalAddress')): Promise<Groups> {
+  const proxy = await startProxy(targetOf(temporalAddress));
   return {
     environment: { WRITE_GROUPING: 'on', TEMPORAL_ADDRESS: proxy.address },
     async together(url, company, send, atLeast) {

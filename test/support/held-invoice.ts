@@ -18,9 +18,14 @@ export async function holdInvoice(owner: pg.Pool, invoiceId: string): Promise<He
   const release = async () => {
     if (!held) return;
     held = false;
-    await session.query('COMMIT');
-    session.release();
+    // Where the server has gone, the lock has gone with it.
+    const error = await session.query('COMMIT').then(
+      () => undefined,
+      (reason: Error) => reason,
+    );
+    session.release(error);
   };
+  session.on('error', () => undefined);
   onTestFinished(release);
   await session.query('BEGIN');
   await session.query('SELECT FROM invoices WHERE id = $1 FOR UPDATE', [invoiceId]);

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { createAppDatabase } from '../../../deploy/local/database.ts';
+import { JWT_SECRET } from '../tokens.ts';
+import { type Cluster, type Clusters, DATABASE, openClusters } from './cluster.ts';
+import { type Switch, startSwitch } from './database-switch.ts';
+import { type OwnTemporal, startOwnTemporal } from './temporal.ts';
+
+/** PostgreSQL and Temporal of one test file alone, of which PostgreSQL can come back as another than it was. */
+export type FailoverServers = {
+  /** What API and worker processes need: they reach PostgreSQL through the switch. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The same for a process that stays with one server, whatever the switch does. */
+  environmentAt(cluster: Pick<Cluster, 'port'>): Readonly<Record<string, string>>;
+  readonly owner: pg.Pool;
+  readonly clusters: Clusters;
+  readonly database: Switch;
+  readonly temporal: OwnTemporal;
+  /** The cluster that holds the data now. */
+  readonly primary: Cluster;
+  /** From now on the switch leads there. */
+  replaceBy(cluster: Cluster): void;
+  /** A new cluster with roles, logins and schema, and without rows. */
+  createEmpty(): Promise<Cluster>;
+  stop(): Promise<void>;
+};
+
+export async function startFailoverServers(): Promise<FailoverServers> {
+  const clusters = openClusters();
+  const passwords = { ownerPassword: randomBytes(16).toString('hex'), loginPassword: randomBytes(16).toString('hex') };
+  const createEmpty = async () => {
+    const cluster = await clusters.create();
+    const urls = await createAppDatabase({ superuserUrl: cluster.superuserUrl, database: DATABASE, ...passwords });
+    return { cluster, urls };
+  };
+  const [first, temporal] = await Promise.all([createEmpty(), startOwnTemporal()]);
+  let primary = first.cluster;
+  const database = await startSwitch(primary.port);
+  const environmentAt = ({ port }: Pick<Cluster, 'port'>) => {
+    const at = (url: string) => Object.assign(new URL(url), { port: String(port) }).href;
+    return {
+      DATABASE_URL: at(first.urls.appDatabaseUrl),
+      RELAY_DATABASE_URL: at(first.urls.relayDatabaseUrl),
+      TEMPORAL_ADDRESS: `127.0.0.1:${temporal.port}`,
+      WORKFLOW_BUNDLE: inject('bundlePath'),
+      JWT_SECRET,
+      PORT: '0',
+    };
+  };
+  const ownerUrl = Object.assign(new URL(first.urls.databaseUrl), { port: String(database.port) }).href;
+  const owner = new pg.Pool({ connectionString: ownerUrl, max: 4 });
+  owner.on('error', () => undefined);
+  return {
+    environment: environmentAt(database),
+    environmentAt,
+    owner,
+    clusters,
+    database,
+    temporal,
+    get primary() {
+      return primary;
+    },
+    replaceBy(cluster) {
+      primary = cluster;
+      database.leadTo(cluster.port);
+    },
+    createEmpty: async () => (await createEmpty()).cluster,
+    async stop() {
+      await owner.end();
+      await database.close();
+      await Promise.all([clusters.stop(), temporal.stop()]);
+    },
+  };
+}
