@@ -34,7 +34,8 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
     || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/'
-    || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) || '.' || 'verification'::regclass::oid;
+    -- The folder of the table's file is the database's.
+    || split_part(pg_relation_filepath('verification'), '/', -2) || '.' || 'verification'::regclass::oid;
 END
 $$;
 
@@ -54,15 +55,13 @@ END
 $$;
 
 -- The first step of whatever makes a row: refuses a process that has not noticed that the server is another one. A process
--- of a release before this one passes neither. The SQLSTATE is ours, in a class that every release retries.
-CREATE FUNCTION require_trust(p_version uuid, p_incarnation text) RETURNS void
+-- of a release before this one names no version. A version stands for one incarnation. The SQLSTATE is ours, in a class that every release retries.
+CREATE FUNCTION require_trust(p_version uuid) RETURNS void
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  trusted uuid := trusted_version();
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM verification v
-    WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery()
-      AND v.version = coalesce(p_version, v.version) AND v.incarnation = coalesce(p_incarnation, v.incarnation)
-  ) THEN
+  IF trusted IS NULL OR trusted <> coalesce(p_version, trusted) THEN
     RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = '58AB1';
   END IF;
 END

@@ -51,13 +51,13 @@ DROP FUNCTION claim_write(uuid, text, uuid, uuid, text, text, text, integer, jso
 CREATE FUNCTION claim_write(
   p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text,
   p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer,
-  p_requested_at timestamptz, p_version uuid DEFAULT NULL, p_incarnation text DEFAULT NULL)
+  p_requested_at timestamptz, p_version uuid DEFAULT NULL)
 RETURNS TABLE (claimed boolean, member_roles text[], write idempotent_writes)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
     schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
   VALUES (p_company, p_key, p_write_id, p_submission_id, p_operation, p_type, p_fingerprint, p_schema_version, p_request,
@@ -80,13 +80,13 @@ $$;
 DROP FUNCTION claim_writes(uuid, text, text, text, timestamptz, jsonb);
 CREATE FUNCTION claim_writes(
   p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamptz, p_items jsonb,
-  p_version uuid DEFAULT NULL, p_incarnation text DEFAULT NULL)
+  p_version uuid DEFAULT NULL)
 RETURNS TABLE (claimed_key text, member_id uuid, member_roles text[])
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   RETURN QUERY
     WITH claimed AS (
       INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
@@ -111,12 +111,12 @@ $$;
 DROP FUNCTION cancel_write(uuid, text, uuid, text, bytea, text, text);
 CREATE FUNCTION cancel_write(
   p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text,
-  p_version uuid DEFAULT NULL, p_incarnation text DEFAULT NULL)
+  p_version uuid DEFAULT NULL)
 RETURNS TABLE (cancelled_now boolean, write idempotent_writes)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_company(p_company);
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   -- A lost write gives its key up: nobody is told any more that its record is missing.
   PERFORM remove_lost_write(p_company, p_key);
   INSERT INTO idempotent_writes (company_id, idempotency_key, outcome, status_code, response_body, user_id, request_id,

@@ -1373,13 +1373,13 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_settings_version() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(cancelled_now boolean, write public.idempotent_writes)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   -- A lost write gives its key up: nobody is told any more that its record is missing.
   PERFORM remove_lost_write(p_company, p_key);
   INSERT INTO idempotent_writes (company_id, idempotency_key, outcome, status_code, response_body, user_id, request_id,
@@ -1399,16 +1399,16 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid,text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
     schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
   VALUES (p_company, p_key, p_write_id, p_submission_id, p_operation, p_type, p_fingerprint, p_schema_version, p_request,
@@ -1428,16 +1428,16 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone,uuid,text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb, p_version uuid DEFAULT NULL::uuid, p_incarnation text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(claimed_key text, member_id uuid, member_roles text[])
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
-  PERFORM require_trust(p_version, p_incarnation);
+  PERFORM require_trust(p_version);
   RETURN QUERY
     WITH claimed AS (
       INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
@@ -1459,7 +1459,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb,uuid,text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.close_database(p_version uuid, p_incarnation text, p_reason text)
  RETURNS boolean
@@ -1880,7 +1880,8 @@ AS $function$
 BEGIN
   RETURN (SELECT c.system_identifier FROM pg_control_system() AS c) || '/'
     || (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint || '/'
-    || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) || '.' || 'verification'::regclass::oid;
+    -- The folder of the table's file is the database's.
+    || split_part(pg_relation_filepath('verification'), '/', -2) || '.' || 'verification'::regclass::oid;
 END
 $function$
 ;
@@ -3070,23 +3071,21 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.require_trust(p_version uuid, p_incarnation text)
+CREATE OR REPLACE FUNCTION public.require_trust(p_version uuid)
  RETURNS void
  LANGUAGE plpgsql
  STABLE
 AS $function$
+DECLARE
+  trusted uuid := trusted_version();
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM verification v
-    WHERE v.incarnation = incarnation() AND v.replaced IS NULL AND NOT pg_is_in_recovery()
-      AND v.version = coalesce(p_version, v.version) AND v.incarnation = coalesce(p_incarnation, v.incarnation)
-  ) THEN
+  IF trusted IS NULL OR trusted <> coalesce(p_version, trusted) THEN
     RAISE EXCEPTION 'this server has not been verified, or not for this process' USING ERRCODE = '58AB1';
   END IF;
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.require_trust(uuid,text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.require_trust(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_whole_pay_run()
  RETURNS trigger

@@ -42,6 +42,11 @@ export type ProcessFence = Fence & {
   readonly mayGroup: boolean;
   /** The newest rows that this process has answered or seen committed: a server that has come back must have them. */
   readonly witnesses: Witnesses;
+  /**
+   * False after this process stood still: the server may be another one since. What it knows of before, it has to look up
+   * again before it answers with it.
+   */
+  readonly isAwake: boolean;
   /** Looks at once. Never throws. */
   refresh(): Promise<void>;
   /** Resolves when this process knows of this version. Throws {@link TransientFailure} where it is not verified, or undefined. */
@@ -53,6 +58,10 @@ export type ProcessFence = Fence & {
 
 /** How soon a process notices by itself that the server is another one; a refused claim tells it at once. */
 const LOOK_MS = 2_000;
+/** No restore is as quick as this. */
+const STOOD_STILL_MS = 3 * LOOK_MS;
+/** What was under way before has ended after this time. */
+const DOUBTED_FOR_MS = 60_000;
 
 /** Begins to watch the database; the first look is over when it returns. */
 export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFence> {
@@ -87,9 +96,20 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
     return looking;
   };
   await refresh();
-  const timer = setInterval(() => void refresh(), LOOK_MS);
+  let tickedAtMs = performance.now();
+  let doubtedUntilMs = Number.NEGATIVE_INFINITY;
+  const timer = setInterval(() => {
+    const nowMs = performance.now();
+    if (nowMs - tickedAtMs > STOOD_STILL_MS) doubtedUntilMs = nowMs + DOUBTED_FOR_MS;
+    tickedAtMs = nowMs;
+    void refresh();
+  }, LOOK_MS);
   timer.unref();
   return {
+    get isAwake() {
+      const nowMs = performance.now();
+      return nowMs - tickedAtMs <= STOOD_STILL_MS && nowMs > doubtedUntilMs;
+    },
     process: `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
     witnesses,
     get trust() {

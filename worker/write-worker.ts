@@ -51,7 +51,7 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
       fence: options.fence,
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onOutcome(args, row, made) {
-        options.fence.witnesses.note(row);
+        if (options.fence.isAwake) options.fence.witnesses.note(row);
         options.onOutcome?.(args, row);
         if (!made) return;
         countOutcome(metrics, row, options.operations);

@@ -96,7 +96,7 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
      FROM claim_write(
        p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => $6,
        p_fingerprint => $7, p_schema_version => $8, p_request => $9, p_user => $10, p_request_id => $11,
-       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14, p_version => $15, p_incarnation => $16
+       p_workflow_id => $12, p_attempt => $13, p_requested_at => $14, p_version => $15
      ) AS c`,
     [
       args.companyId,
@@ -114,7 +114,6 @@ async function claimWrite(tx: Tx, operation: Operation, args: WriteArguments, at
       attempt.attempt,
       attempt.requestedAt,
       attempt.trust?.version ?? null,
-      attempt.trust?.incarnation ?? null,
     ],
   );
   // Pipelined with the claim: if the claim fails, the transaction is aborted and the savepoint fails too.

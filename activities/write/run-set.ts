@@ -100,7 +100,7 @@ async function claimWrites(
     `SELECT c.claimed_key, c.member_id, c.member_roles
      FROM claim_writes(
        p_company => $1, p_operation => $2, p_type => $3, p_workflow_id => $4, p_requested_at => $5, p_items => $6,
-       p_version => $7, p_incarnation => $8
+       p_version => $7
      ) AS c`,
     [
       companyId,
@@ -121,7 +121,6 @@ async function claimWrites(
         })),
       ),
       facts.trust?.version ?? null,
-      facts.trust?.incarnation ?? null,
     ],
   );
   return {

@@ -106,7 +106,6 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
     pathOf(request),
     request.method,
     context.fence.trust?.version ?? null,
-    context.fence.trust?.incarnation ?? null,
   ];
   const inTurn = async (patience: Patience) => {
     const { cancelledNow, row } = await transaction(
@@ -115,7 +114,7 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
         const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
           `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
            p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
-           p_http_method => $7, p_version => $8, p_incarnation => $9
+           p_http_method => $7, p_version => $8
          ) AS c`,
           values,
         );

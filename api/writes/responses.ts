@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
+import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
@@ -34,18 +35,19 @@ export type WriteRequest = {
  */
 export async function answerFromRow(
   reply: FastifyReply,
-  row: WriteRow,
+  known: WriteRow,
   writeRequest: WriteRequest,
   first: boolean,
   context: ApiContext,
 ): Promise<FastifyReply> {
+  const row = await rowOfNow(known, writeRequest, context);
   if (row.outcome === 'lost') return refuse('write_record_missing', writeRequest, context.metrics);
   context.fence.witnesses.note(row);
   if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
     return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
-  const marked = !first || row.outcome === 'cancelled';
+  const marked = !first || row.submission_id !== known.submission_id || row.outcome === 'cancelled';
   if (marked) {
     await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
     reply.header('idempotent-replayed', 'true');
@@ -57,6 +59,20 @@ export async function answerFromRow(
     .code(row.status_code)
     .type(row.outcome === 'succeeded' ? 'application/json; charset=utf-8' : 'application/problem+json; charset=utf-8')
     .send(row.response_body);
+}
+
+/**
+ * A process that stood still may hold the row of a server that is gone: it looks the row up again before it answers with
+ * it. Another one may have made the write meanwhile, whose row is answered.
+ */
+async function rowOfNow(known: WriteRow, writeRequest: WriteRequest, context: ApiContext): Promise<WriteRow> {
+  if (context.fence.isAwake) return known;
+  const { companyId, idempotencyKey } = writeRequest;
+  const row = await context.lookups.findRow(companyId, idempotencyKey).catch((error: unknown) => {
+    if (isStorageUnavailable(error)) return refuse('storage_unavailable', writeRequest, context.metrics);
+    throw error;
+  });
+  return row ?? refuse('outcome_unknown', writeRequest, context.metrics);
 }
 
 /** Answers with what the submission ended with. */

@@ -44,7 +44,7 @@ const contextOf = (parts: object) =>
     audit: { record: async () => undefined },
     newWrites: { take: () => true },
     replays: { take: () => true },
-    fence: { require: async () => undefined, witnesses: { note: () => undefined } },
+    fence: { require: async () => undefined, isAwake: true, witnesses: { note: () => undefined } },
     ...parts,
   }) as unknown as ApiContext;
 

@@ -31,7 +31,8 @@ export type Reconciled =
 
 /** Processes that were alive when the database went away confirm within seconds that they miss no row. */
 const LIVE_WITHIN_MS = 10_000;
-const CONFIRM_LIMIT_MS = 8_000;
+const CONFIRM_LIMIT_MS = 5_000;
+const LEASE_EVERY_MS = 2_000;
 const CONFIRM_POLL_MS = 200;
 
 /**
@@ -63,7 +64,7 @@ export async function reconcile(
   let leasedAtMs = performance.now();
   const poison = { version, incarnation: live, because: 'verification' } as const;
   for await (const found of readLanes(runs, version, rows, poison)) {
-    if (performance.now() - leasedAtMs > CONFIRM_LIMIT_MS / 4) {
+    if (performance.now() - leasedAtMs > LEASE_EVERY_MS) {
       if (!(await lease(dependencies, version, live))) return { kind: 'left' };
       leasedAtMs = performance.now();
     }
