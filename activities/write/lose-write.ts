@@ -82,11 +82,7 @@ export async function attemptAfterLoss(
     return await transaction(
       database.writes,
       async (tx) => {
-        await tx.query('SELECT enter_company($1), require_trust($2, $3)', [
-          companyId,
-          trust.version,
-          trust.incarnation,
-        ]);
+        await tx.query('SELECT enter_company($1), require_trust($2)', [companyId, trust.version]);
         await loseWrites(tx, [write], operations, 'Its run was started before the database lost writes');
         const [found] = await tx.query<WriteRow>(
           'SELECT * FROM idempotent_writes WHERE company_id = current_company() AND idempotency_key = $1 FOR KEY SHARE',
