@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import { reopen } from '../../deploy/operator/write/reopen.ts';
 import {
   FIRST_EPOCH,
   GROUP_WORKFLOW_TYPE,
@@ -68,6 +70,20 @@ describe('a server that is not the one that was verified', () => {
       'createPayment',
     ]);
     expect(rows).toEqual([{ idempotency_key: 'kept' }]);
+  });
+
+  test('lets no operator reopen a key: that it has no row proves nothing', async () => {
+    const database = openDatabase({
+      connectionString: ownerUrlOf(system.owner),
+      writePoolMax: 1,
+      readPoolMax: 1,
+      statementTimeoutMs: 10_000,
+      applicationName: 'accubooks-operator',
+    });
+    const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
+    const context = { database, temporal: system.temporal, taskQueue, ui: { url: undefined, namespace: 'default' } };
+    const reopening = reopen(context, { id: company.id, name: '' }, 'unknown', 'of a test');
+    await expect(reopening.finally(() => database.close())).rejects.toThrow('The database is not verified');
   });
 
   test('is opened by an operator, who is told why it waits', async () => {

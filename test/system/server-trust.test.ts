@@ -76,7 +76,7 @@ describe('a missing row', () => {
   });
 });
 
-describe('what makes a row', () => {
+describe('of what makes a row', () => {
   const facts = (trust: Trust) => ({
     ...{ requestedAt: '2026-03-01T12:00:00.000Z', workflowId: 'of-a-test', attempt: 1, trust },
   });
@@ -121,14 +121,14 @@ describe('what makes a row', () => {
       (error: { sqlState?: string; cause?: { sqlState?: string } }) => error.sqlState ?? error.cause?.sqlState,
     );
 
-  test.each(ways)('%s, is let through by the server that the process knows', async (way) => {
+  test.each(ways)('%s is let through by the server that the process knows', async (way) => {
     const key = randomUUID();
     expect(await refusal(WAYS[way](it.pool, await trusted(), key))).toBe('none');
     expect(await hasRow(key)).toBe(true);
   });
 
   test.each(ways.flatMap((way) => OTHERS.map((server) => [way, server] as const)))(
-    '%s, is refused by %s',
+    '%s is refused by %s',
     async (way, server) => {
       const [key, trust] = [randomUUID(), await trusted()];
       expect(await refusal(WAYS[way](await SERVERS[server](), trust, key))).toBe('58AB1');
@@ -136,7 +136,7 @@ describe('what makes a row', () => {
     },
   );
 
-  test.each(ways)('%s, is refused where the process knows an earlier version of the server', async (way) => {
+  test.each(ways)('%s is refused where the process knows an earlier version of the server', async (way) => {
     const [key, trust] = [randomUUID(), await trusted()];
     await it.reset();
     expect(await refusal(WAYS[way](it.pool, trust, key))).toBe('58AB1');
