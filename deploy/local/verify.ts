@@ -1,8 +1,9 @@
 import { Client, Connection } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { openDatabase } from '../../activities/database.ts';
+import { readVerification } from '../../worker/fence.ts';
 import type { TemporalTarget } from '../cli/config.ts';
-import { continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
+import { compareKeyRunsNow, continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
 
 const STATEMENT_TIMEOUT_MS = 10_000;
 
@@ -17,7 +18,8 @@ export async function verifyLocally(options: {
   readonly connect?: () => Promise<NativeConnection>;
   readonly log: (line: string) => void;
 }): Promise<void> {
-  const { databaseUrl, temporal, log } = options;
+  const { databaseUrl, temporal, connect, log } = options;
+  const isOwn = connect === undefined;
   const database = openDatabase({
     connectionString: databaseUrl,
     writePoolMax: 1,
@@ -25,7 +27,7 @@ export async function verifyLocally(options: {
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-local-start',
   });
-  const connection = (await options.connect?.()) ?? Connection.lazy({ address: temporal.TEMPORAL_ADDRESS });
+  const connection = (await connect?.()) ?? Connection.lazy({ address: temporal.TEMPORAL_ADDRESS });
   const namespace = temporal.TEMPORAL_NAMESPACE;
   const context = {
     database,
@@ -34,10 +36,15 @@ export async function verifyLocally(options: {
     ui: { url: undefined, namespace },
   };
   try {
-    const { replaced } = await continueIfNothingIsMissing(context, { awaitsSurvivors: false });
+    let { replaced } = await continueIfNothingIsMissing(context, { awaitsSurvivors: false });
+    if (replaced === null && isOwn) {
+      await compareKeyRunsNow(context);
+      ({ replaced } = await readVerification(database.reads));
+    }
     if (replaced === null) return;
     log(`The database is another than it was: ${replaced}`);
     const marked = await verify(context, await readStake(context, { close: true }));
+    if (isOwn) await compareKeyRunsNow(context);
     log(
       marked.length === 0
         ? 'Verified: Temporal remembers no write that is missing'

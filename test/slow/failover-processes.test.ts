@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
 import { stateOf } from '../../deploy/local/processes.ts';
 import type { Answer } from '../support/client.ts';
 import { paymentBody } from '../support/effects.ts';
-import { type Acknowledged, pay, payAlone, type Request } from '../support/failover/acknowledged.ts';
+import { pay, payAlone, payInBothLanes, type Request } from '../support/failover/acknowledged.ts';
 import { freezeAt } from '../support/failover/freeze-at.ts';
 import { toBaseBackup } from '../support/failover/losses.ts';
 import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
@@ -13,76 +14,120 @@ import {
   expectMissing,
   expectRefused,
   expectTold,
+  readTrust,
   untilTrust,
   verify,
 } from '../support/failover/telling.ts';
 import { inForm } from '../support/form.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
+import { untilFinal } from '../support/persistent.ts';
 import { type SystemProcess, startApiProcess } from '../support/processes.ts';
 
-describe.each(inForm({ short: ['key'], long: ['key', 'group'] }))('a process, and writes of the %s lane', (lane) => {
-  test('frozen right after its COMMIT, until the loss has been verified: it makes nothing again', async () => {
-    const system = await start();
-    const { company, servers } = system;
-    const invoiceId = await company.invoice();
-    const kept = [await payAlone(system, invoiceId)];
-    const comeBack = await toBaseBackup(servers);
-    const point = lane === 'key' ? 'transaction: after COMMIT' : 'set: after COMMIT';
-    const victim = await system.another(startApiProcess, freezeAt(point));
-    const writes = requests(invoiceId, lane === 'key' ? 1 : 3);
-    const answers = await sendBy(system, victim, writes);
-    await until('the process to be frozen', async () => stateOf(victim.pid) === 'T');
-    await untilCommitted(system, writes);
+/** A process looks every two seconds. */
+const NOTICED_WITHIN_MS = 8_000;
+const LANES = inForm({ short: ['key'], long: ['key', 'group'] });
 
-    servers.replaceBy(await comeBack());
+test.each(LANES)(
+  'frozen right after a COMMIT (%s), until the loss of it has been verified: it makes nothing again',
+  async (lane) => {
+    const frozen = await freezeAfterCommit(lane);
+    const { system, victim, writes } = frozen;
+    const others = await payInBothLanes(system, frozen.invoiceId);
+    system.servers.replaceBy(await frozen.comeBack());
     await untilTrust(system.url, 'replaced');
-    for (const write of writes) expectRefused(await pay(company, system.url, write));
-    expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
+    for (const write of writes) expectRefused(await pay(system.company, system.url, write));
+    expect(await verify(system.servers, '--yes')).toMatchObject({ code: 0 });
     await untilTrust(system.url, 'trusted');
     victim.thaw();
     // It may still say what it knew when it was frozen: that is the first and only 201.
-    const first = await Promise.all(answers);
-    for (const answer of first) expect([undefined, 201, 500, 503]).toContain(answer?.status);
+    for (const answer of await Promise.all(frozen.answers))
+      expect([undefined, 201, 500, 503]).toContain(answer?.status);
 
     await untilTrust(victim.url, 'trusted');
     for (const url of [victim.url, system.url]) {
-      for (const write of writes) await untilMissing(() => pay(company, url, write));
-      await expectTold({ ...system, url }, { lost: lostOf(writes, first), kept });
+      for (const write of writes) await untilMissing(() => pay(system.company, url, write));
     }
-  });
+    await expectTold(system, { lost: others, kept: frozen.kept });
+  },
+);
 
-  test('killed after it answered, while a part of its work is open: who comes again alone is told', async () => {
-    const system = await start();
-    const { company, servers } = system;
-    const [invoiceId, heldId] = await Promise.all([company.invoice(), company.invoice()]);
-    const kept = [await payAlone(system, invoiceId)];
-    const comeBack = await toBaseBackup(servers);
-    const victim = system.api;
-    const held = await holdInvoice(servers.owner, heldId);
-    const answered = requests(invoiceId, lane === 'key' ? 1 : 3);
-    const open = requests(heldId, 1);
-    const answers = await sendBy(system, victim, [...answered, ...open]);
-    const first = await Promise.all(answers.slice(0, answered.length));
-    for (const answer of first) expect(answer).toMatchObject({ status: 201, replayed: false });
-    await untilWaiting(servers.owner, 1);
-    await victim.kill();
-    await Promise.all(answers);
-
-    servers.replaceBy(await comeBack());
-    await held.release();
-    const next = await system.another(startApiProcess);
-    const at = { ...system, url: next.url };
-    await untilTrust(next.url, 'replaced');
-    const lost = lostOf(answered, first);
-    await expectGone(at, lost);
-    await expectClosed(at, { lost, kept });
-    expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
-    await untilTrust(next.url, 'trusted');
-    await expectTold(at, { lost, kept });
-    // Nobody knows whether it was answered.
-    for (const write of open) await untilMissing(() => pay(company, next.url, write));
-  });
+test.each(LANES)('frozen right after a COMMIT (%s), and nothing else is lost: no second answer', async (lane) => {
+  const { system, victim, writes, answers, comeBack } = await freezeAfterCommit(lane);
+  system.servers.replaceBy(await comeBack());
+  await untilOpen(system);
+  victim.thaw();
+  const firsts = await Promise.all(answers);
+  // The process may have found out, and have closed the database again.
+  await sleep(NOTICED_WITHIN_MS);
+  await untilOpen(system);
+  for (const [index, write] of writes.entries()) {
+    const { final } = await untilFinal(() => pay(system.company, system.url, write));
+    const first = firsts[index];
+    // Who was told of the write that is gone is told so; who was not may have it made.
+    if (first?.status === 201) expectMissing(final);
+    else expect([201, 500]).toContain(final.status);
+  }
 });
+
+test.each(LANES)('frozen right after a COMMIT (%s), and the write is made anew meanwhile: one answer', async (lane) => {
+  const { system, victim, writes, answers, comeBack } = await freezeAfterCommit(lane);
+  system.servers.replaceBy(await comeBack());
+  await untilOpen(system);
+  const finals = await Promise.all(writes.map((write) => untilFinal(() => pay(system.company, system.url, write))));
+  victim.thaw();
+  for (const [index, first] of (await Promise.all(answers)).entries()) {
+    const final = finals[index]?.final;
+    if (first?.status === 201 && final?.status === 201) expect(first.text).toBe(final.text);
+  }
+});
+
+test('killed after it answered, while its group is open: whoever comes again alone is told', async () => {
+  const system = await start();
+  const { company, servers } = system;
+  const [invoiceId, heldId] = [await company.invoice(), await company.invoice()];
+  const kept = [await payAlone(system, invoiceId)];
+  const comeBack = await toBaseBackup(servers);
+  const lost = await payInBothLanes(system, invoiceId);
+  const held = await holdInvoice(servers.owner, heldId);
+  const answered = requests(invoiceId, 3);
+  const open = requests(heldId, 1);
+  const answers = await sendBy(system, system.api, [...answered, ...open]);
+  const first = await Promise.all(answers.slice(0, answered.length));
+  for (const answer of first) expect(answer).toMatchObject({ status: 201, replayed: false });
+  await untilWaiting(servers.owner, 1);
+  await system.api.kill();
+  await Promise.all(answers);
+  lost.push(...answered.map((write, index) => ({ ...write, answer: first[index] as Answer })));
+
+  servers.replaceBy(await comeBack());
+  await held.release();
+  const { url } = await system.another(startApiProcess);
+  await untilTrust(url, 'replaced');
+  await expectGone(system, lost);
+  await expectClosed({ ...system, url }, { lost, kept });
+  expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
+  await untilTrust(url, 'trusted');
+  await expectTold({ ...system, url }, { lost, kept });
+  // Nobody knows whether this one was answered.
+  for (const write of open) await untilMissing(() => pay(company, url, write));
+});
+
+/** Writes that one process has committed, and of which it could not tell anyone yet, when PostgreSQL has a backup of before. */
+async function freezeAfterCommit(lane: string) {
+  const system = await start();
+  const { servers } = system;
+  const invoiceId = await system.company.invoice();
+  const kept = [await payAlone(system, invoiceId)];
+  const point = lane === 'key' ? 'transaction: after COMMIT' : 'set: after COMMIT';
+  const victim = await system.another(startApiProcess, freezeAt(point));
+  await untilTrust(victim.url, 'trusted');
+  const comeBack = await toBaseBackup(servers);
+  const writes = requests(invoiceId, lane === 'key' ? 1 : 3);
+  const answers = await sendBy(system, victim, writes);
+  await until('the process to be frozen', async () => stateOf(victim.pid) === 'T');
+  await untilCommitted(system, writes);
+  return { system, invoiceId, kept, victim, writes, answers, comeBack };
+}
 
 async function start(): Promise<FailoverSystem> {
   const system = await startFailoverSystem({ worker: false });
@@ -119,6 +164,10 @@ async function untilMissing(send: () => Promise<Answer>): Promise<void> {
   });
 }
 
-function lostOf(writes: readonly Request[], answers: readonly (Answer | undefined)[]): Acknowledged[] {
-  return writes.map((write, index) => ({ ...write, answer: answers[index] as Answer }));
+/** By itself, or by an operator. */
+async function untilOpen({ servers, url }: FailoverSystem): Promise<void> {
+  const isOver = async () => ['trusted', 'replaced'].includes(await readTrust(url));
+  await until('the end of the reconciliation', isOver);
+  if ((await readTrust(url)) === 'replaced') expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
+  await untilTrust(url, 'trusted');
 }

@@ -1,8 +1,11 @@
 import type { Client } from '@temporalio/client';
 import { asApplication } from '../../activities/as-application.ts';
-import type { Pool } from '../../activities/database.ts';
-import type { LostWrite } from '../../activities/write/lose-write.ts';
+import { type Pool, transaction } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { inBatches, type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
 import { WRITE_WORKFLOW_TYPE } from '../../workflows/messages.ts';
+import type { Verification } from '../fence.ts';
+import { call } from './call.ts';
 import { type KeyOfRun, keysWithoutRow } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 import { readArguments } from './read-arguments.ts';
@@ -59,6 +62,38 @@ export async function missingKeyRuns(options: {
   }
   await compare();
   return { listed, missing, unreadable };
+}
+
+/**
+ * Compares the runs of keys with their rows, after a verification; groups may be started afterwards. What is missing closes
+ * the database if it had opened by itself (`closed`), and is marked as lost otherwise.
+ */
+export async function compareKeyRuns(options: {
+  readonly client: Client;
+  readonly runs: NamedRuns;
+  readonly pool: Pool;
+  readonly writes: Pool;
+  readonly taskQueue: string;
+  readonly operations: readonly Operation[];
+  readonly verification: Verification;
+  readonly since: string;
+  onProgress?(listed: number): void;
+}): Promise<'closed' | { readonly listed: number; readonly lost: number; readonly unreadable: readonly string[] }> {
+  const { pool, writes, operations, verification } = options;
+  const { version, live, continued } = verification;
+  const { listed, missing, unreadable } = await missingKeyRuns({ ...options, live });
+  if (continued && missing.length + unreadable.length > 0) {
+    const reason = `${missing.length + unreadable.length} completed runs of keys have no row`;
+    await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
+    return 'closed';
+  }
+  for (const some of inBatches(missing)) {
+    await transaction(writes, (tx) =>
+      loseWrites(tx, some, operations, 'Its run has completed, and its row is missing'),
+    );
+  }
+  await call(pool, 'SELECT finish_listing($1) AS done', [version]);
+  return { listed, lost: missing.length, unreadable };
 }
 
 /** From when on runs of keys have to be compared if the verification ends now; RFC 3339. */

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
 import { groupWorkflowId, laneWorkflowId } from '../../workflows/messages.ts';
 import type { Verification } from '../fence.ts';
+import { call } from './call.ts';
 import { missingWrites } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 import { type LaneRow, nextVersion, readLaneRows, readLanes } from './read-lanes.ts';
@@ -103,11 +103,6 @@ function isSameDatabase(before: string, now: string): boolean {
 
 export function lease({ pool, process }: ReconcileDependencies, version: string, live: string): Promise<boolean> {
   return call(pool, 'SELECT lease_reconcile($1, $2, $3) AS done', [version, live, process]);
-}
-
-export async function call(pool: Pool, text: string, values: readonly unknown[]): Promise<boolean> {
-  const [row] = await asApplication(pool, (tx) => tx.query<{ done: boolean }>(text, values));
-  return row?.done === true;
 }
 
 /** Waits until each process that was alive has confirmed, or is taken for gone. */

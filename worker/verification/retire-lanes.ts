@@ -1,9 +1,9 @@
 import type { Pool } from '../../activities/database.ts';
 import type { Verification } from '../fence.ts';
+import { call } from './call.ts';
 import { missingWrites } from './missing-writes.ts';
 import type { NamedRuns } from './named-runs.ts';
 import { type LaneRow, readGroups, readLaneRows } from './read-lanes.ts';
-import { call } from './reconcile.ts';
 
 /** A process that has said nothing for so long is gone, or frozen; one that comes back registers anew. */
 const SILENT_MS = 5 * 60_000;

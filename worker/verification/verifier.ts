@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
-import { type Database, transaction } from '../../activities/database.ts';
+import type { Database } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
-import { inBatches, loseWrites } from '../../activities/write/lose-write.ts';
 import { callWithin } from '../call-within.ts';
 import type { ProcessFence, Verification } from '../fence.ts';
-import { missingKeyRuns } from './key-runs.ts';
+import { call } from './call.ts';
+import { compareKeyRuns } from './key-runs.ts';
 import { createNamedRuns } from './named-runs.ts';
-import { call, lease, reconcile } from './reconcile.ts';
+import { lease, reconcile } from './reconcile.ts';
 import { retireLanes } from './retire-lanes.ts';
 
 export type VerifierOptions = {
@@ -36,7 +36,7 @@ const CLOSE_LIMIT_MS = 2_000;
  * in the search for what is missing. Afterwards, and once a minute, it does what the last verification has left.
  */
 export function startVerifier(options: VerifierOptions): Verifier {
-  const { fence, database, client, target, logger } = options;
+  const { fence, database, client, target, operations, logger } = options;
   const pool = database.reads;
   const runs = createNamedRuns(client, target);
   const dependencies = { pool, runs, process: fence.process, retentionMs: () => retentionMs(client) };
@@ -92,24 +92,26 @@ export function startVerifier(options: VerifierOptions): Verifier {
   }
 
   /** Compares the runs of keys with their rows; groups may be started afterwards. */
-  async function list({ version, live, continued }: Verification, since: string): Promise<void> {
-    if (!(await lease(dependencies, version, live))) return;
+  async function list(verification: Verification, since: string): Promise<void> {
+    if (!(await lease(dependencies, verification.version, verification.live))) return;
+    const onProgress = () => void lease(dependencies, verification.version, verification.live).catch(() => undefined);
     const { taskQueue } = target;
-    const onProgress = () => void lease(dependencies, version, live).catch(() => undefined);
-    const { listed, missing, unreadable } = await missingKeyRuns({
-      ...{ client, runs, pool, taskQueue, live, since, onProgress },
+    const writes = database.writes;
+    const end = await compareKeyRuns({
+      client,
+      runs,
+      pool,
+      writes,
+      taskQueue,
+      operations,
+      verification,
+      since,
+      onProgress,
     });
-    if (continued && missing.length + unreadable.length > 0) {
-      const reason = `${missing.length + unreadable.length} completed runs of keys have no row`;
-      await call(pool, 'SELECT close_database($1, $2, $3) AS done', [version, live, reason]);
-      return fence.refresh();
-    }
-    for (const some of inBatches(missing)) {
-      await transaction(database.writes, (tx) => loseWrites(tx, some, options.operations, LOST_RUN));
-    }
+    if (end === 'closed') return fence.refresh();
+    const { listed, lost, unreadable } = end;
     if (unreadable.length > 0) logger.error({ unreadable }, 'The input of runs without a row cannot be read');
-    await call(pool, 'SELECT finish_listing($1) AS done', [version]);
-    logger.info({ listed, lost: missing.length }, 'The completed runs of keys were compared with their rows');
+    logger.info({ listed, lost }, 'The completed runs of keys were compared with their rows');
     return fence.refresh();
   }
 
@@ -139,7 +141,6 @@ export function startVerifier(options: VerifierOptions): Verifier {
 }
 
 const MISSING_WITNESS = 'A row is missing that a process has answered with';
-const LOST_RUN = 'Its run has completed, and its row is missing';
 
 /** How long the namespace keeps closed runs. */
 export async function retentionMs({ workflowService, connection, options }: Client): Promise<number> {

@@ -3,6 +3,7 @@ import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
 import type { LostWrite } from '../../../activities/write/lose-write.ts';
 import { readVerification, type Verification } from '../../../worker/fence.ts';
+import { compareKeyRuns } from '../../../worker/verification/key-runs.ts';
 import { createNamedRuns } from '../../../worker/verification/named-runs.ts';
 import { reconcile } from '../../../worker/verification/reconcile.ts';
 import { retentionMs } from '../../../worker/verification/verifier.ts';
@@ -104,6 +105,20 @@ export async function continueIfNothingIsMissing(
 /** How long the processes may take that are verifying it already. */
 const OTHERS_LIMIT_MS = 60_000;
 const OTHERS_POLL_MS = 500;
+
+/**
+ * Compares the runs of keys with their rows at once, where Temporal lists a run as soon as it has completed and no process
+ * is at work: groups need not wait for a minute.
+ */
+export async function compareKeyRunsNow(context: OperatorContext): Promise<void> {
+  const { pool, client, target } = dependenciesOf(context);
+  const verification = await readVerification(pool);
+  const { keyRunsSince: since } = verification;
+  if (since === null) return;
+  const runs = createNamedRuns(client, target);
+  const { taskQueue } = target;
+  await compareKeyRuns({ client, runs, pool, writes: pool, taskQueue, operations: OPERATIONS, verification, since });
+}
 
 function dependenciesOf({ database, temporal, taskQueue }: OperatorContext) {
   if ('unavailable' in temporal) {

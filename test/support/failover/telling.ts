@@ -84,19 +84,21 @@ export function expectMissing(answer: Answer): void {
 
 export type Trust = 'trusted' | 'verifying' | 'replaced';
 
-/** Of one API, as a load balancer sees it. */
+/** Of one API, as a load balancer sees it: ready all the time, because replays and reads are served. */
+export async function readTrust(url: string): Promise<string> {
+  const answer = await fetch(`${url}/readyz`);
+  const { checks } = (await answer.json()) as { checks: Record<string, string> };
+  return answer.status === 200 ? String(checks['trust']) : `${answer.status} ${JSON.stringify(checks)}`;
+}
+
 export async function untilTrust(url: string, trust: Trust, patienceMs = 45_000): Promise<void> {
   const deadline = performance.now() + patienceMs;
-  let last: { readonly status: number; readonly checks: { readonly trust?: string } };
-  do {
-    const answer = await fetch(`${url}/readyz`);
-    const { checks } = (await answer.json()) as { checks: Record<string, string> };
-    last = { status: answer.status, checks };
-    // It stays ready meanwhile: replays and reads are served.
-    if (last.status === 200 && last.checks.trust === trust) return;
+  let last = await readTrust(url);
+  while (last !== trust) {
+    if (performance.now() > deadline) throw new Error(`It did not become ${trust}: it is ${last}`);
     await sleep(20);
-  } while (performance.now() < deadline);
-  throw new Error(`It did not become ${trust}: ${JSON.stringify(last)}`);
+    last = await readTrust(url);
+  }
 }
 
 /** The operator's command, as its user runs it. */
