@@ -33,7 +33,7 @@ test.each(LANES)(
     const frozen = await freezeAfterCommit(lane);
     const { system, victim, writes } = frozen;
     const others = await payInBothLanes(system, frozen.invoiceId);
-    system.servers.replaceBy(await frozen.comeBack());
+    await system.servers.replaceBy(await frozen.comeBack());
     await untilTrust(system.url, 'replaced');
     for (const write of writes) expectRefused(await pay(system.company, system.url, write));
     expect(await verify(system.servers, '--yes')).toMatchObject({ code: 0 });
@@ -53,7 +53,7 @@ test.each(LANES)(
 
 test.each(LANES)('frozen right after a COMMIT (%s), and nothing else is lost: no second answer', async (lane) => {
   const { system, victim, writes, answers, comeBack } = await freezeAfterCommit(lane);
-  system.servers.replaceBy(await comeBack());
+  await system.servers.replaceBy(await comeBack());
   await untilOpen(system);
   victim.thaw();
   const firsts = await Promise.all(answers);
@@ -71,7 +71,7 @@ test.each(LANES)('frozen right after a COMMIT (%s), and nothing else is lost: no
 
 test.each(LANES)('frozen right after a COMMIT (%s), and the write is made anew meanwhile: one answer', async (lane) => {
   const { system, victim, writes, answers, comeBack } = await freezeAfterCommit(lane);
-  system.servers.replaceBy(await comeBack());
+  await system.servers.replaceBy(await comeBack());
   await untilOpen(system);
   const finals = await Promise.all(writes.map((write) => untilFinal(() => pay(system.company, system.url, write))));
   victim.thaw();
@@ -99,7 +99,7 @@ test('killed after it answered, while its group is open: whoever comes again alo
   await Promise.all(answers);
   lost.push(...answered.map((write, index) => ({ ...write, answer: first[index] as Answer })));
 
-  servers.replaceBy(await comeBack());
+  await servers.replaceBy(await comeBack());
   await held.release();
   const { url } = await system.another(startApiProcess);
   await untilTrust(url, 'replaced');

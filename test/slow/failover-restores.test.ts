@@ -34,7 +34,7 @@ test.each(CASES.slice(0, inForm({ short: 2, long: CASES.length })))(
       await untilTrust(system.url, 'trusted');
       lost.push(...(await payInBothLanes(system, invoiceId)));
     }
-    servers.replaceBy(await comeBack());
+    await servers.replaceBy(await comeBack());
     await expectGone(system, lost);
 
     await untilTrust(system.url, 'replaced');

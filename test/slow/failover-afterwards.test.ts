@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Answer } from '../support/client.ts';
+import { ownerUrlOf, runCommand } from '../support/commands.ts';
+import { paymentBody } from '../support/effects.ts';
+import { type Acknowledged, pay, payInBothLanes } from '../support/failover/acknowledged.ts';
+import { toBaseBackup } from '../support/failover/losses.ts';
+import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
+import { expectMissing, expectReplayed, untilTrust, verify } from '../support/failover/telling.ts';
+import { inForm } from '../support/form.ts';
+import { until } from '../support/held-invoice.ts';
+import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { untilFinal } from '../support/persistent.ts';
+
+const INVOICES = 4;
+
+describe.each(inForm({ short: [], long: ['once a loss has been verified'] }))('%s', () => {
+  let system: FailoverSystem;
+  let invoiceId: string;
+  let lost: Acknowledged[];
+  let drafts: readonly string[];
+  /** Given out before the loss. */
+  const given = { numbers: [] as string[], cursor: 0n };
+
+  beforeAll(async () => {
+    system = await startFailoverSystem();
+    const { company, servers } = system;
+    invoiceId = await company.invoice();
+    drafts = await Promise.all(Array.from({ length: 2 * INVOICES + 1 }, () => company.draftInvoice()));
+    await untilTrust(system.url, 'trusted');
+    const comeBack = await toBaseBackup(servers);
+    lost = await payInBothLanes(system, invoiceId);
+    // One alone, and three together.
+    const [alone, ...together] = drafts.slice(0, INVOICES);
+    const sent = [
+      await finalize(alone),
+      ...(await Promise.all(await system.groups.together(system.url, company, () => together.map(finalize)))),
+    ];
+    for (const answer of sent) expect(answer.status).toBe(200);
+    given.numbers = sent.map(({ json }) => json.number);
+    given.cursor = await untilAllHaveCursors();
+    await servers.replaceBy(await comeBack());
+    await untilTrust(system.url, 'replaced');
+  });
+  afterAll(() => system?.stop());
+
+  const finalize = (id: string | undefined): Promise<Answer> =>
+    system.company.api.post(`/api/invoices/${id}/finalize`, {}, { key: randomUUID() });
+
+  test('the operator is told beforehand what is lost, by company, with amounts and numbers', async () => {
+    const dryRun = await verify(system.servers, '--dry-run', '--json');
+    expect(dryRun.code).toBe(0);
+    const stake = JSON.stringify(JSON.parse(dryRun.stdout));
+    for (const { key } of lost) expect(stake).toContain(key);
+    expect(stake).toContain(system.company.id);
+    const readable = await verify(system.servers, '--dry-run');
+    expect(readable.stdout).toContain(`${lost.length + INVOICES}`);
+    await untilTrust(system.url, 'replaced');
+    expect(await verify(system.servers, '--yes')).toMatchObject({ code: 0 });
+    await untilTrust(system.url, 'trusted');
+    expect(await verify(system.servers, '--yes')).toMatchObject({ code: 0 });
+  });
+
+  test('no invoice number is given a second time', async () => {
+    // The same invoices, under other keys, and others.
+    for (const id of drafts.slice(0, 2 * INVOICES)) {
+      const { final } = await untilFinal(() => finalize(id));
+      expect(final.status).toBe(200);
+      expect(given.numbers).not.toContain(final.json.number);
+      given.numbers.push(final.json.number);
+    }
+    expect(new Set(given.numbers).size).toBe(3 * INVOICES);
+  });
+
+  test('an event comes after all that were listed before the loss', async () => {
+    const { rows } = await system.owner.query('SELECT coalesce(max(sequence), 0)::text AS last FROM outbox');
+    expect(BigInt(rows[0].last)).toBeGreaterThan(0n);
+    const { final } = await untilFinal(() => finalize(drafts.at(-1)));
+    expect(final.status).toBe(200);
+    await untilAllHaveCursors();
+    const made = await system.owner.query('SELECT sequence::text FROM outbox WHERE write_id = $1', [final.json.id]);
+    const last = await untilAllHaveCursors();
+    expect(made.rowCount).toBeLessThanOrEqual(1);
+    expect(last).toBeGreaterThan(given.cursor);
+    const first = await system.owner.query(
+      'SELECT min(sequence)::text AS first FROM outbox WHERE sequence > $1',
+      [rows[0].last],
+    );
+    expect(BigInt(first.rows[0].first)).toBeGreaterThan(given.cursor);
+  });
+
+  test('a key that is reopened is made once, and no later restart marks it again', async () => {
+    const { company, servers, url } = system;
+    const [resent, reopened, cancelled, left] = lost as [Acknowledged, Acknowledged, Acknowledged, Acknowledged];
+    for (const { key } of [resent, reopened]) expect(await reopen(key)).toMatchObject({ code: 0 });
+    const again = await untilFinal(() => pay(company, url, resent));
+    expect(again.final).toMatchObject({ status: 201, replayed: false });
+    const cancel = await company.api.send('POST', `/api/writes/${cancelled.key}/cancel`);
+    expect(cancel.status).toBe(200);
+
+    await servers.primary.kill();
+    await servers.primary.startAgain();
+    await untilTrust(url, 'trusted');
+    await expectReplayed(system, [{ ...resent, answer: again.final }]);
+    await restartAll();
+    await expectReplayed(system, [{ ...resent, answer: again.final }]);
+    expectMissing(await pay(company, system.url, left));
+    expect(await pay(company, system.url, cancelled)).toMatchObject({ status: 409 });
+    const { final } = await untilFinal(() => pay(company, system.url, reopened));
+    expect(final).toMatchObject({ status: 201, replayed: false });
+  }, 400_000);
+
+  /** No process survives: the runs of keys are compared with their rows, and those that were reopened have none. */
+  async function restartAll(): Promise<void> {
+    const { servers } = system;
+    await system.killAll();
+    await servers.primary.kill();
+    await servers.primary.startAgain();
+    const [api] = await Promise.all([system.another(startApiProcess), system.another(startWorkerProcess)]);
+    system = { ...system, url: api.url };
+    await untilTrust(api.url, 'trusted');
+    const isListed = async () =>
+      (await system.owner.query('SELECT FROM verification WHERE key_runs_listed')).rowCount === 1;
+    await until('the comparison of the runs of keys', isListed);
+    await untilTrust(api.url, 'trusted');
+  }
+
+  function reopen(key: string) {
+    const { company, owner, servers } = system;
+    const args = ['reopen', '--company', company.id, '--key', key, '--reason', 'the books do not have it', '--yes'];
+    return runCommand('deploy/operator/write/main.ts', args, {
+      DATABASE_URL: ownerUrlOf(owner),
+      TEMPORAL_ADDRESS: servers.environment['TEMPORAL_ADDRESS'] ?? '',
+    });
+  }
+
+  /** The relay numbers an event a moment after its write. Answers the last number. */
+  async function untilAllHaveCursors(): Promise<bigint> {
+    await until('the relay', async () => (await system.owner.query('SELECT FROM outbox WHERE sequence IS NULL')).rowCount === 0);
+    const { rows } = await system.owner.query('SELECT max(sequence)::text AS last FROM outbox');
+    return BigInt(rows[0].last);
+  }
+});
