@@ -1,20 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Answer } from '../support/client.ts';
-import { ownerUrlOf, runCommand } from '../support/commands.ts';
-import { paymentBody } from '../support/effects.ts';
-import { type Acknowledged, pay, payInBothLanes } from '../support/failover/acknowledged.ts';
-import { toBaseBackup } from '../support/failover/losses.ts';
-import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
-import { expectMissing, expectReplayed, untilTrust, verify } from '../support/failover/telling.ts';
-import { inForm } from '../support/form.ts';
-import { until } from '../support/held-invoice.ts';
-import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
-import { untilFinal } from '../support/persistent.ts';
+import type { Answer } from '../../support/client.ts';
+import { ownerUrlOf, runCommand } from '../../support/commands.ts';
+import { paymentBody } from '../../support/effects.ts';
+import { type Acknowledged, pay, payInBothLanes } from '../../support/failover/acknowledged.ts';
+import { toBaseBackup } from '../../support/failover/losses.ts';
+import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
+import { expectMissing, expectReplayed, untilTrust, verify } from '../../support/failover/telling.ts';
+import { until } from '../../support/held-invoice.ts';
+import { untilFinal } from '../../support/persistent.ts';
+import { startApiProcess, startWorkerProcess } from '../../support/processes.ts';
 
 const INVOICES = 4;
 
-describe.each(inForm({ short: [], long: ['once a loss has been verified'] }))('%s', () => {
+describe('once a loss has been verified', () => {
   let system: FailoverSystem;
   let invoiceId: string;
   let lost: Acknowledged[];
@@ -82,10 +81,9 @@ describe.each(inForm({ short: [], long: ['once a loss has been verified'] }))('%
     const last = await untilAllHaveCursors();
     expect(made.rowCount).toBeLessThanOrEqual(1);
     expect(last).toBeGreaterThan(given.cursor);
-    const first = await system.owner.query(
-      'SELECT min(sequence)::text AS first FROM outbox WHERE sequence > $1',
-      [rows[0].last],
-    );
+    const first = await system.owner.query('SELECT min(sequence)::text AS first FROM outbox WHERE sequence > $1', [
+      rows[0].last,
+    ]);
     expect(BigInt(first.rows[0].first)).toBeGreaterThan(given.cursor);
   });
 
@@ -136,7 +134,10 @@ describe.each(inForm({ short: [], long: ['once a loss has been verified'] }))('%
 
   /** The relay numbers an event a moment after its write. Answers the last number. */
   async function untilAllHaveCursors(): Promise<bigint> {
-    await until('the relay', async () => (await system.owner.query('SELECT FROM outbox WHERE sequence IS NULL')).rowCount === 0);
+    await until(
+      'the relay',
+      async () => (await system.owner.query('SELECT FROM outbox WHERE sequence IS NULL')).rowCount === 0,
+    );
     const { rows } = await system.owner.query('SELECT max(sequence)::text AS last FROM outbox');
     return BigInt(rows[0].last);
   }

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { stateOf } from '../../deploy/local/processes.ts';
-import type { Answer } from '../support/client.ts';
-import { paymentBody } from '../support/effects.ts';
-import { pay, payAlone, payInBothLanes, type Request } from '../support/failover/acknowledged.ts';
-import { freezeAt } from '../support/failover/freeze-at.ts';
-import { toBaseBackup } from '../support/failover/losses.ts';
-import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
+import { stateOf } from '../../../deploy/local/processes.ts';
+import type { Answer } from '../../support/client.ts';
+import { paymentBody } from '../../support/effects.ts';
+import { pay, payAlone, payInBothLanes, type Request } from '../../support/failover/acknowledged.ts';
+import { freezeAt } from '../../support/failover/freeze-at.ts';
+import { toBaseBackup } from '../../support/failover/losses.ts';
+import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
 import {
   expectClosed,
   expectGone,
@@ -17,15 +17,14 @@ import {
   readTrust,
   untilTrust,
   verify,
-} from '../support/failover/telling.ts';
-import { inForm } from '../support/form.ts';
-import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
-import { untilFinal } from '../support/persistent.ts';
-import { type SystemProcess, startApiProcess } from '../support/processes.ts';
+} from '../../support/failover/telling.ts';
+import { holdInvoice, until, untilWaiting } from '../../support/held-invoice.ts';
+import { untilFinal } from '../../support/persistent.ts';
+import { type SystemProcess, startApiProcess } from '../../support/processes.ts';
 
 /** A process looks every two seconds. */
 const NOTICED_WITHIN_MS = 8_000;
-const LANES = inForm({ short: ['key'], long: ['key', 'group'] });
+const LANES = ['key', 'group'];
 
 test.each(LANES)(
   'frozen right after a COMMIT (%s), until the loss of it has been verified: it makes nothing again',
