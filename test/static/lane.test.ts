@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { TemporalUnavailable } from '../../api/http/temporal-unavailable.ts';
 import { deferred } from '../../api/http/timeouts.ts';
@@ -23,6 +24,10 @@ async function openLane() {
   const played = playLane();
   await played.lane.tick();
   return played;
+}
+
+async function untilAsked(asked: readonly string[], times: number) {
+  while (asked.length < times) await turn();
 }
 
 const unknown = expect.any(TemporalUnavailable);
@@ -118,13 +123,14 @@ describe('a start of which Temporal does not say whether it took it', () => {
   });
 
   test('leaves no number out when it is asked for while the next group is started', async () => {
-    const { lane, start, started, fates, holdAnswers } = await openLane();
+    const { lane, start, started, fates, asked, holdAnswers } = await openLane();
     fates.push('not taken');
     await start('a');
     nowMs += ASKED_FOR_MS;
     const gate = deferred<void>();
     holdAnswers(() => gate.promise);
     const ticking = lane.tick();
+    await untilAsked(asked, 1);
     expect(await start('b')).toMatchObject({ workflowId: 'group:v:0:1' });
     gate.resolve();
     await ticking;
@@ -133,13 +139,14 @@ describe('a start of which Temporal does not say whether it took it', () => {
   });
 
   test('leaves none out either when the tick and the next start ask for it at the same time', async () => {
-    const { lane, start, started, fates, holdAnswers } = await openLane();
+    const { lane, start, started, fates, asked, holdAnswers } = await openLane();
     fates.push('taken');
     await start('a');
     nowMs += ASKED_FOR_MS;
     const gate = deferred<void>();
     holdAnswers(() => gate.promise);
     const both = Promise.all([lane.tick(), start('b')]);
+    await untilAsked(asked, 2);
     gate.resolve();
     await both;
     await start('c');

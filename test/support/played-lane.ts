@@ -57,9 +57,8 @@ export function playLane() {
       },
       async describe(id) {
         asked.push(id);
-        // What Temporal knows when it is asked; its answer may come later.
-        const run = temporal.get(id);
         await beforeDescribe();
+        const run = temporal.get(id);
         return run === undefined ? undefined : { closes: run.type === 'poison', ...run };
       },
       waitUntilClosed: () => new Promise<never>(() => undefined),
@@ -83,9 +82,9 @@ export function playLane() {
     started,
     /** What becomes of the next starts. */
     fates,
-    /** By whom Temporal was asked for what it has. */
+    /** The names that Temporal was asked for. */
     asked,
-    /** Asks of Temporal are answered when what this answers is over. */
+    /** Temporal answers what it is asked when this is over, with what it knows then. */
     holdAnswers(until: () => Promise<void>) {
       beforeDescribe = until;
     },

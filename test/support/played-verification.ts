@@ -2,7 +2,7 @@ import { openPool } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { readVerification, type Verification } from '../../worker/fence.ts';
-import { missingKeyRuns } from '../../worker/verification/key-runs.ts';
+import { compareKeyRuns, missingKeyRuns } from '../../worker/verification/key-runs.ts';
 import type { NamedRun } from '../../worker/verification/named-runs.ts';
 import { reconcile } from '../../worker/verification/reconcile.ts';
 import { retireLanes } from '../../worker/verification/retire-lanes.ts';
@@ -12,6 +12,7 @@ import { ownerUrlOf } from './commands.ts';
 import { COMPANY_ID, openOneCompany } from './two-databases.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
+const SINCE = '2026-03-01T12:00:00Z';
 
 type LaneSigns = { readonly settled?: number; readonly confirmed?: boolean; readonly ageMs?: number };
 
@@ -47,6 +48,22 @@ export async function openVerification() {
   const make = async (...keys: readonly string[]) => {
     for (const key of keys) await company.runAlone(argumentsOf(key));
   };
+
+  /** Completed runs of keys, as Temporal lists them. */
+  function visibilityOf(keys: readonly string[]) {
+    const listed = keys.map((key) => {
+      const workflowId = workflowIdOf(COMPANY_ID, key);
+      temporal.set(workflowId, runOf('write', [key === 'unreadable' ? '?' : argumentsOf(key)]));
+      const searchAttributes = { CompanyId: [COMPANY_ID], IdempotencyKey: [key] };
+      return { workflowId, runId: `run of ${workflowId}`, searchAttributes };
+    });
+    const queries: string[] = [];
+    const list = async function* ({ query }: { query: string }) {
+      queries.push(query);
+      yield* listed;
+    };
+    return { client: { workflow: { list } } as never, queries };
+  }
 
   return {
     company,
@@ -111,34 +128,18 @@ export async function openVerification() {
         options.found ?? (await verification()),
       ),
     retire: async () => retireLanes(pool, runs, await verification()),
-    /** Completed runs of keys, as Temporal's visibility lists them. */
+    /** Of these completed runs of keys, those without a row; with what visibility was asked. */
     async missingKeyRuns(keys: readonly string[]) {
-      const listed = keys.map((key) => {
-        const workflowId = workflowIdOf(COMPANY_ID, key);
-        temporal.set(workflowId, runOf('write', [key === 'unreadable' ? '?' : argumentsOf(key)]));
-        return {
-          workflowId,
-          runId: `run of ${workflowId}`,
-          searchAttributes: { CompanyId: [COMPANY_ID], IdempotencyKey: [key] },
-        };
-      });
-      const queries: string[] = [];
-      const list = async function* ({ query }: { query: string }) {
-        queries.push(query);
-        yield* listed;
-      };
+      const { client, queries } = visibilityOf(keys);
       const { live } = await verification();
-      const client = { workflow: { list } } as never;
-      const found = await missingKeyRuns({
-        client,
-        runs,
-        pool,
-        taskQueue: 'queue',
-        since: '2026-03-01T12:00:00Z',
-        live,
-      });
-      return { ...found, queries };
+      return { ...(await missingKeyRuns({ client, runs, pool, taskQueue: 'queue', since: SINCE, live })), queries };
     },
+    /** What a process does a minute after a verification. */
+    compareKeyRuns: async (keys: readonly string[]) =>
+      compareKeyRuns({
+        ...{ client: visibilityOf(keys).client, runs, pool, writes: pool, taskQueue: 'queue', operations: OPERATIONS },
+        ...{ verification: await verification(), since: SINCE },
+      }),
     /** Opens the database as the operator's command does, with these losses, as it was when they were listed. */
     async verify(writes: readonly WriteArguments[]) {
       const found = await verification();

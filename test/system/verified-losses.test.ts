@@ -96,6 +96,40 @@ describe('an operator who opens a database', () => {
   });
 });
 
+describe('a completed run of a key without its row', () => {
+  test('is marked a minute after an operator has opened the database, and groups go on', async () => {
+    await it.make('kept');
+    await (await it.verify([]))();
+    expect(await it.compareKeyRuns(['kept', 'gone', 'unreadable'])).toEqual({
+      ...{ listed: 3, lost: 1, unreadable: [expect.stringContaining('unreadable')] },
+    });
+    expect(await outcomes()).toEqual({ gone: 'lost', kept: 'succeeded' });
+    expect(await it.verification()).toMatchObject({ replaced: null, keyRunsListed: true });
+  });
+
+  test.each(['gone', 'unreadable'])('closes a database that had opened by itself: %s', async (key) => {
+    await it.make('kept');
+    await it.lane(0, { confirmed: false });
+    await it.comeBack();
+    expect(await it.reconcile()).toMatchObject({ kind: 'continued' });
+    expect(await it.compareKeyRuns(['kept', key])).toBe('closed');
+    expect(await it.verification()).toMatchObject({
+      replaced: '1 completed runs of keys have no row',
+      keyRunsListed: false,
+    });
+    expect(await outcomes()).toEqual({ kept: 'succeeded' });
+  });
+
+  test('does not keep a database closed in which none is missing', async () => {
+    await it.make('kept');
+    await it.lane(0, { confirmed: false });
+    await it.comeBack();
+    await it.reconcile();
+    expect(await it.compareKeyRuns(['kept'])).toMatchObject({ listed: 1, lost: 0 });
+    expect(await it.verification()).toMatchObject({ replaced: null, keyRunsListed: true });
+  });
+});
+
 describe('the lane of a process that says nothing any more', () => {
   const SILENT = { ageMs: 6 * 60_000 };
   const lanes = async () => (await it.owner.query('SELECT settled, retired FROM lanes ORDER BY lane')).rows;
