@@ -23,7 +23,16 @@ export default defineConfig({
     provide: { form },
     projects: [
       // Vitest runs projects by their names' order: the longest tests start first.
-      { extends: true, test: { name: 'slow', include: ['test/slow/**/*.test.ts'], ...servers } },
+      {
+        extends: true,
+        test: {
+          name: 'slow',
+          include: ['test/slow/**/*.test.ts'],
+          // What has no short form: each test there needs a cluster of its own, or several.
+          exclude: form === 'long' ? [] : ['test/slow/long/**'],
+          ...servers,
+        },
+      },
       // A process runs many files: loading our modules and Temporal's native core takes longer than most of the tests.
       { extends: true, test: { name: 'static', include: ['test/static/**/*.test.ts'], isolate: false } },
       { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], isolate: false, ...servers } },

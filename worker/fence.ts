@@ -47,6 +47,11 @@ export type ProcessFence = Fence & {
    * again before it answers with it.
    */
   readonly isAwake: boolean;
+  /**
+   * The lanes of this version were closed, so another server has been verified after this one, and this may be an old primary
+   * that still runs: nothing is claimed until a later version is found.
+   */
+  distrust(version: string): void;
   /** Looks at once. Never throws. */
   refresh(): Promise<void>;
   /** Resolves when this process knows of this version. Throws {@link TransientFailure} where it is not verified, or undefined. */
@@ -70,6 +75,7 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
   let state: TrustState = 'unknown';
   let verification: Verification | undefined;
   let trust: Trust | undefined;
+  let distrusted: string | undefined;
   let looking: Promise<void> | undefined;
 
   async function look(): Promise<void> {
@@ -82,7 +88,7 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
     const before = `${state}/${verification?.version}/${verification?.live}/${verification?.keyRunsListed}`;
     if (verification !== undefined && verification.epoch !== found.epoch) witnesses.clear();
     verification = found;
-    state = stateOf(found);
+    state = found.version === distrusted ? 'verifying' : stateOf(found);
     trust = state === 'trusted' ? { version: found.version, incarnation: found.live, epoch: found.epoch } : undefined;
     const isNew = before !== `${state}/${found.version}/${found.live}/${found.keyRunsListed}`;
     if (isNew) tell(logger, state, found);
@@ -123,6 +129,14 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
     },
     get mayGroup() {
       return trust !== undefined && verification?.keyRunsListed === true;
+    },
+    distrust(version) {
+      distrusted = version;
+      if (trust?.version !== version) return;
+      state = 'verifying';
+      trust = undefined;
+      logger.warn({ version }, 'Another server was verified after this one: nothing is claimed here');
+      void refresh();
     },
     refresh,
     notice: () => void refresh(),

@@ -12,6 +12,7 @@ import {
   type GroupItem,
   type GroupResult,
   LANE_WORKFLOW_TYPE,
+  POISON_WORKFLOW_TYPE,
   type Trust,
 } from '../../workflows/messages.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
@@ -32,10 +33,11 @@ export type GroupRuns = {
 /** Which items left the group, and the runs in which they continue. `unproven`: the group closed without a result. */
 export type GroupEnd = GroupResult | 'unproven';
 
-/** `isOwn`: this process has started it. */
+/** `isOwn`: this process has started it. `closes`: the lanes of this version were closed by a verification. */
 type NamedRun = {
   readonly type: string;
   readonly isOwn: boolean;
+  readonly closes: boolean;
   readonly state: 'running' | 'completed' | 'unsuccessful';
 };
 
@@ -75,7 +77,8 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
         const { type, memo, status } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.getHandle(workflowId).describe(),
         );
-        return { type, isOwn: memo?.['process'] === process, state: stateOf(status.name) };
+        const closes = type === POISON_WORKFLOW_TYPE && memo?.['because'] === 'verification';
+        return { type, isOwn: memo?.['process'] === process, closes, state: stateOf(status.name) };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return undefined;
         throw asUnavailable(error);

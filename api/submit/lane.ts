@@ -9,7 +9,6 @@ import {
   type GroupItem,
   groupWorkflowId,
   laneWorkflowId,
-  POISON_WORKFLOW_TYPE,
   type Trust,
   type WriteArguments,
 } from '../../workflows/messages.ts';
@@ -111,7 +110,7 @@ export function createLane(options: {
       const workflowId = laneWorkflowId(trust.version, lane);
       if ((await groups.register(workflowId)) === 'exists') {
         // Another process has it; or the lanes of this version were closed, and this one knows of no later version.
-        if ((await groups.describe(workflowId))?.type === POISON_WORKFLOW_TYPE) return;
+        if ((await groups.describe(workflowId))?.closes === true) return fence.distrust(trust.version);
         continue;
       }
       const [done] = await asApplication(database.writes, (tx) =>
@@ -175,6 +174,7 @@ export function createLane(options: {
     const run = await groups.describe(groupWorkflowId(trust.version, lane, next));
     if (registration.uncertain !== uncertain || registration.next !== next) return 'changed';
     if (run === undefined) return 'not taken';
+    if (run.closes) fence.distrust(trust.version);
     if (uncertain === undefined || run.type !== GROUP_WORKFLOW_TYPE || !run.isOwn) return 'foreign';
     registration.uncertain = undefined;
     take(registration, uncertain);

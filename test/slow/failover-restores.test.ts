@@ -18,7 +18,7 @@ const CASES: readonly Case[] = [
   ['a promoted standby that lagged', toLaggingStandby, 0],
 ];
 
-test.each(CASES.slice(0, inForm({ short: 2, long: CASES.length })))(
+test.each(inForm({ short: CASES.slice(1, 2), long: CASES }))(
   '%s: nothing new until it is verified, and then no lost write is made again',
   async (_, prepare, restarts) => {
     const system = await startFailoverSystem();
@@ -34,7 +34,7 @@ test.each(CASES.slice(0, inForm({ short: 2, long: CASES.length })))(
       await untilTrust(system.url, 'trusted');
       lost.push(...(await payInBothLanes(system, invoiceId)));
     }
-    servers.replaceBy(await comeBack());
+    await servers.replaceBy(await comeBack());
     await expectGone(system, lost);
 
     await untilTrust(system.url, 'replaced');

@@ -54,6 +54,7 @@ describe('a process that starts groups', () => {
       false,
       [],
     ]);
+    expect(closed.fence.distrusted).toEqual(['v']);
     const refused = playLane();
     refused.database.isRefusing = true;
     await refused.lane.tick();
@@ -160,6 +161,8 @@ test.each(['poison', 'writeGroup'])(
     await start('a');
     take('group:v:0:2', type);
     expect([await start('b'), lane.isOpen, fence.notices]).toEqual(['closed', false, 1]);
+    // After a verification this may be an old primary, on which nothing at all may be claimed.
+    expect(fence.distrusted).toEqual(type === 'poison' ? ['v'] : []);
     await lane.tick();
     expect(await start('b')).toMatchObject({ workflowId: 'group:v:1:1' });
   },

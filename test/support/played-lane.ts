@@ -2,7 +2,12 @@ import { TemporalUnavailable } from '../../api/http/temporal-unavailable.ts';
 import { createLane } from '../../api/submit/lane.ts';
 import { FIRST_EPOCH, type GroupItem, type Trust } from '../../workflows/messages.ts';
 
-type Run = { readonly type: string; readonly isOwn: boolean; state: 'running' | 'completed' | 'unsuccessful' };
+type Run = {
+  readonly type: string;
+  readonly isOwn: boolean;
+  readonly closes?: boolean;
+  state: 'running' | 'completed' | 'unsuccessful';
+};
 
 /** What becomes of a start: Temporal takes it and says so, takes it and its answer is lost, or never sees it. */
 type Fate = 'answered' | 'taken' | 'not taken';
@@ -29,6 +34,8 @@ export function playLane() {
     notice() {
       fence.notices += 1;
     },
+    distrusted: [] as string[],
+    distrust: (version: string) => void fence.distrusted.push(version),
     refresh: async () => undefined,
     onLook: () => undefined,
   };
@@ -52,7 +59,7 @@ export function playLane() {
         asked.push(id);
         await beforeDescribe();
         const run = temporal.get(id);
-        return run === undefined ? undefined : { ...run };
+        return run === undefined ? undefined : { closes: run.type === 'poison', ...run };
       },
       waitUntilClosed: () => new Promise<never>(() => undefined),
     },
@@ -61,7 +68,7 @@ export function playLane() {
     runs: {
       async poison(id) {
         if (temporal.has(id)) return 'exists';
-        temporal.set(id, { type: 'poison', isOwn: false, state: 'completed' });
+        temporal.set(id, { type: 'poison', isOwn: false, closes: false, state: 'completed' });
         return 'placed';
       },
     },

@@ -70,6 +70,7 @@ export function createNamedRuns(client: Client, target: { readonly taskQueue: st
             workflowId,
             ...target,
             args: [poison],
+            memo: { because: poison.because },
             workflowIdReusePolicy: 'REJECT_DUPLICATE',
             workflowIdConflictPolicy: 'FAIL',
             staticSummary:

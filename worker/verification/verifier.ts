@@ -49,6 +49,8 @@ export function startVerifier(options: VerifierOptions): Verifier {
     const { state, verification } = fence;
     if (verification === undefined || verification.isStandby) return;
     if (state === 'verifying') {
+      // An old primary, which others have left: there is nothing to open here.
+      if (verification.incarnation === verification.live) return;
       if (!(await confirm(verification))) return fence.refresh();
       const end = await reconcile(dependencies, verification);
       if (end.kind === 'continued') logger.info(end, 'The database goes on: nothing is missing');

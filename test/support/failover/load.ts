@@ -13,7 +13,7 @@ export type Load = {
   stop(): Promise<void>;
 };
 
-export type End = Request & {
+type End = Request & {
   readonly answer: Answer;
   /** By the clock of `performance.now()`: when the key was first sent, and when its final answer came. */
   readonly firstSentMs: number;

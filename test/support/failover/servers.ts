@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { createAppDatabase } from '../../../deploy/local/database.ts';
+import { until } from '../held-invoice.ts';
 import { JWT_SECRET } from '../tokens.ts';
 import { type Cluster, type Clusters, DATABASE, openClusters } from './cluster.ts';
 import { type Switch, startSwitch } from './database-switch.ts';
@@ -11,16 +12,16 @@ import { type OwnTemporal, startOwnTemporal } from './temporal.ts';
 export type FailoverServers = {
   /** What API and worker processes need: they reach PostgreSQL through the switch. */
   readonly environment: Readonly<Record<string, string>>;
-  /** The same for a process that stays with one server, whatever the switch does. */
-  environmentAt(cluster: Pick<Cluster, 'port'>): Readonly<Record<string, string>>;
+  /** On top of it, for a process that reaches PostgreSQL another way. */
+  databaseAt(port: number): Readonly<Record<string, string>>;
   readonly owner: pg.Pool;
   readonly clusters: Clusters;
   readonly database: Switch;
   readonly temporal: OwnTemporal;
   /** The cluster that holds the data now. */
   readonly primary: Cluster;
-  /** From now on the switch leads there. */
-  replaceBy(cluster: Cluster): void;
+  /** From now on the switch leads there; every connection through it has ended. */
+  replaceBy(cluster: Cluster): Promise<void>;
   /** A new cluster with roles, logins and schema, and without rows. */
   createEmpty(): Promise<Cluster>;
   stop(): Promise<void>;
@@ -37,23 +38,22 @@ export async function startFailoverServers(): Promise<FailoverServers> {
   const [first, temporal] = await Promise.all([createEmpty(), startOwnTemporal()]);
   let primary = first.cluster;
   const database = await startSwitch(primary.port);
-  const environmentAt = ({ port }: Pick<Cluster, 'port'>) => {
-    const at = (url: string) => Object.assign(new URL(url), { port: String(port) }).href;
-    return {
-      DATABASE_URL: at(first.urls.appDatabaseUrl),
-      RELAY_DATABASE_URL: at(first.urls.relayDatabaseUrl),
+  const at = (url: string, port: number) => Object.assign(new URL(url), { port: String(port) }).href;
+  const databaseAt = (port: number) => ({
+    DATABASE_URL: at(first.urls.appDatabaseUrl, port),
+    RELAY_DATABASE_URL: at(first.urls.relayDatabaseUrl, port),
+  });
+  const owner = new pg.Pool({ connectionString: at(first.urls.databaseUrl, database.port), max: 4 });
+  owner.on('error', () => undefined);
+  return {
+    environment: {
+      ...databaseAt(database.port),
       TEMPORAL_ADDRESS: `127.0.0.1:${temporal.port}`,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,
       PORT: '0',
-    };
-  };
-  const ownerUrl = Object.assign(new URL(first.urls.databaseUrl), { port: String(database.port) }).href;
-  const owner = new pg.Pool({ connectionString: ownerUrl, max: 4 });
-  owner.on('error', () => undefined);
-  return {
-    environment: environmentAt(database),
-    environmentAt,
+    },
+    databaseAt,
     owner,
     clusters,
     database,
@@ -61,9 +61,10 @@ export async function startFailoverServers(): Promise<FailoverServers> {
     get primary() {
       return primary;
     },
-    replaceBy(cluster) {
+    async replaceBy(cluster) {
       primary = cluster;
       database.leadTo(cluster.port);
+      await until('the pool to notice', async () => owner.idleCount === 0);
     },
     createEmpty: async () => (await createEmpty()).cluster,
     async stop() {

@@ -10,6 +10,8 @@ export type FailoverSystem = Payer & {
   readonly api: SystemProcess;
   /** One more, which ends with the system; `more` goes on top of the environment that the first API has. */
   another(kind: typeof startApiProcess, more?: Readonly<Record<string, string>>): Promise<SystemProcess>;
+  /** SIGKILL of every process; the servers stay. */
+  killAll(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -23,6 +25,9 @@ export async function startFailoverSystem({ worker = true } = {}): Promise<Failo
     processes.push(process);
     return process;
   };
+  const killAll = async () => {
+    await Promise.all(processes.map((process) => process.kill()));
+  };
   const [api] = await Promise.all([another(startApiProcess), worker ? another(startWorkerProcess) : undefined]);
   return {
     servers,
@@ -32,8 +37,9 @@ export async function startFailoverSystem({ worker = true } = {}): Promise<Failo
     owner: servers.owner,
     url: api.url,
     company: await companyMaker(servers.owner, api.url)(),
+    killAll,
     async stop() {
-      await Promise.all(processes.map((process) => process.kill()));
+      await killAll();
       await groups.close();
       await servers.stop();
     },

@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { acknowledgedOf, startLoad } from '../support/failover/load.ts';
-import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
-import { expectReplayed, untilTrust } from '../support/failover/telling.ts';
-import { inForm } from '../support/form.ts';
-import { until } from '../support/held-invoice.ts';
-import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { acknowledgedOf, startLoad } from '../../support/failover/load.ts';
+import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
+import { expectReplayed, untilTrust } from '../../support/failover/telling.ts';
+import { until } from '../../support/held-invoice.ts';
+import { startApiProcess, startWorkerProcess } from '../../support/processes.ts';
 
 const OPENS_WITHIN_MS = 60_000;
 /** So many that both lanes have acknowledged some. */
-const WRITES = inForm({ short: 60, long: 400 });
+const WRITES = 400;
 
 describe('PostgreSQL that is killed under load, and started again over its files', () => {
   let system: FailoverSystem;

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { paymentBody } from '../support/effects.ts';
-import { type Acknowledged, pay, payInBothLanes } from '../support/failover/acknowledged.ts';
-import { type LaneState, startUnreadableGroup, untilSettled } from '../support/failover/lanes.ts';
-import { type FailoverSystem, startFailoverSystem } from '../support/failover/system.ts';
-import { expectRefused, expectReplayed, untilTrust, verify } from '../support/failover/telling.ts';
-import type { OwnTemporal } from '../support/failover/temporal.ts';
-import { inForm } from '../support/form.ts';
-import { until } from '../support/held-invoice.ts';
+import { paymentBody } from '../../support/effects.ts';
+import { type Acknowledged, pay, payInBothLanes } from '../../support/failover/acknowledged.ts';
+import { type LaneState, startUnreadableGroup, untilSettled } from '../../support/failover/lanes.ts';
+import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
+import { expectRefused, expectReplayed, untilTrust, verify } from '../../support/failover/telling.ts';
+import type { OwnTemporal } from '../../support/failover/temporal.ts';
+import { until } from '../../support/held-invoice.ts';
 
 /** Longer than a restart of PostgreSQL takes to be recognized, and than any pause between two tries. */
-const STAYS_CLOSED_MS = inForm({ short: 5_000, long: 20_000 });
+const STAYS_CLOSED_MS = 20_000;
 
 type Trouble = (temporal: OwnTemporal, earlier: string, lane: LaneState) => Promise<void>;
 
@@ -46,25 +45,21 @@ describe('PostgreSQL starts again over its files, and Temporal', () => {
     await expectOpen();
   });
 
-  // Each has servers of its own: the long form has them all.
-  test.each(TROUBLES.slice(0, inForm({ short: 1, long: TROUBLES.length })))(
-    '%s: nothing new until an operator has verified it',
-    async (_, comeBack) => {
-      const { servers } = system;
-      const earlier = await servers.temporal.copy();
-      kept.push(...(await payInBothLanes(system, invoiceId)));
-      const lane = await untilSettled(system.owner);
-      await servers.primary.kill();
-      await comeBack(servers.temporal, earlier, lane);
-      await servers.primary.startAgain();
-      await untilTrust(system.url, 'replaced');
-      await sleep(STAYS_CLOSED_MS);
-      await expectStillClosed('replaced');
-      expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
-      await untilTrust(system.url, 'trusted');
-      await expectOpen();
-    },
-  );
+  test.each(TROUBLES)('%s: nothing new until an operator has verified it', async (_, comeBack) => {
+    const { servers } = system;
+    const earlier = await servers.temporal.copy();
+    kept.push(...(await payInBothLanes(system, invoiceId)));
+    const lane = await untilSettled(system.owner);
+    await servers.primary.kill();
+    await comeBack(servers.temporal, earlier, lane);
+    await servers.primary.startAgain();
+    await untilTrust(system.url, 'replaced');
+    await sleep(STAYS_CLOSED_MS);
+    await expectStillClosed('replaced');
+    expect(await verify(servers, '--yes')).toMatchObject({ code: 0 });
+    await untilTrust(system.url, 'trusted');
+    await expectOpen();
+  });
 
   async function expectStillClosed(trust: 'verifying' | 'replaced'): Promise<void> {
     await untilTrust(system.url, trust, 1_000);
