@@ -88,9 +88,10 @@ export async function compareKeyRuns(options: {
     return 'closed';
   }
   for (const some of inBatches(missing)) {
-    await transaction(writes, (tx) =>
-      loseWrites(tx, some, operations, 'Its run has completed, and its row is missing'),
-    );
+    await transaction(writes, async (tx) => {
+      await tx.query('SELECT require_incarnation($1)', [live]);
+      await loseWrites(tx, some, operations, 'Its run has completed, and its row is missing');
+    });
   }
   await call(pool, 'SELECT finish_listing($1) AS done', [version]);
   return { listed, lost: missing.length, unreadable };
