@@ -5,7 +5,6 @@ import { payInBothLanes } from '../../support/failover/acknowledged.ts';
 import { startPlainly, takeBaseBackup } from '../../support/failover/base-backup.ts';
 import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
 import { expectGone, expectReplayed, expectTold, untilTrust, verify } from '../../support/failover/telling.ts';
-import { until } from '../../support/held-invoice.ts';
 import { startApiProcess } from '../../support/processes.ts';
 
 test('a verification that is killed before its COMMIT, another one, and then the same backup again', async () => {
@@ -29,8 +28,6 @@ test('a verification that is killed before its COMMIT, another one, and then the
   // With one audit row each.
   await expectTold(system, { lost, kept });
 
-  // Groups travel again once the runs of keys have been compared.
-  await untilGrouping(system);
   lost.push(...(await payInBothLanes(system, invoiceId)));
   await servers.primary.kill();
   await servers.replaceBy(await startPlainly(servers.clusters, backup));
@@ -42,7 +39,7 @@ test('a verification that is killed before its COMMIT, another one, and then the
 }, 400_000);
 
 test('a process that is killed before its COMMIT of a reconciliation: another one opens', async () => {
-  const system = await start();
+  const system = await start({ worker: false });
   const { servers, api } = system;
   const invoiceId = await system.company.invoice();
   const proxy = await startCommitProxy(servers.environment['DATABASE_URL'] ?? '');
@@ -77,8 +74,8 @@ test('PostgreSQL is killed again and again while its processes reconcile: it ope
   await payInBothLanes(system, invoiceId);
 });
 
-async function start(): Promise<FailoverSystem> {
-  const system = await startFailoverSystem();
+async function start(options?: { readonly worker: boolean }): Promise<FailoverSystem> {
+  const system = await startFailoverSystem(options);
   onTestFinished(system.stop);
   await untilTrust(system.url, 'trusted');
   return system;
@@ -95,9 +92,4 @@ async function killAtCommit({ owner, servers }: FailoverSystem): Promise<void> {
   await atCommit;
   command.kill('SIGKILL');
   await proxy.close();
-}
-
-async function untilGrouping({ owner }: FailoverSystem): Promise<void> {
-  const sql = 'SELECT FROM verification WHERE key_runs_listed';
-  await until('the comparison of the runs of keys', async () => (await owner.query(sql)).rowCount === 1);
 }

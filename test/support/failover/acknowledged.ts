@@ -5,6 +5,7 @@ import type { Answer } from '../client.ts';
 import type { Company } from '../companies.ts';
 import { paymentBody } from '../effects.ts';
 import { carrierOf, type Groups } from '../groups.ts';
+import { until } from '../held-invoice.ts';
 import { untilFinal } from '../persistent.ts';
 
 /** A payment that its client holds the 201 of. */
@@ -36,25 +37,30 @@ export async function payAlone({ owner, company, url }: Payer, invoiceId: string
   return { key, body, answer: final };
 }
 
-export async function payTogether(
-  { owner, company, url, groups }: Payer,
-  invoiceId: string,
-  count: number,
-): Promise<Acknowledged[]> {
+/** After a start or a verification it takes a while until writes travel in groups again: until then they go alone. */
+export async function payTogether(payer: Payer, invoiceId: string, count: number): Promise<Acknowledged[]> {
+  let paid: Acknowledged[] = [];
+  await until('a group', async () => {
+    paid = await payAtOnce(payer, invoiceId, count);
+    const carriers = await Promise.all(paid.map(({ key }) => carrierOf(payer.owner, payer.company, key)));
+    return carriers.every((carrier) => carrier?.startsWith('group:'));
+  });
+  return paid;
+}
+
+async function payAtOnce({ company, url, groups }: Payer, invoiceId: string, count: number): Promise<Acknowledged[]> {
   const writes = Array.from({ length: count }, (_, index) => ({
     key: randomUUID(),
     body: paymentBody(invoiceId, 200 + index),
   }));
-  const sent = await groups.together(url, company, () => writes.map((write) => pay(company, url, write)));
-  const answers = await Promise.all(sent);
-  return Promise.all(
-    writes.map(async (write, index) => {
-      const answer = answers[index] as Answer;
-      expect(answer).toMatchObject({ status: 201, replayed: false });
-      expect(await carrierOf(owner, company, write.key)).toMatch(/^group:/);
-      return { ...write, answer };
-    }),
+  const answers = await Promise.all(
+    await groups.together(url, company, () => writes.map((write) => pay(company, url, write))),
   );
+  return writes.map((write, index) => {
+    const answer = answers[index] as Answer;
+    expect(answer).toMatchObject({ status: 201, replayed: false });
+    return { ...write, answer };
+  });
 }
 
 export type Request = { readonly key: string; readonly body: ReturnType<typeof paymentBody> };
