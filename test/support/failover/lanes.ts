@@ -7,7 +7,7 @@ import { until } from '../held-invoice.ts';
 export type LaneState = { readonly version: string; readonly lane: number; readonly settled: number };
 
 /** The lanes of the version that holds at the moment. */
-async function readLanes(owner: pg.Pool): Promise<LaneState[]> {
+export async function readLanes(owner: pg.Pool): Promise<LaneState[]> {
   const { rows } = await owner.query(
     'SELECT version::text, lane, settled FROM lanes JOIN verification USING (version) ORDER BY lane',
   );
@@ -32,7 +32,7 @@ export async function untilSettled(owner: pg.Pool): Promise<LaneState> {
 }
 
 /** The type of the run by that name; undefined when Temporal has none. */
-async function typeOf({ workflow }: Client, workflowId: string): Promise<string | undefined> {
+export async function typeOf({ workflow }: Client, workflowId: string): Promise<string | undefined> {
   try {
     return (await workflow.getHandle(workflowId).describe()).type;
   } catch (error) {
