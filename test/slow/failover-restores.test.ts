@@ -14,7 +14,6 @@ const CASES: readonly Case[] = [
   ['a base backup of before two restarts', toBaseBackup, 2],
   ['a recovery to a point in time', toPointInTime, 0],
   ['a dump, restored into a new cluster', toDump, 0],
-  ['a dump of before a restart', toDump, 1],
   ['a promoted standby that lagged', toLaggingStandby, 0],
 ];
 

@@ -11,6 +11,8 @@ import { type System, startSystem } from '../support/system.ts';
 
 const STUCK = 60;
 const OTHERS = 40;
+/** Beside cancels, which wait for six seconds: on a busy machine without groups, more would take as long. */
+const FEW = 8;
 /** The worker runs 200 workflows at once. */
 const ACCEPTED = 240;
 const AT_ONCE = 20;
@@ -70,8 +72,8 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
       return json.state ?? `${status} ${json.code}`;
     });
     await untilWaiting(system.owner, SHARE);
-    const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 15, 'uncancelled'));
-    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
+    const answers = await Promise.all(pay(other, othersInvoice, FEW, 15, 'uncancelled'));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: FEW }, () => 201));
     expect(answered).toBeLessThan(waiting.length);
     await release();
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(['cancelled']));
