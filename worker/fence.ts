@@ -171,7 +171,8 @@ export async function readVerification(pool: Pool): Promise<Verification> {
       verified_age_ms: number;
     }>(
       `SELECT version, epoch, incarnation, incarnation() AS live, pg_is_in_recovery() AS standby, key_runs_listed,
-         key_runs_since, continued, replaced, extract(epoch FROM clock_timestamp() - verified_at)::double precision * 1000 AS verified_age_ms
+         key_runs_since, continued, replaced,
+         extract(epoch FROM clock_timestamp() - verified_at)::double precision * 1000 AS verified_age_ms
        FROM verification`,
     ),
   );

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { nextVersion } from '../../worker/verification/read-lanes.ts';
 import { createWitnesses } from '../../worker/verification/witnesses.ts';
 import { openVerification, runOf } from '../support/played-verification.ts';
@@ -190,6 +190,12 @@ describe('the runs of keys', () => {
     expect(found.listed).toBe(3);
     expect(found.missing.map(({ args }) => args.key)).toEqual(['gone']);
     expect(found.unreadable).toEqual([expect.stringContaining('unreadable')]);
+  });
+
+  test('are not told from unreadable ones while Temporal does not answer: nothing is decided', async () => {
+    it.goAway(true);
+    onTestFinished(() => it.goAway(false));
+    await expect(it.missingKeyRuns(['gone'])).rejects.toThrow();
   });
 });
 

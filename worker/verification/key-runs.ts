@@ -104,10 +104,11 @@ export async function unlistedSince(pool: Pool): Promise<string> {
   return row.since;
 }
 
+/** Undefined where its input cannot be read, or it is gone. Throws when Temporal does not answer: then nothing is known of it. */
 async function readRun(runs: NamedRuns, workflowId: string, runId: string): Promise<LostWrite | undefined> {
+  const run = await runs.read(workflowId, runId);
+  if (run === undefined) return undefined;
   try {
-    const run = await runs.read(workflowId, runId);
-    if (run === undefined) return undefined;
     const args = readArguments(run.argument(0));
     return args === undefined ? undefined : { args, workflowId, runId, requestedAt: run.startedAt };
   } catch {
