@@ -82,7 +82,7 @@ export async function reconcile(
     const missing = await missingWrites(pool, live, found.group);
     if (missing.length > 0) return replaced(`${missing.length} writes of ${found.group.workflowId} have no row`);
   }
-  const alive = rows.filter((row) => wasAlive(row, rows));
+  const alive = aliveOf(rows);
   const survivors = alive.filter(({ confirmed }) => confirmed === live).length;
   const isDone = await call(pool, 'SELECT continue_verification($1, $2, $3, $4) AS done', [
     version,
@@ -110,16 +110,19 @@ async function confirmedLanes(pool: Pool, version: string, live: string): Promis
   const deadline = performance.now() + CONFIRM_LIMIT_MS;
   for (;;) {
     const rows = await readLaneRows(pool, version, live);
-    const waiting = rows.filter((row) => wasAlive(row, rows) && row.confirmed !== live);
+    const waiting = aliveOf(rows).filter(({ confirmed }) => confirmed !== live);
     if (waiting.length === 0 || performance.now() > deadline) return rows;
     await sleep(CONFIRM_POLL_MS);
   }
 }
 
-/** Whether its process was there when the database went away. */
-function wasAlive({ heartbeatAgeMs, retired }: LaneRow, rows: readonly LaneRow[]): boolean {
-  const newest = Math.min(...rows.map((row) => row.heartbeatAgeMs));
-  return !retired && heartbeatAgeMs - newest < LIVE_WITHIN_MS;
+/** The lanes whose processes were there when the database went away. */
+function aliveOf(rows: readonly LaneRow[]): readonly LaneRow[] {
+  const newestMs = rows.reduce(
+    (least, { heartbeatAgeMs }) => Math.min(least, heartbeatAgeMs),
+    Number.POSITIVE_INFINITY,
+  );
+  return rows.filter(({ heartbeatAgeMs, retired }) => !retired && heartbeatAgeMs - newestMs < LIVE_WITHIN_MS);
 }
 
 /** Why Temporal cannot tell what is missing; undefined where it can. It may have been reset, or restored to the past. */
