@@ -1,5 +1,5 @@
 import Fastify from 'fastify';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fingerprint } from '../../activities/identity.ts';
 import { type Operation, parseInput } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
@@ -95,11 +95,20 @@ test('a submission that ends while its duplicate looks up the key answers the du
 });
 
 /** A replay whose audit row takes so long, and whose answer is due in so long. */
-async function replay(auditMs: number, dueInMs: number) {
-  const sent: unknown[] = [];
-  const same = () => reply;
-  const reply = { code: same, type: same, header: same, send: (value: unknown) => void sent.push(value) };
+function replay(auditMs: number, dueInMs: number) {
   const record = () => new Promise<void>((resolve) => void setTimeout(resolve, auditMs).unref());
+  return answer(false, dueInMs, { audit: { record } });
+}
+
+async function answer(first: boolean, dueInMs: number, parts: object) {
+  const sent: unknown[] = [];
+  const headers: string[] = [];
+  const same = () => reply;
+  const header = (name: string) => {
+    headers.push(name);
+    return reply;
+  };
+  const reply = { code: same, type: same, header, send: (value: unknown) => void sent.push(value) };
   const writeRequest = {
     operation,
     idempotencyKey: 'key',
@@ -109,12 +118,13 @@ async function replay(auditMs: number, dueInMs: number) {
     deadline: { answerByMs: performance.now() + dueInMs },
   } as unknown as WriteRequest;
   const sinceMs = performance.now();
-  const answered = answerFromRow(reply as never, row, writeRequest, false, contextOf({ audit: { record } }));
+  const answered = answerFromRow(reply as never, row, writeRequest, first, contextOf(parts));
   const code = await answered.then(
     () => undefined,
     (error: unknown) => (error instanceof ApiProblem ? error.code : error),
   );
-  return { code, sent: sent.map(String), tookMs: performance.now() - sinceMs };
+  const isMarked = headers.includes('idempotent-replayed');
+  return { code, isMarked, sent: sent.map(String), tookMs: performance.now() - sinceMs };
 }
 
 test('an answer waits for its audit row until its deadline, and no longer', async () => {
@@ -125,4 +135,24 @@ test('an answer waits for its audit row until its deadline, and no longer', asyn
 
 test('an outcome that comes just before the deadline still has time for its audit row', async () => {
   expect(await replay(100, 1)).toMatchObject({ code: undefined, sent: ['{"made":"once"}'] });
+});
+
+describe('a process that stood still while it held an outcome, which may be of a server that is gone,', () => {
+  const asleep = (found: WriteRow | undefined) => ({
+    fence: { isAwake: false, witnesses: { note: () => undefined } },
+    lookups: { findRow: async () => found },
+  });
+
+  test('answers with it where it is still there', async () => {
+    expect(await answer(true, 700, asleep(row))).toMatchObject({ isMarked: false, sent: ['{"made":"once"}'] });
+  });
+
+  test('says that the outcome is unknown where its row is gone', async () => {
+    expect(await answer(true, 700, asleep(undefined))).toMatchObject({ code: 'outcome_unknown', sent: [] });
+  });
+
+  test('answers with the write that was made meanwhile, as a replay', async () => {
+    const other = { ...row, submission_id: 'another', response_body: Buffer.from('{"made":"anew"}') };
+    expect(await answer(true, 700, asleep(other))).toMatchObject({ isMarked: true, sent: ['{"made":"anew"}'] });
+  });
 });
