@@ -195,7 +195,7 @@ describe('the runs of keys', () => {
   test('are not told from unreadable ones while Temporal does not answer: nothing is decided', async () => {
     it.goAway(true);
     onTestFinished(() => it.goAway(false));
-    await expect(it.missingKeyRuns(['gone'])).rejects.toThrow();
+    await expect(it.missingKeyRuns(['gone'])).rejects.toThrow('Temporal does not answer');
   });
 });
 
