@@ -37,7 +37,15 @@ export default defineConfig({
       },
       // A process runs many files: loading our modules and Temporal's native core takes longer than most of the tests.
       { extends: true, test: { name: 'static', include: ['test/static/**/*.test.ts'], isolate: false } },
-      { extends: true, test: { name: 'system', include: ['test/system/**/*.test.ts'], isolate: false, ...servers } },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts', 'test/security/**/*.test.ts'],
+          isolate: false,
+          ...servers,
+        },
+      },
     ],
   },
 });
