@@ -1,10 +1,9 @@
-import { Client } from '@temporalio/client';
-import type { NativeConnection } from '@temporalio/worker';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
+import { createClient } from '../worker/client.ts';
 import { createFence } from '../worker/fence.ts';
 import { createMetrics } from '../worker/metrics.ts';
 import { openProcessDatabase } from '../worker/process-database.ts';
@@ -61,7 +60,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await checkNamespace(connection, config);
 
   const metrics = createMetrics({ database, operations, instrumentation: options.instrumentation ?? true });
-  const client = clientOver(connection, config);
+  const client = createClient(connection, config);
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
   const fence = await createFence(database.reads, logger);
@@ -176,10 +175,6 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Pro
     registerReads(api, [...READS, createWriteList(context.operations, context.ui)], context);
     registerWebhooks(api, context);
   });
-}
-
-function clientOver(connection: NativeConnection, config: ApiConfig): Client {
-  return new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
 }
 
 function summaryOf(operations: readonly Operation[], args: Parameters<Submit['handOver']>[0]): string {

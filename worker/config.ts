@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
+import { PAYLOAD_ENCRYPTION } from './payloads/codec.ts';
+import { payloadKeys } from './payloads/keys.ts';
 
 /** The variables that every process reads; the API adds its own. The names are published (contract.md, Configuration). */
 export const processConfig = {
@@ -17,6 +19,8 @@ export const processConfig = {
   TEMPORAL_TLS_KEY: z.string().min(1).optional(),
   TEMPORAL_TLS_SERVER_CA: z.string().min(1).optional(),
   TEMPORAL_TLS_SERVER_NAME: z.string().min(1).optional(),
+  PAYLOAD_KEYS: payloadKeys().optional(),
+  PAYLOAD_ENCRYPTION: z.enum(PAYLOAD_ENCRYPTION).default('require'),
   WORKFLOW_BUNDLE: z.string().min(1).optional(),
   WORKER_DEPLOYMENT_NAME: versionPart().optional(),
   WORKER_BUILD_ID: versionPart().optional(),
@@ -33,11 +37,17 @@ export const processConfig = {
 
 /** For `superRefine`: refuses in production what is meant for local use only. */
 export function refuseLocalSettings(
-  value: { readonly NODE_ENV?: string | undefined; readonly WEBHOOK_ALLOW_PRIVATE: string },
+  value: {
+    readonly NODE_ENV?: string | undefined;
+    readonly WEBHOOK_ALLOW_PRIVATE: string;
+    readonly PAYLOAD_KEYS?: unknown;
+  },
   context: z.RefinementCtx,
 ): void {
-  if (value.NODE_ENV !== 'production' || value.WEBHOOK_ALLOW_PRIVATE !== '1') return;
-  context.addIssue({ code: 'custom', path: ['WEBHOOK_ALLOW_PRIVATE'], message: 'is for local use only' });
+  if (value.NODE_ENV !== 'production') return;
+  const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+  if (value.WEBHOOK_ALLOW_PRIVATE === '1') fault('WEBHOOK_ALLOW_PRIVATE', 'is for local use only');
+  if (value.PAYLOAD_KEYS === undefined) fault('PAYLOAD_KEYS', 'must be set in production');
 }
 
 /** For `superRefine`: a release is named by both variables or by neither. */
@@ -77,6 +87,8 @@ export type TemporalConfig = Omit<
   Pick<ProcessConfig, Extract<keyof ProcessConfig, `TEMPORAL_${string}`>>,
   'TEMPORAL_TASK_QUEUE'
 >;
+/** Whose namespace it is, and how what it keeps is encrypted. */
+export type PayloadConfig = Pick<ProcessConfig, 'TEMPORAL_NAMESPACE' | 'PAYLOAD_KEYS' | 'PAYLOAD_ENCRYPTION'>;
 export type WorkerConfig = z.output<typeof workerConfig>;
 
 export function readWorkerConfig(environment: NodeJS.ProcessEnv = process.env): WorkerConfig {
@@ -90,6 +102,7 @@ export const SECRETS = [
   'RELAY_DATABASE_URL',
   'MAINTENANCE_DATABASE_URL',
   'JWT_SECRET',
+  'PAYLOAD_KEYS',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',
   'TEMPORAL_TLS_KEY',

@@ -1,5 +1,8 @@
 import { Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
 import { DAY_MS } from '../activities/durations.ts';
+import type { PayloadConfig } from './config.ts';
+import { dataConverterOf } from './payloads/data-converter.ts';
 
 /**
  * By default the SDK interrupts workflow code that has not returned after 5 s by the clock. Node often ends the whole process
@@ -9,7 +12,17 @@ import { DAY_MS } from '../activities/durations.ts';
  */
 const PATIENT = { isolateExecutionTimeout: DAY_MS };
 
+export type WorkerBasis = {
+  readonly config: PayloadConfig;
+  readonly logger: Logger;
+  readonly metrics: { readonly temporalRefused: { inc(): void } };
+};
+
 /** Every worker of this system is made here. */
-export function createWorker(options: WorkerOptions): Promise<Worker> {
-  return Worker.create({ ...options, ...PATIENT });
+export function createWorker({ config, logger, metrics }: WorkerBasis, options: WorkerOptions): Promise<Worker> {
+  const dataConverter = dataConverterOf(config, (reason, context) => {
+    metrics.temporalRefused.inc();
+    logger.error({ reason, workflowId: context?.workflowId }, 'A payload of Temporal is not ours and was refused');
+  });
+  return Worker.create({ namespace: config.TEMPORAL_NAMESPACE, dataConverter, ...options, ...PATIENT });
 }

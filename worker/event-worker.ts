@@ -32,9 +32,8 @@ export async function createEventWorker(options: {
   readonly logger: Logger;
 }): Promise<Worker> {
   const { config, metrics } = options;
-  return createWorker({
+  return createWorker(options, {
     connection: options.connection,
-    namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: eventTaskQueue(config.TEMPORAL_TASK_QUEUE),
     workflowBundle: options.workflowBundle,
     activities: createEventActivities({

@@ -1,10 +1,10 @@
-import { Client } from '@temporalio/client';
 import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { type Database, openPool } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
 import type { Fence } from '../activities/write/fence.ts';
 import type { WebhookRetry } from '../workflows/event-messages.ts';
+import { createClient } from './client.ts';
 import type { WorkerConfig } from './config.ts';
 import { checkDurability } from './durability.ts';
 import { createEventStarts } from './event-starts.ts';
@@ -59,7 +59,7 @@ export async function startEvents(options: {
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);
-  const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+  const client = createClient(connection, config);
   metrics.observeOpenRuns(() => readOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
     pool: relayPool,

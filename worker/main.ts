@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
-import { Client } from '@temporalio/client';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { loadWorkflowBundle } from './bundle.ts';
+import { createClient } from './client.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
 import { makeFirstReleaseCurrent } from './current-release.ts';
 import { startEvents } from './events.ts';
@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const events = await startEvents(shared);
   const verifier = startVerifier({
     ...shared,
-    client: new Client({ connection, namespace: config.TEMPORAL_NAMESPACE }),
+    client: createClient(connection, config),
     target: { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) },
   });
   const stopping = new AbortController();

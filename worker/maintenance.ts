@@ -1,12 +1,12 @@
 import { access, constants, stat } from 'node:fs/promises';
-import { Client } from '@temporalio/client';
 import type { NativeConnection, WorkflowBundle } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAuditMaintenance } from '../activities/audit/maintenance.ts';
 import { openPool, type Pool, queryOnce } from '../activities/database.ts';
 import { maintenanceTaskQueue } from '../workflows/maintenance-messages.ts';
+import { createClient } from './client.ts';
 import type { WorkerConfig } from './config.ts';
-import { createWorker } from './create-worker.ts';
+import { createWorker, type WorkerBasis } from './create-worker.ts';
 import { checkLogin } from './login.ts';
 import { ensureMaintenanceSchedule } from './maintenance-schedule.ts';
 import { workerVersioning } from './versioning.ts';
@@ -33,6 +33,7 @@ export async function startMaintenance(options: {
   readonly config: WorkerConfig;
   readonly connection: NativeConnection;
   readonly workflowBundle: WorkflowBundle;
+  readonly metrics: WorkerBasis['metrics'];
   readonly logger: Logger;
 }): Promise<RunningMaintenance> {
   const { config, connection, logger } = options;
@@ -54,12 +55,15 @@ export async function startMaintenance(options: {
   }
   if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder(config.AUDIT_ARCHIVE_DIR);
   // AUTO_UPGRADE below: a run pinned to a release that no longer has workers would block the schedule for ever.
-  const worker = await createWorker({
+  const worker = await createWorker(options, {
     connection,
-    namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: maintenanceTaskQueue(config.TEMPORAL_TASK_QUEUE),
     workflowBundle: options.workflowBundle,
-    activities: createAuditMaintenance({ pool, archiveFolder: config.AUDIT_ARCHIVE_DIR }),
+    activities: createAuditMaintenance({
+      pool,
+      archiveFolder: config.AUDIT_ARCHIVE_DIR,
+      requireOrder: config.PAYLOAD_KEYS !== undefined && config.PAYLOAD_ENCRYPTION === 'require',
+    }),
     // One month at a time, because archiving is not urgent and must not slow down writes.
     maxConcurrentActivityTaskExecutions: 1,
     maxConcurrentWorkflowTaskExecutions: 2,
@@ -71,10 +75,7 @@ export async function startMaintenance(options: {
     ...workerVersioning(config, 'AUTO_UPGRADE'),
   });
   const running = worker.run();
-  await ensureMaintenanceSchedule(
-    new Client({ connection, namespace: config.TEMPORAL_NAMESPACE }),
-    config.TEMPORAL_TASK_QUEUE,
-  );
+  await ensureMaintenanceSchedule(createClient(connection, config), config.TEMPORAL_TASK_QUEUE);
   return {
     ended: running,
     async close() {

@@ -144,6 +144,11 @@ function createInstruments(registry: Registry) {
       labelNames: ['code'] as const,
       registers,
     }),
+    temporalRefused: new Counter({
+      name: 'temporal_refused_total',
+      help: 'Payloads and runs that Temporal gave this process and that are not ours: always an alert',
+      registers,
+    }),
     auditRows: new Histogram({
       name: 'audit_flush_rows',
       help: 'Audit rows of replays and conflicts per INSERT',

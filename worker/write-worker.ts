@@ -40,9 +40,8 @@ export type WriteWorkerOptions = {
 /** The worker of the write queue. The API runs it for eager starts; the worker process runs it as a backstop. */
 export async function createWriteWorker(options: WriteWorkerOptions): Promise<Worker> {
   const { config, connection, metrics, logger } = options;
-  return createWorker({
+  return createWorker(options, {
     connection,
-    namespace: config.TEMPORAL_NAMESPACE,
     taskQueue: config.TEMPORAL_TASK_QUEUE,
     workflowBundle: options.workflowBundle,
     activities: createWriteActivities({
@@ -75,6 +74,10 @@ export async function createWriteWorker(options: WriteWorkerOptions): Promise<Wo
           'A set failed; its writes go on one by one',
         );
         metrics.failedSets.inc(labelsOf(options.operations, operation));
+      },
+      onRefused(error, workflowId) {
+        metrics.temporalRefused.inc();
+        logger.error({ err: error, workflowId }, 'A run that this system has not started was refused');
       },
       onLockWait: (args) => options.onLockWait?.(args),
       onUngrouped: (args) => metrics.ungroupedItems.inc(labelsOf(options.operations, args.operation)),

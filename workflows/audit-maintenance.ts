@@ -1,11 +1,16 @@
 import { ActivityFailure, ApplicationFailure, proxyActivities } from '@temporalio/workflow';
-import type { ArchivedMonthFacts, AuditMaintenanceActivities, AuditMaintenanceResult } from './maintenance-messages.ts';
+import type {
+  ArchivedMonthFacts,
+  AuditMaintenanceActivities,
+  AuditMaintenanceResult,
+  MaintenanceOrder,
+} from './maintenance-messages.ts';
 
 /**
  * Runs once a day: creates partitions of the audit log for the months ahead and archives old ones. A month that cannot be
  * archived does not stop the others; the run then fails at its end, and the next day's run tries again.
  */
-export async function auditMaintenance(): Promise<AuditMaintenanceResult> {
+export async function auditMaintenance(order?: MaintenanceOrder): Promise<AuditMaintenanceResult> {
   const { keepPartitions, findMonthsToArchive } = proxyActivities<AuditMaintenanceActivities>({
     startToCloseTimeout: '5 minutes',
     scheduleToCloseTimeout: '1 hour',
@@ -18,7 +23,7 @@ export async function auditMaintenance(): Promise<AuditMaintenanceResult> {
     heartbeatTimeout: '1 minute',
     retry: { initialInterval: '5 seconds', maximumInterval: '5 minutes' },
   });
-  const { moved, made } = await keepPartitions();
+  const { moved, made } = await keepPartitions(order);
   const archived: ArchivedMonthFacts[] = [];
   const failed: string[] = [];
   for (const month of await findMonthsToArchive()) {

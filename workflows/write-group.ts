@@ -1,4 +1,9 @@
-import { TemporalFailure, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  TemporalFailure,
+  WorkflowExecutionAlreadyStartedError,
+} from '@temporalio/common';
 import {
   ActivityCancellationType,
   CancellationScope,
@@ -7,6 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { type GroupItem, type GroupResult, type Trust, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import { RUN_REFUSED } from './refused.ts';
 import { childWriteOptions } from './write-start.ts';
 
 /** Items wait for connections and locks. After this time all items leave the group and continue in their own workflows. */
@@ -37,10 +43,16 @@ async function attemptOnce(items: readonly GroupItem[], stamp: Trust | undefined
     const facts = { requestedAt: workflowInfo().startTime.toISOString() };
     return (await runGroup(items, stamp === undefined ? facts : { ...facts, stamp })).left;
   } catch (error) {
-    if (!(error instanceof TemporalFailure)) throw error;
+    if (!(error instanceof TemporalFailure) || isRefusal(error)) throw error;
     // It is not known which items have committed. Each continues in its own run, which finds the row if there is one.
     return items.map((_, index) => index);
   }
+}
+
+/** None of its items is to be made, in whichever run. */
+function isRefusal(error: TemporalFailure): boolean {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && cause.type === RUN_REFUSED;
 }
 
 /** Starts the item's own workflow as the API would, with the group's stamp, and waits until Temporal has accepted it. */

@@ -1,5 +1,7 @@
 import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import type { AuditMaintenanceActivities } from '../../workflows/maintenance-messages.ts';
+import { RUN_REFUSED } from '../../workflows/refused.ts';
 import type { Pool } from '../database.ts';
 import { archiveMonth, asMaintenance } from './archive-month.ts';
 
@@ -8,6 +10,8 @@ export type AuditMaintenanceDependencies = {
   readonly pool: Pool;
   /** Where old months are archived; without it they stay in the database. */
   readonly archiveFolder: string | undefined;
+  /** Whether payloads are authenticated: only then does an order show anything. */
+  readonly requireOrder: boolean;
 };
 
 /** As many months ahead as the migration creates partitions for. */
@@ -19,9 +23,15 @@ const HEARTBEAT_MS = 10_000;
 export function createAuditMaintenance({
   pool,
   archiveFolder,
+  requireOrder,
 }: AuditMaintenanceDependencies): AuditMaintenanceActivities {
   return {
-    keepPartitions: () => keepPartitions(pool),
+    async keepPartitions(order) {
+      if (requireOrder && order === undefined) {
+        throw ApplicationFailure.nonRetryable('The run was refused. Its schedule has not ordered it.', RUN_REFUSED);
+      }
+      return keepPartitions(pool);
+    },
     findMonthsToArchive: async () => (archiveFolder === undefined ? [] : findMonths(pool)),
     async archiveMonth(month) {
       if (archiveFolder === undefined) throw new Error('This worker has no AUDIT_ARCHIVE_DIR');

@@ -7,6 +7,7 @@ import { isNotTrusted, TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import { isOfEarlierEpoch, requireTrust } from './fence.ts';
 import { attemptAfterLoss } from './lose-write.ts';
+import { refusing, requireOwnRun } from './own-run.ts';
 import { runAlone } from './run-alone.ts';
 import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
 import type { AttemptFacts } from './run-operation.ts';
@@ -25,6 +26,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
       const { info } = Context.current();
       // Always set here; the type also covers standalone activities.
       const workflowId = info.workflowExecution?.workflowId ?? '';
+      refusing(dependencies, workflowId, () => requireOwnRun(args, workflowId));
       const id = writeId(args.companyId, args.operation, args.key);
       const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
       try {

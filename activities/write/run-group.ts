@@ -5,6 +5,7 @@ import { isLockTimeout, isNotTrusted } from '../failures.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
 import { type Fence, isOfEarlierEpoch, requireTrust } from './fence.ts';
+import { refusing, requireOwnItems } from './own-run.ts';
 import { runAlone, runInTurn } from './run-alone.ts';
 import type { RunDependencies } from './run-operation.ts';
 import { isSetOperation, runSet, type SetItem, type SetOperation } from './run-set.ts';
@@ -21,6 +22,8 @@ export type WriteActivityDependencies = RunDependencies & {
   onFailedSet(operation: string, items: number, error: unknown): void;
   /** Called for a write that met a lock and now waits for it: it may be long until its outcome. */
   onLockWait(args: WriteArguments): void;
+  /** Called for a run that this system has not started; nothing of it is done. */
+  onRefused(error: unknown, workflowId: string): void;
   /** Called for an item that leaves the group and continues in its own run. */
   onUngrouped(args: WriteArguments): void;
 };
@@ -38,6 +41,7 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
   const { fence } = dependencies;
   return async function runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<{ left: number[] }> {
     const workflowId = Context.current().info.workflowExecution?.workflowId ?? '';
+    refusing(dependencies, workflowId, () => requireOwnItems(items));
     const known = requireTrust(fence);
     if (isOfEarlierEpoch(facts.stamp, known)) return { left: items.map((_, index) => index) };
     const { requestedAt, stamp } = facts;

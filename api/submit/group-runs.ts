@@ -15,6 +15,7 @@ import {
   POISON_WORKFLOW_TYPE,
   type Trust,
 } from '../../workflows/messages.ts';
+import { isRefused } from '../../workflows/refused.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget, stateOf } from './write-runs.ts';
 
@@ -112,7 +113,8 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
     async waitUntilClosed(workflowId, runId) {
       const handle = workflow.getHandle<() => Promise<GroupResult>>(workflowId, runId, { followRuns: false });
       try {
-        return await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
+        const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
+        return isRefused(result) ? 'unproven' : result;
       } catch (error) {
         if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return 'unproven';
         if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';

@@ -11,7 +11,9 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import { readPayloads } from '../../worker/payloads/read-payloads.ts';
 import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
+import { isRefused, RUN_REFUSED } from '../../workflows/refused.ts';
 import { writeStartOptions } from '../../workflows/write-start.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 
@@ -74,7 +76,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
     const handle = workflow.getHandle<() => Promise<RunResult>>(workflowId, runId, { followRuns: false });
     try {
       const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
-      return { kind: 'result', result };
+      return isRefused(result) ? { kind: 'unproven' } : { kind: 'result', result };
     } catch (error) {
       if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
       // Deleted while it ran: its end can no longer be known.
@@ -113,7 +115,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
           workflowId: description.workflowId,
           runId: description.runId,
           state: stateOf(description.status.name),
-          memo: description.memo as WriteMemo | undefined,
+          memo: toMemo(description.memo),
           startedAt: description.startTime,
           closedAt: description.closeTime,
         };
@@ -155,8 +157,9 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
           maximumPageSize: 1,
         }),
       );
-      const payload = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
-      return payload == null ? undefined : defaultPayloadConverter.fromPayload<WriteArguments>(payload);
+      const input = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input;
+      const [args] = await readPayloads(client, workflowIdOf(companyId, idempotencyKey), input?.payloads);
+      return isRefused(args) ? undefined : (args as WriteArguments | undefined);
     },
   };
 }
@@ -181,6 +184,11 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
   return undefined;
 }
 
+/** Undefined where it is not one of ours. */
+function toMemo(memo: Readonly<Record<string, unknown>> | undefined): WriteMemo | undefined {
+  return typeof memo?.['fingerprint'] === 'string' ? (memo as WriteMemo) : undefined;
+}
+
 export function stateOf(status: string): RunDescription['state'] {
   if (status === 'RUNNING' || status === 'CONTINUED_AS_NEW' || status === 'PAUSED') return 'running';
   return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
@@ -192,6 +200,6 @@ function isRolledBack({ cause }: WorkflowFailedError): boolean {
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   return (
     failure instanceof ApplicationFailure &&
-    (failure.type === FAILURE_TYPES.bug || failure.type === FAILURE_TYPES.rolledBack)
+    [FAILURE_TYPES.bug, FAILURE_TYPES.rolledBack, RUN_REFUSED].includes(failure.type ?? '')
   );
 }

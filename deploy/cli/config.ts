@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { processConfig, readConfig } from '../../worker/config.ts';
 import { refuseProduction } from './local-config.ts';
-import { jwtSecretFile, type LocalSystem, localJsonFile, readLocalJson } from './local-json.ts';
+import { jwtSecretFile, type LocalSystem, localJsonFile, payloadKeysFile, readLocalJson } from './local-json.ts';
 
 const operatorSchema = z.object({
   DATABASE_URL: processConfig.DATABASE_URL.optional(),
@@ -14,6 +14,8 @@ const operatorSchema = z.object({
   TEMPORAL_TLS_KEY: processConfig.TEMPORAL_TLS_KEY,
   TEMPORAL_TLS_SERVER_CA: processConfig.TEMPORAL_TLS_SERVER_CA,
   TEMPORAL_TLS_SERVER_NAME: processConfig.TEMPORAL_TLS_SERVER_NAME,
+  PAYLOAD_KEYS: processConfig.PAYLOAD_KEYS,
+  PAYLOAD_ENCRYPTION: processConfig.PAYLOAD_ENCRYPTION,
   WORKER_DEPLOYMENT_NAME: processConfig.WORKER_DEPLOYMENT_NAME,
   TEMPORAL_TASK_QUEUE: processConfig.TEMPORAL_TASK_QUEUE,
   TEMPORAL_UI_URL: z.string().optional(),
@@ -51,8 +53,9 @@ export function givenOwnerDatabaseUrl(): string {
   return url;
 }
 
+/** With the payload keys of the running local system where it is the target and no others are given. */
 export function temporalTarget(known?: string): TemporalTarget {
-  const config = readConfig(operatorSchema, process.env);
+  const config = readConfig(operatorSchema, { ...localPayloadKeys(known), ...process.env });
   const address = known ?? config.TEMPORAL_ADDRESS ?? localSystem()?.temporalAddress;
   if (address !== undefined) return { ...config, TEMPORAL_ADDRESS: address };
   throw new Error('No Temporal server is configured. Set TEMPORAL_ADDRESS, or start the local system ("npm start").');
@@ -108,4 +111,13 @@ export function requireLocalSigning() {
 
 function localSystem(): LocalSystem | undefined {
   return readConfig(operatorSchema, process.env).NODE_ENV === 'production' ? undefined : readLocalJson();
+}
+
+/** Those of the local system where it is the target and no others are given. */
+function localPayloadKeys(known: string | undefined): { PAYLOAD_KEYS_FILE?: string } {
+  const { NODE_ENV, TEMPORAL_ADDRESS, PAYLOAD_KEYS, PAYLOAD_KEYS_FILE } = process.env;
+  if (NODE_ENV === 'production' || PAYLOAD_KEYS || PAYLOAD_KEYS_FILE || !existsSync(payloadKeysFile())) return {};
+  const address = known ?? TEMPORAL_ADDRESS;
+  const isLocal = known !== undefined || !address || address === readLocalJson()?.temporalAddress;
+  return isLocal ? { PAYLOAD_KEYS_FILE: payloadKeysFile() } : {};
 }

@@ -47,6 +47,11 @@ export function localJsonFile(): string {
   return join(dataFolder(), 'local.json');
 }
 
+/** The file with the keys of Temporal's payloads, also when PAYLOAD_KEYS is given. */
+export function payloadKeysFile(): string {
+  return join(dataFolder(), 'payload-keys');
+}
+
 /** The file with the secret that signs the local system's tokens, also when JWT_SECRET is given. */
 export function jwtSecretFile(): string {
   return join(dataFolder(), 'jwt-secret');

@@ -16,7 +16,7 @@ export function writePrivately(file: string, text: string): void {
   renameSync(temporary, file);
 }
 
-/** URL-safe, so that a connection string can contain it unescaped. */
-function randomSecret(): string {
+/** 32 random bytes in base64url. URL-safe, so that a connection string can contain it unescaped. */
+export function randomSecret(): string {
   return randomBytes(SECRET_BYTES).toString('base64url');
 }

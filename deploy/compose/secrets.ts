@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, run } from '../cli/command.ts';
-import { keptSecret, writePrivately } from '../cli/secrets.ts';
+import { keptSecret, randomSecret, writePrivately } from '../cli/secrets.ts';
 import { APP_DATABASE, POSTGRES_HOST } from './names.ts';
 
 const RANDOM = [
@@ -30,6 +30,7 @@ function makeSecrets(folder: string): string {
   const derived = {
     DATABASE_URL: url('accubooks_login'),
     RELAY_DATABASE_URL: url('accubooks_relay_login'),
+    PAYLOAD_KEYS: `compose:${randomSecret()}\n`,
     'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
   };
   for (const [name, text] of Object.entries(derived)) {

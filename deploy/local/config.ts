@@ -18,6 +18,7 @@ const launcherSchema = z.object({
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
+  PAYLOAD_KEYS: z.string().optional(),
   JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),

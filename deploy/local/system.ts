@@ -1,11 +1,17 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
 import { temporalTarget } from '../cli/config.ts';
 import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
-import { jwtSecretFile, type LocalSystem, removeLocalJson, writeLocalJson } from '../cli/local-json.ts';
-import { keptSecret, writePrivately } from '../cli/secrets.ts';
+import {
+  jwtSecretFile,
+  type LocalSystem,
+  payloadKeysFile,
+  removeLocalJson,
+  writeLocalJson,
+} from '../cli/local-json.ts';
+import { keptSecret, randomSecret, writePrivately } from '../cli/secrets.ts';
 import { mintToken } from '../cli/token.ts';
 import { allowPrivateWebhooks, type LauncherConfig, launcherConfig } from './config.ts';
 import { claimDataFolder } from './instance.ts';
@@ -90,6 +96,7 @@ export function startSystem(on: {
     removeLocalJson(); // Left over from a killed run.
     mkdirSync(join(dataFolder(), 'logs'), { recursive: true });
     await allSettledOrThrow([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
+    const payloadKeys = keptPayloadKeys(config);
     const metricsPort = await choosePorts(config);
 
     const [servers, workflowBundle] = await allSettledOrThrow([
@@ -104,6 +111,7 @@ export function startSystem(on: {
       TEMPORAL_ADDRESS: servers.temporalAddress,
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
+      PAYLOAD_KEYS: payloadKeys,
       WORKFLOW_BUNDLE: workflowBundle,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
@@ -211,6 +219,13 @@ export function startSystem(on: {
 async function allSettledOrThrow<const T extends readonly Promise<unknown>[]>(started: T) {
   await Promise.allSettled(started);
   return Promise.all(started);
+}
+
+/** Stored where the operator commands find them. */
+function keptPayloadKeys({ PAYLOAD_KEYS }: LauncherConfig): string {
+  if (PAYLOAD_KEYS !== undefined) writePrivately(payloadKeysFile(), `${PAYLOAD_KEYS}\n`);
+  else if (!existsSync(payloadKeysFile())) writePrivately(payloadKeysFile(), `local:${randomSecret()}\n`);
+  return readFileSync(payloadKeysFile(), 'utf8').trim();
 }
 
 /** Stored where the operator commands find it. */

@@ -1,6 +1,7 @@
-import { Client, Connection } from '@temporalio/client';
+import { Connection } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { openDatabase } from '../../activities/database.ts';
+import { createClient } from '../../worker/client.ts';
 import { readVerification } from '../../worker/fence.ts';
 import type { TemporalTarget } from '../cli/config.ts';
 import { compareKeyRunsNow, continueIfNothingIsMissing, readStake, verify } from '../operator/write/verify.ts';
@@ -31,7 +32,7 @@ export async function verifyLocally(options: {
   const namespace = temporal.TEMPORAL_NAMESPACE;
   const context = {
     database,
-    temporal: new Client({ connection, namespace }),
+    temporal: createClient(connection, temporal),
     taskQueue: temporal.TEMPORAL_TASK_QUEUE,
     ui: { url: undefined, namespace },
   };

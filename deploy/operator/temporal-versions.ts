@@ -1,9 +1,9 @@
 /** `npm run --silent temporal:versions`: lists the releases of a worker deployment and says which one is current. */
-import { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
+import { createClient } from '../../worker/client.ts';
 import { describeDeployment, setCurrentRelease } from '../../worker/current-release.ts';
 import { command, run } from '../cli/command.ts';
-import { temporalTarget } from '../cli/config.ts';
+import { type TemporalTarget, temporalTarget } from '../cli/config.ts';
 import { connectTarget } from './setup-temporal.ts';
 
 type Options = { deployment?: string; setCurrent?: string };
@@ -36,7 +36,7 @@ async function printVersions({ deployment, setCurrent }: Options): Promise<void>
     const releases = await Promise.all(
       found.releases.map(async (release) => ({
         ...release,
-        openRuns: await countOpenRuns(connection, namespace, `${name}:${release.buildId}`),
+        openRuns: await countOpenRuns(connection, target, `${name}:${release.buildId}`),
       })),
     );
     console.log(JSON.stringify({ deployment: name, current: found.current ?? null, releases }));
@@ -46,7 +46,7 @@ async function printVersions({ deployment, setCurrent }: Options): Promise<void>
 }
 
 /** Includes runs pinned to the release: Temporal's own status "drained" covers only releases that have been current. */
-async function countOpenRuns(connection: NativeConnection, namespace: string, version: string): Promise<number> {
+async function countOpenRuns(connection: NativeConnection, target: TemporalTarget, version: string): Promise<number> {
   const query = `TemporalWorkerDeploymentVersion = '${version}' AND ExecutionStatus = 'Running'`;
-  return (await new Client({ connection, namespace }).workflow.count(query)).count;
+  return (await createClient(connection, target).workflow.count(query)).count;
 }

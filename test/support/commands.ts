@@ -1,5 +1,6 @@
 import { type ChildProcess, type ExecFileException, execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { PAYLOAD_KEYS } from './payload-keys.ts';
 import { compiled } from './program.ts';
 
 /** What a command of `npm run` left: its exit code and what it printed. */
@@ -33,7 +34,7 @@ export function startCommand(
 ): ChildProcess {
   const options = {
     cwd: projectFolder,
-    env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environment },
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', PAYLOAD_KEYS, ...environment },
     timeout: TIMEOUT_MS,
   };
   const child = execFile(process.execPath, [compiled(script), ...args], options, onEnd);

@@ -7,6 +7,7 @@ import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { PAYLOAD_KEYS } from './payload-keys.ts';
 import { startTemporalOnPostgres } from './temporal-on-postgres.ts';
 import type { TemporalServerBinaries } from './temporal-server.ts';
 import { JWT_SECRET } from './tokens.ts';
@@ -50,6 +51,7 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
       TEMPORAL_ADDRESS: servers.temporal.address,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,
+      PAYLOAD_KEYS,
       PORT: '0',
     },
     owner,

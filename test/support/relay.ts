@@ -1,4 +1,3 @@
-import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { openDatabase, openPool } from '../../activities/database.ts';
@@ -60,8 +59,7 @@ export function steppedRelay(system: System): {
     statementTimeoutMs: 10_000,
     applicationName: 'test-relay',
   });
-  const client = new Client({ connection: system.temporal.connection });
-  const starts = createEventStarts(client, system.environment['TEMPORAL_TASK_QUEUE'] as string, QUICK_RETRY);
+  const starts = createEventStarts(system.temporal, system.environment['TEMPORAL_TASK_QUEUE'] as string, QUICK_RETRY);
   return {
     starts,
     runOnce: (spoiled = {}) =>

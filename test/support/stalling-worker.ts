@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { bundleWorkflowCode, NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
 import { createWorker } from '../../worker/create-worker.ts';
 
 /** A process of its own, for what may end it: runs the workflow `stall` on the Temporal server of its first argument. */
@@ -10,7 +11,12 @@ const connection = await NativeConnection.connect({ address });
 const workflowBundle = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('stalling-workflow.ts', import.meta.url)),
 });
-const worker = await createWorker({ connection, taskQueue, workflowBundle });
+const common = {
+  config: { TEMPORAL_NAMESPACE: 'default', PAYLOAD_KEYS: undefined, PAYLOAD_ENCRYPTION: 'accept' },
+  logger: pino({ level: 'silent' }),
+  metrics: { temporalRefused: { inc() {} } },
+} as const;
+const worker = await createWorker(common, { connection, taskQueue, workflowBundle });
 await worker.runUntil(
   new Client({ connection }).workflow.execute('stall', {
     taskQueue,

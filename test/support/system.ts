@@ -1,4 +1,4 @@
-import { Client as TemporalClient } from '@temporalio/client';
+import type { Client as TemporalClient } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import type pg from 'pg';
 import { pino } from 'pino';
@@ -6,8 +6,10 @@ import { inject } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 import { type RunningApi, startApi } from '../../api/app.ts';
 import { readApiConfig } from '../../api/config.ts';
+import { createClient } from '../../worker/client.ts';
 import { type Company, companyMaker } from './companies.ts';
 import { cloneDatabase } from './database.ts';
+import { PAYLOAD_KEYS } from './payload-keys.ts';
 import { openPreparation } from './prepare.ts';
 import { JWT_SECRET } from './tokens.ts';
 
@@ -45,6 +47,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     RELAY_DATABASE_URL: database.relayUrl,
     WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,
+    PAYLOAD_KEYS,
     PORT: '0',
     LOG_LEVEL: 'silent',
     ...overrides.environment,
@@ -69,7 +72,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
   return {
     url,
     owner,
-    temporal: new TemporalClient({ connection, namespace: 'default' }),
+    temporal: createClient(connection, readApiConfig(environment)),
     environment,
     company: companyMaker(owner, url, preparation.prepare),
     another: (more = {}) => start(more),

@@ -119,6 +119,7 @@ export async function openOneCompany(): Promise<OneCompany> {
         onLockWait: () => undefined,
         onSet: () => undefined,
         onFailedSet: () => undefined,
+        onRefused: () => undefined,
       });
       const group = items.map((args) => ({ args, workflowId: workflowIdOf(args.companyId, args.key), summary: '' }));
       const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });

@@ -66,6 +66,8 @@ describe('what is told of a write whose month was archived', () => {
   });
 });
 
+const metrics = { temporalRefused: { inc() {} } };
+
 describe('a worker', () => {
   const start = async (environment: Record<string, string>) => {
     const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
@@ -75,7 +77,13 @@ describe('a worker', () => {
     const config = readWorkerConfig({ ...system.environment, ...queue, ...environment });
     try {
       await (
-        await startMaintenance({ config, connection, workflowBundle: await loadWorkflowBundle(config), logger })
+        await startMaintenance({
+          config,
+          connection,
+          workflowBundle: await loadWorkflowBundle(config),
+          metrics,
+          logger,
+        })
       ).close();
     } finally {
       await connection.close();
@@ -152,7 +160,7 @@ describe('the schedule', () => {
     const config = readWorkerConfig({ ...system.environment, AUDIT_ARCHIVE_DIR: folder });
     const workflowBundle = await loadWorkflowBundle(config);
     const logger = pino({ level: 'silent' });
-    const maintenance = await startMaintenance({ config, connection, workflowBundle, logger });
+    const maintenance = await startMaintenance({ config, connection, workflowBundle, metrics, logger });
     try {
       const id = maintenanceScheduleId(config.TEMPORAL_TASK_QUEUE);
       const schedule = system.temporal.schedule.getHandle(id);

@@ -131,7 +131,7 @@ describe('what was started', () => {
     Promise.all(items(prefix).map(({ args: { key } }) => keyWorkflow(system.temporal, company, key).result()));
   const run = (args: WriteArguments): Promise<RunResult> =>
     system.temporal.workflow.execute(WRITE_WORKFLOW_TYPE, {
-      workflowId: `${workflowIdOf(company.id, args.key)}:again`,
+      workflowId: workflowIdOf(company.id, args.key),
       taskQueue: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
       args: [args],
     });
@@ -169,8 +169,8 @@ describe('what was started', () => {
       expectMissing(await pay(`gone-${how}`));
       const { key } = items('stale')[how === 'stamped' ? 0 : 1]?.args ?? { key: '' };
       expect(await run(of(key))).toMatchObject({ outcome: 'succeeded', first: false });
-      const other = { ...of(key), fingerprint: '0'.repeat(64) };
-      expect(await run({ ...other, input: { params: {}, body: {} } })).toMatchObject({ outcome: 'mismatch' });
+      const other = writeArguments(company, createPayment, { ...body, amount: body.amount + 1 }, key);
+      expect(await run({ ...other, ...stamp })).toMatchObject({ outcome: 'mismatch' });
     },
   );
 });

@@ -55,6 +55,7 @@ describe('an attempt that fails for now', () => {
       onLockWait: () => undefined,
       onSet: () => undefined,
       onFailedSet: () => undefined,
+      onRefused: () => undefined,
     });
     const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
     return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(

@@ -1,12 +1,14 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import type { Payload } from '@temporalio/common';
 import { POISON_WORKFLOW_TYPE, type PoisonArguments } from '../../workflows/messages.ts';
 import { callWithin } from '../call-within.ts';
 import { GRPC, serviceCallCode } from '../grpc.ts';
+import { UnknownPayloadKey } from '../payloads/codec.ts';
+import { readPayloads } from '../payloads/read-payloads.ts';
 
 /** What is read of Temporal by the names of lanes and groups: without visibility, which lags, and without clocks. */
 export type NamedRuns = {
-  /** The run by that name (the newest without a run ID), undefined if Temporal has none. Throws when it does not answer. */
+  /** The run by that name (the newest without a run ID), undefined if Temporal has none. Throws when it does not answer, or a key is missing. */
   read(workflowId: string, runId?: string): Promise<NamedRun | undefined>;
   /** `exists`: a run by that name was first. Throws when Temporal does not answer. */
   poison(workflowId: string, poison: PoisonArguments): Promise<'placed' | 'exists'>;
@@ -40,6 +42,19 @@ export function createNamedRuns(client: Client, target: { readonly taskQueue: st
     return { first: first.history?.events?.[0], last: last.history?.events?.[0] };
   }
 
+  /** A value by its position. What cannot be decoded is told to whoever asks for it; a key that is missing, at once. */
+  async function valuesOf(workflowId: string, payloads: readonly Payload[] | null | undefined) {
+    try {
+      const values = await readPayloads(client, workflowId, payloads);
+      return (position = 0) => values[position];
+    } catch (error) {
+      if (error instanceof UnknownPayloadKey) throw error;
+      return () => {
+        throw error;
+      };
+    }
+  }
+
   return {
     async read(workflowId, runId) {
       let events: Awaited<ReturnType<typeof eventsOf>>;
@@ -59,8 +74,8 @@ export function createNamedRuns(client: Client, target: { readonly taskQueue: st
         startedAt: timeOf(events.first),
         closedAt: state === 'open' ? undefined : timeOf(events.last),
         state,
-        argument: (position) => decode(started.input?.payloads?.[position]),
-        result: () => decode(completed?.result?.payloads?.[0]),
+        argument: await valuesOf(workflowId, started.input?.payloads),
+        result: await valuesOf(workflowId, completed?.result?.payloads),
       };
     },
     async poison(workflowId, poison) {
@@ -105,8 +120,4 @@ function hasEnded(event: Event | undefined): boolean {
 function timeOf(event: Event | undefined): string {
   const { seconds, nanos } = event?.eventTime ?? {};
   return new Date(Number(seconds?.toString() ?? 0) * 1_000 + (nanos ?? 0) / 1_000_000).toISOString();
-}
-
-function decode(payload: Payload | null | undefined): unknown {
-  return payload == null ? undefined : defaultPayloadConverter.fromPayload(payload);
 }

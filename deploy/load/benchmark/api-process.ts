@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
+import { keptSecret } from '../../cli/secrets.ts';
 import { type ServerProcess, startServerProcess } from './server-process.ts';
 import type { Servers } from './servers.ts';
 
@@ -39,6 +41,7 @@ export async function startApiProcess(options: {
       DATABASE_URL: servers.database.appDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporalAddress,
       JWT_SECRET: options.secret,
+      PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,
       WORKFLOW_BUNDLE: options.bundle,
       WRITE_GROUPING: grouping,
       // Empty values unset the shell's: the benchmark signs its own tokens.

@@ -5,16 +5,16 @@ import { command, run } from '../../cli/command.ts';
 import type { Grouping } from './api-process.ts';
 import { measureGrowth, refuseImpossibleSize } from './growth/growth.ts';
 import { growthMarkdown, growthText } from './growth/text.ts';
-import { instrumentationText, measureInstrumentation } from './instrumentation.ts';
 import { putBetweenMarkers } from './markers.ts';
 import { MODES, type Mode } from './modes.ts';
+import { measureOnOff, onOffText, SWITCHES, type Switch } from './on-off.ts';
 import { conditions, reportOf, suiteMarkdown, suiteText } from './report.ts';
 import { runBenchmark } from './run.ts';
 import { openSession, type Session } from './session.ts';
 import { baselinesAt, runSuite, SUITE_CONCURRENCY } from './suite.ts';
 
 type Options = {
-  mode: Mode | typeof INSTRUMENTATION | typeof GROWTH;
+  mode: Mode | Switch | typeof GROWTH;
   concurrency: number;
   seconds: number;
   grouping: Grouping;
@@ -29,10 +29,8 @@ type Options = {
   json?: true;
 };
 
-/** Not a load mode, but a comparison of two processes under the same load. */
-const INSTRUMENTATION = 'instrumentation';
 const MIN_PAIRS = 10;
-/** Not a load mode either, but a comparison of two databases under several loads. */
+/** Not a load mode, but a comparison of two databases under several loads. */
 const GROWTH = 'growth';
 const GROWTH_COMPANIES = 10_000;
 /** More invoices than payments in flight, so that their order does not repeat. */
@@ -46,9 +44,9 @@ await run(
     .addOption(
       new Option(
         '--mode <mode>',
-        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation: the cost of metrics and logs; growth: a full database against an almost empty one',
+        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation, encryption: the cost of metrics and logs, or of encrypted payloads; growth: a full database against an almost empty one',
       )
-        .choices([...MODES, INSTRUMENTATION, GROWTH])
+        .choices([...MODES, ...SWITCHES, GROWTH])
         .default('new'),
     )
     .option(
@@ -102,7 +100,12 @@ async function benchmark(options: Options, program: Command): Promise<void> {
 
 function measureOf({ all, mode }: Options) {
   if (all) return measureAll;
-  return mode === INSTRUMENTATION ? compareInstrumentation : measureOne;
+  return isSwitch(mode) ? compareOnOff : measureOne;
+}
+
+/** Not a load mode, but a comparison of two processes under the same load. */
+function isSwitch(mode: Options['mode']): mode is Switch {
+  return (SWITCHES as readonly string[]).includes(mode);
 }
 
 function refuseConflictingOptions(options: Options, isGiven: (name: keyof Options) => boolean): void {
@@ -116,7 +119,7 @@ function refuseConflictingOptions(options: Options, isGiven: (name: keyof Option
     return;
   }
   refuse('keys');
-  if (mode === INSTRUMENTATION) refuse('processes');
+  if (isSwitch(mode)) refuse('processes');
   if (rate !== undefined && mode !== 'new' && mode !== 'replay') refuse('rate');
   if (markdown !== undefined && !all) throw new Error('--markdown requires --all or --mode growth.');
 }
@@ -151,7 +154,7 @@ async function inSession(
 /** False if something was violated. */
 async function measureOne(session: Session, options: Options): Promise<boolean> {
   const { mode, concurrency, seconds, grouping, rate, repeat } = options;
-  if (mode === INSTRUMENTATION || mode === GROWTH) throw new Error(`Bug! The mode ${mode} has its own function`);
+  if (isSwitch(mode) || mode === GROWTH) throw new Error(`Bug! The mode ${mode} has its own function`);
   const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
   const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
   if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
@@ -160,12 +163,13 @@ async function measureOne(session: Session, options: Options): Promise<boolean> 
 }
 
 /** At least ten pairs: fewer would not resolve so small a difference. */
-async function compareInstrumentation(session: Session, options: Options): Promise<boolean> {
-  const { concurrency, seconds, grouping, repeat, json } = options;
+async function compareOnOff(session: Session, options: Options): Promise<boolean> {
+  const { mode, concurrency, seconds, grouping, repeat, json } = options;
+  if (!isSwitch(mode)) throw new Error(`Bug! The mode ${mode} is no switch`);
   const pairs = Math.max(repeat, MIN_PAIRS);
-  const result = await measureInstrumentation(session, { concurrency, seconds, grouping, pairs }, log);
+  const result = await measureOnOff(session, { of: mode, concurrency, seconds, grouping, pairs }, log);
   if (json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
-  else console.log([...conditions(), ...session.servers.notes, instrumentationText(result)].join('\n'));
+  else console.log([...conditions(), ...session.servers.notes, onOffText(result)].join('\n'));
   return result.violations.length === 0;
 }
 

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import type pg from 'pg';
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
 import { withDatabase } from '../../cli/command.ts';
+import { keptSecret } from '../../cli/secrets.ts';
 import { openHttp } from '../../client/http.ts';
 import { count } from '../../client/submit-write.ts';
 import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
@@ -74,6 +76,7 @@ async function startWorkerProcess(servers: Servers, bundle: string, signal: Abor
       RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporalAddress,
       WORKFLOW_BUNDLE: bundle,
+      PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,
       WEBHOOK_MASTER_KEY: randomBytes(32).toString('hex'),
       WEBHOOK_ALLOW_PRIVATE: '1',
       ...{ HOST: '127.0.0.1', TEMPORAL_NAMESPACE: '', NODE_ENV: '' },

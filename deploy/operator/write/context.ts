@@ -1,10 +1,11 @@
-import { Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { NativeConnection } from '@temporalio/worker';
 import { type Database, openDatabase, transaction } from '../../../activities/database.ts';
 import { id } from '../../../activities/fields.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
 import { withTimeout } from '../../../api/http/timeouts.ts';
 import type { TemporalUi } from '../../../api/writes/resource.ts';
+import { createClient } from '../../../worker/client.ts';
 import { becomeAuditor } from '../../cli/auditor.ts';
 import { ownerDatabaseUrl, type TemporalTarget, temporalTarget, temporalUiUrl } from '../../cli/config.ts';
 import { connectTarget } from '../setup-temporal.ts';
@@ -37,7 +38,7 @@ export async function withOperatorContext<T>(work: (context: OperatorContext) =>
   try {
     return await work({
       database,
-      temporal: 'unavailable' in connection ? connection : new Client({ connection, namespace }),
+      temporal: 'unavailable' in connection ? connection : createClient(connection, target),
       taskQueue: target.TEMPORAL_TASK_QUEUE,
       ui: { url: temporalUiUrl(), namespace },
     });

@@ -1,6 +1,8 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { defaultPayloadConverter } from '@temporalio/common';
+import type { Payload } from '@temporalio/common';
+import { readPayloads } from '../../../worker/payloads/read-payloads.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../../workflows/messages.ts';
+import { isRefused } from '../../../workflows/refused.ts';
 
 /** What operators see of Temporal beyond what the API reads. */
 
@@ -17,13 +19,26 @@ export async function endOfRun(client: Client, workflowId: string, runId: string
   const last = history?.events?.[0];
   if (last == null) return undefined;
   const failed = last.workflowExecutionFailedEventAttributes?.failure;
-  if (failed) return `failed (${failed.applicationFailureInfo?.type ?? 'failure'}): ${failed.message ?? 'no message'}`;
+  if (failed) {
+    const message = await messageOf(client, workflowId, failed);
+    return `failed (${failed.applicationFailureInfo?.type ?? 'failure'}): ${message ?? 'no message'}`;
+  }
   const terminated = last.workflowExecutionTerminatedEventAttributes;
   if (terminated) return `terminated by ${terminated.identity || 'someone'}: ${terminated.reason || 'no reason given'}`;
   if (last.workflowExecutionTimedOutEventAttributes) return 'timed out';
   if (last.workflowExecutionCanceledEventAttributes) return 'cancelled in Temporal';
   if (last.workflowExecutionCompletedEventAttributes) return 'completed';
   return undefined;
+}
+
+type Failure = { readonly message?: string | null; readonly encodedAttributes?: Payload | null };
+
+/** A failure's message is in a payload; in the runs of earlier releases it is plain. */
+async function messageOf(client: Client, workflowId: string, { message, encodedAttributes }: Failure) {
+  if (encodedAttributes == null) return message;
+  const [attributes] = await readPayloads(client, workflowId, [encodedAttributes]);
+  if (isRefused(attributes)) return 'its message is not ours';
+  return (attributes as { readonly message?: string } | undefined)?.message;
 }
 
 export type GroupFacts = { readonly workflowId: string; readonly status: string; readonly summary: string | null };
@@ -59,6 +74,7 @@ async function readItems(client: Client, workflowId: string, runId: string): Pro
     execution: { workflowId, runId },
     maximumPageSize: 1,
   });
-  const payload = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
-  return payload == null ? [] : defaultPayloadConverter.fromPayload<readonly GroupItem[]>(payload);
+  const input = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input;
+  const [items] = await readPayloads(client, workflowId, input?.payloads);
+  return Array.isArray(items) ? items : [];
 }

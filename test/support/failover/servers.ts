@@ -3,6 +3,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { createAppDatabase } from '../../../deploy/local/database.ts';
 import { until } from '../held-invoice.ts';
+import { PAYLOAD_KEYS } from '../payload-keys.ts';
 import { JWT_SECRET } from '../tokens.ts';
 import { type Cluster, type Clusters, DATABASE, openClusters } from './cluster.ts';
 import { type Switch, startSwitch } from './database-switch.ts';
@@ -51,6 +52,7 @@ export async function startFailoverServers(): Promise<FailoverServers> {
       TEMPORAL_ADDRESS: `127.0.0.1:${temporal.port}`,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,
+      PAYLOAD_KEYS,
       PORT: '0',
     },
     databaseAt,

@@ -6,23 +6,29 @@ import { measureApi } from './run.ts';
 import type { Segment } from './segment.ts';
 import type { Session } from './session.ts';
 
+/** What can be switched off, to see what it costs. */
+export const SWITCHES = ['instrumentation', 'encryption'] as const;
+export type Switch = (typeof SWITCHES)[number];
+
 /**
- * Measures what metrics and log lines cost. Two API processes that differ only in these get load in turn, so that other
- * changes on the machine affect both. Both are scraped meanwhile; the page of the one without metrics is empty.
+ * Measures what metrics and log lines, or encrypted payloads, cost. Two API processes that differ only in these get load in
+ * turn, so that other changes on the machine affect both. Both are scraped meanwhile; the page of one without metrics is empty.
  */
-export async function measureInstrumentation(
+export async function measureOnOff(
   session: Session,
   options: {
+    readonly of: Switch;
     readonly concurrency: number;
     readonly seconds: number;
     readonly pairs: number;
     readonly grouping: Grouping;
   },
   log: (line: string) => void,
-): Promise<InstrumentationResult> {
+): Promise<OnOffResult> {
   const { concurrency, seconds, pairs, grouping } = options;
+  const settings: Settings = SETTINGS[options.of];
   const another = (which: 'on' | 'off') => {
-    const { instrumentation, ...environment } = SETTINGS[which];
+    const { instrumentation = true, ...environment } = settings[which];
     const queue = { TEMPORAL_TASK_QUEUE: `benchmark-${which}` };
     return session.anotherApi(grouping, { instrumentation, environment: { ...environment, ...queue } });
   };
@@ -53,30 +59,36 @@ export async function measureInstrumentation(
       slices.push({ on: await measure('on'), off });
     }
   }
-  return { options, settings: SETTINGS, slices, costs: costsOf(slices), violations };
+  return { options, settings, slices, costs: costsOf(slices), violations };
 }
 
-export type InstrumentationResult = {
+export type OnOffResult = {
   readonly options: object;
-  readonly settings: typeof SETTINGS;
+  readonly settings: Settings;
   readonly slices: readonly { readonly on: Segment; readonly off: Segment }[];
   readonly costs: readonly Cost[];
   readonly violations: readonly string[];
 };
 
-/** The ratio with ÷ without instrumentation of each pair; above 1 it costs something. */
+/** The ratio on ÷ off of each pair; above 1 it costs something. */
 type Cost = { readonly what: string; readonly median: number; readonly from: number; readonly to: number };
 
+type Setting = { readonly instrumentation?: boolean; readonly [variable: string]: string | boolean | undefined };
+type Settings = { readonly on: Setting; readonly off: Setting };
+
 const SETTINGS = {
-  on: { instrumentation: true, LOG_LEVEL: 'info' },
-  off: { instrumentation: false, LOG_LEVEL: 'silent' },
-} as const;
+  instrumentation: {
+    on: { instrumentation: true, LOG_LEVEL: 'info' },
+    off: { instrumentation: false, LOG_LEVEL: 'silent' },
+  },
+  encryption: { on: { PAYLOAD_ENCRYPTION: 'require' }, off: { PAYLOAD_KEYS: '' } },
+} as const satisfies Record<Switch, Settings>;
 /** Three times as often as in our Prometheus configuration. */
 const SCRAPE_INTERVAL_MS = 5_000;
 /** What is promised. For information: no ratio makes a run fail. */
 const MAX_RATIO = 1.05;
 
-export function instrumentationText({ slices, costs, violations }: InstrumentationResult): string {
+export function onOffText({ settings, slices, costs, violations }: OnOffResult): string {
   const perSecond = (which: 'on' | 'off') => slices.map((pair) => pair[which].perSecond.toFixed(0)).join(', ');
   const rows = costs.map(({ what, ...cost }) => [
     what,
@@ -86,7 +98,7 @@ export function instrumentationText({ slices, costs, violations }: Instrumentati
   ]);
   return [
     '',
-    `Settings that differ: on ${settingsText('on')}; off ${settingsText('off')}. Both are scraped every ${SCRAPE_INTERVAL_MS / 1_000} s`,
+    `Settings that differ: on ${settingsText(settings.on)}; off ${settingsText(settings.off)}. Both are scraped every ${SCRAPE_INTERVAL_MS / 1_000} s`,
     `Writes per second, by pair: on ${perSecond('on')}; off ${perSecond('off')}`,
     '',
     textTable(['on ÷ off', 'median of pairs', 'spread', `≤ ${MAX_RATIO}`], rows),
@@ -94,13 +106,13 @@ export function instrumentationText({ slices, costs, violations }: Instrumentati
   ].join('\n');
 }
 
-function settingsText(which: 'on' | 'off'): string {
-  return Object.entries(SETTINGS[which])
+function settingsText(setting: Setting): string {
+  return Object.entries(setting)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
 }
 
-function costsOf(slices: InstrumentationResult['slices']): Cost[] {
+function costsOf(slices: OnOffResult['slices']): Cost[] {
   const cost = (what: string, of: (segment: Segment) => number | undefined, inverted = false): Cost[] => {
     const ratios = slices.flatMap(({ on, off }) => {
       const [mine, other] = [of(on), of(off)];

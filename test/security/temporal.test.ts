@@ -1,0 +1,255 @@
+import { randomUUID } from 'node:crypto';
+import { Client } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { workflowIdOf } from '../../activities/identity.ts';
+import { createPayment } from '../../activities/operations/create-payment.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
+import { readWorkerConfig } from '../../worker/config.ts';
+import { startMaintenance } from '../../worker/maintenance.ts';
+import { maintenanceScheduleId } from '../../worker/maintenance-schedule.ts';
+import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
+import { type GroupItem, memoOf, type WriteArguments } from '../../workflows/messages.ts';
+import { writeSearchAttributes } from '../../workflows/search-attributes.ts';
+import type { Company } from '../support/companies.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { type Groups, startGroups } from '../support/groups.ts';
+import { until } from '../support/held-invoice.ts';
+import { rawHistory, rawRun, readable } from '../support/raw-temporal.ts';
+import { startRelay } from '../support/relay.ts';
+import { countRuns } from '../support/runs.ts';
+import { type System, startSystem } from '../support/system.ts';
+import { writeArguments } from '../support/write-arguments.ts';
+
+/** Whoever reaches Temporal, and has none of our keys. */
+let attacker: Client;
+let system: System;
+let groups: Groups;
+let relay: Awaited<ReturnType<typeof startRelay>>;
+let taskQueue: string;
+
+beforeAll(async () => {
+  groups = await startGroups();
+  system = await startSystem({ environment: groups.environment });
+  relay = await startRelay(system);
+  taskQueue = readWorkerConfig(system.environment).TEMPORAL_TASK_QUEUE;
+  attacker = new Client({ connection: system.temporal.connection });
+});
+afterAll(async () => {
+  await relay.close();
+  await system.stop();
+  await groups.close();
+});
+
+/** What the attacker has seen of the API: the arguments of a payment are right in every member. */
+async function rightArguments(company: Company, key: string = randomUUID()): Promise<WriteArguments> {
+  const body = paymentBody(await company.invoice({ total: 1_000_000 }), 999_999);
+  return writeArguments(company, createPayment, body, key);
+}
+
+async function leavesNothing(company: Company, key: string): Promise<void> {
+  const effects = await countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+  expect(effects).toMatchObject({ writes: 0, rows: 0, entries: 0, newAudit: 0, events: 0 });
+}
+
+/** Starts it by that client, and says how it ended: the type of the innermost failure. */
+async function endOf(client: Client, type: string, workflowId: string, argument: unknown, queue = taskQueue) {
+  await client.workflow.start(type, { taskQueue: queue, workflowId, args: [argument] });
+  return failureOf(workflowId);
+}
+
+async function failureOf(workflowId: string): Promise<string> {
+  const result = system.temporal.workflow.getHandle(workflowId).result();
+  let cause: unknown = await result.then(JSON.stringify, (error: unknown) => error);
+  while (cause instanceof Error && cause.cause !== undefined) cause = cause.cause;
+  return cause instanceof ApplicationFailure ? (cause.type ?? 'ApplicationFailure') : String(cause);
+}
+
+describe('a run that someone forges in Temporal', () => {
+  test('with the right arguments, in plain text, ends failed and leaves nothing', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const workflowId = workflowIdOf(company.id, args.key);
+    expect(await endOf(attacker, 'write', workflowId, args)).toBe('RunRefused');
+    await leavesNothing(company, args.key);
+    // The key is not lost to its owner.
+    const answer = await company.api.post('/api/payments', args.input.body, { key: args.key });
+    expect(answer).toMatchObject({ status: 201, replayed: false });
+  });
+
+  test('with what another run was started with, copied from its history, ends failed and leaves nothing', async () => {
+    const company = await system.company();
+    const invoiceId = await company.invoice({ total: 1_000_000 });
+    const key = randomUUID();
+    await company.api.created('/api/payments', paymentBody(invoiceId, 700), { key });
+    const { events } = await rawHistory(system.temporal, workflowIdOf(company.id, key));
+    const stolen = events[0]?.workflowExecutionStartedEventAttributes;
+    expect(stolen?.input?.payloads).toHaveLength(1);
+    const workflowId = workflowIdOf(company.id, 'another');
+    const { runId } = await attacker.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      requestId: randomUUID(),
+      workflowId,
+      workflowType: { name: 'write' },
+      taskQueue: { name: taskQueue },
+      input: stolen?.input ?? null,
+      memo: stolen?.memo ?? null,
+    });
+    expect(runId).toBeDefined();
+    expect(await failureOf(workflowId)).toBe('RunRefused');
+    await leavesNothing(company, 'another');
+    const effects = await countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+    expect(effects).toMatchObject({ writes: 1, rows: 1 });
+  });
+
+  // Defence in depth: by our own client, as if someone could encrypt.
+  test('under another workflow ID than that of its company and key ends failed and leaves nothing', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const workflowId = workflowIdOf(company.id, 'not-its-key');
+    expect(await endOf(system.temporal, 'write', workflowId, args)).toBe('RunRefused');
+    await leavesNothing(company, args.key);
+  });
+
+  test('with a body that is not that of its fingerprint ends failed and leaves nothing', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const more = { ...args, input: { ...args.input, body: { ...args.input.body, amount: 1_000_000 } } };
+    const workflowId = workflowIdOf(company.id, args.key);
+    expect(await endOf(system.temporal, 'write', workflowId, more)).toBe('RunRefused');
+    await leavesNothing(company, args.key);
+  });
+
+  test('as a group, in plain text or with an item of another key, ends failed, and no item goes on alone', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const item: GroupItem = { args, workflowId: workflowIdOf(company.id, args.key), summary: 'forged' };
+    const workflowId = () => `group:${randomUUID()}:0:1`;
+    expect(await endOf(attacker, 'writeGroup', workflowId(), [item])).toBe('RunRefused');
+    const moved = { ...item, workflowId: workflowIdOf(company.id, 'another') };
+    expect(await endOf(system.temporal, 'writeGroup', workflowId(), [moved])).toBe('RunRefused');
+    const changed = { ...item, args: { ...args, actor: { userId: randomUUID() }, input: { params: {}, body: {} } } };
+    expect(await endOf(system.temporal, 'writeGroup', workflowId(), [changed])).toBe('RunRefused');
+    await leavesNothing(company, args.key);
+    expect(await system.temporal.workflow.count(`WorkflowType = 'write' AND CompanyId = '${company.id}'`)).toEqual({
+      count: 0,
+      groups: [],
+    });
+  });
+
+  test.each([
+    ['webhooks', (id: string) => ({ companyId: id, batchId: id, retry: { delaysMs: [], giveUpAfterMs: 0 } })],
+    ['sendInvoiceReminders', (id: string) => ({ companyId: id, triggerId: randomUUID(), writeTaskQueue: 'q' })],
+    ['closeMonth', (id: string) => ({ companyId: id, triggerId: randomUUID(), writeTaskQueue: 'q' })],
+  ])('as %s, in plain text, ends failed', async (type, argument) => {
+    const company = await system.company();
+    const workflowId = type === 'webhooks' ? webhooksWorkflowId(company.id, company.id) : randomUUID();
+    expect(await endOf(attacker, type, workflowId, argument(company.id), `${taskQueue}-events`)).toBe('RunRefused');
+  });
+
+  test('as maintenance of the audit log, with or without an order, ends failed; that of the schedule does not', async () => {
+    const config = readWorkerConfig(system.environment);
+    const { connection } = system.temporal;
+    const logger = pino({ level: 'silent' });
+    const shared = {
+      config,
+      connection: connection as NativeConnection,
+      metrics: { temporalRefused: { inc() {} } },
+      logger,
+    };
+    const maintenance = await startMaintenance({ ...shared, workflowBundle: await loadWorkflowBundle(config) });
+    const schedule = maintenanceScheduleId(taskQueue);
+    const handle = system.temporal.schedule.getHandle(schedule);
+    try {
+      const queue = `${taskQueue}-maintenance`;
+      for (const [end, args] of [
+        ['none', []],
+        ['plain', [{ schedule }]],
+      ] as const) {
+        const workflowId = `${schedule}-${end}`;
+        await attacker.workflow.start('auditMaintenance', { taskQueue: queue, workflowId, args });
+        expect(await failureOf(workflowId)).toBe('RunRefused');
+      }
+      await handle.trigger();
+      await until('the run of the schedule', async () => (await handle.describe()).info.recentActions.length > 0);
+      const [ran] = (await handle.describe()).info.recentActions;
+      const workflowId = ran?.action.workflow.workflowId ?? '';
+      expect(await system.temporal.workflow.getHandle(workflowId).result()).toMatchObject({ archived: [] });
+    } finally {
+      await maintenance.close();
+      await handle.delete();
+    }
+  });
+
+  test('at a key that a client then uses does not hold the client up, nor answer it', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    // Nobody polls this queue: it stays open.
+    const forged = await attacker.workflow.start('write', {
+      workflowId: workflowIdOf(company.id, args.key),
+      taskQueue: `nobody-${randomUUID()}`,
+      args: [args],
+      memo: memoOf(args),
+      typedSearchAttributes: writeSearchAttributes(company.id, args.operation, args.key),
+    });
+    const held = await company.api.post('/api/payments', args.input.body, { key: args.key, headers: { prefer: 'wait=1' } });
+    expect(held.status).not.toBe(201);
+    expect((await company.api.get(`/api/writes/${args.key}`)).status).toBeLessThan(500);
+    await leavesNothing(company, args.key);
+    await forged.terminate('forged');
+    const answer = await company.api.post('/api/payments', args.input.body, { key: args.key });
+    expect(answer).toMatchObject({ status: 201, replayed: false });
+  });
+});
+
+describe('what Temporal keeps', () => {
+  /** In every form in which the server stores something of the run: its history, memo, summary, details, search attributes. */
+  const stored = async (workflowId: string) => {
+    const { events } = await rawHistory(system.temporal, workflowId);
+    return readable([events, await rawRun(system.temporal, workflowId)]);
+  };
+
+  test('of a write alone has no name, no amount and no text of its request', async () => {
+    const company = await system.company();
+    const key = randomUUID();
+    const body = { name: 'Zaphod Beeblebrox', email: 'zaphod@example.test', currency: 'USD' };
+    await company.api.created('/api/customers', body, { key });
+    await countRuns(system.temporal, { company, key });
+    const text = await stored(workflowIdOf(company.id, key));
+    expect(text).toContain(key);
+    expect(text).not.toMatch(/zaphod|beeblebrox/i);
+    // The decoder works: the same text is there for whoever has the key.
+    const run = system.temporal.workflow.getHandle(workflowIdOf(company.id, key));
+    expect((await run.describe()).memo).toMatchObject({ operation: 'createCustomer' });
+  });
+
+  test('of writes that travel together has none either', async () => {
+    const company = await system.company();
+    const keys = [randomUUID(), randomUUID()];
+    const sent = await groups.together(system.url, company, () =>
+      keys.map((key) => company.api.post('/api/customers', { name: 'Ford Prefect', currency: 'USD' }, { key })),
+    );
+    for (const answer of await Promise.all(sent)) expect(answer.status).toBe(201);
+    const { rows } = await system.owner.query(
+      'SELECT DISTINCT workflow_id AS id FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = ANY($2)',
+      [company.id, keys],
+    );
+    expect(rows).toHaveLength(1);
+    expect(rows[0].id).toMatch(/^group:/);
+    const text = await stored(rows[0].id);
+    expect(text).not.toMatch(/prefect|customer/i);
+    for (const key of keys) expect(text).not.toContain(key);
+  });
+
+  test('of a run that failed has no message and no stack trace', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const workflowId = workflowIdOf(company.id, 'a-failed-one');
+    await endOf(system.temporal, 'write', workflowId, args);
+    const text = await stored(workflowId);
+    expect(text).toContain('RunRefused');
+    expect(text).not.toMatch(/not that of its company|\.ts:|at \w+ \(/);
+  });
+});

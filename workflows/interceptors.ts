@@ -1,0 +1,39 @@
+import { ApplicationFailure } from '@temporalio/common';
+import type { WorkflowInterceptors } from '@temporalio/workflow';
+import { isRefused, REFUSED, RESULT_REFUSED, RUN_REFUSED } from './refused.ts';
+
+/** Of every workflow: ends the run as failed at the first payload that the codec has refused. */
+export function interceptors(): WorkflowInterceptors {
+  return {
+    inbound: [
+      {
+        async execute(input, next) {
+          for (const argument of input.args) requireOurs(argument, RUN_REFUSED);
+          return next(input);
+        },
+      },
+    ],
+    outbound: [
+      {
+        async scheduleActivity(input, next) {
+          return requireOurs(await next(input), RESULT_REFUSED);
+        },
+        async scheduleLocalActivity(input, next) {
+          return requireOurs(await next(input), RESULT_REFUSED);
+        },
+        async startChildWorkflowExecution(input, next) {
+          const [started, result] = await next(input);
+          const checked = result.then((value) => requireOurs(value, RESULT_REFUSED));
+          // As in the SDK: whoever does not wait for the child does not learn of its failure.
+          checked.catch(() => undefined);
+          return [started, checked];
+        },
+      },
+    ],
+  };
+}
+
+function requireOurs<T>(value: T, type: string): T {
+  if (!isRefused(value)) return value;
+  throw ApplicationFailure.nonRetryable(`A payload is refused: ${value[REFUSED]}`, type);
+}
