@@ -150,6 +150,12 @@ function createInstruments(registry: Registry) {
       buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
       registers,
     }),
+    securityRows: new Counter({
+      name: 'security_log_rows_total',
+      help: 'Rows of the security log that the API wrote, or had to drop: written, dropped',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     auditMs: new Histogram({
       name: 'audit_flush_ms',
       help: 'Duration of the INSERT of audit rows, for which the answers wait',
@@ -194,5 +200,6 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);
+  for (const outcome of ['written', 'dropped']) metrics.securityRows.inc({ outcome }, 0);
   for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
 }
