@@ -111,7 +111,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const security = createSecurityLog({
     pool: database.reads,
     logger,
-    onRows: (rows, outcome) => metrics.securityRows.inc({ outcome }, rows),
+    onRows: (rows, outcome) => (outcome === 'written' ? metrics.securityRows : metrics.securityRowsDropped).inc(rows),
   });
   const { app, refuseOtherMethods, servedRoutes } = await createServer(
     logger,

@@ -152,8 +152,12 @@ function createInstruments(registry: Registry) {
     }),
     securityRows: new Counter({
       name: 'security_log_rows_total',
-      help: 'Rows of the security log that the API wrote, or had to drop: written, dropped',
-      labelNames: ['outcome'] as const,
+      help: 'Rows that the API wrote to the security log; without those of transactions and operators',
+      registers,
+    }),
+    securityRowsDropped: new Counter({
+      name: 'security_log_rows_dropped_total',
+      help: 'Rows that the API could not write to the security log: an alert',
       registers,
     }),
     auditMs: new Histogram({
@@ -200,6 +204,5 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);
-  for (const outcome of ['written', 'dropped']) metrics.securityRows.inc({ outcome }, 0);
   for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
 }

@@ -33,7 +33,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
     'verifying',
     'replaced',
   ]),
-  outcome: new Set(['delivered', 'failed', 'given_up', 'written', 'dropped']),
+  outcome: new Set(['delivered', 'failed', 'given_up']),
   what: new Set(['workflow', 'webhooks']),
 };
 
