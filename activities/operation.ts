@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Tx } from './database.ts';
 import type { Role } from './roles.ts';
+import type { SecurityFact } from './security/security-row.ts';
 
 /**
  * A named kind of write. Routes, OpenAPI, contract tests, metrics labels, reference docs and demo traffic are all derived
@@ -48,7 +49,11 @@ export type SetForm<I = Input, State = unknown, Code extends string = string> = 
   /** Locks what the decisions rest on, in the order of IDs and parents first, and reads it in a later statement. */
   load(tx: Tx, companyId: string, inputs: readonly I[]): Promise<State>;
   /** Decides one write and notes it in `state`, without any I/O. A rejection is thrown before `state` is touched. */
-  decide(state: State, input: I, context: WriteContext<Code>): Written;
+  decide(
+    state: State,
+    input: I,
+    context: WriteContext<Code>,
+  ): Omit<Written, 'security'> & { readonly security?: never };
   /** Sends what was decided in a few statements, without waiting for them. */
   apply(tx: Tx, companyId: string, state: State): readonly Promise<unknown>[];
 };
@@ -121,6 +126,8 @@ export type Written = {
   /** Further members of the event's payload. */
   readonly eventPayload?: Readonly<Record<string, unknown>>;
   readonly auditMetadata?: Readonly<Record<string, unknown>>;
+  /** What the security log is told in the same transaction. Not in the form for sets, whose statements do not carry it. */
+  readonly security?: readonly SecurityFact[];
 };
 
 /**

@@ -14,13 +14,17 @@ import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts
 import { createWriteWorker } from '../worker/write-worker.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
-import { createAuthenticate } from './http/auth.ts';
+import { createAuthenticate, limitingFailures } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
 import { createRateLimit } from './http/rate-limit.ts';
 import { createServer, requireJson } from './http/server.ts';
+import { createSignInLimit } from './http/sign-in-limit.ts';
 import { registerDocs } from './openapi/docs.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
+import { createMembersSeen, type MembersSeen } from './security/members-seen.ts';
+import { recordRefusal } from './security/refusals.ts';
+import { createSecurityLog } from './security/security-log.ts';
 import { createGroupRuns } from './submit/group-runs.ts';
 import { createLane } from './submit/lane.ts';
 import { createLookups } from './submit/lookups.ts';
@@ -103,9 +107,20 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const verifier = startVerifier({ fence, database, client, target, operations, logger, lanesOf: lane.registeredAt });
   metrics.observeTrust(fence);
 
-  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) =>
-    metrics.problems.inc({ code }),
+  const security = createSecurityLog({
+    pool: database.reads,
+    logger,
+    onRows: (rows, outcome) => (outcome === 'written' ? metrics.securityRows : metrics.securityRowsDropped).inc(rows),
+  });
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(
+    logger,
+    config.TRUSTED_PROXY_HOPS,
+    (problem, request) => {
+      metrics.problems.inc({ code: problem.code });
+      recordRefusal(security, problem, request);
+    },
   );
+  noteMembers(app, createMembersSeen(database.reads));
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context: ApiContext = {
     config,
@@ -121,6 +136,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
       metrics.auditRows.observe(rows);
       metrics.auditMs.observe(ms);
     }),
+    security,
     newWrites: createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST),
     replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
   };
@@ -154,6 +170,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
       await lane.close();
       await verifier.close();
       fence.close();
+      await security.close();
       await connection.close();
       await database.close();
     },
@@ -162,7 +179,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 
 /** Everything below /api: authentication and the media type first, then the routes. */
 async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
-  const authenticate = createAuthenticate(context.config);
+  const limit = createSignInLimit(context.config.FAILED_SIGN_INS_PER_MINUTE);
+  const authenticate = limitingFailures(createAuthenticate(context.config), limit);
   // Awaited, since refuseOtherMethods needs to know all routes.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
@@ -174,6 +192,13 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Pro
     registerCancel(api, context);
     registerReads(api, [...READS, createWriteList(context.operations, context.ui)], context);
     registerWebhooks(api, context);
+  });
+}
+
+/** Whoever was let in has used the company. */
+function noteMembers(app: FastifyInstance, seen: MembersSeen): void {
+  app.addHook('onResponse', async ({ caller }) => {
+    if (caller?.userId !== undefined) seen.note(caller.companyId, caller.userId);
   });
 }
 

@@ -33,6 +33,8 @@ const apiConfig = z
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
     REPLAY_RATE_LIMIT_PER_SECOND: positiveInteger(10_000),
+    FAILED_SIGN_INS_PER_MINUTE: positiveInteger(300),
+    TRUSTED_PROXY_HOPS: z.string().regex(/^\d$/, 'must be a number from 0 to 9').transform(Number).default(0),
     MAX_IN_FLIGHT_WRITES: positiveInteger(2000),
     WRITE_GROUPING: z.enum(['on', 'off']).default('on'),
   })

@@ -4,6 +4,7 @@ import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
+import type { SecurityLog } from './security/security-log.ts';
 import type { Lookups } from './submit/lookups.ts';
 import type { Submit } from './submit/submit.ts';
 import type { WriteRuns } from './submit/write-runs.ts';
@@ -22,6 +23,7 @@ export type ApiContext = {
   readonly metrics: Metrics;
   readonly ui: TemporalUi;
   readonly audit: AuditBatch;
+  readonly security: SecurityLog;
   readonly newWrites: RateLimit;
   /** For replays and reads, whose limit is far higher than that for new writes. */
   readonly replays: RateLimit;

@@ -12,8 +12,11 @@ const MIGRATION_LOCK_WAIT = '15min';
 /** DDL that waits for a lock blocks every query behind it, so it gives up soon; running again is always safe. */
 const STATEMENT_LOCK_WAIT = '10s';
 
-/** Months of audit partitions that stand ready after each run; the worker's maintenance keeps it so. */
-const AUDIT_PARTITION_MONTHS_AHEAD = 24;
+/** Months of the logs' partitions that stand ready after each run; the worker's maintenance keeps it so. */
+const PARTITION_MONTHS_AHEAD = 24;
+
+/** Each makes the partitions of one log. */
+const PARTITION_MAKERS = ['ensure_audit_partitions', 'ensure_security_partitions'] as const;
 
 /** The generated dump lies beside the migrations, and is none. */
 const SCHEMA_DUMP_FILE = 'schema.sql';
@@ -50,7 +53,7 @@ export async function migrate(options: {
       await apply(client, migration);
       log(`applied ${migration.name}`);
     }
-    await ensureAuditPartitions(client);
+    await ensurePartitions(client);
     await letProcessesSee(client);
     return { applied: pending.map((migration) => migration.name) };
   } finally {
@@ -196,12 +199,15 @@ function lineOf(error: unknown, sql: string): string {
 }
 
 /** Partitions depend on the month in which we run, so they are no migration but made anew after each run. */
-async function ensureAuditPartitions(client: Client): Promise<void> {
-  const { rows } = await client.query(
-    `SELECT FROM pg_proc WHERE proname = 'ensure_audit_partitions' AND pronamespace = 'public'::regnamespace`,
-  );
-  if (rows.length === 0) return; // a database that is being built, before the audit log
-  await client.query('SELECT public.ensure_audit_partitions($1)', [AUDIT_PARTITION_MONTHS_AHEAD]);
+async function ensurePartitions(client: Client): Promise<void> {
+  for (const maker of PARTITION_MAKERS) {
+    const { rows } = await client.query(
+      "SELECT FROM pg_proc WHERE proname = $1 AND pronamespace = 'public'::regnamespace",
+      [maker],
+    );
+    // Without it, this is a database that is being built, before its log.
+    if (rows.length > 0) await client.query(`SELECT public.${maker}($1)`, [PARTITION_MONTHS_AHEAD]);
+  }
 }
 
 /** A process's login may see which migrations there are: the table is older than its role, so none of them grants it. */

@@ -40,6 +40,8 @@ GRANT USAGE ON SCHEMA public TO accubooks_auditor;
 GRANT USAGE ON SCHEMA public TO accubooks_maintenance;
 GRANT USAGE ON SCHEMA public TO accubooks_relay;
 
+CREATE SCHEMA security_partitions;
+
 -- Sequences
 
 CREATE SEQUENCE public.idempotent_write_audit_log_id AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
@@ -47,6 +49,9 @@ GRANT USAGE ON SEQUENCE public.idempotent_write_audit_log_id TO accubooks_app;
 
 CREATE SEQUENCE public.outbox_sequence AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
 GRANT USAGE ON SEQUENCE public.outbox_sequence TO accubooks_relay;
+
+CREATE SEQUENCE public.security_log_id AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
+GRANT USAGE ON SEQUENCE public.security_log_id TO accubooks_app;
 
 -- Tables
 
@@ -740,6 +745,7 @@ CREATE TABLE public.memberships (
   user_id uuid NOT NULL,
   roles text[] NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  unseen boolean DEFAULT false NOT NULL,
   CONSTRAINT memberships_pkey PRIMARY KEY (company_id, user_id),
   CONSTRAINT memberships_roles_known CHECK ((((cardinality(roles) >= 1) AND (cardinality(roles) <= 9)) AND (roles <@ ARRAY['owner'::text, 'admin'::text, 'manager'::text, 'accountant'::text, 'auditor'::text, 'inventory_manager'::text, 'employee'::text, 'customer'::text, 'user'::text]))),
   CONSTRAINT memberships_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
@@ -753,6 +759,7 @@ CREATE POLICY company ON public.memberships FOR ALL TO PUBLIC USING ((company_id
 GRANT DELETE, INSERT, SELECT ON public.memberships TO accubooks_app;
 GRANT SELECT ON public.memberships TO accubooks_auditor;
 GRANT UPDATE ON public.memberships(roles) TO accubooks_app;
+GRANT UPDATE ON public.memberships(unseen) TO accubooks_app;
 
 CREATE TABLE public.number_counters (
   company_id uuid NOT NULL,
@@ -1046,6 +1053,40 @@ CREATE TABLE public.schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (name)
 );
 GRANT SELECT ON public.schema_migrations TO accubooks_app;
+
+CREATE TABLE public.security_log (
+  id bigint DEFAULT nextval('public.security_log_id'::regclass) NOT NULL,
+  "timestamp" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  company_id uuid NOT NULL,
+  event text NOT NULL,
+  reason text NOT NULL,
+  user_id uuid,
+  subject text,
+  ip inet,
+  action text,
+  request_id text,
+  count integer DEFAULT 1 NOT NULL,
+  counted_since timestamp with time zone,
+  details jsonb DEFAULT '{}'::jsonb NOT NULL,
+  login text DEFAULT SESSION_USER NOT NULL,
+  CONSTRAINT security_log_pkey PRIMARY KEY ("timestamp", id),
+  CONSTRAINT security_log_action_check CHECK (((length(action) >= 1) AND (length(action) <= 255))),
+  CONSTRAINT security_log_count_check CHECK ((count >= 1)),
+  CONSTRAINT security_log_details_check CHECK ((pg_column_size(details) <= 4096)),
+  CONSTRAINT security_log_event_check CHECK ((event ~ '^[a-z_]{1,40}$'::text)),
+  CONSTRAINT security_log_login_check CHECK ((length(login) <= 63)),
+  CONSTRAINT security_log_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 64))),
+  CONSTRAINT security_log_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
+  CONSTRAINT security_log_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
+) PARTITION BY RANGE ("timestamp");
+CREATE INDEX security_log_by_company ON ONLY public.security_log USING btree (company_id, "timestamp", id);
+CREATE TRIGGER keep_security_log BEFORE TRUNCATE ON public.security_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the security log is only added to');
+CREATE TRIGGER keep_security_rows BEFORE DELETE OR UPDATE ON public.security_log FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the security log is only added to');
+ALTER TABLE public.security_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.security_log FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.security_log FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.security_log TO accubooks_app;
+GRANT SELECT ON public.security_log TO accubooks_auditor;
 
 CREATE TABLE public.users (
   id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1634,6 +1675,33 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.drop_detached_audit_month(date,bigint,numeric) TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.drop_old_security_months()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+DECLARE
+  old_name text;
+  dropped integer := 0;
+BEGIN
+  FOR old_name IN
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'security_log'::regclass AND c.relname ~ '^y\d{4}m\d\d$'
+      AND (make_date(substr(c.relname, 2, 4)::integer, substr(c.relname, 7, 2)::integer, 1) + interval '1 month')
+        AT TIME ZONE 'UTC' <= now() - security_log_time()
+    ORDER BY c.relname
+  LOOP
+    EXECUTE format('DROP TABLE security_partitions.%I', old_name);
+    dropped := dropped + 1;
+  END LOOP;
+  RETURN dropped;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.drop_old_security_months() TO accubooks_maintenance;
+
 CREATE OR REPLACE FUNCTION public.empty_audit_fallback(p_months_ahead integer)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1709,6 +1777,39 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.ensure_audit_partitions(integer) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.ensure_security_partitions(p_months_ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  this_month date := date_trunc('month', now() AT TIME ZONE 'UTC')::date;
+  month date;
+  partition_name text;
+  made integer := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtext('ensure_security_partitions'));
+  FOR offset_months IN 0..p_months_ahead LOOP
+    month := (this_month + make_interval(months => offset_months))::date;
+    partition_name := audit_partition_name(month);
+    CONTINUE WHEN to_regclass('security_partitions.' || partition_name) IS NOT NULL;
+    BEGIN
+      EXECUTE format('CREATE TABLE security_partitions.%I PARTITION OF security_log FOR VALUES FROM (%L) TO (%L)',
+        partition_name, month::text || ' 00:00:00+00', (month + interval '1 month')::date::text || ' 00:00:00+00');
+      EXECUTE format('CREATE TRIGGER keep_security_log BEFORE TRUNCATE ON security_partitions.%I
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_change(%L)', partition_name, 'the security log is only added to');
+      made := made + 1;
+    EXCEPTION WHEN check_violation THEN
+      RAISE WARNING 'month % of the security log stays in the fallback partition, which has rows of it', partition_name;
+    END;
+  END LOOP;
+  RETURN made;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.ensure_security_partitions(integer) TO accubooks_maintenance;
 
 CREATE OR REPLACE FUNCTION public.enter_company(p_company uuid)
  RETURNS void
@@ -2272,6 +2373,18 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.mark_batch_started(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.mark_member_seen(p_company uuid, p_user uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_company(p_company);
+  UPDATE memberships m SET unseen = false WHERE m.company_id = p_company AND m.user_id = p_user AND m.unseen;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.mark_member_seen(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2718,6 +2831,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_movements(uuid,jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_operator_command(p_command text, p_company uuid, p_details jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  entered text := coalesce(current_setting('app.company_id', true), '');
+  company uuid := coalesce(p_company, '00000000-0000-0000-0000-000000000000');
+BEGIN
+  PERFORM set_config('app.company_id', company::text, true);
+  INSERT INTO security_log (company_id, event, reason, ip, action, details)
+  VALUES (company, 'operator_command', p_command, inet_client_addr(), p_command, p_details);
+  PERFORM set_config('app.company_id', entered, true);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_auditor;
+GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_maintenance;
+
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -2768,6 +2901,29 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_refunds(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_security_rows(p_rows jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  company uuid;
+BEGIN
+  FOR company IN SELECT DISTINCT (r ->> 'company_id')::uuid FROM jsonb_array_elements(p_rows) AS r ORDER BY 1 LOOP
+    PERFORM enter_company(company);
+    INSERT INTO security_log (timestamp, company_id, event, reason, user_id, subject, ip, action, request_id, count,
+      counted_since, details)
+    SELECT clock_timestamp() - make_interval(secs => r.age_ms / 1000), r.company_id, r.event, r.reason, r.user_id, r.subject,
+      r.ip, r.action, r.request_id, r.count, clock_timestamp() - make_interval(secs => r.counted_for_ms / 1000),
+      coalesce(r.details, '{}')
+    FROM jsonb_to_recordset(p_rows) AS r (age_ms double precision, company_id uuid, event text, reason text, user_id uuid,
+      subject text, ip inet, action text, request_id text, count integer, counted_for_ms double precision, details jsonb)
+    WHERE r.company_id = company;
+  END LOOP;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_security_rows(jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_webhook_attempt(p_company uuid, p_event uuid, p_error text, p_retry_ms bigint)
  RETURNS void
@@ -3188,6 +3344,14 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.row_id(uuid,text,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.security_log_time()
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+RETURN '400 days'::interval
+;
+GRANT EXECUTE ON FUNCTION public.security_log_time() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.settle_lane(p_version uuid, p_incarnation text, p_lane integer, p_settled integer, p_settled_age_ms double precision, p_unsettled_age_ms double precision)
  RETURNS boolean

@@ -155,6 +155,16 @@ function createInstruments(registry: Registry) {
       buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500],
       registers,
     }),
+    securityRows: new Counter({
+      name: 'security_log_rows_total',
+      help: 'Rows that the API wrote to the security log; without those of transactions and operators',
+      registers,
+    }),
+    securityRowsDropped: new Counter({
+      name: 'security_log_rows_dropped_total',
+      help: 'Rows that the API could not write to the security log: an alert',
+      registers,
+    }),
     auditMs: new Histogram({
       name: 'audit_flush_ms',
       help: 'Duration of the INSERT of audit rows, for which the answers wait',

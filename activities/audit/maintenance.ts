@@ -19,7 +19,7 @@ const MONTHS_AHEAD = 24;
 /** The comparison of a large month is one long statement, during which only a timer can send heartbeats. */
 const HEARTBEAT_MS = 10_000;
 
-/** The activities that create the audit log's partitions for the months ahead and archive old months. */
+/** The activities that create the partitions of both logs for the months ahead, and archive old months of the audit log. */
 export function createAuditMaintenance({
   pool,
   archiveFolder,
@@ -50,12 +50,19 @@ export function createAuditMaintenance({
   };
 }
 
-export function keepPartitions(pool: Pool): Promise<{ moved: number; made: number }> {
-  return asMaintenance(pool, async (tx) => {
+/** Of the audit log and of the security log, whose months are dropped when they have stood for their time. `made` counts both. */
+export async function keepPartitions(pool: Pool): Promise<{ moved: number; made: number; dropped: number }> {
+  const ofAudit = await asMaintenance(pool, async (tx) => {
     const [moved] = await tx.query<{ moved: bigint }>('SELECT empty_audit_fallback($1) AS moved', [MONTHS_AHEAD]);
     const [made] = await tx.query<{ made: number }>('SELECT ensure_audit_partitions($1) AS made', [MONTHS_AHEAD]);
     return { moved: Number(moved?.moved ?? 0), made: made?.made ?? 0 };
   });
+  const ofSecurity = await asMaintenance(pool, async (tx) => {
+    const [made] = await tx.query<{ made: number }>('SELECT ensure_security_partitions($1) AS made', [MONTHS_AHEAD]);
+    const [old] = await tx.query<{ dropped: number }>('SELECT drop_old_security_months() AS dropped');
+    return { made: made?.made ?? 0, dropped: old?.dropped ?? 0 };
+  });
+  return { moved: ofAudit.moved, made: ofAudit.made + ofSecurity.made, dropped: ofSecurity.dropped };
 }
 
 /** The months that are due for archiving, as `2026-08`, oldest first. */

@@ -5,6 +5,7 @@ import { id } from '../fields.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { ACCESS_COLUMNS, type AccessRow, accessResource, toAccess } from '../resources/access.ts';
 import { ROLES, type Role } from '../roles.ts';
+import type { SecurityFact } from '../security/security-row.ts';
 
 export const grantUserAccess = defineOperation({
   name: 'grantUserAccess',
@@ -12,7 +13,7 @@ export const grantUserAccess = defineOperation({
   summary: 'Set the roles of a user in the company',
   description:
     'The given roles replace the user’s current ones; an empty list ends the membership. A user who is not a member yet is ' +
-    'named by ID. Nobody can grant more than they hold: an admin can grant every role except owner, and only an owner can ' +
+    'named by ID, and their e-mail address is null until they have used the company. Nobody can grant more than they hold: an admin can grant every role except owner, and only an owner can ' +
     'change the roles of an owner. The last owner cannot be removed.',
   method: 'POST',
   path: '/api/users/:userId/access',
@@ -65,9 +66,17 @@ export const grantUserAccess = defineOperation({
       resourceId: row.user_id,
       body: toAccess(row),
       auditMetadata: { rolesBefore: membership?.roles ?? [], roles: row.roles },
+      security: powersGranted(userId, membership?.roles ?? [], row.roles),
     };
   },
 });
+
+/** Owners and admins can grant access themselves: whoever becomes one is in the security log. */
+function powersGranted(userId: string, rolesBefore: readonly Role[], roles: readonly Role[]): SecurityFact[] {
+  return (['owner', 'admin'] as const)
+    .filter((role) => roles.includes(role) && !rolesBefore.includes(role))
+    .map((role) => ({ event: 'privilege_granted', reason: role, details: { userId, rolesBefore, roles } }));
+}
 
 /**
  * Locks the company and reads the caller's roles. Only owners and admins may call this operation, and an admin may do all
@@ -99,11 +108,11 @@ async function readMembership(tx: Tx, userId: string, { companyId }: WriteContex
 
 async function grant(tx: Tx, userId: string, roles: readonly Role[], context: WriteContext): Promise<AccessRow> {
   await tx.query(
-    `INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, $2, $3)
+    `INSERT INTO memberships (company_id, user_id, roles, unseen) VALUES ($1, $2, $3, true)
      ON CONFLICT (company_id, user_id) DO UPDATE SET roles = excluded.roles`,
     [context.companyId, userId, roles],
   );
-  // Row-level security shows a user's e-mail address only now that they are a member.
+  // Row-level security shows the row of a user only now that they are a member.
   const row = await readMembership(tx, userId, context);
   if (row === undefined) throw new Error('Bug! The new member is not visible');
   return row;

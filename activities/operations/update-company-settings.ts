@@ -3,6 +3,7 @@ import type { Tx } from '../database.ts';
 import { basisPoints, currency, date, description, name, timeZone, version, webhookUrl } from '../fields.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
+import type { SecurityFact } from '../security/security-row.ts';
 import { webhookUrlFault } from '../webhooks/url.ts';
 
 const settingsBody = z.strictObject({
@@ -104,6 +105,7 @@ export const updateCompanySettings = defineOperation({
         changed: Object.keys(changes),
         ...(reopens ? { reopenReason, closedThroughBefore: locked.books_closed_through } : {}),
       },
+      security: controlsLowered(locked, row),
     };
   },
 });
@@ -111,6 +113,27 @@ export const updateCompanySettings = defineOperation({
 function isReopening(wanted: string | null | undefined, closedThrough: string | null): boolean {
   if (wanted === undefined || closedThrough === null) return false;
   return wanted === null || wanted < closedThrough;
+}
+
+/** A control that protects the books less than before. Raising one is in the audit log alone. */
+function controlsLowered(old: SettingsRow, current: SettingsRow): SecurityFact[] {
+  const changes = [
+    {
+      setting: 'booksClosedThrough',
+      before: old.books_closed_through,
+      after: current.books_closed_through,
+      lowered: isReopening(current.books_closed_through, old.books_closed_through),
+    },
+    {
+      setting: 'payRunApprovalRequired',
+      before: old.pay_run_approval_required,
+      after: current.pay_run_approval_required,
+      lowered: old.pay_run_approval_required && !current.pay_run_approval_required,
+    },
+  ];
+  return changes
+    .filter(({ lowered }) => lowered)
+    .map(({ setting, before, after }) => ({ event: 'control_lowered', reason: setting, details: { before, after } }));
 }
 
 /** Nothing can be posted meanwhile: that takes the company's row too. */

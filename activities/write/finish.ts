@@ -2,6 +2,7 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import type { Tx } from '../database.ts';
 import { type Operation, WORKFLOW_TRIGGERED, type WriteContext, type Written } from '../operation.ts';
 import { type Problem, problemType, writeUrl } from '../problem.ts';
+import { recordSecurityFacts, type SecurityFact } from '../security/security-row.ts';
 import { Rejection } from './rejection.ts';
 import type { WriteRow } from './write-row.ts';
 
@@ -16,6 +17,7 @@ export type Finish = {
   readonly error: { readonly code: string; readonly message: string } | undefined;
   readonly event: { readonly id: string; readonly kind: string; readonly payload: object } | undefined;
   readonly auditMetadata: Readonly<Record<string, unknown>>;
+  readonly security: readonly SecurityFact[];
 };
 
 export function successOf(operation: Operation, args: WriteArguments, context: WriteContext, written: Written): Finish {
@@ -34,6 +36,7 @@ export function successOf(operation: Operation, args: WriteArguments, context: W
       payload: { resource, requestId: args.request.id, ...written.eventPayload },
     },
     auditMetadata: written.auditMetadata ?? {},
+    security: written.security ?? [],
   };
 }
 
@@ -60,6 +63,7 @@ export function rejectionOf(operation: Operation, args: WriteArguments, rejectio
     error: { code: rejection.code, message: rejection.message.slice(0, MAX_AUDIT_MESSAGE) },
     event: undefined,
     auditMetadata: {},
+    security: [],
   };
 }
 
@@ -71,9 +75,10 @@ export function roleRevoked(): Rejection {
 const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;
 const MAX_AUDIT_MESSAGE = 2_000;
 
-/** The last statement of a single write. Every deferred constraint is checked in it. */
+/** The last statement of a single write. Every deferred constraint is checked in it. Facts for the security log travel with it. */
 export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
-  const [row] = await tx.query<WriteRow>(
+  const told = end.security.length === 0 ? undefined : recordSecurityFacts(tx, args, end.security);
+  const finishing = tx.query<WriteRow>(
     `SELECT w.* FROM finish_write(
        p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
        p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
@@ -100,6 +105,7 @@ export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Pr
       JSON.stringify(end.auditMetadata),
     ],
   );
+  const [[row]] = await Promise.all([finishing, told]);
   if (row === undefined) throw new Error('Bug! The claimed write has no row');
   return row;
 }

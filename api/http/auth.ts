@@ -3,9 +3,15 @@ import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwt
 import { DAY_S } from '../../activities/durations.ts';
 import type { ApiConfig } from '../config.ts';
 import { ApiProblem } from './problems.ts';
+import type { SignInLimit } from './sign-in-limit.ts';
 
 /** Whom the token names. Their roles are read from the database at each request. */
-export type Caller = { readonly companyId: string; readonly subject: string };
+export type Caller = {
+  readonly companyId: string;
+  readonly subject: string;
+  /** Set when the caller's membership has been read. */
+  userId?: string;
+};
 
 export type Authenticate = (request: FastifyRequest) => Promise<Caller>;
 
@@ -28,7 +34,10 @@ export function createAuthenticate(config: ApiConfig): Authenticate {
   return async (request) => {
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
-    if (token === undefined) throw unauthenticated('Send the header Authorization: Bearer <JWT>.');
+    if (token === undefined) {
+      const reason = header === undefined ? 'token_missing' : 'token_malformed';
+      throw unauthenticated('Send the header Authorization: Bearer <JWT>.', reason);
+    }
     let claims: JWTPayload;
     try {
       claims = await verify(token);
@@ -36,6 +45,8 @@ export function createAuthenticate(config: ApiConfig): Authenticate {
       if (error instanceof errors.JOSEError && !KEY_SET_FAULTS.has(error.code)) {
         throw unauthenticated(
           'The token is not valid: it has expired, comes from another issuer or is not signed with our key.',
+          reasonOf(error),
+          claimsOf(error),
         );
       }
       throw error;
@@ -94,7 +105,7 @@ function callerOf(claims: JWTPayload): Caller {
   // An `iat` in the future must not extend the token's lifetime.
   const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, nowS() + LEEWAY_S);
   if (exp === undefined || exp - issuedAt > MAX_TOKEN_LIFETIME_S) {
-    throw unauthenticated('A token may be valid for at most 24 hours.');
+    throw unauthenticated('A token may be valid for at most 24 hours.', 'token_too_long_lived', claims);
   }
   if (
     typeof sub !== 'string' ||
@@ -102,11 +113,52 @@ function callerOf(claims: JWTPayload): Caller {
     typeof companyId !== 'string' ||
     !UUID.test(companyId.toLowerCase())
   ) {
-    throw unauthenticated('The token needs the claims sub and company_id (a UUID).');
+    throw unauthenticated('The token needs the claims sub and company_id (a UUID).', 'claims_invalid');
   }
   return { companyId: companyId.toLowerCase(), subject: sub };
 }
 
-function unauthenticated(detail: string): ApiProblem {
-  return new ApiProblem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer realm="accubooks"' } });
+/** `reason` and `claims` are for the security log alone: the client is told no more than the detail. */
+function unauthenticated(detail: string, reason = 'token_invalid', claims?: JWTPayload): ApiProblem {
+  return new ApiProblem('unauthenticated', {
+    detail,
+    headers: { 'www-authenticate': 'Bearer realm="accubooks"' },
+    refusedToken: { reason, claims },
+  });
+}
+
+function reasonOf(error: errors.JOSEError): string {
+  if (error instanceof errors.JWTExpired) return 'token_expired';
+  if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey)
+    return 'signature_invalid';
+  if (error instanceof errors.JOSEAlgNotAllowed) return 'algorithm_not_allowed';
+  if (error instanceof errors.JWTClaimValidationFailed) return 'claims_invalid';
+  return 'token_malformed';
+}
+
+/** Signatures are verified before claims: what is refused for its expiry is signed. Another issuer's or audience's is not ours. */
+function claimsOf(error: errors.JOSEError): JWTPayload | undefined {
+  return error instanceof errors.JWTExpired ? error.payload : undefined;
+}
+
+/**
+ * Refuses bad tokens from an address that has sent too many: 429 instead of 401. `authenticate` is asked first, so that a
+ * valid token always passes. A request without a token guesses at nothing and is not counted.
+ */
+export function limitingFailures(authenticate: Authenticate, limit: SignInLimit): Authenticate {
+  return async (request) => {
+    try {
+      return await authenticate(request);
+    } catch (error) {
+      const refusedToken = error instanceof ApiProblem ? error.details.refusedToken : undefined;
+      if (refusedToken === undefined || refusedToken.reason === 'token_missing') throw error;
+      const waitS = limit.fail(request.address);
+      if (waitS === undefined) throw error;
+      throw new ApiProblem('too_many_failed_sign_ins', {
+        detail: 'Too many tokens from this address were refused. A valid one is accepted at any time.',
+        headers: { 'retry-after': String(waitS) },
+        refusedToken,
+      });
+    }
+  };
 }

@@ -22,6 +22,7 @@ export const PROBLEMS = {
   idempotency_key_reused: row(422, 'The key belongs to another request', 'use_new_key'),
   idempotency_in_progress: row(409, 'The write is in progress', 'wait'),
   rate_limited: row(429, 'The company has sent too many requests', 'retry_same_key'),
+  too_many_failed_sign_ins: row(429, 'Too many tokens from this address were refused', 'retry_same_key'),
   overloaded: row(503, 'The service is overloaded', 'retry_same_key'),
   orchestrator_unavailable: row(503, 'Temporal cannot be reached', 'retry_same_key'),
   storage_unavailable: row(503, 'The database cannot be reached', 'retry_same_key'),
@@ -49,6 +50,8 @@ export type ProblemDetails = {
   /** The key whose status resource the problem links to. */
   readonly idempotencyKey?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Why a token was refused; no client is told of it. The claims only of one that is signed: others can say anything. */
+  readonly refusedToken?: { readonly reason: string; readonly claims: Readonly<Record<string, unknown>> | undefined };
 };
 
 /** Thrown anywhere below a route; the one error handler answers it. */

@@ -12,6 +12,7 @@ import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Caller } from './auth.ts';
+import { clientAddress } from './client-address.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
 import { TemporalUnavailable } from './temporal-unavailable.ts';
 
@@ -19,6 +20,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set by authentication, on every route below /api. */
     caller: Caller;
+    /** The IP address of the client. */
+    readonly address: string;
     /** Set on the routes of writes. */
     idempotencyKey: string;
     /** The ID that the write has, or would have; set once the request is known to be valid. */
@@ -33,14 +36,15 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /**
  * The HTTP server with what every route shares: request IDs, bodies, errors, and 405 for unsupported methods.
- * `onProblem` is called with the code of each error that is answered.
+ * `onProblem` is called with each error that is answered.
  */
 export async function createServer(
   logger: Logger,
-  onProblem: (code: string) => void,
+  trustedProxyHops: number,
+  onProblem: (problem: ApiProblem, request: FastifyRequest) => void,
 ): Promise<{ app: FastifyInstance } & Routes> {
   const answerProblem: AnswerProblem = (request, reply, problem) => {
-    onProblem(problem.code);
+    onProblem(problem, request);
     sendProblem(request, reply, problem);
   };
   const app = Fastify({
@@ -74,6 +78,8 @@ export async function createServer(
         url: request.url,
         status: reply.statusCode,
         durationMs: Math.round(reply.elapsedTime * 10) / 10,
+        ip: request.address,
+        ...callerFields(request.caller),
         ...(request.idempotencyKey === '' ? {} : { key: request.idempotencyKey }),
         ...(request.writeId === '' ? {} : { writeId: request.writeId }),
       },
@@ -82,10 +88,22 @@ export async function createServer(
   });
   app.decorateRequest('idempotencyKey', '');
   app.decorateRequest('writeId', '');
+  app.decorateRequest('address', {
+    getter() {
+      return clientAddress(this.raw, trustedProxyHops);
+    },
+  });
   parseJsonBodies(app);
   answerErrors(app, answerProblem);
   endSilentConnections(app);
   return { app, ...routesOf(app) };
+}
+
+/** Of a request line: the user, or the token's subject where the user was not looked up. */
+function callerFields(caller: Caller | undefined): Readonly<Record<string, string>> {
+  if (caller === undefined) return {};
+  const { companyId, subject, userId } = caller;
+  return { companyId, ...(userId === undefined ? { subject } : { userId }) };
 }
 
 /** Refuses a body that is not plain UTF-8 JSON, before its size is checked. */

@@ -12,6 +12,11 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
       'The bearer token is missing, has expired, comes from another issuer, is valid for more than 24 hours or is not signed with the right key.',
     next: 'Get a new token and send the same request with the same key.',
   },
+  too_many_failed_sign_ins: {
+    meaning:
+      'This token was refused, and so were too many others from the same address within a minute. A valid token is accepted from there all the same.',
+    next: 'Get a valid token and send the same request with the same key. Without one, wait as long as Retry-After says.',
+  },
   not_a_member: {
     meaning: 'The token is valid, but its user is not a member of its company, or no longer is.',
     next: 'Ask an owner of the company for access. Earlier writes keep their outcomes.',

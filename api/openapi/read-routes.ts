@@ -40,6 +40,7 @@ export const OF_EVERY_READ: readonly ProblemCode[] = [
   'forbidden',
   'validation_failed',
   'rate_limited',
+  'too_many_failed_sign_ins',
   'headers_too_large',
   'internal_error',
   'storage_unavailable',

@@ -7,6 +7,7 @@ import { journalEntrySchema } from '../../activities/resources/journal-entry.ts'
 import { calendarDate, currencyCode, instant, resourceId, signedMoney } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
+import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
 
@@ -56,7 +57,7 @@ const agedReceivablesSchema = z.object({
   ),
 });
 
-const callerSchema = accessSchema.extend({ companyId: resourceId() });
+const callerSchema = accessSchema.extend({ companyId: resourceId(), email: z.string() });
 
 const writeSummarySchema = z.object({
   key: z.string(),
@@ -101,6 +102,23 @@ const writeSchema = writeSummarySchema.extend({
     .meta({ description: 'true when items between the first and the last are omitted' }),
 });
 
+const securityEventSchema = z.object({
+  id: z.string(),
+  at: instant(),
+  event: z.enum(SECURITY_EVENTS),
+  reason: z
+    .string()
+    .meta({ description: 'The code of a refusal, what was read, the role granted, or the setting lowered' }),
+  userId: resourceId().nullable(),
+  subject: z.string().nullable().meta({ description: 'Of a verified token whose user is not known here' }),
+  ip: z.string().nullable(),
+  action: z.string().nullable().meta({ description: 'The route, the operation or the operator command' }),
+  requestId: z.string().nullable(),
+  count: z.int().min(1).meta({ description: 'More than 1: how many of the same kind there were since countedSince' }),
+  countedSince: instant().nullable(),
+  details: z.record(z.string(), z.unknown()),
+});
+
 /** By the name of the resource that a read returns. */
 export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   account_line: accountLineSchema,
@@ -114,6 +132,7 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
     entries: z.array(journalEntrySchema),
   }),
   aged_receivables: agedReceivablesSchema,
+  security_event: securityEventSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
 };

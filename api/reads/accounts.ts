@@ -85,6 +85,7 @@ export const listAccountLines = defineRead({
   summary: 'List the lines of an account, each with its running balance in its currency',
   group: 'ledger',
   answers: { kind: 'list', resource: 'account' },
+  shows: 'entries',
   params: z.strictObject({ code: accountCode() }),
   query: z.strictObject({ ...pageQuery, ...dateRange }),
   async read(tx, { params: { code }, query: { limit, cursor, ...filters } }, { companyId, roles }) {

@@ -36,6 +36,7 @@ export const listUsers = defineRead({
   summary: 'List the members of the company and their roles',
   group: 'company',
   answers: { kind: 'list', resource: 'access' },
+  shows: 'personal data',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId }) {
@@ -50,6 +51,7 @@ export const readUser = defineRead({
   summary: 'Read a member of the company and their roles',
   group: 'company',
   answers: { kind: 'one', resource: 'user' },
+  shows: 'personal data',
   params: z.strictObject({ userId: id() }),
   query: z.strictObject({}),
   async read(tx, { params: { userId } }) {

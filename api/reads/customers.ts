@@ -21,6 +21,7 @@ export const listCustomers = defineRead({
   summary: 'List customers',
   group: 'sales',
   answers: { kind: 'list', resource: 'customer' },
+  shows: 'personal data',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId }) {
@@ -35,6 +36,7 @@ export const readCustomer = defineRead({
   summary: 'Read a customer',
   group: 'sales',
   answers: { kind: 'one', resource: 'customer' },
+  shows: 'personal data',
   params: z.strictObject({ customerId: id() }),
   query: z.strictObject({}),
   async read(tx, { params: { customerId } }) {

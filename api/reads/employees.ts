@@ -21,6 +21,7 @@ export const listEmployees = defineRead({
   summary: 'List employees',
   group: 'employees',
   answers: { kind: 'list', resource: 'employee' },
+  shows: 'payroll',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId }) {
@@ -35,6 +36,7 @@ export const readEmployee = defineRead({
   summary: 'Read an employee',
   group: 'employees',
   answers: { kind: 'one', resource: 'employee' },
+  shows: 'payroll',
   params: z.strictObject({ employeeId: id() }),
   query: z.strictObject({}),
   async read(tx, { params: { employeeId } }) {

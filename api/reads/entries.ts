@@ -31,6 +31,7 @@ export const listEntries = defineRead({
   summary: 'List journal entries, by date',
   group: 'ledger',
   answers: { kind: 'list', resource: 'journal_entry' },
+  shows: 'entries',
   params: z.strictObject({}),
   query: z.strictObject({
     ...pageQuery,
@@ -64,6 +65,7 @@ export const readEntry = defineRead({
   summary: 'Read a journal entry',
   group: 'ledger',
   answers: { kind: 'one', resource: 'journal_entry' },
+  shows: 'entries',
   params: z.strictObject({ entryId: id() }),
   query: z.strictObject({}),
   async read(tx, { params: { entryId } }, { roles }) {

@@ -24,6 +24,7 @@ export const listPayRuns = defineRead({
   summary: 'List pay runs; a page holds at most 5,000 payslips and may end early',
   group: 'payroll',
   answers: { kind: 'list', resource: 'pay_run' },
+  shows: 'payroll',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId }) {
@@ -50,6 +51,7 @@ export const readPayRun = defineRead({
   summary: 'Read a pay run with its payslips',
   group: 'payroll',
   answers: { kind: 'one', resource: 'pay_run' },
+  shows: 'payroll',
   params: z.strictObject({ payRunId: id() }),
   query: z.strictObject({}),
   async read(tx, { params: { payRunId } }) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DAY_MS } from '../../activities/durations.ts';
 import { date } from '../../activities/fields.ts';
 
 /** The types of query parameters. Each parses a string, which is what every query parameter is. */
@@ -47,3 +48,14 @@ export const instantOrDay = () =>
     ],
     'must be a date or an instant (RFC 3339)',
   );
+
+/** The first instant of a range of {@link instantOrDay}. */
+export function firstInstant(instantOrDate: string): string {
+  return new Date(instantOrDate).toISOString();
+}
+
+/** The end of the range, exclusive: a date covers its whole day, an instant its millisecond. */
+export function instantAfter(instantOrDate: string): string {
+  const lengthMs = instantOrDate.includes('T') ? 1 : DAY_MS;
+  return new Date(Date.parse(instantOrDate) + lengthMs).toISOString();
+}

@@ -14,6 +14,7 @@ import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
 import { listReminders, readReminder } from './reminders.ts';
+import { listSecurityLog } from './security-log.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
@@ -23,6 +24,7 @@ export const READS: readonly Read[] = [
   listUsers,
   readUser,
   readSettings,
+  listSecurityLog,
   listCustomers,
   readCustomer,
   listInvoices,

@@ -14,6 +14,11 @@ export type Read = {
   readonly group: ReadGroup;
   /** The resource that the read returns, or returns a page of. A report is computed and has no ID. */
   readonly answers: { readonly kind: 'one' | 'list' | 'report'; readonly resource: string };
+  /**
+   * What makes the read confidential: the security log tells who read it. `entries`: pay, if entries of payroll are among
+   * them. What says only how a business stands needs no row.
+   */
+  readonly shows?: 'payroll' | 'personal data' | 'entries';
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
   read(tx: Tx, input: ReadInput, reader: Reader): Promise<object>;

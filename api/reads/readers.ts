@@ -22,6 +22,8 @@ export const READERS = {
   inventory: [...ALL_BOOKS, 'manager', 'inventory_manager'],
   /** The company's settings and members, its events except those of pay runs, and its triggered workflows. */
   company: [...ALL_BOOKS, 'manager'],
+  /** The security log: who judges what others did, and not those whom it may tell of. */
+  security: ['owner', 'auditor'],
   /** The list of writes. Each member sees their own and those whose resource they may read. */
   writes: [...ALL_BOOKS, 'manager', 'inventory_manager'],
 } as const satisfies Record<string, readonly Role[]>;

@@ -4,6 +4,8 @@ import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { problemPointers } from '../http/validation.ts';
+import { sourceOf } from '../security/refusals.ts';
+import { eventOfRead } from './confidential.ts';
 import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
@@ -13,7 +15,11 @@ const READ_LIMIT_MS = 5_000;
 /** One route per read. */
 export function registerReads(app: FastifyInstance, reads: readonly Read[], context: ApiContext): void {
   for (const read of reads) {
-    app.get(read.path, async (request, reply) => reply.send(await answer(read, request, context)));
+    app.get(read.path, async (request, reply) => {
+      const answered = await answer(read, request, context);
+      recordReader(read, request, answered, context);
+      return reply.send(answered);
+    });
   }
 }
 
@@ -28,6 +34,14 @@ async function answer(read: Read, request: FastifyRequest, { database, replays }
     }
     return read.read(tx, input, reader);
   });
+}
+
+/** Tells the security log who has read what is confidential, and of whom. */
+function recordReader(read: Read, request: FastifyRequest, answered: object, { security }: ApiContext): void {
+  const event = eventOfRead(read, answered);
+  if (event === undefined) return;
+  const details = request.params as Record<string, string>;
+  security.record({ event, reason: read.answers.resource, ...request.caller, ...sourceOf(request), details });
 }
 
 /** Parses path and query with the read's schemas. Reports every problem, each with its JSON pointer. */

@@ -24,7 +24,7 @@ export async function lookUp(pool: Pool, { companyId, subject }: Caller, idempot
 export async function lookUpIn(tx: Tx, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
   const found = await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, idempotencyKey ?? null]);
   const { membership, row, version } = parts(found);
-  return toLookup(membership, { row, version });
+  return toLookup(caller, membership, { row, version });
 }
 
 /** The row of a write, for a caller whose membership has already been checked. */
@@ -33,9 +33,12 @@ export async function lookUpRow(pool: Pool, companyId: string, idempotencyKey: s
   return parts(found);
 }
 
-/** Throws `not_a_member`. */
-export function toLookup(membership: Membership | undefined, { row, version }: LookedUp): Lookup {
-  if (membership !== undefined) return { ...membership, row, version };
+/** Tells the caller's user. Throws `not_a_member`. */
+export function toLookup(caller: Caller, membership: Membership | undefined, { row, version }: LookedUp): Lookup {
+  if (membership !== undefined) {
+    caller.userId = membership.userId;
+    return { ...membership, row, version };
+  }
   throw new ApiProblem('not_a_member', { detail: 'The user of the token is not a member of its company.' });
 }
 

@@ -84,7 +84,7 @@ export function createLookups(reads: Pool, fence: Pick<ProcessFence, 'require'>)
         if (isStorageUnavailable(error)) return undefined;
         throw error;
       });
-      if (found !== undefined) return toLookup(found.membership, found);
+      if (found !== undefined) return toLookup(caller, found.membership, found);
       const position = queue.indexOf(queued);
       if (position !== -1) queue.splice(position, 1);
       throw queued.isSent

@@ -11,6 +11,7 @@ import { ApiProblem, notFound } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { invalidPart, refuseBody } from '../http/validation.ts';
+import { sourceOf } from '../security/refusals.ts';
 import { type Lookup, lookUpIn } from '../submit/lookup.ts';
 
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
@@ -66,6 +67,7 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
     ]),
     LIMIT_MS,
   );
+  context.security.record({ event: 'secret_shown', reason: 'webhook_secret', ...request.caller, ...sourceOf(request) });
   const { webhook_secret_version: version, old_secret_signs_until: signsUntil } = webhook;
   return {
     version,

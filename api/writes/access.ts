@@ -1,6 +1,6 @@
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import type { Reader } from '../reads/read.ts';
+import type { Read, Reader } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
 import { READERS } from '../reads/readers.ts';
 
@@ -27,8 +27,16 @@ function mayReadOperation(name: string | null, roles: readonly string[], operati
   return holdsOneOf(roles, readersOf(operations.find((operation) => operation.name === name)));
 }
 
+/** What the answers of an operation show, as those of the reads of its resource do. */
+export function shownBy(name: string | null, operations: readonly Operation[]): Pick<Read, 'shows'> {
+  return listOf(operations.find((operation) => operation.name === name)) ?? {};
+}
+
 /** Those who may read the list of the operation's resource. */
 function readersOf(operation: Operation | undefined): readonly Role[] {
-  const read = READS.find(({ path }) => path === operation?.resource.reads);
-  return READERS[read?.group ?? 'everything'];
+  return READERS[listOf(operation)?.group ?? 'everything'];
+}
+
+function listOf(operation: Operation | undefined): Read | undefined {
+  return READS.find(({ path }) => path === operation?.resource.reads);
 }

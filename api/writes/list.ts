@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { DAY_MS } from '../../activities/durations.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
-import { instantOrDay, operationName, pageQuery } from '../reads/query.ts';
+import { firstInstant, instantAfter, instantOrDay, operationName, pageQuery } from '../reads/query.ts';
 import { defineRead, type Read, type Reader } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
 import { readableOperations } from './access.ts';
@@ -61,14 +60,4 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
   if (holdsOneOf(roles, READERS.everything)) return [];
   return [['(user_id = ? OR operation = ANY (?::text[]))', userId, readableOperations(roles, operations)]];
-}
-
-function firstInstant(instantOrDate: string): string {
-  return new Date(instantOrDate).toISOString();
-}
-
-/** The end of the range, exclusive: a date covers its whole day, an instant its millisecond. */
-function instantAfter(instantOrDate: string): string {
-  const lengthMs = instantOrDate.includes('T') ? 1 : DAY_MS;
-  return new Date(Date.parse(instantOrDate) + lengthMs).toISOString();
 }

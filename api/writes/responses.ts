@@ -24,6 +24,8 @@ export type WriteRequest = {
   readonly writeId: string;
   readonly content: RequestContent;
   readonly request: { readonly id: string; readonly method: string; readonly path: string };
+  /** The address of the client. */
+  readonly address: string;
   readonly arrivedAtMs: number;
   readonly deadline: Deadline;
 };
@@ -47,6 +49,7 @@ export async function answerFromRow(
     const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
     return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
+  if (row.status_code === 403) recordRefusal(writeRequest, row, context);
   const marked = !first || row.submission_id !== known.submission_id || row.outcome === 'cancelled';
   if (marked) {
     await record(writeRequest, 'replayed', undefined, context, row.outcome !== 'cancelled');
@@ -166,6 +169,21 @@ function countAnswer(writeRequest: WriteRequest, row: WriteRow, marked: boolean,
     { ...labels, answer: marked ? 'replay' : 'first' },
     performance.now() - writeRequest.arrivedAtMs,
   );
+}
+
+/** A refusal that is the outcome of a write. Its code is in the stored body alone. */
+function recordRefusal(writeRequest: WriteRequest, row: WriteRow, { security }: ApiContext): void {
+  const { companyId, userId, operation, request, address } = writeRequest;
+  const { code } = JSON.parse(row.response_body.toString()) as { code: string };
+  security.record({
+    event: 'access_refused',
+    reason: code,
+    companyId,
+    userId,
+    address,
+    action: `${operation.method} ${operation.path}`,
+    requestId: request.id,
+  });
 }
 
 /** Writes the audit row, for which the answer waits, within its deadline: a frozen database must not hold it up. */

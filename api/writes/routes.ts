@@ -75,6 +75,7 @@ async function handleWrite(
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
     request: { id: request.id, method: request.method, path: pathOf(request) },
+    address: request.address,
     arrivedAtMs,
     deadline,
   };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
 import { readPreferences } from '../http/preferences.ts';
@@ -8,9 +8,12 @@ import { enforceRateLimit } from '../http/rate-limit.ts';
 import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
 import { withTimeout } from '../http/timeouts.ts';
 import { invalidPart } from '../http/validation.ts';
+import { eventOf } from '../reads/confidential.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
+import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
+import { shownBy } from './access.ts';
 import { isKey } from './idempotency-key.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
@@ -30,7 +33,21 @@ export function registerWriteStatus(app: FastifyInstance, context: ApiContext): 
     if (waitMs > 0) reply.header('preference-applied', `wait=${waitMs / 1000}`);
     const write = await waitForOutcome(context, request.caller, key, waitMs);
     if (write === undefined) throw writeNotFound(key);
+    recordReader(context, request, write);
     return reply.send(write);
+  });
+}
+
+/** A status holds what the write answered, so that it is as confidential as a read of the resource. */
+function recordReader(context: ApiContext, request: FastifyRequest, write: WriteResource): void {
+  const { shows } = shownBy(write.operation, context.operations);
+  if (write.response === null || shows === undefined || shows === 'entries') return;
+  context.security.record({
+    event: eventOf(shows),
+    reason: 'write',
+    ...request.caller,
+    ...sourceOf(request),
+    details: { key: write.key },
   });
 }
 

@@ -20,6 +20,7 @@ const operatorSchema = z.object({
   TEMPORAL_TASK_QUEUE: processConfig.TEMPORAL_TASK_QUEUE,
   TEMPORAL_UI_URL: z.string().optional(),
   AUDIT_ARCHIVE_DIR: z.string().optional(),
+  SUDO_USER: z.string().optional(),
   JWT_ISSUER: z.string().optional(),
   JWT_AUDIENCE: z.string().optional(),
   NODE_ENV: z.string().optional(),
@@ -69,6 +70,11 @@ export function givenTemporalAddress(): string | undefined {
 /** The URL of the Temporal UI, if configured. */
 export function temporalUiUrl(): string | undefined {
   return readConfig(operatorSchema, process.env).TEMPORAL_UI_URL ?? localSystem()?.temporalUiUrl ?? undefined;
+}
+
+/** Who was there before `sudo`. */
+export function sudoUser(): string | undefined {
+  return readConfig(operatorSchema, process.env).SUDO_USER;
 }
 
 /** The folder of the audit log's archive, if configured. */

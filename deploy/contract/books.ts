@@ -49,8 +49,8 @@ type WriteRecord = {
   }[];
 };
 
-/** Tables that also change without a new write: the relay marks events, and a replay adds an audit row. */
-const NOT_OF_A_WRITE_ALONE = new Set(['outbox', 'idempotent_write_audit_log']);
+/** Tables that also change without a new write: the relay marks events, a replay adds an audit row, and a refusal is recorded. */
+const NOT_OF_A_WRITE_ALONE = new Set(['outbox', 'idempotent_write_audit_log', 'security_log']);
 
 export async function openBooks(auditor: pg.Client): Promise<Books> {
   const tables = await tenantTables(auditor);

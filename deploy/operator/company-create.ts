@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { countArgument, currencyArgument, emailArgument, nameArgument } from '../cli/arguments.ts';
 import { command, run, withDatabase } from '../cli/command.ts';
 import { localSigning, ownerDatabaseUrl } from '../cli/config.ts';
+import { recordCommand, sqlOf } from '../cli/operator-log.ts';
 import { mintToken } from '../cli/token.ts';
 
 type Options = { name: string; ownerEmail: string; currency: string; count: number };
@@ -34,13 +35,18 @@ async function createCompanies(options: Options): Promise<void> {
   });
 }
 
+/** With its first row in the security log, in one transaction. */
 async function createCompany(client: pg.Client, ...settings: [name: string, ownerEmail: string, currency: string]) {
+  await client.query('BEGIN');
   const { rows } = await client.query<{ companyId: string; userId: string }>(
     'SELECT company_id AS "companyId", user_id AS "userId" FROM create_company($1, $2, $3)',
     settings,
   );
   const [made] = rows;
   if (made === undefined) throw new Error('Bug! create_company returned no row');
+  const details = { userId: made.userId };
+  await recordCommand(sqlOf(client), { name: 'company:create', company: made.companyId, details });
+  await client.query('COMMIT');
   return made;
 }
 

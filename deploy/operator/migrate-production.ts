@@ -1,8 +1,9 @@
 /** `npm run --silent migrate:production`: lists pending migrations; applies them once the database is named. */
 import { migrate, planMigration } from '../../migrations/migrate.ts';
-import { command, run } from '../cli/command.ts';
+import { command, run, withDatabase } from '../cli/command.ts';
 import { givenOwnerDatabaseUrl } from '../cli/config.ts';
 import { confirm } from '../cli/confirm.ts';
+import { recordCommand, sqlOf } from '../cli/operator-log.ts';
 import { textTable } from '../cli/table.ts';
 
 type Options = { dryRun?: true; confirm?: string; json?: true };
@@ -58,5 +59,7 @@ async function mayApply(options: Options, plan: { database: string; pending: rea
 
 async function apply(connectionString: string): Promise<string[]> {
   const { applied } = await migrate({ connectionString, log: (line) => console.error(line) });
+  const run = { name: 'migrate:production', details: { applied: applied.length } };
+  await withDatabase(connectionString, (client) => recordCommand(sqlOf(client), run));
   return applied;
 }

@@ -3,8 +3,9 @@ import { Option } from 'commander';
 import type pg from 'pg';
 import { emailArgument, idArgument, ttlArgument } from '../cli/arguments.ts';
 import { asAuditor } from '../cli/auditor.ts';
-import { command, run } from '../cli/command.ts';
+import { command, run, withDatabase } from '../cli/command.ts';
 import { requireLocalSigning } from '../cli/config.ts';
+import { recordCommand, sqlOf } from '../cli/operator-log.ts';
 import { DEFAULT_TTL_SECONDS, mintToken } from '../cli/token.ts';
 
 type Options = { email: string; company?: string; ttl: number };
@@ -30,6 +31,9 @@ async function printToken({ email, company, ttl }: Options): Promise<void> {
       `Note: ${email} is not a member of ${companyId}; every request with this token is answered not_a_member.`,
     );
   }
+  await withDatabase(databaseUrl, (client) =>
+    recordCommand(sqlOf(client), { name: 'token', company: companyId, details: { subject } }),
+  );
   console.log(await mintToken({ ...signing, subject, companyId, ttlSeconds: ttl }));
 }
 

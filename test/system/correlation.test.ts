@@ -72,7 +72,10 @@ describe('one X-Request-Id is found everywhere', () => {
         key,
         outcome: 'succeeded',
       },
-      { process: 'api', msg: 'answered', writeId: id, key, status: 201 },
+      {
+        ...{ process: 'api', msg: 'answered', writeId: id, key, status: 201 },
+        ...{ companyId: company.id, userId: company.users.owner.id, ip: '127.0.0.1' },
+      },
     ]);
     expect(await linesWith(worker, requestId)).toMatchObject([
       { process: 'worker', msg: 'Webhook called', writeId: id, outcome: 'delivered' },

@@ -30,6 +30,10 @@ beforeAll(async () => {
   entryId = payment.journalEntryId;
   await takeBack(company, payment);
   await reconciledBankTransaction(company.api);
+  await system.owner.query(
+    "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
+    [company.id],
+  );
 });
 afterAll(async () => {
   await sql.end();
@@ -54,6 +58,9 @@ describe('what has happened stays as it is', () => {
     ['an audit row', "UPDATE idempotent_write_audit_log SET status = 'failed'"],
     ['an audit row', 'DELETE FROM idempotent_write_audit_log'],
     ['the audit log', 'TRUNCATE idempotent_write_audit_log'],
+    ['a row of the security log', "UPDATE security_log SET reason = 'other'"],
+    ['a row of the security log', 'DELETE FROM security_log'],
+    ['the security log', 'TRUNCATE security_log'],
     ['a write', "UPDATE idempotent_writes SET request_id = 'other'"],
     ['a write', 'DELETE FROM idempotent_writes'],
     ['all writes', 'TRUNCATE idempotent_writes CASCADE'],

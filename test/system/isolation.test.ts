@@ -38,6 +38,10 @@ beforeAll(async () => {
       "INSERT INTO reopened_runs (company_id, idempotency_key, workflow_id) VALUES ($1, 'reopened', 'group')",
       [id],
     );
+    await system.owner.query(
+      "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
+      [id],
+    );
   }
 });
 afterAll(async () => {

@@ -93,14 +93,17 @@ describe('migrating', () => {
     expect(await run()).toEqual({ applied: ['0001_first.sql'] });
   });
 
-  test('makes audit partitions for 24 months ahead, also when there is nothing to apply', async () => {
+  test('makes partitions of both logs for 24 months ahead, also when there is nothing to apply', async () => {
     const released = join(import.meta.dirname, '../../migrations');
     for (const name of await readdir(released)) {
       if (/^\d{4}_.*\.sql$/.test(name)) await copyFile(join(released, name), join(folder, name));
     }
     await run();
-    const partitions = `SELECT count(*)::int FROM pg_inherits WHERE inhparent = 'idempotent_write_audit_log'::regclass`;
+    const partitionsOf = (table: string) =>
+      `SELECT count(*)::int FROM pg_inherits WHERE inhparent = '${table}'::regclass`;
+    const partitions = partitionsOf('idempotent_write_audit_log');
     const [made] = await column(partitions);
+    expect(await column(partitionsOf('security_log'))).toEqual([made]);
     expect(made).toBeGreaterThanOrEqual(24 + 2); // this month and the DEFAULT partition as well
 
     const [newest] = await column(

@@ -50,6 +50,10 @@ describe('the document and what is read', () => {
     const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
     await numberEvents(system.owner);
     const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
+    await system.owner.query(
+      "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
+      [company.id],
+    );
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const run = await executedPayRun(company);
     const item = await stockedItem(company);

@@ -56,6 +56,7 @@ describe('who may read', () => {
   const EVERYTHING_THERE_IS: readonly Role[] = ['owner', 'admin', 'accountant', 'auditor', 'manager'];
   const readersOf = (path: string): readonly Role[] => {
     if (path === '/api/me') return ROLES;
+    if (path === '/api/security-log') return ['owner', 'auditor'];
     if (path.startsWith('/api/payroll/pay-runs')) return EVERYTHING_THERE_IS.filter((role) => role !== 'manager');
     return path.startsWith('/api/inventory') ? [...EVERYTHING_THERE_IS, 'inventory_manager'] : EVERYTHING_THERE_IS;
   };

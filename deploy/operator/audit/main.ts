@@ -1,12 +1,13 @@
 /** `npm run audit:archive -- list|run|verify|restore|drop`: manages the archive of the audit log. */
 import { InvalidArgumentError } from 'commander';
-import { archiveMonth } from '../../../activities/audit/archive-month.ts';
+import { archiveMonth, asMaintenance } from '../../../activities/audit/archive-month.ts';
 import { findMonths, keepPartitions } from '../../../activities/audit/maintenance.ts';
 import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { archiveFolder, ownerDatabaseUrl } from '../../cli/config.ts';
 import { confirm } from '../../cli/confirm.ts';
+import { recordCommand, recordLook } from '../../cli/operator-log.ts';
 import { textTable } from '../../cli/table.ts';
 import { listArchives } from './list.ts';
 import { dropMonth, restoreMonth, verifyMonth } from './restore.ts';
@@ -28,27 +29,27 @@ program
   .command('list')
   .description('list the months that are archived, restored or dropped')
   .option('--json', 'print JSON')
-  .action(({ json }: { json?: true }) => withPool((pool) => list(pool, json)));
+  .action(({ json }: { json?: true }) => withPool('list', {}, (pool) => list(pool, json)));
 program
   .command('run')
   .description(
     'do what the schedule does once a day: create partitions for the months ahead and archive each month that is due',
   )
   .option('--dir <folder>', 'the archive folder')
-  .action(({ dir }: { dir?: string }) => withPool((pool) => maintain(pool, dir ?? archiveFolder())));
+  .action(({ dir }: { dir?: string }) => withPool('run', {}, (pool) => maintain(pool, dir ?? archiveFolder())));
 withMonth('verify', 'read the file of a month and compare it with what was archived').action(
   ({ month, dir, json }: Options) =>
-    withPool(async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json)),
+    withPool('verify', { month }, async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json)),
 );
 withMonth('restore', 'put a month back into the audit log for some days')
   .option('--days <n>', 'how long it stays in the log', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
   .action(({ month, dir, json, days }: Options & { days: number }) =>
-    withPool(async (pool) => print(await restoreMonth(pool, folderOf(dir), month, days), json)),
+    withPool('restore', { month }, async (pool) => print(await restoreMonth(pool, folderOf(dir), month, days), json)),
   );
 withMonth('drop', 'drop the detached table of a month after verifying its file once more')
   .option('--yes', 'do not ask for confirmation')
   .action(({ month, dir, json, yes }: Options & { yes?: true }) =>
-    withPool(async (pool) => {
+    withPool('drop', { month }, async (pool) => {
       if (!yes)
         await confirm(`The archive file will then be the only copy of ${month}. Is it backed up?`, month, '--yes');
       print(await dropMonth(pool, folderOf(dir), month), json);
@@ -95,7 +96,8 @@ function print(result: object & { readonly text: string }, json: true | undefine
   console.log(json ? JSON.stringify(result) : result.text);
 }
 
-async function withPool(work: (pool: Pool) => Promise<void>): Promise<void> {
+/** Records the command, then does its work. */
+async function withPool(name: string, details: { month?: string }, work: (pool: Pool) => Promise<void>): Promise<void> {
   const pool = openPool({
     connectionString: ownerDatabaseUrl(),
     max: 2,
@@ -103,6 +105,9 @@ async function withPool(work: (pool: Pool) => Promise<void>): Promise<void> {
     applicationName: 'accubooks-operator',
   });
   try {
+    const record = name === 'list' || name === 'verify' ? recordLook : recordCommand;
+    const sql = (text: string, values: readonly unknown[]) => asMaintenance(pool, (tx) => tx.query(text, values));
+    await record(sql, { name: `audit:archive ${name}`, details });
     await work(pool);
   } finally {
     await pool.close();

@@ -4,6 +4,7 @@ import { readVerification } from '../../../worker/fence.ts';
 import { keyArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
 import { confirm } from '../../cli/confirm.ts';
+import { recordCommand, recordLook, sqlOf } from '../../cli/operator-log.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { adviseOn } from './advice.ts';
 import { findCompany, withOperatorContext } from './context.ts';
@@ -58,9 +59,11 @@ await run(program);
 process.exit();
 
 async function show({ company, key, json }: Target): Promise<void> {
-  const facts = await withOperatorContext(async (context) =>
-    readFacts(context, await findCompany(context, company), key),
-  );
+  const facts = await withOperatorContext(async (context) => {
+    const owner = await findCompany(context, company);
+    await recordLook(sqlOf(context.database.reads), { name: 'write show', company: owner.id, details: { key } });
+    return readFacts(context, owner, key);
+  });
   // biome-ignore lint/plugin: it is compared with points in time of the record.
   const advice = adviseOn(facts, Date.now());
   console.log(json ? JSON.stringify({ ...facts, advice }) : factsText(facts, advice));
@@ -76,6 +79,7 @@ async function reopenKey({ company, key, json, reason, yes }: Target & { reason:
         '--yes',
       );
     }
+    await recordCommand(sqlOf(context.database.reads), { name: 'write reopen', company: owner.id, details: { key } });
     return reopen(context, owner, key, reason);
   });
   const text = result.reopened ? 'Reopened. Let the client send the same request with the same key.' : result.because;
@@ -88,6 +92,7 @@ async function verifyDatabase(options: { dryRun?: true; yes?: true; json?: true 
     progress.update(`${groups} groups and ${keyRuns} runs of keys are read`);
   await withOperatorContext(async (context) => {
     const isDryRun = options.dryRun === true;
+    await (isDryRun ? recordLook : recordCommand)(sqlOf(context.database.reads), { name: 'write verify' });
     const { incarnation, live, replaced } = isDryRun
       ? await readVerification(context.database.reads)
       : await continueIfNothingIsMissing(context);
