@@ -4,10 +4,10 @@
 
 -- Who did it, by login. Months of before have no names.
 ALTER TABLE audit_archives
-  ADD COLUMN archived_by text,
-  ADD COLUMN verified_by text,
+  ADD COLUMN archived_by text CHECK (length(archived_by) <= 63),
+  ADD COLUMN verified_by text CHECK (length(verified_by) <= 63),
   ADD COLUMN verified_at timestamptz,
-  ADD COLUMN dropped_by text,
+  ADD COLUMN dropped_by text CHECK (length(dropped_by) <= 63),
   ADD CONSTRAINT audit_archives_verified CHECK ((verified_by IS NULL) = (verified_at IS NULL));
 
 -- How long a verified file counts as verified.
