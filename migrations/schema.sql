@@ -99,12 +99,15 @@ CREATE TABLE public.audit_archives (
   verified_at timestamp with time zone,
   dropped_by text,
   CONSTRAINT audit_archives_pkey PRIMARY KEY (month),
+  CONSTRAINT audit_archives_archived_by_check CHECK ((length(archived_by) <= 63)),
+  CONSTRAINT audit_archives_dropped_by_check CHECK ((length(dropped_by) <= 63)),
   CONSTRAINT audit_archives_file_name_check CHECK (((length(file_name) >= 1) AND (length(file_name) <= 200))),
   CONSTRAINT audit_archives_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT audit_archives_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
   CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0)),
   CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text)),
-  CONSTRAINT audit_archives_verified CHECK (((verified_by IS NULL) = (verified_at IS NULL)))
+  CONSTRAINT audit_archives_verified CHECK (((verified_by IS NULL) = (verified_at IS NULL))),
+  CONSTRAINT audit_archives_verified_by_check CHECK ((length(verified_by) <= 63))
 );
 CREATE TRIGGER note_audit_archiver BEFORE INSERT ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
 CREATE TRIGGER note_audit_archiver_again BEFORE UPDATE OF archived_at ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
