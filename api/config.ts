@@ -46,9 +46,11 @@ const apiConfig = z
       if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
         fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
       }
-      if (value.JWT_JWKS_URL !== undefined) {
-        if (value.JWT_ISSUER === undefined) fault('JWT_ISSUER', 'must be set with JWT_JWKS_URL');
-        if (value.JWT_AUDIENCE === undefined) fault('JWT_AUDIENCE', 'must be set with JWT_JWKS_URL');
+      // Without them, a token that the provider has issued for another of its applications would be taken here.
+      const because = value.JWT_JWKS_URL !== undefined ? 'with JWT_JWKS_URL' : 'in production';
+      if (value.JWT_JWKS_URL !== undefined || value.NODE_ENV === 'production') {
+        if (value.JWT_ISSUER === undefined) fault('JWT_ISSUER', `must be set ${because}`);
+        if (value.JWT_AUDIENCE === undefined) fault('JWT_AUDIENCE', `must be set ${because}`);
       }
     },
     // Also when another variable is bad already: all problems are reported at once.

@@ -1,17 +1,29 @@
 /**
- * `npm run build`: bundles the workflows into dist/workflow-bundle.js for a release. With this file as WORKFLOW_BUNDLE, a
- * process needs no bundler at its start, and all processes of a release run exactly the same workflow code.
+ * `npm run build` writes what a release has besides its code into dist/:
+ *
+ * - `workflow-bundle.js`, the workflows. With it as WORKFLOW_BUNDLE, a process needs no bundler at its start, and all
+ *   processes of a release run exactly the same workflow code.
+ * - `sbom.cdx.json`, the packages that it consists of, in the CycloneDX format, and `licences.md`, their licences. A licence
+ *   that nobody has allowed ends the build.
  */
 import { mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWorkflowBundle } from '../worker/bundle.ts';
+import { licenceList, makeSbom } from './supply-chain/sbom.ts';
 
-const FILE = 'dist/workflow-bundle.js';
-
-const file = join(import.meta.dirname, '..', FILE);
+const projectFolder = join(import.meta.dirname, '..');
+const sbom = await makeSbom(projectFolder);
+const licences = licenceList(sbom);
 const { code } = await buildWorkflowBundle();
-mkdirSync(join(file, '..'), { recursive: true });
-// Atomic, because a process may be reading the file of the previous build.
-writeFileSync(`${file}.new`, code);
-renameSync(`${file}.new`, file);
-console.log(`wrote ${FILE} (${Math.round(statSync(file).size / 1024)} KiB)`);
+mkdirSync(join(projectFolder, 'dist'), { recursive: true });
+write('dist/sbom.cdx.json', `${JSON.stringify(sbom, null, 2)}\n`);
+write('dist/licences.md', licences);
+write('dist/workflow-bundle.js', code);
+
+function write(name: string, text: string): void {
+  const file = join(projectFolder, name);
+  // Atomic, because a process may be reading the file of the previous build.
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+  console.log(`wrote ${name} (${Math.round(statSync(file).size / 1024)} KiB)`);
+}

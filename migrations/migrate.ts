@@ -55,6 +55,7 @@ export async function migrate(options: {
     }
     await ensurePartitions(client);
     await letProcessesSee(client);
+    await refuseTemporaryTables(client);
     return { applied: pending.map((migration) => migration.name) };
   } finally {
     await client.end(); // ends the session, and with it the advisory lock
@@ -214,4 +215,15 @@ async function ensurePartitions(client: Client): Promise<void> {
 async function letProcessesSee(client: Client): Promise<void> {
   const { rows } = await client.query("SELECT FROM pg_roles WHERE rolname = 'accubooks_app'");
   if (rows.length > 0) await client.query('GRANT SELECT ON public.schema_migrations TO accubooks_app');
+}
+
+/**
+ * PostgreSQL looks at temporary tables before ours, and lets everyone create them. That is a privilege on the database, which
+ * neither a template nor a dump carries over, so that it is no migration but taken away after each run. Without the right
+ * to do so this only warns, and the processes refuse to start (worker/login.ts).
+ */
+async function refuseTemporaryTables(client: Client): Promise<void> {
+  await client.query(
+    "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$",
+  );
 }

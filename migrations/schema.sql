@@ -7,13 +7,19 @@ ROLE accubooks_app NOLOGIN INHERIT;
 
 ROLE accubooks_auditor NOLOGIN INHERIT;
 
+ROLE accubooks_auditor_login LOGIN NOINHERIT;
+GRANT accubooks_auditor TO accubooks_auditor_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_auditor_login SET role=accubooks_auditor;
+
 ROLE accubooks_login LOGIN NOINHERIT;
 GRANT accubooks_app TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
-GRANT accubooks_auditor TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
-GRANT accubooks_maintenance TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_login SET role=accubooks_app;
 
 ROLE accubooks_maintenance NOLOGIN INHERIT;
+
+ROLE accubooks_maintenance_login LOGIN NOINHERIT;
+GRANT accubooks_maintenance TO accubooks_maintenance_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_maintenance_login SET role=accubooks_maintenance;
 
 ROLE accubooks_owner LOGIN INHERIT CREATEROLE BYPASSRLS;
 GRANT accubooks_app TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
@@ -93,13 +99,23 @@ CREATE TABLE public.audit_archives (
   archived_at timestamp with time zone DEFAULT now() NOT NULL,
   restored_until timestamp with time zone,
   dropped_at timestamp with time zone,
+  archived_by text,
+  verified_by text,
+  verified_at timestamp with time zone,
+  dropped_by text,
   CONSTRAINT audit_archives_pkey PRIMARY KEY (month),
+  CONSTRAINT audit_archives_archived_by_check CHECK ((length(archived_by) <= 63)),
+  CONSTRAINT audit_archives_dropped_by_check CHECK ((length(dropped_by) <= 63)),
   CONSTRAINT audit_archives_file_name_check CHECK (((length(file_name) >= 1) AND (length(file_name) <= 200))),
   CONSTRAINT audit_archives_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT audit_archives_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
   CONSTRAINT audit_archives_row_count_check CHECK ((row_count >= 0)),
-  CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text))
+  CONSTRAINT audit_archives_row_digest_check CHECK ((row_digest ~ '^-?\d{1,40}$'::text)),
+  CONSTRAINT audit_archives_verified CHECK (((verified_by IS NULL) = (verified_at IS NULL))),
+  CONSTRAINT audit_archives_verified_by_check CHECK ((length(verified_by) <= 63))
 );
+CREATE TRIGGER note_audit_archiver BEFORE INSERT ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
+CREATE TRIGGER note_audit_archiver_again BEFORE UPDATE OF archived_at ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
 
 CREATE TABLE public.bank_matches (
   company_id uuid NOT NULL,
@@ -1319,6 +1335,14 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.audit_verification_time()
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+RETURN '7 days'::interval
+;
+GRANT EXECUTE ON FUNCTION public.audit_verification_time() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.bank_rows(p_rows jsonb)
  RETURNS TABLE(place bigint, id uuid, bank_reference text, booked_on date, amount_minor bigint, currency text, description text)
  LANGUAGE sql
@@ -1530,6 +1554,7 @@ GRANT EXECUTE ON FUNCTION public.company_today(uuid) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.confirm_lane(p_version uuid, p_lane integer, p_incarnation text)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
   UPDATE lanes l SET confirmed = p_incarnation
@@ -1661,15 +1686,25 @@ CREATE OR REPLACE FUNCTION public.drop_detached_audit_month(p_month date, p_row_
 AS $function$
 DECLARE
   partition_name text := audit_partition_name(p_month);
+  archive audit_archives;
   found record;
 BEGIN
+  SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
+  IF archive.verified_at IS NULL OR archive.verified_at < now() - audit_verification_time() THEN
+    RAISE EXCEPTION 'audit month % is not dropped: nobody has verified its file in the last %', partition_name,
+      audit_verification_time() USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF archive.verified_by = session_user THEN
+    RAISE EXCEPTION 'audit month % is not dropped: another login than % has to verify its file', partition_name,
+      session_user USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', partition_name)::regclass);
   IF (found.row_count, found.row_digest) IS DISTINCT FROM (p_row_count, p_row_digest) THEN
     RAISE EXCEPTION 'audit month % is not dropped: the file does not hold exactly its % rows', partition_name,
       found.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   EXECUTE format('DROP TABLE audit_detached.%I', partition_name);
-  UPDATE audit_archives SET dropped_at = now() WHERE month = p_month;
+  UPDATE audit_archives a SET dropped_at = now(), dropped_by = session_user WHERE a.month = p_month;
 END
 $function$
 ;
@@ -1815,7 +1850,8 @@ CREATE OR REPLACE FUNCTION public.enter_company(p_company uuid)
  RETURNS void
  LANGUAGE sql
 AS $function$
-  SELECT set_config('role', 'accubooks_app', true), set_config('app.company_id', p_company::text, true);
+  SELECT set_config('role', 'accubooks_app', true), set_config('app.company_id', p_company::text, true),
+    set_config('search_path', 'public, pg_temp', true);
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.enter_company(uuid) TO PUBLIC;
@@ -1824,7 +1860,7 @@ CREATE OR REPLACE FUNCTION public.enter_relay()
  RETURNS void
  LANGUAGE sql
 AS $function$
-  SELECT set_config('role', 'accubooks_relay', true);
+  SELECT set_config('role', 'accubooks_relay', true), set_config('search_path', 'public, pg_temp', true);
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.enter_relay() TO PUBLIC;
@@ -2478,6 +2514,21 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.next_webhook_event(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.note_audit_archiver()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  NEW.archived_by := session_user;
+  NEW.verified_by := NULL;
+  NEW.verified_at := NULL;
+  NEW.dropped_by := NULL;
+  RETURN NEW;
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -3001,6 +3052,7 @@ GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.register_lane(p_version uuid, p_incarnation text, p_lane integer, p_process text)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
   INSERT INTO lanes (version, lane, process, confirmed)
@@ -3322,6 +3374,7 @@ GRANT EXECUTE ON FUNCTION public.require_whole_reconciliation() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.retire_lane(p_version uuid, p_incarnation text, p_lane integer, p_from integer, p_to integer)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
   UPDATE lanes l SET settled = p_to, retired = true
@@ -3356,6 +3409,7 @@ GRANT EXECUTE ON FUNCTION public.security_log_time() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.settle_lane(p_version uuid, p_incarnation text, p_lane integer, p_settled integer, p_settled_age_ms double precision, p_unsettled_age_ms double precision)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
   UPDATE lanes l
@@ -3416,6 +3470,7 @@ CREATE OR REPLACE FUNCTION public.unlisted_since()
  RETURNS timestamp with time zone
  LANGUAGE sql
  STABLE
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
   SELECT least(v.key_runs_since,
     coalesce((SELECT max(l.heartbeat_at) FROM lanes l WHERE l.version = v.version), v.verified_at))
@@ -3434,6 +3489,41 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.user_exists(uuid) TO accubooks_app;
+
+CREATE OR REPLACE FUNCTION public.verify_audit_archive(p_month date, p_file_sha256 text, p_row_count bigint, p_row_digest numeric)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  archive audit_archives;
+  found record;
+BEGIN
+  SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
+  IF archive.month IS NULL THEN
+    RAISE EXCEPTION 'audit month % was not archived', audit_partition_name(p_month)
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF (p_file_sha256, p_row_count, p_row_digest)
+     IS DISTINCT FROM (archive.file_sha256, archive.row_count, archive.row_digest::numeric) THEN
+    RAISE EXCEPTION 'audit month % is not verified: the file is not the one that was archived', audit_partition_name(p_month)
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF to_regclass('audit_detached.' || audit_partition_name(p_month)) IS NOT NULL AND archive.dropped_at IS NULL THEN
+    SELECT * INTO found FROM audit_table_digest(format('audit_detached.%I', audit_partition_name(p_month))::regclass);
+    IF (found.row_count, found.row_digest) IS DISTINCT FROM (p_row_count, p_row_digest) THEN
+      RAISE EXCEPTION 'audit month % is not verified: the file does not hold exactly its % rows',
+        audit_partition_name(p_month), found.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+  END IF;
+  UPDATE audit_archives a SET verified_by = session_user, verified_at = clock_timestamp() WHERE a.month = p_month
+  RETURNING a.verified_at INTO archive.verified_at;
+  RETURN archive.verified_at;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.verify_audit_archive(date,text,bigint,numeric) TO accubooks_auditor;
 
 CREATE OR REPLACE FUNCTION public.wake_relay()
  RETURNS trigger

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 import { PAYLOAD_ENCRYPTION } from './payloads/codec.ts';
 import { payloadKeys } from './payloads/keys.ts';
+import { isDatabaseProtected, isTemporalProtected } from './transport.ts';
 
 /** The variables that every process reads; the API adds its own. The names are published (contract.md, Configuration). */
 export const processConfig = {
@@ -32,23 +33,42 @@ export const processConfig = {
     .refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes')
     .optional(),
   WEBHOOK_ALLOW_PRIVATE: z.enum(['0', '1']).default('0'),
+  /** Hosts to which production may connect without TLS: a sidecar, or containers of the same machine. */
+  PLAINTEXT_HOSTS: z
+    .string()
+    .regex(/^[^\s,/:]+(,[^\s,/:]+)*$/, 'must be host names with commas between them')
+    .transform((hosts) => hosts.split(','))
+    .optional(),
   NODE_ENV: z.string().optional(),
 };
 
-/** For `superRefine`: refuses in production what is meant for local use only. */
+/** For `superRefine`: refuses in production what is meant for local use only, and connections that are not encrypted. */
 export function refuseLocalSettings(
-  value: {
-    readonly NODE_ENV?: string | undefined;
-    readonly WEBHOOK_ALLOW_PRIVATE: string;
-    readonly PAYLOAD_KEYS?: unknown;
-  },
+  value: { readonly [Name in keyof typeof processConfig | (typeof DATABASE_URLS)[number]]?: unknown },
   context: z.RefinementCtx,
 ): void {
   if (value.NODE_ENV !== 'production') return;
   const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-  if (value.WEBHOOK_ALLOW_PRIVATE === '1') fault('WEBHOOK_ALLOW_PRIVATE', 'is for local use only');
   if (value.PAYLOAD_KEYS === undefined) fault('PAYLOAD_KEYS', 'must be set in production');
+  for (const name of ['WEBHOOK_ALLOW_PRIVATE', 'ALLOW_OWNER_LOGIN'] as const) {
+    if (value[name] === '1') fault(name, 'is for local use only');
+  }
+  const plaintextHosts = new Set(Array.isArray(value.PLAINTEXT_HOSTS) ? value.PLAINTEXT_HOSTS : []);
+  for (const name of DATABASE_URLS) {
+    const url = value[name];
+    if (typeof url === 'string' && !isDatabaseProtected(url, plaintextHosts)) fault(name, DATABASE_IN_PLAINTEXT);
+  }
+  if (!isTemporalProtected(value as Partial<TemporalConfig>, plaintextHosts))
+    fault('TEMPORAL_ADDRESS', TEMPORAL_IN_PLAINTEXT);
 }
+
+const DATABASE_URLS = ['DATABASE_URL', 'RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL'] as const;
+const DATABASE_IN_PLAINTEXT =
+  'in production add sslmode=verify-full to the URL, and sslrootcert=/path/to/ca.pem for a CA of your own, or name its ' +
+  'host in PLAINTEXT_HOSTS (docs/operating.md, Connections)';
+const TEMPORAL_IN_PLAINTEXT =
+  'in production set TEMPORAL_TLS_SERVER_CA, TEMPORAL_TLS_SERVER_NAME or TEMPORAL_API_KEY, or name its host in ' +
+  'PLAINTEXT_HOSTS (docs/operating.md, Connections)';
 
 /** For `superRefine`: a release is named by both variables or by neither. */
 export function requireWholeVersion(
@@ -101,6 +121,7 @@ export const SECRETS = [
   'MIGRATION_DATABASE_URL',
   'RELAY_DATABASE_URL',
   'MAINTENANCE_DATABASE_URL',
+  'AUDITOR_DATABASE_URL',
   'JWT_SECRET',
   'PAYLOAD_KEYS',
   'TEMPORAL_API_KEY',

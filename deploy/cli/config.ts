@@ -7,6 +7,8 @@ import { jwtSecretFile, type LocalSystem, localJsonFile, payloadKeysFile, readLo
 const operatorSchema = z.object({
   DATABASE_URL: processConfig.DATABASE_URL.optional(),
   MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  AUDITOR_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   TEMPORAL_ADDRESS: processConfig.TEMPORAL_ADDRESS.optional(),
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_API_KEY: processConfig.TEMPORAL_API_KEY,
@@ -37,6 +39,26 @@ export function ownerDatabaseUrl(): string {
   const url = config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL ?? localSystem()?.databaseUrl;
   if (url === undefined) throw new Error(`No database is configured. ${HOW_TO_NAME_A_DATABASE}.`);
   return url;
+}
+
+/** With a login for the archive of the audit log: maintenance's own, else the owner's, which may act as maintenance. */
+export function maintenanceDatabaseUrl(): string {
+  return urlOfTask('MAINTENANCE_DATABASE_URL', 'maintenanceDatabaseUrl');
+}
+
+/** With a login that reads all companies: the auditor's own, else the owner's, which may act as the auditor. */
+export function auditorDatabaseUrl(): string {
+  return urlOfTask('AUDITOR_DATABASE_URL', 'auditorDatabaseUrl');
+}
+
+function urlOfTask(
+  setting: 'MAINTENANCE_DATABASE_URL' | 'AUDITOR_DATABASE_URL',
+  local: 'maintenanceDatabaseUrl' | 'auditorDatabaseUrl',
+): string {
+  const config = readConfig(operatorSchema, process.env);
+  const given = config[setting] ?? config.MIGRATION_DATABASE_URL ?? config.DATABASE_URL ?? localSystem()?.[local];
+  if (given === undefined) throw new Error(`No database is configured. Set ${setting}, or start the local system.`);
+  return given;
 }
 
 /** The database URL with the login of the processes. */

@@ -24,11 +24,11 @@ export function isLoopback(host: string): boolean {
 
 /**
  * The launcher sets these for API and worker, so the user's values are not passed on. (A DATABASE_URL of the user has the
- * owner's login; API and worker get another one.)
+ * owner's login; API and worker get others.)
  */
 const DECIDED = new Set([
   ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
-  ...['RELAY_DATABASE_URL', 'WEBHOOK_MASTER_KEY'],
+  ...['RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL', 'WEBHOOK_MASTER_KEY'],
   ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET', 'PAYLOAD_KEYS'],
 ]);
 

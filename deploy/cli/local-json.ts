@@ -11,6 +11,9 @@ const localSchema = z.object({
   databaseUrl: z.string(),
   /** With the login of API and worker. */
   appDatabaseUrl: z.string(),
+  /** With the logins of whoever archives the audit log, and of whoever verifies what was archived and reports. */
+  maintenanceDatabaseUrl: z.string(),
+  auditorDatabaseUrl: z.string(),
   temporalAddress: z.string(),
   temporalNamespace: z.string(),
   temporalUiUrl: z.string().nullable(),

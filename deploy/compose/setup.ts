@@ -1,6 +1,6 @@
 /**
  * `node deploy/compose/setup.js FOLDER [HOST:PORT]`: prepares database and Temporal for the services of compose.yaml. FOLDER
- * has the passwords of the superuser, the owner and the processes' logins. Running it again changes nothing.
+ * has the passwords of the superuser, the owner and each of the other logins. Running it again changes nothing.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,8 +16,13 @@ const secret = (name: string) => readFileSync(join(folder, name), 'utf8').trim()
 await createAppDatabase({
   superuserUrl: `postgres://postgres:${secret('SUPERUSER_PASSWORD')}@${host}/postgres`,
   database: APP_DATABASE,
-  ownerPassword: secret('OWNER_PASSWORD'),
-  loginPassword: secret('LOGIN_PASSWORD'),
+  passwords: {
+    owner: secret('OWNER_PASSWORD'),
+    app: secret('LOGIN_PASSWORD'),
+    relay: secret('RELAY_LOGIN_PASSWORD'),
+    maintenance: secret('MAINTENANCE_LOGIN_PASSWORD'),
+    auditor: secret('AUDITOR_LOGIN_PASSWORD'),
+  },
   log: (line) => console.log(line),
 });
 const target = temporalTarget();

@@ -3,108 +3,138 @@ import pg from 'pg';
 import { migrate } from '../../migrations/migrate.ts';
 import { refuseProduction } from '../cli/local-config.ts';
 
-/**
- * `databaseUrl` has the owner's login (migrations, operator commands). `appDatabaseUrl` is for API and worker: its login owns
- * nothing and starts with the role `accubooks_app`.
- */
+/** One URL a login, so that a process has no more than its task needs. */
 export type AppDatabase = {
+  /** The owner's login: migrations, operator commands. */
   databaseUrl: string;
+  /** For API and worker: it owns nothing, starts with the role `accubooks_app` and can take no other. */
   appDatabaseUrl: string;
   /** For the worker's relay, which sees the events of all companies; the application must not. */
   relayDatabaseUrl: string;
+  /** For the worker's maintenance of the audit log. */
+  maintenanceDatabaseUrl: string;
+  /** For reports, and for whoever verifies an archived month before somebody else drops it. */
+  auditorDatabaseUrl: string;
 };
+
+/** Each login has a password of its own: whoever has learnt one cannot log in as another. */
+export type Passwords = Readonly<Record<'owner' | Login, string>>;
 
 type Log = (line: string) => void;
 
 const OWNER = 'accubooks_owner';
-const LOGIN = 'accubooks_login';
-const RELAY_LOGIN = 'accubooks_relay_login';
-/** Created by the migrations. A login starts with the first one. */
-const APP_ROLES = ['accubooks_app', 'accubooks_maintenance', 'accubooks_auditor'];
-const RELAY_ROLES = ['accubooks_relay'];
-const PROCESS_ROLES = [...APP_ROLES, ...RELAY_ROLES];
+/** The only role that each login can take, made by the migrations. */
+const ROLE_OF = {
+  app: 'accubooks_app',
+  relay: 'accubooks_relay',
+  maintenance: 'accubooks_maintenance',
+  auditor: 'accubooks_auditor',
+} as const;
+type Login = keyof typeof ROLE_OF;
+const LOGINS = Object.keys(ROLE_OF) as readonly Login[];
+const NAME_OF: Readonly<Record<Login, string>> = {
+  app: 'accubooks_login',
+  relay: 'accubooks_relay_login',
+  maintenance: 'accubooks_maintenance_login',
+  auditor: 'accubooks_auditor_login',
+};
+const PROCESS_ROLES = Object.values(ROLE_OF);
 const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** The passwords of all logins, each made or read by `passwordOf`. */
+export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Passwords {
+  return {
+    owner: passwordOf('owner'),
+    app: passwordOf('app'),
+    relay: passwordOf('relay'),
+    maintenance: passwordOf('maintenance'),
+    auditor: passwordOf('auditor'),
+  };
+}
 
 /** Creates roles, database, schema and logins in a cluster of our own. Running it again changes only the passwords. */
 export async function createAppDatabase(options: {
   superuserUrl: string;
   database: string;
-  ownerPassword: string;
-  loginPassword: string;
+  passwords: Passwords;
   log?: Log;
 }): Promise<AppDatabase> {
   refuseProduction();
-  const { superuserUrl, database } = options;
-  const databaseUrl = withLogin(superuserUrl, { user: OWNER, password: options.ownerPassword, database });
+  const { superuserUrl, database, passwords } = options;
+  const databaseUrl = withLogin(superuserUrl, { user: OWNER, password: passwords.owner, database });
   await withClient(superuserUrl, async (superuser) => {
     // Roles belong to the cluster, so concurrent creations of databases would conflict.
     await superuser.query("SELECT pg_advisory_lock(hashtext('accubooks: create database'))");
-    await setLogin(superuser, OWNER, options.ownerPassword, 'CREATEROLE BYPASSRLS');
+    await setLogin(superuser, OWNER, passwords.owner, 'CREATEROLE BYPASSRLS');
     // A restore drill needs to switch off triggers and foreign keys to load tables in any order.
     await superuser.query(`GRANT SET ON PARAMETER session_replication_role TO ${OWNER}`);
     const { rowCount } = await superuser.query('SELECT FROM pg_database WHERE datname = $1', [database]);
     if (rowCount === 0) await superuser.query(`CREATE DATABASE ${pg.escapeIdentifier(database)} OWNER ${OWNER}`);
     await migrateDatabase(databaseUrl, options.log);
-    await setLogin(superuser, LOGIN, options.loginPassword, 'NOINHERIT');
-    await grantRoles(superuser, APP_ROLES, LOGIN, OWNER);
-    await superuser.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${LOGIN}`); // granted by an earlier release
-    await setLogin(superuser, RELAY_LOGIN, options.loginPassword, 'NOINHERIT');
-    await grantRoles(superuser, RELAY_ROLES, RELAY_LOGIN, OWNER);
+    for (const login of LOGINS) await setProcessLogin(superuser, login, NAME_OF[login], passwords[login], OWNER);
   });
-  return {
-    databaseUrl,
-    appDatabaseUrl: withLogin(databaseUrl, { user: LOGIN, password: options.loginPassword }),
-    relayDatabaseUrl: withLogin(databaseUrl, { user: RELAY_LOGIN, password: options.loginPassword }),
-  };
+  const urlOf = (login: Login) => withLogin(databaseUrl, { user: NAME_OF[login], password: passwords[login] });
+  return { databaseUrl, ...urlsOf(urlOf) };
 }
 
 /**
  * Prepares a database that the user provides. With a separate `ownerUrl`, API and worker use `databaseUrl` unchanged.
- * Otherwise `databaseUrl` has the owner's login. If that login may not create roles, `appDatabaseUrl` uses it too
- * (`isOwnerLogin`), and the processes need ALLOW_OWNER_LOGIN=1.
+ * Otherwise `databaseUrl` has the owner's login. Logins that are not given are made; if the owner may not create roles,
+ * the processes use `databaseUrl` for them, which needs ALLOW_OWNER_LOGIN=1 where it is the owner's (`isOwnerLogin`).
  */
 export async function prepareGivenDatabase(options: {
   databaseUrl: string;
   ownerUrl?: string | undefined;
   relayUrl?: string | undefined;
-  loginPassword: string;
+  maintenanceUrl?: string | undefined;
+  passwords: Passwords;
   log?: Log;
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
   refuseProduction();
-  const { databaseUrl, ownerUrl, loginPassword } = options;
-  await requireReachable(ownerUrl ?? databaseUrl);
-  await migrateDatabase(ownerUrl ?? databaseUrl, options.log);
-  if (ownerUrl !== undefined) {
-    // Without RELAY_DATABASE_URL, the one login is used for both roles.
-    const relayDatabaseUrl = options.relayUrl ?? databaseUrl;
-    return { databaseUrl: ownerUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl, isOwnerLogin: false };
-  }
+  const { databaseUrl, passwords } = options;
+  const ownerUrl = options.ownerUrl ?? databaseUrl;
+  await requireReachable(ownerUrl);
+  await migrateDatabase(ownerUrl, options.log);
+  const given: Partial<Record<Login, string | undefined>> = {
+    app: options.ownerUrl === undefined ? undefined : databaseUrl,
+    relay: options.relayUrl,
+    maintenance: options.maintenanceUrl,
+  };
 
   // Others may use the cluster: a unique name ensures that we change nobody else's password.
-  const ownSuffix = createHash('sha256').update(loginPassword).digest('hex').slice(0, 8);
-  const [login, relayLogin] = [`${LOGIN}_${ownSuffix}`, `${RELAY_LOGIN}_${ownSuffix}`];
-  return withClient(databaseUrl, async (owner) => {
+  const ownSuffix = createHash('sha256').update(passwords.app).digest('hex').slice(0, 8);
+  const nameOf = (login: Login) => `${NAME_OF[login]}_${ownSuffix}`;
+  return withClient(ownerUrl, async (owner) => {
     try {
       await owner.query('BEGIN');
-      await setLogin(owner, login, loginPassword, 'NOINHERIT');
-      await grantRoles(owner, APP_ROLES, login, 'CURRENT_USER');
-      await owner.query(`REVOKE ${RELAY_ROLES.join(', ')} FROM ${login}`); // granted by an earlier release
-      await setLogin(owner, relayLogin, loginPassword, 'NOINHERIT');
-      await grantRoles(owner, RELAY_ROLES, relayLogin, 'CURRENT_USER');
+      for (const login of LOGINS.filter((one) => given[one] === undefined)) {
+        await setProcessLogin(owner, login, nameOf(login), passwords[login], 'CURRENT_USER');
+      }
       await owner.query('COMMIT');
     } catch (error) {
       await owner.query('ROLLBACK');
       if ((error as pg.DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
-      await requireProcessRoles(owner);
+      const isOwnerLogin = options.ownerUrl === undefined;
+      if (isOwnerLogin) await requireProcessRoles(owner);
       options.log?.(
-        `The login of DATABASE_URL may not create roles (${(error as Error).message}), so API and worker use it too`,
+        `The owner's login may not create roles (${(error as Error).message}), so the processes use the login of DATABASE_URL`,
       );
-      return { databaseUrl, appDatabaseUrl: databaseUrl, relayDatabaseUrl: databaseUrl, isOwnerLogin: true };
+      const urls = urlsOf((login) => given[login] ?? databaseUrl);
+      return { databaseUrl: ownerUrl, ...urls, auditorDatabaseUrl: ownerUrl, isOwnerLogin };
     }
-    const appDatabaseUrl = withLogin(databaseUrl, { user: login, password: loginPassword });
-    const relayDatabaseUrl = withLogin(databaseUrl, { user: relayLogin, password: loginPassword });
-    return { databaseUrl, appDatabaseUrl, relayDatabaseUrl, isOwnerLogin: false };
+    const urlOf = (login: Login) =>
+      given[login] ?? withLogin(ownerUrl, { user: nameOf(login), password: passwords[login] });
+    return { databaseUrl: ownerUrl, ...urlsOf(urlOf), isOwnerLogin: false };
   });
+}
+
+function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl'> {
+  return {
+    appDatabaseUrl: urlOf('app'),
+    relayDatabaseUrl: urlOf('relay'),
+    maintenanceDatabaseUrl: urlOf('maintenance'),
+    auditorDatabaseUrl: urlOf('auditor'),
+  };
 }
 
 async function requireReachable(url: string): Promise<void> {
@@ -147,15 +177,30 @@ async function setLogin(client: pg.Client, name: string, password: string, attri
   await client.query(`${verb} ROLE ${name} LOGIN ${attributes} PASSWORD ${pg.escapeLiteral(password)}`);
 }
 
-/** Also grants the roles to the owner, so that operator commands can use them. */
-async function grantRoles(client: pg.Client, roles: readonly string[], login: string, owner: string): Promise<void> {
+/** Makes a login that can take the role of its task and no other. The owner gets the role too, for operator commands. */
+async function setProcessLogin(
+  client: pg.Client,
+  login: Login,
+  name: string,
+  password: string,
+  owner: string,
+): Promise<void> {
+  await setLogin(client, name, password, 'NOINHERIT');
+  const role = ROLE_OF[login];
   // Since PostgreSQL 16 the creator of a role may administer it but not SET ROLE to it, unless granted WITH SET.
   const { rows } = await client.query<{ separate: boolean }>(
     "SELECT current_setting('server_version_num')::integer >= 160000 AS separate",
   );
   const withSet = rows[0]?.separate ? 'WITH SET TRUE' : '';
-  await client.query(`GRANT ${roles.join(', ')} TO ${login}, ${owner} ${withSet}`);
-  await client.query(`ALTER ROLE ${login} SET role = '${roles[0]}'`);
+  await client.query(`GRANT ${role} TO ${name}, ${owner} ${withSet}`);
+  await client.query(`ALTER ROLE ${name} SET role = '${role}'`);
+  // Granted by an earlier release; otherwise there is nothing to revoke.
+  const others = await client.query<{ role: string }>(
+    `SELECT roleid::regrole::text AS role FROM pg_auth_members
+     WHERE member = $1::regrole AND roleid <> $2::regrole AND roleid::regrole::text = ANY ($3)`,
+    [name, role, PROCESS_ROLES],
+  );
+  for (const other of others.rows) await client.query(`REVOKE ${other.role} FROM ${name}`);
 }
 
 async function withClient<T>(connectionString: string, work: (client: pg.Client) => Promise<T>): Promise<T> {

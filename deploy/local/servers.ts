@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { dataFolder } from '../cli/local-config.ts';
 import { keptSecret } from '../cli/secrets.ts';
 import type { LauncherConfig } from './config.ts';
-import { type AppDatabase, createAppDatabase, prepareGivenDatabase } from './database.ts';
+import { type AppDatabase, createAppDatabase, type Passwords, passwordsBy, prepareGivenDatabase } from './database.ts';
 import { startPostgres } from './postgres.ts';
 import type { Running, Service } from './supervise.ts';
 import { type RunningTemporal, startTemporal } from './temporal.ts';
@@ -43,19 +43,32 @@ export async function prepareDatabase(
   superuserUrl: string | undefined,
   log: Log,
 ): Promise<AppDatabase & { isOwnerLogin: boolean }> {
-  const kept = (name: string) => keptSecret(join(dataFolder(), name));
+  const passwords = keptPasswords(dataFolder());
   if (superuserUrl === undefined) {
     const given = {
       databaseUrl: config.DATABASE_URL as string,
       ownerUrl: config.MIGRATION_DATABASE_URL,
       relayUrl: config.RELAY_DATABASE_URL,
+      maintenanceUrl: config.MAINTENANCE_DATABASE_URL,
     };
-    return prepareGivenDatabase({ ...given, loginPassword: kept('login-password'), log });
+    return prepareGivenDatabase({ ...given, passwords, log });
   }
-  const passwords = { ownerPassword: kept('owner-password'), loginPassword: kept('login-password') };
-  const database = await createAppDatabase({ superuserUrl, database: DATABASE, ...passwords, log });
+  const database = await createAppDatabase({ superuserUrl, database: DATABASE, passwords, log });
   return { ...database, isOwnerLogin: false };
 }
+
+/** The passwords in the files of that folder, one a login; the first call creates them. */
+export function keptPasswords(folder: string): Passwords {
+  return passwordsBy((login) => keptSecret(join(folder, PASSWORD_FILES[login])));
+}
+
+const PASSWORD_FILES: Readonly<Record<keyof Passwords, string>> = {
+  owner: 'owner-password',
+  app: 'login-password',
+  relay: 'relay-login-password',
+  maintenance: 'maintenance-login-password',
+  auditor: 'auditor-login-password',
+};
 
 function logFile(server: 'postgres' | 'temporal'): string {
   return join(dataFolder(), 'logs', `${server}.log`);

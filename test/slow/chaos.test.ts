@@ -204,6 +204,8 @@ function localJson(apiPid: number | undefined) {
     apiUrl: system.url,
     databaseUrl: ownerUrlOf(system.owner),
     appDatabaseUrl: ownerUrlOf(system.owner),
+    maintenanceDatabaseUrl: ownerUrlOf(system.owner),
+    auditorDatabaseUrl: ownerUrlOf(system.owner),
     temporalAddress: system.environment['TEMPORAL_ADDRESS'],
     temporalNamespace: 'default',
     temporalUiUrl: null,

@@ -17,12 +17,16 @@ export type AuditMonths = {
 };
 
 export function openMaintenancePool(system: System): Pool {
-  return openPool({
-    connectionString: system.environment['DATABASE_URL'] ?? '',
-    max: 2,
-    statementTimeoutMs: 60_000,
-    applicationName: 'accubooks-maintenance',
-  });
+  return openSmallPool(system.environment['MAINTENANCE_DATABASE_URL'], 'accubooks-maintenance');
+}
+
+/** Of the login that verifies what maintenance has archived. */
+export function openAuditorPool(system: System): Pool {
+  return openSmallPool(system.environment['AUDITOR_DATABASE_URL'], 'accubooks-auditor');
+}
+
+function openSmallPool(connectionString: string | undefined, applicationName: string): Pool {
+  return openPool({ connectionString: connectionString ?? '', max: 2, statementTimeoutMs: 60_000, applicationName });
 }
 
 export function auditMonths({ owner }: System, company: Company, pool: Pool): AuditMonths {

@@ -38,6 +38,57 @@ export function workflowFaults(text: string, parts: readonly string[]): string[]
   const parsed = workflow.safeParse(document.toJS());
   if (!parsed.success) return parsed.error.issues.map(tellIssue);
   const { steps, strategy } = parsed.data.jobs.verify;
+  return [
+    ...stepFaults(steps, text),
+    ...(steps.some(({ run }) => run?.trim() === 'bash .ci/run') ? [] : ['no step runs .ci/run']),
+    ...shareFaults(strategy.matrix.include, parts),
+  ];
+}
+
+const supplyJob = z.strictObject({
+  'runs-on': z.string(),
+  'timeout-minutes': z.number().max(60),
+  env: z.strictObject({ SCANNER: z.string() }).optional(),
+  steps: z.array(step).min(1),
+});
+
+const supplyWorkflow = z.strictObject({
+  ...workflow.shape,
+  on: z.strictObject({ ...workflow.shape.on.shape, schedule: z.array(z.strictObject({ cron: z.string() })).length(1) }),
+  jobs: z.strictObject({ packages: supplyJob, image: supplyJob }),
+});
+
+/** What the workflow for packages and image has to run, each as a command of its own, whose failure is a failure of the job. */
+const SUPPLY_COMMANDS: Readonly<Record<'packages' | 'image', readonly RegExp[]>> = {
+  packages: [
+    /^npm ci$/,
+    /^npm audit --omit=dev --audit-level=high$/,
+    /^npm audit signatures$/,
+    /^npm run --silent build$/,
+  ],
+  image: [
+    /^docker build -f deploy\/Dockerfile /,
+    /^docker save /,
+    /^docker run --rm .* "\$SCANNER" .* --fail-on high$/,
+  ],
+};
+
+/** Everything that is wrong with the workflow that audits packages and scans the image, in words. */
+export function supplyWorkflowFaults(text: string): string[] {
+  const document = parseDocument(text);
+  if (document.errors.length > 0) return document.errors.map((error) => error.message);
+  const parsed = supplyWorkflow.safeParse(document.toJS());
+  if (!parsed.success) return parsed.error.issues.map(tellIssue);
+  return (['packages', 'image'] as const).flatMap((name) => {
+    const { steps } = parsed.data.jobs[name];
+    const missing = SUPPLY_COMMANDS[name].filter(
+      (command) => !steps.some(({ run }) => command.test(run?.trim() ?? '')),
+    );
+    return [...stepFaults(steps, text), ...missing.map((command) => `${name} does not run ${command.source}`)];
+  });
+}
+
+function stepFaults(steps: readonly z.infer<typeof step>[], text: string): string[] {
   const checkouts = steps.filter(({ uses }) => uses?.startsWith('actions/checkout@'));
   return [
     ...steps.flatMap(({ uses }) =>
@@ -53,8 +104,6 @@ export function workflowFaults(text: string, parts: readonly string[]): string[]
     ...(checkouts.every((checkout) => checkout.with?.['persist-credentials'] === false)
       ? []
       : ['persist-credentials of actions/checkout is not false: each later step could push']),
-    ...(steps.some(({ run }) => run?.trim() === 'bash .ci/run') ? [] : ['no step runs .ci/run']),
-    ...shareFaults(strategy.matrix.include, parts),
   ];
 }
 

@@ -7,7 +7,7 @@ export type Compose = any;
 /** What compose.yaml has to keep to. Each rule answers what is wrong, in words. */
 export const COMPOSE_RULES: Readonly<Record<string, (compose: Compose) => string[]>> = {
   'every image is of an exact version': eachService(({ image, build }) =>
-    build !== undefined || image === OWN_IMAGE || /:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)?$/.test(image)
+    build !== undefined || image === OWN_IMAGE || /:v?\d+\.\d+(\.\d+)?(-[a-z0-9]+)?(@sha256:[0-9a-f]{64})?$/.test(image)
       ? []
       : [`runs ${image}`],
   ),

@@ -11,6 +11,10 @@ export type TestDatabase = {
   readonly appUrl: string;
   /** The login of the worker's relay. */
   readonly relayUrl: string;
+  /** The login of the worker's maintenance of the audit log. */
+  readonly maintenanceUrl: string;
+  /** The login that reads all companies, and verifies archived months. */
+  readonly auditorUrl: string;
   drop(): Promise<void>;
 };
 
@@ -20,6 +24,8 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
   const template = empty ? 'template0' : inject('templateDatabase');
   // Copying the files takes a quarter of the time of the default, which writes every page into the log.
   await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY OWNER accubooks_owner`);
+  // A clone has the tables of its template, and not the privileges on it as a database (migrate.ts).
+  await asSuperuser(`REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`);
   const owner = new pg.Pool({
     connectionString: withDatabase(inject('ownerUrl'), name),
     max: 8,
@@ -33,6 +39,8 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
     owner,
     appUrl: withDatabase(inject('appUrl'), name),
     relayUrl: withDatabase(inject('relayUrl'), name),
+    maintenanceUrl: withDatabase(inject('maintenanceUrl'), name),
+    auditorUrl: withDatabase(inject('auditorUrl'), name),
     async drop() {
       await owner.end();
       await asSuperuser(`DROP DATABASE ${name} WITH (FORCE)`);

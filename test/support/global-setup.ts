@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { TestProject } from 'vitest/node';
-import { createAppDatabase } from '../../deploy/local/database.ts';
+import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
@@ -19,10 +19,12 @@ declare module 'vitest' {
     superuserUrl: string;
     /** Migrated, empty, and closed to connections, since one that is connected to cannot be cloned. */
     templateDatabase: string;
-    /** The owner's login, the login of API and worker, and that of the worker's relay; a test puts the name of its clone into the path. */
+    /** The logins of the owner, of API and worker, of the worker's relay, of its maintenance, and of the auditor; a test puts the name of its clone into the path. */
     ownerUrl: string;
     appUrl: string;
     relayUrl: string;
+    maintenanceUrl: string;
+    auditorUrl: string;
     temporalAddress: string;
     /** The workflow bundle, built once: building it takes longer than most tests. */
     bundlePath: string;
@@ -68,6 +70,8 @@ export default async function setup({ vitest }: TestProject): Promise<(() => Pro
   project.provide('ownerUrl', postgres.value.ownerUrl);
   project.provide('appUrl', postgres.value.appUrl);
   project.provide('relayUrl', postgres.value.relayUrl);
+  project.provide('maintenanceUrl', postgres.value.maintenanceUrl);
+  project.provide('auditorUrl', postgres.value.auditorUrl);
   project.provide('temporalAddress', temporal.value.address);
   project.provide('bundlePath', bundle.value);
   project.provide('programFolder', programFolder);
@@ -87,11 +91,17 @@ async function startTemplate(folder: ThrowawayFolder) {
     const urls = await createAppDatabase({
       superuserUrl: server.superuserUrl,
       database: TEMPLATE_DATABASE,
-      ownerPassword: randomBytes(16).toString('hex'),
-      loginPassword: randomBytes(16).toString('hex'),
+      passwords: passwordsBy(() => randomBytes(16).toString('hex')),
     });
     await query(server.superuserUrl, `ALTER DATABASE ${TEMPLATE_DATABASE} ALLOW_CONNECTIONS false`);
-    return { ...server, ownerUrl: urls.databaseUrl, appUrl: urls.appDatabaseUrl, relayUrl: urls.relayDatabaseUrl };
+    return {
+      ...server,
+      ownerUrl: urls.databaseUrl,
+      appUrl: urls.appDatabaseUrl,
+      relayUrl: urls.relayDatabaseUrl,
+      maintenanceUrl: urls.maintenanceDatabaseUrl,
+      auditorUrl: urls.auditorDatabaseUrl,
+    };
   } catch (error) {
     await server.stop();
     throw error;

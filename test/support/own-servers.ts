@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { createAppDatabase } from '../../deploy/local/database.ts';
+import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
@@ -36,11 +36,10 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
     temporal: temporal === undefined ? await devServer(folder) : onPostgres(temporal, folder, postgres.superuserUrl),
   };
   const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
-  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl } = await createAppDatabase({
+  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl, maintenanceDatabaseUrl } = await createAppDatabase({
     superuserUrl: servers.postgres.superuserUrl,
     database: 'accubooks',
-    ownerPassword: randomBytes(16).toString('hex'),
-    loginPassword: randomBytes(16).toString('hex'),
+    passwords: passwordsBy(() => randomBytes(16).toString('hex')),
   });
   const owner = new pg.Pool({ connectionString: databaseUrl, max: 4 });
   owner.on('error', () => undefined);
@@ -48,6 +47,7 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
     environment: {
       DATABASE_URL: appDatabaseUrl,
       RELAY_DATABASE_URL: relayDatabaseUrl,
+      MAINTENANCE_DATABASE_URL: maintenanceDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporal.address,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,

@@ -5,7 +5,7 @@
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { createAppDatabase } from '../../deploy/local/database.ts';
+import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { dumpSchema } from '../../migrations/schema-dump.ts';
@@ -42,8 +42,7 @@ async function dumpFreshDatabase(): Promise<string> {
       const { databaseUrl } = await createAppDatabase({
         superuserUrl: server.superuserUrl,
         database: 'accubooks',
-        ownerPassword: randomBytes(16).toString('hex'),
-        loginPassword: randomBytes(16).toString('hex'),
+        passwords: passwordsBy(() => randomBytes(16).toString('hex')),
       });
       return await dumpSchema(databaseUrl);
     } finally {

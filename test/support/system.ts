@@ -45,6 +45,8 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     TEMPORAL_TASK_QUEUE: database.name,
     WORKFLOW_BUNDLE: inject('bundlePath'),
     RELAY_DATABASE_URL: database.relayUrl,
+    MAINTENANCE_DATABASE_URL: database.maintenanceUrl,
+    AUDITOR_DATABASE_URL: database.auditorUrl,
     WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,
     PAYLOAD_KEYS,

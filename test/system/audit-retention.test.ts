@@ -11,7 +11,7 @@ import { dropMonth, restoreMonth, verifyMonth } from '../../deploy/operator/audi
 import { readFigures } from '../../deploy/reports/figures.ts';
 import { reportMarkdown } from '../../deploy/reports/markdown.ts';
 import { type Actors, actors } from '../support/actors.ts';
-import { type AuditMonths, auditMonths, openMaintenancePool } from '../support/audit-months.ts';
+import { type AuditMonths, auditMonths, openAuditorPool, openMaintenancePool } from '../support/audit-months.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { untilWaiting } from '../support/held-invoice.ts';
@@ -25,6 +25,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 let system: System;
 let company: Company;
 let pool: Pool;
+let auditor: Pool;
 let sql: Actors;
 let folder: string;
 let months: AuditMonths;
@@ -33,12 +34,13 @@ beforeAll(async () => {
   company = await system.company();
   sql = actors(system.owner, system.environment['DATABASE_URL'] ?? '');
   pool = openMaintenancePool(system);
+  auditor = openAuditorPool(system);
   months = auditMonths(system, company, pool);
   folder = mkdtempSync(join(tmpdir(), 'accubooks-archive-'));
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true });
-  await pool.close();
+  await Promise.all([pool.close(), auditor.close()]);
   await sql.end();
   await system.stop();
 });
@@ -72,7 +74,7 @@ describe('a month of the audit log that is over', () => {
     expect(await months.rowsOf('2025-03')).toEqual([]);
     expect(await findMonths(pool)).toEqual([]);
     expect(await months.archived()).toEqual(['2025-03 detached']);
-    expect((await verifyMonth(pool, folder, '2025-03')).rows).toBe(2);
+    expect((await verifyMonth(auditor, folder, '2025-03')).rows).toBe(2);
   });
 
   test('is said to be missing by a report on it', async () => {
@@ -97,6 +99,7 @@ describe('a month of the audit log that is over', () => {
     await months.make('2025-04');
     const before = await months.rowsOf('2025-04');
     await archive('2025-04');
+    await verifyMonth(auditor, folder, '2025-04');
     await dropMonth(pool, folder, '2025-04');
     expect(await months.archived()).toContain('2025-04 dropped');
     expect((await system.owner.query("SELECT to_regclass('audit_detached.y2025m04') AS t")).rows[0].t).toBeNull();
@@ -223,16 +226,17 @@ describe('nothing is dropped or restored', () => {
     damaged[damaged.length - 5] = (damaged[damaged.length - 5] ?? 0) ^ 1;
     for (const content of [damaged, whole.subarray(0, -20), readFileSync(join(folder, 'audit-2025-05.jsonl.gz'))]) {
       writeFileSync(path, content);
-      await expect(verifyMonth(pool, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
+      await expect(verifyMonth(auditor, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
       await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow(/cannot be read|is not what was archived/);
     }
     rmSync(path);
     await expect(dropMonth(pool, folder, '2025-06')).rejects.toThrow('Restore it from the backup');
     expect(await months.archived()).toContain('2025-06 detached');
-    await expect(verifyMonth(pool, folder, '2024-01')).rejects.toThrow('2024-01 has not been archived');
+    await expect(verifyMonth(auditor, folder, '2024-01')).rejects.toThrow('2024-01 has not been archived');
   });
 
   test('by rows that are not those that were archived', async () => {
+    await verifyMonth(auditor, folder, '2025-06');
     await dropMonth(pool, folder, '2025-06');
     await asMaintenance(pool, (tx) => tx.query("SELECT begin_audit_restore('2025-06-01')"));
     const attach = asMaintenance(pool, (tx) => tx.query("SELECT attach_audit_month('2025-06-01', now())"));

@@ -7,7 +7,7 @@ import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
-import { createAppDatabase } from '../../deploy/local/database.ts';
+import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { openThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
@@ -101,8 +101,7 @@ test('what finds the row of such a COMMIT waits for the standby itself', async (
   const { databaseUrl, appDatabaseUrl } = await createAppDatabase({
     superuserUrl,
     database: 'accubooks',
-    ownerPassword: randomUUID(),
-    loginPassword: randomUUID(),
+    passwords: passwordsBy(() => randomUUID()),
   });
   const owner = new pg.Pool({ connectionString: databaseUrl, max: 1 });
   owner.on('error', () => undefined);

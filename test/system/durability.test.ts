@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cloneDatabase } from '../support/database.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { PRODUCTION as production } from '../support/production.ts';
 
 const WARN = 40;
-const production = { NODE_ENV: 'production' };
 
 function warningsOf({ logs }: SystemProcess): unknown[] {
   return logs.filter(({ level }) => level === WARN).map(({ msg }) => msg);

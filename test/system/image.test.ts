@@ -6,17 +6,20 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
+import { createApiClient } from '../support/client.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import { companyMaker } from '../support/companies.ts';
 import { copiedFromContext } from '../support/dockerfile.ts';
 import { assembleImage, readDockerfile } from '../support/image.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+import { AUDIENCE, ISSUER, PRODUCTION } from '../support/production.ts';
+import { signToken } from '../support/tokens.ts';
 
 const stages = readDockerfile();
 
 describe('the Dockerfile', () => {
   test('starts from exact versions and ends as an ordinary user', () => {
-    for (const { from } of stages) expect(from).toMatch(/^node:\d+\.\d+\.\d+-bookworm-slim$/);
+    for (const { from } of stages) expect(from).toMatch(/^node:\d+\.\d+\.\d+-bookworm-slim(@sha256:[0-9a-f]{64})?$/);
     expect(new Set(stages.map(({ from }) => from)).size).toBe(1);
     const last = stages.at(-1)?.steps ?? [];
     expect(last.find(({ instruction }) => instruction === 'USER')?.rest).toMatch(/^[1-9]\d*:[1-9]\d*$/);
@@ -58,6 +61,7 @@ describe('the image', () => {
       PATH: process.env['PATH'],
       TMPDIR: '/proc',
       ...given,
+      ...PRODUCTION,
       ...image.environment,
       HOST: '127.0.0.1',
       LOG_LEVEL: 'info',
@@ -102,7 +106,7 @@ describe('the image', () => {
     expect(readdirSync(image.folder).toSorted()).toEqual(
       [
         ...['activities', 'api', 'deploy', 'migrations', 'node_modules', 'worker', 'workflows'],
-        ...['package.json', 'workflow-bundle.js'],
+        ...['licences.md', 'package.json', 'sbom.cdx.json', 'workflow-bundle.js'],
       ].toSorted(),
     );
     expect(before.filter((file) => /\.ts$/.test(file) && !file.includes('node_modules'))).toEqual([]);
@@ -119,7 +123,10 @@ describe('the image', () => {
       start(['node', 'worker/main.js'], 'The worker is polling', { METRICS_PORT: metricsPort }),
     ]);
     const company = await companyMaker(servers.owner, api.url)();
-    const written = await company.api.post('/api/customers', { name: 'Contained' }, { key: 'image' });
+    const { id: userId } = company.users.owner;
+    const claims = { iss: ISSUER, aud: AUDIENCE };
+    const client = createApiClient(api.url, await signToken({ userId, companyId: company.id }, { claims }));
+    const written = await client.post('/api/customers', { name: 'Contained' }, { key: 'image' });
     expect([written.status, written.replayed]).toEqual([201, false]);
     const document = (await (await fetch(`${api.url}/openapi.json`)).json()) as { info: { version: string } };
     expect(document.info.version).toBe(JSON.parse(readFileSync('package.json', 'utf8')).version);

@@ -126,8 +126,9 @@ describe('the weekly report', () => {
     const relay = new URL(inject('relayUrl'));
     relay.pathname = new URL(ownerUrlOf(system.owner)).pathname;
     await expect(readFigures(relay.href, LAST_SEVEN_DAYS)).rejects.toThrow('permission denied');
-    // This one may, and sees no row as who it is at first.
-    const login = await readFigures(system.environment['DATABASE_URL'] ?? '', LAST_SEVEN_DAYS);
+    const application = readFigures(system.environment['DATABASE_URL'] ?? '', LAST_SEVEN_DAYS);
+    await expect(application).rejects.toThrow('permission denied');
+    const login = await readFigures(system.environment['AUDITOR_DATABASE_URL'] ?? '', LAST_SEVEN_DAYS);
     expect(login.all.total).toBe(figures.all.total);
   });
 });

@@ -2,9 +2,9 @@ import { randomInt } from 'node:crypto';
 import { statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { keptSecret } from '../../cli/secrets.ts';
 import { type AppDatabase, createAppDatabase } from '../../local/database.ts';
 import { type RunningPostgres, startPostgres } from '../../local/postgres.ts';
+import { keptPasswords } from '../../local/servers.ts';
 import { type RunningTemporal, startTemporal } from '../../local/temporal.ts';
 import { resolveTemporalBinary } from '../../local/temporal-binary.ts';
 import { openThrowawayFolder } from '../../local/throwaway-folder.ts';
@@ -48,12 +48,7 @@ export async function startServers(log: (line: string) => void): Promise<Servers
     });
     const { superuserUrl } = postgres;
     const createDatabase = (database: string) =>
-      createAppDatabase({
-        superuserUrl,
-        database,
-        ownerPassword: keptSecret(join(folder, 'owner-password')),
-        loginPassword: keptSecret(join(folder, 'login-password')),
-      });
+      createAppDatabase({ superuserUrl, database, passwords: keptPasswords(folder) });
     return {
       folder,
       database: await createDatabase('accubooks'),

@@ -74,6 +74,7 @@ async function startWorkerProcess(servers: Servers, bundle: string, signal: Abor
       METRICS_PORT: String(port),
       DATABASE_URL: servers.database.appDatabaseUrl,
       RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
+      MAINTENANCE_DATABASE_URL: servers.database.maintenanceDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporalAddress,
       WORKFLOW_BUNDLE: bundle,
       PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,

@@ -8,16 +8,25 @@ export type Archive = {
   readonly file: string;
   readonly sha256: string;
   readonly archivedAt: string;
+  /** The logins that archived it, that verified its file last, and that dropped its table; null where nobody has. */
+  readonly archivedBy: string | null;
+  readonly verifiedBy: string | null;
+  readonly verifiedAt: string | null;
+  readonly droppedBy: string | null;
   /** `detached`: in a separate table; `restored`: in the log again; `dropped`: only in its file. */
   readonly where: 'detached' | 'restored' | 'dropped';
 };
 
+/** Runs a transaction as one of the two roles that may list archives. */
+export type ArchiveReader = typeof asMaintenance;
+
 /** All archived months, oldest first. */
-export function listArchives(pool: Pool): Promise<Archive[]> {
-  return asMaintenance(pool, async (tx) => {
+export function listArchives(pool: Pool, as: ArchiveReader = asMaintenance): Promise<Archive[]> {
+  return as(pool, async (tx) => {
     const rows = await tx.query<Omit<Archive, 'rows'> & { rows: bigint }>(
       `SELECT to_char(month, 'YYYY-MM') AS month, row_count AS rows, row_digest AS "rowDigest", file_name AS file,
-         file_sha256 AS sha256, archived_at AS "archivedAt",
+         file_sha256 AS sha256, archived_at AS "archivedAt", archived_by AS "archivedBy", verified_by AS "verifiedBy",
+         verified_at AS "verifiedAt", dropped_by AS "droppedBy",
          CASE WHEN restored_until IS NOT NULL THEN 'restored' WHEN dropped_at IS NOT NULL THEN 'dropped' ELSE 'detached' END AS where
        FROM archived_audit_months()`,
     );

@@ -5,12 +5,12 @@ import { findMonths, keepPartitions } from '../../../activities/audit/maintenanc
 import { openPool, type Pool } from '../../../activities/database.ts';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
-import { archiveFolder, ownerDatabaseUrl } from '../../cli/config.ts';
+import { archiveFolder, auditorDatabaseUrl, maintenanceDatabaseUrl } from '../../cli/config.ts';
 import { confirm } from '../../cli/confirm.ts';
 import { recordCommand, recordLook } from '../../cli/operator-log.ts';
 import { textTable } from '../../cli/table.ts';
 import { listArchives } from './list.ts';
-import { dropMonth, restoreMonth, verifyMonth } from './restore.ts';
+import { asAuditor, dropMonth, restoreMonth, verifyMonth } from './restore.ts';
 
 type Options = { month: string; dir?: string; json?: true };
 
@@ -23,7 +23,7 @@ const program = command(
   'Lists, creates, verifies, restores and drops archived months of the audit log.',
 ).addHelpText(
   'after',
-  '\nUses MIGRATION_DATABASE_URL or DATABASE_URL, else the running local system, with the role accubooks_maintenance.\nThe archive folder is AUDIT_ARCHIVE_DIR unless --dir is given.',
+  '\nUses the login of MAINTENANCE_DATABASE_URL, and for verify that of AUDITOR_DATABASE_URL; if not set, that of\nMIGRATION_DATABASE_URL or DATABASE_URL, else those of the running local system. A month is dropped only after another\nlogin has verified it. The archive folder is AUDIT_ARCHIVE_DIR unless --dir is given.',
 );
 program
   .command('list')
@@ -37,16 +37,23 @@ program
   )
   .option('--dir <folder>', 'the archive folder')
   .action(({ dir }: { dir?: string }) => withPool('run', {}, (pool) => maintain(pool, dir ?? archiveFolder())));
-withMonth('verify', 'read the file of a month and compare it with what was archived').action(
-  ({ month, dir, json }: Options) =>
-    withPool('verify', { month }, async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json)),
+withMonth(
+  'verify',
+  'read the file of a month, compare it with what was archived, and record who did so: within a week, another login may drop it',
+).action(({ month, dir, json }: Options) =>
+  withPool(
+    'verify',
+    { month },
+    async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json),
+    { connectionString: auditorDatabaseUrl(), as: asAuditor },
+  ),
 );
 withMonth('restore', 'put a month back into the audit log for some days')
   .option('--days <n>', 'how long it stays in the log', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
   .action(({ month, dir, json, days }: Options & { days: number }) =>
     withPool('restore', { month }, async (pool) => print(await restoreMonth(pool, folderOf(dir), month, days), json)),
   );
-withMonth('drop', 'drop the detached table of a month after verifying its file once more')
+withMonth('drop', 'drop the detached table of a month that another login has verified')
   .option('--yes', 'do not ask for confirmation')
   .action(({ month, dir, json, yes }: Options & { yes?: true }) =>
     withPool('drop', { month }, async (pool) => {
@@ -96,17 +103,22 @@ function print(result: object & { readonly text: string }, json: true | undefine
   console.log(json ? JSON.stringify(result) : result.text);
 }
 
-/** Records the command, then does its work. */
-async function withPool(name: string, details: { month?: string }, work: (pool: Pool) => Promise<void>): Promise<void> {
+/** Records the command, then does its work; by the login of the maintenance, if no other is given. */
+async function withPool(
+  name: string,
+  details: { month?: string },
+  work: (pool: Pool) => Promise<void>,
+  { connectionString, as } = { connectionString: maintenanceDatabaseUrl(), as: asMaintenance },
+): Promise<void> {
   const pool = openPool({
-    connectionString: ownerDatabaseUrl(),
+    connectionString,
     max: 2,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-operator',
   });
   try {
     const record = name === 'list' || name === 'verify' ? recordLook : recordCommand;
-    const sql = (text: string, values: readonly unknown[]) => asMaintenance(pool, (tx) => tx.query(text, values));
+    const sql = (text: string, values: readonly unknown[]) => as(pool, (tx) => tx.query(text, values));
     await record(sql, { name: `audit:archive ${name}`, details });
     await work(pool);
   } finally {

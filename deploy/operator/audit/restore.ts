@@ -1,18 +1,32 @@
 import { join } from 'node:path';
 import { readBack, readLines, readManifest } from '../../../activities/audit/archive-file.ts';
 import { asMaintenance, firstOf } from '../../../activities/audit/archive-month.ts';
-import type { Pool } from '../../../activities/database.ts';
+import { type Pool, type Tx, transaction } from '../../../activities/database.ts';
 import { DAY_MS } from '../../../activities/durations.ts';
-import { type Archive, listArchives } from './list.ts';
+import { becomeAuditor } from '../../cli/auditor.ts';
+import { type Archive, type ArchiveReader, listArchives } from './list.ts';
 
 type Result = { readonly month: string; readonly rows: number; readonly text: string };
 
 const LINES_A_LOAD = 2_000;
 
-/** Reads the whole file. Throws if it is not byte for byte what was archived. */
+/**
+ * Reads the whole file, and records that the pool's login has done so: only then may another login drop the month. Throws if
+ * the file is not byte for byte what was archived.
+ *
+ * @param pool its login is a member of accubooks_auditor
+ */
 export async function verifyMonth(pool: Pool, folder: string, month: string): Promise<Result> {
-  const archive = await findArchive(pool, month);
+  const archive = await findArchive(pool, month, asAuditor);
   const found = await readFile(folder, archive);
+  await asAuditor(pool, (tx) =>
+    tx.query('SELECT verify_audit_archive($1, $2, $3, $4)', [
+      firstOf(month),
+      found.sha256,
+      found.rows,
+      found.rowDigest,
+    ]),
+  );
   return { month, rows: found.rows, text: `${archive.file} contains the ${found.rows} rows that were archived.` };
 }
 
@@ -35,7 +49,10 @@ export async function restoreMonth(pool: Pool, folder: string, month: string, da
   };
 }
 
-/** Drops the detached table if the file contains exactly its rows: the database compares them once more. */
+/**
+ * Drops the detached table if the file contains exactly its rows: the database compares them once more. Another login must
+ * have verified the file in the last seven days.
+ */
 export async function dropMonth(pool: Pool, folder: string, month: string): Promise<Result> {
   const archive = await findArchive(pool, month);
   if (archive.where !== 'detached')
@@ -67,10 +84,17 @@ async function load(pool: Pool, path: string, month: string): Promise<void> {
   await flush();
 }
 
-async function findArchive(pool: Pool, month: string): Promise<Archive> {
-  const archive = (await listArchives(pool)).find((one) => one.month === month);
+async function findArchive(pool: Pool, month: string, as?: ArchiveReader): Promise<Archive> {
+  const archive = (await listArchives(pool, as)).find((one) => one.month === month);
   if (archive === undefined) throw new Error(`${month} has not been archived.`);
   return archive;
+}
+
+export function asAuditor<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return transaction(pool, async (tx) => {
+    await becomeAuditor(tx);
+    return work(tx);
+  });
 }
 
 /** The database's record of the archive is authoritative; manifest and file must both agree with it. */

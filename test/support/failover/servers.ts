@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { createAppDatabase } from '../../../deploy/local/database.ts';
+import { createAppDatabase, passwordsBy } from '../../../deploy/local/database.ts';
 import { until } from '../held-invoice.ts';
 import { PAYLOAD_KEYS } from '../payload-keys.ts';
 import { JWT_SECRET } from '../tokens.ts';
@@ -30,10 +30,10 @@ export type FailoverServers = {
 
 export async function startFailoverServers(): Promise<FailoverServers> {
   const clusters = openClusters();
-  const passwords = { ownerPassword: randomBytes(16).toString('hex'), loginPassword: randomBytes(16).toString('hex') };
+  const passwords = passwordsBy(() => randomBytes(16).toString('hex'));
   const createEmpty = async () => {
     const cluster = await clusters.create();
-    const urls = await createAppDatabase({ superuserUrl: cluster.superuserUrl, database: DATABASE, ...passwords });
+    const urls = await createAppDatabase({ superuserUrl: cluster.superuserUrl, database: DATABASE, passwords });
     return { cluster, urls };
   };
   const [first, temporal] = await Promise.all([createEmpty(), startOwnTemporal()]);
@@ -43,6 +43,7 @@ export async function startFailoverServers(): Promise<FailoverServers> {
   const databaseAt = (port: number) => ({
     DATABASE_URL: at(first.urls.appDatabaseUrl, port),
     RELAY_DATABASE_URL: at(first.urls.relayDatabaseUrl, port),
+    MAINTENANCE_DATABASE_URL: at(first.urls.maintenanceDatabaseUrl, port),
   });
   const owner = new pg.Pool({ connectionString: at(first.urls.databaseUrl, database.port), max: 4 });
   owner.on('error', () => undefined);

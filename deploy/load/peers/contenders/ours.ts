@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { freeLoopbackPort } from '../../../../worker/free-port.ts';
 import { withDatabase } from '../../../cli/command.ts';
-import { keptSecret } from '../../../cli/secrets.ts';
 import { createAppDatabase } from '../../../local/database.ts';
+import { keptPasswords } from '../../../local/servers.ts';
 import { startApiProcess } from '../../benchmark/api-process.ts';
 import { createBenchmarkCompany } from '../../benchmark/company.ts';
 import { prepareThrough, writeBundle } from '../../benchmark/session.ts';
@@ -29,8 +28,7 @@ export async function startOurs(stage: Stage, folder: string): Promise<RunningCo
     const database = await createAppDatabase({
       superuserUrl: stage.postgres.superuserUrl,
       database: DATABASE,
-      ownerPassword: keptSecret(join(stage.folder, 'owner-password')),
-      loginPassword: keptSecret(join(stage.folder, 'login-password')),
+      passwords: keptPasswords(stage.folder),
     });
     const { databaseUrl } = database;
     const secret = randomBytes(32).toString('hex');
