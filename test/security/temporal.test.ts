@@ -194,7 +194,10 @@ describe('a run that someone forges in Temporal', () => {
       memo: memoOf(args),
       typedSearchAttributes: writeSearchAttributes(company.id, args.operation, args.key),
     });
-    const held = await company.api.post('/api/payments', args.input.body, { key: args.key, headers: { prefer: 'wait=1' } });
+    const held = await company.api.post('/api/payments', args.input.body, {
+      key: args.key,
+      headers: { prefer: 'wait=1' },
+    });
     expect(held.status).not.toBe(201);
     expect((await company.api.get(`/api/writes/${args.key}`)).status).toBeLessThan(500);
     await leavesNothing(company, args.key);

@@ -41,12 +41,10 @@ withMonth(
   'verify',
   'read the file of a month, compare it with what was archived, and record who did so: within a week, another login may drop it',
 ).action(({ month, dir, json }: Options) =>
-  withPool(
-    'verify',
-    { month },
-    async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json),
-    { connectionString: auditorDatabaseUrl(), as: asAuditor },
-  ),
+  withPool('verify', { month }, async (pool) => print(await verifyMonth(pool, folderOf(dir), month), json), {
+    connectionString: auditorDatabaseUrl(),
+    as: asAuditor,
+  }),
 );
 withMonth('restore', 'put a month back into the audit log for some days')
   .option('--days <n>', 'how long it stays in the log', countArgument(MAX_RESTORE_DAYS), DEFAULT_RESTORE_DAYS)
