@@ -46,7 +46,10 @@ export async function startEvents(options: {
     applicationName: 'accubooks-relay',
   });
   await checkLogin(relayPool, config.ALLOW_OWNER_LOGIN === '1', {
-    setting: config.RELAY_DATABASE_URL === undefined ? 'DATABASE_URL' : 'RELAY_DATABASE_URL',
+    setting:
+      config.RELAY_DATABASE_URL === undefined
+        ? 'RELAY_DATABASE_URL is not set, and DATABASE_URL'
+        : 'RELAY_DATABASE_URL',
     role: 'accubooks_relay',
   });
   if (config.RELAY_DATABASE_URL !== undefined) {

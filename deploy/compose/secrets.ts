@@ -1,5 +1,5 @@
 /** `npm run --silent compose:secrets`: creates the secrets of compose.yaml that are missing. */
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { command, run } from '../cli/command.ts';
 import { keptSecret, writePrivately } from '../cli/secrets.ts';
@@ -36,11 +36,13 @@ function makeSecrets(folder: string): string {
     DATABASE_URL: url('accubooks_login', 'LOGIN_PASSWORD'),
     RELAY_DATABASE_URL: url('accubooks_relay_login', 'RELAY_LOGIN_PASSWORD'),
     MAINTENANCE_DATABASE_URL: url('accubooks_maintenance_login', 'MAINTENANCE_LOGIN_PASSWORD'),
-    PAYLOAD_KEYS: `compose:${secrets['PAYLOAD_KEY']}\n`,
     'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
   };
   // Always: an earlier release gave several logins one password.
   for (const [name, text] of Object.entries(derived)) writePrivately(join(folder, name), text);
-  for (const name of [...RANDOM, ...Object.keys(derived)]) chmodSync(join(folder, name), 0o644);
+  // Once: a key that was added by hand must not be lost, since what it encrypted could not be read any more.
+  const payloadKeys = join(folder, 'PAYLOAD_KEYS');
+  if (!existsSync(payloadKeys)) writePrivately(payloadKeys, `compose:${secrets['PAYLOAD_KEY']}\n`);
+  for (const name of [...RANDOM, ...Object.keys(derived), 'PAYLOAD_KEYS']) chmodSync(join(folder, name), 0o644);
   return folder;
 }

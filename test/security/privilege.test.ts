@@ -237,7 +237,7 @@ describe('a process does not start with a login that could do more than its task
     await expect(startWorkerProcess({ ...system.environment, DATABASE_URL: auditor })).rejects.toThrow(told);
     const { RELAY_DATABASE_URL: _relay, ...withoutRelay } = system.environment;
     await expect(startWorkerProcess(withoutRelay)).rejects.toThrow(
-      /ended with 1: DATABASE_URL's login is not a member of accubooks_relay/,
+      /ended with 1: RELAY_DATABASE_URL is not set, and DATABASE_URL's login is not a member of accubooks_relay/,
     );
   });
 });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, readWorkerConfig } from '../../worker/config.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+import { PAYLOAD_KEYS } from '../support/payload-keys.ts';
 import { startApiProcess } from '../support/processes.ts';
 import { PRODUCTION } from '../support/production.ts';
 
@@ -13,6 +14,7 @@ const safe = {
   MAINTENANCE_DATABASE_URL: `postgres://maintenance:secret@db.test/accubooks?${TLS}`,
   TEMPORAL_ADDRESS: 'temporal.test:7233',
   TEMPORAL_TLS_SERVER_CA: 'a CA',
+  PAYLOAD_KEYS,
   JWT_SECRET: 'a-secret-of-the-tests-that-is-long-enough',
   JWT_ISSUER: 'https://id.test',
   JWT_AUDIENCE: 'accubooks',
