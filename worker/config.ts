@@ -27,10 +27,9 @@ export const processConfig = {
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
   HOST: z.string().min(1).default('127.0.0.1'),
-  WEBHOOK_MASTER_KEY: z
-    .string()
-    .refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes')
-    .optional(),
+  WEBHOOK_MASTER_KEY: masterKey().optional(),
+  /** Signs as well, for replacing WEBHOOK_MASTER_KEY; no secret that is shown is derived from it. */
+  WEBHOOK_MASTER_KEY_SECONDARY: masterKey().optional(),
   WEBHOOK_ALLOW_PRIVATE: z.enum(['0', '1']).default('0'),
   NODE_ENV: z.string().optional(),
 };
@@ -48,6 +47,20 @@ export function refuseLocalSettings(
   const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
   if (value.WEBHOOK_ALLOW_PRIVATE === '1') fault('WEBHOOK_ALLOW_PRIVATE', 'is for local use only');
   if (value.PAYLOAD_KEYS === undefined) fault('PAYLOAD_KEYS', 'must be set in production');
+}
+
+/** For `superRefine`: a secret that is being replaced has a second one beside it, which is another. */
+export function requireOtherSecondary<Name extends 'JWT_SECRET' | 'WEBHOOK_MASTER_KEY'>(
+  value: { readonly [Key in Name | `${Name}_SECONDARY`]?: string | undefined },
+  name: Name,
+  context: z.RefinementCtx,
+): void {
+  const secondary = `${name}_SECONDARY` as const;
+  const [first, second] = [value[name], value[secondary]];
+  if (second === undefined) return;
+  if (first !== undefined && first !== second) return;
+  const message = first === undefined ? `must be set with ${name}` : `must differ from ${name}`;
+  context.addIssue({ code: 'custom', path: [secondary], message });
 }
 
 /** For `superRefine`: a release is named by both variables or by neither. */
@@ -73,7 +86,8 @@ const workerConfig = z
   })
   // `when`: also check when another key is invalid, so that all problems are reported at once.
   .superRefine(refuseLocalSettings, { when: () => true })
-  .superRefine(requireWholeVersion, { when: () => true });
+  .superRefine(requireWholeVersion, { when: () => true })
+  .superRefine((value, context) => requireOtherSecondary(value, 'WEBHOOK_MASTER_KEY', context), { when: () => true });
 
 /** The names of the variables that the worker reads. */
 export const WORKER_SETTINGS: readonly string[] = Object.keys(workerConfig.shape);
@@ -103,12 +117,14 @@ export const SECRETS = [
   'MAINTENANCE_DATABASE_URL',
   'JWT_SECRET',
   'PAYLOAD_KEYS',
+  'JWT_SECRET_SECONDARY',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',
   'TEMPORAL_TLS_KEY',
   'TEMPORAL_TLS_SERVER_CA',
   'METRICS_TOKEN',
   'WEBHOOK_MASTER_KEY',
+  'WEBHOOK_MASTER_KEY_SECONDARY',
 ] as const;
 
 /**
@@ -157,6 +173,10 @@ export function positiveInteger(defaultValue: number) {
     .regex(/^[1-9]\d{0,8}$/, 'must be a positive integer')
     .transform(Number)
     .default(defaultValue);
+}
+
+function masterKey() {
+  return z.string().refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes');
 }
 
 /** Also valid as a Kubernetes label, so that pods carry their release. Without colons: Temporal joins the two parts by one. */
