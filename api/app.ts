@@ -14,11 +14,16 @@ import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts
 import { createWriteWorker } from '../worker/write-worker.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
-import { createAuthenticate } from './http/auth.ts';
+import { type Authenticate, createAuthenticate } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
+import { openKeySet } from './http/key-set.ts';
 import { createRateLimit } from './http/rate-limit.ts';
+import { watchRevokedTokens } from './http/revoked-tokens.ts';
 import { createServer, requireJson } from './http/server.ts';
+import { createWaitLimit } from './http/wait-limit.ts';
 import { registerDocs } from './openapi/docs.ts';
+import { createCursors } from './reads/cursor.ts';
+import { readCursorKey } from './reads/cursor-key.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
 import { createGroupRuns } from './submit/group-runs.ts';
@@ -32,6 +37,10 @@ import { registerCancel } from './writes/cancel.ts';
 import { createWriteList } from './writes/list.ts';
 import { registerWriteRoutes } from './writes/routes.ts';
 import { registerWriteStatus } from './writes/status.ts';
+
+/** Per company and process: five test calls of a webhook at once, then one every ten seconds. */
+const WEBHOOK_TESTS_PER_SECOND = 0.1;
+const WEBHOOK_TESTS_AT_ONCE = 5;
 
 export type RunningApi = {
   readonly url: string;
@@ -103,9 +112,11 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const verifier = startVerifier({ fence, database, client, target, operations, logger, lanesOf: lane.registeredAt });
   metrics.observeTrust(fence);
 
-  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, (code) =>
-    metrics.problems.inc({ code }),
-  );
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, {
+    onProblem: (code) => metrics.problems.inc({ code }),
+    maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+    onConnectionRefused: () => metrics.connectionsRefused.inc(),
+  });
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context: ApiContext = {
     config,
@@ -117,22 +128,29 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     submit,
     metrics,
     ui,
+    cursors: createCursors(await readCursorKey(database.reads)),
     audit: createAuditBatch(database.reads, (rows, ms) => {
       metrics.auditRows.observe(rows);
       metrics.auditMs.observe(ms);
     }),
     newWrites: createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST),
     replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
+    webhookTests: createRateLimit(WEBHOOK_TESTS_PER_SECOND, WEBHOOK_TESTS_AT_ONCE),
+    statusWaits: createWaitLimit(config.MAX_STATUS_WAITS_PER_COMPANY),
   };
+  const keySet = config.JWT_JWKS_URL === undefined ? undefined : openKeySet(config.JWT_JWKS_URL, logger);
+  metrics.observeKeySet(keySet ?? { ageSeconds: 0 });
+  const revoked = await watchRevokedTokens(database.reads, logger);
   const health = registerHealth(app, {
     database,
     fence,
+    keySet,
     registry: metrics.registry,
     metricsToken: config.METRICS_TOKEN,
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
-  await registerApiRoutes(app, context);
+  await registerApiRoutes(app, context, createAuthenticate(config, { keySet, revoked }));
   refuseOtherMethods();
   // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.
   running.catch((error: unknown) => {
@@ -149,6 +167,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     async close() {
       health.drain();
       await app.close();
+      keySet?.close();
+      revoked.close();
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       await lane.close();
@@ -161,8 +181,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 }
 
 /** Everything below /api: authentication and the media type first, then the routes. */
-async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
-  const authenticate = createAuthenticate(context.config);
+async function registerApiRoutes(app: FastifyInstance, context: ApiContext, authenticate: Authenticate): Promise<void> {
   // Awaited, since refuseOtherMethods needs to know all routes.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
