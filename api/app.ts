@@ -14,12 +14,17 @@ import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts
 import { createWriteWorker } from '../worker/write-worker.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
-import { createAuthenticate, limitingFailures } from './http/auth.ts';
+import { type Authenticate, createAuthenticate, limitingFailures } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
+import { openKeySet } from './http/key-set.ts';
 import { createRateLimit } from './http/rate-limit.ts';
+import { watchRevokedTokens } from './http/revoked-tokens.ts';
 import { createServer, requireJson } from './http/server.ts';
 import { createSignInLimit } from './http/sign-in-limit.ts';
+import { createWaitLimit } from './http/wait-limit.ts';
 import { registerDocs } from './openapi/docs.ts';
+import { createCursors } from './reads/cursor.ts';
+import { readCursorKey } from './reads/cursor-key.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
 import { createMembersSeen, type MembersSeen } from './security/members-seen.ts';
@@ -36,6 +41,10 @@ import { registerCancel } from './writes/cancel.ts';
 import { createWriteList } from './writes/list.ts';
 import { registerWriteRoutes } from './writes/routes.ts';
 import { registerWriteStatus } from './writes/status.ts';
+
+/** Per company and process: five test calls of a webhook at once, then one every ten seconds. */
+const WEBHOOK_TESTS_PER_SECOND = 0.1;
+const WEBHOOK_TESTS_AT_ONCE = 5;
 
 export type RunningApi = {
   readonly url: string;
@@ -112,14 +121,15 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     logger,
     onRows: (rows, outcome) => (outcome === 'written' ? metrics.securityRows : metrics.securityRowsDropped).inc(rows),
   });
-  const { app, refuseOtherMethods, servedRoutes } = await createServer(
-    logger,
-    config.TRUSTED_PROXY_HOPS,
-    (problem, request) => {
+  const { app, refuseOtherMethods, servedRoutes } = await createServer(logger, {
+    trustedProxyHops: config.TRUSTED_PROXY_HOPS,
+    onProblem(problem, request) {
       metrics.problems.inc({ code: problem.code });
-      recordRefusal(security, problem, request);
+      if (request !== undefined) recordRefusal(security, problem, request);
     },
-  );
+    maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+    onConnectionRefused: () => metrics.connectionsRefused.inc(),
+  });
   noteMembers(app, createMembersSeen(database.reads));
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context: ApiContext = {
@@ -132,6 +142,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     submit,
     metrics,
     ui,
+    cursors: createCursors(await readCursorKey(database.reads)),
     audit: createAuditBatch(database.reads, (rows, ms) => {
       metrics.auditRows.observe(rows);
       metrics.auditMs.observe(ms);
@@ -139,16 +150,23 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     security,
     newWrites: createRateLimit(config.RATE_LIMIT_PER_SECOND, config.RATE_LIMIT_BURST),
     replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
+    webhookTests: createRateLimit(WEBHOOK_TESTS_PER_SECOND, WEBHOOK_TESTS_AT_ONCE),
+    statusWaits: createWaitLimit(config.MAX_STATUS_WAITS_PER_COMPANY),
   };
+  const keySet = config.JWT_JWKS_URL === undefined ? undefined : openKeySet(config.JWT_JWKS_URL, logger);
+  metrics.observeKeySet(keySet ?? { ageSeconds: 0 });
+  const revoked = await watchRevokedTokens(database.reads, logger);
   const health = registerHealth(app, {
     database,
     fence,
+    keySet,
     registry: metrics.registry,
     metricsToken: config.METRICS_TOKEN,
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
-  await registerApiRoutes(app, context);
+  const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
+  await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));
   refuseOtherMethods();
   // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.
   running.catch((error: unknown) => {
@@ -165,6 +183,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     async close() {
       health.drain();
       await app.close();
+      keySet?.close();
+      revoked.close();
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       await lane.close();
@@ -178,9 +198,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
 }
 
 /** Everything below /api: authentication and the media type first, then the routes. */
-async function registerApiRoutes(app: FastifyInstance, context: ApiContext): Promise<void> {
-  const limit = createSignInLimit(context.config.FAILED_SIGN_INS_PER_MINUTE);
-  const authenticate = limitingFailures(createAuthenticate(context.config), limit);
+async function registerApiRoutes(app: FastifyInstance, context: ApiContext, authenticate: Authenticate): Promise<void> {
   // Awaited, since refuseOtherMethods needs to know all routes.
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {

@@ -5,6 +5,7 @@ import {
   processConfig,
   readConfig,
   refuseLocalSettings,
+  requireOtherSecondary,
   requireWholeVersion,
 } from '../worker/config.ts';
 
@@ -18,17 +19,14 @@ const apiConfig = z
   .object({
     ...processConfig,
     PORT: port(3000),
-    JWT_SECRET: z
-      .string()
-      .refine((secret) => Buffer.byteLength(secret) >= 32, 'must have at least 32 bytes')
-      .refine(
-        (secret) => !DOCUMENTED_SECRETS.includes(secret),
-        'is the example of the documentation: generate your own',
-      )
-      .optional(),
+    JWT_SECRET: tokenSecret().optional(),
+    /** Tokens that are signed with it are accepted, too: for replacing JWT_SECRET. */
+    JWT_SECRET_SECONDARY: tokenSecret().optional(),
     JWT_JWKS_URL: z.url({ protocol: /^https$/, error: 'must be an https URL' }).optional(),
     JWT_ISSUER: z.string().min(1).optional(),
     JWT_AUDIENCE: z.string().min(1).optional(),
+    /** The `typ` that each token must have in its header, such as `at+jwt` (RFC 9068). */
+    JWT_TYP: z.string().min(1).optional(),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
@@ -36,16 +34,20 @@ const apiConfig = z
     FAILED_SIGN_INS_PER_MINUTE: positiveInteger(300),
     TRUSTED_PROXY_HOPS: z.string().regex(/^\d$/, 'must be a number from 0 to 9').transform(Number).default(0),
     MAX_IN_FLIGHT_WRITES: positiveInteger(2000),
+    MAX_CONNECTIONS_PER_ADDRESS: positiveInteger(2000),
+    MAX_STATUS_WAITS_PER_COMPANY: positiveInteger(200),
     WRITE_GROUPING: z.enum(['on', 'off']).default('on'),
   })
   .superRefine(
     (value, context) => {
       refuseLocalSettings(value, context);
+      requireOtherSecondary(value, 'WEBHOOK_MASTER_KEY', context);
       requireWholeVersion(value, context);
       const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
       if ((value.JWT_SECRET === undefined) === (value.JWT_JWKS_URL === undefined)) {
         fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
       }
+      requireOtherSecondary(value, 'JWT_SECRET', context);
       // Without them, a token that the provider has issued for another of its applications would be taken here.
       const because = value.JWT_JWKS_URL !== undefined ? 'with JWT_JWKS_URL' : 'in production';
       if (value.JWT_JWKS_URL !== undefined || value.NODE_ENV === 'production') {
@@ -56,6 +58,13 @@ const apiConfig = z
     // Also when another variable is bad already: all problems are reported at once.
     { when: () => true },
   );
+
+function tokenSecret() {
+  return z
+    .string()
+    .refine((secret) => Buffer.byteLength(secret) >= 32, 'must have at least 32 bytes')
+    .refine((secret) => !DOCUMENTED_SECRETS.includes(secret), 'is the example of the documentation: generate your own');
+}
 
 /** The names of the environment variables that the API reads. */
 export const API_SETTINGS: readonly string[] = Object.keys(apiConfig.shape);

@@ -4,6 +4,8 @@ import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
+import type { WaitLimit } from './http/wait-limit.ts';
+import type { Cursors } from './reads/cursor.ts';
 import type { SecurityLog } from './security/security-log.ts';
 import type { Lookups } from './submit/lookups.ts';
 import type { Submit } from './submit/submit.ts';
@@ -22,9 +24,14 @@ export type ApiContext = {
   readonly submit: Submit;
   readonly metrics: Metrics;
   readonly ui: TemporalUi;
+  readonly cursors: Cursors;
   readonly audit: AuditBatch;
   readonly security: SecurityLog;
   readonly newWrites: RateLimit;
   /** For replays and reads, whose limit is far higher than that for new writes. */
   readonly replays: RateLimit;
+  /** For calls of webhooks that a client asks for, each of which takes seconds and a host name to resolve. */
+  readonly webhookTests: RateLimit;
+  /** Each asks the database once a second, and Temporal once. */
+  readonly statusWaits: WaitLimit;
 };

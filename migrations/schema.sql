@@ -300,6 +300,18 @@ CREATE POLICY company ON public.credit_notes FOR ALL TO PUBLIC USING ((company_i
 GRANT INSERT, SELECT ON public.credit_notes TO accubooks_app;
 GRANT SELECT ON public.credit_notes TO accubooks_auditor;
 
+CREATE TABLE public.cursor_key (
+  one boolean DEFAULT true NOT NULL,
+  key bytea NOT NULL,
+  signed_from timestamp with time zone NOT NULL,
+  unsigned_until timestamp with time zone NOT NULL,
+  CONSTRAINT cursor_key_pkey PRIMARY KEY (one),
+  CONSTRAINT cursor_key_check CHECK ((unsigned_until >= signed_from)),
+  CONSTRAINT cursor_key_key_check CHECK ((length(key) = 32)),
+  CONSTRAINT cursor_key_one_check CHECK (one)
+);
+GRANT SELECT ON public.cursor_key TO accubooks_app;
+
 CREATE TABLE public.customers (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -1061,6 +1073,19 @@ CREATE POLICY auditor ON public.reopened_runs FOR SELECT TO accubooks_auditor US
 CREATE POLICY company ON public.reopened_runs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.reopened_runs TO accubooks_app;
 GRANT SELECT ON public.reopened_runs TO accubooks_auditor;
+
+CREATE TABLE public.revoked_tokens (
+  token_id text NOT NULL,
+  reason text NOT NULL,
+  revoked_by text NOT NULL,
+  revoked_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT revoked_tokens_pkey PRIMARY KEY (token_id),
+  CONSTRAINT revoked_tokens_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT revoked_tokens_revoked_by_check CHECK (((length(revoked_by) >= 1) AND (length(revoked_by) <= 200))),
+  CONSTRAINT revoked_tokens_token_id_check CHECK (((length(token_id) >= 1) AND (length(token_id) <= 255)))
+);
+GRANT SELECT ON public.revoked_tokens TO accubooks_auditor;
+GRANT SELECT ON public.revoked_tokens(token_id) TO accubooks_app;
 
 CREATE TABLE public.schema_migrations (
   name text NOT NULL,

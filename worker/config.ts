@@ -28,10 +28,9 @@ export const processConfig = {
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   METRICS_TOKEN: z.string().min(16).optional(),
   HOST: z.string().min(1).default('127.0.0.1'),
-  WEBHOOK_MASTER_KEY: z
-    .string()
-    .refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes')
-    .optional(),
+  WEBHOOK_MASTER_KEY: masterKey().optional(),
+  /** Signs as well, for replacing WEBHOOK_MASTER_KEY; no secret that is shown is derived from it. */
+  WEBHOOK_MASTER_KEY_SECONDARY: masterKey().optional(),
   WEBHOOK_ALLOW_PRIVATE: z.enum(['0', '1']).default('0'),
   /** Hosts to which production may connect without TLS: a sidecar, or containers of the same machine. */
   PLAINTEXT_HOSTS: z
@@ -69,6 +68,19 @@ const DATABASE_IN_PLAINTEXT =
 const TEMPORAL_IN_PLAINTEXT =
   'in production set TEMPORAL_TLS_SERVER_CA, TEMPORAL_TLS_SERVER_NAME or TEMPORAL_API_KEY, or name its host in ' +
   'PLAINTEXT_HOSTS (docs/operating.md, Connections)';
+/** For `superRefine`: a secret that is being replaced has a second one beside it, which is another. */
+export function requireOtherSecondary<Name extends 'JWT_SECRET' | 'WEBHOOK_MASTER_KEY'>(
+  value: { readonly [Key in Name | `${Name}_SECONDARY`]?: string | undefined },
+  name: Name,
+  context: z.RefinementCtx,
+): void {
+  const secondary = `${name}_SECONDARY` as const;
+  const [first, second] = [value[name], value[secondary]];
+  if (second === undefined) return;
+  if (first !== undefined && first !== second) return;
+  const message = first === undefined ? `must be set with ${name}` : `must differ from ${name}`;
+  context.addIssue({ code: 'custom', path: [secondary], message });
+}
 
 /** For `superRefine`: a release is named by both variables or by neither. */
 export function requireWholeVersion(
@@ -93,7 +105,8 @@ const workerConfig = z
   })
   // `when`: also check when another key is invalid, so that all problems are reported at once.
   .superRefine(refuseLocalSettings, { when: () => true })
-  .superRefine(requireWholeVersion, { when: () => true });
+  .superRefine(requireWholeVersion, { when: () => true })
+  .superRefine((value, context) => requireOtherSecondary(value, 'WEBHOOK_MASTER_KEY', context), { when: () => true });
 
 /** The names of the variables that the worker reads. */
 export const WORKER_SETTINGS: readonly string[] = Object.keys(workerConfig.shape);
@@ -124,12 +137,14 @@ export const SECRETS = [
   'AUDITOR_DATABASE_URL',
   'JWT_SECRET',
   'PAYLOAD_KEYS',
+  'JWT_SECRET_SECONDARY',
   'TEMPORAL_API_KEY',
   'TEMPORAL_TLS_CERT',
   'TEMPORAL_TLS_KEY',
   'TEMPORAL_TLS_SERVER_CA',
   'METRICS_TOKEN',
   'WEBHOOK_MASTER_KEY',
+  'WEBHOOK_MASTER_KEY_SECONDARY',
 ] as const;
 
 /**
@@ -178,6 +193,10 @@ export function positiveInteger(defaultValue: number) {
     .regex(/^[1-9]\d{0,8}$/, 'must be a positive integer')
     .transform(Number)
     .default(defaultValue);
+}
+
+function masterKey() {
+  return z.string().refine((key) => Buffer.byteLength(key) >= 32, 'must have at least 32 bytes');
 }
 
 /** Also valid as a Kubernetes label, so that pods carry their release. Without colons: Temporal joins the two parts by one. */

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Pool } from '../activities/database.ts';
 import { createEventActivities } from '../activities/events/activities.ts';
 import type { Operation } from '../activities/operation.ts';
+import { masterKeysOf } from '../activities/webhooks/secrets.ts';
 import type { Fence } from '../activities/write/fence.ts';
 import { eventTaskQueue } from '../workflows/event-messages.ts';
 import type { ProcessConfig } from './config.ts';
@@ -41,7 +42,7 @@ export async function createEventWorker(options: {
       relay: options.relay,
       operations: options.operations,
       fence: options.fence,
-      masterKey: config.WEBHOOK_MASTER_KEY,
+      masterKeys: masterKeysOf(config),
       allowPrivateWebhooks: config.WEBHOOK_ALLOW_PRIVATE === '1',
       onWebhookAttempt(outcome, event) {
         metrics.webhookAttempts.inc({ outcome });

@@ -126,6 +126,18 @@ export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>
   });
 }
 
+/** Since the identity provider has answered with its keys. */
+export function observeKeySet(registry: Registry, keySet: { readonly ageSeconds: number }): void {
+  new Gauge({
+    name: 'authentication_keys_age_seconds',
+    help: 'Time since the identity provider last answered with its keys, or since the start if it never has',
+    registers: [registry],
+    collect() {
+      this.set(keySet.ageSeconds);
+    },
+  });
+}
+
 /** Whether this process may write to its database. */
 export function observeTrust(registry: Registry, fence: { readonly state: TrustState }): void {
   new Gauge({

@@ -1,7 +1,14 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
-import { createPoolMetrics, observeOpenRuns, observeRelay, observeSubmit, observeTrust } from './gauges.ts';
+import {
+  createPoolMetrics,
+  observeKeySet,
+  observeOpenRuns,
+  observeRelay,
+  observeSubmit,
+  observeTrust,
+} from './gauges.ts';
 import type { OpenRuns } from './open-runs.ts';
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -43,13 +50,21 @@ export function createMetrics({ database, operations, instrumentation = true }: 
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
     /** The submissions in progress in this process. */
     observeSubmit: (submit: Parameters<typeof observeSubmit>[1]): void => observeSubmit(registry, submit),
+    /** How old the identity provider's keys are. */
+    observeKeySet: (keySet: Parameters<typeof observeKeySet>[1]): void => observeKeySet(registry, keySet),
     /** Whether this process may write to its database. */
     observeTrust: (fence: Parameters<typeof observeTrust>[1]): void => observeTrust(registry, fence),
   };
 }
 
 const SILENT = { inc() {}, observe() {} };
-const UNOBSERVED = { observeRelay() {}, observeOpenRuns() {}, observeSubmit() {}, observeTrust() {} };
+const UNOBSERVED = {
+  observeRelay() {},
+  observeOpenRuns() {},
+  observeSubmit() {},
+  observeKeySet() {},
+  observeTrust() {},
+};
 
 /** Fine where an idle process answers, and up to the longest wait that a client can request. */
 const ANSWER_BUCKETS_MS = [2, 5, 10, 20, 35, 50, 75, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
@@ -149,6 +164,11 @@ function createInstruments(registry: Registry) {
       help: 'Payloads and runs that Temporal gave this process and that are not ours: always an alert',
       registers,
     }),
+    connectionsRefused: new Counter({
+      name: 'http_connections_refused_total',
+      help: 'Connections closed at once because their address had too many open ones',
+      registers,
+    }),
     auditRows: new Histogram({
       name: 'audit_flush_rows',
       help: 'Audit rows of replays and conflicts per INSERT',
@@ -209,5 +229,7 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);
+  // Those for whose first event there is an alert.
+  for (const code of ['internal_error', 'authentication_unavailable']) metrics.problems.inc({ code }, 0);
   for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
 }

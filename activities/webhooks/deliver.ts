@@ -7,7 +7,8 @@ import { type Sent, sendWebhook } from './send.ts';
 export type WebhookDependencies = {
   /** Its login is a member of accubooks_relay. */
   readonly relay: Pool;
-  readonly masterKey: string | undefined;
+  /** None: the service is not set up to sign. */
+  readonly masterKeys: readonly string[];
   readonly allowPrivateWebhooks: boolean;
   onWebhookAttempt(outcome: 'delivered' | 'failed' | 'given_up', event: CalledEvent): void;
 };
@@ -73,11 +74,11 @@ async function nextEvent(
 }
 
 async function attempt(dependencies: WebhookDependencies, companyId: string, event: WebhookEvent): Promise<Sent> {
-  const { masterKey, allowPrivateWebhooks: allowPrivate } = dependencies;
+  const { masterKeys, allowPrivateWebhooks: allowPrivate } = dependencies;
   const { webhook_url: url, secret_version: version } = event;
   if (url === null) return { error: 'The webhook was removed', status: null, gone: true };
-  if (masterKey === undefined) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
-  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: event.old_secret_signs });
+  if (masterKeys.length === 0) return { error: 'The service has no WEBHOOK_MASTER_KEY', status: null, gone: false };
+  const secrets = signingSecrets(masterKeys, companyId, { version, oldSecretSigns: event.old_secret_signs });
   const body = JSON.stringify({
     type: event.kind,
     timestamp: event.occurred_at,

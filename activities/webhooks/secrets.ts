@@ -11,14 +11,17 @@ export function webhookSecret(masterKey: string, companyId: string, version: num
   return `whsec_${Buffer.from(hkdfSync('sha256', masterKey, '', info, SECRET_BYTES)).toString('base64')}`;
 }
 
-/** The secrets that sign now: the current one, and for a while after a rotation the one before it. */
+/**
+ * The secrets that sign now, of each master key: the current one, and for a while after a rotation the one before it. There
+ * are two master keys while one is being replaced.
+ */
 export function signingSecrets(
-  masterKey: string,
+  masterKeys: readonly string[],
   companyId: string,
   { version, oldSecretSigns }: { readonly version: number; readonly oldSecretSigns: boolean },
 ): string[] {
   const versions = oldSecretSigns ? [version, version - 1] : [version];
-  return versions.map((one) => webhookSecret(masterKey, companyId, one));
+  return masterKeys.flatMap((masterKey) => versions.map((one) => webhookSecret(masterKey, companyId, one)));
 }
 
 /**
@@ -41,4 +44,12 @@ function sign(text: string, secret: string): string {
   return createHmac('sha256', Buffer.from(secret.slice('whsec_'.length), 'base64'))
     .update(text)
     .digest('base64');
+}
+
+/** The master keys of a process: the one from which the secrets that companies see are derived comes first. */
+export function masterKeysOf(config: {
+  readonly WEBHOOK_MASTER_KEY?: string | undefined;
+  readonly WEBHOOK_MASTER_KEY_SECONDARY?: string | undefined;
+}): string[] {
+  return [config.WEBHOOK_MASTER_KEY, config.WEBHOOK_MASTER_KEY_SECONDARY].filter((key) => key !== undefined);
 }

@@ -58,13 +58,18 @@ async function resolveChecked({
   const host = hostOf(url);
   const addresses = isIP(host) === 0 ? await resolveHost(host, dnsServers) : [host];
   const [first] = addresses;
-  if (first === undefined) throw new WebhookError('The host name has no address');
   // A name that resolves to public and private addresses may be an attempt to reach the private ones.
-  if (!allowPrivate && !addresses.every(isPublicAddress)) {
-    throw new WebhookError('The host name has an address that is not public');
+  if (first === undefined || (!allowPrivate && !addresses.every(isPublicAddress))) {
+    throw new WebhookError(NO_PUBLIC_ADDRESS);
   }
   return [first, addresses.find((address) => isIPv4(address) !== isIPv4(first))];
 }
+
+/**
+ * One text for a name that is unknown, one whose addresses are private, and one for which no DNS server answers: the
+ * difference would tell a company which names our own network has.
+ */
+const NO_PUBLIC_ADDRESS = 'The host name does not exist, or not all of its addresses are public';
 
 /** This machine has no way to addresses of that kind, or nothing listens there: nothing was sent. */
 function tookNoConnection(error: unknown): boolean {

@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify';
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { DAY_S } from '../../activities/durations.ts';
 import type { ApiConfig } from '../config.ts';
+import type { KeySet } from './key-set.ts';
 import { ApiProblem } from './problems.ts';
 import type { SignInLimit } from './sign-in-limit.ts';
 
@@ -17,8 +18,6 @@ export type Authenticate = (request: FastifyRequest) => Promise<Caller>;
 
 const LEEWAY_S = 30;
 export const MAX_TOKEN_LIFETIME_S = DAY_S;
-/** The identity provider's fault, not the token's: the client may try again. */
-const KEY_SET_FAULTS = new Set(['ERR_JWKS_TIMEOUT', 'ERR_JWKS_INVALID', 'ERR_JOSE_GENERIC']);
 const REMEMBERED_MS = 60_000;
 const MAX_REMEMBERED_TOKENS = 10_000;
 /** PostgreSQL's `text` cannot hold NUL. */
@@ -29,8 +28,8 @@ const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
  * Verifies `Authorization: Bearer <JWT>` (RFC 6750, RFC 7519): HS256 with our secret, or an asymmetric algorithm with the
  * configured key set. It never follows key hints in the token's header (`jku`, `x5u`, `jwk`).
  */
-export function createAuthenticate(config: ApiConfig): Authenticate {
-  const verify = remembering(verifier(config));
+export function createAuthenticate(config: ApiConfig, { keySet, revoked }: Issuing = {}): Authenticate {
+  const verify = remembering(verifier(config, keySet));
   return async (request) => {
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
@@ -42,7 +41,7 @@ export function createAuthenticate(config: ApiConfig): Authenticate {
     try {
       claims = await verify(token);
     } catch (error) {
-      if (error instanceof errors.JOSEError && !KEY_SET_FAULTS.has(error.code)) {
+      if (error instanceof errors.JOSEError) {
         throw unauthenticated(
           'The token is not valid: it has expired, comes from another issuer or is not signed with our key.',
           reasonOf(error),
@@ -51,24 +50,52 @@ export function createAuthenticate(config: ApiConfig): Authenticate {
       }
       throw error;
     }
+    // At each request, since a token is remembered.
+    if (claims.jti !== undefined && revoked?.has(String(claims.jti)) === true) {
+      throw unauthenticated('The token has been revoked.', 'token_revoked', claims);
+    }
     return callerOf(claims);
   };
 }
 
-function verifier(config: ApiConfig) {
+/** What is known of the tokens that were issued. */
+type Issuing = {
+  /** Of the identity provider that `JWT_JWKS_URL` names. */
+  readonly keySet?: Pick<KeySet, 'keyOf'> | undefined;
+  readonly revoked?: { has(tokenId: string): boolean } | undefined;
+};
+
+function verifier(config: ApiConfig, keySet: Issuing['keySet']): Verify {
   const options: JWTVerifyOptions = {
     clockTolerance: LEEWAY_S,
     requiredClaims: ['sub', 'company_id', 'exp'],
     ...(config.JWT_ISSUER === undefined ? {} : { issuer: config.JWT_ISSUER }),
     ...(config.JWT_AUDIENCE === undefined ? {} : { audience: config.JWT_AUDIENCE }),
+    ...(config.JWT_TYP === undefined ? {} : { typ: config.JWT_TYP }),
   };
   if (config.JWT_SECRET !== undefined) {
-    const secret = new TextEncoder().encode(config.JWT_SECRET);
-    return async (token: string) => (await jwtVerify(token, secret, { ...options, algorithms: ['HS256'] })).payload;
+    const bySecret = (text: string): Verify => {
+      const secret = new TextEncoder().encode(text);
+      return async (token) => (await jwtVerify(token, secret, { ...options, algorithms: ['HS256'] })).payload;
+    };
+    const verify = bySecret(config.JWT_SECRET);
+    return config.JWT_SECRET_SECONDARY === undefined ? verify : eitherOf(verify, bySecret(config.JWT_SECRET_SECONDARY));
   }
-  const keySet = createRemoteJWKSet(new URL(config.JWT_JWKS_URL ?? ''));
+  if (keySet === undefined) throw new Error('Bug! Neither a secret nor a key set');
   const algorithms = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'];
-  return async (token: string) => (await jwtVerify(token, keySet, { ...options, algorithms })).payload;
+  return async (token) => (await jwtVerify(token, keySet.keyOf, { ...options, algorithms })).payload;
+}
+
+/** While a secret is being replaced, tokens of both are accepted. */
+function eitherOf(first: Verify, second: Verify): Verify {
+  return async (token) => {
+    try {
+      return await first(token);
+    } catch (error) {
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+      return second(token);
+    }
+  };
 }
 
 type Verify = (token: string) => Promise<JWTPayload>;

@@ -6,12 +6,14 @@ import { type NextAction, type Problem, type ProblemPointer, problemType, writeU
  */
 export const PROBLEMS = {
   unauthenticated: row(401, 'The request is not authenticated', 'fix_request'),
+  authentication_unavailable: row(503, 'Tokens cannot be checked', 'retry_same_key'),
   not_a_member: row(403, 'You are not a member of this company', 'fix_request'),
   forbidden: row(403, 'Your role does not allow this', 'fix_request'),
   route_not_found: row(404, 'There is no such route', 'fix_request'),
   method_not_allowed: row(405, 'The route does not support this method', 'fix_request'),
   write_not_found: row(404, 'There is no such write', 'retry_same_key'),
   malformed_request: row(400, 'The request cannot be read', 'fix_request'),
+  request_timeout: row(408, 'The request did not arrive in time', 'retry_same_key'),
   headers_too_large: row(431, 'The headers are larger than 16 KiB', 'fix_request'),
   malformed_json: row(400, 'The body is not valid JSON', 'fix_request'),
   idempotency_key_missing: row(400, 'The Idempotency-Key header is missing', 'fix_request'),

@@ -13,6 +13,14 @@ import type { Logger } from 'pino';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Caller } from './auth.ts';
 import { clientAddress } from './client-address.ts';
+import {
+  CONNECTION_LIMITS,
+  type ConnectionLimits,
+  closeUnlessComplete,
+  limitConnections,
+  watchAnswers,
+} from './connections.ts';
+import { parseJsonBody } from './json-body.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
 import { TemporalUnavailable } from './temporal-unavailable.ts';
 
@@ -34,17 +42,24 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
-/**
- * The HTTP server with what every route shares: request IDs, bodies, errors, and 405 for unsupported methods.
- * `onProblem` is called with each error that is answered.
- */
+export type ServerOptions = {
+  readonly trustedProxyHops: number;
+  /** Called with each error that is answered; without a request where its bytes were none. */
+  onProblem(problem: ApiProblem, request: FastifyRequest | undefined): void;
+  readonly maxConnectionsPerAddress: number;
+  readonly onConnectionRefused: () => void;
+  /** Shorter ones are for tests. */
+  readonly limits?: ConnectionLimits;
+};
+
+/** The HTTP server with what every route shares: request IDs, bodies, errors, limits, and 405 for unsupported methods. */
 export async function createServer(
   logger: Logger,
-  trustedProxyHops: number,
-  onProblem: (problem: ApiProblem, request: FastifyRequest) => void,
+  { trustedProxyHops, onProblem, maxConnectionsPerAddress, onConnectionRefused, limits = CONNECTION_LIMITS }: ServerOptions,
 ): Promise<{ app: FastifyInstance } & Routes> {
   const answerProblem: AnswerProblem = (request, reply, problem) => {
-    onProblem(problem, request);
+    // What was refused below, while its body was read, is counted there.
+    if (!request.raw.socket.writableEnded) onProblem(problem, request);
     sendProblem(request, reply, problem);
   };
   const app = Fastify({
@@ -52,12 +67,14 @@ export async function createServer(
     // We log one line per request, when it is answered (below).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: limits.requestMs,
+    http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkedEveryMs },
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
     genReqId: (request) => {
       const given = request.headers['x-request-id'];
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
     },
-    clientErrorHandler,
+    clientErrorHandler: (error, socket) => refuseBytes(error, socket, mayAnswer(socket), onProblem),
     frameworkErrors: (_error, request, reply) => {
       // Raised before any hook has run.
       reply.header('x-request-id', request.id);
@@ -67,11 +84,14 @@ export async function createServer(
     // While draining, a request on a connection that is still open is served like any other; the connection then closes.
     return503OnClosing: false,
   }) as unknown as FastifyInstance;
+  const mayAnswer = watchAnswers(app.server);
+  limitConnections(app.server, maxConnectionsPerAddress, onConnectionRefused);
   // Made once: @fastify/helmet makes it anew for each request, which took a twentieth of the CPU time of a replay.
   const setSecurityHeaders = helmet();
   app.addHook('onRequest', (request, reply, done) => setSecurityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
   app.addHook('onResponse', async (request, reply) => {
+    closeUnlessComplete(request.raw, limits);
     request.log.info(
       {
         method: request.method,
@@ -121,14 +141,13 @@ export function requireJson(request: FastifyRequest): void {
 }
 
 function parseJsonBodies(app: FastifyInstance): void {
-  const utf8 = new TextDecoder('utf-8', { fatal: true });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     if (body.length === 0) return done(null, undefined);
     try {
-      done(null, JSON.parse(utf8.decode(body as Buffer)));
-    } catch {
-      done(new ApiProblem('malformed_json', { detail: 'The body must be one JSON value in UTF-8.' }));
+      done(null, parseJsonBody(body as Buffer));
+    } catch (error) {
+      done(error as ApiProblem);
     }
   });
 }
@@ -137,7 +156,7 @@ type AnswerProblem = (request: FastifyRequest, reply: FastifyReply, problem: Api
 
 function answerErrors(app: FastifyInstance, answerProblem: AnswerProblem): void {
   app.setNotFoundHandler((request, reply) => {
-    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: '/docs lists all routes.' }));
+    answerProblem(request, reply, new ApiProblem('route_not_found', { detail: NO_SUCH_ROUTE }));
   });
   app.setErrorHandler((error: FastifyError | ApiProblem, request, reply) => {
     answerProblem(request, reply, toProblem(error, request));
@@ -155,6 +174,8 @@ function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): A
   if (error instanceof TemporalUnavailable) {
     return new ApiProblem('orchestrator_unavailable', { detail: 'Temporal did not answer. Send the request again.' });
   }
+  const refused = refusalOf(error);
+  if (refused !== undefined) return refused;
   request.log.error({ err: error }, 'A request failed with an internal error');
   return new ApiProblem('internal_error', {
     detail: 'Send the request again with the same key. If the error persists, report the request ID.',
@@ -166,6 +187,18 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ProblemCode, string]>>
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send Content-Type: application/json.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The length of the body differs from Content-Length.'],
 };
+
+/**
+ * What Fastify, its plugins and Node refuse with a status of the client's: a path that leaves the folder of `/docs/static`, a
+ * body whose connection ended before it was complete.
+ */
+function refusalOf({ statusCode }: { readonly statusCode?: number | undefined }): ApiProblem | undefined {
+  if (statusCode === undefined || statusCode < 400 || statusCode > 499) return undefined;
+  if (statusCode === 403 || statusCode === 404) return new ApiProblem('route_not_found', { detail: NO_SUCH_ROUTE });
+  return new ApiProblem('malformed_request', { detail: 'The request is not complete, or cannot be read.' });
+}
+
+const NO_SUCH_ROUTE = '/docs lists all routes.';
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, problem: ApiProblem): void {
   const { status } = problem.kind;
@@ -227,20 +260,38 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 type ParserError = Error & { readonly code?: string; readonly rawPacket?: unknown; readonly bytesParsed?: number };
 
-/** Answers what Node's HTTP parser refuses before there is a request. */
-function clientErrorHandler(error: ParserError, socket: Socket): void {
+/** How long a client may take to read why its bytes were refused. */
+const REFUSAL_READ_MS = 2_000;
+
+/** Answers what Node's HTTP parser refuses, and what does not arrive in time; then closes the connection. */
+function refuseBytes(
+  error: ParserError,
+  socket: Socket,
+  mayAnswer: boolean,
+  onProblem: ServerOptions['onProblem'],
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return;
-  const problem = new ApiProblem(parserProblem(error), {
-    detail: 'The bytes are not a valid HTTP request.',
-  });
+  // Of a connection on which nothing has come there is no request to answer.
+  if (!mayAnswer || socket.bytesRead === 0) {
+    socket.destroy();
+    return;
+  }
+  const code = parserProblem(error);
+  const detail = code === 'request_timeout' ? TOO_SLOW : 'The bytes are not a valid HTTP request.';
+  const problem = new ApiProblem(code, { detail });
+  onProblem(problem, undefined);
   const body = JSON.stringify(problemBody(problem, '/', randomUUID()));
   socket.end(
     `HTTP/1.1 ${problem.kind.status} ${STATUS_CODES[problem.kind.status]}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  setTimeout(() => socket.destroy(), REFUSAL_READ_MS).unref();
 }
+
+const TOO_SLOW = `The headers must arrive within ${CONNECTION_LIMITS.headersMs / 1000} seconds, the whole request within ${CONNECTION_LIMITS.requestMs / 1000}.`;
 
 function parserProblem({ code, rawPacket, bytesParsed }: ParserError): ProblemCode {
   if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request_timeout';
   // The parser itself refuses a control character in a key, and stops within that header line.
   const parsed = Buffer.isBuffer(rawPacket) ? rawPacket.subarray(0, bytesParsed).toString('latin1') : '';
   return /\nidempotency-key:[^\n]*$/i.test(parsed) ? 'idempotency_key_invalid' : 'malformed_request';

@@ -17,6 +17,11 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
       'This token was refused, and so were too many others from the same address within a minute. A valid token is accepted from there all the same.',
     next: 'Get a valid token and send the same request with the same key. Without one, wait as long as Retry-After says.',
   },
+  authentication_unavailable: {
+    meaning:
+      'The identity provider has not answered with its keys for an hour, or the token is signed with a key that it may have made since. This says nothing about the token.',
+    next: SAME_KEY,
+  },
   not_a_member: {
     meaning: 'The token is valid, but its user is not a member of its company, or no longer is.',
     next: 'Ask an owner of the company for access. Earlier writes keep their outcomes.',
@@ -39,8 +44,12 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'It is safe to send the request with this key. Cancelling the key makes sure that the write never happens.',
   },
   malformed_request: {
-    meaning: 'The bytes are not a valid HTTP request, or the path is not a valid URL.',
+    meaning: 'The bytes are not a valid HTTP request or end before it is complete, or the path is not a valid URL.',
     next: 'Correct the request. Nothing was changed.',
+  },
+  request_timeout: {
+    meaning: 'The headers did not arrive within 15 seconds, or the whole request within 30. The connection is closed.',
+    next: 'Send the request again with the same key. Nothing was changed.',
   },
   headers_too_large: {
     meaning: 'All headers together are larger than 16 KiB.',
@@ -69,7 +78,8 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'Send Content-Type: application/json, without Content-Encoding. Nothing is stored for the key.',
   },
   validation_failed: {
-    meaning: 'The path, query or body does not match the schema. errors[] names each member by its JSON pointer.',
+    meaning:
+      'The path, query or body does not match the schema, or the body is nested more than 32 levels deep. errors[] names each member by its JSON pointer.',
     next: 'Correct the request and send it with the same key. Nothing is stored for the key.',
   },
   idempotency_key_reused: {
@@ -82,7 +92,8 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'Wait as long as Retry-After says. Then send the same request again, or read the status at writeUrl.',
   },
   rate_limited: {
-    meaning: 'The company has exceeded its rate limit. Replays and reads have a separate limit, which is far higher.',
+    meaning:
+      'The company has exceeded its rate limit. Replays and reads have a separate limit, which is far higher; test calls of the webhook, and requests that wait for a status, have small ones of their own.',
     next: SAME_KEY,
   },
   overloaded: {

@@ -36,11 +36,13 @@ export function readProblems({ answers, params }: Read): PossibleProblem[] {
 export const OF_EVERY_READ: readonly ProblemCode[] = [
   'malformed_request',
   'unauthenticated',
+  'authentication_unavailable',
   'not_a_member',
   'forbidden',
   'validation_failed',
   'rate_limited',
   'too_many_failed_sign_ins',
+  'request_timeout',
   'headers_too_large',
   'internal_error',
   'storage_unavailable',
@@ -49,8 +51,8 @@ export const OF_EVERY_READ: readonly ProblemCode[] = [
 const OK: Json = { description: 'The current state', headers: headerRefs(['X-Request-Id']) };
 
 export function headersOf(status: number): ResponseHeader[] {
-  // Node's HTTP parser answers 431 before there is a request.
-  if (status === 431) return [];
+  // Node's HTTP parser answers these before there is a request.
+  if (status === 408 || status === 431) return [];
   if (status === 401) return ['X-Request-Id', 'WWW-Authenticate'];
   return ['X-Request-Id', ...([409, 429, 503].includes(status) ? (['Retry-After'] as const) : [])];
 }

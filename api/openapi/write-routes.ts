@@ -110,8 +110,8 @@ const ACCEPTED: Json = {
 function headersOf(status: number, problems: readonly PossibleProblem[]): ResponseHeader[] {
   if (status === 401) return ['X-Request-Id', 'WWW-Authenticate'];
   if ([400, 413, 415].includes(status)) return ['X-Request-Id'];
-  // Node's HTTP parser answers 431 before there is a request.
-  if (status === 431) return [];
+  // Node's HTTP parser answers these before there is a request.
+  if (status === 408 || status === 431) return [];
   const waits = status === 409 || status === 429 || status === 503;
   const replays = problems.some(({ code, stored }) => stored || STORED_FOR_EVERY_WRITE.has(code));
   return [...AFTER_THE_KEY, ...(waits ? (['Retry-After'] as const) : []), ...(replays ? REPLAYED : [])];

@@ -27,8 +27,8 @@ export const listAccounts = defineRead({
   answers: { kind: 'list', resource: 'account' },
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const { rows, nextCursor } = await readPage<AccountRow>(tx, ACCOUNTS, [], page);
     return { items: rows.map(toAccount), nextCursor };
   },
@@ -88,7 +88,7 @@ export const listAccountLines = defineRead({
   shows: 'entries',
   params: z.strictObject({ code: accountCode() }),
   query: z.strictObject({ ...pageQuery, ...dateRange }),
-  async read(tx, { params: { code }, query: { limit, cursor, ...filters } }, { companyId, roles }) {
+  async read(tx, { params: { code }, query: { limit, cursor, ...filters } }, { companyId, cursors, roles }) {
     const account = await findAccount(tx, code);
     const { rows, nextCursor } = await readPage<LineRow>(
       tx,
@@ -99,7 +99,7 @@ export const listAccountLines = defineRead({
         ['entry_date <= ?', filters.to],
         withoutPayroll(roles),
       ],
-      { path: this.path, companyId, filters: { code, ...filters }, limit, cursor },
+      { path: this.path, companyId, cursors, filters: { code, ...filters }, limit, cursor },
     );
     return { items: rows.map(toLine), nextCursor };
   },

@@ -35,7 +35,7 @@ export const listBankTransactions = defineRead({
     import: id().optional().describe('The write that imported them.'),
     status: z.enum(['unreconciled', 'reconciled']).optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<BankTransactionRow>(
       tx,
       BANK_TRANSACTIONS,
@@ -43,7 +43,7 @@ export const listBankTransactions = defineRead({
         ['t.import_id = ?', filters.import],
         ['t.status = ?', filters.status],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: rows.map(toBankTransaction), nextCursor };
   },

@@ -39,8 +39,8 @@ export const listUsers = defineRead({
   shows: 'personal data',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const { rows, nextCursor } = await readPage<AccessRow>(tx, MEMBERS, [], page);
     return { items: rows.map(toAccess), nextCursor };
   },

@@ -33,7 +33,7 @@ export const listCreditNotes = defineRead({
     invoiceId: id().optional(),
     currency: currency().optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<CreditNoteRow>(
       tx,
       CREDIT_NOTES,
@@ -48,7 +48,7 @@ export const listCreditNotes = defineRead({
         ['credited_on >= ?', filters.from],
         ['credited_on <= ?', filters.to],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: await withCreditNoteLines(tx, rows), nextCursor };
   },

@@ -24,8 +24,8 @@ export const listCustomers = defineRead({
   shows: 'personal data',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const { rows, nextCursor } = await readPage<CustomerRow>(tx, CUSTOMERS, [], page);
     return { items: rows.map(toCustomer), nextCursor };
   },

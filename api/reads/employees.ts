@@ -24,8 +24,8 @@ export const listEmployees = defineRead({
   shows: 'payroll',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const { rows, nextCursor } = await readPage<EmployeeRow>(tx, EMPLOYEES, [], page);
     return { items: rows.map(toEmployee), nextCursor };
   },

@@ -39,7 +39,7 @@ export const listEntries = defineRead({
     accountCode: accountCode().optional(),
     operation: operationName().optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, roles }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors, roles }) {
     const { rows, nextCursor } = await readPage<EntryRow>(
       tx,
       ENTRIES,
@@ -54,7 +54,7 @@ export const listEntries = defineRead({
         ],
         withoutPayroll(roles),
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: await withEntryLines(tx, rows), nextCursor };
   },

@@ -23,7 +23,7 @@ export const listEvents = defineRead({
   answers: { kind: 'list', resource: 'event' },
   params: z.strictObject({}),
   query: z.strictObject({ ...pageQuery, kind: eventKind().optional(), from: dateRange.from }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, roles }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors, roles }) {
     const { rows, nextCursor } = await readPage<EventRow>(
       tx,
       EVENTS,
@@ -32,7 +32,7 @@ export const listEvents = defineRead({
         ["occurred_at >= ?::date::timestamp AT TIME ZONE 'UTC'", filters.from],
         withoutPayRuns(roles),
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: rows.map(toEvent), nextCursor };
   },

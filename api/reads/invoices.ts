@@ -31,7 +31,7 @@ export const listInvoices = defineRead({
     status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']).optional(),
     currency: currency().optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<InvoiceRow>(
       tx,
       INVOICES,
@@ -42,7 +42,7 @@ export const listInvoices = defineRead({
         ['issue_date >= ?', filters.from],
         ['issue_date <= ?', filters.to],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: await withLines(tx, rows), nextCursor };
   },

@@ -1,5 +1,6 @@
 import type { Tx } from '../../activities/database.ts';
-import { decodeCursor, encodeCursor, type ListIdentity } from './cursor.ts';
+import type { Cursors, ListIdentity } from './cursor.ts';
+import type { PlaceType } from './place-types.ts';
 
 /** The constant SQL of one list. Every table that it names has a company column and a policy on it. */
 export type List = {
@@ -14,14 +15,18 @@ export type List = {
 
 type OrderKey = {
   readonly sql: string;
-  readonly type: 'timestamptz' | 'date' | 'uuid' | 'integer' | 'bigint' | 'text';
+  readonly type: PlaceType;
   readonly ascending?: true;
 };
 
 /** SQL with a `?` for each value, in order. A filter with the value `undefined` is left out. */
 export type Filter = readonly [sql: string, ...values: unknown[]];
 
-export type PageRequest = ListIdentity & { readonly limit: number; readonly cursor: string | undefined };
+export type PageRequest = ListIdentity & {
+  readonly cursors: Cursors;
+  readonly limit: number;
+  readonly cursor: string | undefined;
+};
 
 /**
  * Reads one page by keyset, not by offset. Rows that are added meanwhile sort before the first page or after the last one
@@ -33,7 +38,9 @@ export async function readPage<Row>(
   filters: readonly Filter[],
   request: PageRequest,
 ): Promise<{ readonly rows: readonly Row[]; readonly nextCursor: string | null }> {
-  const after = request.cursor === undefined ? undefined : decodeCursor(request.cursor, request);
+  const { cursor, cursors } = request;
+  const types = list.order.map(({ type }) => type);
+  const after = cursor === undefined ? undefined : cursors.decode(cursor, request, types);
   const values: unknown[] = [...(after ?? [])];
   const conditions = [list.where, ...(after === undefined ? [] : [behind(list.order)])];
   for (const [sql, ...given] of filters.filter((filter) => !filter.includes(undefined))) {
@@ -51,7 +58,7 @@ export async function readPage<Row>(
   );
   const page = rows.slice(0, request.limit);
   const last = page.at(-1);
-  const nextCursor = rows.length > page.length && last !== undefined ? encodeCursor(last.place, request) : null;
+  const nextCursor = rows.length > page.length && last !== undefined ? cursors.encode(last.place, request) : null;
   return { rows: page, nextCursor };
 }
 

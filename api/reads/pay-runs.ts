@@ -27,8 +27,8 @@ export const listPayRuns = defineRead({
   shows: 'payroll',
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const sizes = await readPage<{ employee_count: number }>(tx, { ...PAY_RUNS, columns: 'employee_count' }, [], page);
     const fitting = runsThatFit(sizes.rows.map((row) => row.employee_count));
     const { rows, nextCursor } = await readPage<PayRunRow>(tx, PAY_RUNS, [], { ...page, limit: fitting });

@@ -28,7 +28,7 @@ export const listPayments = defineRead({
     customerId: id().optional(),
     currency: currency().optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<PaymentRow>(
       tx,
       PAYMENTS,
@@ -42,7 +42,7 @@ export const listPayments = defineRead({
         ['received_on >= ?', filters.from],
         ['received_on <= ?', filters.to],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: rows.map(toPayment), nextCursor };
   },

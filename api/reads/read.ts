@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
+import type { Cursors } from './cursor.ts';
 import type { ReadGroup } from './readers.ts';
 
 /**
@@ -21,7 +22,7 @@ export type Read = {
   readonly shows?: 'payroll' | 'personal data' | 'entries';
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
-  read(tx: Tx, input: ReadInput, reader: Reader): Promise<object>;
+  read(tx: Tx, input: ReadInput, reader: ListReader): Promise<object>;
 };
 
 export type ReadInput = { readonly params: Record<string, unknown>; readonly query: Record<string, unknown> };
@@ -33,12 +34,19 @@ export type Reader = {
   readonly roles: readonly string[];
 };
 
+/** And what makes and reads the cursors of the lists. */
+export type ListReader = Reader & { readonly cursors: Cursors };
+
 /** Types `read` by the schemas of `params` and `query`. */
 export function defineRead<P extends z.ZodObject, Q extends z.ZodObject>(
   read: Omit<Read, 'params' | 'query' | 'read'> & {
     readonly params: P;
     readonly query: Q;
-    read(tx: Tx, input: { readonly params: z.output<P>; readonly query: z.output<Q> }, reader: Reader): Promise<object>;
+    read(
+      tx: Tx,
+      input: { readonly params: z.output<P>; readonly query: z.output<Q> },
+      reader: ListReader,
+    ): Promise<object>;
   },
 ): Read {
   // Only register.ts calls `read`, with an input that it has parsed with `params` and `query`.

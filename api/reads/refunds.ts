@@ -29,7 +29,7 @@ export const listRefunds = defineRead({
     paymentId: id().optional(),
     currency: currency().optional(),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<RefundRow>(
       tx,
       REFUNDS,
@@ -44,7 +44,7 @@ export const listRefunds = defineRead({
         ['r.refunded_on >= ?', filters.from],
         ['r.refunded_on <= ?', filters.to],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: rows.map(toRefund), nextCursor };
   },

@@ -23,7 +23,8 @@ export function registerReads(app: FastifyInstance, reads: readonly Read[], cont
   }
 }
 
-async function answer(read: Read, request: FastifyRequest, { database, replays }: ApiContext): Promise<object> {
+async function answer(read: Read, request: FastifyRequest, context: ApiContext): Promise<object> {
+  const { cursors, database, replays } = context;
   const { caller } = request;
   enforceRateLimit(replays, caller);
   const input = validate(read, request);
@@ -32,7 +33,7 @@ async function answer(read: Read, request: FastifyRequest, { database, replays }
     if (!holdsOneOf(reader.roles, allowed)) {
       throw new ApiProblem('forbidden', { detail: `Reading this needs one of the roles ${allowed.join(', ')}.` });
     }
-    return read.read(tx, input, reader);
+    return read.read(tx, input, { ...reader, cursors });
   });
 }
 

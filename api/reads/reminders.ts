@@ -23,10 +23,11 @@ export const listReminders = defineRead({
   answers: { kind: 'list', resource: 'reminder' },
   params: z.strictObject({}),
   query: z.strictObject({ ...pageQuery, invoiceId: id().optional() }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<ReminderRow>(tx, REMINDERS, [['invoice_id = ?', filters.invoiceId]], {
       path: this.path,
       companyId,
+      cursors,
       filters,
       limit,
       cursor,

@@ -29,7 +29,7 @@ export const listSecurityLog = defineRead({
     from: instantOrDay().optional().describe('The first day (UTC) or instant.'),
     to: instantOrDay().optional().describe('The last day (UTC) or instant.'),
   }),
-  async read(tx, { query: { limit, cursor, ...filters } }, { companyId }) {
+  async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
     const { rows, nextCursor } = await readPage<SecurityLogRow>(
       tx,
       SECURITY_LOG,
@@ -39,7 +39,7 @@ export const listSecurityLog = defineRead({
         ['l.timestamp >= ?::timestamptz', filters.from === undefined ? undefined : firstInstant(filters.from)],
         ['l.timestamp < ?::timestamptz', filters.to === undefined ? undefined : instantAfter(filters.to)],
       ],
-      { path: this.path, companyId, filters, limit, cursor },
+      { path: this.path, companyId, cursors, filters, limit, cursor },
     );
     return { items: rows.map(toSecurityEvent), nextCursor };
   },

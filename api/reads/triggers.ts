@@ -23,8 +23,8 @@ export const listTriggers = defineRead({
   answers: { kind: 'list', resource: 'trigger' },
   params: z.strictObject({}),
   query: z.strictObject(pageQuery),
-  async read(tx, { query: { limit, cursor } }, { companyId }) {
-    const page = { path: this.path, companyId, filters: {}, limit, cursor };
+  async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
+    const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
     const { rows, nextCursor } = await readPage<TriggerRow>(tx, TRIGGERS, [], page);
     return { items: rows.map(toTrigger), nextCursor };
   },

@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { recordAuditRows } from '../../activities/audit/record-rows.ts';
 import { type Tx, transaction } from '../../activities/database.ts';
 import { id } from '../../activities/fields.ts';
 import { EVENT_COLUMNS, type EventRow, toEvent } from '../../activities/resources/event.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import { signedHeaders, signingSecrets, webhookSecret } from '../../activities/webhooks/secrets.ts';
+import { masterKeysOf, signedHeaders, signingSecrets, webhookSecret } from '../../activities/webhooks/secrets.ts';
 import { sendWebhook } from '../../activities/webhooks/send.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
@@ -13,10 +14,12 @@ import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { invalidPart, refuseBody } from '../http/validation.ts';
 import { sourceOf } from '../security/refusals.ts';
 import { type Lookup, lookUpIn } from '../submit/lookup.ts';
+import { READ_WEBHOOK_SECRET } from '../writes/timeline.ts';
 
 const MAY_CALL: readonly Role[] = ['owner', 'admin'];
 const MAY_KNOW: readonly Role[] = ['owner'];
 const LIMIT_MS = 5_000;
+const TEST_LIMITED = 'Test calls have a limit of their own. Wait ten seconds between two of them.';
 
 /**
  * The routes about a company's webhook: they read its secret, call it for a test, and deliver an event again. None of them
@@ -43,17 +46,18 @@ export function registerWebhooks(app: FastifyInstance, context: ApiContext): voi
 
 /** Reads the secret. The audit row is written before the answer, so that no reader is missing from the log. */
 async function readSecret(context: ApiContext, request: FastifyRequest): Promise<object> {
-  const masterKey = masterKeyOf(context);
+  const [masterKey] = requireMasterKeys(context);
   const { userId, webhook } = await asMember(context, request, MAY_KNOW, 'Reading the secret', readWebhook);
   const { companyId } = request.caller;
   await withStorageTimeout(
     recordAuditRows(context.database.reads, [
       {
         company_id: companyId,
-        operation_name: 'readWebhookSecret',
+        operation_name: READ_WEBHOOK_SECRET,
         operation_type: 'high-risk',
         deterministic_id: null,
-        idempotency_key: request.id.slice(0, 255),
+        // It belongs to no write: not the request's ID, by which a client could name one.
+        idempotency_key: randomUUID(),
         user_id: userId,
         // It changes nothing: like a replay, it returns what is stored.
         status: 'replayed',
@@ -85,17 +89,20 @@ async function readSecret(context: ApiContext, request: FastifyRequest): Promise
 
 /** Calls the webhook once and returns the result. The call is not an event and is not retried. */
 async function callForTest(context: ApiContext, request: FastifyRequest): Promise<object> {
-  const masterKey = masterKeyOf(context);
+  const masterKeys = requireMasterKeys(context);
   const { webhook } = await asMember(context, request, MAY_CALL, 'Calling the webhook', readWebhook);
   if (webhook.webhook_url === null) throw unavailable('The company has set no webhook.');
+  // Last, so that nobody who may not call uses it up.
+  enforceRateLimit(context.webhookTests, request.caller, TEST_LIMITED);
   const { companyId } = request.caller;
   const version = webhook.webhook_secret_version;
-  const secrets = signingSecrets(masterKey, companyId, { version, oldSecretSigns: webhook.old_secret_signs });
+  const secrets = signingSecrets(masterKeys, companyId, { version, oldSecretSigns: webhook.old_secret_signs });
   const body = JSON.stringify({ type: 'webhook.test', timestamp: webhook.now, data: { companyId } });
   const timestampSeconds = Math.floor(Date.parse(webhook.now) / 1000);
   const { error, status } = await sendWebhook({
     url: webhook.webhook_url,
-    headers: signedHeaders({ id: `test_${request.id}`, timestampSeconds, body }, secrets),
+    // Nothing in what is signed is the client's choice: the signature proves to a receiver that we say it.
+    headers: signedHeaders({ id: `test_${randomUUID()}`, timestampSeconds, body }, secrets),
     body,
     allowPrivate: context.config.WEBHOOK_ALLOW_PRIVATE === '1',
   });
@@ -157,9 +164,11 @@ async function asMember<T extends object>(
   return withStorageTimeout(working, LIMIT_MS);
 }
 
-function masterKeyOf({ config }: ApiContext): string {
-  if (config.WEBHOOK_MASTER_KEY !== undefined) return config.WEBHOOK_MASTER_KEY;
-  throw unavailable('This service is not set up to sign webhooks.');
+/** The first is the one from which the secrets that companies see are derived. */
+function requireMasterKeys({ config }: ApiContext): readonly [string, ...string[]] {
+  const [first, ...others] = masterKeysOf(config);
+  if (first === undefined) throw unavailable('This service is not set up to sign webhooks.');
+  return [first, ...others];
 }
 
 function unavailable(detail: string): ApiProblem {

@@ -17,6 +17,7 @@ import type { Lookup } from '../submit/lookup.ts';
 import { notVerified, requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
+import { nobodysKey } from './story.ts';
 
 /** May cancel every key, so their cancel does not depend on Temporal, which alone knows a running write. */
 const CANCEL_ALWAYS: readonly Role[] = ['owner', 'admin'];
@@ -68,6 +69,8 @@ async function refuseUnlessAllowed(
             context.operations,
           );
   if (!allowed) {
+    // As much is asked as for a key that is not there: how long the answer takes must not tell that this one is.
+    if (row !== undefined) await describeInTime(context, companyId, nobodysKey());
     throw new ApiProblem('forbidden', {
       detail:
         'Only its actor, or a role that its operation allows, may cancel a running write. Only owner, admin or accountant may cancel a key that has not been used.',

@@ -49,7 +49,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
           ['completed_at < ?::timestamptz', filters.to === undefined ? undefined : instantAfter(filters.to)],
           ...readableBy(reader, operations),
         ],
-        { path: this.path, companyId: reader.companyId, filters, limit, cursor },
+        { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
       );
       return { items: rows.map((row) => finishedWrite(row, ui)), nextCursor };
     },

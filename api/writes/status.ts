@@ -13,11 +13,11 @@ import { inReadTransaction } from '../reads/read-transaction.ts';
 import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
-import { shownBy } from './access.ts';
+import { mayReadWrite, shownBy } from './access.ts';
 import { isKey } from './idempotency-key.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
-import { describeFromRecord } from './story.ts';
+import { describeFromRecord, nobodysKey } from './story.ts';
 
 /** With Temporal or the database frozen, a status is answered within the client's wait plus about this. */
 const STATUS_LIMIT_MS = 2_000;
@@ -67,9 +67,12 @@ export async function readWrite(
   idempotencyKey: string,
 ): Promise<WriteResource | undefined> {
   const known = await readRecord(context, caller, idempotencyKey);
-  if (known.hasRow) return known.write;
-  const run = await describeInTime(context, caller.companyId, idempotencyKey);
+  if (known.hasRow && !known.isHidden) return known.write;
+  const run = await describeInTime(context, caller.companyId, known.isHidden ? nobodysKey() : idempotencyKey);
   if (run === undefined) return known.write;
+  const { audited, describer } = known;
+  // Nothing more is asked about a run that the caller may not know of.
+  if (run.memo === undefined || !mayReadWrite(run.memo, describer.reader, describer.operations)) return undefined;
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
     const now = await readRecord(context, caller, idempotencyKey);
@@ -78,7 +81,6 @@ export async function readWrite(
     if (run.state === 'completed') context.metrics.recordMissing.inc();
   }
   const { runs } = context;
-  const { audited, describer } = known;
   return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
@@ -117,7 +119,9 @@ async function waitForOutcome(
   const deadline = performance.now() + waitMs;
   const write = await readWrite(context, caller, idempotencyKey);
   if (write?.state !== 'running' || waitMs === 0) return write;
-  await withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now());
+  await context.statusWaits.within(caller.companyId, () =>
+    withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now()),
+  );
   return readWrite(context, caller, idempotencyKey);
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Tx } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -23,6 +24,8 @@ export type Describer = { readonly reader: Reader; readonly operations: readonly
 /** What the database records of a key. */
 export type RecordStory = {
   readonly hasRow: boolean;
+  /** There is a row, and the reader may not read it: to them it is not there. */
+  readonly isHidden: boolean;
   /** From the row; without a row, of a failed run that the audit log recorded. Undefined if there is neither. */
   readonly write: WriteResource | undefined;
   /** The audit log's items of a key without a row, for the story of its run. */
@@ -35,19 +38,33 @@ export async function describeFromRecord(
   row: WriteRow | undefined,
   describer: Describer,
 ): Promise<RecordStory> {
-  if (row !== undefined) return { hasRow: true, write: await describeFromRow(tx, row, describer), audited: [] };
+  const isHidden = row !== undefined && !mayRead(row, describer);
+  if (row !== undefined && !isHidden) {
+    return { hasRow: true, isHidden, write: await describeFromRow(tx, row, describer), audited: [] };
+  }
+  // The same statements either way: how long the answer takes must not tell that the key is taken.
+  const key = isHidden ? nobodysKey() : idempotencyKey;
   return {
-    hasRow: false,
-    write: await describeFromAudit(tx, idempotencyKey, describer),
-    audited: await readAuditItems(tx, idempotencyKey),
+    hasRow: isHidden,
+    isHidden,
+    write: await describeFromAudit(tx, key, describer),
+    audited: await readAuditItems(tx, key),
   };
 }
 
-/** Describes a write from its row. Undefined when the reader may not read it. */
-async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource | undefined> {
+/** A key of which nothing is known: asked for in the place of one that the caller may not know of. */
+export function nobodysKey(): string {
+  return randomUUID();
+}
+
+function mayRead({ operation, user_id: userId }: WriteRow, { reader, operations }: Describer): boolean {
+  return mayReadWrite({ operation, userId }, reader, operations);
+}
+
+/** Describes a write from its row, to a reader who may read it. */
+async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource> {
   const { reader, operations, ui } = describer;
   const known = { operation: row.operation, userId: row.user_id };
-  if (!mayReadWrite(known, reader, operations)) return undefined;
   const write = finishedWrite(row, ui);
   const response: unknown = JSON.parse(row.response_body.toString());
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);

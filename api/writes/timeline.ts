@@ -5,6 +5,9 @@ import type { TimelineItem } from './resource.ts';
 const FIRST_ITEMS = 20;
 const LAST_ITEMS = 100;
 
+/** An entry of the audit log that is no write's. Its key was once the request's ID, which the client chooses. */
+export const READ_WEBHOOK_SECRET = 'readWebhookSecret';
+
 /** What is told of a write whose row is gone. */
 export const LOST = { kind: 'lost', detail: 'A failover or a restore of the database has taken its record' } as const;
 
@@ -18,6 +21,7 @@ export async function readAuditItems(tx: Tx, idempotencyKey: string): Promise<Ti
     `WITH audited AS NOT MATERIALIZED (
        SELECT timestamp, id, status, error_code, user_id, request_id FROM idempotent_write_audit_log
        WHERE company_id = current_company() AND idempotency_key = $1
+         AND operation_name <> '${READ_WEBHOOK_SECRET}'
          AND (status = 'replayed' OR error_code IN ('idempotency_key_reused', 'write_failed')
            OR error_code = 'write_record_missing' AND NOT metadata @> '{"action": "reopen"}')
      )

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 
 export const DEFAULT_TTL_SECONDS = 12 * 60 * 60;
@@ -14,6 +15,8 @@ export async function mintToken(claims: {
   const jwt = new SignJWT({ company_id: claims.companyId })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setSubject(claims.subject)
+    // By which it can be revoked.
+    .setJti(randomUUID())
     .setIssuedAt()
     .setExpirationTime(`${claims.ttlSeconds ?? DEFAULT_TTL_SECONDS}s`);
   if (claims.issuer !== undefined) jwt.setIssuer(claims.issuer);

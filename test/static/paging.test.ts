@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Tx } from '../../activities/database.ts';
-import { decodeCursor, encodeCursor } from '../../api/reads/cursor.ts';
+import { createCursors } from '../../api/reads/cursor.ts';
 import { type Filter, type List, readPage } from '../../api/reads/page.ts';
 
 const LIST: List = {
@@ -12,7 +12,11 @@ const LIST: List = {
     { sql: 'id', type: 'uuid' },
   ],
 };
-const PLACES = [1, 2, 3, 4].map((day) => ({ place: [`2026-01-0${day}T00:00:00.000000Z`, `id-${day}`] }));
+const CURSORS = createCursors({ key: Buffer.alloc(32), signedFromMs: 0, unsignedUntilMs: 0 });
+const REQUEST = { path: '/api/payments', companyId: 'a', filters: {} };
+const ID = '8d4b02bb-a412-5bd1-9496-e8da96d8a88';
+const PLACES = [1, 2, 3, 4].map((day) => ({ place: [`2026-01-0${day}T00:00:00.000000Z`, `${ID}${day}`] }));
+const [{ place: PLACE } = { place: [] }] = PLACES;
 
 /** What the database would be asked, and the page that comes of as many rows as it has. */
 async function page(
@@ -25,13 +29,15 @@ async function page(
       return PLACES.slice(0, options.rows ?? 0);
     },
   } as unknown as Tx;
-  const request = { path: '/api/payments', companyId: 'a', filters: {} };
-  const { rows, nextCursor } = await readPage(tx, options.list ?? LIST, options.filters ?? [], {
-    ...request,
+  const list = options.list ?? LIST;
+  const { rows, nextCursor } = await readPage(tx, list, options.filters ?? [], {
+    ...REQUEST,
+    cursors: CURSORS,
     limit: options.limit ?? 3,
     cursor: options.cursor,
   });
-  return { rows, place: nextCursor === null ? null : decodeCursor(nextCursor, request), ...asked[0] };
+  const types = list.order.map(({ type }) => type);
+  return { rows, place: nextCursor === null ? null : CURSORS.decode(nextCursor, REQUEST, types), ...asked[0] };
 }
 
 describe('a page', () => {
@@ -52,18 +58,18 @@ describe('a page', () => {
   });
 
   test('goes on strictly behind the place of its cursor', async () => {
-    const cursor = encodeCursor(['2026', 'id'], { path: '/api/payments', companyId: 'a', filters: {} });
+    const cursor = CURSORS.encode(PLACE, REQUEST);
     expect(await page({ cursor })).toMatchObject({
       text: expect.stringContaining(
         'WHERE company_id = current_company() AND created_at <= $1::timestamptz AND ' +
           '(created_at < $1::timestamptz OR (created_at = $1::timestamptz AND id < $2::uuid)) ORDER BY',
       ),
-      values: ['2026', 'id', 4],
+      values: [...PLACE, 4],
     });
   });
 
   test('of an ascending list goes the other way', async () => {
-    const cursor = encodeCursor(['1000'], { path: '/api/payments', companyId: 'a', filters: {} });
+    const cursor = CURSORS.encode(['1000'], REQUEST);
     const list: List = { ...LIST, order: [{ sql: 'code', type: 'text', ascending: true }] };
     expect((await page({ cursor, list })).text).toContain(
       'AND code >= $1::text AND code > $1::text ORDER BY code LIMIT $2',
@@ -76,14 +82,14 @@ describe('a page', () => {
       ['amount > ?', undefined],
       ['(day >= ? OR day < ?)', 'from', 'to'],
     ];
-    const cursor = encodeCursor(['2026', 'id'], { path: '/api/payments', companyId: 'a', filters: {} });
+    const cursor = CURSORS.encode(PLACE, REQUEST);
     const { text, values } = await page({ filters, cursor });
     expect(text).toContain(' AND currency = $3 AND (day >= $4 OR day < $5) ORDER BY');
-    expect(values).toEqual(['2026', 'id', 'USD', 'from', 'to', 4]);
+    expect(values).toEqual([...PLACE, 'USD', 'from', 'to', 4]);
   });
 
   test('without an order cannot go on', async () => {
-    const cursor = encodeCursor([], { path: '/api/payments', companyId: 'a', filters: {} });
+    const cursor = CURSORS.encode([], REQUEST);
     await expect(page({ cursor, list: { ...LIST, order: [] } })).rejects.toThrow('Bug!');
   });
 });

@@ -57,25 +57,19 @@ describe('a call', () => {
 
   test('goes to no name with a private address, over https or not, and not to another port', async () => {
     const port = new URL(receiver.url).port;
+    const NO_PUBLIC_ADDRESS = 'The host name does not exist, or not all of its addresses are public';
     const refused = [
-      ['https://localhost/', 'The host name has an address that is not public'],
-      ['https://localhost:8443/', 'The host name has an address that is not public'],
+      ['https://localhost/', NO_PUBLIC_ADDRESS],
+      ['https://localhost:8443/', NO_PUBLIC_ADDRESS],
       ['https://127.0.0.1/', 'Its address is not a public one'],
       ['https://[::ffff:127.0.0.1]/', 'Its address is not a public one'],
       ['https://127.1/', 'Its address is not a public one'],
       [receiver.url, 'It is not https'],
       [`https://127.0.0.1:${port}/`, 'Its port is neither 443 nor 8443'],
-      ['https://name.invalid/', 'The connection failed (ENOTFOUND)'],
+      ['https://name.invalid/', NO_PUBLIC_ADDRESS],
     ] as const;
     for (const [url, error] of refused) {
-      expect([url, await send(url, false)]).toEqual([
-        url,
-        {
-          error: expect.stringMatching(error.replace(/[()]/g, '.').replace('ENOTFOUND', '(ENOTFOUND|EAI_AGAIN)')),
-          status: null,
-          gone: false,
-        },
-      ]);
+      expect([url, await send(url, false)]).toEqual([url, { error, status: null, gone: false }]);
     }
     expect(receiver.calls).toEqual([]);
     expect(webhookUrlFault('https://hooks.example.test:8443/x?y=1', false)).toBeUndefined();

@@ -47,7 +47,7 @@ function answerWith(status: number): void {
 async function deliver() {
   const dependencies = {
     relay,
-    masterKey: 'a master key of the test',
+    masterKeys: ['a master key of the test'],
     allowPrivateWebhooks: true,
     onWebhookAttempt: () => {},
   };

@@ -66,7 +66,7 @@ describe('a process that is told to end (SIGTERM)', () => {
     });
     expect([answer.status, await answer.json()]).toEqual([
       503,
-      { status: 'draining', checks: { database: 'ok', trust: 'trusted' } },
+      { status: 'draining', checks: { database: 'ok', trust: 'trusted', authentication: 'ok' } },
     ]);
     expect(answer.headers.get('connection')).toBe('close');
     expect(await exitCode).toBe(0);

@@ -182,14 +182,17 @@ describe('every table of a company, today’s and tomorrow’s,', () => {
 
   test('is one of a company, or is known to be shared', async () => {
     // People belong to several companies, and are seen by membership; the records of migrations and of archived months are
-    // the owner's alone; which server was verified, and who starts groups, says nothing of any company.
-    const shared = ['audit_archives', 'lanes', 'schema_migrations', 'users', 'verification'];
+    // the owner's alone; which server was verified, who starts groups, which tokens are revoked and what signs cursors says
+    // nothing of any company.
+    const shared = [
+      ...['audit_archives', 'cursor_key', 'lanes', 'revoked_tokens', 'schema_migrations', 'users', 'verification'],
+    ];
     expect(await sharedTables(system.owner)).toEqual(shared);
   });
 });
 
 describe('each role has its part and no more', () => {
-  const allTables = async () => [...(await companyTables(system.owner)), 'users'].sort();
+  const allTables = async () => [...(await companyTables(system.owner)), 'revoked_tokens', 'users'].sort();
 
   test('the auditor reads all companies and changes nothing', async () => {
     const tables = await allTables();

@@ -1,0 +1,86 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { isIPv4, isIPv6, type Socket } from 'node:net';
+
+/** Limits in milliseconds, so that no client holds a connection for ever. */
+export type ConnectionLimits = {
+  /** From the connection, or the first byte of a further request, to the end of the headers. */
+  readonly headersMs: number;
+  /** From there to the last byte of the body. An answer may take longer. */
+  readonly requestMs: number;
+  /** How often Node compares: a limit may be exceeded by so much. */
+  readonly checkedEveryMs: number;
+  /** How long a client that was answered before its body was complete may go on sending it. */
+  readonly sentInVainMs: number;
+};
+
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  headersMs: 15_000,
+  requestMs: 30_000,
+  checkedEveryMs: 2_500,
+  sentInVainMs: 5_000,
+};
+
+/**
+ * Closes the connection of a request that was answered before its body was complete, as by 401, unless the rest comes soon.
+ * Not at once: closing with unread bytes resets the connection, and the client may lose the answer.
+ */
+export function closeUnlessComplete(request: IncomingMessage, { sentInVainMs }: ConnectionLimits): void {
+  if (request.complete) return;
+  const { socket } = request;
+  setTimeout(() => {
+    if (!request.complete) socket.destroy();
+  }, sentInVainMs).unref();
+}
+
+/** Destroys each connection beyond `max` of one address at once; an IPv6 network of 64 bits counts as one address. */
+export function limitConnections(server: Server, max: number, onRefused: () => void): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const source = sourceOf(socket.remoteAddress);
+    const count = (open.get(source) ?? 0) + 1;
+    if (count > max) {
+      onRefused();
+      socket.destroy();
+      return;
+    }
+    open.set(source, count);
+    socket.once('close', () => {
+      const left = (open.get(source) ?? 0) - 1;
+      if (left > 0) open.set(source, left);
+      else open.delete(source);
+    });
+  });
+}
+
+/** An IPv4 address, also where it is written as an IPv6 one (`::ffff:10.0.0.1`), or the first 64 bits of an IPv6 address. */
+export function sourceOf(address = ''): string {
+  const mapped = address.replace(/^::ffff:/i, '');
+  if (isIPv4(mapped) || !isIPv6(address)) return mapped;
+  const [before = '', after] = address.replace(/%.*/, '').split('::');
+  const groups = (text: string | undefined) => (text === undefined || text === '' ? [] : text.split(':'));
+  const [left, right] = [groups(before), groups(after)];
+  const zeros = after === undefined ? 0 : Math.max(0, GROUPS - left.length - right.length);
+  const all = [...left, ...Array<string>(zeros).fill('0'), ...right];
+  return all
+    .slice(0, GROUPS / 2)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':');
+}
+
+const GROUPS = 8;
+
+/**
+ * Whether an answer to what Node's parser refuses may still be written: not after the answer to the request that it belongs to
+ * has begun, since the client would read it as a part of that, or as the answer to its next request.
+ */
+export function watchAnswers(server: Server): (socket: Socket) => boolean {
+  const latest = new WeakMap<Socket, { readonly request: IncomingMessage; readonly response: ServerResponse }>();
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    latest.set(request.socket, { request, response });
+  });
+  return (socket) => {
+    const exchange = latest.get(socket);
+    if (exchange === undefined || !exchange.response.headersSent) return true;
+    return exchange.request.complete && exchange.response.writableFinished;
+  };
+}

@@ -1,0 +1,49 @@
+import { ApiProblem } from './problems.ts';
+import { invalidPart } from './validation.ts';
+
+/**
+ * How deep arrays and objects may be nested in a body. Validation, canonical JSON and the comparison of requests recurse,
+ * and would exhaust the stack at a few thousand levels. The deepest body of any operation has fewer than ten; the rest is for
+ * the payloads of triggered workflows.
+ */
+const MAX_BODY_DEPTH = 32;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+/** Parses a body. Throws `validation_failed` where it is nested too deep, `malformed_json` where it is not JSON in UTF-8. */
+export function parseJsonBody(body: Buffer): unknown {
+  if (isTooDeep(body)) throw invalidPart('body', '', `must be nested at most ${MAX_BODY_DEPTH} levels deep`);
+  try {
+    return JSON.parse(utf8.decode(body));
+  } catch {
+    throw new ApiProblem('malformed_json', { detail: 'The body must be one JSON value in UTF-8.' });
+  }
+}
+
+/** Looks at the bytes, before anything is made of them. No byte of a longer UTF-8 sequence equals one of these. */
+function isTooDeep(body: Buffer): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < body.length; at += 1) {
+    const byte = body[at];
+    if (inString) {
+      if (byte === BACKSLASH) at += 1;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) {
+      inString = true;
+    } else if (byte === OPENING_BRACKET || byte === OPENING_BRACE) {
+      depth += 1;
+      if (depth > MAX_BODY_DEPTH) return true;
+    } else if (byte === CLOSING_BRACKET || byte === CLOSING_BRACE) {
+      depth -= 1;
+    }
+  }
+  return false;
+}
