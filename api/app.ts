@@ -213,10 +213,10 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
   });
 }
 
-/** Whoever was let in has used the company. */
+/** Whose request succeeded has used the company. A refused request changes no row, not even that one. */
 function noteMembers(app: FastifyInstance, seen: MembersSeen): void {
-  app.addHook('onResponse', async ({ caller }) => {
-    if (caller?.userId !== undefined) seen.note(caller.companyId, caller.userId);
+  app.addHook('onResponse', async ({ caller }, { statusCode }) => {
+    if (statusCode < 400 && caller?.userId !== undefined) seen.note(caller.companyId, caller.userId);
   });
 }
 

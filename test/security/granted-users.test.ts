@@ -55,6 +55,7 @@ describe('an owner who grants access to the users of other companies', () => {
     const api = createApiClient(system.url, await signToken({ userId, companyId: company.id }));
     expect((await api.get('/api/me')).json.code).toBe('not_a_member');
     await grant(userId, ['user']);
+    expect((await api.get('/api/customers')).json.code).toBe('forbidden');
     expect(await emailOf(userId)).toBeNull();
   });
 });
