@@ -55,7 +55,13 @@ export type ServerOptions = {
 /** The HTTP server with what every route shares: request IDs, bodies, errors, limits, and 405 for unsupported methods. */
 export async function createServer(
   logger: Logger,
-  { trustedProxyHops, onProblem, maxConnectionsPerAddress, onConnectionRefused, limits = CONNECTION_LIMITS }: ServerOptions,
+  {
+    trustedProxyHops,
+    onProblem,
+    maxConnectionsPerAddress,
+    onConnectionRefused,
+    limits = CONNECTION_LIMITS,
+  }: ServerOptions,
 ): Promise<{ app: FastifyInstance } & Routes> {
   const answerProblem: AnswerProblem = (request, reply, problem) => {
     // What was refused below, while its body was read, is counted there.
