@@ -8,7 +8,7 @@
 const LAYERS = ['deploy', 'api', 'worker', 'activities', 'workflows'];
 
 /** The rooms of the API on the way of a write; `openapi` describes it, `webhooks` is a side door, `security` is told of what all do. */
-const ROOMS = ['openapi', 'webhooks', 'writes', 'reads', 'submit', 'security', 'http'];
+const ROOMS = ['openapi', 'operators', 'webhooks', 'writes', 'reads', 'submit', 'security', 'http'];
 
 /** A room of the API may import nothing from those to its left. */
 function roomKnowsOnlyWhatIsToItsRight(room, position) {

@@ -14,7 +14,7 @@ import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts
 import { createWriteWorker } from '../worker/write-worker.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
-import { type Authenticate, createAuthenticate, limitingFailures } from './http/auth.ts';
+import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
 import { openKeySet } from './http/key-set.ts';
 import { createRateLimit } from './http/rate-limit.ts';
@@ -23,6 +23,7 @@ import { createServer, requireJson } from './http/server.ts';
 import { createSignInLimit } from './http/sign-in-limit.ts';
 import { createWaitLimit } from './http/wait-limit.ts';
 import { registerDocs } from './openapi/docs.ts';
+import { registerCodec } from './operators/codec.ts';
 import { createCursors } from './reads/cursor.ts';
 import { readCursorKey } from './reads/cursor-key.ts';
 import { READS } from './reads/read-list.ts';
@@ -167,6 +168,9 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await registerDocs(app, operations, servedRoutes);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));
+  await app.register(async (routes) =>
+    registerCodec(routes, { config, security, authenticate: createOperatorAuthenticate(config, { keySet, revoked }) }),
+  );
   refuseOtherMethods();
   // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.
   running.catch((error: unknown) => {

@@ -12,6 +12,9 @@ import {
 /** How long the API may drain: longer than a request may wait plus a transaction may take. */
 export const API_DRAIN_LIMIT_MS = 70_000;
 
+/** How a browser on this machine names it. */
+export const THIS_MACHINE: readonly string[] = ['127.0.0.1', 'localhost', '[::1]'];
+
 /** Secrets that our documentation shows as an example: whoever copies one has a key that everyone knows. */
 const DOCUMENTED_SECRETS: readonly string[] = ['replace-this-with-32-random-bytes-of-your-own'];
 
@@ -27,6 +30,10 @@ const apiConfig = z
     JWT_AUDIENCE: z.string().min(1).optional(),
     /** The `typ` that each token must have in its header, such as `at+jwt` (RFC 9068). */
     JWT_TYP: z.string().min(1).optional(),
+    /** Of the tokens with which operators have payloads of Temporal decrypted. */
+    OPERATOR_AUDIENCE: z.string().min(1).optional(),
+    /** `1`: the Temporal UI of this machine may have payloads decrypted without a token; for local use only. */
+    CODEC_WITHOUT_TOKEN: z.enum(['0', '1']).default('0'),
     TEMPORAL_UI_URL: z.url({ protocol: /^https?$/ }).optional(),
     RATE_LIMIT_PER_SECOND: positiveInteger(500),
     RATE_LIMIT_BURST: positiveInteger(2000),
@@ -48,6 +55,17 @@ const apiConfig = z
         fault('JWT_SECRET', 'set exactly one of JWT_SECRET and JWT_JWKS_URL');
       }
       requireOtherSecondary(value, 'JWT_SECRET', context);
+      if (value.OPERATOR_AUDIENCE !== undefined && value.OPERATOR_AUDIENCE === value.JWT_AUDIENCE) {
+        fault(
+          'OPERATOR_AUDIENCE',
+          'must differ from JWT_AUDIENCE: a token of a company must not open what operators see',
+        );
+      }
+      if (value.CODEC_WITHOUT_TOKEN === '1') {
+        if (value.NODE_ENV === 'production') fault('CODEC_WITHOUT_TOKEN', 'is for local use only');
+        else if (!THIS_MACHINE.includes(value.HOST))
+          fault('CODEC_WITHOUT_TOKEN', 'requires a HOST that only this machine reaches');
+      }
       // Without them, a token that the provider has issued for another of its applications would be taken here.
       const because = value.JWT_JWKS_URL !== undefined ? 'with JWT_JWKS_URL' : 'in production';
       if (value.JWT_JWKS_URL !== undefined || value.NODE_ENV === 'production') {

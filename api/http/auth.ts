@@ -29,7 +29,36 @@ const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
  * configured key set. It never follows key hints in the token's header (`jku`, `x5u`, `jwk`).
  */
 export function createAuthenticate(config: ApiConfig, { keySet, revoked }: Issuing = {}): Authenticate {
-  const verify = remembering(verifier(config, keySet));
+  const claimsOfRequest = reader(remembering(verifier(config, keySet, {})), revoked);
+  return async (request) => {
+    const claims = await claimsOfRequest(request);
+    if (config.OPERATOR_AUDIENCE !== undefined && [claims.aud].flat().includes(config.OPERATOR_AUDIENCE)) {
+      throw unauthenticated('This token is for operators alone.', 'audience_of_operators');
+    }
+    return callerOf(claims);
+  };
+}
+
+/**
+ * Verifies an operator's token: one with the audience `OPERATOR_AUDIENCE`, of no company. Returns its subject. Undefined where
+ * there is no such audience.
+ */
+export function createOperatorAuthenticate(
+  config: ApiConfig,
+  { keySet, revoked }: Issuing = {},
+): ((request: FastifyRequest) => Promise<string>) | undefined {
+  const { OPERATOR_AUDIENCE: audience } = config;
+  if (audience === undefined) return undefined;
+  const claimsOfRequest = reader(verifier(config, keySet, { audience, requiredClaims: ['sub', 'exp'] }), revoked);
+  return async (request) => {
+    const claims = await claimsOfRequest(request);
+    requireShortLife(claims);
+    return String(claims.sub);
+  };
+}
+
+/** The claims of the request's token. Throws `unauthenticated`. */
+function reader(verify: Verify, revoked: Issuing['revoked']): (request: FastifyRequest) => Promise<JWTPayload> {
   return async (request) => {
     const header = request.headers.authorization;
     const token = /^Bearer ([A-Za-z0-9_.-]+)$/i.exec(header ?? '')?.[1];
@@ -54,7 +83,7 @@ export function createAuthenticate(config: ApiConfig, { keySet, revoked }: Issui
     if (claims.jti !== undefined && revoked?.has(String(claims.jti)) === true) {
       throw unauthenticated('The token has been revoked.', 'token_revoked', claims);
     }
-    return callerOf(claims);
+    return claims;
   };
 }
 
@@ -65,13 +94,14 @@ type Issuing = {
   readonly revoked?: { has(tokenId: string): boolean } | undefined;
 };
 
-function verifier(config: ApiConfig, keySet: Issuing['keySet']): Verify {
+function verifier(config: ApiConfig, keySet: Issuing['keySet'], own: JWTVerifyOptions): Verify {
   const options: JWTVerifyOptions = {
     clockTolerance: LEEWAY_S,
     requiredClaims: ['sub', 'company_id', 'exp'],
     ...(config.JWT_ISSUER === undefined ? {} : { issuer: config.JWT_ISSUER }),
     ...(config.JWT_AUDIENCE === undefined ? {} : { audience: config.JWT_AUDIENCE }),
     ...(config.JWT_TYP === undefined ? {} : { typ: config.JWT_TYP }),
+    ...own,
   };
   if (config.JWT_SECRET !== undefined) {
     const bySecret = (text: string): Verify => {
@@ -127,13 +157,18 @@ function nowS(): number {
   return Date.now() / 1000;
 }
 
-function callerOf(claims: JWTPayload): Caller {
-  const { sub, company_id: companyId, exp, iat } = claims;
+function requireShortLife(claims: JWTPayload): void {
+  const { exp, iat } = claims;
   // An `iat` in the future must not extend the token's lifetime.
   const issuedAt = Math.min(iat ?? Number.POSITIVE_INFINITY, nowS() + LEEWAY_S);
   if (exp === undefined || exp - issuedAt > MAX_TOKEN_LIFETIME_S) {
     throw unauthenticated('A token may be valid for at most 24 hours.', 'token_too_long_lived', claims);
   }
+}
+
+function callerOf(claims: JWTPayload): Caller {
+  requireShortLife(claims);
+  const { sub, company_id: companyId } = claims;
   if (
     typeof sub !== 'string' ||
     !SUBJECT.test(sub) ||

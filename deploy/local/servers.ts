@@ -25,12 +25,14 @@ export function postgresService(log: Log): ServerService<{ superuserUrl: string 
   );
 }
 
-export function temporalService(log: Log): ServerService<Pick<RunningTemporal, 'address' | 'uiUrl'>> {
+/** `codecUrl`: where its UI has payloads decrypted. */
+export function temporalService(log: Log, codecUrl: string): ServerService<Pick<RunningTemporal, 'address' | 'uiUrl'>> {
   return onFixedPort('Temporal', logFile('temporal'), TEMPORAL_PORT, async (port) =>
     startTemporal({
       binary: await resolveTemporalBinary(log),
       port,
       uiPort: TEMPORAL_UI_PORT,
+      codecUrl,
       databaseFile: join(dataFolder(), 'temporal', 'temporal.db'),
       logFile: logFile('temporal'),
     }),

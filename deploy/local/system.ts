@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
+import { THIS_MACHINE } from '../../api/config.ts';
 import { temporalTarget } from '../cli/config.ts';
 import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
 import {
@@ -112,6 +113,7 @@ export function startSystem(on: {
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
       PAYLOAD_KEYS: payloadKeys,
+      CODEC_WITHOUT_TOKEN: THIS_MACHINE.includes(config.HOST) ? '1' : '0',
       WORKFLOW_BUNDLE: workflowBundle,
       // Persistent, because receivers have secrets that derive from it.
       WEBHOOK_MASTER_KEY: config.WEBHOOK_MASTER_KEY ?? keptSecret(join(dataFolder(), 'webhook-master-key')),
@@ -168,7 +170,10 @@ export function startSystem(on: {
   /** Starts PostgreSQL and Temporal unless they are provided, and prepares both. */
   async function startServers(config: LauncherConfig) {
     const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
-    const temporal = config.TEMPORAL_ADDRESS === undefined ? temporalService(on.log) : undefined;
+    const temporal =
+      config.TEMPORAL_ADDRESS === undefined
+        ? temporalService(on.log, `http://${reachable(config.HOST)}:${config.PORT}/codec`)
+        : undefined;
     await allSettledOrThrow([
       ...(postgres ? [startSupervised('PostgreSQL', postgres)] : []),
       ...(temporal ? [startSupervised('Temporal', temporal)] : []),

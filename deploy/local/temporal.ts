@@ -46,6 +46,8 @@ export async function startTemporal(options: {
   binary: string;
   port: number;
   uiPort?: number;
+  /** Where the UI has payloads decrypted. */
+  codecUrl?: string;
   databaseFile?: string;
   logFile: string;
 }): Promise<RunningTemporal> {
@@ -92,10 +94,14 @@ async function launch(options: Options): Promise<Server> {
 
 async function spawnServer(options: Options, port: number, uiPort: number | undefined): Promise<number> {
   const log = openSync(options.logFile, 'a', 0o600);
-  const child = spawn(options.binary, serverArguments({ port, uiPort, databaseFile: options.databaseFile }), {
-    detached: true, // Ctrl-C must reach only the launcher, which stops this server last.
-    stdio: ['ignore', log, log],
-  });
+  const child = spawn(
+    options.binary,
+    serverArguments({ port, uiPort, codecUrl: options.codecUrl, databaseFile: options.databaseFile }),
+    {
+      detached: true, // Ctrl-C must reach only the launcher, which stops this server last.
+      stdio: ['ignore', log, log],
+    },
+  );
   closeSync(log);
   await once(child, 'spawn');
   child.unref();
@@ -106,16 +112,20 @@ async function spawnServer(options: Options, port: number, uiPort: number | unde
   return pid;
 }
 
-function serverArguments(options: Omit<Server, 'pid'> & { databaseFile: string | undefined }): string[] {
+function serverArguments(
+  options: Omit<Server, 'pid'> & { databaseFile: string | undefined; codecUrl: string | undefined },
+): string[] {
   const ui =
     options.uiPort === undefined ? ['--headless'] : ['--ui-port', String(options.uiPort), '--ui-disable-news-fetch'];
+  const codec =
+    options.uiPort === undefined || options.codecUrl === undefined ? [] : ['--ui-codec-endpoint', options.codecUrl];
   const attributes = SEARCH_ATTRIBUTE_NAMES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]);
   const storage =
     options.databaseFile === undefined
       ? []
       : ['--db-filename', options.databaseFile, ...SQLITE_PRAGMAS.flatMap((pragma) => ['--sqlite-pragma', pragma])];
   const address = ['--ip', '127.0.0.1', '--port', String(options.port)];
-  return ['server', 'start-dev', ...address, ...ui, '--log-level', 'error', ...attributes, ...storage];
+  return ['server', 'start-dev', ...address, ...ui, ...codec, '--log-level', 'error', ...attributes, ...storage];
 }
 
 function running(server: Server, databaseFile: string | undefined): RunningTemporal {
