@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client as TemporalClient } from '@temporalio/client';
+import type { Client as TemporalClient } from '@temporalio/client';
+import { createClient } from '../../../worker/client.ts';
 import { GROUP_WORKFLOW_TYPE, WRITE_WORKFLOW_TYPE } from '../../../workflows/messages.ts';
 import { temporalTarget } from '../../cli/config.ts';
 import { connectTarget } from '../../operator/setup-temporal.ts';
@@ -27,7 +28,7 @@ export const partialWorkflow: Scenario = {
     const books = await prepareBooks(stage, 2);
     const target = temporalTarget();
     const connection = await connectTarget(target);
-    const client = new TemporalClient({ connection, namespace: target.TEMPORAL_NAMESPACE });
+    const client = createClient(connection, target);
     try {
       const ended = { terminated: 0, cancelled: 0 };
       const ran = await underLoad(stage, mixedClients(stage, books, CLIENTS_EACH), {

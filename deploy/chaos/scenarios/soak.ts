@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client as TemporalClient } from '@temporalio/client';
+import { createClient } from '../../../worker/client.ts';
 import { withDatabase } from '../../cli/command.ts';
 import { temporalTarget } from '../../cli/config.ts';
 import { connectTarget } from '../../operator/setup-temporal.ts';
@@ -121,7 +121,7 @@ async function countOpenRuns(): Promise<number> {
   const target = temporalTarget();
   const connection = await connectTarget(target);
   try {
-    const client = new TemporalClient({ connection, namespace: target.TEMPORAL_NAMESPACE });
+    const client = createClient(connection, target);
     return (await client.workflow.count(`WorkflowType IN ('write', 'writeGroup') AND ExecutionStatus = 'Running'`))
       .count;
   } finally {

@@ -1,12 +1,14 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client, Connection } from '@temporalio/client';
+import { type Client, Connection } from '@temporalio/client';
 import { isPortFree } from '../../../deploy/local/ports.ts';
 import { endProcess } from '../../../deploy/local/processes.ts';
 import { startTemporal } from '../../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../../deploy/local/temporal-binary.ts';
 import { openThrowawayFolder } from '../../../deploy/local/throwaway-folder.ts';
+import { createClient } from '../../../worker/client.ts';
 import { until } from '../held-invoice.ts';
+import { PAYLOADS } from '../payload-keys.ts';
 import { randomPort } from './cluster.ts';
 
 /** A Temporal server of one test, which it takes away, empties, and sets back in time. */
@@ -49,7 +51,7 @@ export async function startOwnTemporal(): Promise<OwnTemporal> {
   };
   return {
     port,
-    connect: async () => new Client({ connection: await Connection.connect({ address: `127.0.0.1:${port}` }) }),
+    connect: async () => createClient(await Connection.connect({ address: `127.0.0.1:${port}` }), PAYLOADS),
     kill,
     startAgain,
     async copy() {
