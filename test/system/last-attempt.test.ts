@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
 import { TransientFailure } from '../../activities/failures.ts';
-import { fingerprint } from '../../activities/identity.ts';
+import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
@@ -58,7 +58,8 @@ describe('an attempt that fails for now', () => {
       onRefused: () => undefined,
     });
     const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
-    return new MockActivityEnvironment({ attempt: 7 }, { logger: new DefaultLogger('ERROR') }).run(
+    const workflowExecution = { workflowId: workflowIdOf(args.companyId, args.key), runId: randomUUID() };
+    return new MockActivityEnvironment({ attempt: 7, workflowExecution }, { logger: new DefaultLogger('ERROR') }).run(
       activities.runOperation,
       args,
       facts,

@@ -22,6 +22,17 @@ beforeAll(async () => {
   await it.owner.query(
     "CREATE SCHEMA played; CREATE FUNCTION played.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
   );
+  // What enters a company, or the relay, would look for functions elsewhere from then on.
+  for (const [name, type] of [
+    ['enter_company', 'uuid'],
+    ['enter_relay', ''],
+  ] as const) {
+    await it.owner.query(
+      `CREATE FUNCTION played.${name}(${type}) RETURNS void LANGUAGE sql AS $$
+         SELECT public.${name}(${type === '' ? '' : '$1'});
+         SELECT set_config('search_path', 'played,pg_catalog,public', true) $$`,
+    );
+  }
   await it.owner.query('GRANT USAGE ON SCHEMA played TO PUBLIC');
   const url = new URL(ownerUrlOf(it.owner));
   url.searchParams.set('options', '-c search_path=played,pg_catalog,public');
