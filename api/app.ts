@@ -168,8 +168,13 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await registerDocs(app, operations, servedRoutes);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));
+  const operators = createOperatorAuthenticate(config, { keySet, revoked });
   await app.register(async (routes) =>
-    registerCodec(routes, { config, security, authenticate: createOperatorAuthenticate(config, { keySet, revoked }) }),
+    registerCodec(routes, {
+      config,
+      security,
+      authenticate: operators === undefined ? undefined : limitingFailures(operators, failures),
+    }),
   );
   refuseOtherMethods();
   // Without its worker no start is eager and outcomes are not handed over: the process reports failure and is replaced.

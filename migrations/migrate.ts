@@ -226,4 +226,13 @@ async function refuseTemporaryTables(client: Client): Promise<void> {
   await client.query(
     "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$",
   );
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT quote_ident(datname) AS name FROM pg_database d, aclexplode(coalesce(datacl, acldefault('d', datdba))) a
+     WHERE datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'`,
+  );
+  if (rows[0] === undefined) return;
+  console.error(
+    `This login does not own the database: have its owner run REVOKE TEMPORARY ON DATABASE ${rows[0].name} FROM PUBLIC, ` +
+      'or the processes refuse to start.',
+  );
 }

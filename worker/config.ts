@@ -96,9 +96,9 @@ const workerConfig = z
   .object({
     ...processConfig,
     METRICS_PORT: port(9464),
-    /** The login of the outbox relay; `DATABASE_URL` when left out. */
+    /** The login of the outbox relay; required, but for local use with the owner's login. */
     RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
-    /** The login of the audit log's maintenance; `DATABASE_URL` when left out. */
+    /** The login of the audit log's maintenance; without it this worker maintains nothing. */
     MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),

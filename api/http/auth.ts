@@ -205,15 +205,20 @@ function claimsOf(error: errors.JOSEError): JWTPayload | undefined {
 
 /**
  * Refuses bad tokens from an address that has sent too many: 429 instead of 401. `authenticate` is asked first, so that a
- * valid token always passes. A request without a token guesses at nothing and is not counted.
+ * valid token always passes. A request without a token, or with one that we have signed, guesses at nothing and is not counted.
  */
-export function limitingFailures(authenticate: Authenticate, limit: SignInLimit): Authenticate {
+export function limitingFailures<T>(
+  authenticate: (request: FastifyRequest) => Promise<T>,
+  limit: SignInLimit,
+): (request: FastifyRequest) => Promise<T> {
   return async (request) => {
     try {
       return await authenticate(request);
     } catch (error) {
       const refusedToken = error instanceof ApiProblem ? error.details.refusedToken : undefined;
       if (refusedToken === undefined || refusedToken.reason === 'token_missing') throw error;
+      // One that was signed for us guesses at nothing: a client that goes on with an expired token needs its 401.
+      if (refusedToken.claims !== undefined) throw error;
       const waitS = limit.fail(request.address);
       if (waitS === undefined) throw error;
       throw new ApiProblem('too_many_failed_sign_ins', {

@@ -9,6 +9,9 @@ import type { SecurityLog } from '../security/security-log.ts';
 /** Where the Temporal UI sends what it wants to show decrypted: a codec server, as Temporal's documentation calls it. */
 const PATH = '/codec/decode';
 
+/** A group's payloads, in base64: Temporal keeps at most 2 MB in one. */
+const BODY_LIMIT_BYTES = 8 * 1024 * 1024;
+
 /** As the UI sends it: metadata and data in base64. */
 const requestBody = z.object({
   payloads: z
@@ -50,7 +53,7 @@ export function registerCodec(
       .code(204)
       .send(),
   );
-  app.post(PATH, async (request, reply) => {
+  app.post(PATH, { bodyLimit: BODY_LIMIT_BYTES }, async (request, reply) => {
     const subject = authenticate === undefined ? fromUi(request, origin) : await authenticate(request);
     const { success, data: body } = requestBody.safeParse(request.body);
     if (!success)

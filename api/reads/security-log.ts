@@ -5,9 +5,11 @@ import { type List, readPage } from './page.ts';
 import { firstInstant, instantAfter, instantOrDay, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
+/** Who of those that run the service ran a command, and where, is for them alone. */
 const SECURITY_LOG: List = {
-  columns:
-    'l.id, l.timestamp, l.event, l.reason, l.user_id, l.subject, host(l.ip) AS ip, l.action, l.request_id, l.count, l.counted_since, l.details',
+  columns: `l.id, l.timestamp, l.event, l.reason, l.user_id, l.subject, l.action, l.request_id, l.count, l.counted_since,
+     CASE WHEN l.event <> 'operator_command' THEN host(l.ip) END AS ip,
+     l.details - '{osUser,host,sudoUser}'::text[] AS details`,
   from: 'FROM security_log l',
   where: 'company_id = current_company()',
   order: [

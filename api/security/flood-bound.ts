@@ -101,6 +101,16 @@ function kindOf(
   return { key: JSON.stringify([row.event, company]), of, full: 0 };
 }
 
+/** Null where nothing is left. */
+function textOf(text = ''): string | null {
+  return (
+    text
+      .slice(0, 255)
+      .replaceAll('\0', '')
+      .replaceAll(/[\uD800-\uDFFF]/g, '') || null
+  );
+}
+
 /** No text of a client's gets in at any length, or with what PostgreSQL cannot hold. */
 function rowOf(observed: Observed): Row {
   const { event, reason, companyId, userId, subject, address, action, requestId, details = {} } = observed;
@@ -109,7 +119,7 @@ function rowOf(observed: Observed): Row {
     reason: reason.slice(0, 64),
     company_id: companyId ?? NO_COMPANY,
     user_id: userId ?? null,
-    subject: userId === undefined ? (subject?.slice(0, 255) ?? null) : null,
+    subject: userId === undefined ? textOf(subject) : null,
     ip: address === '' ? null : address,
     action: action.replaceAll('\0', '').slice(0, 255),
     request_id: requestId.slice(0, 128),

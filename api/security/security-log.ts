@@ -40,8 +40,9 @@ export function createSecurityLog({ pool, logger, onRows = () => undefined }: Se
   });
 
   async function writeAll(): Promise<void> {
+    let mostAtOnce = MAX_ROWS_A_STATEMENT;
     while (waiting.length > 0) {
-      const batch = waiting.slice(0, MAX_ROWS_A_STATEMENT);
+      const batch = waiting.slice(0, mostAtOnce);
       const now = performance.now();
       try {
         await recordSecurityRows(
@@ -52,6 +53,11 @@ export function createSecurityLog({ pool, logger, onRows = () => undefined }: Se
       } catch (error) {
         // They stay, and come again at the next turn.
         if (isStorageUnavailable(error)) return;
+        // One of them is at fault, and must not take the others along.
+        if (batch.length > 1 && mostAtOnce > 1) {
+          mostAtOnce = 1;
+          continue;
+        }
         logger.error({ err: error, rows: batch.length }, 'Bug! The database refuses rows of the security log');
         onRows(batch.length, 'dropped');
       }

@@ -29,7 +29,7 @@ export function isLoopback(host: string): boolean {
 const DECIDED = new Set([
   ...['PORT', 'METRICS_PORT', 'DATABASE_URL', 'MIGRATION_DATABASE_URL', 'ALLOW_OWNER_LOGIN'],
   ...['RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL', 'WEBHOOK_MASTER_KEY'],
-  ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET', 'PAYLOAD_KEYS', 'CODEC_WITHOUT_TOKEN'],
+  ...['TEMPORAL_ADDRESS', 'TEMPORAL_UI_URL', 'JWT_SECRET', 'PAYLOAD_KEYS', 'PAYLOAD_ENCRYPTION', 'CODEC_WITHOUT_TOKEN'],
 ]);
 
 /** The environment of API or worker: the user's, with the variables that the launcher sets. */

@@ -39,13 +39,14 @@ export function sqlOf(database: pg.Client | Pool): Sql {
     : (text, values) => database.query(text, [...values]);
 }
 
-/** `sudo` tells who was there before. A container may have no name for its user. */
+/** `sudo` tells who was there before. */
 function whoRuns(): Record<string, string> {
   const before = sudoUser();
   return { osUser: osUser(), host: hostname(), ...(before === undefined ? {} : { sudoUser: before }) };
 }
 
-function osUser(): string {
+/** A container may have no name for its user. */
+export function osUser(): string {
   try {
     return userInfo().username;
   } catch {

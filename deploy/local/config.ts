@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
+import { PAYLOAD_ENCRYPTION } from '../../worker/payloads/codec.ts';
 import { isLoopback, projectFolder } from '../cli/local-config.ts';
 
 /** The variables that the launcher itself reads. The rest of its environment is for API and worker. */
@@ -20,6 +21,7 @@ const launcherSchema = z.object({
   TEMPORAL_UI_URL: z.string().optional(),
   WORKFLOW_BUNDLE: z.string().optional(),
   PAYLOAD_KEYS: z.string().optional(),
+  PAYLOAD_ENCRYPTION: z.enum(PAYLOAD_ENCRYPTION).optional(),
   JWT_SECRET: z.string().optional(),
   JWT_JWKS_URL: z.undefined('npm start signs the demo tokens itself: unset it, or use npm run start:api').optional(),
   JWT_ISSUER: z.string().optional(),

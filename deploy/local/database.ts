@@ -114,13 +114,19 @@ export async function prepareGivenDatabase(options: {
     } catch (error) {
       await owner.query('ROLLBACK');
       if ((error as pg.DatabaseError).code !== INSUFFICIENT_PRIVILEGE) throw error;
-      const isOwnerLogin = options.ownerUrl === undefined;
-      if (isOwnerLogin) await requireProcessRoles(owner);
+      if (options.ownerUrl !== undefined) {
+        throw new Error(
+          `The owner's login may not create roles (${(error as Error).message}): create a login for each task ` +
+            '(docs/operating.md) and set RELAY_DATABASE_URL and MAINTENANCE_DATABASE_URL.',
+          { cause: error },
+        );
+      }
+      await requireProcessRoles(owner);
       options.log?.(
         `The owner's login may not create roles (${(error as Error).message}), so the processes use the login of DATABASE_URL`,
       );
       const urls = urlsOf((login) => given[login] ?? databaseUrl);
-      return { databaseUrl: ownerUrl, ...urls, auditorDatabaseUrl: ownerUrl, isOwnerLogin };
+      return { databaseUrl: ownerUrl, ...urls, auditorDatabaseUrl: ownerUrl, isOwnerLogin: true };
     }
     const urlOf = (login: Login) =>
       given[login] ?? withLogin(ownerUrl, { user: nameOf(login), password: passwords[login] });

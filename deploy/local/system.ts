@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
+import { DAY_MS } from '../../activities/durations.ts';
 import { THIS_MACHINE } from '../../api/config.ts';
+import type { PayloadEncryption } from '../../worker/payloads/codec.ts';
 import { temporalTarget } from '../cli/config.ts';
 import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
 import {
@@ -14,6 +16,7 @@ import {
 } from '../cli/local-json.ts';
 import { keptSecret, randomSecret, writePrivately } from '../cli/secrets.ts';
 import { mintToken } from '../cli/token.ts';
+import { DEFAULT_RETENTION_DAYS } from '../operator/retention.ts';
 import { allowPrivateWebhooks, type LauncherConfig, launcherConfig } from './config.ts';
 import { claimDataFolder } from './instance.ts';
 import { choosePorts, reachable } from './listening.ts';
@@ -97,6 +100,7 @@ export function startSystem(on: {
     removeLocalJson(); // Left over from a killed run.
     mkdirSync(join(dataFolder(), 'logs'), { recursive: true });
     await allSettledOrThrow([endLeftover('api', SCRIPTS.api), endLeftover('worker', SCRIPTS.worker)]);
+    const encryption = keptEncryption(config);
     const payloadKeys = keptPayloadKeys(config);
     const metricsPort = await choosePorts(config);
 
@@ -113,6 +117,7 @@ export function startSystem(on: {
       ...(servers.temporalUiUrl === null ? {} : { TEMPORAL_UI_URL: servers.temporalUiUrl }),
       JWT_SECRET: secret,
       PAYLOAD_KEYS: payloadKeys,
+      PAYLOAD_ENCRYPTION: encryption,
       CODEC_WITHOUT_TOKEN: THIS_MACHINE.includes(config.HOST) ? '1' : '0',
       WORKFLOW_BUNDLE: workflowBundle,
       // Persistent, because receivers have secrets that derive from it.
@@ -189,7 +194,7 @@ export function startSystem(on: {
     }
     await verifyLocally({
       databaseUrl: database.databaseUrl,
-      temporal: temporalTarget(temporalAddress),
+      temporal: { ...temporalTarget(temporalAddress), PAYLOAD_ENCRYPTION: 'encrypt' },
       // Imported only when needed, as above.
       ...(temporal === undefined
         ? {
@@ -229,11 +234,34 @@ async function allSettledOrThrow<const T extends readonly Promise<unknown>[]>(st
   return Promise.all(started);
 }
 
-/** Stored where the operator commands find them. */
+/**
+ * Stored where the operator commands find them. Keys that are given come first; those of before are kept behind them, because
+ * Temporal's runs of before are read by them.
+ */
 function keptPayloadKeys({ PAYLOAD_KEYS }: LauncherConfig): string {
-  if (PAYLOAD_KEYS !== undefined) writePrivately(payloadKeysFile(), `${PAYLOAD_KEYS}\n`);
-  else if (!existsSync(payloadKeysFile())) writePrivately(payloadKeysFile(), `local:${randomSecret()}\n`);
-  return readFileSync(payloadKeysFile(), 'utf8').trim();
+  const file = payloadKeysFile();
+  const kept = existsSync(file) ? readFileSync(file, 'utf8').trim().split(',') : [];
+  const given = PAYLOAD_KEYS?.split(',').map((key) => key.trim()) ?? [];
+  const idOf = (key: string) => key.split(':')[0];
+  const ids = new Set(given.map(idOf));
+  const all = [...given, ...kept.filter((key) => !ids.has(idOf(key)))];
+  if (all.length === 0) all.push(`local:${randomSecret()}`);
+  writePrivately(file, `${all.join(',')}\n`);
+  return all.join(',');
+}
+
+/**
+ * A data folder of before encryption: its runs are plain, and are read for as long as Temporal keeps them. Asked before the
+ * keys are made.
+ */
+function keptEncryption({ PAYLOAD_ENCRYPTION }: LauncherConfig): PayloadEncryption {
+  if (PAYLOAD_ENCRYPTION !== undefined) return PAYLOAD_ENCRYPTION;
+  const mark = join(dataFolder(), 'plain-payloads-until');
+  const isOfBefore = existsSync(join(dataFolder(), 'temporal', 'temporal.db')) && !existsSync(payloadKeysFile());
+  // biome-ignore lint/plugin: it is kept over restarts.
+  const now = Date.now();
+  if (isOfBefore) writeFileSync(mark, new Date(now + DEFAULT_RETENTION_DAYS * DAY_MS).toISOString());
+  return existsSync(mark) && now < Date.parse(readFileSync(mark, 'utf8')) ? 'encrypt' : 'require';
 }
 
 /** Stored where the operator commands find it. */

@@ -44,7 +44,11 @@ export async function verifyLocally(options: {
     }
     if (replaced === null) return;
     log(`The database is another than it was: ${replaced}`);
-    const marked = await verify(context, await readStake(context, { close: true }));
+    const stake = await readStake(context, { close: true });
+    if (stake.losses.unreadable.length > 0) {
+      log(`What these runs contained cannot be told: ${stake.losses.unreadable.join(', ')}`);
+    }
+    const marked = await verify(context, stake);
     if (isOwn) await compareKeyRunsNow(context);
     log(
       marked.length === 0

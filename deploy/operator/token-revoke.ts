@@ -1,10 +1,9 @@
 /** `npm run --silent token:revoke -- --token-id ID --reason R`: refuses a token that has not expired yet. */
-
-import { userInfo } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { decodeJwt } from 'jose';
 import { command, run, withDatabase } from '../cli/command.ts';
 import { ownerDatabaseUrl } from '../cli/config.ts';
+import { osUser, recordCommand, sqlOf } from '../cli/operator-log.ts';
 
 type Options = { tokenId?: string; stdin?: true; reason: string };
 
@@ -23,10 +22,11 @@ async function revokeToken({ tokenId, stdin, reason }: Options): Promise<void> {
   if ((tokenId === undefined) === (stdin === undefined)) throw new Error('Give either --token-id or --stdin.');
   const id = tokenId ?? idOf(await text(process.stdin));
   await withDatabase(ownerDatabaseUrl(), async (client) => {
+    await recordCommand(sqlOf(client), { name: 'token:revoke', details: { tokenId: id } });
     const { rowCount } = await client.query(
       `INSERT INTO revoked_tokens (token_id, reason, revoked_by) VALUES ($1, $2, session_user || '/' || $3)
        ON CONFLICT (token_id) DO NOTHING`,
-      [id, reason, userInfo().username],
+      [id, reason, osUser()],
     );
     console.log(JSON.stringify({ tokenId: id, revoked: rowCount === 1 ? 'now' : 'before' }));
   });
