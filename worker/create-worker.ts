@@ -20,9 +20,11 @@ export type WorkerBasis = {
 
 /** Every worker of this system is made here. */
 export function createWorker({ config, logger, metrics }: WorkerBasis, options: WorkerOptions): Promise<Worker> {
-  const dataConverter = dataConverterOf(config, (reason, context) => {
-    metrics.temporalRefused.inc();
-    logger.error({ reason, workflowId: context?.workflowId }, 'A payload of Temporal is not ours and was refused');
+  const dataConverter = dataConverterOf(config, {
+    onRefused(reason, context) {
+      metrics.temporalRefused.inc();
+      logger.error({ reason, workflowId: context?.workflowId }, 'A payload of Temporal is not ours and was refused');
+    },
   });
   return Worker.create({ namespace: config.TEMPORAL_NAMESPACE, dataConverter, ...options, ...PATIENT });
 }

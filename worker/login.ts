@@ -59,7 +59,7 @@ function faultsOf(role: Reachable): string[] {
     role.owns && 'owns tables',
     role.creates && 'creates objects',
     // db:migrate takes it from PUBLIC, where it is by default, also after a restore has brought it back.
-    role.temporary && 'creates temporary tables (run npm run db:migrate, and what it asks for)',
+    role.temporary && 'creates temporary tables (run npm run db:migrate)',
   ].filter((fault) => fault !== false);
 }
 

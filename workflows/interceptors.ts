@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
-import type { WorkflowInterceptors } from '@temporalio/workflow';
+import { type WorkflowInterceptors, workflowInfo } from '@temporalio/workflow';
+import { AUDIT_MAINTENANCE_WORKFLOW_TYPE } from './maintenance-messages.ts';
 import { isRefused, REFUSED, RESULT_REFUSED, RUN_REFUSED } from './refused.ts';
 
 /** Of every workflow: ends the run as failed at the first payload that the codec has refused. */
@@ -9,6 +10,9 @@ export function interceptors(): WorkflowInterceptors {
       {
         async execute(input, next) {
           for (const argument of input.args) requireOurs(argument, RUN_REFUSED);
+          if (input.args.length === 0 && workflowInfo().workflowType !== AUDIT_MAINTENANCE_WORKFLOW_TYPE) {
+            throw refusal('it is missing', RUN_REFUSED);
+          }
           return next(input);
         },
       },
@@ -34,6 +38,10 @@ export function interceptors(): WorkflowInterceptors {
 }
 
 function requireOurs<T>(value: T, type: string): T {
-  if (!isRefused(value)) return value;
-  throw ApplicationFailure.nonRetryable(`A payload is refused: ${value[REFUSED]}`, type);
+  if (isRefused(value)) throw refusal(value[REFUSED], type);
+  return value;
+}
+
+function refusal(reason: string, type: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(`A payload is refused: ${reason}`, type);
 }

@@ -70,6 +70,12 @@ export type RunResult = {
   readonly first: boolean;
 };
 
+/** A run may have been ended with anything. */
+export function isRunResult(value: unknown): value is RunResult {
+  const { outcome, statusCode } = (value ?? {}) as Partial<RunResult>;
+  return typeof outcome === 'string' && typeof statusCode === 'number';
+}
+
 /** What the workflow passes to the activity from its own history, besides the arguments. */
 export type RunFacts = {
   /** When the run was started, by Temporal's clock; RFC 3339. */
@@ -96,6 +102,15 @@ export type GroupItem = {
  * workflow, or null when its key already had a run. All other items have their row.
  */
 export type GroupResult = { readonly left: readonly { readonly index: number; readonly runId: string | null }[] };
+
+/** A run may have been ended with anything. */
+export function isGroupResult(value: unknown): value is GroupResult {
+  const left = (value as Partial<GroupResult> | null | undefined)?.left;
+  return (
+    Array.isArray(left) &&
+    left.every((item) => Number.isInteger(item?.index) && (item.runId === null || typeof item.runId === 'string'))
+  );
+}
 
 /** The argument of a lane's run. */
 export type LaneArguments = { readonly process: string };

@@ -27,7 +27,7 @@ export function createAuditMaintenance({
 }: AuditMaintenanceDependencies): AuditMaintenanceActivities {
   return {
     async keepPartitions(order) {
-      if (requireOrder && order === undefined) {
+      if (requireOrder && typeof order?.schedule !== 'string') {
         throw ApplicationFailure.nonRetryable('The run was refused. Its schedule has not ordered it.', RUN_REFUSED);
       }
       return keepPartitions(pool);

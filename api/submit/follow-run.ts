@@ -60,7 +60,9 @@ async function readAfterClosedRun(
   const row = await lookups.findRow(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
   // The run has completed and there is no row. Temporal says done, the database says no: never answer success.
-  return newest?.state === 'completed' ? { kind: 'problem', code: 'write_record_missing' } : 'again';
+  if (newest?.state !== 'completed') return 'again';
+  // Of one that we have not started, nothing is known: anyone who reaches Temporal may have completed it.
+  return { kind: 'problem', code: newest.memo === undefined ? 'outcome_unknown' : 'write_record_missing' };
 }
 
 /** Attaches to an open run of this very request. Behind one of another request, only the row can tell the two apart. */

@@ -11,11 +11,11 @@ import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
   type GroupResult,
+  isGroupResult,
   LANE_WORKFLOW_TYPE,
   POISON_WORKFLOW_TYPE,
   type Trust,
 } from '../../workflows/messages.ts';
-import { isRefused } from '../../workflows/refused.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget, stateOf } from './write-runs.ts';
 
@@ -114,7 +114,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
       const handle = workflow.getHandle<() => Promise<GroupResult>>(workflowId, runId, { followRuns: false });
       try {
         const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
-        return isRefused(result) ? 'unproven' : result;
+        return isGroupResult(result) ? result : 'unproven';
       } catch (error) {
         if (error instanceof WorkflowFailedError || error instanceof WorkflowNotFoundError) return 'unproven';
         if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';

@@ -12,8 +12,14 @@ import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { readPayloads } from '../../worker/payloads/read-payloads.ts';
-import { type RunResult, WRITE_WORKFLOW_TYPE, type WriteArguments, type WriteMemo } from '../../workflows/messages.ts';
-import { isRefused, RUN_REFUSED } from '../../workflows/refused.ts';
+import {
+  isRunResult,
+  type RunResult,
+  WRITE_WORKFLOW_TYPE,
+  type WriteArguments,
+  type WriteMemo,
+} from '../../workflows/messages.ts';
+import { isRefused } from '../../workflows/refused.ts';
 import { writeStartOptions } from '../../workflows/write-start.ts';
 import { asUnavailable } from '../http/temporal-unavailable.ts';
 
@@ -76,7 +82,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
     const handle = workflow.getHandle<() => Promise<RunResult>>(workflowId, runId, { followRuns: false });
     try {
       const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
-      return isRefused(result) ? { kind: 'unproven' } : { kind: 'result', result };
+      return isRunResult(result) ? { kind: 'result', result } : { kind: 'unproven' };
     } catch (error) {
       if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
       // Deleted while it ran: its end can no longer be known.
@@ -200,6 +206,6 @@ function isRolledBack({ cause }: WorkflowFailedError): boolean {
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
   return (
     failure instanceof ApplicationFailure &&
-    [FAILURE_TYPES.bug, FAILURE_TYPES.rolledBack, RUN_REFUSED].includes(failure.type ?? '')
+    (failure.type === FAILURE_TYPES.bug || failure.type === FAILURE_TYPES.rolledBack)
   );
 }

@@ -1,6 +1,7 @@
 import { type KeyObject, randomFillSync } from 'node:crypto';
 import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/common';
 import proto from '@temporalio/proto';
+import { AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { REFUSED } from '../../workflows/refused.ts';
 import type { PayloadKeys } from './keys.ts';
 import { deriveKey, HALF_NONCE_BYTES, NONCE_BYTES, open, seal } from './xaes-256-gcm.ts';
@@ -18,6 +19,11 @@ export type PayloadEncryption = (typeof PAYLOAD_ENCRYPTION)[number];
 export type PayloadCodecOptions = {
   readonly keys: PayloadKeys;
   readonly encryption: PayloadEncryption;
+  /**
+   * What becomes of a payload under a key that is not configured. A worker throws, because it may be one of ours: the task is
+   * tried again until the key is there. A client refuses it: whoever forges one would otherwise end what reads many runs.
+   */
+  readonly unknownKeys?: 'throw' | 'refuse';
   /** Called for each payload that is not ours. */
   onRefused?(reason: string, context: SerializationContext | undefined): void;
 };
@@ -45,7 +51,8 @@ const NONCES_PER_DRAW = 256;
  * workflow, is refused: {@link REFUSED} takes its place. A payload under a key that is not configured throws, because it may be
  * one of ours: a workflow task is then tried again until an operator has added the key.
  */
-export function createPayloadCodec({ keys, encryption, onRefused }: PayloadCodecOptions): PayloadCodec {
+export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
+  const { keys, encryption, unknownKeys = 'throw', onRefused } = options;
   const sealer = createSealer(keys.first.key);
   const derivedKeys = createDerivedKeys(keys);
   const firstId = Buffer.from(keys.first.id);
@@ -70,7 +77,11 @@ export function createPayloadCodec({ keys, encryption, onRefused }: PayloadCodec
     if (sealed.byteLength < NONCE_BYTES) return refuse('it is too short', context);
     const keyId = Buffer.from(payload.metadata?.[KEY_ID] ?? []).toString();
     const derived = derivedKeys(keyId, sealed.subarray(0, HALF_NONCE_BYTES));
-    if (derived === undefined) throw new UnknownPayloadKey(keyId);
+    if (derived === undefined) {
+      const unknown = new UnknownPayloadKey(keyId);
+      if (unknownKeys === 'throw') throw unknown;
+      return refuse(unknown.message, context);
+    }
     const secondHalf = sealed.subarray(HALF_NONCE_BYTES, NONCE_BYTES);
     const plaintext = open(derived, secondHalf, sealed.subarray(NONCE_BYTES), belongsTo);
     return plaintext === undefined
@@ -111,9 +122,11 @@ function ownerOf({ namespace, workflowId = '' }: SerializationContext): string {
   return `${namespace}/${workflowId}`;
 }
 
-/** A schedule's run has the name in the schedule, and the time behind it. */
+/** A run of our schedule has the name in the schedule, and the time behind it. */
 function isOf(belongsTo: string, owner: string): boolean {
-  return belongsTo === owner || (owner.startsWith(belongsTo) && SCHEDULED.test(owner.slice(belongsTo.length)));
+  if (belongsTo === owner) return true;
+  const isSchedule = belongsTo.split('/').at(-1)?.split(':')[0] === AUDIT_MAINTENANCE_WORKFLOW_TYPE;
+  return isSchedule && owner.startsWith(belongsTo) && SCHEDULED.test(owner.slice(belongsTo.length));
 }
 
 const SCHEDULED = /^-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;

@@ -9,7 +9,7 @@ export const FAILURE_CONVERTER = fileURLToPath(new URL('./failure-converter.cjs'
 /** Of every client and every worker of this system. Without keys, payloads are plain. */
 export function dataConverterOf(
   config: Pick<PayloadConfig, 'PAYLOAD_KEYS' | 'PAYLOAD_ENCRYPTION'>,
-  onRefused?: PayloadCodecOptions['onRefused'],
+  options: Pick<PayloadCodecOptions, 'unknownKeys' | 'onRefused'>,
 ): DataConverter {
   const { PAYLOAD_KEYS: keys, PAYLOAD_ENCRYPTION: encryption } = config;
   return {
@@ -17,7 +17,7 @@ export function dataConverterOf(
     ...(keys === undefined
       ? {}
       : {
-          payloadCodecs: [createPayloadCodec({ keys, encryption, ...(onRefused === undefined ? {} : { onRefused }) })],
+          payloadCodecs: [createPayloadCodec({ keys, encryption, ...options })],
         }),
   };
 }

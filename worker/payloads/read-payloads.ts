@@ -3,7 +3,7 @@ import type { Payload } from '@temporalio/common';
 
 /**
  * The values of payloads that were read from a history, which the SDK does not decode. What is not ours is a `Refused`.
- * Throws where a key is not configured, or the form is unknown.
+ * Throws where the form is unknown.
  */
 export async function readPayloads(
   { options }: Pick<Client, 'options'>,

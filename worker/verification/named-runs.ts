@@ -3,12 +3,11 @@ import type { Payload } from '@temporalio/common';
 import { POISON_WORKFLOW_TYPE, type PoisonArguments } from '../../workflows/messages.ts';
 import { callWithin } from '../call-within.ts';
 import { GRPC, serviceCallCode } from '../grpc.ts';
-import { UnknownPayloadKey } from '../payloads/codec.ts';
 import { readPayloads } from '../payloads/read-payloads.ts';
 
 /** What is read of Temporal by the names of lanes and groups: without visibility, which lags, and without clocks. */
 export type NamedRuns = {
-  /** The run by that name (the newest without a run ID), undefined if Temporal has none. Throws when it does not answer, or a key is missing. */
+  /** The run by that name (the newest without a run ID), undefined if Temporal has none. Throws when it does not answer. */
   read(workflowId: string, runId?: string): Promise<NamedRun | undefined>;
   /** `exists`: a run by that name was first. Throws when Temporal does not answer. */
   poison(workflowId: string, poison: PoisonArguments): Promise<'placed' | 'exists'>;
@@ -42,13 +41,12 @@ export function createNamedRuns(client: Client, target: { readonly taskQueue: st
     return { first: first.history?.events?.[0], last: last.history?.events?.[0] };
   }
 
-  /** A value by its position. What cannot be decoded is told to whoever asks for it; a key that is missing, at once. */
+  /** A value by its position. What cannot be decoded is told to whoever asks for it. */
   async function valuesOf(workflowId: string, payloads: readonly Payload[] | null | undefined) {
     try {
       const values = await readPayloads(client, workflowId, payloads);
       return (position = 0) => values[position];
     } catch (error) {
-      if (error instanceof UnknownPayloadKey) throw error;
       return () => {
         throw error;
       };

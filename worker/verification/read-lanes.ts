@@ -4,8 +4,8 @@ import type { Pool } from '../../activities/database.ts';
 import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
-  type GroupResult,
   groupWorkflowId,
+  isGroupResult,
   LANE_WORKFLOW_TYPE,
   laneWorkflowId,
   POISON_WORKFLOW_TYPE,
@@ -219,11 +219,11 @@ function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'wor
   const { runId, startedAt, closedAt, state } = run;
   try {
     const items = run.argument(0);
-    const result = run.result() as GroupResult | undefined;
-    if (!Array.isArray(items) || !items.every(isItem) || (state === 'completed' && !Array.isArray(result?.left))) {
+    const result = run.result();
+    if (!Array.isArray(items) || !items.every(isItem) || (state === 'completed' && !isGroupResult(result))) {
       return undefined;
     }
-    const left = new Set(result?.left.map(({ index }) => index));
+    const left = new Set(isGroupResult(result) ? result.left.map(({ index }) => index) : []);
     return { ...name, runId, startedAt, closedAt, state, items, left };
   } catch {
     return undefined;
