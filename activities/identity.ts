@@ -40,3 +40,8 @@ export function fingerprint(operation: string, input: WireInput): string {
 export function workflowIdOf(companyId: string, idempotencyKey: string): string {
   return writeWorkflowId(companyId, idempotencyKey, (text) => createHash('sha256').update(text).digest('base64url'));
 }
+
+/** A UUID in the one form in which the database writes it. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/.test(text);
+}

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { DAY_S } from '../../activities/durations.ts';
+import { isUuid } from '../../activities/identity.ts';
 import type { ApiConfig } from '../config.ts';
 import type { KeySet } from './key-set.ts';
 import { ApiProblem } from './problems.ts';
@@ -22,7 +23,6 @@ const REMEMBERED_MS = 60_000;
 const MAX_REMEMBERED_TOKENS = 10_000;
 /** PostgreSQL's `text` cannot hold NUL. */
 const SUBJECT = /^[^\0]{1,255}$/;
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 /**
  * Verifies `Authorization: Bearer <JWT>` (RFC 6750, RFC 7519): HS256 with our secret, or an asymmetric algorithm with the
@@ -173,7 +173,7 @@ function callerOf(claims: JWTPayload): Caller {
     typeof sub !== 'string' ||
     !SUBJECT.test(sub) ||
     typeof companyId !== 'string' ||
-    !UUID.test(companyId.toLowerCase())
+    !isUuid(companyId.toLowerCase())
   ) {
     throw unauthenticated('The token needs the claims sub and company_id (a UUID).', 'claims_invalid');
   }

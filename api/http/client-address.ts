@@ -23,7 +23,8 @@ function plain(address: string): string {
 }
 
 /** What counts as one source: an IPv4 address, or the /64 of an IPv6 address, since a single host has that many to choose from. */
-export function sourceOf(address: string): string {
+export function sourceOf(ofAnyForm: string): string {
+  const address = plain(ofAnyForm);
   if (!isIPv6(address)) return address;
   const [head = '', tail] = address.split('::');
   const left = head === '' ? [] : head.split(':');

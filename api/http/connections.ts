@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { isIPv4, isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { sourceOf } from './client-address.ts';
 
 /** Limits in milliseconds, so that no client holds a connection for ever. */
 export type ConnectionLimits = {
@@ -36,7 +37,7 @@ export function closeUnlessComplete(request: IncomingMessage, { sentInVainMs }: 
 export function limitConnections(server: Server, max: number, onRefused: () => void): void {
   const open = new Map<string, number>();
   server.on('connection', (socket: Socket) => {
-    const source = sourceOf(socket.remoteAddress);
+    const source = sourceOf(socket.remoteAddress ?? '');
     const count = (open.get(source) ?? 0) + 1;
     if (count > max) {
       onRefused();
@@ -51,23 +52,6 @@ export function limitConnections(server: Server, max: number, onRefused: () => v
     });
   });
 }
-
-/** An IPv4 address, also where it is written as an IPv6 one (`::ffff:10.0.0.1`), or the first 64 bits of an IPv6 address. */
-export function sourceOf(address = ''): string {
-  const mapped = address.replace(/^::ffff:/i, '');
-  if (isIPv4(mapped) || !isIPv6(address)) return mapped;
-  const [before = '', after] = address.replace(/%.*/, '').split('::');
-  const groups = (text: string | undefined) => (text === undefined || text === '' ? [] : text.split(':'));
-  const [left, right] = [groups(before), groups(after)];
-  const zeros = after === undefined ? 0 : Math.max(0, GROUPS - left.length - right.length);
-  const all = [...left, ...Array<string>(zeros).fill('0'), ...right];
-  return all
-    .slice(0, GROUPS / 2)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
-}
-
-const GROUPS = 8;
 
 /**
  * Whether an answer to what Node's parser refuses may still be written: not after the answer to the request that it belongs to

@@ -42,7 +42,7 @@ export function registerCodec(
   const origin = ui === undefined ? undefined : new URL(ui).origin;
 
   app.addHook('onRequest', async (request, reply) => {
-    if (origin === undefined || request.headers.origin !== origin || request.url !== PATH) return;
+    if (origin === undefined || request.headers.origin !== origin) return;
     reply.header('access-control-allow-origin', origin).header('vary', 'origin');
   });
   app.options(PATH, async (_request, reply) =>
@@ -53,8 +53,13 @@ export function registerCodec(
       .code(204)
       .send(),
   );
-  app.post(PATH, { bodyLimit: BODY_LIMIT_BYTES }, async (request, reply) => {
-    const subject = authenticate === undefined ? fromUi(request, origin) : await authenticate(request);
+  // Before the body is read: anyone may send one.
+  const subjects = new WeakMap<FastifyRequest, string>();
+  const onRequest = async (request: FastifyRequest) => {
+    subjects.set(request, authenticate === undefined ? fromUi(request, origin) : await authenticate(request));
+  };
+  app.post(PATH, { bodyLimit: BODY_LIMIT_BYTES, onRequest }, async (request, reply) => {
+    const subject = subjects.get(request);
     const { success, data: body } = requestBody.safeParse(request.body);
     if (!success)
       throw new ApiProblem('malformed_request', { detail: 'Send {"payloads": […]}, as the Temporal UI does.' });

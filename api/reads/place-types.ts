@@ -1,3 +1,5 @@
+import { isUuid } from '../../activities/identity.ts';
+
 /** The types of the parts of a position in a list, as PostgreSQL's. */
 export type PlaceType = 'timestamptz' | 'date' | 'uuid' | 'integer' | 'bigint' | 'text';
 
@@ -15,7 +17,7 @@ export function isOfType(type: PlaceType, text: string): boolean {
     case 'date':
       return /^\d{4}-\d\d-\d\d$/.test(text) && isInstant(`${text}T00:00:00.000Z`);
     case 'uuid':
-      return /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/.test(text);
+      return isUuid(text);
     case 'integer':
       return isWhole(text, MAX_INTEGER);
     case 'bigint':

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import { isUuid } from '../../activities/identity.ts';
 import type { ApiProblem } from '../http/problems.ts';
 import type { SecurityLog } from './security-log.ts';
 
@@ -14,7 +15,7 @@ export function recordRefusal(log: SecurityLog, problem: ApiProblem, request: Re
     log.record({
       event: problem.code === 'too_many_failed_sign_ins' ? 'sign_ins_limited' : 'authentication_refused',
       reason: refusedToken.reason,
-      companyId: typeof companyId === 'string' && UUID.test(companyId) ? companyId.toLowerCase() : undefined,
+      companyId: typeof companyId === 'string' && isUuid(companyId.toLowerCase()) ? companyId.toLowerCase() : undefined,
       subject: typeof sub === 'string' && !sub.includes('\0') ? sub : undefined,
       ...sourceOf(request),
     });
@@ -27,5 +28,3 @@ export function recordRefusal(log: SecurityLog, problem: ApiProblem, request: Re
 export function sourceOf({ id, address, method, routeOptions }: Request) {
   return { address, action: `${method} ${routeOptions.url ?? 'unknown'}`, requestId: id };
 }
-
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i;

@@ -37,6 +37,7 @@ export type GroupEnd = GroupResult | 'unproven';
 /** `isOwn`: this process has started it. `closes`: the lanes of this version were closed by a verification. */
 type NamedRun = {
   readonly type: string;
+  readonly runId: string;
   readonly isOwn: boolean;
   readonly closes: boolean;
   readonly state: 'running' | 'completed' | 'unsuccessful';
@@ -75,11 +76,11 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
 
     async describe(workflowId) {
       try {
-        const { type, memo, status } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
+        const { type, runId, memo, status } = await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
           workflow.getHandle(workflowId).describe(),
         );
         const closes = type === POISON_WORKFLOW_TYPE && memo?.['because'] === 'verification';
-        return { type, isOwn: memo?.['process'] === process, closes, state: stateOf(status.name) };
+        return { type, runId, isOwn: memo?.['process'] === process, closes, state: stateOf(status.name) };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return undefined;
         throw asUnavailable(error);

@@ -66,6 +66,8 @@ type Pending = {
   readonly sinceMs: number;
   /** By company and key. */
   readonly keys: Map<string, KeyOfRun>;
+  /** Undefined until Temporal has said that it took the group. */
+  readonly runId: string | undefined;
   /** When it was first seen that the group has closed. */
   closedSinceMs: number | undefined;
 };
@@ -153,7 +155,7 @@ export function createLane(options: {
       }
       if (started !== 'exists') {
         registration.uncertain = undefined;
-        take(registration, mine);
+        take(registration, { ...mine, runId: started.runId });
         return { workflowId, runId: started.runId, settle: () => void registration.pending.delete(group) };
       }
       if ((await resolveUncertain(registration)) === 'foreign') {
@@ -177,7 +179,7 @@ export function createLane(options: {
     if (run.closes) fence.distrust(trust.version);
     if (uncertain === undefined || run.type !== GROUP_WORKFLOW_TYPE || !run.isOwn) return 'foreign';
     registration.uncertain = undefined;
-    take(registration, uncertain);
+    take(registration, { ...uncertain, runId: run.runId });
     return 'taken';
   }
 
@@ -192,7 +194,9 @@ export function createLane(options: {
     }
     const due = [...pending].filter(([, { sinceMs }]) => performance.now() - sinceMs > ASK_AFTER_MS);
     for (const [group, asked] of due.slice(0, ASKED_AT_ONCE)) {
-      const run = await groups.describe(groupWorkflowId(trust.version, lane, group));
+      const named = await groups.describe(groupWorkflowId(trust.version, lane, group));
+      // Another run by that name, which anyone who reaches Temporal could have put there, says nothing of this group.
+      const run = named?.runId === asked.runId ? named : undefined;
       if (run?.state === 'running') continue;
       asked.closedSinceMs ??= performance.now();
       const keys = [...asked.keys.values()];
@@ -308,6 +312,7 @@ function pendingOf(items: readonly GroupItem[]): Pending {
   return {
     sinceMs: performance.now(),
     keys: new Map(items.map(({ args: { companyId, key } }) => [`${companyId}/${key}`, { companyId, key }])),
+    runId: undefined,
     closedSinceMs: undefined,
   };
 }

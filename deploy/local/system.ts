@@ -105,7 +105,7 @@ export function startSystem(on: {
     const metricsPort = await choosePorts(config);
 
     const [servers, workflowBundle] = await allSettledOrThrow([
-      startServers(config),
+      startServers(config, encryption),
       config.WORKFLOW_BUNDLE === undefined ? buildBundle() : Promise.resolve(config.WORKFLOW_BUNDLE),
     ]);
     signal.throwIfAborted();
@@ -173,7 +173,7 @@ export function startSystem(on: {
   }
 
   /** Starts PostgreSQL and Temporal unless they are provided, and prepares both. */
-  async function startServers(config: LauncherConfig) {
+  async function startServers(config: LauncherConfig, encryption: PayloadEncryption) {
     const postgres = config.DATABASE_URL === undefined ? postgresService(on.log) : undefined;
     const temporal =
       config.TEMPORAL_ADDRESS === undefined
@@ -194,7 +194,7 @@ export function startSystem(on: {
     }
     await verifyLocally({
       databaseUrl: database.databaseUrl,
-      temporal: { ...temporalTarget(temporalAddress), PAYLOAD_ENCRYPTION: 'encrypt' },
+      temporal: { ...temporalTarget(temporalAddress), PAYLOAD_ENCRYPTION: encryption },
       // Imported only when needed, as above.
       ...(temporal === undefined
         ? {

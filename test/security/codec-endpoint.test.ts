@@ -10,6 +10,8 @@ import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
 
 const UI = 'http://127.0.0.1:8233';
+/** What the Temporal UI adds to the path. */
+const AS_THE_UI = 'preserveStorageRefs=true';
 const OPERATORS = { OPERATOR_AUDIENCE: 'accubooks-operators', JWT_AUDIENCE: 'accubooks', TEMPORAL_UI_URL: UI };
 const key = randomUUID();
 let system: System;
@@ -35,7 +37,7 @@ function asSent({ metadata, data }: Payload): object {
 }
 
 async function decode(url: string, headers: Readonly<Record<string, string>> = {}) {
-  const answer = await fetch(`${url}/codec/decode`, {
+  const answer = await fetch(`${url}/codec/decode?${AS_THE_UI}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-namespace': 'default', ...headers },
     body: JSON.stringify({ payloads: [sealed] }),
@@ -60,7 +62,7 @@ describe('with tokens of operators', () => {
   });
 
   test('an operator sees what Temporal keeps, in the page of the UI, and the security log says so', async () => {
-    const preflight = await fetch(`${url}/codec/decode`, {
+    const preflight = await fetch(`${url}/codec/decode?${AS_THE_UI}`, {
       method: 'OPTIONS',
       headers: { origin: UI, 'access-control-request-method': 'POST' },
     });

@@ -209,6 +209,16 @@ describe('what is settled', () => {
     expect(await settled()).toMatchObject({ settled: 2, unsettledMs: ASKED_FOR_MS });
   });
 
+  test('is not what another run by the name of a group would tell', async () => {
+    const { start, temporal, settled } = await openLane();
+    await start('a');
+    const another = { type: 'writeGroup', isOwn: true, state: 'completed', runId: 'another' } as const;
+    temporal.set('group:v:0:1', another);
+    nowMs += ASKED_FOR_MS;
+    await settled();
+    expect(await settled()).toMatchObject({ settled: 0 });
+  });
+
   test('is an hour later also a group that was ended from outside, or that Temporal has forgotten', async () => {
     const { start, temporal, settled } = await openLane();
     await start('a');

@@ -6,6 +6,8 @@ type Run = {
   readonly type: string;
   readonly isOwn: boolean;
   readonly closes?: boolean;
+  /** That of the start when left out. */
+  readonly runId?: string;
   state: 'running' | 'completed' | 'unsuccessful';
 };
 
@@ -59,7 +61,7 @@ export function playLane() {
         asked.push(id);
         await beforeDescribe();
         const run = temporal.get(id);
-        return run === undefined ? undefined : { closes: run.type === 'poison', ...run };
+        return run === undefined ? undefined : { closes: run.type === 'poison', runId: `run of ${id}`, ...run };
       },
       waitUntilClosed: () => new Promise<never>(() => undefined),
     },

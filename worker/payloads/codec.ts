@@ -48,8 +48,7 @@ const NONCES_PER_DRAW = 256;
 
 /**
  * Encrypts each payload with XAES-256-GCM, bound to its workflow. A payload that does not decrypt, or that belongs to another
- * workflow, is refused: {@link REFUSED} takes its place. A payload under a key that is not configured throws, because it may be
- * one of ours: a workflow task is then tried again until an operator has added the key.
+ * workflow, is refused: {@link REFUSED} takes its place. Decoding throws {@link UnknownPayloadKey} as `unknownKeys` says.
  */
 export function createPayloadCodec(options: PayloadCodecOptions): PayloadCodec {
   const { keys, encryption, unknownKeys = 'throw', onRefused } = options;

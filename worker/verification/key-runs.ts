@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { asApplication } from '../../activities/as-application.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
-import { workflowIdOf } from '../../activities/identity.ts';
+import { isUuid, workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { inBatches, type LostWrite, loseWrites } from '../../activities/write/lose-write.ts';
 import { WRITE_WORKFLOW_TYPE } from '../../workflows/messages.ts';
@@ -14,7 +14,6 @@ import { readArguments } from './read-arguments.ts';
 /** How much earlier the list begins: what clocks differ by, and more. */
 const MARGIN_MS = 10 * 60_000;
 const BATCH = 500;
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
 /**
  * The completed runs of keys whose row is missing, from ten minutes before `since` (RFC 3339). Asks Temporal's visibility,
@@ -56,7 +55,7 @@ export async function missingKeyRuns(options: {
     const companyId = searchAttributes['CompanyId']?.[0];
     const key = searchAttributes['IdempotencyKey']?.[0];
     // Anyone who reaches Temporal can start a run with any attributes: ours have the name that follows from them.
-    if (typeof companyId !== 'string' || typeof key !== 'string' || !UUID.test(companyId)) continue;
+    if (typeof companyId !== 'string' || typeof key !== 'string' || !isUuid(companyId)) continue;
     if (workflowId !== workflowIdOf(companyId, key)) continue;
     batch.push({ workflowId, runId, companyId, key });
     listed += 1;

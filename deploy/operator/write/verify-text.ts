@@ -19,7 +19,10 @@ export function stakeText({ replaced, losses, companies, ofUnknownCompanies }: S
     ...(inOwnRuns === 0 ? [] : [`${inOwnRuns} writes have left their group: the run of each decides.`]),
     ...(unreadable.length === 0
       ? []
-      : [`What these runs contained cannot be told, so it is not marked: ${unreadable.join(', ')}`]),
+      : [
+          `What these runs contained cannot be told, so it is not marked: ${unreadable.join(', ')}`,
+          'Those of before encryption are read with PAYLOAD_ENCRYPTION=encrypt.',
+        ]),
     ...(lostVersions === 0
       ? []
       : [

@@ -63,7 +63,12 @@ export async function readStake(
 
 /** Opens the database, with what {@link readStake} has listed. Throws where it has changed since. */
 export async function verify(context: OperatorContext, stake: Stake): Promise<readonly LostWrite[]> {
-  const { pool } = dependenciesOf(context);
+  const { pool, client } = dependenciesOf(context);
+  const { unreadable } = stake.losses;
+  if (unreadable.length > 0 && client.options.loadedDataConverter.payloadCodecs.length === 0) {
+    // What they contained would not be marked, and each key would be made again.
+    throw new Error(`${unreadable.length} runs cannot be read without the processes' PAYLOAD_KEYS: set them.`);
+  }
   const marked = await openVerified({ pool, operations: OPERATIONS }, stake.verification, stake.losses);
   if (marked !== undefined) return marked;
   throw new Error(
