@@ -1,15 +1,19 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import type { NativeConnection } from '@temporalio/worker';
+import { bundleWorkflowCode, type NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { openPool } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { startMaintenance } from '../../worker/maintenance.ts';
 import { maintenanceScheduleId } from '../../worker/maintenance-schedule.ts';
+import { missingKeyRuns } from '../../worker/verification/key-runs.ts';
+import { createNamedRuns } from '../../worker/verification/named-runs.ts';
 import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
 import { type GroupItem, memoOf, type WriteArguments } from '../../workflows/messages.ts';
 import { writeSearchAttributes } from '../../workflows/search-attributes.ts';
@@ -22,6 +26,8 @@ import { startRelay } from '../support/relay.ts';
 import { countRuns } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { writeArguments } from '../support/write-arguments.ts';
+
+const COMPLETING = fileURLToPath(new URL('../support/completing-workflow.ts', import.meta.url));
 
 /** Whoever reaches Temporal, and has none of our keys. */
 let attacker: Client;
@@ -254,5 +260,115 @@ describe('what Temporal keeps', () => {
     const text = await stored(workflowId);
     expect(text).toContain('RunRefused');
     expect(text).not.toMatch(/not that of its company|\.ts:|at \w+ \(/);
+  });
+});
+
+describe('what someone has put into Temporal', () => {
+  /** As of a key that nobody has configured, for the right workflow. */
+  const underUnknownKey = (workflowId: string) => ({
+    metadata: {
+      encoding: Buffer.from('binary/encrypted'),
+      'encryption-key-id': Buffer.from('unknown'),
+      'encryption-context': Buffer.from(`default/${workflowId}`),
+    },
+    data: randomBytes(64),
+  });
+  const forge = async (type: string, workflowId: string, more: object, queue = `nobody-${randomUUID()}`) => {
+    await attacker.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      requestId: randomUUID(),
+      workflowId,
+      workflowType: { name: type },
+      taskQueue: { name: queue },
+      ...more,
+    });
+    return attacker.workflow.getHandle(workflowId);
+  };
+
+  test('at a client’s key, under a key that nobody has, is answered like any run that is not ours, and never 500', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const workflowId = workflowIdOf(company.id, args.key);
+    const memo = { fields: { fingerprint: underUnknownKey(workflowId) } };
+    const forged = await forge('write', workflowId, { memo, input: { payloads: [underUnknownKey(workflowId)] } });
+    const send = () =>
+      company.api.post('/api/payments', args.input.body, { key: args.key, headers: { prefer: 'wait=1' } });
+    for (const answer of [await send(), await company.api.get(`/api/writes/${args.key}`)]) {
+      expect([answer.status, answer.json?.code]).not.toContain('internal_error');
+      expect(answer.status).not.toBe(201);
+      expect(answer.status === 500 ? answer.json.code : 'no fault').toBe('no fault');
+    }
+    await forged.terminate('forged');
+    expect(await company.api.post('/api/payments', args.input.body, { key: args.key })).toMatchObject({ status: 201 });
+  });
+
+  test.each(['write', 'writeGroup', 'webhooks', 'closeMonth'])(
+    'without any argument, as %s, ends failed at once',
+    async (type) => {
+      const isEvent = type === 'webhooks' || type === 'closeMonth';
+      const workflowId = `forged-${randomUUID()}`;
+      await forge(type, workflowId, {}, isEvent ? `${taskQueue}-events` : taskQueue);
+      expect(await failureOf(workflowId)).toBe('RunRefused');
+    },
+  );
+
+  test('as a completed run of a key is not told as a record that is missing', async () => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    // By a worker of their own: it completes whatever it is given.
+    const queue = `theirs-${randomUUID()}`;
+    const worker = await Worker.create({
+      connection: system.temporal.connection as NativeConnection,
+      taskQueue: queue,
+      workflowBundle: await bundleWorkflowCode({ workflowsPath: COMPLETING }),
+    });
+    await worker.runUntil(async () => {
+      const workflowId = workflowIdOf(company.id, args.key);
+      await (await forge('write', workflowId, {}, queue)).result();
+    });
+    const answer = await company.api.post('/api/payments', args.input.body, { key: args.key });
+    expect(answer.json.code).toBe('outcome_unknown');
+    await leavesNothing(company, args.key);
+  });
+
+  test('with any search attributes does not end the comparison of runs with their rows', async () => {
+    const company = await system.company();
+    const queue = `${taskQueue}-listed`;
+    const worker = await Worker.create({
+      connection: system.temporal.connection as NativeConnection,
+      taskQueue: queue,
+      workflowBundle: await bundleWorkflowCode({ workflowsPath: COMPLETING }),
+    });
+    await worker.runUntil(async () => {
+      for (const companyId of ['no-uuid', company.id]) {
+        const workflowId = `forged-${randomUUID()}`;
+        await attacker.workflow.start('write', {
+          workflowId,
+          taskQueue: queue,
+          typedSearchAttributes: writeSearchAttributes(companyId, 'createPayment', 'forged'),
+          memo: { fingerprint: 'forged' },
+        });
+        await attacker.workflow.getHandle(workflowId).result();
+      }
+    });
+    const query = `TaskQueue = '${queue}' AND ExecutionStatus = 'Completed'`;
+    await until('both to be listed', async () => (await attacker.workflow.count(query)).count === 2);
+    const { rows } = await system.owner.query('SELECT incarnation() AS live');
+    const pool = openPool({
+      connectionString: system.environment['DATABASE_URL'] ?? '',
+      max: 1,
+      statementTimeoutMs: 10_000,
+      applicationName: 'test',
+    });
+    onTestFinished(() => pool.close());
+    const found = await missingKeyRuns({
+      client: system.temporal,
+      runs: createNamedRuns(system.temporal, { taskQueue: queue }),
+      pool,
+      taskQueue: queue,
+      since: new Date().toISOString(),
+      live: rows[0].live,
+    });
+    expect(found).toEqual({ listed: 0, missing: [], unreadable: [] });
   });
 });
