@@ -151,6 +151,7 @@ async function runTransaction<T>(
       await run(client, 'statement', { text: 'ROLLBACK' }).catch(() => {
         broken = true;
       });
+      broken ||= isOfWrongServer(error);
     }
     throw error;
   } finally {
@@ -196,7 +197,7 @@ export async function queryOnce<Row>(pool: Pool, text: string, values: readonly 
   try {
     return (await run(client, 'statement', prepared(text, values))).rows as Row[];
   } catch (error) {
-    broken = error instanceof StorageError && error.connectionLost;
+    broken = (error instanceof StorageError && error.connectionLost) || isOfWrongServer(error);
     throw error;
   } finally {
     client.release(broken);
@@ -222,6 +223,18 @@ export class StorageError extends Error {
   }
 }
 
+/**
+ * A standby, or a server that has not been verified (`require_trust`). The pool hands out the connection that came back last:
+ * behind a pooler that mixes servers, each attempt would meet the same one again. A new connection may reach another.
+ */
+function isOfWrongServer(error: unknown): boolean {
+  return error instanceof StorageError && WRONG_SERVER_CODES.has(error.sqlState);
+}
+
+const READ_ONLY_TRANSACTION = '25006';
+/** Ours, in a transient class: see migrations/0028_incarnation.sql. */
+export const NOT_TRUSTED = '58AB1';
+const WRONG_SERVER_CODES = new Set([READ_ONLY_TRANSACTION, NOT_TRUSTED]);
 const CONNECTION_FAILURE = '08006';
 const IN_FAILED_TRANSACTION = '25P02';
 const statementNames = new Map<string, string>();

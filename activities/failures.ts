@@ -1,4 +1,4 @@
-import { StorageError } from './database.ts';
+import { NOT_TRUSTED, StorageError } from './database.ts';
 import { NoTurn } from './shares.ts';
 
 /**
@@ -22,8 +22,6 @@ const TRANSIENT_CLASSES = new Set([
 ]);
 /** The lock timeout. */
 const LOCK_NOT_AVAILABLE = '55P03';
-/** Ours, in a transient class (`require_trust`): the server is another one than the process knows, or has not been verified. */
-const NOT_TRUSTED = '58AB1';
 const TRANSIENT_CODES = new Set([
   '25006', // read-only transaction: a standby, or a failover in progress
   '25P03', // idle-in-transaction timeout

@@ -55,7 +55,7 @@ export async function migrate(options: {
     }
     await ensurePartitions(client);
     await letProcessesSee(client);
-    await refuseTemporaryTables(client);
+    await refuseTemporaryTables(client, log);
     return { applied: pending.map((migration) => migration.name) };
   } finally {
     await client.end(); // ends the session, and with it the advisory lock
@@ -222,7 +222,7 @@ async function letProcessesSee(client: Client): Promise<void> {
  * neither a template nor a dump carries over, so that it is no migration but taken away after each run. Without the right
  * to do so this only warns, and the processes refuse to start (worker/login.ts).
  */
-async function refuseTemporaryTables(client: Client): Promise<void> {
+async function refuseTemporaryTables(client: Client, log: (line: string) => void): Promise<void> {
   await client.query(
     "DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$",
   );
@@ -231,7 +231,7 @@ async function refuseTemporaryTables(client: Client): Promise<void> {
      WHERE datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'`,
   );
   if (rows[0] === undefined) return;
-  console.error(
+  log(
     `This login does not own the database: have its owner run REVOKE TEMPORARY ON DATABASE ${rows[0].name} FROM PUBLIC, ` +
       'or the processes refuse to start.',
   );
