@@ -74,7 +74,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   await checkNamespace(connection, config);
 
   const metrics = createMetrics({ database, operations, instrumentation: options.instrumentation ?? true });
-  const client = createClient(connection, config);
+  const client = createClient(connection, config, { logger, metrics });
   const target = { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) };
   const runs = createWriteRuns(client, target);
   const fence = await createFence(database.reads, logger);

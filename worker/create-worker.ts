@@ -1,8 +1,9 @@
+import type { ActivityInterceptorsFactory } from '@temporalio/worker';
 import { Worker, type WorkerOptions } from '@temporalio/worker';
-import type { Logger } from 'pino';
 import { DAY_MS } from '../activities/durations.ts';
+import { RUN_REFUSED, refusal, requireOurs } from '../workflows/refused.ts';
 import type { PayloadConfig } from './config.ts';
-import { dataConverterOf } from './payloads/data-converter.ts';
+import { dataConverterOf, type RefusalReport } from './payloads/data-converter.ts';
 
 /**
  * By default the SDK interrupts workflow code that has not returned after 5 s by the clock. Node often ends the whole process
@@ -12,19 +13,29 @@ import { dataConverterOf } from './payloads/data-converter.ts';
  */
 const PATIENT = { isolateExecutionTimeout: DAY_MS };
 
-export type WorkerBasis = {
-  readonly config: PayloadConfig;
-  readonly logger: Logger;
-  readonly metrics: { readonly temporalRefused: { inc(): void } };
-};
+export type WorkerBasis = RefusalReport & { readonly config: PayloadConfig };
 
 /** Every worker of this system is made here. */
-export function createWorker({ config, logger, metrics }: WorkerBasis, options: WorkerOptions): Promise<Worker> {
-  const dataConverter = dataConverterOf(config, {
-    onRefused(reason, context) {
-      metrics.temporalRefused.inc();
-      logger.error({ reason, workflowId: context?.workflowId }, 'A payload of Temporal is not ours and was refused');
-    },
+export function createWorker({ config, ...report }: WorkerBasis, options: WorkerOptions): Promise<Worker> {
+  return Worker.create({
+    namespace: config.TEMPORAL_NAMESPACE,
+    dataConverter: dataConverterOf(config, { report }),
+    interceptors: { activity: [refuseForged] },
+    ...options,
+    ...PATIENT,
   });
-  return Worker.create({ namespace: config.TEMPORAL_NAMESPACE, dataConverter, ...options, ...PATIENT });
 }
+
+/**
+ * Whoever has access to the namespace can have any activity of ours done: by itself, or by a workflow of their own. It is
+ * refused before it begins, unless a workflow of ours has given it each of its arguments.
+ */
+const refuseForged: ActivityInterceptorsFactory = ({ info }) => ({
+  inbound: {
+    async execute(input, next) {
+      if (info.workflowExecution === undefined) throw refusal('no workflow has scheduled the activity', RUN_REFUSED);
+      for (const argument of input.args) requireOurs(argument, RUN_REFUSED);
+      return next(input);
+    },
+  },
+});

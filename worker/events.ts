@@ -62,7 +62,7 @@ export async function startEvents(options: {
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);
-  const client = createClient(connection, config);
+  const client = createClient(connection, config, { logger, metrics });
   metrics.observeOpenRuns(() => readOpenRuns(client, config.TEMPORAL_TASK_QUEUE));
   const relay = createOutboxRelay({
     pool: relayPool,

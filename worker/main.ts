@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const events = await startEvents(shared);
   const verifier = startVerifier({
     ...shared,
-    client: createClient(connection, config),
+    client: createClient(connection, config, { logger, metrics }),
     target: { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) },
   });
   const stopping = new AbortController();

@@ -1,7 +1,6 @@
-import { ApplicationFailure } from '@temporalio/common';
 import { type WorkflowInterceptors, workflowInfo } from '@temporalio/workflow';
 import { AUDIT_MAINTENANCE_WORKFLOW_TYPE } from './maintenance-messages.ts';
-import { isRefused, REFUSED, RESULT_REFUSED, RUN_REFUSED } from './refused.ts';
+import { RESULT_REFUSED, RUN_REFUSED, refusal, requireOurs } from './refused.ts';
 
 /** Of every workflow: ends the run as failed at the first payload that the codec has refused. */
 export function interceptors(): WorkflowInterceptors {
@@ -35,13 +34,4 @@ export function interceptors(): WorkflowInterceptors {
       },
     ],
   };
-}
-
-function requireOurs<T>(value: T, type: string): T {
-  if (isRefused(value)) throw refusal(value[REFUSED], type);
-  return value;
-}
-
-function refusal(reason: string, type: string): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(`A payload is refused: ${reason}`, type);
 }

@@ -76,6 +76,17 @@ export function isRunResult(value: unknown): value is RunResult {
   return typeof outcome === 'string' && typeof statusCode === 'number';
 }
 
+/**
+ * In the details of a failure after which the run is known to have left nothing. They are sealed: Temporal shows the type of a
+ * failure in plain text, and whoever has access to the namespace can end a run with any.
+ */
+export type RollbackProof = { readonly rolledBackRunId: string };
+
+/** Of this run: an earlier one of the same key may have failed so as well. */
+export function isRollbackProof(value: unknown, runId: string): value is RollbackProof {
+  return (value as Partial<RollbackProof> | null | undefined)?.rolledBackRunId === runId;
+}
+
 /** What the workflow passes to the activity from its own history, besides the arguments. */
 export type RunFacts = {
   /** When the run was started, by Temporal's clock; RFC 3339. */

@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import type { RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
+import type { RollbackProof, RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { crashPoint } from '../crash-points.ts';
 import { isNotTrusted, TransientFailure } from '../failures.ts';
@@ -13,10 +13,10 @@ import { createGroupActivity, type WriteActivityDependencies } from './run-group
 import type { AttemptFacts } from './run-operation.ts';
 
 /**
- * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing; after
- * the third, only the row shows whether it committed.
+ * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing, and a
+ * {@link RollbackProof} says so; after the third, only the row shows whether it committed.
  */
-export const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
+const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'CommitUnknown' } as const;
 
 /** The activities of the write and group workflows: run the transaction and translate its errors into Temporal failures. */
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
@@ -54,6 +54,11 @@ async function toApplicationFailure(
   if (isNotTrusted(error)) dependencies.fence.notice();
   const willRetry = transient && !isLastAttempt(args, attempt);
   const { workflowId, writeId } = attempt;
+  const proof: RollbackProof = { rolledBackRunId: Context.current().info.workflowExecution?.runId ?? '' };
+  const left =
+    transient && error.mayHaveCommitted
+      ? { type: FAILURE_TYPES.commitUnknown }
+      : { type: FAILURE_TYPES.rolledBack, details: [proof] };
   dependencies.onFailedAttempt(args, error, { willRetry, workflowId, writeId });
   if (!willRetry) {
     try {
@@ -61,7 +66,7 @@ async function toApplicationFailure(
     } catch {
       // A failed run must have its audit row: while that cannot be written, keep retrying.
       return ApplicationFailure.create({
-        type: FAILURE_TYPES.rolledBack,
+        ...left,
         message: 'The attempt failed, and its audit row could not be written',
       });
     }
@@ -69,15 +74,13 @@ async function toApplicationFailure(
   // Keep messages and causes in the log: Temporal shows a failure's text to everyone with access to the namespace.
   if (!transient) {
     return ApplicationFailure.create({
+      ...left,
       type: FAILURE_TYPES.bug,
       nonRetryable: true,
       message: `${args.operation} failed with an error that a retry cannot fix`,
     });
   }
-  return ApplicationFailure.create({
-    type: error.mayHaveCommitted ? FAILURE_TYPES.commitUnknown : FAILURE_TYPES.rolledBack,
-    message: error.message,
-  });
+  return ApplicationFailure.create({ ...left, message: error.message });
 }
 
 /** True near the end of the retry period: a further attempt might start too late. */

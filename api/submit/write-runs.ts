@@ -8,11 +8,11 @@ import {
 import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
-import { FAILURE_TYPES } from '../../activities/write/activities.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { readPayloads } from '../../worker/payloads/read-payloads.ts';
 import {
+  isRollbackProof,
   isRunResult,
   type RunResult,
   WRITE_WORKFLOW_TYPE,
@@ -84,7 +84,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
       const result = await callWithin(connection, LONG_POLL_TIMEOUT_MS, () => handle.result());
       return isRunResult(result) ? { kind: 'result', result } : { kind: 'unproven' };
     } catch (error) {
-      if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error) ? 'rolledBack' : 'unproven' };
+      if (error instanceof WorkflowFailedError) return { kind: isRolledBack(error, runId) ? 'rolledBack' : 'unproven' };
       // Deleted while it ran: its end can no longer be known.
       if (error instanceof WorkflowNotFoundError) return { kind: 'unproven' };
       if (grpcCode(error) === GRPC.deadlineExceeded) return 'still open';
@@ -200,12 +200,9 @@ export function stateOf(status: string): RunDescription['state'] {
   return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
 }
 
-/** Only a failure that the activity itself reported counts: a run ended from outside may have a transaction running. */
-function isRolledBack({ cause }: WorkflowFailedError): boolean {
+/** Only a failure that our activity itself reported counts: a run ended from outside may have a transaction running. */
+function isRolledBack({ cause }: WorkflowFailedError, runId: string): boolean {
   // The failure of a local activity is the cause itself; that of a regular activity is wrapped.
   const failure = cause instanceof ActivityFailure ? cause.cause : cause;
-  return (
-    failure instanceof ApplicationFailure &&
-    (failure.type === FAILURE_TYPES.bug || failure.type === FAILURE_TYPES.rolledBack)
-  );
+  return failure instanceof ApplicationFailure && isRollbackProof(failure.details?.[0], runId);
 }

@@ -2,16 +2,19 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { bundleWorkflowCode, type NativeConnection, Worker } from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger, type NativeConnection, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openPool } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import { createWriteRuns } from '../../api/submit/write-runs.ts';
 import { loadWorkflowBundle } from '../../worker/bundle.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
+import { createWorker } from '../../worker/create-worker.ts';
 import { startMaintenance } from '../../worker/maintenance.ts';
 import { maintenanceScheduleId } from '../../worker/maintenance-schedule.ts';
+import { FAILURE_CONVERTER } from '../../worker/payloads/data-converter.ts';
 import { missingKeyRuns } from '../../worker/verification/key-runs.ts';
 import { createNamedRuns } from '../../worker/verification/named-runs.ts';
 import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
@@ -27,7 +30,8 @@ import { countRuns } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { writeArguments } from '../support/write-arguments.ts';
 
-const COMPLETING = fileURLToPath(new URL('../support/completing-workflow.ts', import.meta.url));
+const QUIET = new DefaultLogger('ERROR');
+const FOREIGN = fileURLToPath(new URL('../support/foreign-workflows.ts', import.meta.url));
 
 /** Whoever reaches Temporal, and has none of our keys. */
 let attacker: Client;
@@ -53,6 +57,15 @@ afterAll(async () => {
 async function rightArguments(company: Company, key: string = randomUUID()): Promise<WriteArguments> {
   const body = paymentBody(await company.invoice({ total: 1_000_000 }), 999_999);
   return writeArguments(company, createPayment, body, key);
+}
+
+/** A worker of the attacker's own. */
+async function foreignWorker(queue: string): Promise<Worker> {
+  return Worker.create({
+    connection: system.temporal.connection as NativeConnection,
+    taskQueue: queue,
+    workflowBundle: await bundleWorkflowCode({ workflowsPath: FOREIGN, logger: QUIET }),
+  });
 }
 
 async function leavesNothing(company: Company, key: string): Promise<void> {
@@ -178,6 +191,23 @@ describe('a run that someone forges in Temporal', () => {
         await attacker.workflow.start('auditMaintenance', { taskQueue: queue, workflowId, args });
         expect(await failureOf(workflowId)).toBe('RunRefused');
       }
+      const theirs = `theirs-${randomUUID()}`;
+      const worker = await foreignWorker(theirs);
+      await worker.runUntil(async () => {
+        const workflowId = `forged-${randomUUID()}`;
+        const args = [queue, 'archiveMonth', '2026-01'];
+        const forged = await attacker.workflow.start('schedule', { taskQueue: theirs, workflowId, args });
+        let failure: string | null | undefined;
+        await until('the activity to fail', async () => {
+          const { events } = await rawHistory(system.temporal, workflowId);
+          const failed = events.find((event) => event.activityTaskFailedEventAttributes != null);
+          failure = failed?.activityTaskFailedEventAttributes?.failure?.applicationFailureInfo?.type;
+          return failure !== undefined;
+        });
+        expect(failure).toBe('RunRefused');
+        // Its own worker cannot even read why.
+        await forged.terminate('forged');
+      });
       await handle.trigger();
       await until('the run of the schedule', async () => (await handle.describe()).info.recentActions.length > 0);
       const [ran] = (await handle.describe()).info.recentActions;
@@ -317,11 +347,7 @@ describe('what someone has put into Temporal', () => {
     const args = await rightArguments(company);
     // By a worker of their own: it completes whatever it is given.
     const queue = `theirs-${randomUUID()}`;
-    const worker = await Worker.create({
-      connection: system.temporal.connection as NativeConnection,
-      taskQueue: queue,
-      workflowBundle: await bundleWorkflowCode({ workflowsPath: COMPLETING }),
-    });
+    const worker = await foreignWorker(queue);
     await worker.runUntil(async () => {
       const workflowId = workflowIdOf(company.id, args.key);
       await (await forge('write', workflowId, {}, queue)).result();
@@ -331,14 +357,41 @@ describe('what someone has put into Temporal', () => {
     await leavesNothing(company, args.key);
   });
 
+  test('as a failure that leaves nothing is believed only of the run itself, and only if it is sealed', async () => {
+    const config = readWorkerConfig(system.environment);
+    const connection = system.temporal.connection as NativeConnection;
+    const end = async (client: Client, worker: Worker, ...args: string[]) => {
+      const { taskQueue: queue } = worker.options;
+      const [companyId, key] = [randomUUID(), randomUUID()];
+      const runs = createWriteRuns(system.temporal, { taskQueue: queue });
+      return worker.runUntil(async () => {
+        const workflowId = workflowIdOf(companyId, key);
+        const started = await client.workflow.start('fail', { taskQueue: queue, workflowId, args });
+        return runs.waitUntilClosed(companyId, key, started.firstExecutionRunId);
+      });
+    };
+    const ours = async () =>
+      createWorker(
+        { config, logger: pino({ level: 'silent' }), metrics: { temporalRefused: { inc() {} } } },
+        {
+          connection,
+          taskQueue: `ours-${randomUUID()}`,
+          workflowBundle: await bundleWorkflowCode({
+            workflowsPath: FOREIGN,
+            failureConverterPath: FAILURE_CONVERTER,
+            logger: QUIET,
+          }),
+        },
+      );
+    expect(await end(attacker, await foreignWorker(`theirs-${randomUUID()}`))).toEqual({ kind: 'unproven' });
+    expect(await end(system.temporal, await ours(), randomUUID())).toEqual({ kind: 'unproven' });
+    expect(await end(system.temporal, await ours())).toEqual({ kind: 'rolledBack' });
+  });
+
   test('with any search attributes does not end the comparison of runs with their rows', async () => {
     const company = await system.company();
     const queue = `${taskQueue}-listed`;
-    const worker = await Worker.create({
-      connection: system.temporal.connection as NativeConnection,
-      taskQueue: queue,
-      workflowBundle: await bundleWorkflowCode({ workflowsPath: COMPLETING }),
-    });
+    const worker = await foreignWorker(queue);
     await worker.runUntil(async () => {
       for (const companyId of ['no-uuid', company.id]) {
         const workflowId = `forged-${randomUUID()}`;
