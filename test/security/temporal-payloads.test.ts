@@ -68,7 +68,7 @@ describe('what Temporal keeps', () => {
     // Of another key, so that it fails.
     const workflowId = workflowIdOf(company.id, 'a-failed-one');
     await system.temporal.workflow.start('write', { taskQueue, workflowId, args: [args] });
-    await expect(system.temporal.workflow.getHandle(workflowId).result()).rejects.toThrow();
+    await expect(system.temporal.workflow.getHandle(workflowId).result()).rejects.toThrow('Workflow execution failed');
     const text = await stored(workflowId);
     expect(text).toContain('RunRefused');
     expect(text).not.toMatch(/not that of its company|\.ts:|at \w+ \(/);

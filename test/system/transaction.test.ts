@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openPool, type Pool, transaction } from '../../activities/database.ts';
+import { openPool, type Pool, type Tx, transaction } from '../../activities/database.ts';
 import { classify } from '../../activities/failures.ts';
 import { readAsCompany } from '../../activities/read-as-company.ts';
 import { type CommitProxy, type CommitTrouble, startCommitProxy } from '../support/commit-proxy.ts';
@@ -65,6 +65,22 @@ describe('a transaction', () => {
       return 'made';
     });
     await expect(swallowing).rejects.toThrow('already failed at its COMMIT');
+  });
+
+  test.each([
+    ['25006', 'a standby', 'gives it up'],
+    ['58AB1', 'a server that has not been verified', 'gives it up'],
+    ['40001', 'one that it may try again', 'keeps it'],
+  ])('that ends with %s (%s) on a connection %s', async (code, _, end) => {
+    const backend = async (tx: Tx) => (await tx.query<{ pid: number }>('SELECT pg_backend_pid() AS pid'))[0]?.pid;
+    let met: number | undefined;
+    const failing = transaction(pool, async (tx) => {
+      met = await backend(tx);
+      await tx.query(`DO $$ BEGIN RAISE EXCEPTION 'played' USING ERRCODE = '${code}'; END $$`);
+    });
+    await expect(failing).rejects.toMatchObject({ sqlState: code });
+    const next = await transaction(pool, backend);
+    expect(next === met).toBe(end === 'keeps it');
   });
 
   test('that reads as a company sees one moment, whatever is committed meanwhile', async () => {
