@@ -7,7 +7,7 @@ import { copyTree, follow, OPERATION_GUIDE, OTHER_GUIDES, patched, runIn } from 
 /** Some seconds each on an idle machine. */
 const CHECK_MS = 180_000;
 
-/** `test/slow/guides.test.ts` runs the tests of the system on such a tree. */
+/** `test/slow/long/guides.test.ts` runs the tests of the system on such a tree. */
 describe('a tree that has followed the guides', () => {
   let folder: ThrowawayFolder;
   let written: string[];

@@ -3,38 +3,42 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { readCriteria } from '../../deploy/rollout/criteria.ts';
-import { decide, judge } from '../../deploy/rollout/judge.ts';
-import { type Company, companyMaker } from '../support/companies.ts';
-import { inForm } from '../support/form.ts';
-import { until } from '../support/held-invoice.ts';
-import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
-import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
-import { compiled } from '../support/program.ts';
-import { startProxy, targetOf } from '../support/proxy.ts';
-import { countPayments, type LoadReport, type SwitchingLoad, startSwitchingLoad } from '../support/switching-load.ts';
-import { temporalServerBinaries } from '../support/temporal-server.ts';
-import { isInstalled, skipWithout } from '../support/tools.ts';
-import { startVersionScraper, type VersionScraper } from '../support/version-scraper.ts';
-import { startWeightedProxy, type WeightedProxy } from '../support/weighted-proxy.ts';
+import { readCriteria } from '../../../deploy/rollout/criteria.ts';
+import { decide, judge } from '../../../deploy/rollout/judge.ts';
+import { type Company, companyMaker } from '../../support/companies.ts';
+import { until } from '../../support/held-invoice.ts';
+import { type OwnServers, startOwnServers } from '../../support/own-servers.ts';
+import { type SystemProcess, startApiProcess, startWorkerProcess } from '../../support/processes.ts';
+import { compiled } from '../../support/program.ts';
+import { startProxy, targetOf } from '../../support/proxy.ts';
+import {
+  countPayments,
+  type LoadReport,
+  type SwitchingLoad,
+  startSwitchingLoad,
+} from '../../support/switching-load.ts';
+import { temporalServerBinaries } from '../../support/temporal-server.ts';
+import { isInstalled, skipWithout } from '../../support/tools.ts';
+import { startVersionScraper, type VersionScraper } from '../../support/version-scraper.ts';
+import { startWeightedProxy, type WeightedProxy } from '../../support/weighted-proxy.ts';
 
 /** What a gateway sends to the version that comes, of a hundred requests. */
-const STEPS = inForm({ short: [25, 100], long: [10, 25, 50, 100] });
+const STEPS = [10, 25, 50, 100];
 const [FIRST_STEP = 100] = STEPS;
 /** Answers of a step, all versions together: enough that the share of its first step is judged by some writes. */
-const ANSWERS_PER_STEP = inForm({ short: 30, long: 80 });
+const ANSWERS_PER_STEP = 80;
 const MIN_WRITES = 5;
 const WINDOW = '6s';
 /** Patient ones: whatever is not answered well within a minute has failed. */
-const LOAD = { clients: inForm({ short: 4, long: 8 }), waitSeconds: 60, pauseMs: inForm({ short: 200, long: 20 }) };
+const LOAD = { clients: 8, waitSeconds: 60, pauseMs: 20 };
 const PATIENCE_MS = 300_000;
 /** A criterion that tells of this machine, and not of the switch. */
 const OF_SPEED = 'WritesSlow';
 
-/** The long form has Temporal as in production, over PostgreSQL, where it has been built. */
-const temporal = inForm({ short: undefined, long: temporalServerBinaries() });
+/** As in production, over PostgreSQL, where it has been built. */
+const temporal = temporalServerBinaries();
 const judged = isInstalled('prometheus');
-const rules = readFileSync(new URL('../../deploy/prometheus/rules.yml', import.meta.url), 'utf8');
+const rules = readFileSync(new URL('../../../deploy/prometheus/rules.yml', import.meta.url), 'utf8');
 
 type Color = 'blue' | 'green';
 
@@ -71,16 +75,11 @@ describe('a switch between two versions, under load', () => {
     await servers?.stop();
   });
 
-  for (const topology of inForm({
-    short: [],
-    long: ['Temporal keeps its histories in PostgreSQL, as in production'],
-  })) {
-    test(topology, async ({ skip }) => {
-      skip(temporal === undefined, 'Temporal is the dev server: "npm run build:temporal-server" builds it (needs Go)');
-      const { rows } = await servers.owner.query("SELECT datname FROM pg_database WHERE datname LIKE 'temporal%'");
-      expect(new Set(rows.map(({ datname }) => datname))).toEqual(new Set(['temporal', 'temporal_visibility']));
-    });
-  }
+  test('Temporal keeps its histories in PostgreSQL, as in production', async ({ skip }) => {
+    skip(temporal === undefined, 'Temporal is the dev server: "npm run build:temporal-server" builds it (needs Go)');
+    const { rows } = await servers.owner.query("SELECT datname FROM pg_database WHERE datname LIKE 'temporal%'");
+    expect(new Set(rows.map(({ datname }) => datname))).toEqual(new Set(['temporal', 'temporal_visibility']));
+  });
 
   test(
     'blue to green and back, by weights: no request fails, none is lost, none is made twice',
@@ -96,8 +95,8 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
-  test.each(inForm({ short: [], long: ['workers killed one by one'] }))(
-    '%s: no request fails, none is lost, none is made twice',
+  test(
+    'workers killed one by one: no request fails, none is lost, none is made twice',
     async () => {
       const load = await startSwitchingLoad(company, proxy.url, LOAD);
       for (const color of ['blue', 'green'] as const) {
@@ -111,45 +110,43 @@ describe('a switch between two versions, under load', () => {
     PATIENCE_MS,
   );
 
-  test.for(inForm<string[]>({ short: [], long: ['a green that cannot reach Temporal'] }))(
-    '%s is sent back at its first step, and nothing is lost',
-    { timeout: PATIENCE_MS },
-    async (_green, context) => {
-      skipWithout('prometheus', context);
-      const good = apis.green;
-      const between = await startProxy(targetOf(servers.environment['TEMPORAL_ADDRESS'] ?? ''));
-      onTestFinished(() => between.close());
-      apis.green = await startApi('green', { TEMPORAL_ADDRESS: between.address });
-      const load = await startSwitchingLoad(company, proxy.url, { ...LOAD, waitSeconds: 2 });
-      try {
-        scrapeBoth();
-        between.freeze();
-        proxy.weigh({ blue: 100 - FIRST_STEP, green: FIRST_STEP });
-        await until('the verdict', async () => (await judgeNow('green')).decision === 'go back', PATIENCE_MS);
-        // As an operator asks, who is told by the exit code.
-        const asked = await rolloutCheck(prometheus?.url ?? '', 'green');
-        expect([asked.exitCode, asked.decision]).toEqual([1, 'go back']);
-        expect(asked.criteria).toContainEqual(expect.objectContaining({ alert: 'WritesFailing', holds: false }));
-        proxy.weigh({ blue: 100, green: 0 });
-        await proxy.idle('green');
-        await untilFurther(load, ANSWERS_PER_STEP);
-      } finally {
-        between.open();
-        const report = await load.stop();
-        for (const answer of report.failed)
-          expect(answer).toMatch(/orchestrator_unavailable|overloaded|outcome_unknown|^202/);
-        expect(report.failed).not.toEqual([]);
-        // Those were told to send the same key again; here they do.
-        for (const { key, body } of report.refused) {
-          const answer = await company.as('owner', proxy.url).created('/api/payments', body, { key });
-          expect(answer.amount).toBe(body.amount);
-        }
-        await expectNothingWrong({ ...report, failed: [] });
-        await apis.green.kill();
-        apis.green = good;
+  test('a green that cannot reach Temporal is sent back at its first step, and nothing is lost', {
+    timeout: PATIENCE_MS,
+  }, async (context) => {
+    skipWithout('prometheus', context);
+    const good = apis.green;
+    const between = await startProxy(targetOf(servers.environment['TEMPORAL_ADDRESS'] ?? ''));
+    onTestFinished(() => between.close());
+    apis.green = await startApi('green', { TEMPORAL_ADDRESS: between.address });
+    const load = await startSwitchingLoad(company, proxy.url, { ...LOAD, waitSeconds: 2 });
+    try {
+      scrapeBoth();
+      between.freeze();
+      proxy.weigh({ blue: 100 - FIRST_STEP, green: FIRST_STEP });
+      await until('the verdict', async () => (await judgeNow('green')).decision === 'go back', PATIENCE_MS);
+      // As an operator asks, who is told by the exit code.
+      const asked = await rolloutCheck(prometheus?.url ?? '', 'green');
+      expect([asked.exitCode, asked.decision]).toEqual([1, 'go back']);
+      expect(asked.criteria).toContainEqual(expect.objectContaining({ alert: 'WritesFailing', holds: false }));
+      proxy.weigh({ blue: 100, green: 0 });
+      await proxy.idle('green');
+      await untilFurther(load, ANSWERS_PER_STEP);
+    } finally {
+      between.open();
+      const report = await load.stop();
+      for (const answer of report.failed)
+        expect(answer).toMatch(/orchestrator_unavailable|overloaded|outcome_unknown|^202/);
+      expect(report.failed).not.toEqual([]);
+      // Those were told to send the same key again; here they do.
+      for (const { key, body } of report.refused) {
+        const answer = await company.as('owner', proxy.url).created('/api/payments', body, { key });
+        expect(answer.amount).toBe(body.amount);
       }
-    },
-  );
+      await expectNothingWrong({ ...report, failed: [] });
+      await apis.green.kill();
+      apis.green = good;
+    }
+  });
 
   const startApi = (color: Color, more: Record<string, string> = {}) =>
     startApiProcess({ ...servers.environment, ...releaseOf(color), ...more });

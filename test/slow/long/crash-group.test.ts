@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type CommitProxy, startCommitProxy } from '../support/commit-proxy.ts';
-import type { Company } from '../support/companies.ts';
-import { countEffects, paymentBody } from '../support/effects.ts';
-import { inForm } from '../support/form.ts';
-import { carrierOf, type Groups, startGroups, untilQueued } from '../support/groups.ts';
-import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
-import { expectOneStory } from '../support/one-story.ts';
-import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
-import { keyWorkflow } from '../support/runs.ts';
-import { type System, startSystem } from '../support/system.ts';
+import { type CommitProxy, startCommitProxy } from '../../support/commit-proxy.ts';
+import type { Company } from '../../support/companies.ts';
+import { countEffects, paymentBody } from '../../support/effects.ts';
+import { carrierOf, type Groups, startGroups, untilQueued } from '../../support/groups.ts';
+import { holdInvoice, until, untilWaiting } from '../../support/held-invoice.ts';
+import { expectOneStory } from '../../support/one-story.ts';
+import { type SystemProcess, startApiProcess, startWorkerProcess } from '../../support/processes.ts';
+import { keyWorkflow } from '../../support/runs.ts';
+import { type System, startSystem } from '../../support/system.ts';
 
 /** A group is taken over in 2 s; the start of a process on a busy machine takes longer. */
 const TAKEOVER_MS = 240_000;
@@ -120,7 +119,7 @@ describe('processes killed in the middle of a group', () => {
     { trouble: 'hold the commit', made: 0 },
     { trouble: 'hold the answer', made: 1 },
   ] as const;
-  test.each(AT_COMMIT.slice(0, inForm({ short: 1, long: 2 })))(
+  test.each(AT_COMMIT)(
     'the API at the COMMIT of a set ($trouble): all of it was made or nothing, and another worker finishes it',
     async ({ trouble, made }) => {
       const writes = await paymentsOf([1, 2, 3, 4].map((number) => `set-${trouble.replaceAll(' ', '-')}-${number}`));
@@ -140,77 +139,74 @@ describe('processes killed in the middle of a group', () => {
     TAKEOVER_MS,
   );
 
-  // Each takes some starts of processes: the long form has them.
-  describe.each(inForm({ short: [], long: ['besides,'] }))('%s', () => {
-    test(
-      'the API: clients that come back to another process are answered at once, and the group finds their rows',
-      async () => {
-        const { writes, held } = await killInTheMiddle(['back-committed', 'back-1', 'back-2', 'back-to-come']);
-        const retries = writes.map(retry);
-        await releaseAll(held);
-        // No worker of that group is there yet.
-        for (const [index, answer] of (await Promise.all(retries)).entries()) {
-          expectOneStory([answer], { firsts: index === 0 ? 0 : 1 });
-        }
-        await start(startWorkerProcess);
-        const open = `TaskQueue = '${environment['TEMPORAL_TASK_QUEUE']}' AND ExecutionStatus = 'Running'`;
-        await until('the group to close', async () => (await system.temporal.workflow.count(open)).count === 0);
-        for (const write of writes) expect(await effects(write)).toMatchObject(once);
-      },
-      TAKEOVER_MS,
-    );
+  test(
+    'the API: clients that come back to another process are answered at once, and the group finds their rows',
+    async () => {
+      const { writes, held } = await killInTheMiddle(['back-committed', 'back-1', 'back-2', 'back-to-come']);
+      const retries = writes.map(retry);
+      await releaseAll(held);
+      // No worker of that group is there yet.
+      for (const [index, answer] of (await Promise.all(retries)).entries()) {
+        expectOneStory([answer], { firsts: index === 0 ? 0 : 1 });
+      }
+      await start(startWorkerProcess);
+      const open = `TaskQueue = '${environment['TEMPORAL_TASK_QUEUE']}' AND ExecutionStatus = 'Running'`;
+      await until('the group to close', async () => (await system.temporal.workflow.count(open)).count === 0);
+      for (const write of writes) expect(await effects(write)).toMatchObject(once);
+    },
+    TAKEOVER_MS,
+  );
 
-    test(
-      'the API and then the worker that has taken the group over: the next worker finishes it',
-      async () => {
-        const writes = await paymentsOf(['twice-1', 'twice-2']);
-        const held = await holdAll(writes);
-        const victim = await start(startApiProcess);
-        const answers = await groups.together(victim.url, company, () => send(victim, writes));
-        await untilWaiting(system.owner, 2);
-        await victim.kill();
-        expect(await Promise.all(answers)).toEqual([undefined, undefined]);
-        // Sessions of killed processes wait on, until they get their lock and find no one to tell.
-        const worker = await start(startWorkerProcess);
-        await untilWaiting(system.owner, 4);
-        await worker.kill();
-        await start(startWorkerProcess);
-        await untilWaiting(system.owner, 6);
-        expect((await Promise.all(writes.map(effects))).map((made) => made.writes)).toEqual([0, 0]);
-        await releaseAll(held);
-        await untilMade(writes);
-        for (const { key } of writes) expect(await carrierOf(system.owner, company, key)).toMatch(/^group:/);
-        await expectMadeWithoutClient(writes);
-      },
-      TAKEOVER_MS,
-    );
+  test(
+    'the API and then the worker that has taken the group over: the next worker finishes it',
+    async () => {
+      const writes = await paymentsOf(['twice-1', 'twice-2']);
+      const held = await holdAll(writes);
+      const victim = await start(startApiProcess);
+      const answers = await groups.together(victim.url, company, () => send(victim, writes));
+      await untilWaiting(system.owner, 2);
+      await victim.kill();
+      expect(await Promise.all(answers)).toEqual([undefined, undefined]);
+      // Sessions of killed processes wait on, until they get their lock and find no one to tell.
+      const worker = await start(startWorkerProcess);
+      await untilWaiting(system.owner, 4);
+      await worker.kill();
+      await start(startWorkerProcess);
+      await untilWaiting(system.owner, 6);
+      expect((await Promise.all(writes.map(effects))).map((made) => made.writes)).toEqual([0, 0]);
+      await releaseAll(held);
+      await untilMade(writes);
+      for (const { key } of writes) expect(await carrierOf(system.owner, company, key)).toMatch(/^group:/);
+      await expectMadeWithoutClient(writes);
+    },
+    TAKEOVER_MS,
+  );
 
-    test(
-      'the API right after a 202: Temporal has a run of each, and a worker finishes them',
-      async () => {
-        const invoiceId = await company.invoice();
-        const held = await holdInvoice(system.owner, invoiceId);
-        const writes = Array.from({ length: 8 }, (_, index) => ({
-          key: `accepted-${index}`,
-          body: paymentBody(invoiceId, index + 1),
-        }));
-        const victim = await start(startApiProcess);
-        const answers = await Promise.all(
-          await groups.together(victim.url, company, () => send(victim, writes, 'respond-async')),
-        );
-        await victim.kill();
-        expect(answers.map((answer) => answer?.status)).toEqual(writes.map(() => 202));
-        for (const { key } of writes) {
-          const run = await keyWorkflow(system.temporal, company, key).describe();
-          expect([run.status.name, run.memo?.['operation']]).toEqual(['RUNNING', 'createPayment']);
-          expect((await company.api.get(`/api/writes/${key}`)).json).toMatchObject({ key, state: 'running' });
-        }
-        await start(startWorkerProcess);
-        await held.release();
-        await untilMade(writes);
-        await expectMadeWithoutClient(writes);
-      },
-      TAKEOVER_MS,
-    );
-  });
+  test(
+    'the API right after a 202: Temporal has a run of each, and a worker finishes them',
+    async () => {
+      const invoiceId = await company.invoice();
+      const held = await holdInvoice(system.owner, invoiceId);
+      const writes = Array.from({ length: 8 }, (_, index) => ({
+        key: `accepted-${index}`,
+        body: paymentBody(invoiceId, index + 1),
+      }));
+      const victim = await start(startApiProcess);
+      const answers = await Promise.all(
+        await groups.together(victim.url, company, () => send(victim, writes, 'respond-async')),
+      );
+      await victim.kill();
+      expect(answers.map((answer) => answer?.status)).toEqual(writes.map(() => 202));
+      for (const { key } of writes) {
+        const run = await keyWorkflow(system.temporal, company, key).describe();
+        expect([run.status.name, run.memo?.['operation']]).toEqual(['RUNNING', 'createPayment']);
+        expect((await company.api.get(`/api/writes/${key}`)).json).toMatchObject({ key, state: 'running' });
+      }
+      await start(startWorkerProcess);
+      await held.release();
+      await untilMade(writes);
+      await expectMadeWithoutClient(writes);
+    },
+    TAKEOVER_MS,
+  );
 });

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { patiently } from '../support/client.ts';
-import type { Company } from '../support/companies.ts';
-import { countEffects, paymentBody } from '../support/effects.ts';
-import { inForm } from '../support/form.ts';
-import { type System, startSystem } from '../support/system.ts';
+import { patiently } from '../../support/client.ts';
+import type { Company } from '../../support/companies.ts';
+import { countEffects, paymentBody } from '../../support/effects.ts';
+import { type System, startSystem } from '../../support/system.ts';
 
 /** The two ends of a pair: what the write was answered, what the cancel, what the status says, and what is there. */
 const PAID = {
@@ -19,7 +18,7 @@ const CANCELLED = {
   effects: { writes: 0, rows: 0, entries: 0, newAudit: 0, replayedAudit: 2, failedAudit: 1, events: 0 },
 };
 
-const PAIRS = inForm({ short: 20, long: 50 });
+const PAIRS = 50;
 
 describe.each(['off', 'on'])('cancels that race as many writes of the same keys, grouping %s,', (grouping) => {
   let system: System;

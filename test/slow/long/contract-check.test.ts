@@ -4,28 +4,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Operation } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
-import { createCustomer } from '../../activities/operations/create-customer.ts';
-import { createInvoice } from '../../activities/operations/create-invoice.ts';
-import { type ContractReport, checkContract } from '../../deploy/contract/check.ts';
-import { contractSubject } from '../support/contract-subject.ts';
-import { inForm } from '../support/form.ts';
-import { oneByOne } from '../support/one-by-one.ts';
-import { type Overrides, type System, startSystem } from '../support/system.ts';
+import type { Operation } from '../../../activities/operation.ts';
+import { OPERATIONS } from '../../../activities/operation-list.ts';
+import { createCustomer } from '../../../activities/operations/create-customer.ts';
+import { createInvoice } from '../../../activities/operations/create-invoice.ts';
+import { type ContractReport, checkContract } from '../../../deploy/contract/check.ts';
+import { contractSubject } from '../../support/contract-subject.ts';
+import { oneByOne } from '../../support/one-by-one.ts';
+import { type Overrides, type System, startSystem } from '../../support/system.ts';
 
 /** Some sixty requests an operation and rule, and as many looks into the database. */
 const ALL_OPERATIONS_MS = 300_000;
-const isTried = inForm<(operation: Operation) => boolean>({
-  short: ({ name }) => ['createPayment', 'createCustomer'].includes(name),
-  long: () => true,
-});
 const SILENT = { update() {}, done() {} };
 
 /** Routes that are registered beside the API's own, as someone would who goes around the path. */
 const planted = vi.hoisted(() => [] as ((app: FastifyInstance) => void)[]);
-vi.mock('../../api/reads/register.ts', async (original) => {
-  const real = await original<typeof import('../../api/reads/register.ts')>();
+vi.mock('../../../api/reads/register.ts', async (original) => {
+  const real = await original<typeof import('../../../api/reads/register.ts')>();
   return {
     ...real,
     registerReads(...[app, reads, context]: Parameters<typeof real.registerReads>) {
@@ -45,7 +40,7 @@ describe('the contract checks', () => {
   test.each(['financial', 'high-risk'] as const)(
     'find nothing missing in any %s operation',
     async (type) => {
-      const operations = OPERATIONS.filter((operation) => operation.type === type && isTried(operation));
+      const operations = OPERATIONS.filter((operation) => operation.type === type);
       const report = await checkContract(await contractSubject(system), { operations, all: OPERATIONS }, SILENT);
       expect(report.gaps).toEqual([]);
       expect(operations).not.toEqual([]);
@@ -127,39 +122,37 @@ describe('the contract checks report', () => {
     ]);
   });
 
-  // Each is a system of its own: the short form has one gap for every rule, above, and one route.
-  describe.each(inForm({ short: [], long: ['besides,'] }))('%s', () => {
-    test('rows that another transaction has made', async () => {
-      const elsewhere = new pg.Pool({ max: 2 });
-      // The database goes before it does.
-      elsewhere.on('error', () => undefined);
-      onTestFinished(() => elsewhere.end());
-      await start({
-        operations: changed({
-          async write(tx, input, context) {
-            await elsewhere.query(
-              `INSERT INTO customers (company_id, id, name, currency) VALUES ($1, gen_random_uuid(), 'Elsewhere', 'USD')`,
-              [context.companyId],
-            );
-            return createCustomer.write(tx, input, context);
-          },
-        }),
-      });
-      elsewhere.options.connectionString = system.owner.options.connectionString;
-      expect(gapsOf(await check(), 'one transaction')).toEqual([
-        'a transaction other than the record’s wrote rows of customers',
-      ]);
+  test('rows that another transaction has made', async () => {
+    const elsewhere = new pg.Pool({ max: 2 });
+    // The database goes before it does.
+    elsewhere.on('error', () => undefined);
+    onTestFinished(() => elsewhere.end());
+    await start({
+      operations: changed({
+        async write(tx, input, context) {
+          await elsewhere.query(
+            `INSERT INTO customers (company_id, id, name, currency) VALUES ($1, gen_random_uuid(), 'Elsewhere', 'USD')`,
+            [context.companyId],
+          );
+          return createCustomer.write(tx, input, context);
+        },
+      }),
     });
+    elsewhere.options.connectionString = system.owner.options.connectionString;
+    expect(gapsOf(await check(), 'one transaction')).toEqual([
+      'a transaction other than the record’s wrote rows of customers',
+    ]);
+  });
 
-    test('a table that companies share', async () => {
-      await start();
-      await system.owner.query('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
-      expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no forced row-level security on customers']);
-    });
+  test('a table that companies share', async () => {
+    await start();
+    await system.owner.query('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
+    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['no forced row-level security on customers']);
+  });
 
-    test('effects that a replay has once more', async () => {
-      await start();
-      await system.owner.query(`
+  test('effects that a replay has once more', async () => {
+    await start();
+    await system.owner.query(`
       CREATE FUNCTION add_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
         PERFORM set_config('app.company_id', NEW.company_id::text, true);
         INSERT INTO customers (company_id, id, name, currency) VALUES (NEW.company_id, gen_random_uuid(), 'Again', 'USD');
@@ -167,15 +160,15 @@ describe('the contract checks report', () => {
       END $$;
       CREATE TRIGGER add_customer AFTER INSERT ON idempotent_write_audit_log FOR EACH ROW WHEN (NEW.status = 'replayed')
         EXECUTE FUNCTION add_customer()`);
-      const report = await check();
-      expect(gapsOf(report, 'effects only once')).toEqual(['a repetition changed rows of customers']);
-      expect(gapsOf(report, 'replay and mismatch')).toEqual(['a replay or a mismatch changed rows of customers']);
-    });
+    const report = await check();
+    expect(gapsOf(report, 'effects only once')).toEqual(['a repetition changed rows of customers']);
+    expect(gapsOf(report, 'replay and mismatch')).toEqual(['a replay or a mismatch changed rows of customers']);
+  });
 
-    test('what a known route beside the path begins to write', async () => {
-      await start();
-      // Whoever is called for a test becomes a customer.
-      await system.owner.query(`
+  test('what a known route beside the path begins to write', async () => {
+    await start();
+    // Whoever is called for a test becomes a customer.
+    await system.owner.query(`
         CREATE FUNCTION add_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
           PERFORM set_config('app.company_id', NEW.company_id::text, true);
           INSERT INTO customers (company_id, id, name, currency) VALUES (NEW.company_id, gen_random_uuid(), 'Cancelled', 'USD');
@@ -183,41 +176,41 @@ describe('the contract checks report', () => {
         END $$;
         CREATE TRIGGER add_customer AFTER INSERT ON idempotent_writes FOR EACH ROW WHEN (NEW.outcome = 'cancelled')
           EXECUTE FUNCTION add_customer()`);
-      expect((await check()).routes).toEqual([
-        'POST /api/writes/{key}/cancel requires no key but changed rows of customers',
-      ]);
-    });
+    expect((await check()).routes).toEqual([
+      'POST /api/writes/{key}/cancel requires no key but changed rows of customers',
+    ]);
+  });
 
-    test('an operation that is served and not in the list, and one that is in the list and not served', async () => {
-      const foreign: Operation = { ...createCustomer, name: 'createFriend', path: '/api/friends' };
-      await start({ operations: [...OPERATIONS.filter(({ name }) => name !== 'createInvoice'), foreign] });
-      const { routes } = await check();
-      expect(routes).toEqual([
-        'POST /api/friends is documented and is neither an operation nor a known route that writes no business rows',
-        'createInvoice is in the list, but POST /api/invoices is not served',
-        'the documentation of POST /api/invoices differs from the declaration of createInvoice',
-        'POST /api/invoices is documented without an Idempotency-Key',
-      ]);
-    });
+  test('an operation that is served and not in the list, and one that is in the list and not served', async () => {
+    const foreign: Operation = { ...createCustomer, name: 'createFriend', path: '/api/friends' };
+    await start({ operations: [...OPERATIONS.filter(({ name }) => name !== 'createInvoice'), foreign] });
+    const { routes } = await check();
+    expect(routes).toEqual([
+      'POST /api/friends is documented and is neither an operation nor a known route that writes no business rows',
+      'createInvoice is in the list, but POST /api/invoices is not served',
+      'the documentation of POST /api/invoices differs from the declaration of createInvoice',
+      'POST /api/invoices is documented without an Idempotency-Key',
+    ]);
+  });
 
-    test('an operation that lacks what it takes to be tried', async () => {
-      await start();
-      const { operations } = await check({ ...createInvoice, examples: [] });
-      expect(operations['createInvoice']?.['key required']).toEqual(['createInvoice has no example.']);
-    });
+  test('an operation that lacks what it takes to be tried', async () => {
+    await start();
+    const { operations } = await check({ ...createInvoice, examples: [] });
+    expect(operations['createInvoice']?.['key required']).toEqual(['createInvoice has no example.']);
+  });
 
-    test('a replay that does not say so', async () => {
-      await start();
-      const url = await inFrontOf(system.url, { without: 'idempotent-replayed' });
-      expect(gapsOf(await check(createCustomer, url), 'replay and mismatch')).toEqual([
-        'a repetition was not marked as a replay',
-        'a repetition after a mismatch did not get the first answer',
-      ]);
-    });
+  test('a replay that does not say so', async () => {
+    await start();
+    const url = await inFrontOf(system.url, { without: 'idempotent-replayed' });
+    expect(gapsOf(await check(createCustomer, url), 'replay and mismatch')).toEqual([
+      'a repetition was not marked as a replay',
+      'a repetition after a mismatch did not get the first answer',
+    ]);
+  });
 
-    test('rows that stand in another company too', async () => {
-      await start();
-      await system.owner.query(`
+  test('rows that stand in another company too', async () => {
+    await start();
+    await system.owner.query(`
         CREATE FUNCTION copy_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE another uuid := (SELECT company_id FROM create_company('Another Ltd', NEW.id || '@example.test', 'USD'));
         BEGIN
@@ -227,26 +220,25 @@ describe('the contract checks report', () => {
         END $$;
         CREATE TRIGGER copy_customer AFTER INSERT ON customers FOR EACH ROW WHEN (pg_trigger_depth() = 0)
           EXECUTE FUNCTION copy_customer()`);
-      expect(gapsOf(await check(), 'tenant isolation')).toEqual(['another company has rows of the write: customers']);
-    });
+    expect(gapsOf(await check(), 'tenant isolation')).toEqual(['another company has rows of the write: customers']);
+  });
 
-    test('some of many at once that are lost', async () => {
-      let running = 0;
-      await start({
-        operations: changed({
-          async write(tx, input, context) {
-            running += 1;
-            await sleep(200);
-            running -= 1;
-            if (running > 0) throw context.reject('customer_reference_taken', 'Not while another is made.');
-            return createCustomer.write(tx, input, context);
-          },
-        }),
-      });
-      expect(gapsOf(await check(), 'real auth and concurrency')).toContainEqual(
-        expect.stringMatching(/of 8 concurrent writes succeeded, not 8: .*409 customer_reference_taken/),
-      );
+  test('some of many at once that are lost', async () => {
+    let running = 0;
+    await start({
+      operations: changed({
+        async write(tx, input, context) {
+          running += 1;
+          await sleep(200);
+          running -= 1;
+          if (running > 0) throw context.reject('customer_reference_taken', 'Not while another is made.');
+          return createCustomer.write(tx, input, context);
+        },
+      }),
     });
+    expect(gapsOf(await check(), 'real auth and concurrency')).toContainEqual(
+      expect.stringMatching(/of 8 concurrent writes succeeded, not 8: .*409 customer_reference_taken/),
+    );
   });
 
   async function check(operation: Operation = createCustomer, url = system.url): Promise<ContractReport> {
