@@ -974,6 +974,7 @@ CREATE TABLE public.payments (
 );
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.payments FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -3266,6 +3267,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_outcome_at_commit() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_payment_after_issue()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NEW.received_on < (SELECT i.issue_date FROM invoices i
+                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+    RAISE EXCEPTION 'payment % is dated before its invoice', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_invoice';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_payment_after_issue() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_refund_after_payment()
  RETURNS trigger

@@ -23,7 +23,8 @@ export const createPayment = defineSetOperation({
   summary: 'Record a payment for an invoice',
   description:
     'Records money received for a finalized invoice, at most the amount due. Posts debit bank (`bankAccountCode`, 1000 by ' +
-    'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone.',
+    'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone, and not before ' +
+    'the invoice’s issue date.',
   method: 'POST',
   path: '/api/payments',
   params: z.strictObject({}),
@@ -58,9 +59,14 @@ export const createPayment = defineSetOperation({
       title: 'The account is not a bank account of this company',
       nextAction: 'fix_request',
     },
+    date_before_invoice: {
+      status: 422,
+      title: 'The payment is dated before the invoice',
+      nextAction: 'fix_request',
+    },
     period_closed: PERIOD_CLOSED,
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_before_invoice: 'date_before_invoice' },
   examples: [
     {
       name: 'payment',
@@ -120,6 +126,14 @@ export const createPayment = defineSetOperation({
         );
       }
       const receivedOn = body.receivedOn ?? facts.today;
+      // Dates of the form YYYY-MM-DD compare correctly as text.
+      if (receivedOn < invoice.issue_date) {
+        throw context.reject(
+          'date_before_invoice',
+          `The invoice is dated ${invoice.issue_date}, which is after ${receivedOn}.`,
+          '/receivedOn',
+        );
+      }
       requireOpenPeriod(facts, receivedOn, context);
 
       const { currency } = body;

@@ -23,10 +23,16 @@ describe('a payment', () => {
       [{ currency: 'USD' }, 'payment_exceeds_outstanding', '1.00 USD is due on the invoice.', '/amount'],
       [{ amount: 100 }, 'account_not_usable', '1100 is not a bank account.', '/bankAccountCode'],
       [{ bankAccountCode: '9999' }, 'account_not_usable', '9999 is not a bank account.', '/bankAccountCode'],
-      [{ bankAccountCode: '1000' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [
+        { bankAccountCode: '1000' },
+        'date_before_invoice',
+        'The invoice is dated 2026-01-15, which is after 2026-01-14.',
+        '/receivedOn',
+      ],
+      [{ receivedOn: '2026-01-15' }, 'period_closed', 'The books are closed for that date.', undefined],
     ];
     const state = stateOf(100n);
-    let body: object = { currency: 'EUR', amount: 101, bankAccountCode: '1100', receivedOn: '2026-01-31' };
+    let body: object = { currency: 'EUR', amount: 101, bankAccountCode: '1100', receivedOn: '2026-01-14' };
     for (const [correction, code, message, pointer] of steps) {
       body = { ...body, ...correction };
       expect(() => decide(state, payment(body), decideContext())).toThrow(

@@ -300,6 +300,53 @@ describe('who may take something back', () => {
   });
 });
 
+describe('a payment dated before its invoice', () => {
+  test('is refused, from the day of issue on it is taken', async () => {
+    const id = await company.invoice({ issueDate: '2026-01-15', total: 100 });
+    const body = { invoiceId: id, amount: 100, currency: 'USD', method: 'card' };
+    const early = await company.api.post('/api/payments', { ...body, receivedOn: '2026-01-14' });
+    expect([early.status, early.json.code, early.json.nextAction, early.json.errors]).toEqual([
+      422,
+      'date_before_invoice',
+      'fix_request',
+      [{ in: 'body', pointer: '/receivedOn' }],
+    ]);
+    expect(await invoice(id)).toMatchObject({ status: 'finalized', amountDue: 100 });
+    expect(await pay(id, 100, { receivedOn: '2026-01-15' })).toMatchObject({ receivedOn: '2026-01-15' });
+  });
+
+  test('is refused as well where its day is today, left out', async () => {
+    const { rows } = await system.owner.query('SELECT (company_today($1) + 2)::text AS day', [company.id]);
+    const { id } = await company.api.created('/api/invoices', {
+      customerId: await company.customer(),
+      currency: 'USD',
+      issueDate: rows[0].day,
+      dueDate: rows[0].day,
+      lines: [{ description: 'Work', quantity: '1', unitPrice: 100 }],
+    });
+    await company.api.created(`/api/invoices/${id}/finalize`, {});
+    const early = await company.api.post('/api/payments', {
+      invoiceId: id,
+      amount: 1,
+      currency: 'USD',
+      method: 'card',
+    });
+    expect([early.status, early.json.code]).toEqual([422, 'date_before_invoice']);
+  });
+
+  test('is refused by the database itself', async () => {
+    const id = await company.invoice({ issueDate: '2026-01-15' });
+    const byHand = system.owner.query(
+      `INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
+         journal_entry_id)
+       SELECT i.company_id, gen_random_uuid(), i.id, 1, i.currency, 'card', '2026-01-14', a.id, i.journal_entry_id
+       FROM invoices i JOIN accounts a ON a.company_id = i.company_id AND a.code = '1000' WHERE i.id = $1`,
+      [id],
+    );
+    await expect(byHand).rejects.toMatchObject({ code: '23514', constraint: 'date_before_invoice' });
+  });
+});
+
 describe('the database itself refuses what is dated before its original', () => {
   test.each([
     [

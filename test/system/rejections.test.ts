@@ -98,8 +98,8 @@ describe('a rejection', () => {
   });
 
   test('rolls back whatever came before the constraint that it stands for', async () => {
+    const invoiceId = await company.invoice();
     await system.owner.query(`UPDATE companies SET books_closed_through = '2026-02-15' WHERE id = $1`, [company.id]);
-    const invoiceId = await company.invoice({ issueDate: '2026-03-01' });
     const late = await company.api.post('/api/payments', paymentBody(invoiceId), { key: 'closed' });
     expect([late.status, late.json.code, late.json.nextAction]).toEqual([409, 'period_closed', 'fix_request']);
     expect(await effects('closed')).toMatchObject(rejectedOnce);

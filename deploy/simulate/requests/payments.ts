@@ -17,7 +17,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
       amount: partOf(invoice ? dueOn(invoice) : 100n, random),
       currency: unusual(0.03) ? 'EUR' : (invoice?.currency ?? 'USD'),
       method: pick(['other', 'bank_transfer', 'card', 'cash', 'check']),
-      receivedOn: anyDay(books, random),
+      receivedOn: anyDay(books, random, unusual(0.1) ? undefined : invoice?.issueDate),
       ...(chance(0.2) && { bankAccountCode: unusual(0.1) ? '3000' : pick(banks) }),
     };
   },
@@ -28,6 +28,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
     if (amount > dueOn(invoice)) return refused(422, 'payment_exceeds_outstanding');
     const bank: string = body.bankAccountCode ?? '1000';
     if (books.accounts.get(bank)?.isBank !== true) return refused(422, 'account_not_usable');
+    if (body.receivedOn < invoice.issueDate) return refused(422, 'date_before_invoice');
     if (isClosed(books, body.receivedOn)) return refused(409, 'period_closed');
     return created(() => {
       invoice.paid += amount;
