@@ -47,6 +47,15 @@ export const basisPoints = () =>
     .max(10_000)
     .refine((value) => !Object.is(value, -0), 'must not be -0');
 
+/** 0 … `most` whole days. */
+export const days = (most: number) =>
+  z
+    .int()
+    .min(0)
+    .max(most)
+    .refine((value) => !Object.is(value, -0), 'must not be -0')
+    .meta({ description: 'Days' });
+
 const MAX_UNITS = 1_000_000_000;
 
 /** 0 … 10^9 units of stock. */

@@ -84,6 +84,8 @@ type RejectionKind = {
   readonly status: 403 | 404 | 409 | 422;
   readonly title: string;
   readonly nextAction?: 'use_new_key' | 'fix_request';
+  /** The member of the request that it is about, where a constraint of the database stands for it. */
+  readonly about?: { readonly in: 'body' | 'path'; readonly pointer: `/${string}` };
 };
 
 export type Example = {
@@ -115,7 +117,7 @@ export type WriteContext<Code extends string = never> = {
 };
 
 /** Enforced by the database under the code's own name: an operation that declares this rejection maps the constraint, too. */
-type RuleOfTheLedger = 'period_closed';
+export type RuleOfTheLedger = 'period_closed' | 'date_too_late';
 
 export type Written = {
   readonly resourceId: string;

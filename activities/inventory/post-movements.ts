@@ -2,7 +2,7 @@ import type { Tx } from '../database.ts';
 import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { entryOf, postEntries } from '../ledger/post-entries.ts';
-import type { WriteContext } from '../operation.ts';
+import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
 
 type NewMovement = {
   readonly itemId: string;
@@ -19,7 +19,7 @@ type NewMovement = {
 export type Movement = ReturnType<typeof movementOf>;
 
 /** The movement of this write: Dr 1200 · Cr the offset account for more, the other way round for less. */
-export function movementOf(movement: NewMovement, context: WriteContext<'period_closed'>) {
+export function movementOf(movement: NewMovement, context: WriteContext<RuleOfTheLedger>) {
   const { costMinor, currency, reason } = movement;
   const entry = entryOf(
     {

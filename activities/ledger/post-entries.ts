@@ -1,5 +1,5 @@
 import type { Tx } from '../database.ts';
-import type { WriteContext } from '../operation.ts';
+import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
 import { type NewEntry, newEntryRow, PERIOD_CLOSED } from './post-entry.ts';
 
 /** What the decisions of a set rest on when it posts; the company's row is locked, so that the books cannot be closed. */
@@ -9,6 +9,8 @@ export type PostingFacts = {
   /** In the company's time zone. */
   readonly today: string;
   readonly closedThrough: string | null;
+  /** The last day that can be posted on: today and `latestPostingDays`. */
+  readonly latest: string;
   /** Those of the requested codes that the company has. */
   readonly accounts: ReadonlyMap<string, Account>;
 };
@@ -26,14 +28,15 @@ export async function loadPostingFacts(tx: Tx, companyId: string, codes: readonl
     now: string;
     today: string;
     closed_through: string | null;
+    latest: string;
     accounts: Record<string, Account>;
-  }>('SELECT now, today, closed_through, accounts FROM posting_facts(p_company => $1, p_codes => $2)', [
+  }>('SELECT now, today, closed_through, latest, accounts FROM posting_facts(p_company => $1, p_codes => $2)', [
     companyId,
     [...new Set(codes)],
   ]);
   if (facts === undefined) throw new Error('Bug! The company has no row');
-  const { now, today, closed_through: closedThrough, accounts } = facts;
-  return { now, today, closedThrough, accounts: new Map(Object.entries(accounts)) };
+  const { now, today, closed_through: closedThrough, latest, accounts } = facts;
+  return { now, today, closedThrough, latest, accounts: new Map(Object.entries(accounts)) };
 }
 
 /** The rule of the trigger `begin_journal_entry`, which stays as the backstop. Throws `period_closed`. */
@@ -46,11 +49,24 @@ export function requireOpenPeriod(
   if (closedThrough !== null && date <= closedThrough) throw context.reject('period_closed', `${PERIOD_CLOSED.title}.`);
 }
 
+/** The other rule of that trigger about dates. Throws `date_too_late`, about the member of the body that has the date. */
+export function requireNotTooLate(
+  { latest }: Pick<PostingFacts, 'latest'>,
+  date: string,
+  pointer: `/${string}`,
+  context: WriteContext<'date_too_late'>,
+): void {
+  // Dates of the form YYYY-MM-DD compare correctly as text.
+  if (date > latest) {
+    throw context.reject('date_too_late', `The company posts nothing that is dated after ${latest}.`, pointer);
+  }
+}
+
 /** An entry of a set: of one of its writes, which posts it with those of the others. */
 export type EntryOfSet = ReturnType<typeof entryOf>;
 
 /** The entry of this write, for {@link postEntries}. Its ID is returned as `id`. */
-export function entryOf(entry: NewEntry, context: WriteContext<'period_closed'>) {
+export function entryOf(entry: NewEntry, context: WriteContext<RuleOfTheLedger>) {
   return { ...newEntryRow(entry, context), write_id: context.writeId };
 }
 

@@ -1,5 +1,5 @@
 import type { Tx } from '../database.ts';
-import type { WriteContext } from '../operation.ts';
+import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
 
 export type EntryLine = {
   readonly account: string;
@@ -20,10 +20,11 @@ export type NewEntry = {
 
 /**
  * Posts the one journal entry of this write and returns its ID. The database refuses an entry that does not balance per
- * currency (`journal_entry_balanced`), is dated in a closed period (`period_closed`), or names an account that the company
- * does not have (`account_not_usable`) or that only other operations may use (`control_account`).
+ * currency (`journal_entry_balanced`), is dated in a closed period (`period_closed`) or too far ahead (`date_too_late`), or
+ * names an account that the company does not have (`account_not_usable`) or that only other operations may use
+ * (`control_account`).
  */
-export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'period_closed'>): Promise<string> {
+export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<RuleOfTheLedger>): Promise<string> {
   const { id, date, description, lines, metadata } = newEntryRow(entry, context);
   await tx.query(
     `SELECT post_entry(
@@ -44,7 +45,7 @@ export async function postEntry(tx: Tx, entry: NewEntry, context: WriteContext<'
 }
 
 /** An entry with the IDs that follow from its write, as the functions of the database take it. */
-export function newEntryRow(entry: NewEntry, context: WriteContext<'period_closed'>) {
+export function newEntryRow(entry: NewEntry, context: WriteContext<RuleOfTheLedger>) {
   return {
     id: entry.id ?? context.rowId('journal_entries', 0),
     date: entry.date,
@@ -65,5 +66,12 @@ export function newEntryRow(entry: NewEntry, context: WriteContext<'period_close
 export const PERIOD_CLOSED = {
   status: 409,
   title: 'The books are closed for that date',
+  nextAction: 'fix_request',
+} as const;
+
+/** How the operations that post declare that a date is more than `latestPostingDays` (a setting) after today. */
+export const DATE_TOO_LATE = {
+  status: 422,
+  title: 'The date is more than latestPostingDays after today',
   nextAction: 'fix_request',
 } as const;

@@ -1,5 +1,5 @@
 import type { Tx } from '../database.ts';
-import type { WriteContext } from '../operation.ts';
+import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
 
 type Mirror = {
   /** The write's own ID if the mirror is the write's main row. */
@@ -13,12 +13,12 @@ type Mirror = {
 /**
  * Posts the mirror of an entry (its lines with the opposite sign, `reverses` set) as the one entry of this write, and returns
  * its ID. The database refuses a second mirror of an entry (`journal_entries_reversed_once`) and a mirror dated before its
- * original (`date_before_original`) or in a closed period (`period_closed`).
+ * original (`date_before_original`), in a closed period (`period_closed`) or too far ahead (`date_too_late`).
  */
 export async function postMirror(
   tx: Tx,
   { id, entryId, date, description }: Mirror,
-  context: WriteContext<'period_closed' | 'date_before_original'>,
+  context: WriteContext<RuleOfTheLedger | 'date_before_original'>,
 ): Promise<string> {
   const mirrorId = id ?? context.rowId('journal_entries', 0);
   await tx.query(

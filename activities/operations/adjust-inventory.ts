@@ -6,8 +6,8 @@ import { costOf } from '../inventory/cost.ts';
 import { type Movement, movementOf, postMovements } from '../inventory/post-movements.ts';
 import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { loadPostingFacts, type PostingFacts, requireOpenPeriod } from '../ledger/post-entries.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { loadPostingFacts, type PostingFacts, requireNotTooLate, requireOpenPeriod } from '../ledger/post-entries.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineSetOperation } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
@@ -59,8 +59,9 @@ export const adjustInventory = defineSetOperation({
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
     period_closed: PERIOD_CLOSED,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'more',
@@ -125,6 +126,7 @@ export const adjustInventory = defineSetOperation({
       }
       const movedOn = adjustment.date ?? facts.today;
       requireOpenPeriod(facts, movedOn, context);
+      requireNotTooLate(facts, movedOn, '/date', context);
 
       const movement = movementOf(
         {

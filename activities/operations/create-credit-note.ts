@@ -13,9 +13,10 @@ import {
   loadPostingFacts,
   type PostingFacts,
   postEntries,
+  requireNotTooLate,
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
-import { type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { creditedTax } from '../money.ts';
 import { defineSetOperation, type WriteContext } from '../operation.ts';
 import { type CreditNoteLine, type CreditNoteRow, creditNoteResource, toCreditNote } from '../resources/credit-note.ts';
@@ -73,8 +74,9 @@ export const createCreditNote = defineSetOperation({
     credit_exceeds_due: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
     date_before_original: DATE_BEFORE_ORIGINAL,
     period_closed: PERIOD_CLOSED,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'credit-note',
@@ -120,6 +122,7 @@ export const createCreditNote = defineSetOperation({
         context,
       );
       requireOpenPeriod(facts, creditedOn, context);
+      requireNotTooLate(facts, creditedOn, '/date', context);
 
       const entry = entryOf(
         {

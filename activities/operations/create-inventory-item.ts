@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { movementOf, postMovements } from '../inventory/post-movements.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { ITEM_COLUMNS, type ItemRow, inventoryItemResource, toItem } from '../resources/inventory-item.ts';
@@ -48,8 +48,9 @@ export const createInventoryItem = defineOperation({
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
     period_closed: PERIOD_CLOSED,
+    date_too_late: { ...DATE_TOO_LATE, about: { in: 'body', pointer: '/date' } },
   },
-  constraints: { inventory_items_sku_key: 'sku_taken', period_closed: 'period_closed' },
+  constraints: { inventory_items_sku_key: 'sku_taken', period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'item',

@@ -8,9 +8,10 @@ import {
   loadPostingFacts,
   type PostingFacts,
   postEntries,
+  requireNotTooLate,
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { defineSetOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, toEntry } from '../resources/journal-entry.ts';
 
@@ -52,8 +53,9 @@ export const createJournalEntry = defineSetOperation({
     account_not_usable: { status: 422, title: 'There is no such account', nextAction: 'fix_request' },
     control_account: { status: 422, title: 'Only its own operations post to that account', nextAction: 'fix_request' },
     period_closed: PERIOD_CLOSED,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'capital',
@@ -82,6 +84,7 @@ export const createJournalEntry = defineSetOperation({
     decide({ facts, entries }, { body: manual }, context) {
       requirePostable(facts, manual.lines, context);
       requireOpenPeriod(facts, manual.date, context);
+      requireNotTooLate(facts, manual.date, '/date', context);
       const entry = entryOf(
         {
           id: context.writeId,

@@ -11,9 +11,10 @@ import {
   loadPostingFacts,
   type PostingFacts,
   postEntries,
+  requireNotTooLate,
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { defineSetOperation } from '../operation.ts';
 import { type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
@@ -65,8 +66,9 @@ export const createPayment = defineSetOperation({
       nextAction: 'fix_request',
     },
     period_closed: PERIOD_CLOSED,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_before_invoice: 'date_before_invoice' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', date_before_invoice: 'date_before_invoice' },
   examples: [
     {
       name: 'payment',
@@ -135,6 +137,7 @@ export const createPayment = defineSetOperation({
         );
       }
       requireOpenPeriod(facts, receivedOn, context);
+      requireNotTooLate(facts, receivedOn, '/receivedOn', context);
 
       const { currency } = body;
       const entry = entryOf(

@@ -12,9 +12,10 @@ import {
   loadPostingFacts,
   type PostingFacts,
   postEntries,
+  requireNotTooLate,
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { defineSetOperation } from '../operation.ts';
 import type { PaymentRow } from '../resources/payment.ts';
 import { type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
@@ -57,8 +58,9 @@ export const createRefund = defineSetOperation({
     },
     date_before_original: DATE_BEFORE_ORIGINAL,
     period_closed: PERIOD_CLOSED,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'refund',
@@ -99,6 +101,7 @@ export const createRefund = defineSetOperation({
         context,
       );
       requireOpenPeriod(facts, refundedOn, context);
+      requireNotTooLate(facts, refundedOn, '/date', context);
 
       const { currency } = payment;
       const entry = entryOf(

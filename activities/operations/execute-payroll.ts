@@ -38,8 +38,13 @@ export const executePayroll = defineOperation({
     executor_is_creator: { status: 403, title: 'Someone else has to execute it' },
     period_already_paid: { status: 409, title: 'An employee has been paid for this period already' },
     period_closed: { status: 409, title: 'The books are closed for the pay date' },
+    date_too_late: {
+      status: 422,
+      title: 'The pay date is more than latestPostingDays after today',
+      about: { in: 'path', pointer: '/payRunId' },
+    },
   },
-  constraints: { period_closed: 'period_closed', paid_periods_once: 'period_already_paid' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', paid_periods_once: 'period_already_paid' },
   examples: [
     {
       name: 'execute',

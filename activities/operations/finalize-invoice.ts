@@ -3,8 +3,8 @@ import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { DUE_BEFORE_ISSUE, requireDueOnOrAfterIssue } from '../ledger/due-date.ts';
-import { type EntryOfSet, entryOf, postEntries, requireOpenPeriod } from '../ledger/post-entries.ts';
-import { type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { type EntryOfSet, entryOf, postEntries, requireNotTooLate, requireOpenPeriod } from '../ledger/post-entries.ts';
+import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { defineSetOperation } from '../operation.ts';
 import {
   INVOICE_COLUMNS,
@@ -43,8 +43,9 @@ export const finalizeInvoice = defineSetOperation({
     invoice_not_draft: { status: 409, title: 'The invoice is no longer a draft' },
     period_closed: PERIOD_CLOSED,
     due_before_issue: DUE_BEFORE_ISSUE,
+    date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', invoices_due_on_or_after_issue: 'due_before_issue' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', invoices_due_on_or_after_issue: 'due_before_issue' },
   examples: [
     {
       name: 'finalize',
@@ -64,8 +65,8 @@ export const finalizeInvoice = defineSetOperation({
           ids,
         ]),
         readInvoiceLines(tx, ids),
-        tx.query<{ closed_through: string | null; last_number: number }>(
-          'SELECT closed_through, last_number FROM numbering_facts(p_company => $1)',
+        tx.query<{ closed_through: string | null; latest: string; last_number: number }>(
+          'SELECT closed_through, latest, last_number FROM numbering_facts(p_company => $1)',
           [companyId],
         ),
       ]);
@@ -74,6 +75,7 @@ export const finalizeInvoice = defineSetOperation({
         invoices: new Map(invoices.map((invoice) => [invoice.id, invoice])),
         linesOf,
         closedThrough: facts.closed_through,
+        latest: facts.latest,
         lastNumber: facts.last_number,
         entries: [],
         numbered: [],
@@ -91,6 +93,7 @@ export const finalizeInvoice = defineSetOperation({
       const issueDate = body.issueDate ?? draft.issue_date;
       requireOpenPeriod(state, issueDate, context);
       requireDueOnOrAfterIssue({ dueDate: draft.due_date, issueDate }, context);
+      requireNotTooLate(state, issueDate, '/issueDate', context);
 
       const lines = state.linesOf.get(draft.id) ?? [];
       const entry = entryOf(
@@ -121,6 +124,8 @@ export type FinalizeInvoiceState = {
   readonly invoices: Map<string, InvoiceRow>;
   readonly linesOf: LinesOfInvoices;
   readonly closedThrough: string | null;
+  /** The last day that can be posted on. */
+  readonly latest: string;
   /** The number that was given last. */
   lastNumber: number;
   readonly entries: EntryOfSet[];

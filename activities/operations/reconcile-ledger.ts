@@ -7,7 +7,7 @@ import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
-import { defineOperation, type WriteContext } from '../operation.ts';
+import { defineOperation, type RuleOfTheLedger, type WriteContext } from '../operation.ts';
 import { bankTransactionResource, findBankTransaction, toBankTransaction } from '../resources/bank-transaction.ts';
 
 const body = z
@@ -46,6 +46,11 @@ export const reconcileLedger = defineOperation({
     bank_transaction_not_found: { status: 404, title: 'There is no such bank transaction' },
     already_reconciled: { status: 409, title: 'The bank transaction is reconciled already' },
     period_closed: { status: 409, title: 'The books are closed for the date of the difference' },
+    date_too_late: {
+      status: 422,
+      title: 'The date of the difference is more than latestPostingDays after today',
+      about: { in: 'path', pointer: '/bankTransactionId' },
+    },
     journal_line_not_matchable: {
       status: 422,
       title: 'The line is not an unreconciled line of that bank account and currency',
@@ -62,7 +67,7 @@ export const reconcileLedger = defineOperation({
       nextAction: 'fix_request',
     },
   },
-  constraints: { period_closed: 'period_closed', bank_matches_line_once: 'journal_line_not_matchable' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', bank_matches_line_once: 'journal_line_not_matchable' },
   examples: [
     {
       name: 'match',
@@ -165,7 +170,7 @@ async function sumOfMatchable(
 async function postDifference(
   tx: Tx,
   difference: { transaction: LockedTransaction; differenceMinor: bigint; differenceAccountCode: string },
-  context: WriteContext<'period_closed'>,
+  context: WriteContext<RuleOfTheLedger>,
 ): Promise<string> {
   const { transaction, differenceMinor, differenceAccountCode } = difference;
   const { account_code: bank, currency, booked_on: day } = transaction;

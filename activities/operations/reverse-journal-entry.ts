@@ -3,7 +3,7 @@ import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { matchMirror, undoMatches } from '../ledger/bank-matches.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { journalEntryResource, readPostedEntry } from '../resources/journal-entry.ts';
@@ -40,6 +40,7 @@ export const reverseJournalEntry = defineOperation({
     entry_already_reversed: { status: 409, title: 'The entry is already reversed' },
     line_reconciled: { status: 409, title: 'A line of the entry is reconciled with the bank' },
     period_closed: PERIOD_CLOSED,
+    date_too_late: { ...DATE_TOO_LATE, about: { in: 'body', pointer: '/date' } },
     date_before_original: {
       status: 422,
       title: 'The date is before that of the reversed entry',
@@ -48,6 +49,7 @@ export const reverseJournalEntry = defineOperation({
   },
   constraints: {
     period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
     date_before_original: 'date_before_original',
     journal_entries_reversed_once: 'entry_already_reversed',
     bank_matches_line_once: 'line_reconciled',

@@ -1,10 +1,13 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
-import { basisPoints, currency, date, description, name, timeZone, version, webhookUrl } from '../fields.ts';
+import { basisPoints, currency, date, days, description, name, timeZone, version, webhookUrl } from '../fields.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
 import type { SecurityFact } from '../security/security-row.ts';
 import { webhookUrlFault } from '../webhooks/url.ts';
+
+/** Ten years: what is posted further ahead is a mistyped date. */
+const MAX_LATEST_POSTING_DAYS = 3_660;
 
 const settingsBody = z.strictObject({
   expectedVersion: version(),
@@ -13,6 +16,7 @@ const settingsBody = z.strictObject({
   baseCurrency: currency().optional(),
   booksClosedThrough: date().nullable().optional(),
   reopenReason: description().optional(),
+  latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
   employerTaxRateBasisPoints: basisPoints().optional(),
   payRunApprovalRequired: z.boolean().optional(),
   webhookUrl: webhookUrl().nullable().optional(),
@@ -26,6 +30,7 @@ export const updateCompanySettings = defineOperation({
   description:
     'Changes the given settings if the current version is `expectedVersion`. `booksClosedThrough` closes the books through that ' +
     'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. ' +
+    'Nothing is posted that is dated more than `latestPostingDays` after today. ' +
     '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
     '`webhookSecretVersion` rotates the secret and must be the next version; for 24 hours calls are signed with both secrets. ' +
     '`webhookUrl: null` removes the webhook.',
@@ -33,7 +38,7 @@ export const updateCompanySettings = defineOperation({
   path: '/api/company/settings',
   params: z.strictObject({}),
   body: settingsBody,
-  schemaVersion: 1,
+  schemaVersion: 2,
   roles: ['owner', 'admin'],
   successStatus: 200,
   resource: settingsResource,
@@ -125,6 +130,12 @@ function controlsLowered(old: SettingsRow, current: SettingsRow): SecurityFact[]
       lowered: isReopening(current.books_closed_through, old.books_closed_through),
     },
     {
+      setting: 'latestPostingDays',
+      before: old.latest_posting_days,
+      after: current.latest_posting_days,
+      lowered: old.latest_posting_days < current.latest_posting_days,
+    },
+    {
       setting: 'payRunApprovalRequired',
       before: old.pay_run_approval_required,
       after: current.pay_run_approval_required,
@@ -170,7 +181,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
        employer_tax_rate_basis_points = coalesce($7, employer_tax_rate_basis_points),
        pay_run_approval_required = coalesce($8, pay_run_approval_required),
        webhook_url = CASE WHEN $9 THEN $10 ELSE webhook_url END,
-       webhook_secret_version = coalesce($11, webhook_secret_version)
+       webhook_secret_version = coalesce($11, webhook_secret_version),
+       latest_posting_days = coalesce($12, latest_posting_days)
      WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
     [
       companyId,
@@ -184,6 +196,7 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.webhookUrl !== undefined,
       body.webhookUrl ?? null,
       body.webhookSecretVersion ?? null,
+      body.latestPostingDays ?? null,
     ],
   );
   if (row === undefined) throw new Error('Bug! The locked company does not exist');

@@ -3,7 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
 import { defineOperation } from '../operation.ts';
 import {
@@ -40,8 +40,9 @@ export const voidInvoice = defineOperation({
     invoice_not_voidable: { status: 409, title: 'The invoice cannot be voided' },
     date_before_original: DATE_BEFORE_ORIGINAL,
     period_closed: PERIOD_CLOSED,
+    date_too_late: { ...DATE_TOO_LATE, about: { in: 'body', pointer: '/date' } },
   },
-  constraints: { period_closed: 'period_closed' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
   examples: [
     {
       name: 'void',

@@ -3,7 +3,7 @@ import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant } from './members.ts';
 
 /** The API's form of the company settings and their columns. */
-export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through,
+export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through, latest_posting_days,
   employer_tax_rate_basis_points, pay_run_approval_required, webhook_url, webhook_secret_version, webhook_secret_rotated_at`;
 
 export type SettingsRow = {
@@ -12,6 +12,7 @@ export type SettingsRow = {
   time_zone: string;
   base_currency: string;
   books_closed_through: string | null;
+  latest_posting_days: number;
   employer_tax_rate_basis_points: number;
   pay_run_approval_required: boolean;
   webhook_url: string | null;
@@ -26,6 +27,7 @@ export function toSettings(row: SettingsRow): z.output<typeof settingsSchema> {
     timeZone: row.time_zone,
     baseCurrency: row.base_currency,
     booksClosedThrough: row.books_closed_through,
+    latestPostingDays: row.latest_posting_days,
     employerTaxRateBasisPoints: row.employer_tax_rate_basis_points,
     payRunApprovalRequired: row.pay_run_approval_required,
     webhookUrl: row.webhook_url,
@@ -40,6 +42,7 @@ const settingsSchema = z.object({
   timeZone: z.string(),
   baseCurrency: currencyCode(),
   booksClosedThrough: calendarDate().nullable(),
+  latestPostingDays: z.int().min(0).max(3_660),
   employerTaxRateBasisPoints: z.int().min(0).max(10_000),
   payRunApprovalRequired: z.boolean(),
   webhookUrl: z.string().nullable(),

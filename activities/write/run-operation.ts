@@ -195,7 +195,8 @@ function toRejection(operation: Operation, error: unknown): Rejection | undefine
   if (failure.kind !== 'constraint') return undefined;
   const code = operation.constraints[failure.constraint];
   const kind = code === undefined ? undefined : operation.rejections[code];
-  return code === undefined || kind === undefined ? undefined : new Rejection(code, `${kind.title}.`);
+  if (code === undefined || kind === undefined) return undefined;
+  return new Rejection(code, `${kind.title}.`, kind.about?.pointer, kind.about?.in);
 }
 
 export function resultOf(row: WriteRow, first: boolean): RunResult {

@@ -193,14 +193,17 @@ describe('whoever is given power, or takes a control away, is in the security lo
     ]);
   });
 
-  test('books that are reopened and pay that needs no approval any more, and nothing for what is raised', async () => {
+  test('books that are reopened, pay that needs no approval any more, days further ahead, and nothing for what is raised', async () => {
     const own = await system.company();
     const change = (body: object) => own.api.created('/api/company/settings', body, { method: 'PATCH' });
     await change({ expectedVersion: 1, booksClosedThrough: '2026-01-31', payRunApprovalRequired: true });
     await change({ expectedVersion: 2, booksClosedThrough: null, reopenReason: 'a personal matter of A. Person' });
     await change({ expectedVersion: 3, payRunApprovalRequired: false });
-    const rows = await rowsOf(own, 'event=control_lowered', () => true, 2);
+    await change({ expectedVersion: 4, latestPostingDays: 30 });
+    await change({ expectedVersion: 5, latestPostingDays: 31 });
+    const rows = await rowsOf(own, 'event=control_lowered', () => true, 3);
     expect(rows).toMatchObject([
+      { reason: 'latestPostingDays', details: { before: 30, after: 31 } },
       { reason: 'payRunApprovalRequired', details: { before: true, after: false } },
       { reason: 'booksClosedThrough', details: { before: '2026-01-31', after: null } },
     ]);

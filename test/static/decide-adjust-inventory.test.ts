@@ -20,6 +20,7 @@ function stateOf({ quantity, value }: { readonly quantity: number; readonly valu
       now: '2026-03-01T12:00:00.000Z',
       today: '2026-03-01',
       closedThrough: '2026-02-28',
+      latest: '2027-03-11',
       accounts: new Map([
         ['5100', account()],
         ['1200', account(true)],
@@ -142,6 +143,11 @@ describe('an adjustment', () => {
         { quantityDelta: 10, unitCost: 1_000_000_000_000, date },
       ],
       ['period_closed : The books are closed for that date.', STOCKED, { quantityDelta: -1, date }],
+      [
+        'date_too_late body /date: The company posts nothing that is dated after 2027-03-11.',
+        STOCKED,
+        { quantityDelta: -1, date: '2027-03-12' },
+      ],
     ];
     for (const [refusal, stock, request] of cases) {
       const state = stateOf(stock);

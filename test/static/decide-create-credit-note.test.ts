@@ -30,6 +30,7 @@ describe('a credit note', () => {
       [{ lines: '2=100 1=500' }, 'credit_exceeds_due', 'The note is over 6.41 USD; 5.00 USD is due.', '/lines'],
       [{ lines: '1=400' }, 'date_before_original', tooEarly, '/date'],
       [{ date: '2026-01-20' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [{ date: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/date'],
     ];
     const fresh = () => stateOf([WORK, { account: '4000', net: 100n, tax: 0n }], 500n);
     const state = fresh();
@@ -158,6 +159,7 @@ function stateOf(lines: readonly Line[], dueMinor = lines.reduce((sum, { net, ta
       now: '2026-03-10T12:00:00.000Z',
       today: '2026-03-10',
       closedThrough: '2026-01-31',
+      latest: '2027-03-11',
       accounts: new Map(),
     },
     notes: [] as CreditedNote[],

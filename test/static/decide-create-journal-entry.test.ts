@@ -16,6 +16,7 @@ const stateOf = () => ({
     now: '2026-03-01T12:00:00.000Z',
     today: '2026-03-01',
     closedThrough: '2026-02-28',
+    latest: '2026-03-25',
     accounts: new Map(Object.entries(ACCOUNTS)),
   },
   entries: [] as { date: string; lines: { id: string; account: string; amount: string }[] }[],
@@ -37,6 +38,7 @@ function inputOf({ date, codes, metadata }: Request) {
 const CONTEXT = decideContext({ operation: 'createJournalEntry' });
 const OPEN = '2026-03-01';
 const CLOSED = '2026-02-28';
+const TOO_LATE = '2026-03-26';
 
 /** The answer's body, or what the rejection says. */
 function told(state: unknown, request: Request): Written | { code: string; message: string; pointer?: object } {
@@ -101,9 +103,18 @@ describe('a manual entry', () => {
     expect(told(stateOf(), { date: CLOSED, codes: ['1000'] })).toEqual(refusal);
   });
 
+  test('is refused after the last day that can be posted on, and taken on that day', () => {
+    expect(told(stateOf(), { date: TOO_LATE, codes: ['1000'] })).toEqual({
+      code: 'date_too_late',
+      message: 'The company posts nothing that is dated after 2026-03-25.',
+      pointer: { in: 'body', pointer: '/date' },
+    });
+    expect(told(stateOf(), { date: '2026-03-25', codes: ['1000'] })).not.toHaveProperty('code');
+  });
+
   test('after others is decided as by itself, and leaves nothing when it is refused', () => {
     const request = fc.record({
-      date: fc.constantFrom(OPEN, CLOSED, '2026-03-02'),
+      date: fc.constantFrom(OPEN, CLOSED, '2026-03-02', TOO_LATE),
       codes: fc.array(fc.constantFrom<Code[]>('1000', '1000', '1000', '3000', '1100', '9999'), {
         minLength: 1,
         maxLength: 5,
@@ -116,7 +127,11 @@ describe('a manual entry', () => {
         expect(answer).toEqual(told(stateOf(), one));
         const bad = one.codes.find((code) => code === '1100' || code === '9999');
         const refusal = bad === '1100' ? 'control_account' : bad === '9999' ? 'account_not_usable' : undefined;
-        const expected = refusal ?? (one.date === CLOSED ? 'period_closed' : undefined);
+        const ofDate = new Map([
+          [CLOSED, 'period_closed'],
+          [TOO_LATE, 'date_too_late'],
+        ]);
+        const expected = refusal ?? ofDate.get(one.date);
         expect('code' in answer ? answer.code : undefined).toBe(expected);
         return expected === undefined;
       });

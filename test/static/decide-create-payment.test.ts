@@ -30,6 +30,7 @@ describe('a payment', () => {
         '/receivedOn',
       ],
       [{ receivedOn: '2026-01-15' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [{ receivedOn: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/receivedOn'],
     ];
     const state = stateOf(100n);
     let body: object = { currency: 'EUR', amount: 101, bankAccountCode: '1100', receivedOn: '2026-01-14' };
@@ -116,6 +117,7 @@ function stateOf(dueMinor: bigint) {
       now: '2026-03-10T12:00:00.000Z',
       today: '2026-03-10',
       closedThrough: '2026-01-31',
+      latest: '2027-03-11',
       accounts: new Map([
         ['1000', { id: 'bank-id', type: 'asset', isBank: true, isControl: false }],
         ['1100', { id: 'receivable-id', type: 'asset', isBank: false, isControl: true }],

@@ -21,6 +21,7 @@ describe('a refund', () => {
       [{ paymentId: PAYMENTS[0] }, 'refund_exceeds_payment', '0.70 EUR is left of the payment.', '/amount'],
       [{ amount: 70 }, 'date_before_original', 'The original is dated 2026-01-20, which is after 2026-01-19.', '/date'],
       [{ date: '2026-01-20' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [{ date: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/date'],
     ];
     const state = stateOf(30n);
     let body: object = { amount: 71, date: '2026-01-19' };
@@ -117,6 +118,7 @@ function stateOf(refundedMinor: bigint) {
       now: '2026-03-10T12:00:00.000Z',
       today: '2026-03-10',
       closedThrough: '2026-01-31',
+      latest: '2027-03-11',
       accounts: new Map(),
     },
     refunds: [] as { readonly payment_id: string; readonly amount_minor: bigint }[],

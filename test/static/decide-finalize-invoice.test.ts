@@ -22,6 +22,7 @@ function stateOf(): FinalizeInvoiceState {
       ]),
     ),
     closedThrough: '2026-02-28',
+    latest: '2026-03-25',
     lastNumber: 41,
     entries: [],
     numbered: [],
@@ -91,16 +92,34 @@ describe('finalizeInvoice decides', () => {
     expect(state).toEqual(stateOf());
   });
 
+  test('date_too_late, whose date is the request’s or the draft’s, and takes no number', () => {
+    const late = { code: 'date_too_late', message: 'The company posts nothing that is dated after 2026-03-25.' };
+    const state = stateOf();
+    expect(() => decide(state, { body: { issueDate: '2026-03-26' } })).toThrow(
+      expect.objectContaining({ ...late, pointer: { in: 'body', pointer: '/issueDate' } }),
+    );
+    expect(state).toEqual(stateOf());
+    expect(decide(stateOf(), { body: { issueDate: '2026-03-25' } })?.body).toMatchObject({ issueDate: '2026-03-25' });
+  });
+
   test('by the draft’s own date without another, up to the day on which it is due', () => {
     expect(decide(stateOf(), {})?.body).toMatchObject({ issueDate: '2026-03-10' });
     expect(decide(stateOf(), { body: { issueDate: '2026-03-01' } })?.body).toMatchObject({ issueDate: '2026-03-01' });
-    expect(decide(stateOf(), { body: { issueDate: '2026-04-01' } })?.body).toMatchObject({ issueDate: '2026-04-01' });
+    expect(decide({ ...stateOf(), latest: '2026-04-01' }, { body: { issueDate: '2026-04-01' } })?.body).toMatchObject({
+      issueDate: '2026-04-01',
+    });
   });
 
   test('a set in its order: each draft once, and numbers without a gap whatever is rejected', () => {
     const drawn = fc.record({
       draft: fc.nat(DRAFTS),
-      body: fc.constantFrom({}, { issueDate: '2026-03-20' }, { issueDate: '2026-02-01' }, { issueDate: '2026-05-01' }),
+      body: fc.constantFrom(
+        {},
+        { issueDate: '2026-03-20' },
+        { issueDate: '2026-02-01' },
+        { issueDate: '2026-03-26' },
+        { issueDate: '2026-05-01' },
+      ),
     });
     fc.assert(
       fc.property(fc.array(drawn, { maxLength: 12 }), (asked) => {
@@ -127,7 +146,7 @@ describe('finalizeInvoice decides', () => {
 });
 
 function isRefused({ issueDate = '2026-03-10' }: { readonly issueDate?: string }): boolean {
-  return issueDate < '2026-03-01' || issueDate > '2026-04-01';
+  return issueDate < '2026-03-01' || issueDate > '2026-03-25';
 }
 
 function draftOf(id: string): InvoiceRow {

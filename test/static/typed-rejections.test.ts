@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../../activities/ledger/correction-date.ts';
-import { PERIOD_CLOSED, postEntry } from '../../activities/ledger/post-entry.ts';
+import { DATE_TOO_LATE, PERIOD_CLOSED, postEntry } from '../../activities/ledger/post-entry.ts';
 import { defineOperation, defineSetOperation, WORKFLOW_TRIGGERED } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { Rejection } from '../../activities/write/rejection.ts';
@@ -72,8 +72,13 @@ test('not a constraint that leads to a code that is misspelt', () => {
 test('a helper, by an operation that declares what the helper rejects', async () => {
   const operation = defineOperation({
     ...shared,
-    rejections: { ...rejections, date_before_original: DATE_BEFORE_ORIGINAL, period_closed: PERIOD_CLOSED },
-    constraints: { period_closed: 'period_closed' },
+    rejections: {
+      ...rejections,
+      date_before_original: DATE_BEFORE_ORIGINAL,
+      period_closed: PERIOD_CLOSED,
+      date_too_late: DATE_TOO_LATE,
+    },
+    constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
     async write(_tx, _input, { ...own }) {
       await postEntry(tx, entry, own);
       correctionDate({ requested: '2025-12-31', today: '', originalDate: '2026-01-01' }, own);

@@ -32,6 +32,7 @@ describe('the settings', () => {
       baseCurrency: 'EUR',
       employerTaxRateBasisPoints: 800,
       payRunApprovalRequired: true,
+      latestPostingDays: 30,
       webhookUrl: 'https://hooks.example.test:8443/accubooks?c=1',
     };
     const answer = await change(company, { expectedVersion: 1, ...changes });
@@ -92,6 +93,21 @@ describe('the settings', () => {
       status: 403,
       json: { code: 'forbidden' },
     });
+  });
+
+  test('the days after today that can be posted on are 366 at first, and 0 to 3,660', async () => {
+    const company = await system.company();
+    expect((await company.api.get(SETTINGS)).json.latestPostingDays).toBe(366);
+    for (const latestPostingDays of [-1, 1.5, 3_661, null, '30']) {
+      expect(await change(company, { expectedVersion: 1, latestPostingDays })).toMatchObject({
+        status: 422,
+        json: { code: 'validation_failed', errors: [{ pointer: '/latestPostingDays' }] },
+      });
+    }
+    for (const [index, latestPostingDays] of [0, 3_660].entries()) {
+      const changed = await change(company, { expectedVersion: index + 1, latestPostingDays });
+      expect([changed.status, changed.json.latestPostingDays]).toEqual([200, latestPostingDays]);
+    }
   });
 
   test('a time zone is one that the database knows', async () => {

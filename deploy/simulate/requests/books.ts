@@ -49,6 +49,7 @@ type Settings = {
   readonly closedThrough: string | null;
   readonly employerRate: bigint;
   readonly approval: boolean;
+  readonly latestPostingDays: number;
 };
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
@@ -132,6 +133,8 @@ export const NOTHING = '00000000-0000-4000-8000-000000000000';
 export const CURRENCIES = ['USD', 'USD', 'USD', 'JPY', 'KWD'] as const;
 /** Before every day through which the books are ever closed. */
 export const LONG_CLOSED = '2025-06-30';
+/** Further ahead than any company posts. */
+const FAR_AHEAD = '2999-12-31';
 const DAYS = ['2026-01-10', '2026-01-31', '2026-02-10', '2026-02-25', '2026-03-10', '2026-03-31'] as const;
 
 /** The chart of accounts that a new company has. */
@@ -165,7 +168,14 @@ export function emptyBooks(
   return {
     ...company,
     members: new Map(Object.entries(company.members).map(([actor, role]) => [actor as Actor, [role]])),
-    settings: { version: 1, baseCurrency: 'USD', closedThrough: null, employerRate: 765n, approval: false },
+    settings: {
+      version: 1,
+      baseCurrency: 'USD',
+      closedThrough: null,
+      employerRate: 765n,
+      approval: false,
+      latestPostingDays: 366,
+    },
     accounts: new Map(accounts),
     customers: new Map(),
     invoices: new Map(),
@@ -196,6 +206,15 @@ export function sumOf<T>(of: readonly T[], amount: (one: T) => bigint): bigint {
 
 export function isClosed({ settings }: Books, date: string): boolean {
   return settings.closedThrough !== null && date <= settings.closedThrough;
+}
+
+export function isFarAhead(date: string): boolean {
+  return date === FAR_AHEAD;
+}
+
+/** As `anyDay`; now and then the wrong century. */
+export function postingDay(books: Books, random: Random, since = ''): string {
+  return random.unusual(0.03) ? FAR_AHEAD : anyDay(books, random, since);
 }
 
 /** A day on which it can be posted, not before `since`; now and then any day, such as the last that is closed. */

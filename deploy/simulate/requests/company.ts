@@ -18,6 +18,8 @@ const updateCompanySettings: OperationModel = {
           { name: `Books of version ${version}` },
           { timeZone: 'Europe/London', baseCurrency: settings.baseCurrency },
           { employerTaxRateBasisPoints: nat(2_000) },
+          // Not fewer: a day that others rest on stays one that can be posted on.
+          { latestPostingDays: 366 + nat(3_000) },
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
           { booksClosedThrough, ...reopenReason },
@@ -49,6 +51,7 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       closedThrough: wanted === undefined ? settings.closedThrough : wanted,
       employerRate: BigInt(body.employerTaxRateBasisPoints ?? settings.employerRate),
       approval: body.payRunApprovalRequired ?? settings.approval,
+      latestPostingDays: body.latestPostingDays ?? settings.latestPostingDays,
     };
   });
 }

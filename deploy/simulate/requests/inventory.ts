@@ -1,6 +1,6 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { anyDay, divide, isClosed, post } from './books.ts';
+import { divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
 import { periodClosed } from './ledger.ts';
 import {
   changed,
@@ -27,7 +27,7 @@ const createInventoryItem: OperationModel = {
         sku: uniqueName(books, random, skus, (number) => `SKU-${number}`),
         name: 'Desk lamp',
         currency: pick(['USD', 'USD', 'KWD']),
-        date: anyDay(books, random),
+        date: postingDay(books, random),
         ...(chance(0.75) && { openingQuantity, ...(!unusual(0.05) && { openingUnitCost }) }),
       },
     };
@@ -40,6 +40,7 @@ const createInventoryItem: OperationModel = {
     const { sku, currency, date } = body;
     if ([...books.items.values()].some((item) => item.sku === sku)) return refusedAnyway(409, 'sku_taken');
     if (quantity > 0n && isClosed(books, date)) return periodClosed(date);
+    if (quantity > 0n && isFarAhead(date)) return refused(422, 'date_too_late');
     return created(() => {
       books.items.set(write.id, { sku, currency, quantity, value });
       const lines = [[ACCOUNTS.inventory, value] as const, [ACCOUNTS.equity, -value] as const];
@@ -62,7 +63,7 @@ const adjustInventory = workingOn(({ items }) => items, {
     return {
       quantityDelta,
       reason: 'Counted',
-      date: anyDay(books, random),
+      date: postingDay(books, random),
       ...(quantityDelta > 0 && (needsCost || chance(0.7)) && { unitCost: 1 + nat(6_000) }),
       ...(chance(0.6) && {
         offsetAccountCode: unusual(0.04) ? pick([ACCOUNTS.receivable, '9999']) : pick(['5000', ACCOUNTS.payable]),
@@ -80,6 +81,7 @@ const adjustInventory = workingOn(({ items }) => items, {
     const cost = unitCost === undefined ? divide(item.value * delta, item.quantity) : delta * BigInt(unitCost);
     if (item.value + cost > MAX_AMOUNT_MINOR) return refused(422, 'amount_out_of_range');
     if (isClosed(books, date)) return refused(409, 'period_closed');
+    if (isFarAhead(date)) return refused(422, 'date_too_late');
     // It changes nothing that a later request would have to wait for: adjustments of one item overtake each other.
     return changed(() => {
       item.quantity += delta;

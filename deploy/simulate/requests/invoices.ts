@@ -1,5 +1,17 @@
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { anyDay, CURRENCIES, codesOf, divide, type Invoice, isClosed, post, postMirror, sumOf } from './books.ts';
+import {
+  anyDay,
+  CURRENCIES,
+  codesOf,
+  divide,
+  type Invoice,
+  isClosed,
+  isFarAhead,
+  post,
+  postingDay,
+  postMirror,
+  sumOf,
+} from './books.ts';
 import {
   anyId,
   changed,
@@ -111,11 +123,12 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
   fits: is('finalized'),
   madeBy: 'finalizeInvoice',
   notFound: [404, 'invoice_not_found'],
-  body: (invoice, _, books, random) => ({ reason: 'A mistake', date: anyDay(books, random, invoice?.issueDate) }),
+  body: (invoice, _, books, random) => ({ reason: 'A mistake', date: postingDay(books, random, invoice?.issueDate) }),
   answer(invoice, { target, body }, books) {
     if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     const entry = books.entries.get(invoice.entryId);
     if (entry === undefined) throw new Error('Bug! A finalized invoice without its entry');
     return changed(() => {

@@ -1,12 +1,13 @@
 import {
-  anyDay,
   type BankTransaction,
   type Books,
   CURRENCIES,
   codesOf,
   isClosed,
+  isFarAhead,
   LONG_CLOSED,
   post,
+  postingDay,
   postMirror,
 } from './books.ts';
 import {
@@ -51,7 +52,7 @@ const createJournalEntry: OperationModel = {
     const balanced = sum === 0 ? lines : [{ accountCode: bank, amount: -sum }, ...lines];
     return {
       body: {
-        date: anyDay(books, random),
+        date: postingDay(books, random),
         description: 'By hand',
         currency: pick(CURRENCIES),
         lines: balanced,
@@ -66,6 +67,7 @@ const createJournalEntry: OperationModel = {
       if (account.isControl) return refusedAnyway(422, 'control_account');
     }
     if (isClosed(books, body.date)) return periodClosed(body.date);
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     const posted = lines.map(({ accountCode, amount }) => [accountCode, BigInt(amount)] as const);
     return created(() => post(books, { id: write.id, date: body.date, currency: body.currency, lines: posted }, write));
   },
@@ -78,7 +80,7 @@ const reverseJournalEntry = workingOn(({ entries }) => entries, {
   fits: ({ operation, isReversed }) => REVERSIBLE.includes(operation) && !isReversed,
   madeBy: 'createJournalEntry',
   notFound: [404, 'journal_entry_not_found'],
-  body: (entry, _, books, random) => ({ reason: 'Posted twice', date: anyDay(books, random, entry?.date) }),
+  body: (entry, _, books, random) => ({ reason: 'Posted twice', date: postingDay(books, random, entry?.date) }),
   answer(entry, { target, body }, books) {
     if (!REVERSIBLE.includes(entry.operation)) return refused(409, 'entry_not_reversible');
     if (entry.isReversed) return refused(409, 'entry_already_reversed');
@@ -89,6 +91,7 @@ const reverseJournalEntry = workingOn(({ entries }) => entries, {
     }
     if (body.date < entry.date) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     return created(() => {
       if (difference) setFree(books, difference);
       entry.isReversed = true;

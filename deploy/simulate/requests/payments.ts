@@ -1,5 +1,5 @@
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { anyDay, codesOf, divide, isClosed, post } from './books.ts';
+import { codesOf, divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
 import { dueOn, isPayable, statusOf } from './invoices.ts';
 import { created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
@@ -17,7 +17,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
       amount: partOf(invoice ? dueOn(invoice) : 100n, random),
       currency: unusual(0.03) ? 'EUR' : (invoice?.currency ?? 'USD'),
       method: pick(['other', 'bank_transfer', 'card', 'cash', 'check']),
-      receivedOn: anyDay(books, random, unusual(0.1) ? undefined : invoice?.issueDate),
+      receivedOn: postingDay(books, random, unusual(0.1) ? undefined : invoice?.issueDate),
       ...(chance(0.2) && { bankAccountCode: unusual(0.1) ? '3000' : pick(banks) }),
     };
   },
@@ -30,6 +30,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
     if (books.accounts.get(bank)?.isBank !== true) return refused(422, 'account_not_usable');
     if (body.receivedOn < invoice.issueDate) return refused(422, 'date_before_invoice');
     if (isClosed(books, body.receivedOn)) return refused(409, 'period_closed');
+    if (isFarAhead(body.receivedOn)) return refused(422, 'date_too_late');
     return created(() => {
       invoice.paid += amount;
       books.payments.set(write.id, { invoice, amount, refunded: 0n, on: body.receivedOn, bank });
@@ -46,13 +47,14 @@ const createRefund = workingOn(({ payments }) => payments, {
   notFound: [422, 'payment_not_found'],
   body(payment, paymentId, books, random) {
     const amount = partOf(payment ? payment.amount - payment.refunded : 1n, random);
-    return { paymentId, amount, reason: 'Paid twice', date: anyDay(books, random, payment?.on) };
+    return { paymentId, amount, reason: 'Paid twice', date: postingDay(books, random, payment?.on) };
   },
   answer(payment, { body }, books, write) {
     const amount = BigInt(body.amount);
     if (amount > payment.amount - payment.refunded) return refused(422, 'refund_exceeds_payment');
     if (body.date < payment.on) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     return created(() => {
       payment.refunded += amount;
       payment.invoice.paid -= amount;
@@ -72,7 +74,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     const open = lines.filter(([, { net, creditedNet }]) => net > creditedNet);
     const [index, line] = open.length > 0 && !random.unusual(0.04) ? random.pick(open) : [98, undefined];
     const net = partOf(line ? line.net - line.creditedNet : 1n, random);
-    const date = anyDay(books, random, invoice?.issueDate);
+    const date = postingDay(books, random, invoice?.issueDate);
     return { lines: [{ lineNumber: index + 1, net }], reason: 'Agreed discount', date };
   },
   answer(invoice, { body }, books, write) {
@@ -88,6 +90,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     if (net + tax > dueOn(invoice)) return refused(422, 'credit_exceeds_due');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     return created(() => {
       line.creditedNet += net;
       line.creditedTax += tax;

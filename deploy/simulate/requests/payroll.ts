@@ -1,4 +1,14 @@
-import { anyDay, divide, type Employee, type Frequency, isClosed, type PayRun, post, sumOf } from './books.ts';
+import {
+  divide,
+  type Employee,
+  type Frequency,
+  isClosed,
+  isFarAhead,
+  type PayRun,
+  post,
+  postingDay,
+  sumOf,
+} from './books.ts';
 import {
   anyId,
   changed,
@@ -70,7 +80,7 @@ const createPayRun: OperationModel = {
         payFrequency,
         year: 2026,
         periodNumber: 1 + nat(pick([3, PERIODS[payFrequency], PERIODS[payFrequency]])),
-        payDate: anyDay(books, random),
+        payDate: postingDay(books, random),
         ...(!unusual(0.08) && { employeeIds: [...new Set([first, ...others])] }),
         ...(chance(0.4) && { asDraft: true }),
       },
@@ -132,6 +142,7 @@ const executePayroll = workingOn(({ payRuns }) => payRuns, {
     if (books.settings.approval && run.by === write.actor) return refused(403, 'executor_is_creator');
     if (run.periods.some((period) => books.paidPeriods.has(period))) return refused(409, 'period_already_paid');
     if (isClosed(books, run.date)) return refused(409, 'period_closed');
+    if (isFarAhead(run.date)) return refused(422, 'date_too_late');
     return changed(() => {
       for (const period of run.periods) books.paidPeriods.add(period);
       run.status = 'executed';
