@@ -26,7 +26,7 @@ const accountLineSchema = z.object({
 });
 
 const trialBalanceSchema = z.object({
-  asOf: calendarDate().nullable(),
+  asOf: calendarDate(),
   items: z.array(
     z.object({
       accountCode: z.string(),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { date } from '../../activities/fields.ts';
 import { toWireAmount } from '../../activities/money.ts';
+import { dayOfReport } from './day-of-report.ts';
 import { defineRead } from './read.ts';
 
 /**
@@ -16,10 +17,7 @@ export const readAgedReceivables = defineRead({
   params: z.strictObject({}),
   query: z.strictObject({ asOf: date().optional().describe('The last day to include; today if omitted.') }),
   async read(tx, { query }) {
-    const [{ as_of: asOf } = { as_of: '' }] = await tx.query<{ as_of: string }>(
-      'SELECT coalesce($1, company_today(current_company())) AS as_of',
-      [query.asOf ?? null],
-    );
+    const asOf = await dayOfReport(tx, query.asOf);
     const rows = await tx.query<AgedRow>(AGED, [asOf]);
     return {
       asOf,

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { date } from '../../activities/fields.ts';
 import { toWireAmount } from '../../activities/money.ts';
+import { dayOfReport } from './day-of-report.ts';
 import { defineRead } from './read.ts';
 
 /**
- * The balance of every account per currency, as a debit or a credit; both sides have the same total. Without `asOf`, it
- * includes everything posted, whatever its date.
+ * The balance of every account per currency at the end of a day, as a debit or a credit; both sides have the same total.
+ * Without `asOf`: as of today.
  */
 export const readTrialBalance = defineRead({
   path: '/api/ledger/trial-balance',
@@ -13,21 +14,22 @@ export const readTrialBalance = defineRead({
   group: 'ledger',
   answers: { kind: 'report', resource: 'trial_balance' },
   params: z.strictObject({}),
-  query: z.strictObject({ asOf: date().optional().describe('The last day to include; everything posted if omitted.') }),
-  async read(tx, { query: { asOf } }) {
+  query: z.strictObject({ asOf: date().optional().describe('The last day to include; today if omitted.') }),
+  async read(tx, { query }) {
+    const asOf = await dayOfReport(tx, query.asOf);
     const rows = await tx.query<BalanceRow>(
       `SELECT a.code, a.name, l.currency, sum(l.amount_minor)::bigint AS balance_minor
        FROM journal_lines l
        JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-       WHERE l.company_id = current_company() AND ($1::date IS NULL OR e.entry_date <= $1)
+       WHERE l.company_id = current_company() AND e.entry_date <= $1
        GROUP BY a.code, a.name, l.currency
        ORDER BY a.code COLLATE "C", l.currency`,
-      [asOf ?? null],
+      [asOf],
     );
     const currencies = [...new Set(rows.map(({ currency }) => currency))].sort();
     return {
-      asOf: asOf ?? null,
+      asOf,
       items: rows.map((row) => ({
         accountCode: row.code,
         name: row.name,

@@ -120,8 +120,8 @@ describe('the ledger', () => {
   });
 
   test('the trial balance is of the day that is asked for, and its sides are equal', async () => {
-    expect((await company.api.get('/api/ledger/trial-balance')).json).toEqual({
-      asOf: null,
+    expect((await company.api.get('/api/ledger/trial-balance?asOf=2026-03-02')).json).toEqual({
+      asOf: '2026-03-02',
       items: [
         { accountCode: '1000', name: 'Bank', currency: 'EUR', debit: 100, credit: 0 },
         { accountCode: '1000', name: 'Bank', currency: 'USD', debit: 500, credit: 0 },
@@ -138,6 +138,29 @@ describe('the ledger', () => {
     const { items, totals } = (await company.api.get('/api/ledger/trial-balance?asOf=2026-02-09')).json;
     expect(totals).toEqual([{ currency: 'USD', debit: 800, credit: 800 }]);
     expect(items).toHaveLength(2);
+  });
+
+  test('without a day, the trial balance is of today in the time zone of the company', async () => {
+    const own = await system.company();
+    const lines = [
+      { accountCode: '1000', amount: 5 },
+      { accountCode: '3000', amount: -5 },
+    ];
+    const day = async (ahead: number): Promise<string> =>
+      (await system.owner.query('SELECT (company_today($1) + $2::integer)::text AS day', [own.id, ahead])).rows[0].day;
+    // The two zones are 25 hours apart: the one's today is never the other's.
+    await system.owner.query("UPDATE companies SET time_zone = 'Pacific/Kiritimati' WHERE id = $1", [own.id]);
+    const east = await day(0);
+    for (const date of [east, await day(2)]) {
+      await own.api.created('/api/ledger/entries', { date, description: 'By hand', currency: 'USD', lines });
+    }
+    const balance = async () => (await own.api.get('/api/ledger/trial-balance')).json;
+    expect((await balance()).totals).toEqual([{ currency: 'USD', debit: 5, credit: 5 }]);
+    await system.owner.query("UPDATE companies SET time_zone = 'Pacific/Pago_Pago' WHERE id = $1", [own.id]);
+    const [before, answer, after] = [await day(0), await balance(), await day(0)];
+    expect([before, after]).toContain(answer.asOf);
+    expect(answer.asOf < east).toBe(true);
+    expect(answer).toMatchObject({ items: [], totals: [] });
   });
 
   test('sums of the largest amounts are exact', async () => {
