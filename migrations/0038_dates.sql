@@ -41,7 +41,7 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Both with `latest`. The release before this one names the columns that it reads, and goes on with these.
+-- With `latest`. The release before this one names the columns that it reads, and goes on with these.
 DROP FUNCTION posting_facts(uuid, text[]);
 CREATE FUNCTION posting_facts(p_company uuid, p_codes text[])
 RETURNS TABLE (now timestamptz, today date, closed_through date, latest date, accounts jsonb)
@@ -57,9 +57,18 @@ BEGIN
     WHERE c.id = p_company;
 END $$;
 
+-- The latest date of what has a number of the counter: with it, a finalization knows whether a lower number is dated later.
+-- NULL until the next finalization of a company that has numbers already; that one looks for it.
+ALTER TABLE number_counters ADD COLUMN latest_date date;
+GRANT UPDATE (latest_date) ON number_counters TO accubooks_app;
+CREATE FUNCTION latest_invoice_date(p_company uuid) RETURNS date LANGUAGE sql STABLE AS $$
+  SELECT max(i.issue_date) FROM invoices i WHERE i.company_id = p_company AND i.number IS NOT NULL
+$$;
+
+-- With both of them.
 DROP FUNCTION numbering_facts(uuid);
 CREATE FUNCTION numbering_facts(p_company uuid)
-RETURNS TABLE (closed_through date, latest date, last_number integer)
+RETURNS TABLE (closed_through date, latest date, last_number integer, latest_date date)
 LANGUAGE plpgsql AS $$
 BEGIN
   -- Without a counter, the row of the company stands for it: finalizations that make it follow one another.
@@ -71,6 +80,22 @@ BEGIN
   PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
   RETURN QUERY
     SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days,
-      coalesce((SELECT n.last_number FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice'), 0)
-    FROM companies c WHERE c.id = p_company;
+      coalesce(n.last_number, 0), coalesce(n.latest_date, latest_invoice_date(p_company))
+    FROM companies c LEFT JOIN number_counters n ON n.company_id = c.id AND n.kind = 'invoice'
+    WHERE c.id = p_company;
+END $$;
+
+-- As before, and keeps the counter's latest date, also for the release before this one.
+CREATE OR REPLACE FUNCTION number_invoices(p_company uuid, p_invoices jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE invoices i SET number = n.number, issue_date = n.issue_date, journal_entry_id = n.journal_entry_id
+  FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
+  WHERE i.company_id = p_company AND i.id = n.id
+    AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
+  INSERT INTO number_counters AS c (company_id, kind, last_number, latest_date)
+  SELECT p_company, 'invoice', max(n.number), max(n.issue_date)
+  FROM jsonb_to_recordset(p_invoices) AS n (number integer, issue_date date)
+  ON CONFLICT (company_id, kind) DO UPDATE
+    SET last_number = excluded.last_number,
+      latest_date = greatest(coalesce(c.latest_date, latest_invoice_date(p_company)), excluded.latest_date);
 END $$;

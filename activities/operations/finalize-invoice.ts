@@ -22,7 +22,8 @@ export const finalizeInvoice = defineSetOperation({
   summary: 'Finalize a draft invoice',
   description:
     'Gives the draft the company’s next number, without gaps. Posts debit accounts receivable, credit revenue per account and ' +
-    'sales tax payable. The entry is dated the issue date: the draft’s, or `issueDate`.',
+    'sales tax payable. The entry is dated the issue date: the draft’s, or `issueDate`. If an invoice with a lower number is ' +
+    'dated later, the answer says so in `warnings`.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/finalize',
   params: z.strictObject({ invoiceId: id() }),
@@ -65,8 +66,8 @@ export const finalizeInvoice = defineSetOperation({
           ids,
         ]),
         readInvoiceLines(tx, ids),
-        tx.query<{ closed_through: string | null; latest: string; last_number: number }>(
-          'SELECT closed_through, latest, last_number FROM numbering_facts(p_company => $1)',
+        tx.query<NumberingFacts>(
+          'SELECT closed_through, latest, last_number, latest_date FROM numbering_facts(p_company => $1)',
           [companyId],
         ),
       ]);
@@ -77,6 +78,7 @@ export const finalizeInvoice = defineSetOperation({
         closedThrough: facts.closed_through,
         latest: facts.latest,
         lastNumber: facts.last_number,
+        latestDate: facts.latest_date,
         entries: [],
         numbered: [],
       };
@@ -107,7 +109,13 @@ export const finalizeInvoice = defineSetOperation({
       state.invoices.set(invoice.id, invoice);
       state.entries.push(entry);
       state.numbered.push({ id: invoice.id, ...numbered });
-      return { resourceId: invoice.id, body: toInvoice(invoice, lines) };
+      const isOutOfDateOrder = state.latestDate !== null && issueDate < state.latestDate;
+      if (!isOutOfDateOrder) state.latestDate = issueDate;
+      const answer = toInvoice(invoice, lines);
+      return {
+        resourceId: invoice.id,
+        body: isOutOfDateOrder ? { ...answer, warnings: [{ code: 'number_out_of_date_order' }] } : answer,
+      };
     },
 
     apply(tx, companyId, { entries, numbered }) {
@@ -128,8 +136,17 @@ export type FinalizeInvoiceState = {
   readonly latest: string;
   /** The number that was given last. */
   lastNumber: number;
+  /** The latest issue date of an invoice with a number; null if there is none. */
+  latestDate: string | null;
   readonly entries: EntryOfSet[];
   readonly numbered: Pick<InvoiceRow, 'id' | 'number' | 'issue_date' | 'journal_entry_id'>[];
+};
+
+type NumberingFacts = {
+  closed_through: string | null;
+  latest: string;
+  last_number: number;
+  latest_date: string | null;
 };
 
 /** Dr 1100 total · Cr each income account its net · Cr 2100 tax. */

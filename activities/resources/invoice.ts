@@ -136,6 +136,14 @@ export const invoiceSchema = z.object({
   journalEntryId: resourceId().nullable(),
   metadata: notes(),
   createdAt: instant(),
+  warnings: z
+    .array(z.object({ code: z.string() }))
+    .optional()
+    .meta({
+      description:
+        'Only in the answer that gives the number, and only if there is one: `number_out_of_date_order` says that an invoice ' +
+        'with a lower number is dated later',
+    }),
 });
 
 export const invoiceResource: ResourceType = { type: 'invoice', reads: '/api/invoices', schema: invoiceSchema };

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { problemOf } from '../client/http.ts';
 import { tellsOutcome } from '../client/submit-write.ts';
+import { outOfDateOrder, warnsOutOfDateOrder } from './number-order.ts';
 import type { Step } from './plan.ts';
 import type { Outcome } from './run.ts';
 
@@ -10,6 +11,7 @@ export type Finding = { readonly promise: string; readonly checked: number; read
 type StoredWrite = {
   readonly company_id: string;
   readonly key: string;
+  readonly operation: string | null;
   readonly outcome: 'succeeded' | 'rejected' | 'cancelled' | 'lost';
   readonly status_code: number;
   readonly response: string;
@@ -25,7 +27,7 @@ export async function checkAnswers(
   shared: readonly string[],
 ): Promise<readonly Finding[]> {
   const { rows } = await auditor.query<StoredWrite>(
-    `SELECT company_id, idempotency_key AS key, outcome, status_code, convert_from(response_body, 'UTF8') AS response,
+    `SELECT company_id, idempotency_key AS key, operation, outcome, status_code, convert_from(response_body, 'UTF8') AS response,
        location, fingerprint
      FROM idempotent_writes WHERE company_id = ANY ($1)`,
     [companyIds],
@@ -37,6 +39,13 @@ export async function checkAnswers(
     const code = final && problemOf(final)?.code;
     return { ...outcome, code, place: placeOf(step), row: stored.get(placeOf(step)) };
   });
+  const finalized = rows.filter(({ operation, outcome }) => operation === 'finalizeInvoice' && outcome === 'succeeded');
+  const outOfOrder = new Set(
+    companyIds.flatMap((companyId) => {
+      const ofCompany = finalized.filter(({ company_id }) => company_id === companyId);
+      return outOfDateOrder(ofCompany.map(({ response }) => response));
+    }),
+  );
   const writes = answered.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'invalid');
   return [
     finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
@@ -48,6 +57,11 @@ export async function checkAnswers(
     finding('A cancel and its write agree which came first', answered.filter(isCancel), isAgreedCancel),
     finding('A request that cannot succeed gets the expected code', answered.filter(isCertain), isRefusedSo),
     finding('An invalid request stores nothing', answered.filter(isInvalid), ({ row }) => row === undefined),
+    finding(
+      'An invoice is answered with a warning exactly where a lower number is dated later',
+      finalized,
+      ({ response }) => warnsOutOfDateOrder(response) === outOfOrder.has(response),
+    ),
     ownAnswers(answered, new Set(shared)),
   ];
 }

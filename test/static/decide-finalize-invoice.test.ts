@@ -10,7 +10,7 @@ const COMPANY = decideContext().companyId;
 const DRAFTS = 4;
 const draftId = (draft: number) => writeId(COMPANY, 'createInvoice', `draft-${draft}`);
 
-/** Number 41 was given last; the books are closed through February. */
+/** Number 41 was given last, and an invoice of March 8 has the latest date; the books are closed through February. */
 function stateOf(): FinalizeInvoiceState {
   const drafts = Array.from({ length: DRAFTS }, (_, draft) => draftOf(draftId(draft)));
   return {
@@ -24,6 +24,7 @@ function stateOf(): FinalizeInvoiceState {
     closedThrough: '2026-02-28',
     latest: '2026-03-25',
     lastNumber: 41,
+    latestDate: '2026-03-08',
     entries: [],
     numbered: [],
   };
@@ -108,6 +109,18 @@ describe('finalizeInvoice decides', () => {
     expect(decide({ ...stateOf(), latest: '2026-04-01' }, { body: { issueDate: '2026-04-01' } })?.body).toMatchObject({
       issueDate: '2026-04-01',
     });
+  });
+
+  test('a warning where a lower number is dated later, in the set or before it, and else no such member', () => {
+    const state = stateOf();
+    const warned = ['2026-03-08', '2026-03-07', '2026-03-20', '2026-03-19'].map((issueDate, draft) => {
+      const body = decide(state, { draft, body: { issueDate }, key: `key-${draft}` })?.body ?? {};
+      return Object.hasOwn(body, 'warnings') ? [issueDate, body['warnings']] : issueDate;
+    });
+    const warnings = [{ code: 'number_out_of_date_order' }];
+    expect(warned).toEqual(['2026-03-08', ['2026-03-07', warnings], '2026-03-20', ['2026-03-19', warnings]]);
+    const first = decide({ ...stateOf(), lastNumber: 0, latestDate: null }, { body: { issueDate: '2026-03-01' } });
+    expect(first?.body).not.toHaveProperty('warnings');
   });
 
   test('a set in its order: each draft once, and numbers without a gap whatever is rejected', () => {

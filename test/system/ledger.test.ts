@@ -172,6 +172,29 @@ describe('each write posts what the books say, to the minor unit', () => {
     expect((await own.api.created(`/api/invoices/${a}/finalize`, {})).number).toBe('INV-000003');
   });
 
+  test('an invoice dated before one with a lower number is answered with a warning, and again from the record', async () => {
+    const own = await system.company();
+    const finalizing = async (issueDate: string, key = issueDate) =>
+      own.api.post(`/api/invoices/${await own.draftInvoice()}/finalize`, { issueDate }, { key });
+    expect((await finalizing('2026-02-10')).json).not.toHaveProperty('warnings');
+    const early = await finalizing('2026-02-09');
+    expect([early.status, early.json.number]).toEqual([200, 'INV-000002']);
+    expect(early.json.warnings).toEqual([{ code: 'number_out_of_date_order' }]);
+    expect((await finalizing('2026-02-10', 'the same day')).json).not.toHaveProperty('warnings');
+    // As a company that had numbers before there were such warnings.
+    await system.owner.query('UPDATE number_counters SET latest_date = NULL WHERE company_id = $1', [own.id]);
+    expect((await finalizing('2026-02-08')).json.warnings).toHaveLength(1);
+    expect((await finalizing('2026-02-07')).json.warnings).toHaveLength(1);
+    // A void invoice keeps its number and its date.
+    const late = await finalizing('2026-02-20');
+    await own.api.created(`/api/invoices/${late.json.id}/void`, { reason: 'A mistake', date: '2026-02-20' });
+    expect((await finalizing('2026-02-19')).json.warnings).toHaveLength(1);
+    expect((await own.api.get(`/api/invoices/${early.json.id}`)).json).not.toHaveProperty('warnings');
+    const { id } = early.json;
+    const again = await own.api.post(`/api/invoices/${id}/finalize`, { issueDate: '2026-02-09' }, { key: '2026-02-09' });
+    expect([again.replayed, again.text]).toEqual([true, early.text]);
+  });
+
   test.each([
     { currency: 'JPY', total: 123, tax: 12 },
     { currency: 'USD', total: 123, tax: 12 },
