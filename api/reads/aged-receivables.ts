@@ -5,9 +5,9 @@ import { dayOfReport } from './day-of-report.ts';
 import { defineRead } from './read.ts';
 
 /**
- * What each customer owed at the end of a day, by how long it had been due: the invoices issued by then, with everything
- * dated up to then. Each item counts on its posting date, so that the report agrees with accounts receivable as of that
- * day, even where a void is dated before the refund that made it possible. Without `asOf`: as of today.
+ * What each customer owed at the end of a day, by how long it had been due: everything that is dated up to then. Each item
+ * counts on its posting date, so that the report agrees with accounts receivable as of that day, even where a void is dated
+ * before the refund that made it possible, or a payment of an earlier release before its invoice. Without `asOf`: as of today.
  */
 export const readAgedReceivables = defineRead({
   path: '/api/reports/aged-receivables',
@@ -37,7 +37,8 @@ export const readAgedReceivables = defineRead({
 /** An invoice is due on its due date and overdue from the day after. A customer who owes nothing has no row. */
 const AGED = `
   WITH movement (company_id, invoice_id, amount_minor) AS (
-    SELECT company_id, id, total_minor FROM invoices WHERE company_id = current_company()
+    SELECT company_id, id, total_minor FROM invoices
+    WHERE company_id = current_company() AND number IS NOT NULL AND issue_date <= $1
     UNION ALL
     SELECT company_id, id, -total_minor FROM invoices WHERE company_id = current_company() AND voided_on <= $1
     UNION ALL
@@ -53,7 +54,6 @@ const AGED = `
   ), open AS (
     SELECT i.customer_id, i.currency, $1::date - i.due_date AS days_overdue, sum(m.amount_minor) AS amount_minor
     FROM movement m JOIN invoices i ON i.company_id = m.company_id AND i.id = m.invoice_id
-    WHERE i.number IS NOT NULL AND i.issue_date <= $1
     GROUP BY i.company_id, i.id
     HAVING sum(m.amount_minor) <> 0
   )

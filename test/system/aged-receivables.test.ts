@@ -127,6 +127,39 @@ describe('aged receivables', () => {
     expect(await aged('2026-01-20')).toEqual({});
   });
 
+  test('a payment from before there was a rule, dated before its invoice, is owed to the customer until that is issued', async () => {
+    const { company, invoice, pay, aged, receivable } = await books();
+    const customerId = await company.customer();
+    const id = await invoice(customerId, 500, ['2026-01-10', '2026-12-31']);
+    await redate(await pay(id, 200, '2026-01-10'), '2026-01-05');
+    for (const [asOf, notDue] of [
+      ['2026-01-04', undefined],
+      ['2026-01-05', -200],
+      ['2026-01-09', -200],
+      ['2026-01-10', 300],
+    ] as const) {
+      const [told] = (await aged(asOf))[`${customerId} USD`] ?? [];
+      expect([asOf, told, await receivable(asOf)]).toEqual([asOf, notDue, notDue ?? 0]);
+    }
+  });
+
+  /** Dates a payment and its entry otherwise, as nothing can but what is older than the rules. */
+  async function redate(paymentId: string, day: string): Promise<void> {
+    const session = await system.owner.connect();
+    try {
+      await session.query('BEGIN');
+      await session.query("SET LOCAL session_replication_role = 'replica'");
+      await session.query('UPDATE payments SET received_on = $2 WHERE id = $1', [paymentId, day]);
+      await session.query(
+        'UPDATE journal_entries SET entry_date = $2 WHERE id = (SELECT journal_entry_id FROM payments WHERE id = $1)',
+        [paymentId, day],
+      );
+      await session.query('COMMIT');
+    } finally {
+      session.release();
+    }
+  }
+
   test('without a day it is of today', async () => {
     const { company } = await books();
     const { rows } = await system.owner.query('SELECT company_today($1)::text AS today', [company.id]);
