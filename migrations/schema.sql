@@ -210,9 +210,11 @@ CREATE TABLE public.companies (
   webhook_url text,
   webhook_secret_version integer DEFAULT 1 NOT NULL,
   webhook_secret_rotated_at timestamp with time zone,
+  latest_posting_days integer DEFAULT 366 NOT NULL,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
+  CONSTRAINT companies_latest_posting_days_check CHECK (((latest_posting_days >= 0) AND (latest_posting_days <= 3660))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   CONSTRAINT companies_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
   CONSTRAINT companies_version_check CHECK ((version >= 1)),
@@ -240,6 +242,7 @@ GRANT UPDATE ON public.companies(webhook_url) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_secret_version) TO accubooks_relay;
 GRANT UPDATE ON public.companies(webhook_secret_version) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
+GRANT UPDATE ON public.companies(latest_posting_days) TO accubooks_app;
 
 CREATE TABLE public.credit_note_lines (
   company_id uuid NOT NULL,
@@ -794,6 +797,7 @@ CREATE TABLE public.number_counters (
   kind text NOT NULL,
   last_number integer NOT NULL,
   lost_numbers integer DEFAULT 0 NOT NULL,
+  latest_date date,
   CONSTRAINT number_counters_pkey PRIMARY KEY (company_id, kind),
   CONSTRAINT number_counters_check CHECK (((lost_numbers >= 0) AND (lost_numbers <= last_number))),
   CONSTRAINT number_counters_kind_check CHECK ((kind = 'invoice'::text)),
@@ -807,6 +811,7 @@ GRANT INSERT, SELECT ON public.number_counters TO accubooks_app;
 GRANT SELECT ON public.number_counters TO accubooks_auditor;
 GRANT UPDATE ON public.number_counters(last_number) TO accubooks_app;
 GRANT UPDATE ON public.number_counters(lost_numbers) TO accubooks_app;
+GRANT UPDATE ON public.number_counters(latest_date) TO accubooks_app;
 
 CREATE TABLE public.outbox (
   id uuid NOT NULL,
@@ -1408,16 +1413,22 @@ CREATE OR REPLACE FUNCTION public.begin_journal_entry()
 AS $function$
 DECLARE
   closed_through date;
+  latest date;
 BEGIN
   NEW.created_xid := pg_current_xact_id();
-  SELECT c.books_closed_through INTO closed_through FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days
+  INTO closed_through, latest
+  FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
   IF NEW.entry_date <= closed_through THEN
     RAISE EXCEPTION 'the books are closed through %', closed_through
       USING ERRCODE = 'check_violation', CONSTRAINT = 'period_closed';
   END IF;
+  IF NEW.entry_date > latest THEN
+    RAISE EXCEPTION 'nothing is posted that is dated after %', latest
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_too_late';
+  END IF;
   RETURN NEW;
-END
-$function$
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_journal_entry() TO PUBLIC;
 
@@ -2116,6 +2127,16 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keys_without_row(text,uuid[],text[],text[],text[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.latest_invoice_date(p_company uuid)
+ RETURNS date
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT max(i.issue_date) FROM invoices i WHERE i.company_id = p_company AND i.number IS NOT NULL
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.latest_invoice_date(uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2579,11 +2600,13 @@ BEGIN
   FROM jsonb_to_recordset(p_invoices) AS n (id uuid, number integer, issue_date date, journal_entry_id uuid)
   WHERE i.company_id = p_company AND i.id = n.id
     AND i.id = ANY (ARRAY(SELECT k.id FROM jsonb_to_recordset(p_invoices) AS k (id uuid)));
-  INSERT INTO number_counters (company_id, kind, last_number)
-  SELECT p_company, 'invoice', max(n.number) FROM jsonb_to_recordset(p_invoices) AS n (number integer)
-  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = excluded.last_number;
-END
-$function$
+  INSERT INTO number_counters AS c (company_id, kind, last_number, latest_date)
+  SELECT p_company, 'invoice', max(n.number), max(n.issue_date)
+  FROM jsonb_to_recordset(p_invoices) AS n (number integer, issue_date date)
+  ON CONFLICT (company_id, kind) DO UPDATE
+    SET last_number = excluded.last_number,
+      latest_date = greatest(coalesce(c.latest_date, latest_invoice_date(p_company)), excluded.latest_date);
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
 
@@ -2634,10 +2657,11 @@ $function$
 GRANT EXECUTE ON FUNCTION public.number_trusted_events(integer,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.numbering_facts(p_company uuid)
- RETURNS TABLE(closed_through date, last_number integer)
+ RETURNS TABLE(closed_through date, latest date, last_number integer, latest_date date)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  -- Without a counter, the row of the company stands for it: finalizations that make it follow one another.
   IF EXISTS (SELECT FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice') THEN
     PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
   ELSE
@@ -2645,11 +2669,11 @@ BEGIN
   END IF;
   PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
   RETURN QUERY
-    SELECT c.books_closed_through,
-      coalesce((SELECT n.last_number FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice'), 0)
-    FROM companies c WHERE c.id = p_company;
-END
-$function$
+    SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days,
+      coalesce(n.last_number, 0), coalesce(n.latest_date, latest_invoice_date(p_company))
+    FROM companies c LEFT JOIN number_counters n ON n.company_id = c.id AND n.kind = 'invoice'
+    WHERE c.id = p_company;
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.numbering_facts(uuid) TO PUBLIC;
 
@@ -2793,19 +2817,19 @@ $function$
 GRANT EXECUTE ON FUNCTION public.post_mirror(uuid,uuid,uuid,text,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.posting_facts(p_company uuid, p_codes text[])
- RETURNS TABLE(now timestamp with time zone, today date, closed_through date, accounts jsonb)
+ RETURNS TABLE(now timestamp with time zone, today date, closed_through date, latest date, accounts jsonb)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
   RETURN QUERY
-    SELECT pg_catalog.now(), (pg_catalog.now() AT TIME ZONE c.time_zone)::date, c.books_closed_through,
+    SELECT pg_catalog.now(), day.today, c.books_closed_through, day.today + c.latest_posting_days,
       (SELECT coalesce(jsonb_object_agg(a.code, jsonb_build_object('id', a.id, 'type', a.type, 'isBank', a.is_bank,
          'isControl', a.is_control)), '{}')
        FROM accounts a WHERE a.company_id = p_company AND a.code = ANY (p_codes))
-    FROM companies c WHERE c.id = p_company;
-END
-$function$
+    FROM companies c CROSS JOIN LATERAL (SELECT (pg_catalog.now() AT TIME ZONE c.time_zone)::date AS today) AS day
+    WHERE c.id = p_company;
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.posting_facts(uuid,text[]) TO PUBLIC;
 
