@@ -68,7 +68,11 @@ export const createPayment = defineSetOperation({
     period_closed: PERIOD_CLOSED,
     date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', date_before_invoice: 'date_before_invoice' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    date_before_invoice: 'date_before_invoice',
+  },
   examples: [
     {
       name: 'payment',

@@ -44,7 +44,11 @@ export const executePayroll = defineOperation({
       about: { in: 'path', pointer: '/payRunId' },
     },
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', paid_periods_once: 'period_already_paid' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    paid_periods_once: 'period_already_paid',
+  },
   examples: [
     {
       name: 'execute',

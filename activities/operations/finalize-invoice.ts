@@ -46,7 +46,11 @@ export const finalizeInvoice = defineSetOperation({
     due_before_issue: DUE_BEFORE_ISSUE,
     date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', invoices_due_on_or_after_issue: 'due_before_issue' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    invoices_due_on_or_after_issue: 'due_before_issue',
+  },
   examples: [
     {
       name: 'finalize',

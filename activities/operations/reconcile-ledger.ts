@@ -67,7 +67,11 @@ export const reconcileLedger = defineOperation({
       nextAction: 'fix_request',
     },
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', bank_matches_line_once: 'journal_line_not_matchable' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    bank_matches_line_once: 'journal_line_not_matchable',
+  },
   examples: [
     {
       name: 'match',

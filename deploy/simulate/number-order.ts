@@ -1,5 +1,9 @@
 /** An answer of `finalizeInvoice` as stored, by its text. */
-type Finalized = { readonly number: string; readonly issueDate: string; readonly warnings?: readonly { code: string }[] };
+type Finalized = {
+  readonly number: string;
+  readonly issueDate: string;
+  readonly warnings?: readonly { code: string }[];
+};
 
 /** Of the invoices of one company: the answers of those that are dated before an invoice with a lower number. */
 export function outOfDateOrder(responses: readonly string[]): readonly string[] {

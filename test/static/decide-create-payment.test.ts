@@ -30,7 +30,12 @@ describe('a payment', () => {
         '/receivedOn',
       ],
       [{ receivedOn: '2026-01-15' }, 'period_closed', 'The books are closed for that date.', undefined],
-      [{ receivedOn: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/receivedOn'],
+      [
+        { receivedOn: '2027-03-12' },
+        'date_too_late',
+        'The company posts nothing that is dated after 2027-03-11.',
+        '/receivedOn',
+      ],
     ];
     const state = stateOf(100n);
     let body: object = { currency: 'EUR', amount: 101, bankAccountCode: '1100', receivedOn: '2026-01-14' };

@@ -191,7 +191,11 @@ describe('each write posts what the books say, to the minor unit', () => {
     expect((await finalizing('2026-02-19')).json.warnings).toHaveLength(1);
     expect((await own.api.get(`/api/invoices/${early.json.id}`)).json).not.toHaveProperty('warnings');
     const { id } = early.json;
-    const again = await own.api.post(`/api/invoices/${id}/finalize`, { issueDate: '2026-02-09' }, { key: '2026-02-09' });
+    const again = await own.api.post(
+      `/api/invoices/${id}/finalize`,
+      { issueDate: '2026-02-09' },
+      { key: '2026-02-09' },
+    );
     expect([again.replayed, again.text]).toEqual([true, early.text]);
   });
 
