@@ -48,6 +48,10 @@ GRANT USAGE ON SCHEMA public TO accubooks_relay;
 
 CREATE SCHEMA security_partitions;
 
+-- Types
+
+CREATE TYPE public.pay_run_without_approval AS (company_id uuid, id uuid, status text, pay_frequency text, year integer, period_number integer, pay_date date, currency text, employee_count integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint, created_by uuid, approved_by uuid, executed_by uuid, journal_entry_id uuid, created_at timestamp with time zone);
+
 -- Sequences
 
 CREATE SEQUENCE public.idempotent_write_audit_log_id AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
@@ -903,9 +907,11 @@ CREATE TABLE public.pay_runs (
   executed_by uuid,
   journal_entry_id uuid,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  approval_required boolean NOT NULL,
   CONSTRAINT pay_runs_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT pay_runs_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT pay_runs_period_key UNIQUE (company_id, id, pay_frequency, year, period_number),
+  CONSTRAINT pay_runs_approved_by_another CHECK (((NOT approval_required) OR (status = 'draft'::text) OR ((approved_by IS NOT NULL) AND ((status = 'approved'::text) OR ((approved_by <> created_by) AND (executed_by <> created_by)))))),
   CONSTRAINT pay_runs_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT pay_runs_employee_count_check CHECK (((employee_count >= 1) AND (employee_count <= 5000))),
   CONSTRAINT pay_runs_employer_tax_minor_check CHECK (((employer_tax_minor >= 0) AND (employer_tax_minor <= '100000000000000000'::bigint))),
@@ -935,6 +941,7 @@ CREATE INDEX pay_runs_newest ON public.pay_runs USING btree (company_id, created
 CREATE TRIGGER keep_all_pay_runs BEFORE TRUNCATE ON public.pay_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER keep_pay_runs BEFORE DELETE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER move_pay_run_forward_only BEFORE UPDATE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.move_pay_run_forward_only();
+CREATE TRIGGER pin_pay_run_approval BEFORE INSERT ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.pin_pay_run_approval();
 CREATE CONSTRAINT TRIGGER require_whole_pay_run AFTER INSERT OR UPDATE ON public.pay_runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_pay_run();
 ALTER TABLE public.pay_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.pay_runs FOR SELECT TO accubooks_auditor USING (true);
@@ -2243,17 +2250,29 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_invoices(uuid,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_pay_run(p_company uuid, p_run uuid)
- RETURNS TABLE(run public.pay_runs, approval_required boolean)
- LANGUAGE plpgsql
+ RETURNS TABLE(run public.pay_run_without_approval, approval_required boolean)
+ LANGUAGE sql
 AS $function$
-BEGIN
-  SELECT c.pay_run_approval_required INTO approval_required FROM companies c WHERE c.id = p_company FOR SHARE;
-  PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
-  RETURN QUERY SELECT r, approval_required FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
-END
+  SELECT (r.company_id, r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
+    r.employee_count, r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor,
+    r.employer_tax_minor, r.created_by, r.approved_by, r.executed_by, r.journal_entry_id,
+    r.created_at)::pay_run_without_approval, r.approval_required
+  FROM lock_pay_run_row(p_company, p_run) AS r
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_pay_run(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_pay_run_row(p_company uuid, p_run uuid)
+ RETURNS SETOF public.pay_runs
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_pay_run_row(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_payment(p_company uuid, p_payment uuid)
  RETURNS SETOF public.payments
@@ -2458,6 +2477,10 @@ BEGIN
     OR OLD.status = 'approved' AND OLD.approved_by IS DISTINCT FROM NEW.approved_by THEN
     RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved to executed'
       USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF OLD.approval_required AND NEW.status = 'approved' AND NEW.approved_by = NEW.created_by THEN
+    RAISE EXCEPTION 'pay run % demands the approval of someone else than its creator', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_runs_approved_by_another';
   END IF;
   RETURN NEW;
 END
@@ -2702,6 +2725,18 @@ CREATE OR REPLACE FUNCTION public.pay_periods(p_frequency text)
 RETURN CASE p_frequency WHEN 'weekly'::text THEN 52 WHEN 'biweekly'::text THEN 26 WHEN 'semimonthly'::text THEN 24 WHEN 'monthly'::text THEN 12 ELSE NULL::integer END
 ;
 GRANT EXECUTE ON FUNCTION public.pay_periods(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pin_pay_run_approval()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  SELECT c.pay_run_approval_required INTO NEW.approval_required FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.pin_pay_run_approval() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.plan_by_key()
  RETURNS void

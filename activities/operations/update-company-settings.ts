@@ -14,7 +14,10 @@ const settingsBody = z.strictObject({
   booksClosedThrough: date().nullable().optional(),
   reopenReason: description().optional(),
   employerTaxRateBasisPoints: basisPoints().optional(),
-  payRunApprovalRequired: z.boolean().optional(),
+  payRunApprovalRequired: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Holds for the pay runs that are made from now on' }),
   webhookUrl: webhookUrl().nullable().optional(),
   webhookSecretVersion: version().optional(),
 });
