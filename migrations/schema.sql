@@ -82,6 +82,8 @@ CREATE TABLE public.accounts (
   CONSTRAINT accounts_type_check CHECK ((type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'income'::text, 'expense'::text]))),
   CONSTRAINT accounts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
+CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
+CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.accounts FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -236,7 +238,6 @@ GRANT UPDATE ON public.companies(name) TO accubooks_app;
 GRANT UPDATE ON public.companies(time_zone) TO accubooks_app;
 GRANT UPDATE ON public.companies(base_currency) TO accubooks_app;
 GRANT UPDATE ON public.companies(books_closed_through) TO accubooks_app;
-GRANT UPDATE ON public.companies(version) TO accubooks_app;
 GRANT UPDATE ON public.companies(employer_tax_rate_basis_points) TO accubooks_app;
 GRANT UPDATE ON public.companies(pay_run_approval_required) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_url) TO accubooks_relay;
@@ -586,6 +587,7 @@ CREATE TABLE public.invoice_lines (
   CONSTRAINT invoice_lines_company_id_account_id_fkey FOREIGN KEY (company_id, account_id) REFERENCES public.accounts(company_id, id),
   CONSTRAINT invoice_lines_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id)
 );
+CREATE TRIGGER add_lines_to_drafts_only AFTER INSERT ON public.invoice_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.add_lines_to_drafts_only();
 CREATE TRIGGER keep_all_invoice_lines BEFORE TRUNCATE ON public.invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_invoice_lines BEFORE DELETE OR UPDATE ON public.invoice_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 ALTER TABLE public.invoice_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -672,6 +674,10 @@ END) STORED NOT NULL,
 );
 CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, customer_id, created_at DESC, id DESC);
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoices FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.invoices FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -981,6 +987,8 @@ CREATE TABLE public.payments (
 );
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.payments FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1204,6 +1212,24 @@ GRANT INSERT, SELECT ON public.workflow_triggers TO accubooks_app;
 GRANT SELECT ON public.workflow_triggers TO accubooks_auditor;
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.add_lines_to_drafts_only()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM invoices i
+    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) AND i.number IS NOT NULL
+  ) THEN
+    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.add_lines_to_drafts_only() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.add_payslips_with_their_run_only()
  RETURNS trigger
