@@ -10,7 +10,8 @@ export const approvePayRun = defineOperation({
   type: 'financial',
   summary: 'Approve a pay run',
   description:
-    'Approves a draft, so that it can be executed. If the company requires approval, the creator of the run cannot approve it.',
+    'Approves a draft, so that it can be executed. If the company required approval when the run was ' +
+    'made (`approvalRequired`), its creator cannot approve it.',
   method: 'POST',
   path: '/api/payroll/pay-runs/:payRunId/approve',
   params: z.strictObject({ payRunId: id() }),

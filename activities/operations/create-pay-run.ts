@@ -42,7 +42,7 @@ export const createPayRun = defineOperation({
   description:
     'Takes a snapshot of all employees with that pay frequency, or of those in `employeeIds`, and computes their payslips. ' +
     'Executing the run pays exactly these payslips. The run is a draft, or approved at once if the company requires no ' +
-    'approval. Nothing is posted yet.',
+    'approval. What the company requires at that moment holds for the run (`approvalRequired`). Nothing is posted yet.',
   method: 'POST',
   path: '/api/payroll/pay-runs',
   params: z.strictObject({}),

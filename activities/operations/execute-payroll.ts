@@ -15,7 +15,7 @@ export const executePayroll = defineOperation({
   description:
     'Pays exactly the run’s payslips. Posts one entry dated the pay date: debit wages expense and employer payroll tax ' +
     'expense, credit payroll taxes, deductions and wages payable. An employee is paid at most once per period. If the company ' +
-    'requires approval, the creator of the run cannot execute it.',
+    'required approval when the run was made (`approvalRequired`), its creator cannot execute it.',
   method: 'POST',
   path: '/api/payroll/pay-runs/:payRunId/execute',
   params: z.strictObject({ payRunId: id() }),
@@ -69,6 +69,15 @@ export const executePayroll = defineOperation({
     }
     if (run.approval_required && run.created_by === context.userId) {
       throw context.reject('executor_is_creator', 'You created this pay run: someone else has to execute it.');
+    }
+    if (run.approval_required && run.approved_by === run.created_by) {
+      // Approved before the demand was pinned, while the setting was switched off.
+      throw context.reject(
+        'pay_run_not_approved',
+        'The pay run requires the approval of someone other than its creator, and has only the creator’s: make another.',
+        '/payRunId',
+        'path',
+      );
     }
     await requireUnpaid(tx, run, context);
     const entryId = await postEntry(

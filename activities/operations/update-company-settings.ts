@@ -18,7 +18,10 @@ const settingsBody = z.strictObject({
   reopenReason: description().optional(),
   latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
   employerTaxRateBasisPoints: basisPoints().optional(),
-  payRunApprovalRequired: z.boolean().optional(),
+  payRunApprovalRequired: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Holds for the pay runs that are made from now on' }),
   webhookUrl: webhookUrl().nullable().optional(),
   webhookSecretVersion: version().optional(),
 });

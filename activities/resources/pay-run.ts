@@ -4,13 +4,16 @@ import type { ResourceType } from '../operation.ts';
 import { PAY_FREQUENCIES, type PayFrequency } from './employee.ts';
 import { calendarDate, currencyCode, instant, money, resourceId } from './members.ts';
 
+/** A pay run without its payslips, from `pay_runs r`. */
+export const PAY_RUN_ROW_COLUMNS = `r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
+  r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor, r.employer_tax_minor,
+  r.created_by, r.approval_required, r.approved_by, r.executed_by, r.journal_entry_id, r.created_at`;
+
 /**
  * The API's form of a pay run and its columns, from `pay_runs r`. The payslips' amounts are JSON numbers: an amount is at
  * most 10^13, which a JSON number represents exactly.
  */
-export const PAY_RUN_COLUMNS = `r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
-  r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor, r.employer_tax_minor,
-  r.created_by, r.approved_by, r.executed_by, r.journal_entry_id, r.created_at, (
+export const PAY_RUN_COLUMNS = `${PAY_RUN_ROW_COLUMNS}, (
     SELECT json_agg(json_build_object('employeeId', s.employee_id, 'gross', s.gross_minor,
       'preTaxDeductions', s.pre_tax_deductions_minor, 'tax', s.tax_minor,
       'postTaxDeductions', s.post_tax_deductions_minor, 'net', s.net_minor, 'employerTax', s.employer_tax_minor)
@@ -33,6 +36,8 @@ export type PayRunRow = {
   net_minor: bigint;
   employer_tax_minor: bigint;
   created_by: string;
+  /** The company's setting when the run was made. If true, the creator may neither approve nor execute the run. */
+  approval_required: boolean;
   approved_by: string | null;
   executed_by: string | null;
   journal_entry_id: string | null;
@@ -60,6 +65,7 @@ export function toPayRun(row: PayRunRow): z.output<typeof payRunSchema> {
     },
     journalEntryId: row.journal_entry_id,
     createdBy: row.created_by,
+    approvalRequired: row.approval_required,
     approvedBy: row.approved_by,
     executedBy: row.executed_by,
     createdAt: row.created_at,
@@ -98,6 +104,11 @@ export const payRunSchema = z.object({
   }),
   journalEntryId: resourceId().nullable(),
   createdBy: resourceId().meta({ description: 'The user who created the run' }),
+  approvalRequired: z.boolean().meta({
+    description:
+      'Whether the company required approval when the run was made. If true, someone other than the creator has to approve ' +
+      'the run, and the creator cannot execute it, whatever the settings say later.',
+  }),
   approvedBy: resourceId().nullable().meta({ description: 'Null if no approval was required' }),
   executedBy: resourceId().nullable(),
   createdAt: instant(),

@@ -42,8 +42,10 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
     sql: 'SELECT id, status FROM bank_transactions WHERE company_id = $1',
   },
   payRuns: {
-    should: ({ payRuns }) => [...payRuns].map(([id, run]) => [id, run.status, run.gross, run.net, run.employerTax]),
-    sql: 'SELECT id, status, gross_minor, net_minor, employer_tax_minor FROM pay_runs WHERE company_id = $1',
+    should: ({ payRuns }) =>
+      [...payRuns].map(([id, run]) => [id, run.status, run.approvalRequired, run.gross, run.net, run.employerTax]),
+    sql: `SELECT id, status, approval_required::text, gross_minor, net_minor, employer_tax_minor
+      FROM pay_runs WHERE company_id = $1`,
   },
   employees: count(({ employees }) => employees.size, 'employees'),
   items: {

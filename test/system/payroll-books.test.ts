@@ -204,6 +204,47 @@ describe('the database refuses, whoever asks,', () => {
     await expect(executing).rejects.toMatchObject(REFUSED_BY_TRIGGER);
   });
 
+  test('a run that demanded approval, without someone else’s or executed by its creator', async () => {
+    const own = await system.company();
+    await hire(own);
+    await system.owner.query('UPDATE companies SET pay_run_approval_required = true WHERE id = $1', [own.id]);
+    const { id } = await payRun(own);
+    const { owner: creator, accountant } = own.users;
+    const set = (actor: Actor, changes: string) =>
+      sql.as(actor, own.id, (client) => client.query(`UPDATE pay_runs SET ${changes} WHERE id = '${id}'`));
+    const approvedBy = (who: string) => `status = 'approved', approved_by = ${who}`;
+    for (const actor of ['application', 'owner'] as const) {
+      await expect(set(actor, approvedBy('created_by'))).rejects.toMatchObject({
+        constraint: 'pay_runs_approved_by_another',
+      });
+      await expect(set(actor, approvedBy('NULL'))).rejects.toMatchObject({
+        constraint: 'pay_runs_approved_by_another',
+      });
+    }
+    await expect(set('application', 'approval_required = false')).rejects.toMatchObject(REFUSED_BY_PRIVILEGE);
+    await expect(set('owner', `approval_required = false, ${approvedBy('created_by')}`)).rejects.toMatchObject(
+      REFUSED_BY_TRIGGER,
+    );
+    await set('application', approvedBy(`'${accountant.id}'`));
+    const executed = `status = 'executed', journal_entry_id = gen_random_uuid(), executed_by = '${creator.id}'`;
+    await expect(set('application', executed)).rejects.toMatchObject({ constraint: 'pay_runs_approved_by_another' });
+  });
+
+  test('a run that is made with less than its company demands', async () => {
+    const own = await system.company();
+    await hire(own);
+    const { id } = await payRun(own);
+    await system.owner.query('UPDATE companies SET pay_run_approval_required = true WHERE id = $1', [own.id]);
+    const made = sql.as('application', own.id, (client) =>
+      client.query(
+        `INSERT INTO pay_runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', $2::text))).*
+         FROM pay_runs r WHERE r.id = $1`,
+        [id, randomUUID()],
+      ),
+    );
+    await expect(made).rejects.toMatchObject({ constraint: 'pay_runs_approved_by_another' });
+  });
+
   test('a run that is executed with the entry of another, or without paying its people', async () => {
     const { id } = await payRun(company, { periodNumber: 3 });
     const execute = (paying: string) =>

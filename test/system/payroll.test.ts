@@ -92,6 +92,7 @@ describe('a pay run', () => {
       totals: { ...slip, employerTax: 31_875 },
       journalEntryId: null,
       createdBy: company.users.owner.id,
+      approvalRequired: false,
       approvedBy: null,
       executedBy: null,
     });
@@ -285,18 +286,26 @@ describe('where pay runs demand approval', () => {
     expect((await move(run.id, 'execute', 'admin')).status).toBe(200);
   });
 
-  test('it is the demand of now that counts', async () => {
-    const before = await payRun(company, { periodNumber: 2 });
+  test('it is the demand under which the run was made that counts, whatever the settings say later', async () => {
+    const demanded = await payRun(company, { periodNumber: 2 });
     await demandApproval(false);
-    const approved = await payRun(company, { periodNumber: 3 });
-    expect(approved.status).toBe('approved');
-    expect((await move(before.id, 'approve')).status).toBe(200);
+    const free = await payRun(company, { periodNumber: 3 });
+    const draft = await payRun(company, { periodNumber: 4, asDraft: true });
+    expect([demanded, free, draft].map(({ status, approvalRequired }) => [status, approvalRequired])).toEqual([
+      ['draft', true],
+      ['approved', false],
+      ['draft', false],
+    ]);
+    expect(await move(demanded.id, 'approve')).toMatchObject(refusal(403, 'approver_is_creator'));
+    expect((await move(draft.id, 'approve')).status).toBe(200);
+    expect((await move(demanded.id, 'approve', 'accountant')).json.approvalRequired).toBe(true);
+    expect(await move(demanded.id, 'execute')).toMatchObject(refusal(403, 'executor_is_creator'));
+
     await demandApproval(true);
-    for (const { id } of [before, approved]) {
-      expect(await move(id, 'execute')).toMatchObject(refusal(403, 'executor_is_creator'));
+    for (const { id } of [free, draft]) {
+      expect(await move(id, 'execute')).toMatchObject({ status: 200, json: { approvalRequired: false } });
     }
-    await demandApproval(false);
-    for (const { id } of [before, approved]) expect((await move(id, 'execute')).status).toBe(200);
+    expect((await move(demanded.id, 'execute', 'admin')).status).toBe(200);
   });
 });
 

@@ -113,6 +113,8 @@ export type Frequency = 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
 export type PayRun = {
   status: 'draft' | 'approved' | 'executed';
   readonly by: Actor;
+  /** The company's setting when the run was made. */
+  readonly approvalRequired: boolean;
   readonly date: string;
   readonly currency: string;
   readonly periods: readonly string[];

@@ -104,6 +104,7 @@ const createPayRun: OperationModel = {
     const run: PayRun = {
       status: settings.approval || body.asDraft ? 'draft' : 'approved',
       by: actor,
+      approvalRequired: settings.approval,
       date: body.payDate,
       currency,
       periods: paid.map(([employeeId]) => `${employeeId} ${body.payFrequency} ${body.periodNumber}`),
@@ -123,9 +124,9 @@ const approvePayRun = workingOn(({ payRuns }) => payRuns, {
   madeBy: 'createPayRun',
   notFound: [404, 'pay_run_not_found'],
   body: () => ({}),
-  answer(run, { target }, { settings }, { actor }) {
+  answer(run, { target }, _books, { actor }) {
     if (run.status !== 'draft') return refused(409, 'pay_run_not_draft');
-    if (settings.approval && run.by === actor) return refused(403, 'approver_is_creator');
+    if (run.approvalRequired && run.by === actor) return refused(403, 'approver_is_creator');
     return changed(() => Object.assign(run, { status: 'approved' }), target);
   },
 });
@@ -139,7 +140,7 @@ const executePayroll = workingOn(({ payRuns }) => payRuns, {
   answer(run, { target }, books, write) {
     if (run.status === 'executed') return refused(409, 'pay_run_already_executed');
     if (run.status === 'draft') return refused(409, 'pay_run_not_approved');
-    if (books.settings.approval && run.by === write.actor) return refused(403, 'executor_is_creator');
+    if (run.approvalRequired && run.by === write.actor) return refused(403, 'executor_is_creator');
     if (run.periods.some((period) => books.paidPeriods.has(period))) return refused(409, 'period_already_paid');
     if (isClosed(books, run.date)) return refused(409, 'period_closed');
     if (isFarAhead(run.date)) return refused(422, 'date_too_late');
