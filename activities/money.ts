@@ -42,6 +42,18 @@ export function toWireAmount(amountMinor: bigint): number {
   return amount;
 }
 
+/** A sum of amounts in the API: a JSON number, or a string of digits where a JSON number might not be exact. */
+export type WireSum = number | string;
+
+/**
+ * A sum of amounts for an answer. A JSON number up to ±(2^53 − 1), beyond that a string of digits such as
+ * `"-9007199254740992"`: sums have no limit, and most JSON parsers would round the number.
+ */
+export function toWireSum(sumMinor: bigint): WireSum {
+  const sum = Number(sumMinor);
+  return Number.isSafeInteger(sum) ? sum : sumMinor.toString();
+}
+
 /**
  * The tax on a credited part of an invoice line: the line's tax in proportion, rounded, but never more than is left of it,
  * since many small parts can all round up. The part that exhausts the line takes all the tax that is left.

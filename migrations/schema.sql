@@ -552,7 +552,7 @@ CREATE TABLE public.inventory_movements (
   CONSTRAINT inventory_movements_company_id_item_id_currency_fkey FOREIGN KEY (company_id, item_id, currency) REFERENCES public.inventory_items(company_id, id, currency),
   CONSTRAINT inventory_movements_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
-CREATE INDEX inventory_movements_by_item ON public.inventory_movements USING btree (company_id, item_id, created_at DESC, id DESC);
+CREATE INDEX inventory_movements_by_day ON public.inventory_movements USING btree (company_id, item_id, moved_on);
 CREATE TRIGGER keep_all_movements BEFORE TRUNCATE ON public.inventory_movements FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER keep_movements BEFORE DELETE OR UPDATE ON public.inventory_movements FOR EACH ROW EXECUTE FUNCTION public.refuse_change('move the stock back');
 ALTER TABLE public.inventory_movements ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -2313,6 +2313,33 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_stock(p_company uuid, p_items uuid[], p_since date[])
+ RETURNS TABLE(id uuid, sku text, name text, currency text, quantity bigint, value_minor bigint, created_at timestamp with time zone, today date, later jsonb)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  day date := company_today(p_company);
+BEGIN
+  PERFORM 1 FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT i.id, i.sku, i.name, i.currency, i.quantity, i.value_minor, i.created_at, day, (
+      SELECT jsonb_agg(jsonb_build_object('day', l.moved_on, 'quantity', l.quantity::text, 'value', l.value::text)
+        ORDER BY l.moved_on)
+      FROM (
+        SELECT m.moved_on, sum(m.quantity_delta) AS quantity, sum(m.value_delta_minor) AS value
+        FROM inventory_movements m
+        WHERE m.company_id = p_company AND m.item_id = i.id
+          AND m.moved_on > least(p_since[array_position(p_items, i.id)], day)
+        GROUP BY m.moved_on
+      ) AS l
+    )
+    FROM inventory_items i WHERE i.company_id = p_company AND i.id = ANY (p_items);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_stock(uuid,uuid[],date[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
  RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes, version uuid)

@@ -32,6 +32,21 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
         (coalesce(sum(m.quantity_delta), 0), coalesce(sum(m.value_delta_minor), 0))`,
   },
   {
+    name: 'stock-by-day',
+    sentence: 'No item has a negative quantity or value as of any day.',
+    closesMonth: true,
+    of: 'inventory_movements',
+    sql: `
+      SELECT company_id, item_id, moved_on, quantity, value_minor
+      FROM (
+        SELECT m.company_id, m.item_id, m.moved_on, sum(sum(m.quantity_delta)) OVER days AS quantity,
+          sum(sum(m.value_delta_minor)) OVER days AS value_minor
+        FROM inventory_movements m GROUP BY m.company_id, m.item_id, m.moved_on
+        WINDOW days AS (PARTITION BY m.company_id, m.item_id ORDER BY m.moved_on)
+      ) AS day
+      WHERE quantity < 0 OR value_minor < 0`,
+  },
+  {
     name: 'movements-posted',
     sentence: 'A movement of stock is posted to 1200 with its cost and date.',
     closesMonth: true,

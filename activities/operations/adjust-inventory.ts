@@ -4,6 +4,7 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
 import { costOf } from '../inventory/cost.ts';
 import { type Movement, movementOf, postMovements } from '../inventory/post-movements.ts';
+import { type DayOfStock, withMovement } from '../inventory/stock-by-day.ts';
 import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { loadPostingFacts, type PostingFacts, requireNotTooLate, requireOpenPeriod } from '../ledger/post-entries.ts';
@@ -31,8 +32,9 @@ export const adjustInventory = defineSetOperation({
   summary: 'Adjust the stock of an item',
   description:
     'Added units cost `unitCost`, or the average when it is omitted: posts debit inventory, credit inventory adjustments ' +
-    '(5100, or `offsetAccountCode`). Removed units cost the average and are posted the other way round; the stock never ' +
-    'falls below zero. The entry is dated `date`, or today in the company’s time zone.',
+    '(5100, or `offsetAccountCode`). Removed units cost the average as it is now, whatever the date, and are posted the other ' +
+    'way round. Neither the quantity nor the value of an item falls below zero as of any day: what is removed on a day must ' +
+    'be there on each later day, too. The entry is dated `date`, or today in the company’s time zone.',
   method: 'POST',
   path: '/api/inventory/:itemId/adjust',
   params: z.strictObject({ itemId: id() }),
@@ -55,7 +57,7 @@ export const adjustInventory = defineSetOperation({
       title: 'The account cannot be used for stock adjustments',
       nextAction: 'fix_request',
     },
-    insufficient_stock: { status: 422, title: 'There are fewer units in stock' },
+    insufficient_stock: { status: 422, title: 'There are fewer units in stock, or will be on a later day' },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
     period_closed: PERIOD_CLOSED,
@@ -91,7 +93,7 @@ export const adjustInventory = defineSetOperation({
         lockItems(
           tx,
           companyId,
-          inputs.map(({ params }) => params.itemId),
+          inputs.map(({ params, body: adjustment }) => ({ itemId: params.itemId, date: adjustment.date })),
         ),
         loadPostingFacts(
           tx,
@@ -116,7 +118,9 @@ export const adjustInventory = defineSetOperation({
         );
       }
       const quantityDelta = BigInt(adjustment.quantityDelta);
-      const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost }, context);
+      // Today as it was when the later days were read.
+      const movedOn = adjustment.date ?? item.today;
+      const costMinor = costOf({ quantityDelta, stock: item, unitCost: adjustment.unitCost, date: movedOn }, context);
       if (item.value_minor + costMinor > MAX_AMOUNT_MINOR) {
         throw context.reject(
           'amount_out_of_range',
@@ -124,7 +128,6 @@ export const adjustInventory = defineSetOperation({
           '/quantityDelta',
         );
       }
-      const movedOn = adjustment.date ?? facts.today;
       requireOpenPeriod(facts, movedOn, context);
       requireNotTooLate(facts, movedOn, '/date', context);
 
@@ -142,6 +145,7 @@ export const adjustInventory = defineSetOperation({
       );
       item.quantity += quantityDelta;
       item.value_minor += costMinor;
+      item.later = withMovement(item.later, { day: movedOn, quantity: quantityDelta, value: costMinor });
       movements.push(movement);
       return { resourceId: item.id, body: toItem(item) };
     },
@@ -159,16 +163,34 @@ export const adjustInventory = defineSetOperation({
 
 type State = {
   /** By ID; the writes of a set move their stock one after another. */
-  readonly items: ReadonlyMap<string, ItemRow>;
+  readonly items: ReadonlyMap<string, StockedItem>;
   readonly facts: PostingFacts;
   readonly movements: Movement[];
 };
 
-/** Locks items in the order of their IDs and reads them. Those that the company does not have are left out. */
-async function lockItems(tx: Tx, companyId: string, itemIds: readonly string[]): Promise<ReadonlyMap<string, ItemRow>> {
-  const items = await tx.query<ItemRow>(
-    `SELECT ${ITEM_COLUMNS} FROM lock_inventory_items(p_company => $1, p_items => $2)`,
-    [companyId, [...new Set(itemIds)]],
+type StockedItem = ItemRow & { readonly today: string; later: readonly DayOfStock[] };
+
+/**
+ * Locks items in the order of their IDs and reads them, each with the days that follow the first one on which these writes
+ * move it. Those that the company does not have are left out.
+ */
+async function lockItems(
+  tx: Tx,
+  companyId: string,
+  moves: readonly { readonly itemId: string; readonly date: string | undefined }[],
+): Promise<ReadonlyMap<string, StockedItem>> {
+  const since = new Map<string, string | null>();
+  for (const { itemId, date: day = null } of moves) {
+    const earliest = since.get(itemId) ?? null;
+    since.set(itemId, earliest === null || (day !== null && day < earliest) ? day : earliest);
+  }
+  const items = await tx.query<ItemRow & { today: string; later: Record<keyof DayOfStock, string>[] | null }>(
+    `SELECT ${ITEM_COLUMNS}, today, later FROM lock_stock(p_company => $1, p_items => $2, p_since => $3)`,
+    [companyId, [...since.keys()], [...since.values()]],
   );
-  return new Map(items.map((item) => [item.id, item]));
+  return new Map(items.map((item) => [item.id, { ...item, later: item.later?.map(toDay) ?? [] }]));
+}
+
+function toDay({ day, quantity, value }: Record<keyof DayOfStock, string>): DayOfStock {
+  return { day, quantity: BigInt(quantity), value: BigInt(value) };
 }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
-import { toWireAmount } from '../money.ts';
+import { toWireSum } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
-import { calendarDate, currencyCode, instant, notes, resourceId, signedMoney } from './members.ts';
+import { calendarDate, currencyCode, instant, moneySum, notes, resourceId } from './members.ts';
 
 /** The API's form of a journal entry and its columns. */
 export const ENTRY_COLUMNS =
@@ -38,7 +38,7 @@ export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]): z.output
     lines: lines.map((line) => ({
       id: line.id,
       accountCode: line.account_code,
-      amount: toWireAmount(line.amount_minor),
+      amount: toWireSum(line.amount_minor),
       currency: line.currency,
       memo: line.memo,
     })),
@@ -78,7 +78,7 @@ export const journalEntrySchema = z.object({
     z.object({
       id: resourceId(),
       accountCode: z.string(),
-      amount: signedMoney(),
+      amount: moneySum(),
       currency: currencyCode(),
       memo: z.string().nullable(),
     }),

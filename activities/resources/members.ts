@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_AMOUNT } from '../money.ts';
+import { MAX_AMOUNT, type WireSum } from '../money.ts';
 
 /** The field types of the resources' schemas. */
 
@@ -7,8 +7,13 @@ export const resourceId = () => z.string().meta({ format: 'uuid' });
 export const currencyCode = () => z.string().meta({ description: 'ISO 4217' });
 /** Minor units of the resource's currency, never a fraction. */
 export const money = () => z.int().min(0).max(MAX_AMOUNT).meta({ description: 'Minor units' });
-/** Debit positive, credit negative; sums may be larger than any one amount. */
+/** Debit positive, credit negative. */
 export const signedMoney = () => z.int().meta({ description: 'Minor units; debit positive, credit negative' });
+/** A sum of amounts, or what may post one: `toWireSum`. */
+export const moneySum = (what = 'debit positive, credit negative') =>
+  (z.union([z.int(), z.string().regex(/^-?[1-9]\d{15,}$/)]) satisfies z.ZodType<WireSum>).meta({
+    description: `Minor units; ${what}. A string of digits beyond ±(2^53 − 1)`,
+  });
 export const calendarDate = () => z.string().meta({ format: 'date' });
 export const instant = () => z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const notes = () => z.record(z.string(), z.string()).meta({ description: 'The client’s notes, unchanged' });

@@ -72,7 +72,10 @@ export function toPayRun(row: PayRunRow): z.output<typeof payRunSchema> {
   };
 }
 
-/** Not limited like a single amount, since a run has up to 5,000 payslips. */
+/**
+ * Not limited like a single amount, since a run has up to 5,000 payslips. Below 2^53 all the same: each is at most a twelfth
+ * of the largest salary, and the total at most 4.2·10^15.
+ */
 const sum = () => z.int().min(0).meta({ description: 'Minor units; the sum of the payslips' });
 
 const payslipSchema = z.object({

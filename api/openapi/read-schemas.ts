@@ -4,7 +4,7 @@ import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
 import { journalEntrySchema } from '../../activities/resources/journal-entry.ts';
-import { calendarDate, currencyCode, instant, resourceId, signedMoney } from '../../activities/resources/members.ts';
+import { calendarDate, currencyCode, instant, moneySum, resourceId } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
@@ -19,11 +19,14 @@ const accountLineSchema = z.object({
   date: calendarDate(),
   description: z.string(),
   source: source(),
-  amount: signedMoney(),
+  amount: moneySum(),
   currency: currencyCode(),
   memo: z.string().nullable(),
-  balance: signedMoney(),
+  balance: moneySum(),
 });
+
+/** One side of a trial balance. */
+const side = () => moneySum('never negative');
 
 const trialBalanceSchema = z.object({
   asOf: calendarDate(),
@@ -32,15 +35,15 @@ const trialBalanceSchema = z.object({
       accountCode: z.string(),
       name: z.string(),
       currency: currencyCode(),
-      debit: signedMoney(),
-      credit: signedMoney(),
+      debit: side(),
+      credit: side(),
     }),
   ),
-  totals: z.array(z.object({ currency: currencyCode(), debit: signedMoney(), credit: signedMoney() })),
+  totals: z.array(z.object({ currency: currencyCode(), debit: side(), credit: side() })),
 });
 
 /** Negative where more had been paid or credited by that day than was due. */
-const openAmount = () => z.int().meta({ description: 'Minor units; negative where more was paid than was due' });
+const openAmount = () => moneySum('negative where more was paid than was due');
 
 const agedReceivablesSchema = z.object({
   asOf: calendarDate(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { accountCode } from '../../activities/fields.ts';
-import { toWireAmount } from '../../activities/money.ts';
+import { toWireSum } from '../../activities/money.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from '../../activities/resources/account.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
@@ -65,9 +65,9 @@ const LINES: List = {
   from: `FROM (
        SELECT l.id, l.account_id, l.entry_id, l.line_number, l.amount_minor, l.currency, l.memo, e.entry_date,
          e.created_at, e.description, e.operation, e.write_id,
-         (sum(l.amount_minor) OVER (
+         sum(l.amount_minor) OVER (
            PARTITION BY l.account_id, l.currency ORDER BY e.entry_date, e.created_at, e.id, l.line_number
-         ))::bigint AS balance_minor
+         ) AS balance_minor
        FROM journal_lines l JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
        WHERE l.company_id = current_company()
      ) AS line`,
@@ -115,7 +115,8 @@ type LineRow = {
   amount_minor: bigint;
   currency: string;
   memo: string | null;
-  balance_minor: bigint;
+  /** `numeric`, as text: a sum has no limit. */
+  balance_minor: string;
 };
 
 function toLine(row: LineRow) {
@@ -125,9 +126,9 @@ function toLine(row: LineRow) {
     date: row.entry_date,
     description: row.description,
     source: { operation: row.operation, writeId: row.write_id },
-    amount: toWireAmount(row.amount_minor),
+    amount: toWireSum(row.amount_minor),
     currency: row.currency,
     memo: row.memo,
-    balance: toWireAmount(row.balance_minor),
+    balance: toWireSum(BigInt(row.balance_minor)),
   };
 }

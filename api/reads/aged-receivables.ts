@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { date } from '../../activities/fields.ts';
-import { toWireAmount } from '../../activities/money.ts';
+import { toWireSum } from '../../activities/money.ts';
 import { dayOfReport } from './day-of-report.ts';
 import { defineRead } from './read.ts';
 
@@ -24,11 +24,11 @@ export const readAgedReceivables = defineRead({
       items: rows.map((row) => ({
         customerId: row.customer_id,
         currency: row.currency,
-        notDue: toWireAmount(row.not_due_minor),
-        days1to30: toWireAmount(row.days_1_to_30_minor),
-        days31to60: toWireAmount(row.days_31_to_60_minor),
-        days61to90: toWireAmount(row.days_61_to_90_minor),
-        over90: toWireAmount(row.over_90_minor),
+        notDue: toWireSum(BigInt(row.not_due_minor)),
+        days1to30: toWireSum(BigInt(row.days_1_to_30_minor)),
+        days31to60: toWireSum(BigInt(row.days_31_to_60_minor)),
+        days61to90: toWireSum(BigInt(row.days_61_to_90_minor)),
+        over90: toWireSum(BigInt(row.over_90_minor)),
       })),
     };
   },
@@ -58,21 +58,22 @@ const AGED = `
     HAVING sum(m.amount_minor) <> 0
   )
   SELECT customer_id, currency,
-    coalesce(sum(amount_minor) FILTER (WHERE days_overdue <= 0), 0)::bigint AS not_due_minor,
-    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 1 AND 30), 0)::bigint AS days_1_to_30_minor,
-    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 31 AND 60), 0)::bigint AS days_31_to_60_minor,
-    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 61 AND 90), 0)::bigint AS days_61_to_90_minor,
-    coalesce(sum(amount_minor) FILTER (WHERE days_overdue > 90), 0)::bigint AS over_90_minor
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue <= 0), 0) AS not_due_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 1 AND 30), 0) AS days_1_to_30_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 31 AND 60), 0) AS days_31_to_60_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue BETWEEN 61 AND 90), 0) AS days_61_to_90_minor,
+    coalesce(sum(amount_minor) FILTER (WHERE days_overdue > 90), 0) AS over_90_minor
   FROM open
   GROUP BY customer_id, currency
   ORDER BY customer_id, currency`;
 
+/** Sums are `numeric`, as text: they have no limit. */
 type AgedRow = {
   customer_id: string;
   currency: string;
-  not_due_minor: bigint;
-  days_1_to_30_minor: bigint;
-  days_31_to_60_minor: bigint;
-  days_61_to_90_minor: bigint;
-  over_90_minor: bigint;
+  not_due_minor: string;
+  days_1_to_30_minor: string;
+  days_31_to_60_minor: string;
+  days_61_to_90_minor: string;
+  over_90_minor: string;
 };

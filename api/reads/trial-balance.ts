@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { date } from '../../activities/fields.ts';
-import { toWireAmount } from '../../activities/money.ts';
+import { toWireSum } from '../../activities/money.ts';
 import { dayOfReport } from './day-of-report.ts';
 import { defineRead } from './read.ts';
 
@@ -18,7 +18,7 @@ export const readTrialBalance = defineRead({
   async read(tx, { query }) {
     const asOf = await dayOfReport(tx, query.asOf);
     const rows = await tx.query<BalanceRow>(
-      `SELECT a.code, a.name, l.currency, sum(l.amount_minor)::bigint AS balance_minor
+      `SELECT a.code, a.name, l.currency, sum(l.amount_minor) AS balance_minor
        FROM journal_lines l
        JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
@@ -34,28 +34,36 @@ export const readTrialBalance = defineRead({
         accountCode: row.code,
         name: row.name,
         currency: row.currency,
-        debit: toWireAmount(debitOf(row)),
-        credit: toWireAmount(creditOf(row)),
+        debit: toWireSum(debitOf(row)),
+        credit: toWireSum(creditOf(row)),
       })),
       totals: currencies.map((currency) => {
         const inCurrency = rows.filter((row) => row.currency === currency);
         return {
           currency,
-          debit: toWireAmount(sum(inCurrency.map(debitOf))),
-          credit: toWireAmount(sum(inCurrency.map(creditOf))),
+          debit: toWireSum(sum(inCurrency.map(debitOf))),
+          credit: toWireSum(sum(inCurrency.map(creditOf))),
         };
       }),
     };
   },
 });
 
-type BalanceRow = { code: string; name: string; currency: string; balance_minor: bigint };
+type BalanceRow = {
+  code: string;
+  name: string;
+  currency: string;
+  /** `numeric`, as text: a sum has no limit. */
+  balance_minor: string;
+};
 
-function debitOf({ balance_minor: balanceMinor }: BalanceRow): bigint {
+function debitOf(row: BalanceRow): bigint {
+  const balanceMinor = BigInt(row.balance_minor);
   return balanceMinor > 0n ? balanceMinor : 0n;
 }
 
-function creditOf({ balance_minor: balanceMinor }: BalanceRow): bigint {
+function creditOf(row: BalanceRow): bigint {
+  const balanceMinor = BigInt(row.balance_minor);
   return balanceMinor < 0n ? -balanceMinor : 0n;
 }
 

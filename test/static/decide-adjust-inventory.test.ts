@@ -11,11 +11,13 @@ const ITEM_ID = '9d0a7f38-52f6-4a3e-8b1c-6f0de4c5a701';
 const CREATED_AT = '2026-01-15T08:00:00.000Z';
 const account = (isControl = false) => ({ id: 'an-account', type: 'asset', isBank: false, isControl });
 
-/** One item; February is closed. */
+/** One item without later movements; February is closed. */
 function stateOf({ quantity, value }: { readonly quantity: number; readonly value: number }) {
-  const item = { id: ITEM_ID, sku: 'LAMP', name: 'Lamp', currency: 'USD', created_at: CREATED_AT };
+  const item = { id: ITEM_ID, sku: 'LAMP', name: 'Lamp', currency: 'USD', created_at: CREATED_AT, today: '2026-03-01' };
   return {
-    items: new Map([[ITEM_ID, { ...item, quantity: BigInt(quantity), value_minor: BigInt(value) }]]),
+    items: new Map([
+      [ITEM_ID, { ...item, quantity: BigInt(quantity), value_minor: BigInt(value), later: [] as object[] }],
+    ]),
     facts: {
       now: '2026-03-01T12:00:00.000Z',
       today: '2026-03-01',
@@ -131,7 +133,11 @@ describe('an adjustment', () => {
       [notFound, EMPTY, { itemId: unknown, offsetAccountCode, quantityDelta: -1, date }],
       [notUsable('1200'), EMPTY, { offsetAccountCode, quantityDelta: -1, date }],
       [notUsable('9999'), EMPTY, { offsetAccountCode: '9999', quantityDelta: 1, date }],
-      ['insufficient_stock body /quantityDelta: There are 0 units in stock.', EMPTY, { quantityDelta: -1, date }],
+      [
+        'insufficient_stock body /quantityDelta: There are 0 units in stock as of 2026-02-28.',
+        EMPTY,
+        { quantityDelta: -1, date },
+      ],
       [
         'unit_cost_required body /unitCost: There are no units in stock, so there is no average cost: send unitCost.',
         EMPTY,
@@ -154,6 +160,43 @@ describe('an adjustment', () => {
       expect(adjust(state, request)).toBe(refusal);
       expect(state).toEqual(stateOf(stock));
     }
+  });
+
+  test('is refused where any later day has too little, with the first such day', () => {
+    const day = fc.integer({ min: 1, max: 6 });
+    const movement = fc.record({
+      day,
+      quantityDelta: fc.integer({ min: -6, max: 6 }).filter((units) => units !== 0),
+      unitCost: fc.option(fc.integer({ min: 1, max: 90 }), { nil: undefined }),
+    });
+    const dateOf = (of: number) => `2026-03-0${of}`;
+    const property = fc.property(fc.array(movement, { minLength: 1, maxLength: 14 }), (movements) => {
+      const state = stateOf(EMPTY);
+      const ends = Array.from({ length: 7 }, () => ({ quantity: 0, value: 0 }));
+      for (const { day: on, quantityDelta, unitCost } of movements) {
+        const { quantity, value } = ends[6] ?? EMPTY;
+        const cost =
+          quantity === 0 ? 0 : Math.sign(quantityDelta) * Math.round((value * Math.abs(quantityDelta)) / quantity);
+        const later = [1, 2, 3, 4, 5, 6].filter((of) => of >= on);
+        const lacking = (of: 'quantity' | 'value', taken: number) =>
+          later.find((end) => (ends[end]?.[of] ?? 0) < taken && taken > 0);
+        const short = lacking('quantity', -quantityDelta) ?? lacking('value', -cost);
+        const answer = adjust(state, { quantityDelta, date: dateOf(on), ...(quantityDelta > 0 ? { unitCost } : {}) });
+        if (short !== undefined) {
+          expect(answer).toMatch(new RegExp(`^insufficient_stock .*as of ${dateOf(short)}`));
+        } else if (quantity === 0 && unitCost === undefined) {
+          expect(answer).toContain('unit_cost_required');
+        } else {
+          for (const end of ends.slice(on)) {
+            end.quantity += quantityDelta;
+            end.value += quantityDelta > 0 && unitCost !== undefined ? quantityDelta * unitCost : cost;
+          }
+          expect(answer).toEqual(ends[6]);
+        }
+        for (const end of ends) expect(end.quantity >= 0 && end.value >= 0).toBe(true);
+      }
+    });
+    fc.assert(property, { numRuns: 500 });
   });
 
   test('in any order with others leaves every item worth the sum of its movements, at least 1 a unit', () => {

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { creditedTax, divideHalfAway, lineNet, parseQuantity, taxOn, toWireAmount } from '../../activities/money.ts';
+import {
+  creditedTax,
+  divideHalfAway,
+  lineNet,
+  parseQuantity,
+  taxOn,
+  toWireAmount,
+  toWireSum,
+} from '../../activities/money.ts';
 
 describe('money', () => {
   test('is rounded half away from zero', () => {
@@ -51,6 +59,20 @@ describe('money', () => {
     expect(toWireAmount(10_000_000_000_000n)).toBe(10_000_000_000_000);
     expect(toWireAmount(-9_007_199_254_740_991n)).toBe(Number.MIN_SAFE_INTEGER);
     expect(() => toWireAmount(9_007_199_254_740_992n)).toThrow('Bug!');
+  });
+
+  test('as a sum leaves as a number where that is exact, and else as digits', () => {
+    expect([0n, -1n, 2n ** 53n - 1n, 1n - 2n ** 53n].map(toWireSum)).toEqual([
+      0,
+      -1,
+      Number.MAX_SAFE_INTEGER,
+      Number.MIN_SAFE_INTEGER,
+    ]);
+    expect([2n ** 53n, -(2n ** 53n), 10n ** 20n].map(toWireSum)).toEqual([
+      '9007199254740992',
+      '-9007199254740992',
+      '100000000000000000000',
+    ]);
   });
 
   test('of a line credited in small parts that all round up is never more tax than the line has', () => {

@@ -59,7 +59,7 @@ export async function postByHand(
   client: pg.PoolClient,
   companyId: string,
   writeId: string,
-  lines: readonly (readonly [code: string, amountMinor: number, currency: string])[],
+  lines: readonly (readonly [code: string, amountMinor: number | bigint, currency: string])[],
   date = '2026-05-05',
 ): Promise<string> {
   const entryId = randomUUID();
@@ -78,7 +78,7 @@ export async function addLineByHand(
   client: pg.PoolClient,
   companyId: string,
   entryId: string,
-  line: { lineNumber: number; code: string; amountMinor: number; currency: string },
+  line: { lineNumber: number; code: string; amountMinor: number | bigint; currency: string },
 ): Promise<void> {
   await client.query(
     `INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)

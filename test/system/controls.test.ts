@@ -55,6 +55,10 @@ const FAULTS: Readonly<Record<string, string>> = {
     ['5100', -1],
   ]),
   'item-movements': `UPDATE inventory_movements SET quantity_delta = quantity_delta - 1 WHERE reason = 'sold'`,
+  'stock-by-day': `
+    UPDATE inventory_movements SET moved_on = '2026-01-31' WHERE reason = 'sold';
+    UPDATE journal_entries SET entry_date = '2026-01-31'
+    WHERE id = (SELECT journal_entry_id FROM inventory_movements WHERE reason = 'sold')`,
   'movements-posted': `UPDATE inventory_movements SET moved_on = moved_on + 1 WHERE reason = 'sold'`,
   'bank-matches': `UPDATE bank_transactions SET amount_minor = amount_minor + 1 WHERE bank_reference = 'matched'`,
   'matched-once': `

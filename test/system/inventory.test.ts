@@ -159,7 +159,7 @@ describe('an adjustment', () => {
   test('never goes below zero', async () => {
     expect(await adjust(itemId, -11)).toMatchObject({
       ...refusal(422, 'insufficient_stock'),
-      json: { detail: 'There are 10 units in stock.' },
+      json: { detail: expect.stringMatching(/^There are 10 units in stock as of \d{4}-\d\d-\d\d\.$/) },
     });
     expect(await stock()).toEqual([10, 1003]);
   });
@@ -238,6 +238,79 @@ describe('an adjustment', () => {
       Array.from({ length: 20 }, () => [422, 'insufficient_stock']),
     );
     expect(await stock()).toEqual([0, 0]);
+  });
+});
+
+describe('as of any day there is no less than nothing', () => {
+  /** An item that comes and goes on these days; the unit cost of what comes is 100 unless given. */
+  async function itemMoved(moves: readonly (readonly [date: string, units: number, unitCost?: number])[]) {
+    const { id } = await company.api.created('/api/inventory/items', itemBody({ sku: randomUUID() }));
+    for (const [date, units, unitCost = 100] of moves) {
+      expect((await adjust(id, units, { date, ...(units > 0 && { unitCost }) })).status).toBe(200);
+    }
+    return id as string;
+  }
+  const short = (detail: string) => ({
+    status: 422,
+    json: { code: 'insufficient_stock', detail, errors: [{ in: 'body', pointer: '/quantityDelta' }] },
+  });
+
+  test('what is taken is there on each later day, too', async () => {
+    const id = await itemMoved([
+      ['2026-02-01', 10],
+      ['2026-03-10', -8],
+      ['2026-03-20', 50],
+    ]);
+    const takenBefore = { date: '2026-02-15' };
+    expect(await adjust(id, -3, takenBefore)).toMatchObject(short('There are 2 units in stock as of 2026-03-10.'));
+    expect(await adjust(id, -11, takenBefore)).toMatchObject(short('There are 10 units in stock as of 2026-02-15.'));
+    expect(await adjust(id, -2, takenBefore)).toMatchObject({ status: 200, json: { quantity: 50 } });
+    // As of the 10th there is nothing left, and from the 20th on there are fifty.
+    expect(await adjust(id, -1, { date: '2026-03-09' })).toMatchObject(
+      short('There are 0 units in stock as of 2026-03-10.'),
+    );
+    expect((await adjust(id, -50, { date: '2026-03-20' })).status).toBe(200);
+  });
+
+  test('what is not there yet is not taken', async () => {
+    const id = await itemMoved([['2026-03-01', 5]]);
+    expect(await adjust(id, -1, { date: '2026-02-28' })).toMatchObject(
+      short('There are 0 units in stock as of 2026-02-28.'),
+    );
+    expect((await adjust(id, 1, { date: '2026-02-28', unitCost: 100 })).status).toBe(200);
+    expect((await adjust(id, -1, { date: '2026-02-28' })).status).toBe(200);
+  });
+
+  test('what is taken costs the average of now, and never more than the stock was worth on the day', async () => {
+    const id = await itemMoved([
+      ['2026-02-01', 10, 1],
+      ['2026-03-01', 10, 100],
+    ]);
+    // 1,010 × 5 / 20 = 252.5
+    expect(await adjust(id, -5, { date: '2026-02-10' })).toMatchObject(
+      short('The stock is worth 0.10 USD as of 2026-02-10; the units taken cost 2.53 USD.'),
+    );
+    expect((await adjust(id, -5, { date: '2026-03-01' })).json).toMatchObject({ quantity: 15, value: 757 });
+  });
+
+  test('a later day that is short is found among takings at once', async () => {
+    const id = await itemMoved([
+      ['2026-02-01', 10],
+      ['2026-03-10', -5],
+    ]);
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) =>
+        adjust(id, -1, { date: `2026-02-${index + 10}`, reason: `Sold ${index}` }),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(5);
+    for (const { status, json } of answers.filter((answer) => answer.status !== 200)) {
+      expect([status, json.code, json.detail]).toEqual([
+        422,
+        'insufficient_stock',
+        'There are 0 units in stock as of 2026-03-10.',
+      ]);
+    }
   });
 });
 

@@ -125,7 +125,14 @@ export type PayRun = {
   readonly employerTax: bigint;
 };
 
-type Item = { readonly sku: string; readonly currency: string; quantity: bigint; value: bigint };
+export type Item = {
+  readonly sku: string;
+  readonly currency: string;
+  quantity: bigint;
+  value: bigint;
+  /** What moved it, by day. */
+  readonly moved: { readonly date: string; readonly quantity: bigint; readonly value: bigint }[];
+};
 
 /** A write that is to be; what it makes has IDs that follow from its own. */
 export type Write = { readonly operation: string; readonly id: string; readonly actor: Actor };

@@ -1,6 +1,6 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
+import { divide, type Item, isClosed, isFarAhead, post, postingDay, sumOf } from './books.ts';
 import { periodClosed } from './ledger.ts';
 import {
   changed,
@@ -42,7 +42,7 @@ const createInventoryItem: OperationModel = {
     if (quantity > 0n && isClosed(books, date)) return periodClosed(date);
     if (quantity > 0n && isFarAhead(date)) return refused(422, 'date_too_late');
     return created(() => {
-      books.items.set(write.id, { sku, currency, quantity, value });
+      books.items.set(write.id, { sku, currency, quantity, value, moved: [{ date, quantity, value }] });
       const lines = [[ACCOUNTS.inventory, value] as const, [ACCOUNTS.equity, -value] as const];
       if (quantity > 0n) post(books, { date, currency, lines }, write);
     }, sku);
@@ -55,15 +55,18 @@ const adjustInventory = workingOn(({ items }) => items, {
   notFound: [404, 'inventory_item_not_found'],
   body(item, _, books, random) {
     const { nat, pick, chance, unusual } = random;
+    const date = postingDay(books, random);
     const stock = Number(item?.quantity ?? 0n);
+    const free = item === undefined ? 0 : Number(least(item, 'quantity', date));
     // Now and then all that is left: the last unit takes what the average has left over.
-    const less = stock === 0 ? [] : [-1, -1 - nat(stock), -1 - nat(stock), -stock];
-    const quantityDelta = unusual(0.04) ? pick([-stock - 1, -TOO_MANY]) : pick([1 + nat(9), 1 + nat(60), ...less]);
+    const less = free === 0 ? [] : [-1, -1 - nat(free), -1 - nat(free), -free];
+    const tooMany = pick([-free - 1, -stock - 1, -TOO_MANY]);
+    const quantityDelta = unusual(0.06) ? tooMany : pick([1 + nat(9), 1 + nat(60), ...less]);
     const needsCost = stock === 0 && !unusual(0.1);
     return {
       quantityDelta,
       reason: 'Counted',
-      date: postingDay(books, random),
+      date,
       ...(quantityDelta > 0 && (needsCost || chance(0.7)) && { unitCost: 1 + nat(6_000) }),
       ...(chance(0.6) && {
         offsetAccountCode: unusual(0.04) ? pick([ACCOUNTS.receivable, '9999']) : pick(['5000', ACCOUNTS.payable]),
@@ -76,9 +79,10 @@ const adjustInventory = workingOn(({ items }) => items, {
     const { quantityDelta, unitCost, date } = body;
     if (quantityDelta === -TOO_MANY) return refusedAnyway(422, 'insufficient_stock');
     const delta = BigInt(quantityDelta);
-    if (item.quantity + delta < 0n) return refused(422, 'insufficient_stock');
+    if (delta < 0n && least(item, 'quantity', date) < -delta) return refused(422, 'insufficient_stock');
     if (unitCost === undefined && item.quantity === 0n) return refused(422, 'unit_cost_required');
     const cost = unitCost === undefined ? divide(item.value * delta, item.quantity) : delta * BigInt(unitCost);
+    if (delta < 0n && least(item, 'value', date) < -cost) return refused(422, 'insufficient_stock');
     if (item.value + cost > MAX_AMOUNT_MINOR) return refused(422, 'amount_out_of_range');
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (isFarAhead(date)) return refused(422, 'date_too_late');
@@ -86,10 +90,23 @@ const adjustInventory = workingOn(({ items }) => items, {
     return changed(() => {
       item.quantity += delta;
       item.value += cost;
+      item.moved.push({ date, quantity: delta, value: cost });
       const lines = [[ACCOUNTS.inventory, cost] as const, [offset, -cost] as const];
       post(books, { date, currency: item.currency, lines }, write);
     });
   },
 });
+
+/** The least that there is at the end of any day from that one on, which is what can be taken on it. */
+function least({ moved }: Item, of: 'quantity' | 'value', since: string): bigint {
+  const days = [since, ...moved.map(({ date }) => date).filter((date) => date > since)];
+  const left = days.map((day) =>
+    sumOf(
+      moved.filter(({ date }) => date <= day),
+      (one) => one[of],
+    ),
+  );
+  return left.reduce((smallest, one) => (one < smallest ? one : smallest));
+}
 
 export const INVENTORY = { createInventoryItem, adjustInventory };
