@@ -1,6 +1,8 @@
 import type pg from 'pg';
+import { ANSWER_CONTROLS } from './answers.ts';
 import { BANK_CONTROLS } from './bank.ts';
 import type { Control } from './control.ts';
+import { HISTORY_CONTROLS } from './history.ts';
 import { INVENTORY_CONTROLS } from './inventory.ts';
 import { INVOICE_CONTROLS } from './invoices.ts';
 import { LEDGER_CONTROLS } from './ledger.ts';
@@ -18,6 +20,8 @@ export const CONTROLS: readonly Control[] = [
   ...INVENTORY_CONTROLS,
   ...BANK_CONTROLS,
   ...RECORD_CONTROLS,
+  ...ANSWER_CONTROLS,
+  ...HISTORY_CONTROLS,
 ];
 
 /** Those without which a month is not closed. */
