@@ -33,9 +33,9 @@ const FAULTS: Readonly<Record<string, string>> = {
   'trial-balance': addLines('gen_random_uuid()', [['3000', 5]]),
   'control-accounts': `UPDATE journal_lines SET account_id = ${account('1100')} WHERE entry_id = ${entry('rent')}`,
   'reversals-mirror': `UPDATE journal_lines SET amount_minor = 2 * amount_minor WHERE entry_id = ${entry('undone')}`,
-  receivable: addLines(`(SELECT journal_entry_id FROM invoices WHERE memo = 'open')`, [
+  receivable: addLines(`(SELECT journal_entry_id FROM inventory_movements WHERE reason = 'Opening quantity')`, [
     ['1100', 1],
-    ['4000', -1],
+    ['3000', -1],
   ]),
   'invoice-numbers': 'UPDATE invoices SET number = number + 1 WHERE number = (SELECT max(number) FROM invoices)',
   'invoice-sums': `
@@ -50,6 +50,9 @@ const FAULTS: Readonly<Record<string, string>> = {
   'credit-within-line': `
     UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
   'claims-posted': `UPDATE payments SET received_on = received_on - 1 WHERE reference = 'second'`,
+  'sales-posted': `
+    UPDATE journal_lines SET account_id = ${account('5000')}
+    WHERE account_id = ${account('4000')} AND entry_id = (SELECT journal_entry_id FROM invoices WHERE memo = 'open')`,
   'one-currency': `UPDATE payments SET currency = 'EUR' WHERE reference = 'second'`,
   'payroll-posted': 'UPDATE pay_runs SET pay_date = pay_date + 1 WHERE year = 2026',
   'pay-run-sums': 'UPDATE pay_runs SET gross_minor = gross_minor + 1, net_minor = net_minor + 1 WHERE year = 2026',
