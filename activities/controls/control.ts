@@ -8,6 +8,8 @@ export type Control = {
    * that was ever sent, and audit rows that leave the database by the month.
    */
   readonly closesMonth: boolean;
+  /** It misses audit rows that are archived: with such months it cannot be asked. */
+  readonly needsAuditRows?: true;
   /** The rows that it checks, as a FROM clause: a control that found no rows to check has proved nothing. */
   readonly of: string;
   /** Returns a row, with its `company_id`, for each violation. */

@@ -140,6 +140,41 @@ export const INVOICE_CONTROLS: readonly Control[] = [
         WHERE e.company_id = m.company_id AND e.id = m.entry_id AND e.entry_date = m.day AND l.amount_minor = m.amount_minor)`,
   },
   {
+    name: 'sales-posted',
+    sentence:
+      'Invoices and credit notes are posted to the accounts of their lines and to 2100, payments and refunds to their bank account.',
+    closesMonth: true,
+    of: 'invoices WHERE number IS NOT NULL UNION ALL SELECT company_id FROM payments',
+    sql: `
+      WITH document (company_id, entry_id, currency, account_id, amount_minor) AS (
+        SELECT i.company_id, i.journal_entry_id, i.currency, l.account_id, -l.net_minor FROM invoices i
+          JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id WHERE i.journal_entry_id IS NOT NULL
+        UNION ALL SELECT i.company_id, i.journal_entry_id, i.currency, a.id, -l.tax_minor FROM invoices i
+          JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id
+          JOIN accounts a ON a.company_id = i.company_id AND a.code = '${ACCOUNTS.salesTax}' WHERE i.journal_entry_id IS NOT NULL
+        UNION ALL SELECT n.company_id, n.journal_entry_id, n.currency, l.account_id, c.net_minor FROM credit_notes n
+          JOIN credit_note_lines c ON c.company_id = n.company_id AND c.credit_note_id = n.id
+          JOIN invoice_lines l
+            ON l.company_id = c.company_id AND l.invoice_id = c.invoice_id AND l.line_number = c.line_number
+        UNION ALL SELECT n.company_id, n.journal_entry_id, n.currency, a.id, c.tax_minor FROM credit_notes n
+          JOIN credit_note_lines c ON c.company_id = n.company_id AND c.credit_note_id = n.id
+          JOIN accounts a ON a.company_id = n.company_id AND a.code = '${ACCOUNTS.salesTax}'
+        UNION ALL SELECT p.company_id, p.journal_entry_id, i.currency, p.bank_account_id, p.amount_minor FROM payments p
+          JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
+        UNION ALL SELECT r.company_id, r.journal_entry_id, i.currency, p.bank_account_id, -r.amount_minor FROM refunds r
+          JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+          JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
+      ), line AS (
+        SELECT l.company_id, l.entry_id, l.currency, l.account_id, -l.amount_minor AS amount_minor FROM journal_entries e
+        JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code <> '${ACCOUNTS.receivable}'
+        WHERE e.operation IN ('finalizeInvoice', 'createCreditNote', 'createPayment', 'createRefund')
+      )
+      SELECT company_id, entry_id, currency, account_id, sum(amount_minor) AS not_posted_minor
+      FROM (SELECT * FROM document UNION ALL SELECT * FROM line) AS both_sides
+      GROUP BY company_id, entry_id, currency, account_id HAVING sum(amount_minor) <> 0`,
+  },
+  {
     name: 'one-currency',
     sentence: 'A payment has the currency of its invoice, and so do the entries of both.',
     closesMonth: true,

@@ -17,6 +17,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
     name: 'successes-told',
     sentence: 'Every succeeded write has one `new` audit row and one event; no other write has either.',
     closesMonth: false,
+    needsAuditRows: true,
     of: `idempotent_writes WHERE outcome = 'succeeded'`,
     sql: `
       SELECT company_id, write_id, w.outcome, a.audit_rows, o.events
@@ -34,6 +35,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
     name: 'rejections-told',
     sentence: 'Every rejected write has one `failed` audit row with its code.',
     closesMonth: false,
+    needsAuditRows: true,
     of: `idempotent_writes WHERE outcome = 'rejected'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
@@ -46,6 +48,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
     name: 'cancels-told',
     sentence: 'Every cancelled key has one `failed` audit row with the code `write_cancelled`.',
     closesMonth: false,
+    needsAuditRows: true,
     of: `idempotent_writes WHERE outcome = 'cancelled'`,
     sql: `
       SELECT company_id, idempotency_key, w.outcome, a.audit_rows
@@ -60,6 +63,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
     name: 'losses-told',
     sentence: 'Every lost write has a `failed` audit row with the code `write_record_missing`.',
     closesMonth: false,
+    needsAuditRows: true,
     of: `idempotent_writes WHERE outcome = 'lost'`,
     sql: `
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w

@@ -1,10 +1,13 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ANSWER_CONTROLS, COMPARED } from '../../activities/controls/answers.ts';
 import { checkMonth } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
+import { HISTORY_CONTROLS } from '../../activities/controls/history.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
@@ -17,8 +20,9 @@ import { writeArguments } from '../support/write-arguments.ts';
 const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
 
 /**
- * For each control one fault, planted past every trigger and foreign key, that this control sees and no other does. The
- * rows are found by the words that `keepBooks` below has given them.
+ * For each control one fault, planted past every trigger and foreign key, that this control sees and no other does, unless
+ * it is one that compares a row with its answers: what does not fit together was not answered like that either. The rows are
+ * found by the words that `keepBooks` below has given them.
  */
 const FAULTS: Readonly<Record<string, string>> = {
   'entries-balance': `
@@ -29,9 +33,9 @@ const FAULTS: Readonly<Record<string, string>> = {
   'trial-balance': addLines('gen_random_uuid()', [['3000', 5]]),
   'control-accounts': `UPDATE journal_lines SET account_id = ${account('1100')} WHERE entry_id = ${entry('rent')}`,
   'reversals-mirror': `UPDATE journal_lines SET amount_minor = 2 * amount_minor WHERE entry_id = ${entry('undone')}`,
-  receivable: addLines(`(SELECT journal_entry_id FROM invoices WHERE memo = 'open')`, [
+  receivable: addLines(`(SELECT journal_entry_id FROM inventory_movements WHERE reason = 'Opening quantity')`, [
     ['1100', 1],
-    ['4000', -1],
+    ['3000', -1],
   ]),
   'invoice-numbers': 'UPDATE invoices SET number = number + 1 WHERE number = (SELECT max(number) FROM invoices)',
   'invoice-sums': `
@@ -46,6 +50,9 @@ const FAULTS: Readonly<Record<string, string>> = {
   'credit-within-line': `
     UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
   'claims-posted': `UPDATE payments SET received_on = received_on - 1 WHERE reference = 'second'`,
+  'sales-posted': `
+    UPDATE journal_lines SET account_id = ${account('5000')}
+    WHERE account_id = ${account('4000')} AND entry_id = (SELECT journal_entry_id FROM invoices WHERE memo = 'open')`,
   'one-currency': `UPDATE payments SET currency = 'EUR' WHERE reference = 'second'`,
   'payroll-posted': 'UPDATE pay_runs SET pay_date = pay_date + 1 WHERE year = 2026',
   'pay-run-sums': 'UPDATE pay_runs SET gross_minor = gross_minor + 1, net_minor = net_minor + 1 WHERE year = 2026',
@@ -81,7 +88,94 @@ const FAULTS: Readonly<Record<string, string>> = {
   'no-strays': `
     INSERT INTO customers (company_id, id, name, currency)
     SELECT gen_random_uuid(), id, name, currency FROM customers WHERE name = 'Lonely'`,
+  'invoice-answers': `UPDATE invoices SET memo = 'opened' WHERE memo = 'open'`,
+  'payment-answers': `UPDATE payments SET metadata = '{"by": "hand"}' WHERE reference = 'second'`,
+  'refund-answers': `UPDATE refunds SET reason = 'Too little'`,
+  'credit-note-answers': `UPDATE credit_notes SET reason = 'Kept'`,
+  'entry-answers': `UPDATE journal_entries SET description = 'renting' WHERE description = 'rent'`,
+  'customer-answers': `UPDATE customers SET email = 'by@hand.test' WHERE name = 'Lonely'`,
+  'account-answers': `UPDATE accounts SET name = 'By hand' WHERE code = '6100'`,
+  'employee-answers': `UPDATE employee_deductions SET name = 'By hand'`,
+  'pay-run-answers': 'UPDATE pay_runs SET period_number = 2 WHERE year = 2027',
+  'item-answers': `UPDATE inventory_movements SET reason = 'stolen' WHERE reason = 'sold'`,
+  'bank-answers': `UPDATE bank_transactions SET description = 'By hand' WHERE bank_reference = 'matched'`,
+  'reminder-answers': 'UPDATE invoice_reminders SET step = 3',
+  'trigger-answers': `UPDATE workflow_triggers SET payload = '{}'`,
+  'settings-answers': `UPDATE companies SET name = 'By hand' WHERE id = ${COMPANY}`,
+  'access-answers': `UPDATE memberships SET roles = '{admin}' WHERE roles = '{accountant,auditor}'`,
+  'closed-periods': `
+    UPDATE idempotent_writes SET claimed_at = '2026-01-01', completed_at = '2026-01-01'
+    WHERE operation = 'updateCompanySettings'`,
+  'number-order': `
+    UPDATE idempotent_writes SET completed_at = completed_at - interval '1 hour'
+    WHERE operation = 'finalizeInvoice' AND resource_id = ${invoice('open')}::text`,
+  labels: `UPDATE journal_entries SET operation = 'reconcileLedger' WHERE description = 'rent'`,
+  authors: `UPDATE idempotent_write_audit_log SET user_id = ${member('admin')} WHERE deterministic_id = ${lonelyCustomer()}`,
+  approvals: `UPDATE pay_runs SET executed_by = ${member('admin')} WHERE year = 2026`,
 };
+
+/** What whoever can write SQL past the triggers would do, all of it adding up as before, and the controls that name it. */
+const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonly string[]]>> = {
+  'two invoice numbers swapped': [
+    `
+    UPDATE invoices SET number = 999999 WHERE memo = 'void';
+    UPDATE invoices SET number = 2 WHERE memo = 'open';
+    UPDATE invoices SET number = 4 WHERE memo = 'void'`,
+    ['invoice-answers', 'number-order'],
+  ],
+  'two account codes swapped': [
+    `
+    UPDATE accounts SET code = 'swap' WHERE company_id = ${COMPANY} AND code = '6000';
+    UPDATE accounts SET code = '6000' WHERE company_id = ${COMPANY} AND code = '6100';
+    UPDATE accounts SET code = '6100' WHERE company_id = ${COMPANY} AND code = 'swap'`,
+    ['payroll-posted', 'account-answers'],
+  ],
+  'two account codes of the first chart swapped': [
+    `
+    UPDATE accounts SET code = 'swap' WHERE company_id = ${COMPANY} AND code = '2000';
+    UPDATE accounts SET code = '2000' WHERE company_id = ${COMPANY} AND code = '6900';
+    UPDATE accounts SET code = '6900' WHERE company_id = ${COMPANY} AND code = 'swap'`,
+    ['entry-answers', 'account-answers'],
+  ],
+  'an invoice’s customer and due date changed': [
+    `UPDATE invoices SET customer_id = ${lonelyCustomer()}, due_date = due_date + 90 WHERE memo = 'open'`,
+    ['invoice-answers'],
+  ],
+  'an invoice’s line described otherwise': [
+    `UPDATE invoice_lines SET description = 'Goods' WHERE invoice_id = ${invoice('open')}`,
+    ['invoice-answers'],
+  ],
+  'a payment’s method and reference changed': [
+    `UPDATE payments SET method = 'card', reference = 'by hand' WHERE reference = 'second'`,
+    ['payment-answers'],
+  ],
+  'a manual entry times ten': [
+    `UPDATE journal_lines SET amount_minor = 10 * amount_minor WHERE entry_id = ${entry('rent')}`,
+    ['entry-answers'],
+  ],
+  'an entry moved into a closed month': [
+    `UPDATE journal_entries SET entry_date = '2025-11-20' WHERE description = 'late'`,
+    ['entry-answers', 'closed-periods'],
+  ],
+  'the author of an entry changed': [
+    `UPDATE idempotent_writes SET user_id = ${member('admin')} WHERE write_id = ${entry('rent')}`,
+    ['authors'],
+  ],
+  'the author of a pay run changed, in its record as well': [
+    `
+    UPDATE pay_runs SET created_by = ${member('admin')} WHERE year = 2026;
+    UPDATE idempotent_writes SET user_id = ${member('admin')} WHERE operation = 'createPayRun'`,
+    ['authors'],
+  ],
+  'the stock of an item and its movement changed': [
+    `
+    UPDATE inventory_items SET quantity = quantity - 1 WHERE sku = 'LAMP';
+    UPDATE inventory_movements SET quantity_delta = quantity_delta - 1 WHERE reason = 'sold'`,
+    ['item-answers'],
+  ],
+};
+
+const COMPARES = new Set(ANSWER_CONTROLS.map(({ name }) => name));
 
 let system: System;
 let company: Company;
@@ -108,7 +202,7 @@ describe('a control sees what no other does:', () => {
     await inRolledBackTransaction(async (client) => {
       const results = [await client.query(fault)].flat();
       expect(results.at(-1)?.rowCount).toBeGreaterThan(0);
-      expect(Object.keys(await brokenControls(client))).toEqual([name]);
+      expect((await brokenNames(client)).filter((broken) => broken === name || !COMPARES.has(broken))).toEqual([name]);
       // What a month is closed by, the application sees as well, of its own company alone.
       const faults = closesMonth ? [`The control ${name} does not hold: ${sentence}`] : [];
       expect(await monthFaults(client, company)).toEqual(faults);
@@ -117,10 +211,25 @@ describe('a control sees what no other does:', () => {
   });
 });
 
+describe('whoever can write SQL past the triggers is seen:', () => {
+  test.each(Object.entries(TAMPERINGS))('%s', async (_, [tampering, seenBy]) => {
+    await inRolledBackTransaction(async (client) => {
+      const results = [await client.query(tampering)].flat();
+      for (const { rowCount } of results) expect(rowCount).toBeGreaterThan(0);
+      expect(await brokenNames(client)).toEqual(expect.arrayContaining([...seenBy]));
+      expect(await brokenNames(client)).toHaveLength(seenBy.length);
+    });
+  });
+
+  test('the answers of every operation are compared', () => {
+    expect(COMPARED.toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+  });
+});
+
 describe('a month', () => {
   test('is closed by the controls of accounts, entries and documents', () => {
     const others = CONTROLS.filter(({ closesMonth }) => !closesMonth);
-    expect(others).toEqual(RECORD_CONTROLS);
+    expect(others).toEqual([...RECORD_CONTROLS, ...ANSWER_CONTROLS, ...HISTORY_CONTROLS]);
     expect(MONTH_CONTROLS).toHaveLength(CONTROLS.length - others.length);
   });
 
@@ -142,6 +251,10 @@ describe('a month', () => {
     });
   });
 });
+
+async function brokenNames(client: pg.PoolClient): Promise<readonly string[]> {
+  return Object.keys(await brokenControls(client));
+}
 
 /** Past triggers and foreign keys, as only an owner can, and only on purpose. */
 async function inRolledBackTransaction(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
@@ -206,7 +319,19 @@ async function keepBooks(books: Company): Promise<void> {
   await pay('second', 300);
   expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
   await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
-  await invoiceOf('open', 2_000);
+  const open = await invoiceOf('open', 2_000);
+  await api.created(`/api/invoices/${open}/reminders`, { step: 1 });
+
+  await api.created('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
+  const closing = { expectedVersion: 1, booksClosedThrough: '2025-11-30' };
+  const early = [
+    { accountCode: '6900', amount: 7 },
+    { accountCode: '2000', amount: -7 },
+  ];
+  const earlyEntry = { date: '2025-11-15', description: 'early', currency: 'USD', lines: early };
+  await api.created('/api/ledger/entries', earlyEntry);
+  await api.created('/api/company/settings', closing, { method: 'PATCH' });
+  await api.created('/api/ledger/entries', { ...earlyEntry, date: '2025-12-15', description: 'late' });
 
   for (const description of ['rent', 'power', 'mistake']) {
     const lines = [
@@ -226,14 +351,24 @@ async function keepBooks(books: Company): Promise<void> {
 
   await hire(books);
   for (const year of [2026, 2027]) {
-    const { id } = await payRun(books, { year });
+    // The second is approved by someone, the first needs nobody.
+    const { id } = await payRun(books, { year, asDraft: year === 2027 });
+    if (year === 2027) await api.created(`/api/payroll/pay-runs/${id}/approve`, {});
     await api.created(`/api/payroll/pay-runs/${id}/execute`, {});
   }
   const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
+  const roles = ['accountant', 'auditor'];
+  await api.created(`/api/users/${books.users.user.id}/access`, { roles });
+  const payload = { asOf: '2026-01-31' };
+  await api.created('/api/workflows/sendInvoiceReminders/trigger', { payload });
   expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
   await markLost(system.owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
+}
+
+function member(role: string): string {
+  return `(SELECT user_id FROM memberships WHERE company_id = ${COMPANY} AND '${role}' = ANY (roles))`;
 }
 
 function account(code: string): string {

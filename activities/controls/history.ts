@@ -1,0 +1,133 @@
+import { OPERATIONS } from '../operation-list.ts';
+import { answersOf, writesOf } from './compare-answers.ts';
+import type { Control } from './control.ts';
+
+/** The time of the database orders what happened: it is taken for granted that its clock is never set back. */
+export const HISTORY_CONTROLS: readonly Control[] = [
+  {
+    name: 'closed-periods',
+    sentence: 'No entry of a closed period was posted while that period was closed.',
+    closesMonth: false,
+    of: writesOf('updateCompanySettings'),
+    // An entry takes the company's row after its key was claimed and before its write was completed, and so do settings. Only
+    // what was closed in that whole time is a violation. Settings that were changed by SQL have no answer: then, and before
+    // the first answer, nothing is known.
+    sql: `
+      WITH settings AS (
+        SELECT company_id, (body ->> 'version')::int AS version, (body ->> 'booksClosedThrough')::date AS closed_through,
+          completed_at, lead((body ->> 'version')::int) OVER later AS next_version, lead(claimed_at) OVER later AS next_at
+        FROM (${answersOf(['updateCompanySettings'])}) AS answered
+        WINDOW later AS (PARTITION BY company_id ORDER BY (body ->> 'version')::int)
+      ), moments AS (
+        SELECT company_id, completed_at AS at, version, NULL::uuid AS write_id FROM settings
+        UNION ALL
+        SELECT w.company_id, w.claimed_at, NULL, w.write_id FROM idempotent_writes w
+        WHERE w.outcome = 'succeeded' AND w.company_id IN (SELECT company_id FROM settings WHERE closed_through IS NOT NULL)
+      ), posted AS (
+        SELECT company_id, write_id, max(version) OVER (PARTITION BY company_id ORDER BY at) AS version FROM moments
+      )
+      SELECT e.company_id, e.id, e.entry_date, s.closed_through, s.version FROM posted p
+      JOIN settings s ON s.company_id = p.company_id AND s.version = p.version
+      JOIN companies c ON c.id = s.company_id
+      JOIN journal_entries e ON e.company_id = p.company_id AND e.write_id = p.write_id
+      JOIN idempotent_writes w ON w.company_id = p.company_id AND w.write_id = p.write_id
+      WHERE e.entry_date <= s.closed_through
+        AND coalesce(s.next_version, c.version + 1) = s.version + 1 AND coalesce(s.next_at > w.completed_at, true)`,
+  },
+  {
+    name: 'number-order',
+    sentence: 'Invoices were finalized in the order of their numbers.',
+    closesMonth: false,
+    of: 'invoices WHERE number IS NOT NULL',
+    // The counter is locked from taking a number to the COMMIT, so that a higher number is completed later; those of a set
+    // are completed together.
+    sql: `
+      SELECT company_id, id, number, completed_at FROM (
+        SELECT i.company_id, i.id, i.number, w.completed_at,
+          lag(w.completed_at) OVER (PARTITION BY i.company_id ORDER BY i.number) AS lower_completed_at
+        FROM invoices i
+        JOIN journal_entries e ON e.company_id = i.company_id AND e.id = i.journal_entry_id
+        JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+        WHERE i.number IS NOT NULL
+      ) AS numbered WHERE completed_at < lower_completed_at`,
+  },
+  {
+    name: 'labels',
+    sentence:
+      'An entry, an audit row and an event name the operation of their write; a document has the entry of its own write.',
+    closesMonth: false,
+    of: 'journal_entries',
+    sql: `
+      SELECT e.company_id, w.write_id, w.operation, e.operation AS labelled FROM journal_entries e
+      JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+      WHERE e.operation <> w.operation
+      UNION ALL
+      SELECT a.company_id, w.write_id, w.operation, a.operation_name FROM idempotent_write_audit_log a
+      JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
+      WHERE a.status = 'new' AND (a.operation_name, a.operation_type, a.idempotency_key, a.request_id)
+        IS DISTINCT FROM (w.operation, w.type, w.idempotency_key, w.request_id)
+      UNION ALL
+      SELECT o.company_id, w.write_id, w.operation, o.kind FROM outbox o
+      JOIN idempotent_writes w ON w.company_id = o.company_id AND w.write_id = o.write_id
+      JOIN (VALUES ${OPERATIONS.map(({ name, event }) => `('${name}', '${event}')`).join(', ')}) AS known (operation, kind)
+        ON known.operation = w.operation
+      WHERE o.kind <> known.kind
+      UNION ALL
+      SELECT d.company_id, d.id, d.made_by, e.operation FROM (
+        SELECT company_id, id, journal_entry_id, 'createPayment' AS made_by FROM payments
+        UNION ALL SELECT company_id, id, journal_entry_id, 'createRefund' FROM refunds
+        UNION ALL SELECT company_id, id, journal_entry_id, 'createCreditNote' FROM credit_notes
+        UNION ALL SELECT company_id, id, journal_entry_id, NULL FROM inventory_movements
+      ) AS d JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.journal_entry_id
+      WHERE e.write_id <> d.id OR e.operation <> d.made_by
+      UNION ALL
+      SELECT i.company_id, i.id, 'finalizeInvoice', e.operation FROM invoices i
+      JOIN journal_entries e ON e.company_id = i.company_id AND e.id = i.journal_entry_id
+      WHERE e.operation <> 'finalizeInvoice'
+      UNION ALL
+      SELECT r.company_id, r.id, 'executePayroll', e.operation FROM pay_runs r
+      JOIN journal_entries e ON e.company_id = r.company_id AND e.id = r.journal_entry_id
+      WHERE e.operation <> 'executePayroll'`,
+  },
+  {
+    name: 'authors',
+    sentence:
+      'The member who made a write is the same in its record and its audit row, and on the pay run or workflow trigger that it made.',
+    closesMonth: false,
+    of: `idempotent_writes WHERE outcome = 'succeeded'`,
+    sql: `
+      SELECT a.company_id, w.write_id, w.operation, w.user_id, a.user_id AS named FROM idempotent_write_audit_log a
+      JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
+      WHERE a.status = 'new' AND a.user_id <> w.user_id
+      UNION ALL
+      SELECT r.company_id, w.write_id, w.operation, w.user_id, r.created_by FROM pay_runs r
+      JOIN idempotent_writes w ON w.company_id = r.company_id AND w.write_id = r.id
+      WHERE r.created_by <> w.user_id
+      UNION ALL
+      SELECT t.company_id, w.write_id, w.operation, w.user_id, t.user_id FROM workflow_triggers t
+      JOIN idempotent_writes w ON w.company_id = t.company_id AND w.write_id = t.id
+      WHERE t.user_id <> w.user_id`,
+  },
+  {
+    name: 'approvals',
+    sentence:
+      'A pay run was approved and executed by the members who made those writes, and a draft was approved before it was executed.',
+    closesMonth: false,
+    of: 'pay_runs',
+    sql: `
+      SELECT r.company_id, r.id, r.status, r.approved_by, approving.user_id AS approved, r.executed_by,
+        executing.user_id AS executed
+      FROM pay_runs r
+      LEFT JOIN (${answersOf(['createPayRun'])}) AS creating
+        ON creating.company_id = r.company_id AND creating.write_id = r.id
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id, user_id, completed_at FROM ${writesOf('approvePayRun')}) AS approving
+        ON approving.company_id = r.company_id AND approving.id = r.id
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id, user_id, claimed_at, completed_at FROM ${writesOf('executePayroll')}) AS executing
+        ON executing.company_id = r.company_id AND executing.id = r.id
+      WHERE r.approved_by IS DISTINCT FROM approving.user_id OR r.executed_by IS DISTINCT FROM executing.user_id
+        OR (r.status = 'executed') <> (executing.id IS NOT NULL)
+        OR (r.status = 'draft') <> (creating.body ->> 'status' = 'draft' AND approving.id IS NULL AND executing.id IS NULL)
+        OR (creating.body ->> 'status' = 'draft' AND executing.id IS NOT NULL
+          AND (approving.id IS NULL OR approving.completed_at > executing.completed_at))`,
+  },
+];
