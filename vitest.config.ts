@@ -28,9 +28,9 @@ export default defineConfig({
         test: {
           name: 'slow',
           include: ['test/slow/**/*.test.ts'],
-          // What has no short form: each test there needs a cluster of its own, or several.
+          // What has no short form: clusters of its own, many processes, or every operation in turn.
           exclude: form === 'long' ? [] : ['test/slow/long/**'],
-          // Some restore a cluster several times, and one replaces a module of ours.
+          // Some long ones restore a cluster several times, and one replaces a module of ours, which must not reach the next.
           ...(form === 'long' ? { testTimeout: 600_000 } : { isolate: false }),
           ...servers,
         },

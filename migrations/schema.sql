@@ -48,6 +48,10 @@ GRANT USAGE ON SCHEMA public TO accubooks_relay;
 
 CREATE SCHEMA security_partitions;
 
+-- Types
+
+CREATE TYPE public.pay_run_without_approval AS (company_id uuid, id uuid, status text, pay_frequency text, year integer, period_number integer, pay_date date, currency text, employee_count integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint, created_by uuid, approved_by uuid, executed_by uuid, journal_entry_id uuid, created_at timestamp with time zone);
+
 -- Sequences
 
 CREATE SEQUENCE public.idempotent_write_audit_log_id AS bigint START 1 INCREMENT 1 MINVALUE 1 MAXVALUE 9223372036854775807 CACHE 1;
@@ -78,6 +82,8 @@ CREATE TABLE public.accounts (
   CONSTRAINT accounts_type_check CHECK ((type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'income'::text, 'expense'::text]))),
   CONSTRAINT accounts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
+CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
+CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.accounts FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -234,7 +240,6 @@ GRANT UPDATE ON public.companies(name) TO accubooks_app;
 GRANT UPDATE ON public.companies(time_zone) TO accubooks_app;
 GRANT UPDATE ON public.companies(base_currency) TO accubooks_app;
 GRANT UPDATE ON public.companies(books_closed_through) TO accubooks_app;
-GRANT UPDATE ON public.companies(version) TO accubooks_app;
 GRANT UPDATE ON public.companies(employer_tax_rate_basis_points) TO accubooks_app;
 GRANT UPDATE ON public.companies(pay_run_approval_required) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_url) TO accubooks_relay;
@@ -585,6 +590,7 @@ CREATE TABLE public.invoice_lines (
   CONSTRAINT invoice_lines_company_id_account_id_fkey FOREIGN KEY (company_id, account_id) REFERENCES public.accounts(company_id, id),
   CONSTRAINT invoice_lines_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id)
 );
+CREATE TRIGGER add_lines_to_drafts_only AFTER INSERT ON public.invoice_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.add_lines_to_drafts_only();
 CREATE TRIGGER keep_all_invoice_lines BEFORE TRUNCATE ON public.invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_invoice_lines BEFORE DELETE OR UPDATE ON public.invoice_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 ALTER TABLE public.invoice_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -671,6 +677,10 @@ END) STORED NOT NULL,
 );
 CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, customer_id, created_at DESC, id DESC);
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoices FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.invoices FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -908,9 +918,11 @@ CREATE TABLE public.pay_runs (
   executed_by uuid,
   journal_entry_id uuid,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  approval_required boolean NOT NULL,
   CONSTRAINT pay_runs_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT pay_runs_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT pay_runs_period_key UNIQUE (company_id, id, pay_frequency, year, period_number),
+  CONSTRAINT pay_runs_approved_by_another CHECK (((NOT approval_required) OR (status = 'draft'::text) OR ((approved_by IS NOT NULL) AND ((status = 'approved'::text) OR ((approved_by <> created_by) AND (executed_by <> created_by)))))),
   CONSTRAINT pay_runs_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT pay_runs_employee_count_check CHECK (((employee_count >= 1) AND (employee_count <= 5000))),
   CONSTRAINT pay_runs_employer_tax_minor_check CHECK (((employer_tax_minor >= 0) AND (employer_tax_minor <= '100000000000000000'::bigint))),
@@ -940,6 +952,7 @@ CREATE INDEX pay_runs_newest ON public.pay_runs USING btree (company_id, created
 CREATE TRIGGER keep_all_pay_runs BEFORE TRUNCATE ON public.pay_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER keep_pay_runs BEFORE DELETE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER move_pay_run_forward_only BEFORE UPDATE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.move_pay_run_forward_only();
+CREATE TRIGGER pin_pay_run_approval BEFORE INSERT ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.pin_pay_run_approval();
 CREATE CONSTRAINT TRIGGER require_whole_pay_run AFTER INSERT OR UPDATE ON public.pay_runs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_pay_run();
 ALTER TABLE public.pay_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.pay_runs FOR SELECT TO accubooks_auditor USING (true);
@@ -979,6 +992,8 @@ CREATE TABLE public.payments (
 );
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
@@ -1203,6 +1218,24 @@ GRANT INSERT, SELECT ON public.workflow_triggers TO accubooks_app;
 GRANT SELECT ON public.workflow_triggers TO accubooks_auditor;
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.add_lines_to_drafts_only()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM invoices i
+    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) AND i.number IS NOT NULL
+  ) THEN
+    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.add_lines_to_drafts_only() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.add_payslips_with_their_run_only()
  RETURNS trigger
@@ -2265,17 +2298,29 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_invoices(uuid,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_pay_run(p_company uuid, p_run uuid)
- RETURNS TABLE(run public.pay_runs, approval_required boolean)
- LANGUAGE plpgsql
+ RETURNS TABLE(run public.pay_run_without_approval, approval_required boolean)
+ LANGUAGE sql
 AS $function$
-BEGIN
-  SELECT c.pay_run_approval_required INTO approval_required FROM companies c WHERE c.id = p_company FOR SHARE;
-  PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
-  RETURN QUERY SELECT r, approval_required FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
-END
+  SELECT (r.company_id, r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
+    r.employee_count, r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor,
+    r.employer_tax_minor, r.created_by, r.approved_by, r.executed_by, r.journal_entry_id,
+    r.created_at)::pay_run_without_approval, r.approval_required
+  FROM lock_pay_run_row(p_company, p_run) AS r
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_pay_run(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_pay_run_row(p_company uuid, p_run uuid)
+ RETURNS SETOF public.pay_runs
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_pay_run_row(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_payment(p_company uuid, p_payment uuid)
  RETURNS SETOF public.payments
@@ -2507,6 +2552,10 @@ BEGIN
     OR OLD.status = 'approved' AND OLD.approved_by IS DISTINCT FROM NEW.approved_by THEN
     RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved to executed'
       USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF OLD.approval_required AND NEW.status = 'approved' AND NEW.approved_by = NEW.created_by THEN
+    RAISE EXCEPTION 'pay run % demands the approval of someone else than its creator', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_runs_approved_by_another';
   END IF;
   RETURN NEW;
 END
@@ -2754,6 +2803,18 @@ CREATE OR REPLACE FUNCTION public.pay_periods(p_frequency text)
 RETURN CASE p_frequency WHEN 'weekly'::text THEN 52 WHEN 'biweekly'::text THEN 26 WHEN 'semimonthly'::text THEN 24 WHEN 'monthly'::text THEN 12 ELSE NULL::integer END
 ;
 GRANT EXECUTE ON FUNCTION public.pay_periods(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pin_pay_run_approval()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  SELECT c.pay_run_approval_required INTO NEW.approval_required FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.pin_pay_run_approval() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.plan_by_key()
  RETURNS void

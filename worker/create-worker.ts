@@ -1,5 +1,4 @@
-import type { ActivityInterceptorsFactory } from '@temporalio/worker';
-import { Worker, type WorkerOptions } from '@temporalio/worker';
+import { type ActivityInterceptorsFactory, Worker, type WorkerOptions } from '@temporalio/worker';
 import { DAY_MS } from '../activities/durations.ts';
 import { RUN_REFUSED, refusal, requireOurs } from '../workflows/refused.ts';
 import type { PayloadConfig } from './config.ts';

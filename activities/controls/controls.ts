@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { ANSWER_CONTROLS } from './answers.ts';
+import { ANSWER_CONTROLS } from './answers/answers.ts';
 import { BANK_CONTROLS } from './bank.ts';
 import type { Control } from './control.ts';
 import { HISTORY_CONTROLS } from './history.ts';

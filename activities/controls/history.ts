@@ -1,5 +1,5 @@
 import { OPERATIONS } from '../operation-list.ts';
-import { answersOf, writesOf } from './compare-answers.ts';
+import { answersOf, writesOf } from './answers/compare.ts';
 import type { Control } from './control.ts';
 
 /** The time of the database orders what happened: it is taken for granted that its clock is never set back. */

@@ -89,8 +89,10 @@ describe('no connection stays for ever', () => {
     expect(received()).toMatch(/^HTTP\/1\.1 408 /);
   });
 
-  test('of a client that was refused and whose body never comes', async () => {
-    const { url } = await serve({ limits: { requestMs: 600_000, headersMs: 200_000 } });
+  test('of a client that was refused and whose body never comes', { timeout: 30_000 }, async () => {
+    const { url, app } = await serve({ limits: { requestMs: 600_000, headersMs: 200_000 } });
+    // Node would close it as an idle one otherwise, a minute later.
+    app.server.keepAliveTimeout = 600_000;
     const { socket, closed, received } = open(url);
     socket.write(`POST /refuse HTTP/1.1\r\n${HEADERS}Content-Length: 10\r\n\r\n`);
     await closed;

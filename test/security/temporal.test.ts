@@ -302,16 +302,16 @@ describe('what someone has put into Temporal', () => {
     await leavesNothing(company, args.key);
   });
 
-  test('as a failure that leaves nothing is believed only of the run itself, and only if it is sealed', async () => {
+  test('as the end of a run is believed only if it is sealed; a failure that leaves nothing only of the run itself', async () => {
     const config = readWorkerConfig(system.environment);
     const connection = system.temporal.connection as NativeConnection;
-    const end = async (client: Client, worker: Worker, ...args: string[]) => {
+    const end = async (client: Client, worker: Worker, type: 'write' | 'fail', ...args: string[]) => {
       const { taskQueue: queue } = worker.options;
       const [companyId, key] = [randomUUID(), randomUUID()];
       const runs = createWriteRuns(system.temporal, { taskQueue: queue });
       return worker.runUntil(async () => {
         const workflowId = workflowIdOf(companyId, key);
-        const started = await client.workflow.start('fail', { taskQueue: queue, workflowId, args });
+        const started = await client.workflow.start(type, { taskQueue: queue, workflowId, args });
         return runs.waitUntilClosed(companyId, key, started.firstExecutionRunId);
       });
     };
@@ -328,9 +328,11 @@ describe('what someone has put into Temporal', () => {
           }),
         },
       );
-    expect(await end(attacker, await foreignWorker(`theirs-${randomUUID()}`))).toEqual({ kind: 'unproven' });
-    expect(await end(system.temporal, await ours(), randomUUID())).toEqual({ kind: 'unproven' });
-    expect(await end(system.temporal, await ours())).toEqual({ kind: 'rolledBack' });
+    const theirs = () => foreignWorker(`theirs-${randomUUID()}`);
+    expect(await end(attacker, await theirs(), 'write', 'anything')).toEqual({ kind: 'unproven' });
+    expect(await end(attacker, await theirs(), 'fail')).toEqual({ kind: 'unproven' });
+    expect(await end(system.temporal, await ours(), 'fail', randomUUID())).toEqual({ kind: 'unproven' });
+    expect(await end(system.temporal, await ours(), 'fail')).toEqual({ kind: 'rolledBack' });
   });
 
   test('with any search attributes does not end the comparison of runs with their rows', async () => {

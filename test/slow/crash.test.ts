@@ -84,7 +84,8 @@ describe('an API process killed in the middle of writes', () => {
       // What waits for a lock has a quarter of the connections: two, both taken before the fourth, which is started and gets none.
       const victim = await start(startApiProcess, { DATABASE_URL: proxy.url, DATABASE_POOL_MAX: '8' });
 
-      const commit = proxy.atNextCommit('hold the answer');
+      // By its key, here and below: the process commits other things, too.
+      const commit = proxy.atNextCommit('hold the answer', committed.key);
       void send(victim, committed.body, committed.key);
       await commit;
       const held = await holdInvoice(system.owner, running.body.invoiceId);
@@ -121,15 +122,15 @@ describe('an API process killed in the middle of writes', () => {
     async () => {
       const body = paymentBody(await company.invoice());
       const victim = await start(startApiProcess, { DATABASE_URL: proxy.url });
-      const commit = proxy.atNextCommit('hold the answer');
-      void send(victim, body, 'done');
+      const commit = proxy.atNextCommit('hold the answer', 'unanswered');
+      void send(victim, body, 'unanswered');
       await commit;
       victim.freeze();
       await start(startWorkerProcess);
-      await until('the worker to take over', async () => !(await isOpen('done')));
+      await until('the worker to take over', async () => !(await isOpen('unanswered')));
       await victim.kill();
-      expect((await effects('done')).replayedAudit).toBe(0); // nobody has been told
-      await expectOneWrite([await retry(body, 'done'), await retry(body, 'done')], 'done');
+      expect((await effects('unanswered')).replayedAudit).toBe(0); // nobody has been told
+      await expectOneWrite([await retry(body, 'unanswered'), await retry(body, 'unanswered')], 'unanswered');
     },
     TAKEOVER_MS,
   );

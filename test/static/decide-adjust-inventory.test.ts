@@ -182,17 +182,18 @@ describe('an adjustment', () => {
           later.find((end) => (ends[end]?.[of] ?? 0) < taken && taken > 0);
         const short = lacking('quantity', -quantityDelta) ?? lacking('value', -cost);
         const answer = adjust(state, { quantityDelta, date: dateOf(on), ...(quantityDelta > 0 ? { unitCost } : {}) });
-        if (short !== undefined) {
-          expect(answer).toMatch(new RegExp(`^insufficient_stock .*as of ${dateOf(short)}`));
-        } else if (quantity === 0 && unitCost === undefined) {
-          expect(answer).toContain('unit_cost_required');
-        } else {
+        const refused =
+          short !== undefined
+            ? ['insufficient_stock', `as of ${dateOf(short)}`]
+            : quantity === 0 && unitCost === undefined && ['unit_cost_required'];
+        if (refused === false) {
           for (const end of ends.slice(on)) {
             end.quantity += quantityDelta;
             end.value += quantityDelta > 0 && unitCost !== undefined ? quantityDelta * unitCost : cost;
           }
-          expect(answer).toEqual(ends[6]);
         }
+        const told = typeof answer === 'string' ? answer.match(/^\w+|as of [\d-]+/g) : answer;
+        expect(told).toEqual(refused === false ? ends[6] : refused);
         for (const end of ends) expect(end.quantity >= 0 && end.value >= 0).toBe(true);
       }
     });

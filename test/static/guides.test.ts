@@ -25,12 +25,12 @@ describe('a tree that has followed the guides', () => {
     'compiles, but for a rejection that is misspelt in it on purpose',
     async () => {
       const [file] = OPERATION_GUIDE;
-      const text = file?.text.replace("reject('invoice_not_open'", "reject('invoice_not_opn'") ?? '';
+      const text = file?.text.replace("reject('item_name_unchanged'", "reject('item_name_unchangd'") ?? '';
       const path = 'activities/operations/misspelt.ts';
       follow([{ path, kind: 'file', text }], folder.path);
       const { output } = await tool('tsc', '--noEmit');
       rmSync(join(folder.path, path));
-      expect(output).toContain('"invoice_not_opn"');
+      expect(output).toContain('"item_name_unchangd"');
       expect(output.match(/error TS\d+/g)).toHaveLength(1);
     },
     CHECK_MS,
@@ -59,11 +59,11 @@ describe('a tree that has followed the guides', () => {
         const { ok, output } = await runIn(folder.path, ['npm', 'run', '--silent', script]);
         expect([script, ok ? '' : output]).toEqual([script, '']);
       }
-      expect(read('README.md')).toMatch(/^\| `\/api\/invoices` \| .*`extendDueDate`/m);
-      expect(read('docs/books.md')).toMatch(/^The others post none: .*\bextendDueDate\b/m);
-      expect(read('docs/reference/operations.md')).toContain('## extendDueDate');
-      expect(read('docs/reference/errors.md')).toContain('## due_date_not_later');
-      expect(read('docs/reference/roles.md')).toContain('| `extendDueDate` | yes | yes |  | yes |');
+      expect(read('README.md')).toMatch(/^\| `\/api\/inventory` \| .*`renameItem`/m);
+      expect(read('docs/books.md')).toMatch(/^The others post none: .*\brenameItem\b/m);
+      expect(read('docs/reference/operations.md')).toContain('## renameItem');
+      expect(read('docs/reference/errors.md')).toContain('## item_name_unchanged');
+      expect(read('docs/reference/roles.md')).toContain('| `renameItem` | yes | yes | yes |');
       expect(read('docs/reference/roles.md')).toContain('| `/api/inventory/value` |');
       expect(read('deploy/kubernetes/base/shared/prometheus-rule.yaml')).toContain('alert: RequestsRateLimited');
     },
@@ -71,12 +71,13 @@ describe('a tree that has followed the guides', () => {
   );
 });
 
-test('the operation takes one file, one line in the list, and a migration', () => {
+test('the operation takes one file, one line in the list, a migration, and what its answer fixes', () => {
   const paths = [...new Set(OPERATION_GUIDE.map(({ path, kind }) => `${kind} ${path}`))];
   expect(paths).toEqual([
-    'file activities/operations/extend-due-date.ts',
+    'file activities/operations/rename-item.ts',
     'diff activities/operation-list.ts',
-    'file migrations/NNNN_extend_due_date.sql',
+    'file migrations/NNNN_rename_item.sql',
+    'diff activities/controls/answers/ledger.ts',
   ]);
 });
 

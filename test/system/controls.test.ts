@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ANSWER_CONTROLS, COMPARED } from '../../activities/controls/answers.ts';
+import { ANSWER_CONTROLS } from '../../activities/controls/answers/answers.ts';
 import { checkMonth } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
@@ -222,7 +222,8 @@ describe('whoever can write SQL past the triggers is seen:', () => {
   });
 
   test('the answers of every operation are compared', () => {
-    expect(COMPARED.toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+    const compared = (name: string) => ANSWER_CONTROLS.some(({ sql }) => sql.includes(`'${name}'`));
+    expect(OPERATIONS.map(({ name }) => name).filter((name) => !compared(name))).toEqual([]);
   });
 });
 

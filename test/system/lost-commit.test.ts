@@ -33,7 +33,8 @@ describe('a connection lost at COMMIT', () => {
   ])('%s', async (_what, trouble) => {
     const body = paymentBody(await company.invoice());
     const key = trouble.replaceAll(' ', '-');
-    const cut = proxy.atNextCommit(trouble);
+    // By its key: the process commits other things, too.
+    const cut = proxy.atNextCommit(trouble, key);
     const first = company.as('owner', api.url).post('/api/payments', body, { key, headers: patient });
     await cut;
     // It is this request's own submission that made the outcome, whichever attempt tells of it.
@@ -57,7 +58,7 @@ describe('a connection lost at COMMIT', () => {
 
   test('of a rejection: it stays that rejection', async () => {
     const body = paymentBody(await company.invoice({ total: 50 }), 100);
-    const cut = proxy.atNextCommit('cut the answer');
+    const cut = proxy.atNextCommit('cut the answer', 'rejected');
     const first = company.as('owner', api.url).post('/api/payments', body, { key: 'rejected', headers: patient });
     await cut;
     const answers = [await first, await company.api.post('/api/payments', body, { key: 'rejected' })];

@@ -93,7 +93,8 @@ describe('processes killed in the middle of a group', () => {
       return [...held, ...send(victim, others.slice(2))];
     });
     await untilWaiting(system.owner, 3);
-    const commit = proxy.atNextCommit('hold the answer');
+    // By its key: the process commits other things, too.
+    const commit = proxy.atNextCommit('hold the answer', committed.key);
     await first?.release();
     await commit;
     await victim.kill();

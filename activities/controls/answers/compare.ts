@@ -67,6 +67,6 @@ export function writesOf(...operations: readonly string[]): string {
   return `idempotent_writes WHERE outcome = 'succeeded' AND operation IN (${list(operations)})`;
 }
 
-export function list(names: readonly string[]): string {
+function list(names: readonly string[]): string {
   return names.map((name) => `'${name}'`).join(', ');
 }

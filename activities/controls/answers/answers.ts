@@ -1,0 +1,16 @@
+import type { Control } from '../control.ts';
+import { COMPANY_ANSWERS } from './company.ts';
+import { LEDGER_ANSWERS } from './ledger.ts';
+import { PAYROLL_ANSWERS } from './payroll.ts';
+import { SALES_ANSWERS } from './sales.ts';
+
+/**
+ * Rows against the answers stored for them. They see what a change by SQL did to a row and to all that its sums depend on. What
+ * a later operation may have changed since is left out, or follows from the answer of that operation.
+ */
+export const ANSWER_CONTROLS: readonly Control[] = [
+  ...SALES_ANSWERS,
+  ...LEDGER_ANSWERS,
+  ...PAYROLL_ANSWERS,
+  ...COMPANY_ANSWERS,
+];

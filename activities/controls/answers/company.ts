@@ -1,0 +1,67 @@
+import type { Control } from '../control.ts';
+import { differences, writesOf } from './compare.ts';
+
+/** Of the company itself: rows against the answers stored for them. */
+export const COMPANY_ANSWERS: readonly Control[] = [
+  {
+    name: 'trigger-answers',
+    sentence: 'A workflow trigger says what its answer said.',
+    closesMonth: false,
+    of: writesOf('triggerWorkflow'),
+    sql: differences({
+      operations: ['triggerWorkflow'],
+      rows: 'JOIN workflow_triggers t ON t.company_id = w.company_id AND t.id = w.write_id',
+      id: 't.id',
+      members: {
+        workflowName: 't.workflow_name',
+        workflowId: 't.workflow_id',
+        payload: 't.payload',
+        createdAt: 't.created_at',
+      },
+    }),
+  },
+  {
+    name: 'settings-answers',
+    sentence: 'The settings are those that were answered with their version.',
+    closesMonth: false,
+    of: writesOf('updateCompanySettings'),
+    sql: differences({
+      operations: ['updateCompanySettings'],
+      // Without an answer for the current version, somebody changed them by SQL, within the rules: triggers counted it.
+      rows: `JOIN companies c ON c.id = w.company_id AND c.version = (a.body ->> 'version')::int`,
+      id: 'c.id',
+      members: {
+        name: 'c.name',
+        timeZone: 'c.time_zone',
+        baseCurrency: 'c.base_currency',
+        booksClosedThrough: 'c.books_closed_through',
+        latestPostingDays: 'c.latest_posting_days',
+        employerTaxRateBasisPoints: 'c.employer_tax_rate_basis_points',
+        payRunApprovalRequired: 'c.pay_run_approval_required',
+        webhookUrl: 'c.webhook_url',
+        webhookSecretVersion: 'c.webhook_secret_version',
+        webhookSecretRotatedAt: 'c.webhook_secret_rotated_at',
+      },
+    }),
+  },
+  {
+    name: 'access-answers',
+    sentence: 'A member has the roles of the last answer about them.',
+    closesMonth: false,
+    of: writesOf('grantUserAccess'),
+    sql: differences({
+      operations: ['grantUserAccess'],
+      rows: `
+      JOIN (
+        SELECT company_id, resource_id, max(completed_at) AS at FROM ${writesOf('grantUserAccess')} GROUP BY 1, 2
+      ) AS last ON last.company_id = w.company_id AND last.resource_id = w.resource_id AND last.at = w.completed_at
+      LEFT JOIN memberships m ON m.company_id = w.company_id AND m.user_id = (a.body ->> 'userId')::uuid
+      CROSS JOIN LATERAL (SELECT to_jsonb(coalesce(m.roles, '{}')) AS roles OFFSET 0) AS now`,
+      id: 'w.resource_id',
+      members: {
+        roles: `CASE WHEN now.roles @> (a.body -> 'roles') AND now.roles <@ (a.body -> 'roles') THEN a.body -> 'roles'
+          ELSE now.roles END`,
+      },
+    }),
+  },
+];

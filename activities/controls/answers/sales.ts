@@ -1,0 +1,195 @@
+import { ACCOUNTS } from '../../ledger/accounts.ts';
+import type { Control } from '../control.ts';
+import { differences, writesOf } from './compare.ts';
+
+const INVOICE_STEPS = ['createInvoice', 'finalizeInvoice', 'voidInvoice'];
+const NUMBERED = ['finalizeInvoice', 'voidInvoice'];
+
+/** Of customers and their documents: rows against the answers stored for them. */
+export const SALES_ANSWERS: readonly Control[] = [
+  {
+    name: 'invoice-answers',
+    sentence: 'An invoice says what its answers said: customer, dates, lines, sums, number, entry, void.',
+    closesMonth: false,
+    of: writesOf(...INVOICE_STEPS),
+    sql: `${differences({
+      operations: INVOICE_STEPS,
+      rows: `
+      JOIN invoices i ON i.company_id = w.company_id AND i.id = (a.body ->> 'id')::uuid
+      LEFT JOIN (
+        SELECT company_id, invoice_id, count(*) AS lines FROM invoice_lines GROUP BY 1, 2
+      ) AS n ON n.company_id = i.company_id AND n.invoice_id = i.id`,
+      id: 'i.id',
+      members: {
+        customerId: 'i.customer_id',
+        currency: 'i.currency',
+        // Finalizing may change the date of a draft.
+        issueDate: `CASE WHEN w.operation = 'createInvoice' AND i.number IS NOT NULL THEN a.body -> 'issueDate'
+          ELSE to_jsonb(i.issue_date) END`,
+        dueDate: 'i.due_date',
+        memo: 'i.memo',
+        lines: `CASE WHEN jsonb_array_length(a.body -> 'lines') = n.lines THEN a.body -> 'lines' END`,
+        subtotal: 'i.subtotal_minor',
+        tax: 'i.tax_minor',
+        total: 'i.total_minor',
+        number: { value: `'INV-' || lpad(i.number::text, greatest(6, length(i.number::text)), '0')`, of: NUMBERED },
+        journalEntryId: { value: 'i.journal_entry_id', of: NUMBERED },
+        voidedOn: { value: 'i.voided_on', of: ['voidInvoice'] },
+        voidReason: { value: 'i.void_reason', of: ['voidInvoice'] },
+        metadata: 'i.metadata',
+        createdAt: 'i.created_at',
+      },
+    })}
+      UNION ALL${differences({
+        operations: ['createInvoice'],
+        rows: `
+      CROSS JOIN LATERAL jsonb_array_elements(a.body -> 'lines') AS told (line)
+      LEFT JOIN invoice_lines l
+        ON l.company_id = w.company_id AND l.invoice_id = w.write_id AND l.line_number = (told.line ->> 'lineNumber')::int
+      LEFT JOIN accounts c ON c.company_id = l.company_id AND c.id = l.account_id`,
+        id: 'w.write_id',
+        answer: 'told.line',
+        members: {
+          lineNumber: 'l.line_number',
+          description: 'l.description',
+          quantity: 'trim_scale(l.quantity)::text',
+          unitPrice: 'l.unit_price_minor',
+          taxRateBasisPoints: 'l.tax_rate_basis_points',
+          accountCode: 'c.code',
+          net: 'l.net_minor',
+          tax: 'l.tax_minor',
+        },
+      })}
+      UNION ALL
+      SELECT i.company_id, NULL, NULL, i.id::text, 'number, voidedOn' FROM invoices i
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf('finalizeInvoice')}) AS f
+        ON f.company_id = i.company_id AND f.id = i.id
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf('voidInvoice')}) AS v
+        ON v.company_id = i.company_id AND v.id = i.id
+      WHERE (i.number IS NULL) <> (f.id IS NULL) OR (i.voided_on IS NULL) <> (v.id IS NULL)`,
+  },
+  {
+    name: 'payment-answers',
+    sentence:
+      'A payment says what its answer said: invoice, amount, method, day, reference; and the bank account asked for.',
+    closesMonth: false,
+    of: writesOf('createPayment'),
+    sql: differences({
+      operations: ['createPayment'],
+      rows: `
+      JOIN payments p ON p.company_id = w.company_id AND p.id = w.write_id
+      JOIN accounts c ON c.company_id = p.company_id AND c.id = p.bank_account_id
+      CROSS JOIN LATERAL (
+        SELECT a.body || jsonb_build_object('bankAccountCode',
+          coalesce(w.request -> 'body' -> 'bankAccountCode', '"${ACCOUNTS.bank}"')) AS payment OFFSET 0
+      ) AS told`,
+      id: 'p.id',
+      answer: 'told.payment',
+      members: {
+        invoiceId: 'p.invoice_id',
+        amount: 'p.amount_minor',
+        currency: 'p.currency',
+        method: 'p.method',
+        receivedOn: 'p.received_on',
+        reference: 'p.reference',
+        bankAccountCode: 'c.code',
+        journalEntryId: 'p.journal_entry_id',
+        metadata: 'p.metadata',
+        createdAt: 'p.created_at',
+      },
+    }),
+  },
+  {
+    name: 'refund-answers',
+    sentence: 'A refund says what its answer said: payment, amount, day, reason.',
+    closesMonth: false,
+    of: writesOf('createRefund'),
+    sql: differences({
+      operations: ['createRefund'],
+      rows: `
+      JOIN refunds r ON r.company_id = w.company_id AND r.id = w.write_id
+      LEFT JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id`,
+      id: 'r.id',
+      members: {
+        paymentId: 'r.payment_id',
+        invoiceId: 'p.invoice_id',
+        amount: 'r.amount_minor',
+        currency: 'p.currency',
+        date: 'r.refunded_on',
+        reason: 'r.reason',
+        journalEntryId: 'r.journal_entry_id',
+        metadata: 'r.metadata',
+        createdAt: 'r.created_at',
+      },
+    }),
+  },
+  {
+    name: 'credit-note-answers',
+    sentence: 'A credit note says what its answer said: invoice, day, reason, lines, sums.',
+    closesMonth: false,
+    of: writesOf('createCreditNote'),
+    sql: `${differences({
+      operations: ['createCreditNote'],
+      rows: `
+      JOIN credit_notes n ON n.company_id = w.company_id AND n.id = w.write_id
+      LEFT JOIN (
+        SELECT company_id, credit_note_id, count(*) AS lines FROM credit_note_lines GROUP BY 1, 2
+      ) AS l ON l.company_id = n.company_id AND l.credit_note_id = n.id`,
+      id: 'n.id',
+      members: {
+        invoiceId: 'n.invoice_id',
+        currency: 'n.currency',
+        date: 'n.credited_on',
+        reason: 'n.reason',
+        lines: `CASE WHEN jsonb_array_length(a.body -> 'lines') = l.lines THEN a.body -> 'lines' END`,
+        net: 'n.net_minor',
+        tax: 'n.tax_minor',
+        total: 'n.total_minor',
+        journalEntryId: 'n.journal_entry_id',
+        createdAt: 'n.created_at',
+      },
+    })}
+      UNION ALL${differences({
+        operations: ['createCreditNote'],
+        rows: `
+      CROSS JOIN LATERAL jsonb_array_elements(a.body -> 'lines') AS told (line)
+      LEFT JOIN credit_note_lines l
+        ON l.company_id = w.company_id AND l.credit_note_id = w.write_id
+        AND l.line_number = (told.line ->> 'lineNumber')::int`,
+        id: 'w.write_id',
+        answer: 'told.line',
+        members: { lineNumber: 'l.line_number', net: 'l.net_minor', tax: 'l.tax_minor' },
+      })}`,
+  },
+  {
+    name: 'customer-answers',
+    sentence: 'A customer says what its answer said.',
+    closesMonth: false,
+    of: writesOf('createCustomer'),
+    sql: differences({
+      operations: ['createCustomer'],
+      rows: 'JOIN customers k ON k.company_id = w.company_id AND k.id = w.write_id',
+      id: 'k.id',
+      members: {
+        name: 'k.name',
+        email: 'k.email',
+        currency: 'k.currency',
+        externalReference: 'k.external_reference',
+        metadata: 'k.metadata',
+        createdAt: 'k.created_at',
+      },
+    }),
+  },
+  {
+    name: 'reminder-answers',
+    sentence: 'A reminder says what its answer said.',
+    closesMonth: false,
+    of: writesOf('recordInvoiceReminder'),
+    sql: differences({
+      operations: ['recordInvoiceReminder'],
+      rows: 'JOIN invoice_reminders r ON r.company_id = w.company_id AND r.id = w.write_id',
+      id: 'r.id',
+      members: { invoiceId: 'r.invoice_id', step: 'r.step', createdAt: 'r.created_at' },
+    }),
+  },
+];
