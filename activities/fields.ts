@@ -32,20 +32,28 @@ export const signedAmount = () =>
     .max(MAX_AMOUNT)
     .refine((value) => value !== 0, 'must not be 0')
     .meta({ description: 'Minor units of the currency, signed; not 0' });
-/** 0 … 10^13 minor units. Not `-0`: it equals 0 everywhere except in a fingerprint. */
+/** -10^13 … 10^13 minor units. Not `-0`: it equals 0 everywhere except in a fingerprint. */
 export const unitPrice = () =>
   z
     .int()
-    .min(0)
+    .min(-MAX_AMOUNT)
     .max(MAX_AMOUNT)
     .refine((value) => !Object.is(value, -0), 'must not be -0')
-    .meta({ description: 'Minor units of the currency' });
+    .meta({ description: 'Minor units of the currency; negative for a discount over the whole invoice' });
 export const basisPoints = () =>
   z
     .int()
     .min(0)
     .max(10_000)
     .refine((value) => !Object.is(value, -0), 'must not be -0');
+
+/** A decimal string in percent with at most 3 places, 0 … 100. */
+export const percent = () =>
+  z
+    .string()
+    .regex(/^(0|[1-9]\d{0,2})(\.\d{1,3})?$/, 'must be a decimal string with at most 3 places, such as "8.875"')
+    .refine((value) => Number(value) <= 100, 'must be at most 100')
+    .meta({ description: 'Percent, a decimal string with at most 3 places, 0 to 100' });
 
 /** 0 … `most` whole days. */
 export const days = (most: number) =>

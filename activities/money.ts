@@ -1,6 +1,6 @@
 /**
  * Amounts are integers in minor units: `bigint` in code, an integral JSON number in the API. Never a float.
- * All rounding is half away from zero, line by line.
+ * All rounding is half away from zero.
  */
 
 /** 10^13 minor units: the largest amount that a request may carry. */
@@ -25,14 +25,39 @@ export function parseQuantity(quantity: string): bigint {
   return BigInt(match[1] ?? '') * QUANTITY_SCALE + BigInt((match[2] ?? '').padEnd(4, '0'));
 }
 
-/** Net of an invoice line: quantity × unit price. */
-export function lineNet(quantity: string, unitPriceMinor: bigint): bigint {
+/** Gross of an invoice line, before any discount: quantity × unit price. */
+export function lineGross(quantity: string, unitPriceMinor: bigint): bigint {
   return divideHalfAway(parseQuantity(quantity) * unitPriceMinor, QUANTITY_SCALE);
 }
 
 /** Tax on an amount at a rate in basis points (hundredths of a per cent). */
 export function taxOn(netMinor: bigint, rateBasisPoints: number): bigint {
   return divideHalfAway(netMinor * BigInt(rateBasisPoints), BASIS_POINTS);
+}
+
+/** Thousandths of a percent in one: 100 % are 100,000 of them. */
+export const PERCENT_SCALE = 100_000n;
+
+/** How a company rounds tax: on each line, or once per rate over the invoice. */
+export const TAX_ROUNDINGS = ['line', 'document'] as const;
+export type TaxRounding = (typeof TAX_ROUNDINGS)[number];
+
+/** A share of an amount, in thousandths of a percent. */
+export function shareOf(amountMinor: bigint, thousandths: number): bigint {
+  return divideHalfAway(amountMinor * BigInt(thousandths), PERCENT_SCALE);
+}
+
+/** Parses a decimal string in percent with at most three places, such as `"8.875"`, into thousandths of a percent. */
+export function parsePercent(percent: string): number {
+  const match = /^(\d{1,3})(?:\.(\d{1,3}))?$/.exec(percent);
+  if (match === null) throw new Error(`Bug! Not a validated percentage: ${percent}`);
+  return Number(match[1]) * 1_000 + Number((match[2] ?? '').padEnd(3, '0'));
+}
+
+/** The shortest decimal string in percent: 8,875 thousandths are `"8.875"`, and 20,000 are `"20"`. */
+export function formatPercent(thousandths: number): string {
+  const places = String(thousandths % 1_000).padStart(3, '0');
+  return `${Math.trunc(thousandths / 1_000)}.${places}`.replace(/\.?0+$/, '');
 }
 
 /** An amount as a JSON number. Throws when a JSON number cannot represent it exactly. */

@@ -217,11 +217,13 @@ CREATE TABLE public.companies (
   webhook_secret_version integer DEFAULT 1 NOT NULL,
   webhook_secret_rotated_at timestamp with time zone,
   latest_posting_days integer DEFAULT 366 NOT NULL,
+  tax_rounding text DEFAULT 'line'::text NOT NULL,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
   CONSTRAINT companies_latest_posting_days_check CHECK (((latest_posting_days >= 0) AND (latest_posting_days <= 3660))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT companies_tax_rounding_check CHECK ((tax_rounding = ANY (ARRAY['line'::text, 'document'::text]))),
   CONSTRAINT companies_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
   CONSTRAINT companies_version_check CHECK ((version >= 1)),
   CONSTRAINT companies_webhook_secret_version_check CHECK ((webhook_secret_version >= 1)),
@@ -248,6 +250,7 @@ GRANT SELECT ON public.companies(webhook_secret_version) TO accubooks_relay;
 GRANT UPDATE ON public.companies(webhook_secret_version) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
 GRANT UPDATE ON public.companies(latest_posting_days) TO accubooks_app;
+GRANT UPDATE ON public.companies(tax_rounding) TO accubooks_app;
 
 CREATE TABLE public.credit_note_lines (
   company_id uuid NOT NULL,
@@ -573,26 +576,44 @@ CREATE TABLE public.invoice_lines (
   description text NOT NULL,
   quantity numeric(14,4) NOT NULL,
   unit_price_minor bigint NOT NULL,
-  tax_rate_basis_points integer NOT NULL,
+  tax_rate_basis_points integer,
   account_id uuid NOT NULL,
   net_minor bigint NOT NULL,
   tax_minor bigint NOT NULL,
+  tax_rate_thousandths integer NOT NULL,
+  discount_thousandths integer,
+  discount_minor bigint DEFAULT 0 NOT NULL,
   CONSTRAINT invoice_lines_pkey PRIMARY KEY (company_id, invoice_id, line_number),
   CONSTRAINT invoice_lines_description_check CHECK (((length(description) >= 1) AND (length(description) <= 500))),
+  CONSTRAINT invoice_lines_discount_is_share CHECK (((discount_thousandths IS NULL) OR ((discount_minor)::numeric = round(((round((quantity * (unit_price_minor)::numeric)) * (discount_thousandths)::numeric) * 0.00001))))),
+  CONSTRAINT invoice_lines_discount_minor_check CHECK (((discount_minor >= 0) AND (discount_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoice_lines_discount_thousandths_check CHECK (((discount_thousandths >= 0) AND (discount_thousandths <= 100000))),
+  CONSTRAINT invoice_lines_discount_within_gross CHECK (
+CASE
+    WHEN (unit_price_minor < 0) THEN ((discount_minor = 0) AND (discount_thousandths IS NULL))
+    ELSE (net_minor >= 0)
+END),
   CONSTRAINT invoice_lines_line_number_check CHECK (((line_number >= 1) AND (line_number <= 200))),
-  CONSTRAINT invoice_lines_net_is_product CHECK (((net_minor)::numeric = round((quantity * (unit_price_minor)::numeric)))),
-  CONSTRAINT invoice_lines_net_minor_check CHECK (((net_minor >= 0) AND (net_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoice_lines_net_is_product CHECK (((net_minor)::numeric = (round((quantity * (unit_price_minor)::numeric)) - (discount_minor)::numeric))),
+  CONSTRAINT invoice_lines_net_minor_check CHECK (((net_minor >= '-10000000000000'::bigint) AND (net_minor <= '10000000000000'::bigint))),
   CONSTRAINT invoice_lines_quantity_check CHECK (((quantity > (0)::numeric) AND (quantity <= (1000000000)::numeric))),
-  CONSTRAINT invoice_lines_tax_is_share CHECK (((tax_minor)::numeric = round((((net_minor)::numeric * (tax_rate_basis_points)::numeric) / (10000)::numeric)))),
-  CONSTRAINT invoice_lines_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoice_lines_rates_agree CHECK ((NOT (tax_rate_basis_points IS DISTINCT FROM
+CASE
+    WHEN ((tax_rate_thousandths % 10) = 0) THEN (tax_rate_thousandths / 10)
+    ELSE NULL::integer
+END))),
+  CONSTRAINT invoice_lines_tax_is_share CHECK ((((tax_minor)::numeric >= floor((((net_minor)::numeric * (tax_rate_thousandths)::numeric) * 0.00001))) AND ((tax_minor)::numeric <= ceil((((net_minor)::numeric * (tax_rate_thousandths)::numeric) * 0.00001))))),
+  CONSTRAINT invoice_lines_tax_minor_check CHECK (((tax_minor >= '-10000000000000'::bigint) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT invoice_lines_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
-  CONSTRAINT invoice_lines_unit_price_minor_check CHECK (((unit_price_minor >= 0) AND (unit_price_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoice_lines_tax_rate_thousandths_check CHECK (((tax_rate_thousandths >= 0) AND (tax_rate_thousandths <= 100000))),
+  CONSTRAINT invoice_lines_unit_price_minor_check CHECK (((unit_price_minor >= '-10000000000000'::bigint) AND (unit_price_minor <= '10000000000000'::bigint))),
   CONSTRAINT invoice_lines_company_id_account_id_fkey FOREIGN KEY (company_id, account_id) REFERENCES public.accounts(company_id, id),
   CONSTRAINT invoice_lines_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id)
 );
 CREATE TRIGGER add_lines_to_drafts_only AFTER INSERT ON public.invoice_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.add_lines_to_drafts_only();
 CREATE TRIGGER keep_all_invoice_lines BEFORE TRUNCATE ON public.invoice_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_invoice_lines BEFORE DELETE OR UPDATE ON public.invoice_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER require_rounded_tax AFTER INSERT ON public.invoice_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_rounded_tax();
 ALTER TABLE public.invoice_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoice_lines FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.invoice_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -651,6 +672,7 @@ CASE
     ELSE 'finalized'::text
 END) STORED NOT NULL,
   void_reason text,
+  tax_rounding text DEFAULT 'line'::text NOT NULL,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
@@ -666,7 +688,8 @@ END) STORED NOT NULL,
   CONSTRAINT invoices_number_check CHECK ((number >= 1)),
   CONSTRAINT invoices_paid_minor_check CHECK ((paid_minor >= 0)),
   CONSTRAINT invoices_subtotal_minor_check CHECK (((subtotal_minor >= 0) AND (subtotal_minor <= '10000000000000'::bigint))),
-  CONSTRAINT invoices_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoices_tax_minor_check CHECK (((tax_minor >= '-10000000000000'::bigint) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT invoices_tax_rounding_check CHECK ((tax_rounding = ANY (ARRAY['line'::text, 'document'::text]))),
   CONSTRAINT invoices_total_is_sum CHECK ((total_minor = (subtotal_minor + tax_minor))),
   CONSTRAINT invoices_total_minor_check CHECK (((total_minor >= 1) AND (total_minor <= '10000000000000'::bigint))),
   CONSTRAINT invoices_void_has_reason CHECK (((voided_on IS NULL) = (void_reason IS NULL))),
@@ -679,7 +702,7 @@ CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, cu
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
-CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoices FOR SELECT TO accubooks_auditor USING (true);
@@ -2987,20 +3010,24 @@ CREATE OR REPLACE FUNCTION public.record_invoices(p_company uuid, p_invoices jso
 AS $function$
 BEGIN
   INSERT INTO invoices (company_id, id, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
-    total_minor, metadata)
+    total_minor, tax_rounding, metadata)
   SELECT p_company, i.id, i.customer_id, i.currency, i.issue_date, i.due_date, i.memo, i.subtotal_minor, i.tax_minor,
-    i.total_minor, i.metadata
+    i.total_minor, coalesce(i.tax_rounding, 'line'), i.metadata
   FROM jsonb_to_recordset(p_invoices) AS i (id uuid, customer_id uuid, currency text, issue_date date, due_date date,
-    memo text, subtotal_minor bigint, tax_minor bigint, total_minor bigint, metadata jsonb);
+    memo text, subtotal_minor bigint, tax_minor bigint, total_minor bigint, tax_rounding text, metadata jsonb);
   INSERT INTO invoice_lines (company_id, invoice_id, line_number, description, quantity, unit_price_minor,
-    tax_rate_basis_points, account_id, net_minor, tax_minor)
-  SELECT p_company, i.id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
+    discount_thousandths, discount_minor, tax_rate_thousandths, tax_rate_basis_points, account_id, net_minor, tax_minor)
+  SELECT p_company, i.id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.discount_thousandths,
+    coalesce(l.discount_minor, 0), rate.thousandths, CASE WHEN rate.thousandths % 10 = 0 THEN rate.thousandths / 10 END,
     l.account_id, l.net_minor, l.tax_minor
   FROM jsonb_to_recordset(p_invoices) AS i (id uuid, lines jsonb)
   CROSS JOIN LATERAL jsonb_to_recordset(i.lines) AS l (line_number smallint, description text, quantity numeric,
-    unit_price_minor bigint, tax_rate_basis_points integer, account_id uuid, net_minor bigint, tax_minor bigint);
-END
-$function$
+    unit_price_minor bigint, discount_thousandths integer, discount_minor bigint, tax_rate_thousandths integer,
+    tax_rate_basis_points integer, account_id uuid, net_minor bigint, tax_minor bigint)
+  CROSS JOIN LATERAL (
+    SELECT coalesce(l.tax_rate_thousandths, l.tax_rate_basis_points * 10) AS thousandths
+  ) AS rate;
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_invoices(uuid,jsonb) TO PUBLIC;
 
@@ -3410,6 +3437,36 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_refund_after_payment() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_rounded_tax()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  wrong record;
+BEGIN
+  SELECT t.invoice_id, t.line_number INTO wrong
+  FROM (
+    SELECT l.invoice_id, l.line_number, l.tax_minor, i.tax_rounding, s.exact, floor(s.exact) AS down,
+      row_number() OVER (of_rate ORDER BY s.exact - floor(s.exact) DESC, l.line_number) AS place,
+      round(sum(s.exact) OVER of_rate) - sum(floor(s.exact)) OVER of_rate AS units_left
+    FROM invoices i
+    JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id
+    CROSS JOIN LATERAL (SELECT l.net_minor::numeric * l.tax_rate_thousandths * 0.00001 AS exact) AS s
+    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a)
+    WINDOW of_rate AS (PARTITION BY l.company_id, l.invoice_id, l.tax_rate_thousandths)
+  ) AS t
+  WHERE t.tax_minor <> CASE t.tax_rounding
+    WHEN 'line' THEN round(t.exact) ELSE t.down + CASE WHEN t.place <= t.units_left THEN 1 ELSE 0 END END
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'line % of invoice % has a tax that does not follow from its rate', wrong.line_number, wrong.invoice_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'invoice_lines_tax_is_rounded';
+  END IF;
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_rounded_tax() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_sum_of_payslips(p_company uuid, p_run uuid)
  RETURNS void

@@ -61,6 +61,30 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       HAVING i.subtotal_minor IS DISTINCT FROM sum(l.net_minor) OR i.tax_minor IS DISTINCT FROM sum(l.tax_minor)`,
   },
   {
+    name: 'invoice-taxes',
+    sentence: 'The tax of a line follows from its net and rate, rounded by line, or once per rate over the invoice.',
+    closesMonth: true,
+    of: 'invoice_lines',
+    sql: `
+      WITH line AS (
+        SELECT l.company_id, l.invoice_id, l.line_number, l.tax_rate_thousandths, l.tax_minor, i.tax_rounding,
+          l.net_minor::numeric * l.tax_rate_thousandths * 0.00001 AS share
+        FROM invoice_lines l JOIN invoices i ON i.company_id = l.company_id AND i.id = l.invoice_id
+      ), spread AS (
+        SELECT company_id, invoice_id, line_number, tax_minor, floor(share) AS down,
+          row_number() OVER (of_rate ORDER BY share - floor(share) DESC, line_number) AS place,
+          round(sum(share) OVER of_rate) - sum(floor(share)) OVER of_rate AS units_left
+        FROM line WHERE tax_rounding = 'document'
+        WINDOW of_rate AS (PARTITION BY company_id, invoice_id, tax_rate_thousandths)
+      )
+      SELECT company_id, invoice_id, line_number, tax_minor, round(share) AS due_minor FROM line
+      WHERE tax_rounding = 'line' AND tax_minor <> round(share)
+      UNION ALL
+      SELECT company_id, invoice_id, line_number, tax_minor, due.minor FROM spread
+      CROSS JOIN LATERAL (SELECT down + CASE WHEN place <= units_left THEN 1 ELSE 0 END AS minor) AS due
+      WHERE tax_minor <> due.minor`,
+  },
+  {
     name: 'invoice-status',
     sentence: 'The amount due and the status of an invoice follow from its amounts.',
     closesMonth: true,

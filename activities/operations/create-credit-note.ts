@@ -43,7 +43,7 @@ export const createCreditNote = defineSetOperation({
   type: 'financial',
   summary: 'Credit an invoice in part, or all that is due on it',
   description:
-    'A line can be credited up to the rest of its net. Its tax is credited in proportion (line tax × credited net / line net, ' +
+    'A line can be credited up to the rest of its net, one with a negative price not at all. Its tax is credited in proportion (line tax × credited net / line net, ' +
     'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. The total cannot ' +
     'exceed the amount due. Posts debit the lines’ income accounts and sales tax payable, credit accounts receivable. The entry ' +
     'is dated `date`, or today in the company’s time zone.',
@@ -66,6 +66,11 @@ export const createCreditNote = defineSetOperation({
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
     invoice_line_not_found: { status: 422, title: 'The invoice has no such line', nextAction: 'fix_request' },
+    invoice_line_not_creditable: {
+      status: 422,
+      title: 'The line is a discount over the invoice',
+      nextAction: 'fix_request',
+    },
     credit_exceeds_line: {
       status: 422,
       title: 'The amount exceeds what is left of the line',
@@ -180,7 +185,7 @@ function creditLines(
   lines: CreditableLines | undefined,
   requested: readonly { readonly lineNumber: number; readonly net: number }[],
   currency: string,
-  context: WriteContext<'invoice_line_not_found' | 'credit_exceeds_line'>,
+  context: WriteContext<'invoice_line_not_found' | 'invoice_line_not_creditable' | 'credit_exceeds_line'>,
 ): CreditedLine[] {
   return requested
     .map(({ lineNumber, net }, index) => {
@@ -189,6 +194,13 @@ function creditLines(
         throw context.reject(
           'invoice_line_not_found',
           `The invoice has no line ${lineNumber}.`,
+          `/lines/${index}/lineNumber`,
+        );
+      }
+      if (line.netMinor < 0n) {
+        throw context.reject(
+          'invoice_line_not_creditable',
+          `Line ${lineNumber} has a negative amount: it takes off from the other lines, which can be credited.`,
           `/lines/${index}/lineNumber`,
         );
       }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { basisPoints, currency, date, days, description, name, timeZone, version, webhookUrl } from '../fields.ts';
+import { TAX_ROUNDINGS } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
 import type { SecurityFact } from '../security/security-row.ts';
@@ -17,6 +18,10 @@ const settingsBody = z.strictObject({
   booksClosedThrough: date().nullable().optional(),
   reopenReason: description().optional(),
   latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
+  taxRounding: z
+    .enum(TAX_ROUNDINGS)
+    .optional()
+    .meta({ description: 'Holds for the invoices that are made from now on' }),
   employerTaxRateBasisPoints: basisPoints().optional(),
   payRunApprovalRequired: z
     .boolean()
@@ -34,6 +39,7 @@ export const updateCompanySettings = defineOperation({
     'Changes the given settings if the current version is `expectedVersion`. `booksClosedThrough` closes the books through that ' +
     'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. ' +
     'Nothing is posted that is dated more than `latestPostingDays` after today. ' +
+    '`taxRounding` rounds tax on each line, or once per rate over the invoice (`document`). ' +
     '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
     '`webhookSecretVersion` rotates the secret and must be the next version; for 24 hours calls are signed with both secrets. ' +
     '`webhookUrl: null` removes the webhook.',
@@ -41,7 +47,7 @@ export const updateCompanySettings = defineOperation({
   path: '/api/company/settings',
   params: z.strictObject({}),
   body: settingsBody,
-  schemaVersion: 2,
+  schemaVersion: 3,
   roles: ['owner', 'admin'],
   successStatus: 200,
   resource: settingsResource,
@@ -185,7 +191,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
        pay_run_approval_required = coalesce($8, pay_run_approval_required),
        webhook_url = CASE WHEN $9 THEN $10 ELSE webhook_url END,
        webhook_secret_version = coalesce($11, webhook_secret_version),
-       latest_posting_days = coalesce($12, latest_posting_days)
+       latest_posting_days = coalesce($12, latest_posting_days),
+       tax_rounding = coalesce($13, tax_rounding)
      WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
     [
       companyId,
@@ -200,6 +207,7 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.webhookUrl ?? null,
       body.webhookSecretVersion ?? null,
       body.latestPostingDays ?? null,
+      body.taxRounding ?? null,
     ],
   );
   if (row === undefined) throw new Error('Bug! The locked company does not exist');

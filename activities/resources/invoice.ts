@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
-import { toWireAmount } from '../money.ts';
+import { formatPercent, MAX_AMOUNT, TAX_ROUNDINGS, type TaxRounding, toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
 /** The API's form of an invoice and its columns. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
-  tax_minor, total_minor, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
+  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
   metadata, created_at`;
 
 export type InvoiceRow = {
@@ -21,6 +21,7 @@ export type InvoiceRow = {
   subtotal_minor: bigint;
   tax_minor: bigint;
   total_minor: bigint;
+  tax_rounding: TaxRounding;
   paid_minor: bigint;
   credited_minor: bigint;
   due_minor: bigint;
@@ -37,7 +38,11 @@ export type InvoiceLineRow = {
   description: string;
   quantity: string;
   unit_price_minor: bigint;
-  tax_rate_basis_points: number;
+  /** Thousandths of a percent; null unless the discount is given in percent. */
+  discount_thousandths: number | null;
+  discount_minor: bigint;
+  /** Thousandths of a percent. */
+  tax_rate_thousandths: number;
   account_code: string;
   net_minor: bigint;
   tax_minor: bigint;
@@ -58,7 +63,9 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
       description: line.description,
       quantity: trimDecimal(line.quantity),
       unitPrice: toWireAmount(line.unit_price_minor),
-      taxRateBasisPoints: line.tax_rate_basis_points,
+      discount: toDiscount(line),
+      taxRate: formatPercent(line.tax_rate_thousandths),
+      taxRateBasisPoints: line.tax_rate_thousandths % 10 === 0 ? line.tax_rate_thousandths / 10 : null,
       accountCode: line.account_code,
       net: toWireAmount(line.net_minor),
       tax: toWireAmount(line.tax_minor),
@@ -66,6 +73,7 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
     subtotal: toWireAmount(row.subtotal_minor),
     tax: toWireAmount(row.tax_minor),
     total: toWireAmount(row.total_minor),
+    taxRounding: row.tax_rounding,
     amountPaid: toWireAmount(row.paid_minor),
     amountCredited: toWireAmount(row.credited_minor),
     amountDue: toWireAmount(row.due_minor),
@@ -80,8 +88,8 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
 /** Reads the lines of invoices of the current company: by invoice, in the order of their numbers. */
 export async function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): Promise<LinesOfInvoices> {
   const lines = await tx.query<InvoiceLineRow>(
-    `SELECT l.invoice_id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.tax_rate_basis_points,
-       a.code AS account_code, l.net_minor, l.tax_minor
+    `SELECT l.invoice_id, l.line_number, l.description, l.quantity, l.unit_price_minor, l.discount_thousandths,
+       l.discount_minor, l.tax_rate_thousandths, a.code AS account_code, l.net_minor, l.tax_minor
      FROM invoice_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
      WHERE l.company_id = current_company() AND l.invoice_id = ANY ($1::uuid[])
      ORDER BY l.invoice_id, l.line_number`,
@@ -94,6 +102,11 @@ export async function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): P
 
 export type LinesOfInvoices = ReadonlyMap<string, readonly InvoiceLineRow[]>;
 
+function toDiscount({ discount_thousandths: thousandths, discount_minor: minor }: InvoiceLineRow) {
+  if (thousandths !== null) return { percent: formatPercent(thousandths) };
+  return minor === 0n ? null : { amount: toWireAmount(minor) };
+}
+
 /** `INV-000001`: at least six digits. */
 function formatInvoiceNumber(number: number): string {
   return `INV-${String(number).padStart(6, '0')}`;
@@ -103,6 +116,13 @@ function formatInvoiceNumber(number: number): string {
 function trimDecimal(decimal: string): string {
   return decimal.includes('.') ? decimal.replace(/\.?0+$/, '') : decimal;
 }
+
+const signedMoney = () =>
+  z
+    .int()
+    .min(-MAX_AMOUNT)
+    .max(MAX_AMOUNT)
+    .meta({ description: 'Minor units; negative where a line has a negative unit price' });
 
 export const invoiceSchema = z.object({
   id: resourceId(),
@@ -118,16 +138,29 @@ export const invoiceSchema = z.object({
       lineNumber: z.int().min(1),
       description: z.string(),
       quantity: z.string().meta({ description: 'A decimal string with at most 4 places' }),
-      unitPrice: money(),
-      taxRateBasisPoints: z.int().min(0).max(10_000),
+      unitPrice: signedMoney(),
+      discount: z
+        .object({ percent: z.string().optional(), amount: money().optional() })
+        .nullable()
+        .meta({ description: 'As it was asked for: `percent`, a decimal string, or `amount` in minor units' }),
+      taxRate: z.string().meta({ description: 'Percent, the shortest decimal string, such as "8.875"' }),
+      taxRateBasisPoints: z
+        .int()
+        .min(0)
+        .max(10_000)
+        .nullable()
+        .meta({ description: 'Hundredths of a percent; null where `taxRate` is no whole number of them' }),
       accountCode: z.string(),
-      net: money(),
-      tax: money(),
+      net: signedMoney(),
+      tax: signedMoney(),
     }),
   ),
   subtotal: money(),
-  tax: money(),
+  tax: signedMoney(),
   total: money(),
+  taxRounding: z
+    .enum(TAX_ROUNDINGS)
+    .meta({ description: 'The company’s setting when the draft was made: by line, or once per rate over the invoice' }),
   amountPaid: money(),
   amountCredited: money(),
   amountDue: money(),

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { TAX_ROUNDINGS, type TaxRounding } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant } from './members.ts';
 
 /** The API's form of the company settings and their columns. */
-export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through, latest_posting_days,
+export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through, latest_posting_days, tax_rounding,
   employer_tax_rate_basis_points, pay_run_approval_required, webhook_url, webhook_secret_version, webhook_secret_rotated_at`;
 
 export type SettingsRow = {
@@ -13,6 +14,7 @@ export type SettingsRow = {
   base_currency: string;
   books_closed_through: string | null;
   latest_posting_days: number;
+  tax_rounding: TaxRounding;
   employer_tax_rate_basis_points: number;
   pay_run_approval_required: boolean;
   webhook_url: string | null;
@@ -28,6 +30,7 @@ export function toSettings(row: SettingsRow): z.output<typeof settingsSchema> {
     baseCurrency: row.base_currency,
     booksClosedThrough: row.books_closed_through,
     latestPostingDays: row.latest_posting_days,
+    taxRounding: row.tax_rounding,
     employerTaxRateBasisPoints: row.employer_tax_rate_basis_points,
     payRunApprovalRequired: row.pay_run_approval_required,
     webhookUrl: row.webhook_url,
@@ -43,6 +46,7 @@ const settingsSchema = z.object({
   baseCurrency: currencyCode(),
   booksClosedThrough: calendarDate().nullable(),
   latestPostingDays: z.int().min(0).max(3_660),
+  taxRounding: z.enum(TAX_ROUNDINGS),
   employerTaxRateBasisPoints: z.int().min(0).max(10_000),
   payRunApprovalRequired: z.boolean(),
   webhookUrl: z.string().nullable(),

@@ -92,15 +92,19 @@ function invoice() {
   const line = fc.record({
     description: fc.constantFrom('Work', 'Advice'),
     quantity: fc.constantFrom('1', '1.50', '0.3333', '100'),
-    unitPrice: fc.oneof(fc.integer({ min: 0, max: 5_000 }), mostly(100, 0, 10_000_000_000_000)),
-    taxRateBasisPoints: fc.constantFrom(0, 825, 1_900),
+    unitPrice: fc.oneof(fc.integer({ min: 0, max: 5_000 }), mostly(100, 0, 10_000_000_000_000, -100)),
     accountCode: mostly('4000', '4100', '1000', '9999'),
+    rate: fc.constantFrom({ taxRateBasisPoints: 0 }, { taxRateBasisPoints: 825 }, { taxRate: '8.875' }, {}),
+    discount: optional(fc.constant({ percent: '12.5' })),
   });
   return fc.record({
     customerId: mostly(customerId('USD'), customerId('EUR'), customerId('none')),
     currency: fc.constant('USD'),
     dates: mostly({ issueDate: '2026-03-02', dueDate: '2026-04-01' }, { dueDate: '2999-12-31' }, PAST),
-    lines: fc.array(line, { minLength: 1, maxLength: 3 }),
+    lines: fc.array(
+      line.map(({ rate, discount, ...rest }) => ({ ...rest, ...rate, ...(rest.unitPrice >= 0 && { discount }) })),
+      { minLength: 1, maxLength: 3 },
+    ),
     memo: optional(fc.constant('Thank you')),
     metadata: optional(notes()),
   });

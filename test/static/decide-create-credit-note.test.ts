@@ -47,6 +47,22 @@ describe('a credit note', () => {
     expect(state.notes).toHaveLength(1);
   });
 
+  test('is not given for a line with a negative net; for the others, up to what is due', () => {
+    const state = stateOf([WORK, { account: '4000', net: -100n, tax: -8n }]);
+    expect(() => decide(state, inputOf({ lines: '1=1 2=1' }), decideContext())).toThrow(
+      expect.objectContaining({
+        code: 'invoice_line_not_creditable',
+        pointer: { in: 'body', pointer: '/lines/1/lineNumber' },
+      }),
+    );
+    expect(() => decide(state, inputOf({ lines: '1=500' }), decideContext())).toThrow(
+      expect.objectContaining({ code: 'credit_exceeds_due' }),
+    );
+    // 41 × 400 / 500 = 32.8: all that is due.
+    expect(decide(state, inputOf({ lines: '1=400' }), decideContext()).body).toMatchObject({ tax: 33, total: 433 });
+    expect(state.invoices.get(INVOICE)).toMatchObject({ status: 'paid', due_minor: 0n });
+  });
+
   test('is answered with its row and its lines in their order, and dated today unless it says otherwise', () => {
     const context = decideContext();
     const other = { account: '4100', net: 1_000n, tax: 100n };

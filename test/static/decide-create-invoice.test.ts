@@ -13,6 +13,7 @@ const LINE = { description: 'Work', quantity: '1', unitPrice: 100 };
 const stateOf = (): CreateInvoiceState => ({
   now: '2026-03-02T09:30:00.000Z',
   today: '2026-03-02',
+  taxRounding: 'line',
   currencies: new Map([[CUSTOMER, 'USD']]),
   incomeAccounts: new Map([['4000', '3f7a3b52-9c0e-4d6f-8a2f-0c5f5b6f2e13']]),
   invoices: [],
@@ -54,6 +55,26 @@ describe('createInvoice decides', () => {
   /** In the order in which they are asked: each has the faults of those after it, too. */
   const faults = [
     { code: 'amount_out_of_range', at: '/lines', body: { lines: [{ ...LINE, unitPrice: 0 }] } },
+    {
+      code: 'amount_out_of_range',
+      at: '/lines',
+      body: {
+        lines: [
+          { ...LINE, taxRate: '100' },
+          { ...LINE, unitPrice: -101 },
+        ],
+      },
+    },
+    {
+      code: 'amount_out_of_range',
+      at: '/lines/1',
+      body: {
+        lines: [
+          { ...LINE, quantity: '2', unitPrice: -5e12 },
+          { ...LINE, quantity: '3', unitPrice: 5e12 },
+        ],
+      },
+    },
     { code: 'customer_not_found', at: '/customerId', body: { customerId: STRANGER } },
     { code: 'currency_mismatch', at: '/currency', body: { currency: 'EUR' } },
     {

@@ -170,6 +170,7 @@ function draftOf(id: string): InvoiceRow {
       subtotal_minor: 1000n,
       tax_minor: 41n,
       total_minor: 1041n,
+      tax_rounding: 'line',
       paid_minor: 0n,
       credited_minor: 0n,
       due_minor: 1041n,
@@ -179,6 +180,9 @@ function draftOf(id: string): InvoiceRow {
 }
 
 function lineOf(invoice_id: string, line_number: number, account_code: string, net_minor: bigint, tax_minor: bigint) {
-  const priced = { description: 'Work', quantity: '1.0000', unit_price_minor: net_minor, tax_rate_basis_points: 0 };
+  const priced = {
+    ...{ description: 'Work', quantity: '1.0000', unit_price_minor: net_minor },
+    ...{ discount_thousandths: null, discount_minor: 0n, tax_rate_thousandths: 0 },
+  };
   return { invoice_id, line_number, account_code, net_minor, tax_minor, ...priced };
 }

@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import {
   creditedTax,
   divideHalfAway,
-  lineNet,
+  formatPercent,
+  lineGross,
+  parsePercent,
   parseQuantity,
+  shareOf,
   taxOn,
   toWireAmount,
   toWireSum,
@@ -42,11 +45,35 @@ describe('money', () => {
   });
 
   test('of a line is what the books say', () => {
-    expect([lineNet('1.5', 333n), taxOn(500n, 825)]).toEqual([500n, 41n]);
-    expect(lineNet('3', 1999n)).toBe(5997n);
-    expect(lineNet('0.0001', 4999n)).toBe(0n);
-    expect(lineNet('0.0001', 5000n)).toBe(1n);
-    expect(lineNet('1000000000', 10_000_000_000_000n)).toBe(10n ** 22n);
+    expect([lineGross('1.5', 333n), taxOn(500n, 825)]).toEqual([500n, 41n]);
+    expect(lineGross('3', 1999n)).toBe(5997n);
+    expect(lineGross('0.0001', 4999n)).toBe(0n);
+    expect(lineGross('0.0001', 5000n)).toBe(1n);
+    expect(lineGross('1000000000', 10_000_000_000_000n)).toBe(10n ** 22n);
+  });
+
+  test('a percentage is read to its last place and written in the shortest form, and nothing else is one', () => {
+    for (const [text, thousandths, shortest] of [
+      ['8.875', 8_875, '8.875'],
+      ['9.975', 9_975, '9.975'],
+      ['20', 20_000, '20'],
+      ['8.250', 8_250, '8.25'],
+      ['100.000', 100_000, '100'],
+      ['10.5', 10_500, '10.5'],
+      ['0.001', 1, '0.001'],
+      ['0', 0, '0'],
+    ] as const) {
+      expect([parsePercent(text), formatPercent(thousandths)]).toEqual([thousandths, shortest]);
+    }
+    for (const text of ['', '-1', '1.0001', '.5', '1.', '1e1', '1000'])
+      expect(() => parsePercent(text)).toThrow('Bug!');
+  });
+
+  test('of a share is half away from zero, on both sides of it', () => {
+    // 400 × 8.875 % = 35.5, and 2000 × 9.975 % = 199.5.
+    expect([shareOf(400n, 8_875), shareOf(-400n, 8_875), shareOf(399n, 8_875)]).toEqual([36n, -36n, 35n]);
+    expect([shareOf(2_000n, 9_975), shareOf(-2_000n, 9_975), shareOf(1_999n, 9_975)]).toEqual([200n, -200n, 199n]);
+    expect(shareOf(10n ** 13n, 100_000)).toBe(10n ** 13n);
   });
 
   test('a quantity is read to its last place, and nothing else is one', () => {

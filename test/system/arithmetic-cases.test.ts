@@ -13,8 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** quantity, unit price, tax rate in basis points → net, tax */
-type InvoiceLine = readonly [quantity: string, unitPrice: number, rate: number, net: number, tax: number];
+/** quantity, unit price, tax rate in basis points or, as a string, in percent → net, tax */
+type InvoiceLine = readonly [quantity: string, unitPrice: number, rate: number | string, net: number, tax: number];
+const bodyOf = ([quantity, unitPrice, rate]: InvoiceLine) => {
+  const taxed = typeof rate === 'string' ? { taxRate: rate } : { taxRateBasisPoints: rate };
+  return { description: 'Work', quantity, unitPrice, ...taxed };
+};
 
 describe('an invoice', () => {
   test.each<{ currency: string; shown: string; lines: readonly InvoiceLine[] }>([
@@ -65,6 +69,25 @@ describe('an invoice', () => {
         ['0.0001', 4_999, 10_000, 0, 0],
       ],
     },
+    // 1999 × 8.875 % = 177.41125 → 177. 2 × 1999 = 3998; × 9.975 % = 398.8005 → 399.
+    {
+      currency: 'USD',
+      shown: '65.73 USD',
+      lines: [
+        ['1', 1_999, '8.875', 1_999, 177],
+        ['2', 1_999, '9.975', 3_998, 399],
+      ],
+    },
+    // 400 × 8.875 % = 35.5 → 36. 2000 × 9.975 % = 199.5 → 200. 0.001 % of 50 000 = 0.5 → 1.
+    {
+      currency: 'JPY',
+      shown: '52637 JPY',
+      lines: [
+        ['1', 400, '8.875', 400, 36],
+        ['0.5', 4_000, '9.975', 2_000, 200],
+        ['1', 50_000, '0.001', 50_000, 1],
+      ],
+    },
     // No minor unit: 3 × 1250 = 3750 yen; 10 % of it = 375. 0.5 × 1001 = 500.5 → 501; × 8 % = 40.08 → 40.
     {
       currency: 'JPY',
@@ -82,9 +105,7 @@ describe('an invoice', () => {
       currency,
       issueDate: '2026-01-15',
       dueDate: '2026-12-31',
-      lines: lines.map(([quantity, unitPrice, taxRateBasisPoints]) => {
-        return { description: 'Work', quantity, unitPrice, taxRateBasisPoints };
-      }),
+      lines: lines.map(bodyOf),
     });
     const subtotal = lines.reduce((sum, [, , , net]) => sum + net, 0);
     const tax = lines.reduce((sum, [, , , , ofLine]) => sum + ofLine, 0);
@@ -114,6 +135,15 @@ describe('the tax of a line that is credited in parts', () => {
         [333, 28],
         [333, 28],
         [334, 27],
+      ],
+    },
+    // 400 × 8.875 % = 35.5 → 36. 36 × 133 / 400 = 11.97 → 12, twice; 12 are left.
+    {
+      line: ['1', 400, '8.875', 400, 36],
+      credits: [
+        [133, 12],
+        [133, 12],
+        [134, 12],
       ],
     },
     // 3 × 66.67 % = 2.0001 → 2. 2 × 1 / 3 = 0.67 → 1, twice; nothing is left for the third.
@@ -154,13 +184,13 @@ describe('the tax of a line that is credited in parts', () => {
       ],
     },
   ])('of net $line.3 and tax $line.4 is all there in the end', async ({ line, credits }) => {
-    const [quantity, unitPrice, taxRateBasisPoints, , tax] = line;
+    const [, , , , tax] = line;
     const { id } = await company.api.created('/api/invoices', {
       customerId: await company.customer(),
       currency: 'USD',
       issueDate: '2026-01-15',
       dueDate: '2026-12-31',
-      lines: [{ description: 'Work', quantity, unitPrice, taxRateBasisPoints }],
+      lines: [bodyOf(line)],
     });
     await company.api.created(`/api/invoices/${id}/finalize`, {});
     for (const [net, ofNote] of credits) {

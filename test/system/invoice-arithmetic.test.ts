@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { divideHalfAway, lineNet, parseQuantity, taxOn } from '../../activities/money.ts';
+import { divideHalfAway, lineGross, parseQuantity, taxOn } from '../../activities/money.ts';
 import { readEntry } from '../support/books.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -38,7 +38,7 @@ describe('rounding is half away from zero', () => {
   ])(
     '$quantity × $unitPrice is $net, and $rate basis points of it are $tax',
     ({ quantity, unitPrice, rate, ...line }) => {
-      const net = lineNet(quantity, unitPrice);
+      const net = lineGross(quantity, unitPrice);
       expect({ net, tax: taxOn(net, rate) }).toEqual(line);
     },
   );
@@ -76,7 +76,7 @@ describe('arithmetic agrees with exact fractions', () => {
     fc.assert(
       fc.property(decimal, price, rate, ({ text, numerator, scale }, unitPrice, basisPoints) => {
         const net = roundedQuotient(numerator * unitPrice, scale);
-        expect(lineNet(text, unitPrice)).toBe(net);
+        expect(lineGross(text, unitPrice)).toBe(net);
         expect(taxOn(net, basisPoints)).toBe(roundedQuotient(net * BigInt(basisPoints), 10_000n));
       }),
       { numRuns: 5_000 },

@@ -33,6 +33,7 @@ describe('the settings', () => {
       employerTaxRateBasisPoints: 800,
       payRunApprovalRequired: true,
       latestPostingDays: 30,
+      taxRounding: 'document',
       webhookUrl: 'https://hooks.example.test:8443/accubooks?c=1',
     };
     const answer = await change(company, { expectedVersion: 1, ...changes });

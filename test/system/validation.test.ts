@@ -65,7 +65,7 @@ describe('a body that does not fit the schema', () => {
     await expectRefused('/api/payments', paymentBody(invoiceId), 'amount', written);
   });
 
-  test.each(['-1', '-0', '0.5', '1e400', '10000000000001', '"1"', 'null'])(
+  test.each(['-10000000000001', '-0', '0.5', '1e400', '10000000000001', '"1"', 'null'])(
     'a unit price of %s is refused',
     async (written) => {
       const text = JSON.stringify(invoice()).replace('"unitPrice":100', `"unitPrice":${written}`);
@@ -225,7 +225,7 @@ describe('a body that does not fit the schema', () => {
       customerId: 'x',
       currency: 'usd',
       dueDate: 'soon',
-      lines: [{ description: '', quantity: 1, unitPrice: -1, taxRateBasisPoints: 10_001 }],
+      lines: [{ description: '', quantity: 1, unitPrice: -0.5, taxRateBasisPoints: 10_001 }],
       extra: true,
     });
     const pointers = answer.json.errors.map(({ pointer }: { pointer: string }) => pointer);

@@ -36,6 +36,7 @@ export const COMPANY_ANSWERS: readonly Control[] = [
         baseCurrency: 'c.base_currency',
         booksClosedThrough: 'c.books_closed_through',
         latestPostingDays: 'c.latest_posting_days',
+        taxRounding: 'c.tax_rounding',
         employerTaxRateBasisPoints: 'c.employer_tax_rate_basis_points',
         payRunApprovalRequired: 'c.pay_run_approval_required',
         webhookUrl: 'c.webhook_url',

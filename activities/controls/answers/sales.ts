@@ -32,6 +32,7 @@ export const SALES_ANSWERS: readonly Control[] = [
         subtotal: 'i.subtotal_minor',
         tax: 'i.tax_minor',
         total: 'i.total_minor',
+        taxRounding: 'i.tax_rounding',
         number: { value: `'INV-' || lpad(i.number::text, greatest(6, length(i.number::text)), '0')`, of: NUMBERED },
         journalEntryId: { value: 'i.journal_entry_id', of: NUMBERED },
         voidedOn: { value: 'i.voided_on', of: ['voidInvoice'] },
@@ -54,6 +55,11 @@ export const SALES_ANSWERS: readonly Control[] = [
           description: 'l.description',
           quantity: 'trim_scale(l.quantity)::text',
           unitPrice: 'l.unit_price_minor',
+          discount: `CASE
+            WHEN l.discount_thousandths IS NOT NULL
+              THEN jsonb_build_object('percent', trim_scale(l.discount_thousandths * 0.001)::text)
+            WHEN l.discount_minor > 0 THEN jsonb_build_object('amount', l.discount_minor) END`,
+          taxRate: 'trim_scale(l.tax_rate_thousandths * 0.001)::text',
           taxRateBasisPoints: 'l.tax_rate_basis_points',
           accountCode: 'c.code',
           net: 'l.net_minor',

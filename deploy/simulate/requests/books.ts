@@ -50,6 +50,7 @@ type Settings = {
   readonly employerRate: bigint;
   readonly approval: boolean;
   readonly latestPostingDays: number;
+  readonly taxRounding: string;
 };
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
@@ -140,6 +141,8 @@ export type Write = { readonly operation: string; readonly id: string; readonly 
 /** The ID of a resource that is nowhere. */
 export const NOTHING = '00000000-0000-4000-8000-000000000000';
 export const CURRENCIES = ['USD', 'USD', 'USD', 'JPY', 'KWD'] as const;
+/** By line, as every company at first; or once per rate over an invoice. */
+export const TAX_ROUNDINGS = ['line', 'document'] as const;
 /** Before every day through which the books are ever closed. */
 export const LONG_CLOSED = '2025-06-30';
 /** Further ahead than any company posts. */
@@ -184,6 +187,7 @@ export function emptyBooks(
       employerRate: 765n,
       approval: false,
       latestPostingDays: 366,
+      taxRounding: TAX_ROUNDINGS[0],
     },
     accounts: new Map(accounts),
     customers: new Map(),

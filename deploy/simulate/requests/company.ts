@@ -1,4 +1,4 @@
-import { type Actor, type Books, NOTHING } from './books.ts';
+import { type Actor, type Books, NOTHING, TAX_ROUNDINGS } from './books.ts';
 import { SETTINGS } from './ledger.ts';
 import { changed, created, inOrder, type OperationModel, refused, refusedAnyway } from './operation-model.ts';
 
@@ -20,6 +20,7 @@ const updateCompanySettings: OperationModel = {
           { employerTaxRateBasisPoints: nat(2_000) },
           // Not fewer: a day that others rest on stays one that can be posted on.
           { latestPostingDays: 366 + nat(3_000) },
+          { taxRounding: pick(TAX_ROUNDINGS.toReversed()) },
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
           { booksClosedThrough, ...reopenReason },
@@ -52,6 +53,7 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       employerRate: BigInt(body.employerTaxRateBasisPoints ?? settings.employerRate),
       approval: body.payRunApprovalRequired ?? settings.approval,
       latestPostingDays: body.latestPostingDays ?? settings.latestPostingDays,
+      taxRounding: body.taxRounding ?? settings.taxRounding,
     };
   });
 }

@@ -1,9 +1,6 @@
-import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import {
   anyDay,
   CURRENCIES,
-  codesOf,
-  divide,
   type Invoice,
   isClosed,
   isFarAhead,
@@ -11,7 +8,9 @@ import {
   postingDay,
   postMirror,
   sumOf,
+  TAX_ROUNDINGS,
 } from './books.ts';
+import { drawLines, isInRange, linesOf } from './invoice-lines.ts';
 import {
   anyId,
   changed,
@@ -48,10 +47,9 @@ const createInvoice: OperationModel = {
   weight: 11,
   prerequisite: ({ customers }) => (customers.size > 0 ? undefined : 'createCustomer'),
   request(books, random) {
-    const { nat, pick, chance, unusual } = random;
+    const { chance, unusual } = random;
     const customerId = anyId(books.customers, random);
     const issueDate = anyDay(books, random);
-    const income = codesOf(books, ({ type }) => type === 'income');
     return {
       body: {
         customerId,
@@ -59,32 +57,21 @@ const createInvoice: OperationModel = {
         issueDate,
         // A few are overdue when reminders are sent.
         dueDate: issueDate < EARLY_DUE && chance(0.15) ? EARLY_DUE : DUE,
-        lines: Array.from({ length: 1 + nat(4) }, () => ({
-          description: 'Work',
-          quantity: pick(['1', '2', '1.5', '0.25', '33.3333', '12', '0.5', '2.25']),
-          unitPrice: unusual(0.01) ? pick([0, 9_999_999_999_999]) : pick([1 + nat(300), 50 + nat(20_000)]),
-          taxRateBasisPoints: pick([0, 825, 1_900, 700, 1, 10_000]),
-          ...(chance(0.2) && { accountCode: unusual(0.1) ? '1000' : pick(income) }),
-        })),
+        lines: drawLines(books, random),
       },
     };
   },
-  answer({ customers, accounts, invoices }, { body }, { id }) {
-    type AskedLine = { quantity: string; unitPrice: number; taxRateBasisPoints: number; accountCode?: string };
-    const lines = body.lines.map((line: AskedLine) => {
-      const [whole = '', places = ''] = line.quantity.split('.');
-      const net = divide(BigInt(whole + places.padEnd(4, '0')) * BigInt(line.unitPrice), 10_000n);
-      const tax = divide(net * BigInt(line.taxRateBasisPoints), 10_000n);
-      return { net, tax, account: line.accountCode ?? '4000', creditedNet: 0n, creditedTax: 0n };
-    }) as Invoice['lines'];
+  answer({ customers, accounts, invoices, settings }, { body }, { id }) {
+    const lines = linesOf(body.lines, settings.taxRounding);
     const total = sumOf(lines, ({ net, tax }) => net + tax);
-    if (total < 1n || total > MAX_AMOUNT_MINOR) return refusedAnyway(422, 'amount_out_of_range');
+    const [one, other] = TAX_ROUNDINGS.map((rounding) => isInRange(body.lines, rounding));
+    // The setting may change meanwhile, and a total of 1 may be rounded to nothing in the other way.
+    const no = (code: string) => (one === other ? refusedAnyway(422, code) : refused(422, code));
+    if (!isInRange(body.lines, settings.taxRounding)) return no('amount_out_of_range');
     const customer = customers.get(body.customerId);
-    if (customer === undefined) return refusedAnyway(422, 'customer_not_found');
-    if (customer.currency !== body.currency) return refusedAnyway(422, 'currency_mismatch');
-    if (lines.some(({ account }) => accounts.get(account)?.type !== 'income')) {
-      return refusedAnyway(422, 'account_not_usable');
-    }
+    if (customer === undefined) return no('customer_not_found');
+    if (customer.currency !== body.currency) return no('currency_mismatch');
+    if (lines.some(({ account }) => accounts.get(account)?.type !== 'income')) return no('account_not_usable');
     const { currency, issueDate, dueDate } = body;
     const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false };
     const invoice = { ...untouched, currency, lines, total, issueDate, dueDate, reminders: new Set<number>() };

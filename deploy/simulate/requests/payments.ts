@@ -72,6 +72,11 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
   body(invoice, _, books, random) {
     const lines = [...(invoice?.lines ?? []).entries()];
     const open = lines.filter(([, { net, creditedNet }]) => net > creditedNet);
+    const negative = lines.findIndex(([, { net }]) => net < 0n);
+    if (negative !== -1 && random.unusual(0.3)) {
+      const date = postingDay(books, random, invoice?.issueDate);
+      return { lines: [{ lineNumber: negative + 1, net: 1 }], reason: 'Agreed discount', date };
+    }
     const [index, line] = open.length > 0 && !random.unusual(0.04) ? random.pick(open) : [98, undefined];
     const net = partOf(line ? line.net - line.creditedNet : 1n, random);
     const date = postingDay(books, random, invoice?.issueDate);
@@ -82,6 +87,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     const [{ lineNumber, net: asked }] = body.lines;
     const line = invoice.lines[lineNumber - 1];
     if (line === undefined) return refused(422, 'invoice_line_not_found');
+    if (line.net < 0n) return refused(422, 'invoice_line_not_creditable');
     const net = BigInt(asked);
     if (net > line.net - line.creditedNet) return refused(422, 'credit_exceeds_line');
     const taxLeft = line.tax - line.creditedTax;
