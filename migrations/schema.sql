@@ -50,6 +50,8 @@ CREATE SCHEMA security_partitions;
 
 -- Types
 
+CREATE TYPE public.company_of_before AS (id uuid, name text, time_zone text, base_currency text, books_closed_through date, version integer, created_at timestamp with time zone, employer_tax_rate_basis_points integer, pay_run_approval_required boolean, webhook_url text, webhook_secret_version integer, webhook_secret_rotated_at timestamp with time zone);
+
 CREATE TYPE public.pay_run_without_approval AS (company_id uuid, id uuid, status text, pay_frequency text, year integer, period_number integer, pay_date date, currency text, employee_count integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint, created_by uuid, approved_by uuid, executed_by uuid, journal_entry_id uuid, created_at timestamp with time zone);
 
 -- Sequences
@@ -186,6 +188,7 @@ CREATE INDEX bank_transactions_by_import ON public.bank_transactions USING btree
 CREATE INDEX bank_transactions_newest ON public.bank_transactions USING btree (company_id, booked_on DESC, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_bank_transactions BEFORE TRUNCATE ON public.bank_transactions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
 CREATE TRIGGER keep_bank_transactions BEFORE DELETE OR UPDATE OF company_id, id, import_id, account_id, bank_reference, booked_on, amount_minor, currency, description, created_at ON public.bank_transactions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
+CREATE TRIGGER keep_reconciliation AFTER UPDATE OF reconciled_by ON public.bank_transactions FOR EACH ROW WHEN ((new.reconciled_by IS NOT NULL)) EXECUTE FUNCTION public.keep_reconciliation();
 CREATE CONSTRAINT TRIGGER require_whole_reconciliation AFTER UPDATE OF reconciled_by ON public.bank_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_reconciliation();
 ALTER TABLE public.bank_transactions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.bank_transactions FOR SELECT TO accubooks_auditor USING (true);
@@ -217,11 +220,13 @@ CREATE TABLE public.companies (
   webhook_secret_version integer DEFAULT 1 NOT NULL,
   webhook_secret_rotated_at timestamp with time zone,
   latest_posting_days integer DEFAULT 366 NOT NULL,
+  reconcile_tolerance_minor bigint,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
   CONSTRAINT companies_latest_posting_days_check CHECK (((latest_posting_days >= 0) AND (latest_posting_days <= 3660))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT companies_reconcile_tolerance_minor_check CHECK (((reconcile_tolerance_minor >= 0) AND (reconcile_tolerance_minor <= '10000000000000'::bigint))),
   CONSTRAINT companies_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
   CONSTRAINT companies_version_check CHECK ((version >= 1)),
   CONSTRAINT companies_webhook_secret_version_check CHECK ((webhook_secret_version >= 1)),
@@ -229,6 +234,7 @@ CREATE TABLE public.companies (
 );
 CREATE INDEX companies_with_webhook ON public.companies USING btree (id) WHERE (webhook_url IS NOT NULL);
 CREATE TRIGGER begin_settings_version BEFORE UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.begin_settings_version();
+CREATE TRIGGER keep_settings_version AFTER INSERT OR UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.keep_settings_version();
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
@@ -248,6 +254,7 @@ GRANT SELECT ON public.companies(webhook_secret_version) TO accubooks_relay;
 GRANT UPDATE ON public.companies(webhook_secret_version) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
 GRANT UPDATE ON public.companies(latest_posting_days) TO accubooks_app;
+GRANT UPDATE ON public.companies(reconcile_tolerance_minor) TO accubooks_app;
 
 CREATE TABLE public.credit_note_lines (
   company_id uuid NOT NULL,
@@ -1048,6 +1055,35 @@ CREATE POLICY company ON public.payslips FOR ALL TO PUBLIC USING ((company_id = 
 GRANT INSERT, SELECT ON public.payslips TO accubooks_app;
 GRANT SELECT ON public.payslips TO accubooks_auditor;
 
+CREATE TABLE public.reconciliations (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  bank_transaction_id uuid NOT NULL,
+  difference_minor bigint NOT NULL,
+  tolerance_minor bigint,
+  reason text,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT reconciliations_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT reconciliations_difference_minor_check CHECK ((abs(difference_minor) <= '10000000000000'::bigint)),
+  CONSTRAINT reconciliations_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT reconciliations_reason_required CHECK (((reason IS NOT NULL) OR (tolerance_minor IS NULL) OR (abs(difference_minor) <= tolerance_minor))),
+  CONSTRAINT reconciliations_tolerance_minor_check CHECK ((tolerance_minor >= 0)),
+  CONSTRAINT reconciliations_company_id_bank_transaction_id_fkey FOREIGN KEY (company_id, bank_transaction_id) REFERENCES public.bank_transactions(company_id, id),
+  CONSTRAINT reconciliations_company_id_id_fkey FOREIGN KEY (company_id, id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_reconciliations BEFORE TRUNCATE ON public.reconciliations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('unreconcile the bank transaction, and reconcile it anew');
+CREATE TRIGGER keep_reconciliations BEFORE DELETE OR UPDATE ON public.reconciliations FOR EACH ROW EXECUTE FUNCTION public.refuse_change('unreconcile the bank transaction, and reconcile it anew');
+CREATE TRIGGER measure_reconciliation BEFORE INSERT ON public.reconciliations FOR EACH ROW EXECUTE FUNCTION public.measure_reconciliation();
+ALTER TABLE public.reconciliations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.reconciliations FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.reconciliations FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.reconciliations TO accubooks_app;
+GRANT SELECT ON public.reconciliations TO accubooks_auditor;
+GRANT INSERT ON public.reconciliations(company_id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(bank_transaction_id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(reason) TO accubooks_app;
+
 CREATE TABLE public.refunds (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -1149,6 +1185,28 @@ CREATE POLICY auditor ON public.security_log FOR SELECT TO accubooks_auditor USI
 CREATE POLICY company ON public.security_log FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.security_log TO accubooks_app;
 GRANT SELECT ON public.security_log TO accubooks_auditor;
+
+CREATE TABLE public.settings_versions (
+  company_id uuid NOT NULL,
+  version integer NOT NULL,
+  settings jsonb NOT NULL,
+  write_id uuid,
+  login text,
+  changed_at timestamp with time zone DEFAULT clock_timestamp(),
+  CONSTRAINT settings_versions_pkey PRIMARY KEY (company_id, version),
+  CONSTRAINT settings_versions_login_check CHECK ((length(login) <= 63)),
+  CONSTRAINT settings_versions_settings_check CHECK ((pg_column_size(settings) <= 65536)),
+  CONSTRAINT settings_versions_version_check CHECK ((version >= 1)),
+  CONSTRAINT settings_versions_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT settings_versions_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_settings_versions BEFORE TRUNCATE ON public.settings_versions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the history of the settings is only added to');
+CREATE TRIGGER keep_settings_versions BEFORE DELETE OR UPDATE ON public.settings_versions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the history of the settings is only added to');
+ALTER TABLE public.settings_versions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.settings_versions FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.settings_versions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.settings_versions TO accubooks_app;
+GRANT SELECT ON public.settings_versions TO accubooks_auditor;
 
 CREATE TABLE public.users (
   id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1447,10 +1505,12 @@ AS $function$
 DECLARE
   closed_through date;
   latest date;
+  written_by text;
 BEGIN
   NEW.created_xid := pg_current_xact_id();
-  SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days
-  INTO closed_through, latest
+  SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days,
+    (SELECT w.operation FROM idempotent_writes w WHERE w.company_id = NEW.company_id AND w.write_id = NEW.write_id)
+  INTO closed_through, latest, written_by
   FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
   IF NEW.entry_date <= closed_through THEN
     RAISE EXCEPTION 'the books are closed through %', closed_through
@@ -1459,6 +1519,11 @@ BEGIN
   IF NEW.entry_date > latest THEN
     RAISE EXCEPTION 'nothing is posted that is dated after %', latest
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_too_late';
+  END IF;
+  -- Without a write, the foreign key refuses it.
+  IF NEW.operation <> written_by THEN
+    RAISE EXCEPTION 'an entry of % is refused: its write is %', NEW.operation, written_by
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_names_its_operation';
   END IF;
   RETURN NEW;
 END $function$
@@ -2132,6 +2197,38 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM reconciliations r WHERE r.company_id = NEW.company_id AND r.id = NEW.reconciled_by) THEN
+    INSERT INTO reconciliations (company_id, id, bank_transaction_id) VALUES (NEW.company_id, NEW.reconciled_by, NEW.id);
+  END IF;
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_settings_version()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  asked_by uuid;
+BEGIN
+  SELECT w.write_id INTO asked_by FROM idempotent_writes w
+  WHERE w.company_id = NEW.id AND w.claimed_at > now() - interval '1 second' AND w.outcome IS NULL;
+  INSERT INTO settings_versions (company_id, version, settings, write_id, login)
+  VALUES (NEW.id, NEW.version, to_jsonb(NEW) - ARRAY['id', 'version', 'created_at'], asked_by,
+    CASE WHEN asked_by IS NULL THEN session_user END);
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_settings_version() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keys_without_row(p_incarnation text, p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
  RETURNS TABLE(pos integer)
  LANGUAGE plpgsql
@@ -2220,6 +2317,19 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_bank_transaction(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_company(p_company uuid, p_user uuid)
+ RETURNS TABLE(company public.company_of_before, member_roles text[])
+ LANGUAGE sql
+AS $function$
+  SELECT ((l.company).id, (l.company).name, (l.company).time_zone, (l.company).base_currency,
+    (l.company).books_closed_through, (l.company).version, (l.company).created_at,
+    (l.company).employer_tax_rate_basis_points, (l.company).pay_run_approval_required, (l.company).webhook_url,
+    (l.company).webhook_secret_version, (l.company).webhook_secret_rotated_at)::company_of_before, l.member_roles
+  FROM lock_company_row(p_company, p_user) AS l
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_company(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_company_row(p_company uuid, p_user uuid)
  RETURNS TABLE(company public.companies, member_roles text[])
  LANGUAGE plpgsql
 AS $function$
@@ -2231,7 +2341,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.lock_company(uuid,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.lock_company_row(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_entry_to_reverse(p_company uuid, p_entry uuid)
  RETURNS SETOF public.journal_entries
@@ -2539,6 +2649,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.mark_member_seen(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.measure_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  SELECT coalesce(sum(l.amount_minor), 0) INTO NEW.difference_minor
+  FROM bank_transactions t
+  JOIN journal_entries e ON e.company_id = t.company_id AND e.write_id = NEW.id
+  JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id AND l.account_id = t.account_id
+  WHERE t.company_id = NEW.company_id AND t.id = NEW.bank_transaction_id;
+  NEW.tolerance_minor := NULL;
+  IF NEW.difference_minor <> 0 THEN
+    SELECT c.reconcile_tolerance_minor INTO NEW.tolerance_minor FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.measure_reconciliation() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
  RETURNS trigger

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
-import { basisPoints, currency, date, days, description, name, timeZone, version, webhookUrl } from '../fields.ts';
+import {
+  basisPoints,
+  currency,
+  date,
+  days,
+  description,
+  name,
+  timeZone,
+  tolerance,
+  version,
+  webhookUrl,
+} from '../fields.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
 import type { SecurityFact } from '../security/security-row.ts';
@@ -22,6 +33,7 @@ const settingsBody = z.strictObject({
     .boolean()
     .optional()
     .meta({ description: 'Holds for the pay runs that are made from now on' }),
+  reconcileTolerance: tolerance().nullable().optional(),
   webhookUrl: webhookUrl().nullable().optional(),
   webhookSecretVersion: version().optional(),
 });
@@ -36,12 +48,13 @@ export const updateCompanySettings = defineOperation({
     'Nothing is posted that is dated more than `latestPostingDays` after today. ' +
     '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
     '`webhookSecretVersion` rotates the secret and must be the next version; for 24 hours calls are signed with both secrets. ' +
-    '`webhookUrl: null` removes the webhook.',
+    '`webhookUrl: null` removes the webhook. ' +
+    'Reconciling with a difference of more than `reconcileTolerance` needs a reason; with `null`, none does.',
   method: 'PATCH',
   path: '/api/company/settings',
   params: z.strictObject({}),
   body: settingsBody,
-  schemaVersion: 2,
+  schemaVersion: 3,
   roles: ['owner', 'admin'],
   successStatus: 200,
   resource: settingsResource,
@@ -77,7 +90,8 @@ export const updateCompanySettings = defineOperation({
 
   async write(tx, { body }, context) {
     const [locked] = await tx.query<SettingsRow & { member_roles: string[] | null }>(
-      `SELECT (l.company).*, l.member_roles FROM lock_company($1, $2) AS l`,
+      `SELECT ${SETTINGS_COLUMNS}, member_roles
+       FROM (SELECT (l.company).*, l.member_roles FROM lock_company_row($1, $2) AS l) AS locked`,
       [context.companyId, context.userId],
     );
     if (locked === undefined) throw new Error('Bug! The company has no row');
@@ -144,10 +158,21 @@ function controlsLowered(old: SettingsRow, current: SettingsRow): SecurityFact[]
       after: current.pay_run_approval_required,
       lowered: old.pay_run_approval_required && !current.pay_run_approval_required,
     },
+    {
+      setting: 'reconcileTolerance',
+      before: toSettings(old).reconcileTolerance,
+      after: toSettings(current).reconcileTolerance,
+      lowered: isWider(current.reconcile_tolerance_minor, old.reconcile_tolerance_minor),
+    },
   ];
   return changes
     .filter(({ lowered }) => lowered)
     .map(({ setting, before, after }) => ({ event: 'control_lowered', reason: setting, details: { before, after } }));
+}
+
+/** Whether more may now be reconciled without a reason; null is no limit. */
+function isWider(current: bigint | null, old: bigint | null): boolean {
+  return old !== null && (current === null || current > old);
 }
 
 /** Nothing can be posted meanwhile: that takes the company's row too. */
@@ -185,7 +210,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
        pay_run_approval_required = coalesce($8, pay_run_approval_required),
        webhook_url = CASE WHEN $9 THEN $10 ELSE webhook_url END,
        webhook_secret_version = coalesce($11, webhook_secret_version),
-       latest_posting_days = coalesce($12, latest_posting_days)
+       latest_posting_days = coalesce($12, latest_posting_days),
+       reconcile_tolerance_minor = CASE WHEN $13 THEN $14::bigint ELSE reconcile_tolerance_minor END
      WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
     [
       companyId,
@@ -200,6 +226,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.webhookUrl ?? null,
       body.webhookSecretVersion ?? null,
       body.latestPostingDays ?? null,
+      body.reconcileTolerance !== undefined,
+      body.reconcileTolerance ?? null,
     ],
   );
   if (row === undefined) throw new Error('Bug! The locked company does not exist');

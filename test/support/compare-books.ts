@@ -54,11 +54,24 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   },
   triggers: count(({ triggers }) => triggers, 'workflow_triggers'),
   settings: {
-    should: ({ settings: { version, baseCurrency, closedThrough, employerRate, approval, latestPostingDays } }) => [
-      [version, baseCurrency, closedThrough ?? '', employerRate, approval, latestPostingDays],
-    ],
+    should: ({ settings }) => {
+      const { version, baseCurrency, closedThrough, employerRate, approval, latestPostingDays, reconcileTolerance } =
+        settings;
+      return [
+        [
+          version,
+          baseCurrency,
+          closedThrough ?? '',
+          employerRate,
+          approval,
+          latestPostingDays,
+          reconcileTolerance ?? '',
+        ],
+      ];
+    },
     sql: `SELECT version, base_currency, coalesce(books_closed_through::text, ''), employer_tax_rate_basis_points,
-      pay_run_approval_required::text, latest_posting_days FROM companies WHERE id = $1`,
+      pay_run_approval_required::text, latest_posting_days, coalesce(reconcile_tolerance_minor::text, '')
+      FROM companies WHERE id = $1`,
   },
   members: {
     should: ({ members, userIds }) => [...members].map(([actor, roles]) => [userIds[actor], roles.toSorted()]),

@@ -22,6 +22,7 @@ const updateCompanySettings: OperationModel = {
           { latestPostingDays: 366 + nat(3_000) },
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
+          { reconcileTolerance: pick(limits.tolerances) },
           { booksClosedThrough, ...reopenReason },
           { booksClosedThrough, ...reopenReason },
         ]);
@@ -52,6 +53,7 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       employerRate: BigInt(body.employerTaxRateBasisPoints ?? settings.employerRate),
       approval: body.payRunApprovalRequired ?? settings.approval,
       latestPostingDays: body.latestPostingDays ?? settings.latestPostingDays,
+      reconcileTolerance: body.reconcileTolerance === undefined ? settings.reconcileTolerance : body.reconcileTolerance,
     };
   });
 }
