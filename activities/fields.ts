@@ -64,6 +64,15 @@ export const days = (most: number) =>
     .refine((value) => !Object.is(value, -0), 'must not be -0')
     .meta({ description: 'Days' });
 
+/** 0 … 10^13 minor units of whichever currency. */
+export const tolerance = () =>
+  z
+    .int()
+    .min(0)
+    .max(MAX_AMOUNT)
+    .refine((value) => !Object.is(value, -0), 'must not be -0')
+    .meta({ description: 'Minor units of the currency in question' });
+
 const MAX_UNITS = 1_000_000_000;
 
 /** 0 … 10^9 units of stock. */

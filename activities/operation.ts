@@ -105,6 +105,8 @@ export type WriteContext<Code extends string = never> = {
   readonly operation: string;
   /** The ID of the write and of the main row that it makes. */
   readonly writeId: string;
+  /** Of the request that opened the submission: the one in the write's row and its audit row. */
+  readonly requestId: string;
   /** Local use only: webhooks may go to private addresses, over http and to any port. */
   readonly allowPrivateWebhooks: boolean;
   /** The ID of a further row, by table and position. */

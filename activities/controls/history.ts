@@ -130,4 +130,35 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         OR (creating.body ->> 'status' = 'draft' AND executing.id IS NOT NULL
           AND (approving.id IS NULL OR approving.completed_at > executing.completed_at))`,
   },
+  {
+    name: 'difference-reasons',
+    sentence:
+      'A difference with the bank beyond the tolerance of its moment has a reason, and each reconciliation is kept with what was posted for it.',
+    closesMonth: false,
+    of: 'reconciliations',
+    // The entry of a difference holds the company's row until its COMMIT, and each version of the settings is timed under a
+    // lock on it: the version of that moment is the last one before the write was completed.
+    sql: `
+      SELECT coalesce(m.company_id, r.company_id) AS company_id, coalesce(m.matched_by, r.id) AS id,
+        posted.difference_minor, r.tolerance_minor, settings.tolerance_minor AS tolerance_then, r.reason
+      FROM (
+        SELECT DISTINCT company_id, matched_by, bank_transaction_id FROM bank_matches WHERE bank_transaction_id IS NOT NULL
+      ) AS m
+      FULL JOIN reconciliations r ON r.company_id = m.company_id AND r.id = m.matched_by
+      LEFT JOIN idempotent_writes w ON w.company_id = r.company_id AND w.write_id = r.id
+      CROSS JOIN LATERAL (
+        SELECT coalesce(sum(l.amount_minor), 0) AS difference_minor FROM bank_transactions t
+        JOIN journal_entries e ON e.company_id = t.company_id AND e.write_id = r.id
+        JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id AND l.account_id = t.account_id
+        WHERE t.company_id = r.company_id AND t.id = r.bank_transaction_id
+      ) AS posted
+      LEFT JOIN LATERAL (
+        SELECT (v.settings ->> 'reconcile_tolerance_minor')::bigint AS tolerance_minor FROM settings_versions v
+        WHERE v.company_id = r.company_id AND v.changed_at <= w.completed_at ORDER BY v.version DESC LIMIT 1
+      ) AS settings ON true
+      WHERE m.bank_transaction_id IS DISTINCT FROM r.bank_transaction_id
+        OR posted.difference_minor IS DISTINCT FROM r.difference_minor
+        OR posted.difference_minor <> 0 AND r.tolerance_minor IS DISTINCT FROM settings.tolerance_minor
+        OR r.reason IS NULL AND abs(posted.difference_minor) > settings.tolerance_minor`,
+  },
 ];

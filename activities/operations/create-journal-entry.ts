@@ -129,9 +129,10 @@ function requirePostable(
 }
 
 /** The answer's form of an entry that is about to be posted. A request has no lines of zero, which would be left out. */
-function toPostedEntry(entry: EntryOfSet, { now }: PostingFacts, { operation }: WriteContext) {
+function toPostedEntry(entry: EntryOfSet, { now }: PostingFacts, { operation, userId, requestId }: WriteContext) {
+  const posted = [userId, requestId, null] as const;
   return toEntry(
-    { ...entry, entry_date: entry.date, operation, reverses: null, created_at: now },
+    { ...entry, entry_date: entry.date, operation, reverses: null, created_at: now, posted },
     entry.lines.map((line) => ({
       ...line,
       entry_id: entry.id,

@@ -84,10 +84,10 @@ function powersGranted(userId: string, rolesBefore: readonly Role[], roles: read
  * role whose grant needs a check.
  */
 async function lockAccess(tx: Tx, { companyId, userId }: WriteContext) {
-  const [locked] = await tx.query<{ member_roles: string[] | null }>('SELECT member_roles FROM lock_company($1, $2)', [
-    companyId,
-    userId,
-  ]);
+  const [locked] = await tx.query<{ member_roles: string[] | null }>(
+    'SELECT member_roles FROM lock_company_row($1, $2)',
+    [companyId, userId],
+  );
   return {
     granterRoles: locked?.member_roles ?? [],
     async userExists(candidate: string): Promise<boolean> {

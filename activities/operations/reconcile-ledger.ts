@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
-import { accountCode, id } from '../fields.ts';
+import { accountCode, description, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { matchLines } from '../ledger/bank-matches.ts';
 import { postEntry } from '../ledger/post-entry.ts';
@@ -14,6 +14,7 @@ const body = z
   .strictObject({
     matches: z.array(z.strictObject({ journalLineId: id() })).max(100),
     differenceAccountCode: accountCode().optional(),
+    reason: description().optional(),
   })
   .refine(({ matches, differenceAccountCode }) => matches.length > 0 || differenceAccountCode !== undefined, {
     path: ['matches'],
@@ -27,12 +28,13 @@ export const reconcileLedger = defineOperation({
   description:
     'Matches the bank transaction with unreconciled journal lines of the same bank account and currency. If they do not sum to ' +
     'its amount, the difference is posted to `differenceAccountCode`, an income or expense account, dated the bank ' +
-    'transaction’s date. Without lines, the difference is the whole amount.',
+    'transaction’s date. Without lines, the difference is the whole amount. A difference of more than `reconcileTolerance`, a ' +
+    'setting, needs a `reason`, which is kept with the reconciliation.',
   method: 'POST',
   path: '/api/ledger/reconcile/:bankTransactionId',
   params: z.strictObject({ bankTransactionId: id() }),
   body,
-  schemaVersion: 1,
+  schemaVersion: 2,
   roles: ['owner', 'admin', 'accountant'],
   successStatus: 200,
   resource: bankTransactionResource,
@@ -66,11 +68,18 @@ export const reconcileLedger = defineOperation({
       title: 'The lines do not sum to the bank transaction’s amount',
       nextAction: 'fix_request',
     },
+    reason_required: {
+      status: 422,
+      title: 'A difference beyond reconcileTolerance needs a reason',
+      nextAction: 'fix_request',
+      about: { in: 'body', pointer: '/reason' },
+    },
   },
   constraints: {
     period_closed: 'period_closed',
     date_too_late: 'date_too_late',
     bank_matches_line_once: 'journal_line_not_matchable',
+    reconciliations_reason_required: 'reason_required',
   },
   examples: [
     {
@@ -89,7 +98,7 @@ export const reconcileLedger = defineOperation({
   summarize: ({ params, body: { matches } }) =>
     `reconcileLedger of bank transaction ${params.bankTransactionId} with ${matches.length} lines`,
 
-  async write(tx, { params: { bankTransactionId }, body: { matches, differenceAccountCode } }, context) {
+  async write(tx, { params: { bankTransactionId }, body: { matches, differenceAccountCode, reason } }, context) {
     const transaction = await lockTransaction(tx, bankTransactionId, differenceAccountCode, context);
     const lineIds = matches.map(({ journalLineId }) => journalLineId);
     const matchedMinor = await sumOfMatchable(tx, lineIds, transaction, context);
@@ -98,9 +107,10 @@ export const reconcileLedger = defineOperation({
     if (differenceMinor !== 0n) {
       if (differenceAccountCode === undefined || !isAmount(differenceMinor))
         throw mismatch(matchedMinor, transaction, context);
+      if (reason === undefined) requireTolerated(differenceMinor, transaction, context);
       posted.push(await postDifference(tx, { transaction, differenceMinor, differenceAccountCode }, context));
     }
-    await matchLines(tx, { bankTransactionId, lineIds: [...lineIds, ...posted] }, context);
+    await matchLines(tx, { bankTransactionId, lineIds: [...lineIds, ...posted], reason }, context);
     const row = await findBankTransaction(tx, bankTransactionId);
     if (row === undefined) throw new Error('Bug! The locked bank transaction does not exist');
     return { resourceId: row.id, body: toBankTransaction(row) };
@@ -116,7 +126,8 @@ async function lockTransaction(
   const [row] = await tx.query<LockedTransaction & { takes_difference: boolean }>(
     `SELECT t.id, t.status, t.account_id, bank.code AS account_code, t.booked_on, t.amount_minor, t.currency,
        EXISTS (SELECT FROM accounts a
-         WHERE a.company_id = $1 AND a.code = $3 AND a.type IN ('income', 'expense')) AS takes_difference
+         WHERE a.company_id = $1 AND a.code = $3 AND a.type IN ('income', 'expense')) AS takes_difference,
+       (SELECT c.reconcile_tolerance_minor FROM companies c WHERE c.id = $1) AS tolerance_minor
      FROM lock_bank_transaction($1, $2) AS t JOIN accounts bank ON bank.company_id = $1 AND bank.id = t.account_id`,
     [context.companyId, bankTransactionId, differenceAccountCode ?? null],
   );
@@ -193,6 +204,25 @@ async function postDifference(
   return context.rowId('journal_lines', 0);
 }
 
+/**
+ * Names the figures. The settings may change until the entry holds the company's row, so the database asks again
+ * (`measure_reconciliation`).
+ */
+function requireTolerated(
+  differenceMinor: bigint,
+  { tolerance_minor: toleranceMinor, currency }: LockedTransaction,
+  context: WriteContext<'reason_required'>,
+): void {
+  const sizeMinor = differenceMinor < 0n ? -differenceMinor : differenceMinor;
+  if (toleranceMinor === null || sizeMinor <= toleranceMinor) return;
+  const [size, tolerance] = [formatAmount(sizeMinor, currency), formatAmount(toleranceMinor, currency)];
+  throw context.reject(
+    'reason_required',
+    `The difference is ${size}; without a reason, at most ${tolerance} is accepted.`,
+    '/reason',
+  );
+}
+
 function isAmount(amountMinor: bigint): boolean {
   return amountMinor <= MAX_AMOUNT_MINOR && amountMinor >= -MAX_AMOUNT_MINOR;
 }
@@ -218,4 +248,5 @@ type LockedTransaction = {
   booked_on: string;
   amount_minor: bigint;
   currency: string;
+  tolerance_minor: bigint | null;
 };

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
-import { basisPoints, currency, date, days, description, name, timeZone, version, webhookUrl } from '../fields.ts';
+import {
+  basisPoints,
+  currency,
+  date,
+  days,
+  description,
+  name,
+  timeZone,
+  tolerance,
+  version,
+  webhookUrl,
+} from '../fields.ts';
 import { TAX_ROUNDINGS } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, settingsResource, toSettings } from '../resources/settings.ts';
@@ -27,6 +38,7 @@ const settingsBody = z.strictObject({
     .boolean()
     .optional()
     .meta({ description: 'Holds for the pay runs that are made from now on' }),
+  reconcileTolerance: tolerance().nullable().optional(),
   webhookUrl: webhookUrl().nullable().optional(),
   webhookSecretVersion: version().optional(),
 });
@@ -42,7 +54,8 @@ export const updateCompanySettings = defineOperation({
     '`taxRounding` rounds tax on each line, or once per rate over the invoice (`document`). ' +
     '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
     '`webhookSecretVersion` rotates the secret and must be the next version; for 24 hours calls are signed with both secrets. ' +
-    '`webhookUrl: null` removes the webhook.',
+    '`webhookUrl: null` removes the webhook. ' +
+    'Reconciling with a difference of more than `reconcileTolerance` needs a reason; with `null`, none does.',
   method: 'PATCH',
   path: '/api/company/settings',
   params: z.strictObject({}),
@@ -83,7 +96,8 @@ export const updateCompanySettings = defineOperation({
 
   async write(tx, { body }, context) {
     const [locked] = await tx.query<SettingsRow & { member_roles: string[] | null }>(
-      `SELECT (l.company).*, l.member_roles FROM lock_company($1, $2) AS l`,
+      `SELECT ${SETTINGS_COLUMNS}, member_roles
+       FROM (SELECT (l.company).*, l.member_roles FROM lock_company_row($1, $2) AS l) AS locked`,
       [context.companyId, context.userId],
     );
     if (locked === undefined) throw new Error('Bug! The company has no row');
@@ -150,10 +164,21 @@ function controlsLowered(old: SettingsRow, current: SettingsRow): SecurityFact[]
       after: current.pay_run_approval_required,
       lowered: old.pay_run_approval_required && !current.pay_run_approval_required,
     },
+    {
+      setting: 'reconcileTolerance',
+      before: toSettings(old).reconcileTolerance,
+      after: toSettings(current).reconcileTolerance,
+      lowered: isWider(current.reconcile_tolerance_minor, old.reconcile_tolerance_minor),
+    },
   ];
   return changes
     .filter(({ lowered }) => lowered)
     .map(({ setting, before, after }) => ({ event: 'control_lowered', reason: setting, details: { before, after } }));
+}
+
+/** Whether more may now be reconciled without a reason; null is no limit. */
+function isWider(current: bigint | null, old: bigint | null): boolean {
+  return old !== null && (current === null || current > old);
 }
 
 /** Nothing can be posted meanwhile: that takes the company's row too. */
@@ -192,7 +217,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
        webhook_url = CASE WHEN $9 THEN $10 ELSE webhook_url END,
        webhook_secret_version = coalesce($11, webhook_secret_version),
        latest_posting_days = coalesce($12, latest_posting_days),
-       tax_rounding = coalesce($13, tax_rounding)
+       tax_rounding = coalesce($13, tax_rounding),
+       reconcile_tolerance_minor = CASE WHEN $14 THEN $15::bigint ELSE reconcile_tolerance_minor END
      WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
     [
       companyId,
@@ -208,6 +234,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.webhookSecretVersion ?? null,
       body.latestPostingDays ?? null,
       body.taxRounding ?? null,
+      body.reconcileTolerance !== undefined,
+      body.reconcileTolerance ?? null,
     ],
   );
   if (row === undefined) throw new Error('Bug! The locked company does not exist');

@@ -11,7 +11,9 @@ export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id, a.code AS account_co
         WHERE m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
         ORDER BY m.journal_line_id)::text[] AS line_ids,
   (SELECT e.id FROM journal_entries e WHERE e.company_id = t.company_id AND e.write_id = t.reconciled_by)
-    AS difference_entry_id`;
+    AS difference_entry_id,
+  (SELECT r.reason FROM reconciliations r WHERE r.company_id = t.company_id AND r.id = t.reconciled_by)
+    AS reconcile_reason`;
 export const BANK_TRANSACTION_TABLES =
   'FROM bank_transactions t JOIN accounts a ON a.company_id = t.company_id AND a.id = t.account_id';
 
@@ -28,6 +30,7 @@ export type BankTransactionRow = {
   created_at: string;
   line_ids: string[];
   difference_entry_id: string | null;
+  reconcile_reason: string | null;
 };
 
 export function toBankTransaction(row: BankTransactionRow): z.output<typeof bankTransactionSchema> {
@@ -43,6 +46,7 @@ export function toBankTransaction(row: BankTransactionRow): z.output<typeof bank
     status: row.status,
     journalLineIds: row.line_ids,
     differenceEntryId: row.difference_entry_id,
+    reconcileReason: row.reconcile_reason,
     createdAt: row.created_at,
   };
 }
@@ -71,6 +75,7 @@ export const bankTransactionSchema = z.object({
   differenceEntryId: resourceId()
     .nullable()
     .meta({ description: 'The entry of the difference that reconciling posted' }),
+  reconcileReason: z.string().nullable().meta({ description: 'The reason that was given for reconciling it so' }),
   createdAt: instant(),
 });
 

@@ -4,9 +4,40 @@ import { toWireSum } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, moneySum, notes, resourceId } from './members.ts';
 
+/**
+ * Who posted an entry, by which request, and who had approved it: a column `posted`, of the entry or line under this alias.
+ * The write's row says so, which never expires; audit rows leave the database by the month. One look-up per row of a page,
+ * by key, after its LIMIT.
+ */
+export const postedBy = (alias: string) => `(
+    SELECT ARRAY[w.user_id::text, w.request_id, r.approved_by::text] FROM idempotent_writes w
+    LEFT JOIN pay_runs r ON r.company_id = w.company_id
+      AND r.id = CASE w.operation WHEN 'executePayroll' THEN w.resource_id::uuid END
+    WHERE w.company_id = current_company() AND w.write_id = ${alias}.write_id
+  ) AS posted`;
+
+/** As `postedBy` reads it. */
+export type Posted = readonly [postedBy: string, requestId: string, approvedBy: string | null];
+
+/** The members that tell who posted something, and when. */
+export function toAttribution({ posted: [userId, requestId, approvedBy], created_at }: AttributedRow) {
+  return { postedBy: userId, approvedBy, requestId, postedAt: created_at };
+}
+
+type AttributedRow = { readonly posted: Posted; readonly created_at: string };
+
+export const attribution = {
+  postedBy: resourceId().meta({ description: 'The user whose write it is' }),
+  approvedBy: resourceId().nullable().meta({ description: 'Who had approved the pay run' }),
+  requestId: z
+    .string()
+    .meta({ description: 'Of the request that made the write: in its answer, the audit log and the event' }),
+  postedAt: instant(),
+};
+
 /** The API's form of a journal entry and its columns. */
-export const ENTRY_COLUMNS =
-  'e.id, e.entry_date, e.description, e.operation, e.write_id, e.reverses, e.metadata, e.created_at';
+export const ENTRY_COLUMNS = `e.id, e.entry_date, e.description, e.operation, e.write_id, e.reverses, e.metadata,
+  e.created_at, ${postedBy('e')}`;
 
 export type EntryRow = {
   id: string;
@@ -17,6 +48,7 @@ export type EntryRow = {
   reverses: string | null;
   metadata: Record<string, string>;
   created_at: string;
+  posted: Posted;
 };
 
 export type EntryLineRow = {
@@ -44,6 +76,7 @@ export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]): z.output
     })),
     metadata: row.metadata,
     createdAt: row.created_at,
+    ...toAttribution(row),
   };
 }
 
@@ -85,6 +118,7 @@ export const journalEntrySchema = z.object({
   ),
   metadata: notes(),
   createdAt: instant(),
+  ...attribution,
 });
 
 export const journalEntryResource: ResourceType = {

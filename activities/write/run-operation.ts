@@ -182,6 +182,7 @@ export function contextOf(args: WriteArguments, writeId: string, allowPrivateWeb
     userId: args.actor.userId,
     operation: args.operation,
     writeId,
+    requestId: args.request.id,
     allowPrivateWebhooks,
     rowId: (table, position) => rowId(writeId, table, position),
     reject: (...args) => new Rejection(...args),

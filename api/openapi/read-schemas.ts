@@ -3,10 +3,11 @@ import { accessSchema } from '../../activities/resources/access.ts';
 import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
-import { journalEntrySchema } from '../../activities/resources/journal-entry.ts';
+import { attribution, journalEntrySchema } from '../../activities/resources/journal-entry.ts';
 import { calendarDate, currencyCode, instant, moneySum, resourceId } from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
+import { settingsSchema } from '../../activities/resources/settings.ts';
 import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
@@ -23,6 +24,7 @@ const accountLineSchema = z.object({
   currency: currencyCode(),
   memo: z.string().nullable(),
   balance: moneySum(),
+  ...attribution,
 });
 
 /** One side of a trial balance. */
@@ -83,6 +85,26 @@ const writeSummarySchema = z.object({
   workflow: z.object({ id: z.string(), runId: z.string().nullable(), url: z.string().nullable() }).nullable(),
 });
 
+/** Of a version of before the history was kept, something may not be known. */
+const knownSettings = Object.fromEntries(
+  Object.entries(settingsSchema.omit({ version: true }).shape).map(([name, member]) => [name, member.nullable()]),
+);
+const settingValue = () => z.union([z.string(), z.number(), z.boolean(), z.null()]);
+
+const settingsVersionSchema = z.object({
+  version: z.int().min(1),
+  changedAt: instant().nullable(),
+  changedBy: resourceId().nullable().meta({ description: 'null where no write changed them, but SQL' }),
+  requestId: z.string().nullable(),
+  writeId: resourceId().nullable(),
+  reopenReason: z.string().nullable(),
+  changes: z
+    .array(z.object({ setting: z.string(), from: settingValue(), to: settingValue() }))
+    .nullable()
+    .meta({ description: 'Against the version before; null where one of the two is not known' }),
+  settings: z.object(knownSettings).meta({ description: 'All settings as of this version; null where not known' }),
+});
+
 const TIMELINE_KINDS = [
   ...['requested', 'started', 'attempt_failed', 'completed', 'rejected', 'cancelled', 'lost'],
   ...['replayed', 'conflicted', 'run_failed', 'event_recorded', 'event_delivered'],
@@ -136,6 +158,7 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   }),
   aged_receivables: agedReceivablesSchema,
   security_event: securityEventSchema,
+  settings_version: settingsVersionSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
 };

@@ -3,6 +3,7 @@ import type { Tx } from '../../activities/database.ts';
 import { accountCode } from '../../activities/fields.ts';
 import { toWireSum } from '../../activities/money.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from '../../activities/resources/account.ts';
+import { type Posted, postedBy, toAttribution } from '../../activities/resources/journal-entry.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { withoutPayroll } from './payroll-entries.ts';
@@ -61,7 +62,8 @@ async function findAccount(tx: Tx, code: string): Promise<AccountRow> {
  * PostgreSQL reads the lines of that one account only.
  */
 const LINES: List = {
-  columns: 'id, entry_id, entry_date, description, operation, write_id, amount_minor, currency, memo, balance_minor',
+  columns: `id, entry_id, entry_date, description, operation, write_id, amount_minor, currency, memo, balance_minor,
+    created_at, ${postedBy('line')}`,
   from: `FROM (
        SELECT l.id, l.account_id, l.entry_id, l.line_number, l.amount_minor, l.currency, l.memo, e.entry_date,
          e.created_at, e.description, e.operation, e.write_id,
@@ -117,6 +119,8 @@ type LineRow = {
   memo: string | null;
   /** `numeric`, as text: a sum has no limit. */
   balance_minor: string;
+  created_at: string;
+  posted: Posted;
 };
 
 function toLine(row: LineRow) {
@@ -130,5 +134,6 @@ function toLine(row: LineRow) {
     currency: row.currency,
     memo: row.memo,
     balance: toWireSum(BigInt(row.balance_minor)),
+    ...toAttribution(row),
   };
 }

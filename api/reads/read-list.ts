@@ -15,6 +15,7 @@ import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
 import { listReminders, readReminder } from './reminders.ts';
 import { listSecurityLog } from './security-log.ts';
+import { listSettingsVersions } from './settings-history.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
@@ -24,6 +25,7 @@ export const READS: readonly Read[] = [
   listUsers,
   readUser,
   readSettings,
+  listSettingsVersions,
   listSecurityLog,
   listCustomers,
   readCustomer,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { id } from '../../activities/fields.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
@@ -28,6 +29,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
     params: z.strictObject({}),
     query: z.strictObject({
       ...pageQuery,
+      writeId: id().optional().describe('The ID of the write: at most one item has it.'),
       operation: operationName().optional(),
       state: z
         .enum(
@@ -43,6 +45,7 @@ export function createWriteList(operations: readonly Operation[], ui: TemporalUi
         tx,
         WRITES,
         [
+          ['write_id = ?', filters.writeId],
           ['operation = ?', filters.operation],
           ['outcome = ?', filters.state],
           ['completed_at >= ?::timestamptz', filters.from === undefined ? undefined : firstInstant(filters.from)],

@@ -40,6 +40,10 @@ export async function countCompany(
       'writes rejected': count('rejected'),
       '`failed` audit rows with their codes': count('refused_rows'),
     }),
+    equation('=', {
+      'changes of the settings': count('settings_changes'),
+      'versions of the settings after the first': count('settings_versions'),
+    }),
     equation('=', { 'keys cancelled': count('cancelled'), '`failed` audit rows that say so': count('cancelled_rows') }),
     equation('≤', { 'replays answered': answered.replays, '`replayed` audit rows': count('replayed_rows') }),
     equation('≤', { 'mismatches answered': answered.mismatches, '`failed` audit rows of them': count('reused_rows') }),
@@ -76,6 +80,8 @@ SELECT (SELECT count(*) FILTER (WHERE outcome = 'succeeded') FROM w)::int AS suc
   (SELECT count(*) FROM w WHERE outcome = 'succeeded' AND CASE operation
     ${posting} ELSE false END)::int AS posting,
   (SELECT count(*) FROM journal_entries WHERE company_id = $1)::int AS entries,
+  (SELECT count(*) FROM w WHERE outcome = 'succeeded' AND operation = 'updateCompanySettings')::int AS settings_changes,
+  (SELECT count(*) FROM settings_versions WHERE company_id = $1 AND version > 1)::int AS settings_versions,
   (SELECT count(*) FROM outbox WHERE company_id = $1)::int AS events,
   count(*) FILTER (WHERE status = 'new')::int AS new_rows,
   count(*) FILTER (WHERE status = 'replayed')::int AS replayed_rows,

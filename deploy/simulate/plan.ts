@@ -85,8 +85,9 @@ function booksOf({ companyId, ownerId, accountantId, newcomerId }: CompanyOfPlan
     companyId,
     userIds: { owner: ownerId, accountant: accountantId, newcomer: newcomerId },
     members: { owner: 'owner' },
-    // Requests that should succeed have later dates, so that no order of the settings' changes refuses them.
-    limits: { closings: ['2025-12-31', '2025-12-01'], changing: ['newcomer'] },
+    // Requests that should succeed have later dates, and a reason for a larger difference, so that no order of the settings'
+    // changes refuses them.
+    limits: { closings: ['2025-12-31', '2025-12-01'], tolerances: [500], changing: ['newcomer'] },
   });
 }
 

@@ -68,6 +68,10 @@ describe('a manual entry', () => {
         ],
         metadata: {},
         createdAt: state.facts.now,
+        postedBy: CONTEXT.userId,
+        approvedBy: null,
+        requestId: CONTEXT.requestId,
+        postedAt: state.facts.now,
       },
     });
     const lines = [

@@ -28,6 +28,7 @@ const context = {
   userId: '',
   operation: '',
   writeId: '',
+  requestId: '',
   allowPrivateWebhooks: false,
   rowId: () => '',
   reject: (code: string, detail: string) => new Rejection(code, detail),

@@ -34,13 +34,18 @@ export function actors(owner: pg.Pool, appUrl: string): Actors {
 }
 
 /** Claims a key as the write path does, statement by statement; answers the write's ID. The outcome is still to come. */
-export async function claimByHand(client: pg.PoolClient, companyId: string, userId: string): Promise<string> {
+export async function claimByHand(
+  client: pg.PoolClient,
+  companyId: string,
+  userId: string,
+  operation = 'byHand',
+): Promise<string> {
   const writeId = randomUUID();
   await client.query(
     `INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
        schema_version, request, user_id, request_id, requested_at)
-     VALUES ($1, $2::text, $2::uuid, $2::uuid, 'byHand', 'financial', repeat('0', 64), 1, '{}', $3, 'by hand', now())`,
-    [companyId, writeId, userId],
+     VALUES ($1, $2::text, $2::uuid, $2::uuid, $4, 'financial', repeat('0', 64), 1, '{}', $3, 'by hand', now())`,
+    [companyId, writeId, userId, operation],
   );
   return writeId;
 }

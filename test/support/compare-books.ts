@@ -54,14 +54,15 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   },
   triggers: count(({ triggers }) => triggers, 'workflow_triggers'),
   settings: {
-    should: ({ settings: { closedThrough, ...settings } }) => [
+    should: ({ settings: { closedThrough, reconcileTolerance, ...settings } }) => [
       [
         ...[settings.version, settings.baseCurrency, closedThrough ?? '', settings.employerRate, settings.approval],
-        ...[settings.latestPostingDays, settings.taxRounding],
+        ...[settings.latestPostingDays, settings.taxRounding, reconcileTolerance ?? ''],
       ],
     ],
     sql: `SELECT version, base_currency, coalesce(books_closed_through::text, ''), employer_tax_rate_basis_points,
-      pay_run_approval_required::text, latest_posting_days, tax_rounding FROM companies WHERE id = $1`,
+      pay_run_approval_required::text, latest_posting_days, tax_rounding, coalesce(reconcile_tolerance_minor::text, '')
+      FROM companies WHERE id = $1`,
   },
   members: {
     should: ({ members, userIds }) => [...members].map(([actor, roles]) => [userIds[actor], roles.toSorted()]),

@@ -10,6 +10,7 @@ export function decideContext(overrides: Partial<WriteContext<string>> = {}): Wr
     userId: '2f6a0d8e-51c7-4a0b-8a4e-6b9d3c1f0002',
     operation: 'ofATest',
     writeId,
+    requestId: 'a-request',
     allowPrivateWebhooks: false,
     rowId: (table, position) => rowId(writeId, table, position),
     reject: (...args) => new Rejection(...args),

@@ -152,7 +152,7 @@ describe('the last owner', () => {
     expect((await grant(company, admin.id, ['owner'])).status).toBe(200);
     const session = await system.owner.connect();
     await session.query('BEGIN');
-    await session.query('SELECT lock_company($1, $2)', [company.id, owner.id]);
+    await session.query('SELECT lock_company_row($1, $2)', [company.id, owner.id]);
     const demote = "UPDATE memberships SET roles = ARRAY['user'] WHERE company_id = $1 AND user_id = $2";
     await session.query(demote, [company.id, admin.id]);
     // Two owners until now, and one when its turn comes.

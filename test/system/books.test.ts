@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CONTROLS } from '../../activities/controls/controls.ts';
 import { filledIn, memberAt, minorUnits, type PagePart, partsOf } from '../support/books-page.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -30,12 +29,6 @@ describe('the page of the books', () => {
     const { items } = (await company.api.get('/api/ledger/accounts?limit=200')).json;
     const accounts = items.map(({ code, name, type }: Record<string, string>) => [code, name, type]);
     expect(tableOf(...CHART)).toEqual(accounts.toSorted());
-  });
-
-  test('lists every control', () => {
-    expect(tableOf(...HOLDS)).toEqual(
-      CONTROLS.map(({ name, sentence, closesMonth }) => [name, sentence, closesMonth ? 'yes' : 'no']),
-    );
   });
 
   test('shows no figures but those that are compared', () => {

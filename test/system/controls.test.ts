@@ -8,13 +8,9 @@ import { HISTORY_CONTROLS } from '../../activities/controls/history.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { createCustomer } from '../../activities/operations/create-customer.ts';
-import { bankLine, bankRow, bankTransaction, matching, postManually } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
-import { markLost } from '../support/lost-write.ts';
-import { hire, payRun } from '../support/payroll.ts';
+import { keepBooks } from '../support/kept-books.ts';
 import { type System, startSystem } from '../support/system.ts';
-import { writeArguments } from '../support/write-arguments.ts';
 
 /** The one whose books are kept. */
 const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
@@ -22,7 +18,7 @@ const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
 /**
  * For each control one fault, planted past every trigger and foreign key, that this control sees and no other does, unless
  * it is one that compares a row with its answers: what does not fit together was not answered like that either. The rows are
- * found by the words that `keepBooks` below has given them.
+ * found by the words that `keepBooks` has given them.
  */
 const FAULTS: Readonly<Record<string, string>> = {
   'entries-balance': `
@@ -103,6 +99,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'reminder-answers': 'UPDATE invoice_reminders SET step = 3',
   'trigger-answers': `UPDATE workflow_triggers SET payload = '{}'`,
   'settings-answers': `UPDATE companies SET name = 'By hand' WHERE id = ${COMPANY}`,
+  'settings-history': `UPDATE settings_versions SET settings = settings || '{"name": "By hand"}' WHERE version = 2`,
   'access-answers': `UPDATE memberships SET roles = '{admin}' WHERE roles = '{accountant,auditor}'`,
   'closed-periods': `
     UPDATE idempotent_writes SET claimed_at = '2026-01-01', completed_at = '2026-01-01'
@@ -112,6 +109,8 @@ const FAULTS: Readonly<Record<string, string>> = {
     WHERE operation = 'finalizeInvoice' AND resource_id = ${invoice('open')}::text`,
   labels: `UPDATE journal_entries SET operation = 'reconcileLedger' WHERE description = 'rent'`,
   authors: `UPDATE idempotent_write_audit_log SET user_id = ${member('admin')} WHERE deterministic_id = ${lonelyCustomer()}`,
+  'difference-reasons': `
+    UPDATE reconciliations SET reason = NULL, tolerance_minor = NULL WHERE reason = 'A charge'`,
   approvals: `UPDATE pay_runs SET executed_by = ${member('admin')} WHERE year = 2026`,
 };
 
@@ -160,7 +159,24 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
   ],
   'the author of an entry changed': [
     `UPDATE idempotent_writes SET user_id = ${member('admin')} WHERE write_id = ${entry('rent')}`,
-    ['authors'],
+    ['authors', 'entry-answers'],
+  ],
+  'the request of an entry changed, in its audit row as well': [
+    `
+    UPDATE idempotent_writes SET request_id = 'by hand' WHERE write_id = ${entry('rent')};
+    UPDATE idempotent_write_audit_log SET request_id = 'by hand' WHERE deterministic_id = ${entry('rent')}`,
+    ['entry-answers'],
+  ],
+  'a setting changed, in its history as well': [
+    `
+    UPDATE companies SET reconcile_tolerance_minor = 1000 WHERE id = ${COMPANY};
+    UPDATE settings_versions SET settings = settings || '{"reconcile_tolerance_minor": 1000}' WHERE version = 2;
+    UPDATE reconciliations SET tolerance_minor = 1000, reason = NULL WHERE reason = 'A charge'`,
+    ['settings-answers', 'settings-history', 'bank-answers'],
+  ],
+  'the author of a version of the settings taken away': [
+    'UPDATE settings_versions SET write_id = NULL WHERE version = 2',
+    ['settings-history'],
   ],
   'the author of a pay run changed, in its record as well': [
     `
@@ -185,7 +201,7 @@ beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
   neighbour = await system.company();
-  await keepBooks(company);
+  await keepBooks(company, system.owner);
 });
 afterAll(() => system.stop());
 
@@ -288,85 +304,6 @@ async function monthFaults(client: pg.PoolClient, { id }: Company): Promise<read
   expect(rows).toEqual([{ current_user: 'accubooks_app' }]);
   // Days before anything is booked by the bank: this is about the books.
   return (await checkMonth(txOn(client), '2025-12-31')).faults;
-}
-
-/** A little of everything, each under a word of its own. */
-async function keepBooks(books: Company): Promise<void> {
-  const { api } = books;
-  await api.created('/api/customers', { name: 'Lonely' });
-  const customerId = await books.customer();
-  const invoiceOf = async (memo: string, ...prices: number[]) => {
-    const { id } = await api.created('/api/invoices', {
-      customerId,
-      currency: 'USD',
-      issueDate: '2026-01-15',
-      dueDate: '2026-12-31',
-      lines: prices.map((unitPrice) => ({ description: 'Work', quantity: '1', unitPrice, taxRateBasisPoints: 1_000 })),
-      memo,
-    });
-    await api.created(`/api/invoices/${id}/finalize`, {});
-    return id as string;
-  };
-  const date = '2026-02-01';
-  const credited = await invoiceOf('credited', 1_000, 500);
-  const notes = [1_000, 500].map((net, index) => ({ lineNumber: index + 1, net }));
-  await api.created(`/api/invoices/${credited}/credit-notes`, { lines: notes, reason: 'Returned', date });
-  await api.created(`/api/invoices/${await invoiceOf('void', 700)}/void`, { reason: 'A mistake', date });
-  const paid = await invoiceOf('paid in parts', 1_000);
-  const pay = (reference: string, amount: number) => {
-    const body = { invoiceId: paid, amount, currency: 'USD', method: 'cash', receivedOn: date, reference };
-    return api.post('/api/payments', body);
-  };
-  const first = await pay('first', 400);
-  await pay('second', 300);
-  expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
-  await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
-  const open = await invoiceOf('open', 1_004, 1_004);
-  await api.created(`/api/invoices/${open}/reminders`, { step: 1 });
-
-  await api.created('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
-  const closing = { expectedVersion: 1, booksClosedThrough: '2025-11-30' };
-  const early = [
-    { accountCode: '6900', amount: 7 },
-    { accountCode: '2000', amount: -7 },
-  ];
-  const earlyEntry = { date: '2025-11-15', description: 'early', currency: 'USD', lines: early };
-  await api.created('/api/ledger/entries', earlyEntry);
-  await api.created('/api/company/settings', closing, { method: 'PATCH' });
-  await api.created('/api/ledger/entries', { ...earlyEntry, date: '2025-12-15', description: 'late' });
-
-  for (const description of ['rent', 'power', 'mistake']) {
-    const lines = [
-      { accountCode: '6900', amount: 100 },
-      { accountCode: '2000', amount: -100 },
-    ];
-    const { id } = await api.created('/api/ledger/entries', { date, description, currency: 'USD', lines });
-    if (description === 'mistake') await api.created(`/api/ledger/entries/${id}/reverse`, { reason: 'undone', date });
-  }
-  await postManually(api, [
-    ['1000', 5],
-    ['3000', -5],
-  ]);
-  const matched = await bankTransaction(api, 500, bankRow(500, { bankReference: 'matched' }));
-  await api.created(`/api/ledger/reconcile/${matched}`, matching((await bankLine(api, 500)).lineId));
-  await bankTransaction(api, 900);
-
-  await hire(books);
-  for (const year of [2026, 2027]) {
-    // The second is approved by someone, the first needs nobody.
-    const { id } = await payRun(books, { year, asDraft: year === 2027 });
-    if (year === 2027) await api.created(`/api/payroll/pay-runs/${id}/approve`, {});
-    await api.created(`/api/payroll/pay-runs/${id}/execute`, {});
-  }
-  const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
-  const { id: itemId } = await api.created('/api/inventory/items', item);
-  await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
-  const roles = ['accountant', 'auditor'];
-  await api.created(`/api/users/${books.users.user.id}/access`, { roles });
-  const payload = { asOf: '2026-01-31' };
-  await api.created('/api/workflows/sendInvoiceReminders/trigger', { payload });
-  expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
-  await markLost(system.owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
 }
 
 function member(role: string): string {

@@ -192,7 +192,7 @@ describe('a manual entry', () => {
   test.each(['1100', '1200'])('on control account %s is refused by the database itself', async (code) => {
     const posting = (operation: string) =>
       sql.as('application', company.id, async (client) => {
-        const writeId = await claimByHand(client, company.id, company.users.owner.id);
+        const writeId = await claimByHand(client, company.id, company.users.owner.id, operation);
         const lines = [code, '3000'].map((account, n) => ({
           id: randomUUID(),
           account,

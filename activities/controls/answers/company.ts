@@ -1,6 +1,22 @@
 import type { Control } from '../control.ts';
 import { differences, writesOf } from './compare.ts';
 
+/** The columns of the row `c` of a company, by the members of its answers. */
+const SETTINGS = {
+  name: 'c.name',
+  timeZone: 'c.time_zone',
+  baseCurrency: 'c.base_currency',
+  booksClosedThrough: 'c.books_closed_through',
+  latestPostingDays: 'c.latest_posting_days',
+  taxRounding: 'c.tax_rounding',
+  employerTaxRateBasisPoints: 'c.employer_tax_rate_basis_points',
+  payRunApprovalRequired: 'c.pay_run_approval_required',
+  reconcileTolerance: 'c.reconcile_tolerance_minor',
+  webhookUrl: 'c.webhook_url',
+  webhookSecretVersion: 'c.webhook_secret_version',
+  webhookSecretRotatedAt: 'c.webhook_secret_rotated_at',
+};
+
 /** Of the company itself: rows against the answers stored for them. */
 export const COMPANY_ANSWERS: readonly Control[] = [
   {
@@ -30,20 +46,28 @@ export const COMPANY_ANSWERS: readonly Control[] = [
       // Without an answer for the current version, somebody changed them by SQL, within the rules: triggers counted it.
       rows: `JOIN companies c ON c.id = w.company_id AND c.version = (a.body ->> 'version')::int`,
       id: 'c.id',
-      members: {
-        name: 'c.name',
-        timeZone: 'c.time_zone',
-        baseCurrency: 'c.base_currency',
-        booksClosedThrough: 'c.books_closed_through',
-        latestPostingDays: 'c.latest_posting_days',
-        taxRounding: 'c.tax_rounding',
-        employerTaxRateBasisPoints: 'c.employer_tax_rate_basis_points',
-        payRunApprovalRequired: 'c.pay_run_approval_required',
-        webhookUrl: 'c.webhook_url',
-        webhookSecretVersion: 'c.webhook_secret_version',
-        webhookSecretRotatedAt: 'c.webhook_secret_rotated_at',
-      },
+      members: SETTINGS,
     }),
+  },
+  {
+    name: 'settings-history',
+    sentence:
+      'The history of the settings has each version, as it was answered and with the write that made it; the last one is what holds.',
+    closesMonth: false,
+    of: 'settings_versions',
+    sql: `${differences({
+      operations: ['updateCompanySettings'],
+      rows: `
+      LEFT JOIN settings_versions v ON v.company_id = w.company_id AND v.version = (a.body ->> 'version')::int
+      CROSS JOIN LATERAL jsonb_populate_record(NULL::companies, v.settings) AS c`,
+      id: 'w.company_id',
+      members: { version: 'CASE WHEN v.write_id = w.write_id THEN v.version END', ...SETTINGS },
+    })}
+      UNION ALL
+      SELECT c.id, NULL, NULL, c.id::text, 'version ' || c.version FROM companies c
+      LEFT JOIN settings_versions v ON v.company_id = c.id AND v.version = c.version
+      WHERE jsonb_populate_record(c, v.settings) IS DISTINCT FROM c
+        OR (SELECT count(*) FROM settings_versions k WHERE k.company_id = c.id) IS DISTINCT FROM c.version`,
   },
   {
     name: 'access-answers',

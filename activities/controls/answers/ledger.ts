@@ -10,7 +10,7 @@ const BANK_STEPS = ['reconcileLedger', 'unreconcileBankTransaction'];
 export const LEDGER_ANSWERS: readonly Control[] = [
   {
     name: 'entry-answers',
-    sentence: 'A manual entry, or a reversal, says what its answer said: day, description, lines.',
+    sentence: 'A manual entry, or a reversal, says what its answer said: day, description, lines, who posted it.',
     closesMonth: false,
     of: writesOf(...ENTRIES),
     sql: `${differences({
@@ -28,6 +28,10 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         lines: `CASE WHEN jsonb_array_length(a.body -> 'lines') = l.lines THEN a.body -> 'lines' END`,
         metadata: 'e.metadata',
         createdAt: 'e.created_at',
+        postedBy: 'w.user_id',
+        approvedBy: 'NULL::uuid',
+        requestId: 'w.request_id',
+        postedAt: 'e.created_at',
       },
     })}
       UNION ALL${differences({
@@ -136,7 +140,8 @@ export const LEDGER_ANSWERS: readonly Control[] = [
   },
   {
     name: 'bank-answers',
-    sentence: 'A bank transaction says what was imported, and its matches are those that were answered.',
+    sentence:
+      'A bank transaction says what was imported, and its matches and their reason are those that were answered.',
     closesMonth: false,
     of: writesOf('importBankTransactions', ...BANK_STEPS),
     sql: `${differences({
@@ -171,12 +176,14 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       LEFT JOIN (
         SELECT company_id, matched_by, jsonb_agg(journal_line_id ORDER BY journal_line_id) AS lines FROM bank_matches
         GROUP BY 1, 2
-      ) AS m ON m.company_id = w.company_id AND m.matched_by = w.write_id`,
+      ) AS m ON m.company_id = w.company_id AND m.matched_by = w.write_id
+      LEFT JOIN reconciliations r ON r.company_id = w.company_id AND r.id = w.write_id`,
         id: 't.id',
         members: {
           importId: 't.import_id',
           journalLineIds: { value: `coalesce(m.lines, '[]')`, of: ['reconcileLedger'] },
           differenceEntryId: { value: 'e.id', of: ['reconcileLedger'] },
+          reconcileReason: { value: 'r.reason', of: ['reconcileLedger'] },
           createdAt: 't.created_at',
         },
       })}`,

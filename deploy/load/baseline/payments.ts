@@ -29,6 +29,7 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         userId: companyId,
         operation: 'createPayment',
         writeId: paymentId,
+        requestId: 'of-the-baseline',
         allowPrivateWebhooks: false,
         rowId: (table, position) => rowId(paymentId, table, position),
         reject: (code, detail) => new Error(`Bug! ${code}: ${detail}`),

@@ -57,7 +57,7 @@ const reconcileLedger = workingOn(({ bankTransactions }) => bankTransactions, {
   fits: ({ isReconciled }) => !isReconciled,
   madeBy: 'importBankTransactions',
   notFound: [404, 'bank_transaction_not_found'],
-  body(transaction, _, { bankLines, entries }, { pick, chance, unusual }) {
+  body(transaction, _, { bankLines, entries, settings, limits }, { pick, chance, unusual }) {
     const fitting = [...bankLines].filter(
       ([, { account, currency, matched }]) =>
         account === transaction?.account && currency === transaction.content.currency && matched === undefined,
@@ -69,10 +69,15 @@ const reconcileLedger = workingOn(({ bankTransactions }) => bankTransactions, {
     // Of any entry, a line of another account or one that is matched.
     const otherId = unusual(0.05) && entries.size > 0 ? pick(pick([...entries.values()]).lineIds) : undefined;
     const journalLineId = otherId ?? lineId;
+    const difference = amount - (line?.amount ?? 0n);
+    const isSmall = limits.tolerances.every((tolerance) => isTolerated(difference, tolerance));
+    const isRefused = !isTolerated(difference, settings.reconcileTolerance);
+    const givesReason = isSmall ? chance(0.2) : !(isRefused && unusual(0.2));
     const takesDifference = journalLineId === undefined || (line?.amount !== amount) !== unusual(0.05);
     return {
       matches: journalLineId ? [{ journalLineId }] : [],
       ...(takesDifference && { differenceAccountCode: unusual(0.05) ? '2000' : pick(['6900', '6900', '4000']) }),
+      ...(givesReason && { reason: 'The bank kept a charge' }),
     };
   },
   answer(transaction, { target, body }, books, write) {
@@ -90,6 +95,8 @@ const reconcileLedger = workingOn(({ bankTransactions }) => bankTransactions, {
     const difference = BigInt(amount) - sumOf(lines, (line) => line.amount);
     const isPostable = account !== undefined && difference <= MAX_AMOUNT_MINOR && difference >= -MAX_AMOUNT_MINOR;
     if (difference !== 0n && !isPostable) return refused(422, 'amounts_do_not_match');
+    const needsReason = !isTolerated(difference, books.settings.reconcileTolerance);
+    if (needsReason && body.reason === undefined) return refused(422, 'reason_required');
     if (difference !== 0n && isClosed(books, date)) return refused(409, 'period_closed');
     if (difference !== 0n && isFarAhead(date)) return refused(422, 'date_too_late');
     return changed(() => {
@@ -119,6 +126,10 @@ const unreconcileBankTransaction = workingOn(({ bankTransactions }) => bankTrans
 });
 
 export const BANK = { importBankTransactions, reconcileLedger, unreconcileBankTransaction };
+
+function isTolerated(difference: bigint, tolerance: number | null): boolean {
+  return tolerance === null || (difference < 0n ? -difference : difference) <= BigInt(tolerance);
+}
 
 function isEqual(one: Content, other: Content): boolean {
   return one.date === other.date && one.amount === other.amount && one.currency === other.currency;

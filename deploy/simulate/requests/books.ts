@@ -39,6 +39,8 @@ export type Actor = 'owner' | 'admin' | 'accountant' | 'manager' | 'newcomer';
 type Limits = {
   /** Days through which the books may be closed, first of all the first; null opens all of them. */
   readonly closings: readonly (string | null)[];
+  /** Differences with the bank up to which no reason is needed; null sets no limit. */
+  readonly tolerances: readonly (number | null)[];
   /** Whose roles may change. */
   readonly changing: readonly Actor[];
 };
@@ -51,6 +53,7 @@ type Settings = {
   readonly approval: boolean;
   readonly latestPostingDays: number;
   readonly taxRounding: string;
+  readonly reconcileTolerance: number | null;
 };
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
@@ -188,6 +191,7 @@ export function emptyBooks(
       approval: false,
       latestPostingDays: 366,
       taxRounding: TAX_ROUNDINGS[0],
+      reconcileTolerance: null,
     },
     accounts: new Map(accounts),
     customers: new Map(),

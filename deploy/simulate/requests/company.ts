@@ -23,6 +23,7 @@ const updateCompanySettings: OperationModel = {
           { taxRounding: pick(TAX_ROUNDINGS.toReversed()) },
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
+          { reconcileTolerance: pick(limits.tolerances) },
           { booksClosedThrough, ...reopenReason },
           { booksClosedThrough, ...reopenReason },
         ]);
@@ -54,6 +55,7 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       approval: body.payRunApprovalRequired ?? settings.approval,
       latestPostingDays: body.latestPostingDays ?? settings.latestPostingDays,
       taxRounding: body.taxRounding ?? settings.taxRounding,
+      reconcileTolerance: body.reconcileTolerance === undefined ? settings.reconcileTolerance : body.reconcileTolerance,
     };
   });
 }

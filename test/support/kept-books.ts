@@ -1,0 +1,89 @@
+import type pg from 'pg';
+import { expect } from 'vitest';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { bankLine, bankRow, bankTransaction, matching, postManually } from './bank.ts';
+import type { Company } from './companies.ts';
+import { markLost } from './lost-write.ts';
+import { hire, payRun } from './payroll.ts';
+import { writeArguments } from './write-arguments.ts';
+
+/** A little of everything, each under a word of its own. */
+export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
+  const { api } = books;
+  await api.created('/api/customers', { name: 'Lonely' });
+  const customerId = await books.customer();
+  const invoiceOf = async (memo: string, ...prices: number[]) => {
+    const { id } = await api.created('/api/invoices', {
+      customerId,
+      currency: 'USD',
+      issueDate: '2026-01-15',
+      dueDate: '2026-12-31',
+      lines: prices.map((unitPrice) => ({ description: 'Work', quantity: '1', unitPrice, taxRateBasisPoints: 1_000 })),
+      memo,
+    });
+    await api.created(`/api/invoices/${id}/finalize`, {});
+    return id as string;
+  };
+  const date = '2026-02-01';
+  const credited = await invoiceOf('credited', 1_000, 500);
+  const notes = [1_000, 500].map((net, index) => ({ lineNumber: index + 1, net }));
+  await api.created(`/api/invoices/${credited}/credit-notes`, { lines: notes, reason: 'Returned', date });
+  await api.created(`/api/invoices/${await invoiceOf('void', 700)}/void`, { reason: 'A mistake', date });
+  const paid = await invoiceOf('paid in parts', 1_000);
+  const pay = (reference: string, amount: number) => {
+    const body = { invoiceId: paid, amount, currency: 'USD', method: 'cash', receivedOn: date, reference };
+    return api.post('/api/payments', body);
+  };
+  const first = await pay('first', 400);
+  await pay('second', 300);
+  expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
+  await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
+  const open = await invoiceOf('open', 1_004, 1_004);
+  await api.created(`/api/invoices/${open}/reminders`, { step: 1 });
+
+  await api.created('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
+  const closing = { expectedVersion: 1, booksClosedThrough: '2025-11-30', reconcileTolerance: 10 };
+  const early = [
+    { accountCode: '6900', amount: 7 },
+    { accountCode: '2000', amount: -7 },
+  ];
+  const earlyEntry = { date: '2025-11-15', description: 'early', currency: 'USD', lines: early };
+  await api.created('/api/ledger/entries', earlyEntry);
+  await api.created('/api/company/settings', closing, { method: 'PATCH' });
+  await api.created('/api/ledger/entries', { ...earlyEntry, date: '2025-12-15', description: 'late' });
+
+  for (const description of ['rent', 'power', 'mistake']) {
+    const lines = [
+      { accountCode: '6900', amount: 100 },
+      { accountCode: '2000', amount: -100 },
+    ];
+    const { id } = await api.created('/api/ledger/entries', { date, description, currency: 'USD', lines });
+    if (description === 'mistake') await api.created(`/api/ledger/entries/${id}/reverse`, { reason: 'undone', date });
+  }
+  await postManually(api, [
+    ['1000', 5],
+    ['3000', -5],
+  ]);
+  const matched = await bankTransaction(api, 500, bankRow(500, { bankReference: 'matched' }));
+  await api.created(`/api/ledger/reconcile/${matched}`, matching((await bankLine(api, 500)).lineId));
+  await bankTransaction(api, 900);
+  const charge = { matches: [], differenceAccountCode: '6900', reason: 'A charge' };
+  await api.created(`/api/ledger/reconcile/${await bankTransaction(api, -30)}`, charge);
+
+  await hire(books);
+  for (const year of [2026, 2027]) {
+    // The second is approved by someone, the first needs nobody.
+    const { id } = await payRun(books, { year, asDraft: year === 2027 });
+    if (year === 2027) await api.created(`/api/payroll/pay-runs/${id}/approve`, {});
+    await api.created(`/api/payroll/pay-runs/${id}/execute`, {});
+  }
+  const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
+  const { id: itemId } = await api.created('/api/inventory/items', item);
+  await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
+  const roles = ['accountant', 'auditor'];
+  await api.created(`/api/users/${books.users.user.id}/access`, { roles });
+  const payload = { asOf: '2026-01-31' };
+  await api.created('/api/workflows/sendInvoiceReminders/trigger', { payload });
+  expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
+  await markLost(owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
+}
