@@ -32,7 +32,7 @@ export const SALES_ANSWERS: readonly Control[] = [
         subtotal: 'i.subtotal_minor',
         tax: 'i.tax_minor',
         total: 'i.total_minor',
-        number: { value: `'INV-' || lpad(i.number::text, greatest(6, length(i.number::text)), '0')`, of: NUMBERED },
+        number: { value: `document_number('invoice', i.number)`, of: NUMBERED },
         journalEntryId: { value: 'i.journal_entry_id', of: NUMBERED },
         voidedOn: { value: 'i.voided_on', of: ['voidInvoice'] },
         voidReason: { value: 'i.void_reason', of: ['voidInvoice'] },
@@ -71,7 +71,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   {
     name: 'payment-answers',
     sentence:
-      'A payment says what its answer said: invoice, amount, method, day, reference; and the bank account asked for.',
+      'A payment says what its answer said: number, invoice, amount, method, day, reference; and the bank account asked for.',
     closesMonth: false,
     of: writesOf('createPayment'),
     sql: differences({
@@ -86,6 +86,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       id: 'p.id',
       answer: 'told.payment',
       members: {
+        number: `document_number('payment', p.number)`,
         invoiceId: 'p.invoice_id',
         amount: 'p.amount_minor',
         currency: 'p.currency',
@@ -101,7 +102,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   },
   {
     name: 'refund-answers',
-    sentence: 'A refund says what its answer said: payment, amount, day, reason.',
+    sentence: 'A refund says what its answer said: number, payment, amount, day, reason.',
     closesMonth: false,
     of: writesOf('createRefund'),
     sql: differences({
@@ -111,6 +112,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       LEFT JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id`,
       id: 'r.id',
       members: {
+        number: `document_number('refund', r.number)`,
         paymentId: 'r.payment_id',
         invoiceId: 'p.invoice_id',
         amount: 'r.amount_minor',
@@ -125,7 +127,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   },
   {
     name: 'credit-note-answers',
-    sentence: 'A credit note says what its answer said: invoice, day, reason, lines, sums.',
+    sentence: 'A credit note says what its answer said: number, invoice, day, reason, lines, sums.',
     closesMonth: false,
     of: writesOf('createCreditNote'),
     sql: `${differences({
@@ -137,6 +139,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       ) AS l ON l.company_id = n.company_id AND l.credit_note_id = n.id`,
       id: 'n.id',
       members: {
+        number: `document_number('credit_note', n.number)`,
         invoiceId: 'n.invoice_id',
         currency: 'n.currency',
         date: 'n.credited_on',
