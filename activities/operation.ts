@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Tx } from './database.ts';
+import type { NumberKind } from './resources/document-number.ts';
 import type { Role } from './roles.ts';
 import type { SecurityFact } from './security/security-row.ts';
 
@@ -26,8 +27,8 @@ export type Operation = {
   /** The kind of the one event that each succeeded write records. */
   readonly event: string;
   readonly effects: Effects;
-  /** The counter whose numbers have no gap (`number_counters.kind`), if each success takes the next one. */
-  readonly takesNumber?: 'invoice';
+  /** The counter whose numbers have no gap, if each success takes the next one. */
+  readonly takesNumber?: NumberKind;
   readonly rejections: Readonly<Record<string, RejectionKind>>;
   /** Which rejection a constraint of the database stands for. */
   readonly constraints: Readonly<Record<string, string>>;
@@ -54,7 +55,10 @@ export type SetForm<I = Input, State = unknown, Code extends string = string> = 
     input: I,
     context: WriteContext<Code>,
   ): Omit<Written, 'security'> & { readonly security?: never };
-  /** Sends what was decided in a few statements, without waiting for them. */
+  /**
+   * Sends what was decided in a few statements, without waiting for them. Numbers are taken in the last of them, in the order
+   * of the decisions.
+   */
   apply(tx: Tx, companyId: string, state: State): readonly Promise<unknown>[];
 };
 
@@ -123,7 +127,10 @@ export type RuleOfTheLedger = 'period_closed' | 'date_too_late';
 
 export type Written = {
   readonly resourceId: string;
-  /** The resource, as the answer's body carries it. */
+  /**
+   * The resource, as the answer's body carries it. With {@link NUMBER_TO_COME} as its `number`, the end of the transaction
+   * fills in the number of the kind `takesNumber` that the row of this write has been given.
+   */
   readonly body: Readonly<Record<string, unknown>>;
   /** Where the resource is, when that is not `{reads}/{resourceId}`. */
   readonly location?: `/api/${string}`;

@@ -288,11 +288,14 @@ CREATE TABLE public.credit_notes (
   total_minor bigint NOT NULL,
   journal_entry_id uuid NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  number integer NOT NULL,
   CONSTRAINT credit_notes_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT credit_notes_invoice_key UNIQUE (company_id, id, invoice_id),
+  CONSTRAINT credit_notes_number_key UNIQUE (company_id, number),
   CONSTRAINT credit_notes_credited_on_check CHECK (((credited_on >= '1900-01-01'::date) AND (credited_on <= '2999-12-31'::date))),
   CONSTRAINT credit_notes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT credit_notes_net_minor_check CHECK (((net_minor >= 1) AND (net_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_number_check CHECK ((number >= 1)),
   CONSTRAINT credit_notes_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
   CONSTRAINT credit_notes_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT credit_notes_total_is_sum CHECK ((total_minor = (net_minor + tax_minor))),
@@ -304,6 +307,7 @@ CREATE INDEX credit_notes_by_invoice ON public.credit_notes USING btree (company
 CREATE INDEX credit_notes_newest ON public.credit_notes USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_credit_notes BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
 CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
@@ -833,7 +837,7 @@ CREATE TABLE public.number_counters (
   latest_date date,
   CONSTRAINT number_counters_pkey PRIMARY KEY (company_id, kind),
   CONSTRAINT number_counters_check CHECK (((lost_numbers >= 0) AND (lost_numbers <= last_number))),
-  CONSTRAINT number_counters_kind_check CHECK ((kind = 'invoice'::text)),
+  CONSTRAINT number_counters_kind_check CHECK ((kind = ANY (ARRAY['invoice'::text, 'payment'::text, 'credit_note'::text, 'refund'::text]))),
   CONSTRAINT number_counters_last_number_check CHECK ((last_number >= 1)),
   CONSTRAINT number_counters_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
@@ -1001,12 +1005,15 @@ CREATE TABLE public.payments (
   journal_entry_id uuid NOT NULL,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  number integer NOT NULL,
   CONSTRAINT payments_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT payments_number_key UNIQUE (company_id, number),
   CONSTRAINT payments_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
   CONSTRAINT payments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT payments_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
   CONSTRAINT payments_method_check CHECK ((method = ANY (ARRAY['bank_transfer'::text, 'card'::text, 'cash'::text, 'check'::text, 'other'::text]))),
   CONSTRAINT payments_never_overrefunded CHECK (((refunded_minor >= 0) AND (refunded_minor <= amount_minor))),
+  CONSTRAINT payments_number_check CHECK ((number >= 1)),
   CONSTRAINT payments_received_on_check CHECK (((received_on >= '1900-01-01'::date) AND (received_on <= '2999-12-31'::date))),
   CONSTRAINT payments_reference_check CHECK (((length(reference) >= 1) AND (length(reference) <= 200))),
   CONSTRAINT payments_company_id_bank_account_id_fkey FOREIGN KEY (company_id, bank_account_id) REFERENCES public.accounts(company_id, id),
@@ -1016,7 +1023,8 @@ CREATE TABLE public.payments (
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
-CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
@@ -1081,9 +1089,12 @@ CREATE TABLE public.refunds (
   journal_entry_id uuid NOT NULL,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  number integer NOT NULL,
   CONSTRAINT refunds_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT refunds_number_key UNIQUE (company_id, number),
   CONSTRAINT refunds_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
   CONSTRAINT refunds_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
+  CONSTRAINT refunds_number_check CHECK ((number >= 1)),
   CONSTRAINT refunds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
   CONSTRAINT refunds_refunded_on_check CHECK (((refunded_on >= '1900-01-01'::date) AND (refunded_on <= '2999-12-31'::date))),
   CONSTRAINT refunds_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
@@ -1093,6 +1104,7 @@ CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payme
 CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
 CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
@@ -1770,6 +1782,17 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.detach_audit_month(date,text,text,bigint,numeric) TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.document_number(p_kind text, p_number integer)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT CASE p_kind WHEN 'invoice' THEN 'INV-' WHEN 'payment' THEN 'RCT-' WHEN 'credit_note' THEN 'CRN-'
+    WHEN 'refund' THEN 'RFD-' END || lpad(p_number::text, greatest(6, length(p_number::text)), '0')
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.document_number(text,integer) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.drop_detached_audit_month(p_month date, p_row_count bigint, p_row_digest numeric)
  RETURNS void
  LANGUAGE plpgsql
@@ -1972,15 +1995,24 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.finish_listing(uuid) TO accubooks_app;
 
-CREATE OR REPLACE FUNCTION public.finish_write(p_company uuid, p_key text, p_outcome text, p_status_code integer, p_body bytea, p_location text, p_resource_type text, p_resource_id text, p_error_code text, p_error_message text, p_route_path text, p_http_method text, p_event_id uuid, p_event_kind text, p_event_payload jsonb, p_workflows_triggered integer, p_audit_metadata jsonb)
+CREATE OR REPLACE FUNCTION public.finish_write(p_company uuid, p_key text, p_outcome text, p_status_code integer, p_body bytea, p_location text, p_resource_type text, p_resource_id text, p_error_code text, p_error_message text, p_route_path text, p_http_method text, p_event_id uuid, p_event_kind text, p_event_payload jsonb, p_workflows_triggered integer, p_audit_metadata jsonb, p_rest bytea DEFAULT NULL::bytea, p_number_kind text DEFAULT NULL::text)
  RETURNS public.idempotent_writes
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  body bytea := p_body;
+  payload jsonb := p_event_payload;
+  number text;
   finished idempotent_writes;
 BEGIN
+  IF p_rest IS NOT NULL THEN
+    SELECT document_number(n.kind, n.last_number) INTO STRICT number FROM number_counters n
+    WHERE n.company_id = p_company AND n.kind = p_number_kind;
+    body := p_body || convert_to(number, 'UTF8') || p_rest;
+    payload := p_event_payload || jsonb_build_object('number', number);
+  END IF;
   UPDATE idempotent_writes w
-  SET outcome = p_outcome, status_code = p_status_code, response_body = p_body, location = p_location,
+  SET outcome = p_outcome, status_code = p_status_code, response_body = body, location = p_location,
     resource_type = p_resource_type, resource_id = p_resource_id, completed_at = clock_timestamp()
   WHERE w.company_id = p_company AND w.idempotency_key = p_key
   RETURNING * INTO STRICT finished;
@@ -1995,30 +2027,45 @@ BEGIN
 
   IF p_event_id IS NOT NULL THEN
     INSERT INTO outbox (id, company_id, write_id, kind, payload)
-    VALUES (p_event_id, p_company, finished.write_id, p_event_kind, p_event_payload);
+    VALUES (p_event_id, p_company, finished.write_id, p_event_kind, payload);
   END IF;
 
   SET CONSTRAINTS ALL IMMEDIATE;
   RETURN finished;
-END
-$function$
+END $function$
 ;
-GRANT EXECUTE ON FUNCTION public.finish_write(uuid,text,text,integer,bytea,text,text,text,text,text,text,text,uuid,text,jsonb,integer,jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.finish_write(uuid,text,text,integer,bytea,text,text,text,text,text,text,text,uuid,text,jsonb,integer,jsonb,bytea,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.finish_writes(p_company uuid, p_operation text, p_type text, p_resource_type text, p_event_kind text, p_items jsonb)
  RETURNS timestamp with time zone
+ LANGUAGE sql
+AS $function$
+  SELECT f.completed
+  FROM finish_writes(p_company, p_operation, p_type, p_resource_type, p_event_kind, p_items, NULL, 0) AS f
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.finish_writes(p_company uuid, p_operation text, p_type text, p_resource_type text, p_event_kind text, p_items jsonb, p_number_kind text, p_numbers integer)
+ RETURNS TABLE(completed timestamp with time zone, last_number integer)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  completed timestamptz := clock_timestamp();
   finished integer;
 BEGIN
+  completed := clock_timestamp();
+  IF p_numbers > 0 THEN
+    SELECT n.last_number INTO STRICT last_number FROM number_counters n
+    WHERE n.company_id = p_company AND n.kind = p_number_kind;
+  END IF;
   UPDATE idempotent_writes w
-  SET outcome = i.outcome, status_code = i.status_code, response_body = convert_to(i.body, 'UTF8'),
+  SET outcome = i.outcome, status_code = i.status_code,
+    response_body = convert_to(
+      i.body || coalesce(document_number(p_number_kind, last_number - p_numbers + i.nth) || i.rest, ''), 'UTF8'),
     location = i.location, resource_type = CASE i.outcome WHEN 'succeeded' THEN p_resource_type END,
     resource_id = i.resource_id, completed_at = completed
-  FROM jsonb_to_recordset(p_items) AS i (key text, outcome text, status_code smallint, body text, location text,
-    resource_id text)
+  FROM jsonb_to_recordset(p_items) AS i (key text, outcome text, status_code smallint, body text, rest text, nth integer,
+    location text, resource_id text)
   WHERE w.company_id = p_company AND w.idempotency_key = i.key
     AND w.idempotency_key = ANY (ARRAY(SELECT k.key FROM jsonb_to_recordset(p_items) AS k (key text)));
   GET DIAGNOSTICS finished = ROW_COUNT;
@@ -2037,16 +2084,18 @@ BEGIN
     error_code text, error_message text, route_path text, http_method text, event_id uuid, audit_metadata jsonb);
 
   INSERT INTO outbox (id, company_id, write_id, kind, payload)
-  SELECT i.event_id, p_company, i.write_id, p_event_kind, i.event_payload
-  FROM jsonb_to_recordset(p_items) AS i (write_id uuid, event_id uuid, event_payload jsonb)
+  SELECT i.event_id, p_company, i.write_id, p_event_kind,
+    CASE WHEN i.nth IS NULL THEN i.event_payload
+      ELSE i.event_payload
+        || jsonb_build_object('number', document_number(p_number_kind, last_number - p_numbers + i.nth)) END
+  FROM jsonb_to_recordset(p_items) AS i (write_id uuid, event_id uuid, event_payload jsonb, nth integer)
   WHERE i.event_id IS NOT NULL;
 
   SET CONSTRAINTS ALL IMMEDIATE;
-  RETURN completed;
-END
-$function$
+  RETURN NEXT;
+END $function$
 ;
-GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb,text,integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
  RETURNS void
@@ -2675,6 +2724,17 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.number_document()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.number := next_number(NEW.company_id, TG_ARGV[0]);
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.number_document() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -2981,6 +3041,9 @@ CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes js
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  documents constant integer := jsonb_array_length(p_notes);
+  last_taken integer;
 BEGIN
   UPDATE invoices i SET credited_minor = i.credited_minor + n.total_minor
   FROM (
@@ -2989,18 +3052,20 @@ BEGIN
   ) AS n
   WHERE i.company_id = p_company AND i.id = n.invoice_id
     AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_notes) AS q (invoice_id uuid)));
+  last_taken := take_numbers(p_company, 'credit_note', documents);
   INSERT INTO credit_notes (company_id, id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor,
-    reason, journal_entry_id)
+    reason, journal_entry_id, number)
   SELECT p_company, n.id, n.invoice_id, n.currency, n.credited_on, n.net_minor, n.tax_minor, n.total_minor, n.reason,
-    n.journal_entry_id
-  FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, currency text, credited_on date, net_minor bigint,
-    tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid);
+    n.journal_entry_id, last_taken - documents + n.position
+  FROM ROWS FROM (jsonb_to_recordset(p_notes) AS (id uuid, invoice_id uuid, currency text, credited_on date,
+    net_minor bigint, tax_minor bigint, total_minor bigint, reason text, journal_entry_id uuid))
+    WITH ORDINALITY AS n (id, invoice_id, currency, credited_on, net_minor, tax_minor, total_minor, reason,
+      journal_entry_id, position);
   INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
   SELECT p_company, n.id, n.invoice_id, l.line_number, l.net_minor, l.tax_minor
   FROM jsonb_to_recordset(p_notes) AS n (id uuid, invoice_id uuid, lines jsonb)
   CROSS JOIN LATERAL jsonb_to_recordset(n.lines) AS l (line_number smallint, net_minor bigint, tax_minor bigint);
-END
-$function$
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_credit_notes(uuid,jsonb) TO PUBLIC;
 
@@ -3071,6 +3136,9 @@ CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jso
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  documents constant integer := jsonb_array_length(p_payments);
+  last_taken integer;
 BEGIN
   UPDATE invoices i SET paid_minor = i.paid_minor + p.amount_minor
   FROM (
@@ -3079,14 +3147,16 @@ BEGIN
   ) AS p
   WHERE i.company_id = p_company AND i.id = p.invoice_id
     AND i.id = ANY (ARRAY(SELECT q.invoice_id FROM jsonb_to_recordset(p_payments) AS q (invoice_id uuid)));
+  last_taken := take_numbers(p_company, 'payment', documents);
   INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,
-    bank_account_id, metadata, journal_entry_id)
+    bank_account_id, metadata, journal_entry_id, number)
   SELECT p_company, p.id, p.invoice_id, p.amount_minor, p.currency, p.method, p.received_on, p.reference,
-    p.bank_account_id, p.metadata, p.journal_entry_id
-  FROM jsonb_to_recordset(p_payments) AS p (id uuid, invoice_id uuid, amount_minor bigint, currency text, method text,
-    received_on date, reference text, bank_account_id uuid, metadata jsonb, journal_entry_id uuid);
-END
-$function$
+    p.bank_account_id, p.metadata, p.journal_entry_id, last_taken - documents + p.position
+  FROM ROWS FROM (jsonb_to_recordset(p_payments) AS (id uuid, invoice_id uuid, amount_minor bigint, currency text,
+    method text, received_on date, reference text, bank_account_id uuid, metadata jsonb, journal_entry_id uuid))
+    WITH ORDINALITY AS p (id, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, metadata,
+      journal_entry_id, position);
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_payments(uuid,jsonb) TO PUBLIC;
 
@@ -3094,6 +3164,9 @@ CREATE OR REPLACE FUNCTION public.record_refunds(p_company uuid, p_refunds jsonb
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  documents constant integer := jsonb_array_length(p_refunds);
+  last_taken integer;
 BEGIN
   UPDATE invoices i SET paid_minor = i.paid_minor - r.amount_minor
   FROM (
@@ -3109,12 +3182,14 @@ BEGIN
   ) AS r
   WHERE p.company_id = p_company AND p.id = r.payment_id
     AND p.id = ANY (ARRAY(SELECT q.payment_id FROM jsonb_to_recordset(p_refunds) AS q (payment_id uuid)));
-  INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata)
-  SELECT p_company, r.id, r.payment_id, r.amount_minor, r.refunded_on, r.reason, r.journal_entry_id, r.metadata
-  FROM jsonb_to_recordset(p_refunds) AS r (id uuid, payment_id uuid, amount_minor bigint, refunded_on date,
-    reason text, journal_entry_id uuid, metadata jsonb);
-END
-$function$
+  last_taken := take_numbers(p_company, 'refund', documents);
+  INSERT INTO refunds (company_id, id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata, number)
+  SELECT p_company, r.id, r.payment_id, r.amount_minor, r.refunded_on, r.reason, r.journal_entry_id, r.metadata,
+    last_taken - documents + r.position
+  FROM ROWS FROM (jsonb_to_recordset(p_refunds) AS (id uuid, payment_id uuid, amount_minor bigint, refunded_on date,
+    reason text, journal_entry_id uuid, metadata jsonb))
+    WITH ORDINALITY AS r (id, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata, position);
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_refunds(uuid,jsonb) TO PUBLIC;
 
@@ -3643,6 +3718,28 @@ CREATE OR REPLACE FUNCTION public.share_of(p_amount_minor bigint, p_basis_points
 RETURN (round((((p_amount_minor)::numeric * (p_basis_points)::numeric) / (10000)::numeric)))::bigint
 ;
 GRANT EXECUTE ON FUNCTION public.share_of(bigint,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.take_numbers(p_company uuid, p_kind text, p_count integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  lock_timeout_before constant text := current_setting('lock_timeout');
+  last_taken integer;
+BEGIN
+  -- Whoever holds the counter is on the way to COMMIT, which is not to be compared with a row that someone works with. A set
+  -- that gave it up as soon would be made again as single writes, each of which takes the counter for itself.
+  IF lock_timeout_before::interval BETWEEN interval '1 millisecond' AND interval '1 second' THEN
+    PERFORM set_config('lock_timeout', '1s', true);
+  END IF;
+  INSERT INTO number_counters AS c (company_id, kind, last_number) VALUES (p_company, p_kind, p_count)
+  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = c.last_number + excluded.last_number
+  RETURNING c.last_number INTO last_taken;
+  PERFORM set_config('lock_timeout', lock_timeout_before, true);
+  RETURN last_taken;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.take_numbers(uuid,text,integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.triggered_events(p_limit integer)
  RETURNS TABLE(id uuid, company_id uuid, trigger_id text, workflow_name text)

@@ -36,11 +36,12 @@ export const HISTORY_CONTROLS: readonly Control[] = [
   },
   {
     name: 'number-order',
-    sentence: 'Invoices were finalized in the order of their numbers.',
+    sentence: 'Invoices were finalized, and payments, credit notes and refunds made, in the order of their numbers.',
     closesMonth: false,
-    of: 'invoices WHERE number IS NOT NULL',
+    of: 'invoices WHERE number IS NOT NULL UNION ALL SELECT company_id FROM payments',
     // The counter is locked from taking a number to the COMMIT, so that a higher number is completed later; those of a set
-    // are completed together.
+    // are completed together. Payments, credit notes and refunds that are older than their numbers have them in the order of
+    // `created_at`, when their transactions began. Both ways, what was completed before another one began has the lower number.
     sql: `
       SELECT company_id, id, number, completed_at FROM (
         SELECT i.company_id, i.id, i.number, w.completed_at,
@@ -49,7 +50,19 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         JOIN journal_entries e ON e.company_id = i.company_id AND e.id = i.journal_entry_id
         JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
         WHERE i.number IS NOT NULL
-      ) AS numbered WHERE completed_at < lower_completed_at`,
+      ) AS numbered WHERE completed_at < lower_completed_at
+      UNION ALL
+      SELECT company_id, id, number, completed_at FROM (
+        SELECT d.company_id, d.id, d.number, d.created_at, w.completed_at,
+          min(w.completed_at) OVER (PARTITION BY d.kind, d.company_id ORDER BY d.number DESC
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS higher_completed_at
+        FROM (
+          SELECT 'payment' AS kind, company_id, id, number, created_at FROM payments
+          UNION ALL SELECT 'credit_note', company_id, id, number, created_at FROM credit_notes
+          UNION ALL SELECT 'refund', company_id, id, number, created_at FROM refunds
+        ) AS d
+        JOIN idempotent_writes w ON w.company_id = d.company_id AND w.write_id = d.id
+      ) AS numbered WHERE higher_completed_at < created_at`,
   },
   {
     name: 'labels',

@@ -1,4 +1,5 @@
 import { ACCOUNTS } from '../ledger/accounts.ts';
+import type { NumberKind } from '../resources/document-number.ts';
 import type { Control } from './control.ts';
 
 /** The checks of concurrent clients use it too. */
@@ -12,6 +13,26 @@ export const INVOICE_PAID: Control = {
     FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
     GROUP BY i.company_id, i.id HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)`,
 };
+
+/** Of documents that have numbers of their own. `table` has them as `number`. */
+function numbersWithoutGap(name: string, documents: string, table: string, kind: NumberKind): Control {
+  return {
+    name,
+    sentence: `${documents} numbers run from 1 to the counter, without a gap but those that lost writes have left.`,
+    closesMonth: true,
+    of: `${table} WHERE number IS NOT NULL`,
+    sql: `
+      SELECT company_id, numbers, highest, last_number, lost_numbers
+      FROM (
+        SELECT company_id, count(number) AS numbers, max(number) AS highest FROM ${table} GROUP BY company_id
+      ) AS given
+      FULL JOIN (
+        SELECT company_id, last_number, lost_numbers FROM number_counters WHERE kind = '${kind}'
+      ) AS counter USING (company_id)
+      WHERE coalesce(numbers, 0) + coalesce(lost_numbers, 0) <> coalesce(last_number, 0)
+        OR coalesce(highest, 0) > coalesce(last_number, 0)`,
+  };
+}
 
 export const INVOICE_CONTROLS: readonly Control[] = [
   {
@@ -33,22 +54,10 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       ) AS sub USING (company_id, currency)
       WHERE coalesce(books.amount_minor, 0) <> coalesce(sub.due_minor, 0)`,
   },
-  {
-    name: 'invoice-numbers',
-    sentence: 'Invoice numbers run from 1 to the counter, without a gap but those that lost writes have left.',
-    closesMonth: true,
-    of: 'invoices WHERE number IS NOT NULL',
-    sql: `
-      SELECT company_id, numbers, highest, last_number, lost_numbers
-      FROM (
-        SELECT company_id, count(number) AS numbers, max(number) AS highest FROM invoices GROUP BY company_id
-      ) AS given
-      FULL JOIN (
-        SELECT company_id, last_number, lost_numbers FROM number_counters WHERE kind = 'invoice'
-      ) AS counter USING (company_id)
-      WHERE coalesce(numbers, 0) + coalesce(lost_numbers, 0) <> coalesce(last_number, 0)
-        OR coalesce(highest, 0) > coalesce(last_number, 0)`,
-  },
+  numbersWithoutGap('invoice-numbers', 'Invoice', 'invoices', 'invoice'),
+  numbersWithoutGap('payment-numbers', 'Receipt', 'payments', 'payment'),
+  numbersWithoutGap('credit-note-numbers', 'Credit note', 'credit_notes', 'credit_note'),
+  numbersWithoutGap('refund-numbers', 'Refund', 'refunds', 'refund'),
   {
     name: 'invoice-sums',
     sentence: 'The net and tax of an invoice equal the sums of its lines.',

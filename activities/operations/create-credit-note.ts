@@ -46,7 +46,7 @@ export const createCreditNote = defineSetOperation({
     'A line can be credited up to the rest of its net, one with a negative price not at all. Its tax is credited in proportion (line tax × credited net / line net, ' +
     'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. The total cannot ' +
     'exceed the amount due. Posts debit the lines’ income accounts and sales tax payable, credit accounts receivable. The entry ' +
-    'is dated `date`, or today in the company’s time zone.',
+    'is dated `date`, or today in the company’s time zone. The note gets the company’s next number of its kind, without gaps.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/credit-notes',
   params: z.strictObject({ invoiceId: id() }),
@@ -62,6 +62,7 @@ export const createCreditNote = defineSetOperation({
     dated: '`date`',
     makes: 'credit_notes',
   },
+  takesNumber: 'credit_note',
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
@@ -139,6 +140,7 @@ export const createCreditNote = defineSetOperation({
       );
       const row = {
         id: context.writeId,
+        number: null,
         invoice_id: invoice.id,
         currency,
         credited_on: creditedOn,

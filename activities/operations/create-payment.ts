@@ -25,7 +25,7 @@ export const createPayment = defineSetOperation({
   description:
     'Records money received for a finalized invoice, at most the amount due. Posts debit bank (`bankAccountCode`, 1000 by ' +
     'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone, and not before ' +
-    'the invoice’s issue date.',
+    'the invoice’s issue date. The payment gets the company’s next receipt number, without gaps.',
   method: 'POST',
   path: '/api/payments',
   params: z.strictObject({}),
@@ -50,6 +50,7 @@ export const createPayment = defineSetOperation({
     dated: '`receivedOn`',
     makes: 'payments',
   },
+  takesNumber: 'payment',
   rejections: {
     invoice_not_found: { status: 422, title: 'There is no such invoice', nextAction: 'fix_request' },
     invoice_not_payable: { status: 409, title: 'The invoice cannot be paid' },
@@ -157,6 +158,7 @@ export const createPayment = defineSetOperation({
       );
       const payment = {
         id: context.writeId,
+        number: null,
         invoice_id: invoice.id,
         amount_minor: amountMinor,
         currency,

@@ -27,7 +27,7 @@ export const createRefund = defineSetOperation({
   description:
     'Pays money back to the customer: the refunded amount is due on the invoice again. All refunds of a payment together cannot ' +
     'exceed it. Posts debit accounts receivable, credit the bank account of the payment. The entry is dated `date`, or today ' +
-    'in the company’s time zone. To undo a sale, refund the payment and then void or credit the invoice.',
+    'in the company’s time zone. The refund gets the company’s next number of its kind, without gaps. To undo a sale, refund the payment and then void or credit the invoice.',
   method: 'POST',
   path: '/api/refunds',
   params: z.strictObject({}),
@@ -49,6 +49,7 @@ export const createRefund = defineSetOperation({
     dated: '`date`',
     makes: 'refunds',
   },
+  takesNumber: 'refund',
   rejections: {
     payment_not_found: { status: 422, title: 'There is no such payment', nextAction: 'fix_request' },
     refund_exceeds_payment: {
@@ -117,6 +118,7 @@ export const createRefund = defineSetOperation({
       );
       const refund = {
         id: context.writeId,
+        number: null,
         payment_id: payment.id,
         invoice_id: payment.invoice_id,
         amount_minor: amountMinor,

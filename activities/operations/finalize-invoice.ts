@@ -119,6 +119,7 @@ export const finalizeInvoice = defineSetOperation({
       return {
         resourceId: invoice.id,
         body: isOutOfDateOrder ? { ...answer, warnings: [{ code: 'number_out_of_date_order' }] } : answer,
+        eventPayload: { number: answer.number },
       };
     },
 

@@ -2,14 +2,17 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
-import { calendarDate, currencyCode, instant, money, resourceId } from './members.ts';
+import { documentNumber } from './document-number.ts';
+import { calendarDate, currencyCode, instant, money, numberOf, resourceId } from './members.ts';
 
 /** The API's form of a credit note and its columns. */
 export const CREDIT_NOTE_COLUMNS =
-  'id, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at';
+  'id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at';
 
 export type CreditNoteRow = {
   id: string;
+  /** Null in the transaction that makes it, which takes the number last. */
+  number: number | null;
   invoice_id: string;
   currency: string;
   credited_on: string;
@@ -30,6 +33,7 @@ export type CreditNoteLine = {
 export function toCreditNote(row: CreditNoteRow, lines: readonly CreditNoteLine[]): z.output<typeof creditNoteSchema> {
   return {
     id: row.id,
+    number: documentNumber('credit_note', row.number),
     invoiceId: row.invoice_id,
     currency: row.currency,
     date: row.credited_on,
@@ -66,6 +70,7 @@ type CreditNoteLineRow = { credit_note_id: string; line_number: number; net_mino
 
 export const creditNoteSchema = z.object({
   id: resourceId(),
+  number: numberOf('CRN-000001'),
   invoiceId: resourceId(),
   currency: currencyCode(),
   date: calendarDate(),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Tx } from '../database.ts';
 import { formatPercent, MAX_AMOUNT, TAX_ROUNDINGS, type TaxRounding, toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
+import { documentNumber } from './document-number.ts';
 import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
 
 /** The API's form of an invoice and its columns. */
@@ -51,7 +52,7 @@ export type InvoiceLineRow = {
 export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.output<typeof invoiceSchema> {
   return {
     id: row.id,
-    number: row.number === null ? null : formatInvoiceNumber(row.number),
+    number: row.number === null ? null : documentNumber('invoice', row.number),
     customerId: row.customer_id,
     status: row.status,
     currency: row.currency,
@@ -105,11 +106,6 @@ export type LinesOfInvoices = ReadonlyMap<string, readonly InvoiceLineRow[]>;
 function toDiscount({ discount_thousandths: thousandths, discount_minor: minor }: InvoiceLineRow) {
   if (thousandths !== null) return { percent: formatPercent(thousandths) };
   return minor === 0n ? null : { amount: toWireAmount(minor) };
-}
-
-/** `INV-000001`: at least six digits. */
-function formatInvoiceNumber(number: number): string {
-  return `INV-${String(number).padStart(6, '0')}`;
 }
 
 /** `1.5000` is `1.5`; `3.0000` is `3`. */

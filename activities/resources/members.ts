@@ -4,6 +4,9 @@ import { MAX_AMOUNT, type WireSum } from '../money.ts';
 /** The field types of the resources' schemas. */
 
 export const resourceId = () => z.string().meta({ format: 'uuid' });
+/** Of a document. */
+export const numberOf = (example: string) =>
+  z.string().meta({ description: `Gapless in the company: ${example}, with more digits beyond 999999` });
 export const currencyCode = () => z.string().meta({ description: 'ISO 4217' });
 /** Minor units of the resource's currency, never a fraction. */
 export const money = () => z.int().min(0).max(MAX_AMOUNT).meta({ description: 'Minor units' });

@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
-import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
+import { documentNumber } from './document-number.ts';
+import { calendarDate, currencyCode, instant, money, notes, numberOf, resourceId } from './members.ts';
 
 /** The API's form of a payment and its columns. */
 export const PAYMENT_COLUMNS =
-  'id, invoice_id, amount_minor, currency, method, received_on, reference, refunded_minor, journal_entry_id, metadata, created_at';
+  'id, number, invoice_id, amount_minor, currency, method, received_on, reference, refunded_minor, journal_entry_id, metadata, created_at';
 
 export type PaymentRow = {
   id: string;
+  /** Null in the transaction that makes it, which takes the number last. */
+  number: number | null;
   invoice_id: string;
   amount_minor: bigint;
   currency: string;
@@ -24,6 +27,7 @@ export type PaymentRow = {
 export function toPayment(row: PaymentRow): z.output<typeof paymentSchema> {
   return {
     id: row.id,
+    number: documentNumber('payment', row.number),
     invoiceId: row.invoice_id,
     amount: toWireAmount(row.amount_minor),
     currency: row.currency,
@@ -39,6 +43,7 @@ export function toPayment(row: PaymentRow): z.output<typeof paymentSchema> {
 
 export const paymentSchema = z.object({
   id: resourceId(),
+  number: numberOf('RCT-000001'),
   invoiceId: resourceId(),
   amount: money(),
   currency: currencyCode(),

@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
-import { calendarDate, currencyCode, instant, money, notes, resourceId } from './members.ts';
+import { documentNumber } from './document-number.ts';
+import { calendarDate, currencyCode, instant, money, notes, numberOf, resourceId } from './members.ts';
 
 /** The API's form of a refund and its columns: its own, from `r`, and those of its payment, from `p`. */
-export const REFUND_COLUMNS = `r.id, r.payment_id, p.invoice_id, r.amount_minor, p.currency, r.refunded_on, r.reason,
+export const REFUND_COLUMNS = `r.id, r.number, r.payment_id, p.invoice_id, r.amount_minor, p.currency, r.refunded_on, r.reason,
   r.journal_entry_id, r.metadata, r.created_at`;
 
 export type RefundRow = {
   id: string;
+  /** Null in the transaction that makes it, which takes the number last. */
+  number: number | null;
   payment_id: string;
   invoice_id: string;
   amount_minor: bigint;
@@ -23,6 +26,7 @@ export type RefundRow = {
 export function toRefund(row: RefundRow): z.output<typeof refundSchema> {
   return {
     id: row.id,
+    number: documentNumber('refund', row.number),
     paymentId: row.payment_id,
     invoiceId: row.invoice_id,
     amount: toWireAmount(row.amount_minor),
@@ -37,6 +41,7 @@ export function toRefund(row: RefundRow): z.output<typeof refundSchema> {
 
 export const refundSchema = z.object({
   id: resourceId(),
+  number: numberOf('RFD-000001'),
   paymentId: resourceId(),
   invoiceId: resourceId(),
   amount: money(),

@@ -2,6 +2,7 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import type { Tx } from '../database.ts';
 import { type Operation, WORKFLOW_TRIGGERED, type WriteContext, type Written } from '../operation.ts';
 import { type Problem, problemType, writeUrl } from '../problem.ts';
+import { NUMBER_TO_COME, type NumberKind } from '../resources/document-number.ts';
 import { recordSecurityFacts, type SecurityFact } from '../security/security-row.ts';
 import { Rejection } from './rejection.ts';
 import type { WriteRow } from './write-row.ts';
@@ -10,8 +11,10 @@ import type { WriteRow } from './write-row.ts';
 export type Finish = {
   readonly outcome: 'succeeded' | 'rejected';
   readonly statusCode: number;
-  /** As the bytes that every answer sends. */
+  /** As the bytes that every answer sends, or what comes before the number that is `toCome`. */
   readonly body: string;
+  /** Where the end of the transaction fills in a number: its kind, and the rest of the body. */
+  readonly toCome: { readonly kind: NumberKind; readonly rest: string } | undefined;
   readonly location: string | undefined;
   readonly resource: { readonly type: string; readonly id: string } | undefined;
   readonly error: { readonly code: string; readonly message: string } | undefined;
@@ -26,7 +29,7 @@ export function successOf(operation: Operation, args: WriteArguments, context: W
   return {
     outcome: 'succeeded',
     statusCode: operation.successStatus,
-    body: JSON.stringify(written.body),
+    ...bodyOf(operation, written),
     location,
     resource,
     error: undefined,
@@ -39,6 +42,17 @@ export function successOf(operation: Operation, args: WriteArguments, context: W
     security: written.security ?? [],
   };
 }
+
+function bodyOf({ name, takesNumber }: Operation, { body }: Written): Pick<Finish, 'body' | 'toCome'> {
+  const text = JSON.stringify(body);
+  if (body['number'] !== NUMBER_TO_COME) return { body: text, toCome: undefined };
+  // Only the ID stands before it, so the first is the document's own, whatever a client has written.
+  const place = text.indexOf(EMPTY_NUMBER) + EMPTY_NUMBER.length - 1;
+  if (takesNumber === undefined) throw new Error(`Bug! ${name} does not declare which number it takes`);
+  return { body: text.slice(0, place), toCome: { kind: takesNumber, rest: text.slice(place) } };
+}
+
+const EMPTY_NUMBER = `"number":${JSON.stringify(NUMBER_TO_COME)}`;
 
 export function rejectionOf(operation: Operation, args: WriteArguments, rejection: Rejection): Finish {
   const kind = rejection.code === 'forbidden' ? FORBIDDEN : operation.rejections[rejection.code];
@@ -58,6 +72,7 @@ export function rejectionOf(operation: Operation, args: WriteArguments, rejectio
     outcome: 'rejected',
     statusCode: kind.status,
     body: JSON.stringify(problem),
+    toCome: undefined,
     location: undefined,
     resource: undefined,
     error: { code: rejection.code, message: rejection.message.slice(0, MAX_AUDIT_MESSAGE) },
@@ -75,7 +90,10 @@ export function roleRevoked(): Rejection {
 const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;
 const MAX_AUDIT_MESSAGE = 2_000;
 
-/** The last statement of a single write. Every deferred constraint is checked in it. Facts for the security log travel with it. */
+/**
+ * The last statement of a single write. Every deferred constraint is checked in it, and a number that is to come is filled in.
+ * Facts for the security log travel with it.
+ */
 export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Promise<WriteRow> {
   const told = end.security.length === 0 ? undefined : recordSecurityFacts(tx, args, end.security);
   const finishing = tx.query<WriteRow>(
@@ -83,7 +101,7 @@ export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Pr
        p_company => $1, p_key => $2, p_outcome => $3, p_status_code => $4, p_body => $5, p_location => $6,
        p_resource_type => $7, p_resource_id => $8, p_error_code => $9, p_error_message => $10, p_route_path => $11,
        p_http_method => $12, p_event_id => $13, p_event_kind => $14, p_event_payload => $15,
-       p_workflows_triggered => $16, p_audit_metadata => $17
+       p_workflows_triggered => $16, p_audit_metadata => $17, p_rest => $18, p_number_kind => $19
      ) AS w`,
     [
       args.companyId,
@@ -103,6 +121,8 @@ export async function finishWrite(tx: Tx, args: WriteArguments, end: Finish): Pr
       end.event === undefined ? null : JSON.stringify(end.event.payload),
       end.event?.kind === WORKFLOW_TRIGGERED ? 1 : 0,
       JSON.stringify(end.auditMetadata),
+      end.toCome === undefined ? null : Buffer.from(end.toCome.rest),
+      end.toCome?.kind ?? null,
     ],
   );
   const [[row]] = await Promise.all([finishing, told]);

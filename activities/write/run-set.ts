@@ -2,6 +2,7 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import { crashPoint } from '../crash-points.ts';
 import { type Tx, transaction } from '../database.ts';
 import { type Input, type Operation, parseInput, type SetForm, type WriteContext } from '../operation.ts';
+import { documentNumber } from '../resources/document-number.ts';
 import { holdsOneOf } from '../roles.ts';
 import type { Turn } from '../shares.ts';
 import { type Finish, rejectionOf, roleRevoked, successOf } from './finish.ts';
@@ -40,7 +41,7 @@ export async function runSet(
     input: parseInput(operation, item.args.input),
     context: contextOf(item.args, item.writeId, allowPrivateWebhooks),
   }));
-  const { finished, completedAt } = await transaction(
+  const { finished, ending } = await transaction(
     database.writes,
     async (tx) => {
       const [claim, state] = await Promise.all([
@@ -51,25 +52,25 @@ export async function runSet(
           members.map(({ input }) => input),
         ),
       ]);
-      const finished = members
-        .filter(({ item }) => claim.keys.has(item.args.key))
-        .map((member) => ({ item: member.item, end: decide(operation, state, member, claim.roles) }));
-      if (finished.length === 0) return { finished, completedAt: undefined };
+      const finished = counted(
+        members
+          .filter(({ item }) => claim.keys.has(item.args.key))
+          .map((member) => ({ item: member.item, end: decide(operation, state, member, claim.roles) })),
+      );
+      if (finished.length === 0) return { finished, ending: undefined };
       // Not awaited: COMMIT travels with them in the second and last round trip, and the transaction reports their errors.
       const applied = set.apply(tx, companyId, state);
-      const completedAt = finishWrites(tx, operation, companyId, finished);
+      const ending = finishWrites(tx, operation, companyId, finished);
       crashPoint(isShared ? 'set: before COMMIT' : 'transaction: before COMMIT');
-      for (const answer of [...applied, completedAt]) answer.catch(() => undefined);
-      return { finished, completedAt };
+      for (const answer of [...applied, ending]) answer.catch(() => undefined);
+      return { finished, ending };
     },
     { companyId, ...turn },
   );
-  if (completedAt === undefined) return new Map();
+  if (ending === undefined) return new Map();
   crashPoint(isShared ? 'set: after COMMIT' : 'transaction: after COMMIT');
-  const completed = await completedAt;
-  return new Map(
-    finished.map(({ item, end }) => [item, rowOf(operation, item, end, { ...facts, completedAt: completed })]),
-  );
+  const ended = await ending;
+  return new Map(finished.map((one) => [one.item, rowOf(operation, one, ended, facts)]));
 }
 
 function companyOf(items: readonly SetItem[]): string {
@@ -149,19 +150,36 @@ function decide(
   }
 }
 
-type Finished = { readonly item: SetItem; readonly end: Finish };
+/** `nth`: its place among those of the set that wait for a number, from 1. */
+type Finished = { readonly item: SetItem; readonly end: Finish; readonly nth: number | undefined };
 
-/** Returns the time of completion. Every deferred constraint is checked in it. */
+function counted(finished: readonly Omit<Finished, 'nth'>[]): Finished[] {
+  let numbers = 0;
+  return finished.map((one) => {
+    if (one.end.toCome !== undefined) numbers += 1;
+    return { ...one, nth: one.end.toCome && numbers };
+  });
+}
+
+type Ended = {
+  readonly completedAt: string;
+  /** The number before the first that the set has taken. */
+  readonly takenBefore: number;
+};
+
+/** Fills in the numbers that the rows have been given. Every deferred constraint is checked in it. */
 async function finishWrites(
   tx: Tx,
   operation: Operation,
   companyId: string,
   finished: readonly Finished[],
-): Promise<string> {
-  const [done] = await tx.query<{ completed_at: string }>(
-    `SELECT finish_writes(
-       p_company => $1, p_operation => $2, p_type => $3, p_resource_type => $4, p_event_kind => $5, p_items => $6
-     ) AS completed_at`,
+): Promise<Ended> {
+  const numbers = finished.filter(({ nth }) => nth !== undefined).length;
+  const [done] = await tx.query<{ completed: string; last_number: number | null }>(
+    `SELECT f.completed, f.last_number FROM finish_writes(
+       p_company => $1, p_operation => $2, p_type => $3, p_resource_type => $4, p_event_kind => $5, p_items => $6,
+       p_number_kind => $7, p_numbers => $8
+     ) AS f`,
     [
       companyId,
       operation.name,
@@ -169,7 +187,7 @@ async function finishWrites(
       operation.resource.type,
       operation.event,
       JSON.stringify(
-        finished.map(({ item: { args, writeId }, end }) => ({
+        finished.map(({ item: { args, writeId }, end, nth }) => ({
           key: args.key,
           write_id: writeId,
           user_id: args.actor.userId,
@@ -177,6 +195,8 @@ async function finishWrites(
           outcome: end.outcome,
           status_code: end.statusCode,
           body: end.body,
+          rest: end.toCome?.rest,
+          nth,
           location: end.location,
           resource_id: end.resource?.id,
           error_code: end.error?.code,
@@ -188,19 +208,23 @@ async function finishWrites(
           audit_metadata: end.auditMetadata,
         })),
       ),
+      operation.takesNumber ?? null,
+      numbers,
     ],
   );
   if (done === undefined) throw new Error('Bug! A function returned no row');
-  return done.completed_at;
+  return { completedAt: done.completed, takenBefore: (done.last_number ?? 0) - numbers };
 }
 
 /** The row as the database has it now, without another round trip. */
 function rowOf(
   operation: Operation,
-  { args, writeId }: SetItem,
-  end: Finish,
-  facts: Omit<AttemptFacts, 'writeId'> & { readonly completedAt: string },
+  { item: { args, writeId }, end, nth }: Finished,
+  { completedAt, takenBefore }: Ended,
+  facts: Omit<AttemptFacts, 'writeId'>,
 ): WriteRow {
+  const { toCome } = end;
+  const rest = toCome && nth ? documentNumber(toCome.kind, takenBefore + nth) + toCome.rest : '';
   return {
     company_id: args.companyId,
     idempotency_key: args.key,
@@ -213,7 +237,7 @@ function rowOf(
     request: args.input,
     outcome: end.outcome,
     status_code: end.statusCode,
-    response_body: Buffer.from(end.body),
+    response_body: Buffer.from(end.body + rest),
     location: end.location ?? null,
     resource_type: end.resource?.type ?? null,
     resource_id: end.resource?.id ?? null,
@@ -222,6 +246,6 @@ function rowOf(
     workflow_id: facts.workflowId,
     attempt: facts.attempt,
     requested_at: facts.requestedAt,
-    completed_at: facts.completedAt,
+    completed_at: completedAt,
   };
 }

@@ -1,6 +1,8 @@
 import type pg from 'pg';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import { problemOf } from '../client/http.ts';
 import { tellsOutcome } from '../client/submit-write.ts';
+import { outOfSequence } from './document-numbers.ts';
 import { outOfDateOrder, warnsOutOfDateOrder } from './number-order.ts';
 import type { Step } from './plan.ts';
 import type { Outcome } from './run.ts';
@@ -46,6 +48,17 @@ export async function checkAnswers(
       return outOfDateOrder(ofCompany.map(({ response }) => response));
     }),
   );
+  const numbered = rows.filter(
+    ({ operation, outcome }) => outcome === 'succeeded' && NUMBERED.includes(operation ?? ''),
+  );
+  const misnumbered = new Set(
+    companyIds.flatMap((companyId) =>
+      NUMBERED.flatMap((name) => {
+        const ofKind = numbered.filter(({ company_id, operation }) => company_id === companyId && operation === name);
+        return outOfSequence(ofKind.map(({ response }) => response));
+      }),
+    ),
+  );
   const writes = answered.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'invalid');
   return [
     finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
@@ -62,9 +75,17 @@ export async function checkAnswers(
       finalized,
       ({ response }) => warnsOutOfDateOrder(response) === outOfOrder.has(response),
     ),
+    finding(
+      'The numbers that are told run from 1 without a gap',
+      numbered,
+      ({ response }) => !misnumbered.has(response),
+    ),
     ownAnswers(answered, new Set(shared)),
   ];
 }
+
+/** What takes a number; those of each are of one kind. */
+const NUMBERED = OPERATIONS.filter(({ takesNumber }) => takesNumber !== undefined).map(({ name }) => name);
 
 type Answered = Outcome & {
   readonly code: string | undefined;

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { rowId } from '../../activities/identity.ts';
 import { type Input, parseInput } from '../../activities/operation.ts';
 import { createRefund } from '../../activities/operations/create-refund.ts';
+import { NUMBER_TO_COME } from '../../activities/resources/document-number.ts';
 import type { SetOperation } from '../../activities/write/run-set.ts';
 import { decideContext } from '../support/decide-context.ts';
 import { outcomeOf } from '../support/outcome-of.ts';
@@ -45,6 +46,7 @@ describe('a refund', () => {
         resourceId: context.writeId,
         body: {
           id: context.writeId,
+          number: NUMBER_TO_COME,
           paymentId: PAYMENTS[0],
           invoiceId: INVOICE,
           amount: 60,

@@ -51,6 +51,7 @@ describe('finalizeInvoice decides', () => {
       journalEntryId: entry?.id,
       lines: [{ lineNumber: 1 }, { lineNumber: 2 }, { lineNumber: 3 }],
     });
+    expect(written?.eventPayload).toEqual({ number: 'INV-000042' });
     expect(entry).toMatchObject({ date: '2026-03-20', description: `Invoice ${draftId(0)} finalized` });
     expect(entry?.lines.map(({ account, amount }) => [account, amount])).toEqual([
       ['1100', '1041'],

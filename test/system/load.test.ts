@@ -186,7 +186,8 @@ describe('the load commands', () => {
 
 function copyOfPayment(companyId: string, id: string): string {
   return `INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
-            journal_entry_id)
-          SELECT ${companyId}, ${id}, invoice_id, amount_minor, currency, method, received_on, bank_account_id, journal_entry_id
+            journal_entry_id, number)
+          SELECT ${companyId}, ${id}, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
+            journal_entry_id, number + 1000000
           FROM payments WHERE id = $1`;
 }

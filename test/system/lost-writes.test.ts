@@ -221,6 +221,14 @@ describe('of lost writes', () => {
     expect(await brokenOf(books)).toEqual(['invoice-numbers']);
   });
 
+  test('nor is a receipt number that a lost payment may have been told', async () => {
+    const books = await system.company();
+    await losePayment('gone', { of: books });
+    const { number } = await books.api.created('/api/payments', paymentBody(await books.invoice()));
+    expect(number).toBe('RCT-000002');
+    expect(await brokenOf(books)).toEqual([]);
+  });
+
   test('the controls find one that was not told', async () => {
     const books = await system.company();
     await losePayment('untold', { of: books });

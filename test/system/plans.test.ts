@@ -53,7 +53,7 @@ describe('plans by key', () => {
       const items = keys.map((key) => ({ ...ITEM, key, write_id: randomUUID(), user_id: company.user_id }));
       const args = [company.company_id, 'createCustomer', 'high-risk'];
       await client.query(`SELECT * FROM claim_writes($1, $2, $3, 'w', now(), $4)`, [...args, JSON.stringify(items)]);
-      await client.query(`SELECT finish_writes($1, $2, $3, 'customer', 'customer.created', $4)`, [
+      await client.query(`SELECT finish_writes($1, $2, $3, 'customer', 'customer.created', $4, NULL, 0)`, [
         ...args,
         JSON.stringify(items),
       ]);

@@ -76,6 +76,26 @@ describe('writes that race for the same rows', () => {
     expect(told).toEqual(new Set(times(30, (index) => `INV-${String(index + 1).padStart(6, '0')}`)));
   });
 
+  test('payments made at once get numbers without a gap, whatever is refused or repeated among them', async () => {
+    const own = await system.company();
+    const invoices = await Promise.all(times(3, () => own.invoice({ total: 100_000 })));
+    const pay = (index: number, amount: number, key: string = randomUUID()) =>
+      client(index, own).post('/api/payments', paymentBody(invoices[index % 3] ?? '', amount), { key, ...patient });
+    const answers = await Promise.all(
+      times(30, (index) => {
+        const key = randomUUID();
+        // With a duplicate, through the other process, and one that is refused.
+        return [pay(index, 10, key), pay(index + 3, 10, key), pay(index, 1_000_000)];
+      }).flat(),
+    );
+    expect(statuses(answers)).toEqual(new Set([201, 422]));
+    const made = answers.filter(({ status }) => status === 201);
+    expect(made).toHaveLength(60);
+    expect(new Set(made.map(({ json }) => json.number))).toEqual(
+      new Set(times(30, (index) => `RCT-${String(index + 1).padStart(6, '0')}`)),
+    );
+  });
+
   test('no deadlock and no other error of the database reaches a client', async () => {
     const own = await system.company();
     const customerId = await own.customer();

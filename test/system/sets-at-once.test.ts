@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import { until, untilWaiting } from '../support/held-invoice.ts';
 import { invoiceId, openInvoiceBooks } from '../support/invoice-books.ts';
 import { COMPANY_ID, type OneCompany } from '../support/two-databases.ts';
@@ -57,6 +59,92 @@ describe('invoice numbers run from 1 without a gap', () => {
     expect((await books.runTogether(finalizations([0, 1], 'open'))).size).toBe(2);
     await expectNumbers(2);
   });
+});
+
+describe('receipt numbers run from 1 without a gap, in the order of the set', () => {
+  const INVOICES = [0, 1, 2, 3];
+  beforeEach(async () => {
+    for (const draft of INVOICES) {
+      const params = { invoiceId: invoiceId(draft) };
+      await books.runAlone(
+        books.argumentsOf({ operation: 'finalizeInvoice', key: `issued-${draft}`, params, body: {} }),
+      );
+    }
+  });
+
+  /** Each third one is rejected: more than is due. */
+  const payments = (count: number, run: string, amount = 10) =>
+    Array.from({ length: count }, (_, position) =>
+      books.argumentsOf({
+        operation: 'createPayment',
+        key: `${run}-${String(position).padStart(3, '0')}`,
+        body: {
+          invoiceId: invoiceId(position % INVOICES.length),
+          amount: position % 3 === 0 ? 1_000_000 : amount,
+          currency: 'USD',
+          method: 'card',
+          receivedOn: '2026-03-10',
+        },
+      }),
+    );
+
+  /** What the answers tell, by key; each as its row has it, by a control. */
+  async function expectNumbers(): Promise<readonly (readonly [key: string, number: string])[]> {
+    const { rows } = await books.owner.query(
+      `SELECT idempotency_key AS key, convert_from(response_body, 'UTF8')::jsonb ->> 'number' AS number
+       FROM idempotent_writes WHERE operation = 'createPayment' AND outcome = 'succeeded' ORDER BY number`,
+    );
+    expect(rows.map(({ number }) => number)).toEqual(
+      rows.map((_, index) => `RCT-${String(index + 1).padStart(6, '0')}`),
+    );
+    expect(await brokenControls(books.owner)).toEqual({});
+    return rows.map(({ key, number }) => [key, number] as const);
+  }
+
+  test('when sets and single writes ask for the first ones at the same moment, some in vain', async () => {
+    const [sets, alone] = [['one', 'two', 'three'].map((run) => payments(20, run)), payments(8, 'alone')];
+    const left = await Promise.all([
+      ...sets.map((items) => books.runGroup(items)),
+      ...alone.map((args) => books.runAlone(args)),
+    ]);
+    expect(left.flat().filter((one) => one !== undefined)).toEqual([]);
+    // Of 20, seven are rejected, and of 8, three.
+    expect(await expectNumbers()).toHaveLength(3 * 13 + 5);
+  });
+
+  test('and the rows that a set hands over have them as they are stored', async () => {
+    await books.runTogether(payments(3, 'before'));
+    const rows = await books.runTogether(payments(9, 'later'));
+    const told = new Map(await expectNumbers());
+    const handedOver = [...rows].map(([key, row]) => [key, JSON.parse(row.response_body.toString()).number]);
+    expect(handedOver.map(([, number]) => number).filter(Boolean)).toEqual(
+      ['3', '4', '5', '6', '7', '8'].map((number) => `RCT-00000${number}`),
+    );
+    expect(handedOver).toEqual([...rows.keys()].map((key) => [key, told.get(key)]));
+  });
+
+  test('when a set is rolled back after it has taken some, and its writes are made one by one', async () => {
+    const operations = OPERATIONS.map((operation) =>
+      operation.name === 'createPayment' ? failingAtTheEnd(operation) : operation,
+    );
+    expect(await books.runGroup(payments(6, 'rolled back'), operations)).toEqual([]);
+    expect(await expectNumbers()).toHaveLength(4);
+  });
+
+  test('and a set in which all are rejected takes none', async () => {
+    expect((await books.runTogether(payments(6, 'too much', 1_000_000))).size).toBe(6);
+    expect((await books.owner.query("SELECT FROM number_counters WHERE kind = 'payment'")).rowCount).toBe(0);
+  });
+
+  /** The set fails after its last statement; single writes go another way. */
+  function failingAtTheEnd(operation: Operation): Operation {
+    const { set } = operation;
+    if (set === undefined) throw new Error('Bug! There is no form for sets');
+    return {
+      ...operation,
+      set: { ...set, apply: (...args) => [...set.apply(...args), args[0].query('SELECT 1 / 0')] },
+    };
+  }
 });
 
 describe('a reference that is not committed yet', () => {

@@ -33,7 +33,7 @@ export const SALES_ANSWERS: readonly Control[] = [
         tax: 'i.tax_minor',
         total: 'i.total_minor',
         taxRounding: 'i.tax_rounding',
-        number: { value: `'INV-' || lpad(i.number::text, greatest(6, length(i.number::text)), '0')`, of: NUMBERED },
+        number: { value: `document_number('invoice', i.number)`, of: NUMBERED },
         journalEntryId: { value: 'i.journal_entry_id', of: NUMBERED },
         voidedOn: { value: 'i.voided_on', of: ['voidInvoice'] },
         voidReason: { value: 'i.void_reason', of: ['voidInvoice'] },
@@ -77,7 +77,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   {
     name: 'payment-answers',
     sentence:
-      'A payment says what its answer said: invoice, amount, method, day, reference; and the bank account asked for.',
+      'A payment says what its answer said: number, invoice, amount, method, day, reference; and the bank account asked for.',
     closesMonth: false,
     of: writesOf('createPayment'),
     sql: differences({
@@ -92,6 +92,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       id: 'p.id',
       answer: 'told.payment',
       members: {
+        number: `document_number('payment', p.number)`,
         invoiceId: 'p.invoice_id',
         amount: 'p.amount_minor',
         currency: 'p.currency',
@@ -107,7 +108,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   },
   {
     name: 'refund-answers',
-    sentence: 'A refund says what its answer said: payment, amount, day, reason.',
+    sentence: 'A refund says what its answer said: number, payment, amount, day, reason.',
     closesMonth: false,
     of: writesOf('createRefund'),
     sql: differences({
@@ -117,6 +118,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       LEFT JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id`,
       id: 'r.id',
       members: {
+        number: `document_number('refund', r.number)`,
         paymentId: 'r.payment_id',
         invoiceId: 'p.invoice_id',
         amount: 'r.amount_minor',
@@ -131,7 +133,7 @@ export const SALES_ANSWERS: readonly Control[] = [
   },
   {
     name: 'credit-note-answers',
-    sentence: 'A credit note says what its answer said: invoice, day, reason, lines, sums.',
+    sentence: 'A credit note says what its answer said: number, invoice, day, reason, lines, sums.',
     closesMonth: false,
     of: writesOf('createCreditNote'),
     sql: `${differences({
@@ -143,6 +145,7 @@ export const SALES_ANSWERS: readonly Control[] = [
       ) AS l ON l.company_id = n.company_id AND l.credit_note_id = n.id`,
       id: 'n.id',
       members: {
+        number: `document_number('credit_note', n.number)`,
         invoiceId: 'n.invoice_id',
         currency: 'n.currency',
         date: 'n.credited_on',

@@ -30,18 +30,20 @@ export function stakeText({ replaced, losses, companies, ofUnknownCompanies }: S
         ]),
     ...(companies.length === 0 ? [] : ['', byCompany(companies), '', ...companies.flatMap(ofCompany)]),
     '',
-    'Before it is opened: compare the numbers of invoices that customers hold, and the cursors of events that consumers hold, with',
+    'Before it is opened: compare the numbers of documents that customers hold, and the cursors of events that consumers hold, with',
     'this database (DatabaseReplaced in docs/runbooks.md).',
   ].join('\n');
 }
 
 function byCompany(companies: Stake['companies']): string {
   return textTable(
-    ['company', 'writes', 'invoice numbers', 'amounts in minor units'],
+    ['company', 'writes', 'numbers', 'amounts in minor units'],
     companies.map(({ company, writes, numbers, amounts }) => [
       `${company.name} (${company.id})`,
       String(writes.length),
-      String(numbers),
+      Object.entries(numbers)
+        .map(([kind, count]) => `${kind} ${count}`)
+        .join(', '),
       Object.entries(amounts)
         .map(([currency, amount]) => `${currency} ${amount}`)
         .join(', '),
@@ -81,7 +83,8 @@ export function stakeJson({ replaced, losses, companies, ofUnknownCompanies }: S
     companies: companies.map(({ company, writes, numbers, amounts }) => ({
       companyId: company.id,
       name: company.name,
-      invoiceNumbers: numbers,
+      invoiceNumbers: numbers.invoice ?? 0,
+      numbers,
       amounts: Object.fromEntries(Object.entries(amounts).map(([currency, amount]) => [currency, String(amount)])),
       writes: writes.map((write) => ({
         key: write.args.key,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
+import type { NumberKind } from '../../../activities/resources/document-number.ts';
 import type { LostWrite } from '../../../activities/write/lose-write.ts';
 import { readVerification, type Verification } from '../../../worker/fence.ts';
 import { compareKeyRuns } from '../../../worker/verification/key-runs.ts';
@@ -24,8 +25,8 @@ export type Stake = {
 type CompanyStake = {
   readonly company: Company;
   readonly writes: readonly LostWrite[];
-  /** How many invoice numbers they took, which are not given again. */
-  readonly numbers: number;
+  /** How many numbers of each kind of document they took, which are not given again. */
+  readonly numbers: Readonly<Partial<Record<NumberKind, number>>>;
   /** By currency, in minor units: the sums of what their requests name. */
   readonly amounts: Readonly<Record<string, bigint>>;
 };
@@ -134,9 +135,10 @@ function dependenciesOf({ database, temporal, taskQueue }: OperatorContext) {
 
 function sumsOf(writes: readonly LostWrite[]): Pick<CompanyStake, 'numbers' | 'amounts'> {
   const amounts: Record<string, bigint> = {};
-  let numbers = 0;
+  const numbers: Partial<Record<NumberKind, number>> = {};
   for (const { args } of writes) {
-    if (OPERATIONS.find(({ name }) => name === args.operation)?.takesNumber !== undefined) numbers += 1;
+    const kind = OPERATIONS.find(({ name }) => name === args.operation)?.takesNumber;
+    if (kind !== undefined) numbers[kind] = (numbers[kind] ?? 0) + 1;
     const { amount, currency } = args.input.body;
     if (!Number.isSafeInteger(amount) || typeof currency !== 'string') continue;
     amounts[currency] = (amounts[currency] ?? 0n) + BigInt(amount as number);

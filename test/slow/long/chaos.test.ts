@@ -144,9 +144,9 @@ async function makingPaymentsTwice() {
     CREATE FUNCTION pay_twice() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
       INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
-        journal_entry_id)
+        journal_entry_id, number)
       SELECT NEW.company_id, gen_random_uuid(), NEW.invoice_id, NEW.amount_minor, NEW.currency, NEW.method, NEW.received_on,
-        NEW.bank_account_id, NEW.journal_entry_id;
+        NEW.bank_account_id, NEW.journal_entry_id, NEW.number + 1000000;
       RETURN NULL;
     END $$;
     CREATE TRIGGER pay_twice AFTER INSERT ON payments FOR EACH ROW

@@ -51,7 +51,12 @@ describe('once a loss has been verified', () => {
     const { companies } = JSON.parse(stdout);
     const amount = lost.reduce((sum, { body }) => sum + body.amount, 0);
     expect(companies).toMatchObject([
-      { companyId: system.company.id, invoiceNumbers: INVOICES, amounts: { USD: String(amount) } },
+      {
+        companyId: system.company.id,
+        invoiceNumbers: INVOICES,
+        numbers: { invoice: INVOICES, payment: lost.length },
+        amounts: { USD: String(amount) },
+      },
     ]);
     const keys = companies[0].writes.map(({ key }: { key: string }) => key);
     expect(keys).toEqual(expect.arrayContaining(lost.map(({ key }) => key)));

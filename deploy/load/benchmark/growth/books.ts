@@ -60,7 +60,7 @@ const ACCOUNT_CODES = [ACCOUNTS.bank, ACCOUNTS.receivable, ACCOUNTS.sales];
  * Makes the companies as an operator does, and the list of them that the other statements read. Its tables have a schema
  * of their own and are not in the log.
  */
-export function companiesStatement({ companies }: Size): string {
+export function companiesStatement(size: Size): string {
   const accounts = ACCOUNT_CODES.map(
     (code) => `max(a.id::text) FILTER (WHERE a.code = '${code}')::uuid AS account_${code}`,
   );
@@ -68,7 +68,7 @@ export function companiesStatement({ companies }: Size): string {
     DROP SCHEMA IF EXISTS growth CASCADE;
     CREATE SCHEMA growth;
     CREATE UNLOGGED TABLE growth.made AS
-      SELECT n, made.company_id, made.user_id FROM generate_series(0, ${companies - 1}) AS n
+      SELECT n, made.company_id, made.user_id FROM generate_series(0, ${size.companies - 1}) AS n
       CROSS JOIN LATERAL create_company('Growth ' || n, gen_random_uuid() || '@growth.test', 'USD') AS made;
     CREATE UNLOGGED TABLE growth.companies AS
       SELECT c.*, ${writeIdSql('createCustomer', 'company_id', 'customer_key')} AS customer_id
@@ -78,15 +78,21 @@ export function companiesStatement({ companies }: Size): string {
         FROM growth.made m JOIN accounts a ON a.company_id = m.company_id GROUP BY m.n, m.company_id, m.user_id
       ) AS c;
     INSERT INTO number_counters (company_id, kind, last_number)
-      SELECT company_id, 'invoice', ${INVOICES_A_COMPANY} FROM growth.companies;
+      SELECT company_id, 'invoice', ${INVOICES_A_COMPANY} FROM growth.companies
+      UNION ALL SELECT company_id, 'payment', ${paymentsOfCompany(size)} FROM growth.companies;
     ANALYZE growth.companies`;
+}
+
+/** `paymentsOf` in SQL. */
+function paymentsOfCompany({ companies, keys }: Size): string {
+  return `(${keys - 1} - n) / ${companies} + 1`;
 }
 
 /** Lists the invoices, of which each is paid as much as its payments will be. */
 export function invoicesStatement({ payment }: OriginalBooks, size: Size): string {
   const amountMinor = valueIn(payment, 'payments', 'amount_minor');
   const most = paymentsAnInvoice(size);
-  const ofCompany = `(${size.keys - 1} - n) / ${size.companies} + 1`;
+  const ofCompany = paymentsOfCompany(size);
   return `
     CREATE UNLOGGED TABLE growth.invoices AS
       SELECT i.*, ${writeIdSql('createInvoice', 'company_id', 'key0')} AS invoice_id,
@@ -113,11 +119,7 @@ export function copyInvoices({ customer, invoice, finalization, ofCompany }: Ori
     source: `SELECT i.*, place + 1 AS number, ${literal(at)} + place * interval '1 second' AS at
       FROM growth.invoices i ORDER BY place, n`,
     originals: [invoice, finalization],
-    replacements: [
-      ...ofCompany,
-      [customer.writeId, 'k.customer_id'],
-      [number, `concat('INV-', lpad(k.number::text, 6, '0'))`],
-    ],
+    replacements: [...ofCompany, [customer.writeId, 'k.customer_id'], [number, `document_number('invoice', k.number)`]],
     columns: { 'invoices.number': 'k.number', 'invoices.paid_minor': 'k.paid_minor' },
   });
 }
@@ -129,16 +131,19 @@ export function copyPayments(
   span: { readonly from: number; readonly to: number; readonly since: Date; readonly stepMs: number },
 ): string {
   const ordinal = `p.n / ${size.companies}`;
+  const { number } = JSON.parse(valueIn(payment, 'idempotent_writes', 'response_body'));
   return copyStatement({
     source: `
-      SELECT c.*, i.invoice_id, uuid_generate_v5(c.company_id, 'payment:' || ${ordinal}) AS key0,
+      SELECT c.*, i.invoice_id, ${ordinal} + 1 AS number,
+        uuid_generate_v5(c.company_id, 'payment:' || ${ordinal}) AS key0,
         date_trunc('milliseconds', ${literal(span.since)} + p.n * interval '${span.stepMs} milliseconds') AS at
       FROM generate_series(${span.from}, ${span.to - 1}) AS p (n)
       JOIN growth.companies c ON c.n = p.n % ${size.companies}
       JOIN growth.invoices i ON i.n = c.n AND i.place = ${ordinal} / ${paymentsAnInvoice(size)}
       ORDER BY p.n`,
     originals: [payment],
-    replacements: [...ofCompany, [invoice.writeId, 'k.invoice_id']],
+    replacements: [...ofCompany, [invoice.writeId, 'k.invoice_id'], [number, `document_number('payment', k.number)`]],
+    columns: { 'payments.number': 'k.number' },
   });
 }
 
