@@ -651,6 +651,7 @@ CASE
     ELSE 'finalized'::text
 END) STORED NOT NULL,
   void_reason text,
+  last_raised_on date,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
@@ -681,6 +682,7 @@ CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STA
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
+CREATE TRIGGER require_due_until_void BEFORE UPDATE OF voided_on ON public.invoices FOR EACH ROW WHEN ((new.voided_on < new.last_raised_on)) EXECUTE FUNCTION public.require_due_until_void();
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoices FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.invoices FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1069,6 +1071,7 @@ CREATE TABLE public.refunds (
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payment_id);
 CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER keep_last_raised_on AFTER INSERT ON public.refunds REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.keep_last_raised_on();
 CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -1193,6 +1196,26 @@ CREATE TABLE public.verification (
 );
 GRANT SELECT ON public.verification TO accubooks_app;
 GRANT SELECT ON public.verification TO accubooks_relay;
+
+CREATE TABLE public.workflow_results (
+  company_id uuid NOT NULL,
+  trigger_id uuid NOT NULL,
+  result jsonb NOT NULL,
+  recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT workflow_results_pkey PRIMARY KEY (company_id, trigger_id),
+  CONSTRAINT workflow_results_result_check CHECK ((pg_column_size(result) <= 1048576)),
+  CONSTRAINT workflow_results_company_id_trigger_id_fkey FOREIGN KEY (company_id, trigger_id) REFERENCES public.workflow_triggers(company_id, id)
+);
+CREATE TRIGGER keep_all_results BEFORE TRUNCATE ON public.workflow_results FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it has happened');
+CREATE TRIGGER keep_closed_results BEFORE UPDATE ON public.workflow_results FOR EACH ROW WHEN ((old.result @> '{"closed": true}'::jsonb)) EXECUTE FUNCTION public.refuse_change('the books were closed');
+CREATE TRIGGER keep_results BEFORE DELETE OR UPDATE OF company_id, trigger_id ON public.workflow_results FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it has happened');
+ALTER TABLE public.workflow_results ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.workflow_results FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.workflow_results FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.workflow_results TO accubooks_app;
+GRANT SELECT ON public.workflow_results TO accubooks_auditor;
+GRANT UPDATE ON public.workflow_results(result) TO accubooks_app;
+GRANT UPDATE ON public.workflow_results(recorded_at) TO accubooks_app;
 
 CREATE TABLE public.workflow_triggers (
   company_id uuid NOT NULL,
@@ -1807,6 +1830,46 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.drop_old_security_months() TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.due_days(p_company uuid, p_invoice uuid, p_raised date, p_since date)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+  since date := least(p_since, company_today(p_company));
+BEGIN
+  IF p_raised <= since THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT jsonb_agg(jsonb_build_object('day', m.day, 'amount', m.amount::text) ORDER BY m.day)
+    FROM due_movements(p_company, p_invoice) AS m WHERE m.day > since
+  );
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.due_days(uuid,uuid,date,date) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.due_movements(p_company uuid, p_invoice uuid)
+ RETURNS TABLE(day date, amount numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT m.day, sum(m.amount)
+  FROM (
+    SELECT p.received_on, -p.amount_minor FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT n.credited_on, -n.total_minor FROM credit_notes n WHERE n.company_id = p_company AND n.invoice_id = p_invoice
+    UNION ALL
+    SELECT r.refunded_on, r.amount_minor FROM payments p
+    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+  ) AS m (day, amount)
+  GROUP BY m.day
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.due_movements(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.empty_audit_fallback(p_months_ahead integer)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2132,6 +2195,27 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_last_raised_on()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE invoices i SET last_raised_on = r.last_day
+  FROM (
+    SELECT p.company_id, p.invoice_id, max(a.refunded_on) AS last_day
+    FROM added a JOIN payments p ON p.company_id = a.company_id AND p.id = a.payment_id
+    GROUP BY p.company_id, p.invoice_id
+  ) AS r
+  WHERE i.company_id = r.company_id AND i.id = r.invoice_id
+    AND (i.last_raised_on IS NULL OR i.last_raised_on < r.last_day);
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_last_raised_on() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keys_without_row(p_incarnation text, p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
  RETURNS TABLE(pos integer)
  LANGUAGE plpgsql
@@ -2218,6 +2302,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_bank_transaction(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_claims(p_company uuid, p_invoices uuid[], p_since date)
+ RETURNS TABLE(id uuid, status text, currency text, issue_date date, due_minor bigint, later jsonb)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT i.id, i.status, i.currency, i.issue_date, i.due_minor,
+      CASE WHEN i.last_raised_on IS NOT NULL THEN due_days(p_company, i.id, i.last_raised_on, p_since) END
+    FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_claims(uuid,uuid[],date) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_company(p_company uuid, p_user uuid)
  RETURNS TABLE(company public.companies, member_roles text[])
@@ -3281,15 +3381,21 @@ CREATE OR REPLACE FUNCTION public.require_credit_after_issue()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  issued date;
+  raised date;
 BEGIN
-  IF NEW.credited_on < (SELECT i.issue_date FROM invoices i
-                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+  SELECT i.issue_date, i.last_raised_on INTO issued, raised
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.credited_on < issued THEN
     RAISE EXCEPTION 'credit note % is dated before its invoice', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
   END IF;
+  IF NEW.credited_on < raised THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.credited_on, NEW.total_minor);
+  END IF;
   RETURN NEW;
-END
-$function$
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_after_issue() TO PUBLIC;
 
@@ -3319,6 +3425,42 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_from(p_company uuid, p_invoice uuid, p_since date, p_taken bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  short date;
+BEGIN
+  SELECT min(greatest(d.day, p_since)) INTO short
+  FROM (
+    SELECT m.day, lead(m.day) OVER days AS next_day, i.total_minor + sum(m.amount) OVER days AS due
+    FROM invoices i CROSS JOIN LATERAL due_movements(i.company_id, i.id) AS m
+    WHERE i.company_id = p_company AND i.id = p_invoice
+    WINDOW days AS (ORDER BY m.day)
+  ) AS d
+  WHERE d.due < p_taken AND (d.next_day IS NULL OR d.next_day > p_since);
+  IF short IS NOT NULL THEN
+    RAISE EXCEPTION 'less is due on invoice % as of %', p_invoice, short
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'as_of_conflict';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_from(uuid,uuid,date,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_until_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM require_due_from(NEW.company_id, NEW.id, NEW.voided_on, NEW.total_minor);
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_until_void() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void
@@ -3384,11 +3526,18 @@ CREATE OR REPLACE FUNCTION public.require_payment_after_issue()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  issued date;
+  raised date;
 BEGIN
-  IF NEW.received_on < (SELECT i.issue_date FROM invoices i
-                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+  SELECT i.issue_date, i.last_raised_on INTO issued, raised
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.received_on < issued THEN
     RAISE EXCEPTION 'payment % is dated before its invoice', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_invoice';
+  END IF;
+  IF NEW.received_on < raised THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.received_on, NEW.amount_minor);
   END IF;
   RETURN NEW;
 END $function$
