@@ -26,6 +26,7 @@ export async function createEventWorker(options: {
   readonly connection: NativeConnection;
   readonly workflowBundle: WorkflowBundle;
   readonly reads: Pool;
+  readonly writes: Pool;
   readonly relay: Pool;
   readonly operations: readonly Operation[];
   readonly fence: Fence;
@@ -39,6 +40,7 @@ export async function createEventWorker(options: {
     workflowBundle: options.workflowBundle,
     activities: createEventActivities({
       reads: options.reads,
+      writes: options.writes,
       relay: options.relay,
       operations: options.operations,
       fence: options.fence,

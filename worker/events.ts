@@ -58,7 +58,8 @@ export async function startEvents(options: {
     await checkDurability(relayPool, { production, logger, setting: 'RELAY_DATABASE_URL' });
   }
   metrics.observeRelay(relayPool);
-  const worker = await createEventWorker({ ...options, reads: options.database.reads, relay: relayPool });
+  const { reads, writes } = options.database;
+  const worker = await createEventWorker({ ...options, reads, writes, relay: relayPool });
   const running = worker.run();
 
   const wakeups = listenToOutbox(connectionString);

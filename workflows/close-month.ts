@@ -1,42 +1,76 @@
-import { proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
-import type { EventActivities, Trigger } from './event-messages.ts';
+import { patched, proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
+import type { ClosingResult, EventActivities, FailedControl, Trigger } from './event-messages.ts';
 import { keyword } from './search-attributes.ts';
 import { writeStep } from './trigger-writes.ts';
 
 /** How often to check again when the settings were changed during the check. */
 const ATTEMPTS = 3;
+/** Runs of before have no result. */
+const RESULT_IS_KEPT = 'closeMonth-result-is-kept';
 
 export type ClosedMonth = { readonly through: string; readonly closed: boolean; readonly faults: readonly string[] };
 
+type Activities = Pick<EventActivities, 'readTrigger' | 'checkMonth' | 'keepResult'>;
+
+const { readTrigger, checkMonth, keepResult } = proxyLocalActivities<Activities>({
+  startToCloseTimeout: '60 seconds',
+  scheduleToCloseTimeout: '24 hours',
+});
+
 /**
  * Closes the books through a day if the check of that period finds no fault. Closing is an ordinary write to the settings,
- * made as the member who triggered the workflow; it is rejected if that member has lost the role since.
+ * made as the member who triggered the workflow; it is rejected if that member has lost the role since. The result is kept in
+ * the database, where the company reads it; operators see that of the workflow.
  */
 export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
-  const { readTrigger, checkMonth } = proxyLocalActivities<Pick<EventActivities, 'readTrigger' | 'checkMonth'>>({
-    startToCloseTimeout: '60 seconds',
-    scheduleToCloseTimeout: '24 hours',
-  });
+  const { result, faults } = await checkAndClose(trigger);
+  // Operators find it with the rejected writes.
+  if (!result.closed) upsertSearchAttributes([keyword('Outcome', 'rejected')]);
+  if (patched(RESULT_IS_KEPT)) await keepResult(trigger, result);
+  return { through: result.through, closed: result.closed, faults };
+}
+
+type Closing = { readonly result: ClosingResult; readonly faults: readonly string[] };
+
+async function checkAndClose(trigger: Trigger): Promise<Closing> {
   const { userId, payload } = await readTrigger(trigger);
   const wanted = typeof payload['through'] === 'string' ? payload['through'] : null;
   for (let attempt = 1; ; attempt += 1) {
-    const { through, settingsVersion, alreadyClosed, faults } = await checkMonth(trigger, wanted);
-    if (alreadyClosed) return { through, closed: true, faults: [] };
-    if (faults.length > 0) return refused(through, faults);
+    const { through, settingsVersion, alreadyClosed, faults, failed = [] } = await checkMonth(trigger, wanted);
+    if (alreadyClosed) return { result: { closed: true, through }, faults: [] };
+    if (faults.length > 0) return { result: { closed: false, through, failed }, faults };
     const { outcome } = await writeStep(trigger, userId, {
       operation: 'updateCompanySettings',
       params: {},
       body: { expectedVersion: settingsVersion, booksClosedThrough: through },
       step: `close-${attempt}`,
     });
-    if (outcome === 'succeeded') return { through, closed: true, faults: [] };
-    if (outcome === 'lost') return refused(through, ['The record of this change was lost: ask the operators']);
-    if (attempt === ATTEMPTS) return refused(through, ['The settings could not be changed']);
+    if (outcome === 'succeeded') return { result: { closed: true, through }, faults: [] };
+    const notChanged = (fault: string) => settingsNotChanged({ trigger, through, attempt, fault });
+    if (outcome === 'lost') return notChanged('The record of this change was lost: ask the operators');
+    if (attempt === ATTEMPTS) return notChanged('The settings could not be changed');
   }
 }
 
-/** Sets `Outcome` as a rejected write does, so that operators find both with one query. */
-function refused(through: string, faults: readonly string[]): ClosedMonth {
-  upsertSearchAttributes([keyword('Outcome', 'rejected')]);
-  return { through, closed: false, faults };
+function settingsNotChanged({
+  trigger: { triggerId },
+  through,
+  attempt,
+  fault,
+}: {
+  readonly trigger: Trigger;
+  readonly through: string;
+  readonly attempt: number;
+  readonly fault: string;
+}): Closing {
+  const failed: FailedControl = {
+    control: 'settings-changed',
+    accountCode: null,
+    currency: null,
+    expected: null,
+    found: null,
+    detail: `${fault}.`,
+    resources: [`/api/writes/trigger:${triggerId}:close-${attempt}`],
+  };
+  return { result: { closed: false, through, failed: [failed] }, faults: [fault] };
 }

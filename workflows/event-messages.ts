@@ -52,8 +52,29 @@ export type MonthCheck = {
   readonly through: string;
   readonly settingsVersion: number;
   readonly alreadyClosed: boolean;
+  /** Sentences for operators. */
   readonly faults: readonly string[];
+  /** The same for the company, with what is in the way. A check of a release before this one does not have it. */
+  readonly failed?: readonly FailedControl[];
 };
+
+/** What keeps a period from being closed. Null where the control is about no account, currency or amount. */
+export type FailedControl = {
+  readonly control: string;
+  readonly accountCode: string | null;
+  readonly currency: string | null;
+  /** Minor units; a string of digits beyond ±(2^53 − 1). */
+  readonly expected: number | string | null;
+  readonly found: number | string | null;
+  readonly detail: string;
+  /** URLs of what is in the way, at most the first 20. */
+  readonly resources: readonly string[];
+};
+
+/** What `closeMonth` has come to, as the trigger's resource tells it. */
+export type ClosingResult =
+  | { readonly closed: true; readonly through: string }
+  | { readonly closed: false; readonly through: string; readonly failed: readonly FailedControl[] };
 
 export type EventActivities = {
   /** Calls the webhook for the events of the batch in order. `waitMs`: the time until the next attempt; null when done. */
@@ -64,4 +85,6 @@ export type EventActivities = {
   readOutcome(args: WriteArguments): Promise<RunResult>;
   findDueReminders(trigger: Trigger, asOf: string | null): Promise<readonly DueReminder[]>;
   checkMonth(trigger: Trigger, through: string | null): Promise<MonthCheck>;
+  /** Keeps what the workflow has come to, for as long as its trigger. The last word counts, and that the books are closed. */
+  keepResult(trigger: Trigger, result: ClosingResult): Promise<void>;
 };

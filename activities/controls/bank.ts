@@ -1,4 +1,4 @@
-import type { Control } from './control.ts';
+import { type Control, dated } from './control.ts';
 
 export const BANK_CONTROLS: readonly Control[] = [
   {
@@ -6,14 +6,18 @@ export const BANK_CONTROLS: readonly Control[] = [
     sentence: 'A reconciled bank transaction equals the sum of its matched lines; an unreconciled one has none.',
     closesMonth: true,
     of: 'bank_transactions',
-    sql: `
+    links: ['/api/bank-transactions/{id}'],
+    ...dated(
+      ({ until }) => `
       SELECT t.company_id, t.id, t.status, t.amount_minor, sum(l.amount_minor) AS matched_minor FROM bank_transactions t
       LEFT JOIN bank_matches m ON m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
       LEFT JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id
         AND l.account_id = t.account_id AND l.currency = t.currency
+      WHERE ${until('t.booked_on')}
       GROUP BY t.company_id, t.id
       HAVING sum(l.amount_minor) IS DISTINCT FROM CASE t.status WHEN 'reconciled' THEN t.amount_minor END
         OR count(m.journal_line_id) <> count(l.id)`,
+    ),
   },
   {
     name: 'matched-once',

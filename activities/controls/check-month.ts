@@ -1,16 +1,17 @@
-import type { MonthCheck } from '../../workflows/event-messages.ts';
+import type { FailedControl, MonthCheck } from '../../workflows/event-messages.ts';
 import { StorageError, type Tx } from '../database.ts';
-import type { Control } from './control.ts';
 import { MONTH_CONTROLS } from './controls.ts';
+import { type Found, inTheWay, MAX_IN_THE_WAY, NOTHING_FOUND } from './in-the-way.ts';
+import { MONTH_STEPS } from './month-steps.ts';
 
-/** For all queries together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
+/** For all controls together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
 const LIMIT_MS = 45_000;
 /** SQLSTATE of the statement timeout. */
 const QUERY_CANCELED = '57014';
 
 /**
  * Checks whether the books may be closed through that day; null means the last day of the month before this one. All
- * queries share one snapshot. The controls check the books as they are now, whatever the day.
+ * queries share one snapshot. What is dated later does not count, except for the controls that no day can be asked of.
  */
 export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT_MS): Promise<MonthCheck> {
   const deadline = performance.now() + limitMs;
@@ -27,11 +28,17 @@ export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT
   const faults = month.closed
     ? []
     : [
-        ...(month.over ? [] : [`${month.through} has not ended yet`]),
-        ...((await hasUnreconciled(tx, month.through)) ? ['A bank transaction in this period is not reconciled'] : []),
-        ...(await brokenMonthControls(tx, deadline, month.statement_timeout_ms)),
+        ...(month.over ? [] : [notOver(month.through)]),
+        ...(await stepsLeft(tx, month.through)),
+        ...(await brokenMonthControls(tx, month, deadline)),
       ];
-  return { through: month.through, settingsVersion: month.version, alreadyClosed: month.closed, faults };
+  return {
+    through: month.through,
+    settingsVersion: month.version,
+    alreadyClosed: month.closed,
+    faults: faults.map(({ fault }) => fault),
+    failed: faults.flatMap(({ failed }) => failed),
+  };
 }
 
 type Month = {
@@ -43,33 +50,57 @@ type Month = {
   readonly statement_timeout_ms: number;
 };
 
+/** One sentence for the result of the workflow, which operators see, and its parts for the company. */
+type Fault = { readonly fault: string; readonly failed: readonly FailedControl[] };
+
+function notOver(through: string): Fault {
+  const fault = `${through} has not ended yet`;
+  return { fault, failed: [{ control: 'period-over', ...NOTHING_FOUND, detail: `${fault}.` }] };
+}
+
+async function stepsLeft(tx: Tx, through: string): Promise<Fault[]> {
+  const left: Fault[] = [];
+  for (const step of MONTH_STEPS) {
+    const found = await findRows(tx, step, through);
+    if (found.length > 0) left.push({ fault: step.fault, failed: inTheWay(step, found, through) });
+  }
+  return left;
+}
+
 /** Names the controls that do not hold, and those that could not be checked in time. */
-async function brokenMonthControls(tx: Tx, deadline: number, statementMs: number): Promise<string[]> {
-  const broken: string[] = [];
+async function brokenMonthControls(tx: Tx, month: Month, deadline: number): Promise<Fault[]> {
+  const broken: Fault[] = [];
   for (const control of MONTH_CONTROLS) {
     const leftMs = Math.floor(deadline - performance.now());
-    const result = leftMs > 0 ? await checkControl(tx, control, Math.min(leftMs, statementMs || leftMs)) : 'too late';
-    if (result === 'broken') broken.push(`The control ${control.name} does not hold: ${control.sentence}`);
-    if (result === 'too late') broken.push(`The control ${control.name} could not be checked in time`);
+    const limitMs = Math.min(leftMs, month.statement_timeout_ms || leftMs);
+    const found = leftMs > 0 ? await findInTime(tx, control, month.through, limitMs) : 'too late';
+    if (found === 'too late') {
+      const fault = `The control ${control.name} could not be checked in time`;
+      broken.push({ fault, failed: [{ control: control.name, ...NOTHING_FOUND, detail: `${fault}.` }] });
+    } else if (found.length > 0) {
+      const fault = `The control ${control.name} does not hold: ${control.sentence}`;
+      broken.push({ fault, failed: inTheWay(control, found, month.through) });
+    }
   }
   return broken;
 }
 
-/**
- * Checks one control for the company of the transaction. It counts, because the query reads every row where the control
- * holds: EXISTS is planned as if the first row would do.
- */
-async function checkControl(tx: Tx, { sql }: Control, limitMs: number): Promise<'holds' | 'broken' | 'too late'> {
+type Query = { readonly sql?: string; readonly sqlAsOf?: string };
+
+async function findInTime(
+  tx: Tx,
+  control: Query,
+  through: string,
+  limitMs: number,
+): Promise<readonly Found[] | 'too late'> {
   await Promise.all([
     tx.query('SAVEPOINT control'),
     tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]),
   ]);
   try {
-    const [found] = await tx.query<{ holds: boolean }>(
-      `SELECT count(*) = 0 AS holds FROM (${sql}) AS broken WHERE company_id = current_company()`,
-    );
+    const found = await findRows(tx, control, through);
     await tx.query('RELEASE SAVEPOINT control');
-    return found?.holds ? 'holds' : 'broken';
+    return found;
   } catch (error) {
     if (!(error instanceof StorageError) || error.sqlState !== QUERY_CANCELED) throw error;
     await tx.query('ROLLBACK TO SAVEPOINT control');
@@ -77,12 +108,13 @@ async function checkControl(tx: Tx, { sql }: Control, limitMs: number): Promise<
   }
 }
 
-async function hasUnreconciled(tx: Tx, through: string): Promise<boolean> {
-  const [found] = await tx.query<{ found: boolean }>(
-    `SELECT EXISTS (
-       SELECT FROM bank_transactions b
-       WHERE b.company_id = current_company() AND b.booked_on <= $1 AND b.status = 'unreconciled') AS found`,
-    [through],
-  );
-  return found?.found ?? false;
+/**
+ * The first rows of the transaction's company that are in the way. It counts before it reads any, because the query reads every
+ * row where the control holds: EXISTS and LIMIT are planned as if the first rows would do.
+ */
+async function findRows(tx: Tx, { sql = '', sqlAsOf }: Query, through: string): Promise<readonly Found[]> {
+  const rows = `FROM (${sqlAsOf ?? sql}) AS broken WHERE company_id = current_company()`;
+  const values = sqlAsOf === undefined ? [] : [through];
+  const [counted] = await tx.query<{ none: boolean }>(`SELECT count(*) = 0 AS none ${rows}`, values);
+  return counted?.none ? [] : tx.query<Found>(`SELECT * ${rows} LIMIT ${MAX_IN_THE_WAY}`, values);
 }

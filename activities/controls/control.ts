@@ -14,4 +14,34 @@ export type Control = {
   readonly of: string;
   /** Returns a row, with its `company_id`, for each violation. */
   readonly sql: string;
+  /**
+   * The same as of a day (`$1`), for the closing of the books through it: what is dated later does not count. Without it, the
+   * control is asked as of now.
+   */
+  readonly sqlAsOf?: string;
+  /** Its rows compare amounts: each has `currency`, `expected_minor` and `found_minor`. Null: of no account in particular. */
+  readonly compares?: { readonly accountCode: string | null };
+  /** Where the API shows what a row is about: columns of the row, and the day as `through`, stand in braces. */
+  readonly links?: readonly string[];
 };
+
+/** Conditions that hold of every row, or of what counts as of the day `$1`. */
+type AsOf = {
+  /** That a date is not later. */
+  readonly until: (date: string) => string;
+  /** That a state which lasts until `next`, a date or NULL, is not over before the days that are being closed. */
+  readonly lastsInto: (next: string) => string;
+};
+
+/** The SQL of a control in both of its forms. */
+export function dated(sql: (asOf: AsOf) => string): Pick<Control, 'sql'> & { readonly sqlAsOf: string } {
+  return {
+    sql: sql({ until: () => 'true', lastsInto: () => 'true' }),
+    sqlAsOf: sql({
+      until: (date) => `${date} <= $1::date`,
+      // Days that are closed stay as they are: nobody can put them right.
+      lastsInto: (next) => `(${next} IS NULL OR ${next} > (
+          SELECT coalesce(c.books_closed_through, '-infinity') + 1 FROM companies c WHERE c.id = company_id))`,
+    }),
+  };
+}

@@ -1,5 +1,5 @@
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import type { Control } from './control.ts';
+import { type Control, dated } from './control.ts';
 
 export const PAYROLL_CONTROLS: readonly Control[] = [
   {
@@ -8,7 +8,9 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
       'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
     closesMonth: true,
     of: `pay_runs WHERE status = 'executed'`,
-    sql: `
+    links: ['/api/ledger/entries/{entry_id}'],
+    ...dated(
+      ({ until }) => `
       WITH slips AS (
         SELECT r.company_id, r.id, r.journal_entry_id, r.currency, r.pay_date, s.gross, s.taxes, s.deductions, s.net,
           s.employer_tax
@@ -16,7 +18,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
           SELECT sum(gross_minor) AS gross, sum(tax_minor) AS taxes, sum(net_minor) AS net,
             sum(pre_tax_deductions_minor + post_tax_deductions_minor) AS deductions, sum(employer_tax_minor) AS employer_tax
           FROM payslips p WHERE p.company_id = r.company_id AND p.pay_run_id = r.id
-        ) AS s WHERE r.status = 'executed'
+        ) AS s WHERE r.status = 'executed' AND ${until('r.pay_date')}
       ), due AS (
         SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
         FROM slips s CROSS JOIN LATERAL (VALUES
@@ -32,32 +34,41 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
         FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
         JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-        WHERE e.operation = 'executePayroll'
+        WHERE e.operation = 'executePayroll' AND ${until('e.entry_date')}
       )
       (SELECT * FROM due EXCEPT SELECT * FROM posted) UNION ALL (SELECT * FROM posted EXCEPT SELECT * FROM due)`,
+    ),
   },
   {
     name: 'pay-run-sums',
     sentence: 'The totals of a pay run equal the sums of its payslips.',
     closesMonth: true,
     of: 'pay_runs',
-    sql: `
+    links: ['/api/payroll/pay-runs/{id}'],
+    ...dated(
+      ({ until }) => `
       SELECT r.company_id, r.id
       FROM pay_runs r LEFT JOIN payslips s ON s.company_id = r.company_id AND s.pay_run_id = r.id
+      WHERE ${until('r.pay_date')}
       GROUP BY r.company_id, r.id
       HAVING (r.employee_count, r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor,
           r.net_minor, r.employer_tax_minor) IS DISTINCT FROM
         (count(s.employee_id), sum(s.gross_minor), sum(s.pre_tax_deductions_minor), sum(s.tax_minor),
           sum(s.post_tax_deductions_minor), sum(s.net_minor), sum(s.employer_tax_minor))`,
+    ),
   },
   {
     name: 'paid-once',
     sentence: 'An employee is paid at most once per period.',
     closesMonth: true,
     of: 'payslips',
-    sql: `
+    links: ['/api/payroll/employees/{employee_id}'],
+    ...dated(
+      ({ until }) => `
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s
       JOIN pay_runs r ON r.company_id = s.company_id AND r.id = s.pay_run_id AND r.status = 'executed'
+        AND ${until('r.pay_date')}
       GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1`,
+    ),
   },
 ];

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type {
+  ClosingResult,
   EventActivities,
   PreparedWrite,
   StepWrite,
@@ -8,7 +9,7 @@ import type {
 } from '../../workflows/event-messages.ts';
 import type { RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
 import { checkMonth } from '../controls/check-month.ts';
-import type { Pool, Tx } from '../database.ts';
+import { type Pool, type Tx, transaction } from '../database.ts';
 import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
 import { readAsCompany } from '../read-as-company.ts';
@@ -21,13 +22,14 @@ import { findDueReminders } from './due-reminders.ts';
 
 export type EventActivityDependencies = WebhookDependencies & {
   readonly reads: Pool;
+  readonly writes: Pool;
   readonly operations: readonly Operation[];
   readonly fence: Fence;
 };
 
 /** The activities of the workflows that events start. */
 export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
-  const { reads, operations } = dependencies;
+  const { reads, writes, operations } = dependencies;
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
     readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
@@ -36,7 +38,20 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
     readOutcome: (args) => readAsCompany(reads, args.companyId, (tx) => readOutcome(tx, args, operations)),
     findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
     checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
+    keepResult: (trigger, result) => transaction(writes, (tx) => keepResult(tx, trigger, result)),
   };
+}
+
+/** A trigger that the database has lost has no result: nobody can read it. */
+async function keepResult(tx: Tx, { companyId, triggerId }: Trigger, result: ClosingResult): Promise<void> {
+  await tx.query('SELECT enter_company($1)', [companyId]);
+  await tx.query(
+    `INSERT INTO workflow_results AS r (company_id, trigger_id, result)
+     SELECT t.company_id, t.id, $2::jsonb FROM workflow_triggers t WHERE t.company_id = current_company() AND t.id = $1
+     ON CONFLICT (company_id, trigger_id) DO UPDATE SET result = excluded.result, recorded_at = excluded.recorded_at
+       WHERE NOT r.result @> '{"closed": true}'`,
+    [triggerId, JSON.stringify(result)],
+  );
 }
 
 async function readTrigger(tx: Tx, { triggerId }: Trigger): Promise<TriggerFacts> {

@@ -1,7 +1,7 @@
 import { formatAmount } from '../currencies.ts';
 import { divideHalfAway } from '../money.ts';
 import type { WriteContext } from '../operation.ts';
-import { firstShortDay, type Stock } from './stock-by-day.ts';
+import { firstShortDayOfStock, type Stock } from './stock-by-day.ts';
 
 /**
  * What a movement costs, in its direction: more at the unit cost or else the average, less at the average. The last unit
@@ -23,7 +23,7 @@ export function costOf(
   context: WriteContext<'insufficient_stock' | 'unit_cost_required'>,
 ): bigint {
   if (quantityDelta < 0n) {
-    const short = firstShortDay(stock, 'quantity', { date, taken: -quantityDelta });
+    const short = firstShortDayOfStock(stock, 'quantity', { date, taken: -quantityDelta });
     if (short !== undefined) {
       throw context.reject(
         'insufficient_stock',
@@ -42,7 +42,7 @@ export function costOf(
   }
   const costMinor = divideHalfAway(stock.value_minor * quantityDelta, stock.quantity);
   if (quantityDelta < 0n) {
-    const short = firstShortDay(stock, 'value', { date, taken: -costMinor });
+    const short = firstShortDayOfStock(stock, 'value', { date, taken: -costMinor });
     if (short !== undefined) {
       const [left, taken] = [formatAmount(short.left, stock.currency), formatAmount(-costMinor, stock.currency)];
       throw context.reject(

@@ -1,3 +1,5 @@
+import { firstShortDay } from '../short-day.ts';
+
 /** What moved an item on one day, in all. */
 export type DayOfStock = { readonly day: string; readonly quantity: bigint; readonly value: bigint };
 
@@ -8,25 +10,17 @@ export type DayOfStock = { readonly day: string; readonly quantity: bigint; read
  */
 export type Stock = { readonly quantity: bigint; readonly value_minor: bigint; readonly later: readonly DayOfStock[] };
 
-/**
- * The first day from `date` on at whose end there is less than `taken`, units or minor units, with what there is; undefined
- * when it is there on each day. What is taken on a day is missing on every later one.
- */
-export function firstShortDay(
+/** The first day from `date` on at whose end there are fewer units, or less is worth, than is `taken`. */
+export function firstShortDayOfStock(
   { quantity, value_minor: valueMinor, later }: Stock,
   of: 'quantity' | 'value',
-  { date, taken }: { readonly date: string; readonly taken: bigint },
+  movement: { readonly date: string; readonly taken: bigint },
 ): { readonly day: string; readonly left: bigint } | undefined {
-  let left = of === 'quantity' ? quantity : valueMinor;
-  let short: { day: string; left: bigint } | undefined;
-  // Backwards from the last day, at whose end there is what there is in all.
-  for (const moved of later.toReversed()) {
-    // Dates of the form YYYY-MM-DD compare correctly as text.
-    if (moved.day <= date) break;
-    if (left < taken) short = { day: moved.day, left };
-    left -= moved[of];
-  }
-  return left < taken ? { day: date, left } : short;
+  return firstShortDay(
+    of === 'quantity' ? quantity : valueMinor,
+    later.map((moved) => ({ day: moved.day, amount: moved[of] })),
+    movement,
+  );
 }
 
 /** The later days after one more movement, for the next write of the same set. */

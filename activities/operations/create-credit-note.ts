@@ -6,7 +6,7 @@ import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import { type CreditableLine, type CreditableLines, loadCreditableLines } from '../ledger/creditable-lines.ts';
-import { type LockedInvoice, lockInvoices } from '../ledger/lock-invoices.ts';
+import { AS_OF_CONFLICT, firstConflict, type LockedClaim, lockClaims, takeFromDue } from '../ledger/due-by-day.ts';
 import {
   type EntryOfSet,
   entryOf,
@@ -45,8 +45,9 @@ export const createCreditNote = defineSetOperation({
   description:
     'A line can be credited up to the rest of its net, one with a negative price not at all. Its tax is credited in proportion (line tax × credited net / line net, ' +
     'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. The total cannot ' +
-    'exceed the amount due. Posts debit the lines’ income accounts and sales tax payable, credit accounts receivable. The entry ' +
-    'is dated `date`, or today in the company’s time zone. The note gets the company’s next number of its kind, without gaps.',
+    'exceed the amount due, as of any day from its date on. Posts debit the lines’ income accounts and sales tax payable, credit ' +
+    'accounts receivable. The entry is dated `date`, or today in the company’s time zone. The note gets the company’s next number ' +
+    'of its kind, without gaps.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/credit-notes',
   params: z.strictObject({ invoiceId: id() }),
@@ -79,10 +80,15 @@ export const createCreditNote = defineSetOperation({
     },
     credit_exceeds_due: { status: 422, title: 'The amount exceeds what is due', nextAction: 'fix_request' },
     date_before_original: DATE_BEFORE_ORIGINAL,
+    as_of_conflict: { ...AS_OF_CONFLICT, about: { in: 'body', pointer: '/date' } },
     period_closed: PERIOD_CLOSED,
     date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    as_of_conflict: 'as_of_conflict',
+  },
   examples: [
     {
       name: 'credit-note',
@@ -98,7 +104,12 @@ export const createCreditNote = defineSetOperation({
     async load(tx, companyId, inputs): Promise<State> {
       const invoiceIds = inputs.map(({ params }) => params.invoiceId);
       const [invoices, lines, facts] = await Promise.all([
-        lockInvoices(tx, companyId, invoiceIds),
+        lockClaims(
+          tx,
+          companyId,
+          invoiceIds,
+          inputs.map(({ body: { date: day } }) => day),
+        ),
         // A later statement than the locks, so that it sees the notes of earlier holders of them.
         loadCreditableLines(tx, companyId, invoiceIds),
         loadPostingFacts(tx, companyId, []),
@@ -127,6 +138,15 @@ export const createCreditNote = defineSetOperation({
         { requested: note.date, today: facts.today, originalDate: invoice.issue_date },
         context,
       );
+      const conflict = firstConflict(invoice, { date: creditedOn, taken: totalMinor });
+      if (conflict !== undefined) {
+        const [total, due] = [totalMinor, conflict.left].map((sum) => formatAmount(sum, currency));
+        throw context.reject(
+          'as_of_conflict',
+          `The note is over ${total}; ${due} is due as of ${conflict.day}.`,
+          '/date',
+        );
+      }
       requireOpenPeriod(facts, creditedOn, context);
       requireNotTooLate(facts, creditedOn, '/date', context);
 
@@ -155,8 +175,7 @@ export const createCreditNote = defineSetOperation({
         line.left.netMinor -= credited.netMinor;
         line.left.taxMinor -= credited.taxMinor;
       }
-      invoice.due_minor -= totalMinor;
-      invoice.status = invoice.due_minor === 0n ? 'paid' : 'partially_paid';
+      takeFromDue(invoice, { date: creditedOn, taken: totalMinor });
       entries.push(entry);
       notes.push({ ...row, lines: lines.map(toLineRow) });
       return { resourceId: row.id, body: toCreditNote(row, lines) };
@@ -173,7 +192,7 @@ export const createCreditNote = defineSetOperation({
 });
 
 type State = {
-  readonly invoices: ReadonlyMap<string, LockedInvoice>;
+  readonly invoices: ReadonlyMap<string, LockedClaim>;
   readonly lines: ReadonlyMap<string, CreditableLines>;
   readonly facts: PostingFacts;
   readonly notes: (CreditNoteRow & { readonly lines: readonly ReturnType<typeof toLineRow>[] })[];

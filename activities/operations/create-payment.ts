@@ -4,7 +4,7 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
 import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
-import { type LockedInvoice, lockInvoices } from '../ledger/lock-invoices.ts';
+import { AS_OF_CONFLICT, firstConflict, type LockedClaim, lockClaims, takeFromDue } from '../ledger/due-by-day.ts';
 import {
   type EntryOfSet,
   entryOf,
@@ -25,7 +25,8 @@ export const createPayment = defineSetOperation({
   description:
     'Records money received for a finalized invoice, at most the amount due. Posts debit bank (`bankAccountCode`, 1000 by ' +
     'default), credit accounts receivable. The entry is dated `receivedOn`, or today in the company’s time zone, and not before ' +
-    'the invoice’s issue date. The payment gets the company’s next receipt number, without gaps.',
+    'the invoice’s issue date. Where a refund is dated later, the amount is also at most what was due until then: ' +
+    '`as_of_conflict` names the first day on which less was due. The payment gets the company’s next receipt number, without gaps.',
   method: 'POST',
   path: '/api/payments',
   params: z.strictObject({}),
@@ -66,6 +67,7 @@ export const createPayment = defineSetOperation({
       title: 'The payment is dated before the invoice',
       nextAction: 'fix_request',
     },
+    as_of_conflict: { ...AS_OF_CONFLICT, about: { in: 'body', pointer: '/receivedOn' } },
     period_closed: PERIOD_CLOSED,
     date_too_late: DATE_TOO_LATE,
   },
@@ -73,6 +75,7 @@ export const createPayment = defineSetOperation({
     period_closed: 'period_closed',
     date_too_late: 'date_too_late',
     date_before_invoice: 'date_before_invoice',
+    as_of_conflict: 'as_of_conflict',
   },
   examples: [
     {
@@ -94,10 +97,11 @@ export const createPayment = defineSetOperation({
   set: {
     async load(tx, companyId, inputs): Promise<State> {
       const [invoices, facts] = await Promise.all([
-        lockInvoices(
+        lockClaims(
           tx,
           companyId,
           inputs.map(({ body }) => body.invoiceId),
+          inputs.map(({ body }) => body.receivedOn),
         ),
         loadPostingFacts(
           tx,
@@ -141,6 +145,11 @@ export const createPayment = defineSetOperation({
           '/receivedOn',
         );
       }
+      const conflict = firstConflict(invoice, { date: receivedOn, taken: amountMinor });
+      if (conflict !== undefined) {
+        const due = formatAmount(conflict.left, invoice.currency);
+        throw context.reject('as_of_conflict', `${due} is due on the invoice as of ${conflict.day}.`, '/receivedOn');
+      }
       requireOpenPeriod(facts, receivedOn, context);
       requireNotTooLate(facts, receivedOn, '/receivedOn', context);
 
@@ -170,8 +179,7 @@ export const createPayment = defineSetOperation({
         metadata: inStoredOrder(body.metadata),
         created_at: facts.now,
       };
-      invoice.due_minor -= amountMinor;
-      invoice.status = invoice.due_minor === 0n ? 'paid' : 'partially_paid';
+      takeFromDue(invoice, { date: receivedOn, taken: amountMinor });
       entries.push(entry);
       payments.push({ ...payment, bank_account_id: bank.id });
       return { resourceId: payment.id, body: toPayment(payment) };
@@ -188,7 +196,7 @@ export const createPayment = defineSetOperation({
 });
 
 type State = {
-  readonly invoices: ReadonlyMap<string, LockedInvoice>;
+  readonly invoices: ReadonlyMap<string, LockedClaim>;
   readonly facts: PostingFacts;
   readonly payments: (PaymentRow & { readonly bank_account_id: string })[];
   readonly entries: EntryOfSet[];

@@ -13,8 +13,9 @@ export const triggerWorkflow = defineOperation({
   description:
     '`sendInvoiceReminders` records a reminder for each overdue invoice and due step (`asOf`: overdue as of that day, by ' +
     'default today; owner, admin, manager). `closeMonth` closes the books `through` a day, by default the end of last month, if ' +
-    'the controls hold and no bank transaction up to that day is unreconciled (owner, admin). A workflow makes its writes as ' +
-    'the member who triggered it, under the keys `trigger:{triggerId}:{step}`.',
+    'the controls hold as of that day, no bank transaction up to it is unreconciled, and no approved pay run up to it is ' +
+    'unexecuted (owner, admin). The `result` of its trigger names what is in the way. A workflow makes its writes as the member ' +
+    'who triggered it, under the keys `trigger:{triggerId}:{step}`.',
   method: 'POST',
   path: '/api/workflows/:name/trigger',
   params: z.strictObject({

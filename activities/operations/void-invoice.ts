@@ -3,6 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
+import { AS_OF_CONFLICT, type DueDays, firstConflict, toChanges } from '../ledger/due-by-day.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
 import { defineOperation } from '../operation.ts';
@@ -20,7 +21,8 @@ export const voidInvoice = defineOperation({
   summary: 'Void an invoice',
   description:
     'Cancels a finalized invoice as a whole. It must have no payments (refund them first) and no credit notes. Posts the mirror ' +
-    'of its entry, dated `date` or today in the company’s time zone. The invoice keeps its number.',
+    'of its entry, dated `date` or today in the company’s time zone, and not before the refund of the last payment: as of no day, ' +
+    'a void invoice has been paid (`as_of_conflict`). The invoice keeps its number.',
   method: 'POST',
   path: '/api/invoices/:invoiceId/void',
   params: z.strictObject({ invoiceId: id() }),
@@ -39,10 +41,15 @@ export const voidInvoice = defineOperation({
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_voidable: { status: 409, title: 'The invoice cannot be voided' },
     date_before_original: DATE_BEFORE_ORIGINAL,
+    as_of_conflict: { ...AS_OF_CONFLICT, about: { in: 'body', pointer: '/date' } },
     period_closed: PERIOD_CLOSED,
     date_too_late: { ...DATE_TOO_LATE, about: { in: 'body', pointer: '/date' } },
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
+  constraints: {
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+    as_of_conflict: 'as_of_conflict',
+  },
   examples: [
     {
       name: 'void',
@@ -54,9 +61,11 @@ export const voidInvoice = defineOperation({
   summarize: ({ params }) => `voidInvoice ${params.invoiceId}`,
 
   async write(tx, { params, body }, context) {
-    const [invoice] = await tx.query<InvoiceRow & { today: string }>(
-      `SELECT ${INVOICE_COLUMNS}, company_today($1) AS today FROM lock_invoice($1, $2)`,
-      [context.companyId, params.invoiceId],
+    const [invoice] = await tx.query<InvoiceRow & { today: string; later: DueDays }>(
+      `SELECT ${INVOICE_COLUMNS}, company_today($1) AS today,
+         CASE WHEN last_raised_on IS NOT NULL THEN due_days($1, id, last_raised_on, $3) END AS later
+       FROM lock_invoice($1, $2)`,
+      [context.companyId, params.invoiceId, body.date ?? null],
     );
     if (invoice === undefined) {
       throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
@@ -69,6 +78,13 @@ export const voidInvoice = defineOperation({
       { requested: body.date, today: invoice.today, originalDate: invoice.issue_date },
       context,
     );
+    // All of it is due now, so less is due only as of a day between a payment and its refund.
+    const claim = { due_minor: invoice.due_minor, later: toChanges(invoice.later) };
+    const conflict = firstConflict(claim, { date: voidedOn, taken: invoice.total_minor });
+    if (conflict !== undefined) {
+      const paid = formatAmount(invoice.total_minor - conflict.left, invoice.currency);
+      throw context.reject('as_of_conflict', `${paid} of the invoice is paid as of ${conflict.day}.`, '/date');
+    }
     await postMirror(tx, { entryId, date: voidedOn, description: `Invoice ${invoice.id} voided` }, context);
     const [row] = await tx.query<InvoiceRow>(
       `UPDATE invoices SET voided_on = $3, void_reason = $4

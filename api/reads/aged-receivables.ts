@@ -6,8 +6,8 @@ import { defineRead } from './read.ts';
 
 /**
  * What each customer owed at the end of a day, by how long it had been due: everything that is dated up to then. Each item
- * counts on its posting date, so that the report agrees with accounts receivable as of that day, even where a void is dated
- * before the refund that made it possible, or a payment of an earlier release before its invoice. Without `asOf`: as of today.
+ * counts on its posting date, so that the report agrees with accounts receivable as of that day, even where an earlier release has
+ * dated a void before the refund that made it possible, or a payment before its invoice. Without `asOf`: as of today.
  */
 export const readAgedReceivables = defineRead({
   path: '/api/reports/aged-receivables',

@@ -30,10 +30,21 @@ describe('a credit note', () => {
       [{ lines: '2=100 1=501' }, 'credit_exceeds_line', '5.00 USD is left of line 1.', '/lines/1/net'],
       [{ lines: '2=100 1=500' }, 'credit_exceeds_due', 'The note is over 6.41 USD; 5.00 USD is due.', '/lines'],
       [{ lines: '1=400' }, 'date_before_original', tooEarly, '/date'],
-      [{ date: '2026-01-20' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [
+        { date: '2026-01-20' },
+        'as_of_conflict',
+        'The note is over 4.33 USD; 4.32 USD is due as of 2026-01-22.',
+        '/date',
+      ],
+      [{ date: '2026-01-23' }, 'period_closed', 'The books are closed for that date.', undefined],
       [{ date: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/date'],
     ];
-    const fresh = () => stateOf([WORK, { account: '4000', net: 100n, tax: 0n }], 500n);
+    // 68 cents of what is due were paid until the 23rd.
+    const refunded = [
+      { day: '2026-01-22', amount: -68n },
+      { day: '2026-01-23', amount: 68n },
+    ];
+    const fresh = () => stateOf([WORK, { account: '4000', net: 100n, tax: 0n }], 500n, refunded);
     const state = fresh();
     let note: Note = { lines: '2=101 3=1 1=501', date: '2026-01-19' };
     for (const [correction, code, message, pointer] of steps) {
@@ -162,10 +173,14 @@ describe('a credit note', () => {
 });
 
 /** Three invoices with these lines, of which nothing is credited yet; only one of them can be credited. */
-function stateOf(lines: readonly Line[], dueMinor = lines.reduce((sum, { net, tax }) => sum + net + tax, 0n)) {
+function stateOf(
+  lines: readonly Line[],
+  dueMinor = lines.reduce((sum, { net, tax }) => sum + net + tax, 0n),
+  later: readonly { readonly day: string; readonly amount: bigint }[] = [],
+) {
   const statuses = Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft', [VOID]: 'void' });
   const invoiceOf = ([id, status]: [string, string]) =>
-    [id, { id, status, currency: 'USD', issue_date: '2026-01-20', due_minor: dueMinor }] as const;
+    [id, { id, status, currency: 'USD', issue_date: '2026-01-20', due_minor: dueMinor, later }] as const;
   const lineOf = ({ account, net: netMinor, tax: taxMinor }: Line, index: number) => {
     const left = { netMinor, taxMinor };
     return [index + 1, { account, netMinor, taxMinor, left }] as const;

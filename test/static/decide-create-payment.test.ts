@@ -30,7 +30,13 @@ describe('a payment', () => {
         'The invoice is dated 2026-01-15, which is after 2026-01-14.',
         '/receivedOn',
       ],
-      [{ receivedOn: '2026-01-15' }, 'period_closed', 'The books are closed for that date.', undefined],
+      [
+        { receivedOn: '2026-01-15' },
+        'as_of_conflict',
+        '0.99 USD is due on the invoice as of 2026-01-20.',
+        '/receivedOn',
+      ],
+      [{ receivedOn: '2026-01-21' }, 'period_closed', 'The books are closed for that date.', undefined],
       [
         { receivedOn: '2027-03-12' },
         'date_too_late',
@@ -38,14 +44,19 @@ describe('a payment', () => {
         '/receivedOn',
       ],
     ];
-    const state = stateOf(100n);
+    // A cent of the invoice was paid until the 21st.
+    const refunded = [
+      { day: '2026-01-20', amount: -1n },
+      { day: '2026-01-21', amount: 1n },
+    ];
+    const state = stateOf(100n, refunded);
     let body: object = { currency: 'EUR', amount: 101, bankAccountCode: '1100', receivedOn: '2026-01-14' };
     for (const [correction, code, message, pointer] of steps) {
       body = { ...body, ...correction };
       expect(() => decide(state, payment(body), decideContext())).toThrow(
         expect.objectContaining({ code, message, pointer: pointer && { in: 'body', pointer } }),
       );
-      expect(state).toEqual(stateOf(100n));
+      expect(state).toEqual(stateOf(100n, refunded));
     }
     decide(state, payment({ ...body, receivedOn: '2026-02-01' }), decideContext());
     expect(state.payments).toHaveLength(1);
@@ -111,13 +122,13 @@ describe('a payment', () => {
   });
 });
 
-/** Two invoices with this much due; only one of them can be paid. */
-function stateOf(dueMinor: bigint) {
+/** Two invoices with this much due, and days on which that changes; only one of them can be paid. */
+function stateOf(dueMinor: bigint, later: readonly { readonly day: string; readonly amount: bigint }[] = []) {
   return {
     invoices: new Map(
       Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft' }).map(([id, status]) => [
         id,
-        { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor },
+        { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor, later },
       ]),
     ),
     facts: {

@@ -120,7 +120,8 @@ describe('aged receivables', () => {
     const customerId = await company.customer();
     const id = await invoice(customerId, 500, ['2026-01-01', '2026-12-31']);
     await refund(await pay(id, 500, '2026-01-10'), 500, '2026-01-20');
-    await voiding(id, '2026-01-05');
+    await voiding(id, '2026-01-20');
+    await redate('invoices', id, '2026-01-05');
     expect(await aged('2026-01-07')).toEqual({});
     expect(await aged('2026-01-12')).toEqual({ [`${customerId} USD`]: [-500, 0, 0, 0, 0] });
     expect(await receivable('2026-01-12')).toBe(-500);
@@ -131,7 +132,7 @@ describe('aged receivables', () => {
     const { company, invoice, pay, aged, receivable } = await books();
     const customerId = await company.customer();
     const id = await invoice(customerId, 500, ['2026-01-10', '2026-12-31']);
-    await redate(await pay(id, 200, '2026-01-10'), '2026-01-05');
+    await redate('payments', await pay(id, 200, '2026-01-10'), '2026-01-05');
     for (const [asOf, notDue] of [
       ['2026-01-04', undefined],
       ['2026-01-05', -200],
@@ -143,16 +144,18 @@ describe('aged receivables', () => {
     }
   });
 
-  /** Dates a payment and its entry otherwise, as nothing can but what is older than the rules. */
-  async function redate(paymentId: string, day: string): Promise<void> {
+  /** Dates a payment, or the void of an invoice, and its entry otherwise, as nothing can but what is older than the rules. */
+  async function redate(table: 'payments' | 'invoices', id: string, day: string): Promise<void> {
     const session = await system.owner.connect();
     try {
       await session.query('BEGIN');
       await session.query("SET LOCAL session_replication_role = 'replica'");
-      await session.query('UPDATE payments SET received_on = $2 WHERE id = $1', [paymentId, day]);
+      const column = table === 'payments' ? 'received_on' : 'voided_on';
+      await session.query(`UPDATE ${table} SET ${column} = $2 WHERE id = $1`, [id, day]);
+      const entry = table === 'payments' ? 'id' : 'reverses';
       await session.query(
-        'UPDATE journal_entries SET entry_date = $2 WHERE id = (SELECT journal_entry_id FROM payments WHERE id = $1)',
-        [paymentId, day],
+        `UPDATE journal_entries SET entry_date = $2 WHERE ${entry} = (SELECT journal_entry_id FROM ${table} WHERE id = $1)`,
+        [id, day],
       );
       await session.query('COMMIT');
     } finally {

@@ -45,7 +45,7 @@ afterAll(async () => {
  * of these tables belongs into its trigger, or here.
  */
 const MAY_CHANGE: Readonly<Record<string, readonly string[]>> = {
-  invoices: ['paid_minor', 'credited_minor', 'voided_on', 'void_reason'],
+  invoices: ['paid_minor', 'credited_minor', 'last_raised_on', 'voided_on', 'void_reason'],
   invoice_lines: [],
   payments: ['refunded_minor'],
   credit_notes: [],

@@ -177,7 +177,7 @@ describe('refunding a payment', () => {
     expect((await refunding(payment.id, 200)).status).toBe(201);
     expect((await refunding(payment.id, 300)).status).toBe(201);
     expect(await invoice(invoiceId)).toMatchObject({ status: 'finalized', amountPaid: 0, amountDue: 500 });
-    const second = await pay(invoiceId, 500);
+    const second = await pay(invoiceId, 500, { receivedOn: '2026-02-20' });
     expect((await invoice(invoiceId)).status).toBe('paid');
     expect((await refunding(second.id, 500)).status).toBe(201);
     expect((await voiding(invoiceId)).json).toMatchObject({ status: 'void', amountPaid: 0 });

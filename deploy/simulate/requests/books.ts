@@ -70,8 +70,12 @@ export type Invoice = {
   /** The entry that its finalizing has posted. */
   entryId: string;
   isVoid: boolean;
+  /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it. */
+  readonly moved: Change[];
   readonly reminders: Set<number>;
 };
+
+type Change = { readonly date: string; readonly amount: bigint };
 
 type Payment = {
   readonly invoice: Invoice;
@@ -219,6 +223,16 @@ export function divide(numerator: bigint, denominator: bigint): bigint {
 
 export function sumOf<T>(of: readonly T[], amount: (one: T) => bigint): bigint {
   return of.reduce((sum, one) => sum + amount(one), 0n);
+}
+
+/** The least that there is at the end of any day from that one on, which is what can be taken on it. */
+export function leastSince(day: string, before: bigint, changes: readonly Change[]): bigint {
+  const days = [day, ...changes.map(({ date }) => date).filter((date) => date > day)];
+  const left = days.map((one) => {
+    const until = changes.filter(({ date }) => date <= one);
+    return before + sumOf(until, ({ amount }) => amount);
+  });
+  return left.reduce((smallest, one) => (one < smallest ? one : smallest));
 }
 
 export function isClosed({ settings }: Books, date: string): boolean {

@@ -1,6 +1,6 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { divide, type Item, isClosed, isFarAhead, post, postingDay, sumOf } from './books.ts';
+import { divide, type Item, isClosed, isFarAhead, leastSince, post, postingDay } from './books.ts';
 import { periodClosed } from './ledger.ts';
 import {
   changed,
@@ -97,16 +97,10 @@ const adjustInventory = workingOn(({ items }) => items, {
   },
 });
 
-/** The least that there is at the end of any day from that one on, which is what can be taken on it. */
+/** The least that there is of it at the end of any day from that one on. */
 function least({ moved }: Item, of: 'quantity' | 'value', since: string): bigint {
-  const days = [since, ...moved.map(({ date }) => date).filter((date) => date > since)];
-  const left = days.map((day) =>
-    sumOf(
-      moved.filter(({ date }) => date <= day),
-      (one) => one[of],
-    ),
-  );
-  return left.reduce((smallest, one) => (one < smallest ? one : smallest));
+  const changes = moved.map((one) => ({ date: one.date, amount: one[of] }));
+  return leastSince(since, 0n, changes);
 }
 
 export const INVENTORY = { createInventoryItem, adjustInventory };

@@ -4,6 +4,7 @@ import {
   type Invoice,
   isClosed,
   isFarAhead,
+  leastSince,
   post,
   postingDay,
   postMirror,
@@ -74,8 +75,8 @@ const createInvoice: OperationModel = {
     if (lines.some(({ account }) => accounts.get(account)?.type !== 'income')) return no('account_not_usable');
     const { currency, issueDate, dueDate } = body;
     const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false };
-    const invoice = { ...untouched, currency, lines, total, issueDate, dueDate, reminders: new Set<number>() };
-    return created(() => invoices.set(id, invoice));
+    const invoice = { ...untouched, currency, lines, total, issueDate, dueDate };
+    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>() }));
   },
 };
 
@@ -114,6 +115,7 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
   answer(invoice, { target, body }, books) {
     if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
+    if (leastDue(invoice, body.date) < invoice.total) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     const entry = books.entries.get(invoice.entryId);
@@ -150,6 +152,11 @@ function is(status: string): (invoice: Invoice) => boolean {
 
 export function dueOn({ total, paid, credited, isVoid }: Invoice): bigint {
   return isVoid ? 0n : total - paid - credited;
+}
+
+/** The least that is due as of any day from that one on. */
+export function leastDue({ total, moved }: Invoice, since: string): bigint {
+  return leastSince(since, total, moved);
 }
 
 export function statusOf(invoice: Invoice): string {

@@ -1,6 +1,6 @@
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { codesOf, divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
-import { dueOn, isPayable, statusOf } from './invoices.ts';
+import { dueOn, isPayable, leastDue, statusOf } from './invoices.ts';
 import { created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
@@ -29,10 +29,12 @@ const createPayment = workingOn(({ invoices }) => invoices, {
     const bank: string = body.bankAccountCode ?? '1000';
     if (books.accounts.get(bank)?.isBank !== true) return refused(422, 'account_not_usable');
     if (body.receivedOn < invoice.issueDate) return refused(422, 'date_before_invoice');
+    if (amount > leastDue(invoice, body.receivedOn)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.receivedOn)) return refused(409, 'period_closed');
     if (isFarAhead(body.receivedOn)) return refused(422, 'date_too_late');
     return created(() => {
       invoice.paid += amount;
+      invoice.moved.push({ date: body.receivedOn, amount: -amount });
       books.payments.set(write.id, { invoice, amount, refunded: 0n, on: body.receivedOn, bank });
       const lines = [[bank, amount] as const, ['1100', -amount] as const];
       post(books, { date: body.receivedOn, currency: body.currency, lines }, write);
@@ -58,6 +60,7 @@ const createRefund = workingOn(({ payments }) => payments, {
     return created(() => {
       payment.refunded += amount;
       payment.invoice.paid -= amount;
+      payment.invoice.moved.push({ date: body.date, amount });
       const lines = [['1100', amount] as const, [payment.bank, -amount] as const];
       post(books, { date: body.date, currency: payment.invoice.currency, lines }, write);
     });
@@ -95,12 +98,14 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     const tax = net === line.net - line.creditedNet || share > taxLeft ? taxLeft : share;
     if (net + tax > dueOn(invoice)) return refused(422, 'credit_exceeds_due');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
+    if (net + tax > leastDue(invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     return created(() => {
       line.creditedNet += net;
       line.creditedTax += tax;
       invoice.credited += net + tax;
+      invoice.moved.push({ date: body.date, amount: -net - tax });
       const lines = [[line.account, net] as const, ['2100', tax] as const, ['1100', -net - tax] as const];
       post(books, { date: body.date, currency: invoice.currency, lines }, write);
     });

@@ -1,0 +1,48 @@
+import type { FailedControl } from '../../workflows/event-messages.ts';
+import { toWireSum } from '../money.ts';
+import type { Control } from './control.ts';
+
+/** So many rows of a control are told: whoever has more to correct sees the next ones when these are corrected. */
+export const MAX_IN_THE_WAY = 20;
+
+/** A row that a control or a step of closing has found. */
+export type Found = Readonly<Record<string, unknown>>;
+
+export const NOTHING_FOUND = { accountCode: null, currency: null, expected: null, found: null, resources: [] } as const;
+
+/**
+ * What a control has found, for those who have to correct it: one item for each row that compares amounts, otherwise one for all
+ * of them, with the URLs of what they are about.
+ */
+export function inTheWay(
+  { name, sentence, compares, links = [] }: Pick<Control, 'name' | 'sentence' | 'compares' | 'links'>,
+  rows: readonly Found[],
+  through: string,
+): readonly FailedControl[] {
+  const linksOf = (row: Found) => links.flatMap((link) => filled(link, { ...row, through }));
+  if (compares === undefined) {
+    const resources = [...new Set(rows.flatMap(linksOf))].slice(0, MAX_IN_THE_WAY);
+    return [{ control: name, ...NOTHING_FOUND, detail: sentence, resources }];
+  }
+  return rows.map((row) => ({
+    control: name,
+    accountCode: compares.accountCode,
+    currency: String(row['currency']),
+    expected: toWireSum(toMinor(row['expected_minor'])),
+    found: toWireSum(toMinor(row['found_minor'])),
+    detail: typeof row['day'] === 'string' ? `${sentence} This is about ${row['day']}.` : sentence,
+    resources: linksOf(row),
+  }));
+}
+
+/** The link with its columns; none where the row has no value for one of them. */
+function filled(link: string, values: Found): string[] {
+  const names = [...link.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '');
+  if (names.some((name) => values[name] === null || values[name] === undefined)) return [];
+  return [link.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]))];
+}
+
+/** PostgreSQL answers an integer, a bigint or a numeric, by what the control sums. */
+function toMinor(value: unknown): bigint {
+  return BigInt(value as number | bigint | string);
+}

@@ -1,0 +1,40 @@
+import type { Control } from './control.ts';
+
+/** What a company has to have done before its books are closed. Unlike a control, it does not hold at any time. */
+type Step = Required<Pick<Control, 'name' | 'sentence' | 'sqlAsOf' | 'links'>> & {
+  /** What the result of the workflow says while it is not done. */
+  readonly fault: string;
+};
+
+/**
+ * The steps of closing through a day (`$1`). Nothing that is decided may be left unposted: an approved pay run is dated its pay
+ * date, so it could never be executed afterwards. A run that can never be executed anyway is in nobody's way: one that pays
+ * someone whom another run has paid for the period, or one whose creator alone has approved it against the rule. Drafts, of
+ * invoices as well, are proposals: they are no claim and no debt, and an invoice can be dated later when it is finalized.
+ */
+export const MONTH_STEPS: readonly Step[] = [
+  {
+    name: 'bank-reconciled',
+    sentence: 'Every bank transaction of the period is reconciled.',
+    fault: 'A bank transaction in this period is not reconciled',
+    links: ['/api/bank-transactions/{id}'],
+    sqlAsOf: `
+      SELECT b.company_id, b.id FROM bank_transactions b WHERE b.booked_on <= $1::date AND b.status = 'unreconciled'`,
+  },
+  {
+    name: 'pay-runs-executed',
+    sentence: 'Every approved pay run whose pay date is in the period is executed.',
+    fault: 'An approved pay run of this period is not executed',
+    links: ['/api/payroll/pay-runs/{id}'],
+    sqlAsOf: `
+      SELECT r.company_id, r.id FROM pay_runs r JOIN companies c ON c.id = r.company_id
+      WHERE r.status = 'approved' AND r.pay_date <= $1::date
+        AND r.pay_date > coalesce(c.books_closed_through, '-infinity')
+        AND (NOT r.approval_required OR r.approved_by <> r.created_by)
+        AND NOT EXISTS (
+          SELECT FROM payslips s
+          JOIN paid_periods p ON p.company_id = s.company_id AND p.employee_id = s.employee_id AND p.year = s.year
+            AND p.pay_frequency = s.pay_frequency AND p.period_number = s.period_number
+          WHERE s.company_id = r.company_id AND s.pay_run_id = r.id)`,
+  },
+];
