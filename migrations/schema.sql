@@ -50,6 +50,8 @@ CREATE SCHEMA security_partitions;
 
 -- Types
 
+CREATE TYPE public.company_of_before AS (id uuid, name text, time_zone text, base_currency text, books_closed_through date, version integer, created_at timestamp with time zone, employer_tax_rate_basis_points integer, pay_run_approval_required boolean, webhook_url text, webhook_secret_version integer, webhook_secret_rotated_at timestamp with time zone);
+
 CREATE TYPE public.pay_run_without_approval AS (company_id uuid, id uuid, status text, pay_frequency text, year integer, period_number integer, pay_date date, currency text, employee_count integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint, created_by uuid, approved_by uuid, executed_by uuid, journal_entry_id uuid, created_at timestamp with time zone);
 
 -- Sequences
@@ -186,6 +188,7 @@ CREATE INDEX bank_transactions_by_import ON public.bank_transactions USING btree
 CREATE INDEX bank_transactions_newest ON public.bank_transactions USING btree (company_id, booked_on DESC, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_bank_transactions BEFORE TRUNCATE ON public.bank_transactions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
 CREATE TRIGGER keep_bank_transactions BEFORE DELETE OR UPDATE OF company_id, id, import_id, account_id, bank_reference, booked_on, amount_minor, currency, description, created_at ON public.bank_transactions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what the bank said stays as it said it');
+CREATE TRIGGER keep_reconciliation AFTER UPDATE OF reconciled_by ON public.bank_transactions FOR EACH ROW WHEN ((new.reconciled_by IS NOT NULL)) EXECUTE FUNCTION public.keep_reconciliation();
 CREATE CONSTRAINT TRIGGER require_whole_reconciliation AFTER UPDATE OF reconciled_by ON public.bank_transactions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_whole_reconciliation();
 ALTER TABLE public.bank_transactions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.bank_transactions FOR SELECT TO accubooks_auditor USING (true);
@@ -218,11 +221,13 @@ CREATE TABLE public.companies (
   webhook_secret_rotated_at timestamp with time zone,
   latest_posting_days integer DEFAULT 366 NOT NULL,
   tax_rounding text DEFAULT 'line'::text NOT NULL,
+  reconcile_tolerance_minor bigint,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
   CONSTRAINT companies_latest_posting_days_check CHECK (((latest_posting_days >= 0) AND (latest_posting_days <= 3660))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT companies_reconcile_tolerance_minor_check CHECK (((reconcile_tolerance_minor >= 0) AND (reconcile_tolerance_minor <= '10000000000000'::bigint))),
   CONSTRAINT companies_tax_rounding_check CHECK ((tax_rounding = ANY (ARRAY['line'::text, 'document'::text]))),
   CONSTRAINT companies_time_zone_check CHECK (((length(time_zone) >= 1) AND (length(time_zone) <= 64))),
   CONSTRAINT companies_version_check CHECK ((version >= 1)),
@@ -231,6 +236,7 @@ CREATE TABLE public.companies (
 );
 CREATE INDEX companies_with_webhook ON public.companies USING btree (id) WHERE (webhook_url IS NOT NULL);
 CREATE TRIGGER begin_settings_version BEFORE UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.begin_settings_version();
+CREATE TRIGGER keep_settings_version AFTER INSERT OR UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.keep_settings_version();
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
@@ -251,6 +257,7 @@ GRANT UPDATE ON public.companies(webhook_secret_version) TO accubooks_app;
 GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
 GRANT UPDATE ON public.companies(latest_posting_days) TO accubooks_app;
 GRANT UPDATE ON public.companies(tax_rounding) TO accubooks_app;
+GRANT UPDATE ON public.companies(reconcile_tolerance_minor) TO accubooks_app;
 
 CREATE TABLE public.credit_note_lines (
   company_id uuid NOT NULL,
@@ -676,6 +683,7 @@ CASE
     ELSE 'finalized'::text
 END) STORED NOT NULL,
   void_reason text,
+  last_raised_on date,
   tax_rounding text DEFAULT 'line'::text NOT NULL,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
@@ -708,6 +716,7 @@ CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STA
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
+CREATE TRIGGER require_due_until_void BEFORE UPDATE OF voided_on ON public.invoices FOR EACH ROW WHEN ((new.voided_on < new.last_raised_on)) EXECUTE FUNCTION public.require_due_until_void();
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.invoices FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.invoices FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1079,6 +1088,35 @@ CREATE POLICY company ON public.payslips FOR ALL TO PUBLIC USING ((company_id = 
 GRANT INSERT, SELECT ON public.payslips TO accubooks_app;
 GRANT SELECT ON public.payslips TO accubooks_auditor;
 
+CREATE TABLE public.reconciliations (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  bank_transaction_id uuid NOT NULL,
+  difference_minor bigint NOT NULL,
+  tolerance_minor bigint,
+  reason text,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT reconciliations_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT reconciliations_difference_minor_check CHECK ((abs(difference_minor) <= '10000000000000'::bigint)),
+  CONSTRAINT reconciliations_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT reconciliations_reason_required CHECK (((reason IS NOT NULL) OR (tolerance_minor IS NULL) OR (abs(difference_minor) <= tolerance_minor))),
+  CONSTRAINT reconciliations_tolerance_minor_check CHECK ((tolerance_minor >= 0)),
+  CONSTRAINT reconciliations_company_id_bank_transaction_id_fkey FOREIGN KEY (company_id, bank_transaction_id) REFERENCES public.bank_transactions(company_id, id),
+  CONSTRAINT reconciliations_company_id_id_fkey FOREIGN KEY (company_id, id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_reconciliations BEFORE TRUNCATE ON public.reconciliations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('unreconcile the bank transaction, and reconcile it anew');
+CREATE TRIGGER keep_reconciliations BEFORE DELETE OR UPDATE ON public.reconciliations FOR EACH ROW EXECUTE FUNCTION public.refuse_change('unreconcile the bank transaction, and reconcile it anew');
+CREATE TRIGGER measure_reconciliation BEFORE INSERT ON public.reconciliations FOR EACH ROW EXECUTE FUNCTION public.measure_reconciliation();
+ALTER TABLE public.reconciliations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.reconciliations FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.reconciliations FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.reconciliations TO accubooks_app;
+GRANT SELECT ON public.reconciliations TO accubooks_auditor;
+GRANT INSERT ON public.reconciliations(company_id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(bank_transaction_id) TO accubooks_app;
+GRANT INSERT ON public.reconciliations(reason) TO accubooks_app;
+
 CREATE TABLE public.refunds (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -1103,6 +1141,7 @@ CREATE TABLE public.refunds (
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payment_id);
 CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER keep_last_raised_on AFTER INSERT ON public.refunds REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.keep_last_raised_on();
 CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
 CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
@@ -1185,6 +1224,28 @@ CREATE POLICY company ON public.security_log FOR ALL TO PUBLIC USING ((company_i
 GRANT INSERT, SELECT ON public.security_log TO accubooks_app;
 GRANT SELECT ON public.security_log TO accubooks_auditor;
 
+CREATE TABLE public.settings_versions (
+  company_id uuid NOT NULL,
+  version integer NOT NULL,
+  settings jsonb NOT NULL,
+  write_id uuid,
+  login text,
+  changed_at timestamp with time zone DEFAULT clock_timestamp(),
+  CONSTRAINT settings_versions_pkey PRIMARY KEY (company_id, version),
+  CONSTRAINT settings_versions_login_check CHECK ((length(login) <= 63)),
+  CONSTRAINT settings_versions_settings_check CHECK ((pg_column_size(settings) <= 65536)),
+  CONSTRAINT settings_versions_version_check CHECK ((version >= 1)),
+  CONSTRAINT settings_versions_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT settings_versions_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_settings_versions BEFORE TRUNCATE ON public.settings_versions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the history of the settings is only added to');
+CREATE TRIGGER keep_settings_versions BEFORE DELETE OR UPDATE ON public.settings_versions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the history of the settings is only added to');
+ALTER TABLE public.settings_versions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.settings_versions FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.settings_versions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.settings_versions TO accubooks_app;
+GRANT SELECT ON public.settings_versions TO accubooks_auditor;
+
 CREATE TABLE public.users (
   id uuid DEFAULT gen_random_uuid() NOT NULL,
   email text NOT NULL,
@@ -1228,6 +1289,26 @@ CREATE TABLE public.verification (
 );
 GRANT SELECT ON public.verification TO accubooks_app;
 GRANT SELECT ON public.verification TO accubooks_relay;
+
+CREATE TABLE public.workflow_results (
+  company_id uuid NOT NULL,
+  trigger_id uuid NOT NULL,
+  result jsonb NOT NULL,
+  recorded_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT workflow_results_pkey PRIMARY KEY (company_id, trigger_id),
+  CONSTRAINT workflow_results_result_check CHECK ((pg_column_size(result) <= 1048576)),
+  CONSTRAINT workflow_results_company_id_trigger_id_fkey FOREIGN KEY (company_id, trigger_id) REFERENCES public.workflow_triggers(company_id, id)
+);
+CREATE TRIGGER keep_all_results BEFORE TRUNCATE ON public.workflow_results FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it has happened');
+CREATE TRIGGER keep_closed_results BEFORE UPDATE ON public.workflow_results FOR EACH ROW WHEN ((old.result @> '{"closed": true}'::jsonb)) EXECUTE FUNCTION public.refuse_change('the books were closed');
+CREATE TRIGGER keep_results BEFORE DELETE OR UPDATE OF company_id, trigger_id ON public.workflow_results FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it has happened');
+ALTER TABLE public.workflow_results ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.workflow_results FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.workflow_results FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.workflow_results TO accubooks_app;
+GRANT SELECT ON public.workflow_results TO accubooks_auditor;
+GRANT UPDATE ON public.workflow_results(result) TO accubooks_app;
+GRANT UPDATE ON public.workflow_results(recorded_at) TO accubooks_app;
 
 CREATE TABLE public.workflow_triggers (
   company_id uuid NOT NULL,
@@ -1482,10 +1563,12 @@ AS $function$
 DECLARE
   closed_through date;
   latest date;
+  written_by text;
 BEGIN
   NEW.created_xid := pg_current_xact_id();
-  SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days
-  INTO closed_through, latest
+  SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days,
+    (SELECT w.operation FROM idempotent_writes w WHERE w.company_id = NEW.company_id AND w.write_id = NEW.write_id)
+  INTO closed_through, latest, written_by
   FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
   IF NEW.entry_date <= closed_through THEN
     RAISE EXCEPTION 'the books are closed through %', closed_through
@@ -1494,6 +1577,11 @@ BEGIN
   IF NEW.entry_date > latest THEN
     RAISE EXCEPTION 'nothing is posted that is dated after %', latest
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_too_late';
+  END IF;
+  -- Without a write, the foreign key refuses it.
+  IF NEW.operation <> written_by THEN
+    RAISE EXCEPTION 'an entry of % is refused: its write is %', NEW.operation, written_by
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_names_its_operation';
   END IF;
   RETURN NEW;
 END $function$
@@ -1853,6 +1941,46 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.drop_old_security_months() TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.due_days(p_company uuid, p_invoice uuid, p_raised date, p_since date)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+  since date := least(p_since, company_today(p_company));
+BEGIN
+  IF p_raised <= since THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT jsonb_agg(jsonb_build_object('day', m.day, 'amount', m.amount::text) ORDER BY m.day)
+    FROM due_movements(p_company, p_invoice) AS m WHERE m.day > since
+  );
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.due_days(uuid,uuid,date,date) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.due_movements(p_company uuid, p_invoice uuid)
+ RETURNS TABLE(day date, amount numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT m.day, sum(m.amount)
+  FROM (
+    SELECT p.received_on, -p.amount_minor FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT n.credited_on, -n.total_minor FROM credit_notes n WHERE n.company_id = p_company AND n.invoice_id = p_invoice
+    UNION ALL
+    SELECT r.refunded_on, r.amount_minor FROM payments p
+    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+  ) AS m (day, amount)
+  GROUP BY m.day
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.due_movements(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.empty_audit_fallback(p_months_ahead integer)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2204,6 +2332,59 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_owner() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_last_raised_on()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  UPDATE invoices i SET last_raised_on = r.last_day
+  FROM (
+    SELECT p.company_id, p.invoice_id, max(a.refunded_on) AS last_day
+    FROM added a JOIN payments p ON p.company_id = a.company_id AND p.id = a.payment_id
+    GROUP BY p.company_id, p.invoice_id
+  ) AS r
+  WHERE i.company_id = r.company_id AND i.id = r.invoice_id
+    AND (i.last_raised_on IS NULL OR i.last_raised_on < r.last_day);
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_last_raised_on() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM reconciliations r WHERE r.company_id = NEW.company_id AND r.id = NEW.reconciled_by) THEN
+    INSERT INTO reconciliations (company_id, id, bank_transaction_id) VALUES (NEW.company_id, NEW.reconciled_by, NEW.id);
+  END IF;
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_settings_version()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  asked_by uuid;
+BEGIN
+  SELECT w.write_id INTO asked_by FROM idempotent_writes w
+  WHERE w.company_id = NEW.id AND w.claimed_at > now() - interval '1 second' AND w.outcome IS NULL;
+  INSERT INTO settings_versions (company_id, version, settings, write_id, login)
+  VALUES (NEW.id, NEW.version, to_jsonb(NEW) - ARRAY['id', 'version', 'created_at'], asked_by,
+    CASE WHEN asked_by IS NULL THEN session_user END);
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_settings_version() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keys_without_row(p_incarnation text, p_companies uuid[], p_keys text[], p_workflow_ids text[], p_run_ids text[])
  RETURNS TABLE(pos integer)
  LANGUAGE plpgsql
@@ -2291,7 +2472,36 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_bank_transaction(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.lock_claims(p_company uuid, p_invoices uuid[], p_since date)
+ RETURNS TABLE(id uuid, status text, currency text, issue_date date, due_minor bigint, later jsonb)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY
+    SELECT i.id, i.status, i.currency, i.issue_date, i.due_minor,
+      CASE WHEN i.last_raised_on IS NOT NULL THEN due_days(p_company, i.id, i.last_raised_on, p_since) END
+    FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_claims(uuid,uuid[],date) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lock_company(p_company uuid, p_user uuid)
+ RETURNS TABLE(company public.company_of_before, member_roles text[])
+ LANGUAGE sql
+AS $function$
+  SELECT ((l.company).id, (l.company).name, (l.company).time_zone, (l.company).base_currency,
+    (l.company).books_closed_through, (l.company).version, (l.company).created_at,
+    (l.company).employer_tax_rate_basis_points, (l.company).pay_run_approval_required, (l.company).webhook_url,
+    (l.company).webhook_secret_version, (l.company).webhook_secret_rotated_at)::company_of_before, l.member_roles
+  FROM lock_company_row(p_company, p_user) AS l
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_company(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_company_row(p_company uuid, p_user uuid)
  RETURNS TABLE(company public.companies, member_roles text[])
  LANGUAGE plpgsql
 AS $function$
@@ -2303,7 +2513,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.lock_company(uuid,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.lock_company_row(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_entry_to_reverse(p_company uuid, p_entry uuid)
  RETURNS SETOF public.journal_entries
@@ -2611,6 +2821,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.mark_member_seen(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.measure_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  SELECT coalesce(sum(l.amount_minor), 0) INTO NEW.difference_minor
+  FROM bank_transactions t
+  JOIN journal_entries e ON e.company_id = t.company_id AND e.write_id = NEW.id
+  JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id AND l.account_id = t.account_id
+  WHERE t.company_id = NEW.company_id AND t.id = NEW.bank_transaction_id;
+  NEW.tolerance_minor := NULL;
+  IF NEW.difference_minor <> 0 THEN
+    SELECT c.reconcile_tolerance_minor INTO NEW.tolerance_minor FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.measure_reconciliation() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
  RETURNS trigger
@@ -3383,15 +3612,21 @@ CREATE OR REPLACE FUNCTION public.require_credit_after_issue()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  issued date;
+  raised date;
 BEGIN
-  IF NEW.credited_on < (SELECT i.issue_date FROM invoices i
-                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+  SELECT i.issue_date, i.last_raised_on INTO issued, raised
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.credited_on < issued THEN
     RAISE EXCEPTION 'credit note % is dated before its invoice', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
   END IF;
+  IF NEW.credited_on < raised THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.credited_on, NEW.total_minor);
+  END IF;
   RETURN NEW;
-END
-$function$
+END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_after_issue() TO PUBLIC;
 
@@ -3421,6 +3656,42 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_from(p_company uuid, p_invoice uuid, p_since date, p_taken bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  short date;
+BEGIN
+  SELECT min(greatest(d.day, p_since)) INTO short
+  FROM (
+    SELECT m.day, lead(m.day) OVER days AS next_day, i.total_minor + sum(m.amount) OVER days AS due
+    FROM invoices i CROSS JOIN LATERAL due_movements(i.company_id, i.id) AS m
+    WHERE i.company_id = p_company AND i.id = p_invoice
+    WINDOW days AS (ORDER BY m.day)
+  ) AS d
+  WHERE d.due < p_taken AND (d.next_day IS NULL OR d.next_day > p_since);
+  IF short IS NOT NULL THEN
+    RAISE EXCEPTION 'less is due on invoice % as of %', p_invoice, short
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'as_of_conflict';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_from(uuid,uuid,date,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_until_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM require_due_from(NEW.company_id, NEW.id, NEW.voided_on, NEW.total_minor);
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_until_void() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void
@@ -3486,11 +3757,18 @@ CREATE OR REPLACE FUNCTION public.require_payment_after_issue()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  issued date;
+  raised date;
 BEGIN
-  IF NEW.received_on < (SELECT i.issue_date FROM invoices i
-                        WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id) THEN
+  SELECT i.issue_date, i.last_raised_on INTO issued, raised
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.received_on < issued THEN
     RAISE EXCEPTION 'payment % is dated before its invoice', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_invoice';
+  END IF;
+  IF NEW.received_on < raised THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.received_on, NEW.amount_minor);
   END IF;
   RETURN NEW;
 END $function$
