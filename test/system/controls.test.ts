@@ -82,8 +82,8 @@ const FAULTS: Readonly<Record<string, string>> = {
   'cancels-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_cancelled'`,
   'losses-told': `DELETE FROM idempotent_write_audit_log WHERE error_code = 'write_record_missing'`,
   'one-entry-a-write': `
-    INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid)
-    SELECT company_id, id, id, 'createCustomer', '2026-02-01', 'stray', pg_current_xact_id()
+    INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_at, created_xid)
+    SELECT company_id, id, id, 'createCustomer', '2026-02-01', 'stray', created_at, pg_current_xact_id()
     FROM customers WHERE name = 'Lonely';
     ${addLines(lonelyCustomer(), [
       ['3000', 1],
