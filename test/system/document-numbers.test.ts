@@ -178,7 +178,8 @@ test.each([
           to,
         ]);
       }
-      expect(Object.keys(await brokenControls(client))).toEqual([named, 'number-order']);
+      const { 'losses-told': _countedUp, ...broken } = await brokenControls(client);
+      expect(Object.keys(broken)).toEqual([named, 'number-order']);
     } finally {
       await client.query('ROLLBACK');
       client.release();
@@ -186,6 +187,10 @@ test.each([
   },
 );
 
-test('after all of these the books are right', async () => {
-  expect(await brokenControls(system.owner)).toEqual({});
+test('after all of these the books are right, but for the numbers that SQL has counted as lost', async () => {
+  const { 'losses-told': countedUp, ...broken } = await brokenControls(system.owner);
+  expect([countedUp?.map((row) => row['idempotency_key']).toSorted(), broken]).toEqual([
+    ['credit_note numbers', 'payment numbers', 'refund numbers'],
+    {},
+  ]);
 });
