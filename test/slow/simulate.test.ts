@@ -114,7 +114,11 @@ describe('a simulated hour', () => {
     });
 
     test('a second first answer', async () => {
-      const outcomes = one(isReplay, (outcome) => answered(outcome, { replayed: false }));
+      // The first answer of some keys was lost with its connection.
+      const place = ({ step: { company, key } }: Outcome) => `${company}/${key}`;
+      const answeredFirst = new Set(run.outcomes.filter(isFirst).map(place));
+      const isSecond = (outcome: Outcome) => isReplay(outcome) && answeredFirst.has(place(outcome));
+      const outcomes = one(isSecond, (outcome) => answered(outcome, { replayed: false }));
       expect(await broken(outcomes)).toEqual(['A key has at most one first answer; all others have the marker']);
     });
 
