@@ -20,6 +20,40 @@ export const BANK_CONTROLS: readonly Control[] = [
     ),
   },
   {
+    name: 'differences-posted',
+    sentence:
+      'What a bank transaction is more than its other matched lines is posted to its bank account against the account asked for, on its date.',
+    closesMonth: true,
+    of: `journal_entries WHERE operation = 'reconcileLedger'`,
+    links: ['/api/ledger/entries/{entry_id}'],
+    ...dated(
+      ({ until }) => `
+      WITH difference AS (
+        SELECT e.company_id, e.id AS entry_id, t.booked_on AS day, t.currency, side.account_id, side.amount_minor
+        FROM journal_entries e
+        JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+        JOIN bank_transactions t ON t.company_id = w.company_id AND t.id = w.resource_id::uuid
+        LEFT JOIN accounts a ON a.company_id = w.company_id AND a.code = w.request -> 'body' ->> 'differenceAccountCode'
+        CROSS JOIN LATERAL (
+          SELECT t.amount_minor - coalesce(sum(l.amount_minor), 0) AS amount_minor FROM bank_matches m
+          JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id AND l.entry_id <> e.id
+          WHERE m.company_id = e.company_id AND m.matched_by = e.write_id
+        ) AS rest
+        CROSS JOIN LATERAL (VALUES (t.account_id, rest.amount_minor), (a.id, -rest.amount_minor)) AS side (account_id, amount_minor)
+        WHERE e.operation = 'reconcileLedger' AND ${until('t.booked_on')}
+      ), line AS (
+        SELECT e.company_id, e.id AS entry_id, e.entry_date AS day, l.currency, l.account_id, -l.amount_minor AS amount_minor
+        FROM journal_entries e
+        JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+        WHERE e.operation = 'reconcileLedger' AND ${until('e.entry_date')}
+      )
+      SELECT company_id, entry_id, day, currency, account_id, sum(amount_minor) AS not_posted_minor
+      FROM (SELECT *, NULL::bigint AS posted FROM difference UNION ALL SELECT *, amount_minor FROM line) AS both_sides
+      GROUP BY company_id, entry_id, day, currency, account_id
+      HAVING sum(amount_minor) <> 0 OR min(posted) < 0 AND max(posted) > 0`,
+    ),
+  },
+  {
     name: 'matched-once',
     sentence: 'A journal line is matched at most once, and never both matched with the bank and reversed.',
     closesMonth: true,

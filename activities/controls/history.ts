@@ -67,13 +67,15 @@ export const HISTORY_CONTROLS: readonly Control[] = [
   {
     name: 'labels',
     sentence:
-      'An entry, an audit row and an event name the operation of their write; a document has the entry of its own write.',
+      'An entry, an audit row and an event name the operation of their write, and the event its resource and request; a document has the entry of its own write, and an entry the time of its own.',
     closesMonth: false,
     of: 'journal_entries',
     sql: `
       SELECT e.company_id, w.write_id, w.operation, e.operation AS labelled FROM journal_entries e
       JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+      -- The time of an entry is when its transaction began, which has claimed the key of its write.
       WHERE e.operation <> w.operation
+        OR e.created_at NOT BETWEEN w.claimed_at - interval '1 hour' AND w.claimed_at + interval '1 second'
       UNION ALL
       SELECT a.company_id, w.write_id, w.operation, a.operation_name FROM idempotent_write_audit_log a
       JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
@@ -84,7 +86,8 @@ export const HISTORY_CONTROLS: readonly Control[] = [
       JOIN idempotent_writes w ON w.company_id = o.company_id AND w.write_id = o.write_id
       JOIN (VALUES ${OPERATIONS.map(({ name, event }) => `('${name}', '${event}')`).join(', ')}) AS known (operation, kind)
         ON known.operation = w.operation
-      WHERE o.kind <> known.kind
+      WHERE o.kind <> known.kind OR (o.payload ->> 'requestId', o.payload -> 'resource')
+        IS DISTINCT FROM (w.request_id, jsonb_build_object('type', w.resource_type, 'id', w.resource_id, 'url', w.location))
       UNION ALL
       SELECT d.company_id, d.id, d.made_by, e.operation FROM (
         SELECT company_id, id, journal_entry_id, 'createPayment' AS made_by FROM payments
@@ -94,13 +97,18 @@ export const HISTORY_CONTROLS: readonly Control[] = [
       ) AS d JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.journal_entry_id
       WHERE e.write_id <> d.id OR e.operation <> d.made_by
       UNION ALL
-      SELECT i.company_id, i.id, 'finalizeInvoice', e.operation FROM invoices i
-      JOIN journal_entries e ON e.company_id = i.company_id AND e.id = i.journal_entry_id
-      WHERE e.operation <> 'finalizeInvoice'
+      SELECT d.company_id, d.id, w.operation, e.operation FROM (
+        SELECT company_id, id, journal_entry_id AS entry_id, 'finalizeInvoice' AS made_by FROM invoices
+        UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll' FROM pay_runs
+        UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice' FROM invoices i
+          JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
+      ) AS d
+      JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.entry_id
+      JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+      WHERE e.operation <> d.made_by OR w.resource_id <> d.id::text
       UNION ALL
-      SELECT r.company_id, r.id, 'executePayroll', e.operation FROM pay_runs r
-      JOIN journal_entries e ON e.company_id = r.company_id AND e.id = r.journal_entry_id
-      WHERE e.operation <> 'executePayroll'`,
+      SELECT company_id, id, NULL, operation FROM journal_entries
+      WHERE operation IN ('createJournalEntry', 'reverseJournalEntry') AND write_id <> id`,
   },
   {
     name: 'authors',

@@ -72,19 +72,37 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
   },
   {
     name: 'movements-posted',
-    sentence: 'A movement of stock is posted to 1200 with its cost and date.',
+    sentence:
+      'A movement of stock is posted with its cost and date: to 1200, and against 3000 for an opening quantity, otherwise 5100 or the account asked for.',
     closesMonth: true,
     of: 'inventory_movements',
-    links: ['/api/inventory/items/{item_id}'],
+    links: ['/api/ledger/entries/{entry_id}', '/api/inventory/items/{item_id}'],
     ...dated(
       ({ until }) => `
-      SELECT m.company_id, m.id, m.item_id, m.moved_on, m.value_delta_minor FROM inventory_movements m
-      WHERE ${until('m.moved_on')} AND NOT EXISTS (
-        SELECT FROM journal_entries e
+      WITH movement AS (
+        SELECT m.company_id, m.journal_entry_id AS entry_id, m.moved_on AS day, m.currency, side.code, side.amount_minor,
+          m.item_id::text AS item_id, NULL::bigint AS posted
+        FROM inventory_movements m
+        LEFT JOIN idempotent_writes w ON w.company_id = m.company_id AND w.write_id = m.id
+        CROSS JOIN LATERAL (VALUES
+          ('${ACCOUNTS.inventory}', m.value_delta_minor),
+          (CASE w.operation WHEN 'createInventoryItem' THEN '${ACCOUNTS.equity}'
+            ELSE coalesce(w.request -> 'body' ->> 'offsetAccountCode', '${ACCOUNTS.inventoryAdjustments}') END,
+            -m.value_delta_minor)
+        ) AS side (code, amount_minor)
+        WHERE ${until('m.moved_on')}
+      ), line AS (
+        SELECT e.company_id, e.id AS entry_id, e.entry_date AS day, l.currency, a.code, -l.amount_minor AS amount_minor,
+          NULL AS item_id, l.amount_minor AS posted
+        FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code = '${ACCOUNTS.inventory}'
-        WHERE e.company_id = m.company_id AND e.id = m.journal_entry_id AND e.entry_date = m.moved_on
-          AND l.amount_minor = m.value_delta_minor AND l.currency = m.currency)`,
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+        WHERE e.operation IN ('createInventoryItem', 'adjustInventory') AND ${until('e.entry_date')}
+      )
+      SELECT company_id, entry_id, max(item_id) AS item_id, day, currency, code, sum(amount_minor) AS not_posted_minor
+      FROM (SELECT * FROM movement UNION ALL SELECT * FROM line) AS both_sides
+      GROUP BY company_id, entry_id, day, currency, code
+      HAVING sum(amount_minor) <> 0 OR min(posted) < 0 AND max(posted) > 0`,
     ),
   },
 ];

@@ -287,15 +287,20 @@ export const INVOICE_CONTROLS: readonly Control[] = [
           JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
           JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
       ), line AS (
-        SELECT l.company_id, l.entry_id, l.currency, l.account_id, -l.amount_minor AS amount_minor FROM journal_entries e
+        -- 1100 is compared by claims-posted. Only an invoice with a line on 2100 both debits and credits an account.
+        SELECT l.company_id, l.entry_id, l.currency, l.account_id,
+          CASE WHEN a.code = '${ACCOUNTS.receivable}' THEN 0 ELSE -l.amount_minor END AS amount_minor,
+          CASE WHEN a.code <> '${ACCOUNTS.salesTax}' THEN l.amount_minor END AS posted
+        FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
-        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id AND a.code <> '${ACCOUNTS.receivable}'
+        JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
         WHERE e.operation IN ('finalizeInvoice', 'createCreditNote', 'createPayment', 'createRefund')
       )
       SELECT d.* FROM (
         SELECT company_id, entry_id, currency, account_id, sum(amount_minor) AS not_posted_minor
-        FROM (SELECT * FROM document UNION ALL SELECT * FROM line) AS both_sides
-        GROUP BY company_id, entry_id, currency, account_id HAVING sum(amount_minor) <> 0
+        FROM (SELECT *, NULL::bigint AS posted FROM document UNION ALL SELECT * FROM line) AS both_sides
+        GROUP BY company_id, entry_id, currency, account_id
+        HAVING sum(amount_minor) <> 0 OR min(posted) < 0 AND max(posted) > 0
       ) AS d LEFT JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.entry_id
       WHERE e.id IS NULL OR ${until('e.entry_date')}`,
     ),

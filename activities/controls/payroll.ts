@@ -30,13 +30,16 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
         ) AS account (code, amount)
         WHERE account.amount <> 0
       ), posted AS (
-        SELECT e.company_id, e.id AS entry_id, l.currency, e.entry_date, a.code, l.amount_minor AS amount
+        SELECT e.company_id, e.id AS entry_id, l.currency, e.entry_date, a.code, -l.amount_minor AS amount
         FROM journal_entries e
         JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
         JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
         WHERE e.operation = 'executePayroll' AND ${until('e.entry_date')}
       )
-      (SELECT * FROM due EXCEPT SELECT * FROM posted) UNION ALL (SELECT * FROM posted EXCEPT SELECT * FROM due)`,
+      SELECT company_id, entry_id, currency, entry_date, code, sum(amount) AS not_posted_minor
+      FROM (SELECT *, NULL::bigint AS posted FROM due UNION ALL SELECT *, amount FROM posted) AS both_sides
+      GROUP BY company_id, entry_id, currency, entry_date, code
+      HAVING sum(amount) <> 0 OR min(posted) < 0 AND max(posted) > 0`,
     ),
   },
   {
@@ -59,7 +62,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'paid-once',
-    sentence: 'An employee is paid at most once per period.',
+    sentence: 'An employee is paid at most once per period, and each that is paid is kept.',
     closesMonth: true,
     of: 'payslips',
     links: ['/api/payroll/employees/{employee_id}'],
@@ -68,7 +71,9 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
       SELECT s.company_id, s.employee_id, s.year, s.pay_frequency, s.period_number FROM payslips s
       JOIN pay_runs r ON r.company_id = s.company_id AND r.id = s.pay_run_id AND r.status = 'executed'
         AND ${until('r.pay_date')}
-      GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1`,
+      LEFT JOIN paid_periods p ON p.company_id = s.company_id AND p.pay_run_id = s.pay_run_id AND p.employee_id = s.employee_id
+        AND (p.year, p.pay_frequency, p.period_number) = (s.year, s.pay_frequency, s.period_number)
+      GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1 OR count(p.employee_id) < 1`,
     ),
   },
 ];

@@ -6,10 +6,20 @@ const names = (...posts: string[]) =>
     .map(({ name }) => `'${name}'`)
     .join(', ');
 const made = OPERATIONS.flatMap(({ name, effects: { makes } }) => (makes ? [{ operation: name, table: makes }] : []));
+const numbering = OPERATIONS.flatMap(({ name, takesNumber }) =>
+  takesNumber ? [{ operation: name, kind: takesNumber }] : [],
+);
 /** Tables in which every row has the ID of its write. Not so accounts, which a new company starts with, nor entries. */
 export const TABLES_OF_WRITES: readonly string[] = [...new Set(made.map(({ table }) => table))].filter(
   (table) => table !== 'accounts' && table !== 'journal_entries',
 );
+
+/** The operations of which a row of the table may be, as a list of SQL. */
+const makersOf = (table: string) =>
+  [...made, { operation: 'createInventoryItem', table: 'inventory_movements' }]
+    .filter((row) => row.table === table)
+    .map(({ operation }) => `'${operation}'`)
+    .join(', ');
 
 /** Controls that compare the record of the writes with their effects. */
 export const RECORD_CONTROLS: readonly Control[] = [
@@ -41,8 +51,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
       SELECT w.company_id, w.idempotency_key FROM idempotent_writes w
       WHERE w.outcome = 'rejected' AND 1 <> (
         SELECT count(*) FROM idempotent_write_audit_log a
-        WHERE a.company_id = w.company_id AND a.deterministic_id = w.write_id AND a.status = 'failed'
-          AND a.error_code = convert_from(w.response_body, 'UTF8')::jsonb ->> 'code')`,
+        WHERE a.company_id = w.company_id AND a.idempotency_key = w.idempotency_key AND a.deterministic_id = w.write_id
+          AND a.status = 'failed' AND a.error_code = convert_from(w.response_body, 'UTF8')::jsonb ->> 'code')`,
   },
   {
     name: 'cancels-told',
@@ -61,7 +71,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'losses-told',
-    sentence: 'Every lost write has a `failed` audit row with the code `write_record_missing`.',
+    sentence:
+      'Every lost write has a `failed` audit row with the code `write_record_missing`; no more numbers are lost than there are such rows of writes that take one.',
     closesMonth: false,
     needsAuditRows: true,
     of: `idempotent_writes WHERE outcome = 'lost'`,
@@ -70,6 +81,14 @@ export const RECORD_CONTROLS: readonly Control[] = [
       WHERE w.outcome = 'lost' AND NOT EXISTS (
         SELECT FROM idempotent_write_audit_log a
         WHERE a.company_id = w.company_id AND a.idempotency_key = w.idempotency_key AND a.status = 'failed'
+          AND a.error_code = 'write_record_missing' AND NOT a.metadata @> '{"action": "reopen"}')
+      UNION ALL
+      SELECT n.company_id, n.kind || ' numbers' FROM number_counters n
+      JOIN (VALUES ${numbering.map(({ operation, kind }) => `('${operation}', '${kind}')`).join(', ')}) AS takes (operation, kind)
+        ON takes.kind = n.kind
+      WHERE n.lost_numbers > 0 AND n.lost_numbers > (
+        SELECT count(*) FROM idempotent_write_audit_log a
+        WHERE a.company_id = n.company_id AND a.operation_name = takes.operation AND a.status = 'failed'
           AND a.error_code = 'write_record_missing' AND NOT a.metadata @> '{"action": "reopen"}')`,
   },
   {
@@ -105,7 +124,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
   },
   {
     name: 'no-strays',
-    sentence: 'Every customer, invoice, payment, … was created by a succeeded write of its own company.',
+    sentence:
+      'Every customer, invoice, payment, … was created by a succeeded write of its own company, of an operation that makes such.',
     closesMonth: false,
     of: TABLES_OF_WRITES.join(' UNION ALL SELECT company_id FROM '),
     sql: TABLES_OF_WRITES.map(
@@ -113,7 +133,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
       SELECT t.company_id, '${table}' AS found_in, t.id FROM ${table} t
       WHERE NOT EXISTS (
         SELECT FROM idempotent_writes w
-        WHERE w.company_id = t.company_id AND w.write_id = t.id AND w.outcome = 'succeeded')`,
+        WHERE w.company_id = t.company_id AND w.write_id = t.id AND w.outcome = 'succeeded'
+          AND w.operation IN (${makersOf(table)}))`,
     ).join('\n      UNION ALL'),
   },
 ];

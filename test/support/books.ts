@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Company } from './companies.ts';
 
 type PostedLine = readonly [accountCode: string, amountMinor: number, currency: string];
 
@@ -22,21 +23,20 @@ export async function readEntry(owner: pg.Pool, companyId: string, entryId: stri
   };
 }
 
-/** Adds an account to the chart, as an operator would. */
+/** Adds an account to the chart. */
 export async function addAccount(
-  owner: pg.Pool,
-  companyId: string,
+  { api }: Company,
   { code, type, isBank = false }: { code: string; type: string; isBank?: boolean },
 ): Promise<void> {
-  await owner.query('INSERT INTO accounts (company_id, code, name, type, is_bank) VALUES ($1, $2, $2, $3, $4)', [
-    companyId,
-    code,
-    type,
-    isBank,
-  ]);
+  await api.created('/api/ledger/accounts', { code, name: type, type, isBank });
 }
 
-/** Moves the closing date, as only the settings do. */
-export async function closeBooks(owner: pg.Pool, companyId: string, through: string): Promise<void> {
-  await owner.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [companyId, through]);
+export async function changeSettings({ api }: Company, changes: Readonly<Record<string, unknown>>): Promise<void> {
+  const { version: expectedVersion } = (await api.get('/api/company/settings')).json;
+  await api.created('/api/company/settings', { expectedVersion, ...changes }, { method: 'PATCH' });
+}
+
+/** Moves the closing date, also back. */
+export async function closeBooks(company: Company, through: string): Promise<void> {
+  await changeSettings(company, { booksClosedThrough: through, reopenReason: 'A test' });
 }

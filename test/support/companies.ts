@@ -88,12 +88,13 @@ export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (n
   };
 }
 
+/** As if the company had begun with them: otherwise only `grantUserAccess` makes a member. */
 async function addMember(owner: pg.Pool, companyId: string, role: Role): Promise<string> {
   const { rows } = await owner.query('SELECT create_user($1) AS id', [`${role}-${randomUUID()}@example.test`]);
-  await owner.query('INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, $2, $3)', [
-    companyId,
-    rows[0].id,
-    [role],
-  ]);
+  await owner.query(
+    `INSERT INTO memberships (company_id, user_id, roles, created_at)
+     SELECT id, $2, $3, created_at FROM companies WHERE id = $1`,
+    [companyId, rows[0].id, [role]],
+  );
   return rows[0].id;
 }

@@ -67,6 +67,9 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   const matched = await bankTransaction(api, 500, bankRow(500, { bankReference: 'matched' }));
   await api.created(`/api/ledger/reconcile/${matched}`, matching((await bankLine(api, 500)).lineId));
   await bankTransaction(api, 900);
+  const undone = await bankTransaction(api, 77, bankRow(77, { bankReference: 'undone' }));
+  await api.created(`/api/ledger/reconcile/${undone}`, matching((await bankLine(api, 77)).lineId));
+  await api.created(`/api/ledger/unreconcile/${undone}`, { reason: 'Of another day' });
   const charge = { matches: [], differenceAccountCode: '6900', reason: 'A charge' };
   await api.created(`/api/ledger/reconcile/${await bankTransaction(api, -30)}`, charge);
 
@@ -80,6 +83,8 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
+  const bought = { quantityDelta: 2, unitCost: 100, offsetAccountCode: '2000', reason: 'bought', date: '2026-02-03' };
+  await api.created(`/api/inventory/${itemId}/adjust`, bought);
   const roles = ['accountant', 'auditor'];
   await api.created(`/api/users/${books.users.user.id}/access`, { roles });
   const payload = { asOf: '2026-01-31' };

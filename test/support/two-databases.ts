@@ -150,10 +150,11 @@ async function createMembers(owner: pg.Pool): Promise<Record<Member, string>> {
     const made = await owner.query('SELECT create_user($1) AS id', [`${member}@example.test`]);
     users[member] = made.rows[0].id;
   }
-  await owner.query("INSERT INTO memberships (company_id, user_id, roles) VALUES ($1, $2, '{auditor}')", [
-    COMPANY_ID,
-    users.auditor,
-  ]);
+  await owner.query(
+    `INSERT INTO memberships (company_id, user_id, roles, created_at)
+     SELECT id, $2, '{auditor}', created_at FROM companies WHERE id = $1`,
+    [COMPANY_ID, users.auditor],
+  );
   return users;
 }
 

@@ -12,7 +12,7 @@ describe('a credit note', () => {
   beforeAll(async () => {
     system = await startSystem();
     company = await system.company();
-    await addAccount(system.owner, company.id, { code: '4100', type: 'income' });
+    await addAccount(company, { code: '4100', type: 'income' });
   });
   afterAll(() => system.stop());
 
@@ -240,7 +240,7 @@ describe('a credit note', () => {
   test('is refused in a closed period, and leaves nothing', async () => {
     const own = await system.company();
     const invoiceId = await own.invoice({ issueDate: '2026-03-01' });
-    await closeBooks(system.owner, own.id, '2026-03-31');
+    await closeBooks(own, '2026-03-31');
     const body = note([[1, 1]], { date: '2026-03-31' });
     const answer = await own.api.post(`/api/invoices/${invoiceId}/credit-notes`, body);
     expect([answer.status, answer.json.code]).toEqual([409, 'period_closed']);

@@ -94,7 +94,7 @@ describe('an item', () => {
   });
 
   test('does not open in a closed period', async () => {
-    await closeBooks(system.owner, company.id, '2026-01-31');
+    await closeBooks(company, '2026-01-31');
     const opening = { openingQuantity: 1, openingUnitCost: 1, date: '2026-01-31' };
     expect(await create(opening)).toMatchObject(refusal(409, 'period_closed'));
     expect((await create({ ...opening, date: '2026-02-01' })).status).toBe(201);
@@ -210,7 +210,7 @@ describe('an adjustment', () => {
   });
 
   test('does not post into a closed period', async () => {
-    await closeBooks(system.owner, company.id, '2026-02-28');
+    await closeBooks(company, '2026-02-28');
     expect(await adjust(itemId, -1, { date: '2026-02-28' })).toMatchObject(refusal(409, 'period_closed'));
     expect(await stock()).toEqual([10, 1003]);
   });

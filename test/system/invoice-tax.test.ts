@@ -13,7 +13,7 @@ let byDocument: Company;
 beforeAll(async () => {
   system = await startSystem();
   [byLine, byDocument] = await Promise.all([system.company(), system.company()]);
-  for (const { id } of [byLine, byDocument]) await addAccount(system.owner, id, { code: '4100', type: 'income' });
+  for (const company of [byLine, byDocument]) await addAccount(company, { code: '4100', type: 'income' });
   const change = { expectedVersion: 1, taxRounding: 'document' };
   await byDocument.api.created('/api/company/settings', change, { method: 'PATCH' });
 });

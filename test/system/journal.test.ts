@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { type Actors, actors, claimByHand, rejectByHand } from '../support/actors.ts';
 import { bankLine, postManually } from '../support/bank.ts';
-import { closeBooks, readEntry } from '../support/books.ts';
+import { changeSettings, closeBooks, readEntry } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
@@ -214,7 +214,7 @@ describe('a manual entry', () => {
 
   test('is not dated in a closed period', async () => {
     const own = await system.company();
-    await closeBooks(system.owner, own.id, '2026-02-10');
+    await closeBooks(own, '2026-02-10');
     const lines = [
       ['1000', 5],
       ['3000', -5],
@@ -283,7 +283,7 @@ describe('a reversal', () => {
     const early = await own.api.post(reversal(entryId), { reason: 'Early', date: '2026-02-09' });
     expect(told(early)).toEqual([422, 'date_before_original']);
     expect(early.json.errors).toEqual([{ in: 'body', pointer: '/date' }]);
-    await closeBooks(system.owner, own.id, '2026-02-28');
+    await closeBooks(own, '2026-02-28');
     const closed = await own.api.post(reversal(entryId), { reason: 'Closed', date: '2026-02-28' });
     expect(told(closed)).toEqual([409, 'period_closed']);
     await own.api.created(reversal(entryId), { reason: 'Open', date: '2026-03-01' });
@@ -292,7 +292,7 @@ describe('a reversal', () => {
   test('without a date is of today in the time zone of the company', async () => {
     const own = await system.company();
     for (const timeZone of ['Pacific/Kiritimati', 'Pacific/Pago_Pago']) {
-      await system.owner.query('UPDATE companies SET time_zone = $2 WHERE id = $1', [own.id, timeZone]);
+      await changeSettings(own, { timeZone });
       const today = () => new Intl.DateTimeFormat('en-CA', { timeZone }).format(new Date());
       const before = today();
       const { entryId } = await bankLine(own.api, 5);

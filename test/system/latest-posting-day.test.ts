@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { bankLine, bankTransaction } from '../support/bank.ts';
+import { changeSettings } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { hire, payRun, stockedItem } from '../support/payroll.ts';
@@ -17,7 +18,7 @@ afterAll(() => system.stop());
 
 async function companyPostingAhead(days: number): Promise<Company> {
   const made = await system.company();
-  await system.owner.query('UPDATE companies SET latest_posting_days = $2 WHERE id = $1', [made.id, days]);
+  await changeSettings(made, { latestPostingDays: days });
   return made;
 }
 
@@ -146,18 +147,14 @@ describe('nothing is posted more than latestPostingDays after today', () => {
     const post = (date: string) =>
       own.api.post('/api/ledger/entries', { date, description: 'By hand', currency: 'USD', lines });
     // The two zones are 25 hours apart: the one’s today is never the other’s.
-    await system.owner.query("UPDATE companies SET time_zone = 'Pacific/Kiritimati' WHERE id = $1", [own.id]);
+    await changeSettings(own, { timeZone: 'Pacific/Kiritimati' });
     const east = await ahead(own, 0);
     expect((await post(east)).status).toBe(201);
-    await system.owner.query("UPDATE companies SET time_zone = 'Pacific/Pago_Pago' WHERE id = $1", [own.id]);
+    await changeSettings(own, { timeZone: 'Pacific/Pago_Pago' });
     // Midnight may have passed there since, but not twice.
     const next = await ahead(own, 2);
     expect((await post(next)).json.code).toBe('date_too_late');
-    await own.api.created(
-      '/api/company/settings',
-      { expectedVersion: (await own.api.get('/api/company/settings')).json.version, latestPostingDays: 2 },
-      { method: 'PATCH' },
-    );
+    await changeSettings(own, { latestPostingDays: 2 });
     expect((await post(next)).status).toBe(201);
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
-import { addAccount, closeBooks, readEntry } from '../support/books.ts';
+import { addAccount, changeSettings, closeBooks, readEntry } from '../support/books.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -11,8 +11,8 @@ describe('each write posts what the books say, to the minor unit', () => {
   beforeAll(async () => {
     system = await startSystem();
     company = await system.company();
-    await addAccount(system.owner, company.id, { code: '4100', type: 'income' });
-    await addAccount(system.owner, company.id, { code: '1010', type: 'asset', isBank: true });
+    await addAccount(company, { code: '4100', type: 'income' });
+    await addAccount(company, { code: '1010', type: 'asset', isBank: true });
   });
   afterAll(async () => {
     await system.stop();
@@ -261,7 +261,7 @@ describe('each write posts what the books say, to the minor unit', () => {
     const own = await system.company();
     const invoiceId = await own.invoice({ total: 1000, issueDate: '2026-01-10' });
     const draftId = await own.draftInvoice({ issueDate: '2026-01-31' });
-    await closeBooks(system.owner, own.id, '2026-01-31');
+    await closeBooks(own, '2026-01-31');
 
     const onTheDay = await own.api.post('/api/payments', payment(invoiceId, 5, { receivedOn: '2026-01-31' }));
     expect([onTheDay.status, onTheDay.json.code]).toEqual([409, 'period_closed']);
@@ -275,7 +275,7 @@ describe('each write posts what the books say, to the minor unit', () => {
   test('a date left out is today in the time zone of the company', async () => {
     const own = await system.company();
     for (const timeZone of ['Pacific/Kiritimati', 'Pacific/Pago_Pago']) {
-      await system.owner.query('UPDATE companies SET time_zone = $2 WHERE id = $1', [own.id, timeZone]);
+      await changeSettings(own, { timeZone });
       const today = () => new Intl.DateTimeFormat('en-CA', { timeZone }).format(new Date());
       const before = today();
       const invoice = await own.api.created('/api/invoices', {

@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { type Actor, type Actors, actors } from '../support/actors.ts';
+import { changeSettings } from '../support/books.ts';
 import type { Company } from '../support/companies.ts';
 import { untilWaiting } from '../support/held-invoice.ts';
 import { executedPayRun, hire, payRun, payRunBody, stockedItem } from '../support/payroll.ts';
@@ -207,7 +208,7 @@ describe('the database refuses, whoever asks,', () => {
   test('a run that demanded approval, without someone else’s or executed by its creator', async () => {
     const own = await system.company();
     await hire(own);
-    await system.owner.query('UPDATE companies SET pay_run_approval_required = true WHERE id = $1', [own.id]);
+    await changeSettings(own, { payRunApprovalRequired: true });
     const { id } = await payRun(own);
     const { owner: creator } = own.users;
     const set = (actor: Actor, changes: string) =>
@@ -234,7 +235,7 @@ describe('the database refuses, whoever asks,', () => {
     const own = await system.company();
     await hire(own);
     const { id } = await payRun(own);
-    await system.owner.query('UPDATE companies SET pay_run_approval_required = true WHERE id = $1', [own.id]);
+    await changeSettings(own, { payRunApprovalRequired: true });
     const made = sql.as('application', own.id, (client) =>
       client.query(
         `INSERT INTO pay_runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', $2::text))).*

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
-import { closeBooks, readEntry } from '../support/books.ts';
+import { changeSettings, closeBooks, readEntry } from '../support/books.ts';
 import type { Company } from '../support/companies.ts';
 import { employeeBody, executedPayRun, hire, payRun, payRunBody } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -20,7 +20,7 @@ const move = (id: string, step: 'approve' | 'execute', role: 'owner' | 'admin' |
 const refusal = (status: number, code: string) => ({ status, json: { code } });
 
 async function demandApproval(demanded: boolean) {
-  await system.owner.query('UPDATE companies SET pay_run_approval_required = $2 WHERE id = $1', [company.id, demanded]);
+  await changeSettings(company, { payRunApprovalRequired: demanded });
 }
 
 describe('an employee', () => {
@@ -111,7 +111,7 @@ describe('a pay run', () => {
 
   test('asks for the company’s own employer tax', async () => {
     const other = await system.company();
-    await system.owner.query('UPDATE companies SET employer_tax_rate_basis_points = 1000 WHERE id = $1', [other.id]);
+    await changeSettings(other, { employerTaxRateBasisPoints: 1_000 });
     await hire(other);
     expect((await payRun(other)).totals.employerTax).toBe(41_667);
   });
@@ -261,11 +261,11 @@ describe('a pay run', () => {
     const own = await system.company();
     await hire(own);
     const run = await payRun(own);
-    await closeBooks(system.owner, own.id, '2026-01-30');
+    await closeBooks(own, '2026-01-30');
     const closed = await own.api.post(`/api/payroll/pay-runs/${run.id}/execute`, {});
     expect(closed).toMatchObject(refusal(409, 'period_closed'));
     expect((await own.api.get(`/api/payroll/pay-runs/${run.id}`)).json).toEqual(run);
-    await closeBooks(system.owner, own.id, '2026-01-29');
+    await closeBooks(own, '2026-01-29');
     expect((await own.api.post(`/api/payroll/pay-runs/${run.id}/execute`, {})).status).toBe(200);
   });
 });

@@ -10,7 +10,7 @@ let company: Company;
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
-  await addAccount(system.owner, company.id, { code: '1010', type: 'asset', isBank: true });
+  await addAccount(company, { code: '1010', type: 'asset', isBank: true });
 });
 afterAll(() => system.stop());
 
@@ -126,7 +126,7 @@ describe('voiding an invoice', () => {
 
     const own = await system.company();
     const closed = await own.invoice();
-    await closeBooks(system.owner, own.id, '2026-02-28');
+    await closeBooks(own, '2026-02-28');
     const body = { reason: 'Late', date: '2026-02-28' };
     const answer = await own.api.post(`/api/invoices/${closed}/void`, body);
     expect([answer.status, answer.json.code]).toEqual([409, 'period_closed']);
@@ -210,7 +210,7 @@ describe('refunding a payment', () => {
   test('is refused in a closed period, and of a payment that is not there', async () => {
     const own = await system.company();
     const payment = await pay(await own.invoice(), 100, {}, own);
-    await closeBooks(system.owner, own.id, '2026-02-28');
+    await closeBooks(own, '2026-02-28');
     const body = { paymentId: payment.id, amount: 1, reason: 'Late', date: '2026-02-28' };
     const answer = await own.api.post('/api/refunds', body);
     expect([answer.status, answer.json.code]).toEqual([409, 'period_closed']);

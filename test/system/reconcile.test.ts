@@ -132,7 +132,7 @@ describe('a bank transaction is reconciled', () => {
     const own = await system.company();
     const { lineId } = await bankLine(own.api, 50);
     const [equal, off] = [await bankTransaction(own.api, 50), await bankTransaction(own.api, 60)];
-    await closeBooks(system.owner, own.id, '2026-02-28');
+    await closeBooks(own, '2026-02-28');
     expect(told(await own.api.post(reconcile(off), withDifference()))).toEqual([409, 'period_closed']);
     await own.api.created(reconcile(equal), matching(lineId));
   });

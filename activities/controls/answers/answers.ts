@@ -1,4 +1,5 @@
 import type { Control } from '../control.ts';
+import { BANK_ANSWERS } from './bank.ts';
 import { COMPANY_ANSWERS } from './company.ts';
 import { LEDGER_ANSWERS } from './ledger.ts';
 import { PAYROLL_ANSWERS } from './payroll.ts';
@@ -11,6 +12,7 @@ import { SALES_ANSWERS } from './sales.ts';
 export const ANSWER_CONTROLS: readonly Control[] = [
   ...SALES_ANSWERS,
   ...LEDGER_ANSWERS,
+  ...BANK_ANSWERS,
   ...PAYROLL_ANSWERS,
   ...COMPANY_ANSWERS,
 ];

@@ -52,7 +52,7 @@ export const COMPANY_ANSWERS: readonly Control[] = [
   {
     name: 'settings-history',
     sentence:
-      'The history of the settings has each version, as it was answered and with the write that made it; the last one is what holds.',
+      'The history of the settings has each version, as it was answered and with the write that made it; the last one is what holds. None but the first was made by SQL, since there is a history.',
     closesMonth: false,
     of: 'settings_versions',
     sql: `${differences({
@@ -67,14 +67,19 @@ export const COMPANY_ANSWERS: readonly Control[] = [
       SELECT c.id, NULL, NULL, c.id::text, 'version ' || c.version FROM companies c
       LEFT JOIN settings_versions v ON v.company_id = c.id AND v.version = c.version
       WHERE jsonb_populate_record(c, v.settings) IS DISTINCT FROM c
-        OR (SELECT count(*) FROM settings_versions k WHERE k.company_id = c.id) IS DISTINCT FROM c.version`,
+        OR (SELECT count(*) FROM settings_versions k WHERE k.company_id = c.id) IS DISTINCT FROM c.version
+      UNION ALL
+      -- Of a version that is older than the history, neither who made it is known nor when.
+      SELECT company_id, NULL, NULL, company_id::text, 'version ' || version FROM settings_versions
+      WHERE version > 1 AND write_id IS NULL AND num_nonnulls(login, changed_at) > 0`,
   },
   {
     name: 'access-answers',
-    sentence: 'A member has the roles of the last answer about them.',
+    sentence:
+      'A member has the roles of the last answer about them. Whoever has none is there since the company began, with one role, and only one of them as owner. There is an owner.',
     closesMonth: false,
     of: writesOf('grantUserAccess'),
-    sql: differences({
+    sql: `${differences({
       operations: ['grantUserAccess'],
       rows: `
       JOIN (
@@ -87,6 +92,19 @@ export const COMPANY_ANSWERS: readonly Control[] = [
         roles: `CASE WHEN now.roles @> (a.body -> 'roles') AND now.roles <@ (a.body -> 'roles') THEN a.body -> 'roles'
           ELSE now.roles END`,
       },
-    }),
+    })}
+      UNION ALL
+      SELECT company_id, NULL, NULL, user_id::text, 'roles' FROM (
+        SELECT m.company_id, m.user_id, m.roles, m.created_at = c.created_at AS of_old,
+          count(*) FILTER (WHERE 'owner' = ANY (m.roles)) OVER (PARTITION BY m.company_id) AS owners
+        FROM memberships m JOIN companies c ON c.id = m.company_id
+        WHERE NOT EXISTS (
+          SELECT FROM idempotent_writes w WHERE w.company_id = m.company_id AND w.resource_id = m.user_id::text
+            AND w.outcome = 'succeeded' AND w.operation = 'grantUserAccess')
+      ) AS never_granted
+      WHERE NOT of_old OR cardinality(roles) > 1 OR 'owner' = ANY (roles) AND owners > 1
+      UNION ALL
+      SELECT c.id, NULL, NULL, c.id::text, 'owner' FROM companies c
+      WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.company_id = c.id AND 'owner' = ANY (m.roles))`,
   },
 ];

@@ -1,12 +1,28 @@
-import { ACCOUNTS } from '../../ledger/accounts.ts';
 import type { Control } from '../control.ts';
 import { answersOf, differences, writesOf } from './compare.ts';
 
 const ENTRIES = ['createJournalEntry', 'reverseJournalEntry'];
 const ITEM_STEPS = ['createInventoryItem', 'adjustInventory'];
-const BANK_STEPS = ['reconcileLedger', 'unreconcileBankTransaction'];
 
-/** Of accounts, entries, stock and the bank: rows against the answers stored for them. */
+/** The accounts with which each company begins: code, type, is_bank, is_control. */
+const CHART = `VALUES
+        ('1000', 'asset', true, false),
+        ('1100', 'asset', false, true),
+        ('1200', 'asset', false, true),
+        ('2000', 'liability', false, false),
+        ('2100', 'liability', false, false),
+        ('2200', 'liability', false, false),
+        ('2210', 'liability', false, false),
+        ('2220', 'liability', false, false),
+        ('3000', 'equity', false, false),
+        ('4000', 'income', false, false),
+        ('5000', 'expense', false, false),
+        ('5100', 'expense', false, false),
+        ('6000', 'expense', false, false),
+        ('6010', 'expense', false, false),
+        ('6900', 'expense', false, false)`;
+
+/** Of accounts, entries and stock: rows against the answers stored for them. */
 export const LEDGER_ANSWERS: readonly Control[] = [
   {
     name: 'entry-answers',
@@ -17,9 +33,9 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       operations: ENTRIES,
       rows: `
       JOIN journal_entries e ON e.company_id = w.company_id AND e.id = w.write_id
-      LEFT JOIN (
-        SELECT company_id, entry_id, count(*) AS lines FROM journal_lines GROUP BY 1, 2
-      ) AS l ON l.company_id = e.company_id AND l.entry_id = e.id`,
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS lines FROM journal_lines l WHERE l.company_id = e.company_id AND l.entry_id = e.id
+      ) AS l`,
       id: 'e.id',
       members: {
         date: 'e.entry_date',
@@ -54,7 +70,8 @@ export const LEDGER_ANSWERS: readonly Control[] = [
   },
   {
     name: 'account-answers',
-    sentence: 'An account has the code, name, type and flags of its answer, or those with which each company began.',
+    sentence:
+      'An account has the code, type and flags of its answer, or is one of those with which each company began. Its name may be corrected.',
     closesMonth: false,
     of: 'accounts',
     sql: `${differences({
@@ -63,7 +80,6 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       id: 'c.id',
       members: {
         code: 'c.code',
-        name: 'c.name',
         type: 'c.type',
         isBank: 'c.is_bank',
         isControl: 'c.is_control',
@@ -71,33 +87,21 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       },
     })}
       UNION ALL
-      SELECT company.id, NULL, NULL, chart.code, 'code, name, type, isBank, isControl'
+      SELECT company.id, NULL, NULL, chart.code, 'code, type, isBank, isControl'
       FROM companies company
-      CROSS JOIN (VALUES
-        ('1000', 'Bank', 'asset', true, false),
-        ('1100', 'Accounts receivable', 'asset', false, true),
-        ('1200', 'Inventory', 'asset', false, true),
-        ('2000', 'Accounts payable', 'liability', false, false),
-        ('2100', 'Sales tax payable', 'liability', false, false),
-        ('2200', 'Payroll taxes payable', 'liability', false, false),
-        ('2210', 'Payroll deductions payable', 'liability', false, false),
-        ('2220', 'Wages payable', 'liability', false, false),
-        ('3000', 'Owner''s equity', 'equity', false, false),
-        ('4000', 'Sales revenue', 'income', false, false),
-        ('5000', 'Cost of goods sold', 'expense', false, false),
-        ('5100', 'Inventory adjustments', 'expense', false, false),
-        ('6000', 'Wages expense', 'expense', false, false),
-        ('6010', 'Employer payroll tax expense', 'expense', false, false),
-        ('6900', 'Bank charges and differences', 'expense', false, false)
-      ) AS chart (code, name, type, is_bank, is_control)
+      CROSS JOIN (${CHART}) AS chart (code, type, is_bank, is_control)
       LEFT JOIN accounts c ON c.company_id = company.id AND c.code = chart.code
-      WHERE (c.name, c.type, c.is_bank, c.is_control)
-        IS DISTINCT FROM (chart.name, chart.type, chart.is_bank, chart.is_control)`,
+      WHERE (c.type, c.is_bank, c.is_control) IS DISTINCT FROM (chart.type, chart.is_bank, chart.is_control)
+      UNION ALL
+      SELECT c.company_id, NULL, NULL, c.code, 'id' FROM accounts c
+      WHERE NOT EXISTS (SELECT FROM (${CHART}) AS chart (code) WHERE chart.code = c.code) AND NOT EXISTS (
+        SELECT FROM idempotent_writes w WHERE w.company_id = c.company_id AND w.write_id = c.id
+          AND w.outcome = 'succeeded' AND w.operation = 'createAccount')`,
   },
   {
     name: 'item-answers',
     sentence:
-      'An item says what its answers said; each movement leads from the stock of one answer to that of another, the last to the item’s.',
+      'An item says what its answers said, and a movement has the day asked for; each movement leads from the stock of one answer to that of another, the last to the item’s.',
     closesMonth: false,
     of: writesOf(...ITEM_STEPS),
     sql: `${differences({
@@ -106,7 +110,10 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       JOIN inventory_items t ON t.company_id = w.company_id AND t.id = (a.body ->> 'id')::uuid
       LEFT JOIN inventory_movements m ON m.company_id = w.company_id AND m.id = w.write_id
       CROSS JOIN LATERAL (
-        SELECT a.body || CASE w.operation WHEN 'adjustInventory'
+        -- Whoever asked for no day was given that day somewhere in the world.
+        SELECT a.body || CASE WHEN m.id IS NULL THEN '{}' ELSE jsonb_build_object('date', coalesce(
+          w.request -> 'body' -> 'date',
+          CASE WHEN abs(m.moved_on - (w.claimed_at AT TIME ZONE 'UTC')::date) <= 1 THEN to_jsonb(m.moved_on) END)) END || CASE w.operation WHEN 'adjustInventory'
           THEN jsonb_build_object('reason', w.request -> 'body' -> 'reason', 'itemId', a.body -> 'id') ELSE '{}' END AS item
         OFFSET 0
       ) AS told`,
@@ -118,6 +125,7 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         currency: 't.currency',
         itemId: 'm.item_id',
         reason: 'm.reason',
+        date: 'm.moved_on',
         createdAt: 't.created_at',
       },
     })}
@@ -137,55 +145,5 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         SELECT company_id, id, quantity, value_minor, -1 FROM inventory_items
       ) AS stock
       GROUP BY company_id, item_id, quantity, value HAVING sum(times) <> 0`,
-  },
-  {
-    name: 'bank-answers',
-    sentence:
-      'A bank transaction says what was imported, and its matches and their reason are those that were answered.',
-    closesMonth: false,
-    of: writesOf('importBankTransactions', ...BANK_STEPS),
-    sql: `${differences({
-      operations: ['importBankTransactions'],
-      rows: `
-      CROSS JOIN LATERAL (
-        SELECT item || (w.request -> 'body' -> 'transactions' -> (place - 1)::int) || jsonb_build_object(
-          'accountCode', coalesce(w.request -> 'body' -> 'accountCode', '"${ACCOUNTS.bank}"')) AS row
-        FROM jsonb_array_elements(a.body -> 'items') WITH ORDINALITY AS items (item, place)
-        WHERE item ->> 'result' = 'imported' OFFSET 0
-      ) AS told
-      LEFT JOIN bank_transactions t
-        ON t.company_id = w.company_id AND t.import_id = w.write_id AND t.id = (told.row ->> 'id')::uuid
-      LEFT JOIN accounts c ON c.company_id = t.company_id AND c.id = t.account_id`,
-      id: 't.id',
-      answer: 'told.row',
-      members: {
-        id: 't.id',
-        accountCode: 'c.code',
-        bankReference: 't.bank_reference',
-        date: 't.booked_on',
-        amount: 't.amount_minor',
-        currency: 't.currency',
-        description: 't.description',
-      },
-    })}
-      UNION ALL${differences({
-        operations: BANK_STEPS,
-        rows: `
-      JOIN bank_transactions t ON t.company_id = w.company_id AND t.id = (a.body ->> 'id')::uuid
-      LEFT JOIN journal_entries e ON e.company_id = w.company_id AND e.write_id = w.write_id
-      LEFT JOIN (
-        SELECT company_id, matched_by, jsonb_agg(journal_line_id ORDER BY journal_line_id) AS lines FROM bank_matches
-        GROUP BY 1, 2
-      ) AS m ON m.company_id = w.company_id AND m.matched_by = w.write_id
-      LEFT JOIN reconciliations r ON r.company_id = w.company_id AND r.id = w.write_id`,
-        id: 't.id',
-        members: {
-          importId: 't.import_id',
-          journalLineIds: { value: `coalesce(m.lines, '[]')`, of: ['reconcileLedger'] },
-          differenceEntryId: { value: 'e.id', of: ['reconcileLedger'] },
-          reconcileReason: { value: 'r.reason', of: ['reconcileLedger'] },
-          createdAt: 't.created_at',
-        },
-      })}`,
   },
 ];

@@ -35,7 +35,7 @@ export const PAYROLL_ANSWERS: readonly Control[] = [
   },
   {
     name: 'pay-run-answers',
-    sentence: 'A pay run and its payslips say what their answers said.',
+    sentence: 'A pay run and its payslips say what their answers said, with the salary and tax rate of the employee.',
     closesMonth: false,
     of: writesOf(...PAY_RUN_STEPS),
     sql: `${differences({
@@ -73,6 +73,10 @@ export const PAYROLL_ANSWERS: readonly Control[] = [
           net: 's.net_minor',
           employerTax: 's.employer_tax_minor',
         },
-      })}`,
+      })}
+      UNION ALL
+      SELECT s.company_id, NULL, s.pay_run_id, s.employee_id::text, 'annualSalary, taxRateBasisPoints' FROM payslips s
+      JOIN employees e ON e.company_id = s.company_id AND e.id = s.employee_id
+      WHERE (s.annual_salary_minor, s.tax_rate_basis_points) <> (e.annual_salary_minor, e.tax_rate_basis_points)`,
   },
 ];

@@ -16,9 +16,9 @@ export const SALES_ANSWERS: readonly Control[] = [
       operations: INVOICE_STEPS,
       rows: `
       JOIN invoices i ON i.company_id = w.company_id AND i.id = (a.body ->> 'id')::uuid
-      LEFT JOIN (
-        SELECT company_id, invoice_id, count(*) AS lines FROM invoice_lines GROUP BY 1, 2
-      ) AS n ON n.company_id = i.company_id AND n.invoice_id = i.id`,
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS lines FROM invoice_lines l WHERE l.company_id = i.company_id AND l.invoice_id = i.id
+      ) AS n`,
       id: 'i.id',
       members: {
         customerId: 'i.customer_id',
@@ -140,9 +140,9 @@ export const SALES_ANSWERS: readonly Control[] = [
       operations: ['createCreditNote'],
       rows: `
       JOIN credit_notes n ON n.company_id = w.company_id AND n.id = w.write_id
-      LEFT JOIN (
-        SELECT company_id, credit_note_id, count(*) AS lines FROM credit_note_lines GROUP BY 1, 2
-      ) AS l ON l.company_id = n.company_id AND l.credit_note_id = n.id`,
+      CROSS JOIN LATERAL (
+        SELECT count(*) AS lines FROM credit_note_lines l WHERE l.company_id = n.company_id AND l.credit_note_id = n.id
+      ) AS l`,
       id: 'n.id',
       members: {
         number: `document_number('credit_note', n.number)`,
