@@ -32,7 +32,9 @@ export const BANK_CONTROLS: readonly Control[] = [
         SELECT e.company_id, e.id AS entry_id, t.booked_on AS day, t.currency, side.account_id, side.amount_minor
         FROM journal_entries e
         JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
-        JOIN bank_transactions t ON t.company_id = w.company_id AND t.id = w.resource_id::uuid
+        JOIN bank_transactions t ON t.company_id = w.company_id
+          -- The resource of other operations may be no UUID.
+          AND t.id = CASE w.operation WHEN 'reconcileLedger' THEN w.resource_id::uuid END
         LEFT JOIN accounts a ON a.company_id = w.company_id AND a.code = w.request -> 'body' ->> 'differenceAccountCode'
         CROSS JOIN LATERAL (
           SELECT t.amount_minor - coalesce(sum(l.amount_minor), 0) AS amount_minor FROM bank_matches m

@@ -233,7 +233,7 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
     SET LOCAL session_replication_role = 'origin';
     UPDATE companies SET books_closed_through = NULL WHERE id = ${COMPANY};
     UPDATE companies SET books_closed_through = '2025-11-30' WHERE id = ${COMPANY}`,
-    ['settings-answers', 'settings-history'],
+    ['settings-history'],
   ],
   'numbers given to nobody': [
     `UPDATE number_counters SET last_number = last_number + 3, lost_numbers = lost_numbers + 3 WHERE kind = 'payment'`,
