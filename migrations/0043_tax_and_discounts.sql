@@ -64,15 +64,25 @@ CREATE FUNCTION require_rounded_tax() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   wrong record;
 BEGIN
+  -- Nearly all lines are of invoices that are rounded by line, and right: they need no look at each other.
+  IF NOT EXISTS (
+    SELECT FROM added a JOIN invoices i ON i.company_id = a.company_id AND i.id = a.invoice_id
+    WHERE i.tax_rounding = 'document' OR a.tax_minor <> round(a.net_minor::numeric * a.tax_rate_thousandths * 0.00001)
+  ) THEN
+    RETURN NULL;
+  END IF;
   SELECT t.invoice_id, t.line_number INTO wrong
   FROM (
     SELECT l.invoice_id, l.line_number, l.tax_minor, i.tax_rounding, s.exact, floor(s.exact) AS down,
       row_number() OVER (of_rate ORDER BY s.exact - floor(s.exact) DESC, l.line_number) AS place,
       round(sum(s.exact) OVER of_rate) - sum(floor(s.exact)) OVER of_rate AS units_left
-    FROM invoices i
-    JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id
+    FROM (SELECT DISTINCT company_id, invoice_id FROM added) AS a
+    JOIN invoices i ON i.company_id = a.company_id AND i.id = a.invoice_id
+    -- OFFSET 0: by the key of each, whatever the planner knows of the tables.
+    CROSS JOIN LATERAL (
+      SELECT * FROM invoice_lines k WHERE k.company_id = a.company_id AND k.invoice_id = a.invoice_id OFFSET 0
+    ) AS l
     CROSS JOIN LATERAL (SELECT l.net_minor::numeric * l.tax_rate_thousandths * 0.00001 AS exact) AS s
-    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a)
     WINDOW of_rate AS (PARTITION BY l.company_id, l.invoice_id, l.tax_rate_thousandths)
   ) AS t
   WHERE t.tax_minor <> CASE t.tax_rounding

@@ -16,7 +16,7 @@ const POLL = { timeout: 30_000 };
 /** What the random writes must have come to, so that the comparison has compared it. */
 const OUTCOMES = [
   ...['succeeded', 'cancelled', 'forbidden', 'invoice_not_found', 'invoice_not_payable', 'currency_mismatch'],
-  ...['payment_exceeds_outstanding', 'account_not_usable', 'date_before_invoice', 'period_closed'],
+  ...['payment_exceeds_outstanding', 'account_not_usable', 'date_before_invoice', 'as_of_conflict', 'period_closed'],
 ];
 
 describe('a set of writes in one transaction', () => {
@@ -120,11 +120,11 @@ const PAYMENT: Omit<Payment, 'key'> = {
 function setOfPayments(): fc.Arbitrary<SetWrite[]> {
   const payment = fc.record({
     key: keys(),
-    invoice: fc.constantFrom('invoice-0', 'invoice-1', 'invoice-2', 'invoice-3', 'draft', 'none'),
+    invoice: fc.constantFrom('invoice-0', 'invoice-1', 'invoice-2', 'invoice-3', 'refunded', 'draft', 'none'),
     amount: fc.oneof(fc.integer({ min: 1, max: 400 }), fc.constant(90_000_000)),
     currency: mostly('USD', 'EUR'),
     bankAccountCode: mostly('1000', '1100', '9999'),
-    receivedOn: mostly('2026-03-01', '2026-01-14', '2026-02-28', '2026-02-01'),
+    receivedOn: mostly('2026-03-01', '2026-01-14', '2026-02-28', '2026-02-01', '2026-03-10', '2026-03-20'),
     actor: mostly<Member>('owner', 'auditor', 'stranger'),
     reference: fc.constantFrom('TRF-1', 'TRF-2'),
   });
@@ -150,7 +150,10 @@ function invoiceId(key: string): string {
   return writeId(COMPANY_ID, 'createInvoice', key);
 }
 
-/** Four invoices that can be paid, one of them small, and a draft; February is closed. */
+/**
+ * Five invoices that can be paid, and a draft; February is closed. One of them is small, and nearly all of another was paid
+ * from the 5th of March until the 20th.
+ */
 async function openBooks(): Promise<OneCompany> {
   const books = await openOneCompany();
   const run = (operation: string, key: string, body: object, params: Record<string, string> = {}) =>
@@ -161,6 +164,7 @@ async function openBooks(): Promise<OneCompany> {
     'invoice-1': 1_000_000,
     'invoice-2': 1_000_000,
     'invoice-3': 300,
+    refunded: 1_000_000,
     draft: 500,
   })) {
     await run('createInvoice', key, {
@@ -172,6 +176,13 @@ async function openBooks(): Promise<OneCompany> {
     });
     if (key !== 'draft') await run('finalizeInvoice', `finalize-${key}`, {}, { invoiceId: invoiceId(key) });
   }
+  const { operation, body } = toWrite({
+    ...PAYMENT,
+    ...{ key: 'of-refunded', invoice: 'refunded', amount: 999_000, receivedOn: '2026-03-05' },
+  });
+  await run(operation, 'of-refunded', body);
+  const paymentId = writeId(COMPANY_ID, operation, 'of-refunded');
+  await run('createRefund', 'refund', { paymentId, amount: 999_000, reason: 'Back', date: '2026-03-20' });
   await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
   return books;
 }

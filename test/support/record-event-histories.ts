@@ -26,7 +26,7 @@ const VERSION = {
   writeGroup: 'v1',
   webhooks: 'v1',
   sendInvoiceReminders: 'v1',
-  closeMonth: 'v1',
+  closeMonth: 'v2',
   auditMaintenance: 'v1',
 } as const;
 
@@ -45,7 +45,7 @@ beforeAll(async () => {
       return operation.write(tx, input, context);
     },
   }));
-  system = await startSystem({ operations, environment: { WEBHOOK_ALLOW_PRIVATE: '1' } });
+  system = await startSystem({ operations, environment: { WEBHOOK_ALLOW_PRIVATE: '1', PAYLOAD_ENCRYPTION: 'accept' } });
   company = await system.company();
 });
 afterAll(() => system.stop());

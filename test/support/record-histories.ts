@@ -51,7 +51,7 @@ beforeAll(async () => {
       return operation.write(tx, input, context);
     },
   }));
-  system = await startSystem({ operations });
+  system = await startSystem({ operations, environment: { PAYLOAD_ENCRYPTION: 'accept' } });
   company = await system.company();
 });
 afterAll(() => system.stop());

@@ -216,9 +216,15 @@ function comparable(table: string, row: Readonly<Record<string, unknown>>, names
   return Object.fromEntries(
     left.flatMap(([column, value]) => {
       if (table === 'idempotent_write_audit_log' && column === 'id') return [];
-      if (Buffer.isBuffer(value)) return [[column, value.toString().replace(/"createdAt":"[^"]*"/, '"createdAt":"…"')]];
+      if (Buffer.isBuffer(value)) return [[column, comparableAnswer(value.toString(), names)]];
       if (typeof value === 'string' && names.has(value)) return [[column, names.get(value)]];
       return [[column, value]];
     }),
   );
+}
+
+function comparableAnswer(answer: string, names: ReadonlyMap<string, string>): string {
+  return answer
+    .replaceAll(/"(createdAt|postedAt)":"[^"]*"/g, '"$1":"…"')
+    .replaceAll(/"postedBy":"([^"]*)"/g, (_, id: string) => `"postedBy":"${names.get(id)}"`);
 }

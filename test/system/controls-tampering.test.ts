@@ -278,11 +278,14 @@ beforeAll(async () => {
   system = await startSystem();
   await system.company('Neighbour Ltd');
   await keepBooks(await system.company(), system.owner);
-  expect(await brokenControls(system.owner)).toEqual({});
 });
 afterAll(() => system.stop());
 
 describe('whoever can write SQL past the triggers is seen:', () => {
+  test('nobody in books that no one has tampered with', async () => {
+    expect(await brokenControls(system.owner)).toEqual({});
+  });
+
   test.each(Object.entries(TAMPERINGS))('%s', async (_, [tampering, seenBy]) => {
     await inRolledBackTransaction(system.owner, async (client) => {
       const results = [await client.query(tampering)].flat();

@@ -119,6 +119,16 @@ describe('what is due as of a day', () => {
     }
   });
 
+  test('rests on the date of the latest refund, whatever the order of refunds', async () => {
+    const id = await company.invoice({ issueDate: '2026-01-15', total: 100 });
+    const payment = (await pay(id, 100, '2026-02-01')).json;
+    for (const date of ['2026-02-10', '2026-03-05', '2026-02-20']) {
+      await company.api.created('/api/refunds', { paymentId: payment.id, amount: 10, reason: 'Back', date });
+    }
+    const { rows } = await system.owner.query('SELECT last_raised_on::text FROM invoices WHERE id = $1', [id]);
+    expect(rows).toEqual([{ last_raised_on: '2026-03-05' }]);
+  });
+
   test('is within nothing and its total in all books of this test', async () => {
     expect(await brokenControls(system.owner)).toEqual({});
   });

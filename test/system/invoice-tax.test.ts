@@ -297,39 +297,6 @@ describe('the database', () => {
   ])('refuses by %s a line with %j', async (constraint, changes) => {
     await expect(addLine(byLine, changes)).rejects.toMatchObject({ code: '23514', constraint });
   });
-
-  test('takes what a process of the release before gives it: basis points, and tax by line', async () => {
-    const { id: of } = await draft(byDocument, { unitPrice: 100 });
-    const {
-      rows: [like],
-    } = await system.owner.query('SELECT * FROM invoices WHERE id = $1', [of]);
-    const {
-      rows: [account],
-    } = await system.owner.query("SELECT id FROM accounts WHERE company_id = $1 AND code = '4000'", [byDocument.id]);
-    const amounts = { net_minor: '100', tax_minor: '8' };
-    const old = { description: 'Work', quantity: '1', unit_price_minor: '100', tax_rate_basis_points: 825 };
-    const lines = [1, 2, 3].map((line_number) => ({ line_number, ...old, account_id: account.id, ...amounts }));
-    const totals = { subtotal_minor: '300', tax_minor: '24', total_minor: '324' };
-    const dates = { issue_date: '2026-01-15', due_date: '2026-12-31' };
-    const id = randomUUID();
-    const invoice = { id, customer_id: like.customer_id, currency: 'USD', ...dates, ...totals, metadata: {}, lines };
-    const client = await system.owner.connect();
-    try {
-      await client.query('BEGIN');
-      await client.query('SELECT record_invoices($1, $2)', [byDocument.id, JSON.stringify([invoice])]);
-      const { rows } = await client.query(
-        `SELECT i.tax_rounding, l.tax_rate_thousandths, l.tax_rate_basis_points, l.discount_minor::int, l.discount_thousandths
-         FROM invoices i JOIN invoice_lines l ON l.company_id = i.company_id AND l.invoice_id = i.id WHERE i.id = $1`,
-        [id],
-      );
-      const rates = { tax_rate_thousandths: 8_250, tax_rate_basis_points: 825 };
-      const row = { tax_rounding: 'line', ...rates, discount_minor: 0, discount_thousandths: null };
-      expect(rows).toEqual([row, row, row]);
-    } finally {
-      await client.query('ROLLBACK');
-      client.release();
-    }
-  });
 });
 
 test('all of this leaves the controls holding', async () => {

@@ -39,6 +39,10 @@ beforeAll(async () => {
       [id],
     );
     await system.owner.query(
+      "INSERT INTO workflow_results (company_id, trigger_id, result) SELECT company_id, id, '{}' FROM workflow_triggers WHERE company_id = $1",
+      [id],
+    );
+    await system.owner.query(
       "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
       [id],
     );

@@ -351,7 +351,7 @@ describe('the database itself refuses what is dated before its original', () => 
   test.each([
     [
       'a mirror',
-      `SELECT post_mirror(company_id, gen_random_uuid(), write_id, 'byHand', '2026-01-14', 'by hand', id)
+      `SELECT post_mirror(company_id, gen_random_uuid(), write_id, operation, '2026-01-14', 'by hand', id)
        FROM journal_entries WHERE id = (SELECT journal_entry_id FROM invoices WHERE id = $1)`,
     ],
     [

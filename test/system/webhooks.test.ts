@@ -193,12 +193,12 @@ describe('the secret of a webhook', () => {
     const [call] = receiver.calls as [Call];
     expect(call.headers['webhook-signature']).toBe(`${signatureOf(call, secret)} ${signatureOf(call, before)}`);
 
-    await system.owner.query('ALTER TABLE companies DISABLE TRIGGER begin_settings_version');
+    await system.owner.query('ALTER TABLE companies DISABLE TRIGGER USER');
     await system.owner.query(
       "UPDATE companies SET webhook_secret_rotated_at = now() - interval '24 hours 1 second' WHERE id = $1",
       [company.id],
     );
-    await system.owner.query('ALTER TABLE companies ENABLE TRIGGER begin_settings_version');
+    await system.owner.query('ALTER TABLE companies ENABLE TRIGGER USER');
     expect((await secretOf(company)).previous).toBeNull();
     expect((await company.api.post('/api/company/webhook-test', {})).json).toEqual({
       delivered: true,

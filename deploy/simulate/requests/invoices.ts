@@ -1,5 +1,6 @@
 import {
   anyDay,
+  type Books,
   CURRENCIES,
   type Invoice,
   isClosed,
@@ -22,6 +23,7 @@ import {
   uniqueName,
   workingOn,
 } from './operation-model.ts';
+import type { Random } from './random.ts';
 
 const createCustomer: OperationModel = {
   weight: 5,
@@ -111,7 +113,7 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
   fits: is('finalized'),
   madeBy: 'finalizeInvoice',
   notFound: [404, 'invoice_not_found'],
-  body: (invoice, _, books, random) => ({ reason: 'A mistake', date: postingDay(books, random, invoice?.issueDate) }),
+  body: (invoice, _, books, random) => ({ reason: 'A mistake', date: takingDay(invoice, books, random) }),
   answer(invoice, { target, body }, books) {
     if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
@@ -152,6 +154,12 @@ function is(status: string): (invoice: Invoice) => boolean {
 
 export function dueOn({ total, paid, credited, isVoid }: Invoice): bigint {
   return isVoid ? 0n : total - paid - credited;
+}
+
+/** A day on which something is taken from what is due; of an invoice with a refund now and then the first, before it. */
+export function takingDay(invoice: Invoice | undefined, books: Books, random: Random): string {
+  const wasRefunded = invoice?.moved.some(({ amount }) => amount > 0n) === true;
+  return wasRefunded && random.chance(0.4) ? invoice.issueDate : postingDay(books, random, invoice?.issueDate);
 }
 
 /** The least that is due as of any day from that one on. */

@@ -1,6 +1,6 @@
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { codesOf, divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
-import { dueOn, isPayable, leastDue, statusOf } from './invoices.ts';
+import { dueOn, isPayable, leastDue, statusOf, takingDay } from './invoices.ts';
 import { created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
@@ -17,7 +17,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
       amount: partOf(invoice ? dueOn(invoice) : 100n, random),
       currency: unusual(0.03) ? 'EUR' : (invoice?.currency ?? 'USD'),
       method: pick(['other', 'bank_transfer', 'card', 'cash', 'check']),
-      receivedOn: postingDay(books, random, unusual(0.1) ? undefined : invoice?.issueDate),
+      receivedOn: unusual(0.1) ? postingDay(books, random) : takingDay(invoice, books, random),
       ...(chance(0.2) && { bankAccountCode: unusual(0.1) ? '3000' : pick(banks) }),
     };
   },
@@ -82,7 +82,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     }
     const [index, line] = open.length > 0 && !random.unusual(0.04) ? random.pick(open) : [98, undefined];
     const net = partOf(line ? line.net - line.creditedNet : 1n, random);
-    const date = postingDay(books, random, invoice?.issueDate);
+    const date = takingDay(invoice, books, random);
     return { lines: [{ lineNumber: index + 1, net }], reason: 'Agreed discount', date };
   },
   answer(invoice, { body }, books, write) {

@@ -80,6 +80,9 @@ export function companiesStatement(size: Size): string {
     INSERT INTO number_counters (company_id, kind, last_number)
       SELECT company_id, 'invoice', ${INVOICES_A_COMPANY} FROM growth.companies
       UNION ALL SELECT company_id, 'payment', ${paymentsOfCompany(size)} FROM growth.companies;
+    INSERT INTO settings_versions (company_id, version, settings)
+      SELECT c.id, c.version, to_jsonb(c) - ARRAY['id', 'version', 'created_at'] FROM companies c
+      WHERE c.id IN (SELECT company_id FROM growth.companies);
     ANALYZE growth.companies`;
 }
 
