@@ -1,7 +1,8 @@
 -- What an issued document says never changes, and no document is ever deleted. Before, the amounts, customer and dates of an
 -- invoice, a payment, and the code and type of an account were kept only by what the application may do: whoever had the
 -- owner's login could change them, and the entries beside them would no longer say the same. Credit notes, refunds, lines and
--- entries have been kept since their first migration.
+-- entries have been kept since their first migration; but the application itself could add a line to an invoice or a credit
+-- note that was issued.
 --
 -- The triggers name columns, so that an UPDATE of the others, such as paid_minor, does not even ask. Whoever adds a column to
 -- one of these tables adds it here, or to the list of what may change in test/system/immutability.test.ts.
@@ -34,6 +35,31 @@ END
 $$;
 CREATE TRIGGER add_lines_to_drafts_only AFTER INSERT ON invoice_lines
   REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION add_lines_to_drafts_only();
+
+-- A credit note and all its lines come in one statement each, of one function, in every release. A line costs at least one, so
+-- the sums show each that comes later. Its name comes after that of require_credit_within_line, which locks the invoice: so
+-- two that complete a note by hand at once are looked at one after the other.
+CREATE FUNCTION require_sum_of_credit_lines() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM (SELECT DISTINCT company_id, credit_note_id FROM added) AS a
+    CROSS JOIN LATERAL (
+      SELECT sum(l.net_minor) AS net_minor, sum(l.tax_minor) AS tax_minor
+      FROM credit_note_lines l WHERE l.company_id = a.company_id AND l.credit_note_id = a.credit_note_id
+    ) AS s
+    WHERE (s.net_minor, s.tax_minor) <> (
+      SELECT n.net_minor, n.tax_minor FROM credit_notes n WHERE n.company_id = a.company_id AND n.id = a.credit_note_id
+    )
+  ) THEN
+    RAISE EXCEPTION 'INSERT into credit_note_lines is refused: a credit note comes with all its lines'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER require_sum_of_credit_lines AFTER INSERT ON credit_note_lines
+  REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION require_sum_of_credit_lines();
 
 CREATE TRIGGER keep_payments
   BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, amount_minor, currency, method, received_on, reference,

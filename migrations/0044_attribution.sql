@@ -30,18 +30,19 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- Every version of the settings. `settings` has the columns of the company's row by their names, without its ID, version and
--- time; a column that is missing was not there yet, or is not known; so is a version without any. `write_id` is the write
--- that made the version, and tells who asked for it; where SQL made it, `login` is who.
-CREATE TABLE settings_versions (
-  company_id uuid NOT NULL,
-  version integer NOT NULL CHECK (version >= 1),
-  settings jsonb NOT NULL CHECK (pg_column_size(settings) <= 65536),
-  write_id uuid,
-  login text CHECK (length(login) <= 63),
-  changed_at timestamptz,
-  PRIMARY KEY (company_id, version)
+-- The owner reads what is there with the auditor's role if it has no BYPASSRLS: it would see no row of a table whose row-level
+-- security is forced, and to lift that would lock the table, of which the first has every key. Where there is no company yet,
+-- it need not be able to take the role. Both are dropped below.
+CREATE FUNCTION read_as_auditor() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF row_security_active('companies') AND pg_relation_size('companies') > 0 THEN
+    SET LOCAL ROLE accubooks_auditor;
+  END IF;
+END $$;
+CREATE TABLE settings_answered (
+  company_id uuid, version integer, settings jsonb, write_id uuid, changed_at timestamptz, PRIMARY KEY (company_id, version)
 );
+GRANT SELECT, INSERT ON settings_answered TO accubooks_auditor;
 
 -- What was answered, by the names of the columns. For the versions of before this migration; dropped below.
 CREATE FUNCTION settings_as_answered(p_answer jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -56,12 +57,14 @@ CREATE FUNCTION settings_as_answered(p_answer jsonb) RETURNS jsonb LANGUAGE sql 
 $$;
 
 -- Keys never expire, and neither do their answers. All keys are read before anything is locked.
-INSERT INTO settings_versions (company_id, version, settings, write_id, changed_at)
+SELECT read_as_auditor();
+INSERT INTO settings_answered
 SELECT w.company_id, (a.body ->> 'version')::integer, settings_as_answered(a.body), w.write_id, w.completed_at
 FROM idempotent_writes w
 CROSS JOIN LATERAL (SELECT convert_from(w.response_body, 'UTF8')::jsonb AS body OFFSET 0) AS a
 WHERE w.operation = 'updateCompanySettings' AND w.outcome = 'succeeded'
 ON CONFLICT (company_id, version) DO NOTHING;
+RESET ROLE;
 
 -- From here on writes wait, in the order in which they take these tables themselves: for what follows, which is short.
 LOCK TABLE idempotent_writes IN SHARE ROW EXCLUSIVE MODE;
@@ -70,6 +73,26 @@ LOCK TABLE idempotent_writes IN SHARE ROW EXCLUSIVE MODE;
 ALTER TABLE companies ADD COLUMN reconcile_tolerance_minor bigint
   CHECK (reconcile_tolerance_minor BETWEEN 0 AND 10000000000000);
 GRANT UPDATE (reconcile_tolerance_minor) ON companies TO accubooks_app;
+
+-- Every version of the settings. `settings` has the columns of the company's row by their names, without its ID, version and
+-- time; a column that is missing was not there yet, or is not known; so is a version without any. `write_id` is the write
+-- that made the version, and tells who asked for it; where SQL made it, `login` is who. The foreign keys are there from the start:
+-- one that is added later is checked by a query of the owner, which without BYPASSRLS finds no company and no write.
+CREATE TABLE settings_versions (
+  company_id uuid NOT NULL,
+  version integer NOT NULL CHECK (version >= 1),
+  settings jsonb NOT NULL CHECK (pg_column_size(settings) <= 65536),
+  write_id uuid,
+  login text CHECK (length(login) <= 63),
+  changed_at timestamptz,
+  PRIMARY KEY (company_id, version),
+  FOREIGN KEY (company_id) REFERENCES companies (id),
+  FOREIGN KEY (company_id, write_id) REFERENCES idempotent_writes (company_id, write_id)
+);
+GRANT SELECT, INSERT, UPDATE ON settings_versions TO accubooks_auditor;
+
+SELECT read_as_auditor();
+INSERT INTO settings_versions (company_id, version, settings, write_id, changed_at) SELECT * FROM settings_answered;
 
 -- What was changed while the keys were read.
 INSERT INTO settings_versions (company_id, version, settings, write_id, changed_at)
@@ -109,17 +132,17 @@ LEFT JOIN (VALUES ('name', 'name', 'null'::jsonb), ('base_currency', 'baseCurren
 WHERE c.version > 1
 GROUP BY c.id
 ON CONFLICT (company_id, version) DO NOTHING;
-DROP FUNCTION settings_as_answered(jsonb);
 
 -- What SQL changed before this: that there was such a version is all that is known.
 INSERT INTO settings_versions (company_id, version, settings)
 SELECT c.id, n, '{}' FROM companies c CROSS JOIN LATERAL generate_series(1, c.version - 1) AS n
 ON CONFLICT (company_id, version) DO NOTHING;
+RESET ROLE;
+DROP TABLE settings_answered;
+DROP FUNCTION settings_as_answered(jsonb);
+REVOKE INSERT, UPDATE ON settings_versions FROM accubooks_auditor;
 
-ALTER TABLE settings_versions
-  ALTER COLUMN changed_at SET DEFAULT clock_timestamp(),
-  ADD FOREIGN KEY (company_id) REFERENCES companies (id),
-  ADD FOREIGN KEY (company_id, write_id) REFERENCES idempotent_writes (company_id, write_id);
+ALTER TABLE settings_versions ALTER COLUMN changed_at SET DEFAULT clock_timestamp();
 ALTER TABLE settings_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE settings_versions FORCE ROW LEVEL SECURITY;
 CREATE POLICY company ON settings_versions USING (company_id = current_company());
@@ -167,6 +190,8 @@ CREATE TABLE reconciliations (
 );
 
 -- Those of before: there was no tolerance, and nobody was asked for a reason.
+GRANT INSERT ON reconciliations TO accubooks_auditor;
+SELECT read_as_auditor();
 INSERT INTO reconciliations (company_id, id, bank_transaction_id, difference_minor, created_at)
 SELECT m.company_id, m.matched_by, m.bank_transaction_id, coalesce(sum(l.amount_minor), 0), m.created_at
 FROM (
@@ -177,6 +202,9 @@ JOIN bank_transactions t ON t.company_id = m.company_id AND t.id = m.bank_transa
 LEFT JOIN journal_entries e ON e.company_id = m.company_id AND e.write_id = m.matched_by
 LEFT JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id AND l.account_id = t.account_id
 GROUP BY m.company_id, m.matched_by, m.bank_transaction_id, m.created_at;
+RESET ROLE;
+REVOKE INSERT ON reconciliations FROM accubooks_auditor;
+DROP FUNCTION read_as_auditor();
 
 ALTER TABLE reconciliations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE reconciliations FORCE ROW LEVEL SECURITY;

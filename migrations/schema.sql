@@ -277,6 +277,7 @@ CREATE INDEX credit_note_lines_by_line ON public.credit_note_lines USING btree (
 CREATE TRIGGER keep_all_credit_note_lines BEFORE TRUNCATE ON public.credit_note_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
 CREATE TRIGGER keep_credit_note_lines BEFORE DELETE OR UPDATE ON public.credit_note_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
 CREATE TRIGGER require_credit_within_line AFTER INSERT ON public.credit_note_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_credit_within_line();
+CREATE TRIGGER require_sum_of_credit_lines AFTER INSERT ON public.credit_note_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_sum_of_credit_lines();
 ALTER TABLE public.credit_note_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_note_lines FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.credit_note_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -574,6 +575,7 @@ CREATE TABLE public.inventory_movements (
 CREATE INDEX inventory_movements_by_day ON public.inventory_movements USING btree (company_id, item_id, moved_on);
 CREATE TRIGGER keep_all_movements BEFORE TRUNCATE ON public.inventory_movements FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER keep_movements BEFORE DELETE OR UPDATE ON public.inventory_movements FOR EACH ROW EXECUTE FUNCTION public.refuse_change('move the stock back');
+CREATE TRIGGER require_stock_as_of_any_day AFTER INSERT ON public.inventory_movements REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_stock_as_of_any_day();
 ALTER TABLE public.inventory_movements ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.inventory_movements FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.inventory_movements FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -2413,16 +2415,6 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keys_without_row(text,uuid[],text[],text[],text[]) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.latest_invoice_date(p_company uuid)
- RETURNS date
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT max(i.issue_date) FROM invoices i WHERE i.company_id = p_company AND i.number IS NOT NULL
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.latest_invoice_date(uuid) TO PUBLIC;
-
 CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2992,8 +2984,7 @@ BEGIN
   SELECT p_company, 'invoice', max(n.number), max(n.issue_date)
   FROM jsonb_to_recordset(p_invoices) AS n (number integer, issue_date date)
   ON CONFLICT (company_id, kind) DO UPDATE
-    SET last_number = excluded.last_number,
-      latest_date = greatest(coalesce(c.latest_date, latest_invoice_date(p_company)), excluded.latest_date);
+    SET last_number = excluded.last_number, latest_date = greatest(c.latest_date, excluded.latest_date);
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_invoices(uuid,jsonb) TO PUBLIC;
@@ -3058,7 +3049,7 @@ BEGIN
   PERFORM 1 FROM number_counters n WHERE n.company_id = p_company AND n.kind = 'invoice' FOR NO KEY UPDATE;
   RETURN QUERY
     SELECT c.books_closed_through, (now() AT TIME ZONE c.time_zone)::date + c.latest_posting_days,
-      coalesce(n.last_number, 0), coalesce(n.latest_date, latest_invoice_date(p_company))
+      coalesce(n.last_number, 0), n.latest_date
     FROM companies c LEFT JOIN number_counters n ON n.company_id = c.id AND n.kind = 'invoice'
     WHERE c.id = p_company;
 END $function$
@@ -3830,6 +3821,81 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_rounded_tax() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_stock_as_of_any_day()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  taken record;
+  short date;
+BEGIN
+  FOR taken IN
+    SELECT t.company_id, t.item_id, t.since
+    FROM (
+      SELECT a.company_id, a.item_id, min(a.moved_on) AS since FROM added a WHERE a.quantity_delta < 0
+      GROUP BY a.company_id, a.item_id
+    ) AS t
+    WHERE t.since < (
+      SELECT max(m.moved_on) FROM inventory_movements m WHERE m.company_id = t.company_id AND m.item_id = t.item_id
+    )
+    ORDER BY t.item_id
+  LOOP
+    -- Whoever moves stock without holding the item waits here for those who do.
+    PERFORM 1 FROM inventory_items i WHERE i.company_id = taken.company_id AND i.id = taken.item_id FOR NO KEY UPDATE;
+    SELECT min(d.day) INTO short
+    FROM (
+      SELECT m.day, i.quantity - coalesce(sum(m.quantity) OVER after_it, 0) AS quantity,
+        i.value_minor - coalesce(sum(m.value_minor) OVER after_it, 0) AS value_minor
+      FROM inventory_items i CROSS JOIN LATERAL (
+        SELECT taken.since, 0, 0
+        UNION ALL
+        SELECT l.moved_on, sum(l.quantity_delta), sum(l.value_delta_minor) FROM inventory_movements l
+        WHERE l.company_id = i.company_id AND l.item_id = i.id AND l.moved_on > taken.since
+        GROUP BY l.moved_on
+      ) AS m (day, quantity, value_minor)
+      WHERE i.company_id = taken.company_id AND i.id = taken.item_id
+      WINDOW after_it AS (ORDER BY m.day ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+    ) AS d
+    CROSS JOIN LATERAL (
+      SELECT sum(a.quantity_delta) AS quantity, sum(a.value_delta_minor) AS value_minor
+      FROM added a WHERE a.company_id = taken.company_id AND a.item_id = taken.item_id AND a.moved_on <= d.day
+    ) AS by_these
+    WHERE d.quantity < 0 AND by_these.quantity < 0 OR d.value_minor < 0 AND by_these.value_minor < 0;
+    IF short IS NOT NULL THEN
+      RAISE EXCEPTION 'less than nothing would be left of item % as of %', taken.item_id, short
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'insufficient_stock';
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_stock_as_of_any_day() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_sum_of_credit_lines()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM (SELECT DISTINCT company_id, credit_note_id FROM added) AS a
+    CROSS JOIN LATERAL (
+      SELECT sum(l.net_minor) AS net_minor, sum(l.tax_minor) AS tax_minor
+      FROM credit_note_lines l WHERE l.company_id = a.company_id AND l.credit_note_id = a.credit_note_id
+    ) AS s
+    WHERE (s.net_minor, s.tax_minor) <> (
+      SELECT n.net_minor, n.tax_minor FROM credit_notes n WHERE n.company_id = a.company_id AND n.id = a.credit_note_id
+    )
+  ) THEN
+    RAISE EXCEPTION 'INSERT into credit_note_lines is refused: a credit note comes with all its lines'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_sum_of_credit_lines() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_sum_of_payslips(p_company uuid, p_run uuid)
  RETURNS void

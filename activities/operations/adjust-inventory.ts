@@ -57,13 +57,21 @@ export const adjustInventory = defineSetOperation({
       title: 'The account cannot be used for stock adjustments',
       nextAction: 'fix_request',
     },
-    insufficient_stock: { status: 422, title: 'There are fewer units in stock, or will be on a later day' },
+    insufficient_stock: {
+      status: 422,
+      title: 'There are fewer units in stock, or will be on a later day',
+      about: { in: 'body', pointer: '/quantityDelta' },
+    },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },
     amount_out_of_range: { status: 422, title: 'The value is above 10^13', nextAction: 'fix_request' },
     period_closed: PERIOD_CLOSED,
     date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
+  constraints: {
+    insufficient_stock: 'insufficient_stock',
+    period_closed: 'period_closed',
+    date_too_late: 'date_too_late',
+  },
   examples: [
     {
       name: 'more',

@@ -1,39 +1,21 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { migrate } from '../../migrations/migrate.ts';
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openUpgrade, type Upgrade } from '../support/upgrade.ts';
 
-const DATABASE = 'attribution_migration_test';
-const RELEASED = join(import.meta.dirname, '../../migrations');
-
-const databaseUrl = new URL(inject('superuserUrl'));
-databaseUrl.pathname = `/${DATABASE}`;
-
-let folder: string;
+let upgrade: Upgrade;
 let client: pg.Client;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'accubooks-migrate-'));
-  await asSuperuser(`CREATE DATABASE ${DATABASE}`);
-  client = new pg.Client({ connectionString: databaseUrl.href });
-  await client.connect();
+  upgrade = await openUpgrade();
+  client = upgrade.client;
 });
-afterAll(async () => {
-  await client.end();
-  await asSuperuser(`DROP DATABASE ${DATABASE} WITH (FORCE)`);
-  await rm(folder, { recursive: true });
-});
+afterAll(() => upgrade.drop());
 
+const LONDON = 'Europe/London';
 const BEGAN = { timeZone: 'UTC', employerTaxRateBasisPoints: 765, payRunApprovalRequired: false, webhookUrl: null };
 
 test('settings and reconciliations of before are kept as far as they are known, and the release before goes on', async () => {
-  const names = (await readdir(RELEASED)).filter((name) => /^\d{4}_.*\.sql$/.test(name)).toSorted();
-  const [dates = 0, attributing = 0] = ['_dates.sql', '_attribution.sql'].map((end) =>
-    names.findIndex((name) => name.endsWith(end)),
-  );
-  await apply(names.slice(0, dates));
+  await upgrade.migrateUpTo('dates');
   const asBefore = {
     name: 'prepared-by-the-release-before',
     text: 'SELECT (l.company).*, l.member_roles FROM lock_company($1, $2) AS l',
@@ -41,37 +23,28 @@ test('settings and reconciliations of before are kept as far as they are known, 
   };
   const { rows: locked } = await client.query(asBefore);
   expect(locked).toHaveLength(1);
-  await apply(names.slice(dates, attributing));
+  await upgrade.migrateUpTo('attribution');
   const [changed, untouched, byHand] = [await company('Changed'), await company('Untouched'), await company('By hand')];
-  // Rows as no sequence of requests makes them in short: the triggers and foreign keys are off for them.
-  await client.query("SET session_replication_role = 'replica'");
-  const second = await changeSettings(changed, { name: 'Second', booksClosedThrough: '2025-12-31' }, 2, {
-    ...BEGAN,
-    name: 'Second',
-    baseCurrency: 'USD',
-    booksClosedThrough: '2025-12-31',
+  const { second, fourth, exact, undone, off } = await upgrade.pastTriggers(async () => {
+    const asWas = { ...BEGAN, baseCurrency: 'USD', booksClosedThrough: '2025-12-31' };
+    const asked = { name: 'Second', booksClosedThrough: '2025-12-31' };
+    const made = {
+      second: await changeSettings(changed, asked, 2, { ...asWas, name: 'Second' }),
+      fourth: await changeSettings(changed, { timeZone: LONDON }, 4, { ...asWas, name: 'Third', timeZone: LONDON }),
+      exact: await reconciled(changed, 500, 0),
+      undone: await reconciled(changed, 70, 0, { isUndone: true }),
+      off: await reconciled(changed, 300, -25),
+    };
+    await client.query(
+      `UPDATE companies SET version = 4, name = 'Third', books_closed_through = '2025-12-31', time_zone = $2
+       WHERE id = $1`,
+      [changed, LONDON],
+    );
+    await client.query('UPDATE companies SET version = 2 WHERE id = $1', [byHand]);
+    return made;
   });
-  const fourth = await changeSettings(changed, { timeZone: 'Europe/London' }, 4, {
-    ...BEGAN,
-    name: 'Third',
-    baseCurrency: 'USD',
-    booksClosedThrough: '2025-12-31',
-    timeZone: 'Europe/London',
-  });
-  await client.query(
-    `UPDATE companies SET version = 4, name = 'Third', books_closed_through = '2025-12-31', time_zone = 'Europe/London'
-     WHERE id = $1`,
-    [changed],
-  );
-  await client.query('UPDATE companies SET version = 2 WHERE id = $1', [byHand]);
-  const [exact, undone, off] = [
-    await reconciled(changed, 500, 0),
-    await reconciled(changed, 70, 0, { isUndone: true }),
-    await reconciled(changed, 300, -25),
-  ];
-  await client.query("SET session_replication_role = 'origin'");
 
-  await apply(names.slice(attributing));
+  await upgrade.migrateTheRest();
   const { rows } = await client.query(
     `SELECT version, write_id, settings ->> 'name' AS name, settings ->> 'books_closed_through' AS closed,
        settings ->> 'time_zone' AS zone, changed_at IS NOT NULL AS timed
@@ -82,7 +55,7 @@ test('settings and reconciliations of before are kept as far as they are known, 
     { version: 1, write_id: null, name: null, closed: null, zone: 'UTC', timed: true },
     { version: 2, write_id: second, name: 'Second', closed: '2025-12-31', zone: 'UTC', timed: true },
     { version: 3, write_id: null, name: null, closed: null, zone: null, timed: false },
-    { version: 4, write_id: fourth, name: 'Third', closed: '2025-12-31', zone: 'Europe/London', timed: true },
+    { version: 4, write_id: fourth, name: 'Third', closed: '2025-12-31', zone: LONDON, timed: true },
   ]);
   const knownOf = async (id: string) =>
     (
@@ -112,20 +85,13 @@ test('settings and reconciliations of before are kept as far as they are known, 
   expect((await client.query(asBefore)).rows).toEqual(locked);
 });
 
-async function apply(names: readonly string[]): Promise<void> {
-  for (const name of names) await copyFile(join(RELEASED, name), join(folder, name));
-  await migrate({ connectionString: databaseUrl.href, folder });
-}
-
 async function company(name: string): Promise<string> {
   const { rows } = await client.query<{ company_id: string }>(
     "SELECT company_id FROM create_company($1, $1 || '@example.test', 'USD')",
     [name.toLowerCase().replaceAll(' ', '-')],
   );
   const id = rows[0]?.company_id ?? '';
-  await client.query("SET session_replication_role = 'replica'");
-  await client.query('UPDATE companies SET name = $2 WHERE id = $1', [id, name]);
-  await client.query("SET session_replication_role = 'origin'");
+  await upgrade.pastTriggers(() => client.query('UPDATE companies SET name = $2 WHERE id = $1', [id, name]));
   return id;
 }
 
@@ -187,14 +153,4 @@ async function reconciled(
     );
   }
   return id;
-}
-
-async function asSuperuser(sql: string): Promise<void> {
-  const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
-  await superuser.connect();
-  try {
-    await superuser.query(sql);
-  } finally {
-    await superuser.end();
-  }
 }

@@ -1,33 +1,14 @@
-import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { migrate } from '../../migrations/migrate.ts';
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openUpgrade, type Upgrade } from '../support/upgrade.ts';
 
-const DATABASE = 'document_numbers_migration_test';
-/** Owns the tables and, unlike the owner of an installation by the book, does not bypass row-level security. */
-const PLAIN_OWNER = 'document_numbers_owner';
-const RELEASED = join(import.meta.dirname, '../../migrations');
-
-const databaseUrl = new URL(inject('superuserUrl'));
-databaseUrl.pathname = `/${DATABASE}`;
-
-let folder: string;
+let upgrade: Upgrade;
 let client: pg.Client;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'accubooks-migrate-'));
-  await asSuperuser(`CREATE DATABASE ${DATABASE}`);
-  await asSuperuser(`CREATE ROLE ${PLAIN_OWNER}`);
-  client = new pg.Client({ connectionString: databaseUrl.href });
-  await client.connect();
+  upgrade = await openUpgrade();
+  client = upgrade.client;
 });
-afterAll(async () => {
-  await client.end();
-  await asSuperuser(`DROP DATABASE ${DATABASE} WITH (FORCE)`);
-  await asSuperuser(`DROP ROLE ${PLAIN_OWNER}`);
-  await rm(folder, { recursive: true });
-});
+afterAll(() => upgrade.drop());
 
 const COMPANIES = ['a', 'b'].map((digit) => `00000000-0000-0000-0000-00000000000${digit}`);
 const id = (position: number) => `00000000-0000-0000-0000-${String(position).padStart(12, '0')}`;
@@ -77,34 +58,27 @@ function paymentOfBefore(position: number) {
 }
 
 test('what is there is numbered in its order, and the release before goes on', async () => {
-  const names = (await readdir(RELEASED)).filter((name) => /^\d{4}_.*\.sql$/.test(name)).toSorted();
-  const numbering = names.find((name) => name.endsWith('_document_numbers.sql')) as string;
-  for (const name of names.slice(0, names.indexOf(numbering))) await copyFile(join(RELEASED, name), join(folder, name));
-  await migrate({ connectionString: databaseUrl.href, folder });
-  // Rows alone: the triggers and foreign keys are off for them.
-  await client.query("SET session_replication_role = 'replica'");
-  for (const company of COMPANIES) {
-    await client.query("INSERT INTO companies (id, name, base_currency) VALUES ($1, 'Acme', 'USD')", [company]);
-  }
-  for (const [table, columns] of Object.entries(COLUMNS)) {
-    for (const [company, position, minute] of DOCUMENTS) {
-      await client.query(`INSERT INTO ${table} (company_id, id, created_at, ${columns}`, [
-        COMPANIES[company],
-        id(position),
-        minute,
-      ]);
+  await upgrade.migrateUpTo('document_numbers');
+  await upgrade.pastTriggers(async () => {
+    for (const company of COMPANIES) {
+      await client.query("INSERT INTO companies (id, name, base_currency) VALUES ($1, 'Acme', 'USD')", [company]);
     }
-  }
-  await client.query(
-    `INSERT INTO number_counters (company_id, kind, last_number) VALUES ('${COMPANIES[0]}', 'invoice', 8)`,
-  );
-  await client.query("SET session_replication_role = 'origin'");
+    for (const [table, columns] of Object.entries(COLUMNS)) {
+      for (const [company, position, minute] of DOCUMENTS) {
+        await client.query(`INSERT INTO ${table} (company_id, id, created_at, ${columns}`, [
+          COMPANIES[company],
+          id(position),
+          minute,
+        ]);
+      }
+    }
+    await client.query(
+      `INSERT INTO number_counters (company_id, kind, last_number) VALUES ('${COMPANIES[0]}', 'invoice', 8)`,
+    );
+  });
   expect((await client.query(FINISH_SET)).rows).toHaveLength(1);
 
-  await giveToPlainOwner();
-  await client.query(`BEGIN; SET LOCAL ROLE ${PLAIN_OWNER}`);
-  await client.query(await readFile(join(RELEASED, numbering), 'utf8'));
-  await client.query('COMMIT');
+  await upgrade.migrateTheRest();
 
   for (const table of Object.keys(COLUMNS)) {
     const { rows } = await client.query(`SELECT company_id, id, number FROM ${table} ORDER BY company_id, number`);
@@ -112,19 +86,13 @@ test('what is there is numbered in its order, and the release before goes on', a
     await expect(client.query(`UPDATE ${table} SET number = number + 10`)).rejects.toMatchObject({ code: '23001' });
     await expect(client.query(`DELETE FROM ${table}`)).rejects.toMatchObject({ code: '23001' });
   }
-  const { rows: security } = await client.query(
-    `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relforcerowsecurity
-       AND relname = ANY ('{payments, refunds, credit_notes, number_counters}')`,
-  );
-  expect(security).toHaveLength(4);
   expect(await counters()).toEqual({
     ...{ 'a invoice': 8, 'a payment': 3, 'a refund': 3, 'a credit_note': 3 },
     ...{ 'b payment': 2, 'b refund': 2, 'b credit_note': 2 },
   });
 
   expect((await client.query(FINISH_SET)).rows).toEqual([{ completed_at: expect.any(Date) }]);
-  await client.query("SET session_replication_role = 'replica'");
-  await client.query(RECORD);
+  await upgrade.pastTriggers(() => client.query(RECORD));
   const { rows } = await client.query(
     'SELECT id, number FROM payments WHERE company_id = $1 AND number > 3 ORDER BY number',
     [COMPANIES[0]],
@@ -141,24 +109,4 @@ async function counters(): Promise<Record<string, number>> {
     'SELECT right(company_id::text, 1) AS company, kind, last_number FROM number_counters',
   );
   return Object.fromEntries(rows.map(({ company, kind, last_number }) => [`${company} ${kind}`, last_number]));
-}
-
-async function giveToPlainOwner(): Promise<void> {
-  await client.query(`GRANT CREATE, USAGE ON SCHEMA public TO ${PLAIN_OWNER}`);
-  for (const table of ['payments', 'refunds', 'credit_notes', 'number_counters']) {
-    await client.query(`ALTER TABLE ${table} OWNER TO ${PLAIN_OWNER}`);
-  }
-  for (const name of ['record_payments', 'record_refunds', 'record_credit_notes', 'finish_writes', 'finish_write']) {
-    await client.query(`ALTER FUNCTION ${name} OWNER TO ${PLAIN_OWNER}`);
-  }
-}
-
-async function asSuperuser(sql: string): Promise<void> {
-  const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
-  await superuser.connect();
-  try {
-    await superuser.query(sql);
-  } finally {
-    await superuser.end();
-  }
 }

@@ -169,6 +169,28 @@ describe('what has happened stays as it is', () => {
     },
   );
 
+  test.each<Actor>(['application', 'owner'])('a credit note gets no further line from the %s', async (actor) => {
+    const invoice = await company.api.created('/api/invoices', {
+      customerId: await company.customer(),
+      currency: 'USD',
+      issueDate: '2026-01-15',
+      dueDate: '2026-12-31',
+      lines: ['First', 'Second'].map((description) => ({ description, quantity: '1', unitPrice: 100 })),
+    });
+    await company.api.created(`/api/invoices/${invoice.id}/finalize`, {});
+    const note = await company.api.created(`/api/invoices/${invoice.id}/credit-notes`, {
+      lines: [{ lineNumber: 1, net: 1 }],
+      reason: 'A discount',
+      date: '2026-12-31',
+    });
+    const adding = attempt(
+      actor,
+      `INSERT INTO credit_note_lines (company_id, credit_note_id, invoice_id, line_number, net_minor, tax_minor)
+       VALUES ('${company.id}', '${note.id}', '${invoice.id}', 2, 1, 0)`,
+    );
+    await expect(adding).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+  });
+
   test.each<Actor>(['application', 'owner'])(
     'the outcome of a finished write is not changed by the %s',
     async (actor) => {

@@ -1,30 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { migrate } from '../../migrations/migrate.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openUpgrade, type Upgrade } from '../support/upgrade.ts';
 
-const DATABASE = 'payroll_approval_migration_test';
-const RELEASED = join(import.meta.dirname, '../../migrations');
-
-const databaseUrl = new URL(inject('superuserUrl'));
-databaseUrl.pathname = `/${DATABASE}`;
-
-let folder: string;
-let client: pg.Client;
+let upgrade: Upgrade;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'accubooks-migrate-'));
-  await asSuperuser(`CREATE DATABASE ${DATABASE}`);
-  client = new pg.Client({ connectionString: databaseUrl.href });
-  await client.connect();
+  upgrade = await openUpgrade();
 });
-afterAll(async () => {
-  await client.end();
-  await asSuperuser(`DROP DATABASE ${DATABASE} WITH (FORCE)`);
-  await rm(folder, { recursive: true });
-});
+afterAll(() => upgrade.drop());
 
 type Before = {
   readonly demandedToday: boolean;
@@ -62,14 +44,12 @@ const RUNS: readonly (readonly [string, Before, boolean])[] = [
 ];
 
 test('the runs that are there get the demand under which they were made, and the release before goes on', async () => {
-  const names = (await readdir(RELEASED)).filter((name) => /^\d{4}_.*\.sql$/.test(name)).toSorted();
-  const pinning = names.findIndex((name) => name.endsWith('_payroll_approval.sql'));
-  await apply(names.slice(0, pinning));
-  // Rows of every kind, as no sequence of requests makes them in short: the triggers and foreign keys are off for them.
-  await client.query("SET session_replication_role = 'replica'");
+  await upgrade.migrateUpTo('payroll_approval');
+  const { client } = upgrade;
   const ids = new Map<string, string>();
-  for (const [name, before] of RUNS) ids.set(name, await insertRun(before));
-  await client.query("SET session_replication_role = 'origin'");
+  await upgrade.pastTriggers(async () => {
+    for (const [name, before] of RUNS) ids.set(name, await insertRun(before));
+  });
   const some = ids.get('approved at once') as string;
   const asBefore = {
     name: 'prepared-by-the-release-before',
@@ -79,7 +59,7 @@ test('the runs that are there get the demand under which they were made, and the
   const { rows: locked } = await client.query(asBefore);
   expect(locked).toHaveLength(1);
 
-  await apply(names.slice(pinning));
+  await upgrade.migrateTheRest();
   const { rows } = await client.query<{ id: string; approval_required: boolean }>(
     'SELECT id, approval_required FROM pay_runs',
   );
@@ -90,14 +70,10 @@ test('the runs that are there get the demand under which they were made, and the
   expect((await client.query(asBefore)).rows).toEqual([{ ...locked[0], approval_required: false }]);
 });
 
-async function apply(names: readonly string[]): Promise<void> {
-  for (const name of names) await copyFile(join(RELEASED, name), join(folder, name));
-  await migrate({ connectionString: databaseUrl.href, folder });
-}
-
 /** A run in a company of its own. Answers its ID. */
 async function insertRun({ demandedToday, askedForDraft, status, approvedBy, executedBy }: Before): Promise<string> {
   const [company, id, creator, other] = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+  const { client } = upgrade;
   const who = (one: 'creator' | 'other' | undefined) => (one === undefined ? null : { creator, other }[one]);
   await client.query(
     `INSERT INTO companies (id, name, base_currency, pay_run_approval_required) VALUES ($1, 'Acme', 'USD', $2)`,
@@ -121,16 +97,8 @@ async function insertRun({ demandedToday, askedForDraft, status, approvedBy, exe
 }
 
 async function companyOf(runId: string): Promise<unknown> {
-  const { rows } = await client.query<{ company_id: string }>('SELECT company_id FROM pay_runs WHERE id = $1', [runId]);
+  const { rows } = await upgrade.client.query<{ company_id: string }>('SELECT company_id FROM pay_runs WHERE id = $1', [
+    runId,
+  ]);
   return rows[0]?.company_id;
-}
-
-async function asSuperuser(sql: string): Promise<void> {
-  const superuser = new pg.Client({ connectionString: inject('superuserUrl') });
-  await superuser.connect();
-  try {
-    await superuser.query(sql);
-  } finally {
-    await superuser.end();
-  }
 }
