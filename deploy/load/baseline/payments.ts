@@ -62,18 +62,24 @@ export function payBySql(pool: pg.Pool, companyId: string): Pay {
          JOIN accounts a ON a.company_id = $1 AND a.code = l.code`,
         [companyId, paymentId, AMOUNT_MINOR, CURRENCY],
       );
-      await tx.query(
-        `INSERT INTO payments (company_id, id, invoice_id, amount_minor, currency, method, received_on, bank_account_id,
-           journal_entry_id)
-         SELECT $1, $2, $3, $4, $5, 'bank_transfer', $6, a.id, $2
-         FROM accounts a WHERE a.company_id = $1 AND a.code = '${ACCOUNTS.bank}'`,
-        [companyId, paymentId, invoiceId, AMOUNT_MINOR, CURRENCY, RECEIVED_ON],
-      );
       await tx.query('UPDATE invoices SET paid_minor = paid_minor + $3 WHERE company_id = $1 AND id = $2', [
         companyId,
         invoiceId,
         AMOUNT_MINOR,
       ]);
+      // Last, because every other payment of the company waits for the counter.
+      await tx.query(
+        `WITH counter AS (
+           INSERT INTO number_counters AS c (company_id, kind, last_number) VALUES ($1, 'payment', 1)
+           ON CONFLICT (company_id, kind) DO UPDATE SET last_number = c.last_number + 1
+           RETURNING last_number
+         )
+         INSERT INTO payments (company_id, id, number, invoice_id, amount_minor, currency, method, received_on,
+           bank_account_id, journal_entry_id)
+         SELECT $1, $2, c.last_number, $3, $4, $5, 'bank_transfer', $6, a.id, $2
+         FROM counter c JOIN accounts a ON a.company_id = $1 AND a.code = '${ACCOUNTS.bank}'`,
+        [companyId, paymentId, invoiceId, AMOUNT_MINOR, CURRENCY, RECEIVED_ON],
+      );
       return paymentId;
     });
 }

@@ -4,7 +4,15 @@ import type pg from 'pg';
 const BASELINE_SCHEMA = 'baseline';
 
 /** The tables that a payment reads and writes. */
-const TABLES = ['companies', 'accounts', 'invoices', 'journal_entries', 'journal_lines', 'payments'] as const;
+const TABLES = [
+  'companies',
+  'accounts',
+  'invoices',
+  'journal_entries',
+  'journal_lines',
+  'number_counters',
+  'payments',
+] as const;
 /** The tables that are copied with their rows; the others start empty. */
 const FILLED = ['companies', 'accounts', 'invoices'] as const;
 
