@@ -2752,9 +2752,15 @@ BEGIN
     WHERE i.company_id = one AND i.key = ANY (marked);
 
     INSERT INTO number_counters AS c (company_id, kind, last_number, lost_numbers)
-    SELECT one, i.number_kind, count(*), count(*) FROM jsonb_to_recordset(p_items) AS i (company_id uuid, key text, number_kind text)
-    WHERE i.company_id = one AND i.number_kind IS NOT NULL AND i.key = ANY (marked)
-    GROUP BY i.number_kind
+    SELECT one, n.kind, count(*), count(*)
+    FROM jsonb_to_recordset(p_items) AS i (company_id uuid, key text, operation text, number_kind text)
+    CROSS JOIN LATERAL (
+      SELECT coalesce(i.number_kind, CASE i.operation WHEN 'createPayment' THEN 'payment' WHEN 'createRefund' THEN 'refund'
+        WHEN 'createCreditNote' THEN 'credit_note' END) AS kind
+    ) AS n
+    WHERE i.company_id = one AND n.kind IS NOT NULL AND i.key = ANY (marked)
+    GROUP BY n.kind
+    ORDER BY n.kind
     ON CONFLICT (company_id, kind) DO UPDATE
       SET last_number = c.last_number + excluded.last_number, lost_numbers = c.lost_numbers + excluded.lost_numbers;
 
@@ -2875,17 +2881,6 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.move_stock(uuid,jsonb) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.next_number(p_company uuid, p_kind text)
- RETURNS integer
- LANGUAGE sql
-AS $function$
-  INSERT INTO number_counters AS c (company_id, kind, last_number) VALUES (p_company, p_kind, 1)
-  ON CONFLICT (company_id, kind) DO UPDATE SET last_number = c.last_number + 1
-  RETURNING last_number;
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.next_number(uuid,text) TO PUBLIC;
-
 CREATE OR REPLACE FUNCTION public.next_webhook_call(p_company uuid, p_batch uuid)
  RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, first_attempt_at timestamp with time zone, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
  LANGUAGE plpgsql
@@ -2950,7 +2945,7 @@ CREATE OR REPLACE FUNCTION public.number_document()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  NEW.number := next_number(NEW.company_id, TG_ARGV[0]);
+  NEW.number := take_numbers(NEW.company_id, TG_ARGV[0], 1);
   RETURN NEW;
 END $function$
 ;
@@ -4083,7 +4078,7 @@ DECLARE
 BEGIN
   -- Whoever holds the counter is on the way to COMMIT, which is not to be compared with a row that someone works with. A set
   -- that gave it up as soon would be made again as single writes, each of which takes the counter for itself.
-  IF lock_timeout_before::interval BETWEEN interval '1 millisecond' AND interval '1 second' THEN
+  IF p_count > 1 AND lock_timeout_before::interval BETWEEN interval '1 millisecond' AND interval '1 second' THEN
     PERFORM set_config('lock_timeout', '1s', true);
   END IF;
   INSERT INTO number_counters AS c (company_id, kind, last_number) VALUES (p_company, p_kind, p_count)

@@ -137,16 +137,31 @@ describe('a payment', () => {
   });
 });
 
-test('numbers are taken with a lock timeout of their own, and the transaction’s is as before afterwards', async () => {
+test('a set takes its numbers with a lock timeout of its own, a single write with that of its transaction, which is as before afterwards', async () => {
   const company = await system.company();
   const client = await system.owner.connect();
   try {
-    for (const timeout of ['100ms', '5s', '0']) {
+    for (const [timeout, count, during] of [
+      ['100ms', 3, '1s'],
+      ['100ms', 1, '100ms'],
+      ['5s', 3, '5s'],
+      ['0', 3, '0'],
+    ]) {
       await client.query(`BEGIN; SET LOCAL lock_timeout = '${timeout}'`);
-      const { rows } = await client.query("SELECT take_numbers($1, 'payment', 3) AS last", [company.id]);
-      const { rows: shown } = await client.query('SHOW lock_timeout');
+      await client.query(`
+        CREATE FUNCTION pg_temp.note_timeout() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          PERFORM set_config('test.during', current_setting('lock_timeout'), true);
+          RETURN NEW;
+        END $$;
+        CREATE TRIGGER note_timeout BEFORE INSERT ON number_counters
+          FOR EACH ROW EXECUTE FUNCTION pg_temp.note_timeout()`);
+      const { rows: taken } = await client.query("SELECT take_numbers($1, 'payment', $2) AS last", [company.id, count]);
+      const { rows: shown } = await client.query(
+        "SELECT current_setting('test.during') AS during, current_setting('lock_timeout') AS afterwards",
+      );
       await client.query('ROLLBACK');
-      expect([rows, shown]).toEqual([[{ last: 3 }], [{ lock_timeout: timeout }]]);
+      expect([taken, shown]).toEqual([[{ last: count }], [{ during, afterwards: timeout }]]);
     }
   } finally {
     client.release();

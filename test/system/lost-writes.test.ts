@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import { type Database, openDatabase } from '../../activities/database.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
 import { READ_SCHEMAS } from '../../api/openapi/read-schemas.ts';
@@ -226,6 +227,27 @@ describe('of lost writes', () => {
     await losePayment('gone', { of: books });
     const { number } = await books.api.created('/api/payments', paymentBody(await books.invoice()));
     expect(number).toBe('RCT-000002');
+    expect(await brokenOf(books)).toEqual([]);
+  });
+
+  test('nor a number of any kind where a process of the release before marked the write, which knows those of invoices alone', async () => {
+    const books = await system.company();
+    const before = OPERATIONS.map(({ takesNumber, ...operation }) =>
+      takesNumber === 'invoice' ? { ...operation, takesNumber } : operation,
+    );
+    const numbered = OPERATIONS.filter(({ takesNumber }) => takesNumber !== undefined);
+    const examples = numbered.flatMap((operation) =>
+      operation.examples.slice(0, 1).map((example) => ({ operation, ...example })),
+    );
+    for (const { operation, params, body: right } of examples) {
+      await markLost(system.owner, writeArguments(books, operation, right, operation.name, params), GROUP, before);
+    }
+    const { rows } = await system.owner.query(
+      'SELECT kind, last_number, lost_numbers FROM number_counters WHERE company_id = $1 ORDER BY kind',
+      [books.id],
+    );
+    const kinds = numbered.map(({ takesNumber }) => takesNumber).toSorted();
+    expect(rows).toEqual(kinds.map((kind) => ({ kind, last_number: 1, lost_numbers: 1 })));
     expect(await brokenOf(books)).toEqual([]);
   });
 
