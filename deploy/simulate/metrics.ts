@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
 /** What the processes count and what the audit log has, of all companies: metrics know none. */
@@ -11,6 +12,8 @@ export type Tally = {
 };
 
 const SAMPLE = /^(\w+)(?:\{([^}]*)\})? (\S+)$/gm;
+const RESTARTED_WITHIN_MS = 60_000;
+const RESTART_POLL_MS = 500;
 const LABEL = /(\w+)="([^"]*)"/g;
 
 export async function takeTally(auditor: pg.Client, metricsUrls: readonly string[]): Promise<Tally> {
@@ -26,12 +29,19 @@ export async function takeTally(auditor: pg.Client, metricsUrls: readonly string
   return { metrics, audit: await readAudit(auditor), begun: begun.join(' ') };
 }
 
+/** Waits for a process that was killed and is being started again. */
 async function readPage(url: string): Promise<string> {
-  const response = await fetch(url).catch((cause) => {
-    throw new Error(`The metrics at ${url} cannot be read.`, { cause });
-  });
-  if (!response.ok) throw new Error(`The metrics at ${url} cannot be read: ${response.status}`);
-  return response.text();
+  const deadline = performance.now() + RESTARTED_WITHIN_MS;
+  for (;;) {
+    try {
+      const response = await fetch(url);
+      if (response.ok) return await response.text();
+      throw new Error(`Its status is ${response.status}`);
+    } catch (cause) {
+      if (performance.now() > deadline) throw new Error(`The metrics at ${url} cannot be read.`, { cause });
+      await sleep(RESTART_POLL_MS);
+    }
+  }
 }
 
 function nameOf(name: string, { operation, status, error_type: errorType }: Record<string, string>) {
