@@ -2,7 +2,7 @@ import type { Tx } from '../database.ts';
 import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 /** Days on which what is due on an invoice changes, as the database has them; null: none that matter. */
-export type DueDays = readonly { readonly day: string; readonly amount: string }[] | null;
+type DueDays = readonly { readonly day: string; readonly amount: string }[] | null;
 
 /** What is due in all, and the days later than the first that is to be posted on which it changes: nearly always none. */
 export type Claim = { due_minor: bigint; later: readonly Change[] };

@@ -3,7 +3,7 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { AS_OF_CONFLICT, type DueDays, firstConflict, toChanges } from '../ledger/due-by-day.ts';
+import { AS_OF_CONFLICT, firstConflict, lockClaims } from '../ledger/due-by-day.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { postMirror } from '../ledger/post-mirror.ts';
 import { defineOperation } from '../operation.ts';
@@ -61,13 +61,16 @@ export const voidInvoice = defineOperation({
   summarize: ({ params }) => `voidInvoice ${params.invoiceId}`,
 
   async write(tx, { params, body }, context) {
-    const [invoice] = await tx.query<InvoiceRow & { today: string; later: DueDays }>(
-      `SELECT ${INVOICE_COLUMNS}, company_today($1) AS today,
-         CASE WHEN last_raised_on IS NOT NULL THEN due_days($1, id, last_raised_on, $3) END AS later
-       FROM lock_invoice($1, $2)`,
-      [context.companyId, params.invoiceId, body.date ?? null],
-    );
-    if (invoice === undefined) {
+    // Nothing is read by the statement that waits for the lock: its snapshot may be older than what it has waited for.
+    const [claims, [invoice]] = await Promise.all([
+      lockClaims(tx, context.companyId, [params.invoiceId], [body.date]),
+      tx.query<InvoiceRow & { today: string }>(
+        `SELECT ${INVOICE_COLUMNS}, company_today($1) AS today FROM invoices WHERE company_id = $1 AND id = $2`,
+        [context.companyId, params.invoiceId],
+      ),
+    ]);
+    const claim = claims.get(params.invoiceId);
+    if (claim === undefined || invoice === undefined) {
       throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     const entryId = invoice.journal_entry_id;
@@ -79,7 +82,6 @@ export const voidInvoice = defineOperation({
       context,
     );
     // All of it is due now, so less is due only as of a day between a payment and its refund.
-    const claim = { due_minor: invoice.due_minor, later: toChanges(invoice.later) };
     const conflict = firstConflict(claim, { date: voidedOn, taken: invoice.total_minor });
     if (conflict !== undefined) {
       const paid = formatAmount(invoice.total_minor - conflict.left, invoice.currency);

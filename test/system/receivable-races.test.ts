@@ -3,6 +3,7 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import type { RunningApi } from '../../api/app.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { tally } from '../support/tally.ts';
 
@@ -30,8 +31,8 @@ const credit = (index: number, invoiceId: string, net: number) =>
     { lines: [{ lineNumber: 1, net }], reason: 'Discount', date: '2026-03-01' },
     patient,
   );
-const voiding = (index: number, invoiceId: string) =>
-  client(index).post(`/api/invoices/${invoiceId}/void`, { reason: 'Wrong', date: '2026-03-01' }, patient);
+const voiding = (index: number, invoiceId: string, date = '2026-03-01') =>
+  client(index).post(`/api/invoices/${invoiceId}/void`, { reason: 'Wrong', date }, patient);
 
 const invoiceRow = async (id: string) =>
   (
@@ -79,6 +80,25 @@ describe('what takes something back, many at once', () => {
     const answers = await Promise.all(times(20, (index) => credit(index, invoiceId, 50)));
     expect(tally(answers)).toEqual({ '201': 12, '422 credit_exceeds_due': 8 });
     expect(await invoiceRow(invoiceId)).toMatchObject({ status: 'paid', paid: 400, credited: 600, due: 0 });
+  });
+
+  test('a void that waited for a refund sees it: the refusal names the day as of which the invoice was paid', async () => {
+    const invoiceId = await company.invoice({ total: 1_000 });
+    const payment = await company.api.created('/api/payments', paymentBody(invoiceId, 1_000));
+    const held = await holdInvoice(system.owner, invoiceId);
+    const refunding = refund(0, payment.id, 1_000);
+    await untilWaiting(system.owner, 1);
+    // It waits behind the refund, which is dated a day later.
+    const voided = voiding(1, invoiceId, '2026-02-28');
+    await untilWaiting(system.owner, 2);
+    await held.release();
+    expect((await refunding).status).toBe(201);
+    const { status, json } = await voided;
+    expect([status, json.code, json.detail]).toEqual([
+      422,
+      'as_of_conflict',
+      '10.00 USD of the invoice is paid as of 2026-02-28.',
+    ]);
   });
 
   test('credit notes, payments, refunds and voids of one invoice: each is taken or refused, and none goes below zero', async () => {

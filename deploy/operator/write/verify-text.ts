@@ -41,13 +41,18 @@ function byCompany(companies: Stake['companies']): string {
     companies.map(({ company, writes, numbers, amounts }) => [
       `${company.name} (${company.id})`,
       String(writes.length),
-      Object.entries(numbers)
-        .map(([kind, count]) => `${kind} ${count}`)
-        .join(', '),
-      Object.entries(amounts)
-        .map(([currency, amount]) => `${currency} ${amount}`)
-        .join(', '),
+      counts(numbers),
+      counts(amounts),
     ]),
+  );
+}
+
+/** `invoice 2, payment 5`, or 0. */
+function counts(of: Readonly<Record<string, number | bigint>>): string {
+  return (
+    Object.entries(of)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ') || '0'
   );
 }
 
