@@ -7,6 +7,7 @@ import { writeStep } from './trigger-writes.ts';
 const ATTEMPTS = 3;
 /** Runs of before have no result. */
 const RESULT_IS_KEPT = 'closeMonth-result-is-kept';
+const NO_AMOUNT = { accountCode: null, currency: null, expected: null, found: null } as const;
 
 export type ClosedMonth = { readonly through: string; readonly closed: boolean; readonly faults: readonly string[] };
 
@@ -36,7 +37,8 @@ async function checkAndClose(trigger: Trigger): Promise<Closing> {
   const { userId, payload } = await readTrigger(trigger);
   const wanted = typeof payload['through'] === 'string' ? payload['through'] : null;
   for (let attempt = 1; ; attempt += 1) {
-    const { through, settingsVersion, alreadyClosed, faults, failed = [] } = await checkMonth(trigger, wanted);
+    const check = await checkMonth(trigger, wanted);
+    const { through, settingsVersion, alreadyClosed, faults, failed = faults.map(notTold) } = check;
     if (alreadyClosed) return { result: { closed: true, through }, faults: [] };
     if (faults.length > 0) return { result: { closed: false, through, failed }, faults };
     const { outcome } = await writeStep(trigger, userId, {
@@ -46,10 +48,17 @@ async function checkAndClose(trigger: Trigger): Promise<Closing> {
       step: `close-${attempt}`,
     });
     if (outcome === 'succeeded') return { result: { closed: true, through }, faults: [] };
-    const notChanged = (fault: string) => settingsNotChanged({ trigger, through, attempt, fault });
-    if (outcome === 'lost') return notChanged('The record of this change was lost: ask the operators');
-    if (attempt === ATTEMPTS) return notChanged('The settings could not be changed');
+    const notChanged = (fault: string, todo: string) => settingsNotChanged({ trigger, through, attempt, fault, todo });
+    if (outcome === 'lost') return notChanged('The record of this change was lost', 'ask the operators');
+    if (attempt === ATTEMPTS) {
+      return notChanged('The settings could not be changed', 'see why in this write, and trigger the workflow again');
+    }
   }
+}
+
+/** What a worker of a release before has checked: it told only sentences for operators, so what they are about is not known. */
+function notTold(fault: string): FailedControl {
+  return { ...NO_AMOUNT, control: 'not-told', detail: `${fault}.`, resources: [] };
 }
 
 function settingsNotChanged({
@@ -57,19 +66,18 @@ function settingsNotChanged({
   through,
   attempt,
   fault,
+  todo,
 }: {
   readonly trigger: Trigger;
   readonly through: string;
   readonly attempt: number;
   readonly fault: string;
+  readonly todo: string;
 }): Closing {
   const failed: FailedControl = {
+    ...NO_AMOUNT,
     control: 'settings-changed',
-    accountCode: null,
-    currency: null,
-    expected: null,
-    found: null,
-    detail: `${fault}.`,
+    detail: `${fault}: ${todo}.`,
     resources: [`/api/writes/trigger:${triggerId}:close-${attempt}`],
   };
   return { result: { closed: false, through, failed: [failed] }, faults: [fault] };

@@ -54,11 +54,11 @@ export type MonthCheck = {
   readonly alreadyClosed: boolean;
   /** Sentences for operators. */
   readonly faults: readonly string[];
-  /** The same for the company, with what is in the way. A check of a release before this one does not have it. */
+  /** The same for the company, with what is in the way. Checks of before it was kept do not have it. */
   readonly failed?: readonly FailedControl[];
 };
 
-/** What keeps a period from being closed. Null where the control is about no account, currency or amount. */
+/** What keeps a period from being closed. Null where the control is about no account or currency, and where no amount is wrong. */
 export type FailedControl = {
   readonly control: string;
   readonly accountCode: string | null;

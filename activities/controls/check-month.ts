@@ -1,13 +1,29 @@
 import type { FailedControl, MonthCheck } from '../../workflows/event-messages.ts';
 import { StorageError, type Tx } from '../database.ts';
+import type { Control } from './control.ts';
 import { MONTH_CONTROLS } from './controls.ts';
 import { type Found, inTheWay, MAX_IN_THE_WAY, NOTHING_FOUND } from './in-the-way.ts';
 import { MONTH_STEPS } from './month-steps.ts';
 
-/** For all controls together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
+/** For all checks together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
 const LIMIT_MS = 45_000;
 /** SQLSTATE of the statement timeout. */
 const QUERY_CANCELED = '57014';
+
+/** A step of closing or a control: what operators are told when it fails, and what it is called when it takes too long. */
+type Check = Pick<Control, 'name' | 'sentence' | 'compares' | 'links' | 'sqlAsOf'> & {
+  readonly sql?: string;
+  readonly title: string;
+  readonly fault: string;
+};
+
+const CHECKS: readonly Check[] = [
+  ...MONTH_STEPS.map((step) => ({ ...step, title: `The step ${step.name}` })),
+  ...MONTH_CONTROLS.map((control) => {
+    const title = `The control ${control.name}`;
+    return { ...control, title, fault: `${title} does not hold: ${control.sentence}` };
+  }),
+];
 
 /**
  * Checks whether the books may be closed through that day; null means the last day of the month before this one. All
@@ -27,11 +43,7 @@ export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT
   if (month === undefined) throw new Error('Bug! The company has no row');
   const faults = month.closed
     ? []
-    : [
-        ...(month.over ? [] : [notOver(month.through)]),
-        ...(await stepsLeft(tx, month.through)),
-        ...(await brokenMonthControls(tx, month, deadline)),
-      ];
+    : [...(month.over ? [] : [notOver(month.through)]), ...(await failedChecks(tx, month, deadline))];
   return {
     through: month.through,
     settingsVersion: month.version,
@@ -55,66 +67,58 @@ type Fault = { readonly fault: string; readonly failed: readonly FailedControl[]
 
 function notOver(through: string): Fault {
   const fault = `${through} has not ended yet`;
-  return { fault, failed: [{ control: 'period-over', ...NOTHING_FOUND, detail: `${fault}.` }] };
+  const detail = `${fault}: wait until it has, or close through an earlier day.`;
+  return { fault, failed: [{ control: 'period-over', ...NOTHING_FOUND, detail }] };
 }
 
-async function stepsLeft(tx: Tx, through: string): Promise<Fault[]> {
-  const left: Fault[] = [];
-  for (const step of MONTH_STEPS) {
-    const found = await findRows(tx, step, through);
-    if (found.length > 0) left.push({ fault: step.fault, failed: inTheWay(step, found, through) });
-  }
-  return left;
-}
-
-/** Names the controls that do not hold, and those that could not be checked in time. */
-async function brokenMonthControls(tx: Tx, month: Month, deadline: number): Promise<Fault[]> {
-  const broken: Fault[] = [];
-  for (const control of MONTH_CONTROLS) {
+/** The steps that are left, the controls that do not hold, and what could not be checked in time. */
+async function failedChecks(tx: Tx, month: Month, deadline: number): Promise<Fault[]> {
+  const failed: Fault[] = [];
+  for (const check of CHECKS) {
     const leftMs = Math.floor(deadline - performance.now());
     const limitMs = Math.min(leftMs, month.statement_timeout_ms || leftMs);
-    const found = leftMs > 0 ? await findInTime(tx, control, month.through, limitMs) : 'too late';
-    if (found === 'too late') {
-      const fault = `The control ${control.name} could not be checked in time`;
-      broken.push({ fault, failed: [{ control: control.name, ...NOTHING_FOUND, detail: `${fault}.` }] });
-    } else if (found.length > 0) {
-      const fault = `The control ${control.name} does not hold: ${control.sentence}`;
-      broken.push({ fault, failed: inTheWay(control, found, month.through) });
-    }
+    const found = leftMs > 0 ? await findInTime(tx, check, month.through, limitMs) : 'too late';
+    if (found === 'too late') failed.push(tooLate(check));
+    else if (found.length > 0) failed.push({ fault: check.fault, failed: inTheWay(check, found, month.through) });
   }
-  return broken;
+  return failed;
 }
 
-type Query = { readonly sql?: string; readonly sqlAsOf?: string };
+function tooLate({ name, title }: Check): Fault {
+  const fault = `${title} could not be checked in time`;
+  const detail = `${fault}: trigger the workflow again, and ask the operators if that does not help.`;
+  return { fault, failed: [{ control: name, ...NOTHING_FOUND, detail }] };
+}
 
 async function findInTime(
   tx: Tx,
-  control: Query,
+  check: Check,
   through: string,
   limitMs: number,
 ): Promise<readonly Found[] | 'too late'> {
   await Promise.all([
-    tx.query('SAVEPOINT control'),
+    tx.query('SAVEPOINT month_check'),
     tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]),
   ]);
   try {
-    const found = await findRows(tx, control, through);
-    await tx.query('RELEASE SAVEPOINT control');
+    const found = await findRows(tx, check, through);
+    await tx.query('RELEASE SAVEPOINT month_check');
     return found;
   } catch (error) {
     if (!(error instanceof StorageError) || error.sqlState !== QUERY_CANCELED) throw error;
-    await tx.query('ROLLBACK TO SAVEPOINT control');
+    await tx.query('ROLLBACK TO SAVEPOINT month_check');
     return 'too late';
   }
 }
 
 /**
- * The first rows of the transaction's company that are in the way. It counts before it reads any, because the query reads every
- * row where the control holds: EXISTS and LIMIT are planned as if the first rows would do.
+ * The first rows of the transaction's company that are in the way, by one statement, so that its limit holds for all of it.
+ * Where nothing is in the way, the query reads every row: MATERIALIZED has it planned for that, and not for the first rows.
  */
-async function findRows(tx: Tx, { sql = '', sqlAsOf }: Query, through: string): Promise<readonly Found[]> {
-  const rows = `FROM (${sqlAsOf ?? sql}) AS broken WHERE company_id = current_company()`;
-  const values = sqlAsOf === undefined ? [] : [through];
-  const [counted] = await tx.query<{ none: boolean }>(`SELECT count(*) = 0 AS none ${rows}`, values);
-  return counted?.none ? [] : tx.query<Found>(`SELECT * ${rows} LIMIT ${MAX_IN_THE_WAY}`, values);
+function findRows(tx: Tx, { sql = '', sqlAsOf }: Check, through: string): Promise<readonly Found[]> {
+  return tx.query<Found>(
+    `WITH broken AS MATERIALIZED (SELECT * FROM (${sqlAsOf ?? sql}) AS violation WHERE company_id = current_company())
+     SELECT * FROM broken LIMIT ${MAX_IN_THE_WAY}`,
+    sqlAsOf === undefined ? [] : [through],
+  );
 }

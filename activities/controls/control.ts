@@ -19,7 +19,10 @@ export type Control = {
    * control is asked as of now.
    */
   readonly sqlAsOf?: string;
-  /** Its rows compare amounts: each has `currency`, `expected_minor` and `found_minor`. Null: of no account in particular. */
+  /**
+   * Its rows compare amounts: each has `currency`, and `expected_minor` and `found_minor`, which are null where no amount is
+   * wrong. A row about one day has it as `day`. Null: of no account in particular.
+   */
   readonly compares?: { readonly accountCode: string | null };
   /** Where the API shows what a row is about: columns of the row, and the day as `through`, stand in braces. */
   readonly links?: readonly string[];

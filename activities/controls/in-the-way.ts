@@ -1,5 +1,5 @@
 import type { FailedControl } from '../../workflows/event-messages.ts';
-import { toWireSum } from '../money.ts';
+import { toWireSum, type WireSum } from '../money.ts';
 import type { Control } from './control.ts';
 
 /** So many rows of a control are told: whoever has more to correct sees the next ones when these are corrected. */
@@ -28,9 +28,9 @@ export function inTheWay(
     control: name,
     accountCode: compares.accountCode,
     currency: String(row['currency']),
-    expected: toWireSum(toMinor(row['expected_minor'])),
-    found: toWireSum(toMinor(row['found_minor'])),
-    detail: typeof row['day'] === 'string' ? `${sentence} This is about ${row['day']}.` : sentence,
+    expected: toWire(row['expected_minor']),
+    found: toWire(row['found_minor']),
+    detail: `${sentence}${ofWhichDay(row)}`,
     resources: linksOf(row),
   }));
 }
@@ -42,7 +42,18 @@ function filled(link: string, values: Found): string[] {
   return [link.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]))];
 }
 
+/** A second sentence where the row is about one day, with the quantity where it has one. */
+function ofWhichDay({ day, quantity }: Found): string {
+  if (typeof day !== 'string') return '';
+  return ` This is about ${day}${quantity === undefined ? '' : `, with a quantity of ${toWhole(quantity)}`}.`;
+}
+
+/** Null where no amount is wrong. */
+function toWire(minor: unknown): WireSum | null {
+  return minor === null ? null : toWireSum(toWhole(minor));
+}
+
 /** PostgreSQL answers an integer, a bigint or a numeric, by what the control sums. */
-function toMinor(value: unknown): bigint {
+function toWhole(value: unknown): bigint {
   return BigInt(value as number | bigint | string);
 }

@@ -59,8 +59,8 @@ export const INVENTORY_CONTROLS: readonly Control[] = [
     links: ['/api/inventory/items/{item_id}'],
     ...dated(
       ({ until, lastsInto }) => `
-      SELECT company_id, item_id, currency, moved_on AS day, quantity, greatest(value_minor, 0) AS expected_minor,
-        value_minor AS found_minor
+      SELECT company_id, item_id, currency, moved_on AS day, quantity, CASE WHEN value_minor < 0 THEN 0 END AS expected_minor,
+        CASE WHEN value_minor < 0 THEN value_minor END AS found_minor
       FROM (
         SELECT m.company_id, m.item_id, m.currency, m.moved_on, lead(m.moved_on) OVER days AS next_day,
           sum(sum(m.quantity_delta)) OVER days AS quantity, sum(sum(m.value_delta_minor)) OVER days AS value_minor

@@ -1,6 +1,9 @@
 import type { Control } from './control.ts';
 
-/** What a company has to have done before its books are closed. Unlike a control, it does not hold at any time. */
+/**
+ * What a company has to have done before its books are closed. Unlike a control, it does not hold at any time. The `sentence`
+ * says what to do.
+ */
 type Step = Required<Pick<Control, 'name' | 'sentence' | 'sqlAsOf' | 'links'>> & {
   /** What the result of the workflow says while it is not done. */
   readonly fault: string;
@@ -15,7 +18,7 @@ type Step = Required<Pick<Control, 'name' | 'sentence' | 'sqlAsOf' | 'links'>> &
 export const MONTH_STEPS: readonly Step[] = [
   {
     name: 'bank-reconciled',
-    sentence: 'Every bank transaction of the period is reconciled.',
+    sentence: 'Every bank transaction of the period has to be reconciled: reconcile these.',
     fault: 'A bank transaction in this period is not reconciled',
     links: ['/api/bank-transactions/{id}'],
     sqlAsOf: `
@@ -23,7 +26,9 @@ export const MONTH_STEPS: readonly Step[] = [
   },
   {
     name: 'pay-runs-executed',
-    sentence: 'Every approved pay run whose pay date is in the period is executed.',
+    // No operation withdraws an approved run: a company that does not want it closes by the settings.
+    sentence:
+      'Every approved pay run whose pay date is in the period has to be executed: execute these, or close the books by the settings (booksClosedThrough), which asks nothing.',
     fault: 'An approved pay run of this period is not executed',
     links: ['/api/payroll/pay-runs/{id}'],
     sqlAsOf: `

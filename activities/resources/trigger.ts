@@ -15,7 +15,7 @@ export type TriggerRow = {
   payload: Record<string, unknown>;
   user_id: string;
   created_at: string;
-  /** Null while the workflow runs, and for one that keeps none. */
+  /** Null while the workflow runs, for one that keeps none, and for one whose run ended before it had kept any. */
   result: ClosingResult | null;
 };
 
@@ -53,7 +53,7 @@ const failedSchema = z.object({
   currency: z.string().nullable(),
   expected: moneySum('what the documents say').nullable(),
   found: moneySum('what the books say').nullable(),
-  detail: z.string(),
+  detail: z.string().meta({ description: 'The rule, the day that it is about, or what to do' }),
   resources: z.array(z.string()).meta({ description: 'URLs of what is in the way, at most the first 20' }),
 });
 
@@ -71,7 +71,11 @@ const triggerSchema = z.object({
   userId: resourceId(),
   createdAt: instant(),
   result: resultSchema.nullable().meta({
-    description: 'What `closeMonth` has come to. Null while a workflow runs, and for those that have no result',
+    description:
+      'What `closeMonth` has come to. Null while a workflow runs, for those that have no result, and for good where the run ' +
+      'ended without one: failed, timed out, cancelled or terminated. The settings (`booksClosedThrough`) then say whether the ' +
+      'books were closed, and `GET /api/writes/trigger:{id}:close-1` what became of the write; operators find the run in ' +
+      'Temporal under `workflowId`',
   }),
 });
 

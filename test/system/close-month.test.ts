@@ -1,7 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Client } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { ClosedMonth } from '../../workflows/close-month.ts';
+import type { ClosingResult, EventActivities, MonthCheck } from '../../workflows/event-messages.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
 import { hire, payRun } from '../support/payroll.ts';
 import { startRelay } from '../support/relay.ts';
 import { runTriggered } from '../support/run-triggered.ts';
@@ -65,13 +69,76 @@ describe('the result of closing a month', () => {
     const bank = {
       ...NOTHING,
       control: 'bank-reconciled',
-      detail: 'Every bank transaction of the period is reconciled.',
+      detail: 'Every bank transaction of the period has to be reconciled: reconcile these.',
       resources: [`/api/bank-transactions/${items[0].id}`],
     };
-    const early = { ...NOTHING, control: 'period-over', detail: '2999-01-01 has not ended yet.' };
+    const early = {
+      ...NOTHING,
+      control: 'period-over',
+      detail: '2999-01-01 has not ended yet: wait until it has, or close through an earlier day.',
+    };
     expect(await close(company, '2999-01-01')).toEqual({ closed: false, through: '2999-01-01', failed: [early, bank] });
     expect(await close(company, '2026-02-28')).toEqual({ closed: false, through: '2026-02-28', failed: [bank] });
     expect(await close(company, '2026-02-27')).toEqual({ closed: true, through: '2026-02-27' });
+  });
+
+  test('names the write by which the settings could not be changed', async () => {
+    const company = await system.company();
+    const held = await system.owner.connect();
+    // The check waits until the member has lost the role.
+    await held.query('BEGIN; LOCK TABLE bank_transactions IN ACCESS EXCLUSIVE MODE');
+    const payload = { through: '2026-01-31' };
+    const { id } = (await company.as('admin').post('/api/workflows/closeMonth/trigger', { payload })).json;
+    await system.owner.query("UPDATE memberships SET roles = '{user}' WHERE company_id = $1 AND user_id = $2", [
+      company.id,
+      company.users.admin.id,
+    ]);
+    await held.query('COMMIT');
+    held.release();
+    const result = async () => (await company.api.get(`/api/workflows/triggers/${id}`)).json.result;
+    await until('a result', async () => (await result()) !== null);
+    const write = `/api/writes/trigger:${id}:close-3`;
+    const failed = {
+      ...NOTHING,
+      control: 'settings-changed',
+      detail: 'The settings could not be changed: see why in this write, and trigger the workflow again.',
+      resources: [write],
+    };
+    expect(await result()).toEqual({ closed: false, through: '2026-01-31', failed: [failed] });
+    expect((await company.api.get(write)).json).toMatchObject({ state: 'rejected', status: 403 });
+  });
+
+  test('tells the sentences of a check that a release before has made, which names nothing else', async () => {
+    const checked: MonthCheck = {
+      through: '2026-01-31',
+      settingsVersion: 1,
+      alreadyClosed: false,
+      faults: ['2026-01-31 has not ended yet', 'A bank transaction in this period is not reconciled'],
+    };
+    const kept: ClosingResult[] = [];
+    const activities: Pick<EventActivities, 'readTrigger' | 'checkMonth' | 'keepResult'> = {
+      readTrigger: async () => ({ userId: 'somebody', payload: {} }),
+      checkMonth: async () => checked,
+      keepResult: async (_trigger, result) => {
+        kept.push(result);
+      },
+    };
+    const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+    const taskQueue = 'close-month-of-before';
+    const worker = await Worker.create({
+      connection,
+      taskQueue,
+      workflowBundle: { codePath: inject('bundlePath') },
+      activities,
+    });
+    const args = [{ companyId: 'played', triggerId: 'played', writeTaskQueue: taskQueue }];
+    await worker.runUntil(
+      new Client({ connection }).workflow.execute('closeMonth', { workflowId: taskQueue, taskQueue, args }),
+    );
+    await connection.close();
+    const untold = { ...NOTHING, control: 'not-told' };
+    const failed = checked.faults.map((fault) => ({ ...untold, detail: `${fault}.` }));
+    expect(kept).toEqual([{ closed: false, through: '2026-01-31', failed }]);
   });
 });
 
@@ -168,6 +235,31 @@ describe('a month is checked as of its last day', () => {
     ]);
   });
 
+  test('where only the quantity of an item is negative, no amount is told, but the day and the quantity', async () => {
+    const company = await system.company();
+    const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 1, openingUnitCost: 1_000 };
+    const { id } = await company.api.created('/api/inventory/items', { ...item, date: '2026-01-10' });
+    const adjust = (adjustment: object) => company.api.created(`/api/inventory/${id}/adjust`, adjustment);
+    await adjust({ quantityDelta: 10, unitCost: 100, reason: 'Delivery', date: '2026-02-02' });
+    // Three at 181.8 each are less than the 1,000 for which the first one was bought.
+    await adjust({ quantityDelta: -3, reason: 'Sold', date: '2026-02-10' });
+    await tamper("UPDATE inventory_movements SET moved_on = '2026-01-20' WHERE reason = 'Sold' AND item_id = $1", [id]);
+    const entryId = "SELECT journal_entry_id FROM inventory_movements WHERE reason = 'Sold' AND item_id = $1";
+    await tamper(`UPDATE journal_entries SET entry_date = '2026-01-20' WHERE id = (${entryId})`, [id]);
+    expect((await close(company, '2026-01-31')).failed).toEqual([
+      {
+        control: 'stock-by-day',
+        accountCode: '1200',
+        currency: 'USD',
+        expected: null,
+        found: null,
+        detail:
+          'No item has a negative quantity or value as of any day. This is about 2026-01-20, with a quantity of -2.',
+        resources: [`/api/inventory/items/${id}`],
+      },
+    ]);
+  });
+
   test('what is wrong with a later month does not keep it open', async () => {
     const company = await system.company();
     const invoiceId = await company.invoice({ issueDate: '2026-02-10', total: 1_000 });
@@ -201,13 +293,23 @@ describe('nothing that is decided is left unposted', () => {
       {
         ...NOTHING,
         control: 'pay-runs-executed',
-        detail: 'Every approved pay run whose pay date is in the period is executed.',
+        detail: expect.stringContaining('execute these, or close the books by the settings (booksClosedThrough)'),
         resources: expect.arrayContaining([first, second].map(({ id }) => `/api/payroll/pay-runs/${id}`)),
       },
     ]);
     expect(await close(company, '2026-01-29')).toEqual({ closed: true, through: '2026-01-29' });
     await company.api.created(`/api/payroll/pay-runs/${first.id}/execute`, {});
     expect(await close(company, '2026-01-31')).toEqual({ closed: true, through: '2026-01-31' });
+  });
+
+  test('an approved pay run that nobody wants is in the way no more when the settings have closed its day', async () => {
+    const company = await system.company();
+    await hire(company);
+    await payRun(company);
+    expect(controlsOf(await close(company, '2026-02-28'))).toEqual(['pay-runs-executed']);
+    const settings = { expectedVersion: 1, booksClosedThrough: '2026-01-31' };
+    await company.api.created('/api/company/settings', settings, { method: 'PATCH' });
+    expect(await close(company, '2026-02-28')).toEqual({ closed: true, through: '2026-02-28' });
   });
 
   test('drafts are proposals, and in nobody’s way', async () => {

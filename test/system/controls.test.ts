@@ -5,6 +5,7 @@ import { checkMonth } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
 import { HISTORY_CONTROLS } from '../../activities/controls/history.ts';
+import { MONTH_STEPS } from '../../activities/controls/month-steps.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
 import type { Company } from '../support/companies.ts';
@@ -165,11 +166,12 @@ describe('a month', () => {
     expect(MONTH_CONTROLS).toHaveLength(CONTROLS.length - others.length);
   });
 
-  test('is not closed by controls that could not be asked in time, all together or one alone', async () => {
+  test('is not closed by what could not be asked in time, all together or one control alone', async () => {
+    const steps = MONTH_STEPS.map(({ name }) => `The step ${name} could not be checked in time`);
     const took = ({ name }: Control) => `The control ${name} could not be checked in time`;
     await inRolledBackTransaction(system.owner, async (client) => {
       await client.query('SELECT enter_company($1)', [company.id]);
-      expect((await checkMonth(txOn(client), '2025-12-31', 0)).faults).toEqual(MONTH_CONTROLS.map(took));
+      expect((await checkMonth(txOn(client), '2025-12-31', 0)).faults).toEqual([...steps, ...MONTH_CONTROLS.map(took)]);
     });
     await inRolledBackTransaction(system.owner, async (client) => {
       await client.query(`
@@ -179,6 +181,30 @@ describe('a month', () => {
         SET LOCAL statement_timeout = 2000`);
       const withNumbers = MONTH_CONTROLS.filter(({ name }) => name.endsWith('-numbers'));
       expect(await monthFaults(client, company)).toEqual(withNumbers.map(took));
+    });
+  });
+
+  test('is checked by one statement for each step and control, which has a limit, also where something is in the way', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query(FAULTS['invoice-paid'] ?? '');
+      await client.query('SELECT enter_company($1)', [company.id]);
+      const asked: string[] = [];
+      const tx = txOn(client);
+      const recording: Tx = {
+        query: (text, values) => {
+          asked.push(text.split(' ', 2).join(' '));
+          return tx.query(text, values);
+        },
+      };
+      const { failed = [] } = await checkMonth(recording, '2027-12-31');
+      expect(failed.map(({ control }) => control)).toContain('invoice-paid');
+      const each = [
+        'SAVEPOINT month_check',
+        "SELECT set_config('statement_timeout',",
+        'WITH broken',
+        'RELEASE SAVEPOINT',
+      ];
+      expect(asked.slice(1)).toEqual([...MONTH_STEPS, ...MONTH_CONTROLS].flatMap(() => each));
     });
   });
 });
