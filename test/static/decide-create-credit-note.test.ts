@@ -123,8 +123,8 @@ describe('a credit note', () => {
     expect(state.invoices.get(INVOICE)).toMatchObject({ status: 'paid', due_minor: 0n });
   });
 
-  test('takes no more of a line than those before it have left', () => {
-    const state = stateOf([WORK]);
+  test('takes no more of a line than those before it have left, whatever others at its rate have', () => {
+    const state = stateOf([WORK, WORK]);
     decide(state, inputOf({ lines: '1=200' }), decideContext());
     expect(() => decide(state, inputOf({ lines: '1=301' }), decideContext())).toThrow(
       expect.objectContaining({ code: 'credit_exceeds_line', message: '3.00 USD is left of line 1.' }),
