@@ -3649,14 +3649,20 @@ DECLARE
 BEGIN
   PERFORM 1 FROM invoices i
   WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) ORDER BY i.id FOR NO KEY UPDATE;
-  SELECT l.line_number INTO exceeded
-  FROM invoice_lines l JOIN credit_note_lines c
-    ON c.company_id = l.company_id AND c.invoice_id = l.invoice_id AND c.line_number = l.line_number
-  WHERE (l.company_id, l.invoice_id, l.line_number) IN (SELECT a.company_id, a.invoice_id, a.line_number FROM added a)
-  GROUP BY l.company_id, l.invoice_id, l.line_number
-  HAVING sum(c.net_minor) > l.net_minor OR sum(c.tax_minor) > l.tax_minor
-    OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor AND NOT EXISTS (
-      SELECT FROM credit_left_at_rate(l.company_id, l.invoice_id, l.tax_rate_thousandths) AS r WHERE r.tax_minor <= 0
+  -- OFFSET 0: by the key of each, whatever the planner knows of the tables.
+  SELECT a.line_number INTO exceeded
+  FROM (SELECT DISTINCT n.company_id, n.invoice_id, n.line_number FROM added n) AS a
+  CROSS JOIN LATERAL (
+    SELECT k.net_minor, k.tax_minor, k.tax_rate_thousandths FROM invoice_lines k
+    WHERE k.company_id = a.company_id AND k.invoice_id = a.invoice_id AND k.line_number = a.line_number OFFSET 0
+  ) AS l
+  CROSS JOIN LATERAL (
+    SELECT sum(n.net_minor) AS net_minor, sum(n.tax_minor) AS tax_minor FROM credit_note_lines n
+    WHERE n.company_id = a.company_id AND n.invoice_id = a.invoice_id AND n.line_number = a.line_number OFFSET 0
+  ) AS c
+  WHERE c.net_minor > l.net_minor OR c.tax_minor > l.tax_minor
+    OR (c.net_minor = l.net_minor AND c.tax_minor <> l.tax_minor AND NOT EXISTS (
+      SELECT FROM credit_left_at_rate(a.company_id, a.invoice_id, l.tax_rate_thousandths) AS r WHERE r.tax_minor <= 0
     ))
   LIMIT 1;
   IF exceeded IS NOT NULL THEN
@@ -3675,9 +3681,12 @@ BEGIN
   END IF;
   SELECT r.tax_rate_thousandths INTO exceeded_rate
   FROM (
-    SELECT DISTINCT l.company_id, l.invoice_id, l.tax_rate_thousandths
-    FROM invoice_lines l
-    WHERE (l.company_id, l.invoice_id, l.line_number) IN (SELECT a.company_id, a.invoice_id, a.line_number FROM added a)
+    SELECT DISTINCT a.company_id, a.invoice_id, l.tax_rate_thousandths
+    FROM added a
+    CROSS JOIN LATERAL (
+      SELECT k.tax_rate_thousandths FROM invoice_lines k
+      WHERE k.company_id = a.company_id AND k.invoice_id = a.invoice_id AND k.line_number = a.line_number OFFSET 0
+    ) AS l
   ) AS r
   CROSS JOIN LATERAL credit_left_at_rate(r.company_id, r.invoice_id, r.tax_rate_thousandths) AS c
   WHERE c.net_minor < 0 OR c.tax_minor < 0

@@ -14,7 +14,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
   body(invoice, _, books, random) {
     const lines = invoice?.lines ?? [];
     const negative = lines.findIndex(({ net }) => net < 0n);
-    if (negative !== -1 && random.unusual(0.3)) {
+    if (negative !== -1 && random.unusual(0.08)) {
       const date = postingDay(books, random, invoice?.issueDate);
       return { lines: [{ lineNumber: negative + 1, net: 1 }], reason: 'Agreed discount', date };
     }
