@@ -99,7 +99,8 @@ describe('a credit note', () => {
   test('notes that are sent at once share what is left', async () => {
     const { id } = await finalized(DISCOUNTED);
     const answers = await Promise.all(Array.from({ length: 12 }, () => send(id, [1, 1_000])));
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([...Array(5).fill(201), ...Array(7).fill(422)]);
+    const given = answers.filter(({ status }) => status === 201).length;
+    expect([given, answers.filter(({ json }) => json.code === 'credit_exceeds_line').length]).toEqual([5, 7]);
     expect(await invoice(id)).toMatchObject({ amountCredited: 5_500 });
   });
 });
@@ -144,10 +145,11 @@ describe('the database', () => {
 
   test('takes all that is left at each rate', async () => {
     const { id } = await finalized(DISCOUNTED);
-    await creditByHand(id, [
+    const all: readonly Credited[] = [
       [1, 5_000, 500],
       [2, 10_000, 0],
-    ]);
+    ];
+    await expect(creditByHand(id, all)).resolves.toBeUndefined();
   });
 
   test.each<[string, Credited]>([
