@@ -16,7 +16,6 @@ export function divideHalfAway(numerator: bigint, denominator: bigint): bigint {
 }
 
 const QUANTITY_SCALE = 10_000n;
-const BASIS_POINTS = 10_000n;
 
 /** Parses a decimal string with at most four places, such as `"1.5"`, into ten-thousandths. */
 export function parseQuantity(quantity: string): bigint {
@@ -28,11 +27,6 @@ export function parseQuantity(quantity: string): bigint {
 /** Gross of an invoice line, before any discount: quantity × unit price. */
 export function lineGross(quantity: string, unitPriceMinor: bigint): bigint {
   return divideHalfAway(parseQuantity(quantity) * unitPriceMinor, QUANTITY_SCALE);
-}
-
-/** Tax on an amount at a rate in basis points (hundredths of a per cent). */
-export function taxOn(netMinor: bigint, rateBasisPoints: number): bigint {
-  return divideHalfAway(netMinor * BigInt(rateBasisPoints), BASIS_POINTS);
 }
 
 /** Thousandths of a percent in one: 100 % are 100,000 of them. */

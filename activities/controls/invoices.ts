@@ -219,7 +219,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'credit-within-line',
-    sentence: 'No line is credited for more than its amount; once its net is fully credited, so is its tax.',
+    sentence:
+      'No line is credited for more than its amount; once its net is fully credited, so is its tax, or as much of it as lines with negative amounts leave at its rate.',
     closesMonth: true,
     of: 'credit_note_lines',
     links: ['/api/invoices/{invoice_id}'],
@@ -231,7 +232,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       JOIN credit_notes n ON n.company_id = c.company_id AND n.id = c.credit_note_id AND ${until('n.credited_on')}
       GROUP BY l.company_id, l.invoice_id, l.line_number
       HAVING sum(c.net_minor) > l.net_minor OR sum(c.tax_minor) > l.tax_minor
-        OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor)`,
+        OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor AND NOT EXISTS (
+          SELECT FROM credit_left_at_rate(l.company_id, l.invoice_id, l.tax_rate_thousandths) AS r WHERE r.tax_minor <= 0))`,
     ),
   },
   {

@@ -5,7 +5,12 @@ import { amount, date, description, id } from '../fields.ts';
 import { toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
-import { type CreditableLine, type CreditableLines, loadCreditableLines } from '../ledger/creditable-lines.ts';
+import {
+  type CreditableLine,
+  type CreditableLines,
+  creditedTaxes,
+  loadCreditableLines,
+} from '../ledger/creditable-lines.ts';
 import { AS_OF_CONFLICT, firstConflict, type LockedClaim, lockClaims, takeFromDue } from '../ledger/due-by-day.ts';
 import {
   type EntryOfSet,
@@ -17,7 +22,6 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
-import { creditedTax } from '../money.ts';
 import { defineSetOperation, type WriteContext } from '../operation.ts';
 import { type CreditNoteLine, type CreditNoteRow, creditNoteResource, toCreditNote } from '../resources/credit-note.ts';
 
@@ -44,7 +48,9 @@ export const createCreditNote = defineSetOperation({
   summary: 'Credit an invoice in part, or all that is due on it',
   description:
     'A line can be credited up to the rest of its net, one with a negative price not at all. Its tax is credited in proportion (line tax × credited net / line net, ' +
-    'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. The total cannot ' +
+    'rounded half away from zero); the note that credits the rest of a line also credits the rest of its tax. Where lines with a ' +
+    'negative price take off at a tax rate, no more net and tax is credited at that rate in all than all lines of the invoice ' +
+    'have at it together; the note that credits the rest of that net also credits the rest of that tax. The total cannot ' +
     'exceed the amount due, as of any day from its date on. Posts debit the lines’ income accounts and sales tax payable, credit ' +
     'accounts receivable. The entry is dated `date`, or today in the company’s time zone. The note gets the company’s next number ' +
     'of its kind, without gaps.',
@@ -88,6 +94,7 @@ export const createCreditNote = defineSetOperation({
     period_closed: 'period_closed',
     date_too_late: 'date_too_late',
     as_of_conflict: 'as_of_conflict',
+    credit_exceeds_rate: 'credit_exceeds_line',
   },
   examples: [
     {
@@ -172,8 +179,10 @@ export const createCreditNote = defineSetOperation({
         created_at: facts.now,
       };
       for (const { line, ...credited } of lines) {
-        line.left.netMinor -= credited.netMinor;
-        line.left.taxMinor -= credited.taxMinor;
+        for (const left of [line.left, line.leftAtRate]) {
+          left.netMinor -= credited.netMinor;
+          left.taxMinor -= credited.taxMinor;
+        }
       }
       takeFromDue(invoice, { date: creditedOn, taken: totalMinor });
       entries.push(entry);
@@ -208,31 +217,40 @@ function creditLines(
   currency: string,
   context: WriteContext<'invoice_line_not_found' | 'invoice_line_not_creditable' | 'credit_exceeds_line'>,
 ): CreditedLine[] {
-  return requested
-    .map(({ lineNumber, net }, index) => {
-      const line = lines?.get(lineNumber);
-      if (line === undefined) {
-        throw context.reject(
-          'invoice_line_not_found',
-          `The invoice has no line ${lineNumber}.`,
-          `/lines/${index}/lineNumber`,
-        );
-      }
-      if (line.netMinor < 0n) {
-        throw context.reject(
-          'invoice_line_not_creditable',
-          `Line ${lineNumber} has a negative amount: it takes off from the other lines, which can be credited.`,
-          `/lines/${index}/lineNumber`,
-        );
-      }
-      const netMinor = BigInt(net);
-      if (netMinor > line.left.netMinor) {
-        const ofLine = formatAmount(line.left.netMinor, currency);
-        throw context.reject('credit_exceeds_line', `${ofLine} is left of line ${lineNumber}.`, `/lines/${index}/net`);
-      }
-      return { lineNumber, netMinor, taxMinor: creditedTax(line, line.left, netMinor), line };
-    })
-    .sort((one, other) => one.lineNumber - other.lineNumber);
+  const parts: Omit<CreditedLine, 'taxMinor'>[] = [];
+  for (const [index, { lineNumber, net }] of requested.entries()) {
+    const line = lines?.get(lineNumber);
+    if (line === undefined) {
+      throw context.reject(
+        'invoice_line_not_found',
+        `The invoice has no line ${lineNumber}.`,
+        `/lines/${index}/lineNumber`,
+      );
+    }
+    if (line.netMinor < 0n) {
+      throw context.reject(
+        'invoice_line_not_creditable',
+        `Line ${lineNumber} has a negative amount: it takes off from the other lines, which can be credited.`,
+        `/lines/${index}/lineNumber`,
+      );
+    }
+    const netMinor = BigInt(net);
+    const others = parts.filter((part) => part.line.leftAtRate === line.leftAtRate);
+    const leftAtRate = others.reduce((left, part) => left - part.netMinor, line.leftAtRate.netMinor);
+    if (netMinor > line.left.netMinor || netMinor > leftAtRate) {
+      const [ofLine, atRate] = [line.left.netMinor, leftAtRate].map((sum) => formatAmount(sum, currency));
+      const detail =
+        line.left.netMinor <= leftAtRate
+          ? `${ofLine} is left of line ${lineNumber}.`
+          : `${ofLine} is left of line ${lineNumber}, but lines with negative amounts leave ${atRate} at its tax rate` +
+            `${others.length === 0 ? '' : ' after the other lines of this note'}.`;
+      throw context.reject('credit_exceeds_line', detail, `/lines/${index}/net`);
+    }
+    parts.push({ lineNumber, netMinor, line });
+  }
+  parts.sort((one, other) => one.lineNumber - other.lineNumber);
+  const taxes = creditedTaxes(parts);
+  return parts.map((part, index) => ({ ...part, taxMinor: taxes[index] ?? 0n }));
 }
 
 /** Dr each income account its net · Dr 2100 tax · Cr 1100 total. */

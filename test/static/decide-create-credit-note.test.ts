@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { rowId } from '../../activities/identity.ts';
+import { toCreditableLines } from '../../activities/ledger/creditable-lines.ts';
 import { type Input, parseInput } from '../../activities/operation.ts';
 import { createCreditNote } from '../../activities/operations/create-credit-note.ts';
 import { NUMBER_TO_COME } from '../../activities/resources/document-number.ts';
@@ -59,7 +60,7 @@ describe('a credit note', () => {
     expect(state.notes).toHaveLength(1);
   });
 
-  test('is not given for a line with a negative net; for the others, up to what is due', () => {
+  test('is not given for a line with a negative net; for the others, up to what it leaves at their rate', () => {
     const state = stateOf([WORK, { account: '4000', net: -100n, tax: -8n }]);
     expect(() => decide(state, inputOf({ lines: '1=1 2=1' }), decideContext())).toThrow(
       expect.objectContaining({
@@ -67,8 +68,12 @@ describe('a credit note', () => {
         pointer: { in: 'body', pointer: '/lines/1/lineNumber' },
       }),
     );
-    expect(() => decide(state, inputOf({ lines: '1=500' }), decideContext())).toThrow(
-      expect.objectContaining({ code: 'credit_exceeds_due' }),
+    expect(() => decide(state, inputOf({ lines: '1=401' }), decideContext())).toThrow(
+      expect.objectContaining({
+        code: 'credit_exceeds_line',
+        message: '5.00 USD is left of line 1, but lines with negative amounts leave 4.00 USD at its tax rate.',
+        pointer: { in: 'body', pointer: '/lines/0/net' },
+      }),
     );
     // 41 × 400 / 500 = 32.8: all that is due.
     expect(decide(state, inputOf({ lines: '1=400' }), decideContext()).body).toMatchObject({ tax: 33, total: 433 });
@@ -118,8 +123,8 @@ describe('a credit note', () => {
     expect(state.invoices.get(INVOICE)).toMatchObject({ status: 'paid', due_minor: 0n });
   });
 
-  test('takes no more of a line than those before it have left', () => {
-    const state = stateOf([WORK]);
+  test('takes no more of a line than those before it have left, whatever others at its rate have', () => {
+    const state = stateOf([WORK, WORK]);
     decide(state, inputOf({ lines: '1=200' }), decideContext());
     expect(() => decide(state, inputOf({ lines: '1=301' }), decideContext())).toThrow(
       expect.objectContaining({ code: 'credit_exceeds_line', message: '3.00 USD is left of line 1.' }),
@@ -133,11 +138,15 @@ describe('a credit note', () => {
   });
 
   test('gets in a set what it would get after the others of it; each entry balances', () => {
-    const line = fc.record({
-      account: fc.constantFrom('4000', '4100'),
-      net: fc.bigInt({ min: 1n, max: 40n }),
-      tax: fc.bigInt({ min: 0n, max: 9n }),
-    });
+    const line = fc
+      .record({
+        account: fc.constantFrom('4000', '4100'),
+        sign: fc.constantFrom(1n, 1n, 1n, -1n),
+        net: fc.bigInt({ min: 1n, max: 40n }),
+        tax: fc.bigInt({ min: 0n, max: 9n }),
+        rate: fc.constantFrom(20_000, 20_000, 8_875),
+      })
+      .map(({ sign, net, tax, ...more }) => ({ ...more, net: sign * net, tax: sign * tax }));
     const part = fc.record({ number: fc.integer({ min: 1, max: 3 }), net: fc.integer({ min: 1, max: 20 }) });
     const note = fc
       .uniqueArray(part, { minLength: 1, selector: ({ number }) => number })
@@ -157,11 +166,13 @@ describe('a credit note', () => {
             );
             expect(inSet).toBe(byItself);
             expect(set.notes.slice(before)).toEqual(alone.notes);
-            expect(set.lines).toEqual(alone.lines);
+            expect(set.lines.get(INVOICE)).toEqual(alone.lines.get(INVOICE));
             expect(set.invoices.get(INVOICE)?.due_minor).toBe(alone.invoices.get(INVOICE)?.due_minor);
           }
-          for (const { left } of set.lines.get(INVOICE)?.values() ?? []) {
-            expect(left.netMinor > 0n || left.taxMinor === 0n).toBe(true);
+          for (const { netMinor, left, leftAtRate } of set.lines.get(INVOICE)?.values() ?? []) {
+            expect(netMinor < 0n || left.netMinor > 0n || left.taxMinor === 0n || leftAtRate.taxMinor === 0n).toBe(
+              true,
+            );
           }
           for (const entry of set.entries) {
             expect(entry.lines.reduce((sum, { amount }) => sum + BigInt(amount), 0n)).toBe(0n);
@@ -172,22 +183,32 @@ describe('a credit note', () => {
   });
 });
 
-/** Three invoices with these lines, of which nothing is credited yet; only one of them can be credited. */
+/** Three invoices with these lines, of which these notes have credited something; only one of them can be credited. */
 function stateOf(
   lines: readonly Line[],
   dueMinor = lines.reduce((sum, { net, tax }) => sum + net + tax, 0n),
   later: readonly { readonly day: string; readonly amount: bigint }[] = [],
+  notes: readonly CreditedNote[] = [],
 ) {
   const statuses = Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft', [VOID]: 'void' });
   const invoiceOf = ([id, status]: [string, string]) =>
     [id, { id, status, currency: 'USD', issue_date: '2026-01-20', due_minor: dueMinor, later }] as const;
-  const lineOf = ({ account, net: netMinor, tax: taxMinor }: Line, index: number) => {
-    const left = { netMinor, taxMinor };
-    return [index + 1, { account, netMinor, taxMinor, left }] as const;
-  };
+  const credited = notes.flatMap((note) => note.lines);
+  const rows = lines.map(({ account, net, tax, rate = 8_250 }, index) => {
+    const parts = credited.filter(({ line_number }) => line_number === index + 1);
+    return {
+      line_number: index + 1,
+      account,
+      tax_rate_thousandths: rate,
+      net_minor: net,
+      tax_minor: tax,
+      credited_net_minor: parts.reduce((sum, { net_minor }) => sum + net_minor, 0n),
+      credited_tax_minor: parts.reduce((sum, { tax_minor }) => sum + tax_minor, 0n),
+    };
+  });
   return {
     invoices: new Map(statuses.map(invoiceOf)),
-    lines: new Map(statuses.map(([id]) => [id, new Map(lines.map(lineOf))])),
+    lines: new Map(statuses.map(([id]) => [id, toCreditableLines(rows)])),
     facts: {
       now: '2026-03-10T12:00:00.000Z',
       today: '2026-03-10',
@@ -200,7 +221,8 @@ function stateOf(
   };
 }
 
-type Line = { readonly account: string; readonly net: bigint; readonly tax: bigint };
+/** The rate is in thousandths of a percent. */
+type Line = { readonly account: string; readonly net: bigint; readonly tax: bigint; readonly rate?: number };
 
 type CreditedNote = {
   readonly total_minor: bigint;
@@ -209,17 +231,8 @@ type CreditedNote = {
 
 /** As it would be loaded after these notes. */
 function stateAfter(notes: readonly CreditedNote[], lines: readonly Line[], dueMinor: bigint) {
-  const state = stateOf(
-    lines,
-    notes.reduce((due, note) => due - note.total_minor, dueMinor),
-  );
-  for (const { line_number, net_minor, tax_minor } of notes.flatMap((note) => note.lines)) {
-    const left = state.lines.get(INVOICE)?.get(line_number)?.left;
-    if (left === undefined) throw new Error('A note has a line that the invoice does not have');
-    left.netMinor -= net_minor;
-    left.taxMinor -= tax_minor;
-  }
-  return state;
+  const leftDue = notes.reduce((due, note) => due - note.total_minor, dueMinor);
+  return stateOf(lines, leftDue, [], notes);
 }
 
 /** Of `lines` such as `2=100 1=500`: the number of each line and the net that is credited of it. */

@@ -8,7 +8,6 @@ import {
   parsePercent,
   parseQuantity,
   shareOf,
-  taxOn,
   toWireAmount,
   toWireSum,
 } from '../../activities/money.ts';
@@ -45,7 +44,7 @@ describe('money', () => {
   });
 
   test('of a line is what the books say', () => {
-    expect([lineGross('1.5', 333n), taxOn(500n, 825)]).toEqual([500n, 41n]);
+    expect([lineGross('1.5', 333n), shareOf(500n, 8_250)]).toEqual([500n, 41n]);
     expect(lineGross('3', 1999n)).toBe(5997n);
     expect(lineGross('0.0001', 4999n)).toBe(0n);
     expect(lineGross('0.0001', 5000n)).toBe(1n);

@@ -192,14 +192,16 @@ describe('a discount over the whole invoice', () => {
     expect([status, json.code, json.errors]).toEqual([422, 'amount_out_of_range', [{ in: 'body', pointer }]]);
   });
 
-  test('cannot be credited; the other lines can, up to what is due', async () => {
+  test('cannot be credited; the other lines can, up to what it leaves at their rate and to what is due', async () => {
     const { id } = await finalized(byLine, ...lines);
     const refused = await credit(byLine, id, 3, 1);
     expect([refused.status, refused.json.code]).toEqual([422, 'invoice_line_not_creditable']);
     expect(refused.json.errors).toEqual([{ in: 'body', pointer: '/lines/0/lineNumber' }]);
-    // 1000 + 200 is more than the 1146 that are due; 955 + 191 is just that.
-    expect((await credit(byLine, id, 1, 1_000)).json.code).toBe('credit_exceeds_due');
-    expect((await credit(byLine, id, 1, 955)).json).toMatchObject({ net: 955, tax: 191, total: 1_146 });
+    // 1000 − 250 and 200 − 50 are left at 20 %; of the 300 untaxed, 1146 − 900 are due.
+    expect((await credit(byLine, id, 1, 751)).json.code).toBe('credit_exceeds_line');
+    expect((await credit(byLine, id, 1, 750)).json).toMatchObject({ net: 750, tax: 150, total: 900 });
+    expect((await credit(byLine, id, 2, 247)).json.code).toBe('credit_exceeds_due');
+    expect((await credit(byLine, id, 2, 246)).json).toMatchObject({ net: 246, tax: 0, total: 246 });
     expect((await byLine.api.get(`/api/invoices/${id}`)).json).toMatchObject({ status: 'paid', amountDue: 0 });
   });
 });

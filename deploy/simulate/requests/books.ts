@@ -58,9 +58,18 @@ type Settings = {
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
 type Customer = { readonly currency: string; readonly reference: string | undefined };
+/** The rate is in thousandths of a percent. A line that is a discount over the invoice is negative. */
+export type InvoiceLine = {
+  readonly rate: bigint;
+  readonly net: bigint;
+  tax: bigint;
+  readonly account: string;
+  creditedNet: bigint;
+  creditedTax: bigint;
+};
 export type Invoice = {
   readonly currency: string;
-  readonly lines: { net: bigint; tax: bigint; account: string; creditedNet: bigint; creditedTax: bigint }[];
+  readonly lines: readonly InvoiceLine[];
   readonly total: bigint;
   readonly dueDate: string;
   paid: bigint;

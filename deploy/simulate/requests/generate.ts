@@ -5,6 +5,7 @@ import { holdsOneOf, type Role } from '../../../activities/roles.ts';
 import { BANK } from './bank.ts';
 import type { Actor, Books } from './books.ts';
 import { COMPANY, WORKFLOWS } from './company.ts';
+import { CREDIT_NOTES } from './credit-notes.ts';
 import { INVENTORY } from './inventory.ts';
 import { INVOICES } from './invoices.ts';
 import { LEDGER } from './ledger.ts';
@@ -18,6 +19,7 @@ const MODELS: Readonly<Record<string, OperationModel>> = {
   ...COMPANY,
   ...INVOICES,
   ...PAYMENTS,
+  ...CREDIT_NOTES,
   ...LEDGER,
   ...BANK,
   ...PAYROLL,

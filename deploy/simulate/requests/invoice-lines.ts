@@ -18,7 +18,7 @@ const MOST_OFF = 10_000;
 /** 100 %, in thousandths of a percent. */
 const WHOLE = 100_000n;
 
-/** One to five lines; now and then a discount on one, or one over the whole invoice. */
+/** One to five lines; now and then a discount on one, or one or two over the whole invoice. */
 export function drawLines(books: Books, random: Random): AskedLine[] {
   const { nat, pick, chance, unusual } = random;
   const income = codesOf(books, ({ type }) => type === 'income');
@@ -35,12 +35,24 @@ export function drawLines(books: Books, random: Random): AskedLine[] {
     const discount = gross > 0n && chance(0.5) ? { amount: 1 + nat(Math.min(Number(gross), MOST_OFF)) } : { percent };
     return chance(0.2) ? { ...line, discount } : line;
   });
-  if (!chance(0.2)) return lines;
-  // Over all of the invoice: mostly less than its lines are worth.
+  if (!chance(0.3)) return lines;
+  // Over all of the invoice: mostly less than its lines are worth, and at the rate of one of them.
   const [most] = lines.map(grossOf).sort((one, other) => Number(other - one));
   const part = Math.trunc(Math.min(Number(most), MOST_OFF) / (unusual(0.2) ? 1 : 4));
-  const unitPrice = -1 - nat(Math.max(1, part));
-  return [...lines, { description: 'Discount', quantity: '1', unitPrice, ...drawRate(random) }];
+  const discounts = Array.from({ length: chance(0.3) ? 2 : 1 }, (): AskedLine => {
+    const unitPrice = -1 - nat(Math.max(1, part));
+    return {
+      description: 'Discount',
+      quantity: '1',
+      unitPrice,
+      ...(chance(0.7) ? rateOf(pick(lines)) : drawRate(random)),
+    };
+  });
+  return [...lines, ...discounts];
+}
+
+function rateOf({ taxRate, taxRateBasisPoints }: AskedLine) {
+  return taxRate === undefined ? { taxRateBasisPoints: taxRateBasisPoints ?? 0 } : { taxRate };
 }
 
 function drawRate({ pick, chance }: Random) {

@@ -1,6 +1,6 @@
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { codesOf, divide, isClosed, isFarAhead, post, postingDay } from './books.ts';
-import { dueOn, isPayable, leastDue, statusOf, takingDay } from './invoices.ts';
+import { codesOf, isClosed, isFarAhead, post, postingDay } from './books.ts';
+import { dueOn, isPayable, leastDue, takingDay } from './invoices.ts';
 import { created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
@@ -67,55 +67,10 @@ const createRefund = workingOn(({ payments }) => payments, {
   },
 });
 
-const createCreditNote = workingOn(({ invoices }) => invoices, {
-  weight: 4,
-  fits: isPayable,
-  madeBy: 'finalizeInvoice',
-  notFound: [404, 'invoice_not_found'],
-  body(invoice, _, books, random) {
-    const lines = [...(invoice?.lines ?? []).entries()];
-    const open = lines.filter(([, { net, creditedNet }]) => net > creditedNet);
-    const negative = lines.findIndex(([, { net }]) => net < 0n);
-    if (negative !== -1 && random.unusual(0.3)) {
-      const date = postingDay(books, random, invoice?.issueDate);
-      return { lines: [{ lineNumber: negative + 1, net: 1 }], reason: 'Agreed discount', date };
-    }
-    const [index, line] = open.length > 0 && !random.unusual(0.04) ? random.pick(open) : [98, undefined];
-    const net = partOf(line ? line.net - line.creditedNet : 1n, random);
-    const date = takingDay(invoice, books, random);
-    return { lines: [{ lineNumber: index + 1, net }], reason: 'Agreed discount', date };
-  },
-  answer(invoice, { body }, books, write) {
-    if (['draft', 'void'].includes(statusOf(invoice))) return refused(409, 'invoice_not_creditable');
-    const [{ lineNumber, net: asked }] = body.lines;
-    const line = invoice.lines[lineNumber - 1];
-    if (line === undefined) return refused(422, 'invoice_line_not_found');
-    if (line.net < 0n) return refused(422, 'invoice_line_not_creditable');
-    const net = BigInt(asked);
-    if (net > line.net - line.creditedNet) return refused(422, 'credit_exceeds_line');
-    const taxLeft = line.tax - line.creditedTax;
-    const share = divide(line.tax * net, line.net);
-    const tax = net === line.net - line.creditedNet || share > taxLeft ? taxLeft : share;
-    if (net + tax > dueOn(invoice)) return refused(422, 'credit_exceeds_due');
-    if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
-    if (net + tax > leastDue(invoice, body.date)) return refused(422, 'as_of_conflict');
-    if (isClosed(books, body.date)) return refused(409, 'period_closed');
-    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return created(() => {
-      line.creditedNet += net;
-      line.creditedTax += tax;
-      invoice.credited += net + tax;
-      invoice.moved.push({ date: body.date, amount: -net - tax });
-      const lines = [[line.account, net] as const, ['2100', tax] as const, ['1100', -net - tax] as const];
-      post(books, { date: body.date, currency: invoice.currency, lines }, write);
-    });
-  },
-});
-
-export const PAYMENTS = { createPayment, createRefund, createCreditNote };
+export const PAYMENTS = { createPayment, createRefund };
 
 /** Of what is left: all of it or a part, at least 1; now and then 1 too many, where a request can carry that. */
-function partOf(left: bigint, { nat, pick, unusual }: Random): number {
+export function partOf(left: bigint, { nat, pick, unusual }: Random): number {
   const part =
     left < MAX_AMOUNT_MINOR && unusual(0.06)
       ? left + 1n
