@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
-import { PAYLOAD_ENCRYPTION } from './payloads/codec.ts';
+import { PAYLOAD_ENCRYPTION } from './payloads/encryption.ts';
 import { payloadKeys } from './payloads/keys.ts';
 import { isDatabaseProtected, isTemporalProtected } from './transport.ts';
 

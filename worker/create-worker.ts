@@ -1,5 +1,4 @@
 import { type ActivityInterceptorsFactory, Worker, type WorkerOptions } from '@temporalio/worker';
-import { DAY_MS } from '../activities/durations.ts';
 import { RUN_REFUSED, refusal, requireOurs } from '../workflows/refused.ts';
 import type { PayloadConfig } from './config.ts';
 import { dataConverterOf, type RefusalReport } from './payloads/data-converter.ts';
@@ -7,21 +6,31 @@ import { dataConverterOf, type RefusalReport } from './payloads/data-converter.t
 /**
  * By default the SDK interrupts workflow code that has not returned after 5 s by the clock. Node often ends the whole process
  * then: "async hook stack has become corrupted" (nodejs/node#38503). So a machine that stands still for 5 s, or has no CPU
- * left for that long, would lose its API and worker processes. Our workflows have no loop that could need the limit.
- * The SDK reads this option, but does not declare it.
+ * left for that long, would lose its API and worker processes. Our workflows have no loop that could need a limit.
+ *
+ * And with any limit, Node starts and ends a thread that watches it at each call into the sandbox: measured, 110 µs of CPU
+ * instead of 1, and a run needs ten such calls. The SDK's options only change the limit; without one its threads are made here.
  */
-const PATIENT = { isolateExecutionTimeout: DAY_MS };
+// biome-ignore lint/plugin: the SDK makes the threads in a static method of its class, which only a class can replace.
+class UnlimitedWorker extends Worker {
+  protected static override createWorkflowCreator(
+    ...[bundle, options, logger]: Parameters<typeof Worker.createWorkflowCreator>
+  ): ReturnType<typeof Worker.createWorkflowCreator> {
+    // The SDK hands it on to `vm.Script.runInContext`, where `undefined` is no limit.
+    const unlimited = { ...options, isolateExecutionTimeoutMs: undefined as never };
+    return Worker.createWorkflowCreator(bundle, unlimited, logger);
+  }
+}
 
 export type WorkerBasis = RefusalReport & { readonly config: PayloadConfig };
 
 /** Every worker of this system is made here. */
 export function createWorker({ config, ...report }: WorkerBasis, options: WorkerOptions): Promise<Worker> {
-  return Worker.create({
+  return UnlimitedWorker.create({
     namespace: config.TEMPORAL_NAMESPACE,
     dataConverter: dataConverterOf(config, { report }),
     interceptors: { activity: [refuseForged] },
     ...options,
-    ...PATIENT,
   });
 }
 

@@ -5,36 +5,41 @@ import type { Operation } from '../../activities/operation.ts';
 import { errorPage } from './docs-errors.ts';
 import { openApiDocument } from './document.ts';
 import { errorCatalog } from './error-catalog.ts';
-import { toOpenApiPath } from './json-schema.ts';
+import { type Json, toOpenApiPath } from './json-schema.ts';
 
 /**
- * `/openapi.json`, and for people `/docs` and `/docs/errors`; each is built once. The document's `x-routes` lists the
- * routes that are really served, so that a check from outside finds a route that the document does not describe.
+ * `/openapi.json`, and for people `/docs` and `/docs/errors`. Each is built once, at the first request for it: to build
+ * them takes a tenth of a second, and few processes are ever asked. The document's `x-routes` lists the routes that are
+ * really served, so that a check from outside finds a route that the document does not describe.
  */
 export async function registerDocs(
   app: FastifyInstance,
   operations: readonly Operation[],
   servedRoutes: () => readonly string[],
 ): Promise<void> {
-  const document = openApiDocument(operations);
+  let document: Json | undefined;
+  const builtDocument = () => (document ??= openApiDocument(operations));
   let json: string | undefined;
   app.get('/openapi.json', async (_request, reply) => {
-    // Built at the first request, since most routes are registered after this one.
-    json ??= JSON.stringify({ ...document, 'x-routes': servedRoutes().map(toOpenApiPath).sort() });
+    json ??= JSON.stringify({ ...builtDocument(), 'x-routes': servedRoutes().map(toOpenApiPath).sort() });
     return reply.type('application/json; charset=utf-8').send(json);
   });
 
-  const { html, csp } = errorPage(errorCatalog(operations));
-  app.get('/docs/errors', async (_request, reply) =>
-    reply.header('content-security-policy', csp).type('text/html; charset=utf-8').send(html),
-  );
+  let errors: ReturnType<typeof errorPage> | undefined;
+  app.get('/docs/errors', async (_request, reply) => {
+    errors ??= errorPage(errorCatalog(operations));
+    return reply.header('content-security-policy', errors.csp).type('text/html; charset=utf-8').send(errors.html);
+  });
 
-  await app.register(swagger, { mode: 'static', specification: { document: document as never } });
+  // It wants a document at once; the page asks for the one that `transformSpecification` answers.
+  await app.register(swagger, { mode: 'static', specification: { document: {} as never } });
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: SWAGGER_UI_CSP,
     uiConfig: { layout: 'BaseLayout', deepLinking: true, docExpansion: 'list', displayRequestDuration: true },
     theme: { title: 'AccuBooks API' },
+    transformSpecification: builtDocument,
+    transformSpecificationClone: false,
   });
 }
 

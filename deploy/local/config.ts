@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readApiConfig } from '../../api/config.ts';
 import { ConfigError, port, processConfig, readConfig, readWorkerConfig } from '../../worker/config.ts';
-import { PAYLOAD_ENCRYPTION } from '../../worker/payloads/codec.ts';
+import { PAYLOAD_ENCRYPTION } from '../../worker/payloads/encryption.ts';
 import { isLoopback, projectFolder } from '../cli/local-config.ts';
 
 /** The variables that the launcher itself reads. The rest of its environment is for API and worker. */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DEMO_COMPANY_ID } from '../../activities/demo.ts';
 import { DAY_MS } from '../../activities/durations.ts';
 import { THIS_MACHINE } from '../../api/config.ts';
-import type { PayloadEncryption } from '../../worker/payloads/codec.ts';
+import type { PayloadEncryption } from '../../worker/payloads/encryption.ts';
 import { temporalTarget } from '../cli/config.ts';
 import { childEnvironment, dataFolder, refuseProduction } from '../cli/local-config.ts';
 import {

@@ -13,8 +13,9 @@ export type ThrowawayFolder = {
   remove(): void;
 };
 
-export function openThrowawayFolder(): ThrowawayFolder {
-  const path = mkdtempSync(join(tmpdir(), 'accubooks-'));
+/** Below `parent`, by default where the system has its temporary files. */
+export function openThrowawayFolder(parent = tmpdir()): ThrowawayFolder {
+  const path = mkdtempSync(join(parent, 'accubooks-'));
   const watcher = watchOver(path);
   return {
     path,

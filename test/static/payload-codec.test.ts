@@ -1,7 +1,8 @@
 import { createSecretKey } from 'node:crypto';
 import { defaultPayloadConverter, type Payload, type SerializationContext } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
-import { createPayloadCodec, type PayloadEncryption, UnknownPayloadKey } from '../../worker/payloads/codec.ts';
+import { createPayloadCodec, UnknownPayloadKey } from '../../worker/payloads/codec.ts';
+import type { PayloadEncryption } from '../../worker/payloads/encryption.ts';
 import { type PayloadKeys, payloadKeys } from '../../worker/payloads/keys.ts';
 import { deriveKey, HALF_NONCE_BYTES, open, seal } from '../../worker/payloads/xaes-256-gcm.ts';
 import { isRefused } from '../../workflows/refused.ts';

@@ -24,7 +24,7 @@ let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'accubooks-rules-'));
   for (const name of CONFIGURATION) cpSync(join(projectFolder, name), join(folder, name), { recursive: true });
-  for (const name of ['pg', '@types/pg']) {
+  for (const name of ['pg', '@types/pg', '@temporalio/common']) {
     cpSync(join(projectFolder, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true });
   }
 });

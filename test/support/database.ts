@@ -23,9 +23,11 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   const template = empty ? 'template0' : inject('templateDatabase');
   // Copying the files takes a quarter of the time of the default, which writes every page into the log.
-  await asSuperuser(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY OWNER accubooks_owner`);
-  // A clone has the tables of its template, and not the privileges on it as a database (migrate.ts).
-  await asSuperuser(`REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`);
+  await asSuperuser(
+    `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY OWNER accubooks_owner`,
+    // A clone has the tables of its template, and not the privileges on it as a database (migrate.ts).
+    `REVOKE TEMPORARY ON DATABASE ${name} FROM PUBLIC`,
+  );
   const owner = new pg.Pool({
     connectionString: withDatabase(inject('ownerUrl'), name),
     max: 8,
@@ -54,11 +56,11 @@ function withDatabase(url: string, database: string): string {
   return changed.href;
 }
 
-async function asSuperuser(sql: string): Promise<void> {
+async function asSuperuser(...statements: string[]): Promise<void> {
   const client = new pg.Client({ connectionString: inject('superuserUrl') });
   await client.connect();
   try {
-    await client.query(sql);
+    for (const sql of statements) await client.query(sql);
   } finally {
     await client.end();
   }

@@ -8,9 +8,10 @@ import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import type { ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { buildWorkflowBundle } from '../../worker/bundle.ts';
 import { compileProgram } from './program.ts';
+import { openServerFolder } from './server-folder.ts';
 
 declare module 'vitest' {
   /** What tests get by `inject(name)`. */
@@ -45,7 +46,7 @@ export default async function setup({ vitest }: TestProject): Promise<(() => Pro
   // The setup is called once a project; all projects of a run share the servers.
   const project = vitest.getRootProject();
   if ('superuserUrl' in project.getProvidedContext()) return undefined;
-  const folder = openThrowawayFolder();
+  const folder = openServerFolder();
   const programFolder = join(folder.path, 'program');
   const [postgres, temporal, bundle, program] = await Promise.allSettled([
     startTemplate(folder),

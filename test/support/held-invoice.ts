@@ -45,12 +45,16 @@ export async function untilWaiting(owner: pg.Pool, sessions: number): Promise<vo
 }
 
 const PATIENCE_MS = 150_000;
+/** Between two questions: a tenth of the wait so far, within these limits. Who waits long shall not keep the servers busy. */
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 200;
 
 /** Asks again and again until it is so; what never comes fails the test with its name. */
 export async function until(what: string, isSo: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
-  const deadline = Date.now() + patienceMs;
+  const since = Date.now();
   while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`);
-    await sleep(20);
+    const waitedMs = Date.now() - since;
+    if (waitedMs > patienceMs) throw new Error(`Waited in vain for ${what}`);
+    await sleep(Math.max(FIRST_PAUSE_MS, Math.min(waitedMs / 10, LONGEST_PAUSE_MS)));
   }
 }

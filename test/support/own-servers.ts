@@ -6,8 +6,9 @@ import { createAppDatabase, passwordsBy } from '../../deploy/local/database.ts';
 import { startPostgres } from '../../deploy/local/postgres.ts';
 import { startTemporal } from '../../deploy/local/temporal.ts';
 import { resolveTemporalBinary } from '../../deploy/local/temporal-binary.ts';
-import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import type { ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { PAYLOAD_KEYS } from './payload-keys.ts';
+import { openServerFolder } from './server-folder.ts';
 import { startTemporalOnPostgres } from './temporal-on-postgres.ts';
 import type { TemporalServerBinaries } from './temporal-server.ts';
 import { JWT_SECRET } from './tokens.ts';
@@ -27,7 +28,7 @@ const LAST_PORT = 13_799;
 
 /** Temporal is the dev server over a file; with binaries of the server itself, that one over the same PostgreSQL. */
 export async function startOwnServers(temporal?: TemporalServerBinaries): Promise<OwnServers> {
-  const folder = openThrowawayFolder();
+  const folder = openServerFolder();
   const startPostgresAt = (port: number) =>
     startPostgres({ dataDir: folder.path, port, durable: true, log: () => undefined });
   const postgres = await startPostgresAt(randomInt(FIRST_PORT, LAST_PORT));

@@ -189,4 +189,13 @@ export const PLANTED_IMPORTS: readonly Planted[] = [
     text: 'export const createRefund = 1;\n',
     rule: 'each-operation-is-in-the-list',
   },
+  {
+    path: 'worker/config.ts',
+    text: "import { codec } from './payloads/codec.ts';\n\nexport const config = codec;\n",
+    rule: 'configuration-is-read-without-temporal',
+  },
+  {
+    path: 'worker/payloads/codec.ts',
+    text: "import { ApplicationFailure } from '@temporalio/common';\n\nexport const codec = ApplicationFailure;\n",
+  },
 ];

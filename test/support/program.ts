@@ -26,8 +26,7 @@ export async function compileProgram(folder: string): Promise<void> {
   symlinkSync(join(PROJECT_FOLDER, 'node_modules'), join(folder, 'node_modules'));
   const project = {
     extends: join(PROJECT_FOLDER, 'deploy/tsconfig.image.json'),
-    // `npm run typecheck` has checked it.
-    compilerOptions: { rootDir: '.', outDir: '.', noCheck: true },
+    compilerOptions: { rootDir: '.', outDir: '.' },
     include: SOURCES,
     exclude: ['node_modules'],
   };

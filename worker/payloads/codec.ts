@@ -3,18 +3,9 @@ import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/co
 import proto from '@temporalio/proto';
 import { AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { REFUSED } from '../../workflows/refused.ts';
+import type { PayloadEncryption } from './encryption.ts';
 import type { PayloadKeys } from './keys.ts';
 import { deriveKey, HALF_NONCE_BYTES, NONCE_BYTES, open, seal } from './xaes-256-gcm.ts';
-
-/**
- * What a process does about payloads that are not encrypted, in the order of the releases that introduce encryption:
- *
- * - `accept`: reads both forms and writes plain ones, for a release that runs beside one that cannot decrypt
- * - `encrypt`: reads both forms and writes encrypted ones
- * - `require`: refuses what is not encrypted
- */
-export const PAYLOAD_ENCRYPTION = ['accept', 'encrypt', 'require'] as const;
-export type PayloadEncryption = (typeof PAYLOAD_ENCRYPTION)[number];
 
 export type PayloadCodecOptions = {
   readonly keys: PayloadKeys;
