@@ -2248,6 +2248,7 @@ AS $function$
 DECLARE
   account uuid;
 BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
   SELECT a.id INTO account FROM accounts a WHERE a.company_id = p_company AND a.code = p_account_code AND a.is_bank;
   -- In the order of the references, whatever the order of the file: two imports that share some of them wait for each
   -- other in turn, and never in a circle.
@@ -2450,6 +2451,7 @@ CREATE OR REPLACE FUNCTION public.lock_bank_transaction(p_company uuid, p_transa
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
   PERFORM 1 FROM bank_transactions t WHERE t.company_id = p_company AND t.id = p_transaction FOR NO KEY UPDATE;
   RETURN QUERY SELECT * FROM bank_transactions t WHERE t.company_id = p_company AND t.id = p_transaction;
 END
@@ -2582,6 +2584,7 @@ CREATE OR REPLACE FUNCTION public.lock_pay_run_row(p_company uuid, p_run uuid)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = p_company FOR SHARE;
   PERFORM 1 FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run FOR NO KEY UPDATE;
   RETURN QUERY SELECT * FROM pay_runs r WHERE r.company_id = p_company AND r.id = p_run;
 END

@@ -1,12 +1,17 @@
 import { patched, proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
 import type { ClosingResult, EventActivities, FailedControl, Trigger } from './event-messages.ts';
+import type { RunResult } from './messages.ts';
 import { keyword } from './search-attributes.ts';
 import { writeStep } from './trigger-writes.ts';
 
-/** How often to check again when the settings were changed during the check. */
+/** How often to try when the settings were changed, or a step was left undone, between the check and the closing. */
 const ATTEMPTS = 3;
 /** Runs of before have no result. */
 const RESULT_IS_KEPT = 'closeMonth-result-is-kept';
+/** The closing write of runs of before asked nothing, and what was in the way of the last one was not looked for. */
+const CLOSING_LOOKS_AGAIN = 'closeMonth-closing-looks-again';
+/** Another version of the settings, or a step that is left. */
+const CONFLICT = 409;
 const NO_AMOUNT = { accountCode: null, currency: null, expected: null, found: null } as const;
 
 export type ClosedMonth = { readonly through: string; readonly closed: boolean; readonly faults: readonly string[] };
@@ -34,25 +39,29 @@ export async function closeMonth(trigger: Trigger): Promise<ClosedMonth> {
 type Closing = { readonly result: ClosingResult; readonly faults: readonly string[] };
 
 async function checkAndClose(trigger: Trigger): Promise<Closing> {
+  // Asked once: a run of before goes on as it began.
+  const looksAgain = patched(CLOSING_LOOKS_AGAIN);
   const { userId, payload } = await readTrigger(trigger);
   const wanted = typeof payload['through'] === 'string' ? payload['through'] : null;
+  let refused: Closing | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const check = await checkMonth(trigger, wanted);
     const { through, settingsVersion, alreadyClosed, faults, failed = faults.map(notTold) } = check;
     if (alreadyClosed) return { result: { closed: true, through }, faults: [] };
     if (faults.length > 0) return { result: { closed: false, through, failed }, faults };
-    const { outcome } = await writeStep(trigger, userId, {
+    if (refused !== undefined && attempt > ATTEMPTS) return refused;
+    const step = `close-${attempt}`;
+    const closing = { expectedVersion: settingsVersion, booksClosedThrough: through };
+    const { outcome, statusCode } = await writeStep(trigger, userId, {
       operation: 'updateCompanySettings',
       params: {},
-      body: { expectedVersion: settingsVersion, booksClosedThrough: through },
-      step: `close-${attempt}`,
+      // What was left undone since the check is seen by the write: it is refused, and the next check names it.
+      body: looksAgain ? { ...closing, requireFinished: true } : closing,
+      step,
     });
     if (outcome === 'succeeded') return { result: { closed: true, through }, faults: [] };
-    const notChanged = (fault: string, todo: string) => settingsNotChanged({ trigger, through, attempt, fault, todo });
-    if (outcome === 'lost') return notChanged('The record of this change was lost', 'ask the operators');
-    if (attempt === ATTEMPTS) {
-      return notChanged('The settings could not be changed', 'see why in this write, and trigger the workflow again');
-    }
+    refused = notChanged({ trigger, through, step, ...why(outcome, statusCode) });
+    if (outcome === 'lost' || (attempt === ATTEMPTS && !looksAgain)) return refused;
   }
 }
 
@@ -61,24 +70,31 @@ function notTold(fault: string): FailedControl {
   return { ...NO_AMOUNT, control: 'not-told', detail: `${fault}.`, resources: [] };
 }
 
-function settingsNotChanged({
+type Reason = { readonly fault: string; readonly todo: string };
+
+function why(outcome: RunResult['outcome'], statusCode: number): Reason {
+  if (outcome === 'lost') return { fault: 'The record of this change was lost', todo: 'ask the operators' };
+  if (outcome === 'rejected' && statusCode === CONFLICT) {
+    return {
+      fault: `During each of ${ATTEMPTS} attempts, others changed the settings or left a step of closing undone`,
+      todo: 'trigger the workflow again',
+    };
+  }
+  return { fault: 'The settings could not be changed', todo: 'see why in this write, and trigger the workflow again' };
+}
+
+function notChanged({
   trigger: { triggerId },
   through,
-  attempt,
+  step,
   fault,
   todo,
-}: {
-  readonly trigger: Trigger;
-  readonly through: string;
-  readonly attempt: number;
-  readonly fault: string;
-  readonly todo: string;
-}): Closing {
+}: Reason & { readonly trigger: Trigger; readonly through: string; readonly step: string }): Closing {
   const failed: FailedControl = {
     ...NO_AMOUNT,
     control: 'settings-changed',
     detail: `${fault}: ${todo}.`,
-    resources: [`/api/writes/trigger:${triggerId}:close-${attempt}`],
+    resources: [`/api/writes/trigger:${triggerId}:${step}`],
   };
   return { result: { closed: false, through, failed: [failed] }, faults: [fault] };
 }

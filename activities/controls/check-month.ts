@@ -10,18 +10,30 @@ const LIMIT_MS = 45_000;
 /** SQLSTATE of the statement timeout. */
 const QUERY_CANCELED = '57014';
 
-/** A step of closing or a control: what operators are told when it fails, and what it is called when it takes too long. */
-type Check = Pick<Control, 'name' | 'sentence' | 'compares' | 'links' | 'sqlAsOf'> & {
+/** A step of closing or a control, and what it is called when it takes too long. */
+type Check = Pick<Control, 'name' | 'compares' | 'links' | 'sqlAsOf'> & {
   readonly sql?: string;
   readonly title: string;
+  /** What operators are told when it fails. */
   readonly fault: string;
+  /** What the company is told. */
+  detail(through: string): string;
 };
 
 const CHECKS: readonly Check[] = [
-  ...MONTH_STEPS.map((step) => ({ ...step, title: `The step ${step.name}` })),
+  ...MONTH_STEPS.map((step) => ({
+    ...step,
+    title: `The step ${step.name}`,
+    detail: (through: string) => `${step.undone(through)}: ${step.todo}.`,
+  })),
   ...MONTH_CONTROLS.map((control) => {
     const title = `The control ${control.name}`;
-    return { ...control, title, fault: `${title} does not hold: ${control.sentence}` };
+    return {
+      ...control,
+      title,
+      fault: `${title} does not hold: ${control.sentence}`,
+      detail: () => `Does not hold: ${control.sentence}`,
+    };
   }),
 ];
 
@@ -79,9 +91,13 @@ async function failedChecks(tx: Tx, month: Month, deadline: number): Promise<Fau
     const limitMs = Math.min(leftMs, month.statement_timeout_ms || leftMs);
     const found = leftMs > 0 ? await findInTime(tx, check, month.through, limitMs) : 'too late';
     if (found === 'too late') failed.push(tooLate(check));
-    else if (found.length > 0) failed.push({ fault: check.fault, failed: inTheWay(check, found, month.through) });
+    else if (found.length > 0) failed.push({ fault: check.fault, failed: toldOf(check, found, month.through) });
   }
   return failed;
+}
+
+function toldOf(check: Check, found: readonly Found[], through: string): readonly FailedControl[] {
+  return inTheWay({ ...check, detail: check.detail(through) }, found, through);
 }
 
 function tooLate({ name, title }: Check): Fault {
@@ -112,13 +128,13 @@ async function findInTime(
 }
 
 /**
- * The first rows of the transaction's company that are in the way, by one statement, so that its limit holds for all of it.
+ * The first rows of the transaction's company that are in the way, and one more, by one statement, so that its limit holds for all of it.
  * Where nothing is in the way, the query reads every row: MATERIALIZED has it planned for that, and not for the first rows.
  */
 function findRows(tx: Tx, { sql = '', sqlAsOf }: Check, through: string): Promise<readonly Found[]> {
   return tx.query<Found>(
     `WITH broken AS MATERIALIZED (SELECT * FROM (${sqlAsOf ?? sql}) AS violation WHERE company_id = current_company())
-     SELECT * FROM broken LIMIT ${MAX_IN_THE_WAY}`,
+     SELECT * FROM broken LIMIT ${MAX_IN_THE_WAY + 1}`,
     sqlAsOf === undefined ? [] : [through],
   );
 }

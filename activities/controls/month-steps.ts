@@ -1,12 +1,12 @@
 import type { Control } from './control.ts';
 
-/**
- * What a company has to have done before its books are closed. Unlike a control, it does not hold at any time. The `sentence`
- * says what to do.
- */
-type Step = Required<Pick<Control, 'name' | 'sentence' | 'sqlAsOf' | 'links'>> & {
-  /** What the result of the workflow says while it is not done. */
+/** What a company has to have done before its books are closed. Unlike a control, it does not hold at any time. */
+type Step = Required<Pick<Control, 'name' | 'sqlAsOf' | 'links'>> & {
+  /** What the result of the workflow says while it is not done, for operators. */
   readonly fault: string;
+  /** The same for the company, which is then told how much is left, or what to do. */
+  undone(through: string): string;
+  readonly todo: string;
 };
 
 /**
@@ -14,22 +14,26 @@ type Step = Required<Pick<Control, 'name' | 'sentence' | 'sqlAsOf' | 'links'>> &
  * date, so it could never be executed afterwards. A run that can never be executed anyway is in nobody's way: one that pays
  * someone whom another run has paid for the period, or one whose creator alone has approved it against the rule. Drafts, of
  * invoices as well, are proposals: they are no claim and no debt, and an invoice can be dated later when it is finalized.
+ *
+ * What can leave a step undone holds the company's row until its COMMIT (migration 0050): the write that closes the books looks
+ * again while it holds that row.
  */
 export const MONTH_STEPS: readonly Step[] = [
   {
     name: 'bank-reconciled',
-    sentence: 'Every bank transaction of the period has to be reconciled: reconcile these.',
     fault: 'A bank transaction in this period is not reconciled',
+    undone: (through) => `Not every bank transaction up to and including ${through} is reconciled`,
+    todo: 'reconcile these',
     links: ['/api/bank-transactions/{id}'],
     sqlAsOf: `
       SELECT b.company_id, b.id FROM bank_transactions b WHERE b.booked_on <= $1::date AND b.status = 'unreconciled'`,
   },
   {
     name: 'pay-runs-executed',
-    // No operation withdraws an approved run: a company that does not want it closes by the settings.
-    sentence:
-      'Every approved pay run whose pay date is in the period has to be executed: execute these, or close the books by the settings (booksClosedThrough), which asks nothing.',
     fault: 'An approved pay run of this period is not executed',
+    undone: (through) => `Not every approved pay run with a pay date up to and including ${through} is executed`,
+    // No operation withdraws an approved run: a company that does not want it closes by the settings.
+    todo: 'execute these, or close the books by the settings (booksClosedThrough alone), which asks nothing',
     links: ['/api/payroll/pay-runs/{id}'],
     sqlAsOf: `
       SELECT r.company_id, r.id FROM pay_runs r JOIN companies c ON c.id = r.company_id

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { stepsLeft } from '../controls/steps-left.ts';
 import type { Tx } from '../database.ts';
 import {
   basisPoints,
@@ -21,27 +22,36 @@ import { webhookUrlFault } from '../webhooks/url.ts';
 /** Ten years: what is posted further ahead is a mistyped date. */
 const MAX_LATEST_POSTING_DAYS = 3_660;
 
-const settingsBody = z.strictObject({
-  expectedVersion: version(),
-  name: name().optional(),
-  timeZone: timeZone().optional(),
-  baseCurrency: currency().optional(),
-  booksClosedThrough: date().nullable().optional(),
-  reopenReason: description().optional(),
-  latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
-  taxRounding: z
-    .enum(TAX_ROUNDINGS)
-    .optional()
-    .meta({ description: 'Holds for the invoices that are made from now on' }),
-  employerTaxRateBasisPoints: basisPoints().optional(),
-  payRunApprovalRequired: z
-    .boolean()
-    .optional()
-    .meta({ description: 'Holds for the pay runs that are made from now on' }),
-  reconcileTolerance: tolerance().nullable().optional(),
-  webhookUrl: webhookUrl().nullable().optional(),
-  webhookSecretVersion: version().optional(),
-});
+const settingsBody = z
+  .strictObject({
+    expectedVersion: version(),
+    name: name().optional(),
+    timeZone: timeZone().optional(),
+    baseCurrency: currency().optional(),
+    booksClosedThrough: date().nullable().optional(),
+    requireFinished: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Closes only if each step of closing through `booksClosedThrough` is done' }),
+    reopenReason: description().optional(),
+    latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
+    taxRounding: z
+      .enum(TAX_ROUNDINGS)
+      .optional()
+      .meta({ description: 'Holds for the invoices that are made from now on' }),
+    employerTaxRateBasisPoints: basisPoints().optional(),
+    payRunApprovalRequired: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Holds for the pay runs that are made from now on' }),
+    reconcileTolerance: tolerance().nullable().optional(),
+    webhookUrl: webhookUrl().nullable().optional(),
+    webhookSecretVersion: version().optional(),
+  })
+  .refine(({ requireFinished, booksClosedThrough }) => requireFinished !== true || booksClosedThrough != null, {
+    path: ['requireFinished'],
+    message: 'needs booksClosedThrough, with a day',
+  });
 
 export const updateCompanySettings = defineOperation({
   name: 'updateCompanySettings',
@@ -50,6 +60,8 @@ export const updateCompanySettings = defineOperation({
   description:
     'Changes the given settings if the current version is `expectedVersion`. `booksClosedThrough` closes the books through that ' +
     'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. ' +
+    'With `requireFinished`, the change is refused unless each step of closing through that day is done: each bank transaction up to it ' +
+    'is reconciled, and each approved pay run up to it is executed. ' +
     'Nothing is posted that is dated more than `latestPostingDays` after today. ' +
     '`taxRounding` rounds tax on each line, or once per rate over the invoice (`document`). ' +
     '`baseCurrency` is the default for new customers and cannot change once anything was invoiced or posted. ' +
@@ -60,7 +72,7 @@ export const updateCompanySettings = defineOperation({
   path: '/api/company/settings',
   params: z.strictObject({}),
   body: settingsBody,
-  schemaVersion: 3,
+  schemaVersion: 4,
   roles: ['owner', 'admin'],
   successStatus: 200,
   resource: settingsResource,
@@ -74,6 +86,7 @@ export const updateCompanySettings = defineOperation({
       title: 'Reopening closed books requires a reason',
       nextAction: 'fix_request',
     },
+    month_not_finished: { status: 409, title: 'A step of closing the books through that day is not done' },
     base_currency_in_use: { status: 409, title: 'The base currency cannot change once the books are in use' },
     time_zone_unknown: { status: 422, title: 'There is no such time zone', nextAction: 'fix_request' },
     webhook_url_not_allowed: { status: 422, title: 'Webhooks cannot be sent to that URL', nextAction: 'fix_request' },
@@ -121,10 +134,13 @@ export const updateCompanySettings = defineOperation({
     if (body.timeZone !== undefined) await refuseUnknownTimeZone(tx, body.timeZone, context);
     const fault = body.webhookUrl == null ? undefined : webhookUrlFault(body.webhookUrl, context.allowPrivateWebhooks);
     if (fault !== undefined) throw context.reject('webhook_url_not_allowed', `${fault}.`, '/webhookUrl');
+    if (body.requireFinished && body.booksClosedThrough != null) {
+      await refuseUnfinished(tx, body.booksClosedThrough, context);
+    }
 
     const row = await update(tx, body, context);
     if (body.webhookUrl === null) await tx.query('SELECT give_up_webhook_events($1)', ['The webhook was removed']);
-    const { expectedVersion: _version, reopenReason, ...changes } = body;
+    const { expectedVersion: _version, requireFinished: _condition, reopenReason, ...changes } = body;
     return {
       resourceId: context.companyId,
       location: settingsResource.reads,
@@ -190,6 +206,12 @@ async function refuseWhenInUse(tx: Tx, context: WriteContext<'base_currency_in_u
   );
   if (books?.in_use)
     throw context.reject('base_currency_in_use', 'The books already contain invoices or entries.', '/baseCurrency');
+}
+
+/** The company's row is locked, and what could leave a step undone takes it, too: none comes until the books are closed. */
+async function refuseUnfinished(tx: Tx, through: string, context: WriteContext<'month_not_finished'>): Promise<void> {
+  const left = await stepsLeft(tx, through);
+  if (left.length > 0) throw context.reject('month_not_finished', left.join(' '), '/booksClosedThrough');
 }
 
 async function refuseUnknownTimeZone(

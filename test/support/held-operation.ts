@@ -16,6 +16,18 @@ export function heldOperation(operation: Operation): Operation {
   };
 }
 
+/** The same, waiting when its work is done, before its outcome is recorded. */
+export function heldAtItsEnd(operation: Operation): Operation {
+  return {
+    ...oneByOne(operation),
+    async write(tx, input, context) {
+      const written = await operation.write(tx, input, context);
+      await tx.query(`SELECT pg_advisory_xact_lock_shared(${HELD})`);
+      return written;
+    },
+  };
+}
+
 /**
  * Holds all held operations of the database, until what it returns is called or the test is over: one that fails before
  * must not keep the system from stopping. An attempt held for more than five seconds ends by its lock timeout, and is made

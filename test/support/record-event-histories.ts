@@ -26,7 +26,7 @@ const VERSION = {
   writeGroup: 'v1',
   webhooks: 'v1',
   sendInvoiceReminders: 'v1',
-  closeMonth: 'v2',
+  closeMonth: 'v3',
   auditMaintenance: 'v1',
 } as const;
 

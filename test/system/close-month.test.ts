@@ -1,12 +1,12 @@
-import { Client } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ClosedMonth } from '../../workflows/close-month.ts';
-import type { ClosingResult, EventActivities, MonthCheck } from '../../workflows/event-messages.ts';
+import type { MonthCheck } from '../../workflows/event-messages.ts';
+import { bankRow } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
 import { hire, payRun } from '../support/payroll.ts';
+import { playClosing } from '../support/play-closing.ts';
 import { startRelay } from '../support/relay.ts';
 import { runTriggered } from '../support/run-triggered.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -66,20 +66,30 @@ describe('the result of closing a month', () => {
     const company = await system.company();
     const line = { bankReference: 'L1', date: '2026-02-28', amount: 500, currency: 'USD', description: 'Unknown' };
     const { items } = await company.api.created('/api/bank-transactions/import', { transactions: [line] });
-    const bank = {
+    const bank = (through: string) => ({
       ...NOTHING,
       control: 'bank-reconciled',
-      detail: 'Every bank transaction of the period has to be reconciled: reconcile these.',
+      detail: `Not every bank transaction up to and including ${through} is reconciled: reconcile these.`,
       resources: [`/api/bank-transactions/${items[0].id}`],
-    };
+    });
     const early = {
       ...NOTHING,
       control: 'period-over',
       detail: '2999-01-01 has not ended yet: wait until it has, or close through an earlier day.',
     };
-    expect(await close(company, '2999-01-01')).toEqual({ closed: false, through: '2999-01-01', failed: [early, bank] });
-    expect(await close(company, '2026-02-28')).toEqual({ closed: false, through: '2026-02-28', failed: [bank] });
+    const refused = (through: string, ...failed: object[]) => ({ closed: false, through, failed });
+    expect(await close(company, '2999-01-01')).toEqual(refused('2999-01-01', early, bank('2999-01-01')));
+    expect(await close(company, '2026-02-28')).toEqual(refused('2026-02-28', bank('2026-02-28')));
     expect(await close(company, '2026-02-27')).toEqual({ closed: true, through: '2026-02-27' });
+  });
+
+  test('says so when there is more in the way than it names', async () => {
+    const company = await system.company();
+    const rows = Array.from({ length: 21 }, () => bankRow(100));
+    await company.api.created('/api/bank-transactions/import', { transactions: rows });
+    const [bank] = (await close(company, '2026-02-28')).failed;
+    expect([bank.control, bank.resources.length]).toEqual(['bank-reconciled', 20]);
+    expect(bank.detail).toMatch(/: reconcile these\. There are more than 20; these are the first ones\.$/);
   });
 
   test('names the write by which the settings could not be changed', async () => {
@@ -115,27 +125,7 @@ describe('the result of closing a month', () => {
       alreadyClosed: false,
       faults: ['2026-01-31 has not ended yet', 'A bank transaction in this period is not reconciled'],
     };
-    const kept: ClosingResult[] = [];
-    const activities: Pick<EventActivities, 'readTrigger' | 'checkMonth' | 'keepResult'> = {
-      readTrigger: async () => ({ userId: 'somebody', payload: {} }),
-      checkMonth: async () => checked,
-      keepResult: async (_trigger, result) => {
-        kept.push(result);
-      },
-    };
-    const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
-    const taskQueue = 'close-month-of-before';
-    const worker = await Worker.create({
-      connection,
-      taskQueue,
-      workflowBundle: { codePath: inject('bundlePath') },
-      activities,
-    });
-    const args = [{ companyId: 'played', triggerId: 'played', writeTaskQueue: taskQueue }];
-    await worker.runUntil(
-      new Client({ connection }).workflow.execute('closeMonth', { workflowId: taskQueue, taskQueue, args }),
-    );
-    await connection.close();
+    const { kept } = await playClosing({ check: () => checked });
     const untold = { ...NOTHING, control: 'not-told' };
     const failed = checked.faults.map((fault) => ({ ...untold, detail: `${fault}.` }));
     expect(kept).toEqual([{ closed: false, through: '2026-01-31', failed }]);
@@ -254,7 +244,7 @@ describe('a month is checked as of its last day', () => {
         expected: null,
         found: null,
         detail:
-          'No item has a negative quantity or value as of any day. This is about 2026-01-20, with a quantity of -2.',
+          'Does not hold: No item has a negative quantity or value as of any day. This is about 2026-01-20, with a quantity of -2.',
         resources: [`/api/inventory/items/${id}`],
       },
     ]);
@@ -293,7 +283,7 @@ describe('nothing that is decided is left unposted', () => {
       {
         ...NOTHING,
         control: 'pay-runs-executed',
-        detail: expect.stringContaining('execute these, or close the books by the settings (booksClosedThrough)'),
+        detail: expect.stringContaining('execute these, or close the books by the settings'),
         resources: expect.arrayContaining([first, second].map(({ id }) => `/api/payroll/pay-runs/${id}`)),
       },
     ]);

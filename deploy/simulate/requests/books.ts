@@ -39,6 +39,8 @@ export type Actor = 'owner' | 'admin' | 'accountant' | 'manager' | 'newcomer';
 type Limits = {
   /** Days through which the books may be closed, first of all the first; null opens all of them. */
   readonly closings: readonly (string | null)[];
+  /** Whether a closing asks for what other requests leave undone. */
+  readonly asksSteps: boolean;
   /** Differences with the bank up to which no reason is needed; null sets no limit. */
   readonly tolerances: readonly (number | null)[];
   /** Whose roles may change. */

@@ -4,13 +4,15 @@ import { changed, created, inOrder, type OperationModel, refused, refusedAnyway 
 
 const updateCompanySettings: OperationModel = {
   weight: 4,
-  request({ settings, limits }, { nat, pick, unusual }) {
+  request({ settings, limits }, { nat, pick, chance, unusual }) {
     const { version, closedThrough } = settings;
     const expectedVersion = version > 1 && unusual(0.08) ? version - 1 : version;
     if (closedThrough === null && !unusual(0.1)) {
       return { body: { expectedVersion, booksClosedThrough: limits.closings[0] } };
     }
     const booksClosedThrough = pick(limits.closings);
+    const requireFinished =
+      limits.asksSteps && booksClosedThrough !== null && chance(0.4) ? { requireFinished: true } : {};
     const reopenReason = unusual(0.1) ? {} : { reopenReason: 'A late receipt' };
     const changes = unusual(0.08)
       ? pick([{ baseCurrency: 'EUR' }, { timeZone: 'Nowhere/Atlantis' }])
@@ -24,8 +26,8 @@ const updateCompanySettings: OperationModel = {
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
           { reconcileTolerance: pick(limits.tolerances) },
-          { booksClosedThrough, ...reopenReason },
-          { booksClosedThrough, ...reopenReason },
+          { booksClosedThrough, ...reopenReason, ...requireFinished },
+          { booksClosedThrough, ...reopenReason, ...requireFinished },
         ]);
     return { body: { expectedVersion, ...changes } };
   },
@@ -46,6 +48,7 @@ function changeSettings(books: Books, body: any, actor: Actor) {
     return refusedAnyway(409, 'base_currency_in_use', used);
   }
   if (body.timeZone === 'Nowhere/Atlantis') return refusedAnyway(422, 'time_zone_unknown');
+  if (body.requireFinished && isStepLeft(books, wanted)) return refused(409, 'month_not_finished');
   return changed(() => {
     books.settings = {
       version: settings.version + 1,
@@ -58,6 +61,18 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       reconcileTolerance: body.reconcileTolerance === undefined ? settings.reconcileTolerance : body.reconcileTolerance,
     };
   });
+}
+
+/** Nobody can execute a run any more whose date is closed, or of which someone is paid for the period. */
+function isStepLeft({ bankTransactions, payRuns, paidPeriods, settings }: Books, through: string): boolean {
+  const isOpen = (date: string) => settings.closedThrough === null || date > settings.closedThrough;
+  return (
+    [...bankTransactions.values()].some(({ isReconciled, content }) => !isReconciled && content.date <= through) ||
+    [...payRuns.values()].some(
+      ({ status, date, periods }) =>
+        status === 'approved' && date <= through && isOpen(date) && !periods.some((period) => paidPeriods.has(period)),
+    )
+  );
 }
 
 const ROLE_SETS = [['manager'], ['auditor', 'inventory_manager'], ['accountant', 'user'], ['admin'], []] as const;
@@ -95,6 +110,7 @@ const triggerWorkflow: OperationModel = {
   request(_, { pick, chance, unusual }) {
     const target = unusual(0.06) ? 'noSuchWorkflow' : chance(0.3) ? 'closeMonth' : 'sendInvoiceReminders';
     if (unusual(0.06)) return { target, body: { payload: { asOf: 'never', through: 'never' } } };
+    if (unusual(0.06)) return { target, body: { payload: { thru: '2026-01-31' } } };
     // That day is not over: it looks at all the books, and closes nothing.
     const payload = target === 'closeMonth' ? { through: '2999-12-31' } : { asOf: pick(['2026-03-05', '2026-03-01']) };
     return { target, body: { payload } };
@@ -103,7 +119,7 @@ const triggerWorkflow: OperationModel = {
     if (target === 'noSuchWorkflow') return refusedAnyway(404, 'workflow_not_registered');
     const mayClose = holds(books, actor, 'owner') || holds(books, actor, 'admin');
     if (target === 'closeMonth' && !mayClose) return refused(403, 'forbidden');
-    if (body.payload.asOf === 'never') return refusedAnyway(422, 'workflow_payload_invalid');
+    if (body.payload.asOf === 'never' || body.payload.thru) return refusedAnyway(422, 'workflow_payload_invalid');
     return created(() => {
       books.triggers += 1;
     });
