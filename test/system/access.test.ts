@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
+import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { triggerWorkflow } from '../../activities/operations/trigger-workflow.ts';
 import { REGISTERED_WORKFLOWS } from '../../activities/registered-workflows.ts';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import { createApiClient } from '../support/client.ts';
@@ -245,6 +247,43 @@ describe('a workflow', () => {
       expect((await company.api.post('/api/workflows/closeMonth/trigger', {}, { key: 'no-name' })).status).toBe(201);
     },
   );
+
+  test.each(['closeMonth', 'sendInvoiceReminders'])(
+    'that does not know a member of the payload is 422: %s',
+    async (name) => {
+      const company = await system.company();
+      for (const payload of [{ thru: '2026-01-31' }, { asOf: '2026-01-31', through: '2026-01-31' }]) {
+        const { status, json } = await company.api.post(`/api/workflows/${name}/trigger`, { payload });
+        expect([status, json.code]).toEqual([422, 'workflow_payload_invalid']);
+      }
+      const misspelt = await company.api.post(`/api/workflows/${name}/trigger`, { payload: { thru: '2026-01-31' } });
+      const taken = name === 'closeMonth' ? 'through' : 'asOf';
+      expect(misspelt.json).toMatchObject({
+        detail: `${name}: thru is not a member of its payload. It takes ${taken}.`,
+        errors: [{ in: 'body', pointer: '/payload/thru' }],
+      });
+      expect((await company.api.get('/api/workflows/triggers')).json.items).toEqual([]);
+    },
+  );
+
+  test('whose payload a release before has taken is answered as it was', async () => {
+    const company = await system.company();
+    const before: Operation = {
+      ...triggerWorkflow,
+      write: (tx, input, context) => triggerWorkflow.write(tx, { ...input, body: { payload: {} } }, context),
+    };
+    const release = await system.another({
+      operations: [before],
+      environment: { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-before` },
+    });
+    const body = { payload: { thru: '2026-01-31' } };
+    const first = await company
+      .as('owner', release.url)
+      .post('/api/workflows/closeMonth/trigger', body, { key: 'before' });
+    expect(first.status).toBe(201);
+    const again = await company.api.post('/api/workflows/closeMonth/trigger', body, { key: 'before' });
+    expect([again.status, again.replayed, again.text]).toEqual([201, true, first.text]);
+  });
 
   test('that does not take the payload is 422', async () => {
     const company = await system.company();
