@@ -784,10 +784,10 @@ CREATE TABLE public.journal_lines (
   CONSTRAINT journal_lines_company_id_entry_id_fkey FOREIGN KEY (company_id, entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX journal_lines_by_account ON public.journal_lines USING btree (company_id, account_id, currency);
-CREATE TRIGGER begin_journal_line BEFORE INSERT ON public.journal_lines FOR EACH ROW EXECUTE FUNCTION public.begin_journal_line();
 CREATE TRIGGER keep_all_lines BEFORE TRUNCATE ON public.journal_lines FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_lines BEFORE DELETE OR UPDATE ON public.journal_lines FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE CONSTRAINT TRIGGER require_balanced_entry AFTER INSERT ON public.journal_lines DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_balanced_entry();
+CREATE TRIGGER require_postable_lines AFTER INSERT ON public.journal_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_postable_lines();
 ALTER TABLE public.journal_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_lines FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1589,31 +1589,6 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_journal_entry() TO PUBLIC;
-
-CREATE OR REPLACE FUNCTION public.begin_journal_line()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  foreign_to_account boolean;
-BEGIN
-  SELECT a.is_control AND NOT posts_to_control_account(e.operation, a.code) INTO foreign_to_account
-  FROM journal_entries e
-  LEFT JOIN accounts a ON a.company_id = NEW.company_id AND a.id = NEW.account_id
-  WHERE e.company_id = NEW.company_id AND e.id = NEW.entry_id AND e.created_xid = pg_current_xact_id();
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'INSERT into journal_lines is refused: an entry is complete when its transaction commits'
-      USING ERRCODE = 'restrict_violation';
-  END IF;
-  IF foreign_to_account THEN
-    RAISE EXCEPTION 'account % is a control account, to which only its own operations post', NEW.account_id
-      USING ERRCODE = 'check_violation', CONSTRAINT = 'control_account';
-  END IF;
-  RETURN NEW;
-END
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.begin_journal_line() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.begin_settings_version()
  RETURNS trigger
@@ -3814,6 +3789,39 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_payment_after_issue() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_postable_lines()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  refused record;
+BEGIN
+  -- Subqueries, because a join could be planned as a scan of the whole table while that is small.
+  SELECT l.account_id, l.posted_by INTO refused
+  FROM (
+    SELECT n.account_id,
+      (SELECT e.operation FROM journal_entries e
+       WHERE e.company_id = n.company_id AND e.id = n.entry_id AND e.created_xid = pg_current_xact_id()) AS posted_by,
+      (SELECT a.code FROM accounts a
+       WHERE a.company_id = n.company_id AND a.id = n.account_id AND a.is_control) AS control_account
+    FROM added n
+  ) AS l
+  WHERE l.posted_by IS NULL
+    OR (l.control_account IS NOT NULL AND NOT posts_to_control_account(l.posted_by, l.control_account))
+  LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF refused.posted_by IS NULL THEN
+    RAISE EXCEPTION 'INSERT into journal_lines is refused: an entry is complete when its transaction commits'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RAISE EXCEPTION 'account % is a control account, to which only its own operations post', refused.account_id
+    USING ERRCODE = 'check_violation', CONSTRAINT = 'control_account';
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_postable_lines() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_refund_after_payment()
  RETURNS trigger
