@@ -71,7 +71,7 @@ export type FailedControl = {
   readonly resources: readonly string[];
 };
 
-/** What `closeMonth` has come to, as the trigger's resource tells it. */
+/** What `closeMonth` has come to, as the trigger's resource shows it. */
 export type ClosingResult =
   | { readonly closed: true; readonly through: string }
   | { readonly closed: false; readonly through: string; readonly failed: readonly FailedControl[] };

@@ -39,7 +39,7 @@ const CHECKS: readonly Check[] = [
 
 /**
  * Checks whether the books may be closed through that day; null means the last day of the month before this one. All
- * queries share one snapshot. What is dated later does not count, except for the controls that no day can be asked of.
+ * queries share one snapshot. What is dated later does not count, except for the controls that cannot be asked as of a date.
  */
 export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT_MS): Promise<MonthCheck> {
   const deadline = performance.now() + limitMs;

@@ -2,7 +2,7 @@ import type { FailedControl } from '../../workflows/event-messages.ts';
 import { toWireSum, type WireSum } from '../money.ts';
 import type { Control } from './control.ts';
 
-/** So many rows of a control are told: whoever has more to correct sees the next ones when these are corrected. */
+/** So many rows of a control are listed: whoever has more to correct sees the next ones when these are corrected. */
 export const MAX_IN_THE_WAY = 20;
 
 const THERE_IS_MORE = ` There are more than ${MAX_IN_THE_WAY}; these are the first ones.`;

@@ -6,7 +6,7 @@ import { firstShortDayOfStock, type Stock } from './stock-by-day.ts';
 /**
  * What a movement costs, in its direction: more at the unit cost or else the average, less at the average. The last unit
  * takes what is left. The average is that of now, whatever the date: what was posted before is never valued anew. Throws
- * `insufficient_stock` when less is taken than there is, or is worth, at the end of any day from `date` on.
+ * `insufficient_stock` when more is taken than there is, or is worth, at the end of any day from `date` on, with the first.
  */
 export function costOf(
   {
@@ -22,16 +22,7 @@ export function costOf(
   },
   context: WriteContext<'insufficient_stock' | 'unit_cost_required'>,
 ): bigint {
-  if (quantityDelta < 0n) {
-    const short = firstShortDayOfStock(stock, 'quantity', { date, taken: -quantityDelta });
-    if (short !== undefined) {
-      throw context.reject(
-        'insufficient_stock',
-        `There are ${short.left} units in stock as of ${short.day}.`,
-        '/quantityDelta',
-      );
-    }
-  }
+  if (quantityDelta < 0n) return -costOfLess(-quantityDelta, stock, date, context);
   if (unitCost !== undefined) return quantityDelta * BigInt(unitCost);
   if (stock.quantity === 0n) {
     throw context.reject(
@@ -40,17 +31,39 @@ export function costOf(
       '/unitCost',
     );
   }
-  const costMinor = divideHalfAway(stock.value_minor * quantityDelta, stock.quantity);
-  if (quantityDelta < 0n) {
-    const short = firstShortDayOfStock(stock, 'value', { date, taken: -costMinor });
-    if (short !== undefined) {
-      const [left, taken] = [formatAmount(short.left, stock.currency), formatAmount(-costMinor, stock.currency)];
-      throw context.reject(
-        'insufficient_stock',
-        `The stock is worth ${left} as of ${short.day}; the units taken cost ${taken}.`,
-        '/quantityDelta',
-      );
-    }
+  return atAverage(quantityDelta, stock);
+}
+
+/** Of quantity and value, what is short first is named; both on the same day, the quantity. */
+function costOfLess(
+  units: bigint,
+  stock: Stock & { readonly currency: string },
+  date: string,
+  context: WriteContext<'insufficient_stock'>,
+): bigint {
+  const tooFew = firstShortDayOfStock(stock, 'quantity', { date, taken: units });
+  // Without units, there is no average.
+  const cost = stock.quantity === 0n ? 0n : atAverage(units, stock);
+  const tooLittle = firstShortDayOfStock(stock, 'value', { date, taken: cost });
+  // Dates of the form YYYY-MM-DD compare correctly as text.
+  if (tooFew !== undefined && (tooLittle === undefined || tooFew.day <= tooLittle.day)) {
+    throw context.reject(
+      'insufficient_stock',
+      `There are ${tooFew.left} units in stock as of ${tooFew.day}.`,
+      '/quantityDelta',
+    );
   }
-  return costMinor;
+  if (tooLittle !== undefined) {
+    const [left, taken] = [formatAmount(tooLittle.left, stock.currency), formatAmount(cost, stock.currency)];
+    throw context.reject(
+      'insufficient_stock',
+      `The stock is worth ${left} as of ${tooLittle.day}; the units taken cost ${taken}.`,
+      '/quantityDelta',
+    );
+  }
+  return cost;
+}
+
+function atAverage(units: bigint, { quantity, value_minor: valueMinor }: Stock): bigint {
+  return divideHalfAway(valueMinor * units, quantity);
 }

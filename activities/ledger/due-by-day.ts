@@ -62,6 +62,6 @@ export function takeFromDue(
 /** The declaration of that rejection, shared by the operations that take from what is due. */
 export const AS_OF_CONFLICT = {
   status: 422,
-  title: 'As of some day, less is due than is taken',
+  title: 'On some day, less is due than this takes',
   nextAction: 'fix_request',
 } as const;

@@ -1,6 +1,6 @@
 import type { Tx } from '../database.ts';
 import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
-import { type NewEntry, newEntryRow, PERIOD_CLOSED } from './post-entry.ts';
+import { type NewEntry, newEntryRow } from './post-entry.ts';
 
 /** What the decisions of a set rest on when it posts; the company's row is locked, so that the books cannot be closed. */
 export type PostingFacts = {
@@ -46,7 +46,9 @@ export function requireOpenPeriod(
   context: WriteContext<'period_closed'>,
 ): void {
   // Dates of the form YYYY-MM-DD compare correctly as text.
-  if (closedThrough !== null && date <= closedThrough) throw context.reject('period_closed', `${PERIOD_CLOSED.title}.`);
+  if (closedThrough !== null && date <= closedThrough) {
+    throw context.reject('period_closed', `The books are closed through ${closedThrough}.`);
+  }
 }
 
 /** The other rule of that trigger about dates. Throws `date_too_late`, about the member of the body that has the date. */

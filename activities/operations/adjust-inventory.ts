@@ -59,7 +59,7 @@ export const adjustInventory = defineSetOperation({
     },
     insufficient_stock: {
       status: 422,
-      title: 'There are fewer units in stock, or will be on a later day',
+      title: 'On that day or a later one, there are fewer units in stock, or they are worth less',
       about: { in: 'body', pointer: '/quantityDelta' },
     },
     unit_cost_required: { status: 422, title: 'The cost of a unit is not known', nextAction: 'fix_request' },

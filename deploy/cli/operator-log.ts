@@ -29,7 +29,7 @@ export async function recordCommand(sql: Sql, { name, company, details = {} }: C
 /** For a command that changes nothing: on a standby, for example, which records nothing, an operator still has to see what is there. */
 export async function recordLook(sql: Sql, run: CommandRun): Promise<void> {
   await recordCommand(sql, run).catch((error: Error) => {
-    console.error(`Note: the security log could not be told of this command (${error.message}).`);
+    console.error(`Note: this command could not be recorded in the security log (${error.message}).`);
   });
 }
 

@@ -46,7 +46,7 @@ export async function verifyLocally(options: {
     log(`The database is another than it was: ${replaced}`);
     const stake = await readStake(context, { close: true });
     if (stake.losses.unreadable.length > 0) {
-      log(`What these runs contained cannot be told: ${stake.losses.unreadable.join(', ')}`);
+      log(`What these runs contained is not known: ${stake.losses.unreadable.join(', ')}`);
     }
     const marked = await verify(context, stake);
     if (isOwn) await compareKeyRunsNow(context);

@@ -58,6 +58,8 @@ type Schema = {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly required?: readonly string[];
   readonly items?: Schema;
+  /** Of a member that may be null: its schema, and that of null. */
+  readonly anyOf?: readonly Schema[];
   readonly enum?: readonly string[];
   readonly default?: unknown;
 } & Readonly<Partial<Record<(typeof LIMITS)[number][0 | 1], number>>>;
@@ -65,16 +67,18 @@ type Schema = {
 /** One row per member; members of nested objects are named by their path: `lines[].quantity`. */
 function membersOf(json: Json, location: string, prefix = ''): string[][] {
   const { properties = {}, required = [] } = json as Schema;
-  return Object.entries(properties).flatMap(([name, schema]) => {
+  return Object.entries(properties).flatMap(([name, member]) => {
+    const schema = member.anyOf?.find(({ type }) => type !== 'null') ?? member;
     const path = prefix + name;
-    const row = [code(path), location, required.includes(name) ? 'yes' : 'no', describe(schema)];
+    const what = describe(schema, { orNull: schema !== member });
+    const row = [code(path), location, required.includes(name) ? 'yes' : 'no', what];
     const below = schema.items ?? schema;
     return [row, ...membersOf(below, location, `${path}${schema.items === undefined ? '' : '[]'}.`)];
   });
 }
 
-function describe(schema: Schema): string {
-  const kind = schema.enum?.map(code).join(', ') ?? schema.format ?? schema.type ?? '';
+function describe(schema: Schema, { orNull }: { readonly orNull: boolean }): string {
+  const kind = (schema.enum?.map(code).join(', ') ?? schema.format ?? schema.type ?? '') + (orNull ? ' or null' : '');
   const limits = LIMITS.flatMap(([low, high, unit]) => {
     const [from, to] = [schema[low], schema[high]];
     if (from === undefined && to === undefined) return [];

@@ -33,6 +33,9 @@ ${matrix('Workflow', starts)}
 
 \`GET /api/writes\` shows each member their own writes, and those whose resource they may read.
 
+A manager sees no pay run, no entry of payroll and no event of a pay run. Sums contain them: the trial balance, and the running
+balance in the lines of an account.
+
 ${matrix('Read', looks)}
 `;
 }

@@ -75,11 +75,7 @@ export async function checkAnswers(
       finalized,
       ({ response }) => warnsOutOfDateOrder(response) === outOfOrder.has(response),
     ),
-    finding(
-      'The numbers that are told run from 1 without a gap',
-      numbered,
-      ({ response }) => !misnumbered.has(response),
-    ),
+    finding('The numbers in answers run from 1 without a gap', numbered, ({ response }) => !misnumbered.has(response)),
     ownAnswers(answered, new Set(shared)),
   ];
 }

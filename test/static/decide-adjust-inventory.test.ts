@@ -148,7 +148,7 @@ describe('an adjustment', () => {
         STOCKED,
         { quantityDelta: 10, unitCost: 1_000_000_000_000, date },
       ],
-      ['period_closed : The books are closed for that date.', STOCKED, { quantityDelta: -1, date }],
+      ['period_closed : The books are closed through 2026-02-28.', STOCKED, { quantityDelta: -1, date }],
       [
         'date_too_late body /date: The company posts nothing that is dated after 2027-03-11.',
         STOCKED,
@@ -180,10 +180,10 @@ describe('an adjustment', () => {
         const later = [1, 2, 3, 4, 5, 6].filter((of) => of >= on);
         const lacking = (of: 'quantity' | 'value', taken: number) =>
           later.find((end) => (ends[end]?.[of] ?? 0) < taken && taken > 0);
-        const short = lacking('quantity', -quantityDelta) ?? lacking('value', -cost);
+        const short = Math.min(lacking('quantity', -quantityDelta) ?? 7, lacking('value', -cost) ?? 7);
         const answer = adjust(state, { quantityDelta, date: dateOf(on), ...(quantityDelta > 0 ? { unitCost } : {}) });
         const refused =
-          short !== undefined
+          short < 7
             ? ['insufficient_stock', `as of ${dateOf(short)}`]
             : quantity === 0 && unitCost === undefined && ['unit_cost_required'];
         if (refused === false) {
@@ -192,12 +192,37 @@ describe('an adjustment', () => {
             end.value += quantityDelta > 0 && unitCost !== undefined ? quantityDelta * unitCost : cost;
           }
         }
-        const told = typeof answer === 'string' ? answer.match(/^\w+|as of [\d-]+/g) : answer;
-        expect(told).toEqual(refused === false ? ends[6] : refused);
+        const given = typeof answer === 'string' ? answer.match(/^\w+|as of [\d-]+/g) : answer;
+        expect(given).toEqual(refused === false ? ends[6] : refused);
         for (const end of ends) expect(end.quantity >= 0 && end.value >= 0).toBe(true);
       }
     });
     fc.assert(property, { numRuns: 500 });
+  });
+
+  test('names what is short first, the quantity or the value, and the quantity where both are', () => {
+    const state = stateOf(EMPTY);
+    const movements = [
+      { quantityDelta: 10, unitCost: 1, date: '2026-03-01' },
+      { quantityDelta: -8, date: '2026-03-07' },
+      { quantityDelta: 10, unitCost: 100, date: '2026-03-10' },
+    ];
+    expect(movements.map((movement) => adjust(state, movement))).toEqual([
+      { quantity: 10, value: 10 },
+      { quantity: 2, value: 2 },
+      { quantity: 12, value: 1002 },
+    ]);
+    const refusal = (detail: string) => `insufficient_stock body /quantityDelta: ${detail}`;
+    // As of March 7 there are fewer units, and they are worth less, too.
+    expect([5, 7].map((day) => adjust(state, { quantityDelta: -3, date: `2026-03-0${day}` }))).toEqual([
+      refusal('The stock is worth 0.10 USD as of 2026-03-05; the units taken cost 2.51 USD.'),
+      refusal('There are 2 units in stock as of 2026-03-07.'),
+    ]);
+    // Nothing is taken that is worth more than there is, only more units.
+    adjust(state, { quantityDelta: 1, unitCost: 100_000, date: '2026-03-01' });
+    expect(adjust(state, { quantityDelta: -4, date: '2026-03-05' })).toBe(
+      refusal('There are 3 units in stock as of 2026-03-07.'),
+    );
   });
 
   test('in any order with others leaves every item worth the sum of its movements, at least 1 a unit', () => {

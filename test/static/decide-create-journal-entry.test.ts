@@ -103,7 +103,7 @@ describe('a manual entry', () => {
   });
 
   test('is refused on the last closed day, and then without a pointer', () => {
-    const refusal = { code: 'period_closed', message: 'The books are closed for that date.' };
+    const refusal = { code: 'period_closed', message: 'The books are closed through 2026-02-28.' };
     expect(told(stateOf(), { date: CLOSED, codes: ['1000'] })).toEqual(refusal);
   });
 

@@ -84,9 +84,9 @@ describe('finalizeInvoice decides', () => {
   });
 
   test.each([
-    { code: 'period_closed', detail: 'The books are closed for that date.', issueDate: '2026-02-28' },
+    { code: 'period_closed', detail: 'The books are closed through 2026-02-28.', issueDate: '2026-02-28' },
     { code: 'due_before_issue', detail: 'The due date is before the issue date.', issueDate: '2026-04-02' },
-  ])('$code as the constraint would, and takes no number', ({ code, detail, issueDate }) => {
+  ])('$code, and takes no number', ({ code, detail, issueDate }) => {
     const state = stateOf();
     expect(() => decide(state, { body: { issueDate } })).toThrow(
       expect.objectContaining({ code, message: detail, pointer: undefined }),

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
 import { READS } from '../../api/reads/read-list.ts';
+import { operationsPage } from '../../deploy/reference/operations-page.ts';
 import { OPERATION_GUIDE, OTHER_GUIDES } from '../support/guides.ts';
 import { existsInTree, readSourceTree } from '../support/source-tree.ts';
 
@@ -70,6 +71,11 @@ describe('the pages', () => {
       [...page(path).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)].map(([, name = '']) => `${path}: ${name}`),
     ).filter((named) => !Object.hasOwn(scripts, named.split(': ')[1] ?? ''));
     expect(unknown).toEqual([]);
+  });
+
+  test('the reference says of each member of a request what it is', () => {
+    const empty = operationsPage(OPERATIONS).match(/^\| `.*\| +\|$/gm);
+    expect(empty).toBeNull();
   });
 
   test('the contract tells of each list that can be read', () => {

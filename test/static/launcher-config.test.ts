@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { projectFolder } from '../../deploy/cli/local-config.ts';
 import { allowPrivateWebhooks, launcherConfig } from '../../deploy/local/config.ts';
 import { ConfigError } from '../../worker/config.ts';
 
@@ -43,4 +46,16 @@ test.each([
   [{ HOST: '0.0.0.0', WEBHOOK_ALLOW_PRIVATE: '1' }, '1'],
 ])('with %o, webhooks to private addresses are %s', (environment, allowed) => {
   expect(allowPrivateWebhooks(launcherConfig(environment))).toBe(allowed);
+});
+
+test('npm start -- --help starts nothing, and names ports, their variables and the folder', async () => {
+  // In production, a start is refused before anything runs.
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', 'deploy/local/main.ts', '--help'],
+    { cwd: projectFolder, env: { PATH: process.env['PATH'], NODE_ENV: 'production' } },
+  );
+  expect(['PORT (3000)', 'METRICS_PORT (9464)', 'DATA_DIR (.data)'].filter((part) => !stdout.includes(part))).toEqual(
+    [],
+  );
 });

@@ -243,11 +243,11 @@ describe('of lost writes', () => {
       await markLost(system.owner, writeArguments(books, operation, right, operation.name, params), GROUP, before);
     }
     const { rows } = await system.owner.query(
-      'SELECT kind, last_number, lost_numbers FROM number_counters WHERE company_id = $1 ORDER BY kind',
+      'SELECT kind, last_number, lost_numbers FROM number_counters WHERE company_id = $1',
       [books.id],
     );
-    const kinds = numbered.map(({ takesNumber }) => takesNumber).toSorted();
-    expect(rows).toEqual(kinds.map((kind) => ({ kind, last_number: 1, lost_numbers: 1 })));
+    const kinds = numbered.map(({ takesNumber: kind }) => ({ kind, last_number: 1, lost_numbers: 1 }));
+    expect(new Set(rows)).toEqual(new Set(kinds));
     expect(await brokenOf(books)).toEqual([]);
   });
 

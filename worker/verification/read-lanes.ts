@@ -70,7 +70,7 @@ export type Found =
   | { readonly kind: 'lost version'; readonly version: string }
   /** The same, where the other has started no group: it may not have gone on at all. */
   | { readonly kind: 'earlier verification'; readonly version: string }
-  /** What it contained cannot be told. */
+  /** What it contained is not known. */
   | { readonly kind: 'unreadable'; readonly workflowId: string };
 
 export type GroupOfLane = {

@@ -18,7 +18,7 @@ export type Losses = {
   readonly lost: readonly LostWrite[];
   /** Writes that have left their group: what becomes of each is decided by its own run. */
   readonly inOwnRuns: number;
-  /** Runs whose input cannot be read: what they contained cannot be told. */
+  /** Runs whose input cannot be read: what they contained is not known. */
   readonly unreadable: readonly string[];
   /** How many other lives went on from this state of the database, and were lost. */
   readonly lostVersions: number;

@@ -60,7 +60,7 @@ function onLoss({ row, write }: WriteFacts): string[] {
   return [
     `A failover or a restore of the database has taken its record: Temporal had it in ${isInGroup ? 'a group' : 'its own run'}, ${row?.workflowId}, and at ${write?.completedAt} there was no row of it. Every request with the key is answered 500 write_record_missing.`,
     `It may have been answered as done. Look for it (${row?.request}) in the books, in the bank statement and at the customer: see DatabaseReplaced and WriteRecordMissing in docs/runbooks.md.`,
-    'If it is still wanted: npm run write -- reopen, then let the client send the same key again. If it must not happen any more, cancel the key: POST /api/writes/{key}/cancel.',
+    'If it is still wanted: npm run write -- reopen, then let the client send the same key again. If it must no longer happen, cancel the key: POST /api/writes/{key}/cancel.',
   ];
 }
 

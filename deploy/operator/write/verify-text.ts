@@ -20,7 +20,7 @@ export function stakeText({ replaced, losses, companies, ofUnknownCompanies }: S
     ...(unreadable.length === 0
       ? []
       : [
-          `What these runs contained cannot be told, so it is not marked: ${unreadable.join(', ')}`,
+          `What these runs contained is not known, so it is not marked: ${unreadable.join(', ')}`,
           'Those of before encryption are read with PAYLOAD_ENCRYPTION=encrypt.',
         ]),
     ...(lostVersions === 0

@@ -128,7 +128,7 @@ export async function compareKeyRunsNow(context: OperatorContext): Promise<void>
 
 function dependenciesOf({ database, temporal, taskQueue }: OperatorContext) {
   if ('unavailable' in temporal) {
-    throw new Error(`${temporal.unavailable} What is missing can only be told with Temporal. Nothing was changed.`);
+    throw new Error(`${temporal.unavailable} What is missing can only be found with Temporal. Nothing was changed.`);
   }
   return { pool: database.reads, client: temporal, target: { taskQueue } };
 }
