@@ -92,7 +92,7 @@ function inputOf(operation: Operation): Input {
 function transactionThatFinds(): { readonly tx: Tx; readonly sent: (readonly unknown[])[] } {
   const sent: (readonly unknown[])[] = [];
   const invoice = { currency: 'USD', issue_date: '2026-03-01', due_minor: 40_000n };
-  const line = { line_number: 1, account: '4000', net_minor: 40_000n, tax_minor: 0n };
+  const line = { line_number: 1, account: '4000', tax_rate_thousandths: 0, net_minor: 40_000n, tax_minor: 0n };
   const found: Readonly<Record<string, object>> = {
     lock_claims: { ...invoice, id: DEMO.finalizedInvoiceId, status: 'finalized', later: null },
     lock_payments: {
@@ -103,7 +103,7 @@ function transactionThatFinds(): { readonly tx: Tx; readonly sent: (readonly unk
       ...{ ...invoice, id: DEMO.draftInvoiceId, status: 'draft', due_date: '2026-12-31', number: null },
       ...{ subtotal_minor: 40_000n, tax_minor: 0n, total_minor: 40_000n, paid_minor: 0n, credited_minor: 0n },
     },
-    invoice_lines: { ...line, invoice_id: DEMO.finalizedInvoiceId, net_left_minor: 40_000n, tax_left_minor: 0n },
+    invoice_lines: { ...line, invoice_id: DEMO.finalizedInvoiceId, credited_net_minor: 0n, credited_tax_minor: 0n },
     numbering_facts: { closed_through: null, latest: '2027-03-11', last_number: 41, latest_date: null },
     posting_facts: {
       ...{ now: '2026-03-10T12:00:00.000Z', today: '2026-03-10', closed_through: null, latest: '2027-03-11' },
