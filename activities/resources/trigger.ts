@@ -53,12 +53,10 @@ const failedSchema = z.object({
   currency: z.string().nullable(),
   expected: moneySum('what the documents say').nullable(),
   found: moneySum('what the books say').nullable(),
-  detail: z
-    .string()
-    .meta({
-      description:
-        'The rule that does not hold and the day that it is about, or the step that is not done and what to do',
-    }),
+  detail: z.string().meta({
+    description:
+      'The rule that does not hold and the day that it is about, or the step that is not done and what to do',
+  }),
   resources: z.array(z.string()).meta({ description: 'URLs of what is in the way, at most the first 20' }),
 });
 
