@@ -36,11 +36,13 @@ export const BANK_CONTROLS: readonly Control[] = [
           -- The resource of other operations may be no UUID.
           AND t.id = CASE w.operation WHEN 'reconcileLedger' THEN w.resource_id::uuid END
         LEFT JOIN accounts a ON a.company_id = w.company_id AND a.code = w.request -> 'body' ->> 'differenceAccountCode'
-        CROSS JOIN LATERAL (
-          SELECT t.amount_minor - coalesce(sum(l.amount_minor), 0) AS amount_minor FROM bank_matches m
-          JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id AND l.entry_id <> e.id
-          WHERE m.company_id = e.company_id AND m.matched_by = e.write_id
-        ) AS rest
+        LEFT JOIN (
+          SELECT m.company_id, m.matched_by, sum(l.amount_minor) AS amount_minor FROM bank_matches m
+          JOIN journal_entries d ON d.company_id = m.company_id AND d.write_id = m.matched_by
+          JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id AND l.entry_id <> d.id
+          GROUP BY m.company_id, m.matched_by
+        ) AS matched ON matched.company_id = e.company_id AND matched.matched_by = e.write_id
+        CROSS JOIN LATERAL (SELECT t.amount_minor - coalesce(matched.amount_minor, 0) AS amount_minor) AS rest
         CROSS JOIN LATERAL (VALUES (t.account_id, rest.amount_minor), (a.id, -rest.amount_minor)) AS side (account_id, amount_minor)
         WHERE e.operation = 'reconcileLedger' AND ${until('t.booked_on')}
       ), line AS (

@@ -1,5 +1,6 @@
 import type { FailedControl, MonthCheck } from '../../workflows/event-messages.ts';
 import { StorageError, type Tx } from '../database.ts';
+import { HASH_JOINS } from '../hash-joins.ts';
 import type { Control } from './control.ts';
 import { MONTH_CONTROLS } from './controls.ts';
 import { type Found, inTheWay, MAX_IN_THE_WAY, NOTHING_FOUND } from './in-the-way.ts';
@@ -114,7 +115,7 @@ async function findInTime(
 ): Promise<readonly Found[] | 'too late'> {
   await Promise.all([
     tx.query('SAVEPOINT month_check'),
-    tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]),
+    tx.query(`SELECT set_config('statement_timeout', $1, true), ${HASH_JOINS}`, [String(limitMs)]),
   ]);
   try {
     const found = await findRows(tx, check, through);

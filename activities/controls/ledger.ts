@@ -74,10 +74,18 @@ export const LEDGER_CONTROLS: readonly Control[] = [
       ({ until }) => `
       SELECT m.company_id, e.id, m.id AS mirror_id FROM journal_entries m
       JOIN journal_entries e ON e.company_id = m.company_id AND e.id = m.reverses
-      WHERE ${until('m.entry_date')} AND (m.entry_date < e.entry_date OR EXISTS (
-        SELECT account_id, currency FROM journal_lines l
-        WHERE l.company_id = e.company_id AND l.entry_id IN (e.id, m.id)
-        GROUP BY account_id, currency HAVING sum(amount_minor) <> 0))`,
+      LEFT JOIN (
+        SELECT DISTINCT company_id, mirror_id FROM (
+          SELECT company_id, mirror_id FROM (
+            SELECT r.company_id, r.id AS mirror_id, l.account_id, l.currency, l.amount_minor FROM journal_entries r
+            JOIN journal_lines l ON l.company_id = r.company_id AND l.entry_id = r.id WHERE r.reverses IS NOT NULL
+            UNION ALL
+            SELECT r.company_id, r.id, l.account_id, l.currency, l.amount_minor FROM journal_entries r
+            JOIN journal_lines l ON l.company_id = r.company_id AND l.entry_id = r.reverses
+          ) AS line GROUP BY company_id, mirror_id, account_id, currency HAVING sum(amount_minor) <> 0
+        ) AS account
+      ) AS left_over ON left_over.company_id = m.company_id AND left_over.mirror_id = m.id
+      WHERE ${until('m.entry_date')} AND (m.entry_date < e.entry_date OR left_over.mirror_id IS NOT NULL)`,
     ),
   },
 ];

@@ -12,13 +12,12 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
     ...dated(
       ({ until }) => `
       WITH slips AS (
-        SELECT r.company_id, r.id, r.journal_entry_id, r.currency, r.pay_date, s.gross, s.taxes, s.deductions, s.net,
-          s.employer_tax
-        FROM pay_runs r CROSS JOIN LATERAL (
-          SELECT sum(gross_minor) AS gross, sum(tax_minor) AS taxes, sum(net_minor) AS net,
-            sum(pre_tax_deductions_minor + post_tax_deductions_minor) AS deductions, sum(employer_tax_minor) AS employer_tax
-          FROM payslips p WHERE p.company_id = r.company_id AND p.pay_run_id = r.id
-        ) AS s WHERE r.status = 'executed' AND ${until('r.pay_date')}
+        SELECT r.company_id, r.id, r.journal_entry_id, r.currency, r.pay_date, sum(p.gross_minor) AS gross,
+          sum(p.tax_minor) AS taxes, sum(p.net_minor) AS net,
+          sum(p.pre_tax_deductions_minor + p.post_tax_deductions_minor) AS deductions, sum(p.employer_tax_minor) AS employer_tax
+        FROM pay_runs r JOIN payslips p ON p.company_id = r.company_id AND p.pay_run_id = r.id
+        WHERE r.status = 'executed' AND ${until('r.pay_date')}
+        GROUP BY r.company_id, r.id
       ), due AS (
         SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
         FROM slips s CROSS JOIN LATERAL (VALUES

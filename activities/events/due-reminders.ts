@@ -1,5 +1,6 @@
 import type { DueReminder } from '../../workflows/event-messages.ts';
 import type { Tx } from '../database.ts';
+import { HASH_JOINS } from '../hash-joins.ts';
 
 /** The number of days after the due date at which each step is due. */
 const DAYS_OVERDUE = [1, 14, 30] as const;
@@ -14,6 +15,7 @@ const MAX_REMINDERS = 1_000;
  * first; a reminder recorded by hand resumes the steps.
  */
 export async function findDueReminders(tx: Tx, asOf: string | null): Promise<readonly DueReminder[]> {
+  await tx.query(`SELECT ${HASH_JOINS}`);
   const rows = await tx.query<{ invoice_id: string; step: 1 | 2 | 3 }>(
     `WITH day AS (SELECT coalesce($1::date, company_today(current_company())) AS as_of),
      overdue AS (

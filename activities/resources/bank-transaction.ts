@@ -5,7 +5,8 @@ import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, resourceId, signedMoney } from './members.ts';
 
 /** The API's form of a bank transaction and its columns. */
-export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id, a.code AS account_code, t.bank_reference, t.booked_on,
+export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id,
+  (SELECT a.code FROM accounts a WHERE a.company_id = t.company_id AND a.id = t.account_id) AS account_code, t.bank_reference, t.booked_on,
   t.amount_minor, t.currency, t.description, t.status, t.created_at,
   ARRAY(SELECT m.journal_line_id FROM bank_matches m
         WHERE m.company_id = t.company_id AND m.bank_transaction_id = t.id AND m.undone_by IS NULL
@@ -14,8 +15,7 @@ export const BANK_TRANSACTION_COLUMNS = `t.id, t.import_id, a.code AS account_co
     AS difference_entry_id,
   (SELECT r.reason FROM reconciliations r WHERE r.company_id = t.company_id AND r.id = t.reconciled_by)
     AS reconcile_reason`;
-export const BANK_TRANSACTION_TABLES =
-  'FROM bank_transactions t JOIN accounts a ON a.company_id = t.company_id AND a.id = t.account_id';
+export const BANK_TRANSACTION_TABLES = 'FROM bank_transactions t';
 
 export type BankTransactionRow = {
   id: string;

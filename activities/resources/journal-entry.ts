@@ -5,18 +5,30 @@ import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, moneySum, notes, resourceId } from './members.ts';
 
 /**
- * Who posted an entry, by which request, and who had approved it: a column `posted`, of the entry or line under this alias.
- * The write's row says so, which never expires; audit rows leave the database by the month. One look-up per row of a page,
- * by key, after its LIMIT.
+ * Who posted what these writes have posted, by which request, and who had approved it, by write. The write's row says so, which
+ * never expires; audit rows leave the database by the month. One statement for all rows of a page: a look-up for each of them
+ * would read all writes of a company that the statistics do not know, as often (see `HASH_JOINS`).
  */
-export const postedBy = (alias: string) => `(
-    SELECT ARRAY[w.user_id::text, w.request_id, r.approved_by::text] FROM idempotent_writes w
-    LEFT JOIN pay_runs r ON r.company_id = w.company_id
-      AND r.id = CASE w.operation WHEN 'executePayroll' THEN w.resource_id::uuid END
-    WHERE w.company_id = current_company() AND w.write_id = ${alias}.write_id
-  ) AS posted`;
+export async function readPosted(
+  tx: Tx,
+  rows: readonly { readonly write_id: string }[],
+): Promise<(writeId: string) => Posted> {
+  const found = await tx.query<{ write_id: string; posted: Posted }>(
+    `SELECT w.write_id, ARRAY[w.user_id::text, w.request_id, r.approved_by::text] AS posted FROM idempotent_writes w
+     LEFT JOIN pay_runs r ON r.company_id = w.company_id
+       AND r.id = CASE w.operation WHEN 'executePayroll' THEN w.resource_id::uuid END
+     WHERE w.company_id = current_company() AND w.write_id = ANY ($1::uuid[])`,
+    [[...new Set(rows.map((row) => row.write_id))]],
+  );
+  const postedOf = new Map(found.map((row) => [row.write_id, row.posted]));
+  return (writeId) => {
+    const posted = postedOf.get(writeId);
+    if (posted === undefined) throw new Error('Bug! An entry whose write has no row');
+    return posted;
+  };
+}
 
-/** As `postedBy` reads it. */
+/** As `readPosted` reads it. */
 export type Posted = readonly [postedBy: string, requestId: string, approvedBy: string | null];
 
 /** The members that tell who posted something, and when. */
@@ -37,7 +49,7 @@ export const attribution = {
 
 /** The API's form of a journal entry and its columns. */
 export const ENTRY_COLUMNS = `e.id, e.entry_date, e.description, e.operation, e.write_id, e.reverses, e.metadata,
-  e.created_at, ${postedBy('e')}`;
+  e.created_at`;
 
 export type EntryRow = {
   id: string;
@@ -48,7 +60,6 @@ export type EntryRow = {
   reverses: string | null;
   metadata: Record<string, string>;
   created_at: string;
-  posted: Posted;
 };
 
 export type EntryLineRow = {
@@ -60,7 +71,10 @@ export type EntryLineRow = {
   memo: string | null;
 };
 
-export function toEntry(row: EntryRow, lines: readonly EntryLineRow[]): z.output<typeof journalEntrySchema> {
+export function toEntry(
+  row: EntryRow & { readonly posted: Posted },
+  lines: readonly EntryLineRow[],
+): z.output<typeof journalEntrySchema> {
   return {
     id: row.id,
     date: row.entry_date,
@@ -98,7 +112,8 @@ export async function readPostedEntry(tx: Tx, entryId: string): Promise<z.output
     [entryId],
   );
   if (row === undefined) throw new Error('Bug! The posted entry does not exist');
-  return toEntry(row, await readEntryLines(tx, [entryId]));
+  const [lines, postedBy] = await Promise.all([readEntryLines(tx, [entryId]), readPosted(tx, [row])]);
+  return toEntry({ ...row, posted: postedBy(row.write_id) }, lines);
 }
 
 export const journalEntrySchema = z.object({

@@ -3,10 +3,11 @@ import type { Tx } from '../../activities/database.ts';
 import { accountCode } from '../../activities/fields.ts';
 import { toWireSum } from '../../activities/money.ts';
 import { ACCOUNT_COLUMNS, type AccountRow, toAccount } from '../../activities/resources/account.ts';
-import { type Posted, postedBy, toAttribution } from '../../activities/resources/journal-entry.ts';
+import { type Posted, readPosted, toAttribution } from '../../activities/resources/journal-entry.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { withoutPayroll } from './payroll-entries.ts';
+import { planJoins } from './plan-joins.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -63,7 +64,7 @@ async function findAccount(tx: Tx, code: string): Promise<AccountRow> {
  */
 const LINES: List = {
   columns: `id, entry_id, entry_date, description, operation, write_id, amount_minor, currency, memo, balance_minor,
-    created_at, ${postedBy('line')}`,
+    created_at`,
   from: `FROM (
        SELECT l.id, l.account_id, l.entry_id, l.line_number, l.amount_minor, l.currency, l.memo, e.entry_date,
          e.created_at, e.description, e.operation, e.write_id,
@@ -92,6 +93,7 @@ export const listAccountLines = defineRead({
   query: z.strictObject({ ...pageQuery, ...dateRange }),
   async read(tx, { params: { code }, query: { limit, cursor, ...filters } }, { companyId, cursors, roles }) {
     const account = await findAccount(tx, code);
+    await planJoins(tx, ['journal_lines', 'journal_entries']);
     const { rows, nextCursor } = await readPage<LineRow>(
       tx,
       LINES,
@@ -103,7 +105,8 @@ export const listAccountLines = defineRead({
       ],
       { path: this.path, companyId, cursors, filters: { code, ...filters }, limit, cursor },
     );
-    return { items: rows.map(toLine), nextCursor };
+    const postedBy = await readPosted(tx, rows);
+    return { items: rows.map((row) => toLine({ ...row, posted: postedBy(row.write_id) })), nextCursor };
   },
 });
 
@@ -120,10 +123,9 @@ type LineRow = {
   /** `numeric`, as text: a sum has no limit. */
   balance_minor: string;
   created_at: string;
-  posted: Posted;
 };
 
-function toLine(row: LineRow) {
+function toLine(row: LineRow & { readonly posted: Posted }) {
   return {
     id: row.id,
     entryId: row.entry_id,

@@ -7,6 +7,7 @@ import {
 } from '../../activities/resources/credit-note.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
+import { planJoins } from './plan-joins.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -34,6 +35,7 @@ export const listCreditNotes = defineRead({
     currency: currency().optional(),
   }),
   async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
+    if (filters.customerId !== undefined) await planJoins(tx, ['invoices']);
     const { rows, nextCursor } = await readPage<CreditNoteRow>(
       tx,
       CREDIT_NOTES,

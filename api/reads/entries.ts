@@ -6,11 +6,13 @@ import {
   type EntryLineRow,
   type EntryRow,
   readEntryLines,
+  readPosted,
   toEntry,
 } from '../../activities/resources/journal-entry.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
 import { withoutPayroll } from './payroll-entries.ts';
+import { planJoins } from './plan-joins.ts';
 import { dateRange, operationName, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -40,6 +42,7 @@ export const listEntries = defineRead({
     operation: operationName().optional(),
   }),
   async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors, roles }) {
+    if (filters.accountCode !== undefined) await planJoins(tx, ['journal_lines']);
     const { rows, nextCursor } = await readPage<EntryRow>(
       tx,
       ENTRIES,
@@ -48,8 +51,8 @@ export const listEntries = defineRead({
         ['entry_date <= ?', filters.to],
         ['operation = ?', filters.operation],
         [
-          `EXISTS (SELECT 1 FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-             WHERE l.company_id = e.company_id AND l.entry_id = e.id AND a.code = ?)`,
+          `EXISTS (SELECT 1 FROM journal_lines l WHERE l.company_id = e.company_id AND l.entry_id = e.id AND l.account_id = (
+             SELECT a.id FROM accounts a WHERE a.company_id = current_company() AND a.code = ?))`,
           filters.accountCode,
         ],
         withoutPayroll(roles),
@@ -85,6 +88,7 @@ export const readEntry = defineRead({
 export async function withEntryLines(tx: Tx, rows: readonly EntryRow[]) {
   const ids = rows.map(({ id: entryId }) => entryId);
   const linesOf = new Map<string, EntryLineRow[]>(ids.map((entryId) => [entryId, []]));
-  for (const line of await readEntryLines(tx, ids)) linesOf.get(line.entry_id)?.push(line);
-  return rows.map((row) => toEntry(row, linesOf.get(row.id) ?? []));
+  const [lines, postedBy] = await Promise.all([readEntryLines(tx, ids), readPosted(tx, rows)]);
+  for (const line of lines) linesOf.get(line.entry_id)?.push(line);
+  return rows.map((row) => toEntry({ ...row, posted: postedBy(row.write_id) }, linesOf.get(row.id) ?? []));
 }

@@ -12,6 +12,12 @@ import { withEntryLines } from './entries.ts';
 /** The limit of each kind, newest first. The lists of payments, refunds, credit notes and entries have all of them. */
 const MAX_OF_EACH = 200;
 
+/**
+ * An array that is computed once: what follows from it is found by keys, or by one scan of the company's rows where the
+ * statistics do not know the company, in which case a join could be a scan for each of its rows.
+ */
+const PAYMENT_IDS = 'ARRAY(SELECT id FROM payments WHERE company_id = current_company() AND invoice_id = $1)';
+
 /** The payments, refunds and credit notes of an invoice, and the entries of all of them; newest first. */
 export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   const payments = await tx.query<PaymentRow>(
@@ -21,7 +27,7 @@ export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   );
   const refunds = await tx.query<RefundRow>(
     `SELECT ${REFUND_COLUMNS} FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
-     WHERE p.company_id = current_company() AND p.invoice_id = $1
+     WHERE p.company_id = current_company() AND p.invoice_id = $1 AND r.payment_id = ANY (${PAYMENT_IDS})
      ORDER BY r.created_at DESC, r.id DESC LIMIT $2`,
     [invoiceId, MAX_OF_EACH],
   );
@@ -50,14 +56,12 @@ function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
        UNION ALL
        SELECT journal_entry_id FROM payments WHERE company_id = current_company() AND invoice_id = $1
        UNION ALL
-       SELECT r.journal_entry_id FROM refunds r
-       JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
-       WHERE p.company_id = current_company() AND p.invoice_id = $1
+       SELECT journal_entry_id FROM refunds WHERE company_id = current_company() AND payment_id = ANY (${PAYMENT_IDS})
        UNION ALL
        SELECT journal_entry_id FROM credit_notes WHERE company_id = current_company() AND invoice_id = $1
      )
-     SELECT ${ENTRY_COLUMNS} FROM journal_entries e JOIN posted USING (id)
-     WHERE e.company_id = current_company()
+     SELECT ${ENTRY_COLUMNS} FROM journal_entries e
+     WHERE e.company_id = current_company() AND e.id = ANY (ARRAY(SELECT id FROM posted WHERE id IS NOT NULL))
      ORDER BY e.entry_date DESC, e.created_at DESC, e.id DESC LIMIT $2`,
     [invoiceId, MAX_OF_EACH],
   );

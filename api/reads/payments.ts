@@ -3,6 +3,7 @@ import { currency, id } from '../../activities/fields.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
+import { planJoins } from './plan-joins.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -29,6 +30,7 @@ export const listPayments = defineRead({
     currency: currency().optional(),
   }),
   async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
+    if (filters.customerId !== undefined) await planJoins(tx, ['invoices']);
     const { rows, nextCursor } = await readPage<PaymentRow>(
       tx,
       PAYMENTS,

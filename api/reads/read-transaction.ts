@@ -27,8 +27,12 @@ export async function inReadTransaction<T>(
     database.reads,
     async (tx) => {
       await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY');
-      // The server then ends a statement for which nobody waits any more.
-      await tx.query("SELECT set_config('statement_timeout', $1, true)", [String(limitMs)]);
+      // The server then ends a statement for which nobody waits any more. A plan that is kept is that of the company for which
+      // it was made, and may be one that is good for a few rows only.
+      await tx.query(
+        "SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)",
+        [String(limitMs)],
+      );
       const { userId, roles, row, version } = await lookUpIn(tx, caller, idempotencyKey);
       return work(tx, { companyId, userId, roles }, row, version);
     },

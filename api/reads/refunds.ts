@@ -3,6 +3,7 @@ import { currency, id } from '../../activities/fields.ts';
 import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
+import { planJoins } from './plan-joins.ts';
 import { dateRange, pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -30,6 +31,7 @@ export const listRefunds = defineRead({
     currency: currency().optional(),
   }),
   async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {
+    await planJoins(tx, filters.customerId === undefined ? ['payments'] : ['payments', 'invoices']);
     const { rows, nextCursor } = await readPage<RefundRow>(
       tx,
       REFUNDS,

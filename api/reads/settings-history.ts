@@ -8,6 +8,7 @@ import {
   toSettings,
 } from '../../activities/resources/settings.ts';
 import { type List, readPage } from './page.ts';
+import { planJoins } from './plan-joins.ts';
 import { pageQuery } from './query.ts';
 import { defineRead } from './read.ts';
 
@@ -38,6 +39,7 @@ export const listSettingsVersions = defineRead({
   query: z.strictObject(pageQuery),
   async read(tx, { query: { limit, cursor } }, { companyId, cursors }) {
     const page = { path: this.path, companyId, cursors, filters: {}, limit, cursor };
+    await planJoins(tx, ['idempotent_writes']);
     const { rows, nextCursor } = await readPage<VersionRow>(tx, VERSIONS, [], page);
     const snapshots = await readSnapshots(
       tx,

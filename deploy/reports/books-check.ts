@@ -2,6 +2,7 @@
 
 import type pg from 'pg';
 import { type Checked, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
+import { HASH_JOINS } from '../../activities/hash-joins.ts';
 import { asAuditor } from '../cli/auditor.ts';
 import { command, run } from '../cli/command.ts';
 import { auditorDatabaseUrl } from '../cli/config.ts';
@@ -41,7 +42,9 @@ async function check({ databaseUrl, company, json }: Options): Promise<void> {
 
 /** Each control is one statement with a snapshot of its own: none holds back VACUUM for longer than it takes. */
 async function checkBooks(auditor: pg.Client, company: string | undefined): Promise<readonly Row[]> {
-  await auditor.query("SELECT set_config('TimeZone', 'UTC', true), set_config('statement_timeout', '0', true)");
+  await auditor.query(
+    `SELECT set_config('TimeZone', 'UTC', true), set_config('statement_timeout', '0', true), ${HASH_JOINS}`,
+  );
   const companyIds = await findCompanies(auditor, company);
   const { rows } = await auditor.query<{ archived: boolean }>(
     `SELECT EXISTS (
