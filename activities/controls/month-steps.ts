@@ -15,8 +15,8 @@ type Step = Required<Pick<Control, 'name' | 'sqlAsOf' | 'links'>> & {
  * someone whom another run has paid for the period, or one whose creator alone has approved it against the rule. Drafts, of
  * invoices as well, are proposals: they are no claim and no debt, and an invoice can be dated later when it is finalized.
  *
- * What can leave a step undone holds the company's row until its COMMIT (migration 0050): the write that closes the books looks
- * again while it holds that row.
+ * What can leave a step undone holds the company's row until its COMMIT, by the function that locks or imports: the write that
+ * closes the books looks again while it holds that row.
  */
 export const MONTH_STEPS: readonly Step[] = [
   {
