@@ -2,7 +2,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP, isIPv4 } from 'node:net';
 import { isPublicAddress } from './addresses.ts';
-import { resolveHost } from './resolve.ts';
+import { type DnsQuestions, resolveHost } from './resolve.ts';
 import { hostOf, webhookUrlFault } from './url.ts';
 import { WebhookError } from './webhook-error.ts';
 
@@ -12,8 +12,8 @@ export type Sending = {
   readonly body: string;
   /** Local use only: allows any address, http and any port. */
   readonly allowPrivate: boolean;
-  /** The DNS servers to ask; those of the system where none are given. */
-  readonly dnsServers?: readonly string[];
+  /** How DNS is asked for the host name, if not as in production. */
+  readonly dns?: DnsQuestions;
 };
 
 /** `gone`: the receiver wants no more calls (410). */
@@ -32,8 +32,7 @@ export async function sendWebhook(sending: Sending): Promise<Sent> {
     const status = await call(sending, limit);
     return { error: faultOfStatus(status), status, gone: status === 410 };
   } catch (error) {
-    const late = limit.aborted ? `No answer within ${TIME_LIMIT_MS / 1000} seconds` : undefined;
-    return { error: late ?? describe(error), status: null, gone: false };
+    return { error: describe(error, limit), status: null, gone: false };
   }
 }
 
@@ -50,13 +49,9 @@ async function call(sending: Sending, signal: AbortSignal): Promise<number> {
 }
 
 /** One checked address of each kind that the host name has, IPv4 first. */
-async function resolveChecked({
-  url,
-  allowPrivate,
-  dnsServers,
-}: Sending): Promise<readonly [string, string | undefined]> {
+async function resolveChecked({ url, allowPrivate, dns }: Sending): Promise<readonly [string, string | undefined]> {
   const host = hostOf(url);
-  const addresses = isIP(host) === 0 ? await resolveHost(host, dnsServers) : [host];
+  const addresses = isIP(host) === 0 ? await resolveHost(host, dns) : [host];
   const [first] = addresses;
   // A name that resolves to public and private addresses may be an attempt to reach the private ones.
   if (first === undefined || (!allowPrivate && !addresses.every(isPublicAddress))) {
@@ -124,9 +119,11 @@ function faultOfStatus(status: number): string | undefined {
   return status >= 300 && status < 400 ? `Answered ${status}: redirects are not followed` : `Answered ${status}`;
 }
 
-/** The text that the company may see: our own message, or the network error's code. */
-function describe(error: unknown): string {
+/** The text that the company may see: our own message, that it was too late, or the network error's code. */
+function describe(error: unknown, limit: AbortSignal): string {
+  // Also when the limit has passed meanwhile, as it does in a process that is short of CPU: see NO_PUBLIC_ADDRESS.
   if (error instanceof WebhookError) return error.message;
+  if (limit.aborted) return `No answer within ${TIME_LIMIT_MS / 1000} seconds`;
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? `The connection failed (${code})` : 'The connection failed';
 }

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { addressesInHosts } from '../../activities/webhooks/resolve.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { addressesInHosts, type DnsQuestions } from '../../activities/webhooks/resolve.ts';
 import { sendWebhook } from '../../activities/webhooks/send.ts';
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts';
+import { until } from '../support/held-invoice.ts';
 import { startReceiver } from '../support/receiver.ts';
 
 const PUBLIC = '8.8.8.8';
@@ -36,8 +37,8 @@ beforeEach(() => {
   dns.asked.length = 0;
 });
 
-const to = (url: string, { allowPrivate = false, servers = [dns.address] } = {}) =>
-  sendWebhook({ url, headers: {}, body: '{}', allowPrivate, dnsServers: servers });
+const to = (url: string, { allowPrivate = false, ...questions }: { allowPrivate?: boolean } & DnsQuestions = {}) =>
+  sendWebhook({ url, headers: {}, body: '{}', allowPrivate, dns: { servers: [dns.address], ...questions } });
 const at = (host: string) => `http://${host}:${new URL(receiver.url).port}/`;
 
 describe('the name of a receiver', () => {
@@ -59,6 +60,15 @@ describe('the name of a receiver', () => {
   ])('that has an address which is not public is not called: %s', async (host) => {
     expect(await to(`https://${host}/`)).toEqual({ error: NOT_PUBLIC, status: null, gone: false });
     expect(dns.asked).toEqual([host, host]);
+  });
+
+  test('without an address is told in the same words when the limit of the call has passed', async () => {
+    const passed = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort());
+    onTestFinished(() => passed.mockRestore());
+    expect(await to('https://no-address.example.test/')).toMatchObject({ error: NOT_PUBLIC });
+    expect(await to('https://private-6.example.test/')).toMatchObject({ error: NOT_PUBLIC });
+    const { error } = await to(at('hooks.example.test'), { allowPrivate: true });
+    expect(error).toBe('No answer within 5 seconds');
   });
 
   test('without an address is not called', async () => {
@@ -102,31 +112,60 @@ test('a hosts file is read as the system reads it: comments, several names a lin
 describe('names that DNS does not answer', () => {
   const late = { error: NOT_PUBLIC, status: null, gone: false };
 
-  test('end within their limit, and keep no lookup of another waiting', async () => {
+  test('end within their limit', async () => {
+    const sent = Array.from({ length: 20 }, (_, index) =>
+      to(`https://dead-${index}.example.test/`, { servers: down.map(({ address }) => address) }),
+    );
+    expect(await Promise.all(sent)).toEqual(sent.map(() => late));
+    // A server has half a second: the limit ends a lookup before it has asked all of them three times, for A and AAAA.
+    const asked = down.flatMap(({ asked }) => asked).filter((name) => name === 'dead-19.example.test').length;
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(down.length * 3 * 2);
+  });
+
+  /** Lookups at a server that does not answer, which go on until the test ends them, however long its other steps take. */
+  function held(name: string, length: number) {
+    const limits = Array.from({ length }, () => new AbortController());
+    const end = () => {
+      for (const limit of limits) limit.abort();
+    };
+    onTestFinished(end);
+    const sent = limits.map(({ signal }, index) =>
+      to(`https://${name}-${index}.example.test/`, {
+        servers: [silent.address],
+        serverLimitMs: 600_000,
+        end: signal,
+      }),
+    );
+    return { sent, end };
+  }
+
+  test('keep no lookup of another waiting', async () => {
     let ended = 0;
-    const dead = Array.from({ length: 20 }, async (_, index) => {
-      const sent = await to(`https://dead-${index}.example.test/`, { servers: down.map(({ address }) => address) });
-      ended += 1;
-      return sent;
-    });
+    const { sent, end } = held('held', 20);
+    for (const one of sent) void one.then(() => (ended += 1));
+    await until('all of them to be asked for', async () =>
+      sent.every((_, index) => silent.asked.includes(`held-${index}.example.test`)),
+    );
     // Not only calls of others: the database's host name is looked up by the threads that a lookup by the system takes.
     for (let call = 0; call < 5; call += 1) {
       expect(await to(at('hooks.example.test'), { allowPrivate: true })).toMatchObject({ status: 204 });
     }
     expect(ended).toBe(0);
-    expect(await Promise.all(dead)).toEqual(dead.map(() => late));
-    expect(down.flatMap(({ asked }) => asked)).toContain('dead-19.example.test');
+    end();
+    expect(await Promise.all(sent)).toEqual(sent.map(() => late));
   });
 
   test('are bounded: what is too many is refused at once', async () => {
-    const dead = Array.from({ length: 501 }, (_, index) =>
-      to(`https://many-${index}.example.test/`, { servers: [silent.address] }),
-    );
+    const { sent, end } = held('many', 501);
     const refused = { ...late, error: 'Too many host names are being resolved at once' };
-    expect(await Promise.race(dead)).toEqual(refused);
-    const sent = await Promise.all(dead);
-    expect(sent.filter(({ error }) => error === refused.error)).toEqual([refused]);
-    expect(sent.filter(({ error }) => error === late.error)).toHaveLength(500);
+    // The others cannot end yet.
+    expect(await Promise.race(sent)).toEqual(refused);
+    expect(await to(at('hooks.example.test'), { allowPrivate: true })).toEqual(refused);
+    end();
+    const all = await Promise.all(sent);
+    expect(all.filter(({ error }) => error === refused.error)).toEqual([refused]);
+    expect(all.filter(({ error }) => error === late.error)).toHaveLength(500);
     // And each frees its place.
     expect(await to(at('hooks.example.test'), { allowPrivate: true })).toMatchObject({ status: 204 });
   });
