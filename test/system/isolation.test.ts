@@ -108,8 +108,7 @@ describe('the application sees the rows of its company and no others', () => {
         client.query(`INSERT INTO ${table} (${column}) VALUES ($1)`, [other.id]),
       );
       const refusal = await inserting.catch(({ code }) => ({ table, code }));
-      // A line has to be of an entry of this transaction, and that is asked before row-level security is.
-      expect(refusal).toEqual({ table, code: table === 'journal_lines' ? '23001' : '42501' });
+      expect(refusal).toEqual({ table, code: '42501' });
     }
     const changed = await sql.as('application', one.id, async (client) => {
       const { rowCount } = await client.query('UPDATE invoices SET paid_minor = 0 WHERE company_id = $1', [other.id]);
