@@ -129,8 +129,9 @@ async function findInTime(
 }
 
 /**
- * The first rows of the transaction's company that are in the way, and one more, by one statement, so that its limit holds for all of it.
- * Where nothing is in the way, the query reads every row: MATERIALIZED has it planned for that, and not for the first rows.
+ * The first rows of the transaction's company that are in the way, and one more, by one statement, so that its limit holds for
+ * all of it. Where nothing is in the way, the query reads every row: MATERIALIZED has it planned for that, and not for the
+ * first rows.
  */
 function findRows(tx: Tx, { sql = '', sqlAsOf }: Check, through: string): Promise<readonly Found[]> {
   return tx.query<Found>(
