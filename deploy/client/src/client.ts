@@ -1,0 +1,35 @@
+import { type CallOptions, type Calls, type ClientOptions, createCalls } from './calls.ts';
+import { type Books, booksOf } from './generated/books.ts';
+import { resolveWrite } from './resolve.ts';
+import type { KeptWrite } from './keys.ts';
+import type { PendingWrite, WriteOptions, Written } from './calls.ts';
+
+/** All operations and reads of the API, grouped by resource, and what is about writes of any operation. */
+export type AccuBooks = Omit<Books, 'writes'> & {
+  readonly writes: Books['writes'] & {
+    /**
+     * The outcome of a write by its key alone, for a program that has only that left; waits while the write is running.
+     * Resolves with undefined if nothing is known of the write: then it is safe to send it. Throws what the write itself
+     * would throw.
+     */
+    resolve<Resource = object>(idempotencyKey: string, options?: CallOptions): Promise<Written<Resource> | undefined>;
+    /** Sends a kept write again: the same bytes under the same key, whatever has become of it. */
+    submit<Resource = object>(
+      write: KeptWrite,
+      options?: Omit<WriteOptions, 'idempotencyKey'>,
+    ): PendingWrite<Resource>;
+  };
+};
+
+export function createClient(options: ClientOptions): AccuBooks {
+  const calls: Calls = createCalls(options);
+  const books = booksOf(calls);
+  return {
+    ...books,
+    writes: {
+      ...books.writes,
+      submit: calls.submit,
+      resolve: (idempotencyKey, call) => resolveWrite(calls, idempotencyKey, call),
+    },
+  };
+}

@@ -1,0 +1,159 @@
+import { formatKey } from './keys.ts';
+
+/**
+ * One HTTP request and its answer, without any retry. `deploy/client` has no dependency: it needs `fetch`, `AbortSignal` and
+ * `URL` of Node 20, a browser or an edge runtime.
+ */
+export type Http = {
+  /** Rejects if there is no whole answer: the connection failed or was cut, the time is over, or `signal` was aborted. */
+  send(request: HttpRequest): Promise<Answer>;
+};
+
+export type HttpRequest = {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  /** Begins with `/api/`; with its query. */
+  readonly path: string;
+  readonly token: string;
+  readonly key?: string;
+  /** JSON text, sent as it is. */
+  readonly body?: string;
+  /** RFC 7240, such as `wait=60`. */
+  readonly prefer?: string;
+  /** Further headers, such as `traceparent`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** 2 and more for the same request sent again; for traces only. */
+  readonly attempt?: number;
+  /** Aborted when the caller gives the request up; its connection is closed. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type Answer = {
+  readonly status: number;
+  /** Whether it has the header `Idempotent-Replayed: true`. */
+  readonly replayed: boolean;
+  readonly location: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  /** `X-Request-Id`, which the service's logs and its audit log have as well. */
+  readonly requestId: string | undefined;
+  readonly contentType: string | undefined;
+  readonly text: string;
+};
+
+/** What is used of `fetch`, so that something else can take its place: another HTTP client, a pool, a test. */
+export type Fetch = (url: string, init: FetchInit) => Promise<FetchAnswer>;
+export type FetchInit = {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+  readonly redirect: 'manual';
+};
+export type FetchAnswer = {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  text(): Promise<string>;
+};
+
+export type HttpOptions = {
+  /** Such as `https://books.example.com`; with a path if the API is below one. */
+  readonly baseUrl: string;
+  readonly fetch?: Fetch;
+};
+
+export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOptions): Http {
+  const prefix = prefixOf(baseUrl);
+  return {
+    async send(request) {
+      const time = limitTime(answerTimeoutMs(request.prefer), request.signal);
+      try {
+        // A redirect would turn a POST into a GET, or send the token elsewhere: it is an answer like any other.
+        const answer = await fetchOf(prefix + request.path, {
+          method: request.method,
+          headers: headersOf(request),
+          ...(request.body === undefined ? {} : { body: request.body }),
+          signal: time.signal,
+          redirect: 'manual',
+        });
+        const { status, headers } = answer;
+        return {
+          status,
+          replayed: headers.get('idempotent-replayed') === 'true',
+          location: headers.get('location') ?? undefined,
+          retryAfterMs: millisecondsOf(headers.get('retry-after')),
+          requestId: headers.get('x-request-id') ?? undefined,
+          contentType: headers.get('content-type') ?? undefined,
+          text: await answer.text(),
+        };
+      } finally {
+        time.end();
+      }
+    },
+  };
+}
+
+/** The path of a URL as the API takes it: one percent-encoded segment for each value. */
+export function segment(value: string): string {
+  // URL parsers remove "." and ".." from paths, and an empty segment names another route.
+  if (value === '' || value === '.' || value === '..') {
+    throw new TypeError(`${JSON.stringify(value)} cannot stand in a path: give the ID of a resource, or the key of a write.`);
+  }
+  return encodeURIComponent(value);
+}
+
+function prefixOf(baseUrl: string): string {
+  const { protocol, origin, pathname, search, hash, username } = new URL(baseUrl);
+  if ((protocol !== 'https:' && protocol !== 'http:') || search !== '' || hash !== '' || username !== '') {
+    throw new TypeError(`baseUrl must be an http(s) URL without a query or credentials, such as https://books.example.com`);
+  }
+  return origin + pathname.replace(/\/+$/, '');
+}
+
+/** How long the service waits for an outcome if the request does not say. */
+const DEFAULT_WAIT_S = 10;
+const MAX_WAIT_S = 60;
+/** "Wait longer than the server does": docs/contract.md demands 5 s. */
+const LONGER_THAN_THE_WAIT_MS = 15_000;
+
+function answerTimeoutMs(prefer: string | undefined): number {
+  const preferred = /(?:^|[\s,;])wait=(\d{1,6})/.exec(prefer ?? '')?.[1];
+  const waitS = preferred === undefined ? DEFAULT_WAIT_S : Math.min(Number(preferred), MAX_WAIT_S);
+  return waitS * 1_000 + LONGER_THAN_THE_WAIT_MS;
+}
+
+/** A signal that is aborted when the time is over or `outer` is. `end` lets go of the timer and of `outer`. */
+function limitTime(limitMs: number, outer: AbortSignal | undefined): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const onOuter = () => controller.abort(outer?.reason);
+  if (outer?.aborted) onOuter();
+  outer?.addEventListener('abort', onOuter, { once: true });
+  const timer = setTimeout(
+    () => controller.abort(new DOMException(`No answer within ${limitMs / 1_000} s`, 'TimeoutError')),
+    limitMs,
+  );
+  return {
+    signal: controller.signal,
+    end() {
+      clearTimeout(timer);
+      outer?.removeEventListener('abort', onOuter);
+    },
+  };
+}
+
+function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {
+  return {
+    ...headers,
+    accept: 'application/json, application/problem+json',
+    authorization: `Bearer ${token}`,
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(key === undefined ? {} : { 'idempotency-key': formatKey(key) }),
+    ...(prefer === undefined ? {} : { prefer }),
+  };
+}
+
+/** Retry-After in seconds, or as a date, which a proxy may send (RFC 9110, section 10.2.3). */
+function millisecondsOf(retryAfter: string | null): number | undefined {
+  if (retryAfter === null) return undefined;
+  if (/^\d{1,6}$/.test(retryAfter)) return Number(retryAfter) * 1_000;
+  const atMs = Date.parse(retryAfter);
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
+}

@@ -1,0 +1,30 @@
+import { isSuccess, objectIn, problemOf, tellsOutcome } from './answers.ts';
+import type { Problem } from './generated/types.ts';
+import type { Answer } from './http.ts';
+import type { Submitted } from './submit-write.ts';
+
+/**
+ * How a write ended for its client.
+ *
+ * Final, and stored under its key for ever: `succeeded`; `rejected` by a business rule; `cancelled`. Not final: `refused`
+ * before it became a write, with nothing stored for this request; `lost`, of which the service has lost the record, so that
+ * its operators decide; `unknown`, without a final answer in time, which the same request with the same key will get.
+ */
+export type Outcome<Resource = object> =
+  | (Answered & { readonly state: 'succeeded'; readonly resource: Resource })
+  | (Answered & { readonly state: 'rejected' | 'cancelled'; readonly problem: Problem })
+  | (Answered & { readonly state: 'refused' | 'lost'; readonly problem: Problem | undefined })
+  | (Omit<Submitted, 'final'> & { readonly state: 'unknown' });
+
+type Answered = Omit<Answer, 'retryAfterMs' | 'contentType'>;
+
+export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Resource> {
+  if (final === undefined) return { state: 'unknown', ...rest };
+  const { retryAfterMs: _, contentType: __, ...answered } = final;
+  const resource = isSuccess(final) ? objectIn(final.text) : undefined;
+  if (resource !== undefined) return { state: 'succeeded', ...answered, resource: resource as Resource };
+  const problem = problemOf(final);
+  if (problem?.code === 'write_record_missing') return { state: 'lost', ...answered, problem };
+  if (problem === undefined || !tellsOutcome(final)) return { state: 'refused', ...answered, problem };
+  return { state: problem.code === 'write_cancelled' ? 'cancelled' : 'rejected', ...answered, problem };
+}

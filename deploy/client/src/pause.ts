@@ -1,0 +1,31 @@
+/** The longest pause between attempts without a `Retry-After` grows from the first to the last of these. */
+const FIRST_PAUSE_MS = 100;
+const LAST_PAUSE_MS = 5_000;
+/** Of a `Retry-After`, so that clients that were refused together do not come back together. */
+const SPREAD = 0.25;
+
+/**
+ * The pause before the next attempt, in milliseconds: never shorter than `Retry-After`; without one, at random between the
+ * half and the whole of a time that doubles with each attempt.
+ *
+ * @param attempts how many requests there were, from 1
+ */
+export function pauseMs(attempts: number, retryAfterMs: number | undefined, random: () => number = Math.random): number {
+  if (retryAfterMs !== undefined) return retryAfterMs * (1 + SPREAD * random());
+  const longestMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1));
+  return longestMs * (0.5 + 0.5 * random());
+}
+
+/** Resolves after the time, or as soon as the signal is aborted. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end, { once: true });
+  });
+}

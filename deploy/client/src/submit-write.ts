@@ -1,0 +1,62 @@
+import { isSuccess, objectIn, verdictOf } from './answers.ts';
+import { type Answer, type Http, segment } from './http.ts';
+import { sleep } from './pause.ts';
+import { type Repeatable, type Repeated, type RepeatOptions, repeatUntilFinal, tokenFor } from './repeat.ts';
+
+/**
+ * One write, sent as a client should send it: with the same key until there is a final answer. It retries when the answer
+ * says so, after `Retry-After`, and when there was no answer; after a 202 it follows the write's status by long polls. All of
+ * this is safe because the key makes it one write.
+ */
+export type Write = Repeatable & {
+  readonly method: 'POST' | 'PATCH';
+  readonly key: string;
+  /** JSON text, sent as it is. */
+  readonly body: string;
+};
+
+/** The outcome is unknown if there is no `final`: the same key may be sent again. */
+export type Submitted = Repeated;
+
+/** The pause after a status request that failed, before the write is sent again. */
+const STATUS_FAILED_PAUSE_MS = 1_000;
+const STATUS_WAIT_S = 10;
+
+export function submitWrite(http: Http, write: Write, options: RepeatOptions): Promise<Submitted> {
+  const { signal } = options;
+  return repeatUntilFinal(http, write, options, {
+    verdictOf,
+    afterAccepted: (deadline) => untilSettled(http, write, { deadline, signal }),
+  });
+}
+
+/** Follows the write's status until it has an outcome; the next request then gets the answer itself as a replay. */
+async function untilSettled(
+  http: Http,
+  write: Write,
+  { deadline, signal }: { readonly deadline: number; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  while (performance.now() < deadline && !signal?.aborted) {
+    const status = await readStatus(http, write, signal);
+    if (status !== undefined && isSuccess(status) && isRunning(status)) continue;
+    // Settled, or the status is not available: the write is sent again. Pause first, in case that fails too.
+    if (status === undefined || !isSuccess(status)) await sleep(STATUS_FAILED_PAUSE_MS, signal);
+    return;
+  }
+}
+
+/** By the key, not by `Location`, which a proxy may have changed. */
+async function readStatus(http: Http, write: Write, signal: AbortSignal | undefined): Promise<Answer | undefined> {
+  try {
+    const token = await tokenFor(write);
+    const path = `/api/writes/${segment(write.key)}`;
+    return await http.send({ method: 'GET', path, token, prefer: `wait=${STATUS_WAIT_S}`, signal });
+  } catch {
+    return undefined;
+  }
+}
+
+function isRunning({ text }: Answer): boolean {
+  const status = objectIn(text) as { readonly state?: unknown } | undefined;
+  return status?.state === 'running';
+}
