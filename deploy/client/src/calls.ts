@@ -29,6 +29,8 @@ export type CallOptions = {
   readonly signal?: AbortSignal;
   /** How long this call goes on without a final answer; that of the client if omitted. */
   readonly deadlineMs?: number;
+  /** How long each request of a write, or for its status, waits for the outcome: 0 to 60 seconds; 10 if omitted. */
+  readonly waitS?: number;
   /** Sent as `X-Request-Id` with each request of the call: 1 to 128 printable ASCII characters without spaces. */
   readonly requestId?: string;
 };
@@ -36,8 +38,6 @@ export type CallOptions = {
 export type WriteOptions = CallOptions & {
   /** Names this one write. Without it, the client makes a random one. */
   readonly idempotencyKey?: string;
-  /** How long each request waits for the outcome, in seconds from 0 to 60; 10 if omitted. */
-  readonly waitS?: number;
 };
 
 /** A success: of this request, or `replayed`, of an earlier one with the same key. */
@@ -71,11 +71,13 @@ export type Calls = {
     write: Omit<KeptWrite, 'body' | 'idempotencyKey'> & { readonly body: object },
     options: WriteOptions | undefined,
   ): PendingWrite<Resource>;
-  submit<Resource>(write: KeptWrite, options?: Omit<WriteOptions, 'idempotencyKey'>): PendingWrite<Resource>;
+  submit<Resource>(write: KeptWrite, options?: CallOptions): PendingWrite<Resource>;
   read<Resource>(path: string, query: Query | undefined, options: CallOptions | undefined): Promise<Resource>;
   list<Item>(path: string, query: Query | undefined, options: CallOptions | undefined): Pages<Item>;
   /** A POST that needs no key, because it changes no books. */
   act<Resource>(path: string, options: CallOptions | undefined): Promise<Resource>;
+  /** Of a call that does not say. */
+  readonly deadlineMs: number;
 };
 
 const DEADLINE_MS = 120_000;
@@ -95,7 +97,7 @@ export function createCalls(options: ClientOptions): Calls {
     write: ({ body, ...write }, { idempotencyKey = newKey(), ...call } = {}) =>
       calls.submit({ ...write, idempotencyKey, body: JSON.stringify(body) }, call),
 
-    submit<Resource>(write: KeptWrite, call?: Omit<WriteOptions, 'idempotencyKey'>): PendingWrite<Resource> {
+    submit<Resource>(write: KeptWrite, call?: CallOptions): PendingWrite<Resource> {
       const { idempotencyKey } = write;
       return Object.assign(settle(), { idempotencyKey });
 
@@ -104,8 +106,7 @@ export function createCalls(options: ClientOptions): Calls {
         // Also without a store: the caller has the key before anything is sent.
         await keyStore?.keep(write);
         const { method, path, body } = write;
-        const prefer = call?.waitS === undefined ? {} : { prefer: `wait=${call.waitS}` };
-        const request = { method, path, body, token, key: idempotencyKey, ...prefer, ...headersOf(call) };
+        const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf(call) };
         const outcome = outcomeOf<Resource>(await submitWrite(http, request, limits(call)));
         if (isSettled(outcome)) await settleKey(idempotencyKey);
         if (outcome.state === 'succeeded') {
@@ -126,13 +127,15 @@ export function createCalls(options: ClientOptions): Calls {
     },
 
     act: (path, call) => request('POST', path, call),
+
+    deadlineMs,
   };
   return calls;
 
   async function request<Body>(method: 'GET' | 'POST', path: string, call: CallOptions | undefined): Promise<Body> {
     const { final, onTheWay, lastError } = await repeatUntilFinal(
       http,
-      { method, path, token, ...headersOf(call) },
+      { method, path, token, ...preferencesOf(call) },
       limits(call),
       // "There is no such write" may change, but is the answer to whoever asks.
       { verdictOf: (answer) => (answer.status === 404 ? 'final' : verdictOf(answer)) },
@@ -181,8 +184,11 @@ function traced(http: Http, trace: Trace | undefined): Http {
   };
 }
 
-function headersOf(call: CallOptions | undefined): { readonly headers?: Readonly<Record<string, string>> } {
-  return call?.requestId === undefined ? {} : { headers: { 'x-request-id': call.requestId } };
+function preferencesOf({ waitS, requestId }: CallOptions = {}): Pick<HttpRequest, 'prefer' | 'headers'> {
+  return {
+    ...(waitS === undefined ? {} : { prefer: `wait=${waitS}` }),
+    ...(requestId === undefined ? {} : { headers: { 'x-request-id': requestId } }),
+  };
 }
 
 function textOf(query: Query | undefined): string {

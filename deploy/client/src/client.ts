@@ -1,8 +1,7 @@
-import { type CallOptions, type Calls, type ClientOptions, createCalls } from './calls.ts';
+import { type CallOptions, type ClientOptions, createCalls, type PendingWrite, type Written } from './calls.ts';
 import { type Books, booksOf } from './generated/books.ts';
-import { resolveWrite } from './resolve.ts';
 import type { KeptWrite } from './keys.ts';
-import type { PendingWrite, WriteOptions, Written } from './calls.ts';
+import { resolveWrite } from './resolve.ts';
 
 /** All operations and reads of the API, grouped by resource, and what is about writes of any operation. */
 export type AccuBooks = Omit<Books, 'writes'> & {
@@ -14,15 +13,12 @@ export type AccuBooks = Omit<Books, 'writes'> & {
      */
     resolve<Resource = object>(idempotencyKey: string, options?: CallOptions): Promise<Written<Resource> | undefined>;
     /** Sends a kept write again: the same bytes under the same key, whatever has become of it. */
-    submit<Resource = object>(
-      write: KeptWrite,
-      options?: Omit<WriteOptions, 'idempotencyKey'>,
-    ): PendingWrite<Resource>;
+    submit<Resource = object>(write: KeptWrite, options?: CallOptions): PendingWrite<Resource>;
   };
 };
 
 export function createClient(options: ClientOptions): AccuBooks {
-  const calls: Calls = createCalls(options);
+  const calls = createCalls(options);
   const books = booksOf(calls);
   return {
     ...books,

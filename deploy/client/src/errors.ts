@@ -125,11 +125,13 @@ export function errorOf(
   }
   const { status, requestId, problem, replayed } = outcome;
   const details = { idempotencyKey, status, requestId, problem };
-  const message = messageOf(status, problem);
+  const message = outcome.state === 'lost' ? LOST : messageOf(status, problem);
   if (outcome.state === 'rejected') return new RejectedError(message, { ...details, operation, replayed });
   if (outcome.state === 'cancelled') return new CancelledError(message, details);
   return outcome.state === 'lost' ? new LostWriteError(message, details) : new RefusedError(message, details);
 }
+
+const LOST = 'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
 
 /** `409 invoice_not_payable: The invoice is draft.`, with the members that are at fault. */
 export function messageOf(status: number, problem: Problem | undefined): string {

@@ -16,11 +16,12 @@ export type Outcome<Resource = object> =
   | (Answered & { readonly state: 'refused' | 'lost'; readonly problem: Problem | undefined })
   | (Omit<Submitted, 'final'> & { readonly state: 'unknown' });
 
-type Answered = Omit<Answer, 'retryAfterMs' | 'contentType'>;
+type Answered = Pick<Answer, 'status' | 'replayed' | 'location' | 'requestId'>;
 
 export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Resource> {
   if (final === undefined) return { state: 'unknown', ...rest };
-  const { retryAfterMs: _, contentType: __, ...answered } = final;
+  const { status, replayed, location, requestId } = final;
+  const answered = { status, replayed, location, requestId };
   const resource = isSuccess(final) ? objectIn(final.text) : undefined;
   if (resource !== undefined) return { state: 'succeeded', ...answered, resource: resource as Resource };
   const problem = problemOf(final);

@@ -1,0 +1,60 @@
+import type { CallOptions, Calls, Written } from './calls.ts';
+import { errorOf, RefusedError, UnavailableError } from './errors.ts';
+import type { Problem, Write } from './generated/types.ts';
+import { segment } from './http.ts';
+import type { Outcome } from './outcome.ts';
+
+const WAIT_S = 10;
+
+/**
+ * The outcome of a write, asked by its key: for a program that does not know what became of its request. Waits while the
+ * write is running. Resolves with undefined if nothing is known of it, so that it is safe to send it; throws what the write
+ * itself throws.
+ */
+export async function resolveWrite<Resource>(
+  calls: Calls,
+  idempotencyKey: string,
+  options: CallOptions = {},
+): Promise<Written<Resource> | undefined> {
+  const write = await settled(calls, idempotencyKey, options);
+  if (write === undefined) return undefined;
+  const { state, location, requestId } = write;
+  if (state === 'succeeded') {
+    const answered = { replayed: true, status: write.status ?? 200, location: location ?? undefined, requestId };
+    return { resource: write.response as Resource, idempotencyKey, ...answered };
+  }
+  const operation = write.operation ?? 'unknown';
+  throw errorOf(noOf(write), { idempotencyKey, operation, cause: options.signal?.reason });
+}
+
+function noOf({ state, status, requestId, location, response }: Write): Exclude<Outcome, { state: 'succeeded' }> {
+  const answered = { status: status ?? 500, replayed: true, location: location ?? undefined, requestId };
+  if (state === 'rejected' || state === 'cancelled') return { state, ...answered, problem: response as Problem };
+  if (state === 'lost') return { state, ...answered, problem: undefined };
+  // Accepted and running; or its run has failed, and the same request may be sent again.
+  return { ...NO_ANSWER, acknowledged: state === 'running', onTheWay: { [state]: 1 } };
+}
+
+const NO_ANSWER = {
+  ...{ state: 'unknown', acknowledged: false, requests: 1, onTheWay: { 'no answer': 1 }, lastError: undefined },
+} as const satisfies Outcome;
+
+/** The write, once it is no longer running or the time is over; undefined if there is none. */
+async function settled(calls: Calls, key: string, options: CallOptions): Promise<Write | undefined> {
+  const deadline = performance.now() + (options.deadlineMs ?? calls.deadlineMs);
+  for (;;) {
+    const leftMs = Math.max(0, deadline - performance.now());
+    const write = await ask(calls, key, { waitS: WAIT_S, ...options, deadlineMs: leftMs });
+    if (write?.state !== 'running' || performance.now() >= deadline || options.signal?.aborted) return write;
+  }
+}
+
+async function ask(calls: Calls, key: string, options: CallOptions): Promise<Write | undefined> {
+  try {
+    return await calls.read<Write>(`/api/writes/${segment(key)}`, undefined, options);
+  } catch (error) {
+    if (error instanceof RefusedError && error.code === 'write_not_found') return undefined;
+    if (error instanceof UnavailableError) throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
+    throw error;
+  }
+}
