@@ -1,116 +1,119 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Http, openHttp } from '../../deploy/client/http.ts';
-import { submitWrite, type Write } from '../../deploy/client/submit-write.ts';
+import { openHttp } from '../../deploy/client/src/http.ts';
+import { submitWrite } from '../../deploy/client/src/submit-write.ts';
+import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
 
-/** Answers one request; the last one answers all that follow. */
-type Answerer = (request: IncomingMessage, response: ServerResponse) => void;
-
-const WRITE: Write = { method: 'POST', path: '/api/payments', token: 'token', key: 'a key', body: '{"amount":1}' };
-const GIVE_UP_AFTER_MS = 10_000;
+const WRITE = { method: 'POST', path: '/api/payments', token: 'token', key: 'a key', body: '{"amount":1}' } as const;
+const LIMITS = { deadlineMs: 10_000 };
+const MADE = json(201, { id: '1' }, { location: '/api/payments/1' });
+const REPLAYED = json(201, { id: '1' }, { 'idempotent-replayed': 'true' });
 
 describe('a client that never gives a write two keys', () => {
-  const closing: (() => Promise<unknown>)[] = [];
+  const closing: (() => Promise<void>)[] = [];
   afterEach(async () => {
     for (const close of closing.splice(0)) await close();
   });
 
+  async function serve(...answerers: Answerer[]) {
+    const server = await startAnswering(answerers);
+    closing.push(server.close);
+    const submit = (limits: Parameters<typeof submitWrite>[2] = LIMITS) =>
+      submitWrite(openHttp({ baseUrl: server.url }), WRITE, limits);
+    return { ...server, submit };
+  }
+
   test('follows a 202 by its status until that is settled, then gets the answer by the same request', async () => {
-    const { http, seen } = await serve([
-      (_, response) => response.writeHead(202, { location: '/api/writes/a%20key', 'retry-after': '1' }).end('{}'),
-      (_, response) => response.writeHead(200).end('{"state":"running"}'),
-      (_, response) => response.writeHead(200).end('{"state":"succeeded"}'),
-      (_, response) => response.writeHead(201, { 'idempotent-replayed': 'true' }).end('{"id":"1"}'),
-    ]);
-    const submitted = await submitWrite(http, WRITE, { giveUpAfterMs: GIVE_UP_AFTER_MS });
-    expect(submitted).toMatchObject({ requests: 2, onTheWay: { '202': 1 }, acknowledged: true });
-    expect(submitted.final).toMatchObject({ status: 201, replayed: true, text: '{"id":"1"}' });
-    expect(seen).toEqual([
-      'POST /api/payments "a key"',
-      'GET /api/writes/a%20key',
-      'GET /api/writes/a%20key',
-      'POST /api/payments "a key"',
+    const { submit, seen } = await serve(
+      json(202, {}, { location: '/somewhere/else', 'retry-after': '1' }),
+      json(200, { state: 'running' }),
+      json(200, { state: 'succeeded' }),
+      REPLAYED,
+    );
+    expect(await submit()).toMatchObject({
+      ...{ requests: 2, onTheWay: { '202': 1 }, acknowledged: true },
+      final: { status: 201, replayed: true, text: '{"id":"1"}' },
+    });
+    expect(seen.map(({ line, headers }) => [line, headers['idempotency-key'], headers['prefer']])).toEqual([
+      ['POST /api/payments', '"a key"', undefined],
+      ['GET /api/writes/a%20key', undefined, 'wait=10'],
+      ['GET /api/writes/a%20key', undefined, 'wait=10'],
+      ['POST /api/payments', '"a key"', undefined],
     ]);
   });
 
-  test('repeats what may be repeated, and not before Retry-After', async () => {
-    const { http, seen } = await serve([
-      problem(503, 'overloaded', 'retry_same_key', { 'retry-after': '1' }),
-      problem(409, 'idempotency_in_progress', 'wait', { 'retry-after': '1' }),
-      (_, response) => response.writeHead(201).end('{"id":"1"}'),
-    ]);
+  test('repeats what may be repeated with the same bytes, and not before Retry-After', async () => {
+    const { submit, seen } = await serve(
+      problem(503, 'overloaded', 'retry_same_key', { headers: { 'retry-after': '1' }, requestId: 'r' }),
+      problem(409, 'idempotency_in_progress', 'wait', { headers: { 'retry-after': '1' }, requestId: 'r' }),
+      MADE,
+    );
     const startedAt = performance.now();
-    const submitted = await submitWrite(http, WRITE, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const submitted = await submit();
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1_990);
     expect(submitted).toMatchObject({
       onTheWay: { '503 overloaded': 1, '409 idempotency_in_progress': 1 },
-      final: { status: 201, replayed: false },
+      final: { status: 201, replayed: false, location: '/api/payments/1' },
       acknowledged: true,
     });
-    expect(new Set(seen)).toEqual(new Set(['POST /api/payments "a key"']));
-  });
-
-  test('repeats what got no answer, and what only a proxy answered', async () => {
-    const { http } = await serve([
-      (request) => request.socket.destroy(),
-      (_, response) => response.writeHead(502).end('<html>'),
-      (_, response) => response.writeHead(201).end('{"id":"1"}'),
-    ]);
-    const submitted = await submitWrite(http, WRITE, { giveUpAfterMs: GIVE_UP_AFTER_MS });
-    expect(submitted).toMatchObject({ onTheWay: { 'no answer': 1, '502': 1 }, final: { status: 201 } });
-  });
-
-  test('takes a refusal as it is, and knows a stored one from one at the door', async () => {
-    const door = await serve([problem(422, 'validation_failed', 'fix_request', {}, { requestId: 'r' })]);
-    expect(await submitWrite(door.http, WRITE, { giveUpAfterMs: GIVE_UP_AFTER_MS })).toMatchObject({
-      requests: 1,
-      final: { status: 422 },
-      acknowledged: false,
-    });
-    const stored = await serve([problem(409, 'invoice_not_payable', 'use_new_key')]);
-    expect(await submitWrite(stored.http, WRITE, { giveUpAfterMs: GIVE_UP_AFTER_MS })).toMatchObject({
-      requests: 1,
-      final: { status: 409 },
-      acknowledged: true,
-    });
-  });
-
-  test('says that there is no answer when the time is over', async () => {
-    const { http } = await serve([problem(429, 'rate_limited', 'retry_same_key', { 'retry-after': '60' })]);
-    const submitted = await submitWrite(http, WRITE, { giveUpAfterMs: 500 });
-    expect(submitted).toEqual({
-      final: undefined,
-      requests: 1,
-      onTheWay: { '429 rate_limited': 1 },
-      acknowledged: false,
-    });
-  });
-
-  async function serve(answerers: readonly Answerer[]): Promise<{ http: Http; seen: string[] }> {
-    const seen: string[] = [];
-    const server = createServer((request, response) => {
-      const answerer = answerers[Math.min(seen.length, answerers.length - 1)];
-      seen.push([request.method, request.url, request.headers['idempotency-key'] ?? ''].join(' ').trim());
-      answerer?.(request, response);
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const http = openHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 1 });
-    closing.push(
-      () => http.close(),
-      () => new Promise((resolve) => server.close(resolve)),
+    expect(new Set(seen.map(({ line, headers, body }) => `${line} ${headers['idempotency-key']} ${body}`))).toEqual(
+      new Set(['POST /api/payments "a key" {"amount":1}']),
     );
-    return { http, seen };
-  }
+  });
+
+  test.each<[string, Answerer, string]>([
+    ['no answer', drop, 'no answer'],
+    ['an answer that is cut', (response) => half(response, '{"id":"1"}'), 'no answer'],
+    ['half of an answer in a whole frame', (response) => whole(response, 201, 'application/json', '{"id":'), '201'],
+    ['a proxy’s 502', (response) => whole(response, 502, 'text/html', '<html>'), '502'],
+    ['a proxy’s 429', (response) => whole(response, 429, 'text/html', '<html>'), '429'],
+    ['a proxy’s 408', (response) => whole(response, 408, 'text/plain', ''), '408'],
+    ['a problem with a next action of a later release', problem(503, 'later', 'later', { retryable: true }), '503 later'],
+  ])('%s says nothing of the write: it is sent again', async (_, answerer, label) => {
+    const { submit } = await serve(answerer, MADE);
+    expect(await submit()).toMatchObject({ requests: 2, onTheWay: { [label]: 1 }, final: { status: 201 } });
+  });
+
+  test.each<[string, Answerer, number, boolean]>([
+    ['a refusal', problem(422, 'validation_failed', 'fix_request', { requestId: 'r' }), 422, false],
+    ['a stored rejection', problem(409, 'invoice_not_payable', 'use_new_key'), 409, true],
+    ['a lost record', problem(500, 'write_record_missing', 'none', { requestId: 'r' }), 500, false],
+    ['another service’s page', (response) => whole(response, 200, 'text/html', '<html>'), 200, false],
+    ['another service’s 404', (response) => whole(response, 404, 'text/html', '<html>'), 404, false],
+    ['a redirect', (response) => response.writeHead(307, { location: 'https://elsewhere.test/' }).end(), 307, false],
+  ])('%s is final at once, and told apart from an outcome', async (_, answerer, status, acknowledged) => {
+    const { submit, seen } = await serve(answerer, MADE);
+    expect(await submit()).toMatchObject({ requests: 1, final: { status }, acknowledged });
+    expect(seen).toHaveLength(1);
+  });
+
+  test('says that there is no answer when the time is over, and not earlier than Retry-After allows', async () => {
+    const { submit, seen } = await serve(
+      problem(429, 'rate_limited', 'retry_same_key', { headers: { 'retry-after': '60' }, requestId: 'r' }),
+    );
+    expect(await submit({ deadlineMs: 500 })).toMatchObject({
+      ...{ final: undefined, requests: 1, onTheWay: { '429 rate_limited': 1 }, acknowledged: false },
+    });
+    expect(seen).toHaveLength(1);
+  });
+
+  test('gives up at once when it is told to, and knows what had been accepted', async () => {
+    const controller = new AbortController();
+    const { submit, seen } = await serve(json(202, {}), () => controller.abort(new Error('no longer wanted')));
+    expect(await submit({ deadlineMs: 60_000, signal: controller.signal })).toMatchObject({
+      ...{ final: undefined, requests: 1, acknowledged: true },
+    });
+    expect(seen).toHaveLength(2);
+  });
 });
 
-function problem(
-  status: number,
-  code: string,
-  nextAction: string,
-  headers: Record<string, string> = {},
-  members: object = {},
-): Answerer {
-  return (_, response) =>
-    response.writeHead(status, headers).end(JSON.stringify({ status, code, nextAction, ...members }));
+type Response = Parameters<Answerer>[0];
+
+function whole(response: Response, status: number, contentType: string, body: string): void {
+  response.writeHead(status, { 'content-type': contentType }).end(body);
+}
+
+/** Says how long it is, sends half of it, and ends the connection. */
+function half(response: Response, body: string): void {
+  response.writeHead(201, { 'content-type': 'application/json', 'content-length': body.length });
+  response.write(body.slice(0, body.length / 2), () => response.destroy());
 }
