@@ -41,8 +41,7 @@ export function removeLocalJson(): void {
 }
 
 /** Undefined when no local system is ready. */
-export function readLocalJson(): LocalSystem | undefined {
-  const file = localJsonFile();
+export function readLocalJson(file = localJsonFile()): LocalSystem | undefined {
   return existsSync(file) ? localSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
 }
 
