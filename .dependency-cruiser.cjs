@@ -117,7 +117,8 @@ module.exports = {
       name: 'no-development-dependency-in-production',
       comment: 'This package is a devDependency, which a production install leaves out: move it to dependencies.',
       severity: 'error',
-      from: { path: `^(${LAYERS.join('|')}|migrations)/` },
+      // Generators are run by developers.
+      from: { path: `^(${LAYERS.join('|')}|migrations)/`, pathNot: '^deploy/client/generate/' },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: '/@types/' },
     },
     {

@@ -9,10 +9,11 @@ import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
 import { readRoute } from './read-routes.ts';
 import { READ_SCHEMAS } from './read-schemas.ts';
 import { STATUS_PATHS } from './status-routes.ts';
+import { WEBHOOK_CALL_SCHEMAS, WEBHOOKS } from './webhook-calls.ts';
 import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
-/** The OpenAPI 3.1 document of these operations, of the reads and of the routes about writes and webhooks. */
+/** The OpenAPI 3.1 document of operations, reads, the routes about writes and webhooks, and the calls of webhooks. */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const paths: Record<string, Json> = {};
   for (const [path, item] of [
@@ -34,6 +35,7 @@ export function openApiDocument(operations: readonly Operation[]): Json {
     servers: [{ url: '/' }],
     security: [{ bearer: [] }],
     paths,
+    webhooks: WEBHOOKS,
     components: {
       securitySchemes: {
         bearer: {
@@ -64,11 +66,9 @@ function readsOf(operations: readonly Operation[]): readonly Read[] {
 
 function resourceSchemas(operations: readonly Operation[]): Json {
   const written = operations.map(({ resource }) => [resource.type, resource.schema] as const);
+  const further = { ...READ_SCHEMAS, ...WEBHOOK_SCHEMAS, ...WEBHOOK_CALL_SCHEMAS };
   return Object.fromEntries(
-    [...written, ...Object.entries(READ_SCHEMAS), ...Object.entries(WEBHOOK_SCHEMAS)].map(([type, schema]) => [
-      schemaName(type),
-      toJsonSchema(schema),
-    ]),
+    [...written, ...Object.entries(further)].map(([type, schema]) => [schemaName(type), toJsonSchema(schema)]),
   );
 }
 

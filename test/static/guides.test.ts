@@ -55,7 +55,7 @@ describe('a tree that has followed the guides', () => {
   test(
     'has in its generated pages what was added',
     async () => {
-      for (const script of ['reference', 'manifests']) {
+      for (const script of ['reference', 'manifests', 'client:generate']) {
         const { ok, output } = await runIn(folder.path, ['npm', 'run', '--silent', script]);
         expect([script, ok ? '' : output]).toEqual([script, '']);
       }
@@ -66,6 +66,10 @@ describe('a tree that has followed the guides', () => {
       expect(read('docs/reference/roles.md')).toContain('| `renameItem` | yes | yes | yes |');
       expect(read('docs/reference/roles.md')).toContain('| `/api/inventory/value` |');
       expect(read('deploy/kubernetes/base/shared/prometheus-rule.yaml')).toContain('alert: RequestsRateLimited');
+      const methods = read('deploy/client/src/generated/books.ts');
+      expect(methods).toContain('rename(itemId: string, body: RenameItemBody, options?: WriteOptions): PendingWrite<');
+      expect(methods).toContain('inventoryValue(options?: CallOptions): Promise<StockValue>;');
+      expect(read('deploy/client/src/generated/types.ts')).toContain("| 'item_name_unchanged'");
     },
     CHECK_MS,
   );

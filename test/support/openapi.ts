@@ -2,7 +2,14 @@
 export type Document = {
   readonly openapi: string;
   readonly paths: Readonly<Record<string, Readonly<Record<string, RouteDocument>>>>;
+  readonly webhooks: Readonly<Record<string, { readonly post: WebhookDocument }>>;
   readonly components: { readonly schemas: Readonly<Record<string, { readonly additionalProperties?: unknown }>> };
+};
+
+type WebhookDocument = {
+  readonly operationId: string;
+  readonly parameters: readonly { readonly name: string; readonly in: string; readonly schema: object }[];
+  readonly requestBody: { readonly content: { readonly 'application/json': { readonly schema: object } } };
 };
 
 export type RouteDocument = {

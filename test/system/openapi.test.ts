@@ -35,8 +35,10 @@ describe('the document', () => {
     expect(references.filter((reference) => lookUp(document, JSON.parse(reference)) === undefined)).toEqual([]);
   });
 
-  test('names each route once', () => {
-    const names = routesOf(document).map(({ route }) => route.operationId);
+  test('names each route and webhook once', () => {
+    const called = Object.values(document.webhooks).map(({ post }) => post.operationId);
+    const names = [...routesOf(document).map(({ route }) => route.operationId), ...called];
+    expect(called).not.toEqual([]);
     expect(names).toEqual([...new Set(names)]);
   });
 

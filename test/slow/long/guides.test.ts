@@ -13,12 +13,15 @@ const OF_EACH_OPERATION = {
   'system/roles': 1,
   'system/load': 1,
   'slow/malformed-random': 1,
+  'system/client-package': 1,
 };
 /** Tests that a new operation, read, metric, variable or alert could fail. */
 const OF_ALL = [
   'system/openapi-reads',
   'static/documentation',
+  'static/client-methods',
   'system/openapi',
+  'system/client-package',
   'system/read-access',
   'system/cardinality',
   'system/configuration',
