@@ -21,6 +21,8 @@ let clone: TestDatabase;
 let database: Database;
 let company: { company_id: string; user_id: string };
 let invoice: { id: string; customer_id: string };
+/** In the middle of the company's events. */
+let event: { id: string };
 /** Of the company, in all tables. */
 let rowsOfCompany: number;
 beforeAll(async () => {
@@ -40,6 +42,11 @@ beforeAll(async () => {
     company.company_id,
   ]);
   invoice = first.rows[0];
+  const events = await clone.owner.query(
+    'SELECT id FROM outbox WHERE company_id = $1 ORDER BY sequence OFFSET $2 LIMIT 1',
+    [company.company_id, DOCUMENTS / 2],
+  );
+  event = events.rows[0];
   database = openDatabase({
     connectionString: clone.appUrl,
     writePoolMax: 1,
@@ -102,6 +109,8 @@ const FILTERS: readonly (readonly [name: string, value: () => string])[] = [
   // To which nothing is posted.
   ['accountCode', () => '3000'],
   ['status', () => 'void'],
+  ['order', () => 'oldest'],
+  ['after', () => event.id],
 ];
 
 type Variant = { readonly name: string; readonly read: Read; readonly query: () => Record<string, unknown> };
@@ -146,6 +155,19 @@ describe('work for a company that the statistics do not know', () => {
     const { rows, buffers } = await workOfCheck((tx) => findDueReminders(tx, '2026-12-31'));
     expect(rows).toBeLessThan(3 * rowsOfCompany);
     expect(buffers).toBeLessThan(rowsOfCompany);
+  });
+});
+
+describe('work for what comes after an event', () => {
+  const read = READS.find(({ path }) => path === '/api/events') as Read;
+  const after = (limit: number) =>
+    workOfRead((tx, reader) => read.read(tx, { params: {}, query: { limit, after: event.id } }, reader));
+
+  test('is that of the page: the event, and one row more than it has', { timeout: 120_000 }, async () => {
+    const { rows, buffers } = await after(10);
+    // Each is counted by the scan and by the limit above it.
+    expect(rows).toBeLessThanOrEqual(2 * (1 + 11));
+    expect(buffers).toBeLessThan(40);
   });
 });
 

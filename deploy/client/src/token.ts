@@ -15,41 +15,59 @@ export type Token = {
 const RENEW_BEFORE_END_MS = 150_000;
 /** Of the lifetime, for tokens that live only a few minutes. */
 const RENEW_AFTER_PART = 0.8;
+/** Between two renewals while the last token is still good. */
+const BETWEEN_RENEWALS_MS = 5_000;
 
 export function tokenOf(source: TokenSource): Token {
-    let current: { readonly token: string; readonly renewAtMs: number } | undefined;
+  let current: Current | undefined;
   let renewal: Promise<string> | undefined;
-  let refused: string | undefined;
+  let renewAgainAt = 0;
 
   const renew = async () => {
     const token = await source();
     if (typeof token !== 'string' || token.trim() === '') throw new TypeError('The token source returned no token.');
-    current = { token: token.trim(), renewAtMs: renewalOf(token) };
+    current = currentOf(token.trim());
     return current.token;
+  };
+  const renewed = () => {
+    renewal ??= renew().finally(() => {
+      renewal = undefined;
+    });
+    return renewal;
   };
   return {
     get() {
-      if (current !== undefined && Date.now() < current.renewAtMs && current.token !== refused) {
-        return Promise.resolve(current.token);
+      // biome-ignore lint/plugin: a token tells its end by the time of day
+      const now = Date.now();
+      if (current === undefined || now >= current.endMs) return renewed();
+      if (now >= current.renewAtMs && performance.now() >= renewAgainAt) {
+        renewAgainAt = performance.now() + BETWEEN_RENEWALS_MS;
+        // Nobody waits for it, and a source that fails now does no harm yet.
+        renewed().catch(() => undefined);
       }
-      renewal ??= renew().finally(() => {
-        renewal = undefined;
-      });
-      return renewal;
+      return Promise.resolve(current.token);
     },
     refuse(token) {
-      refused = token;
+      // Whoever has sent an earlier one may learn of it late.
+      if (current?.token === token) current = undefined;
     },
   };
 }
 
-/** When the token should be renewed, in milliseconds since the epoch: by its claim `exp`; never if it has none. */
-function renewalOf(token: string): number {
+type Current = {
+  readonly token: string;
+  /** In milliseconds since the epoch, by its claim `exp`; never if it has none. */
+  readonly endMs: number;
+  readonly renewAtMs: number;
+};
+
+function currentOf(token: string): Current {
   const exp = claimsOf(token)?.['exp'];
-  if (typeof exp !== 'number') return Number.POSITIVE_INFINITY;
+  if (typeof exp !== 'number') return { token, endMs: Number.POSITIVE_INFINITY, renewAtMs: Number.POSITIVE_INFINITY };
   const endMs = exp * 1_000;
+  // biome-ignore lint/plugin: a token tells its end by the time of day
   const now = Date.now();
-  return Math.max(endMs - RENEW_BEFORE_END_MS, now + (endMs - now) * RENEW_AFTER_PART);
+  return { token, endMs, renewAtMs: Math.max(endMs - RENEW_BEFORE_END_MS, now + (endMs - now) * RENEW_AFTER_PART) };
 }
 
 /** The claims of a JWT, unverified: they only tell the client when to ask for the next one. */
