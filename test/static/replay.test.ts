@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import type { Answer, Http } from '../../deploy/client/http.ts';
+import type { Answer, Http } from '../../deploy/client/src/http.ts';
 import { replay } from '../../deploy/replay/replay.ts';
 import type { Result } from '../../deploy/replay/results.ts';
 import type { Row } from '../../deploy/replay/rows.ts';
@@ -113,7 +113,7 @@ async function send(
       target: 'here',
       operation: createPayment,
       sha256: '',
-      giveUpAfterMs: GIVE_UP_AFTER_MS,
+      deadlineMs: GIVE_UP_AFTER_MS,
     },
     results: { settled: new Set(), append: (result) => results.push(result), close: () => {} },
     onRow: () => {},
