@@ -1,8 +1,8 @@
 import type { Operation } from '../../activities/operation.ts';
+import type { Tenant } from '../cli/target.ts';
 import { labelOf } from '../client/src/answers.ts';
 import type { Answer, Http } from '../client/src/http.ts';
 import { submitWrite, type Write } from '../client/src/submit-write.ts';
-import type { Tenant } from '../cli/target.ts';
 import type { Books } from './books.ts';
 import type { Subject } from './subject.ts';
 

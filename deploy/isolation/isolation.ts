@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { asAuditor } from '../cli/auditor.ts';
-import { inParallel } from '../cli/in-parallel.ts';
-import type { Progress } from '../cli/progress.ts';
 import { exampleMaker } from '../cli/examples.ts';
+import { inParallel } from '../cli/in-parallel.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
+import type { Progress } from '../cli/progress.ts';
+import type { Target, Tenant } from '../cli/target.ts';
 import { problemOf } from '../client/src/answers.ts';
 import type { Http } from '../client/src/http.ts';
 import { type Submitted, submitWrite, type Write } from '../client/src/submit-write.ts';
-import type { Target, Tenant } from '../cli/target.ts';
 import { check, type Findings, lookBefore } from './checks.ts';
 
 export type IsolationOptions = {

@@ -33,15 +33,17 @@ export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
     return { outcome: 'unknown', problem: { detail, answers: onTheWay } };
   }
   const { status, replayed, location } = outcome;
-  if (outcome.state === 'refused' || outcome.state === 'lost') {
-    // What is not JSON is from a proxy, a login page or another service.
-    const problem = objectIn(text) ?? { detail: 'The answer is not JSON from the API.' };
-    return { outcome: outcome.state, status, problem };
-  }
   const answered = { status, replayed, ...(location === undefined ? {} : { location }) };
-  return outcome.state === 'succeeded'
-    ? { outcome: 'succeeded', ...answered, resource: outcome.resource }
-    : { outcome: outcome.state, ...answered, problem: outcome.problem };
+  if (outcome.state === 'succeeded') return { outcome: 'succeeded', ...answered, resource: outcome.resource };
+  if (outcome.state === 'rejected' || outcome.state === 'cancelled') {
+    return { outcome: outcome.state, ...answered, problem: outcome.problem };
+  }
+  // What is not JSON is from a proxy, a login page or another service.
+  return {
+    outcome: outcome.state,
+    status,
+    problem: objectIn(text) ?? { detail: 'The answer is not JSON from the API.' },
+  };
 }
 
 /** True if every other row would get the same answer, because the token, the role or the URL is wrong. */

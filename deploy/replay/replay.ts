@@ -76,7 +76,7 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
     const { http, token, deadlineMs } = options;
     const startedAt = performance.now();
     const submitted = await submitWrite(http, { ...request, token }, { deadlineMs });
-    const outcome = outcomeOf(submitted);
+    const outcome = outcomeOf<object>(submitted);
     const result = resultOf(outcome, submitted.final?.text);
     if (result.outcome !== 'unknown') {
       lastFinalAt = performance.now();

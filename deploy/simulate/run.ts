@@ -1,6 +1,6 @@
 import { inParallel } from '../cli/in-parallel.ts';
-import type { Progress } from '../cli/progress.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
+import type { Progress } from '../cli/progress.ts';
 import { verdictOf } from '../client/src/answers.ts';
 import { type Http, segment } from '../client/src/http.ts';
 import { repeatUntilFinal } from '../client/src/repeat.ts';

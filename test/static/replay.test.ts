@@ -56,9 +56,8 @@ describe('the rows of a file', () => {
       { ...answer(200, '<html>'), contentType: 'text/html' },
       answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
     ]);
-    const lines = results.map(({ row: _, line: __, key: ___, keyFrom: ____, request: _____, ...of }) =>
-      JSON.stringify(of),
-    );
+    const beginning = /^{"row":(\d),"line":\1,"key":"\1","keyFrom":"row","request":"[0-9a-f]{32}",/;
+    const lines = results.map((result) => JSON.stringify(result).replace(beginning, '{'));
     expect(lines).toEqual([
       '{"outcome":"succeeded","status":201,"replayed":false,"location":"/api/payments/1","resource":{"id":"1"}}',
       '{"outcome":"succeeded","status":201,"replayed":true,"location":"/api/payments/1","resource":{"id":"1"}}',
@@ -69,8 +68,6 @@ describe('the rows of a file', () => {
       '{"outcome":"refused","status":200,"problem":{"detail":"The answer is not JSON from the API."}}',
       '{"outcome":"lost","status":500,"problem":{"code":"write_record_missing","nextAction":"none","requestId":"r"}}',
     ]);
-    const [first] = results;
-    expect(Object.keys(first ?? {}).slice(0, 5)).toEqual(['row', 'line', 'key', 'keyFrom', 'request']);
     const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 0 });
     expect(JSON.stringify(unknown[0]?.problem)).toBe(
       '{"detail":"It was accepted but has no outcome yet.","answers":{"202":1}}',

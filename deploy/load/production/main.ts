@@ -2,8 +2,8 @@
 
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
-import { createProgress } from '../../cli/progress.ts';
 import { openPooledHttp } from '../../cli/pooled-http.ts';
+import { createProgress } from '../../cli/progress.ts';
 import { withRemote } from '../../smoke/command.ts';
 import { findRemote, type RemoteOptions } from '../../smoke/config.ts';
 import { requireOwnCompany } from '../../smoke/own-company.ts';
