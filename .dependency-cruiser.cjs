@@ -93,6 +93,22 @@ module.exports = {
       to: { path: '^activities/operations/', reachable: false },
     },
     {
+      name: 'the-client-is-a-package-of-its-own',
+      comment:
+        'deploy/client/src/ is published without the rest, and without dependencies: it may import only its own files, and ' +
+        'none of them src/node.ts, which is an entry of its own.',
+      severity: 'error',
+      from: { path: '^deploy/client/src/' },
+      to: { pathNot: '^deploy/client/src/(?!node\\.ts$)', dependencyTypesNot: ['core'] },
+    },
+    {
+      name: 'the-client-runs-in-browsers',
+      comment: 'Only src/node.ts of the client may import from Node: browsers and edge runtimes load all other files.',
+      severity: 'error',
+      from: { path: '^deploy/client/src/', pathNot: '^deploy/client/src/node\\.ts$' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
       name: 'migrations-stand-alone',
       comment: 'migrations/ may import only pg and node:*: it has to run before, and without, the rest.',
       severity: 'error',

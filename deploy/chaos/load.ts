@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { submitWrite } from '../client/submit-write.ts';
+import { submitWrite } from '../client/src/submit-write.ts';
 import { createRandom, type Random, seededNumbers } from '../simulate/requests/random.ts';
 import type { ChaosSent, Planned, Ran, Stage, Trouble } from './scenario.ts';
 
@@ -34,7 +34,7 @@ export async function underLoad(
   const send = async (planned: Planned, random: Random) => {
     const beganAt = performance.now();
     const http = options.http?.(random) ?? stage.http;
-    const submitted = await submitWrite(http, planned.write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const submitted = await submitWrite(http, planned.write, { deadlineMs: GIVE_UP_AFTER_MS });
     const answeredAt = performance.now();
     if (isSuccess(submitted.final?.status)) lastSuccessAt = answeredAt;
     sent.push({ ...planned, submitted, beganAt, answeredAt, latencyMs: answeredAt - beganAt });

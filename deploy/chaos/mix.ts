@@ -3,7 +3,7 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { inParallel } from '../cli/in-parallel.ts';
-import type { Tenant } from '../client/target.ts';
+import type { Tenant } from '../cli/target.ts';
 import { prepareInvoices } from '../load/benchmark/company.ts';
 import { pickWeighted, type Random } from '../simulate/requests/random.ts';
 import type { Client } from './load.ts';

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { givenTemporalAddress } from '../cli/config.ts';
 import { isLoopback } from '../cli/local-config.ts';
 import { readLocalJson } from '../cli/local-json.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { openHttp } from '../client/http.ts';
-import { findTarget, readTenants, type TargetOptions } from '../client/target.ts';
+import { findTarget, readTenants, type TargetOptions } from '../cli/target.ts';
 import { judge, lookAround, type Verdict } from './judge.ts';
 import { CannotRun, NEEDS, type Need, type Scenario } from './scenario.ts';
 
@@ -30,7 +30,7 @@ export async function runScenario(
   if (lacking !== undefined) return { scenario, notRun: `needs ${lacking}` };
   progress.done(`${scenario.name}: ${scenario.promise}`);
   const target = await findTarget(options, scenario.companies);
-  const http = openHttp(target.url, { connections: CONNECTIONS });
+  const http = openPooledHttp(target.url, { connections: CONNECTIONS });
   const { minutes, seed } = options;
   const run = `chaos-${randomUUID().slice(0, 8)}`;
   const stage = { target, http, seed, seconds: minutes * 60, run, progress, signal };

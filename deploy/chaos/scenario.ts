@@ -1,8 +1,8 @@
 import type { Operation } from '../../activities/operation.ts';
 import type { Progress } from '../cli/progress.ts';
-import type { Http } from '../client/http.ts';
-import type { Write } from '../client/submit-write.ts';
-import type { Target, Tenant } from '../client/target.ts';
+import type { Target, Tenant } from '../cli/target.ts';
+import type { Http } from '../client/src/http.ts';
+import type { Write } from '../client/src/submit-write.ts';
 import type { Sent } from '../isolation/isolation.ts';
 
 /** One kind of trouble, and what is promised while it lasts and afterwards. */

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../activities/operation.ts';
 import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { type Http, openHttp } from '../client/http.ts';
-import type { Tenant } from '../client/target.ts';
+import type { Tenant } from '../cli/target.ts';
+import type { Http } from '../client/src/http.ts';
 import { openBooks } from './books.ts';
 import { requestMaker } from './requests.ts';
 import { checkRoutes } from './routes.ts';
@@ -52,7 +53,7 @@ export async function checkContract(
   { operations, all }: { readonly operations: readonly Operation[]; readonly all: readonly Operation[] },
   progress: Progress,
 ): Promise<ContractReport> {
-  const http = openHttp(subject.url, { connections: CONNECTIONS });
+  const http = openPooledHttp(subject.url, { connections: CONNECTIONS });
   try {
     const [probed, ...tenants] = subject.tenants as [Tenant, ...Tenant[]];
     const routes = await asAuditor(subject.databaseUrl, async (auditor) =>

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
-import { type ExampleMaker, exampleMaker } from '../client/examples.ts';
-import type { Http } from '../client/http.ts';
-import type { Write } from '../client/submit-write.ts';
-import type { Tenant } from '../client/target.ts';
+import { type ExampleMaker, exampleMaker } from '../cli/examples.ts';
+import type { Tenant } from '../cli/target.ts';
+import type { Http } from '../client/src/http.ts';
+import type { Write } from '../client/src/submit-write.ts';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 

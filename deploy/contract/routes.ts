@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Operation } from '../../activities/operation.ts';
 import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
-import { type Http, labelOf } from '../client/http.ts';
-import type { Tenant } from '../client/target.ts';
+import type { Tenant } from '../cli/target.ts';
+import { labelOf } from '../client/src/answers.ts';
+import type { Http } from '../client/src/http.ts';
 import type { Books } from './books.ts';
 import { settle, unless } from './rule.ts';
 import { expectedEventId, expectedWriteId } from './uuid.ts';

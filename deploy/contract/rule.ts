@@ -1,7 +1,8 @@
 import type { Operation } from '../../activities/operation.ts';
-import { type Answer, type Http, labelOf } from '../client/http.ts';
-import { submitWrite, type Write } from '../client/submit-write.ts';
-import type { Tenant } from '../client/target.ts';
+import type { Tenant } from '../cli/target.ts';
+import { labelOf } from '../client/src/answers.ts';
+import type { Answer, Http } from '../client/src/http.ts';
+import { submitWrite, type Write } from '../client/src/submit-write.ts';
 import type { Books } from './books.ts';
 import type { Subject } from './subject.ts';
 
@@ -29,7 +30,7 @@ const GIVE_UP_AFTER_MS = 60_000;
 
 /** Sends the write, with retries, until it has a final answer. */
 export async function settle(http: Http, write: Write): Promise<Answer> {
-  const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+  const { final } = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
   if (final === undefined) throw new Error(`no final answer to ${write.method} ${write.path}`);
   return final;
 }

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { localSigning, signingWith } from '../cli/config.ts';
 import { childEnvironment, projectFolder } from '../cli/local-config.ts';
+import { findTarget, type TargetOptions, type Tenant } from '../cli/target.ts';
 import { mintToken } from '../cli/token.ts';
-import { findTarget, type TargetOptions, type Tenant } from '../client/target.ts';
 
 /** The running system to check, with companies, users and the means to sign tokens for it. */
 export type Subject = {

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { countArgument } from '../cli/arguments.ts';
 import { createProgress } from '../cli/progress.ts';
-import { findTarget, type TargetOptions } from '../client/target.ts';
+import { findTarget, type TargetOptions } from '../cli/target.ts';
 import { runIsolation } from './isolation.ts';
 import { isolationText, reportOn } from './report.ts';
 

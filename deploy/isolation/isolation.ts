@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { asAuditor } from '../cli/auditor.ts';
+import { exampleMaker } from '../cli/examples.ts';
 import { inParallel } from '../cli/in-parallel.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { exampleMaker } from '../client/examples.ts';
-import { type Http, openHttp, problemOf } from '../client/http.ts';
-import { type Submitted, submitWrite, type Write } from '../client/submit-write.ts';
-import type { Target, Tenant } from '../client/target.ts';
+import type { Target, Tenant } from '../cli/target.ts';
+import { problemOf } from '../client/src/answers.ts';
+import type { Http } from '../client/src/http.ts';
+import { type Submitted, submitWrite, type Write } from '../client/src/submit-write.ts';
 import { check, type Findings, lookBefore } from './checks.ts';
 
 export type IsolationOptions = {
@@ -49,7 +51,7 @@ export async function runIsolation(
   progress: Progress,
 ): Promise<IsolationRun> {
   const { operation, concurrency } = options;
-  const http = openHttp(target.url, { connections: concurrency });
+  const http = openPooledHttp(target.url, { connections: concurrency });
   try {
     const planned = inOrder(await prepare(http, target, options, progress), options);
     const companyIds = target.tenants.map(({ companyId }) => companyId);
@@ -122,7 +124,7 @@ async function sendAll(http: Http, planned: readonly Planned[], concurrency: num
   let answered = 0;
   const sent = await inParallel(concurrency, planned, async ({ tenant, write }): Promise<Sent> => {
     const startedAt = performance.now();
-    const submitted = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const submitted = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
     answered += 1;
     progress.update(`answered ${answered} of ${planned.length}`);
     return { tenant, write, submitted, latencyMs: performance.now() - startedAt };
@@ -179,7 +181,7 @@ export async function countNotReplayed(http: Http, sent: readonly Sent[], concur
     sent.filter(({ submitted }) => submitted.acknowledged).map((one) => [writeKeyOf(one.tenant, one.write), one]),
   );
   const replayed = await inParallel(concurrency, [...acknowledged.values()], async ({ write, submitted }) => {
-    const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const { final } = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
     return final?.replayed === true && final.text === (submitted.final?.text ?? final.text);
   });
   return replayed.filter((same) => !same).length;

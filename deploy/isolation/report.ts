@@ -1,6 +1,6 @@
 import { type Latencies, shownMs, summarize } from '../cli/latencies.ts';
 import { textTable } from '../cli/table.ts';
-import { labelOf } from '../client/http.ts';
+import { labelOf } from '../client/src/answers.ts';
 import { violationsIn } from './checks.ts';
 import { type IsolationRun, type Sent, writeKeyOf } from './isolation.ts';
 

@@ -3,8 +3,8 @@ import { InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { countArgument, ttlArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import { createProgress } from '../cli/progress.ts';
-import { openHttp } from '../client/http.ts';
 import { type DestinationOptions, findDestination } from './destination.ts';
 import { countRows, type FileOptions, type Format, findFaults, formatOf, readRows } from './file.ts';
 import { replay } from './replay.ts';
@@ -95,13 +95,13 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
   refuseSameFile(path, resultsPath);
   const total = await countRows(readRows(source, file));
   const results = await openResults(resultsPath, { sha256, resume: options.resume === true });
-  const http = openHttp(url, { connections: options.concurrency });
+  const http = openPooledHttp(url, { connections: options.concurrency });
   try {
     const tally = await replay(readRows(source, file), {
       ...{ http, token, target, sha256, results },
       operation: file.operation,
       concurrency: options.concurrency,
-      giveUpAfterMs: options.giveUpAfter * 1_000,
+      deadlineMs: options.giveUpAfter * 1_000,
       onRow: reportRows(createProgress(), total),
     });
     const unchanged = source.isUnchanged();

@@ -1,7 +1,8 @@
 import type { Operation } from '../../activities/operation.ts';
-import type { Http } from '../client/http.ts';
-import { submitWrite } from '../client/submit-write.ts';
-import { concernsAllRows, type Outcome, outcomeOf, type RowResult } from './outcome.ts';
+import type { Http } from '../client/src/http.ts';
+import { outcomeOf } from '../client/src/outcome.ts';
+import { submitWrite } from '../client/src/submit-write.ts';
+import { concernsAllRows, type Outcome, type RowResult, resultOf } from './outcome.ts';
 import { identify, type RowRequest, toRequest } from './request.ts';
 import type { Result, ResultsFile } from './results.ts';
 import { MalformedRow, type Row } from './rows.ts';
@@ -15,7 +16,8 @@ export type ReplayOptions = {
   readonly sha256: string;
   readonly results: ResultsFile;
   readonly concurrency: number;
-  readonly giveUpAfterMs: number;
+  /** How long a row is sent without a final answer. */
+  readonly deadlineMs: number;
   /** Called after each row. */
   onRow(result: Result | 'skipped', tally: Tally): void;
 };
@@ -71,13 +73,14 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
   };
 
   const submit = async ({ row }: Row, request: RowRequest): Promise<RowResult> => {
-    const { http, token, giveUpAfterMs } = options;
+    const { http, token, deadlineMs } = options;
     const startedAt = performance.now();
-    const submitted = await submitWrite(http, { ...request, token }, { giveUpAfterMs });
-    const result = outcomeOf(submitted);
+    const submitted = await submitWrite(http, { ...request, token }, { deadlineMs });
+    const outcome = outcomeOf<object>(submitted);
+    const result = resultOf(outcome, submitted.final?.text);
     if (result.outcome !== 'unknown') {
       lastFinalAt = performance.now();
-      if (concernsAllRows(submitted.final)) tally.stopped ??= `row ${row}: ${describe(result)}`;
+      if (concernsAllRows(outcome)) tally.stopped ??= `row ${row}: ${describe(result)}`;
     } else if (lastFinalAt < startedAt) {
       // The problem is not this row: no other row has been answered since it was first sent.
       tally.stopped ??= `row ${row}: ${describe(result)}`;

@@ -1,5 +1,5 @@
 import type { Progress } from '../cli/progress.ts';
-import { OUTCOMES, type Outcome } from './outcome.ts';
+import type { Outcome } from './outcome.ts';
 import { describe, type Tally } from './replay.ts';
 import type { Result } from './results.ts';
 
@@ -7,6 +7,7 @@ import type { Result } from './results.ts';
 const MAX_PRINTED = 20;
 const BAR_WIDTH = 24;
 
+/** In the order in which they are printed. */
 const MEANINGS: Readonly<Record<Outcome, string>> = {
   succeeded: 'committed',
   rejected: 'rejected by a business rule, stored under its key',
@@ -42,10 +43,12 @@ export function isComplete(tally: Tally): boolean {
 export function reportText(tally: Tally, { total, resultsPath }: { total: number; resultsPath: string }): string {
   const line = (count: number, what: string, meaning: string) =>
     `${shown(count).padStart(9)}  ${what.padEnd(10)} ${meaning}`;
-  const outcomes = OUTCOMES.filter((outcome) => outcome === 'succeeded' || tally[outcome] > 0).map((outcome) => {
-    const replayed = outcome === 'succeeded' ? `, ${shown(tally.replayed)} of them replays` : '';
-    return line(tally[outcome], outcome, MEANINGS[outcome] + replayed);
-  });
+  const outcomes = (Object.keys(MEANINGS) as Outcome[])
+    .filter((outcome) => outcome === 'succeeded' || tally[outcome] > 0)
+    .map((outcome) => {
+      const replayed = outcome === 'succeeded' ? `, ${shown(tally.replayed)} of them replays` : '';
+      return line(tally[outcome], outcome, MEANINGS[outcome] + replayed);
+    });
   return [
     ...outcomes,
     ...(tally.skipped === 0 ? [] : [line(tally.skipped, 'skipped', 'with a final outcome in the earlier results')]),

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { v5 as uuidv5 } from 'uuid';
 import { type Operation, parseInput } from '../../activities/operation.ts';
-import { isKey } from '../../api/writes/idempotency-key.ts';
-import type { Write } from '../client/submit-write.ts';
+import { isKey } from '../client/src/keys.ts';
+import type { Write } from '../client/src/submit-write.ts';
 import { MalformedRow, type RowInput } from './rows.ts';
 
 /** The UUIDv5 namespace of keys derived from a file and a row; it must never change. */

@@ -1,7 +1,6 @@
 import type pg from 'pg';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { problemOf } from '../client/http.ts';
-import { tellsOutcome } from '../client/submit-write.ts';
+import { problemOf, tellsOutcome } from '../client/src/answers.ts';
 import { outOfSequence } from './document-numbers.ts';
 import { outOfDateOrder, warnsOutOfDateOrder } from './number-order.ts';
 import type { Step } from './plan.ts';

@@ -1,7 +1,7 @@
 import type { Checked } from '../../activities/controls/controls.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { textTable } from '../cli/table.ts';
-import { labelOf } from '../client/http.ts';
+import { labelOf } from '../client/src/answers.ts';
 import { operationsWithoutRequests } from './requests/generate.ts';
 import type { Simulation } from './simulate.ts';
 

@@ -1,8 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { inParallel } from '../cli/in-parallel.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { type Answer, type Http, openHttp, problemOf } from '../client/http.ts';
-import { type Submitted, submitWrite } from '../client/submit-write.ts';
+import { verdictOf } from '../client/src/answers.ts';
+import { type Http, segment } from '../client/src/http.ts';
+import { repeatUntilFinal } from '../client/src/repeat.ts';
+import { type Submitted, submitWrite } from '../client/src/submit-write.ts';
 import type { Step } from './plan.ts';
 import type { Actor } from './requests/books.ts';
 
@@ -12,8 +14,6 @@ export type Tokens = Readonly<Partial<Record<Actor, string>>>;
 export type Outcome = Submitted & { readonly step: Step };
 
 const GIVE_UP_AFTER_MS = 180_000;
-const CANCEL_PAUSE_MS = 200;
-const CANCEL_TRIES = 300;
 
 /** Sends the plan in its order, `concurrency` at a time; each step when those before it that it rests on are answered. */
 export async function runPlan(
@@ -22,7 +22,7 @@ export async function runPlan(
   people: readonly Tokens[],
   options: { readonly concurrency: number; readonly progress: Progress },
 ): Promise<readonly Outcome[]> {
-  const http = openHttp(url, { connections: options.concurrency });
+  const http = openPooledHttp(url, { connections: options.concurrency });
   const answered = new Map<number, Promise<Outcome>>();
   let done = 0;
   try {
@@ -53,24 +53,11 @@ async function send(http: Http, step: Step, people: readonly Tokens[]): Promise<
     body: JSON.stringify(step.body),
     ...(step.prefer && { prefer: step.prefer }),
   };
-  return { step, ...(await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS })) };
+  return { step, ...(await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS })) };
 }
 
 /** Cancelling needs no key of its own: it is sent until it is told which of the two came first. */
-async function cancel(http: Http, key: string, token: string): Promise<Submitted> {
-  const path = `/api/writes/${encodeURIComponent(key)}/cancel`;
-  for (let requests = 1; requests <= CANCEL_TRIES; requests += 1) {
-    const answer = await http.send({ method: 'POST', path, token }).catch(() => undefined);
-    if (answer !== undefined && isFinal(answer)) {
-      return { final: answer, requests, onTheWay: {}, acknowledged: answer.status === 200 };
-    }
-    await sleep(answer?.retryAfterMs ?? CANCEL_PAUSE_MS);
-  }
-  return { final: undefined, requests: CANCEL_TRIES, onTheWay: {}, acknowledged: false };
-}
-
-function isFinal(answer: Answer): boolean {
-  const problem = problemOf(answer);
-  if (problem === undefined) return answer.status < 500;
-  return problem.nextAction !== 'wait' && problem.nextAction !== 'retry_same_key';
+function cancel(http: Http, key: string, token: string): Promise<Submitted> {
+  const path = `/api/writes/${segment(key)}/cancel`;
+  return repeatUntilFinal(http, { method: 'POST', path, token }, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf });
 }

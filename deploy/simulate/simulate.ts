@@ -4,8 +4,10 @@ import type pg from 'pg';
 import { type Checked, checkControls } from '../../activities/controls/controls.ts';
 import { asAuditor } from '../cli/auditor.ts';
 import { inParallel } from '../cli/in-parallel.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { type Answer, openHttp, problemOf } from '../client/http.ts';
+import { problemOf } from '../client/src/answers.ts';
+import type { Answer } from '../client/src/http.ts';
 import type { Subject } from '../contract/subject.ts';
 import { checkAnswers, type Finding } from './check-answers.ts';
 import { countCompany, type Equation } from './counts.ts';
@@ -115,7 +117,7 @@ function countCompanies(auditor: pg.Client, companyIds: readonly string[], outco
 
 /** Each company tries to read resources of the next one; each read must be answered 404. */
 async function readForeign(url: string, outcomes: readonly Outcome[], tokens: readonly Tokens[]): Promise<Finding> {
-  const http = openHttp(url, { connections: 8 });
+  const http = openPooledHttp(url, { connections: 8 });
   const reads = tokens.flatMap((_, company) => {
     const owner = (company + 1) % tokens.length;
     const paths = outcomes.flatMap(({ step, final }) =>

@@ -1,5 +1,6 @@
-import { type Answer, type Http, labelOf } from '../client/http.ts';
-import { submitWrite, type Write } from '../client/submit-write.ts';
+import { labelOf } from '../client/src/answers.ts';
+import type { Answer, Http } from '../client/src/http.ts';
+import { submitWrite, type Write } from '../client/src/submit-write.ts';
 import type { Remote } from './config.ts';
 
 /** One check, whether it passed, and what was observed. */
@@ -23,7 +24,7 @@ export async function smoke(http: Http, remote: Remote, key: string): Promise<Sm
   const body = { name: 'Smoke test', externalReference: key };
   const write: Write = { method: 'POST', path: '/api/customers', token, key, body: JSON.stringify(body) };
   const send = async (sent: Write) => {
-    const { final, onTheWay } = await submitWrite(http, sent, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const { final, onTheWay } = await submitWrite(http, sent, { deadlineMs: GIVE_UP_AFTER_MS });
     if (final === undefined) throw new Error(`no final answer: ${JSON.stringify(onTheWay)}`);
     return final;
   };

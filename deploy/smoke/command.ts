@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { idArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
+import { openPooledHttp } from '../cli/pooled-http.ts';
 import { textTable } from '../cli/table.ts';
-import { openHttp } from '../client/http.ts';
 import { type SmokeCheck, smoke } from './checks.ts';
 import { findRemote, type RemoteOptions, urlArgument } from './config.ts';
 import { requireOwnCompany } from './own-company.ts';
@@ -48,7 +48,7 @@ export function withRemote(program: Command, environment: 'staging' | 'productio
 
 async function runSmoke(environment: 'staging' | 'production', options: Options): Promise<void> {
   const remote = findRemote(options);
-  const http = openHttp(remote.url, { connections: CONNECTIONS });
+  const http = openPooledHttp(remote.url, { connections: CONNECTIONS });
   try {
     if (environment === 'production') await requireOwnCompany(http, remote, options.company ?? '');
     else if (options.company !== undefined && options.company !== remote.companyId) {

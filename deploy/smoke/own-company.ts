@@ -1,4 +1,4 @@
-import type { Http } from '../client/http.ts';
+import type { Http } from '../client/src/http.ts';
 
 /** The names of companies that exist for checks in production. */
 const CHECK_COMPANY_NAMES = /^(Smoke|Benchmark)\b/i;

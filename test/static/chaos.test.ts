@@ -8,6 +8,8 @@ const answer = (status: number) => ({
   replayed: false,
   location: undefined,
   retryAfterMs: undefined,
+  requestId: undefined,
+  contentType: undefined,
   text: '',
 });
 
@@ -17,7 +19,7 @@ function write(beganAt: number, latencyMs: number, status = 201): ChaosSent {
     tenant,
     operation: createCustomer,
     write: { method: 'POST', path: '/', token: 't', key: String(beganAt), body: '{}' },
-    submitted: { final: answer(status), requests: 1, onTheWay: {}, acknowledged: true },
+    submitted: { final: answer(status), requests: 1, onTheWay: {}, acknowledged: true, lastError: undefined },
     beganAt,
     answeredAt: beganAt + latencyMs,
     latencyMs,

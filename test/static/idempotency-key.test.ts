@@ -2,9 +2,18 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { formatKey, isKey, readIdempotencyKey } from '../../api/writes/idempotency-key.ts';
+import * as client from '../../deploy/client/src/keys.ts';
 
 const COMPANY = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 const keys = fc.stringMatching(/^[\x20-\x7e]{1,255}$/).filter(isKey);
+/** Also what is not a key: of any characters, too long, or nearly one of the exceptions. */
+const texts = fc.oneof(
+  keys,
+  fc.string({ unit: 'binary', maxLength: 300 }),
+  fc.string({ unit: fc.integer({ min: 0x1f, max: 0x7f }).map((code) => String.fromCharCode(code)), maxLength: 300 }),
+  fc.stringMatching(/^[ .]{0,4}$/),
+  fc.stringMatching(/^[\x20-\x7e]{1,3}\n?$/),
+);
 const read = (value: string) => readIdempotencyKey(['Host', 'a', 'Idempotency-Key', value]);
 
 describe('a key', () => {
@@ -14,6 +23,26 @@ describe('a key', () => {
         expect(read(formatKey(key))).toBe(key);
       }),
     );
+  });
+
+  test('is to the client package what it is to the API', () => {
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(client.isKey(text)).toBe(isKey(text));
+        expect(client.formatKey(text)).toBe(formatKey(text));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('that the client package writes is read as the same key', () => {
+    fc.assert(
+      fc.property(keys, (key) => {
+        expect(read(client.formatKey(key))).toBe(key);
+      }),
+    );
+    const made = client.newKey();
+    expect(read(client.formatKey(made))).toBe(made);
   });
 
   test('is bare where that is allowed', () => {

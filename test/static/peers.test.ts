@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Answer } from '../../deploy/client/http.ts';
+import type { Answer } from '../../deploy/client/src/http.ts';
 import { putBetweenMarkers } from '../../deploy/load/benchmark/markers.ts';
 import type { Segment } from '../../deploy/load/benchmark/segment.ts';
 import type { RowsOfKey } from '../../deploy/load/peers/contenders/contender.ts';
@@ -82,7 +82,15 @@ test('each answer to a key is kept, and a key without one is known', async () =>
   ]);
 });
 
-const ANSWER: Answer = { status: 201, replayed: false, location: undefined, retryAfterMs: undefined, text: 'a' };
+const ANSWER: Answer = {
+  status: 201,
+  replayed: false,
+  location: undefined,
+  retryAfterMs: undefined,
+  requestId: undefined,
+  contentType: undefined,
+  text: 'a',
+};
 
 test('the answer to another body is told apart', () => {
   const problem = '{"code":"idempotency_key_reused"}';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import type { Answer, Http } from '../../deploy/client/http.ts';
+import type { Answer, Http } from '../../deploy/client/src/http.ts';
 import { replay } from '../../deploy/replay/replay.ts';
 import type { Result } from '../../deploy/replay/results.ts';
 import type { Row } from '../../deploy/replay/rows.ts';
@@ -16,7 +16,7 @@ describe('the rows of a file', () => {
       answer(409, '{"code":"write_cancelled","nextAction":"use_new_key"}'),
       answer(422, '{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}'),
       answer(422, '{"code":"idempotency_key_reused","nextAction":"use_new_key","requestId":"r"}'),
-      answer(200, '<html>please log in</html>'),
+      { ...answer(200, '<html>please log in</html>'), contentType: 'text/html' },
       answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
       answer(500, '{"code":"write_failed","nextAction":"retry_same_key","requestId":"r"}'),
     ]);
@@ -42,6 +42,36 @@ describe('the rows of a file', () => {
       refused: 3,
       unknown: 1,
     });
+  });
+
+  test('are written as programs read them, whatever else the client knows of an answer', async () => {
+    const made = { ...answer(201, '{"id":"1"}'), location: '/api/payments/1' };
+    const { results } = await send([
+      made,
+      { ...made, replayed: true },
+      answer(409, '{"code":"invoice_not_payable","nextAction":"use_new_key"}'),
+      { ...answer(409, '{"code":"write_cancelled","nextAction":"use_new_key"}'), replayed: true },
+      answer(422, '{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}'),
+      answer(404, '{"message":"no such host"}'),
+      { ...answer(200, '<html>'), contentType: 'text/html' },
+      answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
+    ]);
+    const beginning = /^{"row":(\d),"line":\1,"key":"\1","keyFrom":"row","request":"[0-9a-f]{32}",/;
+    const lines = results.map((result) => JSON.stringify(result).replace(beginning, '{'));
+    expect(lines).toEqual([
+      '{"outcome":"succeeded","status":201,"replayed":false,"location":"/api/payments/1","resource":{"id":"1"}}',
+      '{"outcome":"succeeded","status":201,"replayed":true,"location":"/api/payments/1","resource":{"id":"1"}}',
+      '{"outcome":"rejected","status":409,"replayed":false,"problem":{"code":"invoice_not_payable","nextAction":"use_new_key"}}',
+      '{"outcome":"cancelled","status":409,"replayed":true,"problem":{"code":"write_cancelled","nextAction":"use_new_key"}}',
+      '{"outcome":"refused","status":422,"problem":{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}}',
+      '{"outcome":"refused","status":404,"problem":{"message":"no such host"}}',
+      '{"outcome":"refused","status":200,"problem":{"detail":"The answer is not JSON from the API."}}',
+      '{"outcome":"lost","status":500,"problem":{"code":"write_record_missing","nextAction":"none","requestId":"r"}}',
+    ]);
+    const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 0 });
+    expect(JSON.stringify(unknown[0]?.problem)).toBe(
+      '{"detail":"It was accepted but has no outcome yet.","answers":{"202":1}}',
+    );
   });
 
   test('are sent no further where each would be refused as the last one was', async () => {
@@ -83,7 +113,7 @@ describe('the rows of a file', () => {
 /** Row by row the answers, the same to each request of a row; undefined is a connection that fails. */
 async function send(
   answers: readonly (Answer | undefined)[],
-  { concurrency = 1, onRead = () => {}, onSent = (_answered: number) => {} } = {},
+  { concurrency = 1, deadlineMs = GIVE_UP_AFTER_MS, onRead = () => {}, onSent = (_answered: number) => {} } = {},
 ) {
   const results: Result[] = [];
   let requests = 0;
@@ -97,7 +127,6 @@ async function send(
       onSent(results.length);
       return answered;
     },
-    close: async () => {},
   };
   async function* rows(): AsyncGenerator<Row> {
     for (let row = 1; row <= answers.length; row += 1) {
@@ -113,7 +142,7 @@ async function send(
       target: 'here',
       operation: createPayment,
       sha256: '',
-      giveUpAfterMs: GIVE_UP_AFTER_MS,
+      deadlineMs,
     },
     results: { settled: new Set(), append: (result) => results.push(result), close: () => {} },
     onRow: () => {},
@@ -122,5 +151,8 @@ async function send(
 }
 
 function answer(status: number, text: string): Answer {
-  return { status, text, replayed: false, location: undefined, retryAfterMs: undefined };
+  return {
+    ...{ status, text, replayed: false, location: undefined },
+    ...{ retryAfterMs: undefined, requestId: 'r', contentType: undefined },
+  };
 }

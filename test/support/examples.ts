@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../activities/operation.ts';
 import type { Role } from '../../activities/roles.ts';
-import { openHttp } from '../../deploy/client/http.ts';
-import type { Write } from '../../deploy/client/submit-write.ts';
+import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
+import type { Write } from '../../deploy/client/src/submit-write.ts';
 import { requestMaker } from '../../deploy/contract/requests.ts';
 import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
@@ -19,7 +19,7 @@ const CONNECTIONS = 32;
 
 export async function openExamples({ url, owner }: System): Promise<Examples> {
   const { rows } = await owner.query('SELECT create_user($1) AS id', [`newcomer-${randomUUID()}@example.test`]);
-  const http = openHttp(url, { connections: CONNECTIONS });
+  const http = openPooledHttp(url, { connections: CONNECTIONS });
   const makers = new Map<string, ReturnType<typeof requestMaker>>();
   return {
     make(operation, company, key) {

@@ -4,7 +4,7 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { ROLES } from '../../activities/roles.ts';
 import { READS } from '../../api/reads/read-list.ts';
-import type { Write } from '../../deploy/client/submit-write.ts';
+import type { Write } from '../../deploy/client/src/submit-write.ts';
 import { withOtherContent } from '../../deploy/contract/requests.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';

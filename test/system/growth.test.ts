@@ -4,7 +4,7 @@ import { fingerprint, rowId, workflowIdOf, writeId } from '../../activities/iden
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { withDatabase } from '../../deploy/cli/command.ts';
 import { inParallel } from '../../deploy/cli/in-parallel.ts';
-import { openHttp } from '../../deploy/client/http.ts';
+import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
 import { paymentKey, paymentsOf } from '../../deploy/load/benchmark/growth/books.ts';
 import { fill } from '../../deploy/load/benchmark/growth/fill.ts';
 import { readCounters, scansBetween } from '../../deploy/load/benchmark/growth/scans.ts';
@@ -89,7 +89,7 @@ describe('a filled database', () => {
   });
 
   test('replays every key with the bytes of its row', async () => {
-    const http = openHttp(system.url, { connections: 16 });
+    const http = openPooledHttp(system.url, { connections: 16 });
     try {
       for (const { company_id: companyId, token } of companies) {
         const { rows } = await system.owner.query(

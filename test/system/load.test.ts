@@ -5,7 +5,7 @@ import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
-import type { Target } from '../../deploy/client/target.ts';
+import type { Target } from '../../deploy/cli/target.ts';
 import { check, type SentKey } from '../../deploy/isolation/checks.ts';
 import { runIsolation } from '../../deploy/isolation/isolation.ts';
 import { reportOn } from '../../deploy/isolation/report.ts';

@@ -4,7 +4,7 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { ROLES, type Role } from '../../activities/roles.ts';
-import type { Write } from '../../deploy/client/submit-write.ts';
+import type { Write } from '../../deploy/client/src/submit-write.ts';
 import { type Answer, createApiClient } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEverything } from '../support/effects.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openHttp } from '../../deploy/client/http.ts';
+import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
 import { paceWrites } from '../../deploy/load/production/pace.ts';
 import { paceText } from '../../deploy/load/production/text.ts';
 import { smoke } from '../../deploy/smoke/checks.ts';
@@ -30,7 +30,7 @@ const remote = () => ({ url: system.url, token: tokenOf(ours), companyId: ours.i
 
 describe('the smoke test', () => {
   test('passes on a healthy system, and leaves one customer', async () => {
-    const http = openHttp(system.url, { connections: 2 });
+    const http = openPooledHttp(system.url, { connections: 2 });
     const checks = await smoke(http, remote(), 'smoke-healthy');
     await http.close();
     expect(checks.filter(({ passed }) => !passed)).toEqual([]);
@@ -48,7 +48,7 @@ describe('the smoke test', () => {
       response.end(JSON.stringify({ id: randomUUID() }));
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const http = openHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 2 });
+    const http = openPooledHttp(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 2 });
     const checks = await smoke(http, remote(), 'smoke-fake');
     await http.close();
     server.closeAllConnections();
@@ -79,7 +79,7 @@ describe('the smoke test', () => {
 });
 
 describe('in production', () => {
-  const http = () => openHttp(system.url, { connections: 1 });
+  const http = () => openPooledHttp(system.url, { connections: 1 });
 
   test('nothing is sent into a company that was not named, or is not there for it', async () => {
     const before = await countEverything(system.owner, theirs.id);

@@ -1,4 +1,4 @@
-import type { Http } from '../../client/http.ts';
+import type { Http } from '../../client/src/http.ts';
 import type { Random } from '../../simulate/requests/random.ts';
 import { pause, underLoad } from '../load.ts';
 import { mixedClients, prepareBooks } from '../mix.ts';

@@ -4,7 +4,7 @@ import { createRefund } from '../../../activities/operations/create-refund.ts';
 import { finalizeInvoice } from '../../../activities/operations/finalize-invoice.ts';
 import { voidInvoice } from '../../../activities/operations/void-invoice.ts';
 import { inParallel } from '../../cli/in-parallel.ts';
-import { submitWrite } from '../../client/submit-write.ts';
+import { submitWrite } from '../../client/src/submit-write.ts';
 import { prepareInvoices } from '../../load/benchmark/company.ts';
 import { pickWeighted, type Random } from '../../simulate/requests/random.ts';
 import { type Client, pause, underLoad } from '../load.ts';
@@ -67,7 +67,7 @@ async function prepareHot(stage: Stage, books: Books): Promise<Hot> {
   const numbers = Array.from({ length: DRAFTS }, (_, index) => index);
   const drafts = await inParallel(numbers.length, numbers, async (index) => {
     const { write } = draft(books, `${stage.run}:draft:${index}`);
-    const { final } = await submitWrite(stage.http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const { final } = await submitWrite(stage.http, write, { deadlineMs: GIVE_UP_AFTER_MS });
     return (JSON.parse(final?.text ?? '{}') as { id?: string }).id ?? '';
   });
   const voidable = await prepareInvoices(stage.http, books.tenant.token, VOIDABLE, stage.signal);

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { updateCompanySettings } from '../../../activities/operations/update-company-settings.ts';
 import { signedHeaders } from '../../../activities/webhooks/secrets.ts';
 import { asAuditor } from '../../cli/auditor.ts';
-import { problemOf } from '../../client/http.ts';
-import { submitWrite } from '../../client/submit-write.ts';
-import type { Tenant } from '../../client/target.ts';
+import type { Tenant } from '../../cli/target.ts';
+import { problemOf } from '../../client/src/answers.ts';
+import { submitWrite } from '../../client/src/submit-write.ts';
 import { type Call, startReceiver } from '../../load/relay/receiver.ts';
 import { createRandom, seededNumbers } from '../../simulate/requests/random.ts';
 import { pause, underLoad } from '../load.ts';
@@ -135,7 +135,7 @@ async function changeSettings({ http, run }: Stage, tenant: Tenant, webhookUrl: 
   const { version } = JSON.parse(text) as { version: number };
   const key = `${run}:webhook:${version}`;
   const { write } = planned(tenant, updateCompanySettings, path, key, { expectedVersion: version, webhookUrl });
-  return (await submitWrite(http, write, { giveUpAfterMs: DELIVERY_TIMEOUT_MS })).final;
+  return (await submitWrite(http, write, { deadlineMs: DELIVERY_TIMEOUT_MS })).final;
 }
 
 type Delivery = { readonly id: string; readonly state: string };

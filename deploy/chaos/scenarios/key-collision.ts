@@ -1,5 +1,5 @@
 import { createCustomer } from '../../../activities/operations/create-customer.ts';
-import { problemOf } from '../../client/http.ts';
+import { problemOf } from '../../client/src/answers.ts';
 import { writeKeyOf } from '../../isolation/isolation.ts';
 import { type Client, pause, underLoad } from '../load.ts';
 import { type Books, payment, planned, prepareBooks } from '../mix.ts';

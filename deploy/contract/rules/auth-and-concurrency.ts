@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { decodeJwt } from 'jose';
-import { labelOf } from '../../client/http.ts';
+import { labelOf } from '../../client/src/answers.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Write } from '../../client/submit-write.ts';
+import type { Write } from '../../client/src/submit-write.ts';
 import { withOtherContent } from '../requests.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';

@@ -7,7 +7,8 @@ export const keyRequired: Rule = {
   name: 'key required',
   async check(trial) {
     const { http, home } = trial;
-    const { key: _, ...request } = await trial.request(home);
+    const { key: _, ...content } = await trial.request(home);
+    const request = { ...content, token: home.token };
     return unlessUntouched(trial, home.companyId, 'a request without a key', async () => [
       ...unlessAnswered(await http.send(request), ['400 idempotency_key_missing'], 'a request without a key'),
       ...unlessAnswered(

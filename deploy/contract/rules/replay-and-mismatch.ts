@@ -1,7 +1,7 @@
 import type { Operation } from '../../../activities/operation.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
-import type { Answer } from '../../client/http.ts';
-import type { Write } from '../../client/submit-write.ts';
+import type { Answer } from '../../client/src/http.ts';
+import type { Write } from '../../client/src/submit-write.ts';
 import { withOtherContent } from '../requests.ts';
 import { type Rule, settle, succeed, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 

@@ -1,5 +1,5 @@
-import type { Answer } from '../../client/http.ts';
-import type { Write } from '../../client/submit-write.ts';
+import type { Answer } from '../../client/src/http.ts';
+import type { Write } from '../../client/src/submit-write.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 

@@ -1,4 +1,4 @@
-import { labelOf } from '../../client/http.ts';
+import { labelOf } from '../../client/src/answers.ts';
 import { type Rule, settle, unless } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
 

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { inParallel } from '../../cli/in-parallel.ts';
 import { mintToken } from '../../cli/token.ts';
-import type { Http } from '../../client/http.ts';
-import { submitWrite } from '../../client/submit-write.ts';
+import type { Http } from '../../client/src/http.ts';
+import { submitWrite } from '../../client/src/submit-write.ts';
 
 /** The company of all payments of a benchmark. */
 export type BenchmarkCompany = { readonly companyId: string; readonly token: string };
@@ -35,7 +35,7 @@ export async function prepareInvoices(
 ): Promise<string[]> {
   const create = async (path: string, body: object) => {
     const write = { method: 'POST', path, token, key: `prepare-${randomUUID()}`, body: JSON.stringify(body) } as const;
-    const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const { final } = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
     if (final?.status !== 201 && final?.status !== 200) {
       throw new Error(`The benchmark's data cannot be prepared: ${path} was answered ${final?.status} ${final?.text}`);
     }

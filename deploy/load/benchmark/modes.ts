@@ -1,5 +1,5 @@
 import { inParallel } from '../../cli/in-parallel.ts';
-import type { Answer } from '../../client/http.ts';
+import type { Answer } from '../../client/src/http.ts';
 import { closedLoop, type Measured, openLoop, rounds, type Window } from '../loops.ts';
 import type { Rig } from './rig.ts';
 

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { inParallel } from '../../cli/in-parallel.ts';
-import { type Answer, type Http, labelOf } from '../../client/http.ts';
-import { count, submitWrite, tellsOutcome, type Write } from '../../client/submit-write.ts';
+import { labelOf, tellsOutcome } from '../../client/src/answers.ts';
+import type { Answer, Http } from '../../client/src/http.ts';
+import { count } from '../../client/src/repeat.ts';
+import { submitWrite, type Write } from '../../client/src/submit-write.ts';
 
 /** Sends payments for the modes and records the answers for the check that follows. */
 export type Rig = {
@@ -39,7 +41,7 @@ export function createRig(http: Http, token: string, invoiceIds: readonly string
       return `benchmark-${run}:${keys}`;
     },
     async pay(key, invoiceId) {
-      const write: Write = { method: 'POST', path: '/api/payments', token, key, body: paymentOf(invoiceId) };
+      const write = { method: 'POST', path: '/api/payments', token, key, body: paymentOf(invoiceId) } as const;
       const answer = await http.send({ ...write, prefer: PREFER }).catch(() => undefined);
       if (answer === undefined) count(errors, 'no answer');
       else if (answer.status !== 201) count(errors, labelOf(answer));
@@ -52,7 +54,7 @@ export function createRig(http: Http, token: string, invoiceIds: readonly string
     },
     async settle() {
       await inParallel(SETTLE_CONCURRENCY, unsettled, (write) =>
-        submitWrite(http, write, { giveUpAfterMs: SETTLE_WITHIN_MS }),
+        submitWrite(http, write, { deadlineMs: SETTLE_WITHIN_MS }),
       );
     },
     acknowledgedKeys,

@@ -1,6 +1,6 @@
 import { createPayment } from '../../../activities/operations/create-payment.ts';
 import { asAuditor } from '../../cli/auditor.ts';
-import { count } from '../../client/submit-write.ts';
+import { count } from '../../client/src/repeat.ts';
 import { check, lookBefore, type SentKey, violationsIn } from '../../isolation/checks.ts';
 import type { BaselineKind } from '../baseline/messages.ts';
 import type { ApiProcess, Grouping } from './api-process.ts';

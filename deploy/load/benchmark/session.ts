@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildWorkflowBundle } from '../../../worker/bundle.ts';
 import { withDatabase } from '../../cli/command.ts';
-import { type Http, openHttp } from '../../client/http.ts';
+import { openPooledHttp, type PooledHttp } from '../../cli/pooled-http.ts';
 import { type Baseline, startBaseline } from '../baseline/process.ts';
 import { createBaselineSchema } from '../baseline/schema.ts';
 import { type ApiProcess, type Grouping, startApiProcess } from './api-process.ts';
@@ -137,8 +137,8 @@ async function warmUp(apis: readonly ApiProcess[], payers: readonly Payer[], sig
 }
 
 /** Sends each request to the next process, as a load balancer does; `connections` to each. */
-export function openHttpInTurn(apis: readonly Pick<ApiProcess, 'url'>[], connections: number): Http {
-  const all = apis.map(({ url }) => openHttp(url, { connections }));
+export function openHttpInTurn(apis: readonly Pick<ApiProcess, 'url'>[], connections: number): PooledHttp {
+  const all = apis.map(({ url }) => openPooledHttp(url, { connections }));
   const next = inTurn(all);
   return {
     send: (request) => next().send(request),
@@ -177,7 +177,7 @@ export async function prepareThrough(
   invoices: number,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const http = openHttp(url, { connections: PREPARING_CONNECTIONS });
+  const http = openPooledHttp(url, { connections: PREPARING_CONNECTIONS });
   try {
     return await prepareInvoices(http, token, invoices, signal);
   } finally {

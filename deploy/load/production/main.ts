@@ -2,8 +2,8 @@
 
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
+import { openPooledHttp } from '../../cli/pooled-http.ts';
 import { createProgress } from '../../cli/progress.ts';
-import { openHttp } from '../../client/http.ts';
 import { withRemote } from '../../smoke/command.ts';
 import { findRemote, type RemoteOptions } from '../../smoke/config.ts';
 import { requireOwnCompany } from '../../smoke/own-company.ts';
@@ -33,7 +33,7 @@ await run(
 
 async function benchmark(options: Options): Promise<void> {
   const remote = findRemote(options);
-  const http = openHttp(remote.url, { connections: options.rate });
+  const http = openPooledHttp(remote.url, { connections: options.rate });
   try {
     await requireOwnCompany(http, remote, options.company);
     const { seconds, rate } = options;

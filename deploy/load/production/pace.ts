@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Latencies, summarize } from '../../cli/latencies.ts';
 import type { Progress } from '../../cli/progress.ts';
-import { type Http, labelOf } from '../../client/http.ts';
-import { count } from '../../client/submit-write.ts';
+import { labelOf } from '../../client/src/answers.ts';
+import type { Http } from '../../client/src/http.ts';
+import { count } from '../../client/src/repeat.ts';
 
 export type Paced = {
   readonly sent: number;

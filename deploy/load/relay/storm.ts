@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { freeLoopbackPort } from '../../../worker/free-port.ts';
 import { withDatabase } from '../../cli/command.ts';
+import { openPooledHttp } from '../../cli/pooled-http.ts';
 import { keptSecret } from '../../cli/secrets.ts';
-import { openHttp } from '../../client/http.ts';
-import { count } from '../../client/submit-write.ts';
+import { count } from '../../client/src/repeat.ts';
 import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '../benchmark/company.ts';
 import { inTurn, payOnce } from '../benchmark/modes.ts';
@@ -101,7 +101,7 @@ async function storm(
   options: StormOptions,
 ): Promise<StormResult> {
   const { owner, companies, receiver, signal, log } = setup;
-  const http = openHttp(setup.api.url, { connections: options.concurrency });
+  const http = openPooledHttp(setup.api.url, { connections: options.concurrency });
   try {
     const invoices = Math.ceil(options.concurrency / COMPANIES) + SPARE_INVOICES;
     log(`Preparing ${invoices * COMPANIES} invoices through the API`);

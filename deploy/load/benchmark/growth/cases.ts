@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { type Answer, type Http, openHttp } from '../../../client/http.ts';
+import { openPooledHttp } from '../../../cli/pooled-http.ts';
+import type { Answer, Http } from '../../../client/src/http.ts';
 import { closedLoop, type Once, type Window } from '../../loops.ts';
 import { inTurn, payOnce } from '../modes.ts';
 import { createRig, type Rig } from '../rig.ts';
@@ -137,7 +138,7 @@ async function reads(
 }
 
 async function withHttp<T>({ apiUrl }: Side, connections: number, work: (http: Http) => Promise<T>): Promise<T> {
-  const http = openHttp(apiUrl, { connections });
+  const http = openPooledHttp(apiUrl, { connections });
   try {
     return await work(http);
   } finally {

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { createPayment } from '../../../../activities/operations/create-payment.ts';
 import { asAuditor } from '../../../cli/auditor.ts';
+import { openPooledHttp } from '../../../cli/pooled-http.ts';
 import { mintToken } from '../../../cli/token.ts';
-import { openHttp } from '../../../client/http.ts';
-import { count } from '../../../client/submit-write.ts';
+import { count } from '../../../client/src/repeat.ts';
 import { check, type SentKey, violationsIn } from '../../../isolation/checks.ts';
 import type { AppDatabase } from '../../../local/database.ts';
 import { type ApiProcess, startApiProcess } from '../api-process.ts';
@@ -112,7 +112,7 @@ export async function openSide(
 
 async function makeOriginal(owner: pg.Client, url: string, secret: string, signal: AbortSignal): Promise<string> {
   const { companyId, token } = await createBenchmarkCompany(owner, secret);
-  const http = openHttp(url, { connections: 1 });
+  const http = openPooledHttp(url, { connections: 1 });
   try {
     const [invoiceId] = await prepareInvoices(http, token, 1, signal);
     const rig = createRig(http, token, []);

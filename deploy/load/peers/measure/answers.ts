@@ -1,10 +1,10 @@
-import type { Http } from '../../../client/http.ts';
+import type { PooledHttp } from '../../../cli/pooled-http.ts';
 
 /** The IDs of the payments with which each key was answered; an empty set for a key that was sent and never answered. */
 export type Answers = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** Keeps the answers of everything that is sent through it, to compare them with the database. */
-export function keepAnswers(http: Http): Http & { readonly answers: Answers } {
+export function keepAnswers(http: PooledHttp): PooledHttp & { readonly answers: Answers } {
   const answers = new Map<string, Set<string>>();
   return {
     answers,

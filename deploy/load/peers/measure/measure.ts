@@ -1,4 +1,5 @@
-import { type Http, openHttp } from '../../../client/http.ts';
+import { openPooledHttp } from '../../../cli/pooled-http.ts';
+import type { Http } from '../../../client/src/http.ts';
 import { sendLoad } from '../../benchmark/modes.ts';
 import { createRig, type Rig } from '../../benchmark/rig.ts';
 import { measureSegment, type Segment } from '../../benchmark/segment.ts';
@@ -91,7 +92,7 @@ async function checked<T>(
   connections: number,
   work: (tools: Tools) => Promise<T>,
 ): Promise<T & Check> {
-  const http = keepAnswers(openHttp(contender.url, { connections }));
+  const http = keepAnswers(openPooledHttp(contender.url, { connections }));
   try {
     const rig = createRig(http, contender.token, contender.invoiceIds);
     const result = await work({ http, rig });
@@ -117,7 +118,7 @@ async function measureLoad(
 }
 
 async function warmUp({ url, token, invoiceIds }: RunningContender, signal: AbortSignal): Promise<void> {
-  const http = openHttp(url, { connections: Math.max(...WARM_UP_CLIENTS) });
+  const http = openPooledHttp(url, { connections: Math.max(...WARM_UP_CLIENTS) });
   try {
     const rig = createRig(http, token, invoiceIds);
     for (const concurrency of WARM_UP_CLIENTS) {

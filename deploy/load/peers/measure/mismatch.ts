@@ -1,4 +1,5 @@
-import { type Answer, labelOf } from '../../../client/http.ts';
+import { labelOf } from '../../../client/src/answers.ts';
+import type { Answer } from '../../../client/src/http.ts';
 import type { Rig } from '../../benchmark/rig.ts';
 
 /** Pays an invoice, then sends the same key for another invoice, and tells how that was answered. */

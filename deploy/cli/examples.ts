@@ -3,8 +3,8 @@ import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activi
 import { rowId, writeId } from '../../activities/identity.ts';
 import type { Example, Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import type { Http } from './http.ts';
-import { submitWrite, type Write } from './submit-write.ts';
+import type { Http } from '../client/src/http.ts';
+import { submitWrite, type Write } from '../client/src/submit-write.ts';
 import type { Tenant } from './target.ts';
 
 /**
@@ -118,7 +118,7 @@ function resourceMaker(http: Http, run: string) {
   }
 
   async function send(write: Write, tenant: Tenant): Promise<void> {
-    const { final } = await submitWrite(http, write, { giveUpAfterMs: GIVE_UP_AFTER_MS });
+    const { final } = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
     if (final?.status === 200 || final?.status === 201) return;
     throw new Error(
       `Company ${tenant.companyId} cannot be prepared: ${write.path} was answered ${final?.status} ${final?.text}`,

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { decodeJwt } from 'jose';
-import { childEnvironment, projectFolder } from '../cli/local-config.ts';
-import { type LocalSystem, readLocalJson } from '../cli/local-json.ts';
+import { childEnvironment, projectFolder } from './local-config.ts';
+import { type LocalSystem, readLocalJson } from './local-json.ts';
 
 export type Tenant = { readonly companyId: string; readonly token: string };
 
