@@ -49,7 +49,11 @@ describe('a write by the client', () => {
       ...{ location: '/api/payments/1', requestId: 'r' },
     });
     expect(await calls.write(PAYMENT, options)).toMatchObject({ resource: { id: '1' }, replayed: true });
-    expect(seen[0]?.headers).toMatchObject({ prefer: 'wait=30', 'x-request-id': 'mine', authorization: 'Bearer token' });
+    expect(seen[0]?.headers).toMatchObject({
+      prefer: 'wait=30',
+      'x-request-id': 'mine',
+      authorization: 'Bearer token',
+    });
   });
 
   test('without a key makes one, which the caller has before anything is sent', async () => {
@@ -197,7 +201,15 @@ describe('the key store', () => {
 
 describe('the outcome of a write, asked by its key alone', () => {
   const write = (state: string, members: object = {}) =>
-    json(200, { state, operation: 'createPayment', requestId: 'r', status: null, location: null, response: null, ...members });
+    json(200, {
+      state,
+      operation: 'createPayment',
+      requestId: 'r',
+      status: null,
+      location: null,
+      response: null,
+      ...members,
+    });
 
   test('waits while it is running, then resolves with the stored answer', async () => {
     const { calls, seen } = await serve([
@@ -238,7 +250,11 @@ describe('the outcome of a write, asked by its key alone', () => {
 
 describe('a read by the client', () => {
   test('is repeated like a write, and gives up with its own error', async () => {
-    const { calls } = await serve([drop, problem(503, 'storage_unavailable', 'retry_same_key'), json(200, { id: '1' })]);
+    const { calls } = await serve([
+      drop,
+      problem(503, 'storage_unavailable', 'retry_same_key'),
+      json(200, { id: '1' }),
+    ]);
     expect(await calls.read('/api/payments/1', undefined, undefined)).toEqual({ id: '1' });
     const { calls: away } = await serve([drop]);
     expect(await errorOf(away.read('/api/me', undefined, { deadlineMs: 100 }))).toBeInstanceOf(UnavailableError);
@@ -253,10 +269,7 @@ describe('a read by the client', () => {
   });
 
   test('lists by pages or by items, with the filters on each page, and only as far as it is asked', async () => {
-    const pages = [
-      json(200, { items: [1, 2], nextCursor: 'a+b' }),
-      json(200, { items: [3], nextCursor: null }),
-    ];
+    const pages = [json(200, { items: [1, 2], nextCursor: 'a+b' }), json(200, { items: [3], nextCursor: null })];
     const { calls, seen } = await serve([...pages, ...pages]);
     const list = calls.list<number>('/api/payments', { currency: 'USD', limit: 2, from: undefined }, undefined);
     expect(seen).toEqual([]);

@@ -23,7 +23,8 @@ describe('a circuit', () => {
   };
   const ask = (circuit: ReturnType<typeof createCircuit>, times: number) => {
     const waiting = { admitted: 0 };
-    for (let time = 0; time < times; time += 1) void circuit.admit(NEVER).then((yes) => (waiting.admitted += Number(yes)));
+    for (let time = 0; time < times; time += 1)
+      void circuit.admit(NEVER).then((yes) => (waiting.admitted += Number(yes)));
     return waiting;
   };
 
@@ -69,7 +70,8 @@ describe('a circuit', () => {
 
 describe('the pause before the next attempt', () => {
   test('doubles up to a limit, and is at random between the half and the whole', () => {
-    const pauses = (random: number) => [1, 2, 3, 6, 7, 50, 5_000].map((attempts) => pauseMs(attempts, undefined, () => random));
+    const pauses = (random: number) =>
+      [1, 2, 3, 6, 7, 50, 5_000].map((attempts) => pauseMs(attempts, undefined, () => random));
     expect(pauses(1)).toEqual([100, 200, 400, 3_200, 5_000, 5_000, 5_000]);
     expect(pauses(0)).toEqual([50, 100, 200, 1_600, 2_500, 2_500, 2_500]);
   });

@@ -67,7 +67,11 @@ describe('a client that never gives a write two keys', () => {
     ['a proxy’s 502', (response) => whole(response, 502, 'text/html', '<html>'), '502'],
     ['a proxy’s 429', (response) => whole(response, 429, 'text/html', '<html>'), '429'],
     ['a proxy’s 408', (response) => whole(response, 408, 'text/plain', ''), '408'],
-    ['a problem with a next action of a later release', problem(503, 'later', 'later', { retryable: true }), '503 later'],
+    [
+      'a problem with a next action of a later release',
+      problem(503, 'later', 'later', { retryable: true }),
+      '503 later',
+    ],
   ])('%s says nothing of the write: it is sent again', async (_, answerer, label) => {
     const { submit } = await serve(answerer, MADE);
     expect(await submit()).toMatchObject({ requests: 2, onTheWay: { [label]: 1 }, final: { status: 201 } });

@@ -105,23 +105,27 @@ function forward(
   agent: Agent,
 ) {
   const { host: _, 'content-length': __, 'transfer-encoding': ___, connection: ____, ...headers } = incoming.headers;
-  return new Promise<{ status: number; headers: Record<string, string | string[]>; body: Buffer }>((resolve, reject) => {
-    const sent = request(target + (incoming.url ?? ''), { method: incoming.method, headers, agent }, (answer) => {
-      const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...received } = answer.headers;
-      buffer(answer).then(
-        (whole) =>
-          resolve({
-            status: answer.statusCode ?? 0,
-            headers: Object.fromEntries(
-              Object.entries(received).filter((header): header is [string, string | string[]] => header[1] !== undefined),
-            ),
-            body: whole,
-          }),
-        reject,
-      );
-    });
-    sent.on('error', reject);
-    if (body.length > 0) sent.setHeader('content-length', body.length);
-    sent.end(body);
-  });
+  return new Promise<{ status: number; headers: Record<string, string | string[]>; body: Buffer }>(
+    (resolve, reject) => {
+      const sent = request(target + (incoming.url ?? ''), { method: incoming.method, headers, agent }, (answer) => {
+        const { connection: _, 'keep-alive': __, 'transfer-encoding': ___, ...received } = answer.headers;
+        buffer(answer).then(
+          (whole) =>
+            resolve({
+              status: answer.statusCode ?? 0,
+              headers: Object.fromEntries(
+                Object.entries(received).filter(
+                  (header): header is [string, string | string[]] => header[1] !== undefined,
+                ),
+              ),
+              body: whole,
+            }),
+          reject,
+        );
+      });
+      sent.on('error', reject);
+      if (body.length > 0) sent.setHeader('content-length', body.length);
+      sent.end(body);
+    },
+  );
 }

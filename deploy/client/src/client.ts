@@ -1,10 +1,16 @@
 import { type CallOptions, type ClientOptions, createCalls, type PendingWrite, type Written } from './calls.ts';
+import { type FollowOptions, followEvents } from './events.ts';
 import { type Books, booksOf } from './generated/books.ts';
+import type { Event } from './generated/types.ts';
 import type { KeptWrite } from './keys.ts';
 import { resolveWrite } from './resolve.ts';
 
 /** All operations and reads of the API, grouped by resource, and what is about writes of any operation. */
-export type AccuBooks = Omit<Books, 'writes'> & {
+export type AccuBooks = Omit<Books, 'events' | 'writes'> & {
+  readonly events: Books['events'] & {
+    /** The company's events in order, each once, for as long as the iteration goes on: see {@link followEvents}. */
+    follow(options?: FollowOptions): AsyncGenerator<Event, void, undefined>;
+  };
   readonly writes: Books['writes'] & {
     /**
      * The outcome of a write by its key alone, for a program that has only that left; waits while the write is running.
@@ -22,6 +28,7 @@ export function createClient(options: ClientOptions): AccuBooks {
   const books = booksOf(calls);
   return {
     ...books,
+    events: { ...books.events, follow: (options) => followEvents<Event>(calls, options) },
     writes: {
       ...books.writes,
       submit: calls.submit,

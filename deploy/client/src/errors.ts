@@ -79,7 +79,10 @@ export class UnknownOutcomeError extends AccuBooksError {
   /** The answers that were not final, counted, such as `{"no answer": 2, "503 overloaded": 1}`. */
   readonly answers: Readonly<Record<string, number>>;
 
-  constructor(message: string, details: ErrorDetails & Pick<UnknownOutcomeError, 'acknowledged' | 'requests' | 'answers'>) {
+  constructor(
+    message: string,
+    details: ErrorDetails & Pick<UnknownOutcomeError, 'acknowledged' | 'requests' | 'answers'>,
+  ) {
     super(message, details);
     this.acknowledged = details.acknowledged;
     this.requests = details.requests;
@@ -131,7 +134,8 @@ export function errorOf(
   return outcome.state === 'lost' ? new LostWriteError(message, details) : new RefusedError(message, details);
 }
 
-const LOST = 'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
+const LOST =
+  'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
 
 /** `409 invoice_not_payable: The invoice is draft.`, with the members that are at fault. */
 export function messageOf(status: number, problem: Problem | undefined): string {

@@ -95,7 +95,9 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
 export function segment(value: string): string {
   // URL parsers remove "." and ".." from paths, and an empty segment names another route.
   if (value === '' || value === '.' || value === '..') {
-    throw new TypeError(`${JSON.stringify(value)} cannot stand in a path: give the ID of a resource, or the key of a write.`);
+    throw new TypeError(
+      `${JSON.stringify(value)} cannot stand in a path: give the ID of a resource, or the key of a write.`,
+    );
   }
   return encodeURIComponent(value);
 }
@@ -103,7 +105,9 @@ export function segment(value: string): string {
 function prefixOf(baseUrl: string): string {
   const { protocol, origin, pathname, search, hash, username } = new URL(baseUrl);
   if ((protocol !== 'https:' && protocol !== 'http:') || search !== '' || hash !== '' || username !== '') {
-    throw new TypeError(`baseUrl must be an http(s) URL without a query or credentials, such as https://books.example.com`);
+    throw new TypeError(
+      `baseUrl must be an http(s) URL without a query or credentials, such as https://books.example.com`,
+    );
   }
   return origin + pathname.replace(/\/+$/, '');
 }
@@ -155,5 +159,6 @@ function millisecondsOf(retryAfter: string | null): number | undefined {
   if (retryAfter === null) return undefined;
   if (/^\d{1,6}$/.test(retryAfter)) return Number(retryAfter) * 1_000;
   const atMs = Date.parse(retryAfter);
+  // biome-ignore lint/plugin: the service, or a proxy, has told us its time of day
   return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
 }

@@ -10,7 +10,11 @@ const SPREAD = 0.25;
  *
  * @param attempts how many requests there were, from 1
  */
-export function pauseMs(attempts: number, retryAfterMs: number | undefined, random: () => number = Math.random): number {
+export function pauseMs(
+  attempts: number,
+  retryAfterMs: number | undefined,
+  random: () => number = Math.random,
+): number {
   if (retryAfterMs !== undefined) return retryAfterMs * (1 + SPREAD * random());
   const longestMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1));
   return longestMs * (0.5 + 0.5 * random());

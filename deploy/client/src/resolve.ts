@@ -54,7 +54,8 @@ async function ask(calls: Calls, key: string, options: CallOptions): Promise<Wri
     return await calls.read<Write>(`/api/writes/${segment(key)}`, undefined, options);
   } catch (error) {
     if (error instanceof RefusedError && error.code === 'write_not_found') return undefined;
-    if (error instanceof UnavailableError) throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
+    if (error instanceof UnavailableError)
+      throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
     throw error;
   }
 }

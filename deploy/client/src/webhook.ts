@@ -1,13 +1,4 @@
-/** What a webhook call says: its body. */
-export type WebhookCall = {
-  /** The kind of the event, such as `payment.created`; `webhook.test` for a test call, whose data has only the company. */
-  readonly type: string;
-  /** When the event happened (RFC 3339, UTC). */
-  readonly timestamp: string;
-  readonly data: { readonly companyId: string; readonly eventId?: string; readonly writeId?: string } & Readonly<
-    Record<string, unknown>
-  >;
-};
+import type { WebhookCall } from './generated/types.ts';
 
 export type WebhookRequest = {
   /**

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { median } from '../../cli/latencies.ts';
 import { type LocalSystem, readLocalJson } from '../../cli/local-json.ts';
-import { type Http, openHttp } from '../../client/http.ts';
+import { openPooledHttp, type PooledHttp } from '../../cli/pooled-http.ts';
 import { prepareInvoices } from '../benchmark/company.ts';
 import { payOnce } from '../benchmark/modes.ts';
 import { createRig, type Rig } from '../benchmark/rig.ts';
@@ -28,7 +28,7 @@ export type Comparison = {
 /** after ÷ before. */
 type Ratio = { readonly what: string; readonly median: number; readonly from: number; readonly to: number };
 
-type Side = { readonly system: LocalSystem; readonly http: Http; readonly rig: Rig };
+type Side = { readonly system: LocalSystem; readonly http: PooledHttp; readonly rig: Rig };
 
 const WARM_UP_MS = 500;
 /** The first load of a process is slower than all later ones. */
@@ -76,7 +76,7 @@ async function openSide(folder: string, { concurrency }: CompareOptions, signal:
   if (system === undefined) {
     throw new Error(`No local system is ready in ${folder}: run "npm start" in that checkout, and wait for its URLs.`);
   }
-  const http = openHttp(system.apiUrl, { connections: concurrency });
+  const http = openPooledHttp(system.apiUrl, { connections: concurrency });
   const invoices = await prepareInvoices(http, system.token, concurrency + SPARE_INVOICES, signal);
   return { system, http, rig: createRig(http, system.token, invoices) };
 }
