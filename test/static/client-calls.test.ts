@@ -80,6 +80,7 @@ describe('a write by the client', () => {
       LostWriteError,
       { code: 'write_record_missing' },
     ],
+    ['a list from another service', json(200, []), RefusedError, { problem: undefined, status: 200 }],
     [
       'another service',
       (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),

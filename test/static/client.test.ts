@@ -64,6 +64,11 @@ describe('a client that never gives a write two keys', () => {
     ['no answer', drop, 'no answer'],
     ['an answer that is cut', (response) => half(response, '{"id":"1"}'), 'no answer'],
     ['half of an answer in a whole frame', (response) => whole(response, 201, 'application/json', '{"id":'), '201'],
+    [
+      'half of a problem in a whole frame',
+      (response) => whole(response, 422, 'application/problem+json', '{"code":"payment_exc'),
+      '422',
+    ],
     ['a proxy’s 502', (response) => whole(response, 502, 'text/html', '<html>'), '502'],
     ['a proxy’s 429', (response) => whole(response, 429, 'text/html', '<html>'), '429'],
     ['a proxy’s 408', (response) => whole(response, 408, 'text/plain', ''), '408'],

@@ -12,8 +12,8 @@ export function verdictOf(answer: Answer): Verdict {
   const problem = problemOf(answer);
   if (problem !== undefined) return isRetryable(problem) ? 'again' : 'final';
   // Not from the service. A proxy's 502, 503 or 504 says nothing about the write, and nor does half of an answer.
-  if (answer.status >= 500 || TRY_LATER.has(answer.status)) return 'again';
-  return isSuccess(answer) && objectIn(answer.text) === undefined && isJson(answer) ? 'again' : 'final';
+  const saysNothing = answer.status >= 500 || TRY_LATER.has(answer.status) || isBrokenJson(answer);
+  return saysNothing ? 'again' : 'final';
 }
 
 /** Whether the answer is the outcome of the write: a success, or a no that is stored under the key. */
@@ -43,12 +43,8 @@ export function isSuccess({ status }: Answer): boolean {
 
 /** The JSON object that a text is; undefined for anything else. */
 export function objectIn(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parsed(text);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
 }
 
 /** From a proxy, these mean "try again later" (RFC 9110, 8470 and 6585). */
@@ -59,6 +55,16 @@ function isRetryable({ retryable, nextAction }: Problem): boolean {
   return retryable === true || nextAction === 'retry_same_key' || nextAction === 'wait';
 }
 
-function isJson({ contentType }: Answer): boolean {
-  return contentType === undefined || /\bjson\b/i.test(contentType);
+/** Half of an answer in a frame that is whole: a proxy has lost the rest. */
+function isBrokenJson({ contentType, text }: Answer): boolean {
+  return contentType !== undefined && /\bjson\b/i.test(contentType) && parsed(text) === undefined;
+}
+
+/** Undefined for what is not JSON. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -94,7 +94,7 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
 /** The path of a URL as the API takes it: one percent-encoded segment for each value. */
 export function segment(value: string): string {
   // URL parsers remove "." and ".." from paths, and an empty segment names another route.
-  if (value === '' || value === '.' || value === '..') {
+  if (typeof value !== 'string' || value === '' || value === '.' || value === '..') {
     throw new TypeError(
       `${JSON.stringify(value)} cannot stand in a path: give the ID of a resource, or the key of a write.`,
     );
