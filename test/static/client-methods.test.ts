@@ -110,6 +110,7 @@ describe('their names', () => {
       name: { group, method },
     });
     expect(() => requireUniqueNames([named('me', 'list'), named(undefined, 'me')])).toThrow('the group me');
+    expect(() => requireUniqueNames([named('writes', 'resolve')])).toThrow('deploy/client/src/client.ts');
     expect(() => requireUniqueNames([named('me', 'list'), named('you', 'list')])).not.toThrow();
   });
 

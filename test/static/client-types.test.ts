@@ -160,14 +160,14 @@ describe('what a later release may add to', () => {
   });
 
   test('does not keep a webhook’s calls from being told apart: what has the ID of an event is one', () => {
-    const eventIdOf = (call: WebhookCall) => ('eventId' in call.data ? call.data.eventId : undefined);
+    const urlOf = ({ data }: WebhookCall) => (data.eventId === undefined ? undefined : data.resource.url);
     const data = {
       ...{ eventId: 'e', companyId: 'c', writeId: 'w', requestId: 'r' },
-      resource: { type: '', id: '', url: '' },
+      resource: { type: '', id: '', url: '/r' },
     };
-    expect(eventIdOf({ type: 'invoice.of_a_later_kind', timestamp: '', data })).toBe('e');
-    expect(eventIdOf({ type: 'webhook.test', timestamp: '', data: { companyId: 'c' } })).toBeUndefined();
+    expect(urlOf({ type: 'invoice.of_a_later_kind', timestamp: '', data })).toBe('/r');
+    expect(urlOf({ type: 'webhook.test', timestamp: '', data: { companyId: 'c' } })).toBeUndefined();
     // @ts-expect-error
-    expect(eventIdOf({ type: 'invoice.finalized', timestamp: '', data: { companyId: 'c' } })).toBeUndefined();
+    expect(urlOf({ type: 'invoice.finalized', timestamp: '', data: { companyId: 'c' } })).toBeUndefined();
   });
 });

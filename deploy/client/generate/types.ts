@@ -28,7 +28,7 @@ export async function typesText(
       `export type ProblemCode = ${unionOf(problemCodes)};`,
     '/** The codes that a write can be rejected with, which is then its outcome, by its operation. */\n' +
       `export interface RejectionCodes {\n${rejections.join('\n')}\n}`,
-    "/** The body of a webhook call. An event can be told from a test by `'eventId' in call.data`. */\n" +
+    '/** The body of a webhook call. It is a test, and not an event, if `data.eventId` is undefined. */\n' +
       `export type WebhookCall = ${webhookCalls(document).join(' | ')};`,
     ...(await Promise.all(schemas.map(([name, schema]) => typeText(name, schema)))),
   ].join('\n\n');
@@ -36,15 +36,18 @@ export async function typesText(
 
 const OWN_TYPES = ['Operation', 'EventKind', 'ProblemCode', 'RejectionCodes', 'WebhookCall'];
 
-/** Members that a later release may give further values: its clients see the known ones, and compile with any. */
-const OPEN_MEMBERS: Readonly<Record<string, string>> = {
+/** Types that say more than the schema of their member. */
+const OTHER_TYPES: Readonly<Record<string, string>> = {
+  // A later release may give them further values: its clients see the known ones, and compile with any.
   'Problem.code': 'ProblemCode | (string & {})',
   'Event.kind': 'EventKind | (string & {})',
   'EventCall.type': 'EventKind | (string & {})',
+  // By its being undefined, the compiler tells a test from an event.
+  'TestCall.data': '{ companyId: string; eventId?: undefined }',
 };
 
 async function typeText(name: string, schema: Schema): Promise<string> {
-  const text = await compile(opened(name, prepared(schema)) as JSONSchema, name, {
+  const text = await compile(withOtherTypes(name, prepared(schema)) as JSONSchema, name, {
     bannerComment: '',
     format: false,
     // An answer may have further members, but a program should not use one that it cannot know of.
@@ -61,9 +64,9 @@ async function typeText(name: string, schema: Schema): Promise<string> {
   );
 }
 
-function opened(name: string, schema: Schema): Schema {
+function withOtherTypes(name: string, schema: Schema): Schema {
   const properties = Object.entries(schema.properties ?? {}).map(([member, of]) => {
-    const type = OPEN_MEMBERS[`${name}.${member}`];
+    const type = OTHER_TYPES[`${name}.${member}`];
     return [member, type === undefined ? of : { ...of, tsType: type }] as const;
   });
   return properties.length === 0 ? schema : { ...schema, properties: Object.fromEntries(properties) };

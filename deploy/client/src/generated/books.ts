@@ -508,7 +508,7 @@ export type Books = {
   };
   readonly events: {
     /**
-     * List events, newest first; a new event always comes after all events listed before it.
+     * List events, newest first unless asked otherwise; a new event always comes after all events listed before it.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
      */

@@ -295,7 +295,7 @@ export interface RejectionCodes {
     | 'forbidden';
 }
 
-/** The body of a webhook call. An event can be told from a test by `'eventId' in call.data`. */
+/** The body of a webhook call. It is a test, and not an event, if `data.eventId` is undefined. */
 export type WebhookCall = EventCall | TestCall;
 
 export type CreateCustomerBody = {
@@ -787,6 +787,10 @@ export type ListEventsQuery = {
   kind?: string;
   /** The first day. */
   from?: string;
+  /** The ID of an event: only the events that come after it, oldest first unless `order` says otherwise. */
+  after?: string;
+  /** Which events come first; `newest` if neither this nor `after` is given. */
+  order?: 'oldest' | 'newest';
 };
 
 export type ReportsAgedReceivablesQuery = {
@@ -1698,9 +1702,7 @@ export type TestCall = {
   type: 'webhook.test';
   /** RFC 3339, UTC */
   timestamp: string;
-  data: {
-    companyId: string;
-  };
+  data: { companyId: string; eventId?: undefined };
 };
 
 /** Problem details (RFC 9457). Programs should switch on `code`; `type` links to its explanation. */
