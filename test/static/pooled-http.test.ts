@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { Pool } from 'undici';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
 import { type Answerer, drop, json, startAnswering } from '../support/answering-server.ts';
 
@@ -76,6 +77,18 @@ describe('requests over a pool of connections', () => {
     await expect(http.send(READ)).rejects.toThrow(/other side closed|terminated|aborted/);
     await expect(http.send(READ)).rejects.toThrow(/other side closed|hang up|ECONNRESET/);
     expect(await http.send(READ)).toMatchObject({ status: 200, text: '{}' });
+  });
+
+  test.each([
+    [undefined, 25_000],
+    ['respond-async, wait=2', 17_000],
+    ['wait=60', 75_000],
+  ])('that prefer %j wait longer than the service does', async (prefer, timeoutMs) => {
+    const asked = vi.spyOn(Pool.prototype, 'request');
+    const { http } = await serve([json(200, {})]);
+    await http.send(prefer === undefined ? READ : { ...READ, prefer });
+    expect(asked.mock.calls).toMatchObject([[{ headersTimeout: timeoutMs, bodyTimeout: timeoutMs }]]);
+    asked.mockRestore();
   });
 
   test('follow no redirect, which would send the token elsewhere', async () => {

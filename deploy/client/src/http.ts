@@ -75,15 +75,7 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
           redirect: 'manual',
         });
         const { status, headers } = answer;
-        return {
-          status,
-          replayed: headers.get('idempotent-replayed') === 'true',
-          location: headers.get('location') ?? undefined,
-          retryAfterMs: millisecondsOf(headers.get('retry-after')),
-          requestId: headers.get('x-request-id') ?? undefined,
-          contentType: headers.get('content-type') ?? undefined,
-          text: await answer.text(),
-        };
+        return answerOf(status, (name) => headers.get(name) ?? undefined, await answer.text());
       } finally {
         time.end();
       }
@@ -102,7 +94,8 @@ export function segment(value: string): string {
   return encodeURIComponent(value);
 }
 
-function prefixOf(baseUrl: string): string {
+/** What the paths of requests follow, without a slash at its end. */
+export function prefixOf(baseUrl: string): string {
   const { protocol, origin, pathname, search, hash, username } = new URL(baseUrl);
   if ((protocol !== 'https:' && protocol !== 'http:') || search !== '' || hash !== '' || username !== '') {
     throw new TypeError(
@@ -118,7 +111,8 @@ const MAX_WAIT_S = 60;
 /** "Wait longer than the server does": docs/contract.md demands 5 s. */
 const LONGER_THAN_THE_WAIT_MS = 15_000;
 
-function answerTimeoutMs(prefer: string | undefined): number {
+/** How long a request waits for its answer. */
+export function answerTimeoutMs(prefer: string | undefined): number {
   const preferred = /(?:^|[\s,;])wait=(\d{1,6})/.exec(prefer ?? '')?.[1];
   const waitS = preferred === undefined ? DEFAULT_WAIT_S : Math.min(Number(preferred), MAX_WAIT_S);
   return waitS * 1_000 + LONGER_THAN_THE_WAIT_MS;
@@ -143,7 +137,7 @@ function limitTime(limitMs: number, outer: AbortSignal | undefined): { signal: A
   };
 }
 
-function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {
+export function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {
   return {
     ...headers,
     accept: 'application/json, application/problem+json',
@@ -154,9 +148,22 @@ function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<s
   };
 }
 
+/** @param header returns the value of a header by its name in lower case */
+export function answerOf(status: number, header: (name: string) => string | undefined, text: string): Answer {
+  return {
+    status,
+    replayed: header('idempotent-replayed') === 'true',
+    location: header('location'),
+    retryAfterMs: millisecondsOf(header('retry-after')),
+    requestId: header('x-request-id'),
+    contentType: header('content-type'),
+    text,
+  };
+}
+
 /** Retry-After in seconds, or as a date, which a proxy may send (RFC 9110, section 10.2.3). */
-function millisecondsOf(retryAfter: string | null): number | undefined {
-  if (retryAfter === null) return undefined;
+function millisecondsOf(retryAfter: string | undefined): number | undefined {
+  if (retryAfter === undefined) return undefined;
   if (/^\d{1,6}$/.test(retryAfter)) return Number(retryAfter) * 1_000;
   const atMs = Date.parse(retryAfter);
   // biome-ignore lint/plugin: the service, or a proxy, has told us its time of day
