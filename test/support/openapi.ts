@@ -46,15 +46,13 @@ type ResponseDocument = {
   readonly description: string;
   readonly headers: Readonly<Record<string, unknown>>;
   readonly content?: Readonly<Record<string, { readonly schema: AnswerSchema }>>;
+  readonly 'x-codes'?: readonly string[];
 };
 
 type AnswerSchema = {
   readonly $ref?: string;
   readonly properties?: { readonly items?: { readonly items: { readonly $ref: string } } };
-  readonly allOf?: readonly Narrowed[];
 };
-
-type Narrowed = { readonly properties?: { readonly code: { readonly enum: readonly string[] } } };
 
 export type Route = { readonly path: string; readonly method: string; readonly route: RouteDocument };
 
@@ -70,8 +68,7 @@ export function routesOf({ paths }: Document): Route[] {
 
 /** The error codes that a status can carry. */
 export function codesOf(response: ResponseDocument | undefined): readonly string[] {
-  const { schema } = response?.content?.['application/problem+json'] ?? {};
-  return (schema?.allOf ?? []).flatMap(({ properties }) => properties?.code.enum ?? []);
+  return response?.['x-codes'] ?? [];
 }
 
 /** The name of the schema of a read's answer, or of the items of its page. */
