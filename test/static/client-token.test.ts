@@ -22,10 +22,10 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 /** A source that gives tokens with a life of that, and whether it fails. */
 function sourceOf(lifeS: number) {
   const given: string[] = [];
-  const state = { fails: false };
+  const state = { isAway: false };
   const source = async () => {
     await settle();
-    if (state.fails) throw new Error('The provider is away');
+    if (state.isAway) throw new Error('The provider is away');
     given.push(living(lifeS, `token ${given.length + 1}`));
     return given.at(-1) as string;
   };
@@ -63,7 +63,7 @@ describe('a token', () => {
   test('is used until its end while the source fails, which is asked every five seconds', async () => {
     const { token, given, state } = sourceOf(3_600);
     await token.get();
-    state.fails = true;
+    state.isAway = true;
     later(3_600 - 100);
     for (let asked = 0; asked < 20; asked += 1) {
       expect(await token.get()).toBe(given[0]);
@@ -73,7 +73,7 @@ describe('a token', () => {
     }
     later(80);
     await expect(token.get()).rejects.toThrow('The provider is away');
-    state.fails = false;
+    state.isAway = false;
     expect(await token.get()).toBe(given[1]);
   });
 
