@@ -124,6 +124,20 @@ describe('a client whose provider fails for a while', () => {
     expect(api.seen).toEqual([]);
   });
 
+  test('asks again where the answer is 429, since too many tokens were refused, of others too', async () => {
+    const provider = await serve(json(200, { access_token: 'first' }), json(200, { access_token: 'second' }));
+    const limited = problem(429, 'too_many_failed_sign_ins', 'retry_same_key', { headers: { 'retry-after': '0' } });
+    const api = await serve(limited, json(201, { id: '1' }));
+    const token = clientCredentials({ tokenUrl: provider.url, ...CLIENT });
+    const calls = createCalls({ baseUrl: api.url, token, deadlineMs: 60_000 });
+    const write = { operation: 'createCustomer', method: 'POST', path: '/api/customers', body: {} } as const;
+    await calls.write(write, { idempotencyKey: 'a' });
+    expect(api.seen.map(({ headers }) => [headers.authorization, headers['idempotency-key']])).toEqual([
+      ['Bearer first', 'a'],
+      ['Bearer second', 'a'],
+    ]);
+  });
+
   test('asks again after a 401, once for all, and sends the same with the same key', async () => {
     const provider = await serve(json(200, { access_token: 'first' }), json(200, { access_token: 'second' }));
     const unlessSecond: Answerer = (response, request) =>

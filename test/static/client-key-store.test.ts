@@ -99,7 +99,7 @@ describe('a file of kept writes', () => {
     expect([kept, fsync.mock.calls.length]).toEqual([101, 2]);
   });
 
-  test('waits for no fsync to settle, and for the folder’s when it is made', async () => {
+  test('waits for no fsync to settle, for the folder’s when it is made, and for one when it is found', async () => {
     const synced = vi.spyOn(fs, 'fsyncSync');
     const store = openStore();
     // The file, and the folder that names it.
@@ -109,6 +109,12 @@ describe('a file of kept writes', () => {
     await store.settle('a');
     expect(fdatasync).not.toHaveBeenCalled();
     expect(linesOf().at(-1)).toBe('{"settled":"a"}');
+    // As it is after a run that was killed before its fsync.
+    await store.keep(write('b'));
+    await reopened(await reopened(store));
+    synced.mockClear();
+    await reopened(open.at(-1) as FileKeyStore);
+    expect(synced).toHaveBeenCalledTimes(1);
   });
 
   test('does not grow with what is settled, neither during a run nor from run to run', async () => {

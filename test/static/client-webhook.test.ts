@@ -35,6 +35,8 @@ function call(change: { id?: string; timestampSeconds?: number; body?: string; s
   return { secret: SECRET, now: NOW, body, headers: signedHeaders({ id, timestampSeconds, body }, secrets) };
 }
 
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
 const reasonOf = (request: WebhookRequest) =>
   verifyWebhook(request).then(
     () => 'verified',
@@ -159,7 +161,8 @@ describe('a call is refused', () => {
   test('with any character of the signature changed, also one that changes no bit of what it encodes', async () => {
     const signature = headers['webhook-signature'] ?? '';
     for (let index = 3; index < signature.length; index += 1) {
-      for (const other of ['A', 'B', 'C', 'D', '=']) {
+      // Of the last one before the padding, two bits mean nothing.
+      for (const other of index === signature.length - 2 ? ALPHABET : 'ABCD=') {
         if (signature[index] === other) continue;
         const changed = signature.slice(0, index) + other + signature.slice(index + 1);
         const reason = await reasonOf({ ...call(), headers: { ...headers, 'webhook-signature': changed } });

@@ -1,4 +1,4 @@
-import { labelOf, tellsOutcome, type Verdict } from './answers.ts';
+import { labelOf, problemOf, tellsOutcome, type Verdict } from './answers.ts';
 import type { Circuit } from './circuit.ts';
 import type { Answer, Http, HttpRequest } from './http.ts';
 import { pauseMs, sleep } from './pause.ts';
@@ -64,6 +64,7 @@ export async function repeatUntilFinal(
     if (answer === undefined) lastError = error;
     count(onTheWay, answer === undefined ? (token === undefined ? 'no token' : 'no answer') : labelOf(answer));
     acknowledged ||= verdict === 'accepted';
+    if (answer !== undefined) refuseLimited(request, token, answer);
     const pause = verdict === 'final' ? 0 : pauseMs(attempts, answer?.retryAfterMs);
     if (performance.now() + pause > deadline) break;
     if (verdict === 'accepted' && rules.afterAccepted !== undefined) await rules.afterAccepted(deadline);
@@ -105,6 +106,12 @@ function canRenew({ token: source }: Repeatable, token: string | undefined, refu
   refused.add(token);
   source.refuse(token);
   return true;
+}
+
+/** Not a valid token either: one is accepted at any time. The answer comes instead of a 401 where too many were refused. */
+function refuseLimited({ token: source }: Repeatable, token: string | undefined, answer: Answer): void {
+  const isLimited = problemOf(answer)?.code === 'too_many_failed_sign_ins';
+  if (isLimited && typeof source !== 'string' && token !== undefined) source.refuse(token);
 }
 
 /** No answer, or a 502, 503 or 504, the service's own ones included. */
