@@ -193,8 +193,9 @@ describe('the key store', () => {
   });
 
   test('a kept write is sent again with the same bytes under the same key', async () => {
-    const { calls, seen } = await serve([drop, MADE]);
-    await errorOf(calls.submit(KEPT, { deadlineMs: 1 }));
+    const away = problem(503, 'overloaded', 'retry_same_key', { headers: { 'retry-after': '60' }, requestId: 'r' });
+    const { calls, seen } = await serve([away, MADE]);
+    await errorOf(calls.submit(KEPT, { deadlineMs: 5_000 }));
     await calls.submit(KEPT);
     const same = { line: 'POST /api/payments', body: KEPT.body };
     expect(seen).toMatchObject([same, same]);
@@ -219,7 +220,7 @@ describe('the outcome of a write, asked by its key alone', () => {
       write('running'),
       write('succeeded', { status: 201, location: '/api/payments/1', response: { id: '1' } }),
     ]);
-    expect(await resolveWrite(calls, 'order/1')).toEqual({
+    expect(await resolveWrite(calls, 'order/1', { deadlineMs: 60_000 })).toEqual({
       ...{ resource: { id: '1' }, idempotencyKey: 'order/1', replayed: true, status: 201 },
       ...{ location: '/api/payments/1', requestId: 'r' },
     });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCircuit } from '../../deploy/client/src/circuit.ts';
 import { pauseMs } from '../../deploy/client/src/pause.ts';
 
-const NEVER = Number.POSITIVE_INFINITY;
+const NEVER = new AbortController().signal;
 
 describe('a circuit', () => {
   beforeEach(() => void vi.useFakeTimers());
@@ -31,10 +31,10 @@ describe('a circuit', () => {
   test('lets all pass until so many failures came in a row', async () => {
     const circuit = createCircuit({ failures: 2, openMs: 1_000 });
     for (const end of ['failed', 'answered', 'failed', 'answered', 'failed'] as const) {
-      expect(await circuit.admit(0)).toBe(true);
+      expect(await circuit.admit(NEVER)).toBe(true);
       circuit.report(end);
     }
-    expect(await circuit.admit(0)).toBe(true);
+    expect(await circuit.admit(NEVER)).toBe(true);
   });
 
   test('then sends one probe after its time, and all others once it is answered', async () => {
@@ -57,14 +57,28 @@ describe('a circuit', () => {
     }
   });
 
-  test('admits nothing after the deadline or the abort', async () => {
+  test('admits nothing after the abort', async () => {
     const circuit = await opened();
     const controller = new AbortController();
-    const late = circuit.admit(performance.now() + 500);
-    const aborted = circuit.admit(NEVER, controller.signal);
-    await vi.advanceTimersByTimeAsync(600);
+    const aborted = circuit.admit(controller.signal);
+    await vi.advanceTimersByTimeAsync(500);
     controller.abort();
-    expect(await Promise.all([late, aborted])).toEqual([false, false]);
+    expect(await aborted).toBe(false);
+    expect(await circuit.admit(controller.signal)).toBe(false);
+  });
+
+  test('is not opened by requests that were given up, and a probe that was given up makes way for the next', async () => {
+    const circuit = createCircuit({ failures: 2, openMs: 1_000 });
+    for (const end of ['failed', 'given up', 'given up'] as const) {
+      expect(await circuit.admit(NEVER)).toBe(true);
+      circuit.report(end);
+    }
+    expect(await circuit.admit(NEVER)).toBe(true);
+    circuit.report('failed');
+    const waiting = ask(circuit, 2);
+    expect(await admittedAfter(1_100, waiting)).toBe(1);
+    circuit.report('given up');
+    expect(await admittedAfter(100, waiting)).toBe(2);
   });
 });
 

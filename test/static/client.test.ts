@@ -104,6 +104,14 @@ describe('a client that never gives a write two keys', () => {
     expect(seen).toHaveLength(1);
   });
 
+  test('cuts off a request that has no answer when the time is over', async () => {
+    const { submit } = await serve(() => undefined);
+    expect(await submit({ deadlineMs: 300 })).toMatchObject({
+      ...{ final: undefined, requests: 1, onTheWay: { 'no answer': 1 } },
+      lastError: { name: 'TimeoutError', message: 'No answer within 0.3 s' },
+    });
+  });
+
   test('gives up at once when it is told to, and knows what had been accepted', async () => {
     const controller = new AbortController();
     const { submit, seen } = await serve(json(202, {}), () => controller.abort(new Error('no longer wanted')));

@@ -106,8 +106,10 @@ export function createCalls(options: ClientOptions): Calls {
         // Also without a store: the caller has the key before anything is sent.
         await keyStore?.keep(write);
         const { method, path, body } = write;
-        const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf(call) };
-        const outcome = outcomeOf<Resource>(await submitWrite(http, request, limits(call)));
+        const limit = limits(call);
+        const waitS = call?.waitS ?? waitWithin(limit.deadlineMs);
+        const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf({ ...call, waitS }) };
+        const outcome = outcomeOf<Resource>(await submitWrite(http, request, limit));
         if (isSettled(outcome)) await settleKey(idempotencyKey);
         if (outcome.state === 'succeeded') {
           const { resource, replayed, status, location, requestId } = outcome;
@@ -184,7 +186,17 @@ function traced(http: Http, trace: Trace | undefined): Http {
   };
 }
 
-function preferencesOf({ waitS, requestId }: CallOptions = {}): Pick<HttpRequest, 'prefer' | 'headers'> {
+type Preferences = { readonly waitS?: number | undefined; readonly requestId?: string | undefined };
+
+/** So that the service says that it has accepted the write before the time is over. Undefined: as long as it likes. */
+function waitWithin(deadlineMs: number): number | undefined {
+  return deadlineMs > SHORT_DEADLINE_MS ? undefined : Math.max(1, Math.floor(deadlineMs / 1_000) - 1);
+}
+
+/** The wait of a request that does not say, and a little more. */
+const SHORT_DEADLINE_MS = 11_000;
+
+function preferencesOf({ waitS, requestId }: Preferences = {}): Pick<HttpRequest, 'prefer' | 'headers'> {
   return {
     ...(waitS === undefined ? {} : { prefer: `wait=${waitS}` }),
     ...(requestId === undefined ? {} : { headers: { 'x-request-id': requestId } }),

@@ -5,10 +5,13 @@ import { sleep } from './pause.ts';
  * of them is sent as a probe, and the others follow once it has been answered.
  */
 export type Circuit = {
-  /** Waits until a request may be sent; false if that is not before the deadline (`performance.now()`) or the abort. */
-  admit(deadline: number, signal?: AbortSignal): Promise<boolean>;
-  /** How an admitted request ended: `failed` if there was no answer, or the service is not available. */
-  report(end: 'answered' | 'failed'): void;
+  /** Waits until a request may be sent; false if that is not before the abort. */
+  admit(signal: AbortSignal): Promise<boolean>;
+  /**
+   * How an admitted request ended: `failed` if there was no answer, or the service is not available; `given up` if nobody
+   * waited long enough to tell.
+   */
+  report(end: 'answered' | 'failed' | 'given up'): void;
 };
 
 export type CircuitOptions = {
@@ -28,8 +31,8 @@ export function createCircuit({ failures: threshold = 10, openMs = 1_000 }: Circ
 
   const isOpen = () => failures >= threshold;
   return {
-    async admit(deadline, signal) {
-      while (!signal?.aborted) {
+    async admit(signal) {
+      while (!signal.aborted) {
         if (!isOpen()) return true;
         const now = performance.now();
         if (now >= openUntil && !probing) {
@@ -37,9 +40,7 @@ export function createCircuit({ failures: threshold = 10, openMs = 1_000 }: Circ
           return true;
         }
         // A probe in flight reports by itself, which moves `openUntil` or closes the circuit.
-        const wakeAt = Math.min(Math.max(openUntil, now + MIN_WAIT_MS), deadline);
-        if (now >= deadline) return false;
-        await sleep(wakeAt - now, signal);
+        await sleep(Math.max(openUntil - now, MIN_WAIT_MS), signal);
       }
       return false;
     },
@@ -47,6 +48,10 @@ export function createCircuit({ failures: threshold = 10, openMs = 1_000 }: Circ
       if (end === 'answered') {
         failures = 0;
         openForMs = openMs;
+        probing = false;
+        return;
+      }
+      if (end === 'given up') {
         probing = false;
         return;
       }

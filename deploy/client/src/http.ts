@@ -1,4 +1,5 @@
 import { formatKey } from './keys.ts';
+import { limitTime } from './time-limit.ts';
 
 /**
  * One HTTP request and its answer, without any retry. `deploy/client` has no dependency: it needs `fetch`, `AbortSignal` and
@@ -116,25 +117,6 @@ export function answerTimeoutMs(prefer: string | undefined): number {
   const preferred = /(?:^|[\s,;])wait=(\d{1,6})/.exec(prefer ?? '')?.[1];
   const waitS = preferred === undefined ? DEFAULT_WAIT_S : Math.min(Number(preferred), MAX_WAIT_S);
   return waitS * 1_000 + LONGER_THAN_THE_WAIT_MS;
-}
-
-/** A signal that is aborted when the time is over or `outer` is. `end` lets go of the timer and of `outer`. */
-function limitTime(limitMs: number, outer: AbortSignal | undefined): { signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  const onOuter = () => controller.abort(outer?.reason);
-  if (outer?.aborted) onOuter();
-  outer?.addEventListener('abort', onOuter, { once: true });
-  const timer = setTimeout(
-    () => controller.abort(new DOMException(`No answer within ${limitMs / 1_000} s`, 'TimeoutError')),
-    limitMs,
-  );
-  return {
-    signal: controller.signal,
-    end() {
-      clearTimeout(timer);
-      outer?.removeEventListener('abort', onOuter);
-    },
-  };
 }
 
 export function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {

@@ -20,6 +20,14 @@ export function pauseMs(
   return longestMs * (0.5 + 0.5 * random());
 }
 
+/** The pause after a long poll, which is made before it: a service that has not waited itself is not asked without end. */
+export function pollPause(): (signal?: AbortSignal) => Promise<void> {
+  const earliest = performance.now() + BETWEEN_POLLS_MS;
+  return (signal) => sleep(Math.max(0, earliest - performance.now()), signal);
+}
+
+const BETWEEN_POLLS_MS = 500;
+
 /** Resolves after the time, or as soon as the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

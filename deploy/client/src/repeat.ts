@@ -2,13 +2,14 @@ import { labelOf, problemOf, tellsOutcome, type Verdict } from './answers.ts';
 import type { Circuit } from './circuit.ts';
 import type { Answer, Http, HttpRequest } from './http.ts';
 import { pauseMs, sleep } from './pause.ts';
+import { limitTime } from './time-limit.ts';
 import type { Token } from './token.ts';
 
 /** A request that may be sent any number of times: a read, or a write under its key. */
 export type Repeatable = Omit<HttpRequest, 'token' | 'signal' | 'attempt'> & { readonly token: string | Token };
 
 export type RepeatOptions = {
-  /** When to give up, in milliseconds from now. */
+  /** When to give up, in milliseconds from now; a request that has no answer then is cut off. */
   readonly deadlineMs: number;
   /** Gives up at once when it is aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -30,18 +31,19 @@ export type Repeated = {
 
 type Rules = {
   verdictOf(answer: Answer): Verdict;
-  /** Follows what was accepted until it is worth asking for the answer again. */
-  afterAccepted?(deadline: number): Promise<void>;
+  /** Follows what was accepted until it is worth asking for the answer again, or the signal is aborted. */
+  afterAccepted?(signal: AbortSignal): Promise<void>;
 };
 
 /** Sends the request again until an answer is final: after `Retry-After` or growing pauses, with another token after a 401. */
 export async function repeatUntilFinal(
   http: Http,
   request: Repeatable,
-  { deadlineMs, signal, circuit }: RepeatOptions,
+  { deadlineMs, signal: outer, circuit }: RepeatOptions,
   rules: Rules,
 ): Promise<Repeated> {
   const deadline = performance.now() + deadlineMs;
+  const { signal, end } = limitTime(deadlineMs, outer);
   const onTheWay: Record<string, number> = {};
   const refusedTokens = new Set<string>();
   let acknowledged = false;
@@ -50,27 +52,31 @@ export async function repeatUntilFinal(
   let lastError: unknown;
   const repeated = (final?: Answer): Repeated => ({ final, requests, onTheWay, acknowledged, lastError });
 
-  while (!signal?.aborted) {
-    if (circuit !== undefined && !(await circuit.admit(deadline, signal))) break;
-    attempts += 1;
-    const { answer, token, error } = await send(http, request, { attempt: attempts, signal });
-    if (token !== undefined) requests += 1;
-    circuit?.report(isUnavailable(answer) ? 'failed' : 'answered');
-    const verdict = answer === undefined ? 'again' : rules.verdictOf(answer);
-    if (answer !== undefined && verdict === 'final' && !canRenew(request, token, refusedTokens, answer)) {
-      acknowledged ||= tellsOutcome(answer);
-      return repeated(answer);
+  try {
+    while (!signal.aborted) {
+      if (circuit !== undefined && !(await circuit.admit(signal))) break;
+      attempts += 1;
+      const { answer, token, error } = await send(http, request, { attempt: attempts, signal });
+      if (token !== undefined) requests += 1;
+      circuit?.report(endOf(answer, signal));
+      const verdict = answer === undefined ? 'again' : rules.verdictOf(answer);
+      if (answer !== undefined && verdict === 'final' && !canRenew(request, token, refusedTokens, answer)) {
+        acknowledged ||= tellsOutcome(answer);
+        return repeated(answer);
+      }
+      if (answer === undefined) lastError = error;
+      count(onTheWay, answer === undefined ? (token === undefined ? 'no token' : 'no answer') : labelOf(answer));
+      acknowledged ||= verdict === 'accepted';
+      if (answer !== undefined) refuseLimited(request, token, answer);
+      const pause = verdict === 'final' ? 0 : pauseMs(attempts, answer?.retryAfterMs);
+      if (performance.now() + pause > deadline) break;
+      if (verdict === 'accepted' && rules.afterAccepted !== undefined) await rules.afterAccepted(signal);
+      else await sleep(pause, signal);
     }
-    if (answer === undefined) lastError = error;
-    count(onTheWay, answer === undefined ? (token === undefined ? 'no token' : 'no answer') : labelOf(answer));
-    acknowledged ||= verdict === 'accepted';
-    if (answer !== undefined) refuseLimited(request, token, answer);
-    const pause = verdict === 'final' ? 0 : pauseMs(attempts, answer?.retryAfterMs);
-    if (performance.now() + pause > deadline) break;
-    if (verdict === 'accepted' && rules.afterAccepted !== undefined) await rules.afterAccepted(deadline);
-    else await sleep(pause, signal);
+    return repeated();
+  } finally {
+    end();
   }
-  return repeated();
 }
 
 export async function tokenFor({ token }: Repeatable): Promise<string> {
@@ -114,7 +120,8 @@ function refuseLimited({ token: source }: Repeatable, token: string | undefined,
   if (isLimited && typeof source !== 'string' && token !== undefined) source.refuse(token);
 }
 
-/** No answer, or a 502, 503 or 504, the service's own ones included. */
-function isUnavailable(answer: Answer | undefined): boolean {
-  return answer === undefined || (answer.status >= 502 && answer.status <= 504);
+/** Failed: no answer, or a 502, 503 or 504, the service's own ones included. Given up: the caller did not wait for it. */
+function endOf(answer: Answer | undefined, signal: AbortSignal): 'answered' | 'failed' | 'given up' {
+  if (answer === undefined) return signal.aborted ? 'given up' : 'failed';
+  return answer.status >= 502 && answer.status <= 504 ? 'failed' : 'answered';
 }

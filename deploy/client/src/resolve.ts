@@ -3,6 +3,7 @@ import { errorOf, RefusedError, UnavailableError } from './errors.ts';
 import type { Problem, Write } from './generated/types.ts';
 import { segment } from './http.ts';
 import type { Outcome } from './outcome.ts';
+import { pollPause } from './pause.ts';
 
 const WAIT_S = 10;
 
@@ -42,20 +43,26 @@ const NO_ANSWER = {
 /** The write, once it is no longer running or the time is over; undefined if there is none. */
 async function settled(calls: Calls, key: string, options: CallOptions): Promise<Write | undefined> {
   const deadline = performance.now() + (options.deadlineMs ?? calls.deadlineMs);
+  let running: Write | undefined;
   for (;;) {
     const leftMs = Math.max(0, deadline - performance.now());
-    const write = await ask(calls, key, { waitS: WAIT_S, ...options, deadlineMs: leftMs });
+    const waitS = Math.min(WAIT_S, Math.max(1, Math.floor(leftMs / 1_000)));
+    const pause = pollPause();
+    const write = await ask(calls, key, { waitS, ...options, deadlineMs: leftMs }, running);
     if (write?.state !== 'running' || performance.now() >= deadline || options.signal?.aborted) return write;
+    running = write;
+    await pause(options.signal);
   }
 }
 
-async function ask(calls: Calls, key: string, options: CallOptions): Promise<Write | undefined> {
+/** @param running what is known already, if there is no answer */
+async function ask(calls: Calls, key: string, options: CallOptions, running: Write | undefined) {
   try {
     return await calls.read<Write>(`/api/writes/${segment(key)}`, undefined, options);
   } catch (error) {
     if (error instanceof RefusedError && error.code === 'write_not_found') return undefined;
-    if (error instanceof UnavailableError)
-      throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
-    throw error;
+    if (!(error instanceof UnavailableError)) throw error;
+    if (running !== undefined) return running;
+    throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
   }
 }

@@ -1,6 +1,6 @@
 import { isSuccess, objectIn, verdictOf } from './answers.ts';
 import { type Answer, type Http, segment } from './http.ts';
-import { sleep } from './pause.ts';
+import { pollPause, sleep } from './pause.ts';
 import { type Repeatable, type Repeated, type RepeatOptions, repeatUntilFinal, tokenFor } from './repeat.ts';
 
 /**
@@ -23,22 +23,21 @@ const STATUS_FAILED_PAUSE_MS = 1_000;
 const STATUS_WAIT_S = 10;
 
 export function submitWrite(http: Http, write: Write, options: RepeatOptions): Promise<Submitted> {
-  const { signal } = options;
   return repeatUntilFinal(http, write, options, {
     verdictOf,
-    afterAccepted: (deadline) => untilSettled(http, write, { deadline, signal }),
+    afterAccepted: (signal) => untilSettled(http, write, signal),
   });
 }
 
 /** Follows the write's status until it has an outcome; the next request then gets the answer itself as a replay. */
-async function untilSettled(
-  http: Http,
-  write: Write,
-  { deadline, signal }: { readonly deadline: number; readonly signal: AbortSignal | undefined },
-): Promise<void> {
-  while (performance.now() < deadline && !signal?.aborted) {
+async function untilSettled(http: Http, write: Write, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const pause = pollPause();
     const status = await readStatus(http, write, signal);
-    if (status !== undefined && isSuccess(status) && isRunning(status)) continue;
+    if (status !== undefined && isSuccess(status) && isRunning(status)) {
+      await pause(signal);
+      continue;
+    }
     // Settled, or the status is not available: the write is sent again. Pause first, in case that fails too.
     if (status === undefined || !isSuccess(status)) await sleep(STATUS_FAILED_PAUSE_MS, signal);
     return;
@@ -46,7 +45,7 @@ async function untilSettled(
 }
 
 /** By the key, not by `Location`, which a proxy may have changed. */
-async function readStatus(http: Http, write: Write, signal: AbortSignal | undefined): Promise<Answer | undefined> {
+async function readStatus(http: Http, write: Write, signal: AbortSignal): Promise<Answer | undefined> {
   try {
     const token = await tokenFor(write);
     const path = `/api/writes/${segment(write.key)}`;

@@ -1712,6 +1712,7 @@ export type Problem = {
   status: number;
   detail: string;
   instance: string;
+  /** Those of a status are the `x-codes` of its response; further ones may be added */
   code: ProblemCode | (string & {});
   /** Whether the same request with the same key may still succeed */
   retryable: boolean;

@@ -1,0 +1,23 @@
+/**
+ * A signal that is aborted when the time is over (with a TimeoutError) or `outer` is. `end` lets go of the timer and of `outer`.
+ *
+ * @param limitMs no timer is longer than 24 days: above that, there is no limit
+ */
+export function limitTime(limitMs: number, outer: AbortSignal | undefined): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const onOuter = () => controller.abort(outer?.reason);
+  const onTime = () => controller.abort(new DOMException(`No answer within ${limitMs / 1_000} s`, 'TimeoutError'));
+  if (outer?.aborted) onOuter();
+  outer?.addEventListener('abort', onOuter, { once: true });
+  const timer = limitMs > LONGEST_TIMER_MS ? undefined : setTimeout(onTime, limitMs);
+  return {
+    signal: controller.signal,
+    end() {
+      clearTimeout(timer);
+      outer?.removeEventListener('abort', onOuter);
+    },
+  };
+}
+
+/** A longer one is over at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
