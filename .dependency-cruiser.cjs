@@ -165,6 +165,8 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
+    // Built from deploy/client/src.
+    exclude: { path: '^deploy/client/dist/' },
     // Imports as they are written; 'specify' would also compile each file, to tell which of them remain.
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },

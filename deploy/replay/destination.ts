@@ -1,18 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { decodeJwt } from 'jose';
 import { readLocalJson } from '../cli/local-json.ts';
+import { tokenFile as tokenFileOf } from '../client/src/node.ts';
+import { type Token, type TokenSource, tokenOf } from '../client/src/token.ts';
 
 export type DestinationOptions = { readonly url?: string; readonly token?: string; readonly tokenFile?: string };
 
 export type Destination = {
   readonly url: string;
-  readonly token: string;
+  readonly token: Token;
   /** The URL of the API and the token's company. */
   readonly target: string;
 };
 
 /** By default the local system with the token of the demo company's owner. */
-export function findDestination(options: DestinationOptions): Destination {
+export async function findDestination(options: DestinationOptions): Promise<Destination> {
   const local = readLocalJson();
   const url = (options.url ?? local?.apiUrl)?.replace(/\/$/, '');
   if (url === undefined) {
@@ -20,13 +21,37 @@ export function findDestination(options: DestinationOptions): Destination {
       'No local system is running. Start one ("npm start", with the same DATA_DIR), or give --url and a token.',
     );
   }
-  const token = givenToken(options) ?? (url === local?.apiUrl ? local.token : undefined);
-  if (token === undefined) throw new Error(`Give a token for ${url}: --token-file <file> or --token <jwt>.`);
-  return { url, token, target: `${url} ${companyOf(token)}` };
+  const source = givenToken(options) ?? localToken(url) ?? noToken(url);
+  const companyId = companyOf(await source());
+  return { url, token: tokenOf(ofCompany(companyId, source)), target: `${url} ${companyId}` };
 }
 
-function givenToken({ token, tokenFile }: DestinationOptions): string | undefined {
-  return tokenFile === undefined ? token : readFileSync(tokenFile, 'utf8').trim();
+/** A file must not go to two companies because somebody has put another token into its place meanwhile. */
+function ofCompany(companyId: string, source: TokenSource): TokenSource {
+  return async () => {
+    const token = await source();
+    if (companyOf(token) !== companyId) throw new Error('The new token is of another company.');
+    return token;
+  };
+}
+
+function givenToken({ token, tokenFile }: DestinationOptions): TokenSource | undefined {
+  if (tokenFile !== undefined) return tokenFileOf(tokenFile);
+  return token === undefined ? undefined : () => token;
+}
+
+/** Read again when it has ended: each start of the local system makes a new one. */
+function localToken(url: string): TokenSource | undefined {
+  if (readLocalJson()?.apiUrl !== url) return undefined;
+  return () => {
+    const local = readLocalJson();
+    if (local === undefined) throw new Error('The local system is not running.');
+    return local.token;
+  };
+}
+
+function noToken(url: string): never {
+  throw new Error(`Give a token for ${url}: --token-file <file> or --token <jwt>.`);
 }
 
 function companyOf(token: string): string {

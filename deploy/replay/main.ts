@@ -57,7 +57,7 @@ await run(
     .option('--resume', 'skip rows that have a final outcome in the results file')
     .option('--dry-run', 'check each row without sending anything')
     .option('--url <url>', 'the API, by default the local one')
-    .option('--token-file <file>', 'a file with the token to use')
+    .option('--token-file <file>', 'a file with the token to use, which is read again when the token has ended')
     .option('--token <jwt>', 'the token to use; on the local system, by default that of the owner of Demo Ltd')
     .option('--json', 'print the counts as JSON')
     .addHelpText('after', '\nExits 1 unless every row has a final outcome. See docs/replaying.md.')
@@ -90,7 +90,7 @@ async function dryRun(source: Source, file: FileOptions, options: Options): Prom
 
 async function sendAll(source: Source, path: string, file: FileOptions, options: Options): Promise<void> {
   const { sha256 } = source;
-  const { url, token, target } = findDestination(options);
+  const { url, token, target } = await findDestination(options);
   const resultsPath = options.results ?? defaultResults(path, sha256);
   refuseSameFile(path, resultsPath);
   const total = await countRows(readRows(source, file));

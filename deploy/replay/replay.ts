@@ -1,7 +1,7 @@
 import type { Operation } from '../../activities/operation.ts';
 import type { Http } from '../client/src/http.ts';
 import { outcomeOf } from '../client/src/outcome.ts';
-import { submitWrite } from '../client/src/submit-write.ts';
+import { submitWrite, type Write } from '../client/src/submit-write.ts';
 import { concernsAllRows, type Outcome, type RowResult, resultOf } from './outcome.ts';
 import { identify, type RowRequest, toRequest } from './request.ts';
 import type { Result, ResultsFile } from './results.ts';
@@ -9,7 +9,7 @@ import { MalformedRow, type Row } from './rows.ts';
 
 export type ReplayOptions = {
   readonly http: Http;
-  readonly token: string;
+  readonly token: Write['token'];
   /** The API and the company; the same row sent to another target is another request. */
   readonly target: string;
   readonly operation: Operation;

@@ -139,6 +139,7 @@ export const PLANTED_IN_A_FILE: readonly Planted[] = [
     rule: 'lint/performance/noBarrelFile',
   },
   { path: 'workflows/all.ts', text: "export { updated } from './fine.ts';\n" },
+  { path: 'deploy/client/src/index.ts', text: "export { seconds } from '../../../api/elapsed.ts';\n" },
 
   { path: 'api/long.ts', text: `${'// A line.\n'.repeat(400)}export const last = 1;\n`, rule: 'eslint(max-lines)' },
   { path: 'api/full.ts', text: `${'// A line.\n'.repeat(399)}export const last = 1;\n` },

@@ -1,0 +1,29 @@
+/** `@accubooks/client`: {@link createClient} makes the client. The manual is README.md. */
+export type { CallOptions, ClientOptions, PendingWrite, Query, Trace, WriteOptions, Written } from './calls.ts';
+export type { CircuitOptions } from './circuit.ts';
+export { type AccuBooks, createClient } from './client.ts';
+export { type ClientCredentials, clientCredentials } from './client-credentials.ts';
+export {
+  AccuBooksError,
+  CancelledError,
+  isRejection,
+  LostWriteError,
+  RefusedError,
+  RejectedError,
+  UnavailableError,
+  UnknownOutcomeError,
+} from './errors.ts';
+export type { FollowOptions } from './events.ts';
+// Each request, resource and query, by the name that the reference has for it.
+export type * from './generated/types.ts';
+export type { Answer, Fetch, FetchAnswer, FetchInit, HttpRequest } from './http.ts';
+export { isKey, type KeptWrite, type KeyStore, newKey } from './keys.ts';
+export type { Page, Pages } from './pages.ts';
+export type { TokenSource } from './token.ts';
+export {
+  verifyWebhook,
+  type WebhookFault,
+  type WebhookHeaders,
+  type WebhookRequest,
+  WebhookVerificationError,
+} from './webhook.ts';
