@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
@@ -44,6 +44,17 @@ describe('the client, installed from its tarball into an empty project', () => {
       .flatMap((name) => ['.js', '.d.ts'].map((end) => `dist/${name.replace(/\.ts$/, end)}`));
     expect(packed.files.toSorted()).toEqual(['LICENSE', 'README.md', 'package.json', ...compiled].toSorted());
     expect(packed.unpackedBytes).toBeLessThan(LARGEST);
+  });
+
+  test('imports only files that are in it, in the declarations too', () => {
+    const texts = packed.files
+      .filter((name) => /\.(js|d\.ts)$/.test(name))
+      .map((name) => [name, readFileSync(join(project, 'node_modules/@accubooks/client', name), 'utf8')] as const);
+    const imported = texts.flatMap(([name, text]) =>
+      [...text.matchAll(/(?:from |import\()'(\.[^']+)'/g)].map(([, path = '']) => posix.join(dirname(name), path)),
+    );
+    expect(imported).toContain('dist/generated/types.js');
+    expect(imported.filter((path) => !packed.files.includes(path))).toEqual([]);
   });
 
   test('brings no other package', () => {

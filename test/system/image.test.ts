@@ -34,6 +34,7 @@ describe('the Dockerfile', () => {
     expect(allowed.toSorted()).toEqual([...new Set(copiedFromContext(stages))].toSorted());
     expect(lines.filter((line) => !line.startsWith('!'))).toEqual([
       'deploy/compose/secrets',
+      'deploy/client/dist',
       'deploy/load/peers/node_modules',
     ]);
   });
