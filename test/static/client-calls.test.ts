@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { getEventListeners } from 'node:events';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type ClientOptions, createCalls } from '../../deploy/client/src/calls.ts';
 import {
   CancelledError,
@@ -111,6 +112,19 @@ describe('a write by the client', () => {
     expect(error).toBeInstanceOf(UnknownOutcomeError);
     expect(error).toMatchObject({ idempotencyKey: 'order-1', acknowledged: false, cause: expect.any(Error) });
     expect((error as UnknownOutcomeError).answers).toEqual({ 'no answer': (error as UnknownOutcomeError).requests });
+  });
+
+  test('any number of calls share a signal, which has one listener and ends them all', async () => {
+    const { calls, seen } = await serve([() => undefined]);
+    const controller = new AbortController();
+    const pending = Array.from({ length: 12 }, () => errorOf(calls.write(PAYMENT, { signal: controller.signal })));
+    await vi.waitFor(() => expect(seen).toHaveLength(pending.length), { timeout: 10_000 });
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort(new Error('no longer wanted'));
+    for (const error of await Promise.all(pending)) {
+      expect(error).toBeInstanceOf(UnknownOutcomeError);
+      expect(error).toMatchObject({ cause: { message: 'no longer wanted' } });
+    }
   });
 
   test('refuses what cannot be a key, and sends nothing', async () => {

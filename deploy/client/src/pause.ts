@@ -1,3 +1,5 @@
+import { onAbort } from './abort.ts';
+
 /** The longest pause between attempts without a `Retry-After` grows from the first to the last of these. */
 const FIRST_PAUSE_MS = 100;
 const LAST_PAUSE_MS = 5_000;
@@ -34,10 +36,10 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return resolve();
     const end = () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
+      letGo?.();
       resolve();
     };
     const timer = setTimeout(end, ms);
-    signal?.addEventListener('abort', end, { once: true });
+    const letGo = signal === undefined ? undefined : onAbort(signal, end);
   });
 }

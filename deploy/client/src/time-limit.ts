@@ -1,3 +1,5 @@
+import { onAbort } from './abort.ts';
+
 /**
  * A signal that is aborted when the time is over (with a TimeoutError) or `outer` is. `end` lets go of the timer and of `outer`.
  *
@@ -8,13 +10,13 @@ export function limitTime(limitMs: number, outer: AbortSignal | undefined): { si
   const onOuter = () => controller.abort(outer?.reason);
   const onTime = () => controller.abort(new DOMException(`No answer within ${limitMs / 1_000} s`, 'TimeoutError'));
   if (outer?.aborted) onOuter();
-  outer?.addEventListener('abort', onOuter, { once: true });
+  const letGo = outer === undefined ? undefined : onAbort(outer, onOuter);
   const timer = limitMs > LONGEST_TIMER_MS ? undefined : setTimeout(onTime, limitMs);
   return {
     signal: controller.signal,
     end() {
       clearTimeout(timer);
-      outer?.removeEventListener('abort', onOuter);
+      letGo?.();
     },
   };
 }
