@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { signedHeaders } from '../../activities/webhooks/secrets.ts';
 import { verifyWebhook, type WebhookHeaders, type WebhookRequest } from '../../deploy/client/src/webhook.ts';
@@ -55,6 +56,11 @@ describe('a call that the service has signed', () => {
     ['text', (text) => text],
     ['bytes', (text) => new TextEncoder().encode(text)],
     ['a Buffer in the middle of another', (text) => Buffer.from(`--${text}--`).subarray(2, -2)],
+    ['bytes of another realm', (text) => runInNewContext('Uint8Array.from(bytes)', { bytes: Buffer.from(text) })],
+    [
+      'an ArrayBuffer of another realm',
+      (text) => runInNewContext('Uint8Array.from(b).buffer', { b: Buffer.from(text) }),
+    ],
     ['an ArrayBuffer', (text) => new TextEncoder().encode(text).buffer as ArrayBuffer],
   ])('is verified by its body as %s', async (_, form) => {
     const { body, ...rest } = call();

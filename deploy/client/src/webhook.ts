@@ -93,8 +93,10 @@ function keysOf(secret: string | readonly string[]): readonly Bytes[] {
 
 function bytesOf(body: unknown): Bytes {
   if (typeof body === 'string') return encoder.encode(body);
-  if (body instanceof Uint8Array) return new Uint8Array(body);
-  if (body instanceof ArrayBuffer) return new Uint8Array(body);
+  // Not by `instanceof`, which does not know the bytes of another realm.
+  if (ArrayBuffer.isView(body))
+    return new Uint8Array(body.buffer.slice(body.byteOffset, body.byteOffset + body.byteLength) as ArrayBuffer);
+  if (Object.prototype.toString.call(body) === '[object ArrayBuffer]') return new Uint8Array(body as ArrayBuffer);
   throw new TypeError('The body must be the text or the bytes that arrived; a parsed body has lost what was signed.');
 }
 
