@@ -48,6 +48,7 @@ export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
 
 /** True if every other row would get the same answer, because the token, the role or the URL is wrong. */
 export function concernsAllRows(outcome: WriteOutcome): boolean {
+  if (outcome.state === 'unknown') return outcome.refusal !== undefined;
   if (outcome.state !== 'refused') return false;
   return [401, 403, 405].includes(outcome.status) || outcome.problem?.code === 'route_not_found';
 }

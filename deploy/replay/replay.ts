@@ -78,13 +78,10 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
     const submitted = await submitWrite(http, { ...request, token }, { deadlineMs });
     const outcome = outcomeOf<object>(submitted);
     const result = resultOf(outcome, submitted.final?.text);
-    if (result.outcome !== 'unknown') {
-      lastFinalAt = performance.now();
-      if (concernsAllRows(outcome)) tally.stopped ??= `row ${row}: ${describe(result)}`;
-    } else if (lastFinalAt < startedAt) {
-      // The problem is not this row: no other row has been answered since it was first sent.
-      tally.stopped ??= `row ${row}: ${describe(result)}`;
-    }
+    if (result.outcome !== 'unknown') lastFinalAt = performance.now();
+    // The problem is not this row: each other one gets the same, or no other has been answered since this one was first sent.
+    const isOfAll = concernsAllRows(outcome) || lastFinalAt < startedAt;
+    if (isOfAll) tally.stopped ??= `row ${row}: ${describe(result)}`;
     return result;
   };
 

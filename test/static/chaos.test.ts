@@ -10,6 +10,7 @@ const answer = (status: number) => ({
   retryAfterMs: undefined,
   requestId: undefined,
   contentType: undefined,
+  key: undefined,
   text: '',
 });
 
@@ -19,7 +20,14 @@ function write(beganAt: number, latencyMs: number, status = 201): ChaosSent {
     tenant,
     operation: createCustomer,
     write: { method: 'POST', path: '/', token: 't', key: String(beganAt), body: '{}' },
-    submitted: { final: answer(status), requests: 1, onTheWay: {}, acknowledged: true, lastError: undefined },
+    submitted: {
+      final: answer(status),
+      requests: 1,
+      onTheWay: {},
+      acknowledged: true,
+      mayHaveHappened: false,
+      lastError: undefined,
+    },
     beganAt,
     answeredAt: beganAt + latencyMs,
     latencyMs,

@@ -83,13 +83,6 @@ describe('a write by the client', () => {
       LostWriteError,
       { code: 'write_record_missing' },
     ],
-    ['a list from another service', json(200, []), RefusedError, { problem: undefined, status: 200 }],
-    [
-      'another service',
-      (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
-      RefusedError,
-      { problem: undefined, message: '200: the answer is not from the API. Is baseUrl right?' },
-    ],
   ])('%s becomes its own error', async (_, answerer, kind, members) => {
     const { calls } = await serve([answerer]);
     const error = await errorOf(calls.write(PAYMENT, { idempotencyKey: 'order-1' }));
@@ -176,9 +169,12 @@ describe('the key store', () => {
 
   test('has the write before the first request, and again nothing after the outcome', async () => {
     const { keyStore, log } = recording();
-    const { calls } = await serve([(response, request) => log.push('sent') && MADE(response, request)], { keyStore });
+    const { calls, url } = await serve([(response, request) => log.push('sent') && MADE(response, request)], {
+      keyStore,
+    });
     await calls.write(PAYMENT, { idempotencyKey: 'order-1' });
-    expect(log).toEqual([['keep', KEPT], 'sent', ['settle', 'order-1']]);
+    const kept = { ...KEPT, baseUrl: url };
+    expect(log).toEqual([['keep', kept], 'sent', ['settle', 'order-1']]);
   });
 
   test('a write that cannot be kept is not sent', async () => {
@@ -198,12 +194,13 @@ describe('the key store', () => {
     ['an invalid token', problem(401, 'unauthenticated', 'fix_request', { requestId: 'r' }), false],
     ['a role that is missing', problem(403, 'forbidden', 'fix_request', { requestId: 'r' }), false],
     ['a lost record', problem(500, 'write_record_missing', 'none', { requestId: 'r' }), false],
+    ['a key of another request', problem(422, 'idempotency_key_reused', 'use_new_key', { requestId: 'r' }), false],
     ['no answer', drop, false],
   ])('after %s, the store is told whether the write need not be sent again', async (_, answerer, settles) => {
     const { keyStore, log } = recording();
-    const { calls } = await serve([answerer], { keyStore });
+    const { calls, url } = await serve([answerer], { keyStore });
     await errorOf(calls.write(PAYMENT, { idempotencyKey: 'order-1', deadlineMs: 200 }));
-    expect(log).toEqual([['keep', KEPT], ...(settles ? [['settle', 'order-1']] : [])]);
+    expect(log).toEqual([['keep', { ...KEPT, baseUrl: url }], ...(settles ? [['settle', 'order-1']] : [])]);
   });
 
   test('a kept write is sent again with the same bytes under the same key', async () => {

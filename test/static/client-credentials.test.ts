@@ -14,7 +14,7 @@ async function serve(...answerers: readonly Answerer[]) {
   return server;
 }
 
-const TOKEN = json(200, { access_token: 'the token', token_type: 'Bearer', expires_in: 300 });
+const TOKEN = json(200, { access_token: 'the-token', token_type: 'Bearer', expires_in: 300 });
 const CLIENT = { clientId: 'night run', clientSecret: 'p:ß+%&=secret' };
 
 async function ask(answer: Answerer, change: Partial<ClientCredentials> = {}) {
@@ -26,7 +26,7 @@ async function ask(answer: Answerer, change: Partial<ClientCredentials> = {}) {
 describe('a token by client credentials', () => {
   test('is asked for with ID and secret in Authorization, each encoded as in a form', async () => {
     const { source, seen } = await ask(TOKEN, { scope: 'books:write books:read', audience: 'accubooks' });
-    expect(await source()).toBe('the token');
+    expect(await source()).toBe('the-token');
     expect(seen).toMatchObject([
       {
         line: 'POST /oauth2/token?realm=a',
@@ -41,7 +41,7 @@ describe('a token by client credentials', () => {
 
   test('is asked for with ID and secret in the form, where the provider wants that', async () => {
     const { source, seen } = await ask(TOKEN, { authentication: 'form' });
-    expect(await source()).toBe('the token');
+    expect(await source()).toBe('the-token');
     expect(seen[0]?.headers.authorization).toBeUndefined();
     expect(Object.fromEntries(new URLSearchParams(seen[0]?.body))).toEqual({
       ...{ grant_type: 'client_credentials', client_id: CLIENT.clientId, client_secret: CLIENT.clientSecret },
@@ -108,7 +108,7 @@ describe('a client whose provider fails for a while', () => {
     const write = { operation: 'createCustomer', method: 'POST', path: '/api/customers', body: {} } as const;
     expect((await calls.write(write, { idempotencyKey: 'a' })).resource).toEqual({ id: '1' });
     expect([provider.seen.length, api.seen.length]).toEqual([3, 1]);
-    expect(api.seen[0]?.headers).toMatchObject({ authorization: 'Bearer the token', 'idempotency-key': 'a' });
+    expect(api.seen[0]?.headers).toMatchObject({ authorization: 'Bearer the-token', 'idempotency-key': 'a' });
   });
 
   test('says that the write was not sent, and why', async () => {

@@ -68,6 +68,23 @@ describe('a client that never gives a write two keys', () => {
       (response) => whole(response, 422, 'application/problem+json', '{"code":"payment_exc'),
       '422',
     ],
+    ['another service’s page', (response) => whole(response, 200, 'text/html', '<html>'), '200'],
+    ['another service’s JSON', json(200, { maintenance: true }, { 'idempotency-key': 'other' }), '200'],
+    ['the answer to another write', json(201, { id: '2' }, { 'idempotency-key': '"another key"' }), '201'],
+    ['another service’s 404', (response) => whole(response, 404, 'text/html', '<html>'), '404'],
+    ['a gateway’s 202', (response) => whole(response, 202, 'text/html', '<html>'), '202'],
+    ['a redirect', (response) => response.writeHead(307, { location: 'https://elsewhere.test/' }).end(), '307'],
+    ['a gateway’s error with a code', json(504, { code: '101504', message: 'Runtime Error' }), '504 101504'],
+    [
+      'a stored no to another write',
+      problem(409, 'invoice_not_payable', 'use_new_key', { headers: { 'idempotency-key': '"another key"' } }),
+      '409 invoice_not_payable',
+    ],
+    [
+      'a problem with another status than that of its answer',
+      problem(409, 'invoice_not_payable', 'use_new_key', { status: 422 }),
+      '409 invoice_not_payable',
+    ],
     ['a proxy’s 502', (response) => whole(response, 502, 'text/html', '<html>'), '502'],
     ['a proxy’s 429', (response) => whole(response, 429, 'text/html', '<html>'), '429'],
     ['a proxy’s 408', (response) => whole(response, 408, 'text/plain', ''), '408'],
@@ -85,9 +102,6 @@ describe('a client that never gives a write two keys', () => {
     ['a refusal', problem(422, 'validation_failed', 'fix_request', { requestId: 'r' }), 422, false],
     ['a stored rejection', problem(409, 'invoice_not_payable', 'use_new_key'), 409, true],
     ['a lost record', problem(500, 'write_record_missing', 'none', { requestId: 'r' }), 500, false],
-    ['another service’s page', (response) => whole(response, 200, 'text/html', '<html>'), 200, false],
-    ['another service’s 404', (response) => whole(response, 404, 'text/html', '<html>'), 404, false],
-    ['a redirect', (response) => response.writeHead(307, { location: 'https://elsewhere.test/' }).end(), 307, false],
   ])('%s is final at once, and told apart from an outcome', async (_, answerer, status, acknowledged) => {
     const { submit, seen } = await serve(answerer, MADE);
     expect(await submit()).toMatchObject({ requests: 1, final: { status }, acknowledged });

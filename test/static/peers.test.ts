@@ -89,6 +89,7 @@ const ANSWER: Answer = {
   retryAfterMs: undefined,
   requestId: undefined,
   contentType: undefined,
+  key: undefined,
   text: 'a',
 };
 

@@ -33,6 +33,7 @@ describe('requests over a pool of connections', () => {
       retryAfterMs: undefined,
       requestId: 'r',
       contentType: 'application/json',
+      key: '"a \\"key\\""',
       text: '{"id":"é"}',
     });
     expect(seen).toMatchObject([

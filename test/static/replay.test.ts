@@ -12,13 +12,12 @@ describe('the rows of a file', () => {
     const { tally, results } = await send([
       answer(201, '{"id":"1"}'),
       { ...answer(200, '{"id":"2"}'), replayed: true },
-      answer(409, '{"code":"invoice_not_payable","nextAction":"use_new_key"}'),
-      answer(409, '{"code":"write_cancelled","nextAction":"use_new_key"}'),
-      answer(422, '{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}'),
-      answer(422, '{"code":"idempotency_key_reused","nextAction":"use_new_key","requestId":"r"}'),
-      { ...answer(200, '<html>please log in</html>'), contentType: 'text/html' },
-      answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
-      answer(500, '{"code":"write_failed","nextAction":"retry_same_key","requestId":"r"}'),
+      problem(409, 'invoice_not_payable', 'use_new_key'),
+      problem(409, 'write_cancelled', 'use_new_key'),
+      problem(422, 'validation_failed', 'fix_request', 'r'),
+      problem(422, 'idempotency_key_reused', 'use_new_key', 'r'),
+      problem(500, 'write_record_missing', 'none', 'r'),
+      problem(500, 'write_failed', 'retry_same_key', 'r'),
     ]);
     expect(results.map(({ row, outcome }) => [row, outcome])).toEqual([
       [1, 'succeeded'],
@@ -27,21 +26,36 @@ describe('the rows of a file', () => {
       [4, 'cancelled'],
       [5, 'refused'],
       [6, 'refused'],
-      [7, 'refused'],
-      [8, 'lost'],
-      [9, 'unknown'],
+      [7, 'lost'],
+      [8, 'unknown'],
     ]);
-    expect(results[8]?.problem).toMatchObject({ answers: { '500 write_failed': expect.any(Number) } });
+    expect(results[7]?.problem).toMatchObject({ answers: { '500 write_failed': expect.any(Number) } });
     expect(tally).toMatchObject({
-      rows: 9,
+      rows: 8,
       succeeded: 2,
       replayed: 1,
       rejected: 1,
       cancelled: 1,
       lost: 1,
-      refused: 3,
+      refused: 2,
       unknown: 1,
     });
+  });
+
+  test.each<[string, Answer]>([
+    ['a login page', { ...answer(200, '<html>please log in</html>'), contentType: 'text/html' }],
+    ['a gateway’s page', { ...answer(404, '<html>'), contentType: 'text/html' }],
+    ['a gateway’s error', answer(504, '{"code":"101504"}')],
+    ['a gateway’s JSON', answer(200, '{"status":"maintenance"}')],
+  ])('are unknown after %s, which says nothing of the write', async (_, answered) => {
+    const made = answer(201, '{"id":"1"}');
+    const { results } = await send([{ ...answered, key: 'none' }, made, made, made], { concurrency: 2 });
+    expect(results.map(({ outcome }) => outcome).toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
+      'succeeded',
+      'succeeded',
+      'succeeded',
+      'unknown',
+    ]);
   });
 
   test('are written as programs read them, whatever else the client knows of an answer', async () => {
@@ -49,26 +63,22 @@ describe('the rows of a file', () => {
     const { results } = await send([
       made,
       { ...made, replayed: true },
-      answer(409, '{"code":"invoice_not_payable","nextAction":"use_new_key"}'),
-      { ...answer(409, '{"code":"write_cancelled","nextAction":"use_new_key"}'), replayed: true },
-      answer(422, '{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}'),
-      answer(404, '{"message":"no such host"}'),
-      { ...answer(200, '<html>'), contentType: 'text/html' },
-      answer(500, '{"code":"write_record_missing","nextAction":"none","requestId":"r"}'),
+      problem(409, 'invoice_not_payable', 'use_new_key'),
+      { ...problem(409, 'write_cancelled', 'use_new_key'), replayed: true },
+      problem(422, 'validation_failed', 'fix_request', 'r'),
+      problem(500, 'write_record_missing', 'none', 'r'),
     ]);
     const beginning = /^{"row":(\d),"line":\1,"key":"\1","keyFrom":"row","request":"[0-9a-f]{32}",/;
     const lines = results.map((result) => JSON.stringify(result).replace(beginning, '{'));
     expect(lines).toEqual([
       '{"outcome":"succeeded","status":201,"replayed":false,"location":"/api/payments/1","resource":{"id":"1"}}',
       '{"outcome":"succeeded","status":201,"replayed":true,"location":"/api/payments/1","resource":{"id":"1"}}',
-      '{"outcome":"rejected","status":409,"replayed":false,"problem":{"code":"invoice_not_payable","nextAction":"use_new_key"}}',
-      '{"outcome":"cancelled","status":409,"replayed":true,"problem":{"code":"write_cancelled","nextAction":"use_new_key"}}',
-      '{"outcome":"refused","status":422,"problem":{"code":"validation_failed","nextAction":"fix_request","requestId":"r"}}',
-      '{"outcome":"refused","status":404,"problem":{"message":"no such host"}}',
-      '{"outcome":"refused","status":200,"problem":{"detail":"The answer is not JSON from the API."}}',
-      '{"outcome":"lost","status":500,"problem":{"code":"write_record_missing","nextAction":"none","requestId":"r"}}',
+      '{"outcome":"rejected","status":409,"replayed":false,"problem":{"status":409,"code":"invoice_not_payable","detail":"It is.","retryable":false,"nextAction":"use_new_key"}}',
+      '{"outcome":"cancelled","status":409,"replayed":true,"problem":{"status":409,"code":"write_cancelled","detail":"It is.","retryable":false,"nextAction":"use_new_key"}}',
+      '{"outcome":"refused","status":422,"problem":{"status":422,"code":"validation_failed","detail":"It is.","retryable":false,"nextAction":"fix_request","requestId":"r"}}',
+      '{"outcome":"lost","status":500,"problem":{"status":500,"code":"write_record_missing","detail":"It is.","retryable":false,"nextAction":"none","requestId":"r"}}',
     ]);
-    const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 0 });
+    const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 80 });
     expect(JSON.stringify(unknown[0]?.problem)).toBe(
       '{"detail":"It was accepted but has no outcome yet.","answers":{"202":1}}',
     );
@@ -76,16 +86,16 @@ describe('the rows of a file', () => {
 
   test('are sent no further where each would be refused as the last one was', async () => {
     for (const refusal of [
-      answer(401, '{"code":"unauthenticated","nextAction":"fix_request","requestId":"r"}'),
-      answer(403, '{"code":"forbidden","nextAction":"fix_request","requestId":"r"}'),
-      answer(404, '{"code":"route_not_found","nextAction":"fix_request","requestId":"r"}'),
+      problem(401, 'unauthenticated', 'fix_request', 'r'),
+      problem(403, 'forbidden', 'fix_request', 'r'),
+      problem(404, 'route_not_found', 'fix_request', 'r'),
     ]) {
       const { tally, requests } = await send([answer(201, '{}'), refusal, answer(201, '{}')]);
       expect(tally.stopped).toMatch(/^row 2: /);
       expect([tally.rows, tally.succeeded, tally.refused, requests]).toEqual([2, 1, 1, 2]);
     }
     // Stored for this row alone: the role was missing when its transaction ran.
-    const { tally } = await send([answer(403, '{"code":"forbidden","nextAction":"use_new_key"}'), answer(201, '{}')]);
+    const { tally } = await send([problem(403, 'forbidden', 'use_new_key'), answer(201, '{}')]);
     expect(tally).toMatchObject({ rows: 2, rejected: 1, succeeded: 1, stopped: undefined });
   });
 
@@ -125,7 +135,7 @@ async function send(
       const answered = answers[Number(key) - 1];
       if (answered === undefined) throw new Error('connection refused');
       onSent(results.length);
-      return answered;
+      return { ...answered, key: answered.key ?? key };
     },
   };
   async function* rows(): AsyncGenerator<Row> {
@@ -152,7 +162,14 @@ async function send(
 
 function answer(status: number, text: string): Answer {
   return {
-    ...{ status, text, replayed: false, location: undefined },
-    ...{ retryAfterMs: undefined, requestId: 'r', contentType: undefined },
+    ...{ status, text, replayed: false, location: undefined, key: undefined },
+    ...{ retryAfterMs: undefined, requestId: 'r', contentType: 'application/json; charset=utf-8' },
   };
+}
+
+/** With a request ID, nothing is stored for it. */
+function problem(status: number, code: string, nextAction: string, ...ids: readonly string[]): Answer {
+  const retryable = nextAction === 'retry_same_key';
+  const body = { status, code, detail: 'It is.', retryable, nextAction, ...(ids[0] && { requestId: ids[0] }) };
+  return { ...answer(status, JSON.stringify(body)), contentType: 'application/problem+json' };
 }

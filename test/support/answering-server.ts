@@ -43,9 +43,13 @@ export async function startAnswering(answerers: readonly Answerer[]): Promise<{
   };
 }
 
+/** As the API answers: with the key of the request, if it has one. */
 export function json(status: number, body: object, headers: Record<string, string> = {}): Answerer {
-  return (response) =>
-    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+  return (response, request) => {
+    const key = request.headers['idempotency-key'];
+    const known = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) };
+    response.writeHead(status, { ...known, ...headers }).end(JSON.stringify(body));
+  };
 }
 
 /** A problem of the API. With a `requestId`, nothing is stored for the request. */

@@ -1,40 +1,62 @@
 import type { Problem } from './generated/types.ts';
 import type { Answer } from './http.ts';
+import { formatKey } from './keys.ts';
+
+export type Verdict = 'final' | 'accepted' | 'again';
 
 /**
  * What an answer means for its request. `again`: the same request, with the same key, may get another answer. `accepted`: the
  * write is running. `final`: repeating the request can never get another or a better answer.
+ *
+ * Only what the service has said can be final or accepted. Whatever stands between may answer in its place, with any status and
+ * any body, whether the service has had the request or not: that says nothing of the write.
+ *
+ * @param key of the request if it is a write: the service repeats it with each answer about the write, which tells that from
+ *   the answer to another request as well
  */
-export type Verdict = 'final' | 'accepted' | 'again';
-
-export function verdictOf(answer: Answer): Verdict {
-  if (answer.status === 202) return 'accepted';
+export function verdictOf(answer: Answer, key?: string): Verdict {
+  const isAboutWrite = key === undefined || answer.key === formatKey(key);
+  if (answer.status === 202) return key !== undefined && isAboutWrite ? 'accepted' : 'again';
   const problem = problemOf(answer);
-  if (problem !== undefined) return isRetryable(problem) ? 'again' : 'final';
-  // Not from the service. A proxy's 502, 503 or 504 says nothing about the write, and nor does half of an answer.
-  const saysNothing = answer.status >= 500 || TRY_LATER.has(answer.status) || isBrokenJson(answer);
-  return saysNothing ? 'again' : 'final';
+  if (problem === undefined) return isSuccess(answer) && isAboutWrite && resourceOf(answer) ? 'final' : 'again';
+  if (isRetryable(problem)) return 'again';
+  return isStored(problem) && !isAboutWrite ? 'again' : 'final';
 }
 
 /** Whether the answer is the outcome of the write: a success, or a no that is stored under the key. */
 export function tellsOutcome(answer: Answer): boolean {
-  if (isSuccess(answer)) return objectIn(answer.text) !== undefined;
+  if (isSuccess(answer)) return resourceOf(answer) !== undefined;
   const problem = problemOf(answer);
-  // A request that was refused before the write stored nothing; a stored answer differs from it in having no request ID.
-  return problem !== undefined && problem.requestId === undefined && verdictOf(answer) === 'final';
+  return problem !== undefined && isStored(problem) && !isRetryable(problem);
 }
 
-/** The problem (RFC 9457) that an answer carries; undefined if it has none, for example because a proxy gave it. */
+/** A request that was refused before it became a write stored nothing, and its answer names the request. */
+function isStored({ requestId }: Problem): boolean {
+  return requestId === undefined;
+}
+
+/** The resource that a success carries; undefined if it has none, because the service has not given it. */
+export function resourceOf({ contentType, text }: Answer): object | undefined {
+  return contentType !== undefined && /^application\/json\b/i.test(contentType) ? objectIn(text) : undefined;
+}
+
+/** The problem (RFC 9457) that the service has answered; undefined if it is not one, for example one that a gateway has made. */
 export function problemOf(answer: Answer): Problem | undefined {
-  if (answer.status < 400) return undefined;
+  if (answer.contentType === undefined || !/^application\/problem\+json\b/i.test(answer.contentType)) return undefined;
   const body = objectIn(answer.text) as Partial<Problem> | undefined;
-  return typeof body?.code === 'string' ? (body as Problem) : undefined;
+  const isOurs =
+    body?.status === answer.status &&
+    typeof body.code === 'string' &&
+    typeof body.detail === 'string' &&
+    typeof body.retryable === 'boolean' &&
+    typeof body.nextAction === 'string';
+  return isOurs ? (body as Problem) : undefined;
 }
 
-/** `503 overloaded`: the label under which an answer is counted. */
-export function labelOf(answer: Answer): string {
-  const code = problemOf(answer)?.code;
-  return code === undefined ? String(answer.status) : `${answer.status} ${code}`;
+/** `503 overloaded`: the label under which an answer is counted, whoever has given it. */
+export function labelOf({ status, text }: Answer): string {
+  const { code } = (objectIn(text) ?? {}) as { readonly code?: unknown };
+  return status < 400 || typeof code !== 'string' ? String(status) : `${status} ${code}`;
 }
 
 export function isSuccess({ status }: Answer): boolean {
@@ -43,28 +65,15 @@ export function isSuccess({ status }: Answer): boolean {
 
 /** The JSON object that a text is; undefined for anything else. */
 export function objectIn(text: string): object | undefined {
-  const value = parsed(text);
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
-
-/** From a proxy, these mean "try again later" (RFC 9110, 8470 and 6585). */
-const TRY_LATER = new Set([408, 425, 429]);
 
 /** By the next action too, whose values a later release may add to. */
 function isRetryable({ retryable, nextAction }: Problem): boolean {
   return retryable === true || nextAction === 'retry_same_key' || nextAction === 'wait';
-}
-
-/** Half of an answer in a frame that is whole: a proxy has lost the rest. */
-function isBrokenJson({ contentType, text }: Answer): boolean {
-  return contentType !== undefined && /\bjson\b/i.test(contentType) && parsed(text) === undefined;
-}
-
-/** Undefined for what is not JSON. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,43 +1,45 @@
-import { isSuccess, objectIn, problemOf, verdictOf } from './answers.ts';
+import { isSuccess, problemOf, resourceOf, verdictOf } from './answers.ts';
+import { requireCall, requireDeadline, requireSame, requireWrite } from './check-arguments.ts';
 import { type Circuit, type CircuitOptions, createCircuit } from './circuit.ts';
-import { errorOf, messageOf, RefusedError, UnavailableError } from './errors.ts';
+import { errorOf, messageOf, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
 import { type Answer, type Fetch, type Http, type HttpRequest, openHttp } from './http.ts';
-import { isKey, type KeptWrite, type KeyStore, newKey } from './keys.ts';
+import { type KeptWrite, type KeyStore, newKey } from './keys.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
-import { type Page, type Pages, pagesOf } from './pages.ts';
+import { isPage, type Page, type Pages, pagesOf } from './pages.ts';
 import { repeatUntilFinal } from './repeat.ts';
 import { submitWrite } from './submit-write.ts';
-import { type Token, type TokenSource, tokenOf } from './token.ts';
+import { limitTime, unlessAborted } from './time-limit.ts';
+import { companyOf, requireToken, type Token, type TokenSource, tokenOf } from './token.ts';
 
 export type ClientOptions = {
   /** Such as `https://books.example.com`. */
   readonly baseUrl: string;
-  /** A token, or where to get one again: tokens live at most 24 hours. */
+  /** A token, or where to get one again: tokens live at most 24 hours. All of them are of one company. */
   readonly token: string | TokenSource;
   /** Keeps writes that were begun over the death of the program. */
-  readonly keyStore?: KeyStore;
-  /** How long a call goes on without a final answer; 120,000 if omitted. */
-  readonly deadlineMs?: number;
+  readonly keyStore?: KeyStore | undefined;
+  /** How long a call goes on without a final answer; 120,000 if omitted. Infinity: for ever. */
+  readonly deadlineMs?: number | undefined;
   /** False: requests never wait for a service that does not answer. */
-  readonly circuit?: CircuitOptions | false;
+  readonly circuit?: CircuitOptions | false | undefined;
   /** Wraps each HTTP request, for traces and metrics. */
-  readonly trace?: Trace;
-  readonly fetch?: Fetch;
+  readonly trace?: Trace | undefined;
+  readonly fetch?: Fetch | undefined;
 };
 
 export type CallOptions = {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** How long this call goes on without a final answer; that of the client if omitted. */
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | undefined;
   /** How long each request of a write, or for its status, waits for the outcome: 0 to 60 seconds; 10 if omitted. */
-  readonly waitS?: number;
+  readonly waitS?: number | undefined;
   /** Sent as `X-Request-Id` with each request of the call: 1 to 128 printable ASCII characters without spaces. */
-  readonly requestId?: string;
+  readonly requestId?: string | undefined;
 };
 
 export type WriteOptions = CallOptions & {
   /** Names this one write. Without it, the client makes a random one. */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | undefined;
 };
 
 /** A success: of this request, or `replayed`, of an earlier one with the same key. */
@@ -51,7 +53,7 @@ export type Written<Resource> = {
   readonly requestId: string | undefined;
 };
 
-/** Its key is known at once, before anything is sent. */
+/** Its key is known at once. A program that needs time to keep it makes one before, by `newKey()`, or has a {@link KeyStore}. */
 export type PendingWrite<Resource> = Promise<Written<Resource>> & { readonly idempotencyKey: string };
 
 /**
@@ -82,40 +84,52 @@ export type Calls = {
 
 const DEADLINE_MS = 120_000;
 
+/** Throws a TypeError for options that no call could work with. */
 export function createCalls(options: ClientOptions): Calls {
-  const { keyStore, deadlineMs = DEADLINE_MS } = options;
+  const { baseUrl, keyStore, deadlineMs = DEADLINE_MS } = options;
   const http = traced(openHttp(options), options.trace);
-  const token: string | Token = typeof options.token === 'string' ? options.token : tokenOf(options.token);
+  const token = sourceOf(options.token);
   const circuit: Circuit | undefined = options.circuit === false ? undefined : createCircuit(options.circuit);
-  const limits = (call: CallOptions | undefined) => ({
-    deadlineMs: call?.deadlineMs ?? deadlineMs,
-    signal: call?.signal,
-    circuit,
-  });
+  requireDeadline(deadlineMs);
 
   const calls: Calls = {
     write: ({ body, ...write }, { idempotencyKey = newKey(), ...call } = {}) =>
       calls.submit({ ...write, idempotencyKey, body: JSON.stringify(body) }, call),
 
-    submit<Resource>(write: KeptWrite, call?: CallOptions): PendingWrite<Resource> {
-      const { idempotencyKey } = write;
+    submit<Resource>(write: KeptWrite, call: CallOptions = {}): PendingWrite<Resource> {
+      const { idempotencyKey, operation } = write;
       return Object.assign(settle(), { idempotencyKey });
 
       async function settle(): Promise<Written<Resource>> {
-        if (!isKey(idempotencyKey)) throw new TypeError(NOT_A_KEY);
-        // Also without a store: the caller has the key before anything is sent.
-        await keyStore?.keep(write);
-        const { method, path, body } = write;
-        const limit = limits(call);
-        const waitS = call?.waitS ?? waitWithin(limit.deadlineMs);
-        const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf({ ...call, waitS }) };
-        const outcome = outcomeOf<Resource>(await submitWrite(http, request, limit));
-        if (isSettled(outcome)) await settleKey(idempotencyKey);
-        if (outcome.state === 'succeeded') {
+        requireWrite(write);
+        requireCall(call);
+        const limit = limitTime(call.deadlineMs ?? deadlineMs, call.signal);
+        try {
+          const outcome = await keepAndSend(limit.signal);
+          if (isSettled(outcome)) await settleKey(idempotencyKey, limit.signal);
+          if (outcome.state !== 'succeeded') {
+            throw errorOf(outcome, { idempotencyKey, operation, cause: call.signal?.reason });
+          }
           const { resource, replayed, status, location, requestId } = outcome;
           return { resource, idempotencyKey, replayed, status, location, requestId };
+        } finally {
+          limit.end();
         }
-        throw errorOf(outcome, { idempotencyKey, operation: write.operation, cause: call?.signal?.reason });
+      }
+
+      async function keepAndSend(signal: AbortSignal): Promise<Outcome<Resource>> {
+        if (signal.aborted) return NOT_SENT;
+        const belongsTo = { baseUrl, companyId: await companyNow(signal) };
+        requireSame(write, belongsTo);
+        // Also without a store: the caller has the key before anything is sent.
+        const kept = await isKept({ ...write, ...belongsTo }, signal);
+        if (!kept) return NOT_SENT;
+        const { method, path, body } = write;
+        const waitS = call.waitS ?? waitWithin(call.deadlineMs ?? deadlineMs);
+        const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf({ ...call, waitS }) };
+        // Its deadline is the signal's, which has begun before.
+        const limits = { deadlineMs: call.deadlineMs ?? deadlineMs, signal, circuit };
+        return outcomeOf<Resource>(await submitWrite(http, request, limits));
       }
     },
 
@@ -123,8 +137,11 @@ export function createCalls(options: ClientOptions): Calls {
 
     list<Item>(path: string, query: Query | undefined, call: CallOptions | undefined): Pages<Item> {
       const { cursor: first, ...filters } = query ?? {};
-      const load = (cursor: string | undefined) =>
-        request<Page<Item>>('GET', path + textOf({ ...filters, cursor }), call);
+      const load = async (cursor: string | undefined) => {
+        const page = await request<Page<Item>>('GET', path + textOf({ ...filters, cursor }), call);
+        if (!isPage(page)) throw new UnavailableError(`The answer to GET ${path} is not a page of a list.`, {});
+        return page;
+      };
       return pagesOf(load, first === undefined ? undefined : String(first));
     },
 
@@ -134,54 +151,96 @@ export function createCalls(options: ClientOptions): Calls {
   };
   return calls;
 
-  async function request<Body>(method: 'GET' | 'POST', path: string, call: CallOptions | undefined): Promise<Body> {
+  async function request<Body>(method: 'GET' | 'POST', path: string, call: CallOptions = {}): Promise<Body> {
+    requireCall(call);
     const { final, onTheWay, lastError } = await repeatUntilFinal(
       http,
       { method, path, token, ...preferencesOf(call) },
-      limits(call),
+      { deadlineMs: call.deadlineMs ?? deadlineMs, signal: call.signal, circuit },
       // "There is no such write" may change, but is the answer to whoever asks.
-      { verdictOf: (answer) => (answer.status === 404 ? 'final' : verdictOf(answer)) },
+      { verdictOf: (answer) => (problemOf(answer)?.status === 404 ? 'final' : verdictOf(answer)) },
     );
     if (final === undefined) {
-      const answers = Object.entries(onTheWay).map(([label, times]) => `${label} × ${times}`);
-      throw new UnavailableError(`No final answer to ${method} ${path} in time (${answers.join(', ')}).`, {
-        cause: call?.signal?.reason ?? lastError,
+      throw new UnavailableError(`No final answer to ${method} ${path} in time (${textOfAnswers(onTheWay)}).`, {
+        cause: call.signal?.reason ?? lastError,
       });
     }
-    const body = isSuccess(final) ? objectIn(final.text) : undefined;
+    const body = isSuccess(final) ? resourceOf(final) : undefined;
     if (body !== undefined) return body as Body;
     const problem = problemOf(final);
     const { status, requestId } = final;
     throw new RefusedError(messageOf(status, problem), { status, requestId, problem });
   }
 
-  /** If it fails, the write is sent once more at the next start, which is answered by a replay. */
-  async function settleKey(idempotencyKey: string): Promise<void> {
+  /** Undefined if the token does not say it, or cannot be had now; sending the write asks for the token again. */
+  async function companyNow(signal: AbortSignal): Promise<string | undefined> {
     try {
-      await keyStore?.settle(idempotencyKey);
+      return companyOf(typeof token === 'string' ? token : await unlessAborted(token.get(), signal));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** False if the call ended before the store had it: nothing is sent then. Throws what the store throws. */
+  async function isKept(write: KeptWrite, signal: AbortSignal): Promise<boolean> {
+    if (keyStore === undefined) return true;
+    try {
+      await unlessAborted(keyStore.keep(write), signal);
+      return true;
+    } catch (error) {
+      if (signal.aborted && error === signal.reason) return false;
+      throw error;
+    }
+  }
+
+  /** If it fails, or takes longer than the call, the write is sent once more at the next start, which is a replay. */
+  async function settleKey(idempotencyKey: string, signal: AbortSignal): Promise<void> {
+    try {
+      await unlessAborted(keyStore?.settle(idempotencyKey), signal);
     } catch {
       // The outcome of the write is what the caller has to learn.
     }
   }
 }
 
-const NOT_A_KEY = 'An idempotencyKey has 1 to 255 printable ASCII characters, and is not only spaces, "." or "..".';
+const NOT_SENT: Outcome<never> = {
+  ...{ state: 'unknown', requests: 0, onTheWay: {}, acknowledged: false, mayHaveHappened: false, lastError: undefined },
+};
 
-/**
- * Whether the write need not be sent again: it has its outcome, or this very request can never become a write. With another
- * token or role it may; what is lost, its operators decide.
- */
-function isSettled({ state, ...outcome }: Outcome<unknown>): boolean {
-  if (state !== 'refused') return state === 'succeeded' || state === 'rejected' || state === 'cancelled';
-  return 'status' in outcome && [400, 404, 405, 413, 415, 422].includes(outcome.status);
+function sourceOf(token: string | TokenSource): string | Token {
+  if (typeof token === 'function') return tokenOf(token);
+  requireToken(token);
+  return token;
 }
 
+/** What this very request can never become a write by. With another token or role it may become one. */
+const NEVER_A_WRITE: readonly number[] = [400, 404, 405, 413, 415, 422];
+
+/**
+ * Whether the write need not be sent again. One that is lost, its operators decide; a key that belongs to another request may be
+ * that of a kept write.
+ */
+function isSettled(outcome: Outcome<unknown>): boolean {
+  if (outcome.state !== 'refused') return ['succeeded', 'rejected', 'cancelled'].includes(outcome.state);
+  return NEVER_A_WRITE.includes(outcome.status) && outcome.problem?.code !== 'idempotency_key_reused';
+}
+
+/** A trace that fails after the answer has come does not take the answer away. */
 function traced(http: Http, trace: Trace | undefined): Http {
   if (trace === undefined) return http;
   return {
-    send(request) {
+    async send(request) {
       const { token: _, body: __, headers, signal: ___, ...about } = request;
-      return trace(about, (further) => http.send({ ...request, headers: { ...headers, ...further } }));
+      let answer: Answer | undefined;
+      try {
+        return await trace(about, async (further) => {
+          answer = await http.send({ ...request, headers: { ...headers, ...further } });
+          return answer;
+        });
+      } catch (error) {
+        if (answer !== undefined) return answer;
+        throw error;
+      }
     },
   };
 }

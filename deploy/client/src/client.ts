@@ -14,10 +14,14 @@ export type AccuBooks = Omit<Books, 'events' | 'writes'> & {
   readonly writes: Books['writes'] & {
     /**
      * The outcome of a write by its key alone, for a program that has only that left; waits while the write is running.
-     * Resolves with undefined if nothing is known of the write: then it is safe to send it. Throws what the write itself
-     * would throw.
+     * Resolves with undefined if nothing is known of the write, or if the token's user may not see it: sending it with the
+     * same key is safe then. The resource is null where the user may see the write but not its answer. Throws what the write
+     * itself would throw.
      */
-    resolve<Resource = object>(idempotencyKey: string, options?: CallOptions): Promise<Written<Resource> | undefined>;
+    resolve<Resource = object>(
+      idempotencyKey: string,
+      options?: CallOptions,
+    ): Promise<Written<Resource | null> | undefined>;
     /** Sends a kept write again: the same bytes under the same key, whatever has become of it. */
     submit<Resource = object>(write: KeptWrite, options?: CallOptions): PendingWrite<Resource>;
   };

@@ -54,8 +54,9 @@ export class CancelledError extends AccuBooksError {
 }
 
 /**
- * The request was refused, and nothing is stored for it: correct it and use the same key, unless the code is
- * `idempotency_key_reused`, where the key belongs to another request. Also thrown by reads.
+ * The request was refused, and this call has stored nothing: correct it and use the same key, unless the code is
+ * `idempotency_key_reused`, where the key belongs to another request. With 401 or 403, an earlier call with the key may have made
+ * the write. Also thrown by reads, and by a cancel that came too late.
  */
 export class RefusedError extends AccuBooksError {
   override readonly name = 'RefusedError';
@@ -121,9 +122,11 @@ export function errorOf(
   { idempotencyKey, operation, cause }: { idempotencyKey: string; operation: string; cause?: unknown },
 ): AccuBooksError {
   if (outcome.state === 'unknown') {
-    const { acknowledged, requests, onTheWay, lastError } = outcome;
+    const { acknowledged, requests, onTheWay, refusal, lastError } = outcome;
+    const refused =
+      refusal && new RefusedError(messageOf(refusal.status, refusal), { idempotencyKey, problem: refusal });
     return new UnknownOutcomeError(unknownText(outcome), {
-      ...{ idempotencyKey, acknowledged, requests, answers: onTheWay, cause: cause ?? lastError },
+      ...{ idempotencyKey, acknowledged, requests, answers: onTheWay, cause: cause ?? refused ?? lastError },
     });
   }
   const { status, requestId, problem, replayed } = outcome;
@@ -146,9 +149,20 @@ export function messageOf(status: number, problem: Problem | undefined): string 
   return `${status} ${problem.code}: ${problem.detail}${faults.length === 0 ? '' : ` (${faults.join('; ')})`}`;
 }
 
-function unknownText({ acknowledged, requests, onTheWay }: Extract<Outcome, { readonly state: 'unknown' }>): string {
+function unknownText(outcome: Extract<Outcome, { readonly state: 'unknown' }>): string {
+  const { acknowledged, requests, onTheWay, refusal } = outcome;
   if (requests === 0) return 'The write was not sent.';
   const known = acknowledged ? 'The write was accepted but has no outcome yet' : 'The outcome of the write is unknown';
-  const answers = Object.entries(onTheWay).map(([label, times]) => `${label} × ${times}`);
-  return `${known}: no final answer in time (${answers.join(', ')}). Send it again with the same key.`;
+  const answers = textOfAnswers(onTheWay);
+  if (refusal !== undefined) {
+    return `${known} (${answers}), and the service no longer tells: ${messageOf(refusal.status, refusal)}`;
+  }
+  return `${known}: no final answer in time (${answers}). Send it again with the same key.`;
+}
+
+/** `no answer × 2, 503 overloaded × 1`. Answers with a status alone were not those of the API. */
+export function textOfAnswers(answers: Readonly<Record<string, number>>): string {
+  const counted = Object.entries(answers).map(([label, times]) => `${label} × ${times}`);
+  const foreign = Object.keys(answers).some((label) => /^(?!202)\d+$/.test(label));
+  return `${counted.join(', ')}${foreign ? '; a status alone is not from the API: is baseUrl right?' : ''}`;
 }

@@ -47,6 +47,7 @@ export async function* followEvents<Event extends { readonly id: string }>(
   calls: Pick<Calls, 'read'>,
   { after, from = 'start', kind, signal, pollMs = POLL_MS }: FollowOptions = {},
 ): AsyncGenerator<Event, void, undefined> {
+  if (!(pollMs > 0 && pollMs < Number.POSITIVE_INFINITY)) throw new TypeError('pollMs must be a number above 0.');
   let position = after ?? undefined;
   if (position === undefined && from === 'now') position = await newestId();
   let idlePolls = 0;

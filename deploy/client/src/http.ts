@@ -34,6 +34,8 @@ export type Answer = {
   readonly replayed: boolean;
   readonly location: string | undefined;
   readonly retryAfterMs: number | undefined;
+  /** `Idempotency-Key` of the answer, as it stands there: the service repeats the key of a write. */
+  readonly key: string | undefined;
   /** `X-Request-Id`, which the service's logs and its audit log have as well. */
   readonly requestId: string | undefined;
   readonly contentType: string | undefined;
@@ -58,7 +60,7 @@ export type FetchAnswer = {
 export type HttpOptions = {
   /** Such as `https://books.example.com`; with a path if the API is below one. */
   readonly baseUrl: string;
-  readonly fetch?: Fetch;
+  readonly fetch?: Fetch | undefined;
 };
 
 export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOptions): Http {
@@ -108,7 +110,7 @@ export function prefixOf(baseUrl: string): string {
 
 /** How long the service waits for an outcome if the request does not say. */
 const DEFAULT_WAIT_S = 10;
-const MAX_WAIT_S = 60;
+export const MAX_WAIT_S = 60;
 /** "Wait longer than the server does": docs/contract.md demands 5 s. */
 const LONGER_THAN_THE_WAIT_MS = 15_000;
 
@@ -121,7 +123,8 @@ export function answerTimeoutMs(prefer: string | undefined): number {
 
 export function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {
   return {
-    ...headers,
+    // Names in lower case: the same name in two spellings would be sent twice.
+    ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])),
     accept: 'application/json, application/problem+json',
     authorization: `Bearer ${token}`,
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -137,6 +140,7 @@ export function answerOf(status: number, header: (name: string) => string | unde
     replayed: header('idempotent-replayed') === 'true',
     location: header('location'),
     retryAfterMs: millisecondsOf(header('retry-after')),
+    key: header('idempotency-key'),
     requestId: header('x-request-id'),
     contentType: header('content-type'),
     text,

@@ -34,6 +34,9 @@ export type KeptWrite = {
   readonly path: string;
   /** JSON text. */
   readonly body: string;
+  /** Where it belongs: the client sends it to no other service and for no other company. */
+  readonly baseUrl?: string | undefined;
+  readonly companyId?: string | undefined;
 };
 
 /** 0x21–0x7E without `"` and `,`. */

@@ -1,4 +1,4 @@
-import { isSuccess, objectIn, problemOf, tellsOutcome } from './answers.ts';
+import { isSuccess, problemOf, resourceOf, tellsOutcome } from './answers.ts';
 import type { Problem } from './generated/types.ts';
 import type { Answer } from './http.ts';
 import type { Submitted } from './submit-write.ts';
@@ -14,7 +14,11 @@ export type Outcome<Resource = object> =
   | (Answered & { readonly state: 'succeeded'; readonly resource: Resource })
   | (Answered & { readonly state: 'rejected' | 'cancelled'; readonly problem: Problem })
   | (Answered & { readonly state: 'refused' | 'lost'; readonly problem: Problem | undefined })
-  | (Omit<Submitted, 'final'> & { readonly state: 'unknown' });
+  | (Omit<Submitted, 'final'> & {
+      readonly state: 'unknown';
+      /** The last answer refuses the request, but an earlier one may have made the write. */
+      readonly refusal?: Problem | undefined;
+    });
 
 type Answered = Pick<Answer, 'status' | 'replayed' | 'location' | 'requestId'>;
 
@@ -22,10 +26,15 @@ export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Reso
   if (final === undefined) return { state: 'unknown', ...rest };
   const { status, replayed, location, requestId } = final;
   const answered = { status, replayed, location, requestId };
-  const resource = isSuccess(final) ? objectIn(final.text) : undefined;
+  const resource = isSuccess(final) ? resourceOf(final) : undefined;
   if (resource !== undefined) return { state: 'succeeded', ...answered, resource: resource as Resource };
   const problem = problemOf(final);
   if (problem?.code === 'write_record_missing') return { state: 'lost', ...answered, problem };
-  if (problem === undefined || !tellsOutcome(final)) return { state: 'refused', ...answered, problem };
+  if (problem === undefined || !tellsOutcome(final)) {
+    // Who may no longer ask does not learn what became of an earlier request.
+    const isLocked = status === 401 || status === 403;
+    if (isLocked && rest.mayHaveHappened) return { state: 'unknown', ...rest, refusal: problem };
+    return { state: 'refused', ...answered, problem };
+  }
   return { state: problem.code === 'write_cancelled' ? 'cancelled' : 'rejected', ...answered, problem };
 }

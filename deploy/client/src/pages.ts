@@ -12,6 +12,12 @@ export type Pages<Item> = AsyncIterable<Item> & {
   first(): Promise<Page<Item>>;
 };
 
+/** Whether a body has the form of a page: without it, an iteration would have no end. */
+export function isPage(body: unknown): body is Page<unknown> {
+  const { items, nextCursor } = body as Partial<Page<unknown>>;
+  return Array.isArray(items) && (nextCursor === null || typeof nextCursor === 'string');
+}
+
 export function pagesOf<Item>(
   load: (cursor: string | undefined) => Promise<Page<Item>>,
   cursor: string | undefined,

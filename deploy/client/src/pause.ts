@@ -1,4 +1,5 @@
 import { onAbort } from './abort.ts';
+import { LONGEST_TIMER_MS } from './time-limit.ts';
 
 /** The longest pause between attempts without a `Retry-After` grows from the first to the last of these. */
 const FIRST_PAUSE_MS = 100;
@@ -39,7 +40,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       letGo?.();
       resolve();
     };
-    const timer = setTimeout(end, ms);
+    const timer = setTimeout(end, Math.min(ms, LONGEST_TIMER_MS));
     const letGo = signal === undefined ? undefined : onAbort(signal, end);
   });
 }

@@ -2,7 +2,7 @@ import { labelOf, problemOf, tellsOutcome, type Verdict } from './answers.ts';
 import type { Circuit } from './circuit.ts';
 import type { Answer, Http, HttpRequest } from './http.ts';
 import { pauseMs, sleep } from './pause.ts';
-import { limitTime } from './time-limit.ts';
+import { limitTime, unlessAborted } from './time-limit.ts';
 import type { Token } from './token.ts';
 
 /** A request that may be sent any number of times: a read, or a write under its key. */
@@ -25,6 +25,8 @@ export type Repeated = {
   readonly onTheWay: Readonly<Record<string, number>>;
   /** An answer said that the write is accepted or gave its outcome, so the write must exist from then on. */
   readonly acknowledged: boolean;
+  /** Before the final answer, there was a request that may have made the write. */
+  readonly mayHaveHappened: boolean;
   /** Why the last request without an answer had none. */
   readonly lastError: unknown;
 };
@@ -46,32 +48,34 @@ export async function repeatUntilFinal(
   const { signal, end } = limitTime(deadlineMs, outer);
   const onTheWay: Record<string, number> = {};
   const refusedTokens = new Set<string>();
-  let acknowledged = false;
+  const so = { requests: 0, acknowledged: false, mayHaveHappened: false, lastError: undefined as unknown };
+  const repeated = (final?: Answer): Repeated => ({ final, onTheWay, ...so });
   let attempts = 0;
-  let requests = 0;
-  let lastError: unknown;
-  const repeated = (final?: Answer): Repeated => ({ final, requests, onTheWay, acknowledged, lastError });
 
   try {
     while (!signal.aborted) {
-      if (circuit !== undefined && !(await circuit.admit(signal))) break;
       attempts += 1;
-      const { answer, token, error } = await send(http, request, { attempt: attempts, signal });
-      if (token !== undefined) requests += 1;
-      circuit?.report(endOf(answer, signal));
+      const { token, answer, error } = await attempt(http, request, { attempts, circuit, signal });
+      if (token !== undefined) so.requests += 1;
       const verdict = answer === undefined ? 'again' : rules.verdictOf(answer);
       if (answer !== undefined && verdict === 'final' && !canRenew(request, token, refusedTokens, answer)) {
-        acknowledged ||= tellsOutcome(answer);
+        so.acknowledged ||= tellsOutcome(answer);
         return repeated(answer);
       }
-      if (answer === undefined) lastError = error;
-      count(onTheWay, answer === undefined ? (token === undefined ? 'no token' : 'no answer') : labelOf(answer));
-      acknowledged ||= verdict === 'accepted';
+      if (answer === undefined) so.lastError = error;
+      count(onTheWay, answer === undefined ? (token === undefined ? 'not sent' : 'no answer') : labelOf(answer));
+      so.acknowledged ||= verdict === 'accepted';
+      so.mayHaveHappened ||= token !== undefined && !isBeforeTheWrite(answer);
       if (answer !== undefined) refuseLimited(request, token, answer);
-      const pause = verdict === 'final' ? 0 : pauseMs(attempts, answer?.retryAfterMs);
+      if (verdict === 'final') continue;
+      if (verdict === 'accepted' && rules.afterAccepted !== undefined) {
+        await rules.afterAccepted(signal);
+        // The status and the answer may be of two processes that do not know the same yet.
+        if (onTheWay['202'] === 1) continue;
+      }
+      const pause = pauseMs(attempts, answer?.retryAfterMs);
       if (performance.now() + pause > deadline) break;
-      if (verdict === 'accepted' && rules.afterAccepted !== undefined) await rules.afterAccepted(signal);
-      else await sleep(pause, signal);
+      await sleep(pause, signal);
     }
     return repeated();
   } finally {
@@ -87,28 +91,52 @@ export function count(counts: Record<string, number>, label: string, by = 1): vo
   counts[label] = (counts[label] ?? 0) + by;
 }
 
-/** Never rejects. Without a token, nothing was sent. */
-async function send(
+type Attempt = {
+  readonly attempts: number;
+  readonly circuit: Circuit | undefined;
+  readonly signal: AbortSignal;
+};
+
+/** Never rejects, and ends with the signal, whatever it waits for. Without a token, nothing was sent. */
+async function attempt(
   http: Http,
   request: Repeatable,
-  { attempt, signal }: { readonly attempt: number; readonly signal: AbortSignal | undefined },
+  { attempts, circuit, signal }: Attempt,
 ): Promise<{ readonly token?: string; readonly answer?: Answer; readonly error?: unknown }> {
   let token: string;
   try {
-    token = await tokenFor(request);
+    token = await unlessAborted(tokenFor(request), signal);
+    if (circuit !== undefined && !(await circuit.admit(signal))) return { error: signal.reason };
   } catch (error) {
     return { error };
   }
   try {
-    return { token, answer: await http.send({ ...request, token, signal, attempt }) };
+    const answer = await unlessAborted(http.send({ ...request, token, signal, attempt: attempts }), signal);
+    circuit?.report(answer.status >= 502 && answer.status <= 504 ? 'failed' : 'answered');
+    return { token, answer };
   } catch (error) {
+    circuit?.report(signal.aborted ? 'given up' : 'failed');
     return { token, error };
   }
 }
 
+/** The answers which say that this very request has not begun the write and never will. */
+const BEFORE_THE_WRITE: ReadonlySet<string> = new Set([
+  ...['rate_limited', 'overloaded', 'unauthenticated', 'authentication_unavailable', 'too_many_failed_sign_ins'],
+]);
+
+function isBeforeTheWrite(answer: Answer | undefined): boolean {
+  const code = answer === undefined ? undefined : problemOf(answer)?.code;
+  return code !== undefined && BEFORE_THE_WRITE.has(code);
+}
+
+/** Of one call: a source that gives a new token each time, and never one that is good, would be asked without end. */
+const MOST_REFUSED_TOKENS = 2;
+
 /** The token has ended meanwhile, and there may be another one. False once this very token was refused twice. */
 function canRenew({ token: source }: Repeatable, token: string | undefined, refused: Set<string>, { status }: Answer) {
-  if (status !== 401 || typeof source === 'string' || token === undefined || refused.has(token)) return false;
+  if (status !== 401 || typeof source === 'string' || token === undefined) return false;
+  if (refused.has(token) || refused.size >= MOST_REFUSED_TOKENS) return false;
   refused.add(token);
   source.refuse(token);
   return true;
@@ -118,10 +146,4 @@ function canRenew({ token: source }: Repeatable, token: string | undefined, refu
 function refuseLimited({ token: source }: Repeatable, token: string | undefined, answer: Answer): void {
   const isLimited = problemOf(answer)?.code === 'too_many_failed_sign_ins';
   if (isLimited && typeof source !== 'string' && token !== undefined) source.refuse(token);
-}
-
-/** Failed: no answer, or a 502, 503 or 504, the service's own ones included. Given up: the caller did not wait for it. */
-function endOf(answer: Answer | undefined, signal: AbortSignal): 'answered' | 'failed' | 'given up' {
-  if (answer === undefined) return signal.aborted ? 'given up' : 'failed';
-  return answer.status >= 502 && answer.status <= 504 ? 'failed' : 'answered';
 }

@@ -2,6 +2,7 @@ import { isSuccess, objectIn, verdictOf } from './answers.ts';
 import { type Answer, type Http, segment } from './http.ts';
 import { pollPause, sleep } from './pause.ts';
 import { type Repeatable, type Repeated, type RepeatOptions, repeatUntilFinal, tokenFor } from './repeat.ts';
+import { unlessAborted } from './time-limit.ts';
 
 /**
  * One write, sent as a client should send it: with the same key until there is a final answer. It retries when the answer
@@ -24,7 +25,7 @@ const STATUS_WAIT_S = 10;
 
 export function submitWrite(http: Http, write: Write, options: RepeatOptions): Promise<Submitted> {
   return repeatUntilFinal(http, write, options, {
-    verdictOf,
+    verdictOf: (answer) => verdictOf(answer, write.key),
     afterAccepted: (signal) => untilSettled(http, write, signal),
   });
 }
@@ -47,9 +48,10 @@ async function untilSettled(http: Http, write: Write, signal: AbortSignal): Prom
 /** By the key, not by `Location`, which a proxy may have changed. */
 async function readStatus(http: Http, write: Write, signal: AbortSignal): Promise<Answer | undefined> {
   try {
-    const token = await tokenFor(write);
+    const token = await unlessAborted(tokenFor(write), signal);
     const path = `/api/writes/${segment(write.key)}`;
-    return await http.send({ method: 'GET', path, token, prefer: `wait=${STATUS_WAIT_S}`, signal });
+    const request = { method: 'GET', path, token, prefer: `wait=${STATUS_WAIT_S}`, signal } as const;
+    return await unlessAborted(http.send(request), signal);
   } catch {
     return undefined;
   }

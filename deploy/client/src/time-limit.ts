@@ -22,4 +22,13 @@ export function limitTime(limitMs: number, outer: AbortSignal | undefined): { si
 }
 
 /** A longer one is over at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** What the promise comes to, or the reason of the abort if that is earlier; then nobody learns any more what it comes to. */
+export function unlessAborted<T>(promise: PromiseLike<T> | T, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const letGo = onAbort(signal, () => reject(signal.reason));
+    Promise.resolve(promise).then(resolve, reject).finally(letGo);
+  });
+}

@@ -22,12 +22,20 @@ export function tokenOf(source: TokenSource): Token {
   let current: Current | undefined;
   let renewal: Promise<string> | undefined;
   let renewAgainAt = 0;
+  let company: string | undefined;
 
   const renew = async () => {
     const token = await source();
     if (typeof token !== 'string' || token.trim() === '') throw new TypeError('The token source returned no token.');
+    requireToken(token.trim());
+    requireCompany(companyOf(token));
     current = currentOf(token.trim());
     return current.token;
+  };
+  /** The company of the first token: the calls of one client do not go to two companies. */
+  const requireCompany = (companyId: string | undefined) => {
+    company ??= companyId;
+    if (companyId !== company) throw new Error('The token source returned a token of another company.');
   };
   const renewed = () => {
     renewal ??= renew().finally(() => {
@@ -68,6 +76,17 @@ function currentOf(token: string): Current {
   // biome-ignore lint/plugin: a token tells its end by the time of day
   const now = Date.now();
   return { token, endMs, renewAtMs: Math.max(endMs - RENEW_BEFORE_END_MS, now + (endMs - now) * RENEW_AFTER_PART) };
+}
+
+/** Throws a TypeError for what cannot stand in a header. */
+export function requireToken(token: string): void {
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new TypeError('A token is printable ASCII characters without spaces.');
+}
+
+/** The company of a JWT; undefined for a token that does not say it. */
+export function companyOf(token: string): string | undefined {
+  const companyId = claimsOf(token)?.['company_id'];
+  return typeof companyId === 'string' ? companyId : undefined;
 }
 
 /** The claims of a JWT, unverified: they only tell the client when to ask for the next one. */

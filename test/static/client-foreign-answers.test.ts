@@ -1,0 +1,189 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { type ClientOptions, createCalls } from '../../deploy/client/src/calls.ts';
+import { followEvents } from '../../deploy/client/src/events.ts';
+import { resolveWrite } from '../../deploy/client/src/resolve.ts';
+import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
+import { signToken } from '../support/tokens.ts';
+
+const PAYMENT = { operation: 'createPayment', method: 'POST', path: '/api/payments', body: { amount: 1 } } as const;
+const MADE = json(201, { id: '1' });
+const UNAUTHENTICATED = problem(401, 'unauthenticated', 'fix_request', { requestId: 'r' });
+const FORBIDDEN = problem(403, 'forbidden', 'fix_request', { requestId: 'r' });
+const NOTHING: Answerer = () => undefined;
+const [ACME, GLOBEX] = ['b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e11', 'b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e12'] as const;
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+async function serve(answerers: readonly Answerer[], options: Partial<ClientOptions> = {}) {
+  const server = await startAnswering(answerers);
+  closing.push(server.close);
+  return { ...server, calls: createCalls({ baseUrl: server.url, token: 'token', deadlineMs: 5_000, ...options }) };
+}
+
+async function errorOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    return { resolvedWith: await promise };
+  } catch (error) {
+    return error;
+  }
+}
+
+const tokenFor = (companyId: string) => signToken({ userId: ACME, companyId });
+
+describe('what was asked before a refusal', () => {
+  test.each<[string, readonly Answerer[], object]>([
+    ['no answer, then 401', [drop, UNAUTHENTICATED], { acknowledged: false }],
+    ['no answer, then 403', [drop, FORBIDDEN], { acknowledged: false }],
+    ['accepted, then 401', [json(202, {}), json(200, { state: 'succeeded' }), UNAUTHENTICATED], { acknowledged: true }],
+    ['a gateway’s 504, then 401', [json(504, { code: '1' }), UNAUTHENTICATED], { acknowledged: false }],
+  ])('%s: the write may have happened, and nobody says that it was refused', async (_, answerers, members) => {
+    const settled: string[] = [];
+    const keyStore = { keep: () => undefined, settle: (key: string) => void settled.push(key) };
+    const { calls } = await serve(answerers, { keyStore });
+    expect(await errorOf(calls.write(PAYMENT, undefined))).toMatchObject({
+      ...{ name: 'UnknownOutcomeError', cause: { name: 'RefusedError' } },
+      ...members,
+    });
+    expect(settled).toEqual([]);
+  });
+
+  test('a refusal that came first says what it is', async () => {
+    const limited = problem(429, 'rate_limited', 'retry_same_key', { headers: { 'retry-after': '0' }, requestId: 'r' });
+    const { calls } = await serve([limited, FORBIDDEN]);
+    expect(await errorOf(calls.write(PAYMENT, undefined))).toMatchObject({ name: 'RefusedError', code: 'forbidden' });
+  });
+});
+
+describe('one company', () => {
+  test('has all writes of a client: a token of another one is not used', async () => {
+    const tokens = [await tokenFor(ACME), await tokenFor(GLOBEX), await tokenFor(ACME)];
+    const given = tokens.values();
+    const { calls, seen } = await serve([UNAUTHENTICATED, MADE], { token: () => given.next().value ?? '' });
+    expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
+    expect(seen.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${tokens[0]}`, `Bearer ${tokens[2]}`]);
+  });
+
+  test('and one service have a kept write: it is sent nowhere else', async () => {
+    const kept = { ...PAYMENT, idempotencyKey: 'a', body: '{}' };
+    const { calls, seen, url } = await serve([MADE], { token: await tokenFor(ACME) });
+    for (const elsewhere of [
+      { companyId: GLOBEX },
+      { baseUrl: 'https://elsewhere.test' },
+      { path: '.elsewhere.test/' },
+    ]) {
+      expect(await errorOf(calls.submit({ ...kept, ...elsewhere }))).toBeInstanceOf(TypeError);
+    }
+    expect(seen).toEqual([]);
+    await calls.submit({ ...kept, companyId: ACME, baseUrl: url });
+    expect(seen).toHaveLength(1);
+  });
+});
+
+describe('the time of a call ends it, whatever it waits for', () => {
+  const never = new Promise<never>(() => undefined);
+  test.each<[string, Partial<ClientOptions>, object]>([
+    ['a token', { token: () => never }, { requests: 0 }],
+    ['the key store', { keyStore: { keep: () => never, settle: () => undefined } }, { requests: 0 }],
+    ['a fetch that knows no signal', { fetch: () => never }, { requests: 1 }],
+  ])('%s', async (_, options, members) => {
+    const { calls } = await serve([MADE], options);
+    expect(await errorOf(calls.write(PAYMENT, { deadlineMs: 200 }))).toMatchObject({
+      name: 'UnknownOutcomeError',
+      ...members,
+    });
+  });
+
+  test('a key store that does not settle does not withhold the outcome', async () => {
+    const { calls } = await serve([MADE], { keyStore: { keep: () => undefined, settle: () => never } });
+    expect(await calls.write(PAYMENT, { deadlineMs: 500 })).toMatchObject({ resource: { id: '1' } });
+  });
+
+  test('a call that was given up before it began keeps and sends nothing', async () => {
+    const kept: unknown[] = [];
+    const { calls, seen } = await serve([MADE], { keyStore: { keep: (one) => void kept.push(one), settle: () => {} } });
+    expect(await errorOf(calls.write(PAYMENT, { signal: AbortSignal.abort() }))).toMatchObject({ requests: 0 });
+    expect([kept, seen]).toEqual([[], []]);
+  });
+});
+
+describe('a client that is asked for too much', () => {
+  test('takes a 401 as final after two different tokens', async () => {
+    let asked = 0;
+    const { calls, seen } = await serve([UNAUTHENTICATED], { token: () => `token-${(asked += 1)}` });
+    expect(await errorOf(calls.write(PAYMENT, undefined))).toMatchObject({ name: 'RefusedError', status: 401 });
+    expect(seen).toHaveLength(3);
+  });
+
+  test('does not send again and again what is accepted without end', async () => {
+    const accepted = json(202, {});
+    const settled = json(200, { state: 'succeeded' });
+    const { calls, seen } = await serve(
+      Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? accepted : settled)),
+    );
+    expect(await errorOf(calls.write(PAYMENT, { deadlineMs: 1_000 }))).toMatchObject({ acknowledged: true });
+    expect(seen.length).toBeLessThan(20);
+  });
+
+  test.each([
+    { deadlineMs: 0 },
+    { deadlineMs: Number.NaN },
+    { waitS: 61 },
+    { waitS: -1 },
+    { requestId: 'a b' },
+    { requestId: 'ü' },
+  ])('refuses %j, and sends nothing', async (options) => {
+    const { calls, seen } = await serve([MADE]);
+    expect(await errorOf(calls.write(PAYMENT, options))).toBeInstanceOf(TypeError);
+    expect(await errorOf(calls.read('/api/me', undefined, options))).toBeInstanceOf(TypeError);
+    expect(seen).toEqual([]);
+  });
+
+  test('refuses a token that cannot stand in a header', () => {
+    for (const token of ['', 'a b', 'ü', undefined as never]) {
+      expect(() => createCalls({ baseUrl: 'http://127.0.0.1:1', token })).toThrow(TypeError);
+    }
+  });
+
+  test('refuses to follow events without a pause', async () => {
+    const { calls } = await serve([json(200, { items: [], nextCursor: null })]);
+    for (const pollMs of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(await errorOf(followEvents(calls, { pollMs }).next())).toBeInstanceOf(TypeError);
+    }
+  });
+
+  test('reads no list without an end', async () => {
+    const { calls } = await serve([json(200, { items: [1] })]);
+    expect(await errorOf(calls.list('/api/payments', undefined, undefined).first())).toMatchObject({
+      name: 'UnavailableError',
+    });
+  });
+
+  test('keeps the answer when a trace fails after it', async () => {
+    const { calls, seen } = await serve([MADE], {
+      async trace(_, send) {
+        await send();
+        throw new Error('The exporter is away');
+      },
+    });
+    expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
+    expect(seen).toHaveLength(1);
+  });
+});
+
+describe('a write whose answer is not shown', () => {
+  const write = (state: string, status: number) =>
+    json(200, { state, status, operation: 'createPayment', requestId: 'r', location: null, response: null });
+
+  test('has no resource', async () => {
+    const { calls } = await serve([write('succeeded', 201)]);
+    expect(await resolveWrite(calls, 'a')).toMatchObject({ resource: null, replayed: true });
+  });
+
+  test('is still a rejection', async () => {
+    const { calls } = await serve([write('rejected', 409)]);
+    expect(await errorOf(resolveWrite(calls, 'a'))).toMatchObject({ name: 'RejectedError', status: 409 });
+  });
+});
