@@ -68,12 +68,28 @@ describe('a file of kept writes', () => {
     await Promise.all([store.keep(write('a')), store.keep(write('a'))]);
     await store.keep(write('a'));
     expect(linesOf()).toHaveLength(1);
-    await expect(store.keep(write('a', { body: '{}' }))).rejects.toThrow('kept for another request');
+    await expect(store.keep(write('a', { body: '{}' }))).rejects.toThrow(
+      'The key a is kept for another request, whose outcome is not known. Use another key, or learn the outcome of the kept request first: submit what pending() has for this key.',
+    );
     const both = [store.keep(write('b')), store.keep(write('b', { path: '/api/refunds' }))];
     expect((await Promise.allSettled(both)).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     await store.settle('a');
     await store.keep(write('a', { body: '{}' }));
     expect((await reopened(store)).pending()).toEqual([write('b'), write('a', { body: '{}' })]);
+  });
+
+  test('has the service and the company of a write, and takes another one’s for another request', async () => {
+    const store = openStore();
+    const [baseUrl, companyId] = ['https://books.example.com', 'company'];
+    const kept = write('a', { baseUrl, companyId });
+    await store.keep(kept);
+    const next = await reopened(store);
+    expect(next.pending()).toEqual([kept]);
+    await next.keep({ ...kept });
+    for (const change of [{ baseUrl: 'https://other.example.com' }, { companyId: 'other' }, { companyId: undefined }]) {
+      await expect(next.keep({ ...kept, ...change })).rejects.toThrow('kept for another request');
+    }
+    expect((await reopened(next)).pending()).toEqual([kept]);
   });
 
   test('says that it has a write only after the disk has it, and one fsync is for all that wait', async () => {
@@ -99,22 +115,19 @@ describe('a file of kept writes', () => {
     expect([kept, fsync.mock.calls.length]).toEqual([101, 2]);
   });
 
-  test('waits for no fsync to settle, for the folder’s when it is made, and for one when it is found', async () => {
-    const synced = vi.spyOn(fs, 'fsyncSync');
+  test('waits for no fsync to settle, and for that of a new file and of its folder when it is opened', async () => {
     const store = openStore();
-    // The file, and the folder that names it.
-    expect(synced).toHaveBeenCalledTimes(2);
     await store.keep(write('a'));
     const fdatasync = vi.spyOn(fs, 'fdatasync');
     await store.settle('a');
     expect(fdatasync).not.toHaveBeenCalled();
     expect(linesOf().at(-1)).toBe('{"settled":"a"}');
-    // As it is after a run that was killed before its fsync.
+    // As it is after a run that was killed before its fsync: what is found has to be on the disk, too.
     await store.keep(write('b'));
-    await reopened(await reopened(store));
-    synced.mockClear();
-    await reopened(open.at(-1) as FileKeyStore);
-    expect(synced).toHaveBeenCalledTimes(1);
+    await store.close();
+    const synced = vi.spyOn(fs, 'fsyncSync');
+    expect(keysOf(openStore())).toEqual(['b']);
+    expect(synced).toHaveBeenCalledTimes(2);
   });
 
   test('does not grow with what is settled, neither during a run nor from run to run', async () => {
@@ -133,10 +146,8 @@ describe('a file of kept writes', () => {
 
   test.each([
     ['half a line', '{"kept":{"idempotencyKey":"cut","oper'],
-    ['a whole line without its end', JSON.stringify({ kept: write('cut') })],
+    ['half a character', Buffer.from('{"kept":{"idempotencyKey":"ü').subarray(0, -1)],
     ['zeros', '\0'.repeat(100)],
-    ['a line of something else', 'nonsense\n'],
-    ['a line that keeps half a write', '{"kept":{"idempotencyKey":"cut"}}\n'],
   ])('does without what a kill has left of the last append: %s', async (_, left) => {
     const store = openStore();
     await store.keep(write('whole'));
@@ -148,12 +159,34 @@ describe('a file of kept writes', () => {
     expect(keysOf(await reopened(next))).toEqual(['whole', 'next']);
   });
 
-  test('is not used if a line before the last cannot be read: a write may be missing', async () => {
-    const before = `${JSON.stringify({ kept: write('a') })}\nnonsense\n${JSON.stringify({ kept: write('b') })}\n`;
-    writeFileSync(file, before);
-    expect(openStore).toThrow(/writes\.jsonl cannot be used: line 2 cannot be read/);
-    expect(readFileSync(file, 'utf8')).toBe(before);
-    expect(readdirSync(folder)).toEqual(['writes.jsonl']);
+  const line = (key: string) => JSON.stringify({ kept: write(key) });
+  test.each([
+    ['a byte order mark, and other ends of lines', `\uFEFF${line('a')}\r\n${line('b')}\r\n`],
+    ['no newline at its end', `${line('a')}\n${line('b')}`],
+  ])('may have what an editor leaves: %s', async (_, text) => {
+    writeFileSync(file, text);
+    const store = openStore();
+    expect(store.pending()).toEqual([write('a'), write('b')]);
+    await store.keep(write('c'));
+    expect(keysOf(await reopened(store))).toEqual(['a', 'b', 'c']);
+  });
+
+  test.each([
+    ['something else', 'nonsense'],
+    ['another kind of entry', '{"forgotten":"a"}'],
+    ['half a write', '{"kept":{"idempotencyKey":"cut"}}'],
+    ['a company that is not a text', JSON.stringify({ kept: { ...write('cut'), companyId: 1 } })],
+    ['zeros that end in a line', `${'\0'.repeat(100)}"}}`],
+    ['another encoding', Buffer.from(line('cut'), 'latin1')],
+    ['nothing', ''],
+  ])('is not used if a whole line has %s, be it the last one: a write may be missing', (_, bad) => {
+    for (const after of ['', `${line('b')}\n`]) {
+      const before = Buffer.concat([Buffer.from(`${line('a')}\n`), Buffer.from(bad), Buffer.from(`\n${after}`)]);
+      writeFileSync(file, before);
+      expect(openStore).toThrow(/writes\.jsonl cannot be used: line 2 cannot be read/);
+      expect(readFileSync(file)).toEqual(before);
+      expect(readdirSync(folder)).toEqual(['writes.jsonl']);
+    }
   });
 
   test('says that it cannot be made, or is closed', async () => {
@@ -231,6 +264,24 @@ describe('a file of kept writes belongs to one process', () => {
     await store.close();
     expect(openStore).toThrow('is used by process');
     expect(keysOf(await reopened(next))).toEqual(['a', 'c']);
+  });
+
+  test('under whatever name: a symbolic link, to a file or to what is to be one, is the file that it names', async () => {
+    const named = file;
+    fs.symlinkSync(folder, join(folder, 'folder'));
+    fs.symlinkSync('folder/writes.jsonl', join(folder, 'link'));
+    for (const present of [false, true]) {
+      file = join(folder, 'link');
+      const store = openStore();
+      if (!present) await store.keep(write('a'));
+      for (file of [named, join(folder, 'folder', 'writes.jsonl'), join(folder, 'folder', 'link')]) {
+        expect(openStore).toThrow('is used by process');
+      }
+      file = named;
+      expect(keysOf(await reopened(store))).toEqual(['a']);
+      await open.at(-1)?.close();
+    }
+    expect(readdirSync(folder).toSorted()).toEqual(['folder', 'link', 'writes.jsonl']);
   });
 
   test('is taken over when nothing is in its lock', async () => {

@@ -1,19 +1,9 @@
 import type { KeptWrite } from './keys.ts';
 
-/**
- * The lines of a file of kept writes: one JSON object each, `{"kept": {…}}` or `{"settled": "key"}`. A file is only ever appended
- * to, or replaced as a whole.
- */
-export type KeyLog = {
-  /** The kept writes that are not settled, by their keys, in the order in which they were kept. */
-  readonly pending: Map<string, KeptWrite>;
-  /** Whether it consists of the lines of `pending` and nothing else. */
-  readonly isCompact: boolean;
-};
-
+/** One line of a file of kept writes, which is only ever appended to, or replaced as a whole. */
 export function keptLine(write: KeptWrite): string {
-  const { idempotencyKey, operation, method, path, body } = write;
-  return `${JSON.stringify({ kept: { idempotencyKey, operation, method, path, body } })}\n`;
+  const { idempotencyKey, operation, method, path, body, baseUrl, companyId } = write;
+  return `${JSON.stringify({ kept: { idempotencyKey, operation, method, path, body, baseUrl, companyId } })}\n`;
 }
 
 export function settledLine(idempotencyKey: string): string {
@@ -21,25 +11,29 @@ export function settledLine(idempotencyKey: string): string {
 }
 
 /**
- * Reads such a file. A last line that cannot be read, or that has no end, is what a kill has left of an append that nobody was
- * told of, and is ignored. Any other such line throws: what it says may be needed to learn what became of a write.
+ * The writes that such a file keeps and does not settle, by their keys, in the order in which they were kept.
+ *
+ * A kill cuts an append at its end, wherever that is: all lines before are whole, and what follows the last newline counts if it
+ * can be read (an editor may have left that newline out) and is ignored otherwise, since nobody was told of it. Any other line
+ * that cannot be read throws, also if it is not UTF-8: what it says may be needed to learn what became of a write. A byte order
+ * mark, as some editors write it, is skipped.
  */
-export function readKeyLog(text: string): KeyLog {
+export function readKeyLog(bytes: Uint8Array): Map<string, KeptWrite> {
   const pending = new Map<string, KeptWrite>();
-  const lines = text.split('\n');
-  const unfinished = lines.pop();
-  let isCompact = unfinished === '';
-  for (const [index, line] of lines.entries()) {
-    const entry = entryOf(line);
-    if (entry === undefined && index < lines.length - 1) throw new Error(`line ${index + 1} cannot be read`);
+  let number = 0;
+  for (let from = 0; from < bytes.length; ) {
+    const newline = bytes.indexOf(NEWLINE, from);
+    const end = newline < 0 ? bytes.length : newline;
+    const entry = entryOf(bytes.subarray(from, end));
+    number += 1;
+    if (entry === undefined && newline >= 0) throw new Error(`line ${number} cannot be read`);
+    if (entry?.settled !== undefined) pending.delete(entry.settled);
     if (entry?.kept !== undefined && !pending.has(entry.kept.idempotencyKey)) {
       pending.set(entry.kept.idempotencyKey, entry.kept);
-      continue;
     }
-    if (entry?.settled !== undefined) pending.delete(entry.settled);
-    isCompact = false;
+    from = end + 1;
   }
-  return { pending, isCompact };
+  return pending;
 }
 
 /** Whether both are the same request under the same key. */
@@ -47,12 +41,20 @@ export function isSameWrite(one: KeptWrite, other: KeptWrite): boolean {
   return keptLine(one) === keptLine(other);
 }
 
-function entryOf(line: string): { readonly kept?: KeptWrite; readonly settled?: string } | undefined {
+const NEWLINE = 0x0a;
+/** Skips a byte order mark. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+function entryOf(line: Uint8Array): { readonly kept?: KeptWrite; readonly settled?: string } | undefined {
   try {
-    const { kept, settled } = JSON.parse(line) as { kept?: Partial<KeptWrite>; settled?: unknown };
+    const { kept, settled } = JSON.parse(UTF8.decode(line)) as { kept?: Partial<KeptWrite>; settled?: unknown };
     if (typeof settled === 'string') return { settled };
     const texts = [kept?.idempotencyKey, kept?.operation, kept?.method, kept?.path, kept?.body];
-    return texts.every((text) => typeof text === 'string') ? { kept: kept as KeptWrite } : undefined;
+    const optional = [kept?.baseUrl, kept?.companyId];
+    const isWhole =
+      texts.every((text) => typeof text === 'string') &&
+      optional.every((text) => text === undefined || typeof text === 'string');
+    return isWhole ? { kept: kept as KeptWrite } : undefined;
   } catch {
     return undefined;
   }

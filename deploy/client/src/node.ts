@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { isSameWrite, keptLine, readKeyLog, settledLine } from './key-log.ts';
 import type { KeptWrite } from './keys.ts';
@@ -25,6 +25,11 @@ export function tokenFile(path: string): () => Promise<string> {
 
 /** A {@link KeyStore}. */
 export type FileKeyStore = {
+  /**
+   * Rejects if the write is not on the disk: nothing is sent then. If that is because another process has taken the file over,
+   * that process may have found the write in it, and send it. Rejects also if the key is kept for another request: use another
+   * key, or learn the outcome of the kept request first (submit what `pending` has for this key).
+   */
   keep(write: KeptWrite): Promise<void>;
   settle(idempotencyKey: string): Promise<void>;
   /** The writes that were kept and not settled, in the order in which they were kept. At the start: those of the last run. */
@@ -37,10 +42,16 @@ export type FileKeyStore = {
  * Keeps the writes of one process in a file, which its folder must allow to be replaced. `keep` resolves once the write is on
  * the disk (fsync, one for all that wait); so nothing is sent that a kill, or a loss of power, could make the program forget.
  *
- * Throws if the file cannot be read, has a line that cannot be read (other than the last, which a kill may have cut), or is used
- * by another process: one file belongs to one process at a time, and `{path}.lock` names it. A process that has died is
- * recognized, and its file is taken over. Where a process cannot be seen, in another container or on another machine, it is
- * taken for dead; should it be alive, its `keep` fails from then on, so that it sends nothing more.
+ * Throws if the file cannot be read, has a line that cannot be read (other than one without its newline at the end, which a kill
+ * has cut), or is used by another process: one file belongs to one process at a time, and `{path}.lock` names it. A process that
+ * has died is recognized, and its file is taken over. Where a process cannot be seen, in another container or on another machine,
+ * it is taken for dead. Should it be alive, its `keep` fails from then on, so that it sends nothing more, and it cannot change the
+ * file of its successor. That needs a file system that shows a new name to every process at once: a local one does, one on the
+ * network (NFS) may not. A symbolic link stands for the file that it names.
+ *
+ * A loss of power during an append of many lines may leave zeros in the middle of it, where the file system writes its pages in
+ * any order. Such a line throws, too: it cannot be told from one that was damaged after it was kept. Whoever knows that the power
+ * was lost may remove it, since nobody was told that it is kept.
  *
  * A write is settled as soon as the client has its outcome. A program that has to do something with the outcome, and may be killed
  * before it has, gives its writes keys of its own (`invoice-4711`), with which it gets the outcome again.
@@ -51,12 +62,15 @@ export type FileKeyStore = {
  * for (const write of keyStore.pending()) await books.writes.submit(write); // What the last run has begun.
  */
 export function fileKeyStore(path: string): FileKeyStore {
-  const file = resolve(path);
+  const file = realPath(resolve(path));
   const lock = takeLock(file);
   let log: OpenLog | undefined;
   let pending: Map<string, KeptWrite>;
   try {
-    ({ log, pending } = openLog(file));
+    removeUnfinished(file);
+    pending = readKeyLog(fs.existsSync(file) ? fs.readFileSync(file) : new Uint8Array());
+    // Always a new file: a process that has lost this one, and is alive, may have it open, to append to it or to shorten it.
+    log = replaceLog(file, pending, lock);
   } catch (error) {
     lock.release();
     throw new Error(`The file of kept writes ${file} cannot be used: ${textOf(error)}.`, { cause: error });
@@ -71,7 +85,9 @@ export function fileKeyStore(path: string): FileKeyStore {
       const { idempotencyKey } = write;
       const known = pending.get(idempotencyKey) ?? keeping.get(idempotencyKey)?.write;
       if (known !== undefined && !isSameWrite(known, write)) {
-        throw new Error(`The key ${idempotencyKey} is kept for another request, whose outcome is not known.`);
+        throw new Error(
+          `The key ${idempotencyKey} is kept for another request, whose outcome is not known. Use another key, or learn the outcome of the kept request first: submit what pending() has for this key.`,
+        );
       }
       if (pending.has(idempotencyKey)) return;
       const done =
@@ -143,11 +159,10 @@ export function fileKeyStore(path: string): FileKeyStore {
 
   /** Puts a file with the pending writes alone in the place of this one. */
   function replace(): void {
-    lock.check();
     const old = log;
     log = undefined;
     if (old !== undefined) fs.closeSync(old.descriptor);
-    log = replaceLog(file, pending);
+    log = replaceLog(file, pending, lock);
   }
 
   /** Shortens the file, for which even a full disk has room, and replaces it: now, or before the next batch. */
@@ -186,34 +201,46 @@ const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = fs.constants;
 
 const fdatasync = (descriptor: number) => promisify(fs.fdatasync)(descriptor);
 
-function openLog(file: string): { readonly log: OpenLog; readonly pending: Map<string, KeptWrite> } {
-  const { pending, isCompact } = readKeyLog(fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : UNFINISHED);
-  if (!isCompact) return { log: replaceLog(file, pending), pending };
-  const descriptor = fs.openSync(file, O_WRONLY | O_APPEND);
-  // The process that has written the last lines may have died before its fsync.
-  fs.fsyncSync(descriptor);
-  return { log: { descriptor, lines: pending.size, bytes: fs.fstatSync(descriptor).size }, pending };
-}
-
-/** Not compact, so that a new file is made. */
-const UNFINISHED = '{';
-
-/** The old file stays as it is until the new one is on the disk. */
-function replaceLog(file: string, pending: ReadonlyMap<string, KeptWrite>): OpenLog {
-  const temporary = `${file}.new`;
-  const descriptor = fs.openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, OWNER_ONLY);
+/**
+ * Puts a file with these writes alone in the place of the old one, which stays as it is until the new one is on the disk.
+ *
+ * A process that is stopped in here may be taken over and go on afterwards. Even so it cannot replace the file of its successor:
+ * if it was taken over before it checks the lock, it fails there; if after that, its successor has removed the file that is to
+ * be renamed ({@link removeUnfinished}), or has not read anything yet.
+ */
+function replaceLog(file: string, pending: ReadonlyMap<string, KeptWrite>, lock: Lock): OpenLog {
+  const unfinished = `${file}.${lock.id}.new`;
+  const descriptor = fs.openSync(unfinished, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC, OWNER_ONLY);
   const bytes = Buffer.from([...pending.values()].map(keptLine).join(''));
   try {
     fs.writeFileSync(descriptor, bytes);
     fs.fsyncSync(descriptor);
-    fs.renameSync(temporary, file);
+    lock.check();
+    fs.renameSync(unfinished, file);
     syncFolder(file);
   } catch (error) {
     fs.closeSync(descriptor);
+    fs.rmSync(unfinished, { force: true });
+    // If it has been taken over, that is the reason why there is nothing to rename.
+    lock.check();
     throw error;
   }
   return { descriptor, lines: pending.size, bytes: bytes.length };
 }
+
+/**
+ * Removes what other processes were about to rename to the file or to its lock. To be called by who has the lock, before it reads
+ * the file: from then on no other process can put anything in the place of the file.
+ */
+function removeUnfinished(file: string): void {
+  const [folder, name] = [dirname(file), basename(file)];
+  for (const each of fs.readdirSync(folder)) {
+    const isUnfinished = each.startsWith(name) && UNFINISHED.test(each.slice(name.length));
+    if (isUnfinished) fs.rmSync(join(folder, each), { force: true });
+  }
+}
+
+const UNFINISHED = /^(\.lock)?\.[\da-f-]{36}\.new$/;
 
 /** A new name in a folder is on the disk once the folder is. Windows has no such thing. */
 function syncFolder(file: string): void {
@@ -241,6 +268,8 @@ function checkInPlace(file: string, descriptor: number): void {
 }
 
 type Lock = {
+  /** Of this holder alone. */
+  readonly id: string;
   /** Throws if another process has taken the file over. */
   check(): void;
   release(): void;
@@ -268,14 +297,16 @@ function takeLock(file: string): Lock {
     if (holder !== undefined && isAlive(holder)) {
       throw new Error(`The file of kept writes ${file} is used by process ${holder.pid}. Give each process its own.`);
     }
-    fs.writeFileSync(`${path}.${id}`, text, { flag: 'wx', mode: OWNER_ONLY });
-    fs.renameSync(`${path}.${id}`, path);
+    fs.writeFileSync(`${path}.${id}.new`, text, { flag: 'wx', mode: OWNER_ONLY });
+    fs.renameSync(`${path}.${id}.new`, path);
   }
   return {
+    id,
     check() {
       if (holderOf(path)?.id !== id) throw new Error(`another process has taken it over: see ${path}`);
     },
     release() {
+      // If it is taken over between these two, the successor is without a lock, and its `keep` fails: nothing is lost.
       if (holderOf(path)?.id === id) fs.rmSync(path, { force: true });
     },
   };
@@ -308,6 +339,21 @@ function beginOf(pid: number): string | undefined {
     .replace(/^.*\)\s/s, '')
     .split(' ');
   return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+}
+
+/** The path without symbolic links, also where nothing is at the end of them yet. */
+function realPath(path: string): string {
+  try {
+    return fs.realpathSync.native(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+  const folder = dirname(path);
+  // Without a folder there is no file either: whoever makes the lock is told so.
+  if (!fs.existsSync(folder)) return path;
+  const target = linkOf(path);
+  const real = fs.realpathSync.native(folder);
+  return target === '' ? join(real, basename(path)) : realPath(resolve(real, target));
 }
 
 function place(): string {
