@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ClientOptions, createCalls } from '../../deploy/client/src/calls.ts';
 import { followEvents } from '../../deploy/client/src/events.ts';
@@ -9,7 +10,6 @@ const PAYMENT = { operation: 'createPayment', method: 'POST', path: '/api/paymen
 const MADE = json(201, { id: '1' });
 const UNAUTHENTICATED = problem(401, 'unauthenticated', 'fix_request', { requestId: 'r' });
 const FORBIDDEN = problem(403, 'forbidden', 'fix_request', { requestId: 'r' });
-const NOTHING: Answerer = () => undefined;
 const [ACME, GLOBEX] = ['b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e11', 'b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e12'] as const;
 
 const closing: (() => Promise<void>)[] = [];
@@ -111,8 +111,7 @@ describe('the time of a call ends it, whatever it waits for', () => {
 
 describe('a client that is asked for too much', () => {
   test('takes a 401 as final after two different tokens', async () => {
-    let asked = 0;
-    const { calls, seen } = await serve([UNAUTHENTICATED], { token: () => `token-${(asked += 1)}` });
+    const { calls, seen } = await serve([UNAUTHENTICATED], { token: () => `token-${randomUUID()}` });
     expect(await errorOf(calls.write(PAYMENT, undefined))).toMatchObject({ name: 'RefusedError', status: 401 });
     expect(seen).toHaveLength(3);
   });

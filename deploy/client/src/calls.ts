@@ -6,6 +6,7 @@ import { type Answer, type Fetch, type Http, type HttpRequest, openHttp } from '
 import { type KeptWrite, type KeyStore, newKey } from './keys.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { isPage, type Page, type Pages, pagesOf } from './pages.ts';
+import { pauseMs, sleep } from './pause.ts';
 import { repeatUntilFinal } from './repeat.ts';
 import { submitWrite } from './submit-write.ts';
 import { limitTime, unlessAborted } from './time-limit.ts';
@@ -118,8 +119,9 @@ export function createCalls(options: ClientOptions): Calls {
       }
 
       async function keepAndSend(signal: AbortSignal): Promise<Outcome<Resource>> {
-        if (signal.aborted) return NOT_SENT;
-        const belongsTo = { baseUrl, companyId: await companyNow(signal) };
+        const ready = await whenReady(signal);
+        if ('lastError' in ready) return { ...NOT_SENT, ...ready };
+        const belongsTo = { baseUrl, companyId: ready.companyId };
         requireSame(write, belongsTo);
         // Also without a store: the caller has the key before anything is sent.
         const kept = await isKept({ ...write, ...belongsTo }, signal);
@@ -172,13 +174,18 @@ export function createCalls(options: ClientOptions): Calls {
     throw new RefusedError(messageOf(status, problem), { status, requestId, problem });
   }
 
-  /** Undefined if the token does not say it, or cannot be had now; sending the write asks for the token again. */
-  async function companyNow(signal: AbortSignal): Promise<string | undefined> {
-    try {
-      return companyOf(typeof token === 'string' ? token : await unlessAborted(token.get(), signal));
-    } catch {
-      return undefined;
+  /** Once there is a token, which tells the company, unless the call ends before: nothing is kept that nobody could send. */
+  async function whenReady(signal: AbortSignal): Promise<{ companyId: string | undefined } | { lastError: unknown }> {
+    let lastError: unknown = signal.reason;
+    for (let attempts = 1; !signal.aborted; attempts += 1) {
+      try {
+        return { companyId: companyOf(typeof token === 'string' ? token : await unlessAborted(token.get(), signal)) };
+      } catch (error) {
+        lastError = error;
+        await sleep(pauseMs(attempts, undefined), signal);
+      }
     }
+    return { lastError };
   }
 
   /** False if the call ended before the store had it: nothing is sent then. Throws what the store throws. */

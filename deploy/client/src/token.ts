@@ -80,7 +80,8 @@ function currentOf(token: string): Current {
 
 /** Throws a TypeError for what cannot stand in a header. */
 export function requireToken(token: string): void {
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new TypeError('A token is printable ASCII characters without spaces.');
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
+    throw new TypeError('A token is printable ASCII characters without spaces.');
 }
 
 /** The company of a JWT; undefined for a token that does not say it. */
