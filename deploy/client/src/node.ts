@@ -59,7 +59,7 @@ export type FileKeyStore = {
  * @example
  * const keyStore = fileKeyStore('/var/lib/nightly-run/writes.jsonl');
  * const books = createClient({ baseUrl, token, keyStore });
- * for (const write of keyStore.pending()) await books.writes.submit(write); // What the last run has begun.
+ * for (const write of keyStore.pending()) await books.writes.submit(write).catch(console.error); // Begun by the last run.
  */
 export function fileKeyStore(path: string): FileKeyStore {
   const file = realPath(resolve(path));
