@@ -74,6 +74,11 @@ describe('a client that never gives a write two keys', () => {
     ['another service’s 404', (response) => whole(response, 404, 'text/html', '<html>'), '404'],
     ['a gateway’s 202', (response) => whole(response, 202, 'text/html', '<html>'), '202'],
     ['a redirect', (response) => response.writeHead(307, { location: 'https://elsewhere.test/' }).end(), '307'],
+    [
+      'another service’s problem',
+      json(409, { title: 'No', status: 409, code: 'X', detail: 'No.' }, { 'content-type': 'application/problem+json' }),
+      '409 X',
+    ],
     ['a gateway’s error with a code', json(504, { code: '101504', message: 'Runtime Error' }), '504 101504'],
     [
       'a stored no to another write',

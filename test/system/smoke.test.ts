@@ -43,8 +43,10 @@ describe('the smoke test', () => {
   });
 
   test('tells each thing that is wrong with one that writes each time anew, and says yes to anything else', async () => {
-    const server = createServer(({ method }, response) => {
+    const server = createServer(({ method, headers }, response) => {
       response.statusCode = method === 'POST' ? 201 : 200;
+      response.setHeader('content-type', 'application/json');
+      response.setHeader('idempotency-key', headers['idempotency-key'] ?? '');
       response.end(JSON.stringify({ id: randomUUID() }));
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
