@@ -1,4 +1,3 @@
-import type { CallOptions } from './calls.ts';
 import { MAX_WAIT_S } from './http.ts';
 import { isKey, type KeptWrite } from './keys.ts';
 
@@ -23,7 +22,13 @@ export function requireSame(write: KeptWrite, { baseUrl, companyId }: Pick<KeptW
   }
 }
 
-export function requireCall({ deadlineMs, waitS, requestId }: CallOptions): void {
+type Call = {
+  readonly deadlineMs?: number | undefined;
+  readonly waitS?: number | undefined;
+  readonly requestId?: string | undefined;
+};
+
+export function requireCall({ deadlineMs, waitS, requestId }: Call): void {
   if (deadlineMs !== undefined) requireDeadline(deadlineMs);
   if (waitS !== undefined && !(Number.isInteger(waitS) && waitS >= 0 && waitS <= MAX_WAIT_S)) {
     throw new TypeError(`waitS is a whole number of seconds from 0 to ${MAX_WAIT_S}.`);

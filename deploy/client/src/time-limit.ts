@@ -25,10 +25,19 @@ export function limitTime(limitMs: number, outer: AbortSignal | undefined): { si
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** What the promise comes to, or the reason of the abort if that is earlier; then nobody learns any more what it comes to. */
-export function unlessAborted<T>(promise: PromiseLike<T> | T, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const letGo = onAbort(signal, () => reject(signal.reason));
-    Promise.resolve(promise).then(resolve, reject).finally(letGo);
+export async function unlessAborted<T>(promise: PromiseLike<T> | T, signal: AbortSignal): Promise<T> {
+  let letGo: (() => void) | undefined;
+  const aborted = new Promise<typeof ABORTED>((resolve) => {
+    if (signal.aborted) resolve(ABORTED);
+    else letGo = onAbort(signal, () => resolve(ABORTED));
   });
+  try {
+    const first = await Promise.race([promise, aborted]);
+    if (first === ABORTED) signal.throwIfAborted();
+    return first as T;
+  } finally {
+    letGo?.();
+  }
 }
+
+const ABORTED = Symbol('aborted');
