@@ -28,9 +28,11 @@ export function isFinalOutcome(outcome: Outcome): boolean {
  */
 export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
   if (outcome.state === 'unknown') {
-    const { acknowledged, onTheWay } = outcome;
+    const { acknowledged, onTheWay, refusal } = outcome;
     const detail = acknowledged ? 'It was accepted but has no outcome yet.' : 'There was no final answer in time.';
-    return { outcome: 'unknown', problem: { detail, answers: onTheWay } };
+    if (refusal === undefined) return { outcome: 'unknown', problem: { detail, answers: onTheWay } };
+    const refused = `An earlier request may have made the write, and this one was refused: ${refusal.detail}`;
+    return { outcome: 'unknown', status: refusal.status, problem: { ...refusal, detail: refused, answers: onTheWay } };
   }
   const { status, replayed, location } = outcome;
   const answered = { status, replayed, ...(location === undefined ? {} : { location }) };
@@ -48,7 +50,8 @@ export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
 
 /** True if every other row would get the same answer, because the token, the role or the URL is wrong. */
 export function concernsAllRows(outcome: WriteOutcome): boolean {
-  if (outcome.state === 'unknown') return outcome.refusal !== undefined;
-  if (outcome.state !== 'refused') return false;
-  return [401, 403, 405].includes(outcome.status) || outcome.problem?.code === 'route_not_found';
+  const refusal =
+    outcome.state === 'unknown' ? outcome.refusal : outcome.state === 'refused' ? outcome.problem : undefined;
+  if (refusal === undefined) return false;
+  return [401, 403, 405].includes(refusal.status) || refusal.code === 'route_not_found';
 }

@@ -215,8 +215,9 @@ describe('the key store', () => {
 });
 
 describe('the outcome of a write, asked by its key alone', () => {
-  const write = (state: string, members: object = {}) =>
+  const write = (state: string, members: object = {}, key = 'order-1') =>
     json(200, {
+      key,
       state,
       operation: 'createPayment',
       requestId: 'r',
@@ -228,8 +229,8 @@ describe('the outcome of a write, asked by its key alone', () => {
 
   test('waits while it is running, then resolves with the stored answer', async () => {
     const { calls, seen } = await serve([
-      write('running'),
-      write('succeeded', { status: 201, location: '/api/payments/1', response: { id: '1' } }),
+      write('running', {}, 'order/1'),
+      write('succeeded', { status: 201, location: '/api/payments/1', response: { id: '1' } }, 'order/1'),
     ]);
     expect(await resolveWrite(calls, 'order/1', { deadlineMs: 60_000 })).toEqual({
       ...{ resource: { id: '1' }, idempotencyKey: 'order/1', replayed: true, status: 201 },
@@ -254,7 +255,7 @@ describe('the outcome of a write, asked by its key alone', () => {
     ['failed', write('failed'), UnknownOutcomeError, { acknowledged: false }],
     ['still running', write('running'), UnknownOutcomeError, { acknowledged: true }],
     ['not to be asked', drop, UnknownOutcomeError, { acknowledged: false }],
-    ['refused', problem(403, 'not_a_member', 'fix_request', { requestId: 'r' }), RefusedError, {}],
+    ['not to be seen', problem(403, 'not_a_member', 'fix_request', { requestId: 'r' }), UnknownOutcomeError, {}],
   ])('throws what the write throws when it is %s', async (_, answerer, kind, members) => {
     const { calls } = await serve([answerer]);
     const error = await errorOf(resolveWrite(calls, 'order-1', { deadlineMs: 200 }));

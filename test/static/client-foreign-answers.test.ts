@@ -10,6 +10,7 @@ const PAYMENT = { operation: 'createPayment', method: 'POST', path: '/api/paymen
 const MADE = json(201, { id: '1' });
 const UNAUTHENTICATED = problem(401, 'unauthenticated', 'fix_request', { requestId: 'r' });
 const FORBIDDEN = problem(403, 'forbidden', 'fix_request', { requestId: 'r' });
+const INVALID = problem(422, 'validation_failed', 'fix_request', { requestId: 'r' });
 const [ACME, GLOBEX] = ['b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e11', 'b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e12'] as const;
 
 const closing: (() => Promise<void>)[] = [];
@@ -38,6 +39,9 @@ describe('what was asked before a refusal', () => {
     ['no answer, then 401', [drop, UNAUTHENTICATED], { acknowledged: false }],
     ['no answer, then 403', [drop, FORBIDDEN], { acknowledged: false }],
     ['accepted, then 401', [json(202, {}), json(200, { state: 'succeeded' }), UNAUTHENTICATED], { acknowledged: true }],
+    ['no answer, then 422', [drop, INVALID], { acknowledged: false }],
+    ['accepted, then 422', [json(202, {}), json(200, { state: 'succeeded' }), INVALID], { acknowledged: true }],
+    ['no answer, then no such route', [drop, problem(404, 'route_not_found', 'fix_request', { requestId: 'r' })], {}],
     ['a gateway’s 504, then 401', [json(504, { code: '1' }), UNAUTHENTICATED], { acknowledged: false }],
   ])('%s: the write may have happened, and nobody says that it was refused', async (_, answerers, members) => {
     const settled: string[] = [];
@@ -48,6 +52,37 @@ describe('what was asked before a refusal', () => {
       ...members,
     });
     expect(settled).toEqual([]);
+  });
+
+  test('a key that belongs to another request is told, whatever came before', async () => {
+    const { calls } = await serve([drop, problem(422, 'idempotency_key_reused', 'use_new_key', { requestId: 'r' })]);
+    expect(await errorOf(calls.write(PAYMENT, undefined))).toMatchObject({
+      ...{ name: 'RefusedError', code: 'idempotency_key_reused' },
+    });
+  });
+
+  test('a write of an earlier run, which may have made it, stays kept when it is refused', async () => {
+    const settled: string[] = [];
+    const keyStore = { keep: () => undefined, settle: (key: string) => void settled.push(key) };
+    const { calls, url } = await serve([INVALID], { keyStore });
+    const kept = { ...PAYMENT, idempotencyKey: 'a', body: '{}', baseUrl: `${url}/` };
+    expect(await errorOf(calls.submit(kept))).toMatchObject({ name: 'RefusedError' });
+    expect(settled).toEqual([]);
+  });
+
+  test.each(['malformed_request', 'malformed_json'])(
+    '%s says that the request was changed on its way',
+    async (code) => {
+      const { calls, seen } = await serve([problem(400, code, 'fix_request', { requestId: 'r' }), MADE]);
+      expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
+      expect(seen).toHaveLength(2);
+    },
+  );
+
+  test('a refusal of another request is none of this one', async () => {
+    const other = { headers: { 'idempotency-key': 'another' }, requestId: 'r' };
+    const { calls } = await serve([problem(422, 'validation_failed', 'fix_request', other), MADE]);
+    expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
   });
 
   test('a refusal that came first says what it is', async () => {
@@ -116,6 +151,13 @@ describe('a client that is asked for too much', () => {
     expect(seen).toHaveLength(3);
   });
 
+  test('asks for another token where a gateway refuses one', async () => {
+    const page: Answerer = (response) => response.writeHead(401, { 'content-type': 'text/html' }).end('<html>');
+    const { calls, seen } = await serve([page, MADE], { token: () => `token-${randomUUID()}` });
+    expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
+    expect(seen[0]?.headers.authorization).not.toBe(seen[1]?.headers.authorization);
+  });
+
   test('does not send again and again what is accepted without end', async () => {
     const accepted = json(202, {});
     const settled = json(200, { state: 'succeeded' });
@@ -160,6 +202,18 @@ describe('a client that is asked for too much', () => {
     });
   });
 
+  test('waits a growing time where Retry-After is 0', async () => {
+    const limited = problem(429, 'rate_limited', 'retry_same_key', { headers: { 'retry-after': '0' }, requestId: 'r' });
+    const { calls, seen } = await serve([limited]);
+    await errorOf(calls.write(PAYMENT, { deadlineMs: 1_000 }));
+    expect(seen.length).toBeLessThan(10);
+  });
+
+  test('keeps the answer when a trace returns nothing', async () => {
+    const { calls } = await serve([MADE], { trace: async (_, send) => (await send()) && (undefined as never) });
+    expect(await calls.write(PAYMENT, undefined)).toMatchObject({ resource: { id: '1' } });
+  });
+
   test('keeps the answer when a trace fails after it', async () => {
     const { calls, seen } = await serve([MADE], {
       async trace(_, send) {
@@ -174,11 +228,16 @@ describe('a client that is asked for too much', () => {
 
 describe('a write whose answer is not shown', () => {
   const write = (state: string, status: number) =>
-    json(200, { state, status, operation: 'createPayment', requestId: 'r', location: null, response: null });
+    json(200, { key: 'a', state, status, operation: 'createPayment', requestId: 'r', location: null, response: null });
 
   test('has no resource', async () => {
     const { calls } = await serve([write('succeeded', 201)]);
     expect(await resolveWrite(calls, 'a')).toMatchObject({ resource: null, replayed: true });
+  });
+
+  test('is not taken from the status of another write', async () => {
+    const { calls } = await serve([write('succeeded', 201)]);
+    expect(await errorOf(resolveWrite(calls, 'another'))).toMatchObject({ name: 'UnknownOutcomeError' });
   });
 
   test('is still a rejection', async () => {

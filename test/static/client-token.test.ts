@@ -115,6 +115,22 @@ describe('a token', () => {
     await expect(tokenOf(() => none as string).get()).rejects.toThrow('no token');
   });
 
+  test('whose source hangs once is asked for again', async () => {
+    vi.useFakeTimers();
+    try {
+      let asked = 0;
+      const token = tokenOf(() => {
+        asked += 1;
+        return asked === 1 ? new Promise<never>(() => undefined) : 'second';
+      });
+      const first = token.get().catch((error: Error) => error.name);
+      await vi.advanceTimersByTimeAsync(31_000);
+      expect([await first, await token.get()]).toEqual(['TimeoutError', 'second']);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test('whose source throws at once is asked for again', async () => {
     let asked = 0;
     const token = tokenOf(() => {

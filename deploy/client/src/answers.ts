@@ -16,12 +16,16 @@ export type Verdict = 'final' | 'accepted' | 'again';
  */
 export function verdictOf(answer: Answer, key?: string): Verdict {
   const isAboutWrite = key === undefined || answer.key === formatKey(key);
-  if (answer.status === 202) return key !== undefined && isAboutWrite ? 'accepted' : 'again';
+  const isOfAnother = answer.key !== undefined && !isAboutWrite;
+  if (answer.status === 202) return key !== undefined && isAboutWrite && resourceOf(answer) ? 'accepted' : 'again';
   const problem = problemOf(answer);
   if (problem === undefined) return isSuccess(answer) && isAboutWrite && resourceOf(answer) ? 'final' : 'again';
-  if (isRetryable(problem)) return 'again';
+  if (isRetryable(problem) || isOfAnother || NOT_AS_IT_WAS_SENT.has(problem.code)) return 'again';
   return isStored(problem) && !isAboutWrite ? 'again' : 'final';
 }
+
+/** The client sends whole requests: these tell of one that has been changed or cut on its way. */
+const NOT_AS_IT_WAS_SENT: ReadonlySet<string> = new Set(['malformed_request', 'malformed_json']);
 
 /** Whether the answer is the outcome of the write: a success, or a no that is stored under the key. */
 export function tellsOutcome(answer: Answer): boolean {

@@ -107,7 +107,7 @@ export function createCalls(options: ClientOptions): Calls {
         const limit = limitTime(call.deadlineMs ?? deadlineMs, call.signal);
         try {
           const outcome = await keepAndSend(limit.signal);
-          if (isSettled(outcome)) await settleKey(idempotencyKey, limit.signal);
+          if (isSettled(outcome, write)) await settleKey(idempotencyKey, limit.signal);
           if (outcome.state !== 'succeeded') {
             throw errorOf(outcome, { idempotencyKey, operation, cause: call.signal?.reason });
           }
@@ -121,10 +121,11 @@ export function createCalls(options: ClientOptions): Calls {
       async function keepAndSend(signal: AbortSignal): Promise<Outcome<Resource>> {
         const ready = await whenReady(signal);
         if ('lastError' in ready) return { ...NOT_SENT, ...ready };
-        const belongsTo = { baseUrl, companyId: ready.companyId };
-        requireSame(write, belongsTo);
+        const { companyId } = ready;
+        requireSame(write, { baseUrl, companyId });
         // Also without a store: the caller has the key before anything is sent.
-        const kept = await isKept({ ...write, ...belongsTo }, signal);
+        const toKeep = { ...write, baseUrl: write.baseUrl ?? baseUrl, companyId: write.companyId ?? companyId };
+        const kept = await isKept(toKeep, signal);
         if (!kept) return NOT_SENT;
         const { method, path, body } = write;
         const waitS = call.waitS ?? waitWithin(call.deadlineMs ?? deadlineMs);
@@ -225,10 +226,11 @@ const NEVER_A_WRITE: readonly number[] = [400, 404, 405, 413, 415, 422];
 
 /**
  * Whether the write need not be sent again. One that is lost, its operators decide; a key that belongs to another request may be
- * that of a kept write.
+ * that of a kept write. What comes from a store may have been made by an earlier run: a refusal does not say that it was not.
  */
-function isSettled(outcome: Outcome<unknown>): boolean {
+function isSettled(outcome: Outcome<unknown>, { baseUrl }: KeptWrite): boolean {
   if (outcome.state !== 'refused') return ['succeeded', 'rejected', 'cancelled'].includes(outcome.state);
+  if (baseUrl !== undefined) return false;
   return NEVER_A_WRITE.includes(outcome.status) && outcome.problem?.code !== 'idempotency_key_reused';
 }
 
@@ -240,10 +242,11 @@ function traced(http: Http, trace: Trace | undefined): Http {
       const { token: _, body: __, headers, signal: ___, ...about } = request;
       let answer: Answer | undefined;
       try {
-        return await trace(about, async (further) => {
+        const traced = await trace(about, async (further) => {
           answer = await http.send({ ...request, headers: { ...headers, ...further } });
           return answer;
         });
+        return answer ?? traced;
       } catch (error) {
         if (answer !== undefined) return answer;
         throw error;

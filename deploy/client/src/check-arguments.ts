@@ -1,4 +1,4 @@
-import { MAX_WAIT_S } from './http.ts';
+import { MAX_WAIT_S, prefixOf } from './http.ts';
 import { isKey, type KeptWrite } from './keys.ts';
 
 /** What no call could work with is a TypeError, before anything is kept or sent. */
@@ -14,7 +14,7 @@ export function requireWrite({ idempotencyKey, path }: KeptWrite): void {
 
 /** A kept write of another company or service would be a second write there. */
 export function requireSame(write: KeptWrite, { baseUrl, companyId }: Pick<KeptWrite, 'baseUrl' | 'companyId'>): void {
-  if (write.baseUrl !== undefined && write.baseUrl !== baseUrl) {
+  if (write.baseUrl !== undefined && prefixOf(write.baseUrl) !== prefixOf(baseUrl ?? '')) {
     throw new TypeError(`The write ${write.idempotencyKey} was kept for ${write.baseUrl}, and not for ${baseUrl}.`);
   }
   if (write.companyId !== undefined && companyId !== undefined && write.companyId !== companyId) {

@@ -16,14 +16,17 @@ export type Circuit = {
 
 export type CircuitOptions = {
   /** So many failures in a row open the circuit; 10 if omitted. */
-  readonly failures?: number;
+  readonly failures?: number | undefined;
   /** How long it then stays open; 1,000 if omitted. Doubled with each probe that fails, up to 30 times as long. */
-  readonly openMs?: number;
+  readonly openMs?: number | undefined;
 };
 
 const LONGEST_OPENING = 30;
 
 export function createCircuit({ failures: threshold = 10, openMs = 1_000 }: CircuitOptions = {}): Circuit {
+  if (!(threshold >= 1 && openMs > 0 && openMs < Number.POSITIVE_INFINITY)) {
+    throw new TypeError('circuit: failures is a number from 1, and openMs one of milliseconds above 0.');
+  }
   let failures = 0;
   let openForMs = openMs;
   let openUntil = 0;
@@ -65,4 +68,4 @@ export function createCircuit({ failures: threshold = 10, openMs = 1_000 }: Circ
 }
 
 /** How often those who wait for a probe look again. */
-const MIN_WAIT_MS = 20;
+const MIN_WAIT_MS = 200;

@@ -55,8 +55,8 @@ export class CancelledError extends AccuBooksError {
 
 /**
  * The request was refused, and this call has stored nothing: correct it and use the same key, unless the code is
- * `idempotency_key_reused`, where the key belongs to another request. With 401 or 403, an earlier call with the key may have made
- * the write. Also thrown by reads, and by a cancel that came too late.
+ * `idempotency_key_reused`, where the key belongs to another request. An earlier call with the key may have made the write.
+ * Also thrown by reads, and by a cancel that came too late.
  */
 export class RefusedError extends AccuBooksError {
   override readonly name = 'RefusedError';
@@ -151,7 +151,7 @@ export function messageOf(status: number, problem: Problem | undefined): string 
 
 function unknownText(outcome: Extract<Outcome, { readonly state: 'unknown' }>): string {
   const { acknowledged, requests, onTheWay, refusal } = outcome;
-  if (requests === 0) return 'The write was not sent.';
+  if (requests === 0) return 'The write was not sent by this call.';
   const known = acknowledged ? 'The write was accepted but has no outcome yet' : 'The outcome of the write is unknown';
   const answers = textOfAnswers(onTheWay);
   if (refusal !== undefined) {

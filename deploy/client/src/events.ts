@@ -1,6 +1,6 @@
 import type { Calls, Query } from './calls.ts';
 import { UnavailableError } from './errors.ts';
-import type { Page } from './pages.ts';
+import { isPage, type Page } from './pages.ts';
 import { pauseMs, sleep } from './pause.ts';
 
 export type FollowOptions = {
@@ -82,7 +82,9 @@ export async function* followEvents<Event extends { readonly id: string }>(
   async function read(query: Query): Promise<Page<Event> | undefined> {
     for (let attempts = 1; !signal?.aborted; attempts += 1) {
       try {
-        return await calls.read<Page<Event>>(PATH, query, signal === undefined ? undefined : { signal });
+        const page = await calls.read<Page<Event>>(PATH, query, { signal });
+        if (!isPage(page)) throw new UnavailableError(`The answer to GET ${PATH} is not a page of events.`, {});
+        return page;
       } catch (error) {
         if (signal?.aborted) return undefined;
         if (!(error instanceof UnavailableError)) throw error;

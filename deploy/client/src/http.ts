@@ -151,7 +151,7 @@ export function answerOf(status: number, header: (name: string) => string | unde
 function millisecondsOf(retryAfter: string | undefined): number | undefined {
   if (retryAfter === undefined) return undefined;
   if (/^\d{1,6}$/.test(retryAfter)) return Number(retryAfter) * 1_000;
-  const atMs = Date.parse(retryAfter);
+  const atMs = retryAfter.endsWith('GMT') ? Date.parse(retryAfter) : Number.NaN;
   // biome-ignore lint/plugin: the service, or a proxy, has told us its time of day
   return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - Date.now());
 }

@@ -38,7 +38,14 @@ export function readKeyLog(bytes: Uint8Array): Map<string, KeptWrite> {
 
 /** Whether both are the same request under the same key. */
 export function isSameWrite(one: KeptWrite, other: KeptWrite): boolean {
-  return keptLine(one) === keptLine(other);
+  // Where it belongs may not be known of one of them.
+  const baseUrl = one.baseUrl ?? other.baseUrl;
+  const companyId = one.companyId ?? other.companyId;
+  return keptLine({ baseUrl, companyId, ...known(one) }) === keptLine({ baseUrl, companyId, ...known(other) });
+}
+
+function known(write: KeptWrite): KeptWrite {
+  return Object.fromEntries(Object.entries(write).filter(([, value]) => value !== undefined)) as KeptWrite;
 }
 
 const NEWLINE = 0x0a;

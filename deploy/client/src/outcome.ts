@@ -31,9 +31,11 @@ export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Reso
   const problem = problemOf(final);
   if (problem?.code === 'write_record_missing') return { state: 'lost', ...answered, problem };
   if (problem === undefined || !tellsOutcome(final)) {
-    // Who may no longer ask does not learn what became of an earlier request.
-    const isLocked = status === 401 || status === 403;
-    if (isLocked && rest.mayHaveHappened) return { state: 'unknown', ...rest, refusal: problem };
+    // It does not say what an earlier request came to: a role was lost, or another release is asked, which refuses what the
+    // one before has taken.
+    if (rest.mayHaveHappened && problem?.code !== 'idempotency_key_reused') {
+      return { state: 'unknown', ...rest, refusal: problem };
+    }
     return { state: 'refused', ...answered, problem };
   }
   return { state: problem.code === 'write_cancelled' ? 'cancelled' : 'rejected', ...answered, problem };

@@ -8,8 +8,8 @@ const LAST_PAUSE_MS = 5_000;
 const SPREAD = 0.25;
 
 /**
- * The pause before the next attempt, in milliseconds: never shorter than `Retry-After`; without one, at random between the
- * half and the whole of a time that doubles with each attempt.
+ * The pause before the next attempt, in milliseconds: never shorter than `Retry-After`, and never shorter than a time at random
+ * between the half and the whole of one that doubles with each attempt.
  *
  * @param attempts how many requests there were, from 1
  */
@@ -18,9 +18,9 @@ export function pauseMs(
   retryAfterMs: number | undefined,
   random: () => number = Math.random,
 ): number {
-  if (retryAfterMs !== undefined) return retryAfterMs * (1 + SPREAD * random());
   const longestMs = Math.min(LAST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1));
-  return longestMs * (0.5 + 0.5 * random());
+  // Also with a Retry-After, which may be 0, or a time that is over by this machine's clock.
+  return Math.max((retryAfterMs ?? 0) * (1 + SPREAD * random()), longestMs * (0.5 + 0.5 * random()));
 }
 
 /** The pause after a long poll, which is made before it: a service that has not waited itself is not asked without end. */

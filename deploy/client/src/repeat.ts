@@ -66,7 +66,7 @@ export async function repeatUntilFinal(
       count(onTheWay, answer === undefined ? (token === undefined ? 'not sent' : 'no answer') : labelOf(answer));
       so.acknowledged ||= verdict === 'accepted';
       so.mayHaveHappened ||= token !== undefined && !isBeforeTheWrite(answer);
-      if (answer !== undefined) refuseLimited(request, token, answer);
+      if (answer !== undefined) refuseToken(request, token, refusedTokens, answer);
       if (verdict === 'final') continue;
       if (verdict === 'accepted' && rules.afterAccepted !== undefined) {
         await rules.afterAccepted(signal);
@@ -142,8 +142,18 @@ function canRenew({ token: source }: Repeatable, token: string | undefined, refu
   return true;
 }
 
-/** Not a valid token either: one is accepted at any time. The answer comes instead of a 401 where too many were refused. */
-function refuseLimited({ token: source }: Repeatable, token: string | undefined, answer: Answer): void {
-  const isLimited = problemOf(answer)?.code === 'too_many_failed_sign_ins';
-  if (isLimited && typeof source !== 'string' && token !== undefined) source.refuse(token);
+/**
+ * Not a valid token either, though the answer does not end the call: the service's 429 comes instead of a 401 where too many
+ * tokens were refused, and a gateway may refuse a token itself. A valid one is accepted at any time.
+ */
+function refuseToken(
+  { token: source }: Repeatable,
+  token: string | undefined,
+  refused: Set<string>,
+  answer: Answer,
+): void {
+  const isRefused = answer.status === 401 || problemOf(answer)?.code === 'too_many_failed_sign_ins';
+  if (!isRefused || typeof source === 'string' || token === undefined || refused.size >= MOST_REFUSED_TOKENS) return;
+  refused.add(token);
+  source.refuse(token);
 }

@@ -67,12 +67,18 @@ async function settled(calls: Calls, key: string, options: CallOptions): Promise
 
 /** @param running what is known already, if there is no answer */
 async function ask(calls: Calls, key: string, options: CallOptions, running: Write | undefined) {
+  const path = `/api/writes/${segment(key)}`;
+  const unknown = (cause?: unknown) => errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause });
   try {
-    return await calls.read<Write>(`/api/writes/${segment(key)}`, undefined, options);
+    const write = await calls.read<Write>(path, undefined, options);
+    // The answer to another request, which a gateway has mixed up.
+    if (write.key !== key) throw unknown();
+    return write;
   } catch (error) {
-    if (error instanceof RefusedError && error.code === 'write_not_found') return undefined;
-    if (!(error instanceof UnavailableError)) throw error;
+    const isKnown = error instanceof RefusedError || error instanceof UnavailableError;
+    if (!isKnown) throw error;
+    if (error.code === 'write_not_found' && (error.problem?.writeUrl ?? path) === path) return undefined;
     if (running !== undefined) return running;
-    throw errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause: error });
+    throw unknown(error);
   }
 }

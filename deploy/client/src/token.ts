@@ -1,3 +1,5 @@
+import { limitTime, unlessAborted } from './time-limit.ts';
+
 /**
  * Returns a bearer token. It is called when there is none yet, when the last one is about to end, and when the service has
  * refused it; not for each request.
@@ -38,7 +40,7 @@ export function tokenOf(source: TokenSource): Token {
     if (companyId !== company) throw new Error('The token source returned a token of another company.');
   };
   const renewed = () => {
-    renewal ??= renew().finally(() => {
+    renewal ??= inTime(renew()).finally(() => {
       renewal = undefined;
     });
     return renewal;
@@ -61,6 +63,18 @@ export function tokenOf(source: TokenSource): Token {
     },
   };
 }
+
+/** A source that hangs once is asked again later. */
+async function inTime(renewal: Promise<string>): Promise<string> {
+  const { signal, end } = limitTime(LONGEST_RENEWAL_MS, undefined);
+  try {
+    return await unlessAborted(renewal, signal);
+  } finally {
+    end();
+  }
+}
+
+const LONGEST_RENEWAL_MS = 30_000;
 
 type Current = {
   readonly token: string;
