@@ -120,7 +120,7 @@ describe('one company', () => {
 describe('the time of a call ends it, whatever it waits for', () => {
   const never = new Promise<never>(() => undefined);
   test.each<[string, Partial<ClientOptions>, object]>([
-    ['a token', { token: () => never }, { requests: 0 }],
+    ['a token', { token: () => never }, { requests: 0, cause: { message: 'No answer within 0.2 s' } }],
     ['the key store', { keyStore: { keep: () => never, settle: () => undefined } }, { requests: 0 }],
     ['a fetch that knows no signal', { fetch: () => never }, { requests: 1 }],
   ])('%s', async (_, options, members) => {
