@@ -2,11 +2,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { Answer } from '../../deploy/client/src/http.ts';
+import type { Answer, Http } from '../../deploy/client/src/http.ts';
 import { putBetweenMarkers } from '../../deploy/load/benchmark/markers.ts';
 import type { Segment } from '../../deploy/load/benchmark/segment.ts';
 import type { RowsOfKey } from '../../deploy/load/peers/contenders/contender.ts';
 import { keepAnswers } from '../../deploy/load/peers/measure/answers.ts';
+import { payThroughKills } from '../../deploy/load/peers/measure/kills.ts';
 import type { Check, Measurements } from '../../deploy/load/peers/measure/measure.ts';
 import { describeMismatch } from '../../deploy/load/peers/measure/mismatch.ts';
 import { contradictionsIn, judge, sumOf } from '../../deploy/load/peers/measure/verdict.ts';
@@ -92,6 +93,37 @@ const ANSWER: Answer = {
   key: undefined,
   text: 'a',
 };
+
+test('a contender whose answers do not repeat the key is answered once for each write, also after kills', async () => {
+  let crashes = 0;
+  const sent: string[] = [];
+  const http: Http = {
+    async send({ key = '' }) {
+      sent.push(key);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return { ...ANSWER, contentType: 'application/json; charset=utf-8', text: '{"id":"1"}' };
+    },
+  };
+  let keys = 0;
+  const rig = {
+    newKey: () => {
+      keys += 1;
+      return String(keys);
+    },
+    borrowInvoice: async () => ({ id: 'i', giveBack: () => undefined }),
+  };
+  const contender = {
+    token: 't',
+    crash: async () => {
+      crashes += 1;
+    },
+  };
+  const options = { betweenKillsMs: 20, signal: new AbortController().signal, log: () => undefined };
+  const kills = await payThroughKills(contender as never, { http, rig: rig as never }, options);
+  expect(kills).toMatchObject({ kills: 3, unanswered: 0 });
+  // Once each, and those that are sent again at the end.
+  expect([crashes, sent.length - new Set(sent).size <= 500]).toEqual([3, true]);
+});
 
 test('the answer to another body is told apart', () => {
   const problem = '{"code":"idempotency_key_reused"}';

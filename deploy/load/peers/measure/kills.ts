@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inParallel } from '../../../cli/in-parallel.ts';
+import { verdictOf } from '../../../client/src/answers.ts';
 import type { Http } from '../../../client/src/http.ts';
-import { submitWrite, type Write } from '../../../client/src/submit-write.ts';
+import { repeatUntilFinal } from '../../../client/src/repeat.ts';
+import type { Write } from '../../../client/src/submit-write.ts';
 import { paymentOf, type Rig } from '../../benchmark/rig.ts';
 import { closedLoop } from '../../loops.ts';
 import type { RunningContender } from '../contenders/contender.ts';
@@ -37,7 +39,7 @@ export async function payThroughKills(
     const invoice = await rig.borrowInvoice();
     const body = paymentOf(invoice.id);
     const write = { method: 'POST', path: '/api/payments', token: contender.token, key: rig.newKey(), body } as const;
-    const { final, requests } = await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS });
+    const { final, requests } = await repeat(http, write);
     invoice.giveBack();
     if (final === undefined) unanswered += 1;
     (requests > 1 ? repeated : undisturbed).push(write);
@@ -59,7 +61,12 @@ export async function payThroughKills(
   }
   await sleep(LATE_REPETITIONS_MS, undefined, { signal });
   const again = [...repeated, ...undisturbed].slice(0, SENT_AGAIN);
-  await inParallel(KILL_CLIENTS, again, (write) => submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS }));
+  await inParallel(KILL_CLIENTS, again, (write) => repeat(http, write));
   const { latenciesMs } = await load;
   return { kills: KILLS, unanswered, slowestMs: latenciesMs.reduce((most, ms) => Math.max(most, ms), 0) };
+}
+
+/** As our client does, but for the key: only our API repeats it in its answers. */
+function repeat(http: Http, write: Write) {
+  return repeatUntilFinal(http, write, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf: (answer) => verdictOf(answer) });
 }
