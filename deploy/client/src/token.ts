@@ -37,7 +37,7 @@ export function tokenOf(source: TokenSource): Token {
   /** The company of the first token: the calls of one client do not go to two companies. */
   const requireCompany = (companyId: string | undefined) => {
     company ??= companyId;
-    if (companyId !== company) throw new Error('The token source returned a token of another company.');
+    if (companyId !== company) throw new Error('The new token is of another company.');
   };
   const renewed = () => {
     renewal ??= inTime(renew()).finally(() => {
