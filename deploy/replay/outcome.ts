@@ -1,4 +1,3 @@
-import { objectIn } from '../client/src/answers.ts';
 import type { Outcome as WriteOutcome } from '../client/src/outcome.ts';
 
 /** What became of a row: the outcome of its write, or `malformed`, which was not sent. */
@@ -21,12 +20,8 @@ export function isFinalOutcome(outcome: Outcome): boolean {
   return FINAL.includes(outcome);
 }
 
-/**
- * What the results file says of a write.
- *
- * @param text of its answer, which may be from something else than the API
- */
-export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
+/** What the results file says of a write. */
+export function resultOf(outcome: WriteOutcome): RowResult {
   if (outcome.state === 'unknown') {
     const { acknowledged, onTheWay, refusal } = outcome;
     const detail = acknowledged ? 'It was accepted but has no outcome yet.' : 'There was no final answer in time.';
@@ -40,12 +35,7 @@ export function resultOf(outcome: WriteOutcome, text = ''): RowResult {
   if (outcome.state === 'rejected' || outcome.state === 'cancelled') {
     return { outcome: outcome.state, ...answered, problem: outcome.problem };
   }
-  // What is not JSON is from a proxy, a login page or another service.
-  return {
-    outcome: outcome.state,
-    status,
-    problem: objectIn(text) ?? { detail: 'The answer is not JSON from the API.' },
-  };
+  return { outcome: outcome.state, status, ...(outcome.problem && { problem: outcome.problem }) };
 }
 
 /** True if every other row would get the same answer, because the token, the role or the URL is wrong. */

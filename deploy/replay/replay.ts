@@ -75,9 +75,8 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
   const submit = async ({ row }: Row, request: RowRequest): Promise<RowResult> => {
     const { http, token, deadlineMs } = options;
     const startedAt = performance.now();
-    const submitted = await submitWrite(http, { ...request, token }, { deadlineMs });
-    const outcome = outcomeOf<object>(submitted);
-    const result = resultOf(outcome, submitted.final?.text);
+    const outcome = outcomeOf<object>(await submitWrite(http, { ...request, token }, { deadlineMs }));
+    const result = resultOf(outcome);
     if (result.outcome !== 'unknown') lastFinalAt = performance.now();
     // The problem is not this row: each other one gets the same, or no other has been answered since this one was first sent.
     const isOfAll = concernsAllRows(outcome) || lastFinalAt < startedAt;

@@ -171,8 +171,9 @@ export function createCalls(options: ClientOptions): Calls {
     const body = isSuccess(final) ? resourceOf(final) : undefined;
     if (body !== undefined) return body as Body;
     const problem = problemOf(final);
+    if (problem === undefined) throw new Error('Bug! An answer is final without being one of the API');
     const { status, requestId } = final;
-    throw new RefusedError(messageOf(status, problem), { status, requestId, problem });
+    throw new RefusedError(messageOf(problem), { status, requestId, problem });
   }
 
   /** Once there is a token, which tells the company, unless the call ends before: nothing is kept that nobody could send. */
@@ -231,7 +232,7 @@ const NEVER_A_WRITE: readonly number[] = [400, 404, 405, 413, 415, 422];
 function isSettled(outcome: Outcome<unknown>, { baseUrl }: KeptWrite): boolean {
   if (outcome.state !== 'refused') return ['succeeded', 'rejected', 'cancelled'].includes(outcome.state);
   if (baseUrl !== undefined) return false;
-  return NEVER_A_WRITE.includes(outcome.status) && outcome.problem?.code !== 'idempotency_key_reused';
+  return NEVER_A_WRITE.includes(outcome.status) && outcome.problem.code !== 'idempotency_key_reused';
 }
 
 /** A trace that fails after the answer has come does not take the answer away. */

@@ -14,7 +14,7 @@ export class AccuBooksError extends Error {
   readonly status: number | undefined;
   /** `X-Request-Id` of the answer: quote it to support. */
   readonly requestId: string | undefined;
-  /** The answer's body (RFC 9457); undefined if it has none, because the service did not give it. */
+  /** The answer's body (RFC 9457); undefined without an answer. */
   readonly problem: Problem | undefined;
 
   constructor(message: string, { cause, idempotencyKey, status, requestId, problem }: ErrorDetails) {
@@ -60,6 +60,7 @@ export class CancelledError extends AccuBooksError {
  */
 export class RefusedError extends AccuBooksError {
   override readonly name = 'RefusedError';
+  declare readonly problem: Problem;
 }
 
 /** The service has lost its record of the write (`write_record_missing`). Ask its operators; do not use a new key. */
@@ -123,30 +124,29 @@ export function errorOf(
 ): AccuBooksError {
   if (outcome.state === 'unknown') {
     const { acknowledged, requests, onTheWay, refusal, lastError } = outcome;
-    const refused =
-      refusal && new RefusedError(messageOf(refusal.status, refusal), { idempotencyKey, problem: refusal });
+    const refused = refusal && new RefusedError(messageOf(refusal), { idempotencyKey, problem: refusal });
     return new UnknownOutcomeError(unknownText(outcome), {
       ...{ idempotencyKey, acknowledged, requests, answers: onTheWay, cause: cause ?? refused ?? lastError },
     });
   }
   const { status, requestId, problem, replayed } = outcome;
   const details = { idempotencyKey, status, requestId, problem };
-  const message = outcome.state === 'lost' ? LOST : messageOf(status, problem);
+  if (outcome.state === 'lost') return new LostWriteError(LOST, details);
+  const message = messageOf(outcome.problem);
   if (outcome.state === 'rejected') return new RejectedError(message, { ...details, operation, replayed });
   if (outcome.state === 'cancelled') return new CancelledError(message, details);
-  return outcome.state === 'lost' ? new LostWriteError(message, details) : new RefusedError(message, details);
+  return new RefusedError(message, details);
 }
 
 const LOST =
   'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
 
 /** `409 invoice_not_payable: The invoice is draft.`, with the members that are at fault. */
-export function messageOf(status: number, problem: Problem | undefined): string {
-  if (problem === undefined) return `${status}: the answer is not from the API. Is baseUrl right?`;
+export function messageOf(problem: Problem): string {
   const faults = (problem.errors ?? problem.differences ?? []).map(
     ({ in: part, pointer, message }) => `${part} ${pointer}${message === undefined ? '' : ` ${message}`}`,
   );
-  return `${status} ${problem.code}: ${problem.detail}${faults.length === 0 ? '' : ` (${faults.join('; ')})`}`;
+  return `${problem.status} ${problem.code}: ${problem.detail}${faults.length === 0 ? '' : ` (${faults.join('; ')})`}`;
 }
 
 function unknownText(outcome: Extract<Outcome, { readonly state: 'unknown' }>): string {
@@ -155,7 +155,7 @@ function unknownText(outcome: Extract<Outcome, { readonly state: 'unknown' }>): 
   const known = acknowledged ? 'The write was accepted but has no outcome yet' : 'The outcome of the write is unknown';
   const answers = textOfAnswers(onTheWay);
   if (refusal !== undefined) {
-    return `${known} (${answers}), and the service no longer tells: ${messageOf(refusal.status, refusal)}`;
+    return `${known} (${answers}), and the service no longer tells: ${messageOf(refusal)}`;
   }
   return `${known}: no final answer in time (${answers}). Send it again with the same key.`;
 }

@@ -12,8 +12,8 @@ import type { Submitted } from './submit-write.ts';
  */
 export type Outcome<Resource = object> =
   | (Answered & { readonly state: 'succeeded'; readonly resource: Resource })
-  | (Answered & { readonly state: 'rejected' | 'cancelled'; readonly problem: Problem })
-  | (Answered & { readonly state: 'refused' | 'lost'; readonly problem: Problem | undefined })
+  | (Answered & { readonly state: 'rejected' | 'cancelled' | 'refused'; readonly problem: Problem })
+  | (Answered & { readonly state: 'lost'; readonly problem: Problem | undefined })
   | (Omit<Submitted, 'final'> & {
       readonly state: 'unknown';
       /** The last answer refuses the request, but an earlier one may have made the write. */
@@ -29,11 +29,12 @@ export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Reso
   const resource = isSuccess(final) ? resourceOf(final) : undefined;
   if (resource !== undefined) return { state: 'succeeded', ...answered, resource: resource as Resource };
   const problem = problemOf(final);
-  if (problem?.code === 'write_record_missing') return { state: 'lost', ...answered, problem };
-  if (problem === undefined || !tellsOutcome(final)) {
+  if (problem === undefined) return { state: 'unknown', ...rest };
+  if (problem.code === 'write_record_missing') return { state: 'lost', ...answered, problem };
+  if (!tellsOutcome(final)) {
     // It does not say what an earlier request came to: a role was lost, or another release is asked, which refuses what the
     // one before has taken.
-    if (rest.mayHaveHappened && problem?.code !== 'idempotency_key_reused') {
+    if (rest.mayHaveHappened && problem.code !== 'idempotency_key_reused') {
       return { state: 'unknown', ...rest, refusal: problem };
     }
     return { state: 'refused', ...answered, problem };
