@@ -1,6 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type ClientOptions, createCalls } from '../../deploy/client/src/calls.ts';
+import { describe, expect, test, vi } from 'vitest';
 import {
   CancelledError,
   isRejection,
@@ -12,7 +11,8 @@ import {
 } from '../../deploy/client/src/errors.ts';
 import type { KeptWrite } from '../../deploy/client/src/keys.ts';
 import { resolveWrite } from '../../deploy/client/src/resolve.ts';
-import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
+import { type Answerer, drop, json, problem } from '../support/answering-server.ts';
+import { errorOf, serveCalls as serve } from '../support/client-calls.ts';
 
 const PAYMENT = { operation: 'createPayment', method: 'POST', path: '/api/payments', body: { amount: 1 } } as const;
 const KEPT: KeptWrite = { ...PAYMENT, idempotencyKey: 'order-1', body: '{"amount":1}' };
@@ -20,26 +20,6 @@ const MADE = json(201, { id: '1' }, { location: '/api/payments/1', 'x-request-id
 const EXCEEDS = problem(422, 'payment_exceeds_outstanding', 'fix_request', {
   errors: [{ in: 'body', pointer: '/amount', message: '25.00 USD is due' }],
 });
-
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function serve(answerers: readonly Answerer[], options: Partial<ClientOptions> = {}) {
-  const server = await startAnswering(answerers);
-  closing.push(server.close);
-  return { ...server, calls: createCalls({ baseUrl: server.url, token: 'token', deadlineMs: 10_000, ...options }) };
-}
-
-/** What a promise is rejected with. */
-async function errorOf(promise: PromiseLike<unknown>): Promise<unknown> {
-  try {
-    return { resolvedWith: await promise };
-  } catch (error) {
-    return error;
-  }
-}
 
 describe('a write by the client', () => {
   test('resolves with the resource, and tells a first answer from a replay', async () => {

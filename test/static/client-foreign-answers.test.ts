@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type ClientOptions, createCalls } from '../../deploy/client/src/calls.ts';
 import { followEvents } from '../../deploy/client/src/events.ts';
 import { resolveWrite } from '../../deploy/client/src/resolve.ts';
-import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
+import { type Answerer, drop, json, problem } from '../support/answering-server.ts';
+import { errorOf, serveCalls as serve } from '../support/client-calls.ts';
 import { signToken } from '../support/tokens.ts';
 
 const PAYMENT = { operation: 'createPayment', method: 'POST', path: '/api/payments', body: { amount: 1 } } as const;
@@ -12,25 +13,6 @@ const UNAUTHENTICATED = problem(401, 'unauthenticated', 'fix_request', { request
 const FORBIDDEN = problem(403, 'forbidden', 'fix_request', { requestId: 'r' });
 const INVALID = problem(422, 'validation_failed', 'fix_request', { requestId: 'r' });
 const [ACME, GLOBEX] = ['b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e11', 'b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e12'] as const;
-
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function serve(answerers: readonly Answerer[], options: Partial<ClientOptions> = {}) {
-  const server = await startAnswering(answerers);
-  closing.push(server.close);
-  return { ...server, calls: createCalls({ baseUrl: server.url, token: 'token', deadlineMs: 5_000, ...options }) };
-}
-
-async function errorOf(promise: PromiseLike<unknown>): Promise<unknown> {
-  try {
-    return { resolvedWith: await promise };
-  } catch (error) {
-    return error;
-  }
-}
 
 const tokenFor = (companyId: string) => signToken({ userId: ACME, companyId });
 
