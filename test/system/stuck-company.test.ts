@@ -72,7 +72,7 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
       return json.state ?? `${status} ${json.code}`;
     });
     await untilWaiting(system.owner, SHARE);
-    const answers = await Promise.all(pay(other, othersInvoice, FEW, 15, 'uncancelled'));
+    const answers = await Promise.all(pay(other, othersInvoice, FEW, 45, 'uncancelled'));
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: FEW }, () => 201));
     expect(answered).toBeLessThan(waiting.length);
     await release();
@@ -91,7 +91,7 @@ describe.each(['on', 'off'])('a company whose invoice is locked, grouping %s,', 
           Array.from({ length: AT_ONCE }, (_, index) => accepted(stuck, invoiceId, `accepted-${sent + index}`)),
         );
       }
-      const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 15, 'beside'));
+      const answers = await Promise.all(pay(other, othersInvoice, OTHERS, 45, 'beside'));
       expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: OTHERS }, () => 201));
       await held.release();
     },
