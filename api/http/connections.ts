@@ -54,8 +54,9 @@ export function limitConnections(server: Server, max: number, onRefused: () => v
 }
 
 /**
- * Whether an answer to what Node's parser refuses may still be written: not after the answer to the request that it belongs to
- * has begun, since the client would read it as a part of that, or as the answer to its next request.
+ * Whether an answer to what Node's parser refuses may still be written: not while a whole request is being handled, since the
+ * client would read it as the answer to that one, which may go on to change the books; and not after an answer has begun, since
+ * the client would read it as a part of that, or as the answer to its next request.
  */
 export function watchAnswers(server: Server): (socket: Socket) => boolean {
   const latest = new WeakMap<Socket, { readonly request: IncomingMessage; readonly response: ServerResponse }>();
@@ -64,7 +65,8 @@ export function watchAnswers(server: Server): (socket: Socket) => boolean {
   });
   return (socket) => {
     const exchange = latest.get(socket);
-    if (exchange === undefined || !exchange.response.headersSent) return true;
-    return exchange.request.complete && exchange.response.writableFinished;
+    if (exchange === undefined) return true;
+    const { request, response } = exchange;
+    return request.complete ? response.writableFinished : !response.headersSent;
   };
 }

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { patiently } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { carrierOf, type Groups, startGroups } from '../support/groups.ts';
@@ -25,7 +28,7 @@ describe.each([
   });
 
   const effects = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
-  const once = { writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 };
+  const effectsOnce = { writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 };
 
   /** A request whose connection the client can cut; `send` answers whether it did. */
   function cuttable(body: unknown, key: string) {
@@ -66,7 +69,7 @@ describe.each([
       await company.api.post('/api/payments', body, { key: 'winner' }),
     ];
     expectOneStory(answers, { firsts: 0 });
-    expect(await effects('winner')).toMatchObject(once);
+    expect(await effects('winner')).toMatchObject(effectsOnce);
     await expectOneRun('winner');
   });
 
@@ -80,8 +83,32 @@ describe.each([
     const second = company.api.post('/api/payments', body, { key: 'back' });
     await held.release();
     expectOneStory([await second], { firsts: 0 });
-    expect(await effects('back')).toMatchObject(once);
+    expect(await effects('back')).toMatchObject(effectsOnce);
     await expectOneRun('back');
+  });
+
+  test('whose request is followed by bytes that are no HTTP is not told that nothing is stored', async () => {
+    const payment = paymentBody(await company.invoice());
+    const held = await holdInvoice(system.owner, payment.invoiceId);
+    const body = JSON.stringify(payment);
+    const { hostname, port } = new URL(system.url);
+    const socket = connect(Number(port), hostname);
+    const received: string[] = [];
+    socket.on('data', (chunk) => received.push(String(chunk)));
+    const closed = once(socket, 'close');
+    await underWay(async () => {
+      const headers = ['host: api', `authorization: Bearer ${company.users.owner.token}`, 'idempotency-key: followed'];
+      const content = ['content-type: application/json', `content-length: ${Buffer.byteLength(body)}`];
+      socket.write(['POST /api/payments HTTP/1.1', ...headers, ...content, '', body].join('\r\n'));
+      await closed;
+    });
+    socket.write('no HTTP\r\n\r\n');
+    await closed;
+    expect(received).toEqual([]);
+    await held.release();
+    const answer = await patiently(() => company.api.post('/api/payments', payment, { key: 'followed' }));
+    expect([answer.status, answer.replayed]).toEqual([201, true]);
+    expect(await effects('followed')).toMatchObject(effectsOnce);
   });
 
   test('while it waits for another’s write changes nothing for the others', async () => {
@@ -97,6 +124,6 @@ describe.each([
     await held.release();
     expectOneStory([await first, ...(await Promise.all(staying))], { firsts: 1 });
     expect((await first).replayed).toBe(false);
-    expect(await effects('waiter')).toMatchObject(once);
+    expect(await effects('waiter')).toMatchObject(effectsOnce);
   });
 });
