@@ -1,30 +1,12 @@
 import { extname } from 'node:path';
 import type { Operation } from '../../activities/operation.ts';
-import { readColumns } from './columns.ts';
-import { csvRows } from './csv-rows.ts';
-import { jsonLines } from './json-lines.ts';
+import type { Format } from '../../api/batches/rows/read-rows.ts';
+import { MalformedRow, type Row } from '../../api/batches/rows/rows.ts';
 import { toRequest, validate } from './request.ts';
-import { MalformedRow, type Row } from './rows.ts';
-import type { Source } from './source.ts';
-
-export type Format = 'jsonl' | 'csv';
-
-export type FileOptions = {
-  readonly operation: Operation;
-  readonly format: Format;
-  readonly delimiter: string;
-  readonly keyColumn: string | undefined;
-  readonly map: ReadonlyMap<string, string>;
-};
 
 /** By the file name's extension; standard input is read as JSON lines. */
 export function formatOf(path: string): Format {
   return extname(path).toLowerCase() === '.csv' ? 'csv' : 'jsonl';
-}
-
-export function readRows(source: Source, { operation, format, delimiter, keyColumn, map }: FileOptions) {
-  if (format === 'jsonl') return jsonLines(source.read(), operation, keyColumn);
-  return csvRows(source.read(), (names) => readColumns(names, operation, { map, keyColumn }), delimiter);
 }
 
 /** Reads the whole file before anything is sent, so that a wrong header is found before the first row is sent. */

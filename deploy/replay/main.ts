@@ -1,12 +1,13 @@
 /** `npm run replay -- FILE --operation createPayment`: sends each row of a file as one write, however often it is run. */
 import { InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { type FileOptions, type Format, readRows } from '../../api/batches/rows/read-rows.ts';
 import { countArgument, ttlArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
 import { createProgress } from '../cli/progress.ts';
 import { type DestinationOptions, findDestination } from './destination.ts';
-import { countRows, type FileOptions, type Format, findFaults, formatOf, readRows } from './file.ts';
+import { countRows, findFaults, formatOf } from './file.ts';
 import { replay } from './replay.ts';
 import { isComplete, reportRows, reportText } from './report.ts';
 import { openResults, refuseSameFile } from './results.ts';
@@ -80,7 +81,7 @@ async function replayFile(path: string, options: Options): Promise<void> {
 
 async function dryRun(source: Source, file: FileOptions, options: Options): Promise<void> {
   const about = { operation: file.operation, sha256: source.sha256 };
-  const counts = await findFaults(readRows(source, file), about, ({ line, detail }) =>
+  const counts = await findFaults(readRows(source.read(), file), about, ({ line, detail }) =>
     console.error(`line ${line}: ${detail}`),
   );
   const text = `${counts.rows} rows, ${counts.faults} of them malformed; nothing was sent`;
@@ -93,11 +94,11 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
   const { url, token, target } = await findDestination(options);
   const resultsPath = options.results ?? defaultResults(path, sha256);
   refuseSameFile(path, resultsPath);
-  const total = await countRows(readRows(source, file));
+  const total = await countRows(readRows(source.read(), file));
   const results = await openResults(resultsPath, { sha256, resume: options.resume === true });
   const http = openPooledHttp(url, { connections: options.concurrency });
   try {
-    const tally = await replay(readRows(source, file), {
+    const tally = await replay(readRows(source.read(), file), {
       ...{ http, token, target, sha256, results },
       operation: file.operation,
       concurrency: options.concurrency,

@@ -1,11 +1,11 @@
 import type { Operation } from '../../activities/operation.ts';
+import { MalformedRow, type Row } from '../../api/batches/rows/rows.ts';
 import type { Http } from '../client/src/http.ts';
 import { outcomeOf } from '../client/src/outcome.ts';
 import { submitWrite, type Write } from '../client/src/submit-write.ts';
 import { concernsAllRows, type Outcome, type RowResult, resultOf } from './outcome.ts';
 import { identify, type RowRequest, toRequest } from './request.ts';
 import type { Result, ResultsFile } from './results.ts';
-import { MalformedRow, type Row } from './rows.ts';
 
 export type ReplayOptions = {
   readonly http: Http;

@@ -1,20 +1,12 @@
 import { createHash } from 'node:crypto';
-import { v5 as uuidv5 } from 'uuid';
+import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { type Operation, parseInput } from '../../activities/operation.ts';
+import { MalformedRow, type RowInput } from '../../api/batches/rows/rows.ts';
 import { isKey } from '../client/src/keys.ts';
 import type { Write } from '../client/src/submit-write.ts';
-import { MalformedRow, type RowInput } from './rows.ts';
-
-/** The UUIDv5 namespace of keys derived from a file and a row; it must never change. */
-const ROW_NAMESPACE = '6f1d3c0a-52de-4e0b-9a54-0c7b6f5d8e21';
 
 export type RowRequest = Omit<Write, 'token'> & { readonly keyFrom: KeyFrom };
 export type KeyFrom = 'row' | 'file';
-
-/** The key of a row without one: it depends only on the file's content and the row, so sending the file again reuses it. */
-export function keyOfRow(sha256: string, row: number): string {
-  return uuidv5(`${sha256}:${row}`, ROW_NAMESPACE);
-}
 
 /** Throws MalformedRow if the row cannot be sent at all; everything else is left to the API. */
 export function toRequest(operation: Operation, input: RowInput, sha256: string, row: number): RowRequest {

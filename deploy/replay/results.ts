@@ -1,7 +1,8 @@
 import { closeSync, createReadStream, existsSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { isFinalOutcome, type RowResult } from './outcome.ts';
-import { type KeyFrom, keyOfRow } from './request.ts';
+import type { KeyFrom } from './request.ts';
 
 /** A line of the results file. `row` comes first, which identifies the file as a results file. */
 export type Result = {

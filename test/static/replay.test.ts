@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import type { Row } from '../../api/batches/rows/rows.ts';
 import type { Answer, Http } from '../../deploy/client/src/http.ts';
 import { replay } from '../../deploy/replay/replay.ts';
 import type { Result } from '../../deploy/replay/results.ts';
-import type { Row } from '../../deploy/replay/rows.ts';
 
 const GIVE_UP_AFTER_MS = 400;
 

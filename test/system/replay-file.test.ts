@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keyOfRow } from '../../deploy/replay/request.ts';
+import { keyOfRow } from '../../activities/batches/row-key.ts';
 import type { Result } from '../../deploy/replay/results.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';

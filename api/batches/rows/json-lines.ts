@@ -1,4 +1,4 @@
-import type { Operation } from '../../activities/operation.ts';
+import type { Operation } from '../../../activities/operation.ts';
 import { MalformedRow, type Row, type RowInput } from './rows.ts';
 
 /** The API accepts bodies of at most 1 MiB; this leaves room for white space and the key. */

@@ -1,5 +1,5 @@
-import type { Operation } from '../../activities/operation.ts';
-import { toJsonSchema } from '../../api/openapi/json-schema.ts';
+import type { Operation } from '../../../activities/operation.ts';
+import { toJsonSchema } from '../../openapi/json-schema.ts';
 import { MalformedRow, type RowInput } from './rows.ts';
 
 /** Maps the columns of a CSV file to the request of one operation. */

@@ -1,0 +1,155 @@
+import { describe, expect, test } from 'vitest';
+import type { Operation } from '../../activities/operation.ts';
+import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { createInvoice } from '../../activities/operations/create-invoice.ts';
+import { createPayment } from '../../activities/operations/create-payment.ts';
+import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
+import { readColumns } from '../../api/batches/rows/columns.ts';
+import { csvRows } from '../../api/batches/rows/csv-rows.ts';
+import { jsonLines } from '../../api/batches/rows/json-lines.ts';
+import type { Row } from '../../api/batches/rows/rows.ts';
+
+const INVOICE = '0f7c7a52-6f5b-4d3f-9a1c-2f1f6a2b3c4d';
+
+describe('JSON lines', () => {
+  const read = (
+    text: string | Buffer,
+    { operation = createPayment as Operation, key = undefined as string | undefined } = {},
+  ) => collect(jsonLines(inPieces(Buffer.from(text)), operation, key));
+
+  test('are an envelope or the body itself, with a key or without', async () => {
+    const rows = await read(
+      [
+        '{"key":"a","body":{"amount":1}}',
+        '{"amount":2}',
+        '{"idempotencyKey":"c","amount":3}',
+        '{"idempotencyKey":"d","params":{},"body":{"amount":4}}',
+      ].join('\n'),
+    );
+    expect(rows.map((row) => ('input' in row ? [row.row, row.input.key, row.input.body] : row))).toEqual([
+      [1, 'a', { amount: 1 }],
+      [2, undefined, { amount: 2 }],
+      [3, 'c', { amount: 3 }],
+      [4, 'd', { amount: 4 }],
+    ]);
+  });
+
+  test('may give a parameter of the path beside the members of the body', async () => {
+    const rows = await read(`{"invoiceId":"${INVOICE}","issueDate":"2026-02-01"}`, { operation: finalizeInvoice });
+    expect(rows).toEqual([
+      { row: 1, line: 1, input: { key: undefined, params: { invoiceId: INVOICE }, body: { issueDate: '2026-02-01' } } },
+    ]);
+  });
+
+  test('take the key from the member that is named', async () => {
+    const rows = await read('{"order":"4711","amount":1}', { key: 'order' });
+    expect(rows).toEqual([{ row: 1, line: 1, input: { key: '4711', params: {}, body: { amount: 1 } } }]);
+  });
+
+  test('end at line feeds only, whatever a text holds and wherever the bytes are cut', async () => {
+    const [row, next] = await read('\uFEFF{"reference":"a\u2028b é 漢"}\r\n\n{"amount":1}');
+    expect(row).toMatchObject({ row: 1, line: 1, input: { body: { reference: 'a\u2028b é 漢' } } });
+    expect(next).toMatchObject({ row: 2, line: 3, input: { body: { amount: 1 } } });
+  });
+
+  test('that cannot be read are told by their line, and the rows after them keep their number', async () => {
+    const rows = await read(
+      Buffer.concat([
+        Buffer.from('{"amount":1\n[1]\n'),
+        Buffer.from([0x7b, 0xff, 0x7d, 0x0a]),
+        Buffer.from(`"${'x'.repeat(3 * 1024 * 1024)}"\n{"amount":5}\n`),
+      ]),
+    );
+    expect(
+      rows.map((row) => [row.row, row.line, 'malformed' in row ? row.malformed.slice(0, 20) : row.input.body]),
+    ).toEqual([
+      [1, 1, expect.stringContaining('not JSON')],
+      [2, 2, 'not a JSON object'],
+      [3, 3, 'not UTF-8'],
+      [4, 4, 'longer than 2097152 '],
+      [5, 5, { amount: 5 }],
+    ]);
+  });
+});
+
+describe('CSV', () => {
+  const read = (
+    text: string,
+    operation: Operation,
+    { map = {}, keyColumn = undefined as string | undefined, delimiter = ',' } = {},
+  ) =>
+    collect(
+      csvRows(
+        inPieces(Buffer.from(text)),
+        (names) => readColumns(names, operation, { map: new Map(Object.entries(map)), keyColumn }),
+        delimiter,
+      ),
+    );
+
+  test('has numbers where the operation has them, and texts where they only look like numbers', async () => {
+    const rows = await read(
+      `key,invoiceId,amount,currency,method,reference,metadata.2026\n007,${INVOICE},2500,USD,card,0815,1\n`,
+      createPayment,
+    );
+    const body = { invoiceId: INVOICE, amount: 2500, currency: 'USD', method: 'card', reference: '0815' };
+    expect(rows).toEqual([
+      { row: 1, line: 2, input: { key: '007', params: {}, body: { ...body, metadata: { '2026': '1' } } } },
+    ]);
+  });
+
+  test('has lists, by dots, brackets or JSON pointers, and leaves out what is empty', async () => {
+    const columns =
+      'customerId,lines.0.description,lines[0].quantity,/lines/0/unitPrice,lines.1.description,lines.1.unitPrice';
+    const rows = await read(`${columns}\n${INVOICE},"Work, ""hard""",1.5,333,,\n`, createInvoice);
+    expect(rows[0]).toMatchObject({
+      input: {
+        body: { customerId: INVOICE, lines: [{ description: 'Work, "hard"', quantity: '1.5', unitPrice: 333 }] },
+      },
+    });
+  });
+
+  test('has columns of other names, by a map, another delimiter, and a column for the key', async () => {
+    const rows = await read('\uFEFFBeleg;Rechnung;Datum;Notiz\r\nB-1;R1;2026-02-01;x\r\n', finalizeInvoice, {
+      delimiter: ';',
+      keyColumn: 'Beleg',
+      map: { Rechnung: 'params.invoiceId', Datum: 'issueDate', Notiz: '-' },
+    });
+    expect(rows).toEqual([
+      { row: 1, line: 2, input: { key: 'B-1', params: { invoiceId: 'R1' }, body: { issueDate: '2026-02-01' } } },
+    ]);
+  });
+
+  test('tells a malformed row by its lines, and reads on', async () => {
+    const rows = await read('name,email\nA,a@b.test\n"B\nb",b@b.test\nC\nbad"quote,c\nE,\n', createCustomer);
+    expect(rows.map((row) => [row.row, row.line, 'malformed' in row ? row.malformed : row.input.body])).toEqual([
+      [1, 2, { name: 'A', email: 'a@b.test' }],
+      [2, 3, { name: 'B\nb', email: 'b@b.test' }],
+      [3, 5, '1 cells for 2 columns'],
+      [4, 6, expect.stringContaining('(lines 6 to 6)')],
+      [5, 7, { name: 'E' }],
+    ]);
+    const [row] = await read(`invoiceId,amount\n${INVOICE},25.-\n`, createPayment);
+    expect(row).toMatchObject({ line: 2, malformed: 'column amount: not a number: "25.-"' });
+  });
+
+  test('with a column that has no place, or two for one place, is refused as a whole', async () => {
+    await expect(read('invoiceId,betrag\n1,2\n', createPayment)).rejects.toThrow('createPayment has no betrag');
+    await expect(read('amount,x\n1,2\n', createPayment, { map: { x: 'amount' } })).rejects.toThrow(
+      'set the same member',
+    );
+    await expect(read('amount\n1\n', createPayment, { map: { y: 'amount' } })).rejects.toThrow('There is no column y');
+    await expect(read('', createPayment)).rejects.toThrow('The file is empty');
+  });
+});
+
+/** Cut at every third byte: in the middle of characters and of line ends. */
+async function* inPieces(bytes: Buffer): AsyncGenerator<Buffer> {
+  const size = bytes.length > 10_000 ? 65_536 : 3;
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+async function collect(rows: AsyncGenerator<Row>): Promise<Row[]> {
+  const all: Row[] = [];
+  for await (const row of rows) all.push(row);
+  return all;
+}
