@@ -3,8 +3,8 @@ import type { Registry } from 'prom-client';
 import { type Database, queryOnce } from '../../activities/database.ts';
 import type { ProcessFence } from '../../worker/fence.ts';
 import { mayScrape, metricsPage } from '../../worker/metrics-page.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { KeySet } from './key-set.ts';
-import { withTimeout } from './timeouts.ts';
 
 const CHECK_TIMEOUT_MS = 1_000;
 

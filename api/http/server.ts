@@ -11,6 +11,7 @@ import Fastify, {
 import helmet from 'helmet';
 import type { Logger } from 'pino';
 import { isStorageUnavailable } from '../../activities/failures.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { Caller } from './auth.ts';
 import { clientAddress } from './client-address.ts';
 import {
@@ -22,7 +23,6 @@ import {
 } from './connections.ts';
 import { parseJsonBody } from './json-body.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
-import { TemporalUnavailable } from './temporal-unavailable.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,5 +1,5 @@
+import { withTimeout } from '../../worker/timeouts.ts';
 import { ApiProblem } from './problems.ts';
-import { withTimeout } from './timeouts.ts';
 
 /** The result of `work`, or `storage_unavailable` after the limit: a frozen database must not keep the client waiting. */
 export async function withStorageTimeout<T>(work: Promise<T>, limitMs: number): Promise<T> {

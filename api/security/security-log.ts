@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Pool } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import { recordSecurityRows, type SecurityRow } from '../../activities/security/security-row.ts';
-import { withTimeout } from '../http/timeouts.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import { createFloodBound, type Observed } from './flood-bound.ts';
 
 /**

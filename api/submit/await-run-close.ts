@@ -1,4 +1,4 @@
-import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 
 /** How long polling goes on while Temporal does not answer. No request waits longer than that. */
 const OUTAGE_LIMIT_MS = 70_000;

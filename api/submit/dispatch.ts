@@ -1,10 +1,10 @@
 import { workflowIdOf } from '../../activities/identity.ts';
 import { type Fence, requireTrust } from '../../activities/write/fence.ts';
+import type { GroupEnd, GroupRuns } from '../../worker/lanes/group-runs.ts';
+import type { Lane } from '../../worker/lanes/lane.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
-import type { GroupEnd, GroupRuns } from './group-runs.ts';
-import type { Lane } from './lane.ts';
 import { createSemaphore } from './semaphore.ts';
 import type { Started, WriteRuns } from './write-runs.ts';
 

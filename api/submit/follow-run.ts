@@ -1,5 +1,5 @@
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { awaitRunClose } from './await-run-close.ts';
 import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { RunDescription, Started } from './write-runs.ts';

@@ -2,9 +2,9 @@ import { type Pool, queryOnce } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { ProcessFence } from '../../worker/fence.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { Caller } from '../http/auth.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { type LookedUp, type Lookup, lookUp, lookUpRow, type Membership, toLookup } from './lookup.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
+import { deferred } from '../../worker/timeouts.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
-import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
-import { deferred } from '../http/timeouts.ts';
 import { followStart, isOpenRunOf, justStarted, readAfterGroup, starterOf } from './follow-run.ts';
 import type { Control, OpenRun, Submission, SubmissionDependencies, SubmissionEnd } from './submission.ts';
 import type { Run } from './write-runs.ts';

@@ -1,11 +1,11 @@
 import type { Fence } from '../../activities/write/fence.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
+import type { GroupRuns } from '../../worker/lanes/group-runs.ts';
+import type { Lane } from '../../worker/lanes/lane.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { createDispatch } from './dispatch.ts';
-import type { GroupRuns } from './group-runs.ts';
-import type { Lane } from './lane.ts';
 import type { Lookups } from './lookups.ts';
 import { runSubmission } from './run-submission.ts';
 import { createSlots } from './slots.ts';

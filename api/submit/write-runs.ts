@@ -3,7 +3,6 @@ import {
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
-  type WorkflowStartOptions,
 } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { crashPoint } from '../../activities/crash-points.ts';
@@ -11,6 +10,14 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import { callWithin } from '../../worker/call-within.ts';
 import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import { readPayloads } from '../../worker/payloads/read-payloads.ts';
+import {
+  LONG_POLL_TIMEOUT_MS,
+  REQUEST_TIMEOUT_MS,
+  type RunState,
+  type RunTarget,
+  stateOf,
+} from '../../worker/temporal-runs.ts';
+import { asUnavailable } from '../../worker/temporal-unavailable.ts';
 import {
   isRollbackProof,
   isRunResult,
@@ -21,7 +28,6 @@ import {
 } from '../../workflows/messages.ts';
 import { isRefused } from '../../workflows/refused.ts';
 import { writeStartOptions } from '../../workflows/write-start.ts';
-import { asUnavailable } from '../http/temporal-unavailable.ts';
 
 /** What this process asks Temporal about the runs of a write's own workflow. */
 export type WriteRuns = {
@@ -43,7 +49,7 @@ export type Started = { readonly runId: string; readonly eager: boolean } | 'exi
 export type RunDescription = {
   readonly workflowId: string;
   readonly runId: string;
-  readonly state: 'running' | 'completed' | 'unsuccessful';
+  readonly state: RunState;
   readonly memo: WriteMemo | undefined;
   readonly startedAt: Date;
   readonly closedAt: Date | undefined;
@@ -65,14 +71,6 @@ export type FailedAttempts = { readonly count: number; readonly lastAt: Date };
 
 /** `rolledBack`: failed with an error that proves a rollback. `unproven`: ended in any other way. */
 type RunEnd = { readonly kind: 'result'; readonly result: RunResult } | { readonly kind: 'rolledBack' | 'unproven' };
-
-/** The limit of one request to Temporal. The deadline of a client is often shorter; `submit.wait` keeps that one. */
-export const REQUEST_TIMEOUT_MS = 10_000;
-/** Longer than any request waits. Keep-alive detects a dead connection earlier. */
-export const LONG_POLL_TIMEOUT_MS = 60_000;
-
-/** The workers that take the runs: those of a task queue and, if this release has a name, of this release only. */
-export type RunTarget = Pick<WorkflowStartOptions, 'taskQueue' | 'versioningOverride'>;
 
 export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
   const { workflow, connection } = client;
@@ -193,11 +191,6 @@ function lastFailedAttempt(history: History): FailedAttempts | undefined {
 /** Undefined where it is not one of ours. */
 function toMemo(memo: Readonly<Record<string, unknown>> | undefined): WriteMemo | undefined {
   return typeof memo?.['fingerprint'] === 'string' ? (memo as WriteMemo) : undefined;
-}
-
-export function stateOf(status: string): RunDescription['state'] {
-  if (status === 'RUNNING' || status === 'CONTINUED_AS_NEW' || status === 'PAUSED') return 'running';
-  return status === 'COMPLETED' ? 'completed' : 'unsuccessful';
 }
 
 /** Only a failure that our activity itself reported counts: a run ended from outside may have a transaction running. */

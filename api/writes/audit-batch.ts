@@ -1,7 +1,7 @@
 import { type AuditRow, recordAuditRows } from '../../activities/audit/record-rows.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Pool } from '../../activities/database.ts';
-import { withTimeout } from '../http/timeouts.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 
 /**
  * Group commit for the audit rows of replays and conflicts: rows that arrive while one statement runs are written by the

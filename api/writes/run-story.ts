@@ -1,4 +1,4 @@
-import { withTimeout } from '../http/timeouts.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { FailedAttempts, RunDescription, WriteRuns } from '../submit/write-runs.ts';
 import type { TimelineItem, WriteResource } from './resource.ts';
 import { type Describer, describeFromRun } from './story.ts';

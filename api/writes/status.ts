@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
-import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
-import { withTimeout } from '../http/timeouts.ts';
 import { invalidPart } from '../http/validation.ts';
 import { eventOf } from '../reads/confidential.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';

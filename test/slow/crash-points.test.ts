@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { CRASH_POINTS, type CrashPoint } from '../../activities/crash-points.ts';
-import { withTimeout } from '../../api/http/timeouts.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
 import { auditMonths, openMaintenancePool } from '../support/audit-months.ts';
 import { type Answer, patiently } from '../support/client.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { TemporalUnavailable } from '../../api/http/temporal-unavailable.ts';
-import { deferred } from '../../api/http/timeouts.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
+import { deferred } from '../../worker/timeouts.ts';
 import { INCARNATION, playLane, trustIn } from '../support/played-lane.ts';
 
 /** Longer than a lane waits before it asks Temporal for what nobody has told. */

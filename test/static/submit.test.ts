@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { WriteRow } from '../../activities/write/write-row.ts';
-import type { GroupRuns } from '../../api/submit/group-runs.ts';
 import { createSubmit } from '../../api/submit/submit.ts';
 import type { RunDescription, Started, WriteRuns } from '../../api/submit/write-runs.ts';
+import type { GroupRuns } from '../../worker/lanes/group-runs.ts';
 import { memoOf, type WriteArguments } from '../../workflows/messages.ts';
 import { TRUSTED } from '../support/trusted-fence.ts';
 

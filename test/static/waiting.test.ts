@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { deferred, withTimeout } from '../../api/http/timeouts.ts';
 import { createSemaphore } from '../../api/submit/semaphore.ts';
+import { deferred, withTimeout } from '../../worker/timeouts.ts';
 
 const { signal } = new AbortController();
 

@@ -6,10 +6,10 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { ApiContext } from '../../api/context.ts';
 import { ApiProblem } from '../../api/http/problems.ts';
-import { deferred } from '../../api/http/timeouts.ts';
 import type { Submission, SubmissionEnd } from '../../api/submit/submission.ts';
 import { answerFromRow, type WriteRequest } from '../../api/writes/responses.ts';
 import { registerWriteRoutes } from '../../api/writes/routes.ts';
+import { deferred } from '../../worker/timeouts.ts';
 import type { WireInput } from '../../workflows/messages.ts';
 
 /** The order in which a request asks, and how long it waits for its audit row, with everything around it played. */

@@ -1,5 +1,5 @@
-import { TemporalUnavailable } from '../../api/http/temporal-unavailable.ts';
-import { createLane } from '../../api/submit/lane.ts';
+import { createLane } from '../../worker/lanes/lane.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import { FIRST_EPOCH, type GroupItem, type Trust } from '../../workflows/messages.ts';
 
 type Run = {

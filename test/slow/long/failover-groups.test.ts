@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { REQUEST_TIMEOUT_MS } from '../../../api/submit/write-runs.ts';
+import { REQUEST_TIMEOUT_MS } from '../../../worker/temporal-runs.ts';
 import { GROUP_WORKFLOW_TYPE, groupWorkflowId } from '../../../workflows/messages.ts';
 import { crashAt } from '../../support/crash-at.ts';
 import { paymentBody } from '../../support/effects.ts';

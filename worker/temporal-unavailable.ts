@@ -1,4 +1,4 @@
-import { GRPC, grpcCode } from '../../worker/grpc.ts';
+import { GRPC, grpcCode } from './grpc.ts';
 
 /** Temporal did not answer. The request to it may have taken effect nevertheless. */
 export class TemporalUnavailable extends Error {

@@ -1,9 +1,6 @@
 import { asApplication } from '../../activities/as-application.ts';
 import type { Database } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
-import type { ProcessFence } from '../../worker/fence.ts';
-import { type KeyOfRun, keysWithoutRow } from '../../worker/verification/missing-writes.ts';
-import type { NamedRuns } from '../../worker/verification/named-runs.ts';
 import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
@@ -12,8 +9,11 @@ import {
   type Trust,
   type WriteArguments,
 } from '../../workflows/messages.ts';
-import { TemporalUnavailable } from '../http/temporal-unavailable.ts';
-import { withTimeout } from '../http/timeouts.ts';
+import type { ProcessFence } from '../fence.ts';
+import { TemporalUnavailable } from '../temporal-unavailable.ts';
+import { withTimeout } from '../timeouts.ts';
+import { type KeyOfRun, keysWithoutRow } from '../verification/missing-writes.ts';
+import type { NamedRuns } from '../verification/named-runs.ts';
 import type { GroupRuns } from './group-runs.ts';
 
 /**

@@ -5,8 +5,6 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { crashPoint } from '../../activities/crash-points.ts';
-import { callWithin } from '../../worker/call-within.ts';
-import { GRPC, grpcCode } from '../../worker/grpc.ts';
 import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
@@ -16,8 +14,10 @@ import {
   POISON_WORKFLOW_TYPE,
   type Trust,
 } from '../../workflows/messages.ts';
-import { asUnavailable } from '../http/temporal-unavailable.ts';
-import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunTarget, stateOf } from './write-runs.ts';
+import { callWithin } from '../call-within.ts';
+import { GRPC, grpcCode } from '../grpc.ts';
+import { LONG_POLL_TIMEOUT_MS, REQUEST_TIMEOUT_MS, type RunState, type RunTarget, stateOf } from '../temporal-runs.ts';
+import { asUnavailable } from '../temporal-unavailable.ts';
 
 /** What this process asks Temporal about lanes and the workflow runs of groups. Each throws TemporalUnavailable. */
 export type GroupRuns = {
@@ -40,7 +40,7 @@ type NamedRun = {
   readonly runId: string;
   readonly isOwn: boolean;
   readonly closes: boolean;
-  readonly state: 'running' | 'completed' | 'unsuccessful';
+  readonly state: RunState;
 };
 
 /** How soon another worker takes over a group whose process was killed. */
