@@ -38,7 +38,11 @@ export function fingerprint(operation: string, input: WireInput): string {
 
 /** The ID of the workflow of a write in the key lane. */
 export function workflowIdOf(companyId: string, idempotencyKey: string): string {
-  return writeWorkflowId(companyId, idempotencyKey, (text) => createHash('sha256').update(text).digest('base64url'));
+  return writeWorkflowId(companyId, idempotencyKey, sha256Base64Url);
+}
+
+export function sha256Base64Url(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }
 
 /** A UUID in the one form in which the database writes it. */

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { createBatchStarts } from '../worker/batches/batch-starts.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { createClient } from '../worker/client.ts';
 import { createFence } from '../worker/fence.ts';
@@ -35,6 +36,8 @@ import { recordRefusal } from './security/refusals.ts';
 import { createSecurityLog } from './security/security-log.ts';
 import { createLookups } from './submit/lookups.ts';
 import { createSubmit, type Submit } from './submit/submit.ts';
+import { createBatchList } from './batches/list.ts';
+import { registerBatches } from './batches/routes.ts';
 import { createWriteRuns } from './submit/write-runs.ts';
 import { registerWebhooks } from './webhooks/routes.ts';
 import { createAuditBatch } from './writes/audit-batch.ts';
@@ -141,6 +144,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     runs,
     lookups,
     submit,
+    batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
     metrics,
     ui,
     cursors: createCursors(await readCursorKey(database.reads)),
@@ -212,12 +216,14 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = await authenticate(request);
-      requireJson(request);
+      if (request.routeOptions.config.takesFile !== true) requireJson(request);
     });
     registerWriteRoutes(api, context);
     registerWriteStatus(api, context);
     registerCancel(api, context);
-    registerReads(api, [...READS, createWriteList(context.operations, context.ui)], context);
+    const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
+    registerReads(api, [...READS, ...lists], context);
+    await registerBatches(api, context);
     registerWebhooks(api, context);
   });
 }

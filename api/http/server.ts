@@ -18,6 +18,7 @@ import {
   CONNECTION_LIMITS,
   type ConnectionLimits,
   closeUnlessComplete,
+  limitBody,
   limitConnections,
   watchAnswers,
 } from './connections.ts';
@@ -25,6 +26,10 @@ import { parseJsonBody } from './json-body.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body is a file, which the route reads as it comes. */
+    readonly takesFile?: boolean;
+  }
   interface FastifyRequest {
     /** Set by authentication, on every route below /api. */
     caller: Caller;
@@ -73,7 +78,7 @@ export async function createServer(
     // We log one line per request, when it is answered (below).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: limits.requestMs,
+    requestTimeout: Math.max(limits.requestMs, limits.fileMs),
     http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkedEveryMs },
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
     genReqId: (request) => {
@@ -96,6 +101,9 @@ export async function createServer(
   const setSecurityHeaders = helmet();
   app.addHook('onRequest', (request, reply, done) => setSecurityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.takesFile !== true) limitBody(request.raw, app.server, limits);
+  });
   app.addHook('onResponse', async (request, reply) => {
     closeUnlessComplete(request.raw, limits);
     request.log.info(
