@@ -4,8 +4,8 @@ import { encodeRows } from '../../activities/batches/chunk-content.ts';
 import { namedResources } from '../../activities/batches/named-resources.ts';
 import { transaction, type Pool } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
-import { isKey } from '../writes/idempotency-key.ts';
-import type { Row } from './rows/rows.ts';
+import { isKey } from '../../activities/identity.ts';
+import type { Row } from '../../activities/batches/row.ts';
 
 /** A row as it is stored: its JSON, what tells it from another, and what it names. */
 export type StoredRow = {

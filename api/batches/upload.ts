@@ -11,7 +11,6 @@ import { ApiProblem } from '../http/problems.ts';
 import { invalidPart } from '../http/validation.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
-import type { Row } from './rows/rows.ts';
 
 /** One attempt to send a file. */
 export type Upload = {
@@ -83,7 +82,7 @@ async function* storedRows(
 ): AsyncGenerator<StoredRow & FileRow> {
   for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
     if (row.row > MAX_ROWS) throw tooMany();
-    const stored = toStored(row as Row, operation);
+    const stored = toStored(row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
 }

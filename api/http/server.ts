@@ -10,6 +10,7 @@ import Fastify, {
 } from 'fastify';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
+import { BODY_TOO_LARGE, MAX_BODY_BYTES } from '../../activities/body-limits.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { Caller } from './auth.ts';
@@ -42,7 +43,6 @@ declare module 'fastify' {
   }
 }
 
-const BODY_LIMIT_BYTES = 1024 * 1024;
 /** A key of 255 characters, each percent-encoded. */
 const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
@@ -77,7 +77,7 @@ export async function createServer(
     loggerInstance: logger,
     // We log one line per request, when it is answered (below).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    bodyLimit: BODY_LIMIT_BYTES,
+    bodyLimit: MAX_BODY_BYTES,
     requestTimeout: Math.max(limits.requestMs, limits.fileMs),
     http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkedEveryMs },
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
@@ -197,7 +197,7 @@ function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): A
 }
 
 const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ProblemCode, string]>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'A body may be at most 1 MiB long.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', BODY_TOO_LARGE],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send Content-Type: application/json.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The length of the body differs from Content-Length.'],
 };

@@ -83,7 +83,7 @@ export function batchClient(system: System, company: Company, token = company.us
       });
       return call(`/api/batches?${query}`, {
         method: 'POST',
-        body: file as BodyInit,
+        body: file as NonNullable<RequestInit['body']>,
         ...({ duplex: 'half' } as object),
         headers: {
           'content-type': type ?? 'application/x-ndjson',

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
-import type { BatchRow, ChunkRow, RowOutcome } from '../../activities/batches/batch-row.ts';
+import type { BatchRow, ChunkRow, RowOutcome, RowProblem } from '../../activities/batches/batch-row.ts';
 import { type KnownOutcome, readOutcomes, readRequests } from '../../activities/batches/batch-store.ts';
-import { checkRow } from '../../activities/batches/check-row.ts';
+import { checkRow, type RowWrite } from '../../activities/batches/check-row.ts';
 import { decodeRows } from '../../activities/batches/chunk-content.ts';
 import { submissionOfRow } from '../../activities/batches/identity.ts';
+import { pathOf } from '../../activities/batches/row-path.ts';
 import { namedResources } from '../../activities/batches/named-resources.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
@@ -40,6 +41,8 @@ const SET_SIZE = 100;
 
 /** A row that is to become a write. */
 type Pending = {
+  /** Only a new key is refused: one that has a row is answered. */
+  readonly refusedIfNew?: RowProblem | undefined;
   readonly position: number;
   readonly operation: Operation;
   readonly item: GroupItem;
@@ -98,30 +101,30 @@ async function rowsToWrite(
     if (!findings.isPending(position)) continue;
     const operation = operations.find(({ name }) => name === batch.operation);
     const checked = checkRow(row, { operations, operation, sha256: batch.file_sha256 ?? '' });
-    if (checked.kind === 'refused') {
-      const { code, detail, errors } = checked;
-      findings.note(position, 'refused', { problem: { code, detail, errors } });
-    } else if (roles === null) {
-      const problem = { code: 'not_a_member', detail: NOT_A_MEMBER };
-      findings.note(position, 'refused', { problem, operation: checked.operation.name });
-    } else if (!holdsOneOf(roles, checked.operation.roles)) {
-      const { name, roles: needed } = checked.operation;
-      const problem = { code: 'forbidden', detail: `${name} needs one of the roles ${needed.join(', ')}.` };
-      findings.note(position, 'refused', { problem, operation: name });
+    const refusal = 'code' in checked ? checked : undefined;
+    const write = 'code' in checked ? checked.unlessStored : checked;
+    const problem = refusal && { code: refusal.code, detail: refusal.detail, errors: refusal.errors };
+    if (write === undefined) {
+      findings.note(position, 'refused', problem === undefined ? {} : { problem });
+    } else if (roles === null || !holdsOneOf(roles, write.operation.roles)) {
+      findings.note(position, 'refused', { problem: notAllowed(write.operation, roles), operation: write.operation.name });
     } else {
-      pending.push(toPending(batch, chunk.first_row + position, position, checked));
+      pending.push({ ...toPending(batch, chunk.first_row + position, position, write), refusedIfNew: problem });
     }
   }
   return pending;
 }
 
-const NOT_A_MEMBER = 'Who has sent the batch is no longer a member of the company.';
+function notAllowed({ name, roles: needed }: Operation, roles: readonly string[] | null): RowProblem {
+  if (roles === null) return { code: 'not_a_member', detail: 'Who has sent the batch is no longer a member of the company.' };
+  return { code: 'forbidden', detail: `${name} needs one of the roles ${needed.join(', ')}.` };
+}
 
 function toPending(
   batch: BatchRow,
   row: number,
   position: number,
-  { operation, key, input, path }: Extract<ReturnType<typeof checkRow>, { kind: 'write' }>,
+  { operation, key, input }: RowWrite,
 ): Pending {
   const args: WriteArguments = {
     operation: operation.name,
@@ -132,7 +135,7 @@ function toPending(
     schemaVersion: operation.schemaVersion,
     policy: ATTEMPT_POLICY,
     actor: { userId: batch.user_id },
-    request: { id: batch.request_id, method: operation.method, path },
+    request: { id: batch.request_id, method: operation.method, path: pathOf(operation, input.params) },
     submissionId: submissionOfRow(batch.id, row),
   };
   const item = { args, workflowId: workflowIdOf(batch.company_id, key), summary: '' };
@@ -160,7 +163,11 @@ async function settle(
   return pending.filter((row) => {
     const { args } = row.item;
     const found = known.get(args.key);
-    if (found === undefined) return true;
+    if (found === undefined) {
+      if (row.refusedIfNew === undefined) return true;
+      findings.note(row.position, 'refused', { problem: row.refusedIfNew, operation: row.operation.name });
+      return false;
+    }
     noteOutcome(findings, row, found, () => {
       const stored = requests.get(args.key);
       if (stored === undefined) return undefined;
