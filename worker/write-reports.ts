@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
-import type { WriteActivityDependencies } from '../activities/write/run-group.ts';
+import type { WriteActivityDependencies } from '../activities/write/write-dependencies.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
 import type { WriteArguments } from '../workflows/messages.ts';
 import type { ProcessConfig } from './config.ts';

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
-import { namedResources } from '../../activities/batches/named-resources.ts';
+import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import { transaction, type Pool } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { isKey } from '../../activities/identity.ts';
@@ -21,7 +21,7 @@ export type StoredRow = {
 const DIGEST_BYTES = 16;
 
 /** `operation`: of the rows that name none. */
-export function toStored(row: Row, operation: Operation | undefined): StoredRow {
+export function toStored(companyId: string, row: Row, operation: Operation | undefined): StoredRow {
   const content = JSON.stringify('input' in row ? row.input : row.malformed);
   const { line } = row;
   const named = 'input' in row ? row.input : undefined;
@@ -33,7 +33,7 @@ export function toStored(row: Row, operation: Operation | undefined): StoredRow 
     digest: createHash('sha256').update(content).digest().subarray(0, DIGEST_BYTES),
     key: ownKey,
     operation: named === undefined ? null : name,
-    resources: named === undefined ? [] : namedResources({ operation: name ?? '', key: ownKey, input: named }),
+    resources: named === undefined ? [] : namedResources({ companyId, operation: name ?? '', key: ownKey, input: named }),
   };
 }
 
@@ -55,13 +55,17 @@ export function createChunkStore(options: {
   let bytes = 0;
   let chunks = 0;
   /** What each of the last chunks names, the newest first. */
-  let before: ReadonlySet<string>[] = [];
+  let before: NamedSet[] = [];
 
   async function store(): Promise<void> {
     const [first] = rows;
     if (first === undefined) return;
-    const names = new Set(rows.flatMap(({ resources }) => resources));
-    const conflicts = before.reduce((bits, earlier, at) => (shareAny(names, earlier) ? bits | (1 << at) : bits), 0);
+    const names = createNamedSet();
+    let conflicts = 0;
+    for (const { resources } of rows) {
+      for (const [at, earlier] of before.entries()) if (earlier.meets(resources)) conflicts |= 1 << at;
+      names.add(resources);
+    }
     const content = await encodeRows(rows.map(({ json }) => json));
     const keys = rows.map(({ key }) => key);
     chunks += 1;
@@ -111,12 +115,6 @@ export function createChunkStore(options: {
       return chunks;
     },
   };
-}
-
-function shareAny(some: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
-  const [small, large] = some.size < others.size ? [some, others] : [others, some];
-  for (const one of small) if (large.has(one)) return true;
-  return false;
 }
 
 /** Passes bytes on, and takes them into the hash. */

@@ -76,13 +76,13 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
 type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
 
 async function* storedRows(
-  { operation, format }: Upload,
+  { companyId, operation, format }: Upload,
   operations: readonly Operation[],
   bytes: AsyncIterable<Buffer>,
 ): AsyncGenerator<StoredRow & FileRow> {
   for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
     if (row.row > MAX_ROWS) throw tooMany();
-    const stored = toStored(row, operation);
+    const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
 }

@@ -6,7 +6,7 @@ import { checkRow, type RowWrite } from '../../activities/batches/check-row.ts';
 import { decodeRows } from '../../activities/batches/chunk-content.ts';
 import { submissionOfRow } from '../../activities/batches/identity.ts';
 import { pathOf } from '../../activities/batches/row-path.ts';
-import { namedResources } from '../../activities/batches/named-resources.ts';
+import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
 import { fingerprint, workflowIdOf, writeId } from '../../activities/identity.ts';
@@ -139,7 +139,7 @@ function toPending(
     submissionId: submissionOfRow(batch.id, row),
   };
   const item = { args, workflowId: workflowIdOf(batch.company_id, key), summary: '' };
-  return { position, operation, item, resources: namedResources({ operation: operation.name, key, input }) };
+  return { position, operation, item, resources: namedResources(args) };
 }
 
 /** Notes the rows whose key has an outcome. Returns the others, in their order. */
@@ -254,21 +254,18 @@ async function sendAll(
   pending: readonly Pending[],
   { size, signal, findings }: { size: number; signal: AbortSignal; findings: ChunkFindings },
 ): Promise<void> {
-  const held = new Set<string>();
-  const hold = ({ resources }: Pending) => {
-    for (const resource of resources) held.add(resource);
-  };
+  const held = createNamedSet();
   let piece: Pending[] = [];
   const send = async () => {
     for (const { row, failure } of await sendGroup(dependencies, piece, signal)) {
       if (failure === 'bug') fail(findings, row, 'write_failed');
-      else hold(row);
+      else held.add(row.resources);
     }
     piece = [];
   };
   for (const row of pending) {
-    if (row.resources.some((resource) => held.has(resource))) {
-      hold(row);
+    if (held.meets(row.resources)) {
+      held.add(row.resources);
       continue;
     }
     piece.push(row);
