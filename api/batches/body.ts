@@ -54,7 +54,9 @@ export async function* readBytes(request: FastifyRequest): AsyncGenerator<Buffer
 }
 
 function tooLarge(): ApiProblem {
-  return new ApiProblem('body_too_large', { detail: 'A file may be at most 1 GiB long. Send the rest as another batch.' });
+  return new ApiProblem('body_too_large', {
+    detail: 'A file may be at most 1 GiB long. Send the rest as another batch.',
+  });
 }
 
 function tooSlow(): ApiProblem {

@@ -1,11 +1,11 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
-import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
-import { transaction, type Pool } from '../../activities/database.ts';
-import type { Operation } from '../../activities/operation.ts';
-import { isKey } from '../../activities/identity.ts';
 import type { Row } from '../../activities/batches/row.ts';
+import { type Pool, transaction } from '../../activities/database.ts';
+import { isKey } from '../../activities/identity.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
 
 /** A row as it is stored: its JSON, what tells it from another, and what it names. */
 export type StoredRow = {
@@ -33,7 +33,8 @@ export function toStored(companyId: string, row: Row, operation: Operation | und
     digest: createHash('sha256').update(content).digest().subarray(0, DIGEST_BYTES),
     key: ownKey,
     operation: named === undefined ? null : name,
-    resources: named === undefined ? [] : namedResources({ companyId, operation: name ?? '', key: ownKey, input: named }),
+    resources:
+      named === undefined ? [] : namedResources({ companyId, operation: name ?? '', key: ownKey, input: named }),
   };
 }
 

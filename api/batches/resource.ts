@@ -10,7 +10,7 @@ import { batchWorkflowId } from '../../activities/batches/identity.ts';
 import type { Tx } from '../../activities/database.ts';
 import type { TemporalUi } from '../writes/resource.ts';
 import { workflowLink } from '../writes/resource.ts';
-import { readResults, type RowResult } from './results.ts';
+import { type RowResult, readResults } from './results.ts';
 
 /** A batch as `GET /api/batches/{key}` returns it. */
 export type BatchResource = {
@@ -37,7 +37,7 @@ export type BatchResource = {
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null };
 };
 
-export type BatchCounts = ReturnType<typeof countsOf> & { readonly pendingApproval: number };
+type BatchCounts = ReturnType<typeof countsOf> & { readonly pendingApproval: number };
 
 export type BatchError = {
   readonly row: number;
@@ -85,9 +85,7 @@ export async function readErrors(tx: Tx, batch: BatchRow): Promise<readonly Batc
   );
   const rows = faulty
     .flatMap(({ first_row: first, outcomes }) =>
-      [...outcomes].flatMap((character, at) =>
-        FAULTS.has(outcomeOfCharacter(character)) ? [first + at] : [],
-      ),
+      outcomes.split('').flatMap((character, at) => (FAULTS.has(outcomeOfCharacter(character)) ? [first + at] : [])),
     )
     .slice(0, MAX_ERRORS);
   return (await readResults(tx, batch, { rows })).map(toError);

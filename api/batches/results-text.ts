@@ -10,8 +10,8 @@ const COLUMNS = ['row', 'key', 'outcome', 'status', 'resourceId', 'code', 'detai
 /** CSV (RFC 4180); `resource` and `problem` are JSON. The header comes with the first page alone. */
 export function toCsv(rows: readonly RowResult[], { header }: { readonly header: boolean }): string {
   const lines = rows.map(({ row, key, outcome, status, resource, problem }) => {
-    const { id } = (resource ?? {}) as { id?: unknown };
-    const { code, detail } = (problem ?? {}) as { code?: unknown; detail?: unknown };
+    const { id } = (resource ?? {}) as { id?: string };
+    const { code, detail } = (problem ?? {}) as { code?: string; detail?: string };
     const cells = [row, key, outcome, status, id, code, detail, jsonOf(resource), jsonOf(problem)];
     return cells.map(toCell).join(',');
   });
@@ -23,7 +23,7 @@ function jsonOf(value: unknown): string | null {
 }
 
 /** What a spreadsheet would take for a formula gets an apostrophe in front: a key or a text can be anyone's. */
-function toCell(value: unknown): string {
+function toCell(value: string | number | null | undefined): string {
   if (value === null || value === undefined) return '';
   const text = String(value);
   const harmless = typeof value === 'string' && /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;

@@ -65,7 +65,7 @@ type Recorded = {
 };
 
 function rowsOf({ first_row: first, keys, outcomes, problems }: Chunk, batch: BatchRow): Recorded[] {
-  return [...outcomes].map((character, at) => ({
+  return outcomes.split('').map((character, at) => ({
     row: first + at,
     key: keys?.[at] ?? keyOfRow(batch.file_sha256 ?? '', first + at),
     outcome: outcomeOfCharacter(character),
@@ -92,7 +92,8 @@ async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<st
 function toResult({ row, key, outcome, problem }: Recorded, write: Answer | undefined): RowResult {
   if (!STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
   // Cancelled with its batch: its key was not used.
-  if (write === undefined && outcome === 'cancelled') return { row, key, outcome, status: null, resource: null, problem: null };
+  if (write === undefined && outcome === 'cancelled')
+    return { row, key, outcome, status: null, resource: null, problem: null };
   if (write === undefined || write.outcome === 'lost') {
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
     return { row, key, outcome: 'failed', ...told(missing, key) };

@@ -2,16 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { noteWoken } from '../../activities/batches/batch-store.ts';
 import { batchIdOf } from '../../activities/batches/identity.ts';
 import type { Tx } from '../../activities/database.ts';
+import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { problemPointers } from '../../activities/problem-pointers.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
-import { problemPointers } from '../../activities/problem-pointers.ts';
 import { refuseBody } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
@@ -80,7 +82,10 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
     throw invalidQuery('/operation', 'must name the operation of the rows: the file is CSV');
   }
   const { caller } = request;
-  const reader = await inReadTransaction({ database: context.database, caller, limitMs: READ_LIMIT_MS }, async (_tx, found) => found);
+  const reader = await inReadTransaction(
+    { database: context.database, caller, limitMs: READ_LIMIT_MS },
+    async (_tx, found) => found,
+  );
   if (operation !== undefined && !holdsOneOf(reader.roles, operation.roles)) {
     throw new ApiProblem('forbidden', {
       detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
@@ -122,11 +127,15 @@ function operationOf({ operations }: ApiContext, name: string | undefined): Oper
 }
 
 /** Whatever becomes of the start, the batch is stored: the worker starts what nobody has started. */
-async function wake({ batches }: ApiContext, { log }: FastifyRequest, batch: BatchRow): Promise<void> {
-  const { company_id: companyId, batch_key: batchKey, operation } = batch;
-  await batches.wake({ companyId, batchKey, operation }).catch((error: unknown) => {
-    if (!(error instanceof TemporalUnavailable)) log.error({ err: error }, 'The workflow of a batch could not be started');
-  });
+async function wake({ batches, database }: ApiContext, { log }: FastifyRequest, batch: BatchRow): Promise<void> {
+  const { company_id: companyId, id: batchId, batch_key: batchKey, operation } = batch;
+  try {
+    await batches.wake({ companyId, batchKey, operation });
+    await noteWoken(database.reads, { companyId, batchId });
+  } catch (error) {
+    if (error instanceof TemporalUnavailable || isStorageUnavailable(error)) return;
+    log.error({ err: error }, 'The workflow of a batch could not be started');
+  }
 }
 
 async function answerStatus(
@@ -181,7 +190,9 @@ async function answerResults(
     async (tx, reader) => {
       const batch = await readBatch(tx, context, reader, key);
       if (!mayReadResults(batch, reader, context.operations)) {
-        throw new ApiProblem('forbidden', { detail: 'Reading the results needs the roles of the operations of the batch.' });
+        throw new ApiProblem('forbidden', {
+          detail: 'Reading the results needs the roles of the operations of the batch.',
+        });
       }
       return { batch, rows: await readResults(tx, batch, { after, limit }) };
     },

@@ -24,7 +24,7 @@ export type Upload = {
   readonly bytes: AsyncIterable<Buffer>;
 };
 
-export type Received = { readonly batch: BatchRow; /** It was there before. */ readonly isRepeated: boolean };
+export type Received = { readonly batch: BatchRow /** It was there before. */; readonly isRepeated: boolean };
 
 const MAX_ROWS = 1_000_000;
 
@@ -58,7 +58,13 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
       if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
     }
     if (count === 0) throw invalidPart('body', '', 'must have at least one row');
-    const file = { uploadId, operations: [...operations], sha256: hash.digest('hex'), rows: count, chunks: await store.end() };
+    const file = {
+      uploadId,
+      operations: [...operations],
+      sha256: hash.digest('hex'),
+      rows: count,
+      chunks: await store.end(),
+    };
     const { queued, batch } = await queueBatch(context, upload, batchId, file);
     if (queued) return { batch, isRepeated: false };
     // Another upload was first, or it was cancelled meanwhile.
@@ -92,7 +98,9 @@ export function fileOptions(operation: Operation | undefined, operations: readon
 }
 
 export function tooMany(): ApiProblem {
-  return new ApiProblem('body_too_large', { detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.` });
+  return new ApiProblem('body_too_large', {
+    detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.`,
+  });
 }
 
 async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<FileRow> {

@@ -58,7 +58,8 @@ test('whichever they are, each row is in one layer, and those that keep their or
           .map(({ id }) => id)
           .toSorted((a, b) => a - b),
       ).toEqual(all.map(({ id }) => id));
-      for (const layer of layers) expect(layer.map(({ id }) => id)).toEqual(layer.map(({ id }) => id).toSorted((a, b) => a - b));
+      for (const layer of layers)
+        expect(layer.map(({ id }) => id)).toEqual(layer.map(({ id }) => id).toSorted((a, b) => a - b));
       const layerOf = new Map(layers.flatMap((layer, index) => layer.map(({ id }) => [id, index] as const)));
       const outOfOrder = all.flatMap((later) =>
         all.slice(0, later.id).filter((earlier) => {

@@ -129,7 +129,14 @@ describe('two writes need no order', () => {
 });
 
 test('what is not what an operation takes has names as well', () => {
-  for (const body of [null, undefined, 7, 'text', [null, [ONE]], { code: 7, accountCode: null, nested: [{ id: ONE }] }]) {
+  for (const body of [
+    null,
+    undefined,
+    7,
+    'text',
+    [null, [ONE]],
+    { code: 7, accountCode: null, nested: [{ id: ONE }] },
+  ]) {
     for (const { name: operation } of [...OPERATIONS, { name: 'unknown' }]) {
       expect(namesOf({ operation, body }).length).toBeGreaterThan(2);
     }

@@ -68,7 +68,9 @@ export function batchClient(system: System, company: Company, token = company.us
       headers: { authorization: `Bearer ${token}`, ...(init.headers as Record<string, string>) },
     });
     const text = await response.text();
-    const isJson = /json/.test(response.headers.get('content-type') ?? '') && !/ndjson/.test(response.headers.get('content-type') ?? '');
+    const isJson =
+      /json/.test(response.headers.get('content-type') ?? '') &&
+      !/ndjson/.test(response.headers.get('content-type') ?? '');
     const json = isJson ? JSON.parse(text) : undefined;
     const replayed = response.headers.get('idempotent-replayed') === 'true';
     return { status: response.status, replayed, headers: response.headers, text, json };
@@ -76,12 +78,15 @@ export function batchClient(system: System, company: Company, token = company.us
   const at = (key: string) => `/api/batches/${encodeURIComponent(key)}`;
   return {
     call,
-    send(file: string | Uint8Array | ReadableStream<Uint8Array>, { key, operation, validateOnly, type, headers }: Sending = {}) {
+    send(
+      file: string | Uint8Array | ReadableStream<Uint8Array>,
+      { key, operation, validateOnly, type, headers }: Sending = {},
+    ) {
       const query = new URLSearchParams({
         ...(operation === undefined ? {} : { operation }),
         ...(validateOnly === undefined ? {} : { validateOnly: String(validateOnly) }),
       });
-      return call(`/api/batches?${query}`, {
+      return call(`/api/batches?${query.toString()}`, {
         method: 'POST',
         body: file as NonNullable<RequestInit['body']>,
         ...({ duplex: 'half' } as object),

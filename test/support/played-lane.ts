@@ -23,7 +23,11 @@ export function trustIn(version: string): Trust {
 /** A lane whose Temporal and database do as the test says. Ticks by hand. */
 export function playLane() {
   const temporal = new Map<string, Run>();
-  const started: { readonly id: string; readonly keys: readonly string[]; readonly chunk?: ChunkOptions | undefined }[] = [];
+  const started: {
+    readonly id: string;
+    readonly keys: readonly string[];
+    readonly chunk?: ChunkOptions | undefined;
+  }[] = [];
   const fates: Fate[] = [];
   const asked: string[] = [];
   const database = playDatabase();

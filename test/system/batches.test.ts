@@ -83,7 +83,13 @@ describe('a batch', () => {
     expect(json.counts).toMatchObject({ succeeded: 2, refused: 2, rejected: 1 });
     expect(json.errors).toMatchObject([
       { row: 2, status: 422, code: 'validation_failed' },
-      { row: 3, key: 'no-amount', status: 422, code: 'validation_failed', errors: [{ in: 'body', pointer: '/amount' }] },
+      {
+        row: 3,
+        key: 'no-amount',
+        status: 422,
+        code: 'validation_failed',
+        errors: [{ in: 'body', pointer: '/amount' }],
+      },
       { row: 4, key: 'too-much', status: 422, code: 'payment_exceeds_outstanding' },
     ]);
   });

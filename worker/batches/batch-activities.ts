@@ -28,12 +28,7 @@ export function createBatchActivities(dependencies: BatchActivityDependencies): 
       const claimer = { runId: info.workflowExecution?.runId ?? '', activityId: info.activityId };
       const sinceMs = performance.now();
       try {
-        const claimed = await claimChunk(
-          database.writes,
-          { companyId, batchId },
-          claimer,
-          requireTrust(fence).version,
-        );
+        const claimed = await claimChunk(database.writes, { companyId, batchId }, claimer, requireTrust(fence).version);
         if (claimed.kind !== 'chunk') {
           return { kind: claimed.kind, chunk: null, progress: progressOf(claimed.batch) };
         }

@@ -1,11 +1,16 @@
 import type { Client, WorkflowStartOptions } from '@temporalio/client';
 import { batchIdOf, batchWorkflowId } from '../../activities/batches/identity.ts';
-import { BATCH_CHANGED, BATCH_WORKFLOW_TYPE, type BatchArguments, batchTaskQueue } from '../../workflows/batch-messages.ts';
+import {
+  BATCH_CHANGED,
+  BATCH_WORKFLOW_TYPE,
+  type BatchArguments,
+  batchTaskQueue,
+} from '../../workflows/batch-messages.ts';
 import { keyword } from '../../workflows/search-attributes.ts';
 import { callWithin } from '../call-within.ts';
 import { asUnavailable } from '../temporal-unavailable.ts';
 
-export type BatchStart = {
+type BatchStart = {
   readonly companyId: string;
   readonly batchKey: string;
   /** Null where each row names its own. */

@@ -31,7 +31,7 @@ export function createFindings(options: {
   onRows(operation: string | null, outcome: RowOutcome, count: number): void;
 }): ChunkFindings {
   const { pool, batch, chunk } = options;
-  const outcomes = [...chunk.outcomes];
+  const outcomes = chunk.outcomes.split('');
   let problems: Record<number, RowProblem> = {};
   let audit: Record<number, AuditRow> = {};
   let counts = new Map<string, number>();

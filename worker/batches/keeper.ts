@@ -28,7 +28,10 @@ export async function keepBatches(options: {
     for (const batch of await readSilentBatches(pool, BATCHES_A_RUN)) {
       const { company_id: companyId, batch_key: batchKey, operation } = batch;
       await starts.wake({ companyId, batchKey, operation }).catch((error: unknown) => {
-        logger.warn({ err: error, batchId: batch.id }, 'The workflow of a batch could not be started; it is tried again');
+        logger.warn(
+          { err: error, batchId: batch.id },
+          'The workflow of a batch could not be started; it is tried again',
+        );
       });
     }
   }

@@ -6,7 +6,6 @@ import { checkRow, type RowWrite } from '../../activities/batches/check-row.ts';
 import { decodeRows } from '../../activities/batches/chunk-content.ts';
 import { submissionOfRow } from '../../activities/batches/identity.ts';
 import { pathOf } from '../../activities/batches/row-path.ts';
-import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
 import { fingerprint, workflowIdOf, writeId } from '../../activities/identity.ts';
@@ -15,6 +14,7 @@ import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
 import { type Fence, requireTrust } from '../../activities/write/fence.ts';
+import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import type { GroupRuns } from '../lanes/group-runs.ts';
 import type { Lane } from '../lanes/lane.ts';
@@ -107,7 +107,10 @@ async function rowsToWrite(
     if (write === undefined) {
       findings.note(position, 'refused', problem === undefined ? {} : { problem });
     } else if (roles === null || !holdsOneOf(roles, write.operation.roles)) {
-      findings.note(position, 'refused', { problem: notAllowed(write.operation, roles), operation: write.operation.name });
+      findings.note(position, 'refused', {
+        problem: notAllowed(write.operation, roles),
+        operation: write.operation.name,
+      });
     } else {
       pending.push({ ...toPending(batch, chunk.first_row + position, position, write), refusedIfNew: problem });
     }
@@ -116,16 +119,12 @@ async function rowsToWrite(
 }
 
 function notAllowed({ name, roles: needed }: Operation, roles: readonly string[] | null): RowProblem {
-  if (roles === null) return { code: 'not_a_member', detail: 'Who has sent the batch is no longer a member of the company.' };
+  if (roles === null)
+    return { code: 'not_a_member', detail: 'Who has sent the batch is no longer a member of the company.' };
   return { code: 'forbidden', detail: `${name} needs one of the roles ${needed.join(', ')}.` };
 }
 
-function toPending(
-  batch: BatchRow,
-  row: number,
-  position: number,
-  { operation, key, input }: RowWrite,
-): Pending {
+function toPending(batch: BatchRow, row: number, position: number, { operation, key, input }: RowWrite): Pending {
   const args: WriteArguments = {
     operation: operation.name,
     companyId: batch.company_id,
@@ -215,7 +214,11 @@ const RECORD_MISSING =
 /** As for a replay of a cancelled key alone, which has no operation. */
 const OF_NO_WRITE = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null } as const;
 
-function auditOf({ operation, item: { args } }: Pending, status: AuditRow['status'], errorCode: string | null): AuditRow {
+function auditOf(
+  { operation, item: { args } }: Pending,
+  status: AuditRow['status'],
+  errorCode: string | null,
+): AuditRow {
   return {
     company_id: args.companyId,
     operation_name: operation.name,
