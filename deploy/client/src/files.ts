@@ -135,7 +135,7 @@ export function fileCalls(
 
 function toBody(content: FileContent): FileBody {
   // `fetch` takes bytes, too, but the compiler does not know of each array that they do not change meanwhile.
-  return content instanceof Uint8Array ? new Blob([content as BlobPart]) : content;
+  return content instanceof Uint8Array ? new Blob([content as Uint8Array<ArrayBuffer>]) : content;
 }
 
 /** Undefined for what the service has not answered, or not whole. */
