@@ -92,7 +92,7 @@ export async function readErrors(tx: Tx, batch: BatchRow): Promise<readonly Batc
       outcomes.split('').flatMap((character, at) => (FAULTS.has(outcomeOfCharacter(character)) ? [first + at] : [])),
     )
     .slice(0, MAX_ERRORS);
-  return (await readResults(tx, batch, { rows })).map(toError);
+  return (await readResults(tx, batch, { rows, chunksFrom: faulty.map(({ first_row: first }) => first) })).map(toError);
 }
 
 const FAULTS: ReadonlySet<string> = new Set(['rejected', 'mismatched', 'refused', 'failed']);

@@ -23,23 +23,16 @@ export type RowResult = {
   readonly problem: object | null;
 };
 
-/** Which rows: from the one after `after`, at most `limit`; or these. In the order of the file. */
-export type Range = { readonly after: number; readonly limit: number } | { readonly rows: readonly number[] };
+/**
+ * Which rows: from the one after `after`, at most `limit`; or these, of the chunks that begin with these. In the order of the file.
+ */
+export type Range =
+  | { readonly after: number; readonly limit: number }
+  | { readonly rows: readonly number[]; readonly chunksFrom: readonly number[] };
 
 /** Reads what has become of rows. The answers are those of their writes, so that they are told as they stand now. */
 export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promise<readonly RowResult[]> {
-  const [first, last] = 'rows' in range ? ends(range.rows) : [range.after + 1, range.after + range.limit];
-  const chunks = await tx.query<Chunk>(
-    `SELECT first_row, keys, outcomes, problems FROM batch_chunks
-     WHERE company_id = current_company() AND batch_id = $1 AND upload_id = $2
-       AND first_row <= $4 AND first_row + row_count > $3
-     ORDER BY chunk`,
-    [batch.id, batch.upload_id, first, last],
-  );
-  const wanted = 'rows' in range ? new Set(range.rows) : undefined;
-  const rows = chunks
-    .flatMap((chunk) => rowsOf(chunk, batch))
-    .filter(({ row }) => row >= first && row <= last && (wanted === undefined || wanted.has(row)));
+  const rows = (await chunksOf(tx, batch, range)).flatMap((chunk) => rowsOf(chunk, batch, isIn(range)));
   const writes = await writesOf(
     tx,
     rows.flatMap(({ key, outcome }) => (key !== null && STORED.has(outcome) ? [key] : [])),
@@ -52,6 +45,36 @@ export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promis
     const isOther = operation !== undefined && operation !== null && !own.has(operation);
     return isOther ? { ...result, resource: null, problem: null } : result;
   });
+}
+
+/** No chunk has more (`batch_chunks.row_count`). */
+const MAX_CHUNK_ROWS = 10_000;
+
+function chunksOf(tx: Tx, { id, upload_id: uploadId }: BatchRow, range: Range): Promise<readonly Chunk[]> {
+  const chunks = `SELECT first_row, keys, outcomes, problems FROM batch_chunks
+     WHERE company_id = current_company() AND batch_id = $1 AND upload_id = $2`;
+  if ('rows' in range) {
+    return tx.query<Chunk>(`${chunks} AND first_row = ANY ($3::integer[]) ORDER BY first_row`, [
+      id,
+      uploadId,
+      range.chunksFrom,
+    ]);
+  }
+  const [first, last] = [range.after + 1, range.after + range.limit];
+  // A file of a million rows has thousands of chunks: the index leads to the few that may have these.
+  return tx.query<Chunk>(
+    `${chunks} AND first_row > $3::integer - ${MAX_CHUNK_ROWS} AND first_row <= $4 AND first_row + row_count > $3
+     ORDER BY first_row`,
+    [id, uploadId, first, last],
+  );
+}
+
+function isIn(range: Range): (row: number) => boolean {
+  if ('rows' in range) {
+    const rows = new Set(range.rows);
+    return (row) => rows.has(row);
+  }
+  return (row) => row > range.after && row <= range.after + range.limit;
 }
 
 /** The outcomes whose answer a write has. */
@@ -71,17 +94,17 @@ type Recorded = {
   readonly problem: RowProblem | undefined;
 };
 
-function rowsOf({ first_row: first, keys, outcomes, problems }: Chunk, batch: BatchRow): Recorded[] {
-  return outcomes.split('').map((character, at) => ({
-    row: first + at,
-    key: keys?.[at] ?? keyOfRow(batch.file_sha256 ?? '', first + at),
-    outcome: outcomeOfCharacter(character),
-    problem: problems[at],
-  }));
-}
-
-function ends(rows: readonly number[]): readonly [number, number] {
-  return [Math.min(...rows), Math.max(...rows)];
+function rowsOf(
+  { first_row: first, keys, outcomes, problems }: Chunk,
+  { file_sha256: sha256 }: BatchRow,
+  isWanted: (row: number) => boolean,
+): Recorded[] {
+  return outcomes.split('').flatMap((character, at) => {
+    const row = first + at;
+    if (!isWanted(row)) return [];
+    const key = keys?.[at] ?? keyOfRow(sha256 ?? '', row);
+    return [{ row, key, outcome: outcomeOfCharacter(character), problem: problems[at] }];
+  });
 }
 
 type Answer = Pick<WriteRow, 'operation' | 'outcome' | 'status_code' | 'response_body'>;

@@ -7,6 +7,7 @@ import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
 import { READS } from '../../api/reads/read-list.ts';
 import { inReadTransaction } from '../../api/reads/read-transaction.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
+import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
@@ -27,6 +28,8 @@ beforeAll(async () => {
   const payment = await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
   const { refundId, creditNoteId, reminderId } = await takeBack(company, payment);
   const customerId = (await company.api.get('/api/customers')).json.items[0].id;
+  const file = ndjson([{ body: paymentBody(invoiceId) }]);
+  await batchClient(system, company).send(file, { key: 'paid', operation: 'createPayment' });
   const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
   const run = await executedPayRun(company);
   const item = await stockedItem(company);
@@ -73,7 +76,18 @@ describe('who may read', () => {
   });
 
   /** Whatever else is served below /api and is no operation: who is let in, by hand, and what the others are told. */
-  const BESIDE: Readonly<Record<string, { url: string; roles: readonly Role[]; others: string }>> = {
+  type Beside = {
+    readonly url: string;
+    readonly roles: readonly Role[];
+    readonly others: string | ((role: Role) => string);
+    readonly sends?: { readonly body: string; readonly headers: Record<string, string> };
+  };
+  const controlling = (action: string): Beside => ({
+    url: `/api/batches/paid/${action}`,
+    roles: ['owner', 'admin'],
+    others: (role) => (EVERYTHING_THERE_IS.includes(role) ? 'forbidden' : 'batch_not_found'),
+  });
+  const BESIDE: Readonly<Record<string, Beside>> = {
     'GET /api/writes': {
       url: '/api/writes',
       roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
@@ -93,6 +107,28 @@ describe('who may read', () => {
       others: 'forbidden',
     },
     'POST /api/events/{eventId}/redeliver': { url: 'of an event', roles: ['owner', 'admin'], others: 'forbidden' },
+    'GET /api/batches': {
+      url: '/api/batches',
+      roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
+      others: 'forbidden',
+    },
+    'POST /api/batches': {
+      url: '/api/batches?validateOnly=true',
+      roles: ['owner', 'admin', 'accountant', 'manager', 'inventory_manager'],
+      others: 'forbidden',
+      sends: { body: '{}', headers: { 'content-type': 'application/x-ndjson' } },
+    },
+    // Of payments.
+    'GET /api/batches/{key}': { url: '/api/batches/paid', roles: EVERYTHING_THERE_IS, others: 'batch_not_found' },
+    'GET /api/batches/{key}/results': {
+      url: '/api/batches/paid/results',
+      roles: EVERYTHING_THERE_IS,
+      others: 'batch_not_found',
+    },
+    'POST /api/batches/{key}/pause': controlling('pause'),
+    'POST /api/batches/{key}/resume': controlling('resume'),
+    'POST /api/batches/{key}/cancel': controlling('cancel'),
+    'POST /api/batches/{key}/retry-failed': controlling('retry-failed'),
   };
 
   test('and of every other route below /api it is known who is let in', async () => {
@@ -103,13 +139,15 @@ describe('who may read', () => {
       (route) => / \/api\//.test(route) && !route.startsWith('HEAD ') && ![...read, ...written].includes(route),
     );
     expect(others.toSorted()).toEqual(Object.keys(BESIDE).toSorted());
-    for (const [route, { url, roles, others: refusal }] of Object.entries(BESIDE)) {
+    for (const [route, { url, roles, others: refusal, sends }] of Object.entries(BESIDE)) {
       const path = route.includes('{eventId}') ? `${paths['/api/events/:eventId']}/redeliver` : url;
       for (const role of ROLES) {
-        const { status, json } = await company.as(role).send(route.split(' ')[0] ?? '', path.replace('{role}', role));
+        const method = route.split(' ')[0] ?? '';
+        const { status, json } = await company.as(role).send(method, path.replace('{role}', role), sends);
         // 409: let in, and there is no webhook to be called.
         const told = status === 200 || status === 409 ? 'let in' : json.code;
-        expect([route, role, told]).toEqual([route, role, roles.includes(role) ? 'let in' : refusal]);
+        const refused = typeof refusal === 'string' ? refusal : refusal(role);
+        expect([route, role, told]).toEqual([route, role, roles.includes(role) ? 'let in' : refused]);
       }
     }
   });
