@@ -26,6 +26,8 @@ export type ChunkDependencies = {
   readonly fence: Fence;
   readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
+  /** How many rows may share a transaction now. */
+  setSize(): number;
   /** Called for rows once they are recorded. `operation`: null where the row names none that there is. */
   onRows(operation: string | null, outcome: RowOutcome, count: number): void;
 };
@@ -36,8 +38,6 @@ const MAX_PAUSE_MS = 30_000;
 /** After so many rounds a row is told as failed; it may be tried again later. That is after about seven minutes. */
 const MAX_ROUNDS = 20;
 const LANE_POLL_MS = 200;
-/** Few enough that what a set has locked is soon free for the writes that somebody waits for. */
-const SET_SIZE = 100;
 
 /** A row that is to become a write. */
 type Pending = {
@@ -279,7 +279,7 @@ async function sendAll(
 
 /** Sends one group and waits for its end. Returns the rows without an outcome. */
 async function sendGroup(
-  { lane, groups }: ChunkDependencies,
+  { lane, groups, setSize }: ChunkDependencies,
   rows: readonly Pending[],
   signal: AbortSignal,
 ): Promise<readonly { readonly row: Pending; readonly failure: 'bug' | 'transient' }[]> {
@@ -287,7 +287,7 @@ async function sendGroup(
     while (!lane.isOpen) await sleep(LANE_POLL_MS, undefined, { signal });
     const started = await lane.start(
       rows.map(({ item }) => item),
-      { setSize: SET_SIZE },
+      { setSize: setSize() },
     );
     if (started === 'closed') continue;
     crashPoint('chunk: group started');
