@@ -93,12 +93,21 @@ export type RunFacts = {
   readonly requestedAt: string;
 };
 
-/** `stamp`: not in the groups of earlier releases. */
-export type GroupFacts = RunFacts & { readonly stamp?: Trust };
+/** `stamp`: not in the groups of earlier releases. `chunk`: only in those of batches. */
+export type GroupFacts = RunFacts & { readonly stamp?: Trust; readonly chunk?: ChunkOptions };
+
+/** Of a group that is the chunk of a batch. */
+export type ChunkOptions = {
+  /** So many items share a transaction at most: a short one keeps locks for a short time. */
+  readonly setSize: number;
+};
+
+/** The positions of the items without an outcome. `bugs`, only of a chunk: those of them that a retry cannot help. */
+export type GroupAttempt = { readonly left: readonly number[]; readonly bugs?: readonly number[] };
 
 export type WriteActivities = {
   runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult>;
-  runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<{ readonly left: readonly number[] }>;
+  runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<GroupAttempt>;
 };
 
 /** A write in a group, with what is needed to start its own workflow if it leaves the group. */
@@ -108,11 +117,19 @@ export type GroupItem = {
   readonly summary: string;
 };
 
-/**
- * What a group returns: the positions of the items that got no outcome in their one attempt, each with the run ID of its own
- * workflow, or null when its key already had a run. All other items have their row.
- */
-export type GroupResult = { readonly left: readonly { readonly index: number; readonly runId: string | null }[] };
+/** What a group returns: the items that got no outcome in their one attempt. All other items have their row. */
+export type GroupResult = { readonly left: readonly LeftItem[] };
+
+export type LeftItem = {
+  readonly index: number;
+  /** Of its own workflow; null when its key already had a run, and for each item of a chunk, which is started as none. */
+  readonly runId: string | null;
+  /**
+   * Only of a chunk. `bug`: an error that a retry cannot fix; it has left nothing. `transient`: it may be tried again, and its
+   * row may be there nevertheless, or come yet.
+   */
+  readonly failure?: 'bug' | 'transient';
+};
 
 /** A run may have been ended with anything. */
 export function isGroupResult(value: unknown): value is GroupResult {

@@ -11,7 +11,15 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { type GroupItem, type GroupResult, type Trust, WRITE_WORKFLOW_TYPE, type WriteActivities } from './messages.ts';
+import {
+  type ChunkOptions,
+  type GroupAttempt,
+  type GroupItem,
+  type GroupResult,
+  type Trust,
+  WRITE_WORKFLOW_TYPE,
+  type WriteActivities,
+} from './messages.ts';
 import { RUN_REFUSED } from './refused.ts';
 import { childWriteOptions } from './write-start.ts';
 
@@ -20,11 +28,21 @@ const GROUP_LIMIT_MS = 60_000;
 
 /**
  * Writes that waited for a start at the same moment, each in a transaction of its own. An item gets one attempt; without an
- * outcome it leaves the group and continues in its own workflow, which handles retries and failed runs.
+ * outcome it leaves the group and continues in its own workflow, which handles retries and failed runs. An item of a `chunk` does
+ * not: whoever has started the group is told of it, and why.
  */
-export async function writeGroup(items: readonly GroupItem[], stamp?: Trust): Promise<GroupResult> {
+export async function writeGroup(
+  items: readonly GroupItem[],
+  stamp?: Trust,
+  chunk?: ChunkOptions,
+): Promise<GroupResult> {
   return CancellationScope.nonCancellable(async () => {
-    const left = await attemptOnce(items, stamp);
+    const { left, bugs = [] } = await attemptOnce(items, stamp, chunk);
+    if (chunk !== undefined) {
+      return {
+        left: left.map((index) => ({ index, runId: null, failure: bugs.includes(index) ? 'bug' : 'transient' })),
+      };
+    }
     return {
       left: await Promise.all(
         left.map(async (index) => ({ index, runId: await startOwnWorkflow(items[index], stamp) })),
@@ -33,7 +51,11 @@ export async function writeGroup(items: readonly GroupItem[], stamp?: Trust): Pr
   });
 }
 
-async function attemptOnce(items: readonly GroupItem[], stamp: Trust | undefined): Promise<readonly number[]> {
+async function attemptOnce(
+  items: readonly GroupItem[],
+  stamp: Trust | undefined,
+  chunk: ChunkOptions | undefined,
+): Promise<GroupAttempt> {
   const { runGroup } = proxyLocalActivities<Pick<WriteActivities, 'runGroup'>>({
     startToCloseTimeout: GROUP_LIMIT_MS,
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -41,11 +63,15 @@ async function attemptOnce(items: readonly GroupItem[], stamp: Trust | undefined
   });
   try {
     const facts = { requestedAt: workflowInfo().startTime.toISOString() };
-    return (await runGroup(items, stamp === undefined ? facts : { ...facts, stamp })).left;
+    return await runGroup(items, {
+      ...facts,
+      ...(stamp === undefined ? {} : { stamp }),
+      ...(chunk === undefined ? {} : { chunk }),
+    });
   } catch (error) {
     if (!(error instanceof TemporalFailure) || isRefusal(error)) throw error;
-    // It is not known which items have committed. Each continues in its own run, which finds the row if there is one.
-    return items.map((_, index) => index);
+    // It is not known which items have committed. Whatever tries one of them again finds the row if there is one.
+    return { left: items.map((_, index) => index) };
   }
 }
 

@@ -9,8 +9,9 @@ import { isOfEarlierEpoch, requireTrust } from './fence.ts';
 import { attemptAfterLoss } from './lose-write.ts';
 import { refusing, requireOwnRun } from './own-run.ts';
 import { runAlone } from './run-alone.ts';
-import { createGroupActivity, type WriteActivityDependencies } from './run-group.ts';
+import { createGroupActivity } from './run-group.ts';
 import type { AttemptFacts } from './run-operation.ts';
+import type { WriteActivityDependencies } from './write-dependencies.ts';
 
 /**
  * The failure types with which a run can end. With the first two, the last attempt is known to have left nothing, and a

@@ -9,7 +9,7 @@ import {
   runOperation,
   transient,
 } from './run-operation.ts';
-import { isSetOperation, runSet } from './run-set.ts';
+import { canShareSet, runSet } from './run-set.ts';
 import type { WriteRow } from './write-row.ts';
 
 /**
@@ -57,7 +57,7 @@ async function runSetOfOne(
   turn: Omit<Turn, 'companyId'>,
 ): Promise<WriteRow | undefined> {
   const operation = dependencies.operations.find(({ name }) => name === args.operation);
-  if (!isSetOperation(operation) || args.schemaVersion > operation.schemaVersion) return undefined;
+  if (!canShareSet(operation, args.schemaVersion)) return undefined;
   const item = { args, writeId: attempt.writeId };
   try {
     return (await runSet(dependencies, operation, [item], attempt, turn)).get(item);

@@ -12,8 +12,9 @@ import type { WriteRow } from './write-row.ts';
 
 export type SetOperation = Operation & { readonly set: SetForm };
 
-export function isSetOperation(operation: Operation | undefined): operation is SetOperation {
-  return operation?.set !== undefined;
+/** It has the form for sets; a write of a later schema is left to a release that knows it. */
+export function canShareSet(operation: Operation | undefined, schemaVersion: number): operation is SetOperation {
+  return operation?.set !== undefined && schemaVersion <= operation.schemaVersion;
 }
 
 /** An item of a set; no two of them have the same key. */

@@ -141,7 +141,7 @@ describe('a workflow that was changed is found out', () => {
     const bundle = await changed(
       'timer',
       waiting(WRITE, CALL),
-      waiting('write-group.ts', 'const left = await attemptOnce(items, stamp);'),
+      waiting('write-group.ts', 'const { left, bugs = [] } = await attemptOnce(items, stamp, chunk);'),
       waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
       waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
       waiting('audit-maintenance.ts', 'const archived: ArchivedMonthFacts[] = [];'),

@@ -45,6 +45,19 @@ describe('a process that starts groups', () => {
     expect(started.map(({ keys }) => keys)).toEqual([['a', 'b'], ['c']]);
   });
 
+  test('numbers those that are started at the same moment, too, one after another', async () => {
+    const { start, startChunk, started, holdTaken, fence, lane } = await openLane();
+    holdTaken(turn);
+    const all = await Promise.all([start('a'), startChunk({ setSize: 7 }, 'b'), start('c')]);
+    expect(all).toMatchObject([1, 2, 3].map((number) => ({ workflowId: `group:v:0:${number}` })));
+    expect(started.map(({ keys, chunk }) => [keys, chunk])).toEqual([
+      [['a'], undefined],
+      [['b'], { setSize: 7 }],
+      [['c'], undefined],
+    ]);
+    expect([fence.notices, lane.isOpen]).toEqual([0, true]);
+  });
+
   test('starts none where the lanes of its version were closed, or the database does not know of its lane', async () => {
     const closed = playLane();
     closed.take('lane:v:0', 'poison');

@@ -1,6 +1,6 @@
 import { createLane } from '../../worker/lanes/lane.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
-import { FIRST_EPOCH, type GroupItem, type Trust } from '../../workflows/messages.ts';
+import { type ChunkOptions, FIRST_EPOCH, type GroupItem, type Trust } from '../../workflows/messages.ts';
 
 type Run = {
   readonly type: string;
@@ -23,10 +23,15 @@ export function trustIn(version: string): Trust {
 /** A lane whose Temporal and database do as the test says. Ticks by hand. */
 export function playLane() {
   const temporal = new Map<string, Run>();
-  const started: { readonly id: string; readonly keys: readonly string[] }[] = [];
+  const started: {
+    readonly id: string;
+    readonly keys: readonly string[];
+    readonly chunk?: ChunkOptions | undefined;
+  }[] = [];
   const fates: Fate[] = [];
   const asked: string[] = [];
   const database = playDatabase();
+  let beforeTaken: () => Promise<void> = async () => undefined;
   let beforeDescribe: () => Promise<void> = async () => undefined;
   const fence = {
     process: 'this',
@@ -48,12 +53,13 @@ export function playLane() {
         temporal.set(id, { type: 'lane', isOwn: true, state: 'completed' });
         return 'registered';
       },
-      async start(id, items) {
+      async start(id, items, _stamp, chunk) {
         const fate = fates.shift() ?? 'answered';
         if (fate === 'not taken') throw new TemporalUnavailable(undefined);
         if (temporal.has(id)) return 'exists';
         temporal.set(id, { type: 'writeGroup', isOwn: true, state: 'running' });
-        started.push({ id, keys: items.map(({ args }) => args.key) });
+        started.push({ id, keys: items.map(({ args }) => args.key), chunk });
+        await beforeTaken();
         if (fate === 'taken') throw new TemporalUnavailable(undefined);
         return { runId: `run of ${id}` };
       },
@@ -90,6 +96,11 @@ export function playLane() {
     holdAnswers(until: () => Promise<void>) {
       beforeDescribe = until;
     },
+    /** Temporal says that it has taken a start when this is over. */
+    holdTaken(until: () => Promise<void>) {
+      beforeTaken = until;
+    },
+    startChunk: (chunk: ChunkOptions, ...keys: string[]) => lane.start(keys.map(itemOf), chunk),
     start: (...keys: string[]) => lane.start(keys.map(itemOf)).catch((error: unknown) => error),
     note: (key: string) => lane.noteRow(itemOf(key).args),
     /** The process of another lane, or an operator, has taken that name. */

@@ -6,6 +6,7 @@ import {
 } from '@temporalio/client';
 import { crashPoint } from '../../activities/crash-points.ts';
 import {
+  type ChunkOptions,
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
   type GroupResult,
@@ -23,8 +24,13 @@ import { asUnavailable } from '../temporal-unavailable.ts';
 export type GroupRuns = {
   /** `exists`: there is, or was, a run by that name. */
   register(workflowId: string): Promise<'registered' | 'exists'>;
-  /** `exists`: there is, or was, a run by that name. */
-  start(workflowId: string, items: readonly GroupItem[], stamp: Trust): Promise<{ readonly runId: string } | 'exists'>;
+  /** `exists`: there is, or was, a run by that name. `chunk`: the items are a chunk of a batch. */
+  start(
+    workflowId: string,
+    items: readonly GroupItem[],
+    stamp: Trust,
+    chunk?: ChunkOptions,
+  ): Promise<{ readonly runId: string } | 'exists'>;
   /** The run by that name, undefined if there is none. */
   describe(workflowId: string): Promise<NamedRun | undefined>;
   /** Waits a minute for the group to close. Throws TemporalUnavailable. */
@@ -87,7 +93,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
       }
     },
 
-    async start(workflowId, items, stamp) {
+    async start(workflowId, items, stamp, chunk) {
       crashPoint('group: before its start');
       const companies = new Set(items.map(({ args }) => args.companyId)).size;
       try {
@@ -96,7 +102,7 @@ export function createGroupRuns({ workflow, connection }: Client, target: RunTar
             workflowId,
             ...target,
             ...once,
-            args: [items, stamp],
+            args: chunk === undefined ? [items, stamp] : [items, stamp, chunk],
             requestEagerStart: true,
             workflowTaskTimeout: TASK_TIMEOUT_MS,
             staticSummary: `${items.length} writes of ${companies === 1 ? 'one company' : `${companies} companies`}`,

@@ -2,6 +2,7 @@ import { asApplication } from '../../activities/as-application.ts';
 import type { Database } from '../../activities/database.ts';
 import { DAY_MS } from '../../activities/durations.ts';
 import {
+  type ChunkOptions,
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
   groupWorkflowId,
@@ -27,9 +28,9 @@ export type Lane = {
   readonly isOpen: boolean;
   /**
    * Starts the next group. `closed`: none was started, since the lane may not be used any more. Throws TemporalUnavailable;
-   * then it is unknown whether the group was started.
+   * then it is unknown whether the group was started. Of several at once, each waits for those before it.
    */
-  start(items: readonly GroupItem[]): Promise<StartedGroup | 'closed'>;
+  start(items: readonly GroupItem[], chunk?: ChunkOptions): Promise<StartedGroup | 'closed'>;
   /** The write has its row. */
   noteRow(args: WriteArguments): void;
   /** What this process has registered under a version, for its confirmation after the database came back. */
@@ -95,6 +96,7 @@ export function createLane(options: {
   /** The last one is in use; those before it have groups that are not settled yet. */
   let registrations: Registration[] = [];
   let ticking: Promise<void> | undefined;
+  let starting: Promise<unknown> = Promise.resolve();
   let isClosed = false;
 
   const current = () => {
@@ -137,7 +139,10 @@ export function createLane(options: {
     }
   }
 
-  async function start(items: readonly GroupItem[]): Promise<StartedGroup | 'closed'> {
+  async function startNext(
+    items: readonly GroupItem[],
+    chunk: ChunkOptions | undefined,
+  ): Promise<StartedGroup | 'closed'> {
     const registration = current();
     if (registration === undefined) return 'closed';
     for (;;) {
@@ -147,7 +152,7 @@ export function createLane(options: {
       const mine = pendingOf(items);
       let started: Awaited<ReturnType<GroupRuns['start']>>;
       try {
-        started = await groups.start(workflowId, items, trust);
+        started = await groups.start(workflowId, items, trust, chunk);
       } catch (error) {
         // The same name is used again: so none is left out, whether Temporal has taken this one or not.
         if (error instanceof TemporalUnavailable) registration.uncertain = either(registration.uncertain, mine);
@@ -165,6 +170,13 @@ export function createLane(options: {
         return 'closed';
       }
     }
+  }
+
+  /** Two that were under way by the same name would each take the other's group for that of a stranger. */
+  function start(items: readonly GroupItem[], chunk?: ChunkOptions): Promise<StartedGroup | 'closed'> {
+    const started = starting.then(() => startNext(items, chunk));
+    starting = started.catch(() => undefined);
+    return started;
   }
 
   /**

@@ -83,8 +83,10 @@ export type GroupOfLane = {
   readonly closedAt: string | undefined;
   readonly state: NamedRun['state'];
   readonly items: readonly GroupItem[];
-  /** The positions of the items that go on in their own runs; known once it has completed. */
+  /** The positions of the items without an outcome of the group; known once it has completed. */
   readonly left: ReadonlySet<number>;
+  /** How many of these go on in their own runs: what a chunk has left is sent again in another group. */
+  readonly inOwnRuns: number;
 };
 
 /**
@@ -223,8 +225,12 @@ function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'wor
     if (!Array.isArray(items) || !items.every(isItem) || (state === 'completed' && !isGroupResult(result))) {
       return undefined;
     }
-    const left = new Set(isGroupResult(result) ? result.left.map(({ index }) => index) : []);
-    return { ...name, runId, startedAt, closedAt, state, items, left };
+    const left = isGroupResult(result) ? result.left : [];
+    return {
+      ...{ ...name, runId, startedAt, closedAt, state, items },
+      left: new Set(left.map(({ index }) => index)),
+      inOwnRuns: left.filter(({ failure }) => failure === undefined).length,
+    };
   } catch {
     return undefined;
   }

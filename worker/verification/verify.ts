@@ -60,7 +60,7 @@ export async function findLosses(
     else if (found.kind === 'unreadable') unreadable.push(found.workflowId);
     else if (found.kind === 'group') {
       groups += 1;
-      inOwnRuns += found.group.left.size;
+      inOwnRuns += found.group.inOwnRuns;
       note(await missingWrites(pool, live, found.group));
       options.onProgress?.({ groups, keyRuns: 0 });
     }
