@@ -501,3 +501,7 @@ BEGIN
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $$;
+
+-- When a process for whose writes somebody waits has made one; batches give way to them. NULL: none yet, or it is no such process.
+ALTER TABLE lanes ADD COLUMN wrote_at timestamptz;
+GRANT UPDATE (wrote_at) ON lanes TO accubooks_app;

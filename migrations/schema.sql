@@ -951,6 +951,7 @@ CREATE TABLE public.lanes (
   heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   confirmed text,
   retired boolean DEFAULT false NOT NULL,
+  wrote_at timestamp with time zone,
   CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
   CONSTRAINT lanes_confirmed_check CHECK ((length(confirmed) <= 200)),
   CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
@@ -964,6 +965,7 @@ GRANT UPDATE ON public.lanes(settled_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(heartbeat_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(confirmed) TO accubooks_app;
 GRANT UPDATE ON public.lanes(retired) TO accubooks_app;
+GRANT UPDATE ON public.lanes(wrote_at) TO accubooks_app;
 
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
