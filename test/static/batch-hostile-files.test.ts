@@ -151,8 +151,8 @@ describe('CSV', () => {
     expect(JSON.stringify(failed).length).toBeLessThan(1_000);
     const [row] = told(await csv(`amount\n${long}\n`, { operation: createPayment }));
     expect(JSON.stringify(row).length).toBeLessThan(200);
-    const escape = await csv('\u001b[2J\n').catch((error: Error) => error.message);
-    expect(escape).toContain('createCustomer has no \uFFFD[2J.');
+    const refused = await csv('\u001b[2J\n').catch((error: Error) => error.message);
+    expect(refused).toContain('createCustomer has no \uFFFD[2J.');
     expect(told(await json('{"name":\u001b[2J'))[0]?.[2]).not.toContain('\u001b');
     const [named] = told(await json(`{"operation":"${long}","body":{}}`));
     expect(JSON.stringify(named).length).toBeLessThan(200);
