@@ -209,7 +209,7 @@ describe('texts and numbers that no ledger can keep', () => {
       ['validation_failed', ''],
       ['validation_failed', '/name'],
       ['validation_failed', '/name'],
-      ['idempotency_key_invalid'],
+      ['validation_failed', '/key'],
       // As the API reads them.
       { name: 'last' },
     ]);
