@@ -248,7 +248,9 @@ describe('the chunk of a batch', () => {
       'SELECT id FROM customers WHERE company_id = $1 AND name = ANY ($2)',
       [company.id, ['before', 'twice']],
     );
-    expect(new Set(all.map(({ id }) => id))).toEqual(new Set([made.id, writeId(company.id, 'createCustomer', 'twice')]));
+    expect(new Set(all.map(({ id }) => id))).toEqual(
+      new Set([made.id, writeId(company.id, 'createCustomer', 'twice')]),
+    );
     expect(all).toHaveLength(2);
   });
 });
