@@ -22,6 +22,12 @@ export const CRASH_POINTS = {
   'delivery: called': 'an event that is taken for delivered or for failed, although nobody recorded either',
   'archive: exported':
     'a month that is neither in the database nor in the archive, or that cannot be archived any more',
+  'upload: chunk stored': 'a batch with a part of its file, or the chunks of two uploads',
+  'upload: batch queued': 'a batch that nobody starts, or an upload whose repetition is another batch',
+  'chunk: claimed': 'rows that nobody writes, because a process that is gone has claimed them',
+  'chunk: group started': 'rows that are written twice, or whose outcome is never recorded',
+  'chunk: outcomes found': 'rows that are told as replays of a stranger, or whose replay is recorded twice',
+  'chunk: recorded': 'rows that are counted twice',
 } as const;
 
 export type CrashPoint = keyof typeof CRASH_POINTS;

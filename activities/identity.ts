@@ -16,6 +16,11 @@ export function rowId(ofWrite: string, table: string, position: number): string 
   return uuidv5(`${table}:${position}`, ofWrite);
 }
 
+/** Checks a key that is neither quoted nor escaped, as in a path or in a row of a file. */
+export function isKey(key: string): boolean {
+  return /^[\x20-\x7e]{1,255}$/.test(key) && key.trim() !== '' && key !== '.' && key !== '..';
+}
+
 /** The keys of the writes that triggered workflows make; a client begins none with it. */
 const TRIGGER_KEYS = 'trigger:';
 
@@ -23,6 +28,9 @@ const TRIGGER_KEYS = 'trigger:';
 export function triggerKey(triggerId: string, step: string): string {
   return `${TRIGGER_KEYS}${triggerId}:${step}`;
 }
+
+export const TRIGGER_KEY_REFUSED =
+  'A new key must not begin with "trigger:". Such keys name the writes of triggered workflows.';
 
 export function isTriggerKey(idempotencyKey: string): boolean {
   return idempotencyKey.startsWith(TRIGGER_KEYS);
@@ -38,7 +46,11 @@ export function fingerprint(operation: string, input: WireInput): string {
 
 /** The ID of the workflow of a write in the key lane. */
 export function workflowIdOf(companyId: string, idempotencyKey: string): string {
-  return writeWorkflowId(companyId, idempotencyKey, (text) => createHash('sha256').update(text).digest('base64url'));
+  return writeWorkflowId(companyId, idempotencyKey, sha256Base64Url);
+}
+
+export function sha256Base64Url(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }
 
 /** A UUID in the one form in which the database writes it. */

@@ -26,6 +26,8 @@ export type ProblemPointer = {
   /** A JSON pointer (RFC 6901) that starts in that part. */
   readonly pointer: string;
   readonly message?: string;
+  /** Of a batch, the row of the file that it is about, from 1. */
+  readonly row?: number;
 };
 
 /** The JSON pointer of a member (RFC 6901), from the names on the path to it. */

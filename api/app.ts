@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { createBatchStarts } from '../worker/batches/batch-starts.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { createClient } from '../worker/client.ts';
 import { createFence } from '../worker/fence.ts';
@@ -14,6 +15,8 @@ import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
+import { createBatchList } from './batches/list.ts';
+import { registerBatches } from './batches/routes.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
@@ -80,7 +83,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const fence = await createFence(database.reads, logger);
   const lookups = createLookups(database.reads, fence);
   const groups = createGroupRuns(client, target, fence.process);
-  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
+  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target), isForeground: true });
   const submit = createSubmit({
     lookups,
     runs,
@@ -141,6 +144,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     runs,
     lookups,
     submit,
+    batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
     metrics,
     ui,
     cursors: createCursors(await readCursorKey(database.reads)),
@@ -212,12 +216,14 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
   await app.register(async (api) => {
     api.addHook('onRequest', async (request) => {
       request.caller = await authenticate(request);
-      requireJson(request);
+      if (request.routeOptions.config.takesFile !== true) requireJson(request);
     });
     registerWriteRoutes(api, context);
     registerWriteStatus(api, context);
     registerCancel(api, context);
-    registerReads(api, [...READS, createWriteList(context.operations, context.ui)], context);
+    const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
+    registerReads(api, [...READS, ...lists], context);
+    await registerBatches(api, context);
     registerWebhooks(api, context);
   });
 }

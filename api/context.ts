@@ -1,5 +1,6 @@
 import type { Database } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
+import type { BatchStarts } from '../worker/batches/batch-starts.ts';
 import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
 import type { ApiConfig } from './config.ts';
@@ -22,6 +23,7 @@ export type ApiContext = {
   readonly runs: WriteRuns;
   readonly lookups: Lookups;
   readonly submit: Submit;
+  readonly batches: BatchStarts;
   readonly metrics: Metrics;
   readonly ui: TemporalUi;
   readonly cursors: Cursors;

@@ -456,7 +456,7 @@ $$;
 CREATE FUNCTION tidy_batches(p_kept interval, p_limit integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-  some integer;
+  touched integer;
   tidied integer := 0;
 BEGIN
   PERFORM enter_relay();
@@ -469,8 +469,8 @@ BEGIN
   )
   UPDATE batch_chunks c SET content = NULL FROM old o
   WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
-  GET DIAGNOSTICS some = ROW_COUNT;
-  tidied := tidied + some;
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  tidied := tidied + touched;
   WITH old AS (
     SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
     JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id IS DISTINCT FROM c.upload_id
@@ -479,13 +479,13 @@ BEGIN
   )
   DELETE FROM batch_chunks c USING old o
   WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
-  GET DIAGNOSTICS some = ROW_COUNT;
-  tidied := tidied + some;
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  tidied := tidied + touched;
   DELETE FROM batches b
   WHERE b.state = 'receiving' AND b.created_at < clock_timestamp() - interval '1 day' - interval '2 hours'
     AND NOT EXISTS (SELECT FROM batch_chunks c WHERE c.company_id = b.company_id AND c.batch_id = b.id);
-  GET DIAGNOSTICS some = ROW_COUNT;
-  RETURN tidied + some;
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  RETURN tidied + touched;
 END
 $$;
 
@@ -501,3 +501,7 @@ BEGIN
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $$;
+
+-- When a process for whose writes somebody waits has made one; batches give way to them. NULL: none yet, or it is no such process.
+ALTER TABLE lanes ADD COLUMN wrote_at timestamptz;
+GRANT UPDATE (wrote_at) ON lanes TO accubooks_app;

@@ -206,6 +206,152 @@ GRANT INSERT ON public.bank_transactions(currency) TO accubooks_app;
 GRANT INSERT ON public.bank_transactions(description) TO accubooks_app;
 GRANT UPDATE ON public.bank_transactions(reconciled_by) TO accubooks_app;
 
+CREATE TABLE public.batch_chunks (
+  company_id uuid NOT NULL,
+  batch_id uuid NOT NULL,
+  upload_id uuid NOT NULL,
+  chunk integer NOT NULL,
+  first_row integer NOT NULL,
+  row_count integer NOT NULL,
+  content bytea,
+  keys text[],
+  digests bytea NOT NULL,
+  conflicts integer NOT NULL,
+  outcomes text COLLATE "C" NOT NULL,
+  pending integer NOT NULL,
+  faults integer DEFAULT 0 NOT NULL,
+  problems jsonb DEFAULT '{}'::jsonb NOT NULL,
+  claimed_run text,
+  claimed_activity text,
+  stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT batch_chunks_pkey PRIMARY KEY (company_id, batch_id, upload_id, chunk),
+  CONSTRAINT batch_chunks_check CHECK ((cardinality(keys) = row_count)),
+  CONSTRAINT batch_chunks_check1 CHECK ((length(digests) = (16 * row_count))),
+  CONSTRAINT batch_chunks_check2 CHECK (((length(outcomes) = row_count) AND (outcomes ~ '^[.srjmufc]+$'::text))),
+  CONSTRAINT batch_chunks_check3 CHECK (((pending >= 0) AND (pending <= row_count))),
+  CONSTRAINT batch_chunks_check4 CHECK (((faults >= 0) AND (faults <= row_count))),
+  CONSTRAINT batch_chunks_check5 CHECK ((num_nulls(claimed_run, claimed_activity) = ANY (ARRAY[0, 2]))),
+  CONSTRAINT batch_chunks_chunk_check CHECK ((chunk >= 1)),
+  CONSTRAINT batch_chunks_claimed_activity_check CHECK ((length(claimed_activity) <= 64)),
+  CONSTRAINT batch_chunks_claimed_run_check CHECK ((length(claimed_run) <= 64)),
+  CONSTRAINT batch_chunks_conflicts_check CHECK (((conflicts >= 0) AND (conflicts <= 255))),
+  CONSTRAINT batch_chunks_content_check CHECK ((length(content) <= 16777216)),
+  CONSTRAINT batch_chunks_first_row_check CHECK ((first_row >= 1)),
+  CONSTRAINT batch_chunks_problems_check CHECK ((pg_column_size(problems) <= 67108864)),
+  CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 10000))),
+  CONSTRAINT batch_chunks_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
+);
+CREATE INDEX batch_chunks_faults ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (faults > 0);
+CREATE INDEX batch_chunks_pending ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (pending > 0);
+CREATE INDEX batch_chunks_stored ON public.batch_chunks USING btree (stored_at) WHERE (content IS NOT NULL);
+CREATE TRIGGER keep_all_chunks BEFORE TRUNCATE ON public.batch_chunks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are the record of batches');
+CREATE TRIGGER keep_chunks_of_batch BEFORE DELETE ON public.batch_chunks FOR EACH ROW EXECUTE FUNCTION public.keep_chunks_of_batch();
+CREATE TRIGGER keep_row_outcomes BEFORE UPDATE OF outcomes ON public.batch_chunks FOR EACH ROW EXECUTE FUNCTION public.keep_row_outcomes();
+ALTER TABLE public.batch_chunks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.batch_chunks FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.batch_chunks FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY relay ON public.batch_chunks FOR ALL TO accubooks_relay USING (true);
+GRANT DELETE, INSERT, SELECT ON public.batch_chunks TO accubooks_app;
+GRANT DELETE, SELECT ON public.batch_chunks TO accubooks_relay;
+GRANT SELECT ON public.batch_chunks TO accubooks_auditor;
+GRANT UPDATE ON public.batch_chunks(content) TO accubooks_relay;
+GRANT UPDATE ON public.batch_chunks(outcomes) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(pending) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(faults) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(problems) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(claimed_run) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(claimed_activity) TO accubooks_app;
+
+CREATE TABLE public.batches (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  batch_key text COLLATE "C" NOT NULL,
+  state text DEFAULT 'receiving'::text NOT NULL,
+  operation text,
+  operations text[],
+  upload_id uuid,
+  file_sha256 text,
+  row_count integer,
+  chunk_count integer,
+  user_id uuid NOT NULL,
+  request_id text NOT NULL,
+  succeeded integer DEFAULT 0 NOT NULL,
+  replayed integer DEFAULT 0 NOT NULL,
+  rejected integer DEFAULT 0 NOT NULL,
+  mismatched integer DEFAULT 0 NOT NULL,
+  refused integer DEFAULT 0 NOT NULL,
+  failed integer DEFAULT 0 NOT NULL,
+  cancelled integer DEFAULT 0 NOT NULL,
+  created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  queued_at timestamp with time zone,
+  started_at timestamp with time zone,
+  completed_at timestamp with time zone,
+  progress_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  woken_at timestamp with time zone,
+  rate_since timestamp with time zone,
+  rate_rows integer DEFAULT 0 NOT NULL,
+  rate real,
+  CONSTRAINT batches_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
+  CONSTRAINT batches_batch_key_check CHECK (((length(batch_key) >= 1) AND (length(batch_key) <= 255))),
+  CONSTRAINT batches_cancelled_check CHECK ((cancelled >= 0)),
+  CONSTRAINT batches_chunk_count_check CHECK ((chunk_count >= 0)),
+  CONSTRAINT batches_counted CHECK ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) <= COALESCE(row_count, 0))),
+  CONSTRAINT batches_failed_check CHECK ((failed >= 0)),
+  CONSTRAINT batches_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
+  CONSTRAINT batches_mismatched_check CHECK ((mismatched >= 0)),
+  CONSTRAINT batches_operation_check CHECK (((length(operation) >= 1) AND (length(operation) <= 64))),
+  CONSTRAINT batches_operations_check CHECK ((cardinality(operations) <= 1000)),
+  CONSTRAINT batches_rate_check CHECK ((rate >= (0)::double precision)),
+  CONSTRAINT batches_rate_rows_check CHECK ((rate_rows >= 0)),
+  CONSTRAINT batches_refused_check CHECK ((refused >= 0)),
+  CONSTRAINT batches_rejected_check CHECK ((rejected >= 0)),
+  CONSTRAINT batches_replayed_check CHECK ((replayed >= 0)),
+  CONSTRAINT batches_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
+  CONSTRAINT batches_row_count_check CHECK ((row_count >= 0)),
+  CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'queued'::text, 'running'::text, 'paused'::text, 'cancelled'::text, 'completed'::text]))),
+  CONSTRAINT batches_stored_whole CHECK (((num_nulls(operations, upload_id, file_sha256, row_count, chunk_count, queued_at) = ANY (ARRAY[0, 6])) AND ((state = ANY (ARRAY['receiving'::text, 'cancelled'::text])) OR (upload_id IS NOT NULL)) AND ((state <> 'receiving'::text) OR (upload_id IS NULL)))),
+  CONSTRAINT batches_succeeded_check CHECK ((succeeded >= 0)),
+  CONSTRAINT batches_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT batches_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
+);
+CREATE INDEX batches_newest ON public.batches USING btree (company_id, created_at DESC, id DESC);
+CREATE INDEX batches_unfinished ON public.batches USING btree (company_id, queued_at, id) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text, 'paused'::text]));
+CREATE TRIGGER keep_all_batches BEFORE TRUNCATE ON public.batches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the results of a batch stay');
+CREATE TRIGGER keep_batches BEFORE DELETE ON public.batches FOR EACH ROW WHEN ((old.state <> 'receiving'::text)) EXECUTE FUNCTION public.refuse_change('the results of a batch stay');
+ALTER TABLE public.batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.batches FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.batches FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY relay ON public.batches FOR ALL TO accubooks_relay USING (true);
+GRANT DELETE, SELECT ON public.batches TO accubooks_relay;
+GRANT INSERT, SELECT ON public.batches TO accubooks_app;
+GRANT SELECT ON public.batches TO accubooks_auditor;
+GRANT UPDATE ON public.batches(state) TO accubooks_app;
+GRANT UPDATE ON public.batches(operation) TO accubooks_app;
+GRANT UPDATE ON public.batches(operations) TO accubooks_app;
+GRANT UPDATE ON public.batches(upload_id) TO accubooks_app;
+GRANT UPDATE ON public.batches(file_sha256) TO accubooks_app;
+GRANT UPDATE ON public.batches(row_count) TO accubooks_app;
+GRANT UPDATE ON public.batches(chunk_count) TO accubooks_app;
+GRANT UPDATE ON public.batches(user_id) TO accubooks_app;
+GRANT UPDATE ON public.batches(request_id) TO accubooks_app;
+GRANT UPDATE ON public.batches(succeeded) TO accubooks_app;
+GRANT UPDATE ON public.batches(replayed) TO accubooks_app;
+GRANT UPDATE ON public.batches(rejected) TO accubooks_app;
+GRANT UPDATE ON public.batches(mismatched) TO accubooks_app;
+GRANT UPDATE ON public.batches(refused) TO accubooks_app;
+GRANT UPDATE ON public.batches(failed) TO accubooks_app;
+GRANT UPDATE ON public.batches(cancelled) TO accubooks_app;
+GRANT UPDATE ON public.batches(queued_at) TO accubooks_app;
+GRANT UPDATE ON public.batches(started_at) TO accubooks_app;
+GRANT UPDATE ON public.batches(completed_at) TO accubooks_app;
+GRANT UPDATE ON public.batches(progress_at) TO accubooks_app;
+GRANT UPDATE ON public.batches(woken_at) TO accubooks_app;
+GRANT UPDATE ON public.batches(woken_at) TO accubooks_relay;
+GRANT UPDATE ON public.batches(rate_since) TO accubooks_app;
+GRANT UPDATE ON public.batches(rate_rows) TO accubooks_app;
+GRANT UPDATE ON public.batches(rate) TO accubooks_app;
+
 CREATE TABLE public.companies (
   id uuid NOT NULL,
   name text NOT NULL,
@@ -805,6 +951,7 @@ CREATE TABLE public.lanes (
   heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   confirmed text,
   retired boolean DEFAULT false NOT NULL,
+  wrote_at timestamp with time zone,
   CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
   CONSTRAINT lanes_confirmed_check CHECK ((length(confirmed) <= 200)),
   CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
@@ -818,6 +965,7 @@ GRANT UPDATE ON public.lanes(settled_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(heartbeat_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(confirmed) TO accubooks_app;
 GRANT UPDATE ON public.lanes(retired) TO accubooks_app;
+GRANT UPDATE ON public.lanes(wrote_at) TO accubooks_app;
 
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
@@ -1538,6 +1686,21 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.bank_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.batch_facts()
+ RETURNS TABLE(state text, batches bigint, oldest_seconds double precision, silent_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT b.state, count(*), age_seconds(min(b.queued_at)), age_seconds(min(b.progress_at))
+    FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.batch_facts() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.begin_audit_restore(p_month date)
  RETURNS void
  LANGUAGE plpgsql
@@ -1557,6 +1720,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_audit_restore(date) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.begin_batch(p_company uuid, p_id uuid, p_key text, p_operation text, p_user uuid, p_request_id text, p_version uuid)
+ RETURNS SETOF public.batches
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_company(p_company);
+  PERFORM require_trust(p_version);
+  INSERT INTO batches (company_id, id, batch_key, operation, user_id, request_id)
+  VALUES (p_company, p_id, p_key, p_operation, p_user, p_request_id)
+  ON CONFLICT DO NOTHING;
+  RETURN QUERY SELECT * FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_batch(uuid,uuid,text,text,uuid,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.begin_journal_entry()
  RETURNS trigger
@@ -1635,6 +1814,90 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.claim_chunk(p_company uuid, p_id uuid, p_run text, p_activity text, p_version uuid)
+ RETURNS TABLE(kind text, batch public.batches, chunk public.batch_chunks)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  one batches;
+  next batch_chunks;
+  oldest integer;
+BEGIN
+  PERFORM enter_company(p_company);
+  PERFORM plan_by_key();
+  PERFORM require_trust(p_version);
+  -- One company's claims one after another: they decide whose turn it is.
+  PERFORM pg_advisory_xact_lock(hashtextextended('accubooks: batches of ' || p_company, 0));
+  SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
+  IF one.id IS NULL OR one.upload_id IS NULL THEN
+    RETURN QUERY SELECT CASE WHEN one.state = 'cancelled' THEN 'cancelled' ELSE 'gone' END, one, NULL::batch_chunks;
+    RETURN;
+  END IF;
+  -- What was begun is ended, whatever has become of the batch since: its rows may be written already.
+  SELECT * INTO next FROM batch_chunks c
+  WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
+    AND c.claimed_run = p_run AND c.claimed_activity = p_activity
+  ORDER BY c.chunk LIMIT 1;
+  IF next.chunk IS NULL THEN
+    SELECT * INTO next FROM batch_chunks c
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
+      AND c.claimed_run <> p_run
+    ORDER BY c.chunk LIMIT 1;
+  END IF;
+  IF next.chunk IS NULL THEN
+    IF one.state = 'queued' AND NOT is_batch_next(one) THEN
+      RETURN QUERY SELECT 'waiting', one, NULL::batch_chunks;
+      RETURN;
+    END IF;
+    IF one.state NOT IN ('queued', 'running') THEN
+      RETURN QUERY SELECT one.state, one, NULL::batch_chunks;
+      RETURN;
+    END IF;
+    SELECT * INTO next FROM batch_chunks c
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
+      AND c.claimed_run IS NULL
+    ORDER BY c.chunk LIMIT 1;
+  END IF;
+  IF next.chunk IS NOT NULL THEN
+    SELECT min(c.chunk) INTO oldest FROM batch_chunks c
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id;
+    -- Which resources a chunk shares with one that is further away is not known.
+    IF next.chunk - oldest > 8 OR EXISTS (
+      SELECT FROM batch_chunks c
+      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
+        AND c.chunk < next.chunk AND (next.conflicts >> (next.chunk - c.chunk - 1)) & 1 = 1
+    ) THEN
+      RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
+      RETURN;
+    END IF;
+    UPDATE batch_chunks c SET claimed_run = p_run, claimed_activity = p_activity
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk;
+    UPDATE batches b
+    SET state = CASE b.state WHEN 'queued' THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
+      progress_at = clock_timestamp(), rate_since = coalesce(b.rate_since, clock_timestamp())
+    WHERE b.company_id = p_company AND b.id = p_id
+    RETURNING * INTO one;
+    RETURN QUERY SELECT 'chunk', one, next;
+    RETURN;
+  END IF;
+  IF EXISTS (SELECT FROM batch_chunks c
+             WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id) THEN
+    RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
+    RETURN;
+  END IF;
+  -- The next one of the company is woken at once.
+  UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+  UPDATE batches b
+  SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
+    progress_at = clock_timestamp(), rate_since = NULL
+  WHERE b.company_id = p_company AND b.id = p_id
+  RETURNING * INTO one;
+  RETURN QUERY SELECT 'completed', one, NULL::batch_chunks;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.claim_chunk(uuid,uuid,text,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes)
@@ -1752,6 +2015,71 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.continue_verification(uuid,text,uuid,boolean) TO accubooks_app;
+
+CREATE OR REPLACE FUNCTION public.control_batch(p_company uuid, p_id uuid, p_action text, p_version uuid)
+ RETURNS TABLE(changed boolean, batch public.batches)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  one batches;
+  it batch_chunks;
+  tried integer := 0;
+BEGIN
+  PERFORM enter_company(p_company);
+  PERFORM require_trust(p_version);
+  SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
+  changed := CASE p_action
+    WHEN 'pause' THEN one.state IN ('queued', 'running')
+    WHEN 'resume' THEN one.state = 'paused'
+    WHEN 'cancel' THEN one.state IN ('receiving', 'queued', 'running', 'paused')
+    WHEN 'retry-failed' THEN one.state = 'completed' AND one.failed + one.refused > 0
+  END;
+  IF changed THEN
+    IF p_action = 'cancel' THEN
+      FOR it IN SELECT * FROM batch_chunks c
+                WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
+                  AND c.claimed_run IS NULL
+                ORDER BY c.chunk FOR UPDATE LOOP
+        PERFORM set_outcomes(it, replace(it.outcomes, '.', 'c'), it.problems);
+      END LOOP;
+    ELSIF p_action = 'retry-failed' THEN
+      FOR it IN SELECT * FROM batch_chunks c
+                WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
+                  AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL
+                ORDER BY c.chunk FOR UPDATE LOOP
+        tried := tried + 1;
+        PERFORM set_outcomes(it, translate(it.outcomes, 'uf', '..'), (
+          SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(it.problems) AS p
+          WHERE substr(it.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f')));
+      END LOOP;
+      changed := tried > 0;
+    END IF;
+  END IF;
+  IF changed THEN
+    UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b
+    SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
+      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
+      rate_since = NULL, rate_rows = 0, rate = NULL
+    WHERE b.company_id = p_company AND b.id = p_id;
+  END IF;
+  RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.control_batch(uuid,uuid,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.count_outcome(p_outcomes text, p_outcome text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+BEGIN
+  RETURN length(p_outcomes) - length(replace(p_outcomes, p_outcome, ''));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.count_outcome(text,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.create_company(p_name text, p_owner_email text, p_currency text, p_company_id uuid DEFAULT NULL::uuid)
  RETURNS TABLE(company_id uuid, user_id uuid)
@@ -2290,6 +2618,35 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.incarnation() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.is_batch_next(p_batch public.batches)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN NOT EXISTS (
+    SELECT FROM batches b
+    WHERE b.company_id = p_batch.company_id AND b.id <> p_batch.id
+      AND (b.state = 'running' OR (b.state = 'queued' AND (b.queued_at, b.id) < (p_batch.queued_at, p_batch.id))));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.is_batch_next(public.batches) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_chunks_of_batch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM batches b WHERE b.company_id = OLD.company_id AND b.id = OLD.batch_id AND b.upload_id = OLD.upload_id) THEN
+    RAISE EXCEPTION 'DELETE of batch_chunks is refused: they are the record of the batch' USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN OLD;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_chunks_of_batch() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_finished_write()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2361,6 +2718,25 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_row_outcomes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF translate(OLD.outcomes, '.uf', '***') <> translate(NEW.outcomes, '.uf', '***')
+     AND EXISTS (
+       SELECT FROM generate_series(1, OLD.row_count) AS i
+       WHERE substr(OLD.outcomes, i, 1) IN ('s', 'r', 'j', 'm', 'c') AND substr(NEW.outcomes, i, 1) <> substr(OLD.outcomes, i, 1)
+     ) THEN
+    RAISE EXCEPTION 'UPDATE of batch_chunks is refused: the outcome of a row that has stored something never changes'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_row_outcomes() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_settings_version()
  RETURNS trigger
@@ -2835,6 +3211,23 @@ END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.measure_reconciliation() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.merge_outcomes(p_old text, p_new text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+BEGIN
+  IF p_old !~ '[^.]' THEN
+    RETURN p_new;
+  END IF;
+  RETURN (
+    SELECT string_agg(CASE substr(p_old, i, 1) WHEN '.' THEN substr(p_new, i, 1) ELSE substr(p_old, i, 1) END, '' ORDER BY i)
+    FROM generate_series(1, length(p_old)) AS i);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.merge_outcomes(text,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -3066,6 +3459,22 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.outbox_lag() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.outcomes_of_keys(p_company uuid, p_keys text[])
+ RETURNS TABLE(idempotency_key text, submission_id uuid, operation text, fingerprint text, outcome text, status_code smallint, write_id uuid)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+BEGIN
+  PERFORM enter_company(p_company);
+  RETURN QUERY
+    SELECT w.idempotency_key::text, w.submission_id, w.operation, w.fingerprint, w.outcome, w.status_code, w.write_id
+    FROM idempotent_writes w WHERE w.company_id = p_company AND w.idempotency_key = ANY (p_keys);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.outcomes_of_keys(uuid,text[]) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.pay_of_period(p_company uuid, p_frequency text, p_period integer, p_employees uuid[], p_employer_rate integer)
  RETURNS TABLE(employee_id uuid, pay_frequency text, currency text, annual_salary_minor bigint, tax_rate_basis_points integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint)
  LANGUAGE sql
@@ -3223,6 +3632,29 @@ RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInv
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
+ RETURNS TABLE(queued boolean, batch public.batches)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  done boolean;
+BEGIN
+  PERFORM enter_company(p_company);
+  PERFORM require_trust(p_version);
+  UPDATE batches b
+  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations, file_sha256 = p_sha256,
+    row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
+    progress_at = clock_timestamp()
+  WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
+    AND (SELECT count(*) FROM batch_chunks c WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload)
+      = p_chunks;
+  done := FOUND;
+  RETURN QUERY SELECT done, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.queue_batch(uuid,uuid,uuid,text,text[],text,integer,integer,uuid,text,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_audit_rows(p_rows jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -3247,6 +3679,34 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid)
+ RETURNS SETOF public.batches
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  it batch_chunks;
+BEGIN
+  PERFORM enter_company(p_company);
+  PERFORM plan_by_key();
+  PERFORM require_trust(p_version);
+  -- Before the chunk's row, as whoever cancels.
+  PERFORM 1 FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
+  SELECT * INTO it FROM batch_chunks c
+  WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = p_chunk FOR UPDATE;
+  IF it.pending > 0 THEN
+    PERFORM set_outcomes(it, merge_outcomes(it.outcomes, p_outcomes), it.problems || (
+      SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
+      WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
+    PERFORM record_audit_rows((
+      SELECT coalesce(jsonb_agg(a.value), '[]') FROM jsonb_each(p_audit) AS a
+      WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.'));
+  END IF;
+  RETURN QUERY SELECT * FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,text,jsonb,jsonb,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
  RETURNS void
@@ -4105,6 +4565,42 @@ RETURN '400 days'::interval
 ;
 GRANT EXECUTE ON FUNCTION public.security_log_time() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.set_outcomes(p_chunk public.batch_chunks, p_outcomes text, p_problems jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  before text := p_chunk.outcomes;
+  recorded integer := count_outcome(before, '.') - count_outcome(p_outcomes, '.');
+BEGIN
+  UPDATE batch_chunks c
+  SET outcomes = p_outcomes, problems = p_problems, pending = count_outcome(p_outcomes, '.'),
+    faults = count_outcome(p_outcomes, 'j') + count_outcome(p_outcomes, 'm') + count_outcome(p_outcomes, 'u')
+      + count_outcome(p_outcomes, 'f'),
+    claimed_run = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_run END,
+    claimed_activity = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_activity END
+  WHERE c.company_id = p_chunk.company_id AND c.batch_id = p_chunk.batch_id AND c.upload_id = p_chunk.upload_id
+    AND c.chunk = p_chunk.chunk;
+  UPDATE batches b
+  SET succeeded = b.succeeded + count_outcome(p_outcomes, 's') - count_outcome(before, 's'),
+    replayed = b.replayed + count_outcome(p_outcomes, 'r') - count_outcome(before, 'r'),
+    rejected = b.rejected + count_outcome(p_outcomes, 'j') - count_outcome(before, 'j'),
+    mismatched = b.mismatched + count_outcome(p_outcomes, 'm') - count_outcome(before, 'm'),
+    refused = b.refused + count_outcome(p_outcomes, 'u') - count_outcome(before, 'u'),
+    failed = b.failed + count_outcome(p_outcomes, 'f') - count_outcome(before, 'f'),
+    cancelled = b.cancelled + count_outcome(p_outcomes, 'c') - count_outcome(before, 'c'),
+    progress_at = clock_timestamp(),
+    rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
+      THEN greatest(b.rate_rows + recorded, 0) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
+    rate_rows = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN 0
+      ELSE greatest(b.rate_rows + recorded, 0) END,
+    rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END
+  WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.set_outcomes(public.batch_chunks,text,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.settle_lane(p_version uuid, p_incarnation text, p_lane integer, p_settled integer, p_settled_age_ms double precision, p_unsettled_age_ms double precision)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -4133,6 +4629,32 @@ RETURN (round((((p_amount_minor)::numeric * (p_basis_points)::numeric) / (10000)
 ;
 GRANT EXECUTE ON FUNCTION public.share_of(bigint,integer) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.silent_batches(p_limit integer)
+ RETURNS TABLE(company_id uuid, id uuid, batch_key text, operation text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    WITH silent AS (
+      SELECT b.company_id, b.id FROM batches b
+      WHERE (b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))
+          OR (b.state = 'cancelled' AND EXISTS (
+            SELECT FROM batch_chunks c
+            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0)))
+        AND (b.woken_at IS NULL OR b.woken_at < clock_timestamp() - interval '30 seconds')
+        AND (b.woken_at IS NULL OR b.progress_at < clock_timestamp() - interval '30 seconds' OR b.state = 'queued')
+      ORDER BY b.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE batches b SET woken_at = clock_timestamp() FROM silent s
+    WHERE b.company_id = s.company_id AND b.id = s.id
+    RETURNING b.company_id, b.id, b.batch_key, b.operation;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.silent_batches(integer) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.take_numbers(p_company uuid, p_kind text, p_count integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -4154,6 +4676,46 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.take_numbers(uuid,text,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.tidy_batches(p_kept interval, p_limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  touched integer;
+  tidied integer := 0;
+BEGIN
+  PERFORM enter_relay();
+  WITH old AS (
+    SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
+    JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id = c.upload_id
+    WHERE c.content IS NOT NULL AND c.pending = 0 AND c.stored_at < clock_timestamp() - p_kept
+      AND b.completed_at < clock_timestamp() - p_kept
+    LIMIT p_limit
+  )
+  UPDATE batch_chunks c SET content = NULL FROM old o
+  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  tidied := tidied + touched;
+  WITH old AS (
+    SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
+    JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id IS DISTINCT FROM c.upload_id
+    WHERE c.content IS NOT NULL AND c.stored_at < clock_timestamp() - interval '2 hours'
+    LIMIT p_limit
+  )
+  DELETE FROM batch_chunks c USING old o
+  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  tidied := tidied + touched;
+  DELETE FROM batches b
+  WHERE b.state = 'receiving' AND b.created_at < clock_timestamp() - interval '1 day' - interval '2 hours'
+    AND NOT EXISTS (SELECT FROM batch_chunks c WHERE c.company_id = b.company_id AND c.batch_id = b.id);
+  GET DIAGNOSTICS touched = ROW_COUNT;
+  RETURN tidied + touched;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.tidy_batches(interval,integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.triggered_events(p_limit integer)
  RETURNS TABLE(id uuid, company_id uuid, trigger_id text, workflow_name text)

@@ -102,6 +102,8 @@ const workerConfig = z
     MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
+    /** For how long the bytes of a file are kept after the end of its batch; the results stay. */
+    BATCH_UPLOADS_KEPT_HOURS: positiveInteger(168),
   })
   // `when`: also check when another key is invalid, so that all problems are reported at once.
   .superRefine(refuseLocalSettings, { when: () => true })

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { startBatches } from './batches/start-batches.ts';
 import { loadWorkflowBundle } from './bundle.ts';
 import { createClient } from './client.ts';
 import { readWorkerConfig, WORKER_DRAIN_LIMIT_MS } from './config.ts';
@@ -34,10 +35,12 @@ async function main(): Promise<void> {
   const shared = { config, connection, workflowBundle, database, fence, operations: OPERATIONS, metrics, logger };
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
+  const batches = await startBatches(shared);
   const verifier = startVerifier({
     ...shared,
     client: createClient(connection, config, { logger, metrics }),
     target: { taskQueue: config.TEMPORAL_TASK_QUEUE, ...pinnedToOwnRelease(config) },
+    lanesOf: batches.registeredAt,
   });
   const stopping = new AbortController();
   const maintenance = await startMaintenance(shared);
@@ -60,7 +63,7 @@ async function main(): Promise<void> {
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
-    await events.close();
+    await Promise.all([events.close(), batches.close()]);
     await maintenance.close();
     await running.catch(() => undefined);
     server.close();
@@ -72,7 +75,7 @@ async function main(): Promise<void> {
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
   void makeFirstReleaseCurrent(connection, config, logger, stopping.signal);
-  await Promise.race([running, events.ended, maintenance.ended]).catch((error: unknown) => {
+  await Promise.race([running, events.ended, batches.ended, maintenance.ended]).catch((error: unknown) => {
     uninstall();
     throw error;
   });

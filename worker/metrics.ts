@@ -148,6 +148,23 @@ function createInstruments(registry: Registry) {
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
+    batchRows: new Counter({
+      name: 'batch_rows_total',
+      help: 'Rows of batches by what has become of them; operation is unknown where the row names none',
+      labelNames: ['operation', 'outcome'] as const,
+      registers,
+    }),
+    batchChunkMs: new Histogram({
+      name: 'batch_chunk_ms',
+      help: 'Duration of a chunk of a batch, from its claim until it is recorded',
+      buckets: [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000],
+      registers,
+    }),
+    batchChunksFailed: new Counter({
+      name: 'batch_chunks_failed_total',
+      help: 'Attempts at chunks of batches that failed; each is made again',
+      registers,
+    }),
     recordMissing: new Counter({
       name: 'write_record_missing_total',
       help: 'Runs that are completed in Temporal but have no row in the database: always an alert',

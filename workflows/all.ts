@@ -1,5 +1,6 @@
 /** The entry point of the bundle: exports every workflow type under its name. */
 export { auditMaintenance } from './audit-maintenance.ts';
+export { batch } from './batch.ts';
 export { closeMonth } from './close-month.ts';
 export { lane, poison } from './lane.ts';
 export { sendInvoiceReminders } from './send-invoice-reminders.ts';

@@ -8,6 +8,8 @@ export type ConnectionLimits = {
   readonly headersMs: number;
   /** From there to the last byte of the body. An answer may take longer. */
   readonly requestMs: number;
+  /** The same of a file, which its route reads as it comes; how long it may be silent, the route knows. */
+  readonly fileMs: number;
   /** How often Node compares: a limit may be exceeded by so much. */
   readonly checkedEveryMs: number;
   /** How long a client that was answered before its body was complete may go on sending it. */
@@ -17,6 +19,7 @@ export type ConnectionLimits = {
 export const CONNECTION_LIMITS: ConnectionLimits = {
   headersMs: 15_000,
   requestMs: 30_000,
+  fileMs: 60 * 60_000,
   checkedEveryMs: 2_500,
   sentInVainMs: 5_000,
 };
@@ -31,6 +34,21 @@ export function closeUnlessComplete(request: IncomingMessage, { sentInVainMs }: 
   setTimeout(() => {
     if (!request.complete) socket.destroy();
   }, sentInVainMs).unref();
+}
+
+/**
+ * Ends a request whose body is not complete in time, as Node does by its `requestTimeout`, which is one limit for all requests and
+ * has to be that of the longest.
+ */
+export function limitBody(request: IncomingMessage, server: Server, { requestMs }: ConnectionLimits): void {
+  if (request.complete) return;
+  const timer = setTimeout(() => {
+    if (request.complete) return;
+    const late = Object.assign(new Error('The request did not arrive in time'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+    server.emit('clientError', late, request.socket);
+  }, requestMs);
+  timer.unref();
+  request.once('close', () => clearTimeout(timer));
 }
 
 /** Destroys each connection beyond `max` of one address at once; an IPv6 network of 64 bits counts as one address. */

@@ -1,12 +1,6 @@
+import { BODY_TOO_DEEP, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { ApiProblem } from './problems.ts';
 import { invalidPart } from './validation.ts';
-
-/**
- * How deep arrays and objects may be nested in a body. Validation, canonical JSON and the comparison of requests recurse,
- * and would exhaust the stack at a few thousand levels. The deepest body of any operation has fewer than ten; the rest is for
- * the payloads of triggered workflows.
- */
-const MAX_BODY_DEPTH = 32;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -19,7 +13,7 @@ const CLOSING_BRACE = 0x7d;
 
 /** Parses a body. Throws `validation_failed` where it is nested too deep, `malformed_json` where it is not JSON in UTF-8. */
 export function parseJsonBody(body: Buffer): unknown {
-  if (isTooDeep(body)) throw invalidPart('body', '', `must be nested at most ${MAX_BODY_DEPTH} levels deep`);
+  if (isTooDeep(body)) throw invalidPart('body', '', BODY_TOO_DEEP);
   try {
     return JSON.parse(utf8.decode(body));
   } catch {

@@ -34,6 +34,7 @@ export const PROBLEMS = {
   internal_error: row(500, 'Internal error', 'retry_same_key'),
   write_cancelled: row(409, 'The key was cancelled', 'use_new_key'),
   too_late: row(409, 'The write already has its outcome', 'none'),
+  batch_state_conflict: row(409, 'The batch is in another state', 'none'),
   webhook_not_available: row(409, 'No webhook can be called', 'fix_request'),
 } as const satisfies Record<string, ProblemKind>;
 

@@ -10,6 +10,7 @@ import Fastify, {
 } from 'fastify';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
+import { BODY_TOO_LARGE, MAX_BODY_BYTES } from '../../activities/body-limits.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { Caller } from './auth.ts';
@@ -18,6 +19,7 @@ import {
   CONNECTION_LIMITS,
   type ConnectionLimits,
   closeUnlessComplete,
+  limitBody,
   limitConnections,
   watchAnswers,
 } from './connections.ts';
@@ -25,6 +27,10 @@ import { parseJsonBody } from './json-body.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body is a file, which the route reads as it comes. */
+    readonly takesFile?: boolean;
+  }
   interface FastifyRequest {
     /** Set by authentication, on every route below /api. */
     caller: Caller;
@@ -37,7 +43,6 @@ declare module 'fastify' {
   }
 }
 
-const BODY_LIMIT_BYTES = 1024 * 1024;
 /** A key of 255 characters, each percent-encoded. */
 const MAX_PATH_SEGMENT = 1_024;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
@@ -72,8 +77,8 @@ export async function createServer(
     loggerInstance: logger,
     // We log one line per request, when it is answered (below).
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: limits.requestMs,
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: Math.max(limits.requestMs, limits.fileMs),
     http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkedEveryMs },
     routerOptions: { maxParamLength: MAX_PATH_SEGMENT },
     genReqId: (request) => {
@@ -96,6 +101,9 @@ export async function createServer(
   const setSecurityHeaders = helmet();
   app.addHook('onRequest', (request, reply, done) => setSecurityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => void reply.header('x-request-id', request.id));
+  app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.takesFile !== true) limitBody(request.raw, app.server, limits);
+  });
   app.addHook('onResponse', async (request, reply) => {
     closeUnlessComplete(request.raw, limits);
     request.log.info(
@@ -189,7 +197,7 @@ function toProblem(error: FastifyError | ApiProblem, request: FastifyRequest): A
 }
 
 const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [ProblemCode, string]>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', 'A body may be at most 1 MiB long.'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large', BODY_TOO_LARGE],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Send Content-Type: application/json.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['malformed_json', 'The length of the body differs from Content-Length.'],
 };

@@ -137,6 +137,10 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     meaning: 'The write cannot be cancelled, since it already has its outcome. writeUrl shows it.',
     next: 'If you need to undo the write, use the operation that reverses it.',
   },
+  batch_state_conflict: {
+    meaning: 'What was asked for makes no sense in the state of the batch, such as resuming one that is not paused.',
+    next: 'Read the batch: its state says what can be done. Nothing was changed.',
+  },
   webhook_not_available: {
     meaning: 'The company has not set a webhook URL, or this service has no key to sign webhooks with.',
     next: 'Set webhookUrl in the company’s settings. If the detail names the service, ask its operators to set WEBHOOK_MASTER_KEY.',

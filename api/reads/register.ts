@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { problemPointers } from '../../activities/problem-pointers.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
-import { problemPointers } from '../http/validation.ts';
 import { sourceOf } from '../security/refusals.ts';
 import { eventOfRead } from './confidential.ts';
 import type { Read, ReadInput } from './read.ts';

@@ -1,3 +1,4 @@
+import { isKey } from '../../activities/identity.ts';
 import { ApiProblem } from '../http/problems.ts';
 
 /**
@@ -15,11 +16,6 @@ export function readIdempotencyKey(rawHeaders: readonly string[]): string {
   }
   if (lines.length > 1) throw invalid('The request has more than one Idempotency-Key header.');
   return parseIdempotencyKey(line);
-}
-
-/** Checks a key taken from a path, where it is neither quoted nor escaped. */
-export function isKey(key: string): boolean {
-  return /^[\x20-\x7e]{1,255}$/.test(key) && key.trim() !== '' && key !== '.' && key !== '..';
 }
 
 /** The key as a header value: bare where that is allowed, otherwise quoted. */

@@ -152,7 +152,7 @@ export function runningWrite(write: Parameters<typeof writeOfRun>[0], run: Run, 
 /** The Temporal UI to link to, if one is configured. */
 export type TemporalUi = { readonly url: string | undefined; readonly namespace: string };
 
-function workflowLink(id: string, runId: string | null, ui: TemporalUi) {
+export function workflowLink(id: string, runId: string | null, ui: TemporalUi) {
   const base = ui.url?.replace(/\/$/, '');
   const run = runId === null ? '' : `/${runId}/history`;
   const url =

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { fingerprint, isTriggerKey, writeId } from '../../activities/identity.ts';
+import { checkInput, INPUT_REFUSED } from '../../activities/check-input.ts';
+import { fingerprint, isTriggerKey, TRIGGER_KEY_REFUSED, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
@@ -10,7 +11,6 @@ import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
-import { problemPointers } from '../http/validation.ts';
 import type { Submission } from '../submit/submission.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
@@ -86,9 +86,7 @@ async function handleWrite(
   await requireVerified(context, member);
 
   if (isTriggerKey(idempotencyKey)) {
-    throw new ApiProblem('idempotency_key_invalid', {
-      detail: 'A new key must not begin with "trigger:". Such keys name the writes of triggered workflows.',
-    });
+    throw new ApiProblem('idempotency_key_invalid', { detail: TRIGGER_KEY_REFUSED });
   }
   const known = found?.stage === 'forgotten' ? undefined : found;
   const joined = known ?? context.submit.find(caller.companyId, idempotencyKey, requestFingerprint);
@@ -135,13 +133,8 @@ function runningWriteOf({ run }: Submission, writeRequest: WriteRequest, ui: Tem
   return runningWrite({ companyId, idempotencyKey, writeId, operation: operation.name, type: operation.type }, run, ui);
 }
 
-/** Parses path and body with the operation's schemas. Reports every problem, each with its JSON pointer. */
 function validate(operation: Operation, params: unknown, body: unknown): Input {
-  const path = operation.params.safeParse(params);
-  const content = operation.body.safeParse(body === undefined ? {} : body);
-  if (path.success && content.success) return { params: path.data, body: content.data };
-  throw new ApiProblem('validation_failed', {
-    detail: 'The request does not match the schema; errors[] names each member.',
-    errors: [...problemPointers('path', path.error), ...problemPointers('body', content.error)],
-  });
+  const checked = checkInput(operation, { params, body: body === undefined ? {} : body });
+  if ('input' in checked) return checked.input;
+  throw new ApiProblem('validation_failed', { detail: INPUT_REFUSED, errors: checked.errors });
 }

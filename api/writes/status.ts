@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isKey } from '../../activities/identity.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import { withTimeout } from '../../worker/timeouts.ts';
 import type { ApiContext } from '../context.ts';
@@ -14,7 +15,6 @@ import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
 import { mayReadWrite, shownBy } from './access.ts';
-import { isKey } from './idempotency-key.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
 import { describeFromRecord, nobodysKey } from './story.ts';

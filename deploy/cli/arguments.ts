@@ -1,8 +1,8 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { isCurrency } from '../../activities/currencies.ts';
 import { email, id, name } from '../../activities/fields.ts';
+import { isKey } from '../../activities/identity.ts';
 import { MAX_TOKEN_LIFETIME_S } from '../../api/http/auth.ts';
-import { isKey } from '../../api/writes/idempotency-key.ts';
 
 const SECONDS = { s: 1, m: 60, h: 60 * 60 } as const;
 

@@ -1,8 +1,7 @@
 import { extname } from 'node:path';
-import type { Operation } from '../../activities/operation.ts';
+import { checkRow, type RowRefusal } from '../../activities/batches/check-row.ts';
+import type { FileOperations, Row } from '../../activities/batches/row.ts';
 import type { Format } from '../../api/batches/rows/read-rows.ts';
-import { MalformedRow, type Row } from '../../api/batches/rows/rows.ts';
-import { toRequest, validate } from './request.ts';
 
 /** By the file name's extension; standard input is read as JSON lines. */
 export function formatOf(path: string): Format {
@@ -16,31 +15,25 @@ export async function countRows(rows: AsyncIterable<Row>): Promise<number> {
   return count;
 }
 
-/** Finds the rows whose request the API would refuse as invalid, with the reason. */
+/** Finds the rows that the API would refuse at the door, with the reason. */
 export async function findFaults(
   rows: AsyncIterable<Row>,
-  { operation, sha256 }: { operation: Operation; sha256: string },
+  file: FileOperations & { readonly sha256: string },
   onFault: (fault: { row: number; line: number; detail: string }) => void,
 ): Promise<{ rows: number; faults: number }> {
   const counts = { rows: 0, faults: 0 };
   for await (const row of rows) {
     counts.rows += 1;
-    const detail = faultOf(row, operation, sha256);
-    if (detail === undefined) continue;
+    const checked = checkRow(row, file);
+    if (!('code' in checked)) continue;
     counts.faults += 1;
-    onFault({ row: row.row, line: row.line, detail });
+    onFault({ row: row.row, line: row.line, detail: describe(checked) });
   }
   return counts;
 }
 
-function faultOf(row: Row, operation: Operation, sha256: string): string | undefined {
-  if ('malformed' in row) return row.malformed;
-  try {
-    toRequest(operation, row.input, sha256, row.row);
-    validate(operation, row.input);
-    return undefined;
-  } catch (error) {
-    if (error instanceof MalformedRow) return error.message;
-    throw error;
-  }
+/** `/amount: Too small; /lines/0/quantity: …` */
+function describe({ detail, errors }: RowRefusal): string {
+  const told = errors.map(({ pointer, message }) => [pointer, message].filter(Boolean).join(': '));
+  return told.length === 0 ? detail : told.join('; ');
 }

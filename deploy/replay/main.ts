@@ -14,7 +14,7 @@ import { openResults, refuseSameFile } from './results.ts';
 import { openSource, type Source } from './source.ts';
 
 type Options = DestinationOptions & {
-  readonly operation: string;
+  readonly operation?: string;
   readonly concurrency: number;
   readonly giveUpAfter: number;
   readonly format?: Format;
@@ -33,9 +33,9 @@ await run(
   command('replay', 'Sends each row of a file as one write. Sending the same file again writes nothing twice.')
     .argument('<file>', 'JSON lines or CSV; - reads JSON lines from standard input')
     .addOption(
-      new Option('--operation <name>', 'the operation of every row')
-        .choices(OPERATIONS.map(({ name }) => name))
-        .makeOptionMandatory(),
+      new Option('--operation <name>', 'the operation of each row that names none; CSV needs it').choices(
+        OPERATIONS.map(({ name }) => name),
+      ),
     )
     .option('--concurrency <n>', 'rows in flight at once', countArgument(MAX_CONCURRENCY), 32)
     .addOption(
@@ -67,11 +67,17 @@ await run(
 
 async function replayFile(path: string, options: Options): Promise<void> {
   const operation = OPERATIONS.find(({ name }) => name === options.operation);
-  if (operation === undefined) throw new Error(`Bug! There is no operation ${options.operation}`);
   const { delimiter, map, keyColumn } = options;
   const source = await openSource(path);
   try {
-    const file = { operation, format: options.format ?? formatOf(path), delimiter, map, keyColumn };
+    const file = {
+      operations: OPERATIONS,
+      operation,
+      format: options.format ?? formatOf(path),
+      delimiter,
+      map,
+      keyColumn,
+    };
     if (options.dryRun) await dryRun(source, file, options);
     else await sendAll(source, path, file, options);
   } finally {
@@ -80,7 +86,7 @@ async function replayFile(path: string, options: Options): Promise<void> {
 }
 
 async function dryRun(source: Source, file: FileOptions, options: Options): Promise<void> {
-  const about = { operation: file.operation, sha256: source.sha256 };
+  const about = { ...file, sha256: source.sha256 };
   const counts = await findFaults(readRows(source.read(), file), about, ({ line, detail }) =>
     console.error(`line ${line}: ${detail}`),
   );
@@ -100,6 +106,7 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
   try {
     const tally = await replay(readRows(source.read(), file), {
       ...{ http, token, target, sha256, results },
+      operations: file.operations,
       operation: file.operation,
       concurrency: options.concurrency,
       deadlineMs: options.giveUpAfter * 1_000,

@@ -1,5 +1,5 @@
-import type { Operation } from '../../activities/operation.ts';
-import { MalformedRow, type Row } from '../../api/batches/rows/rows.ts';
+import type { FileOperations, Row } from '../../activities/batches/row.ts';
+import { MalformedRow } from '../../api/batches/rows/rows.ts';
 import type { Http } from '../client/src/http.ts';
 import { outcomeOf } from '../client/src/outcome.ts';
 import { submitWrite, type Write } from '../client/src/submit-write.ts';
@@ -7,12 +7,11 @@ import { concernsAllRows, type Outcome, type RowResult, resultOf } from './outco
 import { identify, type RowRequest, toRequest } from './request.ts';
 import type { Result, ResultsFile } from './results.ts';
 
-export type ReplayOptions = {
+export type ReplayOptions = FileOperations & {
   readonly http: Http;
   readonly token: Write['token'];
   /** The API and the company; the same row sent to another target is another request. */
   readonly target: string;
-  readonly operation: Operation;
   readonly sha256: string;
   readonly results: ResultsFile;
   readonly concurrency: number;
@@ -97,11 +96,11 @@ export function describe({ status, problem }: RowResult): string {
   return [what, detail, answers === undefined ? '' : JSON.stringify(answers)].filter(Boolean).join(': ');
 }
 
-function requestOf(row: Row, { operation, sha256 }: ReplayOptions): RowRequest | RowResult {
+function requestOf(row: Row, options: ReplayOptions): RowRequest | RowResult {
   const malformed = (detail: string): RowResult => ({ outcome: 'malformed', problem: { detail } });
   if ('malformed' in row) return malformed(row.malformed);
   try {
-    return toRequest(operation, row.input, sha256, row.row);
+    return toRequest(options, row.input, options.sha256, row.row);
   } catch (error) {
     if (error instanceof MalformedRow) return malformed(error.message);
     throw error;

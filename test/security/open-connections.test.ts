@@ -41,7 +41,7 @@ describe('no connection stays for ever', () => {
       onConnectionRefused: () => {
         seen.refused += 1;
       },
-      limits: { headersMs: 400, requestMs: 800, checkedEveryMs: 50, sentInVainMs: 100, ...limits },
+      limits: { headersMs: 400, requestMs: 800, fileMs: 600_000, checkedEveryMs: 50, sentInVainMs: 100, ...limits },
     });
     app.post('/take', async () => ({ taken: true }));
     app.get('/slow', async () => {

@@ -4,18 +4,13 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
-import { readColumns } from '../../api/batches/rows/columns.ts';
-import { csvRows } from '../../api/batches/rows/csv-rows.ts';
-import { jsonLines } from '../../api/batches/rows/json-lines.ts';
-import type { Row } from '../../api/batches/rows/rows.ts';
+import { UnreadableFile } from '../../api/batches/rows/rows.ts';
+import { readFile } from '../support/batch-files.ts';
 
 const INVOICE = '0f7c7a52-6f5b-4d3f-9a1c-2f1f6a2b3c4d';
 
 describe('JSON lines', () => {
-  const read = (
-    text: string | Buffer,
-    { operation = createPayment as Operation, key = undefined as string | undefined } = {},
-  ) => collect(jsonLines(inPieces(Buffer.from(text)), operation, key));
+  const read = readFile;
 
   test('are an envelope or the body itself, with a key or without', async () => {
     const rows = await read(
@@ -41,8 +36,39 @@ describe('JSON lines', () => {
     ]);
   });
 
+  test('may name an operation each, which goes before that of the file', async () => {
+    const lines = [
+      `{"key":"a","operation":"finalizeInvoice","params":{"invoiceId":"${INVOICE}"},"body":{}}`,
+      '{"operation":"createPaymet","body":{}}',
+      '{"operation":7,"body":{}}',
+      '{"operation":"createPayment","body":{},"note":"x"}',
+      '{"body":{"amount":1}}',
+      '{"amount":2}',
+    ].join('\n');
+    const told = async (operation: Operation | undefined) =>
+      (await read(lines, { operation })).map((row) => ('malformed' in row ? row.malformed : row.input));
+    const named = { key: 'a', operation: 'finalizeInvoice', params: { invoiceId: INVOICE }, body: {} };
+    const bad = [
+      'there is no operation "createPaymet"',
+      'there is no operation 7',
+      'beside "operation" and "body" there is no member "note"',
+    ];
+    expect(await told(createPayment)).toEqual([
+      named,
+      ...bad,
+      { operation: undefined, params: {}, body: { amount: 1 } },
+      { operation: undefined, params: {}, body: { amount: 2 } },
+    ]);
+    expect(await told(undefined)).toEqual([
+      named,
+      ...bad,
+      'neither the row nor the file has an operation',
+      expect.stringContaining('without an operation of the file, a row is {"key": …, "operation": …'),
+    ]);
+  });
+
   test('take the key from the member that is named', async () => {
-    const rows = await read('{"order":"4711","amount":1}', { key: 'order' });
+    const rows = await read('{"order":"4711","amount":1}', { keyColumn: 'order' });
     expect(rows).toEqual([{ row: 1, line: 1, input: { key: '4711', params: {}, body: { amount: 1 } } }]);
   });
 
@@ -75,16 +101,9 @@ describe('JSON lines', () => {
 describe('CSV', () => {
   const read = (
     text: string,
-    operation: Operation,
+    operation: Operation | undefined,
     { map = {}, keyColumn = undefined as string | undefined, delimiter = ',' } = {},
-  ) =>
-    collect(
-      csvRows(
-        inPieces(Buffer.from(text)),
-        (names) => readColumns(names, operation, { map: new Map(Object.entries(map)), keyColumn }),
-        delimiter,
-      ),
-    );
+  ) => readFile(text, { format: 'csv', operation, keyColumn, delimiter, map: new Map(Object.entries(map)) });
 
   test('has numbers where the operation has them, and texts where they only look like numbers', async () => {
     const rows = await read(
@@ -139,17 +158,7 @@ describe('CSV', () => {
     );
     await expect(read('amount\n1\n', createPayment, { map: { y: 'amount' } })).rejects.toThrow('There is no column y');
     await expect(read('', createPayment)).rejects.toThrow('The file is empty');
+    await expect(read('amount\n1\n', undefined)).rejects.toThrow('CSV needs an operation');
+    await expect(read('amount\n1\n', undefined)).rejects.toBeInstanceOf(UnreadableFile);
   });
 });
-
-/** Cut at every third byte: in the middle of characters and of line ends. */
-async function* inPieces(bytes: Buffer): AsyncGenerator<Buffer> {
-  const size = bytes.length > 10_000 ? 65_536 : 3;
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
-}
-
-async function collect(rows: AsyncGenerator<Row>): Promise<Row[]> {
-  const all: Row[] = [];
-  for await (const row of rows) all.push(row);
-  return all;
-}

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { workflowIdOf } from '../../activities/identity.ts';
-import { formatKey, isKey, readIdempotencyKey } from '../../api/writes/idempotency-key.ts';
+import { isKey, workflowIdOf } from '../../activities/identity.ts';
+import { formatKey, readIdempotencyKey } from '../../api/writes/idempotency-key.ts';
 import * as client from '../../deploy/client/src/keys.ts';
 
 const COMPANY = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';

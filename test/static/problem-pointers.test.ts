@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { problemPointers } from '../../api/http/validation.ts';
+import { problemPointers } from '../../activities/problem-pointers.ts';
 
 const schema = z.strictObject({ 'a/b~': z.strictObject({ amount: z.int() }) });
 const unknownMembers = Object.fromEntries(Array.from({ length: 80 }, (_, index) => [`x${index}`, 1]));

@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
 import { identify, toRequest } from '../../deploy/replay/request.ts';
 
 describe('the request of a row', () => {
-  const input = { key: undefined, params: {}, body: { amount: 1 } };
+  const input = { key: undefined, operation: undefined, params: {}, body: { amount: 1 } };
   const request = (over: object, operation: Operation = createPayment) =>
-    toRequest(operation, { ...input, ...over }, 'a'.repeat(64), 7);
+    toRequest({ operations: OPERATIONS, operation }, { ...input, ...over }, 'a'.repeat(64), 7);
 
   test('has its own key, or for ever the same one of the file and the row', () => {
     expect(request({ key: 'own' })).toMatchObject({

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { Row } from '../../activities/batches/row.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import type { Row } from '../../api/batches/rows/rows.ts';
 import type { Answer, Http } from '../../deploy/client/src/http.ts';
 import { replay } from '../../deploy/replay/replay.ts';
 import type { Result } from '../../deploy/replay/results.ts';
@@ -141,7 +141,7 @@ async function send(
   async function* rows(): AsyncGenerator<Row> {
     for (let row = 1; row <= answers.length; row += 1) {
       onRead();
-      yield { row, line: row, input: { key: String(row), params: {}, body: {} } };
+      yield { row, line: row, input: { key: String(row), operation: undefined, params: {}, body: {} } };
     }
   }
   const tally = await replay(rows(), {
@@ -150,6 +150,7 @@ async function send(
       concurrency,
       token: 't',
       target: 'here',
+      operations: [createPayment],
       operation: createPayment,
       sha256: '',
       deadlineMs,

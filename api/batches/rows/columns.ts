@@ -1,6 +1,8 @@
+import { z } from 'zod';
+import type { RowInput } from '../../../activities/batches/row.ts';
 import type { Operation } from '../../../activities/operation.ts';
-import { toJsonSchema } from '../../openapi/json-schema.ts';
-import { MalformedRow, type RowInput } from './rows.ts';
+import { jsonPointer } from '../../../activities/problem.ts';
+import { MalformedRow, shown, UnreadableFile } from './rows.ts';
 
 /** Maps the columns of a CSV file to the request of one operation. */
 export type Columns = {
@@ -21,6 +23,8 @@ const IGNORED = '-';
 type Target = { readonly in: 'params' | 'body' } & Member;
 type Member = { readonly steps: readonly (string | number)[]; readonly schema: Schema };
 type Column = { readonly name: string; readonly target: Target | 'key' | undefined };
+/** The schemas of an operation, made once for all columns. */
+type Request = { readonly name: string; readonly params: Schema; readonly body: Schema };
 
 /** The part of JSON Schema that determines the type of a cell. */
 type Schema = {
@@ -31,41 +35,69 @@ type Schema = {
   readonly anyOf?: readonly Schema[];
 };
 
-/** Throws if a column does not match a member of the request, or if two match the same: all rows would be wrong. */
+/** Throws UnreadableFile if a column does not match a member of the request, or if two match the same. */
 export function readColumns(names: readonly string[], operation: Operation, options: ColumnOptions): Columns {
   const wanted = [...options.map.keys(), ...(options.keyColumn === undefined ? [] : [options.keyColumn])];
   const unknown = wanted.filter((name) => !names.includes(name));
-  if (unknown.length > 0)
-    throw new Error(`There is no column ${unknown.join(', ')}; the columns are ${names.join(', ')}.`);
-  const columns = names.map((name): Column => ({ name, target: targetOf(name, operation, options) }));
+  if (unknown.length > 0) {
+    throw new UnreadableFile(`There is no column ${unknown.join(', ')}; the columns are ${list(names)}.`);
+  }
+  const request = {
+    name: operation.name,
+    params: z.toJSONSchema(operation.params, { io: 'input' }) as Schema,
+    body: z.toJSONSchema(operation.body, { io: 'input' }) as Schema,
+  };
+  const columns = names.map((name): Column => ({ name, target: targetOf(name, request, options) }));
   refuseClashes(columns);
+  const readers = columns.map(readerOf);
   return {
     count: columns.length,
     read(cells) {
-      const input = { key: undefined as unknown, params: {}, body: {} };
-      for (const [index, { name, target }] of columns.entries()) {
+      const input: Draft = { key: undefined, operation: undefined, params: {}, body: {} };
+      for (let index = 0; index < readers.length; index += 1) {
         const cell = cells[index];
         // CSV cannot distinguish an empty string from a missing value; no operation accepts an empty string.
-        if (cell === undefined || cell === '' || target === undefined) continue;
-        if (target === 'key') input.key = cell;
-        else put(input[target.in], target.steps, fromCell(cell, target.schema, name));
+        if (cell !== undefined && cell !== '') readers[index]?.(input, cell);
       }
       return input;
     },
   };
 }
 
-function targetOf(name: string, operation: Operation, { map, keyColumn }: ColumnOptions): Column['target'] {
+type Draft = { key: unknown; operation: undefined; params: Record<string, unknown>; body: Record<string, unknown> };
+
+function readerOf({ name, target }: Column): ((input: Draft, cell: string) => void) | undefined {
+  if (target === undefined) return undefined;
+  if (target === 'key') {
+    return (input, cell) => {
+      input.key = cell;
+    };
+  }
+  const { in: part, steps } = target;
+  const convert = converterOf(name, target.schema);
+  return (input, cell) => put(input[part], steps, convert(cell));
+}
+
+function targetOf(name: string, request: Request, { map, keyColumn }: ColumnOptions): Column['target'] {
   const mapped = map.get(name);
   if (mapped === IGNORED) return undefined;
   const isKey = keyColumn === undefined ? KEY_COLUMNS.includes(name) : name === keyColumn;
   if (mapped === undefined && isKey) return 'key';
-  const target = findTarget(stepsOf(mapped ?? name), operation);
+  const target = findTarget(stepsOf(mapped ?? name), request);
   if (target !== undefined) return target;
-  throw new Error(
-    `Column "${name}": ${operation.name} has no ${mapped ?? name}. Give --map "${name}=<path>", such as ` +
-      `lines.0.description or params.invoiceId, or --map "${name}=${IGNORED}" to ignore it.`,
+  const column = name.slice(0, MAX_NAME);
+  throw new UnreadableFile(
+    `Column "${column}": ${request.name} has no ${(mapped ?? name).slice(0, MAX_NAME)}. Give --map "${column}=<path>", such as ` +
+      `lines.0.description or params.invoiceId, or --map "${column}=${IGNORED}" to ignore it.`,
   );
+}
+
+/** Names in messages are cut: a header may be two megabytes long. */
+const MAX_NAME = 100;
+
+function list(names: readonly string[]): string {
+  const text = names.join(', ');
+  return text.length > 10 * MAX_NAME ? `${text.slice(0, 10 * MAX_NAME)}…` : text;
 }
 
 /** `lines.0.quantity`, `lines[0].quantity` and `/lines/0/quantity` (RFC 6901) mean the same member. */
@@ -80,9 +112,7 @@ function stepsOf(path: string): string[] {
 }
 
 /** Finds the member in the body, else in the path; a first step `body` or `params` selects one explicitly. */
-function findTarget(steps: readonly string[], operation: Operation): Target | undefined {
-  const body = toJsonSchema(operation.body);
-  const params = toJsonSchema(operation.params);
+function findTarget(steps: readonly string[], { params, body }: Request): Target | undefined {
   const [first, ...rest] = steps;
   const within = (part: Target['in'], path: readonly string[]): Target | undefined => {
     const member = path.length === 0 ? undefined : findMember(part === 'body' ? body : params, path);
@@ -116,41 +146,55 @@ function memberOf(schema: Schema, step: string): Schema | undefined {
 }
 
 /** Converts a cell to the type of the member: string, number or boolean; an array or an object is JSON in the cell. */
-function fromCell(cell: string, schema: Schema, name: string): unknown {
+function converterOf(name: string, schema: Schema): (cell: string) => unknown {
   const types = [schema, ...(schema.anyOf ?? [])].map(({ type }) => type);
-  if (types.includes('string')) return cell;
+  if (types.includes('string')) return (cell) => cell;
   if (types.includes('integer') || types.includes('number')) {
-    if (/^-?\d+(\.\d+)?$/.test(cell) && Math.abs(Number(cell)) <= Number.MAX_SAFE_INTEGER) return Number(cell);
-    throw new MalformedRow(`column ${name}: not a number: ${JSON.stringify(cell)}`);
+    return (cell) => {
+      if (/^-?\d+(\.\d+)?$/.test(cell) && Math.abs(Number(cell)) <= Number.MAX_SAFE_INTEGER) return Number(cell);
+      throw new MalformedRow(`column ${name}: not a number: ${shown(cell)}`);
+    };
   }
-  try {
-    return JSON.parse(cell);
-  } catch {
-    throw new MalformedRow(`column ${name}: not JSON: ${JSON.stringify(cell)}`);
-  }
+  return (cell) => {
+    try {
+      return JSON.parse(cell);
+    } catch {
+      throw new MalformedRow(`column ${name}: not JSON: ${shown(cell)}`);
+    }
+  };
 }
 
-function put(target: Record<string | number, unknown>, steps: readonly (string | number)[], value: unknown): void {
-  const [step, next, ...rest] = steps;
-  if (step === undefined) return;
-  if (next === undefined) {
-    target[step] = value;
-    return;
+type Container = Record<string | number, unknown>;
+
+function put(target: Container, steps: readonly (string | number)[], value: unknown): void {
+  const last = steps.length - 1;
+  let inner = target;
+  for (let index = 0; index < last; index += 1) {
+    const step = steps[index] as string | number;
+    if (!Object.hasOwn(inner, step)) set(inner, step, typeof steps[index + 1] === 'number' ? [] : {});
+    inner = inner[step] as Container;
   }
-  target[step] ??= typeof next === 'number' ? [] : {};
-  put(target[step] as Record<string | number, unknown>, [next, ...rest], value);
+  set(inner, steps[last] as string | number, value);
+}
+
+/** An assignment to `__proto__` would change the prototype instead. */
+function set(target: Container, name: string | number, value: unknown): void {
+  if (name !== '__proto__') target[name] = value;
+  else Object.defineProperty(target, name, { value, enumerable: true, writable: true, configurable: true });
 }
 
 function refuseClashes(columns: readonly Column[]): void {
-  const taken = new Map<string, string>();
+  /** Each member that is set, and each one that contains it, with the column. */
+  const set = new Map<string, string>();
+  const within = new Map<string, string>();
   for (const { name, target } of columns) {
     if (target === undefined) continue;
-    const path = target === 'key' ? target : `/${[target.in, ...target.steps].join('/')}`;
-    for (const [otherPath, other] of taken) {
-      if (path === otherPath || path.startsWith(`${otherPath}/`) || otherPath.startsWith(`${path}/`)) {
-        throw new Error(`The columns "${other}" and "${name}" set the same member.`);
-      }
-    }
-    taken.set(path, name);
+    const steps = target === 'key' ? ['key'] : [target.in, ...target.steps.map(String)];
+    const paths = steps.map((_, index) => jsonPointer(steps.slice(0, index + 1)));
+    const path = paths.pop() as string;
+    const other = [path, ...paths].map((part) => set.get(part)).find(Boolean) ?? within.get(path);
+    if (other !== undefined) throw new UnreadableFile(`The columns "${other}" and "${name}" set the same member.`);
+    set.set(path, name);
+    for (const part of paths) if (!within.has(part)) within.set(part, name);
   }
 }

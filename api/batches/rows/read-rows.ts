@@ -1,13 +1,12 @@
-import type { Operation } from '../../../activities/operation.ts';
+import type { FileOperations, Row } from '../../../activities/batches/row.ts';
 import { readColumns } from './columns.ts';
 import { csvRows } from './csv-rows.ts';
 import { jsonLines } from './json-lines.ts';
-import type { Row } from './rows.ts';
+import { UnreadableFile } from './rows.ts';
 
 export type Format = 'jsonl' | 'csv';
 
-export type FileOptions = {
-  readonly operation: Operation;
+export type FileOptions = FileOperations & {
   readonly format: Format;
   /** One character between the cells of CSV. */
   readonly delimiter: string;
@@ -17,11 +16,20 @@ export type FileOptions = {
   readonly map: ReadonlyMap<string, string>;
 };
 
-/** Reads the writes of a file as they come, the same for an upload and for `npm run replay`. */
-export function readRows(
-  bytes: AsyncIterable<Buffer>,
-  { operation, format, delimiter, keyColumn, map }: FileOptions,
-): AsyncGenerator<Row> {
-  if (format === 'jsonl') return jsonLines(bytes, operation, keyColumn);
-  return csvRows(bytes, (names) => readColumns(names, operation, { map, keyColumn }), delimiter);
+/**
+ * Reads the writes of a file as they come, the same for an upload and for `npm run replay`. A row that cannot be read is
+ * malformed, and the others are not affected. Throws UnreadableFile, with the first row, where the whole file cannot be read.
+ */
+export function readRows(bytes: AsyncIterable<Buffer>, options: FileOptions): AsyncGenerator<Row> {
+  const { operations, operation, format, delimiter, keyColumn, map } = options;
+  if (format === 'jsonl') return jsonLines(bytes, { operations, operation }, keyColumn);
+  const columnsOf = (names: readonly string[]) => {
+    if (operation === undefined) {
+      throw new UnreadableFile(
+        'CSV needs an operation for the whole file: its columns are the members of that operation.',
+      );
+    }
+    return readColumns(names, operation, { map, keyColumn });
+  };
+  return csvRows(bytes, columnsOf, delimiter);
 }

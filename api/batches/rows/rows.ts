@@ -1,16 +1,17 @@
-/** A row of the file; the first row is 1, not counting a header. */
-export type Row = {
-  readonly row: number;
-  /** The line on which it starts, for messages. */
-  readonly line: number;
-} & ({ readonly input: RowInput } | { readonly malformed: string });
-
-/** The content of a row, not yet validated. */
-export type RowInput = {
-  readonly key: unknown;
-  readonly params: Readonly<Record<string, unknown>>;
-  readonly body: Readonly<Record<string, unknown>>;
-};
-
 /** Thrown for a row that cannot be read; other rows are not affected. */
 export class MalformedRow extends Error {}
+
+/** Thrown where the whole file cannot be read: all rows would be wrong. The message says what to do. */
+export class UnreadableFile extends Error {}
+
+/** A longer line of JSON or record of CSV is one malformed row. The API accepts bodies of 1 MiB; white space and the key add to it. */
+export const MAX_ROW_BYTES = 2 * 1024 * 1024;
+
+/** A part of the file as a message shows it: in JSON, cut where it is long, and no deeper than its first level. */
+export function shown(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? '[…]' : '{…}';
+  if (typeof value !== 'string') return String(value);
+  return value.length > MAX_SHOWN ? `${JSON.stringify(value.slice(0, MAX_SHOWN))}…` : JSON.stringify(value);
+}
+
+const MAX_SHOWN = 100;

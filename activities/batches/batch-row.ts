@@ -1,0 +1,90 @@
+/** The row of a batch, as the SQL functions of batches return it. */
+export type BatchRow = {
+  readonly company_id: string;
+  readonly id: string;
+  readonly batch_key: string;
+  readonly state: BatchState;
+  readonly operation: string | null;
+  readonly operations: readonly string[] | null;
+  readonly upload_id: string | null;
+  readonly file_sha256: string | null;
+  readonly row_count: number | null;
+  readonly chunk_count: number | null;
+  readonly user_id: string;
+  readonly request_id: string;
+  readonly succeeded: number;
+  readonly replayed: number;
+  readonly rejected: number;
+  readonly mismatched: number;
+  readonly refused: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly created_at: string;
+  readonly queued_at: string | null;
+  readonly started_at: string | null;
+  readonly completed_at: string | null;
+  readonly rate_since: string | null;
+  readonly rate_rows: number;
+  readonly rate: number | null;
+};
+
+export const BATCH_STATES = ['receiving', 'queued', 'running', 'paused', 'cancelled', 'completed'] as const;
+export type BatchState = (typeof BATCH_STATES)[number];
+
+/** A chunk, with the upload's bytes. */
+export type ChunkRow = {
+  readonly chunk: number;
+  readonly upload_id: string;
+  readonly first_row: number;
+  readonly row_count: number;
+  /** Null once the upload has been removed. */
+  readonly content: Buffer | null;
+  readonly outcomes: string;
+};
+
+/** What has become of a row, as `batch_chunks.outcomes` has it: one character a row. */
+export const ROW_OUTCOMES = {
+  pending: '.',
+  succeeded: 's',
+  replayed: 'r',
+  rejected: 'j',
+  mismatched: 'm',
+  refused: 'u',
+  failed: 'f',
+  cancelled: 'c',
+} as const;
+export type RowOutcome = keyof typeof ROW_OUTCOMES;
+
+const BY_CHARACTER = new Map(Object.entries(ROW_OUTCOMES).map(([name, character]) => [character, name as RowOutcome]));
+
+export function outcomeOfCharacter(character: string): RowOutcome {
+  const outcome = BY_CHARACTER.get(character as (typeof ROW_OUTCOMES)[RowOutcome]);
+  if (outcome === undefined) throw new Error(`Bug! There is no outcome ${character}`);
+  return outcome;
+}
+
+/** Of a row that has stored no answer: what the API makes a problem of. */
+export type RowProblem = {
+  readonly code: string;
+  readonly detail: string;
+  readonly errors?: readonly object[];
+  readonly differences?: readonly object[];
+};
+
+/** How many rows there are of each outcome. */
+export function countsOf(batch: BatchRow): Readonly<Record<RowOutcome, number>> {
+  const { succeeded, replayed, rejected, mismatched, refused, failed, cancelled } = batch;
+  const ended = succeeded + replayed + rejected + mismatched + refused + failed + cancelled;
+  const pending = (batch.row_count ?? 0) - ended;
+  return { pending, succeeded, replayed, rejected, mismatched, refused, failed, cancelled };
+}
+
+const MEASURED_AFTER_MS = 1_000;
+
+/** Rows per second lately; null while nothing is measured. `nowMs` is a point in time of the server's clock. */
+export function rateOf({ state, rate, rate_since, rate_rows }: BatchRow, nowMs: number): number | null {
+  if (state !== 'running') return null;
+  if (rate !== null) return rate;
+  const elapsedMs = rate_since === null ? 0 : nowMs - Date.parse(rate_since);
+  return elapsedMs < MEASURED_AFTER_MS ? null : (rate_rows * 1_000) / elapsedMs;
+}

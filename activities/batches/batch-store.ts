@@ -1,0 +1,148 @@
+import { asApplication } from '../as-application.ts';
+import type { AuditRow } from '../audit/record-rows.ts';
+import { type Pool, queryOnce, transaction } from '../database.ts';
+import type { WriteRow } from '../write/write-row.ts';
+import type { BatchRow, ChunkRow, RowProblem } from './batch-row.ts';
+
+/** What the worker reads and writes of batches. Each throws StorageError. */
+
+export type BatchName = { readonly companyId: string; readonly batchId: string };
+
+/** Who claims: an activity of a run of the batch's workflow. Its later attempts get the chunk of its earlier ones. */
+export type Claimer = { readonly runId: string; readonly activityId: string };
+
+export type Claimed =
+  | { readonly kind: 'chunk'; readonly batch: BatchRow; readonly chunk: ChunkRow }
+  | {
+      readonly kind: 'blocked' | 'waiting' | 'paused' | 'cancelled' | 'completed' | 'gone';
+      readonly batch: BatchRow | undefined;
+    };
+
+/** The next chunk of the batch that may be written, or why there is none. */
+export async function claimChunk(
+  pool: Pool,
+  { companyId, batchId }: BatchName,
+  { runId, activityId }: Claimer,
+  version: string,
+): Promise<Claimed> {
+  const [found] = await queryOnce<{ kind: Claimed['kind'] } & BatchRow & Record<`chunk_${keyof ChunkRow}`, unknown>>(
+    pool,
+    `SELECT c.kind, (c.batch).*, (c.chunk).chunk AS chunk_chunk, (c.chunk).upload_id AS chunk_upload_id,
+       (c.chunk).first_row AS chunk_first_row, (c.chunk).row_count AS chunk_row_count, (c.chunk).content AS chunk_content,
+       (c.chunk).outcomes AS chunk_outcomes
+     FROM claim_chunk(p_company => $1, p_id => $2, p_run => $3, p_activity => $4, p_version => $5) AS c`,
+    [companyId, batchId, runId, activityId, version],
+  );
+  if (found === undefined) throw new Error('Bug! A function returned no row');
+  const batch = found.id === null ? undefined : found;
+  if (found.kind !== 'chunk') return { kind: found.kind, batch };
+  if (batch === undefined) throw new Error('Bug! A chunk without its batch');
+  const chunk = {
+    chunk: found.chunk_chunk,
+    upload_id: found.chunk_upload_id,
+    first_row: found.chunk_first_row,
+    row_count: found.chunk_row_count,
+    content: found.chunk_content,
+    outcomes: found.chunk_outcomes,
+  } as ChunkRow;
+  return { kind: 'chunk', batch, chunk };
+}
+
+/** What is known of the write of a key; not its answer, and not its request. */
+export type KnownOutcome = Pick<WriteRow, 'submission_id' | 'operation' | 'fingerprint' | 'outcome' | 'write_id'> & {
+  readonly idempotency_key: string;
+};
+
+/** Of these keys, those that have a row, and the roles of the member in whose name the rows are written (null: no member). */
+export async function readOutcomes(
+  pool: Pool,
+  companyId: string,
+  userId: string,
+  keys: readonly string[],
+): Promise<{ readonly known: ReadonlyMap<string, KnownOutcome>; readonly roles: readonly string[] | null }> {
+  return transaction(pool, async (tx) => {
+    const [found, [member]] = await Promise.all([
+      tx.query<KnownOutcome>('SELECT * FROM outcomes_of_keys($1, $2)', [companyId, keys]),
+      tx.query<{ roles: string[] }>(
+        'SELECT roles FROM memberships WHERE company_id = current_company() AND user_id = $1',
+        [userId],
+      ),
+    ]);
+    return { known: new Map(found.map((row) => [row.idempotency_key, row])), roles: member?.roles ?? null };
+  });
+}
+
+/** The stored requests of keys whose fingerprint is another one. */
+export async function readRequests(
+  pool: Pool,
+  companyId: string,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>>> {
+  if (keys.length === 0) return new Map();
+  const rows = await transaction(pool, async (tx) => {
+    await tx.query('SELECT enter_company($1), plan_by_key()', [companyId]);
+    return tx.query<Pick<WriteRow, 'idempotency_key' | 'operation' | 'fingerprint' | 'request' | 'schema_version'>>(
+      `SELECT idempotency_key, operation, fingerprint, request, schema_version FROM idempotent_writes
+       WHERE company_id = $1 AND idempotency_key = ANY ($2)`,
+      [companyId, keys],
+    );
+  });
+  return new Map(rows.map((row) => [row.idempotency_key, row]));
+}
+
+/** What has become of rows, by position in the chunk from 0. */
+export type ChunkOutcomes = {
+  /** One character a row; pending where nothing is known yet. */
+  readonly outcomes: string;
+  readonly problems: Readonly<Record<number, RowProblem>>;
+  /** Of replays and mismatches, which no transaction of a write has recorded. */
+  readonly audit: Readonly<Record<number, AuditRow>>;
+};
+
+/** Records outcomes, once each. Returns how the batch stands. */
+export async function recordChunk(
+  pool: Pool,
+  { companyId, batchId }: BatchName,
+  { upload_id: uploadId, chunk }: Pick<ChunkRow, 'upload_id' | 'chunk'>,
+  { outcomes, problems, audit }: ChunkOutcomes,
+  version: string,
+): Promise<BatchRow> {
+  const [batch] = await queryOnce<BatchRow>(
+    pool,
+    `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_outcomes => $5,
+       p_problems => $6, p_audit => $7, p_version => $8)`,
+    [companyId, batchId, uploadId, chunk, outcomes, JSON.stringify(problems), JSON.stringify(audit), version],
+  );
+  if (batch === undefined) throw new Error('Bug! A chunk is recorded of a batch that is not there');
+  return batch;
+}
+
+/** Batches whose workflow is to be started or woken. `pool`: of the relay's role. */
+export function readSilentBatches(pool: Pool, limit: number) {
+  return queryOnce<{ company_id: string; id: string; batch_key: string; operation: string | null }>(
+    pool,
+    'SELECT * FROM silent_batches($1)',
+    [limit],
+  );
+}
+
+/** Its workflow was started, or woken. */
+export async function noteWoken(pool: Pool, { companyId, batchId }: BatchName): Promise<void> {
+  await asApplication(pool, async (tx) => {
+    await tx.query('SELECT enter_company($1)', [companyId]);
+    await tx.query('UPDATE batches SET woken_at = clock_timestamp() WHERE company_id = $1 AND id = $2', [
+      companyId,
+      batchId,
+    ]);
+  });
+}
+
+/** Removes what is kept no longer; see `tidy_batches`. Returns how many rows that were. */
+export async function tidyBatches(pool: Pool, keptMs: number, limit: number): Promise<number> {
+  const [done] = await queryOnce<{ tidied: number }>(
+    pool,
+    'SELECT tidy_batches(make_interval(secs => $1), $2) AS tidied',
+    [keptMs / 1_000, limit],
+  );
+  return done?.tidied ?? 0;
+}

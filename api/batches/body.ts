@@ -1,0 +1,66 @@
+import type { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
+import { withTimeout } from '../../worker/timeouts.ts';
+import { ApiProblem } from '../http/problems.ts';
+import type { Format } from './rows/read-rows.ts';
+
+const MAX_BYTES = 1024 * 1024 * 1024;
+/** How long an upload may be silent, and last; in milliseconds. */
+const SILENT_MS = 30_000;
+const UPLOAD_MS = 60 * 60_000;
+
+const FORMATS: Readonly<Record<string, Format>> = { 'application/x-ndjson': 'jsonl', 'text/csv': 'csv' };
+
+/** Throws `unsupported_media_type`. */
+export function readMedia({ headers }: FastifyRequest): Format {
+  const refused = (detail: string) => new ApiProblem('unsupported_media_type', { detail });
+  const encoding = headers['content-encoding'];
+  // A file may be a thousand times larger than it is compressed.
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw refused('Send the file as it is, without Content-Encoding.');
+  }
+  const [essence = '', ...parameters] = (headers['content-type'] ?? '')
+    .split(';')
+    .map((part) => part.trim().toLowerCase());
+  const format = FORMATS[essence];
+  if (format === undefined) throw refused('Send Content-Type: application/x-ndjson or text/csv.');
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
+  if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') throw refused('Send the file in UTF-8.');
+  return format;
+}
+
+/** The bytes of the body as they come. Throws `body_too_large`, `request_timeout`, and `malformed_request` where it breaks off. */
+export async function* readBytes(request: FastifyRequest): AsyncGenerator<Buffer> {
+  const body = request.body as Readable | undefined | null;
+  if (body == null) return;
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (length > MAX_BYTES) throw tooLarge();
+  const sinceMs = performance.now();
+  let bytes = 0;
+  const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  for (;;) {
+    const next = await withTimeout(chunks.next(), SILENT_MS).catch(() => {
+      throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
+    });
+    if (next === undefined || performance.now() - sinceMs > UPLOAD_MS) throw tooSlow();
+    if (next.done === true) break;
+    bytes += next.value.length;
+    if (bytes > MAX_BYTES) throw tooLarge();
+    yield next.value;
+  }
+  if (!request.raw.complete) {
+    throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
+  }
+}
+
+function tooLarge(): ApiProblem {
+  return new ApiProblem('body_too_large', {
+    detail: 'A file may be at most 1 GiB long. Send the rest as another batch.',
+  });
+}
+
+function tooSlow(): ApiProblem {
+  return new ApiProblem('request_timeout', {
+    detail: `A file may be silent for at most ${SILENT_MS / 1_000} seconds and last an hour. Send it again with the same key.`,
+  });
+}

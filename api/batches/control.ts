@@ -1,0 +1,31 @@
+import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { queryOnce } from '../../activities/database.ts';
+import { requireTrust } from '../../activities/write/fence.ts';
+import type { ApiContext } from '../context.ts';
+import { ApiProblem } from '../http/problems.ts';
+
+export type BatchAction = 'pause' | 'resume' | 'cancel' | 'retry-failed';
+
+/** Throws `batch_state_conflict` where the state of the batch does not allow it. */
+export async function controlBatch(
+  { database, fence }: ApiContext,
+  { company_id: companyId, id }: BatchRow,
+  action: BatchAction,
+): Promise<BatchRow> {
+  const [found] = await queryOnce<{ changed: boolean } & BatchRow>(
+    database.reads,
+    'SELECT c.changed, (c.batch).* FROM control_batch($1, $2, $3, $4) AS c',
+    [companyId, id, action, requireTrust(fence).version],
+  );
+  if (found === undefined) throw new Error('Bug! A function returned no row');
+  if (found.changed) return found;
+  throw new ApiProblem('batch_state_conflict', { detail: `The batch is ${found.state}: ${WHEN[action]}` });
+}
+
+const WHEN: Record<BatchAction, string> = {
+  pause: 'only a batch that is queued or running can be paused.',
+  resume: 'only a batch that is paused can be resumed.',
+  cancel: 'a batch that is over cannot be cancelled.',
+  'retry-failed':
+    'only a batch that is completed, with rows that are failed or refused, and whose upload is still kept, can be retried.',
+};

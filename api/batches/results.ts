@@ -1,0 +1,124 @@
+import {
+  type BatchRow,
+  outcomeOfCharacter,
+  type RowOutcome,
+  type RowProblem,
+} from '../../activities/batches/batch-row.ts';
+import { keyOfRow } from '../../activities/batches/row-key.ts';
+import type { Tx } from '../../activities/database.ts';
+import type { ProblemPointer } from '../../activities/problem.ts';
+import { writeUrl } from '../../activities/problem.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import { ApiProblem, PROBLEMS, type ProblemCode, problemBody } from '../http/problems.ts';
+
+/** A row of a batch, and what has become of it as it stands now. */
+export type RowResult = {
+  readonly row: number;
+  /** Null for a row whose key cannot be read. */
+  readonly key: string | null;
+  readonly outcome: RowOutcome;
+  /** Of the answer that the row would get alone; null where it has none. */
+  readonly status: number | null;
+  readonly resource: unknown;
+  readonly problem: object | null;
+};
+
+/** Which rows: from the one after `after`, at most `limit`; or these. In the order of the file. */
+export type Range = { readonly after: number; readonly limit: number } | { readonly rows: readonly number[] };
+
+/** Reads what has become of rows. The answers are those of their writes, so that they are told as they stand now. */
+export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promise<readonly RowResult[]> {
+  const [first, last] = 'rows' in range ? ends(range.rows) : [range.after + 1, range.after + range.limit];
+  const chunks = await tx.query<Chunk>(
+    `SELECT first_row, keys, outcomes, problems FROM batch_chunks
+     WHERE company_id = current_company() AND batch_id = $1 AND upload_id = $2
+       AND first_row <= $4 AND first_row + row_count > $3
+     ORDER BY chunk`,
+    [batch.id, batch.upload_id, first, last],
+  );
+  const wanted = 'rows' in range ? new Set(range.rows) : undefined;
+  const rows = chunks
+    .flatMap((chunk) => rowsOf(chunk, batch))
+    .filter(({ row }) => row >= first && row <= last && (wanted === undefined || wanted.has(row)));
+  const writes = await writesOf(
+    tx,
+    rows.flatMap(({ key, outcome }) => (key !== null && STORED.has(outcome) ? [key] : [])),
+  );
+  return rows.map((row) => toResult(row, row.key === null ? undefined : writes.get(row.key)));
+}
+
+/** The outcomes whose answer a write has. */
+const STORED: ReadonlySet<RowOutcome> = new Set(['succeeded', 'replayed', 'rejected', 'cancelled']);
+
+type Chunk = {
+  readonly first_row: number;
+  readonly keys: readonly (string | null)[] | null;
+  readonly outcomes: string;
+  readonly problems: Readonly<Record<string, RowProblem>>;
+};
+
+type Recorded = {
+  readonly row: number;
+  readonly key: string | null;
+  readonly outcome: RowOutcome;
+  readonly problem: RowProblem | undefined;
+};
+
+function rowsOf({ first_row: first, keys, outcomes, problems }: Chunk, batch: BatchRow): Recorded[] {
+  return outcomes.split('').map((character, at) => ({
+    row: first + at,
+    key: keys?.[at] ?? keyOfRow(batch.file_sha256 ?? '', first + at),
+    outcome: outcomeOfCharacter(character),
+    problem: problems[at],
+  }));
+}
+
+function ends(rows: readonly number[]): readonly [number, number] {
+  return [Math.min(...rows), Math.max(...rows)];
+}
+
+type Answer = Pick<WriteRow, 'outcome' | 'status_code' | 'response_body'>;
+
+async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, Answer>> {
+  if (keys.length === 0) return new Map();
+  const found = await tx.query<Answer & { idempotency_key: string }>(
+    `SELECT idempotency_key, outcome, status_code, response_body FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
+    [keys],
+  );
+  return new Map(found.map((row) => [row.idempotency_key, row]));
+}
+
+function toResult({ row, key, outcome, problem }: Recorded, write: Answer | undefined): RowResult {
+  if (!STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
+  // Cancelled with its batch: its key was not used.
+  if (write === undefined && outcome === 'cancelled')
+    return { row, key, outcome, status: null, resource: null, problem: null };
+  if (write === undefined || write.outcome === 'lost') {
+    const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
+    return { row, key, outcome: 'failed', ...told(missing, key) };
+  }
+  const body: unknown = JSON.parse(write.response_body.toString());
+  return write.outcome === 'succeeded'
+    ? { row, key, outcome, status: write.status_code, resource: body, problem: null }
+    : { row, key, outcome, status: write.status_code, resource: null, problem: body as object };
+}
+
+/** The problem that the row would have been answered with alone. */
+function told(problem: RowProblem | undefined, key: string | null): Pick<RowResult, 'status' | 'resource' | 'problem'> {
+  if (problem === undefined) return { status: null, resource: null, problem: null };
+  const { code, detail, errors, differences } = problem;
+  const details = {
+    detail,
+    ...(errors === undefined ? {} : { errors: errors as ProblemPointer[] }),
+    ...(differences === undefined ? {} : { differences: differences as ProblemPointer[] }),
+    ...(key === null ? {} : { idempotencyKey: key }),
+  };
+  const kind = PROBLEMS[code as ProblemCode];
+  const body = problemBody(
+    new ApiProblem(code as ProblemCode, details, kind),
+    key === null ? '/api/batches' : writeUrl(key),
+    undefined,
+  );
+  return { status: kind.status, resource: null, problem: body };
+}

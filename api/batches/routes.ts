@@ -1,0 +1,268 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { noteWoken } from '../../activities/batches/batch-store.ts';
+import { batchIdOf } from '../../activities/batches/identity.ts';
+import type { Tx } from '../../activities/database.ts';
+import { isStorageUnavailable } from '../../activities/failures.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { problemPointers } from '../../activities/problem-pointers.ts';
+import { holdsOneOf } from '../../activities/roles.ts';
+import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
+import type { ApiContext } from '../context.ts';
+import { readPreferences } from '../http/preferences.ts';
+import { ApiProblem, notFound } from '../http/problems.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { refuseBody } from '../http/validation.ts';
+import type { Reader } from '../reads/read.ts';
+import { inReadTransaction } from '../reads/read-transaction.ts';
+import { requireVerified } from '../submit/verified.ts';
+import { formatKey, readIdempotencyKey } from '../writes/idempotency-key.ts';
+import { keyOf } from '../writes/status.ts';
+import { mayControlBatch, mayReadBatch, mayReadResults } from './access.ts';
+import { readBytes, readMedia } from './body.ts';
+import { controlBatch } from './control.ts';
+import { type BatchResource, readErrors, toBatch } from './resource.ts';
+import { readResults } from './results.ts';
+import { toCsv, toNdjson } from './results-text.ts';
+import { UnreadableFile } from './rows/rows.ts';
+import { receiveFile } from './upload.ts';
+import { validateFile } from './validate.ts';
+
+const READ_LIMIT_MS = 5_000;
+const LOOK_AGAIN_MS = 500;
+const OVER: readonly string[] = ['completed', 'cancelled'];
+
+/** The routes of batches: files of writes. */
+export async function registerBatches(app: FastifyInstance, context: ApiContext): Promise<void> {
+  await app.register(async (files) => {
+    files.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+    files.post<{ Querystring: unknown }>('/api/batches', { config: { takesFile: true } }, (request, reply) =>
+      answerUpload(context, request, reply),
+    );
+  });
+  app.get<{ Params: { key: string } }>('/api/batches/:key', (request, reply) => answerStatus(context, request, reply));
+  app.get<{ Params: { key: string } }>('/api/batches/:key/results', (request, reply) =>
+    answerResults(context, request, reply),
+  );
+  for (const action of ['pause', 'resume', 'cancel', 'retry-failed'] as const) {
+    app.post<{ Params: { key: string } }>(`/api/batches/:key/${action}`, async (request, reply) => {
+      refuseBody(request.body);
+      enforceRateLimit(context.newWrites, request.caller);
+      const { batch, reader } = await findBatch(context, request);
+      if (!mayControlBatch(batch, reader, context.operations)) {
+        throw new ApiProblem('forbidden', {
+          detail: 'Only who has sent the batch, with the roles of its operations, an owner or an admin may do this.',
+        });
+      }
+      const changed = await controlBatch(context, batch, action);
+      if (action === 'resume' || action === 'retry-failed') await wake(context, request, changed);
+      return reply.send(await describe(context, request, changed));
+    });
+  }
+}
+
+const uploadQuery = z.strictObject({
+  operation: z.string().optional(),
+  validateOnly: z.enum(['true', 'false']).optional(),
+});
+
+async function answerUpload(context: ApiContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const query = parseQuery(uploadQuery, request.query);
+  const format = readMedia(request);
+  const isCheck = query.validateOnly === 'true';
+  const batchKey = isCheck ? undefined : readIdempotencyKey(request.raw.rawHeaders);
+  if (batchKey !== undefined) {
+    request.idempotencyKey = batchKey;
+    reply.header('idempotency-key', formatKey(batchKey));
+  }
+  const operation = operationOf(context, query.operation);
+  if (operation === undefined && format === 'csv') {
+    throw invalidQuery('/operation', 'must name the operation of the rows: the file is CSV');
+  }
+  const { caller } = request;
+  const reader = await inReadTransaction(
+    { database: context.database, caller, limitMs: READ_LIMIT_MS },
+    async (_tx, found) => found,
+  );
+  if (operation !== undefined && !holdsOneOf(reader.roles, operation.roles)) {
+    throw new ApiProblem('forbidden', {
+      detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
+    });
+  }
+  enforceRateLimit(context.newWrites, caller);
+  const bytes = readBytes(request);
+  try {
+    if (batchKey === undefined) return await reply.send(await validateFile(context, { operation, format, bytes }));
+    const { batch, isRepeated } = await receiveFile(context, {
+      companyId: caller.companyId,
+      userId: reader.userId,
+      requestId: request.id,
+      batchKey,
+      operation,
+      format,
+      bytes,
+    });
+    if (!isRepeated || batch.state === 'queued') await wake(context, request, batch);
+    if (isRepeated) reply.header('idempotent-replayed', 'true');
+    return await reply
+      .code(202)
+      .header('location', `/api/batches/${encodeURIComponent(batchKey)}`)
+      .send(await describe(context, request, batch));
+  } catch (error) {
+    if (!(error instanceof UnreadableFile)) throw error;
+    throw new ApiProblem('validation_failed', {
+      detail: `The file cannot be read. ${error.message}`,
+      errors: [{ in: 'body', pointer: '', message: error.message }],
+    });
+  }
+}
+
+function operationOf({ operations }: ApiContext, name: string | undefined): Operation | undefined {
+  if (name === undefined) return undefined;
+  const operation = operations.find((one) => one.name === name);
+  if (operation === undefined) throw invalidQuery('/operation', 'must be the name of an operation');
+  return operation;
+}
+
+/** Whatever becomes of the start, the batch is stored: the worker starts what nobody has started. */
+async function wake({ batches, database }: ApiContext, { log }: FastifyRequest, batch: BatchRow): Promise<void> {
+  const { company_id: companyId, id: batchId, batch_key: batchKey, operation } = batch;
+  try {
+    await batches.wake({ companyId, batchKey, operation });
+    await noteWoken(database.reads, { companyId, batchId });
+  } catch (error) {
+    if (error instanceof TemporalUnavailable || isStorageUnavailable(error)) return;
+    log.error({ err: error }, 'The workflow of a batch could not be started');
+  }
+}
+
+async function answerStatus(
+  context: ApiContext,
+  request: FastifyRequest<{ Params: { key: string } }>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  enforceRateLimit(context.replays, request.caller);
+  const { applied, waitMs } = readPreferences(request.headers['prefer']);
+  const waits = applied?.includes('wait=') === true && waitMs > 0;
+  if (waits) reply.header('preference-applied', `wait=${waitMs / 1_000}`);
+  const deadline = performance.now() + waitMs;
+  const first = await findBatch(context, request);
+  if (waits && !OVER.includes(first.batch.state)) {
+    await context.statusWaits.within(request.caller.companyId, async () => {
+      while (performance.now() < deadline && !request.raw.socket.destroyed) {
+        await sleep(Math.min(LOOK_AGAIN_MS, Math.max(0, deadline - performance.now())));
+        const { batch } = await findBatch(context, request);
+        if (OVER.includes(batch.state)) return;
+      }
+    });
+  }
+  const { batch } = await findBatch(context, request);
+  return reply.send(await describe(context, request, batch));
+}
+
+const resultsQuery = z.strictObject({
+  cursor: z
+    .string()
+    .regex(/^\d{1,7}$/, 'must be the cursor of a `Link` header')
+    .transform(Number)
+    .optional(),
+  limit: z
+    .string()
+    .regex(/^\d{1,4}$/, 'must be a number from 1 to 1000')
+    .transform(Number)
+    .pipe(z.int().min(1).max(1_000))
+    .default(1_000),
+});
+
+async function answerResults(
+  context: ApiContext,
+  request: FastifyRequest<{ Params: { key: string } }>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  enforceRateLimit(context.replays, request.caller);
+  const { cursor: after = 0, limit } = parseQuery(resultsQuery, request.query);
+  const { database } = context;
+  const key = keyOf(request.params.key);
+  const { batch, rows } = await inReadTransaction(
+    { database, caller: request.caller, limitMs: READ_LIMIT_MS },
+    async (tx, reader) => {
+      const batch = await readBatch(tx, context, reader, key);
+      if (!mayReadResults(batch, reader, context.operations)) {
+        throw new ApiProblem('forbidden', {
+          detail: 'Reading the results needs the roles of the operations of the batch.',
+        });
+      }
+      return { batch, rows: await readResults(tx, batch, { after, limit }) };
+    },
+  );
+  const last = rows.at(-1)?.row ?? after;
+  if (last < (batch.row_count ?? 0)) {
+    reply.header('link', `</api/batches/${encodeURIComponent(key)}/results?cursor=${last}&limit=${limit}>; rel="next"`);
+  }
+  const isCsv = /\btext\/csv\b/.test(request.headers.accept ?? '');
+  reply.header('vary', 'Accept');
+  return isCsv
+    ? reply.type('text/csv; charset=utf-8').send(toCsv(rows, { header: after === 0 }))
+    : reply.type('application/x-ndjson').send(toNdjson(rows));
+}
+
+async function findBatch(
+  context: ApiContext,
+  request: FastifyRequest<{ Params: { key: string } }>,
+): Promise<{ readonly batch: BatchRow; readonly reader: Reader }> {
+  const key = keyOf(request.params.key);
+  const { database } = context;
+  const found = await inReadTransaction(
+    { database, caller: request.caller, limitMs: READ_LIMIT_MS },
+    async (tx, reader, row, version) => {
+      const batch = await readBatch(tx, context, reader, key).catch((error: unknown) => {
+        if (error instanceof ApiProblem) return error;
+        throw error;
+      });
+      return { batch, reader, row, version };
+    },
+  );
+  if (found.batch instanceof ApiProblem) {
+    // A batch that is missing may have been lost with the database that had it.
+    await requireVerified(context, { row: found.row, version: found.version });
+    throw found.batch;
+  }
+  return { batch: found.batch, reader: found.reader };
+}
+
+async function readBatch(tx: Tx, context: ApiContext, reader: Reader, key: string): Promise<BatchRow> {
+  const [batch] = await tx.query<BatchRow>('SELECT * FROM batches WHERE company_id = current_company() AND id = $1', [
+    batchIdOf(reader.companyId, key),
+  ]);
+  if (batch === undefined || !mayReadBatch(batch, reader, context.operations)) {
+    throw notFound('batch', `There is no batch with the key ${key}. It is safe to send the file with this key.`);
+  }
+  return batch;
+}
+
+/** The first errors say what rows were answered with: only to those who may read that. */
+async function describe(context: ApiContext, request: FastifyRequest, batch: BatchRow): Promise<BatchResource> {
+  const { database } = context;
+  const errors = await inReadTransaction({ database, caller: request.caller, limitMs: READ_LIMIT_MS }, (tx, reader) =>
+    mayReadResults(batch, reader, context.operations) ? readErrors(tx, batch) : Promise.resolve([]),
+  );
+  return toBatch(batch, errors, context.ui);
+}
+
+function parseQuery<Q extends z.ZodObject>(schema: Q, query: unknown): z.output<Q> {
+  const parsed = schema.safeParse(query);
+  if (parsed.success) return parsed.data;
+  throw new ApiProblem('validation_failed', {
+    detail: 'The query does not match the schema; errors[] names each parameter.',
+    errors: problemPointers('query', parsed.error),
+  });
+}
+
+function invalidQuery(pointer: string, message: string): ApiProblem {
+  return new ApiProblem('validation_failed', {
+    detail: `The query parameter ${pointer.slice(1)} ${message}.`,
+    errors: [{ in: 'query', pointer, message }],
+  });
+}

@@ -1,0 +1,206 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { batchIdOf } from '../../activities/batches/identity.ts';
+import { crashPoint } from '../../activities/crash-points.ts';
+import { type Pool, queryOnce, transaction } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
+import type { ProblemPointer } from '../../activities/problem.ts';
+import { requireTrust } from '../../activities/write/fence.ts';
+import type { ApiContext } from '../context.ts';
+import { ApiProblem } from '../http/problems.ts';
+import { invalidPart } from '../http/validation.ts';
+import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
+import { type Format, readRows } from './rows/read-rows.ts';
+
+/** One attempt to send a file. */
+export type Upload = {
+  readonly companyId: string;
+  readonly userId: string;
+  readonly requestId: string;
+  readonly batchKey: string;
+  /** Of the rows that name none. */
+  readonly operation: Operation | undefined;
+  readonly format: Format;
+  readonly bytes: AsyncIterable<Buffer>;
+};
+
+export type Received = { readonly batch: BatchRow /** It was there before. */; readonly isRepeated: boolean };
+
+const MAX_ROWS = 1_000_000;
+
+/**
+ * Stores a file chunk by chunk as it comes; the batch has it once all of it is there. The first upload that ends is the batch's.
+ * Any other with the key is compared with it: the same file is answered with the batch, another one is refused, naming the first
+ * row that differs. Throws ApiProblem, StorageError, and UnreadableFile.
+ */
+export async function receiveFile(context: ApiContext, upload: Upload): Promise<Received> {
+  const { companyId, batchKey } = upload;
+  const pool = context.database.reads;
+  const batchId = batchIdOf(companyId, batchKey);
+  const begun = await beginBatch(context, upload, batchId);
+  const hash = createHash('sha256');
+  const rows = storedRows(upload, context.operations, hashing(upload.bytes, hash));
+  if (begun.state !== 'receiving') {
+    await compare(pool, begun, upload, { rows, sha256: () => hash.digest('hex') });
+    return { batch: begun, isRepeated: true };
+  }
+  const uploadId = randomUUID();
+  const mine = { companyId, batchId, uploadId };
+  try {
+    const store = createChunkStore({ pool, ...mine });
+    const known = new Set(context.operations.map(({ name }) => name));
+    const operations = new Set<string>();
+    let count = 0;
+    for await (const row of rows) {
+      await store.add(row);
+      crashPoint('upload: chunk stored');
+      count = row.row;
+      if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
+    }
+    if (count === 0) throw invalidPart('body', '', 'must have at least one row');
+    const file = {
+      uploadId,
+      operations: [...operations],
+      sha256: hash.digest('hex'),
+      rows: count,
+      chunks: await store.end(),
+    };
+    const { queued, batch } = await queueBatch(context, upload, batchId, file);
+    if (queued) return { batch, isRepeated: false };
+    // Another upload was first, or it was cancelled meanwhile.
+    const stored = toRows(storedDigests(pool, mine));
+    await compare(pool, batch, upload, { rows: stored, sha256: () => file.sha256 });
+    await dropUpload(pool, mine);
+    return { batch, isRepeated: true };
+  } catch (error) {
+    // What is left is removed with the uploads that were broken off.
+    await dropUpload(pool, mine).catch(() => undefined);
+    throw error;
+  }
+}
+
+type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
+
+async function* storedRows(
+  { companyId, operation, format }: Upload,
+  operations: readonly Operation[],
+  bytes: AsyncIterable<Buffer>,
+): AsyncGenerator<StoredRow & FileRow> {
+  for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
+    if (row.row > MAX_ROWS) throw tooMany();
+    const stored = toStored(companyId, row, operation);
+    yield { ...stored, hasOwnKey: stored.key !== null };
+  }
+}
+
+export function fileOptions(operation: Operation | undefined, operations: readonly Operation[], format: Format) {
+  return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
+}
+
+export function tooMany(): ApiProblem {
+  return new ApiProblem('body_too_large', {
+    detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.`,
+  });
+}
+
+async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<FileRow> {
+  let row = 0;
+  for await (const { digest, hasOwnKey } of digests) {
+    row += 1;
+    yield { row, digest, hasOwnKey };
+  }
+}
+
+/** Throws `idempotency_key_reused` where it is another file, or other writes. */
+async function compare(
+  pool: Pool,
+  batch: BatchRow,
+  { companyId, operation, batchKey }: Upload,
+  file: { readonly rows: AsyncIterable<FileRow>; sha256(): string },
+): Promise<void> {
+  const { upload_id: uploadId } = batch;
+  // Cancelled before any upload had ended: there is nothing to compare with.
+  if (uploadId === null) return;
+  const differs = (row: number | undefined, message: string, part: ProblemPointer['in'] = 'body') =>
+    new ApiProblem('idempotency_key_reused', {
+      detail: `The key ${batchKey} belongs to another file${row === undefined ? '' : `; row ${row} is the first that differs`}. Send it with a key of its own.`,
+      errors: [{ in: part, pointer: '', message, ...(row === undefined ? {} : { row }) }],
+    });
+  if ((operation?.name ?? null) !== batch.operation) {
+    throw differs(1, `The operation of the batch is ${batch.operation ?? 'that of each row'}.`, 'operation');
+  }
+  const stored = storedDigests(pool, { companyId, batchId: batch.id, uploadId });
+  let derived: number | undefined;
+  let count = 0;
+  for await (const { row, digest, hasOwnKey } of file.rows) {
+    count = row;
+    const next = await stored.next();
+    if (next.done) throw differs(row, `The file of the batch has ${batch.row_count} rows.`);
+    if (!digest.equals(next.value.digest)) throw differs(row, 'The row differs from that of the batch.');
+    if (!hasOwnKey) derived ??= row;
+  }
+  if (count !== batch.row_count) throw differs(count + 1, `The file of the batch has ${batch.row_count} rows.`);
+  if (derived === undefined || file.sha256() === batch.file_sha256) return;
+  throw differs(derived, 'Its key follows from the bytes of the file, which differ.');
+}
+
+async function beginBatch(context: ApiContext, upload: Upload, batchId: string): Promise<BatchRow> {
+  const [batch] = await queryOnce<BatchRow>(
+    context.database.reads,
+    `SELECT * FROM begin_batch(p_company => $1, p_id => $2, p_key => $3, p_operation => $4, p_user => $5, p_request_id => $6,
+       p_version => $7)`,
+    [
+      upload.companyId,
+      batchId,
+      upload.batchKey,
+      upload.operation?.name ?? null,
+      upload.userId,
+      upload.requestId,
+      requireTrust(context.fence).version,
+    ],
+  );
+  if (batch === undefined) throw new Error('Bug! A function returned no row');
+  return batch;
+}
+
+async function queueBatch(
+  context: ApiContext,
+  upload: Upload,
+  batchId: string,
+  file: { uploadId: string; operations: readonly string[]; sha256: string; rows: number; chunks: number },
+): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
+  const [found] = await queryOnce<{ queued: boolean } & BatchRow>(
+    context.database.reads,
+    `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
+       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11) AS q`,
+    [
+      upload.companyId,
+      batchId,
+      file.uploadId,
+      upload.operation?.name ?? null,
+      file.operations,
+      file.sha256,
+      file.rows,
+      file.chunks,
+      upload.userId,
+      upload.requestId,
+      requireTrust(context.fence).version,
+    ],
+  );
+  if (found === undefined) throw new Error('Bug! A function returned no row');
+  return { queued: found.queued, batch: found };
+}
+
+async function dropUpload(
+  pool: Pool,
+  { companyId, batchId, uploadId }: { companyId: string; batchId: string; uploadId: string },
+): Promise<void> {
+  await transaction(pool, async (tx) => {
+    await tx.query('SELECT enter_company($1)', [companyId]);
+    await tx.query('DELETE FROM batch_chunks WHERE company_id = $1 AND batch_id = $2 AND upload_id = $3', [
+      companyId,
+      batchId,
+      uploadId,
+    ]);
+  });
+}

@@ -1,0 +1,122 @@
+import type { NativeConnection, Worker, WorkflowBundle } from '@temporalio/worker';
+import { openDatabase, openPool } from '../../activities/database.ts';
+import { createWriteActivities } from '../../activities/write/activities.ts';
+import { batchTaskQueue } from '../../workflows/batch-messages.ts';
+import { createClient } from '../client.ts';
+import type { WorkerConfig } from '../config.ts';
+import { createWorker } from '../create-worker.ts';
+import { createGroupRuns } from '../lanes/group-runs.ts';
+import { createLane } from '../lanes/lane.ts';
+import { createNamedRuns } from '../verification/named-runs.ts';
+import { pinnedToOwnRelease, workerVersioning } from '../versioning.ts';
+import { type WriteReports, writeDependencies } from '../write-reports.ts';
+import { createBatchActivities } from './batch-activities.ts';
+import { createBatchStarts } from './batch-starts.ts';
+import { keepBatches } from './keeper.ts';
+import { createPacer } from './pacer.ts';
+
+/** Chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
+const CHUNKS_AT_ONCE = 2;
+/** For each chunk one transaction, and a few for rows that go one by one. */
+const WRITE_CONNECTIONS = 4;
+const READ_CONNECTIONS = 2;
+/** How many rows share a transaction: what it has locked is soon free for the writes that somebody waits for, if there are any. */
+const LARGE_SET = 250;
+const SMALL_SET = 25;
+const WORKFLOW_TASK_SLOTS = 20;
+const CACHED_WORKFLOWS = 100;
+/** Longer than the transaction of a set. What a chunk has begun is ended by another process, or by the next. */
+const SHUTDOWN_GRACE_MS = 5_000;
+const SHUTDOWN_FORCE_MS = 20_000;
+
+export type RunningBatches = {
+  /** Rejects when the worker stops on an error of its own. */
+  readonly ended: Promise<void>;
+  /** What this process has registered under a version, for its confirmation after the database came back. */
+  registeredAt(version: string): readonly number[];
+  close(): Promise<void>;
+};
+
+/** Starts the worker that writes the chunks of batches, with connections and a lane of its own, and what starts batches. */
+export async function startBatches(
+  options: Omit<WriteReports, 'config'> & {
+    readonly config: WorkerConfig;
+    readonly connection: NativeConnection;
+    readonly workflowBundle: WorkflowBundle;
+  },
+): Promise<RunningBatches> {
+  const { config, connection, fence, metrics, logger } = options;
+  const database = openDatabase({
+    connectionString: config.DATABASE_URL,
+    writePoolMax: WRITE_CONNECTIONS,
+    readPoolMax: READ_CONNECTIONS,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-batches',
+  });
+  const pacer = createPacer(database.reads);
+  database.writes.pace = pacer.pace;
+  const relay = openPool({
+    connectionString: config.RELAY_DATABASE_URL ?? config.DATABASE_URL,
+    max: 1,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
+    applicationName: 'accubooks-batches',
+  });
+  const client = createClient(connection, config, { logger, metrics });
+  const target = { taskQueue: batchTaskQueue(config.TEMPORAL_TASK_QUEUE), ...pinnedToOwnRelease(config) };
+  const groups = createGroupRuns(client, target, fence.process);
+  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
+  const reports: WriteReports = { ...options, database, onOutcome: (args) => lane.noteRow(args) };
+  const worker: Worker = await createWorker(options, {
+    connection,
+    taskQueue: target.taskQueue,
+    workflowBundle: options.workflowBundle,
+    activities: {
+      ...createWriteActivities(writeDependencies(reports)),
+      ...createBatchActivities({
+        database,
+        operations: options.operations,
+        fence,
+        lane,
+        groups,
+        setSize: () => (pacer.isGivingWay ? SMALL_SET : LARGE_SET),
+        onRows: (operation, outcome, count) =>
+          metrics.batchRows.inc({ operation: operation ?? 'unknown', outcome }, count),
+        onChunk: (durationMs) => metrics.batchChunkMs.observe(durationMs),
+        onFailedChunk(error, batchId) {
+          metrics.batchChunksFailed.inc();
+          logger.warn({ err: error, batchId }, 'A chunk of a batch could not be written; it is tried again');
+        },
+      }),
+    },
+    maxConcurrentActivityTaskExecutions: CHUNKS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: CHUNKS_AT_ONCE,
+    maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
+    maxCachedWorkflows: CACHED_WORKFLOWS,
+    shutdownGraceTime: SHUTDOWN_GRACE_MS,
+    shutdownForceTime: SHUTDOWN_FORCE_MS,
+    ...workerVersioning(config, 'AUTO_UPGRADE'),
+  });
+  const running = worker.run();
+  const stopping = new AbortController();
+  const keeping = keepBatches({
+    pool: relay,
+    starts: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
+    logger,
+    uploadsKeptMs: config.BATCH_UPLOADS_KEPT_HOURS * 3_600_000,
+    signal: stopping.signal,
+  });
+  return {
+    ended: running,
+    registeredAt: lane.registeredAt,
+    async close() {
+      stopping.abort();
+      await keeping;
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await running.catch(() => undefined);
+      await lane.close();
+      pacer.close();
+      await relay.close();
+      await database.close();
+    },
+  };
+}
