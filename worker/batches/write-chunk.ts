@@ -17,6 +17,7 @@ import { differences, isSameRequest } from '../../activities/write/compare-reque
 import { type Fence, requireTrust } from '../../activities/write/fence.ts';
 import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import type { ProcessFence } from '../fence.ts';
 import type { GroupRuns } from '../lanes/group-runs.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { type ChunkFindings, createFindings } from './chunk-findings.ts';
@@ -24,7 +25,7 @@ import { type ChunkFindings, createFindings } from './chunk-findings.ts';
 export type ChunkDependencies = {
   readonly database: Database;
   readonly operations: readonly Operation[];
-  readonly fence: Fence;
+  readonly fence: Fence & Pick<ProcessFence, 'isAwake' | 'witnesses'>;
   readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
   /** How many rows may share a transaction now. */
@@ -69,7 +70,7 @@ export async function writeChunk(
   let pauseMs = FIRST_PAUSE_MS;
   for (let round = 1; ; round += 1) {
     const open = pending.filter(({ position }) => findings.isPending(position));
-    pending = await settle(dependencies, batch, open, findings);
+    pending = await settle(dependencies, batch, open, findings, round > MAX_ROUNDS);
     crashPoint('chunk: outcomes found');
     if (round > MAX_ROUNDS) for (const row of pending.splice(0)) fail(findings, row, 'outcome_unknown');
     // Also after each round: the counts go on while some rows wait.
@@ -152,12 +153,17 @@ function toPending(batch: BatchRow, row: number, position: number, { operation, 
   return { position, operation, item, resources: namedResources(args) };
 }
 
-/** Notes the rows whose key has an outcome. Returns the others, in their order. */
+/**
+ * Notes the rows whose key has an outcome. Returns the others, in their order, and with them those that this batch has written
+ * without a group that vouches for it: the COMMIT of an attempt whose end nobody knows. After a restore that takes such a row,
+ * nothing would tell that it was there. Sent again, it stays in its group, by whose name a verification finds it.
+ */
 async function settle(
-  { database, operations }: ChunkDependencies,
+  { database, operations, fence }: ChunkDependencies,
   batch: BatchRow,
   pending: readonly Pending[],
   findings: ChunkFindings,
+  isLast: boolean,
 ): Promise<Pending[]> {
   const keys = pending.map(({ item }) => item.args.key);
   const { known } = await readOutcomes(database.reads, batch.company_id, batch.user_id, keys);
@@ -178,6 +184,9 @@ async function settle(
       findings.note(row.position, 'refused', { problem: row.refusedIfNew, operation: row.operation.name });
       return false;
     }
+    const isOwn = found.submission_id === args.submissionId;
+    if (isOwn && !findings.isVouched(row.position) && !isLast) return true;
+    if (fence.isAwake) fence.witnesses.note({ ...found, company_id: batch.company_id });
     noteOutcome(findings, row, found, () => {
       const stored = requests.get(args.key);
       if (stored === undefined) return undefined;
@@ -274,7 +283,10 @@ async function sendAll(
   const held = createNamedSet();
   let piece: Pending[] = [];
   const send = async () => {
-    for (const { row, failure } of await sendGroup(dependencies, piece, signal)) {
+    const left = await sendGroup(dependencies, piece, signal);
+    const positions = new Set(left.map(({ row }) => row.position));
+    for (const { position } of piece) if (!positions.has(position)) findings.vouch(position);
+    for (const { row, failure } of left) {
       if (failure === 'bug') fail(findings, row, 'write_failed');
       else held.add(row.resources);
     }
