@@ -63,7 +63,7 @@ export type BatchProgress = {
 };
 
 /** `loop`: which of those side by side, counting from 1. It has one activity at a time, whose attempts share what it claims. */
-export type BatchTurn = Pick<BatchArguments, 'companyId' | 'batchId'> & { readonly loop: number };
+type BatchTurn = Pick<BatchArguments, 'companyId' | 'batchId'> & { readonly loop: number };
 
 export type BatchActivities = {
   /** Writes the next chunk of a batch that may be written. Fails only to be tried again. */

@@ -44,13 +44,13 @@ async function prepare(point: CrashPoint) {
   const environment = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${name}` };
   const { url } = await system.another({ environment });
   const company = await system.company();
-  const story = await batchStory(system, company, ROWS, url);
+  const story = await batchStory(system.owner, company, ROWS, url);
   return {
     story,
     url,
     environment: { ...system.environment, ...environment },
-    api: batchClient({ ...system, url }, company),
-    at: (other: string) => batchClient({ ...system, url: other }, company),
+    api: batchClient({ url }, company),
+    at: (other: string) => batchClient({ url: other }, company),
   };
 }
 
@@ -67,14 +67,15 @@ test.each(OF_API)(
   async (point) => {
     const { story, url, environment, api, at } = await prepare(point);
     const victim = await startVictim(startApiProcess, environment, point);
-    await Promise.all([expect(at(victim.url).send(story.file, sent)).rejects.toThrow(), victim.untilCrashed()]);
+    await Promise.all([
+      expect(at(victim.url).send(story.file, sent)).rejects.toThrow('fetch failed'),
+      victim.untilCrashed(),
+    ]);
     const left = await api.status('file');
     expect(left.json.state).toBe(point === 'upload: batch queued' ? 'queued' : 'receiving');
     await startVictim(startWorkerProcess, environment);
-    if (point !== 'upload: batch queued') {
-      const again = await api.send(story.file, sent);
-      expect([again.status, again.replayed]).toEqual([202, false]);
-    }
+    // What was queued is started by the worker, though its client never comes back.
+    if (point !== 'upload: batch queued') await api.send(story.file, sent);
     const found = await story.expectTold(await api.over('file'), url);
     table.push(`| \`${point}\` | ${ROWS} | ${found.doubled} | ${found.lost} |`);
     const again = await api.send(story.file, sent);

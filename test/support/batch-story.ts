@@ -3,7 +3,6 @@ import { expect } from 'vitest';
 import { type BatchAnswer, batchClient, ndjson } from './batches.ts';
 import type { Company } from './companies.ts';
 import { countEffects, paymentBody } from './effects.ts';
-import type { System } from './system.ts';
 
 /** A file with every kind of row, and what has to be true of it once its batch is completed, whatever has happened meanwhile. */
 export type BatchStory = {
@@ -22,13 +21,13 @@ const REFUSED_ROW = 9;
 const EACH_ITEM = 30;
 
 /**
- * Payments and a few items: some were sent alone before, one of them with another amount, and one cannot be sent at all. `system`
- * has an API that sends them alone.
+ * Payments and a few items: some were sent alone before, one of them with another amount, and one cannot be sent at all. `url`:
+ * of the API that sends them alone.
  */
-export async function batchStory(system: System, company: Company, rows: number, url: string): Promise<BatchStory> {
+export async function batchStory(owner: pg.Pool, company: Company, rows: number, url: string): Promise<BatchStory> {
   const invoices: string[] = [];
   for (let from = 0; from < rows; from += ROWS_OF_INVOICE) invoices.push(await company.invoice());
-  const before = await effectsOf(system.owner, company);
+  const before = await effectsOf(owner, company);
   const api = company.as('owner', url);
   const lines: object[] = [];
   let replayed = 0;
@@ -54,7 +53,7 @@ export async function batchStory(system: System, company: Company, rows: number,
     file: ndjson(lines),
     rows,
     async expectTold(done, at) {
-      const after = await effectsOf(system.owner, company);
+      const after = await effectsOf(owner, company);
       const made = {
         writes: after.writes - before.writes,
         rows: after.rows - before.rows,
@@ -80,7 +79,7 @@ export async function batchStory(system: System, company: Company, rows: number,
         doubled: 0,
         lost: 0,
       });
-      const results = await batchClient({ ...system, url: at }, company).results(done.json.key, 400);
+      const results = await batchClient({ url: at }, company).results(done.json.key, 400);
       expect(results.map(({ row }) => row)).toEqual(Array.from({ length: rows }, (_, index) => index + 1));
       const told: Record<string, number> = {};
       for (const { outcome, status } of results) told[`${outcome} ${status}`] = (told[`${outcome} ${status}`] ?? 0) + 1;

@@ -41,7 +41,7 @@ function slowly(key: string, url = system.url) {
       body = controller;
     },
   });
-  const answer = batchClient({ ...system, url }, company).send(stream, sent(key));
+  const answer = batchClient({ url }, company).send(stream, sent(key));
   answer.catch(() => undefined);
   return {
     answer,
@@ -58,7 +58,7 @@ describe('the same file', () => {
     const colleague = batchClient(system, company, company.users.admin.token);
     const answers = await Promise.all([api.send(file, sent('both')), colleague.send(file, sent('both'))]);
     expect(answers.map(({ status }) => status)).toEqual([202, 202]);
-    expect(answers.map(({ replayed }) => replayed).toSorted()).toEqual([false, true]);
+    expect(new Set(answers.map(({ replayed }) => replayed))).toEqual(new Set([false, true]));
     expect(answers[0].json.id).toBe(answers[1].json.id);
     expect((await api.over('both')).json.counts).toMatchObject({ succeeded: 700, replayed: 0, failed: 0 });
     expect(await made()).toBe(700);
@@ -74,7 +74,7 @@ describe('the same file', () => {
     await Promise.all([api.send(file, sent('one')), api.send(file, sent('two'))]);
     const counts = [(await api.over('one')).json.counts, (await api.over('two')).json.counts];
     expect(counts.map(({ succeeded, replayed }) => succeeded + replayed)).toEqual([600, 600]);
-    expect(counts.map(({ succeeded }) => succeeded).toSorted()).toEqual([0, 600]);
+    expect(new Set(counts.map(({ succeeded }) => succeeded))).toEqual(new Set([0, 600]));
     expect(await countEffects(system.owner, { companyId: company.id, table: 'customers' })).toMatchObject({
       ...{ writes: 600, rows: 600, newAudit: 600, replayedAudit: 600, failedAudit: 0, events: 600 },
     });
@@ -105,7 +105,7 @@ describe('the same file', () => {
     await until('a chunk to be stored', async () => (await stored()) === 1);
     expect((await api.status('broken')).json.state).toBe('receiving');
     broken.breakOff();
-    await expect(broken.answer).rejects.toThrow();
+    await expect(broken.answer).rejects.toThrow('fetch failed');
     await until('the chunk to be dropped', async () => (await stored()) === 0);
     expect((await api.status('broken')).json.state).toBe('receiving');
     expect(told(await api.send(rows.join(''), sent('broken')))).toEqual([202, false, 'broken']);
@@ -137,15 +137,13 @@ describe('another file under the same key', () => {
 
   test.each(cases)(
     'that %s is told with the first row that differs, or is the same',
-    async (_, file, first, row, operation) => {
-      await api.send(first, sent('key'));
+    async (_, file, original, row, operation) => {
+      await api.send(original, sent('key'));
+      const expected = row === undefined ? [202, true, 'key'] : [422, false, 'idempotency_key_reused'];
       for (const state of ['queued', 'completed']) {
         const answer = await api.send(file, { ...sent('key'), ...(operation === undefined ? {} : { operation }) });
-        if (row === undefined) expect(told(answer)).toEqual([202, true, 'key']);
-        else {
-          expect([state, ...told(answer)]).toEqual([state, 422, false, 'idempotency_key_reused']);
-          expect(answer.json.errors[0].row).toBe(row);
-        }
+        const [first] = answer.status === 202 ? [] : answer.json.errors;
+        expect([state, ...told(answer), first?.row]).toEqual([state, ...expected, row]);
         await api.over('key');
       }
       expect(await made()).toBe(3);
@@ -210,11 +208,11 @@ describe('an upload', () => {
     });
     const file = ndjson(customers(20));
     const done = proxy.atNextCommit(what, 'queue_batch');
-    const lost = await batchClient({ ...system, url: other.url }, company).send(file, sent('lost'));
+    const lost = await batchClient({ url: other.url }, company).send(file, sent('lost'));
     await done;
     expect(told(lost)).toEqual([503, false, 'storage_unavailable']);
-    if (isStored) expect((await api.over('lost')).json.counts).toMatchObject({ succeeded: 20 });
-    else expect((await api.status('lost')).json.state).toBe('receiving');
+    const left = await (isStored ? api.over('lost') : api.status('lost'));
+    expect(left.json.state).toBe(isStored ? 'completed' : 'receiving');
     expect(told(await api.send(file, sent('lost')))).toEqual([202, isStored, 'lost']);
     const over = await api.over('lost');
     expect(over.json).toMatchObject({ state: 'completed', counts: { succeeded: 20 } });
