@@ -115,11 +115,19 @@ export async function recordChunk(
     pool,
     `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_claim => $5, p_outcomes => $6,
        p_problems => $7, p_audit => $8, p_version => $9)`,
-    [companyId, batchId, uploadId, chunk, claim, outcomes, JSON.stringify(problems), JSON.stringify(audit), version],
+    [companyId, batchId, uploadId, chunk, claim, outcomes, storableJson(problems), JSON.stringify(audit), version],
   );
   if (batch === undefined) throw new Error(`Another attempt has claimed chunk ${chunk} since`);
   return batch;
 }
+
+/** A problem names members as the file does; `jsonb` takes neither NUL nor half of a surrogate pair, which JSON can escape. */
+function storableJson(value: unknown): string {
+  return JSON.stringify(value).replace(ESCAPE, (found) => (UNSTORABLE.test(found) ? '\\ufffd' : found));
+}
+
+const ESCAPE = /\\(?:u[0-9a-f]{4}|.)/g;
+const UNSTORABLE = /^\\u(?:0000|d[89a-f])/;
 
 /** Batches whose workflow is to be started or woken. `pool`: of the relay's role. */
 export function readSilentBatches(pool: Pool, limit: number) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ChunkRow } from '../../activities/batches/batch-row.ts';
-import { claimChunk, readSilentBatches, recordChunk } from '../../activities/batches/batch-store.ts';
+import { claimChunk, readSilentBatches, recordChunk, tidyBatches } from '../../activities/batches/batch-store.ts';
 import { batchIdOf } from '../../activities/batches/identity.ts';
 import { type Database, openDatabase, openPool, type Pool } from '../../activities/database.ts';
 import { batchClient, ndjson } from '../support/batches.ts';
@@ -36,6 +36,7 @@ afterAll(async () => {
 });
 
 const CHUNK = 500;
+const KEPT_MS = 24 * 60 * 60_000;
 const nameOf = (key: string) => ({ companyId: company.id, batchId: batchIdOf(company.id, key) });
 const claim = (key: string, runId: string, loop: number, of = version) =>
   claimChunk(database.writes, nameOf(key), { runId, loop }, of);
@@ -225,6 +226,36 @@ describe('a batch', () => {
     await wasHeardOf('-1 minute', '-1 minute');
     expect(await silent()).toBe(false);
   });
+});
+
+test('what uploads that were broken off have left is removed, and nothing of a batch', async () => {
+  await upload('kept', 1);
+  const { batchId } = nameOf('kept');
+  const uploads = async () => {
+    const { rows } = await system.owner.query('SELECT count(*)::int AS n FROM batch_chunks WHERE batch_id = $1', [
+      batchId,
+    ]);
+    return rows[0].n;
+  };
+  await system.owner.query(
+    `INSERT INTO batch_chunks (company_id, batch_id, upload_id, chunk, first_row, row_count, content, digests, conflicts, outcomes, pending)
+     SELECT company_id, batch_id, gen_random_uuid(), chunk, first_row, row_count, content, digests, conflicts, outcomes, pending
+     FROM batch_chunks WHERE batch_id = $1`,
+    [batchId],
+  );
+  expect([await tidyBatches(relay, KEPT_MS, 100), await uploads()]).toEqual([0, 2]);
+  await system.owner.query("UPDATE batch_chunks SET stored_at = clock_timestamp() - interval '3 hours'");
+  // Who is about to make them the batch's has locked it.
+  const session = await system.owner.connect();
+  await session.query('BEGIN');
+  await session.query('SELECT FROM batches WHERE id = $1 FOR UPDATE', [batchId]);
+  expect([await tidyBatches(relay, KEPT_MS, 100), await uploads()]).toEqual([0, 2]);
+  await session.query('COMMIT');
+  session.release();
+  expect([await tidyBatches(relay, KEPT_MS, 100), await uploads()]).toEqual([1, 1]);
+  const chunk = await claimed('kept', 'run', 1);
+  await record('kept', chunk, all('s', chunk));
+  expect(await kindOf('kept', 'run', 1)).toBe('completed');
 });
 
 test('batches of a company that are paused and resumed at once never meet a deadlock', async () => {

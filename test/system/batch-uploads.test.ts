@@ -165,6 +165,17 @@ describe('another file under the same key', () => {
   });
 });
 
+test('a row whose fault names what no database stores is told, and the others are written', async () => {
+  const [row] = customers(1);
+  const hostile = ['a\\u0000b', 'a\\ud800b', 'a\\\\u0000b'].map(
+    (member) => `{"body":{"name":"Customer","currency":"USD","${member}":1}}\n`,
+  );
+  await api.send([ndjson([row ?? {}]), ...hostile].join(''), sent('hostile'));
+  expect((await api.over('hostile')).json.counts).toMatchObject({ succeeded: 1, refused: 3, pending: 0 });
+  const told = (await api.results('hostile')).slice(1).map(({ problem }) => problem.errors[0].pointer);
+  expect(told).toEqual(['/a\ufffdb', '/a\ufffdb', '/a\\u0000b']);
+});
+
 describe('an upload', () => {
   test('that is cancelled before its end writes nothing, and its key stays cancelled', async () => {
     const file = ndjson(customers(2));
