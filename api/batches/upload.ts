@@ -48,7 +48,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const mine = { companyId, batchId, uploadId };
   try {
     const store = createChunkStore({ pool, ...mine });
-    const known = new Set(context.operations.map(({ name }) => name));
+    const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
     const operations = new Set<string>();
     let count = 0;
     for await (const row of rows) {
@@ -60,6 +60,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     const file = {
       uploadId,
       operations: [...operations],
+      schemaVersions: [...operations].map((name) => known.get(name) ?? 0),
       sha256: hash.digest('hex'),
       rows: count,
       chunks: await store.end(),
@@ -168,10 +169,18 @@ async function queueBatch(
   context: ApiContext,
   upload: Upload,
   batchId: string,
-  file: { uploadId: string; operations: readonly string[]; sha256: string; rows: number; chunks: number },
+  file: {
+    readonly uploadId: string;
+    readonly operations: readonly string[];
+    readonly schemaVersions: readonly number[];
+    readonly sha256: string;
+    readonly rows: number;
+    readonly chunks: number;
+  },
 ): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
   const sql = `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
-       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11) AS q`;
+       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
+       p_schema_versions => $12) AS q`;
   const values = [
     upload.companyId,
     batchId,
@@ -184,6 +193,7 @@ async function queueBatch(
     upload.userId,
     upload.requestId,
     requireTrust(context.fence).version,
+    file.schemaVersions,
   ];
   // The answer says that the file is stored: a COMMIT that may be taken back is an error here.
   const [found] = await transaction(context.database.reads, (tx) =>
