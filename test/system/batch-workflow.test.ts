@@ -18,7 +18,7 @@ describe('the workflow of a batch, with its activities played', () => {
   afterAll(() => connection.close());
 
   test('goes on in another run long before its history is long, each loop with one activity at a time', async () => {
-    const CHUNKS = 500;
+    const CHUNKS = 400;
     let written = 0;
     const running = new Set<number>();
     let overlaps = 0;
