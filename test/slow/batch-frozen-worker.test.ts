@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, onTestFinished, test } from 'vitest';
 import type { CrashPoint } from '../../activities/crash-points.ts';
 import { batchStory } from '../support/batch-story.ts';
 import { batchClient } from '../support/batches.ts';
