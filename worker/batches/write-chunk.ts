@@ -89,7 +89,7 @@ export async function writeChunk(
       await sleep(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
-    await sendAll(dependencies, pending, { size, signal, bugs });
+    await sendAll(dependencies, pending, { size, signal, findings, bugs });
   }
 }
 
@@ -285,7 +285,7 @@ const OUTCOME_UNKNOWN =
 async function sendAll(
   dependencies: ChunkDependencies,
   pending: readonly Pending[],
-  { size, signal, bugs }: { size: number; signal: AbortSignal; bugs: Set<number> },
+  { size, signal, findings, bugs }: { size: number; signal: AbortSignal; findings: ChunkFindings; bugs: Set<number> },
 ): Promise<void> {
   const held = createNamedSet();
   let piece: Pending[] = [];
