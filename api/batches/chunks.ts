@@ -50,8 +50,10 @@ export function createChunkStore(options: {
   readonly companyId: string;
   readonly batchId: string;
   readonly uploadId: string;
+  /** Called for each chunk that is stored. */
+  onStored(rows: number): void;
 }) {
-  const { pool, companyId, batchId, uploadId } = options;
+  const { pool, companyId, batchId, uploadId, onStored } = options;
   let rows: StoredRow[] = [];
   let bytes = 0;
   let chunks = 0;
@@ -83,6 +85,7 @@ export function createChunkStore(options: {
       conflicts,
       ROW_OUTCOMES.pending.repeat(rows.length),
     ];
+    const stored = rows.length;
     rows = [];
     bytes = 0;
     before = [names, ...before].slice(0, CHUNKS_COMPARED);
@@ -101,6 +104,7 @@ export function createChunkStore(options: {
       },
       { companyId, patience: 'patient' },
     );
+    onStored(stored);
   }
 
   return {
