@@ -84,7 +84,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const fence = await createFence(database.reads, logger);
   const lookups = createLookups(database.reads, fence);
   const groups = createGroupRuns(client, target, fence.process);
-  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
+  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target), isForeground: true });
   const submit = createSubmit({
     lookups,
     runs,

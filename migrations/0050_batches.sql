@@ -15,6 +15,8 @@ CREATE TABLE batches (
   operation text CHECK (length(operation) BETWEEN 1 AND 64),
   -- Which operations its rows name: who may read those may read the batch.
   operations text[] CHECK (cardinality(operations) <= 1000),
+  -- Of each of these, the version of its schema that the release knew which took the file: an earlier one leaves it alone.
+  schema_versions integer[] CHECK (cardinality(schema_versions) = cardinality(operations)),
   -- The upload whose chunks are the batch's.
   upload_id uuid,
   file_sha256 text CHECK (file_sha256 ~ '^[0-9a-f]{64}$'),
@@ -43,7 +45,7 @@ CREATE TABLE batches (
   PRIMARY KEY (company_id, id),
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_stored_whole CHECK (
-    num_nulls(operations, upload_id, file_sha256, row_count, chunk_count, queued_at) IN (0, 6)
+    num_nulls(operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, queued_at) IN (0, 7)
     AND (state IN ('receiving', 'cancelled') OR upload_id IS NOT NULL)
     AND (state <> 'receiving' OR upload_id IS NULL)
   ),
@@ -102,7 +104,7 @@ CREATE POLICY relay ON batch_chunks TO accubooks_relay USING (true);
 CREATE POLICY auditor ON batches FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY auditor ON batch_chunks FOR SELECT TO accubooks_auditor USING (true);
 GRANT SELECT, INSERT ON batches, batch_chunks TO accubooks_app;
-GRANT UPDATE (state, operation, operations, upload_id, file_sha256, row_count, chunk_count, user_id, request_id, succeeded, replayed,
+GRANT UPDATE (state, operation, operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, user_id, request_id, succeeded, replayed,
   rejected, mismatched, refused, failed, cancelled, queued_at, started_at, completed_at, progress_at, woken_at, rate_since,
   rate_rows, rate) ON batches TO accubooks_app;
 GRANT UPDATE (outcomes, pending, faults, problems, claimed_run, claimed_activity) ON batch_chunks TO accubooks_app;
@@ -166,8 +168,8 @@ END
 $$;
 
 -- The upload is whole: its chunks become the batch's, unless another upload was first. Who has sent it is the actor of its writes.
-CREATE FUNCTION queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_sha256 text,
-  p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
+CREATE FUNCTION queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[],
+  p_schema_versions integer[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
 RETURNS TABLE (queued boolean, batch batches)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -176,8 +178,8 @@ BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
   UPDATE batches b
-  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations, file_sha256 = p_sha256,
-    row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
+  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations,
+    schema_versions = p_schema_versions, file_sha256 = p_sha256, row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
     progress_at = clock_timestamp()
   WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
     AND (SELECT count(*) FROM batch_chunks c WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload)
@@ -512,3 +514,7 @@ BEGIN
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $$;
+
+-- When a process for whose writes somebody waits has made one; batches give way to them. NULL: none yet, or it is no such process.
+ALTER TABLE lanes ADD COLUMN wrote_at timestamptz;
+GRANT UPDATE (wrote_at) ON lanes TO accubooks_app;

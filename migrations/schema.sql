@@ -269,6 +269,7 @@ CREATE TABLE public.batches (
   state text DEFAULT 'receiving'::text NOT NULL,
   operation text,
   operations text[],
+  schema_versions integer[],
   upload_id uuid,
   file_sha256 text,
   row_count integer,
@@ -295,6 +296,7 @@ CREATE TABLE public.batches (
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_batch_key_check CHECK (((length(batch_key) >= 1) AND (length(batch_key) <= 255))),
   CONSTRAINT batches_cancelled_check CHECK ((cancelled >= 0)),
+  CONSTRAINT batches_check CHECK ((cardinality(schema_versions) = cardinality(operations))),
   CONSTRAINT batches_chunk_count_check CHECK ((chunk_count >= 0)),
   CONSTRAINT batches_counted CHECK ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) <= COALESCE(row_count, 0))),
   CONSTRAINT batches_failed_check CHECK ((failed >= 0)),
@@ -310,7 +312,7 @@ CREATE TABLE public.batches (
   CONSTRAINT batches_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
   CONSTRAINT batches_row_count_check CHECK ((row_count >= 0)),
   CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'queued'::text, 'running'::text, 'paused'::text, 'cancelled'::text, 'completed'::text]))),
-  CONSTRAINT batches_stored_whole CHECK (((num_nulls(operations, upload_id, file_sha256, row_count, chunk_count, queued_at) = ANY (ARRAY[0, 6])) AND ((state = ANY (ARRAY['receiving'::text, 'cancelled'::text])) OR (upload_id IS NOT NULL)) AND ((state <> 'receiving'::text) OR (upload_id IS NULL)))),
+  CONSTRAINT batches_stored_whole CHECK (((num_nulls(operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, queued_at) = ANY (ARRAY[0, 7])) AND ((state = ANY (ARRAY['receiving'::text, 'cancelled'::text])) OR (upload_id IS NOT NULL)) AND ((state <> 'receiving'::text) OR (upload_id IS NULL)))),
   CONSTRAINT batches_succeeded_check CHECK ((succeeded >= 0)),
   CONSTRAINT batches_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
   CONSTRAINT batches_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
@@ -329,6 +331,7 @@ GRANT SELECT ON public.batches TO accubooks_auditor;
 GRANT UPDATE ON public.batches(state) TO accubooks_app;
 GRANT UPDATE ON public.batches(operation) TO accubooks_app;
 GRANT UPDATE ON public.batches(operations) TO accubooks_app;
+GRANT UPDATE ON public.batches(schema_versions) TO accubooks_app;
 GRANT UPDATE ON public.batches(upload_id) TO accubooks_app;
 GRANT UPDATE ON public.batches(file_sha256) TO accubooks_app;
 GRANT UPDATE ON public.batches(row_count) TO accubooks_app;
@@ -951,6 +954,7 @@ CREATE TABLE public.lanes (
   heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   confirmed text,
   retired boolean DEFAULT false NOT NULL,
+  wrote_at timestamp with time zone,
   CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
   CONSTRAINT lanes_confirmed_check CHECK ((length(confirmed) <= 200)),
   CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
@@ -964,6 +968,7 @@ GRANT UPDATE ON public.lanes(settled_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(heartbeat_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(confirmed) TO accubooks_app;
 GRANT UPDATE ON public.lanes(retired) TO accubooks_app;
+GRANT UPDATE ON public.lanes(wrote_at) TO accubooks_app;
 
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
@@ -3639,7 +3644,7 @@ RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInv
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
+CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_schema_versions integer[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
  RETURNS TABLE(queued boolean, batch public.batches)
  LANGUAGE plpgsql
 AS $function$
@@ -3649,8 +3654,8 @@ BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
   UPDATE batches b
-  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations, file_sha256 = p_sha256,
-    row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
+  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations,
+    schema_versions = p_schema_versions, file_sha256 = p_sha256, row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
     progress_at = clock_timestamp()
   WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
     AND (SELECT count(*) FROM batch_chunks c WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload)
@@ -3660,7 +3665,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.queue_batch(uuid,uuid,uuid,text,text[],text,integer,integer,uuid,text,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.queue_batch(uuid,uuid,uuid,text,text[],integer[],text,integer,integer,uuid,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_audit_rows(p_rows jsonb)
  RETURNS void

@@ -6,6 +6,8 @@ export type BatchRow = {
   readonly state: BatchState;
   readonly operation: string | null;
   readonly operations: readonly string[] | null;
+  /** Of the schema of each of these, in the release that took the file. */
+  readonly schema_versions: readonly number[] | null;
   readonly upload_id: string | null;
   readonly file_sha256: string | null;
   readonly row_count: number | null;

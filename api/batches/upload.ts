@@ -52,7 +52,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
       ...mine,
       onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
     });
-    const known = new Set(context.operations.map(({ name }) => name));
+    const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
     const operations = new Set<string>();
     let count = 0;
     for await (const row of rows) {
@@ -65,6 +65,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     const file = {
       uploadId,
       operations: [...operations],
+      schemaVersions: [...operations].map((name) => known.get(name) ?? 0),
       sha256: hash.digest('hex'),
       rows: count,
       chunks: await store.end(),
@@ -171,12 +172,20 @@ async function queueBatch(
   context: ApiContext,
   upload: Upload,
   batchId: string,
-  file: { uploadId: string; operations: readonly string[]; sha256: string; rows: number; chunks: number },
+  file: {
+    readonly uploadId: string;
+    readonly operations: readonly string[];
+    readonly schemaVersions: readonly number[];
+    readonly sha256: string;
+    readonly rows: number;
+    readonly chunks: number;
+  },
 ): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
   const [found] = await queryOnce<{ queued: boolean } & BatchRow>(
     context.database.reads,
     `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
-       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11) AS q`,
+       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
+       p_schema_versions => $12) AS q`,
     [
       upload.companyId,
       batchId,
@@ -189,6 +198,7 @@ async function queueBatch(
       upload.userId,
       upload.requestId,
       requireTrust(context.fence).version,
+      file.schemaVersions,
     ],
   );
   if (found === undefined) throw new Error('Bug! A function returned no row');

@@ -8,6 +8,7 @@ import { submissionOfRow } from '../../activities/batches/identity.ts';
 import { pathOf } from '../../activities/batches/row-path.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
+import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf, writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
@@ -26,6 +27,8 @@ export type ChunkDependencies = {
   readonly fence: Fence;
   readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
+  /** How many rows may share a transaction now. */
+  setSize(): number;
   /** Called for rows once they are recorded. `operation`: null where the row names none that there is. */
   onRows(operation: string | null, outcome: RowOutcome, count: number): void;
 };
@@ -36,8 +39,6 @@ const MAX_PAUSE_MS = 30_000;
 /** After so many rounds a row is told as failed; it may be tried again later. That is after about seven minutes. */
 const MAX_ROUNDS = 20;
 const LANE_POLL_MS = 200;
-/** Few enough that what a set has locked is soon free for the writes that somebody waits for. */
-const SET_SIZE = 100;
 
 /** A row that is to become a write. */
 type Pending = {
@@ -94,6 +95,7 @@ async function rowsToWrite(
   findings: ChunkFindings,
 ): Promise<Pending[]> {
   if (chunk.content === null) throw new Error('Bug! Rows are pending whose upload has been removed');
+  requireKnownOperations(batch, operations);
   const rows = await decodeRows(chunk.content);
   const { roles } = await readOutcomes(database.reads, batch.company_id, batch.user_id, []);
   const pending: Pending[] = [];
@@ -116,6 +118,15 @@ async function rowsToWrite(
     }
   }
   return pending;
+}
+
+/** A later release has taken the file, which is being rolled out: what this one refuses may be right there. */
+function requireKnownOperations(batch: BatchRow, operations: readonly Operation[]): void {
+  for (const [index, name] of (batch.operations ?? []).entries()) {
+    const operation = operations.find((one) => one.name === name);
+    if (operation !== undefined && operation.schemaVersion >= (batch.schema_versions?.[index] ?? 0)) continue;
+    throw new TransientFailure(`This release does not know ${name} as the file has it`, { mayHaveCommitted: false });
+  }
 }
 
 function notAllowed({ name, roles: needed }: Operation, roles: readonly string[] | null): RowProblem {
@@ -239,9 +250,12 @@ function auditOf(
 /** `write_failed`: its attempt was rolled back by an error that a retry cannot fix. */
 function fail(findings: ChunkFindings, row: Pending, code: 'write_failed' | 'outcome_unknown'): void {
   const operation = row.operation.name;
+  if (code === 'outcome_unknown') {
+    findings.note(row.position, 'failed', { problem: { code, detail: OUTCOME_UNKNOWN }, operation });
+    return;
+  }
   const audit = auditOf(row, 'failed', code);
-  const problem = { code, detail: code === 'write_failed' ? WRITE_FAILED : OUTCOME_UNKNOWN };
-  findings.note(row.position, 'failed', { problem, audit, operation });
+  findings.note(row.position, 'failed', { problem: { code, detail: WRITE_FAILED }, audit, operation });
 }
 
 const WRITE_FAILED = 'The write failed and was rolled back. Retry the failed rows once the cause is mended.';
@@ -279,7 +293,7 @@ async function sendAll(
 
 /** Sends one group and waits for its end. Returns the rows without an outcome. */
 async function sendGroup(
-  { lane, groups }: ChunkDependencies,
+  { lane, groups, setSize }: ChunkDependencies,
   rows: readonly Pending[],
   signal: AbortSignal,
 ): Promise<readonly { readonly row: Pending; readonly failure: 'bug' | 'transient' }[]> {
@@ -287,13 +301,12 @@ async function sendGroup(
     while (!lane.isOpen) await sleep(LANE_POLL_MS, undefined, { signal });
     const started = await lane.start(
       rows.map(({ item }) => item),
-      { setSize: SET_SIZE },
+      { setSize: setSize() },
     );
     if (started === 'closed') continue;
     crashPoint('chunk: group started');
     for (;;) {
-      signal.throwIfAborted();
-      const end = await groups.waitUntilClosed(started.workflowId, started.runId);
+      const end = await Promise.race([groups.waitUntilClosed(started.workflowId, started.runId), untilAborted(signal)]);
       if (end === 'still open') continue;
       // Whatever it has done: the rows are looked up.
       if (end === 'unproven') return rows.map((row) => ({ row, failure: 'transient' }));
@@ -304,4 +317,13 @@ async function sendGroup(
       });
     }
   }
+}
+
+/** Rejects when this attempt is over: another one goes on. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
 }
