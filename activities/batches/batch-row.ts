@@ -42,6 +42,8 @@ export type ChunkRow = {
   /** Null once the upload has been removed. */
   readonly content: Buffer | null;
   readonly outcomes: string;
+  /** Of the attempt that may record what becomes of it. */
+  readonly claim: string;
 };
 
 /** What has become of a row, as `batch_chunks.outcomes` has it: one character a row. */

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
 import type { Row } from '../../activities/batches/row.ts';
+import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
 import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -105,6 +106,7 @@ export function createChunkStore(options: {
       { companyId, patience: 'patient' },
     );
     onStored(stored);
+    crashPoint('upload: chunk stored');
   }
 
   return {

@@ -1,5 +1,5 @@
 import type { BatchRow } from '../../activities/batches/batch-row.ts';
-import { queryOnce } from '../../activities/database.ts';
+import { transaction } from '../../activities/database.ts';
 import { requireTrust } from '../../activities/write/fence.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
@@ -12,10 +12,14 @@ export async function controlBatch(
   { company_id: companyId, id }: BatchRow,
   action: BatchAction,
 ): Promise<BatchRow> {
-  const [found] = await queryOnce<{ changed: boolean } & BatchRow>(
-    database.reads,
-    'SELECT c.changed, (c.batch).* FROM control_batch($1, $2, $3, $4) AS c',
-    [companyId, id, action, requireTrust(fence).version],
+  const { version } = requireTrust(fence);
+  const [found] = await transaction(database.reads, (tx) =>
+    tx.query<{ changed: boolean } & BatchRow>('SELECT c.changed, (c.batch).* FROM control_batch($1, $2, $3, $4) AS c', [
+      companyId,
+      id,
+      action,
+      version,
+    ]),
   );
   if (found === undefined) throw new Error('Bug! A function returned no row');
   if (found.changed) return found;

@@ -15,8 +15,10 @@ import { createBatchStarts } from './batch-starts.ts';
 import { keepBatches } from './keeper.ts';
 import { createPacer } from './pacer.ts';
 
-/** Chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
-const CHUNKS_AT_ONCE = 2;
+/** Groups of chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
+const GROUPS_AT_ONCE = 2;
+/** Many more: a chunk whose last rows wait for a lock, or for their next attempt, must not keep another company's from its turn. */
+const CHUNKS_AT_ONCE = 32;
 /** For each chunk one transaction, and a few for rows that go one by one. */
 const WRITE_CONNECTIONS = 4;
 const READ_CONNECTIONS = 2;
@@ -89,7 +91,7 @@ export async function startBatches(
       }),
     },
     maxConcurrentActivityTaskExecutions: CHUNKS_AT_ONCE,
-    maxConcurrentLocalActivityExecutions: CHUNKS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: GROUPS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,

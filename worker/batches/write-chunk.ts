@@ -14,7 +14,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
-import { type Fence, requireTrust } from '../../activities/write/fence.ts';
+import type { Fence } from '../../activities/write/fence.ts';
 import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import type { GroupRuns } from '../lanes/group-runs.ts';
@@ -50,6 +50,9 @@ type Pending = {
   readonly resources: readonly string[];
 };
 
+/** `version`: of the database in which it was claimed; what is found there is recorded there, or not at all. */
+export type ClaimedChunk = { readonly batch: BatchRow; readonly chunk: ChunkRow; readonly version: string };
+
 /**
  * Has each row of a chunk written that is pending, and records what has become of it. A row whose key has an outcome is a replay
  * or a mismatch, as it would be alone; the others travel as one group. What has no outcome then is sent again, in halves while
@@ -58,23 +61,25 @@ type Pending = {
  */
 export async function writeChunk(
   dependencies: ChunkDependencies,
-  batch: BatchRow,
-  chunk: ChunkRow,
+  { batch, chunk, version }: ClaimedChunk,
   signal: AbortSignal,
 ): Promise<BatchRow> {
-  const { fence, database } = dependencies;
+  const { database } = dependencies;
   const findings = createFindings({ pool: database.writes, batch, chunk, onRows: dependencies.onRows });
   let pending = await rowsToWrite(dependencies, batch, chunk, findings);
   let size = chunk.row_count;
   let pauseMs = FIRST_PAUSE_MS;
+  /** By position: a bug has ended their attempts, unless another one has made them meanwhile. */
+  const bugs = new Set<number>();
   for (let round = 1; ; round += 1) {
-    const open = pending.filter(({ position }) => findings.isPending(position));
-    pending = await settle(dependencies, batch, open, findings);
+    pending = await settle(dependencies, batch, pending, findings);
     crashPoint('chunk: outcomes found');
+    for (const row of pending) if (bugs.has(row.position)) fail(findings, row, 'write_failed');
+    pending = pending.filter(({ position }) => findings.isPending(position));
     if (round > MAX_ROUNDS) for (const row of pending.splice(0)) fail(findings, row, 'outcome_unknown');
     // Also after each round: the counts go on while some rows wait.
     if (pending.length === 0 || round > 1) {
-      const standing = await findings.record(requireTrust(fence).version);
+      const standing = await findings.record(version);
       crashPoint('chunk: recorded');
       if (pending.length === 0) return standing;
     }
@@ -83,7 +88,7 @@ export async function writeChunk(
       await sleep(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
-    await sendAll(dependencies, pending, { size, signal, findings });
+    await sendAll(dependencies, pending, { size, signal, bugs });
   }
 }
 
@@ -269,13 +274,13 @@ const OUTCOME_UNKNOWN =
 async function sendAll(
   dependencies: ChunkDependencies,
   pending: readonly Pending[],
-  { size, signal, findings }: { size: number; signal: AbortSignal; findings: ChunkFindings },
+  { size, signal, bugs }: { size: number; signal: AbortSignal; bugs: Set<number> },
 ): Promise<void> {
   const held = createNamedSet();
   let piece: Pending[] = [];
   const send = async () => {
     for (const { row, failure } of await sendGroup(dependencies, piece, signal)) {
-      if (failure === 'bug') fail(findings, row, 'write_failed');
+      if (failure === 'bug') bugs.add(row.position);
       else held.add(row.resources);
     }
     piece = [];
