@@ -47,7 +47,11 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const uploadId = randomUUID();
   const mine = { companyId, batchId, uploadId };
   try {
-    const store = createChunkStore({ pool, ...mine });
+    const store = createChunkStore({
+      pool,
+      ...mine,
+      onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
+    });
     const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
     const operations = new Set<string>();
     let count = 0;
