@@ -6,7 +6,7 @@ import { type Answer, answerOf, answerTimeoutMs, prefixOf } from '../client/src/
 import { pauseMs, sleep } from '../client/src/pause.ts';
 import { Refused, Unfinished } from './ends.ts';
 
-export type Question = {
+type Question = {
   readonly method: 'GET' | 'POST';
   /** Begins with `/api/`; with its query. */
   readonly path: string;

@@ -7,7 +7,7 @@ import type { Asker, Reply } from './ask.ts';
 import { Refused } from './ends.ts';
 import type { Upload } from './upload.ts';
 
-export type BatchPage = { readonly items: readonly BatchResource[]; readonly nextCursor: string | null };
+type BatchPage = { readonly items: readonly BatchResource[]; readonly nextCursor: string | null };
 export type ResultFormat = 'ndjson' | 'csv';
 export type ListQuery = { readonly state?: string; readonly operation?: string; readonly limit?: number };
 
