@@ -89,16 +89,22 @@ export function createAsker({ url, token }: Destination, { giveUpMs, signal, onT
 
   async function send({ method, path, headers = {}, body }: Question, bearer: string): Promise<Reply> {
     const silence = watchSilence(signal);
-    let failure: unknown;
+    let unreadable: Refused | undefined;
     async function* watched(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      const pieces = bytes[Symbol.asyncIterator]();
       try {
-        for await (const piece of bytes) {
+        for (;;) {
+          // Not around `yield`, where a connection that has failed is told.
+          const next = await pieces.next().catch((error: unknown) => {
+            unreadable = error instanceof Refused ? error : new Refused(textOf(error));
+            throw error;
+          });
+          if (next.done) return;
           silence.restart();
-          yield piece;
+          yield next.value;
         }
-      } catch (error) {
-        failure = error;
-        throw error;
+      } finally {
+        await pieces.return?.();
       }
     }
     const timeoutMs = body === undefined ? answerTimeoutMs(headers['prefer']) : 0;
@@ -116,7 +122,8 @@ export function createAsker({ url, token }: Destination, { giveUpMs, signal, onT
       const header = (name: string) => [answer.headers[name] ?? []].flat()[0];
       return { ...answerOf(answer.statusCode, header, await answer.body.text()), link: header('link') };
     } catch (error) {
-      throw failure ?? error;
+      // Its own file is no better the next time.
+      throw unreadable ?? error;
     } finally {
       silence.end();
     }

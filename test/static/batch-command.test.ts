@@ -166,6 +166,22 @@ describe('a submission', () => {
     expect(uploads[0]?.headers).toMatchObject({ 'idempotency-key': '"b b"', 'content-type': 'text/csv' });
   });
 
+  test('of a file that cannot be read to its end is not tried again, and leaves no batch', async () => {
+    const { submit: send, lines } = await start([none]);
+    const upload: Upload = {
+      ...{ contentType: 'text/csv', sha256: async () => SHA },
+      async *read() {
+        yield Buffer.from('amount\n');
+        throw new Error('There is no column a.');
+      },
+    };
+    const end = send({ upload });
+    await expect(end).rejects.toThrow('There is no column a.');
+    await expect(end).rejects.toBeInstanceOf(Refused);
+    // What has begun with it was cut, and not ended.
+    expect(lines()).toEqual(['GET /books/api/batches/b%20b']);
+  });
+
   test('whose batch a restore has lost is made again', async () => {
     const { submit: send, lines } = await start([
       ...[none, json(202, batchOf({ state: 'queued' })), none],
