@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
 import type { BatchApi, ResultFormat } from './batch-api.ts';
@@ -28,13 +27,20 @@ export async function saveResults(
   }
 }
 
+/** Ends early where nobody reads any more, such as `head`. */
 export async function printResults(
   api: Pick<BatchApi, 'results'>,
   batchKey: string,
   format: ResultFormat,
   output: NodeJS.WritableStream,
 ): Promise<void> {
+  let failure: NodeJS.ErrnoException | undefined;
+  output.on('error', (error) => {
+    failure = error;
+  });
   for await (const page of api.results(batchKey, format)) {
-    if (!output.write(page)) await once(output, 'drain');
+    await new Promise<void>((resolve) => void output.write(page, () => resolve()));
+    if (failure?.code === 'EPIPE') return;
+    if (failure !== undefined) throw failure;
   }
 }

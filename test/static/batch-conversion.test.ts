@@ -97,7 +97,7 @@ function writeOf(file: FileOptions, sha256: string): (row: Row) => Write | 'malf
   return (row) => {
     if ('malformed' in row) return 'malformed';
     try {
-      const { method, path, key, body = '' } = toRequest(file, row.input, sha256, row.row);
+      const { method, path, key, body } = toRequest(file, row.input, sha256, row.row);
       return { method, path, key, body };
     } catch (error) {
       if (error instanceof MalformedRow) return 'malformed';
