@@ -69,7 +69,7 @@ async function send(
       if (!isOver(stands)) progress.update(batchText(stands));
     },
   });
-  if (followed) progress.done(batchText(batch));
+  if (followed && isOver(batch)) progress.done(batchText(batch));
   const errors = await placeFaults(batch.errors, source, file);
   for (const error of errors) progress.done(faultText(error));
   if (results !== undefined && isOver(batch)) await saveResults(api, batchKey, results);
