@@ -21,7 +21,7 @@ import { requireVerified } from '../submit/verified.ts';
 import { formatKey, readIdempotencyKey } from '../writes/idempotency-key.ts';
 import { keyOf } from '../writes/status.ts';
 import { mayControlBatch, mayReadBatch, mayReadResults } from './access.ts';
-import { readBytes, readMedia } from './body.ts';
+import { readBytes, readMedia, refuseLength } from './body.ts';
 import { controlBatch } from './control.ts';
 import { type BatchResource, readErrors, toBatch } from './resource.ts';
 import { readResults } from './results.ts';
@@ -71,6 +71,7 @@ const uploadQuery = z.strictObject({
 async function answerUpload(context: ApiContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const query = parseQuery(uploadQuery, request.query);
   const format = readMedia(request);
+  refuseLength(request, context.uploadLimits);
   const isCheck = query.validateOnly === 'true';
   const batchKey = isCheck ? undefined : readIdempotencyKey(request.raw.rawHeaders);
   if (batchKey !== undefined) {
@@ -92,7 +93,7 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
     });
   }
   enforceRateLimit(context.newWrites, caller);
-  const bytes = readBytes(request);
+  const bytes = readBytes(request, context.uploadLimits);
   try {
     if (batchKey === undefined) return await reply.send(await validateFile(context, { operation, format, bytes }));
     const { batch, isRepeated } = await receiveFile(context, {
