@@ -23,7 +23,7 @@ import { requireVerified } from '../submit/verified.ts';
 import { formatKey, readIdempotencyKey } from '../writes/idempotency-key.ts';
 import { keyOf } from '../writes/status.ts';
 import { eventsOfResults, mayControlBatch, mayReadBatch, mayReadResults, maySendFile } from './access.ts';
-import { readBytes, readMedia } from './body.ts';
+import { readBytes, readMedia, refuseLength } from './body.ts';
 import { controlBatch } from './control.ts';
 import { type BatchResource, readErrors, toBatch } from './resource.ts';
 import { readResults } from './results.ts';
@@ -73,6 +73,7 @@ const uploadQuery = z.strictObject({
 async function answerUpload(context: ApiContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const query = parseQuery(uploadQuery, request.query);
   const format = readMedia(request);
+  refuseLength(request, context.uploadLimits);
   const isCheck = query.validateOnly === 'true';
   const batchKey = isCheck ? undefined : readIdempotencyKey(request.raw.rawHeaders);
   if (batchKey !== undefined) {
@@ -97,7 +98,7 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
     });
   }
   enforceRateLimit(context.newWrites, caller);
-  const file = { operation, format, bytes: readBytes(request) };
+  const file = { operation, format, bytes: readBytes(request, context.uploadLimits) };
   const upload = <T>(work: () => Promise<T>, endOf: (done: T) => UploadEnd) =>
     context.uploads.within(caller.companyId, () => countingEnd(context.metrics, work, endOf));
   if (batchKey === undefined) {

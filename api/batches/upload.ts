@@ -12,6 +12,7 @@ import { invalidPart } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
+import type { UploadLimits } from './limits.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
@@ -27,8 +28,6 @@ export type Upload = {
 
 export type Received = { readonly batch: BatchRow /** It was there before. */; readonly isRepeated: boolean };
 
-const MAX_ROWS = 1_000_000;
-
 /**
  * Stores a file chunk by chunk as it comes; the batch has it once all of it is there. The first upload that ends is the batch's.
  * Any other with the key is compared with it: the same file is answered with the batch, another one is refused, naming the first
@@ -41,7 +40,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const batchId = batchIdOf(companyId, batchKey);
   const begun = await beginBatch(context, upload, batchId);
   const hash = createHash('sha256');
-  const rows = storedRows(upload, context.operations, hashing(upload.bytes, hash));
+  const rows = storedRows(upload, context, hashing(upload.bytes, hash));
   if (begun.state !== 'receiving') {
     await compare(context, begun, upload, { rows, sha256: () => hash.digest('hex') });
     return { batch: begun, isRepeated: true };
@@ -91,11 +90,11 @@ type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean
 
 async function* storedRows(
   { sender: { companyId }, operation, format }: Upload,
-  operations: readonly Operation[],
+  { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   bytes: AsyncIterable<Buffer>,
 ): AsyncGenerator<StoredRow & FileRow> {
   for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
-    if (row.row > MAX_ROWS) throw tooMany();
+    if (row.row > uploadLimits.rows) throw tooMany(uploadLimits);
     const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
@@ -105,9 +104,9 @@ export function fileOptions(operation: Operation | undefined, operations: readon
   return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
 }
 
-export function tooMany(): ApiProblem {
+export function tooMany({ rows }: UploadLimits): ApiProblem {
   return new ApiProblem('body_too_large', {
-    detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.`,
+    detail: `A batch has at most ${rows.toLocaleString('en')} rows. Send the rest as another batch.`,
   });
 }
 
