@@ -12,6 +12,7 @@ import { invalidPart } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
+import type { UploadLimits } from './limits.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
@@ -27,8 +28,6 @@ export type Upload = {
 
 export type Received = { readonly batch: BatchRow /** It was there before. */; readonly isRepeated: boolean };
 
-const MAX_ROWS = 1_000_000;
-
 /**
  * Stores a file chunk by chunk as it comes; the batch has it once all of it is there. The first upload that ends is the batch's.
  * Any other with the key is compared with it: the same file is answered with the batch, another one is refused, naming the first
@@ -41,7 +40,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const batchId = batchIdOf(companyId, batchKey);
   const begun = await beginBatch(context, upload, batchId);
   const hash = createHash('sha256');
-  const rows = storedRows(upload, context.operations, hashing(upload.bytes, hash));
+  const rows = storedRows(upload, context, hashing(upload.bytes, hash));
   if (begun.state !== 'receiving') {
     await compare(context, begun, upload, { rows, sha256: () => hash.digest('hex') });
     return { batch: begun, isRepeated: true };
@@ -49,13 +48,16 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const uploadId = randomUUID();
   const mine = { companyId, batchId, uploadId };
   try {
-    const store = createChunkStore({ pool, ...mine });
-    const known = new Set(context.operations.map(({ name }) => name));
+    const store = createChunkStore({
+      pool,
+      ...mine,
+      onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
+    });
+    const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
     const operations = new Set<string>();
     let count = 0;
     for await (const row of rows) {
       await store.add(row);
-      crashPoint('upload: chunk stored');
       count = row.row;
       if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
     }
@@ -63,12 +65,15 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     const file = {
       uploadId,
       operations: [...operations],
+      schemaVersions: [...operations].map((name) => known.get(name) ?? 0),
       sha256: hash.digest('hex'),
       rows: count,
       chunks: await store.end(),
     };
     const { queued, batch } = await queueBatch(context, upload, batchId, file);
+    crashPoint('upload: batch queued');
     if (queued) return { batch, isRepeated: false };
+    if (batch.state === 'receiving') throw partLost();
     // Another upload was first, or it was cancelled meanwhile.
     const stored = toRows(storedDigests(pool, mine));
     await compare(context, batch, upload, { rows: stored, sha256: () => file.sha256 });
@@ -85,11 +90,11 @@ type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean
 
 async function* storedRows(
   { sender: { companyId }, operation, format }: Upload,
-  operations: readonly Operation[],
+  { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   bytes: AsyncIterable<Buffer>,
 ): AsyncGenerator<StoredRow & FileRow> {
   for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
-    if (row.row > MAX_ROWS) throw tooMany();
+    if (row.row > uploadLimits.rows) throw tooMany(uploadLimits);
     const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
@@ -99,9 +104,9 @@ export function fileOptions(operation: Operation | undefined, operations: readon
   return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
 }
 
-export function tooMany(): ApiProblem {
+export function tooMany({ rows }: UploadLimits): ApiProblem {
   return new ApiProblem('body_too_large', {
-    detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.`,
+    detail: `A batch has at most ${rows.toLocaleString('en')} rows. Send the rest as another batch.`,
   });
 }
 
@@ -178,28 +183,45 @@ async function queueBatch(
   context: ApiContext,
   upload: Upload,
   batchId: string,
-  file: { uploadId: string; operations: readonly string[]; sha256: string; rows: number; chunks: number },
+  file: {
+    readonly uploadId: string;
+    readonly operations: readonly string[];
+    readonly schemaVersions: readonly number[];
+    readonly sha256: string;
+    readonly rows: number;
+    readonly chunks: number;
+  },
 ): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
-  const [found] = await queryOnce<{ queued: boolean } & BatchRow>(
-    context.database.reads,
-    `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
-       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11) AS q`,
-    [
-      upload.sender.companyId,
-      batchId,
-      file.uploadId,
-      upload.operation?.name ?? null,
-      file.operations,
-      file.sha256,
-      file.rows,
-      file.chunks,
-      upload.sender.userId,
-      upload.requestId,
-      requireTrust(context.fence).version,
-    ],
+  const sql = `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
+       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
+       p_schema_versions => $12) AS q`;
+  const values = [
+    upload.sender.companyId,
+    batchId,
+    file.uploadId,
+    upload.operation?.name ?? null,
+    file.operations,
+    file.sha256,
+    file.rows,
+    file.chunks,
+    upload.sender.userId,
+    upload.requestId,
+    requireTrust(context.fence).version,
+    file.schemaVersions,
+  ];
+  // The answer says that the file is stored: a COMMIT that may be taken back is an error here.
+  const [found] = await transaction(context.database.reads, (tx) =>
+    tx.query<{ queued: boolean } & BatchRow>(sql, values),
   );
-  if (found === undefined) throw new Error('Bug! A function returned no row');
+  if (found === undefined) throw partLost();
   return { queued: found.queued, batch: found };
+}
+
+/** This process was frozen for hours, so that others took it for gone; or the database was restored to before the upload. */
+function partLost(): ApiProblem {
+  return new ApiProblem('storage_unavailable', {
+    detail: 'A part of the file was lost before all of it had come. Send it again with the same key.',
+  });
 }
 
 async function dropUpload(
@@ -208,6 +230,8 @@ async function dropUpload(
 ): Promise<void> {
   await transaction(pool, async (tx) => {
     await tx.query('SELECT enter_company($1)', [companyId]);
+    // Whether they have become the batch's is known only once nobody is about to make them so, as a lost answer may be of that.
+    await tx.query('SELECT FROM batches WHERE company_id = $1 AND id = $2 FOR UPDATE', [companyId, batchId]);
     await tx.query('DELETE FROM batch_chunks WHERE company_id = $1 AND batch_id = $2 AND upload_id = $3', [
       companyId,
       batchId,
