@@ -127,7 +127,7 @@ describe('a batch', () => {
       state: 'completed',
     });
     expect(states).toEqual(['running', 'paused', 'completed']);
-    expect(new Set(seen.map(({ line, headers }) => `${line} ${headers['prefer']}`))).toEqual(
+    expect(new Set(seen.map(({ line, headers }) => `${line} ${String(headers['prefer'])}`))).toEqual(
       new Set(['GET /api/batches/march wait=30']),
     );
   });

@@ -15,6 +15,7 @@ import type {
   BankImport,
   BankTransaction,
   Batch,
+  BatchSummary,
   CreateAccountBody,
   CreateCreditNoteBody,
   CreateCustomerBody,
@@ -546,7 +547,7 @@ export type Books = {
      *
      * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
      */
-    list(query?: ListBatchesQuery, options?: CallOptions): Pages<Batch>;
+    list(query?: ListBatchesQuery, options?: CallOptions): Pages<BatchSummary>;
     /** Read how a batch stands. */
     get(key: string, options?: CallOptions): Promise<Batch>;
     /**

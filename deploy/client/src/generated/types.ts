@@ -1725,6 +1725,51 @@ export type Batch = {
   };
 };
 
+export type BatchSummary = {
+  key: string;
+  id: string;
+  /** receiving: no upload has ended yet. queued: other batches of the company come first */
+  state: 'receiving' | 'queued' | 'running' | 'paused' | 'cancelled' | 'completed';
+  /** Of the rows that name none; null where each row names its own */
+  operation: string | null;
+  /** null until the whole file is there */
+  rows: number | null;
+  /** How many rows have come to what */
+  counts: {
+    pending: number;
+    pendingApproval: number;
+    succeeded: number;
+    replayed: number;
+    rejected: number;
+    mismatched: number;
+    refused: number;
+    failed: number;
+    cancelled: number;
+  };
+  /** null while none is measured */
+  rowsPerSecond: number | null;
+  /** When it will be completed at this rate */
+  eta: string | null;
+  /** In whose name the rows are written */
+  actor: {
+    userId: string;
+  };
+  requestId: string;
+  /** Of the bytes of the file, in hexadecimal */
+  sha256: string | null;
+  /** RFC 3339, UTC */
+  createdAt: string;
+  /** RFC 3339, UTC */
+  startedAt: string | null;
+  /** RFC 3339, UTC */
+  completedAt: string | null;
+  workflow: {
+    id: string;
+    runId: string | null;
+    url: string | null;
+  };
+};
+
 export type BatchRow = {
   /** The idempotency key of the write; without it, one that follows from the file and the row */
   key?: string;
