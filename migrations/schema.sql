@@ -242,7 +242,6 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 10000))),
   CONSTRAINT batch_chunks_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
 );
-CREATE INDEX batch_chunks_claimed ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (claimed_run IS NOT NULL);
 CREATE INDEX batch_chunks_faults ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (faults > 0);
 CREATE INDEX batch_chunks_pending ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (pending > 0);
 CREATE UNIQUE INDEX batch_chunks_rows ON public.batch_chunks USING btree (company_id, batch_id, upload_id, first_row);

@@ -63,9 +63,9 @@ async function makeCompany(name: string) {
 async function makeBatch(of: { company_id: string; user_id: string }, chunks: number): Promise<BatchRow> {
   const [id, upload] = [randomUUID(), randomUUID()];
   const { rows } = await clone.owner.query(
-    `INSERT INTO batches (company_id, id, batch_key, state, operations, upload_id, file_sha256, row_count, chunk_count, user_id,
+    `INSERT INTO batches (company_id, id, batch_key, state, operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, user_id,
        request_id, queued_at, refused)
-     VALUES ($1, $2, $2, 'queued', '{createPayment}', $3, $4, $5, $6, $7, 'r', now(), 2) RETURNING *`,
+     VALUES ($1, $2, $2, 'queued', '{createPayment}', '{1}', $3, $4, $5, $6, $7, 'r', now(), 2) RETURNING *`,
     [of.company_id, id, upload, 'a'.repeat(64), chunks * ROWS, chunks, of.user_id],
   );
   await clone.owner.query(
@@ -99,28 +99,16 @@ describe('work for a batch of two thousand chunks, of a company that the statist
     const [run, outcomes] = [randomUUID(), 's'.repeat(ROWS)];
     for (let claimed = 1; claimed <= 12; claimed += 1) {
       const ids = [company.company_id, batch.id];
-      let chunk = 0;
+      let next = { kind: '', chunk: 0, claim: '' };
       const claiming = await rowsRead(async () => {
-        const { rows } = await client.query('SELECT kind, (chunk).chunk FROM claim_chunk($1, $2, $3, $4, $5)', [
-          ...ids,
-          run,
-          `activity ${claimed}`,
-          version,
-        ]);
-        expect(rows[0].kind).toBe('chunk');
-        chunk = rows[0].chunk;
+        const claim = 'SELECT kind, (chunk).chunk, (chunk).claim FROM claim_chunk($1, $2, $3, 1, $4)';
+        next = (await client.query(claim, [...ids, run, version])).rows[0];
       });
+      expect(next).toMatchObject({ kind: 'chunk', chunk: claimed });
       expect(claiming).toBeLessThan(FEW);
-      const recording = await rowsRead(() =>
-        client.query(`SELECT * FROM record_chunk($1, $2, $3, $4, $5, '{}', '{}', $6)`, [
-          ...ids,
-          batch.upload_id,
-          chunk,
-          outcomes,
-          version,
-        ]),
-      );
-      expect(recording).toBeLessThan(FEW);
+      const record = `SELECT * FROM record_chunk($1, $2, $3, $4, $5, $6, '{}', '{}', $7)`;
+      const values = [...ids, batch.upload_id, next.chunk, next.claim, outcomes, version];
+      expect(await rowsRead(() => client.query(record, values))).toBeLessThan(FEW);
     }
   });
 
