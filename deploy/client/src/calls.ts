@@ -187,7 +187,8 @@ export function createCalls(options: ClientOptions): Calls {
       try {
         return { companyId: companyOf(typeof token === 'string' ? token : await unlessAborted(token.get(), signal)) };
       } catch (error) {
-        lastError = error;
+        // That the time is over says less than why there was no token before.
+        if (error !== signal.reason || lastError === undefined) lastError = error;
         await sleep(pauseMs(attempts, undefined), signal);
       }
     }
