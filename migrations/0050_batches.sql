@@ -67,17 +67,18 @@ CREATE TABLE batch_chunks (
   upload_id uuid NOT NULL,
   chunk integer NOT NULL CHECK (chunk >= 1),
   first_row integer NOT NULL CHECK (first_row >= 1),
-  row_count integer NOT NULL CHECK (row_count BETWEEN 1 AND 10000),
+  row_count integer NOT NULL CHECK (row_count BETWEEN 1 AND 1000),
   -- The rows, compressed (activities/batches/chunk-content.ts); NULL once the upload has been removed.
   content bytea CHECK (length(content) <= 16777216),
   -- The keys that rows have of their own, by position; NULL where they have none: it follows from the file.
-  keys text[] CHECK (cardinality(keys) = row_count),
+  keys text[] CHECK (cardinality(keys) <= 1000) CHECK (cardinality(keys) = row_count),
   -- 16 bytes a row: what was in it, to tell another file.
-  digests bytea NOT NULL CHECK (length(digests) = 16 * row_count),
+  digests bytea NOT NULL CHECK (length(digests) <= 16000) CHECK (length(digests) = 16 * row_count),
   -- Bit d: it names a resource that the chunk d + 1 before it names, too, so that it has to wait for that one.
   conflicts integer NOT NULL CHECK (conflicts BETWEEN 0 AND 255),
   -- One character a row: . pending, s succeeded, r replayed, j rejected, m mismatched, u refused, f failed, c cancelled.
-  outcomes text COLLATE "C" NOT NULL CHECK (length(outcomes) = row_count AND outcomes ~ '^[.srjmufc]+$'),
+  outcomes text COLLATE "C" NOT NULL CHECK (length(outcomes) <= 1000 AND outcomes ~ '^[.srjmufc]+$')
+    CHECK (length(outcomes) = row_count),
   pending integer NOT NULL CHECK (pending BETWEEN 0 AND row_count),
   -- Those that are rejected, mismatched, refused or failed.
   faults integer NOT NULL DEFAULT 0 CHECK (faults BETWEEN 0 AND row_count),

@@ -228,7 +228,7 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_pkey PRIMARY KEY (company_id, batch_id, upload_id, chunk),
   CONSTRAINT batch_chunks_check CHECK ((cardinality(keys) = row_count)),
   CONSTRAINT batch_chunks_check1 CHECK ((length(digests) = (16 * row_count))),
-  CONSTRAINT batch_chunks_check2 CHECK (((length(outcomes) = row_count) AND (outcomes ~ '^[.srjmufc]+$'::text))),
+  CONSTRAINT batch_chunks_check2 CHECK ((length(outcomes) = row_count)),
   CONSTRAINT batch_chunks_check3 CHECK (((pending >= 0) AND (pending <= row_count))),
   CONSTRAINT batch_chunks_check4 CHECK (((faults >= 0) AND (faults <= row_count))),
   CONSTRAINT batch_chunks_check5 CHECK ((num_nulls(claimed_run, claimed_loop, claim) = ANY (ARRAY[0, 3]))),
@@ -237,9 +237,12 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_claimed_run_check CHECK ((length(claimed_run) <= 64)),
   CONSTRAINT batch_chunks_conflicts_check CHECK (((conflicts >= 0) AND (conflicts <= 255))),
   CONSTRAINT batch_chunks_content_check CHECK ((length(content) <= 16777216)),
+  CONSTRAINT batch_chunks_digests_check CHECK ((length(digests) <= 16000)),
   CONSTRAINT batch_chunks_first_row_check CHECK ((first_row >= 1)),
+  CONSTRAINT batch_chunks_keys_check CHECK ((cardinality(keys) <= 1000)),
+  CONSTRAINT batch_chunks_outcomes_check CHECK (((length(outcomes) <= 1000) AND (outcomes ~ '^[.srjmufc]+$'::text))),
   CONSTRAINT batch_chunks_problems_check CHECK ((pg_column_size(problems) <= 67108864)),
-  CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 10000))),
+  CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
   CONSTRAINT batch_chunks_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
 );
 CREATE INDEX batch_chunks_faults ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (faults > 0);

@@ -48,7 +48,7 @@ export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promis
 }
 
 /** No chunk has more (`batch_chunks.row_count`). */
-const MAX_CHUNK_ROWS = 10_000;
+const MAX_CHUNK_ROWS = 1_000;
 
 function chunksOf(tx: Tx, { id, upload_id: uploadId }: BatchRow, range: Range): Promise<readonly Chunk[]> {
   const chunks = `SELECT first_row, keys, outcomes, problems FROM batch_chunks

@@ -9,6 +9,7 @@ import {
   rejectByHand,
 } from '../support/actors.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
+import { batchClient } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -30,6 +31,7 @@ beforeAll(async () => {
   entryId = payment.journalEntryId;
   await takeBack(company, payment);
   await reconciledBankTransaction(company.api);
+  await batchClient(system, company).send('{"body":{}}', { key: 'sent', operation: 'createCustomer' });
   await system.owner.query(
     "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
     [company.id],
@@ -121,6 +123,9 @@ describe('what has happened stays as it is', () => {
     ['a match', 'UPDATE bank_matches SET bank_transaction_id = NULL'],
     ['a match', 'DELETE FROM bank_matches'],
     ['all matches', 'TRUNCATE bank_matches'],
+    ['a batch', 'DELETE FROM batches'],
+    ['all batches', 'TRUNCATE batches CASCADE'],
+    ['the rows of all batches', 'TRUNCATE batch_chunks'],
   ])('%s: "%s" is refused, to the application by privilege, to the owner by trigger', async (_what, statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
     await expect(attempt('owner', statement)).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });

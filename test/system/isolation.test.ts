@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { type Actors, actors } from '../support/actors.ts';
+import { batchClient } from '../support/batches.ts';
 import {
   amountsWithoutCheck,
   columnsWithoutSizeLimit,
@@ -33,7 +34,9 @@ beforeAll(async () => {
     }
   }
   await examples.close();
-  for (const { id } of [one, other]) {
+  for (const company of [one, other]) {
+    const { id } = company;
+    await batchClient(system, company).send('{"body":{}}', { key: 'sent', operation: 'createCustomer' });
     await system.owner.query(
       "INSERT INTO reopened_runs (company_id, idempotency_key, workflow_id) VALUES ($1, 'reopened', 'group')",
       [id],
@@ -211,8 +214,10 @@ describe('each role has its part and no more', () => {
     });
   });
 
-  test('the relay sees events of all companies and marks them, nothing else', async () => {
+  test('the relay sees events and batches of all companies and marks them, nothing else', async () => {
     expect(await privilegesOf(system.owner, 'accubooks_relay')).toEqual([
+      // What is kept no longer goes: uploads, and batches that were never sent whole. The triggers keep the others.
+      ...['DELETE public.batch_chunks', 'DELETE public.batches', 'SELECT public.batch_chunks', 'SELECT public.batches'],
       // Where events go to, and with which secret they are signed; of no other setting.
       ...['id', 'webhook_secret_rotated_at', 'webhook_secret_version', 'webhook_url'].map(
         (column) => `SELECT public.companies (${column})`,
@@ -220,6 +225,7 @@ describe('each role has its part and no more', () => {
       'SELECT public.outbox',
       // Whether the server may give out numbers of events.
       'SELECT public.verification',
+      ...['UPDATE public.batch_chunks (content)', 'UPDATE public.batches (woken_at)'],
       ...[
         ...['asked_at', 'attempts', 'batch_id', 'delivered_at', 'delivery_state', 'first_attempt_at', 'last_error'],
         ...['next_attempt_at', 'sequence', 'started_at'],
@@ -248,8 +254,9 @@ describe('each role has its part and no more', () => {
 
   test('the application deletes and empties nothing, and founds no company', async () => {
     const held = await privilegesOf(system.owner, 'accubooks_app');
-    // Who has no roles is no member: nothing else ever goes.
+    // Who has no roles is no member; an upload that did not become its batch is dropped: nothing else ever goes.
     expect(held.filter((privilege) => /^(DELETE|TRUNCATE|REFERENCES|TRIGGER) /.test(privilege))).toEqual([
+      'DELETE public.batch_chunks',
       'DELETE public.memberships',
     ]);
     // A process asks at its start whether the schema is as new as it is itself.
