@@ -91,8 +91,8 @@ async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<st
 
 function toResult({ row, key, outcome, problem }: Recorded, write: Answer | undefined): RowResult {
   if (!STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
-  // Cancelled with its batch: its key was not used.
-  if (write === undefined && outcome === 'cancelled')
+  // Cancelled with its batch, which has not used its key. Whoever has used it since has made a write of its own.
+  if (outcome === 'cancelled' && (write === undefined || write.outcome === 'succeeded' || write.outcome === 'rejected'))
     return { row, key, outcome, status: null, resource: null, problem: null };
   if (write === undefined || write.outcome === 'lost') {
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
