@@ -15,8 +15,10 @@ import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
+import { UPLOAD_LIMITS, type UploadLimits } from './batches/limits.ts';
 import { createBatchList } from './batches/list.ts';
 import { registerBatches } from './batches/routes.ts';
+import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
@@ -66,6 +68,8 @@ export type ApiOptions = {
   readonly operations?: readonly Operation[];
   /** `false` counts nothing, so that a benchmark can measure what counting costs. */
   readonly instrumentation?: boolean;
+  /** Smaller ones are for tests. */
+  readonly uploadLimits?: Partial<UploadLimits>;
 };
 
 /** The API and a worker of the write queue, on one connection to Temporal: a start can only be eager that way. */
@@ -135,6 +139,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     onConnectionRefused: () => metrics.connectionsRefused.inc(),
   });
   noteMembers(app, createMembersSeen(database.reads));
+  const uploads = createUploadLimit();
+  metrics.observeUploads(uploads);
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context: ApiContext = {
     config,
@@ -145,6 +151,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     lookups,
     submit,
     batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
+    uploadLimits: { ...UPLOAD_LIMITS, ...options.uploadLimits },
     metrics,
     ui,
     cursors: createCursors(await readCursorKey(database.reads)),
@@ -157,6 +164,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
     webhookTests: createRateLimit(WEBHOOK_TESTS_PER_SECOND, WEBHOOK_TESTS_AT_ONCE),
     statusWaits: createWaitLimit(config.MAX_STATUS_WAITS_PER_COMPANY),
+    uploads,
   };
   const keySet = config.JWT_JWKS_URL === undefined ? undefined : openKeySet(config.JWT_JWKS_URL, logger);
   metrics.observeKeySet(keySet ?? { ageSeconds: 0 });

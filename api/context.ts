@@ -3,6 +3,8 @@ import type { Operation } from '../activities/operation.ts';
 import type { BatchStarts } from '../worker/batches/batch-starts.ts';
 import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
+import type { UploadLimit } from './batches/upload-limit.ts';
+import type { UploadLimits } from './batches/limits.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
 import type { WaitLimit } from './http/wait-limit.ts';
@@ -24,6 +26,7 @@ export type ApiContext = {
   readonly lookups: Lookups;
   readonly submit: Submit;
   readonly batches: BatchStarts;
+  readonly uploadLimits: UploadLimits;
   readonly metrics: Metrics;
   readonly ui: TemporalUi;
   readonly cursors: Cursors;
@@ -36,4 +39,5 @@ export type ApiContext = {
   readonly webhookTests: RateLimit;
   /** Each asks the database once a second, and Temporal once. */
   readonly statusWaits: WaitLimit;
+  readonly uploads: UploadLimit;
 };

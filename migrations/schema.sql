@@ -1700,7 +1700,8 @@ AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    SELECT b.state, count(*), age_seconds(min(b.queued_at)), age_seconds(min(b.progress_at))
+    SELECT b.state, count(*), age_seconds(min(b.queued_at)),
+      age_seconds(min(b.progress_at) FILTER (WHERE b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))))
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $function$
@@ -1737,6 +1738,10 @@ BEGIN
   INSERT INTO batches (company_id, id, batch_key, operation, user_id, request_id)
   VALUES (p_company, p_id, p_key, p_operation, p_user, p_request_id)
   ON CONFLICT DO NOTHING;
+  -- One of which no upload has ended for a day is removed (tidy_batches), but not while another one goes on.
+  UPDATE batches b SET progress_at = clock_timestamp()
+  WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
+    AND b.progress_at < clock_timestamp() - interval '1 minute';
   RETURN QUERY SELECT * FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
 END
 $function$
@@ -1830,6 +1835,7 @@ DECLARE
   next batch_chunks;
   oldest integer;
   is_next boolean;
+  is_begun boolean;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
@@ -1856,12 +1862,15 @@ BEGIN
   ORDER BY c.claimed_run IS NULL, c.claimed_run <> p_run, c.chunk
   LIMIT 1;
   IF next.chunk IS NOT NULL THEN
+    is_begun := next.claimed_run IS NOT NULL;
     UPDATE batch_chunks c SET claimed_run = p_run, claimed_loop = p_loop, claim = gen_random_uuid()
     WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk
     RETURNING * INTO next;
     UPDATE batches b
     SET state = CASE WHEN is_next THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
-      progress_at = clock_timestamp(), rate_since = coalesce(b.rate_since, clock_timestamp())
+      -- A chunk that is begun again and again is no progress.
+      progress_at = CASE WHEN is_begun THEN b.progress_at ELSE clock_timestamp() END,
+      rate_since = coalesce(b.rate_since, clock_timestamp())
     WHERE b.company_id = p_company AND b.id = p_id
     RETURNING * INTO one;
     RETURN QUERY SELECT 'chunk', one, next;
@@ -1871,7 +1880,8 @@ BEGIN
     RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
   ELSE
     -- The next one of the company is woken at once.
-    UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
     UPDATE batches b
     SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
       progress_at = clock_timestamp(), rate_since = NULL
@@ -2023,11 +2033,12 @@ BEGIN
         AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL)
   END;
   IF changed THEN
-    UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
     UPDATE batches b
     SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
       completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
-      rate_since = NULL, rate_rows = 0, rate = NULL
+      progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
       FOR it IN SELECT * FROM batch_chunks c
@@ -4698,8 +4709,9 @@ BEGIN
       AND b.completed_at < clock_timestamp() - p_kept
     LIMIT p_limit
   )
+  -- Whoever has its rows tried again meanwhile has locked it, and it is looked at again.
   UPDATE batch_chunks c SET content = NULL FROM old o
-  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
+  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk) AND c.pending = 0;
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   WITH old AS (
@@ -4713,7 +4725,7 @@ BEGIN
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   DELETE FROM batches b
-  WHERE b.state = 'receiving' AND b.created_at < clock_timestamp() - interval '1 day' - interval '2 hours'
+  WHERE b.state = 'receiving' AND b.progress_at < clock_timestamp() - interval '1 day' - interval '2 hours'
     AND NOT EXISTS (SELECT FROM batch_chunks c WHERE c.company_id = b.company_id AND c.batch_id = b.id);
   GET DIAGNOSTICS touched = ROW_COUNT;
   RETURN tidied + touched;

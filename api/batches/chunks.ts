@@ -51,8 +51,10 @@ export function createChunkStore(options: {
   readonly companyId: string;
   readonly batchId: string;
   readonly uploadId: string;
+  /** Called for each chunk that is stored. */
+  onStored(rows: number): void;
 }) {
-  const { pool, companyId, batchId, uploadId } = options;
+  const { pool, companyId, batchId, uploadId, onStored } = options;
   let rows: StoredRow[] = [];
   let bytes = 0;
   let chunks = 0;
@@ -84,6 +86,7 @@ export function createChunkStore(options: {
       conflicts,
       ROW_OUTCOMES.pending.repeat(rows.length),
     ];
+    const stored = rows.length;
     rows = [];
     bytes = 0;
     before = [names, ...before].slice(0, CHUNKS_COMPARED);
@@ -102,6 +105,7 @@ export function createChunkStore(options: {
       },
       { companyId, patience: 'patient' },
     );
+    onStored(stored);
     crashPoint('upload: chunk stored');
   }
 
