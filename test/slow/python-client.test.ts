@@ -18,7 +18,9 @@ describe('a Python client that is generated from the document', { timeout: TIMEO
     folder?.remove();
   });
 
-  test('lacks nothing but the route that takes a file, makes a payment once, and tells of a rejection', async ({ skip }) => {
+  test('lacks nothing but the route that takes a file, makes a payment once, and tells of a rejection', async ({
+    skip,
+  }) => {
     const found = await resolvePython();
     const python = 'python' in found ? found.python : skip(`there is no Python for it: ${found.missing}`);
     const documentUrl = `${system.url}/openapi.json`;

@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { batchClient, ndjson } from '../support/batches.ts';
-import { countEffects, paymentBody } from '../support/effects.ts';
-import { toBaseBackup } from '../support/failover/losses.ts';
-import { startFailoverSystem } from '../support/failover/system.ts';
-import { untilTrust, verify } from '../support/failover/telling.ts';
-import { holdInvoice, until } from '../support/held-invoice.ts';
+import { batchClient, ndjson } from '../../support/batches.ts';
+import { countEffects, paymentBody } from '../../support/effects.ts';
+import { toBaseBackup } from '../../support/failover/losses.ts';
+import { startFailoverSystem } from '../../support/failover/system.ts';
+import { untilTrust, verify } from '../../support/failover/telling.ts';
+import { holdInvoice, until } from '../../support/held-invoice.ts';
 
 /** Groups are not started until the runs of keys have been listed, a minute after an operator has opened the database. */
 const LIMIT_MS = 600_000;
