@@ -16,6 +16,7 @@ const CHUNK = 500;
 
 /** A bug of an operation, while it is there: of the rows that name an item so. */
 let bug: string | undefined;
+let met = 0;
 const operations = OPERATIONS.map((operation) =>
   operation.name === 'createInventoryItem' ? withBug(operation) : operation,
 );
@@ -24,7 +25,10 @@ function withBug(operation: Operation): Operation {
   return {
     ...oneByOne(operation),
     async write(tx, input, context) {
-      if ((input.body as { sku: string }).sku === bug) throw new TypeError('A bug of a test');
+      if ((input.body as { sku: string }).sku === bug) {
+        met += 1;
+        throw new TypeError('A bug of a test');
+      }
       return operation.write(tx, input, context);
     },
   };
@@ -92,6 +96,7 @@ describe('a batch of three chunks, of which two wait in their first row', () => 
     const { body } = customer(`Customer ${row}`);
     const alone = await company.api.post('/api/customers', body, { key, headers: { prefer: 'wait=60' } });
     expect([alone.status, alone.replayed]).toEqual([201, false]);
+    expect((await api.results('held'))[row - 1]).toEqual(results[row - 1]);
     for (const action of ['pause', 'resume', 'cancel', 'retry-failed']) {
       expect([action, (await api.control('held', action)).json.code]).toEqual([action, 'batch_state_conflict']);
     }
@@ -183,6 +188,32 @@ describe('the rows that came to nothing', () => {
     ]);
     expect(await made('inventory_items')).toMatchObject({ rows: 3, newAudit: 3, replayedAudit: 0, failedAudit: 2 });
     expect((await api.control('bug', 'retry-failed')).json.code).toBe('batch_state_conflict');
+  });
+
+  test('by a bug are replays where someone else has made them meanwhile', async () => {
+    bug = 'Bad';
+    met = 0;
+    onTestFinished(() => {
+      bug = undefined;
+    });
+    const invoiceId = await company.invoice();
+    const held = await holdInvoice(system.owner, invoiceId);
+    const bad = item('Bad');
+    const rows = [
+      { ...bad, key: 'bad' },
+      { operation: 'createPayment', body: paymentBody(invoiceId) },
+    ];
+    await api.send(ndjson(rows), { key: 'meanwhile' });
+    await until('the bug', async () => met > 0);
+    // The other row keeps their group from its end; the API has no bug.
+    const alone = await company.api.post('/api/inventory/items', bad.body, {
+      key: 'bad',
+      headers: { prefer: 'wait=60' },
+    });
+    expect([alone.status, alone.replayed]).toEqual([201, false]);
+    await held.release();
+    expect((await api.over('meanwhile')).json.counts).toMatchObject({ succeeded: 1, replayed: 1, failed: 0 });
+    expect(await made('inventory_items')).toMatchObject({ rows: 1, replayedAudit: 1, failedAudit: 0 });
   });
 
   test('because a role was revoked are refused, and are written when they are tried again after it was granted', async () => {
