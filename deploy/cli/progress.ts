@@ -5,10 +5,15 @@ export type Progress = {
   done(line: string): void;
 };
 
+export type ClearableProgress = Progress & {
+  /** Takes the line away that would be rewritten next; before something else is printed. */
+  clear(): void;
+};
+
 const TERMINAL_PAUSE_MS = 100;
 const PLAIN_PAUSE_MS = 5_000;
 
-export function createProgress(output: NodeJS.WriteStream = process.stderr): Progress {
+export function createProgress(output: NodeJS.WriteStream = process.stderr): ClearableProgress {
   const pauseMs = output.isTTY ? TERMINAL_PAUSE_MS : PLAIN_PAUSE_MS;
   let lastAt = Number.NEGATIVE_INFINITY;
   const write = (line: string, end: string) => {
@@ -20,5 +25,20 @@ export function createProgress(output: NodeJS.WriteStream = process.stderr): Pro
       if (performance.now() - lastAt >= pauseMs) write(line, '');
     },
     done: (line) => write(line, '\n'),
+    clear() {
+      if (output.isTTY) output.write('\r\x1b[2K');
+    },
   };
+}
+
+const BAR_WIDTH = 24;
+
+export function bar(done: number, total: number): string {
+  const filled = Math.floor((Math.min(done, total) / Math.max(total, 1)) * BAR_WIDTH);
+  return `[${'='.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}]`;
+}
+
+/** `12,345` */
+export function shown(count: number): string {
+  return Math.round(count).toLocaleString('en');
 }

@@ -1,12 +1,5 @@
-import { extname } from 'node:path';
 import { checkRow, type RowRefusal } from '../../activities/batches/check-row.ts';
 import type { FileOperations, Row } from '../../activities/batches/row.ts';
-import type { Format } from '../../api/batches/rows/read-rows.ts';
-
-/** By the file name's extension; standard input is read as JSON lines. */
-export function formatOf(path: string): Format {
-  return extname(path).toLowerCase() === '.csv' ? 'csv' : 'jsonl';
-}
 
 /** Reads the whole file before anything is sent, so that a wrong header is found before the first row is sent. */
 export async function countRows(rows: AsyncIterable<Row>): Promise<number> {

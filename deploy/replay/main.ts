@@ -1,83 +1,63 @@
 /** `npm run replay -- FILE --operation createPayment`: sends each row of a file as one write, however often it is run. */
-import { InvalidArgumentError, Option } from 'commander';
-import { OPERATIONS } from '../../activities/operation-list.ts';
-import { type FileOptions, type Format, readRows } from '../../api/batches/rows/read-rows.ts';
+import { Option } from 'commander';
+import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
 import { countArgument, ttlArgument } from '../cli/arguments.ts';
 import { command, run } from '../cli/command.ts';
+import { type DestinationOptions, findDestination } from '../cli/destination.ts';
+import {
+  type FileArguments,
+  fileOptionsOf,
+  operationOption,
+  withDestinationOptions,
+  withFileOptions,
+} from '../cli/file-options.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
 import { createProgress } from '../cli/progress.ts';
-import { type DestinationOptions, findDestination } from './destination.ts';
-import { countRows, findFaults, formatOf } from './file.ts';
+import { openSource, refuseSameFile, type Source } from '../cli/source.ts';
+import { countRows, findFaults } from './file.ts';
 import { replay } from './replay.ts';
 import { isComplete, reportRows, reportText } from './report.ts';
-import { openResults, refuseSameFile } from './results.ts';
-import { openSource, type Source } from './source.ts';
+import { openResults } from './results.ts';
 
-type Options = DestinationOptions & {
-  readonly operation?: string;
-  readonly concurrency: number;
-  readonly giveUpAfter: number;
-  readonly format?: Format;
-  readonly delimiter: string;
-  readonly map: ReadonlyMap<string, string>;
-  readonly keyColumn?: string;
-  readonly results?: string;
-  readonly resume?: true;
-  readonly dryRun?: true;
-  readonly json?: true;
-};
+type Options = DestinationOptions &
+  FileArguments & {
+    readonly concurrency: number;
+    readonly giveUpAfter: number;
+    readonly results?: string;
+    readonly resume?: true;
+    readonly dryRun?: true;
+    readonly json?: true;
+  };
 
 const MAX_CONCURRENCY = 1_000;
 
+const program = command(
+  'replay',
+  'Sends each row of a file as one write. Sending the same file again writes nothing twice.',
+)
+  .argument('<file>', 'JSON lines or CSV; - reads JSON lines from standard input')
+  .addOption(operationOption())
+  .option('--concurrency <n>', 'rows in flight at once', countArgument(MAX_CONCURRENCY), 32)
+  .addOption(
+    new Option('--give-up-after <time>', 'how long to retry a row: 90s, 30m, 12h')
+      .argParser(ttlArgument)
+      .default(300, '5m'),
+  );
+withFileOptions(program)
+  .option('--results <file>', 'the file for the outcomes, by default <file>.results.jsonl')
+  .option('--resume', 'skip rows that have a final outcome in the results file')
+  .option('--dry-run', 'check each row without sending anything');
 await run(
-  command('replay', 'Sends each row of a file as one write. Sending the same file again writes nothing twice.')
-    .argument('<file>', 'JSON lines or CSV; - reads JSON lines from standard input')
-    .addOption(
-      new Option('--operation <name>', 'the operation of each row that names none; CSV needs it').choices(
-        OPERATIONS.map(({ name }) => name),
-      ),
-    )
-    .option('--concurrency <n>', 'rows in flight at once', countArgument(MAX_CONCURRENCY), 32)
-    .addOption(
-      new Option('--give-up-after <time>', 'how long to retry a row: 90s, 30m, 12h')
-        .argParser(ttlArgument)
-        .default(300, '5m'),
-    )
-    .addOption(
-      new Option('--format <format>', "the format, by default that of the file's extension").choices(['jsonl', 'csv']),
-    )
-    .option('--delimiter <character>', 'the delimiter of CSV cells', delimiterArgument, ',')
-    .option(
-      '--map <column=path>',
-      'the member that a column sets, such as Betrag=amount or ID=params.invoiceId; note=- ignores it; repeatable',
-      mapArgument,
-      new Map(),
-    )
-    .option('--key-column <name>', 'the column or member with the key of each row, by default key or idempotencyKey')
-    .option('--results <file>', 'the file for the outcomes, by default <file>.results.jsonl')
-    .option('--resume', 'skip rows that have a final outcome in the results file')
-    .option('--dry-run', 'check each row without sending anything')
-    .option('--url <url>', 'the API, by default the local one')
-    .option('--token-file <file>', 'a file with the token to use, which is read again when the token has ended')
-    .option('--token <jwt>', 'the token to use; on the local system, by default that of the owner of Demo Ltd')
+  withDestinationOptions(program)
     .option('--json', 'print the counts as JSON')
     .addHelpText('after', '\nExits 1 unless every row has a final outcome. See docs/replaying.md.')
     .action(replayFile),
 );
 
 async function replayFile(path: string, options: Options): Promise<void> {
-  const operation = OPERATIONS.find(({ name }) => name === options.operation);
-  const { delimiter, map, keyColumn } = options;
   const source = await openSource(path);
   try {
-    const file = {
-      operations: OPERATIONS,
-      operation,
-      format: options.format ?? formatOf(path),
-      delimiter,
-      map,
-      keyColumn,
-    };
+    const file = fileOptionsOf(path, options);
     if (options.dryRun) await dryRun(source, file, options);
     else await sendAll(source, path, file, options);
   } finally {
@@ -126,16 +106,4 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
 /** Input from a pipe names its results file by content, so that the same input has the same results file. */
 function defaultResults(path: string, sha256: string): string {
   return path === '-' ? `replay-${sha256.slice(0, 12)}.results.jsonl` : `${path}.results.jsonl`;
-}
-
-function mapArgument(text: string, map: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const at = text.lastIndexOf('=');
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be <column>=<path>.');
-  return new Map([...map, [text.slice(0, at), text.slice(at + 1)]]);
-}
-
-function delimiterArgument(text: string): string {
-  if (text === '\\t') return '\t';
-  if (text.length === 1 && !/["\r\n]/.test(text)) return text;
-  throw new InvalidArgumentError('It must be one character, such as ";"; \\t is a tab.');
 }

@@ -1,11 +1,10 @@
-import type { Progress } from '../cli/progress.ts';
+import { bar, type Progress, shown } from '../cli/progress.ts';
 import type { Outcome } from './outcome.ts';
 import { describe, type Tally } from './replay.ts';
 import type { Result } from './results.ts';
 
 /** How many rows without success are printed; the results file has all of them. */
 const MAX_PRINTED = 20;
-const BAR_WIDTH = 24;
 
 /** In the order in which they are printed. */
 const MEANINGS: Readonly<Record<Outcome, string>> = {
@@ -57,13 +56,4 @@ export function reportText(tally: Tally, { total, resultsPath }: { total: number
       : [line(total - tally.rows, 'not sent', `stopped at ${tally.stopped ?? 'an error'}`)]),
     line(total, 'rows', `see ${resultsPath}`),
   ].join('\n');
-}
-
-function bar(rows: number, total: number): string {
-  const filled = Math.floor((rows / Math.max(total, 1)) * BAR_WIDTH);
-  return `[${'='.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}]`;
-}
-
-function shown(count: number): string {
-  return Math.round(count).toLocaleString('en');
 }

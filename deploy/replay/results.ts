@@ -1,4 +1,4 @@
-import { closeSync, createReadStream, existsSync, openSync, realpathSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, existsSync, openSync, renameSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { isFinalOutcome, type RowResult } from './outcome.ts';
@@ -52,12 +52,6 @@ async function* readResults(path: string): AsyncGenerator<Result> {
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const result = parse(line);
     if (result !== undefined) yield result;
-  }
-}
-
-export function refuseSameFile(source: string, results: string): void {
-  if (source !== '-' && existsSync(results) && realpathSync(source) === realpathSync(results)) {
-    throw new Error(`${results} is the input file: choose another file for the results.`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { CrashPoint } from '../../activities/crash-points.ts';
 import { batchStory } from '../support/batch-story.ts';
 import { batchClient } from '../support/batches.ts';
@@ -49,7 +49,7 @@ test.each(
     await until('the frozen one to notice', async () =>
       frozen.logs.some(({ msg }) => String(msg).includes('A chunk of a batch could not be written')),
     );
-    await story.expectTold(await api.over('file'), url);
+    expect(await story.expectTold(await api.over('file'), url)).toEqual({ doubled: 0, lost: 0 });
   },
   LIMIT_MS,
 );

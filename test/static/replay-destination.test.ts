@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { findDestination } from '../../deploy/replay/destination.ts';
+import { findDestination } from '../../deploy/cli/destination.ts';
 import { signToken } from '../support/tokens.ts';
 
 const ACME = 'b1d5a4ba-7c5b-4f3e-9d1a-0c6f2c1b8e11';

@@ -17,6 +17,7 @@ import { differences, isSameRequest } from '../../activities/write/compare-reque
 import type { Fence } from '../../activities/write/fence.ts';
 import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import type { ProcessFence } from '../fence.ts';
 import type { GroupRuns } from '../lanes/group-runs.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { type ChunkFindings, createFindings } from './chunk-findings.ts';
@@ -24,7 +25,7 @@ import { type ChunkFindings, createFindings } from './chunk-findings.ts';
 export type ChunkDependencies = {
   readonly database: Database;
   readonly operations: readonly Operation[];
-  readonly fence: Fence;
+  readonly fence: Fence & Pick<ProcessFence, 'isAwake' | 'witnesses'>;
   readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
   /** How many rows may share a transaction now. */
@@ -72,7 +73,7 @@ export async function writeChunk(
   /** By position: a bug has ended their attempts, unless another one has made them meanwhile. */
   const bugs = new Set<number>();
   for (let round = 1; ; round += 1) {
-    pending = await settle(dependencies, batch, pending, findings);
+    pending = await settle(dependencies, batch, pending, { findings, bugs, isLast: round > MAX_ROUNDS });
     crashPoint('chunk: outcomes found');
     for (const row of pending) if (bugs.has(row.position)) fail(findings, row, 'write_failed');
     pending = pending.filter(({ position }) => findings.isPending(position));
@@ -88,7 +89,7 @@ export async function writeChunk(
       await sleep(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
-    await sendAll(dependencies, pending, { size, signal, bugs });
+    await sendAll(dependencies, pending, { size, signal, findings, bugs });
   }
 }
 
@@ -157,12 +158,16 @@ function toPending(batch: BatchRow, row: number, position: number, { operation, 
   return { position, operation, item, resources: namedResources(args) };
 }
 
-/** Notes the rows whose key has an outcome. Returns the others, in their order. */
+/**
+ * Notes the rows whose key has an outcome. Returns the others, in their order, and with them those that this batch has written
+ * without a group that vouches for it: the COMMIT of an attempt whose end nobody knows. After a restore that takes such a row,
+ * nothing would tell that it was there. Sent again, it stays in its group, by whose name a verification finds it.
+ */
 async function settle(
-  { database, operations }: ChunkDependencies,
+  { database, operations, fence }: ChunkDependencies,
   batch: BatchRow,
   pending: readonly Pending[],
-  findings: ChunkFindings,
+  { findings, bugs, isLast }: { findings: ChunkFindings; bugs: Set<number>; isLast: boolean },
 ): Promise<Pending[]> {
   const keys = pending.map(({ item }) => item.args.key);
   const { known } = await readOutcomes(database.reads, batch.company_id, batch.user_id, keys);
@@ -183,6 +188,12 @@ async function settle(
       findings.note(row.position, 'refused', { problem: row.refusedIfNew, operation: row.operation.name });
       return false;
     }
+    const isOwn = found.submission_id === args.submissionId;
+    if (isOwn && !findings.isVouched(row.position) && !isLast) {
+      bugs.delete(row.position);
+      return true;
+    }
+    if (fence.isAwake) fence.witnesses.note({ ...found, company_id: batch.company_id });
     noteOutcome(findings, row, found, () => {
       const stored = requests.get(args.key);
       if (stored === undefined) return undefined;
@@ -274,12 +285,15 @@ const OUTCOME_UNKNOWN =
 async function sendAll(
   dependencies: ChunkDependencies,
   pending: readonly Pending[],
-  { size, signal, bugs }: { size: number; signal: AbortSignal; bugs: Set<number> },
+  { size, signal, findings, bugs }: { size: number; signal: AbortSignal; findings: ChunkFindings; bugs: Set<number> },
 ): Promise<void> {
   const held = createNamedSet();
   let piece: Pending[] = [];
   const send = async () => {
-    for (const { row, failure } of await sendGroup(dependencies, piece, signal)) {
+    const left = await sendGroup(dependencies, piece, signal);
+    const positions = new Set(left.map(({ row }) => row.position));
+    for (const { position } of piece) if (!positions.has(position)) findings.vouch(position);
+    for (const { row, failure } of left) {
       if (failure === 'bug') bugs.add(row.position);
       else held.add(row.resources);
     }

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose';
-import { readLocalJson } from '../cli/local-json.ts';
 import { tokenFile as tokenFileOf } from '../client/src/node.ts';
 import { type Token, type TokenSource, tokenOf } from '../client/src/token.ts';
+import { readLocalJson } from './local-json.ts';
 
 export type DestinationOptions = { readonly url?: string; readonly token?: string; readonly tokenFile?: string };
 

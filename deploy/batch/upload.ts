@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
+import type { Source } from '../cli/source.ts';
+import { toNdjson } from './convert.ts';
+import { Refused } from './ends.ts';
+
+/** What is sent for a file. */
+export type Upload = {
+  readonly contentType: 'application/x-ndjson' | 'text/csv';
+  /** Of the bytes that are sent. */
+  sha256(): Promise<string>;
+  /** Throws Refused at the end if the file is another one by then: an upload that does not end is no batch. */
+  read(): AsyncIterable<Buffer>;
+};
+
+/**
+ * The bytes as they are where the API reads them as the options say; otherwise each row with its key. `onBytes` is called with
+ * how many bytes of the file have been read.
+ */
+export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: number) => void): Upload {
+  const { sha256 } = source;
+  if (!isConverted(file)) {
+    return {
+      contentType: file.format === 'csv' ? 'text/csv' : 'application/x-ndjson',
+      sha256: async () => sha256,
+      read: () => unchanged(source, onBytes),
+    };
+  }
+  const convert = (bytes: AsyncIterable<Buffer>) => toNdjson(readRows(bytes, file), sha256);
+  return {
+    contentType: 'application/x-ndjson',
+    async sha256() {
+      const hash = createHash('sha256');
+      for await (const piece of convert(source.read())) hash.update(piece);
+      return hash.digest('hex');
+    },
+    read: () => convert(unchanged(source, onBytes)),
+  };
+}
+
+function isConverted({ format, delimiter, map, keyColumn }: FileOptions): boolean {
+  return keyColumn !== undefined || (format === 'csv' && (delimiter !== ',' || map.size > 0));
+}
+
+/** The keys of rows follow from the content that was hashed before. */
+async function* unchanged({ sha256, read }: Source, onBytes: (bytes: number) => void): AsyncGenerator<Buffer> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const piece of read()) {
+    hash.update(piece);
+    bytes += piece.length;
+    onBytes(bytes);
+    yield piece;
+  }
+  if (hash.digest('hex') === sha256) return;
+  throw new Refused(
+    'The file changed while it was being sent. Nothing of it was written: send it when it is complete.',
+  );
+}

@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Row } from '../../activities/batches/row.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { createInvoice } from '../../activities/operations/create-invoice.ts';
+import { createPayment } from '../../activities/operations/create-payment.ts';
+import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
+import type { FileOptions } from '../../api/batches/rows/read-rows.ts';
+import { MalformedRow } from '../../api/batches/rows/rows.ts';
+import { Refused } from '../../deploy/batch/ends.ts';
+import { openUpload } from '../../deploy/batch/upload.ts';
+import { openSource } from '../../deploy/cli/source.ts';
+import { toRequest } from '../../deploy/replay/request.ts';
+import { readFile } from '../support/batch-files.ts';
+
+describe('what is uploaded for a file', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'accubooks-conversion-'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  const save = (text: string) => {
+    const path = join(folder, 'rows');
+    writeFileSync(path, text);
+    return path;
+  };
+  const open = async (text: string, file: FileOptions) => {
+    const source = await openSource(save(text));
+    return { source, upload: openUpload(source, file, () => undefined) };
+  };
+
+  test('is the file as it is, unless that would mean something else', async () => {
+    const csv = 'invoiceId,amount\nx,1\n';
+    const plain = await open(csv, { ...FILE, format: 'csv' });
+    expect([plain.upload.contentType, await textOf(plain.upload.read())]).toEqual(['text/csv', csv]);
+    expect(await plain.upload.sha256()).toBe(sha256Of(csv));
+    // The mapping is that of CSV alone.
+    const lines = await open('{"amount":1}', { ...FILE, map: new Map([['Betrag', 'amount']]) });
+    expect([lines.upload.contentType, await textOf(lines.upload.read())]).toEqual([
+      'application/x-ndjson',
+      '{"amount":1}',
+    ]);
+    const mapped = await open('Betrag;Beleg\n1;b-1\n2;\nx;b-3\n', {
+      ...FILE,
+      ...{ format: 'csv', delimiter: ';', keyColumn: 'Beleg', map: new Map([['Betrag', 'amount']]) },
+    });
+    const sent = await textOf(mapped.upload.read());
+    expect([mapped.upload.contentType, await mapped.upload.sha256()]).toEqual(['application/x-ndjson', sha256Of(sent)]);
+    expect(sent.split('\n').map((line) => (line === '' ? undefined : JSON.parse(line)))).toEqual([
+      { key: 'b-1', params: {}, body: { amount: 1 } },
+      { key: expect.stringMatching(/^[\da-f-]{36}$/), params: {}, body: { amount: 2 } },
+      null,
+      undefined,
+    ]);
+  });
+
+  test('makes the writes that replay makes of the same file, whatever stands in it', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(csvFile, jsonFile), async ({ text, options }) => {
+        const file = { ...FILE, ...options };
+        const { source, upload } = await open(text, file);
+        const sent = await textOf(upload.read());
+        const replayed = (await readFile(text, file)).map(writeOf(file, source.sha256));
+        // Read as the API reads it, which knows the bytes that it was sent alone.
+        const { operation } = file;
+        const batched = (await readFile(sent, { operation })).map(writeOf({ ...FILE, operation }, sha256Of(sent)));
+        expect(batched).toEqual(replayed);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('does not end where the file has become another one meanwhile', async () => {
+    const options: Partial<FileOptions> = { format: 'csv', delimiter: ';' };
+    for (const file of [FILE, { ...FILE, ...options }]) {
+      const { source, upload } = await open('amount;currency\n1;USD\n', file);
+      writeFileSync(join(folder, 'rows'), 'amount;currency\n2;USD\n');
+      await expect(textOf(upload.read())).rejects.toThrow(Refused);
+      source.close();
+    }
+  });
+});
+
+const FILE: FileOptions = {
+  ...{ format: 'jsonl', delimiter: ',', keyColumn: undefined, map: new Map() },
+  ...{ operations: OPERATIONS, operation: createPayment },
+};
+
+type Write = { readonly method: string; readonly path: string; readonly key: string; readonly body: string };
+
+function writeOf(file: FileOptions, sha256: string): (row: Row) => Write | 'malformed' {
+  return (row) => {
+    if ('malformed' in row) return 'malformed';
+    try {
+      const { method, path, key, body } = toRequest(file, row.input, sha256, row.row);
+      return { method, path, key, body };
+    } catch (error) {
+      if (error instanceof MalformedRow) return 'malformed';
+      throw error;
+    }
+  };
+}
+
+/** As people write it: quoted or not, with line ends within, and what is no number where one belongs. */
+const cell = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom('', '1', '250', '-7', '1.5', 'USD', 'a-1', 'é', '__proto__', '[1,2]') },
+  fc.string({ maxLength: 12 }).map((text) => `"${text.replaceAll('"', '""')}"`),
+  fc.string({ maxLength: 8 }),
+);
+
+const csvFile = fc
+  .record({
+    shape: fc.constantFrom(
+      { operation: createPayment, columns: ['Rechnung=invoiceId', 'Betrag=amount', 'currency', 'Notiz=-'] },
+      { operation: finalizeInvoice, columns: ['ID=params.invoiceId', 'Datum=issueDate'] },
+      { operation: createInvoice, columns: ['Kunde=customerId', 'Menge=lines[0].quantity', 'lines.0.unitPrice'] },
+    ),
+    delimiter: fc.constantFrom(',', ';', '\t', '|'),
+    keyColumn: fc.constantFrom(undefined, 'Beleg'),
+    lineEnd: fc.constantFrom('\n', '\r\n'),
+    rows: fc.array(fc.array(cell, { minLength: 3, maxLength: 6 }), { maxLength: 8 }),
+  })
+  .map(({ shape: { operation, columns }, delimiter, keyColumn, lineEnd, rows }) => {
+    const map = new Map(
+      columns.flatMap((column) => (column.includes('=') ? [column.split('=') as [string, string]] : [])),
+    );
+    const names = [...columns.map((column) => column.split('=')[0] ?? ''), keyColumn ?? 'key'];
+    const text = [names, ...rows.map((row) => row.slice(0, names.length))].map((row) => row.join(delimiter));
+    const options: Partial<FileOptions> = { format: 'csv', operation, delimiter, keyColumn, map };
+    return { text: text.join(lineEnd), options };
+  });
+
+const member = fc.constantFrom(
+  'key',
+  'Beleg',
+  'operation',
+  'params',
+  'body',
+  'invoiceId',
+  'amount',
+  '__proto__',
+  'more',
+);
+const value = fc.oneof(
+  fc.jsonValue({ maxDepth: 2 }),
+  fc.constantFrom<unknown>('k-1', 'finalizeInvoice', 'createPaymet', null, 1e21, -0, {}),
+  fc.record({ invoiceId: fc.constantFrom('i-1', '..', 7), amount: fc.integer() }, { requiredKeys: [] }),
+);
+const line = fc.oneof(
+  fc.array(fc.tuple(member, value), { maxLength: 5 }).map((members) => {
+    return `{${members.map(([name, held]) => `${JSON.stringify(name)}:${JSON.stringify(held)}`).join(',')}}`;
+  }),
+  fc.constantFrom(
+    '',
+    '  ',
+    '{"amount":',
+    '7',
+    '{"body":{"amount":1e400}}',
+    '{"body":{"amount":1.0},"Beleg":"\\ud800"}',
+  ),
+  fc.integer({ min: 25, max: 40 }).map((depth) => `{"body":{"more":${'['.repeat(depth)}${']'.repeat(depth)}}}`),
+);
+
+const jsonFile = fc
+  .record({
+    lines: fc.array(line, { maxLength: 10 }),
+    operation: fc.constantFrom(undefined, createPayment, finalizeInvoice),
+    keyColumn: fc.constantFrom(undefined, 'Beleg', 'idempotencyKey', 'operation'),
+  })
+  .map(({ lines, ...options }) => ({ text: lines.join('\n'), options: options as Partial<FileOptions> }));
+
+async function textOf(bytes: AsyncIterable<Buffer>): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of bytes) pieces.push(piece);
+  return Buffer.concat(pieces).toString();
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

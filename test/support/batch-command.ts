@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommandEnd } from './commands.ts';
+import type { Company } from './companies.ts';
+import { compiled } from './program.ts';
+
+/** `npm run batch` as the owner of a company, and a folder for its files. */
+export function openBatchCommand() {
+  const folder = mkdtempSync(join(tmpdir(), 'accubooks-batch-test-'));
+  const path = (name: string) => join(folder, name);
+  const save = (name: string, text: string) => {
+    writeFileSync(path(name), text);
+    return path(name);
+  };
+
+  function start(company: Company, url: string, args: readonly string[], input?: string) {
+    const tokenFile = save(`${company.id}.token`, company.users.owner.token);
+    const child = spawn(
+      process.execPath,
+      [compiled('deploy/batch/main.ts'), ...args, '--url', url, '--token-file', tokenFile],
+      { env: { PATH: process.env['PATH'], DATA_DIR: path('no-local-system') }, stdio: 'pipe' },
+    );
+    // A test that fails before its command ends must not leave it to the next run.
+    const kill = () => void child.kill('SIGKILL');
+    process.once('exit', kill);
+    child.once('exit', () => process.off('exit', kill));
+    const output = { stdout: '', stderr: '' };
+    child.stdout.on('data', (data: Buffer) => (output.stdout += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (output.stderr += data.toString()));
+    child.stdin.end(input);
+    const ended = once(child, 'close').then(([code]): CommandEnd => ({ code: code ?? -1, ...output }));
+    return { child, ended, output };
+  }
+
+  return {
+    path,
+    save,
+    start,
+    run: (company: Company, url: string, args: readonly string[], input?: string) =>
+      start(company, url, args, input).ended,
+    close: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** A proxy on loopback that passes on so many bytes of each connection's client, and the rest once it is opened. */
+export async function startHolding(target: string, bytes: number) {
+  const { hostname, port } = new URL(target);
+  const opens: (() => void)[] = [];
+  let held = 0;
+  let isOpen = false;
+  const server = createServer((client) => {
+    const upstream = connect({ host: hostname, port: Number(port) });
+    let passed = 0;
+    client.on('data', (data: Buffer) => {
+      passed += data.length;
+      upstream.write(data);
+      if (passed < bytes || isOpen) return;
+      held += 1;
+      client.pause();
+      opens.push(() => client.resume());
+    });
+    upstream.on('data', (data) => client.write(data));
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('error', () => undefined);
+      from.on('close', () => to.destroy());
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    /** How many connections were stopped in the middle of what they send. */
+    held: () => held,
+    open() {
+      isOpen = true;
+      for (const open of opens.splice(0)) open();
+    },
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}

@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openBatchCommand, startHolding } from '../support/batch-command.ts';
+import { ndjson, startBatchWorker } from '../support/batches.ts';
+import type { Company } from '../support/companies.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** The first tests need batches that rest: the worker is started by the one that has killed the command. */
+let system: System;
+let command: ReturnType<typeof openBatchCommand>;
+let worker: Awaited<ReturnType<typeof startBatchWorker>> | undefined;
+beforeAll(async () => {
+  system = await startSystem();
+  command = openBatchCommand();
+});
+afterAll(async () => {
+  await worker?.close();
+  await system.stop();
+  command.close();
+});
+
+const OPERATION = ['--operation', 'createPayment'] as const;
+const run = (company: Company, args: readonly string[], input?: string) =>
+  command.run(company, system.url, args, input);
+
+async function payments(company: Company, count: number) {
+  const invoiceId = await company.invoice({ total: 10_000_000 });
+  return Array.from({ length: count }, (_, index) => paymentBody(invoiceId, 100 + index));
+}
+
+async function stateOf(company: Company): Promise<string | undefined> {
+  const { rows } = await system.owner.query('SELECT state FROM batches WHERE company_id = $1', [company.id]);
+  return rows[0]?.state;
+}
+
+const paymentsOf = async (company: Company) =>
+  (await countEffects(system.owner, { companyId: company.id, table: 'payments' })).rows;
+
+describe('the command of batches, killed or stopped', () => {
+  test('in the middle of the upload and while it follows, goes on when it is run again', async () => {
+    const company = await system.company();
+    const rows = await payments(company, 150);
+    // Blank lines are no rows: the second half of the rows is not sent before they are.
+    const text = ndjson(rows.slice(0, 75)) + '\n'.repeat(512 * 1024) + ndjson(rows.slice(75));
+    const args = ['submit', command.save('killed.jsonl', text), ...OPERATION];
+
+    const holding = await startHolding(system.url, 128 * 1024);
+    const first = command.start(company, holding.url, args);
+    await until(
+      'half of the file to be sent',
+      async () => holding.held() > 0 && (await stateOf(company)) !== undefined,
+    );
+    first.child.kill('SIGKILL');
+    await first.ended;
+    holding.open();
+    expect(await stateOf(company)).toBe('receiving');
+
+    const second = command.start(company, system.url, args);
+    await until('the batch to be followed', async () => second.output.stderr.includes('queued ['));
+    second.child.kill('SIGKILL');
+    await second.ended;
+    await holding.close();
+    expect([await stateOf(company), await paymentsOf(company)]).toEqual(['queued', 0]);
+
+    // Who stops it by hand is told that this does not stop the batch.
+    const third = command.start(company, system.url, args);
+    await until('the batch to be followed again', async () => third.output.stderr.includes('queued ['));
+    third.child.kill('SIGINT');
+    expect(await third.ended).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(
+        /The batch goes on\. To see how it stands: npm run --silent batch -- status \w{64} --follow/,
+      ),
+    });
+
+    worker = await startBatchWorker(system);
+    const last = await run(company, args);
+    expect([last.code, last.stdout]).toEqual([0, expect.stringMatching(/150 {2}succeeded {2}written by this batch/)]);
+    expect(last.stderr).toContain('The batch is there already');
+    expect(await countEffects(system.owner, { companyId: company.id, table: 'payments' })).toMatchObject({
+      rows: 150,
+      replayedAudit: 0,
+    });
+  });
+});
+
+describe('the command of batches', () => {
+  beforeAll(async () => {
+    worker ??= await startBatchWorker(system);
+  });
+
+  test('finds a finished batch at once, and under another key makes replays alone', async () => {
+    const company = await system.company();
+    const args = ['submit', command.save('again.jsonl', ndjson(await payments(company, 40))), ...OPERATION];
+    const made = await run(company, args);
+    expect([made.code, made.stdout]).toEqual([0, expect.stringContaining('40  succeeded')]);
+    const again = await run(company, args);
+    expect([again.code, again.stdout]).toEqual([0, made.stdout]);
+    expect(again.stderr).toBe('The batch is there already (completed): the file was not sent again.\n');
+    const results = command.path('second.csv');
+    const second = await run(company, [...args, '--batch-key', 'the second', '--results', results, '--json']);
+    expect(second.code).toBe(0);
+    expect(JSON.parse(second.stdout)).toMatchObject({
+      exitCode: 0,
+      batch: { key: 'the second', state: 'completed', counts: { replayed: 40, succeeded: 0 } },
+    });
+    const lines = readFileSync(results, 'utf8').split('\r\n');
+    expect([lines.length, lines[0], lines[40]]).toEqual([
+      42,
+      expect.stringMatching(/^row,key,outcome,/),
+      expect.stringMatching(/^40,[\da-f-]{36},replayed,201,/),
+    ]);
+    expect(await paymentsOf(company)).toBe(40);
+  });
+
+  test('refuses another file under a key that is taken, and names the row', async () => {
+    const company = await system.company();
+    const [one, two, three] = (await payments(company, 3)) as [object, object, object];
+    const key = [...OPERATION, '--batch-key', 'month-end'];
+    await run(company, ['submit', command.save('one.jsonl', ndjson([one, two])), ...key]);
+    const other = await run(company, ['submit', command.save('other.jsonl', ndjson([one, three])), ...key, '--json']);
+    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('row 2 is the first that differs')]);
+    expect(JSON.parse(other.stdout)).toMatchObject({ exitCode: 2, problem: { code: 'idempotency_key_reused' } });
+    expect(await paymentsOf(company)).toBe(2);
+  });
+
+  test('takes CSV with other columns, and makes the writes that replay makes of it', async () => {
+    const company = await system.company();
+    const [first] = await payments(company, 1);
+    const row = (amount: string) => `${first?.invoiceId};${amount};USD;cash;egal`;
+    const text = ['Rechnung;Betrag;currency;method;Notiz', row('120'), row('zwölf'), row('130')].join('\r\n');
+    const file = command.save('zahlungen.csv', text);
+    const mapping = ['--delimiter', ';', '--map', 'Rechnung=invoiceId', '--map', 'Betrag=amount', '--map', 'Notiz=-'];
+    const sent = await run(company, ['submit', file, ...OPERATION, ...mapping]);
+    expect(sent.code).toBe(1);
+    expect(sent.stderr).toMatch(
+      /line 3 \(row 2\), key \S+: 422 validation_failed: The row is malformed: column Betrag: not a number: "zwölf"/,
+    );
+    expect(sent.stdout).toMatch(/ 2 {2}succeeded .*\n +1 {2}refused/);
+    // From a pipe it is the same file, and the same batch.
+    const piped = await run(company, ['submit', '-', '--format', 'csv', ...OPERATION, ...mapping, '--json'], text);
+    expect([piped.code, piped.stderr]).toEqual([1, expect.stringContaining('The batch is there already')]);
+    expect(JSON.parse(piped.stdout).batch.errors).toMatchObject([{ row: 2, line: 3 }]);
+    const results = (await run(company, ['results', JSON.parse(piped.stdout).batch.key])).stdout;
+    const keys = results
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line).key);
+    // Sent row by row, each of them is a replay.
+    const alone = await company.api.post(
+      '/api/payments',
+      { invoiceId: first?.invoiceId, amount: 130, currency: 'USD', method: 'cash' },
+      { key: keys[2] },
+    );
+    expect([alone.status, alone.headers.get('idempotent-replayed')]).toEqual([201, 'true']);
+    expect(await paymentsOf(company)).toBe(2);
+  });
+
+  test('checks a file without writing anything of it', async () => {
+    const company = await system.company();
+    const [good] = await payments(company, 1);
+    const bad = JSON.stringify({ ...good, amount: 0 });
+    const file = command.save('checked.jsonl', `\n${bad}\n\n{"amount":\n${JSON.stringify(good)}\n`);
+    const checked = await run(company, ['submit', file, ...OPERATION, '--validate-only']);
+    expect([checked.code, checked.stdout]).toEqual([1, '3 rows, 2 of them would be refused; nothing was written\n']);
+    expect(checked.stderr).toMatch(/^line 2 \(row 1\), .*; \/amount: .*\nline 4 \(row 2\), .*malformed: not JSON/m);
+    const json = await run(company, ['submit', file, ...OPERATION, '--validate-only', '--json']);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      exitCode: 1,
+      validation: { rows: 3, valid: 1, errors: [{ row: 1, line: 2, errors: [{ pointer: '/amount' }] }, { row: 2 }] },
+    });
+    expect([await stateOf(company), await paymentsOf(company)]).toEqual([undefined, 0]);
+  });
+
+  test('does not wait where it shall not, and looks after the batch by its key', async () => {
+    const company = await system.company();
+    const file = command.save('looked-after.jsonl', ndjson(await payments(company, 5)));
+    const accepted = await run(company, ['submit', file, ...OPERATION, '--batch-key', 'mine', '--no-wait']);
+    expect(accepted.code).toBe(0);
+    const followed = await run(company, ['status', 'mine', '--follow']);
+    expect([followed.code, followed.stdout]).toEqual([0, expect.stringMatching(/^Batch mine: completed\n/)]);
+    const listed = await run(company, ['list', '--state', 'completed']);
+    expect([listed.code, listed.stdout]).toEqual([
+      0,
+      expect.stringMatching(/^mine +completed +createPayment +5 of 5 /m),
+    ]);
+    for (const action of ['pause', 'resume', 'retry-failed', 'cancel']) {
+      const refused = await run(company, [action, 'mine']);
+      expect([action, refused.code, refused.stderr]).toEqual([
+        action,
+        2,
+        expect.stringContaining('409 batch_state_conflict'),
+      ]);
+    }
+    expect((await run(company, ['status', 'nobody’s'])).code).toBe(2);
+    expect((await run(company, ['status', 'nobodys'])).code).toBe(2);
+  });
+
+  test('tells by its exit code that it is used wrongly, refused, or without an answer', async () => {
+    const company = await system.company();
+    const file = command.save('codes.jsonl', ndjson(await payments(company, 1)));
+    const csv = command.save('codes.csv', 'amount\n1\n');
+    for (const args of [
+      ...[[], ['submit'], ['submit', file, '--operation', 'createPaymet'], ['submit', file, '--nonsense'], ['sumbit']],
+      ...[
+        ['submit', command.path('not-there.jsonl'), ...OPERATION],
+        ['submit', csv],
+        ['submit', csv, ...OPERATION, '--map', 'a=b'],
+      ],
+      ...[
+        ['submit', file, ...OPERATION, '--results', file],
+        ['submit', command.save('empty.jsonl', '\n'), ...OPERATION],
+      ],
+    ]) {
+      expect([args, (await run(company, args)).code]).toEqual([args, 2]);
+    }
+    const help = await run(company, ['submit', '--help']);
+    expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('Exit codes:')]);
+    const nobody = await command.run(company, 'http://127.0.0.1:1', [
+      'submit',
+      file,
+      ...OPERATION,
+      '--give-up-after',
+      '1s',
+      '--json',
+    ]);
+    expect([nobody.code, nobody.stderr]).toEqual([3, expect.stringContaining('Run the same command again.')]);
+    expect(JSON.parse(nobody.stdout)).toMatchObject({ exitCode: 3, message: expect.stringContaining('127.0.0.1:1') });
+    expect([await stateOf(company), await paymentsOf(company)]).toEqual([undefined, 0]);
+  });
+});
