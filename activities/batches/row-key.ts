@@ -1,4 +1,5 @@
-import { v5 as uuidv5 } from 'uuid';
+import { hash } from 'node:crypto';
+import { parse, v5 as uuidv5, validate, version } from 'uuid';
 
 /** The UUIDv5 namespace of keys derived from a file and a row; it must never change. */
 const ROW_NAMESPACE = '6f1d3c0a-52de-4e0b-9a54-0c7b6f5d8e21';
@@ -9,4 +10,18 @@ const ROW_NAMESPACE = '6f1d3c0a-52de-4e0b-9a54-0c7b6f5d8e21';
  */
 export function keyOfRow(sha256: string, row: number): string {
   return uuidv5(`${sha256}:${row}`, ROW_NAMESPACE);
+}
+
+/** The row, from 1 to `rows`, that has this key by {@link keyOfRow}; undefined if none has. A million take a few seconds. */
+export function rowOfKey(sha256: string, rows: number, key: string): number | undefined {
+  if (!validate(key) || version(key) !== 5) return undefined;
+  const prefix = Buffer.from(`${String.fromCharCode(...parse(ROW_NAMESPACE))}${sha256}:`, 'latin1');
+  const text = Buffer.concat([prefix, Buffer.alloc(String(rows).length)]);
+  // The first four bytes of a UUIDv5 are those of the SHA-1 hash (RFC 9562, section 5.5). Few rows go on from here.
+  const start = key.slice(0, 8);
+  for (let row = 1; row <= rows; row += 1) {
+    const end = prefix.length + text.write(String(row), prefix.length, 'latin1');
+    if (hash('sha1', text.subarray(0, end), 'hex').startsWith(start) && keyOfRow(sha256, row) === key) return row;
+  }
+  return undefined;
 }

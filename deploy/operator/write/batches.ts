@@ -1,11 +1,10 @@
-import { version as uuidVersion, validate as validateUuid } from 'uuid';
 import {
   type BatchRow,
   type BatchState,
   outcomeOfCharacter,
   type RowOutcome,
 } from '../../../activities/batches/batch-row.ts';
-import { keyOfRow } from '../../../activities/batches/row-key.ts';
+import { rowOfKey } from '../../../activities/batches/row-key.ts';
 import type { Tx } from '../../../activities/database.ts';
 
 /** A batch of which a write is a row. */
@@ -36,7 +35,7 @@ export async function readBatches(tx: Tx, key: string, requestIds: readonly stri
   );
   const found: BatchFacts[] = [];
   for (const batch of candidates) {
-    const row = (await rowOfOwnKey(tx, batch, key)) ?? rowOfDerivedKey(batch, key);
+    const row = (await rowOfOwnKey(tx, batch, key)) ?? rowOfKey(batch.file_sha256 ?? '', batch.row_count ?? 0, key);
     if (row !== undefined) found.push({ key: batch.batch_key, state: batch.state, ...(await readRow(tx, batch, row)) });
   }
   return found;
@@ -52,13 +51,6 @@ async function rowOfOwnKey(tx: Tx, { id, upload_id: uploadId }: Candidate, key: 
     [id, uploadId, key],
   );
   return found?.row;
-}
-
-/** A key that follows from the file is a UUIDv5 of the row's number: a million of them take a few seconds. */
-function rowOfDerivedKey({ file_sha256: sha256, row_count: rows }: Candidate, key: string): number | undefined {
-  if (sha256 === null || !validateUuid(key) || uuidVersion(key) !== 5) return undefined;
-  for (let row = 1; row <= (rows ?? 0); row += 1) if (keyOfRow(sha256, row) === key) return row;
-  return undefined;
 }
 
 async function readRow(tx: Tx, { id, upload_id: uploadId }: Candidate, row: number) {
