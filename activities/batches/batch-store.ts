@@ -111,10 +111,17 @@ export async function recordChunk(
     pool,
     `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_outcomes => $5,
        p_problems => $6, p_audit => $7, p_version => $8)`,
-    [companyId, batchId, uploadId, chunk, outcomes, JSON.stringify(problems), JSON.stringify(audit), version],
+    [companyId, batchId, uploadId, chunk, outcomes, toJsonb(problems), JSON.stringify(audit), version],
   );
   if (batch === undefined) throw new Error('Bug! A chunk is recorded of a batch that is not there');
   return batch;
+}
+
+/** A problem repeats what a row has, and `jsonb` can hold neither NUL nor half of a surrogate pair. */
+function toJsonb(problems: ChunkOutcomes['problems']): string {
+  return JSON.stringify(problems, (_, value: unknown) =>
+    typeof value === 'string' ? value.replace(/\0|\p{Surrogate}/gu, '\uFFFD') : value,
+  );
 }
 
 /** Batches whose workflow is to be started or woken. `pool`: of the relay's role. */

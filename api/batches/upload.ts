@@ -1,7 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { BatchRow } from '../../activities/batches/batch-row.ts';
 import { batchIdOf } from '../../activities/batches/identity.ts';
-import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, queryOnce, transaction } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { ProblemPointer } from '../../activities/problem.ts';
@@ -45,14 +44,14 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   }
   const uploadId = randomUUID();
   const mine = { companyId, batchId, uploadId };
+  const store = createChunkStore({ pool, ...mine });
   try {
-    const store = createChunkStore({ pool, ...mine });
     const known = new Set(context.operations.map(({ name }) => name));
-    const operations = new Set<string>();
+    // Also where each row is malformed: whoever may read the batch may read the writes of its operation.
+    const operations = new Set(upload.operation === undefined ? [] : [upload.operation.name]);
     let count = 0;
     for await (const row of rows) {
       await store.add(row);
-      crashPoint('upload: chunk stored');
       count = row.row;
       if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
     }
@@ -72,6 +71,8 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     await dropUpload(pool, mine);
     return { batch, isRepeated: true };
   } catch (error) {
+    // What is being stored would come after its removal.
+    await store.settled();
     // What is left is removed with the uploads that were broken off.
     await dropUpload(pool, mine).catch(() => undefined);
     throw error;
