@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
-import { v5 as uuidv5 } from 'uuid';
 import { type WireInput, writeWorkflowId } from '../workflows/messages.ts';
+import { uuidV5 } from './uuid-v5.ts';
 
 /** The UUIDv5 namespace (RFC 9562, section 5.5) of write IDs; fixed for ever. */
 export const WRITE_NAMESPACE = 'b3977cab-3beb-4177-b624-c5471d46253b';
 
 /** The ID of a write and of the main row that it creates: a repetition can only produce the same row. */
 export function writeId(companyId: string, operation: string, idempotencyKey: string): string {
-  return uuidv5(`company:${companyId}:op:${operation}:key:${idempotencyKey}`, WRITE_NAMESPACE);
+  return uuidV5(`company:${companyId}:op:${operation}:key:${idempotencyKey}`, WRITE_NAMESPACE);
 }
 
 /** The ID of a further row of a write, by table and position. */
 export function rowId(ofWrite: string, table: string, position: number): string {
-  return uuidv5(`${table}:${position}`, ofWrite);
+  return uuidV5(`${table}:${position}`, ofWrite);
 }
 
 /** Checks a key that is neither quoted nor escaped, as in a path or in a row of a file. */

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { parse, v5 as uuidv5, validate, version } from 'uuid';
+import { parse, validate, version } from 'uuid';
+import { uuidV5 } from '../uuid-v5.ts';
 
 /** The UUIDv5 namespace of keys derived from a file and a row; it must never change. */
 const ROW_NAMESPACE = '6f1d3c0a-52de-4e0b-9a54-0c7b6f5d8e21';
@@ -9,7 +10,7 @@ const ROW_NAMESPACE = '6f1d3c0a-52de-4e0b-9a54-0c7b6f5d8e21';
  * `sha256` is that of the file's bytes, in hexadecimal; the first row is 1.
  */
 export function keyOfRow(sha256: string, row: number): string {
-  return uuidv5(`${sha256}:${row}`, ROW_NAMESPACE);
+  return uuidV5(`${sha256}:${row}`, ROW_NAMESPACE);
 }
 
 /** The row, from 1 to `rows`, that has this key by {@link keyOfRow}; undefined if none has. A million take a few seconds. */

@@ -1,7 +1,8 @@
-import { createHash, type Hash } from 'node:crypto';
+import { type Hash, hash as hashOnce } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
 import type { Row } from '../../activities/batches/row.ts';
+import { BODY_TOO_DEEP, isNestedTooDeep, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
 import { isKey } from '../../activities/identity.ts';
@@ -20,9 +21,12 @@ export type StoredRow = {
 };
 
 const DIGEST_BYTES = 16;
+/** A row with a body as deep as one may be. */
+const INPUT_DEPTH = MAX_BODY_DEPTH + 1;
 
 /** `operation`: of the rows that name none. */
-export function toStored(companyId: string, row: Row, operation: Operation | undefined): StoredRow {
+export function toStored(companyId: string, given: Row, operation: Operation | undefined): StoredRow {
+  const row = 'input' in given && isNestedTooDeep(given.input, INPUT_DEPTH) ? tooDeep(given) : given;
   const content = JSON.stringify('input' in row ? row.input : row.malformed);
   const { line } = row;
   const named = 'input' in row ? row.input : undefined;
@@ -31,12 +35,17 @@ export function toStored(companyId: string, row: Row, operation: Operation | und
   return {
     row: row.row,
     json: `{"row":${row.row},"line":${line},${'input' in row ? '"input"' : '"malformed"'}:${content}}`,
-    digest: createHash('sha256').update(content).digest().subarray(0, DIGEST_BYTES),
+    digest: hashOnce('sha256', content, 'buffer').subarray(0, DIGEST_BYTES),
     key: ownKey,
     operation: named === undefined ? null : name,
     resources:
       named === undefined ? [] : namedResources({ companyId, operation: name ?? '', key: ownKey, input: named }),
   };
+}
+
+/** What JSON would exhaust the stack with. */
+function tooDeep({ row, line }: Row): Row {
+  return { row, line, malformed: `its body ${BODY_TOO_DEEP}` };
 }
 
 /** Few enough that a chunk is one group, whose input Temporal takes, and is soon done. */
@@ -45,7 +54,10 @@ const CHUNK_BYTES = 512 * 1024;
 /** Of which a chunk knows whether they name what it names, too (`claim_chunk`). */
 const CHUNKS_COMPARED = 8;
 
-/** Puts rows together, and stores each chunk as soon as it is whole. */
+/** Chunks of an upload that are being stored while the next rows are read. */
+const STORED_AT_ONCE = 2;
+
+/** Puts rows together, and stores each chunk as soon as it is whole. What could not be stored is told by the next call. */
 export function createChunkStore(options: {
   readonly pool: Pool;
   readonly companyId: string;
@@ -60,8 +72,13 @@ export function createChunkStore(options: {
   let chunks = 0;
   /** What each of the last chunks names, the newest first. */
   let before: NamedSet[] = [];
+  const storing = new Set<Promise<void>>();
+  const failures: unknown[] = [];
 
+  /** Takes the rows that are there as a chunk; waits while as many as may be are being stored. */
   async function store(): Promise<void> {
+    while (storing.size >= STORED_AT_ONCE) await Promise.race(storing);
+    if (failures.length > 0) throw failures[0];
     const [first] = rows;
     if (first === undefined) return;
     const names = createNamedSet();
@@ -70,26 +87,32 @@ export function createChunkStore(options: {
       for (const [at, earlier] of before.entries()) if (earlier.meets(resources)) conflicts |= 1 << at;
       names.add(resources);
     }
-    const content = await encodeRows(rows.map(({ json }) => json));
-    const keys = rows.map(({ key }) => key);
     chunks += 1;
+    const stored = insert({ chunk: chunks, first: first.row, rows, conflicts })
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => storing.delete(stored));
+    storing.add(stored);
+    rows = [];
+    bytes = 0;
+    before = [names, ...before].slice(0, CHUNKS_COMPARED);
+  }
+
+  async function insert(whole: { chunk: number; first: number; rows: readonly StoredRow[]; conflicts: number }) {
+    const content = await encodeRows(whole.rows.map(({ json }) => json));
+    const keys = whole.rows.map(({ key }) => key);
     const values = [
       companyId,
       batchId,
       uploadId,
-      chunks,
-      first.row,
-      rows.length,
+      whole.chunk,
+      whole.first,
+      whole.rows.length,
       content,
       keys.some((key) => key !== null) ? keys : null,
-      Buffer.concat(rows.map(({ digest }) => digest)),
-      conflicts,
-      ROW_OUTCOMES.pending.repeat(rows.length),
+      Buffer.concat(whole.rows.map(({ digest }) => digest)),
+      whole.conflicts,
+      ROW_OUTCOMES.pending.repeat(whole.rows.length),
     ];
-    const stored = rows.length;
-    rows = [];
-    bytes = 0;
-    before = [names, ...before].slice(0, CHUNKS_COMPARED);
     await transaction(
       pool,
       async (tx) => {
@@ -105,7 +128,7 @@ export function createChunkStore(options: {
       },
       { companyId, patience: 'patient' },
     );
-    onStored(stored);
+    onStored(whole.rows.length);
     crashPoint('upload: chunk stored');
   }
 
@@ -116,10 +139,16 @@ export function createChunkStore(options: {
       rows.push(row);
       bytes += length;
     },
-    /** Stores the last chunk. Returns how many there are. */
+    /** Stores the last chunk, and waits until all are stored. Returns how many there are. */
     async end(): Promise<number> {
       await store();
+      await this.settled();
+      if (failures.length > 0) throw failures[0];
       return chunks;
+    },
+    /** Waits until nothing is being stored any more, whatever becomes of it. */
+    async settled(): Promise<void> {
+      await Promise.all(storing);
     },
   };
 }

@@ -47,14 +47,15 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   }
   const uploadId = randomUUID();
   const mine = { companyId, batchId, uploadId };
+  const store = createChunkStore({
+    pool,
+    ...mine,
+    onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
+  });
   try {
-    const store = createChunkStore({
-      pool,
-      ...mine,
-      onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
-    });
     const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
-    const operations = new Set<string>();
+    // Also where each row is malformed: whoever may read the batch may read the writes of its operation.
+    const operations = new Set(upload.operation === undefined ? [] : [upload.operation.name]);
     let count = 0;
     for await (const row of rows) {
       await store.add(row);
@@ -80,6 +81,8 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     await dropUpload(pool, mine);
     return { batch, isRepeated: true };
   } catch (error) {
+    // What is being stored would come after its removal.
+    await store.settled();
     // What is left is removed with the uploads that were broken off.
     await dropUpload(pool, mine).catch(() => undefined);
     throw error;

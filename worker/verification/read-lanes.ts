@@ -1,6 +1,6 @@
-import { v5 as uuidv5 } from 'uuid';
 import { asApplication } from '../../activities/as-application.ts';
 import type { Pool } from '../../activities/database.ts';
+import { uuidV5 } from '../../activities/uuid-v5.ts';
 import {
   GROUP_WORKFLOW_TYPE,
   type GroupItem,
@@ -94,7 +94,7 @@ export type GroupOfLane = {
  * is restored later finds the groups of what went on from it, and was lost.
  */
 export function nextVersion({ version, incarnation }: Pick<PoisonArguments, 'version' | 'incarnation'>): string {
-  return uuidv5(incarnation, version);
+  return uuidV5(incarnation, version);
 }
 
 /**

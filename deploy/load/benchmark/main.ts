@@ -6,7 +6,7 @@ import { createProgress } from '../../cli/progress.ts';
 import type { Grouping } from './api-process.ts';
 import { measureBeside } from './batch/beside.ts';
 import { measureBatches } from './batch/measure.ts';
-import { batchText, besideText } from './batch/text.ts';
+import { batchMarkdown, batchText, besideText } from './batch/text.ts';
 import { measureGrowth, refuseImpossibleSize } from './growth/growth.ts';
 import { growthMarkdown, growthText } from './growth/text.ts';
 import { putBetweenMarkers } from './markers.ts';
@@ -84,7 +84,7 @@ await run(
       countArgument(1_000_000),
     )
     .option('--processes <n>', 'how many API processes get the requests, in turn', countArgument(16), 1)
-    .option('--markdown <file>', 'with --all or growth: write the tables into this page, between its markers')
+    .option('--markdown <file>', 'with --all, growth or batch: write the tables into this page, between its markers')
     .option('--json', 'print all measurements as JSON')
     .addHelpText(
       'after',
@@ -142,7 +142,8 @@ function refuseConflictingOptions(options: Options, isGiven: (name: keyof Option
   } else refuse('rows');
   if (isSwitch(mode)) refuse('processes');
   if (rate !== undefined && mode !== 'new' && mode !== 'replay') refuse('rate');
-  if (markdown !== undefined && !all) throw new Error('--markdown requires --all or --mode growth.');
+  if (markdown !== undefined && !all && mode !== 'batch')
+    throw new Error('--markdown requires --all, --mode growth or --mode batch.');
 }
 
 async function inSession(
@@ -205,6 +206,8 @@ async function measureOfBatches(session: Session, options: Options): Promise<boo
   };
   if (mode === 'batch') {
     const result = await measureBatches(session, options, { log, progress: createProgress() });
+    if (options.markdown !== undefined && result.violations.length === 0)
+      putBetweenMarkers(options.markdown, 'batches', batchMarkdown(result, notes));
     return told(result, batchText(result));
   }
   const result = await measureBeside(session, options, log);

@@ -1,5 +1,5 @@
 import { median, shownMs } from '../../../cli/latencies.ts';
-import { textTable } from '../../../cli/table.ts';
+import { markdownTable, textTable } from '../../../cli/table.ts';
 import type { BesideResult } from './beside.ts';
 import { type BatchResult, type BatchRun, LANE_CLIENTS, rowsPerSecond } from './measure.ts';
 
@@ -7,12 +7,45 @@ import { type BatchResult, type BatchRun, LANE_CLIENTS, rowsPerSecond } from './
 const AIMS = { rowsPerSecond: 2_000, timesLane: 5, p95: 2 } as const;
 
 export function batchText(result: BatchResult): string {
-  const { options, batches, replays, lane, sql, ratios, violations } = result;
-  const rate = rowsPerSecond(batches, 'seconds');
-  const rows = [
-    ['batch, from the first byte to its end', perSecond(rate), cpuOf(medianCpu(batches))],
+  const { options, violations } = result;
+  return [
+    '',
+    `Batches of ${options.rows.toLocaleString('en')} payments${options.repeat > 1 ? ` (medians of ${options.repeat})` : ''}`,
+    '',
+    textTable(RATES, rateRows(result)),
+    '',
+    textTable(RATIOS, ratioRows(result)),
+    '',
+    ...verdict(violations, CHECKED),
+  ].join('\n');
+}
+
+/** The same for a page, with the conditions of the measurement. */
+export function batchMarkdown(result: BatchResult, notes: readonly string[]): string {
+  const { rows, seconds, repeat } = result.options;
+  return [
+    `Measured with \`npm run benchmark -- --mode batch --rows ${rows} --seconds ${seconds} --repeat ${repeat}\`.`,
+    '',
+    ...notes.map((note) => `- ${note}`),
+    '',
+    markdownTable(RATES, rateRows(result)),
+    '',
+    markdownTable(RATIOS, ratioRows(result)),
+    '',
+  ].join('\n');
+}
+
+const RATES = ['', 'rows/s', 'CPU ms per row'];
+const RATIOS = ['', 'measured', 'aim', ''];
+const CHECKED =
+  'Checked in the database: each row has one payment, one balanced entry, one audit row "new" and one event; the trial balance is zero; the second batches have made nothing';
+
+function rateRows({ batches, replays, lane, sql }: BatchResult): string[][] {
+  const uploaded = median(batches.map(({ rows, uploadSeconds }) => rows / uploadSeconds));
+  return [
+    ['batch, from the first byte to its end', perSecond(rowsPerSecond(batches, 'seconds')), cpuOf(medianCpu(batches))],
     ['batch, its writing alone', perSecond(rowsPerSecond(batches, 'writingSeconds')), ''],
-    ['upload', perSecond(median(batches.map((run) => run.rows / run.uploadSeconds))), ''],
+    ['upload', perSecond(uploaded), ''],
     ['the same file again (replays)', perSecond(rowsPerSecond(replays, 'seconds')), cpuOf(medianCpu(replays))],
     [`write lane, c=${LANE_CLIENTS}`, perSecond(lane.perSecond), cpuOf(lane.cpuMs)],
     ...sql.map(({ concurrency, segment }) => [
@@ -21,34 +54,19 @@ export function batchText(result: BatchResult): string {
       cpuOf(segment.cpuMs),
     ]),
   ];
+}
+
+function ratioRows({ batches, ratios }: BatchResult): string[][] {
+  const rate = rowsPerSecond(batches, 'seconds');
+  const aim = `≥ ${AIMS.rowsPerSecond.toLocaleString('en')}`;
   return [
-    '',
-    `Batches of ${options.rows.toLocaleString('en')} payments${options.repeat > 1 ? ` (medians of ${options.repeat})` : ''}`,
-    '',
-    textTable(['', 'rows/s', 'CPU ms per row'], rows),
-    '',
-    textTable(
-      ['', 'measured', 'aim', ''],
-      [
-        [
-          'batch, rows/s',
-          perSecond(rate),
-          `≥ ${AIMS.rowsPerSecond.toLocaleString('en')}`,
-          mark(rate >= AIMS.rowsPerSecond),
-        ],
-        ...Object.entries(ratios).map(([what, ratio]) =>
-          what.includes('write lane')
-            ? [what, ratio.toFixed(2), `≥ ${AIMS.timesLane}`, mark(ratio >= AIMS.timesLane)]
-            : [what, ratio.toFixed(2), '–', ''],
-        ),
-      ],
+    ['batch, rows/s', perSecond(rate), aim, mark(rate >= AIMS.rowsPerSecond)],
+    ...Object.entries(ratios).map(([what, ratio]) =>
+      what.includes('write lane')
+        ? [what, ratio.toFixed(2), `≥ ${AIMS.timesLane}`, mark(ratio >= AIMS.timesLane)]
+        : [what, ratio.toFixed(2), '–', ''],
     ),
-    '',
-    ...verdict(
-      violations,
-      'Checked in the database: each row has one payment, one balanced entry, one audit row "new" and one event; the trial balance is zero; the second batches have made nothing',
-    ),
-  ].join('\n');
+  ];
 }
 
 export function besideText({ options, cases, violations }: BesideResult): string {

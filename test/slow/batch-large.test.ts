@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { batchClient } from '../support/batches.ts';
+import type { Company } from '../support/companies.ts';
+import { inForm } from '../support/form.ts';
+import { type SystemProcess, startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+const MIB = 1024 * 1024;
+const SMALL = 10_000;
+/** The long form has the largest file written; the short one has a large one stored. */
+const LARGE = inForm({
+  short: { rows: 200_000, isWritten: false },
+  long: { rows: 1_000_000, isWritten: true },
+});
+const LIMIT_MS = 3 * 60 * 60_000;
+/** The rows of the larger file take several times as much where they are kept. */
+const MORE_AT_MOST_BYTES = inForm({ short: 96, long: 192 }) * MIB;
+const LOOK_EVERY_MS = 2_000;
+
+let system: System;
+let company: Company;
+let api: SystemProcess;
+let worker: SystemProcess | undefined;
+beforeAll(async () => {
+  system = await startSystem();
+  company = await system.company();
+  api = await startApiProcess(system.environment);
+  if (LARGE.isWritten) worker = await startWorkerProcess(system.environment);
+});
+afterAll(async () => {
+  await worker?.terminate();
+  await api.terminate();
+  await system.stop();
+});
+
+test(`a file of ${LARGE.rows} rows takes hardly more memory than one of ${SMALL}, of whoever sends, stores and writes it`, {
+  timeout: LIMIT_MS,
+}, async () => {
+  const small = await pass('small', SMALL);
+  const large = await pass('large', LARGE.rows);
+  const tell = (of: typeof small) =>
+    `${of.rows} rows: stored in ${of.uploadSeconds.toFixed(1)} s, written in ${of.writingSeconds.toFixed(1)} s; ` +
+    Object.entries(of.peaks)
+      .map(([name, bytes]) => `${name} ${Math.round(bytes / MIB)} MiB`)
+      .join(', ');
+  console.log(`${tell(small)}\n${tell(large)}`);
+  for (const [name, bytes] of Object.entries(large.peaks)) {
+    expect(bytes - (small.peaks[name] ?? 0), `${name} has taken more`).toBeLessThan(MORE_AT_MOST_BYTES);
+  }
+  const { rows } = await system.owner.query<{ stored: string; made: string }>(
+    `SELECT (SELECT sum(row_count) FROM batch_chunks WHERE company_id = $1) AS stored,
+         (SELECT count(*) FROM customers WHERE company_id = $1) AS made`,
+    [company.id],
+  );
+  const all = SMALL + LARGE.rows;
+  expect(rows).toEqual([{ stored: String(all), made: String(LARGE.isWritten ? all : 0) }]);
+});
+
+/** Sends a file from a process of its own, and waits for its end where there is a worker. The peaks are those so far. */
+async function pass(key: string, rows: number) {
+  const sinceMs = performance.now();
+  const client = await send(key, rows);
+  const uploadSeconds = (performance.now() - sinceMs) / 1_000;
+  expect([client.status, client.answer.rows]).toEqual([202, rows]);
+  if (LARGE.isWritten) await untilWritten(key, rows);
+  const writingSeconds = (performance.now() - sinceMs) / 1_000 - uploadSeconds;
+  const peaks: Record<string, number> = {
+    client: client.peakBytes,
+    api: peakOf(api),
+    ...(worker === undefined ? {} : { worker: peakOf(worker) }),
+  };
+  return { rows, uploadSeconds, writingSeconds, peaks };
+}
+
+async function send(key: string, rows: number) {
+  const script = new URL('../support/send-file.ts', import.meta.url).pathname;
+  const { token } = company.users.owner;
+  const sent = ['--import', 'tsx', script, api.url, token, key, String(rows)];
+  const { stdout } = await promisify(execFile)(process.execPath, sent);
+  return JSON.parse(stdout) as { status: number; answer: { rows: number }; peakBytes: number };
+}
+
+async function untilWritten(key: string, rows: number): Promise<void> {
+  const client = batchClient({ ...system, url: api.url }, company);
+  for (;;) {
+    const { json } = await client.status(key);
+    if (json.state === 'completed') {
+      expect(json.counts.succeeded).toBe(rows);
+      return;
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+function peakOf({ pid }: SystemProcess): number {
+  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kilobytes) * 1_024;
+}
