@@ -19,6 +19,8 @@ export type Pool = {
   readonly shares: Shares;
   /** Called with the duration of each wait, in ms, when it gets a connection: the wait for its turn included. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
+  /** Runs a transaction that has its turn, at once unless whoever has set it lets it wait. */
+  pace: <T>(work: () => Promise<T>) => Promise<T>;
   close(): Promise<void>;
 };
 
@@ -95,6 +97,7 @@ export function openPool({ connectionString, max, statementTimeoutMs, applicatio
     idleTimeoutMs: Math.min(statementTimeoutMs, MAX_IDLE_MS),
     shares: createShares(max),
     onConnectionWait: () => undefined,
+    pace: (work) => work(),
     close: () => connections.end(),
   };
 }
@@ -110,7 +113,9 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, t
     turn.patience === 'brief' ? Math.min(BRIEF_LOCK_TIMEOUT_MS, pool.lockTimeoutMs) : pool.lockTimeoutMs;
   const sinceMs = performance.now();
   try {
-    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () => runTransaction(pool, work, lockTimeoutMs, sinceMs));
+    return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () =>
+      pool.pace(() => runTransaction(pool, work, lockTimeoutMs, sinceMs)),
+    );
   } catch (error) {
     throw error instanceof NoTurn ? new StorageError(error, 'connect') : error;
   }

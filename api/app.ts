@@ -17,6 +17,7 @@ import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts
 import { createWriteWorker } from '../worker/write-worker.ts';
 import { createBatchList } from './batches/list.ts';
 import { registerBatches } from './batches/routes.ts';
+import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
@@ -83,7 +84,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
   const fence = await createFence(database.reads, logger);
   const lookups = createLookups(database.reads, fence);
   const groups = createGroupRuns(client, target, fence.process);
-  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
+  const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target), isForeground: true });
   const submit = createSubmit({
     lookups,
     runs,
@@ -135,6 +136,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     onConnectionRefused: () => metrics.connectionsRefused.inc(),
   });
   noteMembers(app, createMembersSeen(database.reads));
+  const uploads = createUploadLimit();
+  metrics.observeUploads(uploads);
   const ui = { url: config.TEMPORAL_UI_URL, namespace: config.TEMPORAL_NAMESPACE };
   const context: ApiContext = {
     config,
@@ -157,6 +160,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     replays: createRateLimit(config.REPLAY_RATE_LIMIT_PER_SECOND, config.REPLAY_RATE_LIMIT_PER_SECOND),
     webhookTests: createRateLimit(WEBHOOK_TESTS_PER_SECOND, WEBHOOK_TESTS_AT_ONCE),
     statusWaits: createWaitLimit(config.MAX_STATUS_WAITS_PER_COMPANY),
+    uploads,
   };
   const keySet = config.JWT_JWKS_URL === undefined ? undefined : openKeySet(config.JWT_JWKS_URL, logger);
   metrics.observeKeySet(keySet ?? { ageSeconds: 0 });

@@ -3,6 +3,7 @@ import type { Operation } from '../activities/operation.ts';
 import type { BatchStarts } from '../worker/batches/batch-starts.ts';
 import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
+import type { UploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
 import type { WaitLimit } from './http/wait-limit.ts';
@@ -36,4 +37,5 @@ export type ApiContext = {
   readonly webhookTests: RateLimit;
   /** Each asks the database once a second, and Temporal once. */
   readonly statusWaits: WaitLimit;
+  readonly uploads: UploadLimit;
 };

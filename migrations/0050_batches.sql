@@ -15,6 +15,8 @@ CREATE TABLE batches (
   operation text CHECK (length(operation) BETWEEN 1 AND 64),
   -- Which operations its rows name: who may read those may read the batch.
   operations text[] CHECK (cardinality(operations) <= 1000),
+  -- Of each of these, the version of its schema that the release knew which took the file: an earlier one leaves it alone.
+  schema_versions integer[] CHECK (cardinality(schema_versions) = cardinality(operations)),
   -- The upload whose chunks are the batch's.
   upload_id uuid,
   file_sha256 text CHECK (file_sha256 ~ '^[0-9a-f]{64}$'),
@@ -33,7 +35,7 @@ CREATE TABLE batches (
   queued_at timestamptz,
   started_at timestamptz,
   completed_at timestamptz,
-  -- When something of it was last recorded, and when its workflow was last started or woken.
+  -- When something of it was last stored or recorded, or its turn may have come; and when its workflow was last started or woken.
   progress_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   woken_at timestamptz,
   -- Rows per second: those recorded since `rate_since`, and the rate of the time before.
@@ -43,12 +45,16 @@ CREATE TABLE batches (
   PRIMARY KEY (company_id, id),
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_stored_whole CHECK (
-    num_nulls(operations, upload_id, file_sha256, row_count, chunk_count, queued_at) IN (0, 6)
+    num_nulls(operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, queued_at) IN (0, 7)
     AND (state IN ('receiving', 'cancelled') OR upload_id IS NOT NULL)
     AND (state <> 'receiving' OR upload_id IS NULL)
   ),
   CONSTRAINT batches_counted CHECK (
     succeeded + replayed + rejected + mismatched + refused + failed + cancelled <= coalesce(row_count, 0)
+  ),
+  -- A batch with rows whose chunk is gone would say that they are done.
+  CONSTRAINT batches_completed CHECK (
+    state <> 'completed' OR succeeded + replayed + rejected + mismatched + refused + failed + cancelled = row_count
   )
 );
 CREATE INDEX batches_newest ON batches (company_id, created_at DESC, id DESC);
@@ -77,13 +83,15 @@ CREATE TABLE batch_chunks (
   faults integer NOT NULL DEFAULT 0 CHECK (faults BETWEEN 0 AND row_count),
   -- By position from 0, the problem of each row that is mismatched, refused or failed: no write has it.
   problems jsonb NOT NULL DEFAULT '{}' CHECK (pg_column_size(problems) <= 67108864),
-  -- The run of the batch's workflow, and its activity, that writes the chunk.
+  -- The run of the batch's workflow, and which of its loops, that writes the chunk; and the attempt of its activity that may
+  -- record what has become of the rows: the one that has claimed it last.
   claimed_run text CHECK (length(claimed_run) <= 64),
-  claimed_activity text CHECK (length(claimed_activity) <= 64),
+  claimed_loop integer CHECK (claimed_loop BETWEEN 1 AND 100),
+  claim uuid,
   stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (company_id, batch_id, upload_id, chunk),
   FOREIGN KEY (company_id, batch_id) REFERENCES batches,
-  CHECK (num_nulls(claimed_run, claimed_activity) IN (0, 2))
+  CHECK (num_nulls(claimed_run, claimed_loop, claim) IN (0, 3))
 );
 -- Compressed already.
 ALTER TABLE batch_chunks ALTER COLUMN content SET STORAGE EXTERNAL, ALTER COLUMN digests SET STORAGE EXTERNAL;
@@ -102,10 +110,10 @@ CREATE POLICY relay ON batch_chunks TO accubooks_relay USING (true);
 CREATE POLICY auditor ON batches FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY auditor ON batch_chunks FOR SELECT TO accubooks_auditor USING (true);
 GRANT SELECT, INSERT ON batches, batch_chunks TO accubooks_app;
-GRANT UPDATE (state, operation, operations, upload_id, file_sha256, row_count, chunk_count, user_id, request_id, succeeded, replayed,
+GRANT UPDATE (state, operation, operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, user_id, request_id, succeeded, replayed,
   rejected, mismatched, refused, failed, cancelled, queued_at, started_at, completed_at, progress_at, woken_at, rate_since,
   rate_rows, rate) ON batches TO accubooks_app;
-GRANT UPDATE (outcomes, pending, faults, problems, claimed_run, claimed_activity) ON batch_chunks TO accubooks_app;
+GRANT UPDATE (outcomes, pending, faults, problems, claimed_run, claimed_loop, claim) ON batch_chunks TO accubooks_app;
 GRANT DELETE ON batch_chunks TO accubooks_app;
 GRANT SELECT ON batches, batch_chunks TO accubooks_auditor;
 GRANT SELECT, UPDATE (woken_at), DELETE ON batches TO accubooks_relay;
@@ -157,13 +165,18 @@ BEGIN
   INSERT INTO batches (company_id, id, batch_key, operation, user_id, request_id)
   VALUES (p_company, p_id, p_key, p_operation, p_user, p_request_id)
   ON CONFLICT DO NOTHING;
+  -- One of which no upload has ended for a day is removed (tidy_batches), but not while another one goes on.
+  UPDATE batches b SET progress_at = clock_timestamp()
+  WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
+    AND b.progress_at < clock_timestamp() - interval '1 minute';
   RETURN QUERY SELECT * FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
 END
 $$;
 
--- The upload is whole: its chunks become the batch's, unless another upload was first. Who has sent it is the actor of its writes.
-CREATE FUNCTION queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_sha256 text,
-  p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
+-- The upload is whole: its chunks become the batch's, unless another upload was first, or some of them are gone. Who has sent it
+-- is the actor of its writes.
+CREATE FUNCTION queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[],
+  p_schema_versions integer[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
 RETURNS TABLE (queued boolean, batch batches)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -171,15 +184,25 @@ DECLARE
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
+  -- First, so that the chunks are counted as they are once nobody can remove them any more: whoever does locks the batch.
+  PERFORM 1 FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   UPDATE batches b
-  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations, file_sha256 = p_sha256,
-    row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
+  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations,
+    schema_versions = p_schema_versions, file_sha256 = p_sha256, row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
     progress_at = clock_timestamp()
   WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
     AND (SELECT count(*) FROM batch_chunks c WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload)
       = p_chunks;
   done := FOUND;
   RETURN QUERY SELECT done, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
+END
+$$;
+
+-- One company's claims and controls happen one after another: they decide whose turn it is, and touch several of its batches.
+CREATE FUNCTION lock_batches(p_company uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('accubooks: batches of ' || p_company, 0));
 END
 $$;
 
@@ -194,87 +217,73 @@ BEGIN
 END
 $$;
 
--- The next chunk that an activity of the batch's workflow is to write. An attempt after one that was lost gets the chunk of
--- that one; so does another run of the workflow, since two runs are never open at once. `kind`: chunk, or why there is none -
--- blocked (until another chunk is done), waiting (for another batch), or the state of the batch; gone: there is no such batch.
-CREATE FUNCTION claim_chunk(p_company uuid, p_id uuid, p_run text, p_activity text, p_version uuid)
+-- The next chunk that a loop of the batch's workflow is to write: first one that the loop has claimed already, so that an attempt
+-- after one that was lost goes on with its chunk, and what an attempt claims after its time is not left behind; then one of
+-- another run of the workflow, since two runs are never open at once. A chunk that names what an unfinished one before it names
+-- is left out. `kind`: chunk, or why there is none - blocked (until another chunk is done), waiting (for another batch), or the
+-- state of the batch; gone: there is no such batch.
+CREATE FUNCTION claim_chunk(p_company uuid, p_id uuid, p_run text, p_loop integer, p_version uuid)
 RETURNS TABLE (kind text, batch batches, chunk batch_chunks)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   one batches;
   next batch_chunks;
   oldest integer;
+  is_next boolean;
+  is_begun boolean;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
   PERFORM require_trust(p_version);
-  -- One company's claims one after another: they decide whose turn it is.
-  PERFORM pg_advisory_xact_lock(hashtextextended('accubooks: batches of ' || p_company, 0));
+  PERFORM lock_batches(p_company);
   SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   IF one.id IS NULL OR one.upload_id IS NULL THEN
     RETURN QUERY SELECT CASE WHEN one.state = 'cancelled' THEN 'cancelled' ELSE 'gone' END, one, NULL::batch_chunks;
     RETURN;
   END IF;
-  -- What was begun is ended, whatever has become of the batch since: its rows may be written already.
+  is_next := one.state = 'running' OR (one.state = 'queued' AND is_batch_next(one));
+  SELECT min(c.chunk) INTO oldest FROM batch_chunks c
+  WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id;
+  -- Which resources a chunk shares with one that is further away is not known. What was begun is ended, whatever has become of
+  -- the batch since: its rows may be written already.
   SELECT * INTO next FROM batch_chunks c
   WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-    AND c.claimed_run = p_run AND c.claimed_activity = p_activity
-  ORDER BY c.chunk LIMIT 1;
-  IF next.chunk IS NULL THEN
-    SELECT * INTO next FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-      AND c.claimed_run <> p_run
-    ORDER BY c.chunk LIMIT 1;
-  END IF;
-  IF next.chunk IS NULL THEN
-    IF one.state = 'queued' AND NOT is_batch_next(one) THEN
-      RETURN QUERY SELECT 'waiting', one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    IF one.state NOT IN ('queued', 'running') THEN
-      RETURN QUERY SELECT one.state, one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    SELECT * INTO next FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-      AND c.claimed_run IS NULL
-    ORDER BY c.chunk LIMIT 1;
-  END IF;
+    AND c.chunk BETWEEN oldest AND oldest + 8
+    AND CASE WHEN c.claimed_run IS NULL THEN is_next ELSE c.claimed_run <> p_run OR c.claimed_loop = p_loop END
+    AND NOT EXISTS (
+      SELECT FROM batch_chunks e
+      WHERE e.company_id = p_company AND e.batch_id = p_id AND e.pending > 0 AND e.upload_id = one.upload_id
+        AND e.chunk BETWEEN oldest AND c.chunk - 1 AND (c.conflicts >> (c.chunk - e.chunk - 1)) & 1 = 1)
+  ORDER BY c.claimed_run IS NULL, c.claimed_run <> p_run, c.chunk
+  LIMIT 1;
   IF next.chunk IS NOT NULL THEN
-    SELECT min(c.chunk) INTO oldest FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id;
-    -- Which resources a chunk shares with one that is further away is not known.
-    IF next.chunk - oldest > 8 OR EXISTS (
-      SELECT FROM batch_chunks c
-      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-        AND c.chunk < next.chunk AND (next.conflicts >> (next.chunk - c.chunk - 1)) & 1 = 1
-    ) THEN
-      RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    UPDATE batch_chunks c SET claimed_run = p_run, claimed_activity = p_activity
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk;
+    is_begun := next.claimed_run IS NOT NULL;
+    UPDATE batch_chunks c SET claimed_run = p_run, claimed_loop = p_loop, claim = gen_random_uuid()
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk
+    RETURNING * INTO next;
     UPDATE batches b
-    SET state = CASE b.state WHEN 'queued' THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
-      progress_at = clock_timestamp(), rate_since = coalesce(b.rate_since, clock_timestamp())
+    SET state = CASE WHEN is_next THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
+      -- A chunk that is begun again and again is no progress.
+      progress_at = CASE WHEN is_begun THEN b.progress_at ELSE clock_timestamp() END,
+      rate_since = coalesce(b.rate_since, clock_timestamp())
     WHERE b.company_id = p_company AND b.id = p_id
     RETURNING * INTO one;
     RETURN QUERY SELECT 'chunk', one, next;
-    RETURN;
-  END IF;
-  IF EXISTS (SELECT FROM batch_chunks c
-             WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id) THEN
+  ELSIF NOT is_next THEN
+    RETURN QUERY SELECT CASE one.state WHEN 'queued' THEN 'waiting' ELSE one.state END, one, NULL::batch_chunks;
+  ELSIF oldest IS NOT NULL THEN
     RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
-    RETURN;
+  ELSE
+    -- The next one of the company is woken at once.
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b
+    SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
+      progress_at = clock_timestamp(), rate_since = NULL
+    WHERE b.company_id = p_company AND b.id = p_id
+    RETURNING * INTO one;
+    RETURN QUERY SELECT 'completed', one, NULL::batch_chunks;
   END IF;
-  -- The next one of the company is woken at once.
-  UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
-  UPDATE batches b
-  SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
-    progress_at = clock_timestamp(), rate_since = NULL
-  WHERE b.company_id = p_company AND b.id = p_id
-  RETURNING * INTO one;
-  RETURN QUERY SELECT 'completed', one, NULL::batch_chunks;
 END
 $$;
 
@@ -310,7 +319,8 @@ BEGIN
     faults = count_outcome(p_outcomes, 'j') + count_outcome(p_outcomes, 'm') + count_outcome(p_outcomes, 'u')
       + count_outcome(p_outcomes, 'f'),
     claimed_run = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_run END,
-    claimed_activity = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_activity END
+    claimed_loop = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_loop END,
+    claim = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claim END
   WHERE c.company_id = p_chunk.company_id AND c.batch_id = p_chunk.batch_id AND c.upload_id = p_chunk.upload_id
     AND c.chunk = p_chunk.chunk;
   UPDATE batches b
@@ -333,9 +343,9 @@ $$;
 
 -- What has become of rows of a chunk, with the audit rows of those that no transaction of a write has recorded (replays and
 -- mismatches), by position from 0. A row that has its outcome keeps it, and gets no second audit row. Returns how the batch
--- stands.
-CREATE FUNCTION record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_outcomes text, p_problems jsonb,
-  p_audit jsonb, p_version uuid)
+-- stands; nothing where another attempt has claimed the chunk since: what this one knows may be of before a retry.
+CREATE FUNCTION record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text,
+  p_problems jsonb, p_audit jsonb, p_version uuid)
 RETURNS SETOF batches
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -349,6 +359,9 @@ BEGIN
   SELECT * INTO it FROM batch_chunks c
   WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = p_chunk FOR UPDATE;
   IF it.pending > 0 THEN
+    IF it.claim IS DISTINCT FROM p_claim THEN
+      RETURN;
+    END IF;
     PERFORM set_outcomes(it, merge_outcomes(it.outcomes, p_outcomes), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
@@ -368,18 +381,28 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   one batches;
   it batch_chunks;
-  tried integer := 0;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
+  PERFORM lock_batches(p_company);
   SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   changed := CASE p_action
     WHEN 'pause' THEN one.state IN ('queued', 'running')
     WHEN 'resume' THEN one.state = 'paused'
     WHEN 'cancel' THEN one.state IN ('receiving', 'queued', 'running', 'paused')
-    WHEN 'retry-failed' THEN one.state = 'completed' AND one.failed + one.refused > 0
+    WHEN 'retry-failed' THEN one.state = 'completed' AND EXISTS (
+      SELECT FROM batch_chunks c
+      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
+        AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL)
   END;
   IF changed THEN
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b
+    SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
+      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
+      progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
+    WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
       FOR it IN SELECT * FROM batch_chunks c
                 WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
@@ -392,21 +415,11 @@ BEGIN
                 WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
                   AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL
                 ORDER BY c.chunk FOR UPDATE LOOP
-        tried := tried + 1;
         PERFORM set_outcomes(it, translate(it.outcomes, 'uf', '..'), (
           SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(it.problems) AS p
           WHERE substr(it.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f')));
       END LOOP;
-      changed := tried > 0;
     END IF;
-  END IF;
-  IF changed THEN
-    UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
-    UPDATE batches b
-    SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
-      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
-      rate_since = NULL, rate_rows = 0, rate = NULL
-    WHERE b.company_id = p_company AND b.id = p_id;
   END IF;
   RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
 END
@@ -424,11 +437,15 @@ BEGIN
     WITH silent AS (
       SELECT b.company_id, b.id FROM batches b
       WHERE (b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))
-          OR (b.state = 'cancelled' AND EXISTS (
+          OR (b.state IN ('paused', 'cancelled') AND EXISTS (
             SELECT FROM batch_chunks c
-            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0)))
-        AND (b.woken_at IS NULL OR b.woken_at < clock_timestamp() - interval '30 seconds')
-        AND (b.woken_at IS NULL OR b.progress_at < clock_timestamp() - interval '30 seconds' OR b.state = 'queued')
+            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0
+              AND c.claimed_run IS NOT NULL)))
+        -- A moment to come is one of before the clock was set back.
+        AND (b.woken_at IS NULL
+          OR b.woken_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
+        AND (b.woken_at IS NULL OR b.state = 'queued'
+          OR b.progress_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
       ORDER BY b.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     )
     UPDATE batches b SET woken_at = clock_timestamp() FROM silent s
@@ -467,29 +484,31 @@ BEGIN
       AND b.completed_at < clock_timestamp() - p_kept
     LIMIT p_limit
   )
+  -- Whoever has its rows tried again meanwhile has locked it, and it is looked at again.
   UPDATE batch_chunks c SET content = NULL FROM old o
-  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
+  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk) AND c.pending = 0;
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   WITH old AS (
     SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
     JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id IS DISTINCT FROM c.upload_id
     WHERE c.content IS NOT NULL AND c.stored_at < clock_timestamp() - interval '2 hours'
-    LIMIT p_limit
+    LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
   )
   DELETE FROM batch_chunks c USING old o
   WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   DELETE FROM batches b
-  WHERE b.state = 'receiving' AND b.created_at < clock_timestamp() - interval '1 day' - interval '2 hours'
+  WHERE b.state = 'receiving' AND b.progress_at < clock_timestamp() - interval '1 day' - interval '2 hours'
     AND NOT EXISTS (SELECT FROM batch_chunks c WHERE c.company_id = b.company_id AND c.batch_id = b.id);
   GET DIAGNOSTICS touched = ROW_COUNT;
   RETURN tidied + touched;
 END
 $$;
 
--- How the unfinished batches stand: how many, how long ago the oldest was queued, and since when nothing was heard of a running one.
+-- How the unfinished batches stand, by state: how many, how long ago the oldest was queued, and for how long at most one has
+-- made no progress that is running or whose turn it is.
 CREATE FUNCTION batch_facts()
 RETURNS TABLE (state text, batches bigint, oldest_seconds double precision, silent_seconds double precision)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -497,7 +516,12 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    SELECT b.state, count(*), age_seconds(min(b.queued_at)), age_seconds(min(b.progress_at))
+    SELECT b.state, count(*), age_seconds(min(b.queued_at)),
+      age_seconds(min(b.progress_at) FILTER (WHERE b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))))
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $$;
+
+-- When a process for whose writes somebody waits has made one; batches give way to them. NULL: none yet, or it is no such process.
+ALTER TABLE lanes ADD COLUMN wrote_at timestamptz;
+GRANT UPDATE (wrote_at) ON lanes TO accubooks_app;

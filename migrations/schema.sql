@@ -222,7 +222,8 @@ CREATE TABLE public.batch_chunks (
   faults integer DEFAULT 0 NOT NULL,
   problems jsonb DEFAULT '{}'::jsonb NOT NULL,
   claimed_run text,
-  claimed_activity text,
+  claimed_loop integer,
+  claim uuid,
   stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT batch_chunks_pkey PRIMARY KEY (company_id, batch_id, upload_id, chunk),
   CONSTRAINT batch_chunks_check CHECK ((cardinality(keys) = row_count)),
@@ -230,9 +231,9 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_check2 CHECK (((length(outcomes) = row_count) AND (outcomes ~ '^[.srjmufc]+$'::text))),
   CONSTRAINT batch_chunks_check3 CHECK (((pending >= 0) AND (pending <= row_count))),
   CONSTRAINT batch_chunks_check4 CHECK (((faults >= 0) AND (faults <= row_count))),
-  CONSTRAINT batch_chunks_check5 CHECK ((num_nulls(claimed_run, claimed_activity) = ANY (ARRAY[0, 2]))),
+  CONSTRAINT batch_chunks_check5 CHECK ((num_nulls(claimed_run, claimed_loop, claim) = ANY (ARRAY[0, 3]))),
   CONSTRAINT batch_chunks_chunk_check CHECK ((chunk >= 1)),
-  CONSTRAINT batch_chunks_claimed_activity_check CHECK ((length(claimed_activity) <= 64)),
+  CONSTRAINT batch_chunks_claimed_loop_check CHECK (((claimed_loop >= 1) AND (claimed_loop <= 100))),
   CONSTRAINT batch_chunks_claimed_run_check CHECK ((length(claimed_run) <= 64)),
   CONSTRAINT batch_chunks_conflicts_check CHECK (((conflicts >= 0) AND (conflicts <= 255))),
   CONSTRAINT batch_chunks_content_check CHECK ((length(content) <= 16777216)),
@@ -260,7 +261,8 @@ GRANT UPDATE ON public.batch_chunks(pending) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(faults) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(problems) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(claimed_run) TO accubooks_app;
-GRANT UPDATE ON public.batch_chunks(claimed_activity) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(claimed_loop) TO accubooks_app;
+GRANT UPDATE ON public.batch_chunks(claim) TO accubooks_app;
 
 CREATE TABLE public.batches (
   company_id uuid NOT NULL,
@@ -269,6 +271,7 @@ CREATE TABLE public.batches (
   state text DEFAULT 'receiving'::text NOT NULL,
   operation text,
   operations text[],
+  schema_versions integer[],
   upload_id uuid,
   file_sha256 text,
   row_count integer,
@@ -295,7 +298,9 @@ CREATE TABLE public.batches (
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_batch_key_check CHECK (((length(batch_key) >= 1) AND (length(batch_key) <= 255))),
   CONSTRAINT batches_cancelled_check CHECK ((cancelled >= 0)),
+  CONSTRAINT batches_check CHECK ((cardinality(schema_versions) = cardinality(operations))),
   CONSTRAINT batches_chunk_count_check CHECK ((chunk_count >= 0)),
+  CONSTRAINT batches_completed CHECK (((state <> 'completed'::text) OR (((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) = row_count))),
   CONSTRAINT batches_counted CHECK ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) <= COALESCE(row_count, 0))),
   CONSTRAINT batches_failed_check CHECK ((failed >= 0)),
   CONSTRAINT batches_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
@@ -310,7 +315,7 @@ CREATE TABLE public.batches (
   CONSTRAINT batches_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
   CONSTRAINT batches_row_count_check CHECK ((row_count >= 0)),
   CONSTRAINT batches_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'queued'::text, 'running'::text, 'paused'::text, 'cancelled'::text, 'completed'::text]))),
-  CONSTRAINT batches_stored_whole CHECK (((num_nulls(operations, upload_id, file_sha256, row_count, chunk_count, queued_at) = ANY (ARRAY[0, 6])) AND ((state = ANY (ARRAY['receiving'::text, 'cancelled'::text])) OR (upload_id IS NOT NULL)) AND ((state <> 'receiving'::text) OR (upload_id IS NULL)))),
+  CONSTRAINT batches_stored_whole CHECK (((num_nulls(operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, queued_at) = ANY (ARRAY[0, 7])) AND ((state = ANY (ARRAY['receiving'::text, 'cancelled'::text])) OR (upload_id IS NOT NULL)) AND ((state <> 'receiving'::text) OR (upload_id IS NULL)))),
   CONSTRAINT batches_succeeded_check CHECK ((succeeded >= 0)),
   CONSTRAINT batches_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
   CONSTRAINT batches_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
@@ -329,6 +334,7 @@ GRANT SELECT ON public.batches TO accubooks_auditor;
 GRANT UPDATE ON public.batches(state) TO accubooks_app;
 GRANT UPDATE ON public.batches(operation) TO accubooks_app;
 GRANT UPDATE ON public.batches(operations) TO accubooks_app;
+GRANT UPDATE ON public.batches(schema_versions) TO accubooks_app;
 GRANT UPDATE ON public.batches(upload_id) TO accubooks_app;
 GRANT UPDATE ON public.batches(file_sha256) TO accubooks_app;
 GRANT UPDATE ON public.batches(row_count) TO accubooks_app;
@@ -951,6 +957,7 @@ CREATE TABLE public.lanes (
   heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   confirmed text,
   retired boolean DEFAULT false NOT NULL,
+  wrote_at timestamp with time zone,
   CONSTRAINT lanes_pkey PRIMARY KEY (version, lane),
   CONSTRAINT lanes_confirmed_check CHECK ((length(confirmed) <= 200)),
   CONSTRAINT lanes_lane_check CHECK ((lane >= 0)),
@@ -964,6 +971,7 @@ GRANT UPDATE ON public.lanes(settled_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(heartbeat_at) TO accubooks_app;
 GRANT UPDATE ON public.lanes(confirmed) TO accubooks_app;
 GRANT UPDATE ON public.lanes(retired) TO accubooks_app;
+GRANT UPDATE ON public.lanes(wrote_at) TO accubooks_app;
 
 CREATE TABLE public.memberships (
   company_id uuid NOT NULL,
@@ -1692,7 +1700,8 @@ AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    SELECT b.state, count(*), age_seconds(min(b.queued_at)), age_seconds(min(b.progress_at))
+    SELECT b.state, count(*), age_seconds(min(b.queued_at)),
+      age_seconds(min(b.progress_at) FILTER (WHERE b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))))
     FROM batches b WHERE b.state IN ('queued', 'running', 'paused') GROUP BY b.state;
 END
 $function$
@@ -1729,6 +1738,10 @@ BEGIN
   INSERT INTO batches (company_id, id, batch_key, operation, user_id, request_id)
   VALUES (p_company, p_id, p_key, p_operation, p_user, p_request_id)
   ON CONFLICT DO NOTHING;
+  -- One of which no upload has ended for a day is removed (tidy_batches), but not while another one goes on.
+  UPDATE batches b SET progress_at = clock_timestamp()
+  WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
+    AND b.progress_at < clock_timestamp() - interval '1 minute';
   RETURN QUERY SELECT * FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
 END
 $function$
@@ -1813,7 +1826,7 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_chunk(p_company uuid, p_id uuid, p_run text, p_activity text, p_version uuid)
+CREATE OR REPLACE FUNCTION public.claim_chunk(p_company uuid, p_id uuid, p_run text, p_loop integer, p_version uuid)
  RETURNS TABLE(kind text, batch public.batches, chunk public.batch_chunks)
  LANGUAGE plpgsql
 AS $function$
@@ -1821,81 +1834,65 @@ DECLARE
   one batches;
   next batch_chunks;
   oldest integer;
+  is_next boolean;
+  is_begun boolean;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
   PERFORM require_trust(p_version);
-  -- One company's claims one after another: they decide whose turn it is.
-  PERFORM pg_advisory_xact_lock(hashtextextended('accubooks: batches of ' || p_company, 0));
+  PERFORM lock_batches(p_company);
   SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   IF one.id IS NULL OR one.upload_id IS NULL THEN
     RETURN QUERY SELECT CASE WHEN one.state = 'cancelled' THEN 'cancelled' ELSE 'gone' END, one, NULL::batch_chunks;
     RETURN;
   END IF;
-  -- What was begun is ended, whatever has become of the batch since: its rows may be written already.
+  is_next := one.state = 'running' OR (one.state = 'queued' AND is_batch_next(one));
+  SELECT min(c.chunk) INTO oldest FROM batch_chunks c
+  WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id;
+  -- Which resources a chunk shares with one that is further away is not known. What was begun is ended, whatever has become of
+  -- the batch since: its rows may be written already.
   SELECT * INTO next FROM batch_chunks c
   WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-    AND c.claimed_run = p_run AND c.claimed_activity = p_activity
-  ORDER BY c.chunk LIMIT 1;
-  IF next.chunk IS NULL THEN
-    SELECT * INTO next FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-      AND c.claimed_run <> p_run
-    ORDER BY c.chunk LIMIT 1;
-  END IF;
-  IF next.chunk IS NULL THEN
-    IF one.state = 'queued' AND NOT is_batch_next(one) THEN
-      RETURN QUERY SELECT 'waiting', one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    IF one.state NOT IN ('queued', 'running') THEN
-      RETURN QUERY SELECT one.state, one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    SELECT * INTO next FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-      AND c.claimed_run IS NULL
-    ORDER BY c.chunk LIMIT 1;
-  END IF;
+    AND c.chunk BETWEEN oldest AND oldest + 8
+    AND CASE WHEN c.claimed_run IS NULL THEN is_next ELSE c.claimed_run <> p_run OR c.claimed_loop = p_loop END
+    AND NOT EXISTS (
+      SELECT FROM batch_chunks e
+      WHERE e.company_id = p_company AND e.batch_id = p_id AND e.pending > 0 AND e.upload_id = one.upload_id
+        AND e.chunk BETWEEN oldest AND c.chunk - 1 AND (c.conflicts >> (c.chunk - e.chunk - 1)) & 1 = 1)
+  ORDER BY c.claimed_run IS NULL, c.claimed_run <> p_run, c.chunk
+  LIMIT 1;
   IF next.chunk IS NOT NULL THEN
-    SELECT min(c.chunk) INTO oldest FROM batch_chunks c
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id;
-    -- Which resources a chunk shares with one that is further away is not known.
-    IF next.chunk - oldest > 8 OR EXISTS (
-      SELECT FROM batch_chunks c
-      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id
-        AND c.chunk < next.chunk AND (next.conflicts >> (next.chunk - c.chunk - 1)) & 1 = 1
-    ) THEN
-      RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
-      RETURN;
-    END IF;
-    UPDATE batch_chunks c SET claimed_run = p_run, claimed_activity = p_activity
-    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk;
+    is_begun := next.claimed_run IS NOT NULL;
+    UPDATE batch_chunks c SET claimed_run = p_run, claimed_loop = p_loop, claim = gen_random_uuid()
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.chunk = next.chunk
+    RETURNING * INTO next;
     UPDATE batches b
-    SET state = CASE b.state WHEN 'queued' THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
-      progress_at = clock_timestamp(), rate_since = coalesce(b.rate_since, clock_timestamp())
+    SET state = CASE WHEN is_next THEN 'running' ELSE b.state END, started_at = coalesce(b.started_at, clock_timestamp()),
+      -- A chunk that is begun again and again is no progress.
+      progress_at = CASE WHEN is_begun THEN b.progress_at ELSE clock_timestamp() END,
+      rate_since = coalesce(b.rate_since, clock_timestamp())
     WHERE b.company_id = p_company AND b.id = p_id
     RETURNING * INTO one;
     RETURN QUERY SELECT 'chunk', one, next;
-    RETURN;
-  END IF;
-  IF EXISTS (SELECT FROM batch_chunks c
-             WHERE c.company_id = p_company AND c.batch_id = p_id AND c.pending > 0 AND c.upload_id = one.upload_id) THEN
+  ELSIF NOT is_next THEN
+    RETURN QUERY SELECT CASE one.state WHEN 'queued' THEN 'waiting' ELSE one.state END, one, NULL::batch_chunks;
+  ELSIF oldest IS NOT NULL THEN
     RETURN QUERY SELECT 'blocked', one, NULL::batch_chunks;
-    RETURN;
+  ELSE
+    -- The next one of the company is woken at once.
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b
+    SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
+      progress_at = clock_timestamp(), rate_since = NULL
+    WHERE b.company_id = p_company AND b.id = p_id
+    RETURNING * INTO one;
+    RETURN QUERY SELECT 'completed', one, NULL::batch_chunks;
   END IF;
-  -- The next one of the company is woken at once.
-  UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
-  UPDATE batches b
-  SET state = 'completed', started_at = coalesce(b.started_at, clock_timestamp()), completed_at = clock_timestamp(),
-    progress_at = clock_timestamp(), rate_since = NULL
-  WHERE b.company_id = p_company AND b.id = p_id
-  RETURNING * INTO one;
-  RETURN QUERY SELECT 'completed', one, NULL::batch_chunks;
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_chunk(uuid,uuid,text,text,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_chunk(uuid,uuid,text,integer,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes)
@@ -2021,18 +2018,28 @@ AS $function$
 DECLARE
   one batches;
   it batch_chunks;
-  tried integer := 0;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
+  PERFORM lock_batches(p_company);
   SELECT * INTO one FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   changed := CASE p_action
     WHEN 'pause' THEN one.state IN ('queued', 'running')
     WHEN 'resume' THEN one.state = 'paused'
     WHEN 'cancel' THEN one.state IN ('receiving', 'queued', 'running', 'paused')
-    WHEN 'retry-failed' THEN one.state = 'completed' AND one.failed + one.refused > 0
+    WHEN 'retry-failed' THEN one.state = 'completed' AND EXISTS (
+      SELECT FROM batch_chunks c
+      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
+        AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL)
   END;
   IF changed THEN
+    UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
+    WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
+    UPDATE batches b
+    SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
+      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
+      progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
+    WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
       FOR it IN SELECT * FROM batch_chunks c
                 WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
@@ -2045,21 +2052,11 @@ BEGIN
                 WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
                   AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL
                 ORDER BY c.chunk FOR UPDATE LOOP
-        tried := tried + 1;
         PERFORM set_outcomes(it, translate(it.outcomes, 'uf', '..'), (
           SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(it.problems) AS p
           WHERE substr(it.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f')));
       END LOOP;
-      changed := tried > 0;
     END IF;
-  END IF;
-  IF changed THEN
-    UPDATE batches b SET woken_at = NULL WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
-    UPDATE batches b
-    SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
-      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
-      rate_since = NULL, rate_rows = 0, rate = NULL
-    WHERE b.company_id = p_company AND b.id = p_id;
   END IF;
   RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
 END
@@ -2832,6 +2829,17 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_bank_transaction(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_batches(p_company uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('accubooks: batches of ' || p_company, 0));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_batches(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_claims(p_company uuid, p_invoices uuid[], p_since date)
  RETURNS TABLE(id uuid, status text, currency text, issue_date date, due_minor bigint, later jsonb)
@@ -3630,7 +3638,7 @@ RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInv
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
+CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_schema_versions integer[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
  RETURNS TABLE(queued boolean, batch public.batches)
  LANGUAGE plpgsql
 AS $function$
@@ -3639,9 +3647,11 @@ DECLARE
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
+  -- First, so that the chunks are counted as they are once nobody can remove them any more: whoever does locks the batch.
+  PERFORM 1 FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   UPDATE batches b
-  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations, file_sha256 = p_sha256,
-    row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
+  SET state = 'queued', upload_id = p_upload, operation = p_operation, operations = p_operations,
+    schema_versions = p_schema_versions, file_sha256 = p_sha256, row_count = p_rows, chunk_count = p_chunks, user_id = p_user, request_id = p_request_id, queued_at = clock_timestamp(),
     progress_at = clock_timestamp()
   WHERE b.company_id = p_company AND b.id = p_id AND b.state = 'receiving'
     AND (SELECT count(*) FROM batch_chunks c WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload)
@@ -3651,7 +3661,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.queue_batch(uuid,uuid,uuid,text,text[],text,integer,integer,uuid,text,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.queue_batch(uuid,uuid,uuid,text,text[],integer[],text,integer,integer,uuid,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_audit_rows(p_rows jsonb)
  RETURNS void
@@ -3678,7 +3688,7 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid)
+CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid)
  RETURNS SETOF public.batches
  LANGUAGE plpgsql
 AS $function$
@@ -3693,6 +3703,9 @@ BEGIN
   SELECT * INTO it FROM batch_chunks c
   WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = p_chunk FOR UPDATE;
   IF it.pending > 0 THEN
+    IF it.claim IS DISTINCT FROM p_claim THEN
+      RETURN;
+    END IF;
     PERFORM set_outcomes(it, merge_outcomes(it.outcomes, p_outcomes), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
@@ -3704,7 +3717,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,text,jsonb,jsonb,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,uuid,text,jsonb,jsonb,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
  RETURNS void
@@ -4576,7 +4589,8 @@ BEGIN
     faults = count_outcome(p_outcomes, 'j') + count_outcome(p_outcomes, 'm') + count_outcome(p_outcomes, 'u')
       + count_outcome(p_outcomes, 'f'),
     claimed_run = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_run END,
-    claimed_activity = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_activity END
+    claimed_loop = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_loop END,
+    claim = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claim END
   WHERE c.company_id = p_chunk.company_id AND c.batch_id = p_chunk.batch_id AND c.upload_id = p_chunk.upload_id
     AND c.chunk = p_chunk.chunk;
   UPDATE batches b
@@ -4638,11 +4652,15 @@ BEGIN
     WITH silent AS (
       SELECT b.company_id, b.id FROM batches b
       WHERE (b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))
-          OR (b.state = 'cancelled' AND EXISTS (
+          OR (b.state IN ('paused', 'cancelled') AND EXISTS (
             SELECT FROM batch_chunks c
-            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0)))
-        AND (b.woken_at IS NULL OR b.woken_at < clock_timestamp() - interval '30 seconds')
-        AND (b.woken_at IS NULL OR b.progress_at < clock_timestamp() - interval '30 seconds' OR b.state = 'queued')
+            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0
+              AND c.claimed_run IS NOT NULL)))
+        -- A moment to come is one of before the clock was set back.
+        AND (b.woken_at IS NULL
+          OR b.woken_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
+        AND (b.woken_at IS NULL OR b.state = 'queued'
+          OR b.progress_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
       ORDER BY b.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     )
     UPDATE batches b SET woken_at = clock_timestamp() FROM silent s
@@ -4691,22 +4709,23 @@ BEGIN
       AND b.completed_at < clock_timestamp() - p_kept
     LIMIT p_limit
   )
+  -- Whoever has its rows tried again meanwhile has locked it, and it is looked at again.
   UPDATE batch_chunks c SET content = NULL FROM old o
-  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
+  WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk) AND c.pending = 0;
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   WITH old AS (
     SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
     JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id IS DISTINCT FROM c.upload_id
     WHERE c.content IS NOT NULL AND c.stored_at < clock_timestamp() - interval '2 hours'
-    LIMIT p_limit
+    LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
   )
   DELETE FROM batch_chunks c USING old o
   WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk);
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   DELETE FROM batches b
-  WHERE b.state = 'receiving' AND b.created_at < clock_timestamp() - interval '1 day' - interval '2 hours'
+  WHERE b.state = 'receiving' AND b.progress_at < clock_timestamp() - interval '1 day' - interval '2 hours'
     AND NOT EXISTS (SELECT FROM batch_chunks c WHERE c.company_id = b.company_id AND c.batch_id = b.id);
   GET DIAGNOSTICS touched = ROW_COUNT;
   RETURN tidied + touched;

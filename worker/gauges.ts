@@ -77,10 +77,12 @@ export function observeRelay(registry: Registry, relay: Pool): void {
     given_up: bigint;
     audit_months_ahead: number;
     audit_fallback_rows: number;
+    batches: ReadonlyMap<string, BatchFacts>;
   };
   const { gauge } = askedWhenScraped(registry, 'database', async () => {
-    const [facts] = await queryOnce<Facts>(relay, 'SELECT * FROM relay_facts()');
-    return facts;
+    const [facts] = await queryOnce<Omit<Facts, 'batches'>>(relay, 'SELECT * FROM relay_facts()');
+    const batches = await queryOnce<BatchFacts>(relay, 'SELECT * FROM batch_facts()');
+    return facts && { ...facts, batches: new Map(batches.map((row) => [row.state, row])) };
   });
   gauge(
     'outbox_events',
@@ -113,7 +115,44 @@ export function observeRelay(registry: Registry, relay: Pool): void {
       all: ({ audit_fallback_rows }) => audit_fallback_rows,
     },
   );
+  const perState = (read: (facts: BatchFacts) => number) =>
+    Object.fromEntries(
+      UNFINISHED.map((state) => {
+        const of = ({ batches }: Facts) => {
+          const facts = batches.get(state);
+          return facts === undefined ? 0 : read(facts);
+        };
+        return [state, of];
+      }),
+    );
+  gauge(
+    'batches_unfinished',
+    'Batches whose file is stored and that are not over, by state: queued, running, paused',
+    'state',
+    perState(({ batches }) => Number(batches)),
+  );
+  gauge(
+    'batch_oldest_seconds',
+    'Time since the oldest batch in that state was queued',
+    'state',
+    perState(({ oldest_seconds }) => oldest_seconds),
+  );
+  gauge(
+    'batch_silent_seconds',
+    'The longest time without progress of a batch that is running, or whose turn it is',
+    undefined,
+    { all: ({ batches }) => Math.max(0, ...[...batches.values()].map(({ silent_seconds }) => silent_seconds)) },
+  );
 }
+
+const UNFINISHED = ['queued', 'running', 'paused'] as const;
+
+type BatchFacts = {
+  readonly state: (typeof UNFINISHED)[number];
+  readonly batches: bigint;
+  readonly oldest_seconds: number;
+  readonly silent_seconds: number;
+};
 
 /** The age of the oldest open run of a write, from Temporal's visibility. */
 export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>): void {
@@ -176,6 +215,18 @@ export function observeSubmit(
     'Age of the oldest submission of this process that has no outcome yet',
     () => submit.oldestSubmissionSeconds,
   );
+}
+
+/** The uploads of batches in progress in an API process. */
+export function observeUploads(registry: Registry, uploads: { readonly open: number }): void {
+  new Gauge({
+    name: 'batch_uploads_open',
+    help: 'Uploads of files in progress in this process',
+    registers: [registry],
+    collect() {
+      this.set(uploads.open);
+    },
+  });
 }
 
 /** One query per scrape, shared by all gauges that read its result, and one more gauge that says whether it succeeded. */

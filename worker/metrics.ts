@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { ROW_OUTCOMES } from '../activities/batches/batch-row.ts';
 import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import {
@@ -8,6 +9,7 @@ import {
   observeRelay,
   observeSubmit,
   observeTrust,
+  observeUploads,
 } from './gauges.ts';
 import type { OpenRuns } from './open-runs.ts';
 
@@ -50,6 +52,8 @@ export function createMetrics({ database, operations, instrumentation = true }: 
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
     /** The submissions in progress in this process. */
     observeSubmit: (submit: Parameters<typeof observeSubmit>[1]): void => observeSubmit(registry, submit),
+    /** The uploads of batches in progress in this process. */
+    observeUploads: (uploads: Parameters<typeof observeUploads>[1]): void => observeUploads(registry, uploads),
     /** How old the identity provider's keys are. */
     observeKeySet: (keySet: Parameters<typeof observeKeySet>[1]): void => observeKeySet(registry, keySet),
     /** Whether this process may write to its database. */
@@ -62,6 +66,7 @@ const UNOBSERVED = {
   observeRelay() {},
   observeOpenRuns() {},
   observeSubmit() {},
+  observeUploads() {},
   observeKeySet() {},
   observeTrust() {},
 };
@@ -148,9 +153,20 @@ function createInstruments(registry: Registry) {
       labelNames: ['operation', 'type'] as const,
       registers,
     }),
+    batchUploads: new Counter({
+      name: 'batch_uploads_total',
+      help: 'Uploads of files by their end: stored, repeated, checked, refused, broken_off, failed',
+      labelNames: ['end'] as const,
+      registers,
+    }),
+    batchRowsUploaded: new Counter({
+      name: 'batch_rows_uploaded_total',
+      help: 'Rows stored by uploads, those of uploads that were broken off included',
+      registers,
+    }),
     batchRows: new Counter({
       name: 'batch_rows_total',
-      help: 'Rows of batches by what has become of them; operation is unknown where the row names none',
+      help: 'Rows of batches by their outcome; operation is unknown where the row names none',
       labelNames: ['operation', 'outcome'] as const,
       registers,
     }),
@@ -162,7 +178,7 @@ function createInstruments(registry: Registry) {
     }),
     batchChunksFailed: new Counter({
       name: 'batch_chunks_failed_total',
-      help: 'Attempts at chunks of batches that failed; each is made again',
+      help: 'Failed attempts at chunks of batches; each is made again',
       registers,
     }),
     recordMissing: new Counter({
@@ -233,6 +249,13 @@ function createInstruments(registry: Registry) {
   };
 }
 
+/**
+ * How an upload ends: its file has become the batch's; it is that of the batch already; it was only checked; it was refused for
+ * what it holds; it ended too early or was silent; or it failed on our side.
+ */
+export const UPLOAD_ENDS = ['stored', 'repeated', 'checked', 'refused', 'broken_off', 'failed'] as const;
+export type UploadEnd = (typeof UPLOAD_ENDS)[number];
+
 /** `increase()` does not see the first event of a counter that did not exist before it. */
 function initializeToZero(metrics: ReturnType<typeof createInstruments>, operations: readonly Operation[]): void {
   for (const { name: operation, type, event, set } of operations) {
@@ -245,6 +268,12 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
     if (set !== undefined) metrics.failedSets.inc(labels, 0);
     if (event === WORKFLOW_TRIGGERED) metrics.workflowsTriggered.inc(labels, 0);
   }
+  for (const operation of [...operations.map(({ name }) => name), 'unknown']) {
+    for (const outcome of Object.keys(ROW_OUTCOMES)) {
+      if (outcome !== 'pending') metrics.batchRows.inc({ operation, outcome }, 0);
+    }
+  }
+  for (const end of UPLOAD_ENDS) metrics.batchUploads.inc({ end }, 0);
   for (const outcome of ['delivered', 'failed', 'given_up']) metrics.webhookAttempts.inc({ outcome }, 0);
   // Those for whose first event there is an alert.
   for (const code of ['internal_error', 'authentication_unavailable']) metrics.problems.inc({ code }, 0);

@@ -62,9 +62,12 @@ export type BatchProgress = {
   };
 };
 
+/** `loop`: which of those side by side, counting from 1. It has one activity at a time, whose attempts share what it claims. */
+type BatchTurn = Pick<BatchArguments, 'companyId' | 'batchId'> & { readonly loop: number };
+
 export type BatchActivities = {
   /** Writes the next chunk of a batch that may be written. Fails only to be tried again. */
-  advanceBatch(batch: Pick<BatchArguments, 'companyId' | 'batchId'>): Promise<BatchStep>;
+  advanceBatch(batch: BatchTurn): Promise<BatchStep>;
 };
 
 /** What the workflow of a batch returns; its rows have their outcomes in PostgreSQL. */

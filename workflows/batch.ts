@@ -49,7 +49,7 @@ export async function batch(args: BatchArguments): Promise<BatchEnd> {
       upsertSearchAttributes([keyword('Outcome', last.kind)]);
       return { state: last.kind, progress: last.progress };
     }
-    if (last.kind !== 'written') await condition(() => changes !== seen, LOOK_AGAIN_MS);
+    if (last.kind !== 'written' && !isLong()) await condition(() => changes !== seen, LOOK_AGAIN_MS);
     if (isLong()) await continueAsNew<typeof batch>(args);
   }
 }
@@ -60,10 +60,10 @@ async function writeChunks({ companyId, batchId, chunksAtOnce }: BatchArguments)
   let running = chunksAtOnce;
   let last: BatchStep = { kind: 'gone', chunk: null, progress: null };
 
-  async function writeInTurn(): Promise<void> {
+  async function writeInTurn(loop: number): Promise<void> {
     for (;;) {
       const before = written;
-      const step = await advanceBatch({ companyId, batchId });
+      const step = await advanceBatch({ companyId, batchId, loop });
       last = step;
       setCurrentDetails(describe(step));
       if (step.kind === 'written') {
@@ -79,7 +79,7 @@ async function writeChunks({ companyId, batchId, chunksAtOnce }: BatchArguments)
     running -= 1;
   }
 
-  await Promise.all(Array.from({ length: chunksAtOnce }, writeInTurn));
+  await Promise.all(Array.from({ length: chunksAtOnce }, (_, index) => writeInTurn(index + 1)));
   return last;
 }
 

@@ -6,6 +6,8 @@ export type BatchRow = {
   readonly state: BatchState;
   readonly operation: string | null;
   readonly operations: readonly string[] | null;
+  /** Of the schema of each of these, in the release that took the file. */
+  readonly schema_versions: readonly number[] | null;
   readonly upload_id: string | null;
   readonly file_sha256: string | null;
   readonly row_count: number | null;
@@ -40,6 +42,8 @@ export type ChunkRow = {
   /** Null once the upload has been removed. */
   readonly content: Buffer | null;
   readonly outcomes: string;
+  /** Of the attempt that may record what becomes of it. */
+  readonly claim: string;
 };
 
 /** What has become of a row, as `batch_chunks.outcomes` has it: one character a row. */

@@ -8,8 +8,8 @@ import type { BatchRow, ChunkRow, RowProblem } from './batch-row.ts';
 
 export type BatchName = { readonly companyId: string; readonly batchId: string };
 
-/** Who claims: an activity of a run of the batch's workflow. Its later attempts get the chunk of its earlier ones. */
-export type Claimer = { readonly runId: string; readonly activityId: string };
+/** Who claims: a loop of a run of the batch's workflow, which has one activity at a time. It gets what it has claimed before. */
+export type Claimer = { readonly runId: string; readonly loop: number };
 
 export type Claimed =
   | { readonly kind: 'chunk'; readonly batch: BatchRow; readonly chunk: ChunkRow }
@@ -22,16 +22,16 @@ export type Claimed =
 export async function claimChunk(
   pool: Pool,
   { companyId, batchId }: BatchName,
-  { runId, activityId }: Claimer,
+  { runId, loop }: Claimer,
   version: string,
 ): Promise<Claimed> {
   const [found] = await queryOnce<{ kind: Claimed['kind'] } & BatchRow & Record<`chunk_${keyof ChunkRow}`, unknown>>(
     pool,
     `SELECT c.kind, (c.batch).*, (c.chunk).chunk AS chunk_chunk, (c.chunk).upload_id AS chunk_upload_id,
        (c.chunk).first_row AS chunk_first_row, (c.chunk).row_count AS chunk_row_count, (c.chunk).content AS chunk_content,
-       (c.chunk).outcomes AS chunk_outcomes
-     FROM claim_chunk(p_company => $1, p_id => $2, p_run => $3, p_activity => $4, p_version => $5) AS c`,
-    [companyId, batchId, runId, activityId, version],
+       (c.chunk).outcomes AS chunk_outcomes, (c.chunk).claim AS chunk_claim
+     FROM claim_chunk(p_company => $1, p_id => $2, p_run => $3, p_loop => $4, p_version => $5) AS c`,
+    [companyId, batchId, runId, loop, version],
   );
   if (found === undefined) throw new Error('Bug! A function returned no row');
   const batch = found.id === null ? undefined : found;
@@ -44,6 +44,7 @@ export async function claimChunk(
     row_count: found.chunk_row_count,
     content: found.chunk_content,
     outcomes: found.chunk_outcomes,
+    claim: found.chunk_claim,
   } as ChunkRow;
   return { kind: 'chunk', batch, chunk };
 }
@@ -99,23 +100,34 @@ export type ChunkOutcomes = {
   readonly audit: Readonly<Record<number, AuditRow>>;
 };
 
-/** Records outcomes, once each. Returns how the batch stands. */
+/**
+ * Records outcomes, once each. Returns how the batch stands. `version`: of the database in which the outcomes were found, since
+ * one that was restored meanwhile may not have them. Throws also when another attempt has claimed the chunk since.
+ */
 export async function recordChunk(
   pool: Pool,
   { companyId, batchId }: BatchName,
-  { upload_id: uploadId, chunk }: Pick<ChunkRow, 'upload_id' | 'chunk'>,
+  { upload_id: uploadId, chunk, claim }: Pick<ChunkRow, 'upload_id' | 'chunk' | 'claim'>,
   { outcomes, problems, audit }: ChunkOutcomes,
   version: string,
 ): Promise<BatchRow> {
   const [batch] = await queryOnce<BatchRow>(
     pool,
-    `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_outcomes => $5,
-       p_problems => $6, p_audit => $7, p_version => $8)`,
-    [companyId, batchId, uploadId, chunk, outcomes, JSON.stringify(problems), JSON.stringify(audit), version],
+    `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_claim => $5, p_outcomes => $6,
+       p_problems => $7, p_audit => $8, p_version => $9)`,
+    [companyId, batchId, uploadId, chunk, claim, outcomes, storableJson(problems), JSON.stringify(audit), version],
   );
-  if (batch === undefined) throw new Error('Bug! A chunk is recorded of a batch that is not there');
+  if (batch === undefined) throw new Error(`Another attempt has claimed chunk ${chunk} since`);
   return batch;
 }
+
+/** A problem names members as the file does; `jsonb` takes neither NUL nor half of a surrogate pair, which JSON can escape. */
+function storableJson(value: unknown): string {
+  return JSON.stringify(value).replace(ESCAPE, (found) => (UNSTORABLE.test(found) ? '\\ufffd' : found));
+}
+
+const ESCAPE = /\\(?:u[0-9a-f]{4}|.)/g;
+const UNSTORABLE = /^\\u(?:0000|d[89a-f])/;
 
 /** Batches whose workflow is to be started or woken. `pool`: of the relay's role. */
 export function readSilentBatches(pool: Pool, limit: number) {

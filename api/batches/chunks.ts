@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
 import type { Row } from '../../activities/batches/row.ts';
+import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
 import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -50,8 +51,10 @@ export function createChunkStore(options: {
   readonly companyId: string;
   readonly batchId: string;
   readonly uploadId: string;
+  /** Called for each chunk that is stored. */
+  onStored(rows: number): void;
 }) {
-  const { pool, companyId, batchId, uploadId } = options;
+  const { pool, companyId, batchId, uploadId, onStored } = options;
   let rows: StoredRow[] = [];
   let bytes = 0;
   let chunks = 0;
@@ -83,6 +86,7 @@ export function createChunkStore(options: {
       conflicts,
       ROW_OUTCOMES.pending.repeat(rows.length),
     ];
+    const stored = rows.length;
     rows = [];
     bytes = 0;
     before = [names, ...before].slice(0, CHUNKS_COMPARED);
@@ -101,6 +105,8 @@ export function createChunkStore(options: {
       },
       { companyId, patience: 'patient' },
     );
+    onStored(stored);
+    crashPoint('upload: chunk stored');
   }
 
   return {

@@ -9,6 +9,7 @@ import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { problemPointers } from '../../activities/problem-pointers.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
+import type { UploadEnd } from '../../worker/metrics.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
@@ -26,8 +27,8 @@ import { controlBatch } from './control.ts';
 import { type BatchResource, readErrors, toBatch } from './resource.ts';
 import { readResults } from './results.ts';
 import { toCsv, toNdjson } from './results-text.ts';
-import { UnreadableFile } from './rows/rows.ts';
 import { receiveFile } from './upload.ts';
+import { countingEnd } from './upload-end.ts';
 import { validateFile } from './validate.ts';
 
 const READ_LIMIT_MS = 5_000;
@@ -92,31 +93,28 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
     });
   }
   enforceRateLimit(context.newWrites, caller);
-  const bytes = readBytes(request);
-  try {
-    if (batchKey === undefined) return await reply.send(await validateFile(context, { operation, format, bytes }));
-    const { batch, isRepeated } = await receiveFile(context, {
-      companyId: caller.companyId,
-      userId: reader.userId,
-      requestId: request.id,
-      batchKey,
-      operation,
-      format,
-      bytes,
-    });
-    if (!isRepeated || batch.state === 'queued') await wake(context, request, batch);
-    if (isRepeated) reply.header('idempotent-replayed', 'true');
-    return await reply
-      .code(202)
-      .header('location', `/api/batches/${encodeURIComponent(batchKey)}`)
-      .send(await describe(context, request, batch));
-  } catch (error) {
-    if (!(error instanceof UnreadableFile)) throw error;
-    throw new ApiProblem('validation_failed', {
-      detail: `The file cannot be read. ${error.message}`,
-      errors: [{ in: 'body', pointer: '', message: error.message }],
-    });
+  const file = { operation, format, bytes: readBytes(request) };
+  const upload = <T>(work: () => Promise<T>, endOf: (done: T) => UploadEnd) =>
+    context.uploads.within(caller.companyId, () => countingEnd(context.metrics, work, endOf));
+  if (batchKey === undefined) {
+    return reply.send(
+      await upload(
+        () => validateFile(context, file),
+        () => 'checked',
+      ),
+    );
   }
+  const from = { companyId: caller.companyId, userId: reader.userId, requestId: request.id, batchKey };
+  const { batch, isRepeated } = await upload(
+    () => receiveFile(context, { ...from, ...file }),
+    ({ isRepeated: isKnown }) => (isKnown ? 'repeated' : 'stored'),
+  );
+  if (!isRepeated || batch.state === 'queued') await wake(context, request, batch);
+  if (isRepeated) reply.header('idempotent-replayed', 'true');
+  return reply
+    .code(202)
+    .header('location', `/api/batches/${encodeURIComponent(batchKey)}`)
+    .send(await describe(context, request, batch));
 }
 
 function operationOf({ operations }: ApiContext, name: string | undefined): Operation | undefined {

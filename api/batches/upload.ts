@@ -47,13 +47,16 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const uploadId = randomUUID();
   const mine = { companyId, batchId, uploadId };
   try {
-    const store = createChunkStore({ pool, ...mine });
-    const known = new Set(context.operations.map(({ name }) => name));
+    const store = createChunkStore({
+      pool,
+      ...mine,
+      onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
+    });
+    const known = new Map(context.operations.map(({ name, schemaVersion }) => [name, schemaVersion]));
     const operations = new Set<string>();
     let count = 0;
     for await (const row of rows) {
       await store.add(row);
-      crashPoint('upload: chunk stored');
       count = row.row;
       if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
     }
@@ -61,12 +64,15 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     const file = {
       uploadId,
       operations: [...operations],
+      schemaVersions: [...operations].map((name) => known.get(name) ?? 0),
       sha256: hash.digest('hex'),
       rows: count,
       chunks: await store.end(),
     };
     const { queued, batch } = await queueBatch(context, upload, batchId, file);
+    crashPoint('upload: batch queued');
     if (queued) return { batch, isRepeated: false };
+    if (batch.state === 'receiving') throw partLost();
     // Another upload was first, or it was cancelled meanwhile.
     const stored = toRows(storedDigests(pool, mine));
     await compare(pool, batch, upload, { rows: stored, sha256: () => file.sha256 });
@@ -167,28 +173,45 @@ async function queueBatch(
   context: ApiContext,
   upload: Upload,
   batchId: string,
-  file: { uploadId: string; operations: readonly string[]; sha256: string; rows: number; chunks: number },
+  file: {
+    readonly uploadId: string;
+    readonly operations: readonly string[];
+    readonly schemaVersions: readonly number[];
+    readonly sha256: string;
+    readonly rows: number;
+    readonly chunks: number;
+  },
 ): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
-  const [found] = await queryOnce<{ queued: boolean } & BatchRow>(
-    context.database.reads,
-    `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
-       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11) AS q`,
-    [
-      upload.companyId,
-      batchId,
-      file.uploadId,
-      upload.operation?.name ?? null,
-      file.operations,
-      file.sha256,
-      file.rows,
-      file.chunks,
-      upload.userId,
-      upload.requestId,
-      requireTrust(context.fence).version,
-    ],
+  const sql = `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
+       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
+       p_schema_versions => $12) AS q`;
+  const values = [
+    upload.companyId,
+    batchId,
+    file.uploadId,
+    upload.operation?.name ?? null,
+    file.operations,
+    file.sha256,
+    file.rows,
+    file.chunks,
+    upload.userId,
+    upload.requestId,
+    requireTrust(context.fence).version,
+    file.schemaVersions,
+  ];
+  // The answer says that the file is stored: a COMMIT that may be taken back is an error here.
+  const [found] = await transaction(context.database.reads, (tx) =>
+    tx.query<{ queued: boolean } & BatchRow>(sql, values),
   );
-  if (found === undefined) throw new Error('Bug! A function returned no row');
+  if (found === undefined) throw partLost();
   return { queued: found.queued, batch: found };
+}
+
+/** This process was frozen for hours, so that others took it for gone; or the database was restored to before the upload. */
+function partLost(): ApiProblem {
+  return new ApiProblem('storage_unavailable', {
+    detail: 'A part of the file was lost before all of it had come. Send it again with the same key.',
+  });
 }
 
 async function dropUpload(
@@ -197,6 +220,8 @@ async function dropUpload(
 ): Promise<void> {
   await transaction(pool, async (tx) => {
     await tx.query('SELECT enter_company($1)', [companyId]);
+    // Whether they have become the batch's is known only once nobody is about to make them so, as a lost answer may be of that.
+    await tx.query('SELECT FROM batches WHERE company_id = $1 AND id = $2 FOR UPDATE', [companyId, batchId]);
     await tx.query('DELETE FROM batch_chunks WHERE company_id = $1 AND batch_id = $2 AND upload_id = $3', [
       companyId,
       batchId,

@@ -132,6 +132,33 @@ export const DASHBOARDS: readonly Dashboard[] = [
           ]),
         ],
       },
+      {
+        title: 'Batches',
+        panels: [
+          graph('Batches by state', 'short', 'Files that are stored and not over: queued, running, paused', [
+            { expr: 'max by (state) (batches_unfinished)', legend: '{{state}}' },
+            { expr: 'sum(batch_uploads_open)', legend: 'being uploaded' },
+          ]),
+          graph('Oldest batch', 's', 'Since it was queued; without progress for five minutes: BatchStuck', [
+            { expr: 'max by (state) (batch_oldest_seconds)', legend: '{{state}}' },
+            { expr: 'max(batch_silent_seconds)', legend: 'without progress' },
+          ]),
+          graph('Rows', 'reqps', 'By outcome; above one in a hundred failed: BatchFailing', [
+            { expr: 'sum by (outcome) (rate(batch_rows_total[5m]))', legend: '{{outcome}}' },
+            { expr: 'sum(rate(batch_rows_uploaded_total[5m]))', legend: 'uploaded' },
+          ]),
+          graph('Chunks', 'ms', 'From the claim until it is recorded', [
+            ...[0.5, 0.95].map((quantile) => ({
+              expr: `histogram_quantile(${quantile}, sum by (le) (rate(batch_chunk_ms_bucket[5m])))`,
+              legend: `p${quantile * 100}`,
+            })),
+          ]),
+          graph('Uploads and failed chunks', 'reqps', 'Uploads by their end; attempts at chunks that are made again', [
+            { expr: 'sum by (end) (rate(batch_uploads_total[5m]))', legend: 'upload {{end}}' },
+            { expr: 'sum(rate(batch_chunks_failed_total[5m]))', legend: 'failed attempts' },
+          ]),
+        ],
+      },
     ],
   },
   {

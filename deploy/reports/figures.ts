@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { asAuditor } from '../cli/auditor.ts';
+import { type BatchFigures, readBatchFigures } from './batch-figures.ts';
 
 /** The figures of the audit log for a period; PostgreSQL computes all of them. */
 export type Figures = {
@@ -15,6 +16,7 @@ export type Figures = {
   readonly failures: readonly Failure[];
   /** Writes whose record a failover or a restore has taken, by company and operation, the most first. */
   readonly lost: readonly Lost[];
+  readonly batches: BatchFigures;
   /** The slowest successful writes. */
   readonly slowest: readonly Slow[];
 };
@@ -91,6 +93,7 @@ async function readAll(client: pg.Client, span: Span): Promise<Figures> {
     ),
     failures: await rows<Failure>(client, FAILURES, [from, to, MAX_FAILURES]),
     lost: await rows<Lost>(client, LOST, [from, to]),
+    batches: await readBatchFigures(client, from, to),
     slowest: (await rows<Omit<Slow, 'at'> & { at: Date }>(client, SLOW, [from, to, SLOWEST])).map((row) => ({
       ...row,
       at: row.at.toISOString(),

@@ -1,4 +1,5 @@
 import { markdownTable } from '../cli/table.ts';
+import type { LongBatch } from './batch-figures.ts';
 import type { Counts, Figures } from './figures.ts';
 
 /** The report as a Markdown page: totals first, then details. */
@@ -29,6 +30,8 @@ export function reportMarkdown(figures: Figures): string {
         ),
     '## Lost',
     ...lost(figures),
+    '## Batches',
+    ...batches(figures),
     '## Slowest writes',
     figures.slowest.length === 0
       ? 'None.'
@@ -57,6 +60,27 @@ function lost({ lost: rows }: Figures): string[] {
       rows.map((row) => [row.companyId, row.operation, String(row.writes), String(row.undecided)]),
     ),
   ];
+}
+
+function batches({ batches: figures }: Figures): string[] {
+  const { total, completed, cancelled, unfinished, stuck, rows, rowsPerSecond, byOutcome, longest } = figures;
+  if (total === 0) return ['None.'];
+  const outcomes = Object.entries(byOutcome).filter(([, count]) => count > 0);
+  return [
+    `**${total} ${total === 1 ? 'batch' : 'batches'} of ${rows} rows: ${completed} completed, ${cancelled} cancelled, ${unfinished} not over${unfinished === 0 ? '' : `, of which ${stuck} stuck`}${rowsPerSecond === null ? '' : `; ${rowsPerSecond} rows/s`}.**`,
+    markdownTable(
+      ['outcome', 'rows'],
+      outcomes.map(([outcome, count]) => [outcome, String(count)]),
+    ),
+    'The longest, from the first chunk to the end:',
+    longest.length === 0
+      ? 'None has begun.'
+      : markdownTable(['company', 'batch', 'operation', 'state', 'rows', 's'], longest.map(batchLine)),
+  ];
+}
+
+function batchLine({ companyId, key, operation, state, rows, seconds }: LongBatch): readonly string[] {
+  return [companyId, cell(key), operation ?? 'as each row says', state, String(rows), seconds.toFixed(1)];
 }
 
 function incomplete({ from, onlineFrom }: Figures): string[] {

@@ -51,7 +51,14 @@ const BOUNDARIES: readonly Boundary[] = [
 const OF_SHORT_FORM = BOUNDARIES.filter(({ point }) =>
   ['transaction: after COMMIT', 'group: taken', 'set: after COMMIT'].includes(point),
 );
+/** Those of batches are tried in batch-crash-points.test.ts. */
 const ELSEWHERE: readonly CrashPoint[] = [
+  'upload: chunk stored',
+  'upload: batch queued',
+  'chunk: claimed',
+  'chunk: group started',
+  'chunk: outcomes found',
+  'chunk: recorded',
   'audit: before',
   'audit: written',
   'relay: workflow started',

@@ -17,7 +17,7 @@ const WRITES = HISTORIES.filter((file) => file.startsWith('write-'));
 /** Every way that a run of each workflow can go. */
 const WAYS: Readonly<Record<string, readonly string[]>> = {
   write: ['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success'],
-  writeGroup: ['success', 'ungrouped', 'ungrouped-has-run'],
+  writeGroup: ['chunk', 'success', 'ungrouped', 'ungrouped-has-run'],
   webhooks: ['delivered', 'retried'],
   sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
   auditMaintenance: ['archived', 'none-due', 'not-archived'],

@@ -46,8 +46,8 @@ describe('a process that starts groups', () => {
   });
 
   test('numbers those that are started at the same moment, too, one after another', async () => {
-    const { start, startChunk, started, holdStarts, fence, lane } = await openLane();
-    holdStarts(turn);
+    const { start, startChunk, started, holdTaken, fence, lane } = await openLane();
+    holdTaken(turn);
     const all = await Promise.all([start('a'), startChunk({ setSize: 7 }, 'b'), start('c')]);
     expect(all).toMatchObject([1, 2, 3].map((number) => ({ workflowId: `group:v:0:${number}` })));
     expect(started.map(({ keys, chunk }) => [keys, chunk])).toEqual([

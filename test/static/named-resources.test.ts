@@ -97,15 +97,16 @@ describe('two writes keep their order', () => {
     expect(keepOrder(first, second)).toBe(true);
   });
 
-  test('whenever one may take what has to be unique from the other', () => {
-    for (const { name, constraints, examples } of OPERATIONS) {
-      if (!Object.keys(constraints).some((constraint) => constraint.endsWith('_key'))) continue;
-      for (const { params, body } of examples) {
-        const isUnique = Object.keys(body).some((member) => ['externalReference', 'email', 'sku'].includes(member));
-        const same = { operation: name, params, body };
-        if (isUnique) expect([name, keepOrder(same, same)]).toEqual([name, true]);
-      }
-    }
+  test('whenever one may take from the other what has to be unique', () => {
+    const withUnique = OPERATIONS.filter(({ constraints }) =>
+      Object.keys(constraints).some((name) => name.endsWith('_key')),
+    );
+    const twice = withUnique.flatMap(({ name, examples }) =>
+      examples.map(({ params, body }) => [name, { operation: name, params, body }] as const),
+    );
+    const kept = twice.filter(([, sent]) => keepOrder(sent, sent)).map(([name]) => name);
+    expect(kept).toEqual(twice.map(([name]) => name));
+    expect(kept).toEqual(expect.arrayContaining(['createCustomer', 'createEmployee', 'createInventoryItem']));
   });
 });
 

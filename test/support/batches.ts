@@ -61,7 +61,7 @@ export type Sending = {
 };
 
 /** Sends files as the owner of a company. */
-export function batchClient(system: System, company: Company, token = company.users.owner.token) {
+export function batchClient(system: Pick<System, 'url'>, company: Company, token = company.users.owner.token) {
   async function call(path: string, init: RequestInit = {}): Promise<BatchAnswer> {
     const response = await fetch(`${system.url}${path}`, {
       ...init,

@@ -31,7 +31,7 @@ export function playLane() {
   const fates: Fate[] = [];
   const asked: string[] = [];
   const database = playDatabase();
-  let beforeStart: () => Promise<void> = async () => undefined;
+  let beforeTaken: () => Promise<void> = async () => undefined;
   let beforeDescribe: () => Promise<void> = async () => undefined;
   const fence = {
     process: 'this',
@@ -54,12 +54,12 @@ export function playLane() {
         return 'registered';
       },
       async start(id, items, _stamp, chunk) {
-        await beforeStart();
         const fate = fates.shift() ?? 'answered';
         if (fate === 'not taken') throw new TemporalUnavailable(undefined);
         if (temporal.has(id)) return 'exists';
         temporal.set(id, { type: 'writeGroup', isOwn: true, state: 'running' });
         started.push({ id, keys: items.map(({ args }) => args.key), chunk });
+        await beforeTaken();
         if (fate === 'taken') throw new TemporalUnavailable(undefined);
         return { runId: `run of ${id}` };
       },
@@ -96,9 +96,9 @@ export function playLane() {
     holdAnswers(until: () => Promise<void>) {
       beforeDescribe = until;
     },
-    /** Temporal takes what is started when this is over. */
-    holdStarts(until: () => Promise<void>) {
-      beforeStart = until;
+    /** Temporal says that it has taken a start when this is over. */
+    holdTaken(until: () => Promise<void>) {
+      beforeTaken = until;
     },
     startChunk: (chunk: ChunkOptions, ...keys: string[]) => lane.start(keys.map(itemOf), chunk),
     start: (...keys: string[]) => lane.start(keys.map(itemOf)).catch((error: unknown) => error),

@@ -14,6 +14,13 @@ import { COMPANY_ID, openOneCompany } from './two-databases.ts';
 const DAY_MS = 24 * 60 * 60_000;
 const SINCE = '2026-03-01T12:00:00Z';
 
+/** `failure`: the group is the chunk of a batch, which has left those items so. */
+type GroupSigns = {
+  readonly state?: NamedRun['state'];
+  readonly left?: readonly number[];
+  readonly failure?: 'bug' | 'transient';
+};
+
 type LaneSigns = { readonly settled?: number; readonly confirmed?: boolean; readonly ageMs?: number };
 
 /** A database that comes back as another, and a Temporal that knows what the test says: the verification alone. */
@@ -98,14 +105,15 @@ export async function openVerification() {
       );
     },
     /** A group of the lane 0 that Temporal knows. */
-    group(number: number, keys: readonly string[], more: { state?: NamedRun['state']; left?: readonly number[] } = {}) {
-      const { state = 'completed', left = [] } = more;
+    group(number: number, keys: readonly string[], more: GroupSigns = {}) {
+      const { state = 'completed', left = [], failure } = more;
       const items = keys.map((key) => ({
         args: argumentsOf(key),
         workflowId: workflowIdOf(COMPANY_ID, key),
         summary: key,
       }));
-      const run = runOf('writeGroup', [items], { left: left.map((index) => ({ index, runId: null })) }, state);
+      const leftItem = (index: number) => ({ index, runId: null, ...(failure === undefined ? {} : { failure }) });
+      const run = runOf('writeGroup', [items], { left: left.map(leftItem) }, state);
       temporal.set(groupWorkflowId(version, 0, number), run);
     },
     /** The server that was verified last was another: by default, this one before it was started again. */

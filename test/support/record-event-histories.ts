@@ -19,6 +19,7 @@ import { oneByOne } from './one-by-one.ts';
 import { startReceiver } from './receiver.ts';
 import { startRelay } from './relay.ts';
 import { type System, startSystem } from './system.ts';
+import { trustOf } from './trusted-fence.ts';
 import { writeArguments } from './write-arguments.ts';
 
 /** Of each workflow's history, not of the product. */
@@ -60,10 +61,10 @@ const item = (name: string): GroupItem => ({
   summary: 'recorded',
 });
 
-async function runGroup(way: string, items: readonly GroupItem[]): Promise<string> {
+async function runGroup(way: string, items: readonly GroupItem[], more: readonly unknown[] = []): Promise<string> {
   const workflowId = `group:${way}`;
   const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
-  await system.temporal.workflow.start(GROUP_WORKFLOW_TYPE, { workflowId, taskQueue, args: [items] });
+  await system.temporal.workflow.start(GROUP_WORKFLOW_TYPE, { workflowId, taskQueue, args: [items, ...more] });
   return record('writeGroup', way, workflowId);
 }
 
@@ -83,6 +84,15 @@ test('a group of which an item that leaves has a run already', async () => {
   // Of a release that this worker does not know, so that it gets no outcome here.
   const unknownHere = { args: { ...args, schemaVersion: 99 }, workflowId, summary: 'recorded' };
   expect(await runGroup('ungrouped-has-run', [unknownHere])).toBe('COMPLETED');
+});
+
+test('a group that is the chunk of a batch, which an item leaves', async () => {
+  const { trust } = await trustOf(system.owner);
+  const unknownHere = {
+    ...item('of-a-later-release'),
+    args: { ...item('of-a-later-release').args, schemaVersion: 99 },
+  };
+  expect(await runGroup('chunk', [item('of-a-chunk'), unknownHere], [trust, { setSize: 100 }])).toBe('COMPLETED');
 });
 
 test('webhook calls, delivered at once, and after a failure', async () => {

@@ -9,7 +9,7 @@ import { createWriteActivities } from '../../activities/write/activities.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
 import { runSet, type SetOperation } from '../../activities/write/run-set.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
-import type { WriteArguments } from '../../workflows/messages.ts';
+import type { ChunkOptions, GroupAttempt, GroupFacts, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase } from './database.ts';
 import { trustOf } from './trusted-fence.ts';
 
@@ -38,6 +38,11 @@ export type OneCompany = {
   runTogether(items: readonly WriteArguments[]): Promise<ReadonlyMap<string, WriteRow>>;
   /** As the activity of a group; the positions of the items without an outcome. */
   runGroup(items: readonly WriteArguments[], operations?: readonly Operation[]): Promise<readonly number[]>;
+  /** As the activity of a group that is the chunk of a batch; `isGivenUp`: Temporal no longer waits for it. */
+  runChunk(
+    items: readonly WriteArguments[],
+    options: ChunkOptions & { readonly isGivenUp: boolean },
+  ): Promise<GroupAttempt>;
   /** Everything that writes leave, by table, without times, and with users and accounts by their names. */
   everything(): Promise<Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>>;
   close(): Promise<void>;
@@ -58,6 +63,30 @@ export async function openOneCompany(): Promise<OneCompany> {
   const { owner } = clone;
   const users = await createMembers(owner);
   let sets = 0;
+
+  async function runActivity(
+    items: readonly WriteArguments[],
+    operations: readonly Operation[],
+    more: Pick<GroupFacts, 'chunk'>,
+    isGivenUp = false,
+  ): Promise<GroupAttempt> {
+    const { runGroup } = createWriteActivities({
+      database,
+      operations,
+      fence: await trustOf(owner),
+      onOutcome: () => undefined,
+      onFailedAttempt: () => undefined,
+      onUngrouped: () => undefined,
+      onLockWait: () => undefined,
+      onSet: () => undefined,
+      onFailedSet: () => undefined,
+      onRefused: () => undefined,
+    });
+    const group = items.map((args) => ({ args, workflowId: workflowIdOf(args.companyId, args.key), summary: '' }));
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    if (isGivenUp) environment.cancel('TIMED_OUT');
+    return (await environment.run(runGroup, group, { requestedAt: FACTS.requestedAt, ...more })) as GroupAttempt;
+  }
 
   return {
     owner,
@@ -109,25 +138,10 @@ export async function openOneCompany(): Promise<OneCompany> {
       return new Map([...rows].map(([{ args }, row]) => [args.key, row]));
     },
     async runGroup(items, operations = OPERATIONS) {
-      const activities = createWriteActivities({
-        database,
-        operations,
-        fence: await trustOf(owner),
-        onOutcome: () => undefined,
-        onFailedAttempt: () => undefined,
-        onUngrouped: () => undefined,
-        onLockWait: () => undefined,
-        onSet: () => undefined,
-        onFailedSet: () => undefined,
-        onRefused: () => undefined,
-      });
-      const group = items.map((args) => ({ args, workflowId: workflowIdOf(args.companyId, args.key), summary: '' }));
-      const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
-      const { left } = (await environment.run(activities.runGroup, group, { requestedAt: FACTS.requestedAt })) as {
-        left: readonly number[];
-      };
+      const { left } = await runActivity(items, operations, {});
       return left;
     },
+    runChunk: (items, { setSize, isGivenUp }) => runActivity(items, OPERATIONS, { chunk: { setSize } }, isGivenUp),
     everything: () => readEverything(owner, users),
     async close() {
       await database.close();

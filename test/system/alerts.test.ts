@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DASHBOARDS } from '../../deploy/grafana/dashboards.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
+import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
@@ -199,4 +200,9 @@ async function useEverything(system: System, company: Company, url: string, task
   await client.post('/api/payments', { ...body, amount: 99 }, { key });
   await client.post('/api/payments', { ...body, amount: 10_000_000 });
   await Promise.all(Array.from({ length: 40 }, () => client.created('/api/customers', { name: 'One of many' })));
+  const sender = batchClient({ ...system, url }, company);
+  const batchKey = randomUUID();
+  const rows = Array.from({ length: 20 }, () => ({ body: { name: 'One of a file' } }));
+  await sender.send(ndjson(rows), { key: batchKey, operation: 'createCustomer' });
+  await sender.over(batchKey);
 }

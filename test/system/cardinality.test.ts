@@ -1,13 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { PROBLEMS } from '../../api/http/problems.ts';
 import { errorCatalog } from '../../api/openapi/error-catalog.ts';
+import { UPLOAD_ENDS } from '../../worker/metrics.ts';
+import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { parse, type Sample, scrape } from '../support/metrics-page.ts';
 import { startRelay } from '../support/relay.ts';
 import { type System, startSystem } from '../support/system.ts';
+
+const ROW_ENDS = Object.keys(ROW_OUTCOMES).filter((outcome) => outcome !== 'pending');
 
 /** Every value that a label may have. A label that is not here, or a value, is one that a client might make up. */
 const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
@@ -17,7 +22,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
   error_type: new Set(['rejected', 'mismatch', 'cancelled', 'run_failed', 'unavailable']),
   answer: new Set(['first', 'replay']),
   by: new Set(['opened', 'joined', 'attached']),
-  end: new Set(['ended', 'accepted', 'in_progress', 'refused']),
+  end: new Set(['ended', 'accepted', 'in_progress', 'refused', ...UPLOAD_ENDS]),
   lane: new Set(['key', 'group']),
   code: new Set([...Object.keys(PROBLEMS), ...errorCatalog(OPERATIONS).map(({ code }) => code)]),
   pool: new Set(['writes', 'lookups', 'relay']),
@@ -32,26 +37,32 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
     'trusted',
     'verifying',
     'replaced',
+    'queued',
+    'running',
+    'paused',
   ]),
-  outcome: new Set(['delivered', 'failed', 'given_up']),
+  outcome: new Set(['delivered', 'given_up', ...ROW_ENDS]),
   what: new Set(['workflow', 'webhooks']),
 };
 
 /** Of the runtime: its version, kinds of garbage collections, handles and heap spaces. */
 const OF_NODE = /^(nodejs|process)_/;
 
-/** Of an API and a worker together. Counters begin at zero, so they are all there; histograms grow by what is used of them. */
-const MOST_SERIES = 1_500;
+/** Of an API and a worker together, whose parts have a registry each here. Counters begin at zero, so they are all there; histograms grow by what is used of them. */
+const MOST_SERIES = 2_000;
 const MOST_ROUNDS = 6;
 
 let system: System;
 let relay: Awaited<ReturnType<typeof startRelay>>;
+let batches: Awaited<ReturnType<typeof startBatchWorker>>;
 beforeAll(async () => {
   system = await startSystem();
   relay = await startRelay(system);
+  batches = await startBatchWorker(system);
 });
 afterAll(async () => {
   await relay.close();
+  await batches.close();
   await system.stop();
 });
 
@@ -99,15 +110,25 @@ describe('the series of a process', () => {
         ]);
       }
     }
-    for (const outcome of VALUES['outcome'] as Set<string>) {
+    for (const outcome of ['delivered', 'failed', 'given_up']) {
       expect([outcome, has('webhook_attempts_total', { outcome })]).toEqual([outcome, true]);
     }
+    for (const operation of VALUES['operation'] as Set<string>) {
+      for (const outcome of ROW_ENDS) {
+        expect([operation, outcome, has('batch_rows_total', { operation, outcome })]).toEqual([
+          operation,
+          outcome,
+          true,
+        ]);
+      }
+    }
+    for (const end of UPLOAD_ENDS) expect([end, has('batch_uploads_total', { end })]).toEqual([end, true]);
   });
 });
 
 async function scrapeAll(): Promise<Sample[]> {
-  const worker = await relay.metrics.registry.metrics();
-  return [...(await scrape(`${system.url}/metrics`)), ...parse(worker)];
+  const workers = [relay, batches].map(({ metrics }) => metrics.registry.metrics());
+  return [...(await scrape(`${system.url}/metrics`)), ...(await Promise.all(workers)).flatMap(parse)];
 }
 
 function seriesOf(samples: readonly Sample[]): Set<string> {
@@ -155,4 +176,12 @@ async function oddRequests(company: Company): Promise<void> {
   await api.send('POST', `/api/writes/${cancelled}/cancel`);
   await api.post('/api/customers', { name: odd() }, { key: cancelled });
   await api.send('POST', `/api/writes/${key}/cancel`);
+
+  const sender = batchClient(system, company);
+  const rows = [{ key: randomUUID(), body: { name: odd() } }, { body: { [randomUUID()]: 1 } }, { operation: odd() }];
+  await sender.send(`${ndjson(rows)}{"body`, { key: randomUUID(), validateOnly: true });
+  await sender.send('', { key: randomUUID(), operation: 'createCustomer' });
+  const batchKey = randomUUID();
+  await sender.send(`${ndjson(rows)}{"body`, { key: batchKey, operation: 'createCustomer' });
+  await sender.over(batchKey);
 }

@@ -140,6 +140,22 @@ describe('a file of writes', () => {
     expect(JSON.parse(piped.stdout)).toMatchObject({ succeeded: 5, replayed: 5 });
   });
 
+  test('has rows of several operations, which need none for the file', async () => {
+    const company = await system.company();
+    const invoiceId = await company.invoice();
+    const payment = { operation: 'createPayment', body: paymentBody(invoiceId, 10) };
+    const rows = [payment, { operation: 'createCustomer', params: {}, body: { name: 'Several' } }, { body: {} }];
+    const file = save('several.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'));
+    const sent = await run(company, [file, '--json']);
+    expect([sent.code, JSON.parse(sent.stdout)]).toMatchObject([1, { succeeded: 2, malformed: 1 }]);
+    expect(sent.stderr).toContain('line 3: malformed: neither the row nor the file has an operation');
+    expect(await effects(company)).toMatchObject({ writes: PREPARED + 2, rows: 1 });
+    const again = await run(company, [file, '--json', '--operation', 'createCustomer']);
+    expect(JSON.parse(again.stdout)).toMatchObject({ succeeded: 2, replayed: 2, refused: 1 });
+    const csv = await run(company, [save('several.csv', 'name\nA\n')]);
+    expect([csv.code, csv.stderr]).toEqual([1, expect.stringContaining('CSV needs an operation for the whole file')]);
+  });
+
   test('is not sent where its content has changed, since its rows would be written again', async () => {
     const company = await system.company();
     const invoiceId = await company.invoice();

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import { paymentBody } from '../support/effects.ts';
 import { sqlOfPage } from '../support/page-sql.ts';
@@ -34,6 +35,13 @@ describe('the runbooks', () => {
        VALUES ($1, 'createPayment', 'financial', 'failed', $2, 'failed', 'write_failed', 'r', '/api/payments', 'POST')`,
       [company.id, company.users.owner.id],
     );
+    // A batch with a row that came to nothing, and one that waits.
+    const sender = batchClient(system, company);
+    const worker = await startBatchWorker(system);
+    await sender.send(ndjson([{ body: {} }]), { key: 'bad', operation: 'createCustomer' });
+    await sender.over('bad');
+    await worker.close();
+    await sender.send(ndjson([{ body: {} }]), { key: 'waiting', operation: 'createCustomer' });
     // Somebody has a transaction open, which is what is looked for when writes are slow.
     person = await system.owner.connect();
     await person.query('BEGIN; SELECT FROM companies');

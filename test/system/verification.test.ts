@@ -74,6 +74,21 @@ describe('a database that has come back', () => {
     expect(await it.reconcile()).toMatchObject({ kind: 'continued', groups: 2 });
   });
 
+  test('misses nothing of what a chunk has left without an outcome, but all else of it', async () => {
+    await it.make('a');
+    await it.lane(0, { settled: 1 });
+    it.group(1, ['gone before']);
+    it.group(2, ['a', 'by a bug'], { left: [1], failure: 'bug' });
+    it.group(3, ['a', 'for now'], { left: [1], failure: 'transient' });
+    await it.comeBack();
+    expect(await it.reconcile()).toMatchObject({ kind: 'continued', groups: 2 });
+    await it.reset();
+    await it.lane(0);
+    it.group(1, ['a', 'by a bug', 'gone'], { left: [1], failure: 'bug' });
+    await it.comeBack();
+    expect(await it.reconcile()).toMatchObject({ reason: `1 writes of group:${it.version}:0:1 have no row` });
+  });
+
   test('has lost the row of a lane is compared with its groups, too', async () => {
     await it.lane(0);
     it.group(1, ['gone']);

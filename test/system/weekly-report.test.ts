@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Figures, readFigures } from '../../deploy/reports/figures.ts';
 import { reportMarkdown } from '../../deploy/reports/markdown.ts';
+import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -30,6 +31,18 @@ beforeAll(async () => {
   await pay({ ...body, amount: 10_000_000 }, 'too-much');
   await other.customer();
   await company.api.send('POST', '/api/writes/never/cancel');
+  const batches = batchClient(system, other);
+  const worker = await startBatchWorker(system);
+  await batches.send(ndjson([{ body: {} }]), { key: 'a|file', operation: 'createCustomer' });
+  await batches.over('a|file');
+  await worker.close();
+  for (const key of ['cancelled', 'stuck', 'waiting', 'old']) {
+    await batches.send(ndjson([{ body: { name: 'Never' } }]), { key, operation: 'createCustomer' });
+  }
+  await batches.control('cancelled', 'cancel');
+  await system.owner.query(`UPDATE batches SET queued_at = now() - interval '8 days' WHERE batch_key = 'old'`);
+  await batches.control('old', 'cancel');
+  await system.owner.query(`UPDATE batches SET progress_at = now() - interval '6 minutes' WHERE state = 'queued'`);
   // Of eight days ago, and so not of this week.
   await system.owner.query(
     `INSERT INTO idempotent_write_audit_log (timestamp, company_id, operation_name, operation_type, idempotency_key, user_id,
@@ -85,6 +98,25 @@ describe('the weekly report', () => {
     expect(figures.slowest.map(({ key }) => key)).toContain('paid');
   });
 
+  test('tells of batches: how many, what has become of their rows, which are stuck, and which took longest', () => {
+    expect(figures.batches).toMatchObject({
+      total: 4,
+      completed: 1,
+      cancelled: 1,
+      unfinished: 2,
+      stuck: 1,
+      rows: 4,
+      byOutcome: { refused: 1, cancelled: 1, pending: 2, succeeded: 0, failed: 0 },
+      rowsPerSecond: expect.any(Number),
+      longest: [{ key: 'a|file', operation: 'createCustomer', state: 'completed', rows: 1 }],
+    });
+    const page = reportMarkdown(figures);
+    expect(page).toMatch(
+      /\*\*4 batches of 4 rows: 1 completed, 1 cancelled, 2 not over, of which 1 stuck; [\d.]+ rows\/s\.\*\*/,
+    );
+    expect(page).toMatch(/\| a\\\|file \| createCustomer \| completed \| 1 \|/);
+  });
+
   test('has the same share of replays as the query of the page', async () => {
     const [block] = sqlOfPage('docs/operating.md', /replay_pct/);
     const session = await system.owner.connect();
@@ -118,6 +150,7 @@ describe('the weekly report', () => {
       from: '2020-01-01T00:00:00.000Z',
       all: { total: 0, replayPct: 0, averageMs: null },
       byOperation: [],
+      batches: { total: 0, rows: 0, rowsPerSecond: null, longest: [] },
     });
     expect(reportMarkdown(empty)).toContain('None.');
   });

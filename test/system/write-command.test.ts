@@ -353,7 +353,14 @@ describe('npm run write', () => {
 });
 
 test('each state has its advice', () => {
-  const facts = { audit: [], event: null, temporalAway: null, row: null, run: { startedAt: '2026-01-01T00:00:00Z' } };
+  const facts = {
+    batches: [],
+    audit: [],
+    event: null,
+    temporalAway: null,
+    row: null,
+    run: { startedAt: '2026-01-01T00:00:00Z' },
+  };
   const advice = STATES.map((state) => adviseOn({ ...facts, state } as unknown as WriteFacts, Date.now())[0]);
   expect(new Set(advice).size).toBe(STATES.length);
 });

@@ -21,19 +21,20 @@ const HEARTBEAT_MS = 5_000;
 export function createBatchActivities(dependencies: BatchActivityDependencies): BatchActivities {
   const { fence, database } = dependencies;
   return {
-    async advanceBatch({ companyId, batchId }) {
+    async advanceBatch({ companyId, batchId, loop }) {
       const context = Context.current();
       const { info, cancellationSignal } = context;
       const heartbeat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
-      const claimer = { runId: info.workflowExecution?.runId ?? '', activityId: info.activityId };
+      const claimer = { runId: info.workflowExecution?.runId ?? '', loop };
       const sinceMs = performance.now();
       try {
-        const claimed = await claimChunk(database.writes, { companyId, batchId }, claimer, requireTrust(fence).version);
+        const { version } = requireTrust(fence);
+        const claimed = await claimChunk(database.writes, { companyId, batchId }, claimer, version);
         if (claimed.kind !== 'chunk') {
           return { kind: claimed.kind, chunk: null, progress: progressOf(claimed.batch) };
         }
         crashPoint('chunk: claimed');
-        const standing = await writeChunk(dependencies, claimed.batch, claimed.chunk, cancellationSignal);
+        const standing = await writeChunk(dependencies, { ...claimed, version }, cancellationSignal);
         dependencies.onChunk(performance.now() - sinceMs);
         return { kind: 'written', chunk: claimed.chunk.chunk, progress: progressOf(standing) };
       } catch (error) {

@@ -13,6 +13,9 @@ import type { Pool } from '../../activities/database.ts';
 /** What has become of the rows of a chunk so far, and what of that has not been recorded yet. */
 export type ChunkFindings = {
   isPending(position: number): boolean;
+  /** The row is one of a group that has closed, and did not leave it: a verification that misses its write finds it there. */
+  vouch(position: number): void;
+  isVouched(position: number): boolean;
   /** `audit`: of what no transaction of a write has recorded. */
   note(
     position: number,
@@ -32,12 +35,15 @@ export function createFindings(options: {
 }): ChunkFindings {
   const { pool, batch, chunk } = options;
   const outcomes = chunk.outcomes.split('');
+  const vouched = new Set<number>();
   let problems: Record<number, RowProblem> = {};
   let audit: Record<number, AuditRow> = {};
   let counts = new Map<string, number>();
 
   return {
     isPending: (position) => outcomes[position] === ROW_OUTCOMES.pending,
+    vouch: (position) => void vouched.add(position),
+    isVouched: (position) => vouched.has(position),
     note(position, outcome, { problem, audit: row, operation } = {}) {
       outcomes[position] = ROW_OUTCOMES[outcome];
       if (problem !== undefined) problems[position] = problem;

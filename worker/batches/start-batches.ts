@@ -13,12 +13,18 @@ import { type WriteReports, writeDependencies } from '../write-reports.ts';
 import { createBatchActivities } from './batch-activities.ts';
 import { createBatchStarts } from './batch-starts.ts';
 import { keepBatches } from './keeper.ts';
+import { createPacer } from './pacer.ts';
 
-/** Chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
-const CHUNKS_AT_ONCE = 2;
+/** Groups of chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
+const GROUPS_AT_ONCE = 2;
+/** Many more: a chunk whose last rows wait for a lock, or for their next attempt, must not keep another company's from its turn. */
+const CHUNKS_AT_ONCE = 32;
 /** For each chunk one transaction, and a few for rows that go one by one. */
 const WRITE_CONNECTIONS = 4;
 const READ_CONNECTIONS = 2;
+/** How many rows share a transaction: what it has locked is soon free for the writes that somebody waits for, if there are any. */
+const LARGE_SET = 250;
+const SMALL_SET = 25;
 const WORKFLOW_TASK_SLOTS = 20;
 const CACHED_WORKFLOWS = 100;
 /** Longer than the transaction of a set. What a chunk has begun is ended by another process, or by the next. */
@@ -49,6 +55,8 @@ export async function startBatches(
     statementTimeoutMs: config.STATEMENT_TIMEOUT_MS,
     applicationName: 'accubooks-batches',
   });
+  const pacer = createPacer(database.reads);
+  database.writes.pace = pacer.pace;
   const relay = openPool({
     connectionString: config.RELAY_DATABASE_URL ?? config.DATABASE_URL,
     max: 1,
@@ -72,6 +80,7 @@ export async function startBatches(
         fence,
         lane,
         groups,
+        setSize: () => (pacer.isGivingWay ? SMALL_SET : LARGE_SET),
         onRows: (operation, outcome, count) =>
           metrics.batchRows.inc({ operation: operation ?? 'unknown', outcome }, count),
         onChunk: (durationMs) => metrics.batchChunkMs.observe(durationMs),
@@ -82,7 +91,7 @@ export async function startBatches(
       }),
     },
     maxConcurrentActivityTaskExecutions: CHUNKS_AT_ONCE,
-    maxConcurrentLocalActivityExecutions: CHUNKS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: GROUPS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
@@ -107,6 +116,7 @@ export async function startBatches(
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       await lane.close();
+      pacer.close();
       await relay.close();
       await database.close();
     },

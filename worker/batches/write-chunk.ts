@@ -8,14 +8,16 @@ import { submissionOfRow } from '../../activities/batches/identity.ts';
 import { pathOf } from '../../activities/batches/row-path.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
+import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf, writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
-import { type Fence, requireTrust } from '../../activities/write/fence.ts';
+import type { Fence } from '../../activities/write/fence.ts';
 import { createNamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import type { ProcessFence } from '../fence.ts';
 import type { GroupRuns } from '../lanes/group-runs.ts';
 import type { Lane } from '../lanes/lane.ts';
 import { type ChunkFindings, createFindings } from './chunk-findings.ts';
@@ -23,9 +25,11 @@ import { type ChunkFindings, createFindings } from './chunk-findings.ts';
 export type ChunkDependencies = {
   readonly database: Database;
   readonly operations: readonly Operation[];
-  readonly fence: Fence;
+  readonly fence: Fence & Pick<ProcessFence, 'isAwake' | 'witnesses'>;
   readonly lane: Pick<Lane, 'isOpen' | 'start'>;
   readonly groups: Pick<GroupRuns, 'waitUntilClosed'>;
+  /** How many rows may share a transaction now. */
+  setSize(): number;
   /** Called for rows once they are recorded. `operation`: null where the row names none that there is. */
   onRows(operation: string | null, outcome: RowOutcome, count: number): void;
 };
@@ -36,8 +40,6 @@ const MAX_PAUSE_MS = 30_000;
 /** After so many rounds a row is told as failed; it may be tried again later. That is after about seven minutes. */
 const MAX_ROUNDS = 20;
 const LANE_POLL_MS = 200;
-/** Few enough that what a set has locked is soon free for the writes that somebody waits for. */
-const SET_SIZE = 100;
 
 /** A row that is to become a write. */
 type Pending = {
@@ -49,6 +51,9 @@ type Pending = {
   readonly resources: readonly string[];
 };
 
+/** `version`: of the database in which it was claimed; what is found there is recorded there, or not at all. */
+export type ClaimedChunk = { readonly batch: BatchRow; readonly chunk: ChunkRow; readonly version: string };
+
 /**
  * Has each row of a chunk written that is pending, and records what has become of it. A row whose key has an outcome is a replay
  * or a mismatch, as it would be alone; the others travel as one group. What has no outcome then is sent again, in halves while
@@ -57,23 +62,25 @@ type Pending = {
  */
 export async function writeChunk(
   dependencies: ChunkDependencies,
-  batch: BatchRow,
-  chunk: ChunkRow,
+  { batch, chunk, version }: ClaimedChunk,
   signal: AbortSignal,
 ): Promise<BatchRow> {
-  const { fence, database } = dependencies;
+  const { database } = dependencies;
   const findings = createFindings({ pool: database.writes, batch, chunk, onRows: dependencies.onRows });
   let pending = await rowsToWrite(dependencies, batch, chunk, findings);
   let size = chunk.row_count;
   let pauseMs = FIRST_PAUSE_MS;
+  /** By position: a bug has ended their attempts, unless another one has made them meanwhile. */
+  const bugs = new Set<number>();
   for (let round = 1; ; round += 1) {
-    const open = pending.filter(({ position }) => findings.isPending(position));
-    pending = await settle(dependencies, batch, open, findings);
+    pending = await settle(dependencies, batch, pending, { findings, bugs, isLast: round > MAX_ROUNDS });
     crashPoint('chunk: outcomes found');
+    for (const row of pending) if (bugs.has(row.position)) fail(findings, row, 'write_failed');
+    pending = pending.filter(({ position }) => findings.isPending(position));
     if (round > MAX_ROUNDS) for (const row of pending.splice(0)) fail(findings, row, 'outcome_unknown');
     // Also after each round: the counts go on while some rows wait.
     if (pending.length === 0 || round > 1) {
-      const standing = await findings.record(requireTrust(fence).version);
+      const standing = await findings.record(version);
       crashPoint('chunk: recorded');
       if (pending.length === 0) return standing;
     }
@@ -82,7 +89,7 @@ export async function writeChunk(
       await sleep(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
-    await sendAll(dependencies, pending, { size, signal, findings });
+    await sendAll(dependencies, pending, { size, signal, findings, bugs });
   }
 }
 
@@ -94,6 +101,7 @@ async function rowsToWrite(
   findings: ChunkFindings,
 ): Promise<Pending[]> {
   if (chunk.content === null) throw new Error('Bug! Rows are pending whose upload has been removed');
+  requireKnownOperations(batch, operations);
   const rows = await decodeRows(chunk.content);
   const { roles } = await readOutcomes(database.reads, batch.company_id, batch.user_id, []);
   const pending: Pending[] = [];
@@ -116,6 +124,15 @@ async function rowsToWrite(
     }
   }
   return pending;
+}
+
+/** A later release has taken the file, which is being rolled out: what this one refuses may be right there. */
+function requireKnownOperations(batch: BatchRow, operations: readonly Operation[]): void {
+  for (const [index, name] of (batch.operations ?? []).entries()) {
+    const operation = operations.find((one) => one.name === name);
+    if (operation !== undefined && operation.schemaVersion >= (batch.schema_versions?.[index] ?? 0)) continue;
+    throw new TransientFailure(`This release does not know ${name} as the file has it`, { mayHaveCommitted: false });
+  }
 }
 
 function notAllowed({ name, roles: needed }: Operation, roles: readonly string[] | null): RowProblem {
@@ -141,12 +158,16 @@ function toPending(batch: BatchRow, row: number, position: number, { operation, 
   return { position, operation, item, resources: namedResources(args) };
 }
 
-/** Notes the rows whose key has an outcome. Returns the others, in their order. */
+/**
+ * Notes the rows whose key has an outcome. Returns the others, in their order, and with them those that this batch has written
+ * without a group that vouches for it: the COMMIT of an attempt whose end nobody knows. After a restore that takes such a row,
+ * nothing would tell that it was there. Sent again, it stays in its group, by whose name a verification finds it.
+ */
 async function settle(
-  { database, operations }: ChunkDependencies,
+  { database, operations, fence }: ChunkDependencies,
   batch: BatchRow,
   pending: readonly Pending[],
-  findings: ChunkFindings,
+  { findings, bugs, isLast }: { findings: ChunkFindings; bugs: Set<number>; isLast: boolean },
 ): Promise<Pending[]> {
   const keys = pending.map(({ item }) => item.args.key);
   const { known } = await readOutcomes(database.reads, batch.company_id, batch.user_id, keys);
@@ -167,6 +188,12 @@ async function settle(
       findings.note(row.position, 'refused', { problem: row.refusedIfNew, operation: row.operation.name });
       return false;
     }
+    const isOwn = found.submission_id === args.submissionId;
+    if (isOwn && !findings.isVouched(row.position) && !isLast) {
+      bugs.delete(row.position);
+      return true;
+    }
+    if (fence.isAwake) fence.witnesses.note({ ...found, company_id: batch.company_id });
     noteOutcome(findings, row, found, () => {
       const stored = requests.get(args.key);
       if (stored === undefined) return undefined;
@@ -239,9 +266,12 @@ function auditOf(
 /** `write_failed`: its attempt was rolled back by an error that a retry cannot fix. */
 function fail(findings: ChunkFindings, row: Pending, code: 'write_failed' | 'outcome_unknown'): void {
   const operation = row.operation.name;
+  if (code === 'outcome_unknown') {
+    findings.note(row.position, 'failed', { problem: { code, detail: OUTCOME_UNKNOWN }, operation });
+    return;
+  }
   const audit = auditOf(row, 'failed', code);
-  const problem = { code, detail: code === 'write_failed' ? WRITE_FAILED : OUTCOME_UNKNOWN };
-  findings.note(row.position, 'failed', { problem, audit, operation });
+  findings.note(row.position, 'failed', { problem: { code, detail: WRITE_FAILED }, audit, operation });
 }
 
 const WRITE_FAILED = 'The write failed and was rolled back. Retry the failed rows once the cause is mended.';
@@ -255,13 +285,16 @@ const OUTCOME_UNKNOWN =
 async function sendAll(
   dependencies: ChunkDependencies,
   pending: readonly Pending[],
-  { size, signal, findings }: { size: number; signal: AbortSignal; findings: ChunkFindings },
+  { size, signal, findings, bugs }: { size: number; signal: AbortSignal; findings: ChunkFindings; bugs: Set<number> },
 ): Promise<void> {
   const held = createNamedSet();
   let piece: Pending[] = [];
   const send = async () => {
-    for (const { row, failure } of await sendGroup(dependencies, piece, signal)) {
-      if (failure === 'bug') fail(findings, row, 'write_failed');
+    const left = await sendGroup(dependencies, piece, signal);
+    const positions = new Set(left.map(({ row }) => row.position));
+    for (const { position } of piece) if (!positions.has(position)) findings.vouch(position);
+    for (const { row, failure } of left) {
+      if (failure === 'bug') bugs.add(row.position);
       else held.add(row.resources);
     }
     piece = [];
@@ -279,7 +312,7 @@ async function sendAll(
 
 /** Sends one group and waits for its end. Returns the rows without an outcome. */
 async function sendGroup(
-  { lane, groups }: ChunkDependencies,
+  { lane, groups, setSize }: ChunkDependencies,
   rows: readonly Pending[],
   signal: AbortSignal,
 ): Promise<readonly { readonly row: Pending; readonly failure: 'bug' | 'transient' }[]> {
@@ -287,13 +320,12 @@ async function sendGroup(
     while (!lane.isOpen) await sleep(LANE_POLL_MS, undefined, { signal });
     const started = await lane.start(
       rows.map(({ item }) => item),
-      { setSize: SET_SIZE },
+      { setSize: setSize() },
     );
     if (started === 'closed') continue;
     crashPoint('chunk: group started');
     for (;;) {
-      signal.throwIfAborted();
-      const end = await groups.waitUntilClosed(started.workflowId, started.runId);
+      const end = await Promise.race([groups.waitUntilClosed(started.workflowId, started.runId), untilAborted(signal)]);
       if (end === 'still open') continue;
       // Whatever it has done: the rows are looked up.
       if (end === 'unproven') return rows.map((row) => ({ row, failure: 'transient' }));
@@ -304,4 +336,13 @@ async function sendGroup(
       });
     }
   }
+}
+
+/** Rejects when this attempt is over: another one goes on. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+  });
 }

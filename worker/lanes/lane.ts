@@ -91,11 +91,14 @@ export function createLane(options: {
   readonly fence: ProcessFence;
   readonly database: Database;
   readonly runs: Pick<NamedRuns, 'poison'>;
+  /** Whether somebody waits for the writes of this process: batches give way to those. */
+  readonly isForeground?: boolean;
 }): Lane {
-  const { groups, fence, database, runs } = options;
+  const { groups, fence, database, runs, isForeground = false } = options;
   /** The last one is in use; those before it have groups that are not settled yet. */
   let registrations: Registration[] = [];
   let ticking: Promise<void> | undefined;
+  let hasWritten = false;
   let starting: Promise<unknown> = Promise.resolve();
   let isClosed = false;
 
@@ -240,6 +243,17 @@ export function createLane(options: {
     return done?.settled === true;
   }
 
+  async function tellForeground(registration: Registration | undefined): Promise<void> {
+    if (registration === undefined) return;
+    hasWritten = false;
+    await asApplication(database.reads, (tx) =>
+      tx.query('UPDATE lanes SET wrote_at = clock_timestamp() WHERE version = $1 AND lane = $2', [
+        registration.trust.version,
+        registration.lane,
+      ]),
+    );
+  }
+
   async function retire({ trust, lane, next, pending, uncertain }: Registration): Promise<void> {
     if (pending.size > 0 || uncertain !== undefined || fence.trust?.version !== trust.version) return;
     const poison = { version: trust.version, incarnation: trust.incarnation, because: 'retired' } as const;
@@ -265,6 +279,7 @@ export function createLane(options: {
         registrations = registrations.filter((each) => each !== registration);
       }
     }
+    if (hasWritten && isForeground) await tellForeground(registrations.at(-1));
     for (const registration of registrations) await askFor(registration).catch(() => undefined);
     const last = registrations.at(-1);
     if (last === undefined || performance.now() - last.sinceMs > RENEW_AFTER_MS) await register(trust);
@@ -289,6 +304,7 @@ export function createLane(options: {
     },
     start,
     noteRow({ companyId, key }) {
+      hasWritten = true;
       const id = `${companyId}/${key}`;
       for (const { pending } of registrations) {
         for (const [group, { keys }] of pending) {

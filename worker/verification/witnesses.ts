@@ -7,7 +7,7 @@ import { keysWithoutRow } from './missing-writes.ts';
  * they were made in, hence more than the last one.
  */
 export type Witnesses = {
-  note(row: WriteRow): void;
+  note(row: Pick<WriteRow, 'outcome' | 'company_id' | 'idempotency_key'>): void;
   /** Whether the server of this incarnation has all of them. Throws where another one answers. */
   areAllThere(live: string): Promise<boolean>;
   clear(): void;

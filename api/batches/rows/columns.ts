@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { RowInput } from '../../../activities/batches/row.ts';
 import type { Operation } from '../../../activities/operation.ts';
 import { jsonPointer } from '../../../activities/problem.ts';
-import { MalformedRow, shown, UnreadableFile } from './rows.ts';
+import { MalformedRow, printable, shown, UnreadableFile } from './rows.ts';
 
 /** Maps the columns of a CSV file to the request of one operation. */
 export type Columns = {
@@ -40,7 +40,9 @@ export function readColumns(names: readonly string[], operation: Operation, opti
   const wanted = [...options.map.keys(), ...(options.keyColumn === undefined ? [] : [options.keyColumn])];
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
-    throw new UnreadableFile(`There is no column ${unknown.join(', ')}; the columns are ${list(names)}.`);
+    throw new UnreadableFile(
+      `There is no column ${unknown.join(', ')}; the columns are ${printable(names.join(', '), MAX_LIST)}.`,
+    );
   }
   const request = {
     name: operation.name,
@@ -85,20 +87,15 @@ function targetOf(name: string, request: Request, { map, keyColumn }: ColumnOpti
   if (mapped === undefined && isKey) return 'key';
   const target = findTarget(stepsOf(mapped ?? name), request);
   if (target !== undefined) return target;
-  const column = name.slice(0, MAX_NAME);
+  const column = printable(name);
   throw new UnreadableFile(
-    `Column "${column}": ${request.name} has no ${(mapped ?? name).slice(0, MAX_NAME)}. Give --map "${column}=<path>", such as ` +
+    `Column "${column}": ${request.name} has no ${printable(mapped ?? name)}. Give --map "${column}=<path>", such as ` +
       `lines.0.description or params.invoiceId, or --map "${column}=${IGNORED}" to ignore it.`,
   );
 }
 
-/** Names in messages are cut: a header may be two megabytes long. */
-const MAX_NAME = 100;
-
-function list(names: readonly string[]): string {
-  const text = names.join(', ');
-  return text.length > 10 * MAX_NAME ? `${text.slice(0, 10 * MAX_NAME)}…` : text;
-}
+/** How much of a header a message repeats. */
+const MAX_LIST = 1_000;
 
 /** `lines.0.quantity`, `lines[0].quantity` and `/lines/0/quantity` (RFC 6901) mean the same member. */
 function stepsOf(path: string): string[] {
@@ -152,14 +149,14 @@ function converterOf(name: string, schema: Schema): (cell: string) => unknown {
   if (types.includes('integer') || types.includes('number')) {
     return (cell) => {
       if (/^-?\d+(\.\d+)?$/.test(cell) && Math.abs(Number(cell)) <= Number.MAX_SAFE_INTEGER) return Number(cell);
-      throw new MalformedRow(`column ${name}: not a number: ${shown(cell)}`);
+      throw new MalformedRow(`column ${printable(name)}: not a number: ${shown(cell)}`);
     };
   }
   return (cell) => {
     try {
       return JSON.parse(cell);
     } catch {
-      throw new MalformedRow(`column ${name}: not JSON: ${shown(cell)}`);
+      throw new MalformedRow(`column ${printable(name)}: not JSON: ${shown(cell)}`);
     }
   };
 }
@@ -193,7 +190,8 @@ function refuseClashes(columns: readonly Column[]): void {
     const paths = steps.map((_, index) => jsonPointer(steps.slice(0, index + 1)));
     const path = paths.pop() as string;
     const other = [path, ...paths].map((part) => set.get(part)).find(Boolean) ?? within.get(path);
-    if (other !== undefined) throw new UnreadableFile(`The columns "${other}" and "${name}" set the same member.`);
+    if (other !== undefined)
+      throw new UnreadableFile(`The columns "${printable(other)}" and "${printable(name)}" set the same member.`);
     set.set(path, name);
     for (const part of paths) if (!within.has(part)) within.set(part, name);
   }

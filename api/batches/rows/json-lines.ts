@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { FileOperations, Row } from '../../../activities/batches/row.ts';
 import { type RowForm, readObject, rowForm } from './json-row.ts';
-import { MAX_ROW_BYTES, MalformedRow } from './rows.ts';
+import { MAX_ROW_BYTES, MalformedRow, printable } from './rows.ts';
 import { textOf } from './text-file.ts';
 
 const LINE_FEED = 0x0a;
 /** A line that comes in single bytes would otherwise take a hundred times its size. */
 const MAX_PARTS = 1_000;
+const MAX_REASON = 300;
 const BYTE_ORDER_MARK = 0xfeff;
 
 /**
@@ -45,7 +46,7 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line.charCodeAt(0) === BYTE_ORDER_MARK ? line.slice(1) : line);
   } catch (error) {
-    throw new MalformedRow(`not JSON: ${(error as Error).message}`);
+    throw new MalformedRow(`not JSON: ${printable((error as Error).message, MAX_REASON)}`);
   }
 }
 

@@ -32,8 +32,7 @@ export function rowForm({ operations, operation }: FileOperations, keyMember: st
 export function readObject(value: unknown, form: RowForm): RowInput {
   if (!isObject(value)) throw new MalformedRow('not a JSON object');
   const named = own(value, 'operation');
-  const isOther = form.flat?.body.has('operation') || form.keyMembers.includes('operation');
-  const names = named !== undefined && named !== null && !isOther;
+  const names = named !== undefined && named !== null && !form.keyMembers.includes('operation');
   const body = form.flat?.body.has('body') ? undefined : own(value, 'body');
   if (isObject(body)) {
     const foreign = Object.keys(value).find((member) => !form.envelope.has(member));

@@ -14,4 +14,10 @@ export function shown(value: unknown): string {
   return value.length > MAX_SHOWN ? `${JSON.stringify(value.slice(0, MAX_SHOWN))}…` : JSON.stringify(value);
 }
 
+/** Names and messages that repeat parts of the file: without control characters, which a terminal would obey, and not endless. */
+export function printable(text: string, maxLength = MAX_SHOWN): string {
+  const plain = text.slice(0, maxLength).replace(/\p{Cc}/gu, '\uFFFD');
+  return text.length > maxLength ? `${plain}…` : plain;
+}
+
 const MAX_SHOWN = 100;

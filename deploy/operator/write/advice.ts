@@ -29,6 +29,8 @@ function byState(facts: WriteFacts, now: number): string[] {
       return [
         'It is in an open group and should have its row within seconds. Look again; if this does not change, see WritesStuck in docs/runbooks.md.',
       ];
+    case 'in_batch':
+      return whileInBatch(facts);
     case 'failed':
       return [
         `The run failed and left nothing${endOf(facts)}. Find the error in the logs by its request ID, fix the cause, and let the client send the same key again.`,
@@ -53,6 +55,15 @@ function byState(facts: WriteFacts, now: number): string[] {
         'There is no row, and Temporal cannot be reached to see whether it is running. Look again when Temporal is back; the client may send the same key again meanwhile.',
       ];
   }
+}
+
+function whileInBatch({ batches }: WriteFacts): string[] {
+  return batches
+    .filter(({ outcome }) => outcome === 'pending')
+    .map(
+      ({ key, row, state }) =>
+        `It is row ${row} of the batch ${key}, which is ${state} and has not written it yet. If it is to be written before, send it alone with this key: the batch then finds it made. If the batch does not go on, see BatchStuck in docs/runbooks.md.`,
+    );
 }
 
 function onLoss({ row, write }: WriteFacts): string[] {

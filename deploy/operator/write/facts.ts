@@ -9,6 +9,7 @@ import { type RunStory, readRunStory } from '../../../api/writes/run-story.ts';
 import { type Describer, describeFromRecord } from '../../../api/writes/story.ts';
 import { callWithin } from '../../../worker/call-within.ts';
 import { asUnavailable, TemporalUnavailable } from '../../../worker/temporal-unavailable.ts';
+import { type BatchFacts, readBatches } from './batches.ts';
 import type { Company, OperatorContext } from './context.ts';
 import { isReopening } from './reopening.ts';
 import { describeGroup, endOfRun, findOpenGroup, type GroupFacts } from './runs.ts';
@@ -27,13 +28,15 @@ export type WriteFacts = {
   readonly group: GroupFacts | null;
   readonly audit: readonly AuditFacts[];
   readonly event: EventFacts | null;
+  /** The batches of which it is a row, the newest first. */
+  readonly batches: readonly BatchFacts[];
   /** Why Temporal could not be queried; null if it was. */
   readonly temporalAway: string | null;
 };
 
 /**
- * The API's states, and those that only operators see: `travelling` in an open group, `reopened` after its record was
- * missing, and `unclear` when there is no row and Temporal cannot be queried.
+ * The API's states, and those that only operators see: `travelling` in an open group, `in_batch` as a row that its batch has
+ * not written yet, `reopened` after its record was missing, and `unclear` when there is no row and Temporal cannot be queried.
  */
 export const STATES = [
   'succeeded',
@@ -42,6 +45,7 @@ export const STATES = [
   'lost',
   'running',
   'travelling',
+  'in_batch',
   'failed',
   'unknown',
   'write_record_missing',
@@ -118,6 +122,7 @@ async function gather(context: OperatorContext, company: Company, key: string): 
     audit: record.audit,
     event: record.event,
     row: record.row,
+    batches: record.batches,
     temporalAway: unavailableReason(context),
   };
   if (record.row !== null)
@@ -146,7 +151,7 @@ async function gather(context: OperatorContext, company: Company, key: string): 
       return { ...known, state: 'travelling', write: null, run: null, group: facts };
     }
     // A reopened write of a group has neither a row nor a run of its own.
-    const unseen = record.audit.at(-1)?.isReopening === true ? 'reopened' : 'never_seen';
+    const unseen = record.audit.at(-1)?.isReopening === true ? 'reopened' : unwritten(record);
     return {
       ...known,
       state: record.write === null ? unseen : 'failed',
@@ -175,6 +180,10 @@ async function gather(context: OperatorContext, company: Company, key: string): 
     run: await runFacts(client, run, story.attempts),
     group: null,
   };
+}
+
+function unwritten({ batches }: Known): WriteState {
+  return batches.some(({ outcome }) => outcome === 'pending') ? 'in_batch' : 'never_seen';
 }
 
 /** Two that the API calls unknown are told apart: a record that is missing, and a key that was reopened for that. */
@@ -216,6 +225,7 @@ type Known = {
   readonly audited: readonly TimelineItem[];
   readonly audit: readonly AuditFacts[];
   readonly event: EventFacts | null;
+  readonly batches: readonly BatchFacts[];
 };
 
 function readRecord(context: OperatorContext, company: Company, key: string): Promise<Known> {
@@ -225,13 +235,16 @@ function readRecord(context: OperatorContext, company: Company, key: string): Pr
       [company.id, key],
     );
     const row = found === undefined ? undefined : rowOrUndefined(found);
+    const audit = await readAudit(tx, key);
+    const requestIds = audit.map(({ requestId }) => requestId);
     const { write, audited } = await describeFromRecord(tx, key, row, describerOf(context, company));
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,
       audited,
-      audit: await readAudit(tx, key),
+      audit,
       event: row?.write_id == null ? null : await readEvent(tx, row.write_id),
+      batches: await readBatches(tx, key, row === undefined ? requestIds : [row.request_id, ...requestIds]),
     };
   });
 }

@@ -3,7 +3,7 @@ import type { WriteFacts } from './facts.ts';
 
 /** Facts and advice as text, in the order in which an operator needs them. */
 export function factsText(facts: WriteFacts, advice: readonly string[]): string {
-  const { company, key, state, write, row, run, group, event } = facts;
+  const { company, key, state, write, row, run, group, event, batches } = facts;
   const line = (name: string, value: string | number | null | undefined) =>
     value == null || value === '' ? [] : [`  ${name.padEnd(10)} ${value}`];
   return [
@@ -30,6 +30,7 @@ export function factsText(facts: WriteFacts, advice: readonly string[]): string 
         ? undefined
         : `${group.workflowId} ${group.status}${group.summary === null ? '' : `, ${group.summary}`}`,
     ),
+    ...batches.flatMap((batch) => line('batch', `row ${batch.row} of ${batch.key} (${batch.state}): ${batch.outcome}`)),
     ...line(
       'event',
       event === null

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import type { CrashPoint } from '../../activities/crash-points.ts';
+import { batchStory } from '../support/batch-story.ts';
+import { batchClient } from '../support/batches.ts';
+import { crashAt } from '../support/crash-at.ts';
+import { inForm } from '../support/form.ts';
+import { until } from '../support/held-invoice.ts';
+import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** Temporal waits 20 s for the heartbeat of a killed process's chunk, and the keeper 30 s for a word of a batch. */
+const TAKEOVER_MS = 600_000;
+/** Two chunks. */
+const ROWS = 620;
+const OF_API: readonly CrashPoint[] = ['upload: chunk stored', 'upload: batch queued'];
+const OF_WORKER: readonly CrashPoint[] = [
+  'chunk: claimed',
+  'group: before its start',
+  'group: taken',
+  'chunk: group started',
+  'set: before COMMIT',
+  'set: after COMMIT',
+  'transaction: before COMMIT',
+  'transaction: after COMMIT',
+  'chunk: outcomes found',
+  'chunk: recorded',
+];
+const AT_ONCE = 3;
+
+let system: System;
+const table: string[] = [];
+beforeAll(async () => {
+  system = await startSystem();
+});
+afterAll(async () => {
+  await system.stop();
+  if (table.length > 0)
+    process.stdout.write(`| Killed at | Rows | Doubled | Lost |\n|---|--:|--:|--:|\n${table.join('\n')}\n`);
+});
+
+/** With a task queue of its own: no other process takes its runs. */
+async function prepare(point: CrashPoint) {
+  const name = point.replaceAll(/\W+/g, '-');
+  const environment = { TEMPORAL_TASK_QUEUE: `${system.environment['TEMPORAL_TASK_QUEUE']}-${name}` };
+  const { url } = await system.another({ environment });
+  const company = await system.company();
+  const story = await batchStory(system.owner, company, ROWS, url);
+  return {
+    story,
+    url,
+    environment: { ...system.environment, ...environment },
+    api: batchClient({ url }, company),
+    at: (other: string) => batchClient({ url: other }, company),
+  };
+}
+
+async function startVictim(start: typeof startApiProcess, environment: Record<string, string>, point?: CrashPoint) {
+  const started = await start({ ...environment, ...(point === undefined ? {} : crashAt(point)) });
+  onTestFinished(() => started.kill());
+  return started;
+}
+
+const sent = { key: 'file', operation: 'createPayment' };
+
+test.each(OF_API)(
+  'an API process that ends at "%s" leaves a batch that its client sends again, or need not',
+  async (point) => {
+    const { story, url, environment, api, at } = await prepare(point);
+    const victim = await startVictim(startApiProcess, environment, point);
+    await Promise.all([
+      expect(at(victim.url).send(story.file, sent)).rejects.toThrow('fetch failed'),
+      victim.untilCrashed(),
+    ]);
+    const left = await api.status('file');
+    expect(left.json.state).toBe(point === 'upload: batch queued' ? 'queued' : 'receiving');
+    await startVictim(startWorkerProcess, environment);
+    // What was queued is started by the worker, though its client never comes back.
+    if (point !== 'upload: batch queued') await api.send(story.file, sent);
+    const found = await story.expectTold(await api.over('file'), url);
+    table.push(`| \`${point}\` | ${ROWS} | ${found.doubled} | ${found.lost} |`);
+    const again = await api.send(story.file, sent);
+    expect([again.status, again.replayed, again.json.state]).toEqual([202, true, 'completed']);
+  },
+  TAKEOVER_MS,
+);
+
+const ofForm = inForm({ short: [OF_WORKER.slice(3, 4), OF_WORKER.slice(-1)].flat(), long: OF_WORKER });
+const rounds = Array.from({ length: Math.ceil(ofForm.length / AT_ONCE) }, (_, index) =>
+  ofForm.slice(index * AT_ONCE, (index + 1) * AT_ONCE),
+);
+
+test.each(rounds.map((points) => [points.join('", "'), points] as const))(
+  'a worker process that ends at "%s" leaves a batch that completes by itself',
+  async (_, points) => {
+    await Promise.all(points.map(endAt));
+  },
+  TAKEOVER_MS,
+);
+
+async function endAt(point: CrashPoint) {
+  const { story, url, environment, api } = await prepare(point);
+  const victim = await startVictim(startWorkerProcess, environment, point);
+  expect((await api.send(story.file, sent)).status).toBe(202);
+  await victim.untilCrashed();
+  const left = await api.status('file');
+  expect([point, left.json.state]).toEqual([point, 'running']);
+  await startVictim(startWorkerProcess, environment);
+  await until(
+    `the batch that was left at ${point}`,
+    async () => (await api.status('file')).json.state === 'completed',
+    300_000,
+  );
+  const found = await story.expectTold(await api.over('file'), url);
+  table.push(`| \`${point}\` | ${ROWS} | ${found.doubled} | ${found.lost} |`);
+}
