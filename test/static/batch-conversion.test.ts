@@ -151,7 +151,21 @@ const value = fc.oneof(
   fc.constantFrom<unknown>('k-1', 'finalizeInvoice', 'createPaymet', null, 1e21, -0, {}),
   fc.record({ invoiceId: fc.constantFrom('i-1', '..', 7), amount: fc.integer() }, { requiredKeys: [] }),
 );
+/** As a program writes it, with the key where it may stand. */
+const envelope = fc
+  .record(
+    {
+      Beleg: fc.constantFrom<unknown>('b-1', 'b-2', '', null, 7),
+      key: fc.constantFrom<unknown>('k-1', null),
+      operation: fc.constantFrom('finalizeInvoice', 'createPayment', 'createPaymet'),
+      params: fc.constantFrom({}, { invoiceId: 'i-1' }, { invoiceId: 'i-1', more: 'x' }),
+      body: fc.record({ amount: fc.integer(), note: fc.string() }, { requiredKeys: [] }),
+    },
+    { requiredKeys: ['body'] },
+  )
+  .map((row) => JSON.stringify(row));
 const line = fc.oneof(
+  { weight: 3, arbitrary: envelope },
   fc.array(fc.tuple(member, value), { maxLength: 5 }).map((members) => {
     return `{${members.map(([name, held]) => `${JSON.stringify(name)}:${JSON.stringify(held)}`).join(',')}}`;
   }),
