@@ -75,6 +75,11 @@ describe('what is uploaded for a file', () => {
     );
   });
 
+  test('names no member of a body as an envelope names its own', () => {
+    const hidden = OPERATIONS.filter(({ body }) => 'body' in body.shape || 'operation' in body.shape);
+    expect(hidden.map(({ name }) => name)).toEqual([]);
+  });
+
   test('does not end where the file has become another one meanwhile', async () => {
     const options: Partial<FileOptions> = { format: 'csv', delimiter: ';' };
     for (const file of [FILE, { ...FILE, ...options }]) {
