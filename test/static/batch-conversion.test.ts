@@ -16,6 +16,7 @@ import { openUpload } from '../../deploy/batch/upload.ts';
 import { openSource } from '../../deploy/cli/source.ts';
 import { toRequest } from '../../deploy/replay/request.ts';
 import { readFile } from '../support/batch-files.ts';
+import { ndjson } from '../support/batches.ts';
 
 describe('what is uploaded for a file', () => {
   let folder: string;
@@ -57,6 +58,19 @@ describe('what is uploaded for a file', () => {
       null,
       undefined,
     ]);
+  });
+
+  test('is read from its beginning again after an attempt that broke off', async () => {
+    const text = ndjson(Array.from({ length: 20_000 }, (_, index) => ({ amount: index })));
+    for (const keyColumn of [undefined, 'Beleg']) {
+      const { source, upload } = await open(text, { ...FILE, keyColumn });
+      for await (const piece of upload.read()) {
+        expect(piece.length).toBeLessThan(text.length);
+        break;
+      }
+      expect(sha256Of(await textOf(upload.read()))).toBe(await upload.sha256());
+      source.close();
+    }
   });
 
   test('makes the writes that replay makes of the same file, whatever stands in it', async () => {
