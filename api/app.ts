@@ -15,6 +15,7 @@ import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
+import { UPLOAD_LIMITS, type UploadLimits } from './batches/limits.ts';
 import { createBatchList } from './batches/list.ts';
 import { registerBatches } from './batches/routes.ts';
 import { createUploadLimit } from './batches/upload-limit.ts';
@@ -67,6 +68,8 @@ export type ApiOptions = {
   readonly operations?: readonly Operation[];
   /** `false` counts nothing, so that a benchmark can measure what counting costs. */
   readonly instrumentation?: boolean;
+  /** Smaller ones are for tests. */
+  readonly uploadLimits?: Partial<UploadLimits>;
 };
 
 /** The API and a worker of the write queue, on one connection to Temporal: a start can only be eager that way. */
@@ -148,6 +151,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     lookups,
     submit,
     batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
+    uploadLimits: { ...UPLOAD_LIMITS, ...options.uploadLimits },
     metrics,
     ui,
     cursors: createCursors(await readCursorKey(database.reads)),

@@ -3,6 +3,7 @@ import type { Operation } from '../activities/operation.ts';
 import type { BatchStarts } from '../worker/batches/batch-starts.ts';
 import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
+import type { UploadLimits } from './batches/limits.ts';
 import type { UploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { RateLimit } from './http/rate-limit.ts';
@@ -25,6 +26,7 @@ export type ApiContext = {
   readonly lookups: Lookups;
   readonly submit: Submit;
   readonly batches: BatchStarts;
+  readonly uploadLimits: UploadLimits;
   readonly metrics: Metrics;
   readonly ui: TemporalUi;
   readonly cursors: Cursors;

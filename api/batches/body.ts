@@ -2,12 +2,8 @@ import type { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { withTimeout } from '../../worker/timeouts.ts';
 import { ApiProblem } from '../http/problems.ts';
+import type { UploadLimits } from './limits.ts';
 import type { Format } from './rows/read-rows.ts';
-
-const MAX_BYTES = 1024 * 1024 * 1024;
-/** How long an upload may be silent, and last; in milliseconds. */
-const SILENT_MS = 30_000;
-const UPLOAD_MS = 60 * 60_000;
 
 const FORMATS: Readonly<Record<string, Format>> = { 'application/x-ndjson': 'jsonl', 'text/csv': 'csv' };
 
@@ -29,23 +25,26 @@ export function readMedia({ headers }: FastifyRequest): Format {
   return format;
 }
 
+/** Throws `body_too_large` where the request says that it is, before any of it is read. */
+export function refuseLength({ headers }: FastifyRequest, limits: UploadLimits): void {
+  if (Number(headers['content-length'] ?? 0) > limits.bytes) throw tooLarge(limits);
+}
+
 /** The bytes of the body as they come. Throws `body_too_large`, `request_timeout`, and `malformed_request` where it breaks off. */
-export async function* readBytes(request: FastifyRequest): AsyncGenerator<Buffer> {
+export async function* readBytes(request: FastifyRequest, limits: UploadLimits): AsyncGenerator<Buffer> {
   const body = request.body as Readable | undefined | null;
   if (body == null) return;
-  const length = Number(request.headers['content-length'] ?? 0);
-  if (length > MAX_BYTES) throw tooLarge();
   const sinceMs = performance.now();
   let bytes = 0;
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   for (;;) {
-    const next = await withTimeout(chunks.next(), SILENT_MS).catch(() => {
+    const next = await withTimeout(chunks.next(), limits.silentMs).catch(() => {
       throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
     });
-    if (next === undefined || performance.now() - sinceMs > UPLOAD_MS) throw tooSlow();
+    if (next === undefined || performance.now() - sinceMs > limits.lastMs) throw tooSlow(limits);
     if (next.done === true) break;
     bytes += next.value.length;
-    if (bytes > MAX_BYTES) throw tooLarge();
+    if (bytes > limits.bytes) throw tooLarge(limits);
     yield next.value;
   }
   if (!request.raw.complete) {
@@ -53,14 +52,14 @@ export async function* readBytes(request: FastifyRequest): AsyncGenerator<Buffer
   }
 }
 
-function tooLarge(): ApiProblem {
+function tooLarge({ bytes }: UploadLimits): ApiProblem {
   return new ApiProblem('body_too_large', {
-    detail: 'A file may be at most 1 GiB long. Send the rest as another batch.',
+    detail: `A file has at most ${bytes.toLocaleString('en')} bytes. Send the rest as another batch.`,
   });
 }
 
-function tooSlow(): ApiProblem {
+function tooSlow({ silentMs, lastMs }: UploadLimits): ApiProblem {
   return new ApiProblem('request_timeout', {
-    detail: `A file may be silent for at most ${SILENT_MS / 1_000} seconds and last an hour. Send it again with the same key.`,
+    detail: `A file may be silent for at most ${silentMs / 1_000} s and last ${lastMs / 60_000} min. Send it again with the same key.`,
   });
 }

@@ -8,7 +8,7 @@ import { defineRead, type Read, type Reader } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
 import { readableOperations } from '../writes/access.ts';
 import type { TemporalUi } from '../writes/resource.ts';
-import { readErrors, toBatch } from './resource.ts';
+import { summaryOf } from './resource.ts';
 
 const BATCHES: List = {
   columns: 'batches.*',
@@ -20,7 +20,7 @@ const BATCHES: List = {
   ],
 };
 
-/** The batches that the reader may read, newest first. */
+/** The batches that the reader may read, newest first; without their first errors, which are for those who may read the results. */
 export function createBatchList(operations: readonly Operation[], ui: TemporalUi): Read {
   return defineRead({
     path: '/api/batches',
@@ -40,14 +40,18 @@ export function createBatchList(operations: readonly Operation[], ui: TemporalUi
         [['state = ?', filters.state], ['operation = ?', filters.operation], ...readableBy(reader, operations)],
         { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
       );
-      const items = [];
-      for (const batch of rows) items.push(toBatch(batch, await readErrors(tx, batch), ui));
-      return { items, nextCursor };
+      return { items: rows.map((batch) => summaryOf(batch, ui)), nextCursor };
     },
   });
 }
 
 function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
   if (holdsOneOf(roles, READERS.everything)) return [];
-  return [['(user_id = ? OR operations <@ ?::text[])', userId, readableOperations(roles, operations)]];
+  return [
+    [
+      "(user_id = ? OR (operations <@ ?::text[] AND operations <> '{}'))",
+      userId,
+      readableOperations(roles, operations),
+    ],
+  ];
 }

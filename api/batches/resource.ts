@@ -49,6 +49,11 @@ export type BatchError = {
 };
 
 export function toBatch(batch: BatchRow, errors: readonly BatchError[], ui: TemporalUi): BatchResource {
+  return { ...summaryOf(batch, ui), errors };
+}
+
+/** A batch as the list of batches has it. */
+export function summaryOf(batch: BatchRow, ui: TemporalUi): Omit<BatchResource, 'errors'> {
   // biome-ignore lint/plugin: it is compared with, and becomes, a point in time.
   const nowMs = Date.now();
   const counts = { ...countsOf(batch), pendingApproval: 0 };
@@ -62,7 +67,6 @@ export function toBatch(batch: BatchRow, errors: readonly BatchError[], ui: Temp
     counts,
     rowsPerSecond: rate === null ? null : Math.round(rate * 10) / 10,
     eta: rate === null || rate === 0 ? null : new Date(nowMs + (counts.pending * 1_000) / rate).toISOString(),
-    errors,
     actor: { userId: batch.user_id },
     requestId: batch.request_id,
     sha256: batch.file_sha256,

@@ -44,7 +44,14 @@ export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promis
     tx,
     rows.flatMap(({ key, outcome }) => (key !== null && STORED.has(outcome) ? [key] : [])),
   );
-  return rows.map((row) => toResult(row, row.key === null ? undefined : writes.get(row.key)));
+  const own = new Set(batch.operations);
+  return rows.map((row) => {
+    const result = toResult(row, row.key === null ? undefined : writes.get(row.key));
+    const operation = row.key === null ? undefined : writes.get(row.key)?.operation;
+    // A key that operators gave free may belong to another kind of write by now, which not each reader of the batch may read.
+    const isOther = operation !== undefined && operation !== null && !own.has(operation);
+    return isOther ? { ...result, resource: null, problem: null } : result;
+  });
 }
 
 /** The outcomes whose answer a write has. */
@@ -77,12 +84,12 @@ function ends(rows: readonly number[]): readonly [number, number] {
   return [Math.min(...rows), Math.max(...rows)];
 }
 
-type Answer = Pick<WriteRow, 'outcome' | 'status_code' | 'response_body'>;
+type Answer = Pick<WriteRow, 'operation' | 'outcome' | 'status_code' | 'response_body'>;
 
 async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, Answer>> {
   if (keys.length === 0) return new Map();
   const found = await tx.query<Answer & { idempotency_key: string }>(
-    `SELECT idempotency_key, outcome, status_code, response_body FROM idempotent_writes
+    `SELECT idempotency_key, operation, outcome, status_code, response_body FROM idempotent_writes
      WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
     [keys],
   );
@@ -91,9 +98,10 @@ async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<st
 
 function toResult({ row, key, outcome, problem }: Recorded, write: Answer | undefined): RowResult {
   if (!STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
-  // Cancelled with its batch: its key was not used.
-  if (write === undefined && outcome === 'cancelled')
+  // Cancelled with its batch: it has not used its key, which may be that of another write by now.
+  if (outcome === 'cancelled' && write?.outcome !== 'cancelled') {
     return { row, key, outcome, status: null, resource: null, problem: null };
+  }
   if (write === undefined || write.outcome === 'lost') {
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
     return { row, key, outcome: 'failed', ...told(missing, key) };

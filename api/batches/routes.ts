@@ -8,7 +8,6 @@ import type { Tx } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { problemPointers } from '../../activities/problem-pointers.ts';
-import { holdsOneOf } from '../../activities/roles.ts';
 import type { UploadEnd } from '../../worker/metrics.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { ApiContext } from '../context.ts';
@@ -18,11 +17,13 @@ import { enforceRateLimit } from '../http/rate-limit.ts';
 import { refuseBody } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
+import { sourceOf } from '../security/refusals.ts';
+import type { LookedUp } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { formatKey, readIdempotencyKey } from '../writes/idempotency-key.ts';
 import { keyOf } from '../writes/status.ts';
-import { mayControlBatch, mayReadBatch, mayReadResults } from './access.ts';
-import { readBytes, readMedia } from './body.ts';
+import { eventsOfResults, mayControlBatch, mayReadBatch, mayReadResults, maySendFile } from './access.ts';
+import { readBytes, readMedia, refuseLength } from './body.ts';
 import { controlBatch } from './control.ts';
 import { type BatchResource, readErrors, toBatch } from './resource.ts';
 import { readResults } from './results.ts';
@@ -72,6 +73,7 @@ const uploadQuery = z.strictObject({
 async function answerUpload(context: ApiContext, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const query = parseQuery(uploadQuery, request.query);
   const format = readMedia(request);
+  refuseLength(request, context.uploadLimits);
   const isCheck = query.validateOnly === 'true';
   const batchKey = isCheck ? undefined : readIdempotencyKey(request.raw.rawHeaders);
   if (batchKey !== undefined) {
@@ -87,13 +89,16 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
     { database: context.database, caller, limitMs: READ_LIMIT_MS },
     async (_tx, found) => found,
   );
-  if (operation !== undefined && !holdsOneOf(reader.roles, operation.roles)) {
+  if (!maySendFile(reader, operation, context.operations)) {
     throw new ApiProblem('forbidden', {
-      detail: `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
+      detail:
+        operation === undefined
+          ? 'None of your roles allows any operation.'
+          : `${operation.name} needs one of the roles ${operation.roles.join(', ')}.`,
     });
   }
   enforceRateLimit(context.newWrites, caller);
-  const file = { operation, format, bytes: readBytes(request) };
+  const file = { operation, format, bytes: readBytes(request, context.uploadLimits) };
   const upload = <T>(work: () => Promise<T>, endOf: (done: T) => UploadEnd) =>
     context.uploads.within(caller.companyId, () => countingEnd(context.metrics, work, endOf));
   if (batchKey === undefined) {
@@ -104,7 +109,7 @@ async function answerUpload(context: ApiContext, request: FastifyRequest, reply:
       ),
     );
   }
-  const from = { companyId: caller.companyId, userId: reader.userId, requestId: request.id, batchKey };
+  const from = { sender: reader, requestId: request.id, batchKey };
   const { batch, isRepeated } = await upload(
     () => receiveFile(context, { ...from, ...file }),
     ({ isRepeated: isKnown }) => (isKnown ? 'repeated' : 'stored'),
@@ -181,20 +186,17 @@ async function answerResults(
 ): Promise<FastifyReply> {
   enforceRateLimit(context.replays, request.caller);
   const { cursor: after = 0, limit } = parseQuery(resultsQuery, request.query);
-  const { database } = context;
   const key = keyOf(request.params.key);
-  const { batch, rows } = await inReadTransaction(
-    { database, caller: request.caller, limitMs: READ_LIMIT_MS },
-    async (tx, reader) => {
-      const batch = await readBatch(tx, context, reader, key);
-      if (!mayReadResults(batch, reader, context.operations)) {
-        throw new ApiProblem('forbidden', {
-          detail: 'Reading the results needs the roles of the operations of the batch.',
-        });
-      }
-      return { batch, rows: await readResults(tx, batch, { after, limit }) };
-    },
-  );
+  const { batch, found: rows } = await readBatch(context, request, async (tx, reader, batch) => {
+    if (!mayReadResults(batch, reader, context.operations)) {
+      throw new ApiProblem('forbidden', {
+        detail: 'Reading the results needs the roles of the operations of the batch.',
+      });
+    }
+    return readResults(tx, batch, { after, limit });
+  });
+  if (rows.some(({ resource, problem }) => resource !== null || problem !== null))
+    recordReader(context, request, batch);
   const last = rows.at(-1)?.row ?? after;
   if (last < (batch.row_count ?? 0)) {
     reply.header('link', `</api/batches/${encodeURIComponent(key)}/results?cursor=${last}&limit=${limit}>; rel="next"`);
@@ -206,38 +208,50 @@ async function answerResults(
     : reply.type('application/x-ndjson').send(toNdjson(rows));
 }
 
-async function findBatch(
-  context: ApiContext,
-  request: FastifyRequest<{ Params: { key: string } }>,
-): Promise<{ readonly batch: BatchRow; readonly reader: Reader }> {
-  const key = keyOf(request.params.key);
-  const { database } = context;
-  const found = await inReadTransaction(
-    { database, caller: request.caller, limitMs: READ_LIMIT_MS },
-    async (tx, reader, row, version) => {
-      const batch = await readBatch(tx, context, reader, key).catch((error: unknown) => {
-        if (error instanceof ApiProblem) return error;
-        throw error;
-      });
-      return { batch, reader, row, version };
-    },
-  );
-  if (found.batch instanceof ApiProblem) {
-    // A batch that is missing may have been lost with the database that had it.
-    await requireVerified(context, { row: found.row, version: found.version });
-    throw found.batch;
+/** Results, and the first errors, hold what rows were answered with: they are as confidential as reads of the resources. */
+function recordReader({ security, operations }: ApiContext, request: FastifyRequest, batch: BatchRow): void {
+  for (const event of eventsOfResults(batch, operations)) {
+    const details = { batch: batch.batch_key };
+    security.record({ event, reason: 'batch', ...request.caller, ...sourceOf(request), details });
   }
-  return { batch: found.batch, reader: found.reader };
 }
 
-async function readBatch(tx: Tx, context: ApiContext, reader: Reader, key: string): Promise<BatchRow> {
-  const [batch] = await tx.query<BatchRow>('SELECT * FROM batches WHERE company_id = current_company() AND id = $1', [
-    batchIdOf(reader.companyId, key),
-  ]);
-  if (batch === undefined || !mayReadBatch(batch, reader, context.operations)) {
-    throw notFound('batch', `There is no batch with the key ${key}. It is safe to send the file with this key.`);
-  }
-  return batch;
+type BatchRequest = FastifyRequest<{ Params: { key: string } }>;
+
+async function findBatch(
+  context: ApiContext,
+  request: BatchRequest,
+): Promise<{ readonly batch: BatchRow; readonly reader: Reader }> {
+  const { batch, found } = await readBatch(context, request, async (_tx, reader) => reader);
+  return { batch, reader: found };
+}
+
+/**
+ * Reads the batch that the path names, and more of it in the same transaction. Throws `batch_not_found`, with the same words for
+ * one that is not there and for one that the caller may not read.
+ */
+async function readBatch<T>(
+  context: ApiContext,
+  request: BatchRequest,
+  work: (tx: Tx, reader: Reader, batch: BatchRow) => Promise<T>,
+): Promise<{ readonly batch: BatchRow; readonly found: T }> {
+  const key = keyOf(request.params.key);
+  const { database, operations } = context;
+  const read = await inReadTransaction<{ batch: BatchRow; found: T } | { missing: LookedUp }>(
+    { database, caller: request.caller, limitMs: READ_LIMIT_MS },
+    async (tx, reader, row, version) => {
+      const [batch] = await tx.query<BatchRow>(
+        'SELECT * FROM batches WHERE company_id = current_company() AND id = $1',
+        [batchIdOf(reader.companyId, key)],
+      );
+      if (batch === undefined || !mayReadBatch(batch, reader, operations)) return { missing: { row, version } };
+      return { batch, found: await work(tx, reader, batch) };
+    },
+  );
+  if (!('missing' in read)) return read;
+  // A batch that is missing may have been lost with the database that had it.
+  await requireVerified(context, read.missing);
+  throw notFound('batch', `There is no batch with the key ${key}. It is safe to send the file with this key.`);
 }
 
 /** The first errors say what rows were answered with: only to those who may read that. */
@@ -246,6 +260,7 @@ async function describe(context: ApiContext, request: FastifyRequest, batch: Bat
   const errors = await inReadTransaction({ database, caller: request.caller, limitMs: READ_LIMIT_MS }, (tx, reader) =>
     mayReadResults(batch, reader, context.operations) ? readErrors(tx, batch) : Promise.resolve([]),
   );
+  if (errors.length > 0) recordReader(context, request, batch);
   return toBatch(batch, errors, context.ui);
 }
 

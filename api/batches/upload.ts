@@ -9,13 +9,15 @@ import { requireTrust } from '../../activities/write/fence.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { invalidPart } from '../http/validation.ts';
+import type { Reader } from '../reads/read.ts';
+import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
+import type { UploadLimits } from './limits.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
 export type Upload = {
-  readonly companyId: string;
-  readonly userId: string;
+  readonly sender: Reader;
   readonly requestId: string;
   readonly batchKey: string;
   /** Of the rows that name none. */
@@ -26,22 +28,21 @@ export type Upload = {
 
 export type Received = { readonly batch: BatchRow /** It was there before. */; readonly isRepeated: boolean };
 
-const MAX_ROWS = 1_000_000;
-
 /**
  * Stores a file chunk by chunk as it comes; the batch has it once all of it is there. The first upload that ends is the batch's.
  * Any other with the key is compared with it: the same file is answered with the batch, another one is refused, naming the first
  * row that differs. Throws ApiProblem, StorageError, and UnreadableFile.
  */
 export async function receiveFile(context: ApiContext, upload: Upload): Promise<Received> {
-  const { companyId, batchKey } = upload;
+  const { batchKey, sender } = upload;
+  const { companyId } = sender;
   const pool = context.database.reads;
   const batchId = batchIdOf(companyId, batchKey);
   const begun = await beginBatch(context, upload, batchId);
   const hash = createHash('sha256');
-  const rows = storedRows(upload, context.operations, hashing(upload.bytes, hash));
+  const rows = storedRows(upload, context, hashing(upload.bytes, hash));
   if (begun.state !== 'receiving') {
-    await compare(pool, begun, upload, { rows, sha256: () => hash.digest('hex') });
+    await compare(context, begun, upload, { rows, sha256: () => hash.digest('hex') });
     return { batch: begun, isRepeated: true };
   }
   const uploadId = randomUUID();
@@ -75,7 +76,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     if (batch.state === 'receiving') throw partLost();
     // Another upload was first, or it was cancelled meanwhile.
     const stored = toRows(storedDigests(pool, mine));
-    await compare(pool, batch, upload, { rows: stored, sha256: () => file.sha256 });
+    await compare(context, batch, upload, { rows: stored, sha256: () => file.sha256 });
     await dropUpload(pool, mine);
     return { batch, isRepeated: true };
   } catch (error) {
@@ -88,12 +89,12 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
 type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
 
 async function* storedRows(
-  { companyId, operation, format }: Upload,
-  operations: readonly Operation[],
+  { sender: { companyId }, operation, format }: Upload,
+  { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   bytes: AsyncIterable<Buffer>,
 ): AsyncGenerator<StoredRow & FileRow> {
   for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
-    if (row.row > MAX_ROWS) throw tooMany();
+    if (row.row > uploadLimits.rows) throw tooMany(uploadLimits);
     const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
@@ -103,9 +104,9 @@ export function fileOptions(operation: Operation | undefined, operations: readon
   return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
 }
 
-export function tooMany(): ApiProblem {
+export function tooMany({ rows }: UploadLimits): ApiProblem {
   return new ApiProblem('body_too_large', {
-    detail: `A batch has at most ${MAX_ROWS} rows. Send the rest as another batch.`,
+    detail: `A batch has at most ${rows.toLocaleString('en')} rows. Send the rest as another batch.`,
   });
 }
 
@@ -117,16 +118,24 @@ async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerato
   }
 }
 
-/** Throws `idempotency_key_reused` where it is another file, or other writes. */
+/**
+ * Throws `idempotency_key_reused` where it is another file, or other writes; and without a word about them, whatever the file is,
+ * to those who may not read the batch.
+ */
 async function compare(
-  pool: Pool,
+  { database, operations }: ApiContext,
   batch: BatchRow,
-  { companyId, operation, batchKey }: Upload,
+  { sender, operation, batchKey }: Upload,
   file: { readonly rows: AsyncIterable<FileRow>; sha256(): string },
 ): Promise<void> {
   const { upload_id: uploadId } = batch;
   // Cancelled before any upload had ended: there is nothing to compare with.
   if (uploadId === null) return;
+  if (!mayCompare(batch, sender, operations)) {
+    throw new ApiProblem('idempotency_key_reused', {
+      detail: `The key ${batchKey} belongs to another file. Send it with a key of its own.`,
+    });
+  }
   const differs = (row: number | undefined, message: string, part: ProblemPointer['in'] = 'body') =>
     new ApiProblem('idempotency_key_reused', {
       detail: `The key ${batchKey} belongs to another file${row === undefined ? '' : `; row ${row} is the first that differs`}. Send it with a key of its own.`,
@@ -135,7 +144,8 @@ async function compare(
   if ((operation?.name ?? null) !== batch.operation) {
     throw differs(1, `The operation of the batch is ${batch.operation ?? 'that of each row'}.`, 'operation');
   }
-  const stored = storedDigests(pool, { companyId, batchId: batch.id, uploadId });
+  const { companyId } = sender;
+  const stored = storedDigests(database.reads, { companyId, batchId: batch.id, uploadId });
   let derived: number | undefined;
   let count = 0;
   for await (const { row, digest, hasOwnKey } of file.rows) {
@@ -156,11 +166,11 @@ async function beginBatch(context: ApiContext, upload: Upload, batchId: string):
     `SELECT * FROM begin_batch(p_company => $1, p_id => $2, p_key => $3, p_operation => $4, p_user => $5, p_request_id => $6,
        p_version => $7)`,
     [
-      upload.companyId,
+      upload.sender.companyId,
       batchId,
       upload.batchKey,
       upload.operation?.name ?? null,
-      upload.userId,
+      upload.sender.userId,
       upload.requestId,
       requireTrust(context.fence).version,
     ],
@@ -186,7 +196,7 @@ async function queueBatch(
        p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
        p_schema_versions => $12) AS q`;
   const values = [
-    upload.companyId,
+    upload.sender.companyId,
     batchId,
     file.uploadId,
     upload.operation?.name ?? null,
@@ -194,7 +204,7 @@ async function queueBatch(
     file.sha256,
     file.rows,
     file.chunks,
-    upload.userId,
+    upload.sender.userId,
     upload.requestId,
     requireTrust(context.fence).version,
     file.schemaVersions,

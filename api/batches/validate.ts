@@ -11,13 +11,12 @@ type Fault = { readonly row: number; key: string | null; readonly code: string; 
 
 export type Validation = { readonly rows: number; readonly valid: number; readonly errors: readonly Fault[] };
 
-const MAX_ROWS = 1_000_000;
 /** Of all faults together: a file in which each row is wrong has one mistake, and its first thousands show it. */
 const MAX_FAULT_BYTES = 16 * 1024 * 1024;
 
 /** Checks each row as it would be checked at the door, and stores nothing. */
 export async function validateFile(
-  { operations }: ApiContext,
+  { operations, uploadLimits }: ApiContext,
   file: { readonly operation: Operation | undefined; readonly format: Format; readonly bytes: AsyncIterable<Buffer> },
 ): Promise<Validation> {
   const { operation, format } = file;
@@ -28,7 +27,7 @@ export async function validateFile(
   let valid = 0;
   for await (const row of readRows(hashing(file.bytes, hash), fileOptions(operation, operations, format))) {
     rows = row.row;
-    if (rows > MAX_ROWS) throw tooMany();
+    if (rows > uploadLimits.rows) throw tooMany(uploadLimits);
     const checked = checkRow(row, { operations, operation, sha256: '' });
     if (!('code' in checked)) {
       valid += 1;

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import type { Operation } from '../../activities/operation.ts';
+import { createBatchList } from '../batches/list.ts';
 import type { Read } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
 import { createWriteList } from '../writes/list.ts';
+import { BATCH_PATHS } from './batch-routes.ts';
+import { BATCH_SCHEMAS } from './batch-schemas.ts';
 import { HEADER_COMPONENTS, PARAMETERS } from './headers.ts';
 import { type Json, schemaName, toJsonSchema } from './json-schema.ts';
 import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
@@ -13,13 +16,14 @@ import { WEBHOOK_CALL_SCHEMAS, WEBHOOKS } from './webhook-calls.ts';
 import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
-/** The OpenAPI 3.1 document of operations, reads, the routes about writes and webhooks, and the calls of webhooks. */
+/** The OpenAPI 3.1 document of operations, reads, the routes about writes, batches and webhooks, and the calls of webhooks. */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const paths: Record<string, Json> = {};
   for (const [path, item] of [
     ...operations.map(writeRoute),
     ...readsOf(operations).map(readRoute),
     ...Object.entries(STATUS_PATHS),
+    ...Object.entries(BATCH_PATHS),
     ...Object.entries(WEBHOOK_PATHS),
   ]) {
     paths[path] = { ...paths[path], ...item };
@@ -59,14 +63,15 @@ marked \`Idempotent-Replayed: true\`. The examples work unchanged against the de
 
 What each error code means and what to do about it: [/docs/errors](/docs/errors).`;
 
-/** The list of writes depends on the operations. The document needs no link to the Temporal UI. */
+/** The lists of writes and batches depend on the operations. The document needs no link to the Temporal UI. */
 function readsOf(operations: readonly Operation[]): readonly Read[] {
-  return [...READS, createWriteList(operations, { url: undefined, namespace: '' })];
+  const ui = { url: undefined, namespace: '' };
+  return [...READS, createWriteList(operations, ui), createBatchList(operations, ui)];
 }
 
 function resourceSchemas(operations: readonly Operation[]): Json {
   const written = operations.map(({ resource }) => [resource.type, resource.schema] as const);
-  const further = { ...READ_SCHEMAS, ...WEBHOOK_SCHEMAS, ...WEBHOOK_CALL_SCHEMAS };
+  const further = { ...READ_SCHEMAS, ...BATCH_SCHEMAS, ...WEBHOOK_SCHEMAS, ...WEBHOOK_CALL_SCHEMAS };
   return Object.fromEntries(
     [...written, ...Object.entries(further)].map(([type, schema]) => [schemaName(type), toJsonSchema(schema)]),
   );

@@ -2,6 +2,7 @@ import type { Operation } from '../../activities/operation.ts';
 import type { NextAction } from '../../activities/problem.ts';
 import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { READS } from '../reads/read-list.ts';
+import { BATCH_NOT_FOUND } from './batch-routes.ts';
 import { ERROR_HELP } from './error-help.ts';
 import { readProblems } from './read-routes.ts';
 
@@ -29,7 +30,9 @@ export function errorCatalog(operations: readonly Operation[]): readonly ErrorEn
   const entries = new Map<string, ErrorEntry>(
     Object.keys(PROBLEMS).map((code) => [code, ownEntry(code as ProblemCode)]),
   );
-  const further = [...rejectionUses(operations), ...readUses()].sort(([one], [other]) => (one < other ? -1 : 1));
+  const further = [...rejectionUses(operations), ...readUses(), batchNotFound()].sort(([one], [other]) =>
+    one < other ? -1 : 1,
+  );
   for (const [code, use] of further) {
     const known = entries.get(code);
     const uses = [...(known?.uses ?? []), use];
@@ -73,6 +76,12 @@ function readUses(): [string, ErrorUse][] {
         { where: `GET ${read.path}`, status, title, stored: false, retryable: false, nextAction: 'none' },
       ]),
   );
+}
+
+function batchNotFound(): [string, ErrorUse] {
+  const { code, status, title } = BATCH_NOT_FOUND;
+  const where = 'GET /api/batches/{key}';
+  return [code, { where, status, title, stored: false, retryable: false, nextAction: 'none' }];
 }
 
 /** A derived code is explained by its titles; the advice follows from each `nextAction` that it can carry. */

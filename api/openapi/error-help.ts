@@ -48,7 +48,8 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'Correct the request. Nothing was changed.',
   },
   request_timeout: {
-    meaning: 'The headers did not arrive within 15 seconds, or the whole request within 30. The connection is closed.',
+    meaning:
+      'The headers did not arrive within 15 seconds, or the whole request within 30; or the file of a batch was silent for 30 seconds, or lasted longer than an hour. The connection is closed.',
     next: 'Send the request again with the same key. Nothing was changed.',
   },
   headers_too_large: {
@@ -70,12 +71,14 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'Send one bare key or one quoted string. A malformed key is never ignored. Nothing was changed.',
   },
   body_too_large: {
-    meaning: 'The body is larger than 1 MiB.',
-    next: 'Send a smaller body. Nothing is stored for the key.',
+    meaning:
+      'The body is larger than 1 MiB, or the file of a batch is larger than 1 GiB or has more than 1,000,000 rows.',
+    next: 'Send a smaller body, or the rest of the file as another batch. Nothing is stored for the key.',
   },
   unsupported_media_type: {
-    meaning: 'The body is not application/json in UTF-8, or it is compressed.',
-    next: 'Send Content-Type: application/json, without Content-Encoding. Nothing is stored for the key.',
+    meaning:
+      'The body is not application/json in UTF-8 (that of a batch: application/x-ndjson or text/csv), or it is compressed.',
+    next: 'Send the Content-Type that the detail names, without Content-Encoding. Nothing is stored for the key.',
   },
   validation_failed: {
     meaning:
@@ -84,7 +87,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   idempotency_key_reused: {
     meaning:
-      'The key belongs to a request with another body, path or operation. differences[] lists where the two differ. The write that has the key is unchanged.',
+      'The key belongs to a request with another body, path or operation. differences[] lists where the two differ. The write that has the key is unchanged. The key of a batch belongs to another file: errors[] names the first row that differs.',
     next: 'For a new write, use a new key. For a retry, send exactly the first request; writeUrl shows that write.',
   },
   idempotency_in_progress: {

@@ -77,6 +77,7 @@ export const PROBLEM_POINTER_SCHEMA: Json = {
       examples: ['/amount'],
     },
     message: { type: 'string' },
+    row: { type: 'integer', minimum: 1, description: 'Of a batch: the row of the file that it is about' },
   },
 };
 

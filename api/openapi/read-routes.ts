@@ -59,6 +59,7 @@ export function headersOf(status: number): ResponseHeader[] {
 
 /** The reads whose items hold more, or less, than the resource that they are named after. */
 const OTHER_SCHEMAS: Readonly<Record<string, string>> = {
+  '/api/batches': 'batch_summary',
   '/api/invoices/:invoiceId': 'invoice_with_history',
   '/api/ledger/accounts/:code/lines': 'account_line',
   '/api/users/:userId': 'access',

@@ -62,6 +62,7 @@ const NOT_OF_WRITES = new Set<ProblemCode>([
   'write_not_found',
   'too_late',
   'webhook_not_available',
+  'batch_state_conflict',
 ]);
 const OF_EVERY_WRITE = (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => !NOT_OF_WRITES.has(code));
 

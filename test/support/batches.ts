@@ -61,9 +61,9 @@ export type Sending = {
 };
 
 /** Sends files as the owner of a company. */
-export function batchClient(system: Pick<System, 'url'>, company: Company, token = company.users.owner.token) {
+export function batchClient({ url }: { readonly url: string }, company: Company, token = company.users.owner.token) {
   async function call(path: string, init: RequestInit = {}): Promise<BatchAnswer> {
-    const response = await fetch(`${system.url}${path}`, {
+    const response = await fetch(`${url}${path}`, {
       ...init,
       headers: { authorization: `Bearer ${token}`, ...(init.headers as Record<string, string>) },
     });

@@ -66,7 +66,7 @@ export async function patiently(send: () => Promise<Answer>): Promise<Answer> {
 async function request(url: string, init: RequestInit): Promise<Answer> {
   const response = await fetch(url, init);
   const text = await response.text();
-  const json = /json/.test(response.headers.get('content-type') ?? '') && text !== '' ? JSON.parse(text) : undefined;
+  const json = /\bjson/.test(response.headers.get('content-type') ?? '') && text !== '' ? JSON.parse(text) : undefined;
   return {
     status: response.status,
     headers: response.headers,

@@ -29,7 +29,7 @@ export type RouteDocument = {
   }[];
   readonly requestBody?: {
     readonly content: {
-      readonly 'application/json': {
+      readonly 'application/json'?: {
         readonly schema: {
           readonly properties: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
           readonly required: readonly string[];
@@ -45,8 +45,14 @@ export type RouteDocument = {
 type ResponseDocument = {
   readonly description: string;
   readonly headers: Readonly<Record<string, unknown>>;
-  readonly content?: Readonly<Record<string, { readonly schema: AnswerSchema }>>;
+  readonly content?: Readonly<Record<string, AnswerContent>>;
   readonly 'x-codes'?: readonly string[];
+};
+
+type AnswerContent = {
+  readonly schema: AnswerSchema;
+  /** Of each of its lines. */
+  readonly 'x-item-schema'?: { readonly $ref: string };
 };
 
 type AnswerSchema = {
@@ -91,7 +97,7 @@ export type RunnableExample = {
 /** Every example of a write, as a client would send it. */
 export function examplesOf(document: Document): RunnableExample[] {
   return routesOf(document).flatMap(({ path, method, route }) =>
-    Object.entries(route.requestBody?.content['application/json'].examples ?? {}).map(([name, { value }]) => ({
+    Object.entries(route.requestBody?.content['application/json']?.examples ?? {}).map(([name, { value }]) => ({
       id: `${route.operationId}:${name}`,
       method: method === 'patch' ? 'PATCH' : 'POST',
       path: path.replace(/\{(\w+)\}/g, (_, parameter: string) => {

@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { inject } from 'vitest';
 import type { Operation } from '../../activities/operation.ts';
 import { type RunningApi, startApi } from '../../api/app.ts';
+import type { UploadLimits } from '../../api/batches/limits.ts';
 import { readApiConfig } from '../../api/config.ts';
 import { createClient } from '../../worker/client.ts';
 import { type Company, companyMaker } from './companies.ts';
@@ -35,6 +36,7 @@ export type Overrides = {
   /** Environment variables on top of the system's. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly operations?: readonly Operation[];
+  readonly uploadLimits?: Partial<UploadLimits>;
 };
 
 export async function startSystem(overrides: Overrides = {}): Promise<System> {
@@ -60,9 +62,11 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
   const start = async (more: Overrides) => {
     const config = readApiConfig({ ...environment, ...more.environment });
     const operations = more.operations ?? overrides.operations;
+    const uploadLimits = more.uploadLimits ?? overrides.uploadLimits;
     const api = await startApi(config, {
       logger: pino({ level: config.LOG_LEVEL }),
       ...(operations === undefined ? {} : { operations }),
+      ...(uploadLimits === undefined ? {} : { uploadLimits }),
     });
     let closed: Promise<void> | undefined;
     const closedOnce = { ...api, close: () => (closed ??= api.close()) };

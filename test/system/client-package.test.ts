@@ -33,7 +33,7 @@ beforeAll(async () => {
       sent.push({
         route: `${init.method} ${url.replace(system.url, '')}`,
         key: init.headers['idempotency-key'],
-        body: init.body === undefined ? undefined : JSON.parse(init.body),
+        body: typeof init.body === 'string' ? JSON.parse(init.body) : undefined,
       });
       return fetch(url, init);
     },

@@ -2,7 +2,10 @@ import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { createBatchList } from '../../api/batches/list.ts';
+import { registerBatches } from '../../api/batches/routes.ts';
 import type { ApiContext } from '../../api/context.ts';
+import { BATCH_SCHEMAS } from '../../api/openapi/batch-schemas.ts';
 import { schemaName } from '../../api/openapi/json-schema.ts';
 import { READ_SCHEMAS } from '../../api/openapi/read-schemas.ts';
 import { WEBHOOK_SCHEMAS } from '../../api/openapi/webhook-routes.ts';
@@ -14,15 +17,17 @@ import { createWriteList } from '../../api/writes/list.ts';
 import { registerWriteRoutes } from '../../api/writes/routes.ts';
 import { registerWriteStatus } from '../../api/writes/status.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
+import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { numberEvents } from '../support/events.ts';
-import { answerSchemaOf, type Document, fetchDocument, routesOf } from '../support/openapi.ts';
+import { answerSchemaOf, type Document, fetchDocument, type RouteDocument, routesOf } from '../support/openapi.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { takeBack } from '../support/take-back.ts';
 
 const SCHEMAS = new Map<string, z.ZodObject>([
+  ...Object.entries(BATCH_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
   ...Object.entries(WEBHOOK_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
   ...OPERATIONS.map(({ resource }) => [schemaName(resource.type), resource.schema] as const),
   ...Object.entries(READ_SCHEMAS).map(([name, schema]) => [schemaName(name), schema] as const),
@@ -41,7 +46,7 @@ describe('the document and what is read', () => {
 
   test('every route below /api is in the document', async () => {
     const documented = routesOf(document).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
-    expect(registeredRoutes().toSorted()).toEqual(documented.toSorted());
+    expect((await registeredRoutes()).toSorted()).toEqual(documented.toSorted());
   });
 
   test('each answer has the members that the document names, and no others', async () => {
@@ -57,6 +62,9 @@ describe('the document and what is read', () => {
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const run = await executedPayRun(company);
     const item = await stockedItem(company);
+    // One of another space of keys.
+    const file = ndjson([{ key: 'row', body: paymentBody(invoiceId) }, { body: {} }]);
+    await batchClient(system, company).send(file, { key: 'paid', operation: 'createPayment' });
     const parameters: Readonly<Record<string, string>> = {
       customerId: invoice.customerId,
       invoiceId,
@@ -76,11 +84,13 @@ describe('the document and what is read', () => {
       bankTransactionId: await reconciledBankTransaction(company.api),
     };
     for (const { path, route } of routesOf(document).filter(({ method }) => method === 'get')) {
-      const { status, json } = await company.api.get(path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name));
+      const { status, json, text } = await company.api.get(
+        path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name),
+      );
       expect([path, status]).toEqual([path, 200]);
       const { name, isPage } = answerSchemaOf(route);
-      const schema = SCHEMAS.get(name);
-      const items = isPage ? json.items : [json];
+      const schema = SCHEMAS.get(name === '' ? itemSchemaOf(route) : name);
+      const items = isPage ? json.items : name === '' ? linesOf(text) : [json];
       expect([path, items.length]).not.toEqual([path, 0]);
       // parse() leaves out what the schema does not name.
       for (const item of items) expect([path, schema?.parse(item)]).toEqual([path, item]);
@@ -89,8 +99,21 @@ describe('the document and what is read', () => {
   });
 });
 
+/** Of an answer that is one JSON object a line. */
+function itemSchemaOf({ responses }: RouteDocument): string {
+  const content = responses['200']?.content?.['application/x-ndjson'];
+  return content?.['x-item-schema']?.$ref.replace('#/components/schemas/', '') ?? '';
+}
+
+function linesOf(text: string): object[] {
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as object);
+}
+
 /** What the API registers, asked of a server that never serves: registering only names the routes. */
-function registeredRoutes(): string[] {
+async function registeredRoutes(): Promise<string[]> {
   const routes: string[] = [];
   const app = Fastify({ exposeHeadRoutes: false });
   app.addHook('onRoute', ({ method, url }) => {
@@ -100,7 +123,9 @@ function registeredRoutes(): string[] {
   registerWriteRoutes(app, context);
   registerWriteStatus(app, context);
   registerCancel(app, context);
-  registerReads(app, [...READS, createWriteList(context.operations, context.ui)], context);
+  const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
+  registerReads(app, [...READS, ...lists], context);
+  await registerBatches(app, context);
   registerWebhooks(app, context);
   return routes;
 }

@@ -27,10 +27,12 @@ type Write = {
   readonly body: { readonly type: string; readonly schema: Schema; readonly isRequired: boolean };
 };
 
-/** All routes of the document. Throws if two of them would have the same name. */
+/** All routes of the document but those that carry files. Throws if two of them would have the same name. */
 export function routesOf(document: ApiDocument, operations: readonly Operation[]): readonly Route[] {
   const routes = Object.entries(document.paths).flatMap(([path, item]) =>
-    Object.entries(item).map(([method, route]) => routeOf(method.toUpperCase(), path, route, operations)),
+    Object.entries(item)
+      .filter(([, route]) => !carriesFile(route))
+      .map(([method, route]) => routeOf(method.toUpperCase(), path, route, operations)),
   );
   requireUniqueNames(routes);
   return routes;
@@ -57,6 +59,12 @@ function routeOf(method: string, path: string, route: DocumentedRoute, operation
     query: query === undefined ? undefined : { type: queryTypeOf(name), schema: query },
     write,
   };
+}
+
+/** What is sent or answered is not JSON: `deploy/client/src/batches.ts` has methods for these. */
+export function carriesFile({ requestBody, responses }: DocumentedRoute): boolean {
+  const contents = [requestBody?.content, (responses['200'] ?? responses['201'])?.content];
+  return contents.some((content) => content !== undefined && content['application/json'] === undefined);
 }
 
 function writeOf({ 'x-operation': operation, requestBody }: DocumentedRoute): Write | undefined {

@@ -40,6 +40,8 @@ const OWN_TYPES = ['Operation', 'EventKind', 'ProblemCode', 'RejectionCodes', 'W
 const OTHER_TYPES: Readonly<Record<string, string>> = {
   // A later release may give them further values: its clients see the known ones, and compile with any.
   'Problem.code': 'ProblemCode | (string & {})',
+  // Named, unlike in the document, where a schema cannot be null and have a name.
+  'BatchRowResult.problem': 'Problem | null',
   'Event.kind': 'EventKind | (string & {})',
   'EventCall.type': 'EventKind | (string & {})',
   // By its being undefined, the compiler tells a test from an event.

@@ -2,6 +2,7 @@ import { isSuccess, problemOf, resourceOf, verdictOf } from './answers.ts';
 import { requireCall, requireDeadline, requireSame, requireWrite } from './check-arguments.ts';
 import { type Circuit, type CircuitOptions, createCircuit } from './circuit.ts';
 import { errorOf, messageOf, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
+import { type FileCalls, fileCalls } from './files.ts';
 import { type Answer, type Fetch, type Http, type HttpRequest, openHttp } from './http.ts';
 import { type KeptWrite, type KeyStore, newKey } from './keys.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
@@ -62,7 +63,7 @@ export type PendingWrite<Resource> = Promise<Written<Resource>> & { readonly ide
  * `traceparent`, and returns what that returns.
  */
 export type Trace = (
-  request: Omit<HttpRequest, 'token' | 'body' | 'headers' | 'signal'>,
+  request: Omit<HttpRequest, 'token' | 'body' | 'file' | 'headers' | 'signal'>,
   send: (headers?: Readonly<Record<string, string>>) => Promise<Answer>,
 ) => Promise<Answer>;
 
@@ -79,6 +80,7 @@ export type Calls = {
   list<Item>(path: string, query: Query | undefined, options: CallOptions | undefined): Pages<Item>;
   /** A POST that needs no key, because it changes no books. */
   act<Resource>(path: string, options: CallOptions | undefined): Promise<Resource>;
+  readonly files: FileCalls;
   /** Of a call that does not say. */
   readonly deadlineMs: number;
 };
@@ -149,6 +151,8 @@ export function createCalls(options: ClientOptions): Calls {
     },
 
     act: (path, call) => request('POST', path, call),
+
+    files: fileCalls(http, { token, circuit, deadlineMs }),
 
     deadlineMs,
   };
@@ -240,7 +244,7 @@ function traced(http: Http, trace: Trace | undefined): Http {
   if (trace === undefined) return http;
   return {
     async send(request) {
-      const { token: _, body: __, headers, signal: ___, ...about } = request;
+      const { token: _, body: __, file: ___, headers, signal: ____, ...about } = request;
       let answer: Answer | undefined;
       try {
         const traced = await trace(about, async (further) => {

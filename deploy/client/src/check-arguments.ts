@@ -3,12 +3,16 @@ import { isKey, type KeptWrite } from './keys.ts';
 
 /** What no call could work with is a TypeError, before anything is kept or sent. */
 
+export function requireKey(key: string, name = 'batchKey'): void {
+  if (typeof key === 'string' && isKey(key)) return;
+  const article = name === 'batchKey' ? 'A' : 'An';
+  throw new TypeError(
+    `${article} ${name} has 1 to 255 printable ASCII characters, and is not only spaces, "." or "..".`,
+  );
+}
+
 export function requireWrite({ idempotencyKey, path }: KeptWrite): void {
-  if (typeof idempotencyKey !== 'string' || !isKey(idempotencyKey)) {
-    throw new TypeError(
-      'An idempotencyKey has 1 to 255 printable ASCII characters, and is not only spaces, "." or "..".',
-    );
-  }
+  requireKey(idempotencyKey, 'idempotencyKey');
   if (!/^\/api\/[\x21-\x7e]*$/.test(path)) throw new TypeError('The path of a write begins with /api/.');
 }
 

@@ -1,3 +1,4 @@
+import { type BatchMethods, batchMethods } from './batches.ts';
 import { type CallOptions, type ClientOptions, createCalls, type PendingWrite, type Written } from './calls.ts';
 import { type FollowOptions, followEvents } from './events.ts';
 import { type Books, booksOf } from './generated/books.ts';
@@ -6,7 +7,8 @@ import type { KeptWrite } from './keys.ts';
 import { resolveWrite } from './resolve.ts';
 
 /** All operations and reads of the API, grouped by resource, and what is about writes of any operation. */
-export type AccuBooks = Omit<Books, 'events' | 'writes'> & {
+export type AccuBooks = Omit<Books, 'batches' | 'events' | 'writes'> & {
+  readonly batches: Books['batches'] & BatchMethods;
   readonly events: Books['events'] & {
     /** The company's events in order, each once, for as long as the iteration goes on: see {@link followEvents}. */
     follow(options?: FollowOptions): AsyncGenerator<Event, void, undefined>;
@@ -32,6 +34,7 @@ export function createClient(options: ClientOptions): AccuBooks {
   const books = booksOf(calls);
   return {
     ...books,
+    batches: { ...books.batches, ...batchMethods(calls) },
     events: { ...books.events, follow: (options) => followEvents<Event>(calls, options) },
     writes: {
       ...books.writes,

@@ -18,6 +18,12 @@ export type HttpRequest = {
   readonly key?: string;
   /** JSON text, sent as it is. */
   readonly body?: string;
+  /** Instead of `body`: the bytes of a file, asked for once for each attempt. */
+  readonly file?: { readonly type: string; bytes(): FileBody | Promise<FileBody> };
+  /** What the answer may be; JSON if omitted. */
+  readonly accept?: string;
+  /** How long it may take to be answered; the wait that it prefers and a little more if omitted. */
+  readonly timeoutMs?: number;
   /** RFC 7240, such as `wait=60`. */
   readonly prefer?: string;
   /** Further headers, such as `traceparent`. */
@@ -27,6 +33,9 @@ export type HttpRequest = {
   /** Aborted when the caller gives the request up; its connection is closed. */
   readonly signal?: AbortSignal | undefined;
 };
+
+/** A ReadableStream can be sent once. Browsers send one over HTTP/2 alone, if at all. */
+export type FileBody = string | Blob | ReadableStream;
 
 export type Answer = {
   readonly status: number;
@@ -47,7 +56,10 @@ export type Fetch = (url: string, init: FetchInit) => Promise<FetchAnswer>;
 export type FetchInit = {
   readonly method: string;
   readonly headers: Record<string, string>;
-  readonly body?: string;
+  /** JSON text, or the bytes of a file. */
+  readonly body?: FileBody;
+  /** With a stream, which `fetch` asks for. */
+  readonly duplex?: 'half';
   readonly signal: AbortSignal;
   readonly redirect: 'manual';
 };
@@ -67,13 +79,15 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
   const prefix = prefixOf(baseUrl);
   return {
     async send(request) {
-      const time = limitTime(answerTimeoutMs(request.prefer), request.signal);
+      const time = limitTime(request.timeoutMs ?? answerTimeoutMs(request.prefer), request.signal);
       try {
+        const body = request.file === undefined ? request.body : await request.file.bytes();
         // A redirect would turn a POST into a GET, or send the token elsewhere: it is an answer like any other.
         const answer = await fetchOf(prefix + request.path, {
           method: request.method,
           headers: headersOf(request),
-          ...(request.body === undefined ? {} : { body: request.body }),
+          ...(body === undefined ? {} : { body }),
+          ...(typeof body === 'object' && 'getReader' in body ? { duplex: 'half' as const } : {}),
           signal: time.signal,
           redirect: 'manual',
         });
@@ -121,13 +135,14 @@ export function answerTimeoutMs(prefer: string | undefined): number {
   return waitS * 1_000 + LONGER_THAN_THE_WAIT_MS;
 }
 
-export function headersOf({ token, key, body, prefer, headers }: HttpRequest): Record<string, string> {
+export function headersOf({ token, key, body, file, accept, prefer, headers }: HttpRequest): Record<string, string> {
   return {
     // Names in lower case: the same name in two spellings would be sent twice.
     ...Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])),
-    accept: 'application/json, application/problem+json',
+    accept: `${accept ?? 'application/json'}, application/problem+json`,
     authorization: `Bearer ${token}`,
     ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(file === undefined ? {} : { 'content-type': file.type }),
     ...(key === undefined ? {} : { 'idempotency-key': formatKey(key) }),
     ...(prefer === undefined ? {} : { prefer }),
   };

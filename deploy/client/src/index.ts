@@ -1,4 +1,5 @@
 /** `@accubooks/client`: {@link createClient} makes the client. The manual is README.md. */
+export type { FileOptions, ResultOptions, SubmitOptions, WaitOptions } from './batches.ts';
 export type { CallOptions, ClientOptions, PendingWrite, Query, Trace, WriteOptions, Written } from './calls.ts';
 export type { CircuitOptions } from './circuit.ts';
 export { type AccuBooks, createClient } from './client.ts';
@@ -14,9 +15,10 @@ export {
   UnknownOutcomeError,
 } from './errors.ts';
 export type { FollowOptions } from './events.ts';
+export type { FileContent, FileSource, SubmittedBatch } from './files.ts';
 // Each request, resource and query, by the name that the reference has for it.
 export type * from './generated/types.ts';
-export type { Answer, Fetch, FetchAnswer, FetchInit, HttpRequest } from './http.ts';
+export type { Answer, Fetch, FetchAnswer, FetchInit, FileBody, HttpRequest } from './http.ts';
 export { isKey, type KeptWrite, type KeyStore, newKey } from './keys.ts';
 export type { Page, Pages } from './pages.ts';
 export type { TokenSource } from './token.ts';

@@ -14,6 +14,8 @@ export type RepeatOptions = {
   /** Gives up at once when it is aborted. */
   readonly signal?: AbortSignal | undefined;
   readonly circuit?: Circuit | undefined;
+  /** How often it can be sent, if not any number of times. */
+  readonly most?: number | undefined;
 };
 
 export type Repeated = {
@@ -41,7 +43,7 @@ type Rules = {
 export async function repeatUntilFinal(
   http: Http,
   request: Repeatable,
-  { deadlineMs, signal: outer, circuit }: RepeatOptions,
+  { deadlineMs, signal: outer, circuit, most = Number.POSITIVE_INFINITY }: RepeatOptions,
   rules: Rules,
 ): Promise<Repeated> {
   const deadline = performance.now() + deadlineMs;
@@ -67,6 +69,7 @@ export async function repeatUntilFinal(
       so.acknowledged ||= verdict === 'accepted';
       so.mayHaveHappened ||= token !== undefined && !isBeforeTheWrite(answer);
       if (answer !== undefined) refuseToken(request, token, refusedTokens, answer);
+      if (so.requests >= most) break;
       if (verdict === 'final') continue;
       if (verdict === 'accepted' && rules.afterAccepted !== undefined) {
         await rules.afterAccepted(signal);

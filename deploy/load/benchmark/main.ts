@@ -2,7 +2,11 @@
 import { type Command, Option } from 'commander';
 import { countArgument } from '../../cli/arguments.ts';
 import { command, run } from '../../cli/command.ts';
+import { createProgress } from '../../cli/progress.ts';
 import type { Grouping } from './api-process.ts';
+import { measureBeside } from './batch/beside.ts';
+import { measureBatches } from './batch/measure.ts';
+import { batchText, besideText } from './batch/text.ts';
 import { measureGrowth, refuseImpossibleSize } from './growth/growth.ts';
 import { growthMarkdown, growthText } from './growth/text.ts';
 import { putBetweenMarkers } from './markers.ts';
@@ -14,7 +18,7 @@ import { openSession, type Session } from './session.ts';
 import { baselinesAt, runSuite, SUITE_CONCURRENCY } from './suite.ts';
 
 type Options = {
-  mode: Mode | Switch | typeof GROWTH;
+  mode: Mode | Switch | BatchMode | typeof GROWTH;
   concurrency: number;
   seconds: number;
   grouping: Grouping;
@@ -23,6 +27,7 @@ type Options = {
   baseline: boolean;
   all?: true;
   keys: number;
+  rows: number;
   companies?: number;
   processes: number;
   markdown?: string;
@@ -33,6 +38,12 @@ const MIN_PAIRS = 10;
 /** Not a load mode, but a comparison of two databases under several loads. */
 const GROWTH = 'growth';
 const GROWTH_COMPANIES = 10_000;
+/** Batches beside single payments. */
+const BATCH_MODES = ['batch', 'batch-beside'] as const;
+type BatchMode = (typeof BATCH_MODES)[number];
+/** So many that a chunk of 500 rows, and the three chunks before it, pay different ones. */
+const BATCH_INVOICES = 2_000;
+const BATCH_ROWS = 20_000;
 /** More invoices than payments in flight, so that their order does not repeat. */
 const SPARE_INVOICES = 64;
 /** The most payments that an open loop may have in flight. */
@@ -44,9 +55,9 @@ await run(
     .addOption(
       new Option(
         '--mode <mode>',
-        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation, encryption: the cost of metrics and logs, or of encrypted payloads; growth: a full database against an almost empty one',
+        'new: distinct payments; replay: repetitions; storm: one key at once; burst: distinct payments at once; instrumentation, encryption: the cost of metrics and logs, or of encrypted payloads; growth: a full database against an almost empty one; batch: files of payments beside single ones and SQL; batch-beside: single payments without and during a batch',
       )
-        .choices([...MODES, ...SWITCHES, GROWTH])
+        .choices([...MODES, ...SWITCHES, GROWTH, ...BATCH_MODES])
         .default('new'),
     )
     .option(
@@ -66,6 +77,7 @@ await run(
     .option('--no-baseline', 'without comparing with bare Temporal and SQL alone')
     .option('--all', 'all cases of docs/performance.md, in short runs')
     .option('--keys <n>', 'growth: how many keys to fill the database with', countArgument(1_000_000_000), 10_000_000)
+    .option('--rows <n>', 'batch, batch-beside: how many payments a file has', countArgument(1_000_000), BATCH_ROWS)
     .option(
       '--companies <n>',
       `how many companies pay, in turn (1); growth: in how many companies the keys are (${GROWTH_COMPANIES.toLocaleString('en')})`,
@@ -100,12 +112,17 @@ async function benchmark(options: Options, program: Command): Promise<void> {
 
 function measureOf({ all, mode }: Options) {
   if (all) return measureAll;
+  if (isOfBatches(mode)) return measureOfBatches;
   return isSwitch(mode) ? compareOnOff : measureOne;
 }
 
 /** Not a load mode, but a comparison of two processes under the same load. */
 function isSwitch(mode: Options['mode']): mode is Switch {
   return (SWITCHES as readonly string[]).includes(mode);
+}
+
+function isOfBatches(mode: Options['mode']): mode is BatchMode {
+  return (BATCH_MODES as readonly string[]).includes(mode);
 }
 
 function refuseConflictingOptions(options: Options, isGiven: (name: keyof Options) => boolean): void {
@@ -119,6 +136,10 @@ function refuseConflictingOptions(options: Options, isGiven: (name: keyof Option
     return;
   }
   refuse('keys');
+  if (isOfBatches(mode)) {
+    for (const name of ['all', 'rate', 'concurrency', 'grouping', 'companies', 'processes'] as const) refuse(name);
+    if (mode === 'batch' && !options.baseline) refuse('baseline');
+  } else refuse('rows');
   if (isSwitch(mode)) refuse('processes');
   if (rate !== undefined && mode !== 'new' && mode !== 'replay') refuse('rate');
   if (markdown !== undefined && !all) throw new Error('--markdown requires --all or --mode growth.');
@@ -134,12 +155,12 @@ async function inSession(
     : options.rate === undefined
       ? options.concurrency
       : OPEN_LOOP_IN_FLIGHT;
-  const { companies = 1, processes } = options;
+  const { companies = options.mode === 'batch-beside' ? 2 : 1, processes, mode } = options;
   const session = await openSession({
     companies,
     processes,
-    invoices: Math.ceil(inFlight / companies) + SPARE_INVOICES,
-    withBaseline: options.baseline && (options.all === true || options.mode === 'new' || options.mode === 'burst'),
+    invoices: isOfBatches(mode) ? BATCH_INVOICES : Math.ceil(inFlight / companies) + SPARE_INVOICES,
+    withBaseline: options.baseline && (options.all === true || ['new', 'burst', 'batch'].includes(mode)),
     grouping: options.all ? 'on' : options.grouping,
     signal,
     log,
@@ -154,7 +175,8 @@ async function inSession(
 /** False if something was violated. */
 async function measureOne(session: Session, options: Options): Promise<boolean> {
   const { mode, concurrency, seconds, grouping, rate, repeat } = options;
-  if (isSwitch(mode) || mode === GROWTH) throw new Error(`Bug! The mode ${mode} has its own function`);
+  if (isSwitch(mode) || isOfBatches(mode) || mode === GROWTH)
+    throw new Error(`Bug! The mode ${mode} has its own function`);
   const baselines = session.baseline === undefined ? [] : baselinesAt([concurrency, 1]);
   const result = await runBenchmark(session, { mode, concurrency, seconds, grouping, rate, repeat, baselines }, log);
   if (options.json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
@@ -171,6 +193,22 @@ async function compareOnOff(session: Session, options: Options): Promise<boolean
   if (json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
   else console.log([...conditions(), ...session.servers.notes, onOffText(result)].join('\n'));
   return result.violations.length === 0;
+}
+
+async function measureOfBatches(session: Session, options: Options): Promise<boolean> {
+  const { mode, json } = options;
+  const notes = [...conditions(), ...session.servers.notes];
+  const told = (result: { readonly violations: readonly string[] }, text: string) => {
+    if (json) console.log(JSON.stringify({ conditions: conditions(), notes: session.servers.notes, ...result }));
+    else console.log([...notes, text].join('\n'));
+    return result.violations.length === 0;
+  };
+  if (mode === 'batch') {
+    const result = await measureBatches(session, options, { log, progress: createProgress() });
+    return told(result, batchText(result));
+  }
+  const result = await measureBeside(session, options, log);
+  return told(result, besideText(result));
 }
 
 async function compareSizes(options: Options, signal: AbortSignal): Promise<void> {

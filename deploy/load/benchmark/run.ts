@@ -119,9 +119,9 @@ export async function measureApi(
   }
 }
 
-async function measureBaseline(
+export async function measureBaseline(
   { baseline, signal, ...session }: Session,
-  { seconds }: RunOptions,
+  { seconds }: Pick<RunOptions, 'seconds'>,
   wanted: { readonly kind: BaselineKind; readonly concurrency: number },
 ): Promise<Segment> {
   signal.throwIfAborted();
@@ -133,10 +133,10 @@ async function measureBaseline(
 }
 
 /** `api` for one process; `api 1`, `api 2` and so on for several. */
-function pidsOf(apis: readonly ApiProcess[]): Record<string, number> {
+export function pidsOf(apis: readonly ApiProcess[]): Record<string, number> {
   return Object.fromEntries(apis.map(({ pid }, at) => [apis.length === 1 ? 'api' : `api ${at + 1}`, pid]));
 }
 
-function serverPids({ servers }: Pick<Session, 'servers'>) {
+export function serverPids({ servers }: Pick<Session, 'servers'>) {
   return { postgres: servers.postgresPid, temporal: servers.temporalPid };
 }

@@ -15,6 +15,8 @@ import { type Servers, startServers } from './servers.ts';
 /** Everything that a benchmark runs against, started and stopped here. */
 export type Session = {
   readonly servers: Servers;
+  /** The path of the workflow bundle. */
+  readonly bundle: string;
   readonly payers: readonly Payer[];
   readonly baseline: Baseline | undefined;
   readonly signal: AbortSignal;
@@ -86,7 +88,7 @@ export async function openSession(options: {
       await warmUp([another], payers, signal);
       return another;
     };
-    return { servers, payers, baseline, signal, apis: kept.apis, anotherApi, stop };
+    return { servers, bundle, payers, baseline, signal, apis: kept.apis, anotherApi, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,18 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import type pg from 'pg';
-import { freeLoopbackPort } from '../../../worker/free-port.ts';
 import { withDatabase } from '../../cli/command.ts';
 import { openPooledHttp } from '../../cli/pooled-http.ts';
-import { keptSecret } from '../../cli/secrets.ts';
 import { count } from '../../client/src/repeat.ts';
-import { type ApiProcess, RAISED, startApiProcess } from '../benchmark/api-process.ts';
+import { type ApiProcess, startApiProcess } from '../benchmark/api-process.ts';
 import { type BenchmarkCompany, createBenchmarkCompany, prepareInvoices } from '../benchmark/company.ts';
 import { inTurn, payOnce } from '../benchmark/modes.ts';
 import { createRig, type Rig } from '../benchmark/rig.ts';
-import { type ServerProcess, startServerProcess } from '../benchmark/server-process.ts';
-import { type Servers, startServers } from '../benchmark/servers.ts';
+import { startServers } from '../benchmark/servers.ts';
 import { writeBundle } from '../benchmark/session.ts';
+import { startWorkerProcess } from '../benchmark/worker-process.ts';
 import { type Lag, watchLag } from '../lag.ts';
 import { closedLoop } from '../loops.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
@@ -55,38 +52,13 @@ export async function runStorm(options: StormOptions, signal: AbortSignal, log: 
       for (let made = 0; made < COMPANIES; made += 1) companies.push(await createBenchmarkCompany(owner, secret));
       const api = await startApiProcess({ servers, bundle, secret, grouping: 'on', signal });
       stops.push(() => api.stop());
-      const worker = await startWorkerProcess(servers, bundle, signal);
+      const worker = await startWorkerProcess({ servers, bundle, signal });
       stops.push(() => worker.stop());
       return await storm({ api, owner, companies, receiver, signal, log }, options);
     });
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
-}
-
-/** Starts the worker as production does, except that it may call a receiver on this machine. */
-async function startWorkerProcess(servers: Servers, bundle: string, signal: AbortSignal): Promise<ServerProcess> {
-  const port = await freeLoopbackPort();
-  return startServerProcess({
-    script: 'worker/main.ts',
-    environment: {
-      ...RAISED,
-      METRICS_PORT: String(port),
-      DATABASE_URL: servers.database.appDatabaseUrl,
-      RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
-      MAINTENANCE_DATABASE_URL: servers.database.maintenanceDatabaseUrl,
-      TEMPORAL_ADDRESS: servers.temporalAddress,
-      WORKFLOW_BUNDLE: bundle,
-      PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,
-      WEBHOOK_MASTER_KEY: randomBytes(32).toString('hex'),
-      WEBHOOK_ALLOW_PRIVATE: '1',
-      ...{ HOST: '127.0.0.1', TEMPORAL_NAMESPACE: '', NODE_ENV: '' },
-    },
-    readyUrl: `http://127.0.0.1:${port}/livez`,
-    folder: servers.folder,
-    name: 'worker',
-    signal,
-  });
 }
 
 async function storm(

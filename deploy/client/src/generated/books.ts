@@ -14,6 +14,7 @@ import type {
   ApprovePayRunBody,
   BankImport,
   BankTransaction,
+  Batch,
   CreateAccountBody,
   CreateCreditNoteBody,
   CreateCustomerBody,
@@ -38,6 +39,7 @@ import type {
   JournalEntry,
   ListAccountsQuery,
   ListBankTransactionsQuery,
+  ListBatchesQuery,
   ListCreditNotesQuery,
   ListCustomersQuery,
   ListEmployeesQuery,
@@ -538,6 +540,40 @@ export type Books = {
     /** Make sure that a write never happens. */
     cancel(key: string, options?: CallOptions): Promise<Write>;
   };
+  readonly batches: {
+    /**
+     * List the batches, newest first.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
+     */
+    list(query?: ListBatchesQuery, options?: CallOptions): Pages<Batch>;
+    /** Read how a batch stands. */
+    get(key: string, options?: CallOptions): Promise<Batch>;
+    /**
+     * Write no further rows of a batch for now.
+     *
+     * - Roles: owner, admin; who sent the batch, with a role for each of its operations.
+     */
+    pause(key: string, options?: CallOptions): Promise<Batch>;
+    /**
+     * Go on with a batch that is paused.
+     *
+     * - Roles: owner, admin; who sent the batch, with a role for each of its operations.
+     */
+    resume(key: string, options?: CallOptions): Promise<Batch>;
+    /**
+     * Write no further rows of a batch.
+     *
+     * - Roles: owner, admin; who sent the batch, with a role for each of its operations.
+     */
+    cancel(key: string, options?: CallOptions): Promise<Batch>;
+    /**
+     * Try the rows of a completed batch again that are failed or refused.
+     *
+     * - Roles: owner, admin; who sent the batch, with a role for each of its operations.
+     */
+    retryFailed(key: string, options?: CallOptions): Promise<Batch>;
+  };
   readonly webhook: {
     /**
      * Read the secret that the company’s webhooks are signed with.
@@ -769,6 +805,14 @@ export function booksOf(calls: Calls): Books {
       list: (query, options) => calls.list('/api/writes', query, options),
       get: (key, options) => calls.read(`/api/writes/${segment(key)}`, undefined, options),
       cancel: (key, options) => calls.act(`/api/writes/${segment(key)}/cancel`, options),
+    },
+    batches: {
+      list: (query, options) => calls.list('/api/batches', query, options),
+      get: (key, options) => calls.read(`/api/batches/${segment(key)}`, undefined, options),
+      pause: (key, options) => calls.act(`/api/batches/${segment(key)}/pause`, options),
+      resume: (key, options) => calls.act(`/api/batches/${segment(key)}/resume`, options),
+      cancel: (key, options) => calls.act(`/api/batches/${segment(key)}/cancel`, options),
+      retryFailed: (key, options) => calls.act(`/api/batches/${segment(key)}/retry-failed`, options),
     },
     webhook: {
       secret: (options) => calls.read('/api/company/webhook-secret', undefined, options),

@@ -84,6 +84,7 @@ export type ProblemCode =
   | 'internal_error'
   | 'write_cancelled'
   | 'too_late'
+  | 'batch_state_conflict'
   | 'webhook_not_available'
   | 'account_code_taken'
   | 'account_not_found'
@@ -97,6 +98,7 @@ export type ProblemCode =
   | 'bank_transaction_not_found'
   | 'bank_transaction_not_reconciled'
   | 'base_currency_in_use'
+  | 'batch_not_found'
   | 'control_account'
   | 'credit_exceeds_due'
   | 'credit_exceeds_line'
@@ -821,6 +823,15 @@ export type ListWritesQuery = {
   from?: string;
   /** The last day (UTC) or instant. */
   to?: string;
+};
+
+export type ListBatchesQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  state?: 'receiving' | 'queued' | 'running' | 'paused' | 'cancelled' | 'completed';
+  operation?: string;
 };
 
 export type Customer = {
@@ -1651,6 +1662,127 @@ export type Write = {
   timelineTruncated?: boolean;
 };
 
+export type Batch = {
+  key: string;
+  id: string;
+  /** receiving: no upload has ended yet. queued: other batches of the company come first */
+  state: 'receiving' | 'queued' | 'running' | 'paused' | 'cancelled' | 'completed';
+  /** Of the rows that name none; null where each row names its own */
+  operation: string | null;
+  /** null until the whole file is there */
+  rows: number | null;
+  /** How many rows have come to what */
+  counts: {
+    pending: number;
+    pendingApproval: number;
+    succeeded: number;
+    replayed: number;
+    rejected: number;
+    mismatched: number;
+    refused: number;
+    failed: number;
+    cancelled: number;
+  };
+  /** null while none is measured */
+  rowsPerSecond: number | null;
+  /** When it will be completed at this rate */
+  eta: string | null;
+  /**
+   * The first twenty rows that are rejected, mismatched, refused or failed; none for those who may not read the
+   * results
+   */
+  errors: {
+    /** Its number in the file, from 1; a CSV header is none */
+    row: number;
+    /** null for a row whose key cannot be read */
+    key: string | null;
+    status: number | null;
+    code: string;
+    detail: string;
+    errors: {
+      in: 'body' | 'path' | 'query' | 'header' | 'operation';
+      pointer: string;
+      message?: string;
+    }[];
+  }[];
+  /** In whose name the rows are written */
+  actor: {
+    userId: string;
+  };
+  requestId: string;
+  /** Of the bytes of the file, in hexadecimal */
+  sha256: string | null;
+  /** RFC 3339, UTC */
+  createdAt: string;
+  /** RFC 3339, UTC */
+  startedAt: string | null;
+  /** RFC 3339, UTC */
+  completedAt: string | null;
+  workflow: {
+    id: string;
+    runId: string | null;
+    url: string | null;
+  };
+};
+
+export type BatchRow = {
+  /** The idempotency key of the write; without it, one that follows from the file and the row */
+  key?: string;
+  /** That of the query if omitted */
+  operation?: string;
+  /** The parameters of the path */
+  params?: {
+    [k: string]: string;
+  };
+  /** The body of the write */
+  body: {
+    [k: string]: unknown;
+  };
+};
+
+export type BatchRowResult = {
+  /** Its number in the file, from 1; a CSV header is none */
+  row: number;
+  /** null for a row whose key cannot be read */
+  key: string | null;
+  outcome:
+    | 'pending'
+    | 'succeeded'
+    | 'replayed'
+    | 'rejected'
+    | 'mismatched'
+    | 'refused'
+    | 'failed'
+    | 'cancelled'
+    | 'pending_approval';
+  /** Of the answer that the row would get alone; null without one */
+  status: number | null;
+  /** What the write made or changed */
+  resource: {
+    [k: string]: unknown;
+  } | null;
+  /** Problem details, as the row would get them alone */
+  problem: Problem | null;
+};
+
+export type BatchValidation = {
+  rows: number;
+  valid: number;
+  /** Each row that would be refused, up to 16 MiB of them */
+  errors: {
+    /** Its number in the file, from 1; a CSV header is none */
+    row: number;
+    /** null for a row whose key cannot be read */
+    key: string | null;
+    code: string;
+    errors: {
+      in: 'body' | 'path' | 'query' | 'header' | 'operation';
+      pointer: string;
+      message?: string;
+    }[];
+  }[];
+};
+
 export type WebhookSecret = {
   version: number;
   /** In the format of Standard Webhooks: whsec_… */
@@ -1731,4 +1863,6 @@ export type ProblemPointer = {
   /** A JSON pointer (RFC 6901) within that part */
   pointer: string;
   message?: string;
+  /** Of a batch: the row of the file that it is about */
+  row?: number;
 };

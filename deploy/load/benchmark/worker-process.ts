@@ -1,0 +1,37 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { freeLoopbackPort } from '../../../worker/free-port.ts';
+import { keptSecret } from '../../cli/secrets.ts';
+import { RAISED } from './api-process.ts';
+import { type ServerProcess, startServerProcess } from './server-process.ts';
+import type { Servers } from './servers.ts';
+
+/** Starts the worker as production does, except that it may call a receiver on this machine. */
+export async function startWorkerProcess(options: {
+  readonly servers: Pick<Servers, 'folder' | 'database' | 'temporalAddress'>;
+  readonly bundle: string;
+  readonly signal: AbortSignal;
+}): Promise<ServerProcess> {
+  const { servers, bundle, signal } = options;
+  const port = await freeLoopbackPort();
+  return startServerProcess({
+    script: 'worker/main.ts',
+    environment: {
+      ...RAISED,
+      METRICS_PORT: String(port),
+      DATABASE_URL: servers.database.appDatabaseUrl,
+      RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
+      MAINTENANCE_DATABASE_URL: servers.database.maintenanceDatabaseUrl,
+      TEMPORAL_ADDRESS: servers.temporalAddress,
+      WORKFLOW_BUNDLE: bundle,
+      PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,
+      WEBHOOK_MASTER_KEY: randomBytes(32).toString('hex'),
+      WEBHOOK_ALLOW_PRIVATE: '1',
+      ...{ HOST: '127.0.0.1', TEMPORAL_NAMESPACE: '', NODE_ENV: '' },
+    },
+    readyUrl: `http://127.0.0.1:${port}/livez`,
+    folder: servers.folder,
+    name: 'worker',
+    signal,
+  });
+}
