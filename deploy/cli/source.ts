@@ -6,6 +6,7 @@ import {
   fstatSync,
   mkdtempSync,
   openSync,
+  read as readDescriptor,
   realpathSync,
   rmSync,
   statSync,
@@ -13,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
 
 /** The input, which can be read repeatedly. */
 export type Source = {
@@ -50,7 +52,7 @@ async function readable(path: string, close: () => void): Promise<Source> {
     return `${size} ${mtimeMs}`;
   };
   const before = stamp();
-  const read = () => createReadStream(path, { fd: descriptor, start: 0, autoClose: false });
+  const read = () => readFrom(descriptor);
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const chunk of read()) {
@@ -59,3 +61,17 @@ async function readable(path: string, close: () => void): Promise<Source> {
   }
   return { sha256: hash.digest('hex'), bytes, read, isUnchanged: () => stamp() === before, close };
 }
+
+const PIECE_BYTES = 64 * 1024;
+
+/** Not a stream of Node, which closes the descriptor when its reader stops before the end. */
+async function* readFrom(descriptor: number): AsyncGenerator<Buffer> {
+  for (let position = 0; ; ) {
+    const { bytesRead, buffer } = await readAt(descriptor, Buffer.allocUnsafe(PIECE_BYTES), 0, PIECE_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+const readAt = promisify(readDescriptor);

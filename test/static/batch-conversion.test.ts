@@ -16,6 +16,7 @@ import { openUpload } from '../../deploy/batch/upload.ts';
 import { openSource } from '../../deploy/cli/source.ts';
 import { toRequest } from '../../deploy/replay/request.ts';
 import { readFile } from '../support/batch-files.ts';
+import { ndjson } from '../support/batches.ts';
 
 describe('what is uploaded for a file', () => {
   let folder: string;
@@ -59,6 +60,19 @@ describe('what is uploaded for a file', () => {
     ]);
   });
 
+  test('is read from its beginning again after an attempt that broke off', async () => {
+    const text = ndjson(Array.from({ length: 20_000 }, (_, index) => ({ amount: index })));
+    for (const keyColumn of [undefined, 'Beleg']) {
+      const { source, upload } = await open(text, { ...FILE, keyColumn });
+      for await (const piece of upload.read()) {
+        expect(piece.length).toBeLessThan(text.length);
+        break;
+      }
+      expect(sha256Of(await textOf(upload.read()))).toBe(await upload.sha256());
+      source.close();
+    }
+  });
+
   test('makes the writes that replay makes of the same file, whatever stands in it', async () => {
     await fc.assert(
       fc.asyncProperty(fc.oneof(csvFile, jsonFile), async ({ text, options }) => {
@@ -73,6 +87,11 @@ describe('what is uploaded for a file', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  test('names no member of a body as an envelope names its own', () => {
+    const hidden = OPERATIONS.filter(({ body }) => 'body' in body.shape || 'operation' in body.shape);
+    expect(hidden.map(({ name }) => name)).toEqual([]);
   });
 
   test('does not end where the file has become another one meanwhile', async () => {
@@ -151,7 +170,21 @@ const value = fc.oneof(
   fc.constantFrom<unknown>('k-1', 'finalizeInvoice', 'createPaymet', null, 1e21, -0, {}),
   fc.record({ invoiceId: fc.constantFrom('i-1', '..', 7), amount: fc.integer() }, { requiredKeys: [] }),
 );
+/** As a program writes it, with the key where it may stand. */
+const envelope = fc
+  .record(
+    {
+      Beleg: fc.constantFrom<unknown>('b-1', 'b-2', '', null, 7),
+      key: fc.constantFrom<unknown>('k-1', null),
+      operation: fc.constantFrom('finalizeInvoice', 'createPayment', 'createPaymet'),
+      params: fc.constantFrom({}, { invoiceId: 'i-1' }, { invoiceId: 'i-1', more: 'x' }),
+      body: fc.record({ amount: fc.integer(), note: fc.string() }, { requiredKeys: [] }),
+    },
+    { requiredKeys: ['body'] },
+  )
+  .map((row) => JSON.stringify(row));
 const line = fc.oneof(
+  { weight: 3, arbitrary: envelope },
   fc.array(fc.tuple(member, value), { maxLength: 5 }).map((members) => {
     return `{${members.map(([name, held]) => `${JSON.stringify(name)}:${JSON.stringify(held)}`).join(',')}}`;
   }),

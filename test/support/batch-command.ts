@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandEnd } from './commands.ts';
@@ -49,7 +49,7 @@ export function openBatchCommand() {
 /** A proxy on loopback that passes on so many bytes of each connection's client, and the rest once it is opened. */
 export async function startHolding(target: string, bytes: number) {
   const { hostname, port } = new URL(target);
-  const opens: (() => void)[] = [];
+  const stopped: Socket[] = [];
   let held = 0;
   let isOpen = false;
   const server = createServer((client) => {
@@ -61,7 +61,7 @@ export async function startHolding(target: string, bytes: number) {
       if (passed < bytes || isOpen) return;
       held += 1;
       client.pause();
-      opens.push(() => client.resume());
+      stopped.push(client);
     });
     upstream.on('data', (data) => client.write(data));
     for (const [from, to] of [
@@ -80,7 +80,12 @@ export async function startHolding(target: string, bytes: number) {
     held: () => held,
     open() {
       isOpen = true;
-      for (const open of opens.splice(0)) open();
+      for (const client of stopped.splice(0)) client.resume();
+    },
+    /** Takes the connections away that were stopped, and lets each new one through. */
+    cut() {
+      isOpen = true;
+      for (const client of stopped.splice(0)) client.resetAndDestroy();
     },
     close: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
