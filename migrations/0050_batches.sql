@@ -125,11 +125,16 @@ GRANT SELECT, UPDATE (content), DELETE ON batch_chunks TO accubooks_relay;
 -- those of an upload that did not become it may go.
 CREATE FUNCTION keep_row_outcomes() RETURNS trigger
 LANGUAGE plpgsql AS $$
+DECLARE
+  -- Bytes, since a character of a text is found by counting from its beginning.
+  before bytea := convert_to(OLD.outcomes, 'UTF8');
+  after bytea := convert_to(NEW.outcomes, 'UTF8');
 BEGIN
-  IF translate(OLD.outcomes, '.uf', '***') <> translate(NEW.outcomes, '.uf', '***')
+  -- Mostly none has stored anything yet.
+  IF OLD.outcomes ~ '[^.uf]'
      AND EXISTS (
-       SELECT FROM generate_series(1, OLD.row_count) AS i
-       WHERE substr(OLD.outcomes, i, 1) IN ('s', 'r', 'j', 'm', 'c') AND substr(NEW.outcomes, i, 1) <> substr(OLD.outcomes, i, 1)
+       SELECT FROM generate_series(0, OLD.row_count - 1) AS i
+       WHERE get_byte(before, i) <> get_byte(after, i) AND chr(get_byte(before, i)) NOT IN ('.', 'u', 'f')
      ) THEN
     RAISE EXCEPTION 'UPDATE of batch_chunks is refused: the outcome of a row that has stored something never changes'
       USING ERRCODE = 'restrict_violation';

@@ -2045,12 +2045,15 @@ BEGIN
       progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
-      FOR it IN SELECT * FROM batch_chunks c
-                WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
-                  AND c.claimed_run IS NULL
-                ORDER BY c.chunk FOR UPDATE LOOP
-        PERFORM set_outcomes(it, replace(it.outcomes, '.', 'c'), it.problems);
-      END LOOP;
+      -- All at once: there may be thousands of chunks. None of them changes meanwhile, as the batch's row is locked.
+      SELECT coalesce(sum(c.pending), 0) INTO tried FROM batch_chunks c
+      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
+        AND c.claimed_run IS NULL;
+      UPDATE batch_chunks c SET outcomes = replace(c.outcomes, '.', 'c'), pending = 0
+      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
+        AND c.claimed_run IS NULL;
+      UPDATE batches b SET cancelled = b.cancelled + tried, progress_at = clock_timestamp()
+      WHERE b.company_id = p_company AND b.id = p_id;
     ELSIF p_action = 'retry-failed' THEN
       FOR it IN SELECT * FROM batch_chunks c
                 WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
@@ -2722,11 +2725,16 @@ CREATE OR REPLACE FUNCTION public.keep_row_outcomes()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  -- Bytes, since a character of a text is found by counting from its beginning.
+  before bytea := convert_to(OLD.outcomes, 'UTF8');
+  after bytea := convert_to(NEW.outcomes, 'UTF8');
 BEGIN
-  IF translate(OLD.outcomes, '.uf', '***') <> translate(NEW.outcomes, '.uf', '***')
+  -- Mostly none has stored anything yet.
+  IF OLD.outcomes ~ '[^.uf]'
      AND EXISTS (
-       SELECT FROM generate_series(1, OLD.row_count) AS i
-       WHERE substr(OLD.outcomes, i, 1) IN ('s', 'r', 'j', 'm', 'c') AND substr(NEW.outcomes, i, 1) <> substr(OLD.outcomes, i, 1)
+       SELECT FROM generate_series(0, OLD.row_count - 1) AS i
+       WHERE get_byte(before, i) <> get_byte(after, i) AND chr(get_byte(before, i)) NOT IN ('.', 'u', 'f')
      ) THEN
     RAISE EXCEPTION 'UPDATE of batch_chunks is refused: the outcome of a row that has stored something never changes'
       USING ERRCODE = 'restrict_violation';
