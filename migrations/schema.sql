@@ -2022,6 +2022,7 @@ AS $function$
 DECLARE
   one batches;
   it batch_chunks;
+  ended integer;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
@@ -2046,13 +2047,13 @@ BEGIN
     WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
       -- All at once: there may be thousands of chunks. None of them changes meanwhile, as the batch's row is locked.
-      SELECT coalesce(sum(c.pending), 0) INTO tried FROM batch_chunks c
+      SELECT coalesce(sum(c.pending), 0) INTO ended FROM batch_chunks c
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
         AND c.claimed_run IS NULL;
       UPDATE batch_chunks c SET outcomes = replace(c.outcomes, '.', 'c'), pending = 0
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
         AND c.claimed_run IS NULL;
-      UPDATE batches b SET cancelled = b.cancelled + tried, progress_at = clock_timestamp()
+      UPDATE batches b SET cancelled = b.cancelled + ended, progress_at = clock_timestamp()
       WHERE b.company_id = p_company AND b.id = p_id;
     ELSIF p_action = 'retry-failed' THEN
       FOR it IN SELECT * FROM batch_chunks c
