@@ -13,12 +13,12 @@ const MIB = 1024 * 1024;
 const SMALL = 10_000;
 /** The long form has the largest file written; the short one has a large one stored. */
 const LARGE = inForm({
-  short: { rows: 200_000, isWritten: false },
+  short: { rows: 300_000, isWritten: false },
   long: { rows: 1_000_000, isWritten: true },
 });
 const LIMIT_MS = 3 * 60 * 60_000;
 /** The rows of the larger file take several times as much where they are kept. */
-const MORE_AT_MOST_BYTES = inForm({ short: 96, long: 192 }) * MIB;
+const MORE_AT_MOST_BYTES = inForm({ short: 160, long: 256 }) * MIB;
 const LOOK_EVERY_MS = 2_000;
 
 let system: System;
