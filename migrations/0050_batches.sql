@@ -98,7 +98,6 @@ CREATE TABLE batch_chunks (
 ALTER TABLE batch_chunks ALTER COLUMN content SET STORAGE EXTERNAL, ALTER COLUMN digests SET STORAGE EXTERNAL;
 CREATE INDEX batch_chunks_pending ON batch_chunks (company_id, batch_id, chunk) WHERE pending > 0;
 CREATE INDEX batch_chunks_faults ON batch_chunks (company_id, batch_id, chunk) WHERE faults > 0;
-CREATE UNIQUE INDEX batch_chunks_rows ON batch_chunks (company_id, batch_id, upload_id, first_row);
 CREATE INDEX batch_chunks_stored ON batch_chunks (stored_at) WHERE content IS NOT NULL;
 
 ALTER TABLE batches ENABLE ROW LEVEL SECURITY;

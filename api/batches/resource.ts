@@ -82,10 +82,11 @@ const MAX_ERRORS = 20;
 /** The first rows of a batch that came to nothing, in the order of the file. */
 export async function readErrors(tx: Tx, batch: BatchRow): Promise<readonly BatchError[]> {
   if (batch.upload_id === null || batch.rejected + batch.mismatched + batch.refused + batch.failed === 0) return [];
+  // Not by the upload: no other of the batch has outcomes, and with it, an index of all chunks would do as well.
   const faulty = await tx.query<{ first_row: number; outcomes: string }>(
     `SELECT first_row, outcomes FROM batch_chunks
-     WHERE company_id = current_company() AND batch_id = $1 AND upload_id = $2 AND faults > 0 ORDER BY chunk LIMIT $3`,
-    [batch.id, batch.upload_id, MAX_ERRORS],
+     WHERE company_id = current_company() AND batch_id = $1 AND faults > 0 ORDER BY chunk LIMIT $2`,
+    [batch.id, MAX_ERRORS],
   );
   const rows = faulty
     .flatMap(({ first_row: first, outcomes }) =>

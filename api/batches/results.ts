@@ -47,26 +47,22 @@ export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promis
   });
 }
 
-/** No chunk has more (`batch_chunks.row_count`). */
-const MAX_CHUNK_ROWS = 1_000;
-
-function chunksOf(tx: Tx, { id, upload_id: uploadId }: BatchRow, range: Range): Promise<readonly Chunk[]> {
-  const chunks = `SELECT first_row, keys, outcomes, problems FROM batch_chunks
-     WHERE company_id = current_company() AND batch_id = $1 AND upload_id = $2`;
-  if ('rows' in range) {
-    return tx.query<Chunk>(`${chunks} AND first_row = ANY ($3::integer[]) ORDER BY first_row`, [
-      id,
-      uploadId,
-      range.chunksFrom,
-    ]);
+async function chunksOf(tx: Tx, batch: BatchRow, range: Range): Promise<readonly Chunk[]> {
+  const ends =
+    'rows' in range ? range.chunksFrom.map((row) => [row, row]) : [[range.after + 1, range.after + range.limit]];
+  const found: Chunk[] = [];
+  for (const [first, last] of ends) {
+    found.push(
+      ...(await tx.query<Chunk>('SELECT * FROM chunks_with_rows($1, $2, $3, $4, $5)', [
+        batch.id,
+        batch.upload_id,
+        batch.chunk_count ?? 0,
+        first,
+        last,
+      ])),
+    );
   }
-  const [first, last] = [range.after + 1, range.after + range.limit];
-  // A file of a million rows has thousands of chunks: the index leads to the few that may have these.
-  return tx.query<Chunk>(
-    `${chunks} AND first_row > $3::integer - ${MAX_CHUNK_ROWS} AND first_row <= $4 AND first_row + row_count > $3
-     ORDER BY first_row`,
-    [id, uploadId, first, last],
-  );
+  return found;
 }
 
 function isIn(range: Range): (row: number) => boolean {

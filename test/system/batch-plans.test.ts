@@ -42,8 +42,8 @@ beforeAll(async () => {
   });
   client = new pg.Client({ connectionString: clone.appUrl });
   await client.connect();
-  const { rows } = await clone.owner.query('SELECT v FROM verification');
-  version = rows[0].v;
+  const { rows } = await clone.owner.query('SELECT version FROM verification');
+  version = rows[0].version;
 }, 240_000);
 afterAll(async () => {
   await client.end();
@@ -65,7 +65,7 @@ async function makeBatch(of: { company_id: string; user_id: string }, chunks: nu
   const { rows } = await clone.owner.query(
     `INSERT INTO batches (company_id, id, batch_key, state, operations, schema_versions, upload_id, file_sha256, row_count, chunk_count, user_id,
        request_id, queued_at, refused)
-     VALUES ($1, $2, $2, 'queued', '{createPayment}', '{1}', $3, $4, $5, $6, $7, 'r', now(), 2) RETURNING *`,
+     VALUES ($1, $2::uuid, $2::text, 'queued', '{createPayment}', '{1}', $3, $4, $5, $6, $7, 'r', now(), 2) RETURNING *`,
     [of.company_id, id, upload, 'a'.repeat(64), chunks * ROWS, chunks, of.user_id],
   );
   await clone.owner.query(
