@@ -22,6 +22,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
   auditMaintenance: ['archived', 'none-due', 'not-archived'],
   closeMonth: ['closed', 'refused', 'was-closed'],
+  batch: ['cancelled', 'completed', 'gone', 'paused', 'waited'],
 };
 
 const projectFolder = fileURLToPath(new URL('../../', import.meta.url));
