@@ -122,8 +122,9 @@ function isItemOf(collection: string, path: string): boolean {
 }
 
 test.each(PAIRS)('$full reads an item of its list', async ({ list, one, parameter }) => {
-  // Only then are events listed.
+  // Only then are events listed, and a batch.
   await numberEvents(system.owner);
+  await client.batches.submit('{"body":{"name":"Of a file"}}', { operation: 'createCustomer', batchKey: 'of-a-file' });
   const { items } = await (methodOf(client, list.name)() as Pages<Readonly<Record<string, string>>>).first();
   const [item] = items;
   const id = item?.[parameter] ?? item?.['id'];
