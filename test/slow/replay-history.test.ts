@@ -146,6 +146,7 @@ describe('a workflow that was changed is found out', () => {
       waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
       waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
       waiting('audit-maintenance.ts', 'const archived: ArchivedMonthFacts[] = [];'),
+      waiting('batch.ts', 'const seen = changes;'),
       waiting('close-month.ts', 'const { userId, payload } = await readTrigger(trigger);'),
     );
     expect(await violations(bundle, HISTORIES)).toEqual(HISTORIES);
