@@ -12,7 +12,7 @@ export type Pacer = {
 
 const LOOK_MS = 1_000;
 /** After its last sign an API process is taken for gone, and one that has been idle for so long for idle. */
-const SINCE_S = 5;
+const SINCE_S = 4;
 /** While others write: how long batches rest after each transaction, as a multiple of what that took. */
 const REST = 1;
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createPayment } from '../../../../activities/operations/create-payment.ts';
 import type { BatchResource } from '../../../../api/batches/resource.ts';
 import { asAuditor } from '../../../cli/auditor.ts';
@@ -48,6 +49,9 @@ const SQL_CONNECTIONS = [1, LANE_CLIENTS];
 /** The process that has just started runs code that the JIT has not compiled yet. */
 const WARM_UP_ROWS = 3_000;
 
+/** Longer than batches of a worker give way after a write of the API (worker/batches/pacer.ts). */
+const GIVEN_WAY_MS = 7_000;
+
 /**
  * Measures batches of payments beside single payments and hand-written SQL, in turn, on the same servers; then looks into the
  * database.
@@ -96,6 +100,8 @@ export async function measureBatches(
       await measureOthers();
       log(`${repetition} of ${repeat}: a batch of ${rows.toLocaleString('en')} rows, and the same file again`);
       const file = fileOf(`run-${repetition}`, rows);
+      // Batches give way to the single payments for a while after the last of them.
+      await sleep(GIVEN_WAY_MS, undefined, { signal: session.signal });
       const { databaseUrl } = session.servers.database;
       const before = await asAuditor(databaseUrl, (auditor) => lookBefore(auditor, createPayment, [payer.companyId]));
       const first = await run(`batch-${repetition}`, file);
