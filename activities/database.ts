@@ -19,7 +19,7 @@ export type Pool = {
   readonly shares: Shares;
   /** Called with the duration of each wait, in ms, when it gets a connection: the wait for its turn included. Set by whoever measures. */
   onConnectionWait: (waitedMs: number) => void;
-  /** Runs a transaction that has its turn, at once unless whoever has set it lets it wait. */
+  /** Runs a brief transaction that has its turn, at once unless whoever has set it lets it wait. */
   pace: <T>(work: () => Promise<T>) => Promise<T>;
   close(): Promise<void>;
 };
@@ -114,7 +114,10 @@ export async function transaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>, t
   const sinceMs = performance.now();
   try {
     return await pool.shares.run(turn, CONNECT_TIMEOUT_MS, () =>
-      pool.pace(() => runTransaction(pool, work, lockTimeoutMs, sinceMs)),
+      // Whoever waits for a lock leaves the others their turn.
+      turn.patience === 'brief'
+        ? pool.pace(() => runTransaction(pool, work, lockTimeoutMs, sinceMs))
+        : runTransaction(pool, work, lockTimeoutMs, sinceMs),
     );
   } catch (error) {
     throw error instanceof NoTurn ? new StorageError(error, 'connect') : error;

@@ -225,6 +225,7 @@ CREATE TABLE public.batch_chunks (
   claimed_loop integer,
   claim uuid,
   stored_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  is_kept boolean DEFAULT true NOT NULL,
   CONSTRAINT batch_chunks_pkey PRIMARY KEY (company_id, batch_id, upload_id, chunk),
   CONSTRAINT batch_chunks_check CHECK ((cardinality(keys) = row_count)),
   CONSTRAINT batch_chunks_check1 CHECK ((length(digests) = (16 * row_count))),
@@ -237,17 +238,20 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_claimed_run_check CHECK ((length(claimed_run) <= 64)),
   CONSTRAINT batch_chunks_conflicts_check CHECK (((conflicts >= 0) AND (conflicts <= 255))),
   CONSTRAINT batch_chunks_content_check CHECK ((length(content) <= 16777216)),
+  CONSTRAINT batch_chunks_counted CHECK (((pending = (length(outcomes) - length(replace(outcomes, '.'::text, ''::text)))) AND (faults = (length(outcomes) - length(translate(outcomes, 'jmuf'::text, ''::text)))))),
   CONSTRAINT batch_chunks_digests_check CHECK ((length(digests) <= 16000)),
   CONSTRAINT batch_chunks_first_row_check CHECK ((first_row >= 1)),
+  CONSTRAINT batch_chunks_kept CHECK ((is_kept = (content IS NOT NULL))),
   CONSTRAINT batch_chunks_keys_check CHECK ((cardinality(keys) <= 1000)),
   CONSTRAINT batch_chunks_outcomes_check CHECK (((length(outcomes) <= 1000) AND (outcomes ~ '^[.srjmufc]+$'::text))),
   CONSTRAINT batch_chunks_problems_check CHECK ((pg_column_size(problems) <= 67108864)),
   CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
   CONSTRAINT batch_chunks_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
 );
+CREATE INDEX batch_chunks_claimed ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (claimed_run IS NOT NULL);
 CREATE INDEX batch_chunks_faults ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (faults > 0);
 CREATE INDEX batch_chunks_pending ON public.batch_chunks USING btree (company_id, batch_id, chunk) WHERE (pending > 0);
-CREATE INDEX batch_chunks_stored ON public.batch_chunks USING btree (stored_at) WHERE (content IS NOT NULL);
+CREATE INDEX batch_chunks_stored ON public.batch_chunks USING btree (stored_at) WHERE is_kept;
 CREATE TRIGGER keep_all_chunks BEFORE TRUNCATE ON public.batch_chunks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are the record of batches');
 CREATE TRIGGER keep_chunks_of_batch BEFORE DELETE ON public.batch_chunks FOR EACH ROW EXECUTE FUNCTION public.keep_chunks_of_batch();
 CREATE TRIGGER keep_row_outcomes BEFORE UPDATE OF outcomes ON public.batch_chunks FOR EACH ROW EXECUTE FUNCTION public.keep_row_outcomes();
@@ -255,17 +259,25 @@ ALTER TABLE public.batch_chunks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECUR
 CREATE POLICY auditor ON public.batch_chunks FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.batch_chunks FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 CREATE POLICY relay ON public.batch_chunks FOR ALL TO accubooks_relay USING (true);
+GRANT DELETE ON public.batch_chunks TO accubooks_relay;
 GRANT DELETE, INSERT, SELECT ON public.batch_chunks TO accubooks_app;
-GRANT DELETE, SELECT ON public.batch_chunks TO accubooks_relay;
 GRANT SELECT ON public.batch_chunks TO accubooks_auditor;
+GRANT SELECT ON public.batch_chunks(company_id) TO accubooks_relay;
+GRANT SELECT ON public.batch_chunks(batch_id) TO accubooks_relay;
+GRANT SELECT ON public.batch_chunks(upload_id) TO accubooks_relay;
+GRANT SELECT ON public.batch_chunks(chunk) TO accubooks_relay;
 GRANT UPDATE ON public.batch_chunks(content) TO accubooks_relay;
 GRANT UPDATE ON public.batch_chunks(outcomes) TO accubooks_app;
+GRANT SELECT ON public.batch_chunks(pending) TO accubooks_relay;
 GRANT UPDATE ON public.batch_chunks(pending) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(faults) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(problems) TO accubooks_app;
+GRANT SELECT ON public.batch_chunks(claimed_run) TO accubooks_relay;
 GRANT UPDATE ON public.batch_chunks(claimed_run) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(claimed_loop) TO accubooks_app;
 GRANT UPDATE ON public.batch_chunks(claim) TO accubooks_app;
+GRANT SELECT ON public.batch_chunks(stored_at) TO accubooks_relay;
+GRANT SELECT, UPDATE ON public.batch_chunks(is_kept) TO accubooks_relay;
 
 CREATE TABLE public.batches (
   company_id uuid NOT NULL,
@@ -640,7 +652,7 @@ CASE
     WHEN (NOT (outcome IS DISTINCT FROM 'cancelled'::text)) THEN 7
     ELSE 0
 END)),
-  CONSTRAINT idempotent_writes_fingerprint_check CHECK ((fingerprint ~ '^[0-9a-f]{64}$'::text)),
+  CONSTRAINT idempotent_writes_fingerprint_check CHECK (((length(fingerprint) = 64) AND (fingerprint ~ '^[0-9a-f]*$'::text))),
   CONSTRAINT idempotent_writes_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT idempotent_writes_location_check CHECK ((length(location) <= 1000)),
   CONSTRAINT idempotent_writes_operation_check CHECK (((length(operation) >= 1) AND (length(operation) <= 64))),
@@ -2060,7 +2072,6 @@ CREATE OR REPLACE FUNCTION public.control_batch(p_company uuid, p_id uuid, p_act
 AS $function$
 DECLARE
   one batches;
-  it batch_chunks;
   ended integer;
 BEGIN
   PERFORM enter_company(p_company);
@@ -2074,7 +2085,7 @@ BEGIN
     WHEN 'retry-failed' THEN one.state = 'completed' AND EXISTS (
       SELECT FROM batch_chunks c
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
-        AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL)
+        AND c.outcomes ~ '[uf]' AND c.is_kept)
   END;
   IF changed THEN
     UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
@@ -2095,14 +2106,7 @@ BEGIN
       UPDATE batches b SET cancelled = b.cancelled + ended, progress_at = clock_timestamp()
       WHERE b.company_id = p_company AND b.id = p_id;
     ELSIF p_action = 'retry-failed' THEN
-      FOR it IN SELECT * FROM batch_chunks c
-                WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
-                  AND c.outcomes ~ '[uf]' AND c.content IS NOT NULL
-                ORDER BY c.chunk FOR UPDATE LOOP
-        PERFORM set_outcomes(it, translate(it.outcomes, 'uf', '..'), (
-          SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(it.problems) AS p
-          WHERE substr(it.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f')));
-      END LOOP;
+      PERFORM reopen_faults(p_company, p_id, one.upload_id);
     END IF;
   END IF;
   RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
@@ -4093,18 +4097,47 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.remove_lost_write(uuid,text) TO accubooks_app;
 
+CREATE OR REPLACE FUNCTION public.reopen_faults(p_company uuid, p_id uuid, p_upload uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  WITH faulty AS (
+    SELECT c.chunk, c.outcomes FROM batch_chunks c
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.faults > 0 AND c.is_kept
+      AND c.outcomes ~ '[uf]'
+    FOR UPDATE
+  ), reopened AS (
+    UPDATE batch_chunks c
+    SET outcomes = translate(f.outcomes, 'uf', '..'),
+      pending = c.pending + count_outcome(f.outcomes, 'u') + count_outcome(f.outcomes, 'f'),
+      faults = c.faults - count_outcome(f.outcomes, 'u') - count_outcome(f.outcomes, 'f'),
+      problems = (
+        SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(c.problems) AS p
+        WHERE substr(f.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f'))
+    FROM faulty f
+    WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = f.chunk
+    RETURNING count_outcome(f.outcomes, 'u') AS refused, count_outcome(f.outcomes, 'f') AS failed
+  )
+  UPDATE batches b SET refused = b.refused - r.refused, failed = b.failed - r.failed
+  FROM (SELECT sum(o.refused) AS refused, sum(o.failed) AS failed FROM reopened o) AS r
+  WHERE b.company_id = p_company AND b.id = p_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.reopen_faults(uuid,uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  unbalanced text;
+  total numeric;
 BEGIN
-  SELECT format('%s %s', sum(l.amount_minor), l.currency) INTO unbalanced
-  FROM journal_lines l WHERE l.company_id = NEW.company_id AND l.entry_id = NEW.entry_id
-  GROUP BY l.currency HAVING sum(l.amount_minor) <> 0 LIMIT 1;
-  IF unbalanced IS NOT NULL THEN
-    RAISE EXCEPTION 'journal entry % does not sum to zero: %', NEW.entry_id, unbalanced
+  SELECT sum(l.amount_minor) INTO total
+  FROM journal_lines l WHERE l.company_id = NEW.company_id AND l.entry_id = NEW.entry_id AND l.currency = NEW.currency;
+  IF total <> 0 THEN
+    RAISE EXCEPTION 'journal entry % does not sum to zero: % %', NEW.entry_id, total, NEW.currency
       USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_entry_balanced';
   END IF;
   RETURN NULL;
@@ -4634,17 +4667,20 @@ CREATE OR REPLACE FUNCTION public.set_outcomes(p_chunk public.batch_chunks, p_ou
 AS $function$
 DECLARE
   before text := p_chunk.outcomes;
-  recorded integer := count_outcome(before, '.') - count_outcome(p_outcomes, '.');
+  pending_now integer := count_outcome(p_outcomes, '.');
+  recorded integer := count_outcome(before, '.') - pending_now;
 BEGIN
   UPDATE batch_chunks c
-  SET outcomes = p_outcomes, problems = p_problems, pending = count_outcome(p_outcomes, '.'),
-    faults = count_outcome(p_outcomes, 'j') + count_outcome(p_outcomes, 'm') + count_outcome(p_outcomes, 'u')
-      + count_outcome(p_outcomes, 'f'),
-    claimed_run = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_run END,
-    claimed_loop = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claimed_loop END,
-    claim = CASE WHEN position('.' IN p_outcomes) > 0 THEN c.claim END
+  SET outcomes = p_outcomes, problems = p_problems, pending = pending_now,
+    faults = length(p_outcomes) - length(translate(p_outcomes, 'jmuf', '')),
+    claimed_run = CASE WHEN pending_now > 0 THEN c.claimed_run END,
+    claimed_loop = CASE WHEN pending_now > 0 THEN c.claimed_loop END,
+    claim = CASE WHEN pending_now > 0 THEN c.claim END
   WHERE c.company_id = p_chunk.company_id AND c.batch_id = p_chunk.batch_id AND c.upload_id = p_chunk.upload_id
     AND c.chunk = p_chunk.chunk;
+  IF recorded = 0 THEN
+    RETURN;
+  END IF;
   UPDATE batches b
   SET succeeded = b.succeeded + count_outcome(p_outcomes, 's') - count_outcome(before, 's'),
     replayed = b.replayed + count_outcome(p_outcomes, 'r') - count_outcome(before, 'r'),
@@ -4655,9 +4691,8 @@ BEGIN
     cancelled = b.cancelled + count_outcome(p_outcomes, 'c') - count_outcome(before, 'c'),
     progress_at = clock_timestamp(),
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
-      THEN greatest(b.rate_rows + recorded, 0) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
-    rate_rows = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN 0
-      ELSE greatest(b.rate_rows + recorded, 0) END,
+      THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
+    rate_rows = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN 0 ELSE b.rate_rows + recorded END,
     rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END
   WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
 END
@@ -4701,19 +4736,21 @@ AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    WITH silent AS (
+    WITH unfinished AS (
       SELECT b.company_id, b.id FROM batches b
-      WHERE (b.state = 'running' OR (b.state = 'queued' AND is_batch_next(b))
-          OR (b.state IN ('paused', 'cancelled') AND EXISTS (
-            SELECT FROM batch_chunks c
-            WHERE c.company_id = b.company_id AND c.batch_id = b.id AND c.upload_id = b.upload_id AND c.pending > 0
-              AND c.claimed_run IS NOT NULL)))
-        -- A moment to come is one of before the clock was set back.
-        AND (b.woken_at IS NULL
+      WHERE b.state IN ('queued', 'running') AND (b.state = 'running' OR is_batch_next(b))
+      UNION
+      SELECT b.company_id, b.id FROM batch_chunks c
+      JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id = c.upload_id
+      WHERE c.claimed_run IS NOT NULL AND b.state IN ('paused', 'cancelled')
+    ), silent AS (
+      SELECT b.company_id, b.id FROM batches b JOIN unfinished u ON u.company_id = b.company_id AND u.id = b.id
+      -- A moment to come is one of before the clock was set back.
+      WHERE (b.woken_at IS NULL
           OR b.woken_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
         AND (b.woken_at IS NULL OR b.state = 'queued'
           OR b.progress_at NOT BETWEEN clock_timestamp() - interval '30 seconds' AND clock_timestamp() + interval '1 second')
-      ORDER BY b.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+      ORDER BY b.queued_at LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
     )
     UPDATE batches b SET woken_at = clock_timestamp() FROM silent s
     WHERE b.company_id = s.company_id AND b.id = s.id
@@ -4757,19 +4794,19 @@ BEGIN
   WITH old AS (
     SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
     JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id = c.upload_id
-    WHERE c.content IS NOT NULL AND c.pending = 0 AND c.stored_at < clock_timestamp() - p_kept
+    WHERE c.is_kept AND c.pending = 0 AND c.stored_at < clock_timestamp() - p_kept
       AND b.completed_at < clock_timestamp() - p_kept
     LIMIT p_limit
   )
   -- Whoever has its rows tried again meanwhile has locked it, and it is looked at again.
-  UPDATE batch_chunks c SET content = NULL FROM old o
+  UPDATE batch_chunks c SET content = NULL, is_kept = false FROM old o
   WHERE (c.company_id, c.batch_id, c.upload_id, c.chunk) = (o.company_id, o.batch_id, o.upload_id, o.chunk) AND c.pending = 0;
   GET DIAGNOSTICS touched = ROW_COUNT;
   tidied := tidied + touched;
   WITH old AS (
     SELECT c.company_id, c.batch_id, c.upload_id, c.chunk FROM batch_chunks c
     JOIN batches b ON b.company_id = c.company_id AND b.id = c.batch_id AND b.upload_id IS DISTINCT FROM c.upload_id
-    WHERE c.content IS NOT NULL AND c.stored_at < clock_timestamp() - interval '2 hours'
+    WHERE c.is_kept AND c.stored_at < clock_timestamp() - interval '2 hours'
     LIMIT p_limit FOR UPDATE OF b SKIP LOCKED
   )
   DELETE FROM batch_chunks c USING old o

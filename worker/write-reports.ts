@@ -17,6 +17,8 @@ export type WriteReports = {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly fence: ProcessFence;
+  /** Of the line that each outcome gets; `info` by default. */
+  readonly outcomeLevel?: 'info' | 'debug';
   /** Called right after the COMMIT of each outcome that this process produced or found. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
   /** Called for a write that waits for a lock. */
@@ -27,7 +29,7 @@ export type WriteReports = {
 
 /** Counts and logs what the activities report, and lets the fence and the process know. */
 export function writeDependencies(options: WriteReports): WriteActivityDependencies {
-  const { config, metrics, logger } = options;
+  const { config, metrics, logger, outcomeLevel = 'info' } = options;
   return {
     database: options.database,
     operations: options.operations,
@@ -39,7 +41,7 @@ export function writeDependencies(options: WriteReports): WriteActivityDependenc
       if (!made) return;
       countOutcome(metrics, row, options.operations);
       const fields = logFields(args, row.write_id, row.workflow_id);
-      logger.info({ ...fields, outcome: row.outcome, status: row.status_code }, 'committed');
+      logger[outcomeLevel]({ ...fields, outcome: row.outcome, status: row.status_code }, 'committed');
     },
     onFailedAttempt(args, error, { willRetry, workflowId, writeId }) {
       const fields = logFields(args, writeId, workflowId);

@@ -1,3 +1,5 @@
+import { nameOfKey } from './messages.ts';
+
 /** The messages between the API, the worker and the workflow of a batch: plain JSON only. */
 
 export const BATCH_WORKFLOW_TYPE = 'batch';
@@ -19,8 +21,7 @@ export function batchWorkflowId(
   batchKey: string,
   sha256Base64Url: (text: string) => string,
 ): string {
-  const name = /^[A-Za-z0-9._:-]{1,200}$/.test(batchKey) ? batchKey : `~${sha256Base64Url(batchKey)}`;
-  return `batch:${companyId}:${name}`;
+  return `batch:${companyId}:${nameOfKey(batchKey, sha256Base64Url)}`;
 }
 
 /** The argument of a batch's workflow. PostgreSQL has all else. */

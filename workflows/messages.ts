@@ -190,7 +190,10 @@ export function writeWorkflowId(
   idempotencyKey: string,
   sha256Base64Url: (text: string) => string,
 ): string {
-  return /^[A-Za-z0-9._:-]{1,200}$/.test(idempotencyKey)
-    ? `${companyId}:${idempotencyKey}`
-    : `${companyId}:~${sha256Base64Url(idempotencyKey)}`;
+  return `${companyId}:${nameOfKey(idempotencyKey, sha256Base64Url)}`;
+}
+
+/** A key as a part of a workflow ID. */
+export function nameOfKey(key: string, sha256Base64Url: (text: string) => string): string {
+  return /^[A-Za-z0-9._:-]{1,200}$/.test(key) ? key : `~${sha256Base64Url(key)}`;
 }

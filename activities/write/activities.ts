@@ -5,6 +5,7 @@ import { recordAuditRows } from '../audit/record-rows.ts';
 import { crashPoint } from '../crash-points.ts';
 import { isNotTrusted, TransientFailure } from '../failures.ts';
 import { writeId } from '../identity.ts';
+import { auditRowOf } from './audit-row.ts';
 import { isOfEarlierEpoch, requireTrust } from './fence.ts';
 import { attemptAfterLoss } from './lose-write.ts';
 import { refusing, requireOwnRun } from './own-run.ts';
@@ -101,21 +102,17 @@ async function recordFailedRun(
   attempt: AttemptFacts,
   error: unknown,
 ): Promise<void> {
+  const type = operations.find(({ name }) => name === args.operation)?.type ?? 'unknown';
   await recordAuditRows(database.reads, [
-    {
-      company_id: args.companyId,
-      operation_name: args.operation,
-      operation_type: operations.find(({ name }) => name === args.operation)?.type ?? 'unknown',
-      deterministic_id: attempt.writeId,
-      idempotency_key: args.key,
-      user_id: args.actor.userId,
-      status: 'failed',
-      error_code: 'write_failed',
-      error_message: error instanceof Error ? error.name : 'not an error',
-      execution_duration_ms: elapsedMs(attempt),
-      request_id: args.request.id,
-      route_path: args.request.path,
-      http_method: args.request.method,
-    },
+    auditRowOf(
+      args,
+      { type, writeId: attempt.writeId },
+      {
+        status: 'failed',
+        error_code: 'write_failed',
+        error_message: error instanceof Error ? error.name : 'not an error',
+        execution_duration_ms: elapsedMs(attempt),
+      },
+    ),
   ]);
 }

@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
+import type { ChunkOptions, GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import { RUN_REFUSED } from '../../workflows/refused.ts';
 import { fingerprint, workflowIdOf } from '../identity.ts';
 
@@ -19,6 +19,11 @@ export function requireOwnRun(args: WriteArguments, workflowId: string): void {
 /** Of each item of a group: it may have to go on in a run of its own. */
 export function requireOwnItems(items: readonly GroupItem[]): void {
   for (const { args, workflowId } of items) requireOwnRun(args, workflowId);
+}
+
+/** Of a chunk: the size of its sets is a number of items. */
+export function requireSetSize({ setSize }: ChunkOptions): void {
+  if (!Number.isSafeInteger(setSize) || setSize < 1) throw refusal('The size of its sets is no whole number from 1');
 }
 
 /** Reports a refusal, and throws it. */

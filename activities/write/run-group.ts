@@ -5,7 +5,7 @@ import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
 import { createItemAttempts, type Member } from './attempt-items.ts';
 import { isOfEarlierEpoch, requireTrust } from './fence.ts';
-import { refusing, requireOwnItems } from './own-run.ts';
+import { refusing, requireOwnItems, requireSetSize } from './own-run.ts';
 import { attemptChunk } from './run-chunk.ts';
 import type { AttemptFacts } from './run-operation.ts';
 import { canShareSet, type SetItem, type SetOperation } from './run-set.ts';
@@ -24,10 +24,13 @@ export function createGroupActivity(dependencies: WriteActivityDependencies) {
   return async function runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<GroupAttempt> {
     const { info, cancellationSignal } = Context.current();
     const workflowId = info.workflowExecution?.workflowId ?? '';
-    refusing(dependencies, workflowId, () => requireOwnItems(items));
-    const known = requireTrust(fence);
-    if (isOfEarlierEpoch(facts.stamp, known)) return { left: items.map((_, index) => index) };
     const { requestedAt, stamp, chunk } = facts;
+    refusing(dependencies, workflowId, () => {
+      requireOwnItems(items);
+      if (chunk !== undefined) requireSetSize(chunk);
+    });
+    const known = requireTrust(fence);
+    if (isOfEarlierEpoch(stamp, known)) return { left: items.map((_, index) => index) };
     const attempt = { requestedAt, workflowId, attempt: 1, trust: stamp ?? known };
     const members = items.map(({ args }, index) => ({
       index,

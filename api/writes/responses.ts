@@ -4,6 +4,7 @@ import { crashPoint } from '../../activities/crash-points.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { type ProblemPointer, writeUrl } from '../../activities/problem.ts';
+import { auditRowOf, OF_NO_WRITE } from '../../activities/write/audit-row.ts';
 import { differences, isSameRequest, type RequestContent } from '../../activities/write/compare-requests.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Metrics } from '../../worker/metrics.ts';
@@ -203,26 +204,19 @@ async function record(
   if (inTime === undefined) refuse('storage_unavailable', writeRequest, metrics);
 }
 
-/** A cancelled key has no operation, so its replays are recorded without one, whatever was requested. */
-const OF_NO_WRITE = { operation_name: 'unknown', operation_type: 'unknown', deterministic_id: null } as const;
-
 /** Leaves time for the audit row of an outcome that arrives just before the deadline. */
 const MIN_AUDIT_MS = 500;
 
-function auditRow(writeRequest: WriteRequest, status: 'replayed' | 'failed', errorCode: string | undefined): AuditRow {
-  return {
-    company_id: writeRequest.companyId,
-    operation_name: writeRequest.operation.name,
-    operation_type: writeRequest.operation.type,
-    deterministic_id: writeRequest.writeId,
-    idempotency_key: writeRequest.idempotencyKey,
-    user_id: writeRequest.userId,
-    status,
-    error_code: errorCode ?? null,
-    error_message: null,
-    execution_duration_ms: performance.now() - writeRequest.arrivedAtMs,
-    request_id: writeRequest.request.id,
-    route_path: writeRequest.request.path,
-    http_method: writeRequest.request.method,
-  };
+function auditRow(writeRequest: WriteRequest, status: AuditRow['status'], errorCode: string | undefined): AuditRow {
+  const { companyId, operation, idempotencyKey: key, userId, request, writeId } = writeRequest;
+  return auditRowOf(
+    { companyId, operation: operation.name, key, actor: { userId }, request },
+    { type: operation.type, writeId },
+    {
+      status,
+      error_code: errorCode ?? null,
+      error_message: null,
+      execution_duration_ms: performance.now() - writeRequest.arrivedAtMs,
+    },
+  );
 }

@@ -153,6 +153,17 @@ describe('a run that someone forges in Temporal', () => {
     });
   });
 
+  test.each([0, 0.5, -1, '25'])('as a chunk with sets of %s items ends failed and leaves nothing', async (setSize) => {
+    const company = await system.company();
+    const args = await rightArguments(company);
+    const item: GroupItem = { args, workflowId: workflowIdOf(company.id, args.key), summary: 'forged' };
+    const workflowId = `group:${randomUUID()}:0:1`;
+    const argumentsOfChunk = [[item], { version: randomUUID(), incarnation: 'forged' }, { setSize }];
+    await system.temporal.workflow.start('writeGroup', { taskQueue, workflowId, args: argumentsOfChunk });
+    expect(await failureOf(workflowId)).toBe('RunRefused');
+    await leavesNothing(company, args.key);
+  });
+
   test.each([
     ['webhooks', (id: string) => ({ companyId: id, batchId: id, retry: { delaysMs: [], giveUpAfterMs: 0 } })],
     ['sendInvoiceReminders', (id: string) => ({ companyId: id, triggerId: randomUUID(), writeTaskQueue: 'q' })],

@@ -8,8 +8,8 @@ import type { BatchActivities, BatchProgress } from '../../workflows/batch-messa
 import { type ChunkDependencies, writeChunk } from './write-chunk.ts';
 
 export type BatchActivityDependencies = ChunkDependencies & {
-  /** Called for a chunk that is done; in milliseconds. */
-  onChunk(durationMs: number): void;
+  /** Called for a chunk that is done. */
+  onChunk(durationMs: number, done: { readonly batchId: string; readonly chunk: number; readonly rows: number }): void;
   /** Called for an attempt that is made again. */
   onFailedChunk(error: unknown, batchId: string): void;
 };
@@ -35,8 +35,9 @@ export function createBatchActivities(dependencies: BatchActivityDependencies): 
         }
         crashPoint('chunk: claimed');
         const standing = await writeChunk(dependencies, { ...claimed, version }, cancellationSignal);
-        dependencies.onChunk(performance.now() - sinceMs);
-        return { kind: 'written', chunk: claimed.chunk.chunk, progress: progressOf(standing) };
+        const { chunk, row_count: rows } = claimed.chunk;
+        dependencies.onChunk(performance.now() - sinceMs, { batchId, chunk, rows });
+        return { kind: 'written', chunk, progress: progressOf(standing) };
       } catch (error) {
         if (isNotTrusted(error)) fence.notice();
         dependencies.onFailedChunk(error, batchId);

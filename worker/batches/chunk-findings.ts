@@ -20,7 +20,11 @@ export type ChunkFindings = {
   note(
     position: number,
     outcome: Exclude<RowOutcome, 'pending'>,
-    told?: { readonly problem?: RowProblem; readonly audit?: AuditRow; readonly operation?: string },
+    told?: {
+      readonly problem?: RowProblem | undefined;
+      readonly audit?: AuditRow;
+      readonly operation?: string | undefined;
+    },
   ): void;
   /** Records what was noted since the last time, once each. Returns how the batch stands. */
   record(version: string): Promise<BatchRow>;

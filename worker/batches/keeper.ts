@@ -26,6 +26,7 @@ export async function keepBatches(options: {
 
   async function wakeSilent(): Promise<void> {
     for (const batch of await readSilentBatches(pool, BATCHES_A_RUN)) {
+      if (signal.aborted) return;
       const { company_id: companyId, batch_key: batchKey, operation } = batch;
       await starts.wake({ companyId, batchKey, operation }).catch((error: unknown) => {
         logger.warn(

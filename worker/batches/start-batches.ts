@@ -15,17 +15,18 @@ import { createBatchStarts } from './batch-starts.ts';
 import { keepBatches } from './keeper.ts';
 import { createPacer } from './pacer.ts';
 
-/** Groups of chunks that this process writes side by side, of all batches: what they use of the database is theirs alone. */
-const GROUPS_AT_ONCE = 2;
-/** Many more: a chunk whose last rows wait for a lock, or for their next attempt, must not keep another company's from its turn. */
+/**
+ * Chunks, and their groups, that this process has in hand, of all batches. Far more than it writes side by side: one whose rows
+ * wait for a lock, or for their next attempt, must not keep another company's from its turn.
+ */
 const CHUNKS_AT_ONCE = 32;
-/** For each chunk one transaction, and a few for rows that go one by one. */
+/** How many transactions run side by side: a set of each of two chunks, and a few rows that go one by one. */
 const WRITE_CONNECTIONS = 4;
 const READ_CONNECTIONS = 2;
 /** How many rows share a transaction: what it has locked is soon free for the writes that somebody waits for, if there are any. */
 const LARGE_SET = 250;
 const SMALL_SET = 25;
-const WORKFLOW_TASK_SLOTS = 20;
+const WORKFLOW_TASK_SLOTS = 64;
 const CACHED_WORKFLOWS = 100;
 /** Longer than the transaction of a set. What a chunk has begun is ended by another process, or by the next. */
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -67,7 +68,13 @@ export async function startBatches(
   const target = { taskQueue: batchTaskQueue(config.TEMPORAL_TASK_QUEUE), ...pinnedToOwnRelease(config) };
   const groups = createGroupRuns(client, target, fence.process);
   const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
-  const reports: WriteReports = { ...options, database, onOutcome: (args) => lane.noteRow(args) };
+  const reports: WriteReports = {
+    ...options,
+    database,
+    // A file has many: a line a chunk tells of them all.
+    outcomeLevel: 'debug',
+    onOutcome: (args) => lane.noteRow(args),
+  };
   const worker: Worker = await createWorker(options, {
     connection,
     taskQueue: target.taskQueue,
@@ -83,7 +90,10 @@ export async function startBatches(
         setSize: () => (pacer.isGivingWay ? SMALL_SET : LARGE_SET),
         onRows: (operation, outcome, count) =>
           metrics.batchRows.inc({ operation: operation ?? 'unknown', outcome }, count),
-        onChunk: (durationMs) => metrics.batchChunkMs.observe(durationMs),
+        onChunk(durationMs, { batchId, chunk, rows }) {
+          metrics.batchChunkMs.observe(durationMs);
+          logger.info({ batchId, chunk, rows, durationMs: Math.round(durationMs) }, 'A chunk of a batch is done');
+        },
         onFailedChunk(error, batchId) {
           metrics.batchChunksFailed.inc();
           logger.warn({ err: error, batchId }, 'A chunk of a batch could not be written; it is tried again');
@@ -91,7 +101,7 @@ export async function startBatches(
       }),
     },
     maxConcurrentActivityTaskExecutions: CHUNKS_AT_ONCE,
-    maxConcurrentLocalActivityExecutions: GROUPS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: CHUNKS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: WORKFLOW_TASK_SLOTS,
     maxCachedWorkflows: CACHED_WORKFLOWS,
     shutdownGraceTime: SHUTDOWN_GRACE_MS,
