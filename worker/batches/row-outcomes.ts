@@ -45,8 +45,9 @@ export async function noteOutcomes(
 
   function differencesOf({ item: { args } }: PendingRow): readonly object[] | undefined {
     const stored = requests.get(args.key);
+    if (stored === undefined) return undefined;
     const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
-    if (stored === undefined || isSameRequest(stored, mine, operations)) return undefined;
+    if (isSameRequest(stored, mine, operations)) return undefined;
     const { params = {}, body = {} } = stored.request ?? {};
     return differences({ operation: stored.operation ?? '', params, body }, mine);
   }
