@@ -114,7 +114,11 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       tags: ['batches'],
       summary: 'Read what became of each row',
       description:
-        'In the order of the file, each as it stands now. Where there is more, `Link` with `rel="next"` has the URL of it. ' +
+        'In the order of the file, each as it stands now. A page has up to `limit` rows, and fewer where their answers are ' +
+        'large: it ends with the row with which it reaches about 8 MiB. Where there is more, `Link` with `rel="next"` has the ' +
+        'URL of it, which begins with the row after that.\n\n' +
+        'A row that is `failed` was given up by the batch; `status`, `resource` and `problem` are those of its write where ' +
+        'it was made since, or by a late attempt.\n\n' +
         '`Accept: text/csv` asks for CSV, whose header comes with the first page alone.',
       parameters: [
         keyParameter(),
