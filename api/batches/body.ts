@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { withTimeout } from '../../worker/timeouts.ts';
 import { ApiProblem } from '../http/problems.ts';
-import type { UploadLimits } from './limits.ts';
+import { tooLarge, type UploadLimits } from './limits.ts';
 import type { Format } from './rows/read-rows.ts';
 
 const FORMATS: Readonly<Record<string, Format>> = { 'application/x-ndjson': 'jsonl', 'text/csv': 'csv' };
@@ -50,12 +50,6 @@ export async function* readBytes(request: FastifyRequest, limits: UploadLimits):
   if (!request.raw.complete) {
     throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
   }
-}
-
-function tooLarge({ bytes }: UploadLimits): ApiProblem {
-  return new ApiProblem('body_too_large', {
-    detail: `A file has at most ${bytes.toLocaleString('en')} bytes. Send the rest as another batch.`,
-  });
 }
 
 function tooSlow({ silentMs, lastMs }: UploadLimits): ApiProblem {

@@ -1,13 +1,12 @@
 import { type Hash, hash as hashOnce } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
-import type { Row } from '../../activities/batches/row.ts';
-import { BODY_TOO_DEEP, isNestedTooDeep, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
 import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
+import type { FileRow } from './file-rows.ts';
 
 /** A row as it is stored: its JSON, what tells it from another, and what it names. */
 export type StoredRow = {
@@ -21,13 +20,9 @@ export type StoredRow = {
 };
 
 const DIGEST_BYTES = 16;
-/** A row with a body as deep as one may be. */
-const INPUT_DEPTH = MAX_BODY_DEPTH + 1;
 
 /** `operation`: of the rows that name none. */
-export function toStored(companyId: string, given: Row, operation: Operation | undefined): StoredRow {
-  const row = 'input' in given && isNestedTooDeep(given.input, INPUT_DEPTH) ? tooDeep(given) : given;
-  const content = JSON.stringify('input' in row ? row.input : row.malformed);
+export function toStored(companyId: string, { row, content }: FileRow, operation: Operation | undefined): StoredRow {
   const { line } = row;
   const named = 'input' in row ? row.input : undefined;
   const ownKey = typeof named?.key === 'string' && isKey(named.key) ? named.key : null;
@@ -41,11 +36,6 @@ export function toStored(companyId: string, given: Row, operation: Operation | u
     resources:
       named === undefined ? [] : namedResources({ companyId, operation: name ?? '', key: ownKey, input: named }),
   };
-}
-
-/** What JSON would exhaust the stack with. */
-function tooDeep({ row, line }: Row): Row {
-  return { row, line, malformed: `its body ${BODY_TOO_DEEP}` };
 }
 
 /** Few enough that a chunk is one group, whose input Temporal takes, and is soon done. */

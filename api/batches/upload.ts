@@ -12,8 +12,8 @@ import { invalidPart } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
-import type { UploadLimits } from './limits.ts';
-import { type Format, readRows } from './rows/read-rows.ts';
+import { rowsOfFile } from './file-rows.ts';
+import type { Format } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
 export type Upload = {
@@ -89,31 +89,20 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   }
 }
 
-type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
+type ComparedRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
 
 async function* storedRows(
   { sender: { companyId }, operation, format }: Upload,
   { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   bytes: AsyncIterable<Buffer>,
-): AsyncGenerator<StoredRow & FileRow> {
-  for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
-    if (row.row > uploadLimits.rows) throw tooMany(uploadLimits);
+): AsyncGenerator<StoredRow & ComparedRow> {
+  for await (const row of rowsOfFile(bytes, { operation, operations, format }, uploadLimits)) {
     const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
 }
 
-export function fileOptions(operation: Operation | undefined, operations: readonly Operation[], format: Format) {
-  return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
-}
-
-export function tooMany({ rows }: UploadLimits): ApiProblem {
-  return new ApiProblem('body_too_large', {
-    detail: `A batch has at most ${rows.toLocaleString('en')} rows. Send the rest as another batch.`,
-  });
-}
-
-async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<FileRow> {
+async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<ComparedRow> {
   let row = 0;
   for await (const { digest, hasOwnKey } of digests) {
     row += 1;
@@ -129,7 +118,7 @@ async function compare(
   { database, operations }: ApiContext,
   batch: BatchRow,
   { sender, operation, batchKey }: Upload,
-  file: { readonly rows: AsyncIterable<FileRow>; sha256(): string },
+  file: { readonly rows: AsyncIterable<ComparedRow>; sha256(): string },
 ): Promise<void> {
   const { upload_id: uploadId } = batch;
   // Cancelled before any upload had ended: there is nothing to compare with.

@@ -21,10 +21,11 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       tags: ['batches'],
       summary: 'Send a file of writes',
       description:
-        'Stores the file, up to 1 GiB and 1,000,000 rows, and has each row written as if it had been sent alone: with its ' +
-        'key, its outcome, its audit row and its event. The same file under the same key is answered with the batch that ' +
+        'Stores the file, up to 1 GiB (of its bytes, and of the JSON of its rows) and 1,000,000 rows, and has each row ' +
+        'written as if it had been sent alone: with its key, its outcome, its audit row and its event. The same file under the same key is answered with the batch that ' +
         'is there; another file is refused, and `errors[].row` is the first row that differs. A repeat costs nothing: ' +
         'a row whose key has an outcome is a replay.\n\n' +
+        'At most 4 files of a company are taken at once (429), and 16 by one process (503).\n\n' +
         'Roles: those of the operations of the rows.',
       parameters: [
         {
@@ -64,7 +65,8 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
             schema: {
               type: 'string',
               description:
-                'A header of `key`, parameters of the path by name, and members of the body by dotted path (`lines.0.unitPrice`)',
+                'A header of `key`, parameters of the path by name, and members of the body by dotted path (`lines.0.unitPrice`; ' +
+                'elements are numbered from 0 without gaps)',
             },
           },
         },
