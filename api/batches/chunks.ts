@@ -7,6 +7,7 @@ import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { FileRow } from './file-rows.ts';
+import { untilItPasses } from './transient.ts';
 
 /** A row as it is stored: its JSON, what tells it from another, and what it names. */
 export type StoredRow = {
@@ -47,16 +48,21 @@ const CHUNKS_COMPARED = 8;
 /** Chunks of an upload that are being stored while the next rows are read. */
 const STORED_AT_ONCE = 2;
 
-/** Puts rows together, and stores each chunk as soon as it is whole. What could not be stored is told by the next call. */
+/**
+ * Puts rows together, and stores each chunk as soon as it is whole; again for a while where the database does not. What could not
+ * be stored is told by the next call.
+ */
 export function createChunkStore(options: {
   readonly pool: Pool;
   readonly companyId: string;
   readonly batchId: string;
   readonly uploadId: string;
+  /** How long a chunk is tried to be stored. */
+  readonly patienceMs: number;
   /** Called for each chunk that is stored. */
   onStored(rows: number): void;
 }) {
-  const { pool, companyId, batchId, uploadId, onStored } = options;
+  const { pool, companyId, batchId, uploadId, patienceMs, onStored } = options;
   let rows: StoredRow[] = [];
   let bytes = 0;
   let chunks = 0;
@@ -64,6 +70,7 @@ export function createChunkStore(options: {
   let before: NamedSet[] = [];
   const storing = new Set<Promise<void>>();
   const failures: unknown[] = [];
+  let isWanted = true;
 
   /** Takes the rows that are there as a chunk; waits while as many as may be are being stored. */
   async function store(): Promise<void> {
@@ -103,21 +110,24 @@ export function createChunkStore(options: {
       whole.conflicts,
       ROW_OUTCOMES.pending.repeat(whole.rows.length),
     ];
-    await transaction(
-      pool,
-      async (tx) => {
-        await Promise.all([
-          tx.query('SELECT enter_company($1)', [companyId]),
-          tx.query(
-            `INSERT INTO batch_chunks (company_id, batch_id, upload_id, chunk, first_row, row_count, content, keys, digests,
-               conflicts, outcomes, pending)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6)`,
-            values,
-          ),
-        ]);
-      },
-      { companyId, patience: 'patient' },
-    );
+    const attempt = () =>
+      transaction(
+        pool,
+        async (tx) => {
+          await Promise.all([
+            tx.query('SELECT enter_company($1)', [companyId]),
+            // An attempt whose COMMIT nobody knows of may have stored it: of an upload, a number is one chunk.
+            tx.query(
+              `INSERT INTO batch_chunks (company_id, batch_id, upload_id, chunk, first_row, row_count, content, keys, digests,
+                 conflicts, outcomes, pending)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6) ON CONFLICT DO NOTHING`,
+              values,
+            ),
+          ]);
+        },
+        { companyId, patience: 'patient' },
+      );
+    await untilItPasses(attempt, { forMs: patienceMs, isWanted: () => isWanted && failures.length === 0 });
     onStored(whole.rows.length);
     crashPoint('upload: chunk stored');
   }
@@ -132,12 +142,13 @@ export function createChunkStore(options: {
     /** Stores the last chunk, and waits until all are stored. Returns how many there are. */
     async end(): Promise<number> {
       await store();
-      await this.settled();
+      await Promise.all(storing);
       if (failures.length > 0) throw failures[0];
       return chunks;
     },
-    /** Waits until nothing is being stored any more, whatever becomes of it. */
-    async settled(): Promise<void> {
+    /** The upload has failed: waits until nothing is being stored any more, and no attempt is made again. */
+    async giveUp(): Promise<void> {
+      isWanted = false;
       await Promise.all(storing);
     },
   };

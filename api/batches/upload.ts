@@ -50,6 +50,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const store = createChunkStore({
     pool,
     ...mine,
+    patienceMs: context.uploadLimits.silentMs,
     onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
   });
   try {
@@ -82,7 +83,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     return { batch, isRepeated: true };
   } catch (error) {
     // What is being stored would come after its removal.
-    await store.settled();
+    await store.giveUp();
     // What is left is removed with the uploads that were broken off.
     await dropUpload(pool, mine).catch(() => undefined);
     throw error;
@@ -112,7 +113,7 @@ async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerato
 
 /**
  * Throws `idempotency_key_reused` where it is another file, or other writes; and without a word about them, whatever the file is,
- * to those who may not read the batch.
+ * to those who may not read the batch. Throws `batch_state_conflict` where there is nothing to compare with.
  */
 async function compare(
   { database, operations }: ApiContext,
@@ -121,11 +122,15 @@ async function compare(
   file: { readonly rows: AsyncIterable<ComparedRow>; sha256(): string },
 ): Promise<void> {
   const { upload_id: uploadId } = batch;
-  // Cancelled before any upload had ended: there is nothing to compare with.
-  if (uploadId === null) return;
   if (!mayCompare(batch, sender, operations)) {
     throw new ApiProblem('idempotency_key_reused', {
       detail: `The key ${batchKey} belongs to another file. Send it with a key of its own.`,
+    });
+  }
+  // Cancelled before any upload had ended.
+  if (uploadId === null) {
+    throw new ApiProblem('batch_state_conflict', {
+      detail: `The key ${batchKey} was cancelled while its file was received, and writes nothing. Send the file with a new key.`,
     });
   }
   const differs = (row: number | undefined, message: string, part: ProblemPointer['in'] = 'body') =>

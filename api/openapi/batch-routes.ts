@@ -22,10 +22,11 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       summary: 'Send a file of writes',
       description:
         'Stores the file, up to 1 GiB (of its bytes, and of the JSON of its rows) and 1,000,000 rows, and has each row ' +
-        'written as if it had been sent alone: with its key, its outcome, its audit row and its event. The same file under the same key is answered with the batch that ' +
-        'is there; another file is refused, and `errors[].row` is the first row that differs. A repeat costs nothing: ' +
-        'a row whose key has an outcome is a replay.\n\n' +
-        'At most 4 files of a company are taken at once (429), and 16 by one process (503).\n\n' +
+        'written as if it had been sent alone: with its key, its outcome, its audit row and its event. The same ' +
+        'file under the same key is answered with the batch that is there; another file is refused, and `errors[].row` is ' +
+        'the first row that differs. A repeat costs nothing: a row whose key has an outcome is a replay.\n\n' +
+        'A key that was cancelled while its file was received is used up: 409 `batch_state_conflict`. At most 4 files of a ' +
+        'company are taken at once (429), and 16 by one process (503).\n\n' +
         'Roles: those of the operations of the rows.',
       parameters: [
         {
@@ -92,6 +93,7 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
             'body_too_large',
             'unsupported_media_type',
             'idempotency_key_reused',
+            'batch_state_conflict',
           ]),
           headersOf,
         ),
