@@ -3,6 +3,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
+import { scrape, sum } from '../support/metrics-page.ts';
 import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -142,4 +143,17 @@ describe('a row that failed', () => {
     await system.owner.query('ALTER TABLE batch_chunks ENABLE TRIGGER keep_row_outcomes');
     expect(await told('late-attempt')).toEqual([['failed', 201, 'late']]);
   });
+});
+
+test('the status of a batch, with its first errors, is read in one transaction', async () => {
+  await api.send('{"body":{}}\n', { key: 'read-at-once', operation: 'createCustomer' });
+  expect((await api.over('read-at-once')).json.errors).toHaveLength(1);
+  const connections = async () =>
+    sum(await scrape(`${system.url}/metrics`), 'database_pool_wait_ms_count', { pool: 'lookups' });
+  const before = await connections();
+  for (let asked = 0; asked < 100; asked += 1) expect((await api.status('read-at-once')).json.errors).toHaveLength(1);
+  const taken = (await connections()) - before;
+  expect(taken).toBeGreaterThanOrEqual(100);
+  // The process reads a few other things meanwhile.
+  expect(taken).toBeLessThan(200);
 });
