@@ -37,7 +37,7 @@ export type ApiContext = {
   readonly replays: RateLimit;
   /** For calls of webhooks that a client asks for, each of which takes seconds and a host name to resolve. */
   readonly webhookTests: RateLimit;
-  /** Each asks the database once a second, and Temporal once. */
+  /** Each asks the database again and again until the wait is over: that for a write once a second, that for a batch twice. */
   readonly statusWaits: WaitLimit;
   readonly uploads: UploadLimit;
 };

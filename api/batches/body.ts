@@ -1,28 +1,21 @@
 import type { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { withTimeout } from '../../worker/timeouts.ts';
+import { readMediaType } from '../http/media-type.ts';
 import { ApiProblem } from '../http/problems.ts';
-import type { UploadLimits } from './limits.ts';
+import { tooLarge, type UploadLimits } from './limits.ts';
 import type { Format } from './rows/read-rows.ts';
 
-const FORMATS: Readonly<Record<string, Format>> = { 'application/x-ndjson': 'jsonl', 'text/csv': 'csv' };
+const FORMATS = { 'application/x-ndjson': 'jsonl', 'text/csv': 'csv' } as const satisfies Readonly<
+  Record<string, Format>
+>;
+const TYPES = Object.keys(FORMATS) as (keyof typeof FORMATS)[];
 
 /** Throws `unsupported_media_type`. */
-export function readMedia({ headers }: FastifyRequest): Format {
-  const refused = (detail: string) => new ApiProblem('unsupported_media_type', { detail });
-  const encoding = headers['content-encoding'];
-  // A file may be a thousand times larger than it is compressed.
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw refused('Send the file as it is, without Content-Encoding.');
-  }
-  const [essence = '', ...parameters] = (headers['content-type'] ?? '')
-    .split(';')
-    .map((part) => part.trim().toLowerCase());
-  const format = FORMATS[essence];
-  if (format === undefined) throw refused('Send Content-Type: application/x-ndjson or text/csv.');
-  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
-  if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') throw refused('Send the file in UTF-8.');
-  return format;
+export function readMedia(request: FastifyRequest): Format {
+  const type = readMediaType(request, { types: TYPES, what: 'file' });
+  if (type !== undefined) return FORMATS[type];
+  throw new ApiProblem('unsupported_media_type', { detail: `Send Content-Type: ${TYPES.join(' or ')}.` });
 }
 
 /** Throws `body_too_large` where the request says that it is, before any of it is read. */
@@ -39,7 +32,7 @@ export async function* readBytes(request: FastifyRequest, limits: UploadLimits):
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   for (;;) {
     const next = await withTimeout(chunks.next(), limits.silentMs).catch(() => {
-      throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
+      throw brokenOff();
     });
     if (next === undefined || performance.now() - sinceMs > limits.lastMs) throw tooSlow(limits);
     if (next.done === true) break;
@@ -47,15 +40,11 @@ export async function* readBytes(request: FastifyRequest, limits: UploadLimits):
     if (bytes > limits.bytes) throw tooLarge(limits);
     yield next.value;
   }
-  if (!request.raw.complete) {
-    throw new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
-  }
+  if (!request.raw.complete) throw brokenOff();
 }
 
-function tooLarge({ bytes }: UploadLimits): ApiProblem {
-  return new ApiProblem('body_too_large', {
-    detail: `A file has at most ${bytes.toLocaleString('en')} bytes. Send the rest as another batch.`,
-  });
+function brokenOff(): ApiProblem {
+  return new ApiProblem('malformed_request', { detail: 'The file broke off. Send it again with the same key.' });
 }
 
 function tooSlow({ silentMs, lastMs }: UploadLimits): ApiProblem {

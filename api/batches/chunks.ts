@@ -1,13 +1,13 @@
 import { type Hash, hash as hashOnce } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
-import type { Row } from '../../activities/batches/row.ts';
-import { BODY_TOO_DEEP, isNestedTooDeep, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
 import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
+import type { FileRow } from './file-rows.ts';
+import { untilItPasses } from './transient.ts';
 
 /** A row as it is stored: its JSON, what tells it from another, and what it names. */
 export type StoredRow = {
@@ -21,13 +21,9 @@ export type StoredRow = {
 };
 
 const DIGEST_BYTES = 16;
-/** A row with a body as deep as one may be. */
-const INPUT_DEPTH = MAX_BODY_DEPTH + 1;
 
 /** `operation`: of the rows that name none. */
-export function toStored(companyId: string, given: Row, operation: Operation | undefined): StoredRow {
-  const row = 'input' in given && isNestedTooDeep(given.input, INPUT_DEPTH) ? tooDeep(given) : given;
-  const content = JSON.stringify('input' in row ? row.input : row.malformed);
+export function toStored(companyId: string, { row, content }: FileRow, operation: Operation | undefined): StoredRow {
   const { line } = row;
   const named = 'input' in row ? row.input : undefined;
   const ownKey = typeof named?.key === 'string' && isKey(named.key) ? named.key : null;
@@ -43,11 +39,6 @@ export function toStored(companyId: string, given: Row, operation: Operation | u
   };
 }
 
-/** What JSON would exhaust the stack with. */
-function tooDeep({ row, line }: Row): Row {
-  return { row, line, malformed: `its body ${BODY_TOO_DEEP}` };
-}
-
 /** Few enough that a chunk is one group, whose input Temporal takes, and is soon done. */
 const CHUNK_ROWS = 500;
 const CHUNK_BYTES = 512 * 1024;
@@ -57,16 +48,21 @@ const CHUNKS_COMPARED = 8;
 /** Chunks of an upload that are being stored while the next rows are read. */
 const STORED_AT_ONCE = 2;
 
-/** Puts rows together, and stores each chunk as soon as it is whole. What could not be stored is told by the next call. */
+/**
+ * Puts rows together, and stores each chunk as soon as it is whole; again for a while where the database does not. What could not
+ * be stored is told by the next call.
+ */
 export function createChunkStore(options: {
   readonly pool: Pool;
   readonly companyId: string;
   readonly batchId: string;
   readonly uploadId: string;
+  /** How long a chunk is tried to be stored. */
+  readonly patienceMs: number;
   /** Called for each chunk that is stored. */
   onStored(rows: number): void;
 }) {
-  const { pool, companyId, batchId, uploadId, onStored } = options;
+  const { pool, companyId, batchId, uploadId, patienceMs, onStored } = options;
   let rows: StoredRow[] = [];
   let bytes = 0;
   let chunks = 0;
@@ -74,6 +70,7 @@ export function createChunkStore(options: {
   let before: NamedSet[] = [];
   const storing = new Set<Promise<void>>();
   const failures: unknown[] = [];
+  let isWanted = true;
 
   /** Takes the rows that are there as a chunk; waits while as many as may be are being stored. */
   async function store(): Promise<void> {
@@ -113,21 +110,24 @@ export function createChunkStore(options: {
       whole.conflicts,
       ROW_OUTCOMES.pending.repeat(whole.rows.length),
     ];
-    await transaction(
-      pool,
-      async (tx) => {
-        await Promise.all([
-          tx.query('SELECT enter_company($1)', [companyId]),
-          tx.query(
-            `INSERT INTO batch_chunks (company_id, batch_id, upload_id, chunk, first_row, row_count, content, keys, digests,
-               conflicts, outcomes, pending)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6)`,
-            values,
-          ),
-        ]);
-      },
-      { companyId, patience: 'patient' },
-    );
+    const attempt = () =>
+      transaction(
+        pool,
+        async (tx) => {
+          await Promise.all([
+            tx.query('SELECT enter_company($1)', [companyId]),
+            // An attempt whose COMMIT nobody knows of may have stored it: of an upload, a number is one chunk.
+            tx.query(
+              `INSERT INTO batch_chunks (company_id, batch_id, upload_id, chunk, first_row, row_count, content, keys, digests,
+                 conflicts, outcomes, pending)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $6) ON CONFLICT DO NOTHING`,
+              values,
+            ),
+          ]);
+        },
+        { companyId, patience: 'patient' },
+      );
+    await untilItPasses(attempt, { forMs: patienceMs, isWanted: () => isWanted && failures.length === 0 });
     onStored(whole.rows.length);
     crashPoint('upload: chunk stored');
   }
@@ -142,12 +142,13 @@ export function createChunkStore(options: {
     /** Stores the last chunk, and waits until all are stored. Returns how many there are. */
     async end(): Promise<number> {
       await store();
-      await this.settled();
+      await Promise.all(storing);
       if (failures.length > 0) throw failures[0];
       return chunks;
     },
-    /** Waits until nothing is being stored any more, whatever becomes of it. */
-    async settled(): Promise<void> {
+    /** The upload has failed: waits until nothing is being stored any more, and no attempt is made again. */
+    async giveUp(): Promise<void> {
+      isWanted = false;
       await Promise.all(storing);
     },
   };

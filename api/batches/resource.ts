@@ -2,15 +2,17 @@ import {
   type BatchRow,
   type BatchState,
   countsOf,
-  outcomeOfCharacter,
+  type RowOutcome,
   type RowProblem,
   rateOf,
 } from '../../activities/batches/batch-row.ts';
 import { batchWorkflowId } from '../../activities/batches/identity.ts';
 import type { Tx } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
 import type { TemporalUi } from '../writes/resource.ts';
 import { workflowLink } from '../writes/resource.ts';
-import { type RowResult, readResults } from './results.ts';
+import { type Chunk, rowsOf } from './recorded-rows.ts';
+import { type RowResult, resultsOf } from './results.ts';
 
 /** A batch as `GET /api/batches/{key}` returns it. */
 export type BatchResource = {
@@ -80,25 +82,35 @@ export function summaryOf(batch: BatchRow, ui: TemporalUi): Omit<BatchResource, 
 const MAX_ERRORS = 20;
 
 /** The first rows of a batch that came to nothing, in the order of the file. */
-export async function readErrors(tx: Tx, batch: BatchRow): Promise<readonly BatchError[]> {
+export async function readErrors(
+  tx: Tx,
+  batch: BatchRow,
+  operations: readonly Operation[],
+): Promise<readonly BatchError[]> {
   if (batch.upload_id === null || batch.rejected + batch.mismatched + batch.refused + batch.failed === 0) return [];
   // Not by the upload: no other of the batch has outcomes, and with it, an index of all chunks would do as well.
-  const faulty = await tx.query<{ first_row: number; outcomes: string }>(
-    `SELECT first_row, outcomes FROM batch_chunks
-     WHERE company_id = current_company() AND batch_id = $1 AND faults > 0 ORDER BY chunk LIMIT $2`,
+  const chunks = await tx.query<Chunk>(
+    `SELECT first_row, keys, outcomes, problems FROM (
+       SELECT chunk, first_row, keys, outcomes, problems, sum(faults) OVER (ORDER BY chunk) - faults AS before
+       FROM batch_chunks WHERE company_id = current_company() AND batch_id = $1 AND faults > 0 ORDER BY chunk LIMIT $2
+     ) AS c WHERE before < $2 ORDER BY chunk`,
     [batch.id, MAX_ERRORS],
   );
-  const rows = faulty
-    .flatMap(({ first_row: first, outcomes }) =>
-      outcomes.split('').flatMap((character, at) => (FAULTS.has(outcomeOfCharacter(character)) ? [first + at] : [])),
-    )
+  const rows = chunks
+    .flatMap((chunk) => rowsOf(chunk, batch).filter(({ outcome }) => FAULTS.has(outcome)))
     .slice(0, MAX_ERRORS);
-  return (await readResults(tx, batch, { rows, chunksFrom: faulty.map(({ first_row: first }) => first) })).map(toError);
+  const results = await resultsOf(tx, batch, rows, operations);
+  return results.map((result, at) => toError(result, rows[at]?.problem));
 }
 
-const FAULTS: ReadonlySet<string> = new Set(['rejected', 'mismatched', 'refused', 'failed']);
+const FAULTS: ReadonlySet<RowOutcome> = new Set(['rejected', 'mismatched', 'refused', 'failed']);
 
-function toError({ row, key, status, problem }: RowResult): BatchError {
-  const { code = '', detail = '', errors = [] } = (problem ?? {}) as Partial<RowProblem>;
+function toError({ row, key, outcome, status, problem }: RowResult, recorded: RowProblem | undefined): BatchError {
+  // Its write was made since.
+  if (outcome === 'failed' && problem === null)
+    return { row, key, status, code: recorded?.code ?? '', detail: MADE_SINCE, errors: [] };
+  const { code = '', detail = '', errors = [] } = problem as Partial<RowProblem>;
   return { row, key, status, code, detail, errors };
 }
+
+const MADE_SINCE = 'The batch gave the row up, and its write was made since: the results have its answer.';

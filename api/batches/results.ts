@@ -1,15 +1,12 @@
-import {
-  type BatchRow,
-  outcomeOfCharacter,
-  type RowOutcome,
-  type RowProblem,
-} from '../../activities/batches/batch-row.ts';
-import { keyOfRow } from '../../activities/batches/row-key.ts';
+import type { BatchRow, RowOutcome, RowProblem } from '../../activities/batches/batch-row.ts';
 import type { Tx } from '../../activities/database.ts';
+import type { Operation } from '../../activities/operation.ts';
 import type { ProblemPointer } from '../../activities/problem.ts';
 import { writeUrl } from '../../activities/problem.ts';
-import type { WriteRow } from '../../activities/write/write-row.ts';
 import { ApiProblem, PROBLEMS, type ProblemCode, problemBody } from '../http/problems.ts';
+import { bytesOf, MAX_PAGE_BYTES, type Recorded, recordedRows } from './recorded-rows.ts';
+import { bodiesOf, type Known, writesOf } from './row-writes.ts';
+import { foreignWrites } from './written-since.ts';
 
 /** A row of a batch, and what has become of it as it stands now. */
 export type RowResult = {
@@ -24,99 +21,70 @@ export type RowResult = {
 };
 
 /**
- * Which rows: from the one after `after`, at most `limit`; or these, of the chunks that begin with these. In the order of the file.
+ * What has become of the rows after `after`, in the order of the file: at most `limit`, and fewer where their answers are large.
+ * The answers are those of their writes, so that they are told as they stand now.
  */
-export type Range =
-  | { readonly after: number; readonly limit: number }
-  | { readonly rows: readonly number[]; readonly chunksFrom: readonly number[] };
+export async function readResults(
+  tx: Tx,
+  batch: BatchRow,
+  page: { readonly after: number; readonly limit: number },
+  operations: readonly Operation[],
+): Promise<readonly RowResult[]> {
+  return resultsOf(tx, batch, await recordedRows(tx, batch, page), operations);
+}
 
-/** Reads what has become of rows. The answers are those of their writes, so that they are told as they stand now. */
-export async function readResults(tx: Tx, batch: BatchRow, range: Range): Promise<readonly RowResult[]> {
-  const rows = (await chunksOf(tx, batch, range)).flatMap((chunk) => rowsOf(chunk, batch, isIn(range)));
-  const writes = await writesOf(
+/** What has become of these rows; of the first of them, where their answers are large. */
+export async function resultsOf(
+  tx: Tx,
+  batch: BatchRow,
+  recorded: readonly Recorded[],
+  operations: readonly Operation[],
+): Promise<readonly RowResult[]> {
+  const known = await writesOf(
     tx,
-    rows.flatMap(({ key, outcome }) => (key !== null && STORED.has(outcome) ? [key] : [])),
+    recorded.flatMap(({ key, outcome }) => (key !== null && MAY_HAVE_WRITE.has(outcome) ? [key] : [])),
+  );
+  const rows = recorded.slice(0, rowsOfPage(recorded, known));
+  const foreign = await foreignWrites(tx, batch, rows, { known, operations });
+  const writeOf = ({ row, key, outcome }: Recorded) =>
+    key === null || !MAY_HAVE_WRITE.has(outcome) || foreign.has(row) ? undefined : known.get(key);
+  const bodies = await bodiesOf(
+    tx,
+    rows.flatMap((row) => writeOf(row) ?? []),
   );
   const own = new Set(batch.operations);
   return rows.map((row) => {
-    const result = toResult(row, row.key === null ? undefined : writes.get(row.key));
-    const operation = row.key === null ? undefined : writes.get(row.key)?.operation;
+    const write = writeOf(row);
+    const result = toResult(row, write, bodies);
     // A key that operators gave free may belong to another kind of write by now, which not each reader of the batch may read.
-    const isOther = operation !== undefined && operation !== null && !own.has(operation);
+    const isOther = write !== undefined && write.operation !== null && !own.has(write.operation);
     return isOther ? { ...result, resource: null, problem: null } : result;
   });
 }
 
-async function chunksOf(tx: Tx, batch: BatchRow, range: Range): Promise<readonly Chunk[]> {
-  const ends =
-    'rows' in range ? range.chunksFrom.map((row) => [row, row]) : [[range.after + 1, range.after + range.limit]];
-  const found: Chunk[] = [];
-  for (const [first, last] of ends) {
-    found.push(
-      ...(await tx.query<Chunk>('SELECT * FROM chunks_with_rows($1, $2, $3, $4, $5)', [
-        batch.id,
-        batch.upload_id,
-        batch.chunk_count ?? 0,
-        first,
-        last,
-      ])),
-    );
-  }
-  return found;
-}
-
-function isIn(range: Range): (row: number) => boolean {
-  if ('rows' in range) {
-    const rows = new Set(range.rows);
-    return (row) => rows.has(row);
-  }
-  return (row) => row > range.after && row <= range.after + range.limit;
+/** How many of the rows fit into a page; at least one. */
+function rowsOfPage(rows: readonly Recorded[], known: ReadonlyMap<string, Known>): number {
+  let bytes = 0;
+  const last = rows.findIndex(({ key, problem }) => {
+    bytes += bytesOf(problem) + (known.get(key ?? '')?.bytes ?? 0);
+    return bytes >= MAX_PAGE_BYTES;
+  });
+  return last === -1 ? rows.length : last + 1;
 }
 
 /** The outcomes whose answer a write has. */
 const STORED: ReadonlySet<RowOutcome> = new Set(['succeeded', 'replayed', 'rejected', 'cancelled']);
+/** Of a row that failed, a late attempt, or another request, may have made the write since. */
+const MAY_HAVE_WRITE: ReadonlySet<RowOutcome> = new Set([...STORED, 'failed']);
 
-type Chunk = {
-  readonly first_row: number;
-  readonly keys: readonly (string | null)[] | null;
-  readonly outcomes: string;
-  readonly problems: Readonly<Record<string, RowProblem>>;
-};
-
-type Recorded = {
-  readonly row: number;
-  readonly key: string | null;
-  readonly outcome: RowOutcome;
-  readonly problem: RowProblem | undefined;
-};
-
-function rowsOf(
-  { first_row: first, keys, outcomes, problems }: Chunk,
-  { file_sha256: sha256 }: BatchRow,
-  isWanted: (row: number) => boolean,
-): Recorded[] {
-  return outcomes.split('').flatMap((character, at) => {
-    const row = first + at;
-    if (!isWanted(row)) return [];
-    const key = keys?.[at] ?? keyOfRow(sha256 ?? '', row);
-    return [{ row, key, outcome: outcomeOfCharacter(character), problem: problems[at] }];
-  });
-}
-
-type Answer = Pick<WriteRow, 'operation' | 'outcome' | 'status_code' | 'response_body'>;
-
-async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, Answer>> {
-  if (keys.length === 0) return new Map();
-  const found = await tx.query<Answer & { idempotency_key: string }>(
-    `SELECT idempotency_key, operation, outcome, status_code, response_body FROM idempotent_writes
-     WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
-    [keys],
-  );
-  return new Map(found.map((row) => [row.idempotency_key, row]));
-}
-
-function toResult({ row, key, outcome, problem }: Recorded, write: Answer | undefined): RowResult {
-  if (!STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
+/** `write`: of the row's key, unless that is known to be another request's. */
+function toResult(
+  { row, key, outcome, problem }: Recorded,
+  write: Known | undefined,
+  bodies: ReadonlyMap<string, Buffer>,
+): RowResult {
+  const isRecordedAlone = !STORED.has(outcome) && (outcome !== 'failed' || write === undefined);
+  if (isRecordedAlone) return { row, key, outcome, ...told(problem, key) };
   // Cancelled with its batch: it has not used its key, which may be that of another write by now.
   if (outcome === 'cancelled' && write?.outcome !== 'cancelled') {
     return { row, key, outcome, status: null, resource: null, problem: null };
@@ -125,7 +93,7 @@ function toResult({ row, key, outcome, problem }: Recorded, write: Answer | unde
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
     return { row, key, outcome: 'failed', ...told(missing, key) };
   }
-  const body: unknown = JSON.parse(write.response_body.toString());
+  const body: unknown = JSON.parse(String(bodies.get(write.idempotency_key)));
   return write.outcome === 'succeeded'
     ? { row, key, outcome, status: write.status_code, resource: body, problem: null }
     : { row, key, outcome, status: write.status_code, resource: null, problem: body as object };

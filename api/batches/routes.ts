@@ -25,7 +25,7 @@ import { keyOf } from '../writes/status.ts';
 import { eventsOfResults, mayControlBatch, mayReadBatch, mayReadResults, maySendFile } from './access.ts';
 import { readBytes, readMedia, refuseLength } from './body.ts';
 import { controlBatch } from './control.ts';
-import { type BatchResource, readErrors, toBatch } from './resource.ts';
+import { type BatchError, type BatchResource, readErrors, toBatch } from './resource.ts';
 import { readResults } from './results.ts';
 import { toCsv, toNdjson } from './results-text.ts';
 import { receiveFile } from './upload.ts';
@@ -151,8 +151,10 @@ async function answerStatus(
   const waits = applied?.includes('wait=') === true && waitMs > 0;
   if (waits) reply.header('preference-applied', `wait=${waitMs / 1_000}`);
   const deadline = performance.now() + waitMs;
-  const first = await findBatch(context, request);
-  if (waits && !OVER.includes(first.batch.state)) {
+  const read = () =>
+    readBatch(context, request, (tx, reader, batch) => errorsShown(tx, batch, reader, context.operations));
+  let standing = await read();
+  if (waits && !OVER.includes(standing.batch.state)) {
     await context.statusWaits.within(request.caller.companyId, async () => {
       while (performance.now() < deadline && !request.raw.socket.destroyed) {
         await sleep(Math.min(LOOK_AGAIN_MS, Math.max(0, deadline - performance.now())));
@@ -160,9 +162,9 @@ async function answerStatus(
         if (OVER.includes(batch.state)) return;
       }
     });
+    standing = await read();
   }
-  const { batch } = await findBatch(context, request);
-  return reply.send(await describe(context, request, batch));
+  return reply.send(tell(context, request, standing.batch, standing.found));
 }
 
 const resultsQuery = z.strictObject({
@@ -193,7 +195,7 @@ async function answerResults(
         detail: 'Reading the results needs the roles of the operations of the batch.',
       });
     }
-    return readResults(tx, batch, { after, limit });
+    return readResults(tx, batch, { after, limit }, context.operations);
   });
   if (rows.some(({ resource, problem }) => resource !== null || problem !== null))
     recordReader(context, request, batch);
@@ -254,12 +256,30 @@ async function readBatch<T>(
   throw notFound('batch', `There is no batch with the key ${key}. It is safe to send the file with this key.`);
 }
 
-/** The first errors say what rows were answered with: only to those who may read that. */
 async function describe(context: ApiContext, request: FastifyRequest, batch: BatchRow): Promise<BatchResource> {
-  const { database } = context;
+  const { database, operations } = context;
   const errors = await inReadTransaction({ database, caller: request.caller, limitMs: READ_LIMIT_MS }, (tx, reader) =>
-    mayReadResults(batch, reader, context.operations) ? readErrors(tx, batch) : Promise.resolve([]),
+    errorsShown(tx, batch, reader, operations),
   );
+  return tell(context, request, batch, errors);
+}
+
+/** The first errors say what rows were answered with: only to those who may read that. */
+async function errorsShown(
+  tx: Tx,
+  batch: BatchRow,
+  reader: Reader,
+  operations: readonly Operation[],
+): Promise<readonly BatchError[]> {
+  return mayReadResults(batch, reader, operations) ? readErrors(tx, batch, operations) : [];
+}
+
+function tell(
+  context: ApiContext,
+  request: FastifyRequest,
+  batch: BatchRow,
+  errors: readonly BatchError[],
+): BatchResource {
   if (errors.length > 0) recordReader(context, request, batch);
   return toBatch(batch, errors, context.ui);
 }

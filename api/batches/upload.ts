@@ -12,8 +12,8 @@ import { invalidPart } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
-import type { UploadLimits } from './limits.ts';
-import { type Format, readRows } from './rows/read-rows.ts';
+import { rowsOfFile } from './file-rows.ts';
+import type { Format } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
 export type Upload = {
@@ -50,6 +50,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   const store = createChunkStore({
     pool,
     ...mine,
+    patienceMs: context.uploadLimits.silentMs,
     onStored: (stored) => context.metrics.batchRowsUploaded.inc(stored),
   });
   try {
@@ -82,38 +83,27 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     return { batch, isRepeated: true };
   } catch (error) {
     // What is being stored would come after its removal.
-    await store.settled();
+    await store.giveUp();
     // What is left is removed with the uploads that were broken off.
     await dropUpload(pool, mine).catch(() => undefined);
     throw error;
   }
 }
 
-type FileRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
+type ComparedRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
 
 async function* storedRows(
   { sender: { companyId }, operation, format }: Upload,
   { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   bytes: AsyncIterable<Buffer>,
-): AsyncGenerator<StoredRow & FileRow> {
-  for await (const row of readRows(bytes, fileOptions(operation, operations, format))) {
-    if (row.row > uploadLimits.rows) throw tooMany(uploadLimits);
+): AsyncGenerator<StoredRow & ComparedRow> {
+  for await (const row of rowsOfFile(bytes, { operation, operations, format }, uploadLimits)) {
     const stored = toStored(companyId, row, operation);
     yield { ...stored, hasOwnKey: stored.key !== null };
   }
 }
 
-export function fileOptions(operation: Operation | undefined, operations: readonly Operation[], format: Format) {
-  return { operation, operations, format, delimiter: ',', keyColumn: undefined, map: new Map<string, string>() };
-}
-
-export function tooMany({ rows }: UploadLimits): ApiProblem {
-  return new ApiProblem('body_too_large', {
-    detail: `A batch has at most ${rows.toLocaleString('en')} rows. Send the rest as another batch.`,
-  });
-}
-
-async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<FileRow> {
+async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<ComparedRow> {
   let row = 0;
   for await (const { digest, hasOwnKey } of digests) {
     row += 1;
@@ -123,20 +113,24 @@ async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerato
 
 /**
  * Throws `idempotency_key_reused` where it is another file, or other writes; and without a word about them, whatever the file is,
- * to those who may not read the batch.
+ * to those who may not read the batch. Throws `batch_state_conflict` where there is nothing to compare with.
  */
 async function compare(
   { database, operations }: ApiContext,
   batch: BatchRow,
   { sender, operation, batchKey }: Upload,
-  file: { readonly rows: AsyncIterable<FileRow>; sha256(): string },
+  file: { readonly rows: AsyncIterable<ComparedRow>; sha256(): string },
 ): Promise<void> {
   const { upload_id: uploadId } = batch;
-  // Cancelled before any upload had ended: there is nothing to compare with.
-  if (uploadId === null) return;
   if (!mayCompare(batch, sender, operations)) {
     throw new ApiProblem('idempotency_key_reused', {
       detail: `The key ${batchKey} belongs to another file. Send it with a key of its own.`,
+    });
+  }
+  // Cancelled before any upload had ended.
+  if (uploadId === null) {
+    throw new ApiProblem('batch_state_conflict', {
+      detail: `The key ${batchKey} was cancelled while its file was received, and writes nothing. Send the file with a new key.`,
     });
   }
   const differs = (row: number | undefined, message: string, part: ProblemPointer['in'] = 'body') =>

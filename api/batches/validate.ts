@@ -4,8 +4,9 @@ import { keyOfRow } from '../../activities/batches/row-key.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { ApiContext } from '../context.ts';
 import { hashing } from './chunks.ts';
-import { type Format, readRows } from './rows/read-rows.ts';
-import { fileOptions, tooMany } from './upload.ts';
+import { rowsOfFile } from './file-rows.ts';
+import type { Format } from './rows/read-rows.ts';
+import { createTurns } from './turns.ts';
 
 type Fault = { readonly row: number; key: string | null; readonly code: string; readonly errors: readonly object[] };
 
@@ -16,7 +17,7 @@ const MAX_FAULT_BYTES = 16 * 1024 * 1024;
 
 /** Checks each row as it would be checked at the door, and stores nothing. */
 export async function validateFile(
-  { operations, uploadLimits }: ApiContext,
+  { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   file: { readonly operation: Operation | undefined; readonly format: Format; readonly bytes: AsyncIterable<Buffer> },
 ): Promise<Validation> {
   const { operation, format } = file;
@@ -25,9 +26,8 @@ export async function validateFile(
   let faultBytes = 0;
   let rows = 0;
   let valid = 0;
-  for await (const row of readRows(hashing(file.bytes, hash), fileOptions(operation, operations, format))) {
+  for await (const { row } of rowsOfFile(hashing(file.bytes, hash), { operation, operations, format }, uploadLimits)) {
     rows = row.row;
-    if (rows > uploadLimits.rows) throw tooMany(uploadLimits);
     const checked = checkRow(row, { operations, operation, sha256: '' });
     if (!('code' in checked)) {
       valid += 1;
@@ -40,6 +40,10 @@ export async function validateFile(
   }
   // Known only now: the keys of rows that have none of their own.
   const sha256 = hash.digest('hex');
-  for (const fault of faults) fault.key ??= keyOfRow(sha256, fault.row);
+  const turns = createTurns();
+  for (const fault of faults) {
+    fault.key ??= keyOfRow(sha256, fault.row);
+    await turns.give();
+  }
   return { rows, valid, errors: faults };
 }

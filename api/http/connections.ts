@@ -38,7 +38,8 @@ export function closeUnlessComplete(request: IncomingMessage, { sentInVainMs }: 
 
 /**
  * Ends a request whose body is not complete in time, as Node does by its `requestTimeout`, which is one limit for all requests and
- * has to be that of the longest.
+ * has to be that of the longest. Most requests come whole in one packet and need no timer. That shows only after an asynchronous
+ * hook: Node announces a request before it reads the rest of the packet.
  */
 export function limitBody(request: IncomingMessage, server: Server, { requestMs }: ConnectionLimits): void {
   if (request.complete) return;

@@ -24,6 +24,7 @@ import {
   watchAnswers,
 } from './connections.ts';
 import { parseJsonBody } from './json-body.ts';
+import { readMediaType } from './media-type.ts';
 import { ApiProblem, needsRetryAfter, type ProblemCode, problemBody, RETRY_AFTER_S } from './problems.ts';
 
 declare module 'fastify' {
@@ -87,8 +88,9 @@ export async function createServer(
     },
     clientErrorHandler: (error, socket) => refuseBytes(error, socket, mayAnswer(socket), onProblem),
     frameworkErrors: (_error, request, reply) => {
-      // Raised before any hook has run.
+      // Raised before any hook has run; none runs after it either.
       reply.header('x-request-id', request.id);
+      reply.raw.once('finish', () => closeUnlessComplete(request.raw, limits));
       answerProblem(request, reply, new ApiProblem('malformed_request', { detail: 'The path is not a valid URL.' }));
     },
     forceCloseConnections: 'idle',
@@ -142,16 +144,7 @@ function callerFields(caller: Caller | undefined): Readonly<Record<string, strin
 
 /** Refuses a body that is not plain UTF-8 JSON, before its size is checked. */
 export function requireJson(request: FastifyRequest): void {
-  const type = request.headers['content-type'];
-  const encoding = request.headers['content-encoding'];
-  const refused = (detail: string) => new ApiProblem('unsupported_media_type', { detail });
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
-    throw refused('Send the body without Content-Encoding.');
-  if (type === undefined) return;
-  const [essence, ...parameters] = type.split(';').map((part) => part.trim().toLowerCase());
-  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
-  if (essence !== 'application/json') throw refused('Send Content-Type: application/json.');
-  if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') throw refused('Send the body in UTF-8.');
+  readMediaType(request, { types: ['application/json'], what: 'body' });
 }
 
 function parseJsonBodies(app: FastifyInstance): void {

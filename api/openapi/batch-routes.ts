@@ -21,10 +21,12 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       tags: ['batches'],
       summary: 'Send a file of writes',
       description:
-        'Stores the file, up to 1 GiB and 1,000,000 rows, and has each row written as if it had been sent alone: with its ' +
-        'key, its outcome, its audit row and its event. The same file under the same key is answered with the batch that ' +
-        'is there; another file is refused, and `errors[].row` is the first row that differs. A repeat costs nothing: ' +
-        'a row whose key has an outcome is a replay.\n\n' +
+        'Stores the file, up to 1 GiB (of its bytes, and of the JSON of its rows) and 1,000,000 rows, and has each row ' +
+        'written as if it had been sent alone: with its key, its outcome, its audit row and its event. The same ' +
+        'file under the same key is answered with the batch that is there; another file is refused, and `errors[].row` is ' +
+        'the first row that differs. A repeat costs nothing: a row whose key has an outcome is a replay.\n\n' +
+        'A key that was cancelled while its file was received is used up: 409 `batch_state_conflict`. At most 4 files of a ' +
+        'company are taken at once (429), and 16 by one process (503).\n\n' +
         'Roles: those of the operations of the rows.',
       parameters: [
         {
@@ -64,7 +66,8 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
             schema: {
               type: 'string',
               description:
-                'A header of `key`, parameters of the path by name, and members of the body by dotted path (`lines.0.unitPrice`)',
+                'A header of `key`, parameters of the path by name, and members of the body by dotted path (`lines.0.unitPrice`; ' +
+                'elements are numbered from 0 without gaps)',
             },
           },
         },
@@ -90,6 +93,7 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
             'body_too_large',
             'unsupported_media_type',
             'idempotency_key_reused',
+            'batch_state_conflict',
           ]),
           headersOf,
         ),
@@ -114,7 +118,11 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       tags: ['batches'],
       summary: 'Read what became of each row',
       description:
-        'In the order of the file, each as it stands now. Where there is more, `Link` with `rel="next"` has the URL of it. ' +
+        'In the order of the file, each as it stands now. A page has up to `limit` rows, and fewer where their answers are ' +
+        'large: it ends with the row with which it reaches about 8 MiB. Where there is more, `Link` with `rel="next"` has the ' +
+        'URL of it, which begins with the row after that.\n\n' +
+        'A row that is `failed` was given up by the batch; `status`, `resource` and `problem` are those of its write where ' +
+        'it was made since, or by a late attempt.\n\n' +
         '`Accept: text/csv` asks for CSV, whose header comes with the first page alone.',
       parameters: [
         keyParameter(),

@@ -56,7 +56,8 @@ const batchSchema = z.object({
     )
     .meta({
       description:
-        'The first twenty rows that are rejected, mismatched, refused or failed; none for those who may not read the results',
+        'The first twenty rows that are rejected, mismatched, refused or failed; none for those who may not read the ' +
+        'results. A failed one whose write was made since has the status of that, and the code with which it failed',
     }),
   actor: z.object({ userId: resourceId() }).meta({ description: 'In whose name the rows are written' }),
   requestId: z.string(),

@@ -141,8 +141,10 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     next: 'If you need to undo the write, use the operation that reverses it.',
   },
   batch_state_conflict: {
-    meaning: 'What was asked for makes no sense in the state of the batch, such as resuming one that is not paused.',
-    next: 'Read the batch: its state says what can be done. Nothing was changed.',
+    meaning:
+      'What was asked for makes no sense in the state of the batch, such as resuming one that is not paused, or sending a file ' +
+      'under a key that was cancelled while its file was received.',
+    next: 'Read the batch: its state says what can be done. A file needs a new key. Nothing was changed.',
   },
   webhook_not_available: {
     meaning: 'The company has not set a webhook URL, or this service has no key to sign webhooks with.',

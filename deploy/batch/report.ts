@@ -14,7 +14,7 @@ const MEANINGS: Readonly<Record<Outcome, readonly [name: string, meaning: string
   rejected: ['rejected', 'by a business rule, stored under the key'],
   mismatched: ['mismatched', 'the key belongs to another write'],
   refused: ['refused', 'before the write: nothing was stored'],
-  failed: ['failed', 'by an error: no answer was stored'],
+  failed: ['failed', 'given up after an error; the results tell what was written'],
   cancelled: ['cancelled', 'not written'],
   pendingApproval: ['pending', 'waiting for an approval'],
   pending: ['waiting', 'not written yet'],

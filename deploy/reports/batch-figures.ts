@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { ROW_OUTCOMES, type RowOutcome } from '../../activities/batches/batch-row.ts';
 
 /** The batches whose file was stored in the period, as they stand at the time of the report. */
 export type BatchFigures = {
@@ -10,7 +11,7 @@ export type BatchFigures = {
   /** Of these, running or in turn, and without progress for five minutes. */
   readonly stuck: number;
   readonly rows: number;
-  readonly byOutcome: Readonly<Record<(typeof OUTCOMES)[number], number>>;
+  readonly byOutcome: Readonly<Record<RowOutcome, number>>;
   /** Of completed batches, from their first chunk to their end; null if there are none. */
   readonly rowsPerSecond: number | null;
   /** Those that have taken longest from their first chunk to their end, or until now. */
@@ -26,16 +27,8 @@ export type LongBatch = {
   readonly seconds: number;
 };
 
-const OUTCOMES = [
-  'succeeded',
-  'replayed',
-  'rejected',
-  'mismatched',
-  'refused',
-  'failed',
-  'cancelled',
-  'pending',
-] as const;
+/** Those that the row of a batch counts; pending are the others. */
+const ENDS = (Object.keys(ROW_OUTCOMES) as RowOutcome[]).filter((outcome) => outcome !== 'pending');
 
 const LONGEST = 5;
 
@@ -62,13 +55,15 @@ export async function readBatchFigures(client: pg.Client, from: Date, to: Date):
     unfinished,
     stuck,
     rows,
-    byOutcome: Object.fromEntries(OUTCOMES.map((outcome) => [outcome, sums[outcome]])) as BatchFigures['byOutcome'],
+    byOutcome: Object.fromEntries(
+      [...ENDS, 'pending' as const].map((outcome) => [outcome, sums[outcome]]),
+    ) as BatchFigures['byOutcome'],
     rowsPerSecond: seconds === 0 ? null : Math.round((done * 10) / seconds) / 10,
     longest,
   };
 }
 
-type Sums = Readonly<Record<(typeof OUTCOMES)[number], number>> & {
+type Sums = Readonly<Record<RowOutcome, number>> & {
   readonly total: number;
   readonly completed: number;
   readonly cancelled_batches: number;
@@ -87,10 +82,8 @@ SELECT count(*)::int AS total,
   (count(*) FILTER (WHERE (state = 'running' OR (state = 'queued' AND is_batch_next(b)))
     AND progress_at < now() - interval '5 minutes'))::int AS stuck,
   coalesce(sum(row_count), 0)::float8 AS rows,
-  ${OUTCOMES.slice(0, -1)
-    .map((outcome) => `coalesce(sum(${outcome}), 0)::float8 AS ${outcome}`)
-    .join(', ')},
-  coalesce(sum(row_count - ${OUTCOMES.slice(0, -1).join(' - ')}), 0)::float8 AS pending,
+  ${ENDS.map((outcome) => `coalesce(sum(${outcome}), 0)::float8 AS ${outcome}`).join(', ')},
+  coalesce(sum(row_count - ${ENDS.join(' - ')}), 0)::float8 AS pending,
   coalesce(sum(row_count) FILTER (WHERE state = 'completed'), 0)::float8 AS completed_rows,
   coalesce(sum(extract(epoch FROM completed_at - started_at)) FILTER (WHERE state = 'completed'), 0)::float8 AS seconds
 FROM batches b

@@ -101,6 +101,15 @@ describe('no connection stays for ever', () => {
     expect(received()).toMatch(/^HTTP\/1\.1 401 /);
   });
 
+  test('of a client whose path is none, and whose body does not come', { timeout: 30_000 }, async () => {
+    const { url, app } = await serve();
+    app.server.keepAliveTimeout = 600_000;
+    const { socket, closed, received } = open(url);
+    socket.write(`POST /%ff HTTP/1.1\r\n${HEADERS}Content-Length: 10\r\n\r\n`);
+    await closed;
+    expect(received().match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
+  });
+
   test('of a client that was refused, and gets no second answer when its body is too late', async () => {
     const { url } = await serve({ limits: { sentInVainMs: 600_000 } });
     const { socket, closed, received } = open(url);

@@ -58,7 +58,7 @@ describe('the texts of a batch', () => {
         'Batch b: completed',
         '      900  succeeded  written by this batch',
         '       99  replayed   written before, under the same keys',
-        '        1  failed     by an error: no answer was stored',
+        '        1  failed     given up after an error; the results tell what was written',
         '    1,000  rows       in 2.0 s (500/s)',
         'To try the failed and refused rows again: npm run --silent batch -- retry-failed b',
       ].join('\n'),

@@ -260,5 +260,5 @@ test('what makes no sense while a file is received is refused, but to cancel it'
   }
   expect((await api.control('receiving', 'cancel')).json.state).toBe('cancelled');
   end();
-  await answer;
+  expect((await answer).json.code).toBe('batch_state_conflict');
 });

@@ -184,9 +184,13 @@ describe('an upload', () => {
     await slow.begun();
     expect((await api.control('cancelled', 'cancel')).json).toMatchObject({ state: 'cancelled', rows: null });
     slow.end();
-    expect((await slow.answer).json).toMatchObject({ state: 'cancelled' });
+    expect(told(await slow.answer)).toEqual([409, false, 'batch_state_conflict']);
     const again = await api.send(file, sent('cancelled'));
-    expect([again.status, again.replayed, again.json.state]).toEqual([202, true, 'cancelled']);
+    expect(told(again)).toEqual([409, false, 'batch_state_conflict']);
+    expect(again.json.detail).toContain('with a new key');
+    // Whoever may not read the batch is not told that it was cancelled.
+    const manager = batchClient(system, company, company.users.manager.token);
+    expect(told(await manager.send(file, sent('cancelled')))).toEqual([422, false, 'idempotency_key_reused']);
     expect(await made()).toBe(0);
     const { rows } = await system.owner.query('SELECT FROM batch_chunks WHERE company_id = $1', [company.id]);
     expect(rows).toEqual([]);

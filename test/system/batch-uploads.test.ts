@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { UPLOAD_LIMITS } from '../../api/batches/limits.ts';
 import { batchClient, ndjson } from '../support/batches.ts';
+import { startCommitProxy } from '../support/commit-proxy.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
 import { scrape, sum } from '../support/metrics-page.ts';
@@ -89,5 +91,84 @@ describe('uploads', () => {
       failed: before['failed'],
     });
     expect(await metric('batch_rows_uploaded_total')).toBe(rowsBefore + 501);
+  });
+
+  /** The next chunks meet this error of the database, so many times. */
+  async function failing(code: string, times: number) {
+    await system.owner.query(`
+      CREATE SEQUENCE failures_of_chunks; GRANT USAGE ON failures_of_chunks TO accubooks_app;
+      CREATE FUNCTION fail_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('failures_of_chunks') <= ${times} THEN RAISE EXCEPTION 'A failure of a test' USING ERRCODE = '${code}'; END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER fail_chunk BEFORE INSERT ON batch_chunks FOR EACH ROW EXECUTE FUNCTION fail_chunk()`);
+    onTestFinished(async () => {
+      await system.owner.query(
+        'DROP TRIGGER fail_chunk ON batch_chunks; DROP FUNCTION fail_chunk; DROP SEQUENCE failures_of_chunks',
+      );
+    });
+    return async () => (await system.owner.query('SELECT last_value::int FROM failures_of_chunks')).rows[0].last_value;
+  }
+  const chunksOf = async (key: string) => {
+    const { rows } = await system.owner.query(
+      `SELECT c.chunk, c.first_row, c.row_count FROM batch_chunks c
+       JOIN batches b ON (b.company_id, b.id, b.upload_id) = (c.company_id, c.batch_id, c.upload_id)
+       WHERE b.batch_key = $1 AND b.company_id = $2 ORDER BY c.chunk`,
+      [key, company.id],
+    );
+    return rows;
+  };
+  const CHUNKS_OF_1200 = [
+    { chunk: 1, first_row: 1, row_count: 500 },
+    { chunk: 2, first_row: 501, row_count: 500 },
+    { chunk: 3, first_row: 1_001, row_count: 200 },
+  ];
+
+  test.each(['40001', '40P01', '57P01'])('go on after an error of the database that passes: %s', async (code) => {
+    const inserts = await failing(code, 4);
+    const key = `passes-${code}`;
+    const sent = await api.send(customers(1_200), { key, operation: 'createCustomer' });
+    expect([sent.status, sent.json.rows]).toEqual([202, 1_200]);
+    expect(await chunksOf(key)).toEqual(CHUNKS_OF_1200);
+    expect(await inserts()).toBe(4 + 3);
+  });
+
+  test.each(['cut the answer', 'cut the commit'] as const)(
+    'go on after a COMMIT that was lost: %s',
+    async (trouble) => {
+      const proxy = await startCommitProxy(system.environment['DATABASE_URL'] ?? '');
+      const other = await system.another({ environment: { DATABASE_URL: proxy.url } });
+      onTestFinished(async () => {
+        await other.close();
+        await proxy.close();
+      });
+      const cut = proxy.atNextCommit(trouble, 'INSERT INTO batch_chunks');
+      const key = trouble.replaceAll(' ', '-');
+      const sent = await batchClient({ url: other.url }, company).send(customers(1_200), {
+        ...{ key, operation: 'createCustomer' },
+      });
+      await cut;
+      expect([sent.status, sent.json.rows]).toEqual([202, 1_200]);
+      expect(await chunksOf(key)).toEqual(CHUNKS_OF_1200);
+    },
+  );
+
+  test('end with 503 where the error goes on for longer than a file may be silent', async () => {
+    const hasty = await system.another({ uploadLimits: { ...UPLOAD_LIMITS, silentMs: 500 } });
+    const of = batchClient({ url: hasty.url }, company);
+    const inserts = await failing('40001', 1_000_000);
+    const lasting = await of.send(customers(10), { key: 'lasting', operation: 'createCustomer' });
+    expect([lasting.status, lasting.json.code]).toEqual([503, 'storage_unavailable']);
+    expect(await inserts()).toBeGreaterThan(1);
+    await system.owner.query('ALTER TABLE batch_chunks DISABLE TRIGGER fail_chunk');
+    const again = await of.send(customers(10), { key: 'lasting', operation: 'createCustomer' });
+    expect([again.status, again.replayed]).toEqual([202, false]);
+  });
+
+  test('end at once with an error of the database that cannot pass', async () => {
+    const inserts = await failing('23514', 1_000_000);
+    const failed = await api.send(customers(10), { key: 'bug', operation: 'createCustomer' });
+    expect([failed.status, failed.json.code]).toEqual([500, 'internal_error']);
+    expect(await inserts()).toBe(1);
   });
 });

@@ -16,6 +16,8 @@ export type ColumnOptions = {
   readonly keyColumn: string | undefined;
 };
 
+/** A longer one would be repeated in the JSON of each row. */
+const MAX_NAME_LENGTH = 500;
 const KEY_COLUMNS = ['key', 'idempotencyKey'];
 const IGNORED = '-';
 
@@ -35,8 +37,12 @@ type Schema = {
   readonly anyOf?: readonly Schema[];
 };
 
-/** Throws UnreadableFile if a column does not match a member of the request, or if two match the same. */
+/** Throws UnreadableFile if a column does not match a member of the request, if two match the same, or if an index lacks the one before. */
 export function readColumns(names: readonly string[], operation: Operation, options: ColumnOptions): Columns {
+  const long = names.find((name) => name.length > MAX_NAME_LENGTH);
+  if (long !== undefined) {
+    throw new UnreadableFile(`The name of a column has more than ${MAX_NAME_LENGTH} characters: "${printable(long)}".`);
+  }
   const wanted = [...options.map.keys(), ...(options.keyColumn === undefined ? [] : [options.keyColumn])];
   const unknown = wanted.filter((name) => !names.includes(name));
   if (unknown.length > 0) {
@@ -51,6 +57,7 @@ export function readColumns(names: readonly string[], operation: Operation, opti
   };
   const columns = names.map((name): Column => ({ name, target: targetOf(name, request, options) }));
   refuseClashes(columns);
+  refuseGaps(columns);
   const readers = columns.map(readerOf);
   return {
     count: columns.length,
@@ -194,5 +201,26 @@ function refuseClashes(columns: readonly Column[]): void {
       throw new UnreadableFile(`The columns "${printable(other)}" and "${printable(name)}" set the same member.`);
     set.set(path, name);
     for (const part of paths) if (!within.has(part)) within.set(part, name);
+  }
+}
+
+/** `lines.9999.amount` alone would make ten thousand lines of each row, of which no operation takes the empty ones. */
+function refuseGaps(columns: readonly Column[]): void {
+  const numbered = columns.flatMap(({ name, target }) =>
+    target === undefined || target === 'key'
+      ? []
+      : target.steps.flatMap((step, at) =>
+          typeof step === 'number'
+            ? [{ name, array: [target.in, ...target.steps.slice(0, at).map(String)], step }]
+            : [],
+        ),
+  );
+  const found = new Set(numbered.map(({ array, step }) => jsonPointer([...array, String(step)])));
+  for (const { name, array, step } of numbered) {
+    if (step === 0 || found.has(jsonPointer([...array, String(step - 1)]))) continue;
+    throw new UnreadableFile(
+      `Column "${printable(name)}": there is no column for the element before it, ` +
+        `${printable([...array.slice(1), step - 1].join('.'))}. Number the elements from 0, without gaps.`,
+    );
   }
 }

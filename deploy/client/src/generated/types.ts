@@ -1689,7 +1689,7 @@ export type Batch = {
   eta: string | null;
   /**
    * The first twenty rows that are rejected, mismatched, refused or failed; none for those who may not read the
-   * results
+   * results. A failed one whose write was made since has the status of that, and the code with which it failed
    */
   errors: {
     /** Its number in the file, from 1; a CSV header is none */

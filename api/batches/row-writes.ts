@@ -1,0 +1,46 @@
+import type { Tx } from '../../activities/database.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+
+/** The write of a key, without its answer. */
+export type Known = Pick<WriteRow, 'idempotency_key' | 'submission_id' | 'operation' | 'outcome' | 'status_code'> & {
+  /** Of its answer. */
+  readonly bytes: number;
+};
+
+/** Of these keys, those that have a write. */
+export async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, Known>> {
+  if (keys.length === 0) return new Map();
+  const found = await tx.query<Known>(
+    `SELECT idempotency_key, submission_id, operation, outcome, status_code, octet_length(response_body) AS bytes
+     FROM idempotent_writes WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
+    [keys],
+  );
+  return new Map(found.map((row) => [row.idempotency_key, row]));
+}
+
+/** Their answers, by key. */
+export async function bodiesOf(tx: Tx, writes: readonly Known[]): Promise<ReadonlyMap<string, Buffer>> {
+  if (writes.length === 0) return new Map();
+  const found = await tx.query<Pick<WriteRow, 'idempotency_key' | 'response_body'>>(
+    `SELECT idempotency_key, response_body FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
+    [writes.map(({ idempotency_key: key }) => key)],
+  );
+  return new Map(found.map((row) => [row.idempotency_key, row.response_body]));
+}
+
+export type StoredRequest = Pick<
+  WriteRow,
+  'idempotency_key' | 'operation' | 'fingerprint' | 'request' | 'schema_version'
+>;
+
+/** What they were asked, by key. */
+export async function requestsOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, StoredRequest>> {
+  if (keys.length === 0) return new Map();
+  const found = await tx.query<StoredRequest>(
+    `SELECT idempotency_key, operation, fingerprint, request, schema_version FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
+    [keys],
+  );
+  return new Map(found.map((row) => [row.idempotency_key, row]));
+}
