@@ -19,7 +19,18 @@ GRANT SELECT (company_id, batch_id, upload_id, chunk, pending, claimed_run, stor
 -- Few at any time, of all batches that ever were.
 CREATE INDEX batch_chunks_claimed ON batch_chunks (company_id, batch_id, chunk) WHERE claimed_run IS NOT NULL;
 
--- As before, but an attempt that has recorded nothing is no progress.
+CREATE FUNCTION has_pending(p_batch batches) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM batch_chunks c
+    WHERE c.company_id = p_batch.company_id AND c.batch_id = p_batch.id AND c.pending > 0
+      AND c.upload_id IS NOT DISTINCT FROM p_batch.upload_id);
+END
+$$;
+
+-- As before, but an attempt that has recorded nothing is no progress, and a batch that was cancelled is over once what was begun of
+-- it has ended.
 CREATE OR REPLACE FUNCTION set_outcomes(p_chunk batch_chunks, p_outcomes text, p_problems jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -50,7 +61,8 @@ BEGIN
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
       THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
     rate_rows = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN 0 ELSE b.rate_rows + recorded END,
-    rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END
+    rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END,
+    completed_at = CASE WHEN b.state = 'cancelled' AND NOT has_pending(b) THEN clock_timestamp() ELSE b.completed_at END
   WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
 END
 $$;
@@ -83,7 +95,7 @@ BEGIN
 END
 $$;
 
--- As before, with `reopen_faults`.
+-- As before, with `reopen_faults`; a batch that is cancelled is over once nothing of it is pending.
 CREATE OR REPLACE FUNCTION control_batch(p_company uuid, p_id uuid, p_action text, p_version uuid)
 RETURNS TABLE (changed boolean, batch batches)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -109,7 +121,7 @@ BEGIN
     WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
     UPDATE batches b
     SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
-      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
+      completed_at = NULL, woken_at = NULL,
       progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
@@ -120,7 +132,9 @@ BEGIN
       UPDATE batch_chunks c SET outcomes = replace(c.outcomes, '.', 'c'), pending = 0
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
         AND c.claimed_run IS NULL;
-      UPDATE batches b SET cancelled = b.cancelled + ended, progress_at = clock_timestamp()
+      UPDATE batches b
+      SET cancelled = b.cancelled + ended, progress_at = clock_timestamp(),
+        completed_at = CASE WHEN NOT has_pending(b) THEN clock_timestamp() END
       WHERE b.company_id = p_company AND b.id = p_id;
     ELSIF p_action = 'retry-failed' THEN
       PERFORM reopen_faults(p_company, p_id, one.upload_id);

@@ -1,3 +1,4 @@
+import { exactJson } from '../../activities/batches/exact-json.ts';
 import type { FileOperations, Row } from '../../activities/batches/row.ts';
 import { BODY_TOO_DEEP, isNestedTooDeep, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { ApiProblem } from '../http/problems.ts';
@@ -33,7 +34,14 @@ export async function* rowsOfFile(
   };
   const turns = createTurns();
   let rest = limits.bytes;
-  for await (const given of readRows(bytes, options)) {
+  // Also where many bytes have no row, such as blank lines.
+  async function* inTurns(): AsyncGenerator<Buffer> {
+    for await (const piece of bytes) {
+      await turns.give();
+      yield piece;
+    }
+  }
+  for await (const given of readRows(inTurns(), options)) {
     if (given.row > limits.rows) throw tooMany(limits);
     const read = toFileRow(given);
     rest -= Math.max(0, Buffer.byteLength(read.content) - FRAME_BYTES);
@@ -47,7 +55,7 @@ function toFileRow(given: Row): FileRow {
   if ('malformed' in given) return malformed(given, given.malformed);
   // What JSON would exhaust the stack with.
   if (isNestedTooDeep(given.input, INPUT_DEPTH)) return malformed(given, `its body ${BODY_TOO_DEEP}`);
-  const content = JSON.stringify(given.input);
+  const content = exactJson(given.input);
   if (Buffer.byteLength(content) > MAX_ROW_BYTES) return malformed(given, `as JSON longer than ${MAX_ROW_BYTES} bytes`);
   return { row: given, content };
 }

@@ -34,7 +34,8 @@ import { validateFile } from './validate.ts';
 
 const READ_LIMIT_MS = 5_000;
 const LOOK_AGAIN_MS = 500;
-const OVER: readonly string[] = ['completed', 'cancelled'];
+/** Completed; or cancelled, and what was begun of it has ended. */
+const isOver = ({ completed_at: completedAt }: BatchRow) => completedAt !== null;
 
 /** The routes of batches: files of writes. */
 export async function registerBatches(app: FastifyInstance, context: ApiContext): Promise<void> {
@@ -154,12 +155,12 @@ async function answerStatus(
   const read = () =>
     readBatch(context, request, (tx, reader, batch) => errorsShown(tx, batch, reader, context.operations));
   let standing = await read();
-  if (waits && !OVER.includes(standing.batch.state)) {
+  if (waits && !isOver(standing.batch)) {
     await context.statusWaits.within(request.caller.companyId, async () => {
       while (performance.now() < deadline && !request.raw.socket.destroyed) {
         await sleep(Math.min(LOOK_AGAIN_MS, Math.max(0, deadline - performance.now())));
         const { batch } = await findBatch(context, request);
-        if (OVER.includes(batch.state)) return;
+        if (isOver(batch)) return;
       }
     });
     standing = await read();

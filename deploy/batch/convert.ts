@@ -1,3 +1,4 @@
+import { exactJson } from '../../activities/batches/exact-json.ts';
 import type { Row } from '../../activities/batches/row.ts';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { isNestedTooDeep } from '../../activities/body-limits.ts';
@@ -13,7 +14,7 @@ export async function* toNdjson(rows: AsyncIterable<Row>, sha256: string): Async
   let lines: string[] = [];
   let length = 0;
   for await (const row of rows) {
-    const line = `${JSON.stringify(toLine(row, sha256))}\n`;
+    const line = `${exactJson(toLine(row, sha256))}\n`;
     lines.push(line);
     length += line.length;
     if (length < PIECE_BYTES) continue;

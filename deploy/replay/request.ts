@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { exactJson } from '../../activities/batches/exact-json.ts';
 import { type FileOperations, operationOf, type RowInput } from '../../activities/batches/row.ts';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { pathOf, pathProblems } from '../../activities/batches/row-path.ts';
@@ -27,7 +28,7 @@ export function toRequest(file: FileOperations, input: RowInput, sha256: string,
     path: pathOf(operation, params),
     key: own ? String(key) : keyOfRow(sha256, row),
     keyFrom: own ? 'row' : 'file',
-    body: JSON.stringify(body),
+    body: exactJson(body),
   };
 }
 

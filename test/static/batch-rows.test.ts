@@ -29,6 +29,28 @@ describe('JSON lines', () => {
     ]);
   });
 
+  test('need no body where they are the request of an operation that needs none', async () => {
+    const lines = [
+      `{"key":"a","params":{"invoiceId":"${INVOICE}"}}`,
+      '{"key":"b","operation":"createPayment"}',
+      '{"key":"c"}',
+    ];
+    const rows = await read(lines.join('\n'), { operation: finalizeInvoice });
+    expect(rows.map((row) => ('input' in row ? row.input : row))).toEqual([
+      { key: 'a', operation: undefined, params: { invoiceId: INVOICE }, body: {} },
+      { key: 'b', operation: 'createPayment', params: {}, body: {} },
+      { key: 'c', operation: undefined, params: {}, body: {} },
+    ]);
+  });
+
+  test('have one key', async () => {
+    const rows = await read('{"key":"a","idempotencyKey":"b","body":{}}\n{"key":null,"idempotencyKey":"b","amount":1}');
+    expect(rows.map((row) => 'malformed' in row && row.malformed)).toEqual([
+      'it has two keys, "a" and "b"',
+      'it has two keys, null and "b"',
+    ]);
+  });
+
   test('may give a parameter of the path beside the members of the body', async () => {
     const rows = await read(`{"invoiceId":"${INVOICE}","issueDate":"2026-02-01"}`, { operation: finalizeInvoice });
     expect(rows).toEqual([

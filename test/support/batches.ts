@@ -103,7 +103,7 @@ export function batchClient({ url }: { readonly url: string }, company: Company,
     async over(key: string): Promise<BatchAnswer> {
       for (;;) {
         const answer = await call(at(key), { headers: { prefer: 'wait=10' } });
-        if (answer.status !== 200 || ['completed', 'cancelled'].includes(answer.json.state)) return answer;
+        if (answer.status !== 200 || answer.json.completedAt !== null) return answer;
       }
     },
     /** All results, page by page. */

@@ -79,10 +79,14 @@ describe('a batch of three chunks, of which two wait in their first row', () => 
 
   test('that is cancelled ends them, and the rows of the third have used no key', async () => {
     const cancelled = await api.control('held', 'cancel');
-    expect(cancelled.json).toMatchObject({ state: 'cancelled', counts: { cancelled: 100, pending: 2 } });
+    const standing = { state: 'cancelled', completedAt: null, counts: { cancelled: 100, pending: 2 } };
+    expect(cancelled.json).toMatchObject(standing);
+    // Whoever waits for its end is told once nothing of it is written any more.
+    const waiting = api.status('held', { prefer: 'wait=60' });
+    expect((await api.status('held')).json).toMatchObject(standing);
     await letGo();
-    await untilCounts('held', { pending: 0 });
-    expect((await api.status('held')).json.counts).toMatchObject({ succeeded: 2 * CHUNK, cancelled: 100 });
+    expect((await waiting).json).toMatchObject({ state: 'cancelled', completedAt: expect.any(String) });
+    expect((await waiting).json.counts).toMatchObject({ succeeded: 2 * CHUNK, cancelled: 100, pending: 0 });
     const results = await api.results('held');
     expect(results.slice(0, 2 * CHUNK).every(({ outcome, status }) => outcome === 'succeeded' && status === 201)).toBe(
       true,

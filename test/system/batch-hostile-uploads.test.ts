@@ -228,6 +228,28 @@ describe('a file that is no good', () => {
     expect(rows.map(({ resource }) => resource?.name)).toEqual([name, ...Array(10).fill(undefined), name]);
   });
 
+  test('has numbers that JSON can spell and no amount can be refused, as alone', async () => {
+    const alone = async (body: string) => {
+      const headers = { authorization: `Bearer ${company.users.owner.token}`, 'content-type': 'application/json' };
+      const init = { method: 'PATCH', headers: { ...headers, 'idempotency-key': randomUUID() }, body };
+      const answer = await fetch(`${system.url}/api/company/settings`, init);
+      return [answer.status, ((await answer.json()) as { errors?: object[] }).errors];
+    };
+    const closed = { expectedVersion: 1, booksClosedThrough: '2020-01-31', reconcileTolerance: 5 };
+    expect(await alone(JSON.stringify(closed))).toEqual([200, undefined]);
+    const bodies = [
+      '{"expectedVersion":2,"booksClosedThrough":1e400,"reopenReason":"x"}',
+      '{"expectedVersion":2,"reconcileTolerance":-1e400}',
+      '{"expectedVersion":2,"reconcileTolerance":-0}',
+    ];
+    const key = randomUUID();
+    await api.send(bodies.join('\n'), { key, operation: 'updateCompanySettings' });
+    await api.over(key);
+    const told = (await api.results(key)).map(({ outcome, status, problem }) => [outcome, status, problem?.errors]);
+    expect(told).toEqual(await Promise.all(bodies.map(async (body) => ['refused', ...(await alone(body))])));
+    expect(told.map(([, status]) => status)).toEqual([422, 422, 422]);
+  });
+
   test('has rows of every size up to that of a request made, and larger ones told', async () => {
     const padded = (bytes: number) => {
       const body = { name: 'Padded', unknown: '' };

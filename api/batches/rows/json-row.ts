@@ -28,17 +28,22 @@ export function rowForm({ operations, operation }: FileOperations, keyMember: st
   };
 }
 
-/** Reads an envelope `{key?, operation?, params?, body}`, or else the body itself. Throws MalformedRow. */
+/** Reads an envelope `{key?, operation?, params?, body?}`, or else the body itself. Throws MalformedRow. */
 export function readObject(value: unknown, form: RowForm): RowInput {
   if (!isObject(value)) throw new MalformedRow('not a JSON object');
   const named = own(value, 'operation');
   const names = named !== undefined && named !== null && !form.keyMembers.includes('operation');
+  const operation = names ? named : undefined;
+  const foreign = Object.keys(value).find((member) => !form.envelope.has(member));
   const body = form.flat?.body.has('body') ? undefined : own(value, 'body');
   if (isObject(body)) {
-    const foreign = Object.keys(value).find((member) => !form.envelope.has(member));
-    if (foreign === undefined) return readEnvelope(value, body, names ? named : undefined, form);
+    if (foreign === undefined) return readEnvelope(value, body, operation, form);
     if (names) throw new MalformedRow(`beside "operation" and "body" there is no member ${shown(foreign)}`);
   }
+  // As a request of an operation that needs none.
+  const hasNoBody = !Object.hasOwn(value, 'body') && (names || isObject(own(value, 'params')));
+  const isBody = form.flat !== undefined && ['operation', 'params'].some((member) => form.flat?.body.has(member));
+  if (foreign === undefined && hasNoBody && !isBody) return readEnvelope(value, {}, operation, form);
   if (form.flat === undefined) throw new MalformedRow(NO_ENVELOPE);
   return readFlat(value, form.flat, form.keyMembers);
 }
@@ -56,8 +61,7 @@ function readEnvelope(value: Members, body: Members, operation: unknown, form: R
   }
   const { params = {} } = { params: own(value, 'params') };
   if (!isObject(params)) throw new MalformedRow('params is not an object');
-  const key = form.keyMembers.map((name) => own(value, name)).find((given) => given !== undefined);
-  return { key, operation, params, body };
+  return { key: onlyKey(form.keyMembers.map((name) => own(value, name))), operation, params, body };
 }
 
 /** The line is the body itself: a member that the body does not have may be the key or a path parameter. */
@@ -72,7 +76,14 @@ function readFlat(value: Members, flat: NonNullable<RowForm['flat']>, keyMembers
   const params = Object.fromEntries(flat.params.filter(foreign).map((name) => [name, take(name)]));
   const given =
     keyMembers === KEY_MEMBERS ? keyMembers.filter(foreign) : keyMembers.filter((name) => Object.hasOwn(body, name));
-  return { key: given.map(take).find((key) => key !== undefined), operation: undefined, params, body };
+  return { key: onlyKey(given.map(take)), operation: undefined, params, body };
+}
+
+/** Which of two the row is to be written under cannot be told. */
+function onlyKey(given: readonly unknown[]): unknown {
+  const [key, another] = given.filter((each) => each !== undefined);
+  if (another !== undefined) throw new MalformedRow(`it has two keys, ${shown(key)} and ${shown(another)}`);
+  return key;
 }
 
 function own(value: Members, name: string): unknown {
