@@ -1,9 +1,9 @@
-import type { BatchError } from '../../api/batches/resource.ts';
 import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
 import type { Source } from '../cli/source.ts';
+import type { Batch, BatchValidation } from '../client/src/generated/types.ts';
 
 /** A row that came to nothing, as the API tells of it. */
-type Fault = Pick<BatchError, 'row' | 'key' | 'code' | 'errors'> & Partial<Pick<BatchError, 'status' | 'detail'>>;
+type Fault = BatchValidation['errors'][number] & Partial<Pick<Batch['errors'][number], 'status' | 'detail'>>;
 
 export type PlacedFault = Omit<Fault, 'errors'> & {
   /** On which it starts; undefined where the file is not at hand. */

@@ -1,3 +1,5 @@
+import { printed, printedJson } from '../cli/printed.ts';
+import { errorText } from '../client/src/error-text.ts';
 import { EXIT, Refused, Unfinished } from './ends.ts';
 
 /** What a command came to: an exit code, and what it prints. */
@@ -13,17 +15,17 @@ export async function finish({ json }: { readonly json?: true }, work: () => Pro
   let end: End;
   try {
     end = await work();
-    if (!json && end.text !== '') console.log(end.text);
+    if (!json && end.text !== '') console.log(printed(end.text));
   } catch (error) {
     end = endOf(error);
-    console.error(end.text);
+    console.error(printed(end.text));
   }
   process.exitCode = end.exitCode;
-  if (json) console.log(JSON.stringify({ exitCode: end.exitCode, ...end.json }));
+  if (json) console.log(printedJson({ exitCode: end.exitCode, ...end.json }));
 }
 
 function endOf(error: unknown): End {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = errorText(error);
   const exitCode = error instanceof Unfinished ? EXIT.unfinished : EXIT.refused;
   const problem = error instanceof Refused ? (error.problem ?? null) : null;
   return { exitCode, text, json: { message: text, problem } };

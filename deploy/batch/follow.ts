@@ -1,31 +1,24 @@
-import type { BatchResource } from '../../api/batches/resource.ts';
-import { pollPause } from '../client/src/pause.ts';
-import type { BatchApi } from './batch-api.ts';
+import type { Batch } from '../client/src/generated/types.ts';
+import { ifKnown } from './known.ts';
+import type { Batches } from './session.ts';
 
 export type Following = {
   /** For how long one request waits, in seconds: so old is what is shown. */
   readonly waitS: number;
   readonly signal: AbortSignal;
-  onBatch(batch: BatchResource): void;
+  onBatch(batch: Batch): void;
 };
 
 /** Waits until a batch is over or paused. Undefined if it is not there, any longer: a restore may have lost it. */
-export async function follow(
-  api: Pick<BatchApi, 'find'>,
+export function follow(
+  batches: Pick<Batches, 'wait'>,
   batchKey: string,
   { waitS, signal, onBatch }: Following,
-): Promise<BatchResource | undefined> {
-  for (;;) {
-    const pause = pollPause();
-    const batch = await api.find(batchKey, waitS);
-    if (batch === undefined) return undefined;
-    onBatch(batch);
-    if (isOver(batch) || batch.state === 'paused') return batch;
-    await pause(signal);
-    if (signal.aborted) throw signal.reason;
-  }
+): Promise<Batch | undefined> {
+  const until = ({ state }: Batch) => state === 'paused';
+  return ifKnown(batches.wait(batchKey, { waitS, signal, until, onProgress: onBatch }));
 }
 
-export function isOver({ state }: BatchResource): boolean {
+export function isOver({ state }: Batch): boolean {
   return state === 'completed' || state === 'cancelled';
 }

@@ -1,21 +1,24 @@
-import type { BatchAction } from '../../api/batches/control.ts';
-import type { BatchResource } from '../../api/batches/resource.ts';
 import { shown } from '../cli/progress.ts';
 import { textTable } from '../cli/table.ts';
-import type { BatchApi, ListQuery, ResultFormat } from './batch-api.ts';
+import { RefusedError } from '../client/src/errors.ts';
+import type { Batch, ListBatchesQuery } from '../client/src/generated/types.ts';
+import type { ResultFormat } from '../client/src/results.ts';
 import { EXIT, Refused } from './ends.ts';
 import type { End } from './finish.ts';
 import { follow, isOver } from './follow.ts';
+import { ifKnown } from './known.ts';
 import { batchText } from './progress-text.ts';
 import { exitCodeOf, faultText, quoted, reportText } from './report.ts';
 import { printResults, resultFormatOf, saveResults } from './results.ts';
-import { type SessionOptions, withSession } from './session.ts';
+import { type Session, type SessionOptions, withSession } from './session.ts';
 
 export function showBatch(batchKey: string, options: SessionOptions & { readonly follow?: true }): Promise<End> {
-  return withSession(options, async ({ api, progress, signal, waitS, onInterrupt }) => {
+  return withSession(options, async ({ batches, progress, signal, waitS, onInterrupt }) => {
     onInterrupt('The batch goes on.');
-    const onBatch = (batch: BatchResource) => progress.update(batchText(batch));
-    const batch = options.follow ? await follow(api, batchKey, { waitS, signal, onBatch }) : await api.find(batchKey);
+    const onBatch = (stands: Batch) => progress.update(batchText(stands));
+    const batch = options.follow
+      ? await follow(batches, batchKey, { waitS, signal, onBatch })
+      : await ifKnown(batches.get(batchKey, { signal }));
     if (batch === undefined) throw unknown(batchKey);
     progress.clear();
     for (const error of batch.errors) progress.done(faultText(error));
@@ -29,23 +32,33 @@ export function showResults(
   { out, format, json, ...options }: SessionOptions & { out?: string; format?: ResultFormat; json?: true },
 ): Promise<End> {
   if (json && out === undefined) throw new Refused('With --json, give --out: the results are not one JSON object.');
-  return withSession(options, async ({ api }) => {
-    if (out === undefined) await printResults(api, batchKey, format ?? 'ndjson', process.stdout);
-    else await saveResults(api, batchKey, out, format ?? resultFormatOf(out));
+  return withSession(options, async (session) => {
+    if (out === undefined) await printResults(session, batchKey, format ?? 'ndjson', process.stdout);
+    else await saveResults(session, batchKey, out, format ?? resultFormatOf(out));
     return { exitCode: EXIT.done, text: '', json: { results: out } };
   });
 }
 
+/** As the methods of the client are called. */
+type BatchAction = 'pause' | 'resume' | 'retryFailed' | 'cancel';
+
 export function controlBatch(batchKey: string, action: BatchAction, options: SessionOptions): Promise<End> {
-  return withSession(options, async ({ api }) => {
-    const batch = await changed(api, batchKey, action);
+  return withSession(options, async (session) => {
+    const batch = await changed(session, batchKey, action);
     return { exitCode: EXIT.done, text: `Batch ${batchKey}: ${batch.state}`, json: { batch } };
   });
 }
 
-export function listBatches(options: SessionOptions & ListQuery): Promise<End> {
-  return withSession(options, async ({ api }) => {
-    const { items, nextCursor } = await api.list(options);
+export function listBatches({
+  state,
+  operation,
+  limit,
+  ...options
+}: SessionOptions & Pick<ListBatchesQuery, 'state' | 'operation'> & { readonly limit: number }): Promise<End> {
+  return withSession(options, async ({ batches, signal }) => {
+    const { items, nextCursor } = await batches
+      .list({ ...(state && { state }), ...(operation && { operation }), limit }, { signal })
+      .first();
     const rows = items.map(({ key, state, operation, rows: all, counts, createdAt }) => [
       quoted(key),
       state,
@@ -59,15 +72,15 @@ export function listBatches(options: SessionOptions & ListQuery): Promise<End> {
 }
 
 /** The state in which an action leaves a batch. */
-const LEAVES: Partial<Record<BatchAction, BatchResource['state']>> = { pause: 'paused', cancel: 'cancelled' };
+const LEAVES: Partial<Record<BatchAction, Batch['state']>> = { pause: 'paused', cancel: 'cancelled' };
 
 /** A batch that is in the wanted state already is no conflict: the answer to an earlier request may have been lost. */
-async function changed(api: BatchApi, batchKey: string, action: BatchAction): Promise<BatchResource> {
+async function changed({ batches, signal }: Session, batchKey: string, action: BatchAction): Promise<Batch> {
   try {
-    return await api.control(batchKey, action);
+    return await batches[action](batchKey, { signal });
   } catch (error) {
-    if (!(error instanceof Refused) || error.problem?.code !== 'batch_state_conflict') throw error;
-    const batch = await api.find(batchKey);
+    if (!(error instanceof RefusedError) || error.code !== 'batch_state_conflict') throw error;
+    const batch = await ifKnown(batches.get(batchKey, { signal }));
     if (batch === undefined || batch.state !== LEAVES[action]) throw error;
     return batch;
   }

@@ -58,13 +58,13 @@ const results = keyed('results', 'print what became of each row, in the order of
   .addOption(new Option('--format <format>', "by default that of the file's extension").choices(['ndjson', 'csv']));
 withCommonOptions(results).action((key, options) => finish(options, () => showResults(key, options)));
 
-for (const [action, what] of [
-  ['pause', 'let a batch rest; the chunks that are begun are ended'],
-  ['resume', 'let a paused batch go on'],
-  ['retry-failed', 'try the failed and refused rows of a completed batch again'],
-  ['cancel', 'write no further row of a batch; what is written stays, and the other rows have used no key'],
+for (const [name, action, what] of [
+  ['pause', 'pause', 'let a batch rest; the chunks that are begun are ended'],
+  ['resume', 'resume', 'let a paused batch go on'],
+  ['retry-failed', 'retryFailed', 'try the failed and refused rows of a completed batch again'],
+  ['cancel', 'cancel', 'write no further row of a batch; what is written stays, and the other rows have used no key'],
 ] as const) {
-  withCommonOptions(keyed(action, what)).action((key, options) =>
+  withCommonOptions(keyed(name, what)).action((key, options) =>
     finish(options, () => controlBatch(key, action, options)),
   );
 }

@@ -1,5 +1,5 @@
-import type { BatchResource } from '../../api/batches/resource.ts';
 import { bar, shown } from '../cli/progress.ts';
+import type { Batch } from '../client/src/generated/types.ts';
 
 const MIB = 1024 * 1024;
 
@@ -10,7 +10,7 @@ export function sendingText(bytes: number, total: number, elapsedMs: number): st
 }
 
 /** `running [====    ] 4,500 of 10,000 rows, 2,310/s, 3 s left` */
-export function batchText({ state, rows, counts, rowsPerSecond }: BatchResource): string {
+export function batchText({ state, rows, counts, rowsPerSecond }: Batch): string {
   const all = rows ?? 0;
   const done = all - counts.pending;
   const rate = rowsPerSecond === null ? '' : `, ${shown(rowsPerSecond)}/s`;

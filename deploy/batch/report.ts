@@ -1,11 +1,12 @@
-import type { BatchResource } from '../../api/batches/resource.ts';
+import { faultLine, pointerText } from '../cli/fault-text.ts';
 import { shown } from '../cli/progress.ts';
+import type { Batch } from '../client/src/generated/types.ts';
 import { EXIT } from './ends.ts';
 import type { PlacedFault } from './fault-places.ts';
 import { isOver } from './follow.ts';
 import { durationText } from './progress-text.ts';
 
-type Outcome = keyof BatchResource['counts'];
+type Outcome = keyof Batch['counts'];
 
 /** In the order in which they are printed. */
 const MEANINGS: Readonly<Record<Outcome, readonly [name: string, meaning: string]>> = {
@@ -22,7 +23,7 @@ const MEANINGS: Readonly<Record<Outcome, readonly [name: string, meaning: string
 
 const FAULTS: readonly Outcome[] = ['rejected', 'mismatched', 'refused', 'failed', 'cancelled'];
 
-export function exitCodeOf(batch: BatchResource): number {
+export function exitCodeOf(batch: Batch): number {
   if (!isOver(batch)) return EXIT.unfinished;
   if (batch.state === 'cancelled' || FAULTS.some((outcome) => batch.counts[outcome] > 0)) return EXIT.faulty;
   // Somebody has to approve them; then the same command ends otherwise.
@@ -30,7 +31,7 @@ export function exitCodeOf(batch: BatchResource): number {
 }
 
 /** How a batch stands, for people. */
-export function reportText(batch: BatchResource): string {
+export function reportText(batch: Batch): string {
   const { key, state, counts, rows } = batch;
   const outcomes = (Object.keys(MEANINGS) as Outcome[]).filter((outcome) => counts[outcome] > 0);
   return [
@@ -44,19 +45,18 @@ export function reportText(batch: BatchResource): string {
 /** `line 7 (row 6), key …: 422 validation_failed: …; /amount: …` */
 export function faultText({ row, line, key, status, code, detail, errors }: PlacedFault): string {
   const place = line === undefined ? `row ${row}` : line === row ? `line ${line}` : `line ${line} (row ${row})`;
-  const pointers = errors.map(({ pointer, message }) => [pointer, message].filter(Boolean).join(': '));
-  const what = [[status, code].filter(Boolean).join(' '), detail].filter(Boolean).join(': ');
-  return `${place}${key === null ? '' : `, key ${key}`}: ${[what, ...pointers].filter(Boolean).join('; ')}`;
+  const parts = [faultLine({ status, code, detail }), ...errors.map(pointerText)];
+  return `${place}${key === null ? '' : `, key ${key}`}: ${parts.filter(Boolean).join('; ')}`;
 }
 
-function timeOf({ rows, counts, startedAt, completedAt }: BatchResource): string {
+function timeOf({ rows, counts, startedAt, completedAt }: Batch): string {
   if (startedAt === null || completedAt === null) return '';
   const ms = Date.parse(completedAt) - Date.parse(startedAt);
   const done = (rows ?? 0) - counts.pending;
   return `in ${durationText(ms)}${ms > 0 ? ` (${shown((done * 1_000) / ms)}/s)` : ''}`;
 }
 
-function hints({ key, state, counts, errors }: BatchResource): string[] {
+function hints({ key, state, counts, errors }: Batch): string[] {
   const say = (what: string, action: string) => `${what}: npm run --silent batch -- ${action} ${quoted(key)}`;
   if (state === 'paused') return [say('To let it go on', 'resume')];
   // A row that does not match its schema never will.

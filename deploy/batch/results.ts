@@ -1,6 +1,10 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
-import type { BatchApi, ResultFormat } from './batch-api.ts';
+import { printed } from '../cli/printed.ts';
+import type { ResultFormat } from '../client/src/results.ts';
+import type { Session } from './session.ts';
+
+type Reading = Pick<Session, 'batches' | 'signal'>;
 
 /** By the file name's extension. */
 export function resultFormatOf(path: string): ResultFormat {
@@ -9,7 +13,7 @@ export function resultFormatOf(path: string): ResultFormat {
 
 /** Writes the results page by page. The file has them all, or is not there. */
 export async function saveResults(
-  api: Pick<BatchApi, 'results'>,
+  { batches, signal }: Reading,
   batchKey: string,
   path: string,
   format = resultFormatOf(path),
@@ -18,7 +22,7 @@ export async function saveResults(
   const fresh = `${path}.new`;
   const descriptor = openSync(fresh, 'w', 0o600);
   try {
-    for await (const page of api.results(batchKey, format)) writeSync(descriptor, page);
+    for await (const page of batches.resultsText(batchKey, { format, signal })) writeSync(descriptor, page);
     closeSync(descriptor);
     renameSync(fresh, path);
   } catch (error) {
@@ -29,17 +33,17 @@ export async function saveResults(
 
 /** Ends early where nobody reads any more, such as `head`. */
 export async function printResults(
-  api: Pick<BatchApi, 'results'>,
+  { batches, signal }: Reading,
   batchKey: string,
   format: ResultFormat,
-  output: NodeJS.WritableStream,
+  output: NodeJS.WriteStream,
 ): Promise<void> {
   let failure: NodeJS.ErrnoException | undefined;
   output.on('error', (error) => {
     failure = error;
   });
-  for await (const page of api.results(batchKey, format)) {
-    await new Promise<void>((resolve) => void output.write(page, () => resolve()));
+  for await (const page of batches.resultsText(batchKey, { format, signal })) {
+    await new Promise<void>((resolve) => void output.write(output.isTTY ? printed(page) : page, () => resolve()));
     if (failure?.code === 'EPIPE') return;
     if (failure !== undefined) throw failure;
   }

@@ -50,10 +50,10 @@ async function send(
   upload: Upload,
   { batchKey = source.sha256, wait, results }: SubmitOptions,
 ): Promise<End> {
-  const { api, progress, signal, waitS } = session;
+  const { batches, progress, signal, waitS } = session;
   session.onInterrupt('The upload was broken off: nothing of it is written. Run the same command again.');
   let followed = false;
-  const batch = await submit(api, {
+  const batch = await submit(batches, {
     ...{ batchKey, upload, signal, waitS },
     operation: file.operation?.name,
     isNotAwaited: !wait,
@@ -72,7 +72,7 @@ async function send(
   if (followed && isOver(batch)) progress.done(batchText(batch));
   const errors = await placeFaults(batch.errors, source, file);
   for (const error of errors) progress.done(faultText(error));
-  if (results !== undefined && isOver(batch)) await saveResults(api, batchKey, results);
+  if (results !== undefined && isOver(batch)) await saveResults(session, batchKey, results);
   const isAccepted = !wait && !isOver(batch);
   return {
     exitCode: isAccepted ? EXIT.done : exitCodeOf(batch),
@@ -84,8 +84,14 @@ async function send(
   };
 }
 
-async function validate({ api, progress }: Session, source: Source, file: FileOptions, upload: Upload): Promise<End> {
-  const { rows, valid, errors: faults } = await api.validate(upload, file.operation?.name);
+async function validate(
+  { batches, progress, signal }: Session,
+  source: Source,
+  file: FileOptions,
+  { format, read }: Upload,
+): Promise<End> {
+  const operation = file.operation?.name;
+  const { rows, valid, errors: faults } = await batches.validate(read, { operation, format, signal });
   const errors = await placeFaults(faults, source, file);
   for (const error of errors) progress.done(faultText(error));
   const invalid = rows - valid;

@@ -1,7 +1,9 @@
-import type { BatchResource } from '../../api/batches/resource.ts';
-import type { BatchApi } from './batch-api.ts';
+import { RefusedError } from '../client/src/errors.ts';
+import type { Batch } from '../client/src/generated/types.ts';
 import { Refused, Unfinished } from './ends.ts';
 import { type Following, follow, isOver } from './follow.ts';
+import { ifKnown } from './known.ts';
+import type { Batches } from './session.ts';
 import type { Upload } from './upload.ts';
 
 export type Submission = Following & {
@@ -12,7 +14,7 @@ export type Submission = Following & {
   /** Return as soon as the batch is stored. */
   readonly isNotAwaited: boolean;
   /** The batch was there before, from the same file. */
-  onFound(batch: BatchResource): void;
+  onFound(batch: Batch): void;
   /** It is there now: from here on it goes on without us. */
   onStored(): void;
 };
@@ -24,35 +26,38 @@ const MOST_UPLOADS = 3;
  * Sends a file as a batch, unless it is there already, and follows it to its end. It may be killed anywhere and called again: the
  * same file under the same key is the same batch, and an upload that broke off has left none.
  */
-export async function submit(api: BatchApi, submission: Submission): Promise<BatchResource> {
-  const { batchKey, upload, operation, isNotAwaited, onFound, onStored } = submission;
+export async function submit(batches: Batches, submission: Submission): Promise<Batch> {
+  const { batchKey, isNotAwaited, signal, onFound, onStored } = submission;
   for (let uploads = 1; uploads <= MOST_UPLOADS; uploads += 1) {
-    const found = await api.find(batchKey);
+    const found = await ifKnown(batches.get(batchKey, { signal }));
     const isThere = found !== undefined && (await isSame(found, submission));
     if (isThere) onFound(found);
-    const batch = isThere ? found : await api.upload(upload, batchKey, operation);
+    const batch = isThere ? found : await send(batches, submission);
     onStored();
     if (isNotAwaited || isOver(batch)) return batch;
-    const end = await followAccepted(api, submission);
+    const end = await followAccepted(batches, submission);
     if (end !== undefined) return end;
   }
   throw new Refused(`The batch ${batchKey} cannot be read with this token. Look at it as its sender, or as the owner.`);
 }
 
+async function send(batches: Batches, { batchKey, upload, operation, signal }: Submission): Promise<Batch> {
+  const { format, read } = upload;
+  const { batch } = await batches.submit(read, { batchKey, operation, format, signal });
+  return batch;
+}
+
 /** Whether the batch is stored, and of the very bytes that would be sent. Only the API can compare others, row by row. */
-async function isSame(
-  { state, sha256, operation }: BatchResource,
-  { upload, ...submission }: Submission,
-): Promise<boolean> {
+async function isSame({ state, sha256, operation }: Batch, { upload, ...submission }: Submission): Promise<boolean> {
   if (state === 'receiving' || sha256 === null || operation !== (submission.operation ?? null)) return false;
   return sha256 === (await upload.sha256());
 }
 
-async function followAccepted(api: BatchApi, submission: Submission): Promise<BatchResource | undefined> {
+async function followAccepted(batches: Batches, submission: Submission): Promise<Batch | undefined> {
   try {
-    return await follow(api, submission.batchKey, submission);
+    return await follow(batches, submission.batchKey, submission);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof RefusedError)) throw error;
     // Such as a token that has ended: that is not the end of the batch.
     throw new Unfinished(`The batch goes on, but it cannot be looked at: ${error.message}`);
   }

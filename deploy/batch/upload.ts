@@ -6,7 +6,7 @@ import { Refused } from './ends.ts';
 
 /** What is sent for a file. */
 export type Upload = {
-  readonly contentType: 'application/x-ndjson' | 'text/csv';
+  readonly format: 'ndjson' | 'csv';
   /** Of the bytes that are sent. */
   sha256(): Promise<string>;
   /** Throws Refused at the end if the file is another one by then: an upload that does not end is no batch. */
@@ -21,14 +21,14 @@ export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: n
   const { sha256 } = source;
   if (!isConverted(file)) {
     return {
-      contentType: file.format === 'csv' ? 'text/csv' : 'application/x-ndjson',
+      format: file.format === 'csv' ? 'csv' : 'ndjson',
       sha256: async () => sha256,
       read: () => unchanged(source, onBytes),
     };
   }
   const convert = (bytes: AsyncIterable<Buffer>) => toNdjson(readRows(bytes, file), sha256);
   return {
-    contentType: 'application/x-ndjson',
+    format: 'ndjson',
     async sha256() {
       const hash = createHash('sha256');
       for await (const piece of convert(source.read())) hash.update(piece);

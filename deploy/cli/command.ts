@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import pg from 'pg';
+import { errorText } from '../client/src/error-text.ts';
+import { printed } from './printed.ts';
 
 /** `npm run <name> -- …`. Only the result goes to stdout; an error message on stderr says what to do. */
 export function command(name: string, description: string): Command {
@@ -10,7 +12,7 @@ export async function run(program: Command): Promise<void> {
   try {
     await program.parseAsync();
   } catch (error) {
-    console.error(messageOf(error));
+    console.error(printed(errorText(error)));
     process.exitCode = 1;
   }
 }
@@ -25,17 +27,11 @@ export async function withDatabase<T>(
     await client.connect();
   } catch (cause) {
     const { host } = new URL(connectionString);
-    throw new Error(`The database at ${host} cannot be reached (${messageOf(cause)}). Is it running?`, { cause });
+    throw new Error(`The database at ${host} cannot be reached (${errorText(cause)}). Is it running?`, { cause });
   }
   try {
     return await work(client);
   } finally {
     await client.end();
   }
-}
-
-/** A failed connection to several addresses is an AggregateError with an empty message. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }

@@ -8,6 +8,8 @@ export type DestinationOptions = { readonly url?: string; readonly token?: strin
 export type Destination = {
   readonly url: string;
   readonly token: Token;
+  /** Where the token is from, for a client that keeps it itself. */
+  readonly source: TokenSource;
   /** The URL of the API and the token's company. */
   readonly target: string;
 };
@@ -24,7 +26,7 @@ export async function findDestination(options: DestinationOptions): Promise<Dest
   const source = givenToken(options) ?? localToken(url) ?? noToken(url);
   // It takes tokens of one company alone: a file does not go to two because somebody has put another token into its place.
   const token = tokenOf(source);
-  return { url, token, target: `${url} ${companyOf(await token.get())}` };
+  return { url, token, source, target: `${url} ${companyOf(await token.get())}` };
 }
 
 function givenToken({ token, tokenFile }: DestinationOptions): TokenSource | undefined {

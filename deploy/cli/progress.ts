@@ -1,3 +1,5 @@
+import { printedLine } from './printed.ts';
+
 /** Progress of a long run on stderr: one rewritten line on a terminal, plain lines elsewhere. */
 export type Progress = {
   update(line: string): void;
@@ -16,7 +18,8 @@ const PLAIN_PAUSE_MS = 5_000;
 export function createProgress(output: NodeJS.WriteStream = process.stderr): ClearableProgress {
   const pauseMs = output.isTTY ? TERMINAL_PAUSE_MS : PLAIN_PAUSE_MS;
   let lastAt = Number.NEGATIVE_INFINITY;
-  const write = (line: string, end: string) => {
+  const write = (text: string, end: string) => {
+    const line = printedLine(text);
     output.write(output.isTTY ? `\r\x1b[2K${line}${end}` : `${line}\n`);
     lastAt = performance.now();
   };

@@ -1,5 +1,6 @@
 import { checkRow, type RowRefusal } from '../../activities/batches/check-row.ts';
 import type { FileOperations, Row } from '../../activities/batches/row.ts';
+import { pointerText } from '../cli/fault-text.ts';
 
 /** Reads the whole file before anything is sent, so that a wrong header is found before the first row is sent. */
 export async function countRows(rows: AsyncIterable<Row>): Promise<number> {
@@ -27,6 +28,6 @@ export async function findFaults(
 
 /** `/amount: Too small; /lines/0/quantity: …` */
 function describe({ detail, errors }: RowRefusal): string {
-  const told = errors.map(({ pointer, message }) => [pointer, message].filter(Boolean).join(': '));
+  const told = errors.map(pointerText);
   return told.length === 0 ? detail : told.join('; ');
 }

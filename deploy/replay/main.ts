@@ -12,6 +12,7 @@ import {
   withFileOptions,
 } from '../cli/file-options.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
+import { printed, printedJson, printedLine } from '../cli/printed.ts';
 import { createProgress } from '../cli/progress.ts';
 import { openSource, refuseSameFile, type Source } from '../cli/source.ts';
 import { countRows, findFaults } from './file.ts';
@@ -68,7 +69,7 @@ async function replayFile(path: string, options: Options): Promise<void> {
 async function dryRun(source: Source, file: FileOptions, options: Options): Promise<void> {
   const about = { ...file, sha256: source.sha256 };
   const counts = await findFaults(readRows(source.read(), file), about, ({ line, detail }) =>
-    console.error(`line ${line}: ${detail}`),
+    console.error(printedLine(`line ${line}: ${detail}`)),
   );
   const text = `${counts.rows} rows, ${counts.faults} of them malformed; nothing was sent`;
   console.log(options.json ? JSON.stringify({ ...counts, sha256: source.sha256 }) : text);
@@ -94,7 +95,7 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
     });
     const unchanged = source.isUnchanged();
     const report = { total, ...tally, notSent: total - tally.rows, sha256, results: resultsPath };
-    console.log(options.json ? JSON.stringify(report) : reportText(tally, { total, resultsPath }));
+    console.log(options.json ? printedJson(report) : printed(reportText(tally, { total, resultsPath })));
     if (!unchanged) console.error('The file changed while it was being sent: the keys belong to its earlier content.');
     if (!isComplete(tally) || !unchanged) process.exitCode = 1;
   } finally {

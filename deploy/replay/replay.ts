@@ -1,5 +1,6 @@
 import type { FileOperations, Row } from '../../activities/batches/row.ts';
 import { MalformedRow } from '../../api/batches/rows/rows.ts';
+import { faultLine } from '../cli/fault-text.ts';
 import type { Http } from '../client/src/http.ts';
 import { outcomeOf } from '../client/src/outcome.ts';
 import { submitWrite, type Write } from '../client/src/submit-write.ts';
@@ -92,8 +93,7 @@ export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions):
 /** `409 invoice_not_payable: The invoice is draft.` */
 export function describe({ status, problem }: RowResult): string {
   const { code, detail, answers } = (problem ?? {}) as { code?: string; detail?: string; answers?: object };
-  const what = [status, code].filter((part) => part !== undefined).join(' ');
-  return [what, detail, answers === undefined ? '' : JSON.stringify(answers)].filter(Boolean).join(': ');
+  return [faultLine({ status, code, detail }), answers && JSON.stringify(answers)].filter(Boolean).join(': ');
 }
 
 function requestOf(row: Row, options: ReplayOptions): RowRequest | RowResult {

@@ -1,3 +1,4 @@
+import { printedLine } from '../cli/printed.ts';
 import { bar, type Progress, shown } from '../cli/progress.ts';
 import type { Outcome } from './outcome.ts';
 import { describe, type Tally } from './replay.ts';
@@ -53,7 +54,7 @@ export function reportText(tally: Tally, { total, resultsPath }: { total: number
     ...(tally.skipped === 0 ? [] : [line(tally.skipped, 'skipped', 'with a final outcome in the earlier results')]),
     ...(tally.rows === total
       ? []
-      : [line(total - tally.rows, 'not sent', `stopped at ${tally.stopped ?? 'an error'}`)]),
+      : [line(total - tally.rows, 'not sent', `stopped at ${printedLine(tally.stopped ?? 'an error')}`)]),
     line(total, 'rows', `see ${resultsPath}`),
   ].join('\n');
 }

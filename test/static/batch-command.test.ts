@@ -1,18 +1,19 @@
-import { readFileSync } from 'node:fs';
-import { afterEach, describe, expect, test } from 'vitest';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { checkRow } from '../../activities/batches/check-row.ts';
 import { DEMO } from '../../activities/demo.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
-import type { BatchResource } from '../../api/batches/resource.ts';
-import { createAsker } from '../../deploy/batch/ask.ts';
-import { createBatchApi } from '../../deploy/batch/batch-api.ts';
 import { Refused, Unfinished } from '../../deploy/batch/ends.ts';
 import { batchText, durationText, sendingText } from '../../deploy/batch/progress-text.ts';
 import { exitCodeOf, faultText, reportText } from '../../deploy/batch/report.ts';
+import { saveResults } from '../../deploy/batch/results.ts';
+import { type Batches, withBatches } from '../../deploy/batch/session.ts';
 import { submit } from '../../deploy/batch/submit.ts';
 import type { Upload } from '../../deploy/batch/upload.ts';
-import { tokenOf } from '../../deploy/client/src/token.ts';
+import type { Batch } from '../../deploy/client/src/generated/types.ts';
 import { type Answerer, json, problem, startAnswering } from '../support/answering-server.ts';
 import { readFile } from '../support/batch-files.ts';
 
@@ -22,10 +23,7 @@ const COUNTS = {
 };
 const SHA = 'a'.repeat(64);
 
-function batchOf({
-  counts,
-  ...over
-}: Partial<Omit<BatchResource, 'counts'>> & { counts?: object } = {}): BatchResource {
+function batchOf({ counts, ...over }: Partial<Omit<Batch, 'counts'>> & { counts?: object } = {}): Batch {
   return {
     ...{ key: 'b', id: 'i', state: 'completed', operation: 'createPayment', rows: 1_000, sha256: SHA, errors: [] },
     ...{ rowsPerSecond: null, eta: null, actor: { userId: 'u' }, requestId: 'r' },
@@ -95,33 +93,39 @@ describe('a submission', () => {
 
   async function start(answers: readonly Answerer[], { giveUpMs = 60_000, tokens = ['first', 'second'] } = {}) {
     const server = await startAnswering(answers);
-    const { signal } = new AbortController();
+    const interrupted = new AbortController();
+    const { signal } = interrupted;
     const source = () => tokens.shift() ?? 'last';
-    const destination = { url: `${server.url}/books`, token: tokenOf(source), target: '' };
-    const asker = createAsker(destination, { giveUpMs, signal, onTrouble: () => undefined });
-    servers.push(server, asker);
+    const troubles: string[] = [];
+    const onTrouble = (text: string) => void troubles.push(text);
+    const ask = <T>(work: (batches: Batches) => Promise<T>) =>
+      withBatches({ url: `${server.url}/books`, source }, { giveUpAfterMs: giveUpMs, signal, onTrouble }, work);
+    servers.push(server);
     const found: string[] = [];
     const upload: Upload = {
-      contentType: 'text/csv',
+      format: 'csv',
       sha256: async () => SHA,
       async *read() {
         yield Buffer.from('amount\n1\n');
       },
     };
-    const api = createBatchApi(asker);
     return {
-      api,
+      ask,
+      interrupt: (reason: Error) => interrupted.abort(reason),
       found,
+      troubles,
       lines: () => server.seen.map(({ line }) => line),
       seen: server.seen,
       submit: (over: object = {}) =>
-        submit(api, {
-          ...{ batchKey: 'b b', operation: 'createPayment', upload, isNotAwaited: false, waitS: 0, signal },
-          onFound: ({ state }) => found.push(state),
-          onStored: () => undefined,
-          onBatch: () => undefined,
-          ...over,
-        }),
+        ask((batches) =>
+          submit(batches, {
+            ...{ batchKey: 'b b', operation: 'createPayment', upload, isNotAwaited: false, waitS: 0, signal },
+            onFound: ({ state }) => found.push(state),
+            onStored: () => undefined,
+            onBatch: () => undefined,
+            ...over,
+          }),
+        ),
     };
   }
   const none = problem(404, 'batch_not_found', 'none', { requestId: 'r' });
@@ -146,6 +150,7 @@ describe('a submission', () => {
       submit: send,
       lines,
       seen,
+      troubles,
     } = await start([
       none,
       (response) => response.destroy(),
@@ -161,6 +166,13 @@ describe('a submission', () => {
     expect(lines().map((line) => line.split(' ')[0])).toEqual([
       ...['GET', 'POST', 'POST', 'POST', 'POST', 'POST', 'POST', 'GET', 'GET'],
     ]);
+    expect(troubles.map((text) => text.replace(/http\S+/, 'URL'))).toEqual([
+      expect.stringMatching(/^No usable answer of URL \((other side closed|.*ECONNRESET)\); trying again$/),
+      'No usable answer of URL (503 storage_unavailable); trying again',
+      'No usable answer of URL (408 request_timeout); trying again',
+      'No usable answer of URL (400 malformed_request); trying again',
+      'No usable answer of URL (502); trying again',
+    ]);
     const uploads = seen.filter(({ line }) => line.startsWith('POST'));
     expect(new Set(uploads.map(({ body }) => body))).toEqual(new Set(['amount\n1\n']));
     expect(uploads[0]?.headers).toMatchObject({ 'idempotency-key': '"b b"', 'content-type': 'text/csv' });
@@ -168,16 +180,15 @@ describe('a submission', () => {
 
   test('of a file that cannot be read to its end is not tried again, and leaves no batch', async () => {
     const { submit: send, lines } = await start([none]);
+    const failure = new Error('There is no column a.');
     const upload: Upload = {
-      ...{ contentType: 'text/csv', sha256: async () => SHA },
+      ...{ format: 'csv', sha256: async () => SHA },
       async *read() {
         yield Buffer.from('amount\n');
-        throw new Error('There is no column a.');
+        throw failure;
       },
     };
-    const end = send({ upload });
-    await expect(end).rejects.toThrow('There is no column a.');
-    await expect(end).rejects.toBeInstanceOf(Refused);
+    await expect(send({ upload })).rejects.toBe(failure);
     // What has begun with it was cut, and not ended.
     expect(lines()).toEqual(['GET /books/api/batches/b%20b']);
   });
@@ -210,6 +221,14 @@ describe('a submission', () => {
     await expect(send()).rejects.toThrow(Unfinished);
   });
 
+  test('that is interrupted ends with what that means', async () => {
+    const { submit: send, interrupt } = await start([() => undefined]);
+    const end = send();
+    const meaning = new Unfinished('The batch goes on.');
+    interrupt(meaning);
+    await expect(end).rejects.toBe(meaning);
+  });
+
   test('returns once the batch is taken, or where it is paused', async () => {
     const taken = await start([none, json(202, batchOf({ state: 'queued' }))]);
     expect(await taken.submit({ isNotAwaited: true })).toMatchObject({ state: 'queued' });
@@ -217,20 +236,46 @@ describe('a submission', () => {
     expect(await paused.submit()).toMatchObject({ state: 'paused' });
   });
 
-  test('has results page by page, also below the path of a gateway', async () => {
-    const page = (text: string, link?: string): Answerer => {
-      return (response) =>
-        response.writeHead(200, { 'content-type': 'application/x-ndjson', ...(link && { link }) }).end(text);
+  test('has results to the last row, also below the path of a gateway that takes Link away', async () => {
+    const page = (text: string): Answerer => {
+      return (response) => response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(text);
     };
-    const next = '</api/batches/b/results?cursor=1&limit=1000>; rel="next"';
-    const { api, lines } = await start([page('{"row":1}\n', next), page('{"row":2}\n')]);
+    const { ask, lines } = await start([
+      ...[json(200, batchOf({ rows: 2 })), page('{"row":1}\n'), page('{"row":2}\n')],
+    ]);
     const pages: string[] = [];
-    for await (const text of api.results('b', 'ndjson')) pages.push(text);
+    await ask(async (batches) => {
+      for await (const text of batches.resultsText('b')) pages.push(text);
+    });
     expect(pages.join('')).toBe('{"row":1}\n{"row":2}\n');
     expect(lines()).toEqual([
-      'GET /books/api/batches/b/results',
+      'GET /books/api/batches/b',
+      'GET /books/api/batches/b/results?cursor=0&limit=1000',
       'GET /books/api/batches/b/results?cursor=1&limit=1000',
     ]);
+  });
+});
+
+describe('the results of a batch', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'accubooks-results-test-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const signal = new AbortController().signal;
+
+  test('are a file once they are whole, and the file that was there before until then', async () => {
+    const path = join(folder, 'results.csv');
+    const batches = (text: string, failure?: Error) => ({
+      async *resultsText() {
+        yield text;
+        if (failure !== undefined) throw failure;
+      },
+    });
+    const save = (text: string, failure?: Error) =>
+      saveResults({ batches: batches(text, failure) as unknown as Batches, signal }, 'b', path);
+    await save('one');
+    await expect(save('two', new Error('It ends early.'))).rejects.toThrow('It ends early.');
+    expect([readFileSync(path, 'utf8'), readdirSync(folder)]).toEqual(['one', ['results.csv']]);
+    await save('three');
+    expect(readFileSync(path, 'utf8')).toBe('three');
   });
 });
 

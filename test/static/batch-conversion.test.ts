@@ -38,20 +38,17 @@ describe('what is uploaded for a file', () => {
   test('is the file as it is, unless that would mean something else', async () => {
     const csv = 'invoiceId,amount\nx,1\n';
     const plain = await open(csv, { ...FILE, format: 'csv' });
-    expect([plain.upload.contentType, await textOf(plain.upload.read())]).toEqual(['text/csv', csv]);
+    expect([plain.upload.format, await textOf(plain.upload.read())]).toEqual(['csv', csv]);
     expect(await plain.upload.sha256()).toBe(sha256Of(csv));
     // The mapping is that of CSV alone.
     const lines = await open('{"amount":1}', { ...FILE, map: new Map([['Betrag', 'amount']]) });
-    expect([lines.upload.contentType, await textOf(lines.upload.read())]).toEqual([
-      'application/x-ndjson',
-      '{"amount":1}',
-    ]);
+    expect([lines.upload.format, await textOf(lines.upload.read())]).toEqual(['ndjson', '{"amount":1}']);
     const mapped = await open('Betrag;Beleg\n1;b-1\n2;\nx;b-3\n', {
       ...FILE,
       ...{ format: 'csv', delimiter: ';', keyColumn: 'Beleg', map: new Map([['Betrag', 'amount']]) },
     });
     const sent = await textOf(mapped.upload.read());
-    expect([mapped.upload.contentType, await mapped.upload.sha256()]).toEqual(['application/x-ndjson', sha256Of(sent)]);
+    expect([mapped.upload.format, await mapped.upload.sha256()]).toEqual(['ndjson', sha256Of(sent)]);
     expect(sent.split('\n').map((line) => (line === '' ? undefined : JSON.parse(line)))).toEqual([
       { key: 'b-1', params: {}, body: { amount: 1 } },
       { key: expect.stringMatching(/^[\da-f-]{36}$/), params: {}, body: { amount: 2 } },

@@ -1,7 +1,11 @@
+import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { ClientOptions } from '../../deploy/client/src/calls.ts';
 import { createClient } from '../../deploy/client/src/client.ts';
 import { RefusedError, UnavailableError, UnknownOutcomeError } from '../../deploy/client/src/errors.ts';
-import type { FileSource } from '../../deploy/client/src/files.ts';
+import type { FileSource } from '../../deploy/client/src/file-body.ts';
 import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
 
 const FILE = '{"body":{"amount":1}}\n{"body":{"amount":2}}\n';
@@ -17,8 +21,14 @@ afterEach(async () => {
 async function serve(...answerers: Answerer[]) {
   const server = await startAnswering(answerers);
   closing.push(server.close);
-  const { batches } = createClient({ baseUrl: server.url, token: 'token', circuit: false });
-  return { ...server, batches };
+  const clientOf = (options: Partial<ClientOptions> = {}) =>
+    createClient({ baseUrl: server.url, token: 'token', circuit: false, ...options });
+  return { ...server, clientOf, batches: clientOf().batches };
+}
+
+async function* piecesOf() {
+  yield new TextEncoder().encode(FILE.slice(0, 5));
+  yield new TextEncoder().encode(FILE.slice(5));
 }
 
 function streamOf(text: string): ReadableStream {
@@ -32,6 +42,8 @@ describe('a file', () => {
     'a Blob': new Blob([FILE]),
     'a function that makes a stream': () => streamOf(FILE),
     'a function that makes text later': async () => FILE,
+    'a function that makes a stream of Node': () => Readable.from([Buffer.from(FILE)], { objectMode: false }),
+    'a function that makes a generator': piecesOf,
   };
   test.each(Object.entries(SOURCES))(
     'of %s is sent again, whole and under its key, until it is stored',
@@ -63,6 +75,53 @@ describe('a file', () => {
     expect(error).toMatchObject({ idempotencyKey: 'march', requests: 1, answers: { 'no answer': 1 } });
     expect(seen.length).toBe(1);
     expect(await (await serve(STORED)).batches.submit(streamOf(FILE), SUBMIT)).toMatchObject({ batch: BATCH });
+    const generator = await serve(drop, STORED);
+    await expect(generator.batches.submit(piecesOf(), SUBMIT)).rejects.toThrow(UnknownOutcomeError);
+  });
+
+  test('of a stream is not kept in memory while it is sent', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const sent: WeakRef<Uint8Array>[] = [];
+    const source = async function* () {
+      for (let count = 0; count < 200; count += 1) {
+        const piece = new Uint8Array(65_536).fill(10);
+        sent.push(new WeakRef(piece));
+        yield piece;
+      }
+    };
+    let kept = 0;
+    const { batches } = await serve((response, request) => {
+      collectGarbage();
+      kept = sent.filter((piece) => piece.deref() !== undefined).length;
+      STORED(response, request);
+    });
+    await batches.submit(source, SUBMIT);
+    expect(sent).toHaveLength(200);
+    expect(kept).toBeLessThan(20);
+  });
+
+  const failure = new Error('The disk is gone.');
+  const FAILING: Readonly<Record<string, FileSource>> = {
+    'a function': () => Promise.reject(failure),
+    'a generator': async function* () {
+      yield* piecesOf();
+      throw failure;
+    },
+    'a stream': () => new ReadableStream({ pull: (controller) => controller.error(failure) }),
+  };
+  test.each(Object.entries(FAILING))('that %s fails to read is not stored, and fails with that', async (_, source) => {
+    const { batches, seen } = await serve(STORED);
+    await expect(batches.submit(source, SUBMIT)).rejects.toBe(failure);
+    await expect(batches.validate(source)).rejects.toBe(failure);
+    // What was begun was cut, and not ended.
+    expect(seen).toEqual([]);
+  });
+
+  test('of a stream that gives text instead of bytes is a mistake of the program', async () => {
+    const { batches } = await serve(STORED);
+    const source = () => Readable.from([FILE]) as AsyncIterable<never>;
+    await expect(batches.submit(source, SUBMIT)).rejects.toThrow(TypeError);
   });
 
   test('is stored only if the API says so of this key', async () => {
@@ -87,6 +146,7 @@ describe('a file', () => {
     const error = await batches.submit(FILE, SUBMIT).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(RefusedError);
     expect(error).toMatchObject({ code: 'idempotency_key_reused', problem: { errors: [{ row: 2 }] } });
+    expect(String(error)).toContain('(row 2: body The row differs.)');
     expect(seen.length).toBe(3);
   });
 
@@ -132,6 +192,15 @@ describe('a batch', () => {
     );
   });
 
+  test('is waited for until the program has seen enough', async () => {
+    const { batches, seen } = await serve(
+      ...[json(200, { ...BATCH, state: 'running' }), json(200, { ...BATCH, state: 'paused' })],
+    );
+    const until = ({ state }: { readonly state: string }) => state === 'paused';
+    expect(await batches.wait('march', { until, waitS: 1 })).toMatchObject({ state: 'paused' });
+    expect(seen.map(({ headers }) => headers['prefer'])).toEqual(['wait=0', 'wait=1']);
+  });
+
   test('that nobody knows is not waited for', async () => {
     const { batches } = await serve(problem(404, 'batch_not_found', 'none', { requestId: 'r' }));
     await expect(batches.wait('march')).rejects.toThrow(RefusedError);
@@ -140,62 +209,5 @@ describe('a batch', () => {
   test('is waited for no longer than the program likes', async () => {
     const { batches } = await serve(json(200, { ...BATCH, state: 'running' }));
     await expect(batches.wait('march', { deadlineMs: 100 })).rejects.toThrow(UnavailableError);
-  });
-});
-
-describe('the results of a batch', () => {
-  const rows = (from: number, to: number) =>
-    Array.from({ length: to - from + 1 }, (_, index) => ({ row: from + index, outcome: 'succeeded' }));
-  const ndjson = (text: string): Answerer => {
-    return (response) => response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end(text);
-  };
-  const page = (from: number, to: number) =>
-    ndjson(
-      rows(from, to)
-        .map((row) => `${JSON.stringify(row)}\n`)
-        .join(''),
-    );
-  const ofFive = json(200, { ...BATCH, rows: 5 });
-
-  async function collect(iteration: AsyncIterable<{ row: number }>): Promise<number[]> {
-    const numbers: number[] = [];
-    for await (const { row } of iteration) numbers.push(row);
-    return numbers;
-  }
-
-  test('come in order, page by page, and again from any row', async () => {
-    const { batches, seen } = await serve(ofFive, page(1, 2), page(3, 4), page(5, 5));
-    expect(await collect(batches.results('march', { limit: 2 }))).toEqual([1, 2, 3, 4, 5]);
-    expect(seen.slice(1).map(({ line, headers }) => [line, headers.accept])).toEqual(
-      [0, 2, 4].map((cursor) => [
-        `GET /api/batches/march/results?cursor=${cursor}&limit=2`,
-        'application/x-ndjson, application/problem+json',
-      ]),
-    );
-    const later = await serve(ofFive, page(4, 5));
-    expect(await collect(later.batches.results('march', { after: 3 }))).toEqual([4, 5]);
-  });
-
-  test('are asked for again where a page is cut, or is not the API’s', async () => {
-    const { batches } = await serve(
-      ofFive,
-      ndjson('{"row":1}\n{"row":2'),
-      (response) => response.writeHead(200, { 'content-type': 'text/html' }).end('Please sign in'),
-      drop,
-      page(1, 5),
-    );
-    expect(await collect(batches.results('march'))).toEqual([1, 2, 3, 4, 5]);
-  });
-
-  test('end with an error, and not early, where rows are missing', async () => {
-    const without = await serve(ofFive, page(1, 2), page(4, 5));
-    await expect(collect(without.batches.results('march'))).rejects.toThrow(UnavailableError);
-    const short = await serve(ofFive, page(1, 2), ndjson(''));
-    await expect(collect(short.batches.results('march'))).rejects.toThrow(UnavailableError);
-  });
-
-  test('of a batch that nobody knows are refused', async () => {
-    const { batches } = await serve(problem(404, 'batch_not_found', 'none', { requestId: 'r' }));
-    await expect(collect(batches.results('march'))).rejects.toThrow(RefusedError);
   });
 });

@@ -177,15 +177,26 @@ describe('the command of batches', () => {
   test('checks a file without writing anything of it', async () => {
     const company = await system.company();
     const [good] = await payments(company, 1);
-    const bad = JSON.stringify({ ...good, amount: 0 });
+    const bad = JSON.stringify({ ...good, amount: 0, 'more\u001b[2J\u009b': 1 });
     const file = command.save('checked.jsonl', `\n${bad}\n\n{"amount":\n${JSON.stringify(good)}\n`);
     const checked = await run(company, ['submit', file, ...OPERATION, '--validate-only']);
     expect([checked.code, checked.stdout]).toEqual([1, '3 rows, 2 of them would be refused; nothing was written\n']);
     expect(checked.stderr).toMatch(/^line 2 \(row 1\), .*; \/amount: .*\nline 4 \(row 2\), .*malformed: not JSON/m);
+    // A terminal would obey them.
+    expect(checked.stderr).toMatch(/more/);
+    expect(checked.stderr).not.toMatch(/[^\P{Cc}\n]/u);
     const json = await run(company, ['submit', file, ...OPERATION, '--validate-only', '--json']);
+    expect(json.stdout).not.toMatch(/[^\P{Cc}\n]/u);
     expect(JSON.parse(json.stdout)).toMatchObject({
       exitCode: 1,
-      validation: { rows: 3, valid: 1, errors: [{ row: 1, line: 2, errors: [{ pointer: '/amount' }] }, { row: 2 }] },
+      validation: {
+        rows: 3,
+        valid: 1,
+        errors: [
+          { row: 1, line: 2, errors: [{ pointer: '/amount' }, { pointer: '/more\u001b[2J\u009b' }] },
+          { row: 2 },
+        ],
+      },
     });
     expect([await stateOf(company), await paymentsOf(company)]).toEqual([undefined, 0]);
   });

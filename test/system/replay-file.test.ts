@@ -177,11 +177,15 @@ describe('a file of writes', () => {
     const good = paymentBody(await company.invoice());
     const file = save(
       'dry.jsonl',
-      [good, { ...good, amount: 0 }, { ...good, more: 1 }].map((row) => JSON.stringify(row)).join('\n'),
+      [good, { ...good, amount: 0 }, { ...good, 'more\u001b[2J\u009b': 1 }]
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
     );
     const checked = await run(company, [file, '--operation', 'createPayment', '--dry-run']);
     expect([checked.code, checked.stdout]).toEqual([1, '3 rows, 2 of them malformed; nothing was sent\n']);
-    expect(checked.stderr).toMatch(/^line 2: \/amount: .*\nline 3: /m);
+    expect(checked.stderr).toMatch(/^line 2: \/amount: .*\nline 3: .*more/m);
+    // A terminal would obey them.
+    expect(checked.stderr).not.toMatch(/[^\P{Cc}\n]/u);
     expect(await effects(company)).toMatchObject({ writes: PREPARED, rows: 0, failedAudit: 0 });
   });
 });

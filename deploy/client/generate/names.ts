@@ -33,7 +33,7 @@ export const OTHER_NAMES: Readonly<Record<string, string>> = {
 /** Methods that `deploy/client/src/client.ts` adds. */
 const ADDED_BY_HAND = [
   ...['events.follow', 'writes.resolve', 'writes.submit'],
-  ...['batches.submit', 'batches.validate', 'batches.wait', 'batches.results'],
+  ...['batches.submit', 'batches.validate', 'batches.wait', 'batches.results', 'batches.resultsText'],
 ];
 
 export type NamedRoute = {

@@ -1,9 +1,11 @@
 import type { CallOptions, Calls } from './calls.ts';
 import { UnavailableError } from './errors.ts';
-import type { FileSource, SendOptions, SubmittedBatch } from './files.ts';
+import type { FileSource } from './file-body.ts';
+import type { SendOptions, SubmittedBatch } from './files.ts';
 import type { Batch, BatchRowResult, BatchValidation } from './generated/types.ts';
-import { segment } from './http.ts';
-import { pollPause, sleep } from './pause.ts';
+import { queryOf, segment } from './http.ts';
+import { pollPause } from './pause.ts';
+import { type ResultFormat, type ResultPage, resultPageOf } from './results.ts';
 import { limitTime } from './time-limit.ts';
 
 export type FileOptions = SendOptions & {
@@ -18,10 +20,14 @@ export type SubmitOptions = FileOptions & {
 
 export type WaitOptions = {
   readonly signal?: AbortSignal | undefined;
-  /** How long to wait, outages included; for ever if omitted. */
+  /** How long to wait, outages included; for ever if omitted. `giveUpAfterMs` of the client ends it earlier in an outage. */
   readonly deadlineMs?: number | undefined;
   /** Called with the batch as it stands, at each poll. */
   readonly onProgress?: ((batch: Batch) => void) | undefined;
+  /** Ends the wait earlier, too, such as where the batch is paused. */
+  readonly until?: ((batch: Batch) => boolean) | undefined;
+  /** How long each poll waits for the end of the batch, and so how late `onProgress` and `until` may be: 0 to 60 seconds; 30 if omitted. */
+  readonly waitS?: number | undefined;
 };
 
 export type ResultOptions = {
@@ -51,12 +57,15 @@ export type BatchMethods = {
   wait(key: string, options?: WaitOptions): Promise<Batch>;
   /** What has become of each row, in the order of the file, as it stands now. Nothing is read before the iteration begins. */
   results(key: string, options?: ResultOptions): AsyncGenerator<BatchRowResult, void, undefined>;
+  /** The same as text, page by page, for a file; `ndjson` if omitted. CSV has its header only from the first row on. */
+  resultsText(
+    key: string,
+    options?: ResultOptions & { readonly format?: ResultFormat | undefined },
+  ): AsyncGenerator<string, void, undefined>;
 };
 
 const PATH = '/api/batches';
 const POLL_S = 30;
-/** After a read of the batch that failed. */
-const FAILED_PAUSE_MS = 1_000;
 const ROWS_A_PAGE = 1_000;
 
 export function batchMethods(calls: Pick<Calls, 'read' | 'files'>): BatchMethods {
@@ -67,15 +76,17 @@ export function batchMethods(calls: Pick<Calls, 'read' | 'files'>): BatchMethods
     validate: (source, { operation, ...options } = {}) =>
       calls.files.validate(source, { ...options, path: PATH + queryOf({ operation, validateOnly: 'true' }) }),
 
-    async wait(key, { signal, deadlineMs = Number.POSITIVE_INFINITY, onProgress } = {}) {
+    async wait(key, { signal, deadlineMs = Number.POSITIVE_INFINITY, onProgress, until, waitS = POLL_S } = {}) {
       const path = `${PATH}/${segment(key)}`;
       const limit = limitTime(deadlineMs, signal);
       try {
-        for (;;) {
+        // The service waits for the end of the batch alone: what the program waits for may be so already.
+        for (let pollS = until === undefined ? waitS : 0; ; pollS = waitS) {
           const pause = pollPause();
-          const batch = await readPatiently(path, limit.signal);
+          const call = { waitS: pollS, signal: limit.signal, deadlineMs: Number.POSITIVE_INFINITY };
+          const batch = await calls.read<Batch>(path, undefined, call);
           onProgress?.(batch);
-          if (batch.state === 'completed' || batch.state === 'cancelled') return batch;
+          if (batch.state === 'completed' || batch.state === 'cancelled' || until?.(batch)) return batch;
           await pause(limit.signal);
         }
       } finally {
@@ -83,44 +94,43 @@ export function batchMethods(calls: Pick<Calls, 'read' | 'files'>): BatchMethods
       }
     },
 
-    async *results(key, { signal, after = 0, limit = ROWS_A_PAGE, deadlineMs } = {}) {
-      const path = `${PATH}/${segment(key)}`;
-      const call: CallOptions = { signal, deadlineMs };
-      const { rows } = await calls.read<Batch>(path, undefined, call);
-      let last = after;
-      while (rows !== null && last < rows) {
-        const page = await calls.files.lines<BatchRowResult>(
-          `${path}/results${queryOf({ cursor: last, limit })}`,
-          call,
-        );
-        for (const row of page) {
-          // By the rows themselves, not by `Link`, which a proxy may have changed or taken away.
-          if (row.row !== last + 1)
-            throw new UnavailableError(`Row ${last + 1} of ${path} is not among its results.`, {});
-          yield row;
-          last = row.row;
-        }
-        if (page.length === 0) throw new UnavailableError(`The results of ${path} end before row ${last + 1}.`, {});
-      }
+    async *results(key, options) {
+      for await (const { rows } of pages(key, 'ndjson', options)) yield* rows as readonly BatchRowResult[];
+    },
+
+    async *resultsText(key, { format = 'ndjson', ...options } = {}) {
+      for await (const { text } of pages(key, format, options)) yield text;
     },
   };
 
-  /** However long there is no answer. Throws once the signal is aborted, and RefusedError. */
-  async function readPatiently(path: string, signal: AbortSignal): Promise<Batch> {
-    for (;;) {
-      try {
-        return await calls.read<Batch>(path, undefined, { waitS: POLL_S, signal });
-      } catch (error) {
-        if (!(error instanceof UnavailableError) || signal.aborted) throw error;
-        await sleep(FAILED_PAUSE_MS, signal);
+  /** Until the last row of the batch, by the rows themselves: not by `Link`, which a proxy may have changed or taken away. */
+  async function* pages(
+    key: string,
+    format: ResultFormat,
+    { signal, after = 0, limit = ROWS_A_PAGE, deadlineMs }: ResultOptions = {},
+  ): AsyncGenerator<ResultPage> {
+    const path = `${PATH}/${segment(key)}`;
+    const call: CallOptions = { signal, deadlineMs };
+    const rowsNow = async () => (await calls.read<Batch>(path, undefined, call)).rows ?? 0;
+    const read = (text: string) => resultPageOf(text, format);
+    let rows = await rowsNow();
+    let last = after;
+    do {
+      const page = await calls.files.text(`${path}/results${queryOf({ cursor: last, limit })}`, {
+        ...call,
+        format,
+        read,
+      });
+      for (const { row } of page.rows) {
+        if (row !== last + 1) throw new UnavailableError(`Row ${last + 1} of ${path} is not among its results.`, {});
+        last = row;
       }
-    }
+      if (page.rows.length === 0 && last < rows) {
+        throw new UnavailableError(`The results of ${path} end before row ${last + 1}, of ${rows}.`, {});
+      }
+      yield page;
+      // Its file had not been stored before.
+      if (last > rows) rows = await rowsNow();
+    } while (last < rows);
   }
-}
-
-function queryOf(parameters: Readonly<Record<string, string | number | undefined>>): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
-  const text = query.toString();
-  return text === '' ? '' : `?${text}`;
 }

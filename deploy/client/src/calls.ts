@@ -1,14 +1,14 @@
 import { isSuccess, problemOf, resourceOf, verdictOf } from './answers.ts';
-import { requireCall, requireDeadline, requireSame, requireWrite } from './check-arguments.ts';
+import { requireCall, requireDeadline, requirePatience, requireSame, requireWrite } from './check-arguments.ts';
 import { type Circuit, type CircuitOptions, createCircuit } from './circuit.ts';
-import { errorOf, messageOf, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
+import { errorOf, problemText, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
 import { type FileCalls, fileCalls } from './files.ts';
-import { type Answer, type Fetch, type Http, type HttpRequest, openHttp } from './http.ts';
+import { type Answer, type Fetch, type Http, type HttpRequest, openHttp, queryOf } from './http.ts';
 import { type KeptWrite, type KeyStore, newKey } from './keys.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { isPage, type Page, type Pages, pagesOf } from './pages.ts';
 import { pauseMs, sleep } from './pause.ts';
-import { repeatUntilFinal } from './repeat.ts';
+import { type Repeat, repeatUntilFinal } from './repeat.ts';
 import { submitWrite } from './submit-write.ts';
 import { limitTime, unlessAborted } from './time-limit.ts';
 import { companyOf, requireToken, type Token, type TokenSource, tokenOf } from './token.ts';
@@ -22,6 +22,13 @@ export type ClientOptions = {
   readonly keyStore?: KeyStore | undefined;
   /** How long a call goes on without a final answer; 120,000 if omitted. Infinity: for ever. */
   readonly deadlineMs?: number | undefined;
+  /**
+   * How long a call goes on after its first request without a usable answer; until its deadline if omitted. For calls that may
+   * take long, such as an upload, and shall not wait as long for a service that is not there.
+   */
+  readonly giveUpAfterMs?: number | undefined;
+  /** Called for each request without a usable answer that is about to be sent again, for logs. */
+  readonly onRepeat?: ((repeat: Repeat) => void) | undefined;
   /** False: requests never wait for a service that does not answer. */
   readonly circuit?: CircuitOptions | false | undefined;
   /** Wraps each HTTP request, for traces and metrics. */
@@ -89,11 +96,13 @@ const DEADLINE_MS = 120_000;
 
 /** Throws a TypeError for options that no call could work with. */
 export function createCalls(options: ClientOptions): Calls {
-  const { baseUrl, keyStore, deadlineMs = DEADLINE_MS } = options;
+  const { baseUrl, keyStore, deadlineMs = DEADLINE_MS, giveUpAfterMs, onRepeat } = options;
   const http = traced(openHttp(options), options.trace);
   const token = sourceOf(options.token);
   const circuit: Circuit | undefined = options.circuit === false ? undefined : createCircuit(options.circuit);
   requireDeadline(deadlineMs);
+  requirePatience(giveUpAfterMs);
+  const patience = { circuit, giveUpAfterMs, onRepeat };
 
   const calls: Calls = {
     write: ({ body, ...write }, { idempotencyKey = newKey(), ...call } = {}) =>
@@ -133,17 +142,17 @@ export function createCalls(options: ClientOptions): Calls {
         const waitS = call.waitS ?? waitWithin(call.deadlineMs ?? deadlineMs);
         const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf({ ...call, waitS }) };
         // Its deadline is the signal's, which has begun before.
-        const limits = { deadlineMs: call.deadlineMs ?? deadlineMs, signal, circuit };
+        const limits = { deadlineMs: call.deadlineMs ?? deadlineMs, signal, ...patience };
         return outcomeOf<Resource>(await submitWrite(http, request, limits));
       }
     },
 
-    read: (path, query, call) => request('GET', path + textOf(query), call),
+    read: (path, query, call) => request('GET', path + queryOf(query), call),
 
     list<Item>(path: string, query: Query | undefined, call: CallOptions | undefined): Pages<Item> {
       const { cursor: first, ...filters } = query ?? {};
       const load = async (cursor: string | undefined) => {
-        const page = await request<Page<Item>>('GET', path + textOf({ ...filters, cursor }), call);
+        const page = await request<Page<Item>>('GET', path + queryOf({ ...filters, cursor }), call);
         if (!isPage(page)) throw new UnavailableError(`The answer to GET ${path} is not a page of a list.`, {});
         return page;
       };
@@ -152,7 +161,7 @@ export function createCalls(options: ClientOptions): Calls {
 
     act: (path, call) => request('POST', path, call),
 
-    files: fileCalls(http, { token, circuit, deadlineMs }),
+    files: fileCalls(http, { token, deadlineMs, ...patience }),
 
     deadlineMs,
   };
@@ -163,7 +172,7 @@ export function createCalls(options: ClientOptions): Calls {
     const { final, onTheWay, lastError } = await repeatUntilFinal(
       http,
       { method, path, token, ...preferencesOf(call) },
-      { deadlineMs: call.deadlineMs ?? deadlineMs, signal: call.signal, circuit },
+      { deadlineMs: call.deadlineMs ?? deadlineMs, signal: call.signal, ...patience },
       // "There is no such write" may change, but is the answer to whoever asks.
       { verdictOf: (answer) => (problemOf(answer)?.status === 404 ? 'final' : verdictOf(answer)) },
     );
@@ -177,19 +186,23 @@ export function createCalls(options: ClientOptions): Calls {
     const problem = problemOf(final);
     if (problem === undefined) throw new Error('Bug! An answer is final without being one of the API');
     const { status, requestId } = final;
-    throw new RefusedError(messageOf(problem), { status, requestId, problem });
+    throw new RefusedError(problemText(problem), { status, requestId, problem });
   }
 
   /** Once there is a token, which tells the company, unless the call ends before: nothing is kept that nobody could send. */
   async function whenReady(signal: AbortSignal): Promise<{ companyId: string | undefined } | { lastError: unknown }> {
     let lastError: unknown = signal.reason;
+    let patienceEnds: number | undefined;
     for (let attempts = 1; !signal.aborted; attempts += 1) {
       try {
         return { companyId: companyOf(typeof token === 'string' ? token : await unlessAborted(token.get(), signal)) };
       } catch (error) {
         // That the time is over says less than why there was no token before.
         if (error !== signal.reason || lastError === undefined) lastError = error;
-        await sleep(pauseMs(attempts, undefined), signal);
+        patienceEnds ??= performance.now() + (giveUpAfterMs ?? Number.POSITIVE_INFINITY);
+        const pause = pauseMs(attempts, undefined);
+        if (performance.now() + pause > patienceEnds) break;
+        await sleep(pause, signal);
       }
     }
     return { lastError };
@@ -276,13 +289,4 @@ function preferencesOf({ waitS, requestId }: Preferences = {}): Pick<HttpRequest
     ...(waitS === undefined ? {} : { prefer: `wait=${waitS}` }),
     ...(requestId === undefined ? {} : { headers: { 'x-request-id': requestId } }),
   };
-}
-
-function textOf(query: Query | undefined): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== undefined) parameters.set(name, String(value));
-  }
-  const text = parameters.toString();
-  return text === '' ? '' : `?${text}`;
 }

@@ -42,6 +42,11 @@ export function requireCall({ deadlineMs, waitS, requestId }: Call): void {
   }
 }
 
+export function requirePatience(giveUpAfterMs: number | undefined): void {
+  if (giveUpAfterMs === undefined || giveUpAfterMs >= 0) return;
+  throw new TypeError('giveUpAfterMs is a number of milliseconds from 0, or Infinity.');
+}
+
 export function requireDeadline(deadlineMs: number): void {
   if (!(deadlineMs > 0)) throw new TypeError('deadlineMs is a number of milliseconds above 0, or Infinity.');
 }

@@ -124,7 +124,7 @@ export function errorOf(
 ): AccuBooksError {
   if (outcome.state === 'unknown') {
     const { acknowledged, requests, onTheWay, refusal, lastError } = outcome;
-    const refused = refusal && new RefusedError(messageOf(refusal), { idempotencyKey, problem: refusal });
+    const refused = refusal && new RefusedError(problemText(refusal), { idempotencyKey, problem: refusal });
     return new UnknownOutcomeError(unknownText(outcome), {
       ...{ idempotencyKey, acknowledged, requests, answers: onTheWay, cause: cause ?? refused ?? lastError },
     });
@@ -132,7 +132,7 @@ export function errorOf(
   const { status, requestId, problem, replayed } = outcome;
   const details = { idempotencyKey, status, requestId, problem };
   if (outcome.state === 'lost') return new LostWriteError(LOST, details);
-  const message = messageOf(outcome.problem);
+  const message = problemText(outcome.problem);
   if (outcome.state === 'rejected') return new RejectedError(message, { ...details, operation, replayed });
   if (outcome.state === 'cancelled') return new CancelledError(message, details);
   return new RefusedError(message, details);
@@ -142,9 +142,9 @@ const LOST =
   'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
 
 /** `409 invoice_not_payable: The invoice is draft.`, with the members that are at fault. */
-export function messageOf(problem: Problem): string {
-  const faults = (problem.errors ?? problem.differences ?? []).map(
-    ({ in: part, pointer, message }) => `${part} ${pointer}${message === undefined ? '' : ` ${message}`}`,
+export function problemText(problem: Problem): string {
+  const faults = (problem.errors ?? problem.differences ?? []).map(({ row, in: part, pointer, message }) =>
+    [row === undefined ? '' : `row ${row}:`, part, pointer, message].filter(Boolean).join(' '),
   );
   return `${problem.status} ${problem.code}: ${problem.detail}${faults.length === 0 ? '' : ` (${faults.join('; ')})`}`;
 }
@@ -155,7 +155,7 @@ function unknownText(outcome: Extract<Outcome, { readonly state: 'unknown' }>): 
   const known = acknowledged ? 'The write was accepted but has no outcome yet' : 'The outcome of the write is unknown';
   const answers = textOfAnswers(onTheWay);
   if (refusal !== undefined) {
-    return `${known} (${answers}), and the service no longer tells: ${messageOf(refusal)}`;
+    return `${known} (${answers}), and the service no longer tells: ${problemText(refusal)}`;
   }
   return `${known}: no final answer in time (${answers}). Send it again with the same key.`;
 }

@@ -1,25 +1,17 @@
-import { isSuccess, objectIn, problemOf, resourceOf, type Verdict, verdictOf } from './answers.ts';
+import { isSuccess, problemOf, resourceOf, type Verdict, verdictOf } from './answers.ts';
 import { requireKey } from './check-arguments.ts';
-import type { Circuit } from './circuit.ts';
-import { messageOf, RefusedError, textOfAnswers, UnavailableError, UnknownOutcomeError } from './errors.ts';
+import { problemText, RefusedError, textOfAnswers, UnavailableError, UnknownOutcomeError } from './errors.ts';
+import { type FileSource, fileBody, isStream } from './file-body.ts';
 import type { Batch, BatchValidation } from './generated/types.ts';
-import type { Answer, FileBody, Http } from './http.ts';
-import { type Repeated, repeatUntilFinal } from './repeat.ts';
+import type { Answer, Http } from './http.ts';
+import { type Repeated, type RepeatOptions, repeatUntilFinal } from './repeat.ts';
 import type { Token } from './token.ts';
-
-/**
- * The bytes of a file, in UTF-8; a Blob may be a file of any size, in a browser and (`fs.openAsBlob`) in Node. A function is
- * called for each attempt.
- */
-export type FileSource = FileContent | (() => FileContent | Promise<FileContent>);
-
-export type FileContent = FileBody | Uint8Array;
 
 export type SendOptions = {
   /** `ndjson` if omitted. */
   readonly format?: 'ndjson' | 'csv' | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** How long the call goes on without a final answer, repeats included; two hours if omitted. */
+  /** How long the call goes on without a final answer, repeats included; two hours if omitted, or that of the client if longer. */
   readonly deadlineMs?: number | undefined;
   /** Sent as `X-Request-Id` with each request of the call. */
   readonly requestId?: string | undefined;
@@ -40,26 +32,33 @@ export type FileCalls = {
     to: SendOptions & { readonly path: string; readonly batchKey: string },
   ): Promise<SubmittedBatch>;
   validate(source: FileSource, to: SendOptions & { readonly path: string }): Promise<BatchValidation>;
-  /** An answer that has one JSON object a line (NDJSON), whole. */
-  lines<Line>(
+  /** What `read` makes of the text of an answer; undefined for one that is not whole, which is asked for again. */
+  text<T extends object>(
     path: string,
-    options: { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined },
-  ): Promise<readonly Line[]>;
+    options: {
+      readonly format: keyof typeof TYPES;
+      read(text: string): T | undefined;
+      readonly signal?: AbortSignal | undefined;
+      readonly deadlineMs?: number | undefined;
+    },
+  ): Promise<T>;
 };
 
 /** An upload lasts an hour at most: time for two. */
 const UPLOADS_MS = 2 * 3_600_000;
 /** More than the service allows one. */
 const UPLOAD_MS = 3_900_000;
+/** Of a stream, without a byte that is taken; after the last one, it takes its time to answer a file of a million rows. */
+const SILENT_UPLOAD_MS = 120_000;
 const TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const;
 
 export function fileCalls(
   http: Http,
   {
     token,
-    circuit,
     deadlineMs,
-  }: { readonly token: string | Token; readonly circuit: Circuit | undefined; readonly deadlineMs: number },
+    ...patience
+  }: Pick<RepeatOptions, 'deadlineMs' | 'circuit' | 'giveUpAfterMs' | 'onRepeat'> & { readonly token: string | Token },
 ): FileCalls {
   /** Sends the file until there is a final answer; once only where its bytes are gone with the first attempt. */
   function send(
@@ -68,18 +67,36 @@ export function fileCalls(
     accepts: (answer: Answer) => Verdict,
   ): Promise<Repeated> {
     const { signal, requestId } = options;
-    const isOnce = typeof source === 'object' && 'getReader' in source;
+    let failure: { readonly error: unknown } | undefined;
+    const onFailure = (error: unknown) => {
+      failure = { error };
+    };
+    const bytes = async (onBytes: () => void) => {
+      failure = undefined;
+      try {
+        return fileBody(typeof source === 'function' ? await source() : source, { onBytes, onFailure });
+      } catch (error) {
+        onFailure(error);
+        throw error;
+      }
+    };
     const request = {
       method: 'POST',
       path,
       token,
       ...(key === undefined ? {} : { key }),
       ...(requestId === undefined ? {} : { headers: { 'x-request-id': requestId } }),
-      file: { type: TYPES[format], bytes: async () => toBody(typeof source === 'function' ? await source() : source) },
+      file: { type: TYPES[format], silentMs: SILENT_UPLOAD_MS, bytes },
       timeoutMs: UPLOAD_MS,
     } as const;
-    const limits = { deadlineMs: options.deadlineMs ?? UPLOADS_MS, signal, circuit, ...(isOnce ? { most: 1 } : {}) };
-    return repeatUntilFinal(http, request, limits, { verdictOf: accepts });
+    const most = isStream(source) ? { most: 1 } : {};
+    const limits = { deadlineMs: options.deadlineMs ?? Math.max(UPLOADS_MS, deadlineMs), signal, ...patience, ...most };
+    return repeatUntilFinal(http, request, limits, {
+      verdictOf: accepts,
+      onNoAnswer() {
+        if (failure !== undefined) throw failure.error;
+      },
+    });
   }
 
   return {
@@ -109,57 +126,39 @@ export function fileCalls(
 
     async validate(source, to) {
       const sent = await send(source, to, (answer) => verdictOf(answer));
-      return bodyOf(sent, `POST ${to.path}`, to.signal) as BatchValidation;
+      const body = sent.final !== undefined && isSuccess(sent.final) ? resourceOf(sent.final) : undefined;
+      if (body === undefined) throw failureOf(sent, `POST ${to.path}`, to.signal);
+      return body as BatchValidation;
     },
 
-    async lines<Line>(
-      path: string,
-      {
-        signal,
-        deadlineMs: limitMs,
-      }: { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined },
-    ): Promise<readonly Line[]> {
-      const limits = { deadlineMs: limitMs ?? deadlineMs, signal, circuit };
-      const request = { method: 'GET', path, token, accept: TYPES.ndjson } as const;
-      const sent = await repeatUntilFinal(http, request, limits, {
+    async text(path, { format, read, signal, deadlineMs: limitMs }) {
+      const type = TYPES[format];
+      const readIn = ({ status, contentType = '', text }: Answer) =>
+        status === 200 && contentType.toLowerCase().startsWith(type) ? read(text) : undefined;
+      const limits = { deadlineMs: limitMs ?? deadlineMs, signal, ...patience };
+      const sent = await repeatUntilFinal(http, { method: 'GET', path, token, accept: type }, limits, {
         verdictOf: (answer) => {
-          if (isSuccess(answer)) return linesIn(answer) === undefined ? 'again' : 'final';
+          if (isSuccess(answer)) return readIn(answer) === undefined ? 'again' : 'final';
           return problemOf(answer)?.status === 404 ? 'final' : verdictOf(answer);
         },
       });
-      const lines = sent.final === undefined ? undefined : linesIn(sent.final);
-      return (lines ?? bodyOf(sent, `GET ${path}`, signal)) as readonly Line[];
+      const known = sent.final === undefined ? undefined : readIn(sent.final);
+      if (known === undefined) throw failureOf(sent, `GET ${path}`, signal);
+      return known;
     },
   };
 }
 
-function toBody(content: FileContent): FileBody {
-  // `fetch` takes bytes, too, but the compiler does not know of each array that they do not change meanwhile.
-  return content instanceof Uint8Array ? new Blob([content as Uint8Array<ArrayBuffer>]) : content;
-}
-
-/** Undefined for what the service has not answered, or not whole. */
-function linesIn({ status, contentType, text }: Answer): readonly object[] | undefined {
-  if (status !== 200 || contentType === undefined || !/^application\/x-ndjson\b/i.test(contentType)) return undefined;
-  if (text !== '' && !text.endsWith('\n')) return undefined;
-  const lines = text.split('\n').slice(0, -1).map(objectIn);
-  return lines.every((line) => line !== undefined) ? lines : undefined;
-}
-
-function bodyOf({ final, onTheWay, lastError }: Repeated, what: string, signal: AbortSignal | undefined): object {
-  if (final === undefined) {
-    throw new UnavailableError(`No final answer to ${what} in time (${textOfAnswers(onTheWay)}).`, {
-      cause: signal?.reason ?? lastError,
-    });
-  }
-  const body = isSuccess(final) ? resourceOf(final) : undefined;
-  if (body === undefined) throw refusalOf(final, undefined);
-  return body;
+function failureOf({ final, onTheWay, lastError }: Repeated, what: string, signal: AbortSignal | undefined): Error {
+  if (final !== undefined) return refusalOf(final, undefined);
+  return new UnavailableError(`No final answer to ${what} in time (${textOfAnswers(onTheWay)}).`, {
+    cause: signal?.reason ?? lastError,
+  });
 }
 
 function refusalOf(final: Answer, idempotencyKey: string | undefined): RefusedError {
   const problem = problemOf(final);
   if (problem === undefined) throw new Error('Bug! An answer is final without being one of the API');
   const { status, requestId } = final;
-  return new RefusedError(messageOf(problem), { idempotencyKey, status, requestId, problem });
+  return new RefusedError(problemText(problem), { idempotencyKey, status, requestId, problem });
 }

@@ -1,5 +1,5 @@
 import { formatKey } from './keys.ts';
-import { limitTime } from './time-limit.ts';
+import { limitSilence, limitTime } from './time-limit.ts';
 
 /**
  * One HTTP request and its answer, without any retry. `deploy/client` has no dependency: it needs `fetch`, `AbortSignal` and
@@ -18,8 +18,15 @@ export type HttpRequest = {
   readonly key?: string;
   /** JSON text, sent as it is. */
   readonly body?: string;
-  /** Instead of `body`: the bytes of a file, asked for once for each attempt. */
-  readonly file?: { readonly type: string; bytes(): FileBody | Promise<FileBody> };
+  /**
+   * Instead of `body`: the bytes of a file, asked for once for each attempt. Once `onBytes` was called, the request is given up
+   * when it was not called for `silentMs`.
+   */
+  readonly file?: {
+    readonly type: string;
+    readonly silentMs: number;
+    bytes(onBytes: () => void): FileBody | Promise<FileBody>;
+  };
   /** What the answer may be; JSON if omitted. */
   readonly accept?: string;
   /** How long it may take to be answered; the wait that it prefers and a little more if omitted. */
@@ -61,7 +68,10 @@ export type FetchInit = {
   /** With a stream, which `fetch` asks for. */
   readonly duplex?: 'half';
   readonly signal: AbortSignal;
-  readonly redirect: 'manual';
+  /** `error` for a file. */
+  readonly redirect: 'manual' | 'error';
+  /** With a file, so that `fetch` need not keep a copy of what it has sent. */
+  readonly window?: null;
 };
 export type FetchAnswer = {
   readonly status: number;
@@ -79,9 +89,11 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
   const prefix = prefixOf(baseUrl);
   return {
     async send(request) {
-      const time = limitTime(request.timeoutMs ?? answerTimeoutMs(request.prefer), request.signal);
+      const { file } = request;
+      const silence = file === undefined ? undefined : limitSilence(file.silentMs, request.signal);
+      const time = limitTime(request.timeoutMs ?? answerTimeoutMs(request.prefer), silence?.signal ?? request.signal);
       try {
-        const body = request.file === undefined ? request.body : await request.file.bytes();
+        const body = file === undefined ? request.body : await file.bytes(() => silence?.restart());
         // A redirect would turn a POST into a GET, or send the token elsewhere: it is an answer like any other.
         const answer = await fetchOf(prefix + request.path, {
           method: request.method,
@@ -90,15 +102,31 @@ export function openHttp({ baseUrl, fetch: fetchOf = globalThis.fetch }: HttpOpt
           ...(typeof body === 'object' && 'getReader' in body ? { duplex: 'half' as const } : {}),
           signal: time.signal,
           redirect: 'manual',
+          ...(file === undefined ? {} : SENT_ONCE),
         });
         const { status, headers } = answer;
         return answerOf(status, (name) => headers.get(name) ?? undefined, await answer.text());
       } finally {
         time.end();
+        silence?.end();
       }
     },
   };
 }
+
+/** The query of a URL with its question mark; empty without a parameter that is defined. */
+export function queryOf(parameters: Readonly<Record<string, string | number | boolean | undefined>> = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
+  const text = query.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+/**
+ * Node's `fetch` keeps all of a body in memory that it may have to send again: after a redirect, or to ask a user for a password
+ * (https://fetch.spec.whatwg.org/#concept-http-network-or-cache-fetch, step 3). With these it does not.
+ */
+const SENT_ONCE = { redirect: 'error', window: null } as const;
 
 /** The path of a URL as the API takes it: one percent-encoded segment for each value. */
 export function segment(value: string): string {

@@ -15,12 +15,15 @@ export {
   UnknownOutcomeError,
 } from './errors.ts';
 export type { FollowOptions } from './events.ts';
-export type { FileContent, FileSource, SubmittedBatch } from './files.ts';
+export type { FileContent, FileSource } from './file-body.ts';
+export type { SubmittedBatch } from './files.ts';
 // Each request, resource and query, by the name that the reference has for it.
 export type * from './generated/types.ts';
 export type { Answer, Fetch, FetchAnswer, FetchInit, FileBody, HttpRequest } from './http.ts';
 export { isKey, type KeptWrite, type KeyStore, newKey } from './keys.ts';
 export type { Page, Pages } from './pages.ts';
+export type { Repeat } from './repeat.ts';
+export type { ResultFormat } from './results.ts';
 export type { TokenSource } from './token.ts';
 export {
   verifyWebhook,

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { errorText } from './error-text.ts';
 import { isSameWrite, keptLine, readKeyLog, settledLine } from './key-log.ts';
 import type { KeptWrite } from './keys.ts';
 
@@ -73,7 +74,7 @@ export function fileKeyStore(path: string): FileKeyStore {
     log = replaceLog(file, pending, lock);
   } catch (error) {
     lock.release();
-    throw new Error(`The file of kept writes ${file} cannot be used: ${textOf(error)}.`, { cause: error });
+    throw new Error(`The file of kept writes ${file} cannot be used: ${errorText(error)}.`, { cause: error });
   }
   const keeping = new Map<string, { readonly write: KeptWrite; readonly done: Promise<void> }>();
   let queue: Append[] = [];
@@ -128,7 +129,7 @@ export function fileKeyStore(path: string): FileKeyStore {
       } catch (error) {
         // What the file has of this batch is not known. Its callers are told that nothing is kept, so nothing of it may stay.
         undo();
-        const message = `The file of kept writes ${file} cannot be written: ${textOf(error)}.`;
+        const message = `The file of kept writes ${file} cannot be written: ${errorText(error)}.`;
         for (const { failed } of batch) failed(new Error(message, { cause: error }));
       }
     }
@@ -378,8 +379,4 @@ function linkOf(path: string): string {
 
 function codeOf(error: unknown): string {
   return String((error as NodeJS.ErrnoException).code ?? error);
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 import { labelOf, problemOf, tellsOutcome, type Verdict } from './answers.ts';
 import type { Circuit } from './circuit.ts';
+import { errorText } from './error-text.ts';
 import type { Answer, Http, HttpRequest } from './http.ts';
 import { pauseMs, sleep } from './pause.ts';
 import { limitTime, unlessAborted } from './time-limit.ts';
@@ -14,8 +15,22 @@ export type RepeatOptions = {
   /** Gives up at once when it is aborted. */
   readonly signal?: AbortSignal | undefined;
   readonly circuit?: Circuit | undefined;
+  /** When to give up, in milliseconds from the first request without a usable answer. */
+  readonly giveUpAfterMs?: number | undefined;
+  readonly onRepeat?: ((repeat: Repeat) => void) | undefined;
   /** How often it can be sent, if not any number of times. */
   readonly most?: number | undefined;
+};
+
+/** A request without a usable answer, which is about to be sent again. */
+export type Repeat = {
+  readonly method: string;
+  readonly path: string;
+  /** How often the call has tried before. */
+  readonly attempts: number;
+  /** Such as `503 overloaded`, or `connect ECONNREFUSED 127.0.0.1:3000`. */
+  readonly reason: string;
+  readonly pauseMs: number;
 };
 
 export type Repeated = {
@@ -35,6 +50,8 @@ export type Repeated = {
 
 type Rules = {
   verdictOf(answer: Answer): Verdict;
+  /** Told of each request without an answer; ends the call if it throws. */
+  onNoAnswer?(): void;
   /** Follows what was accepted until it is worth asking for the answer again, or the signal is aborted. */
   afterAccepted?(signal: AbortSignal): Promise<void>;
 };
@@ -43,10 +60,11 @@ type Rules = {
 export async function repeatUntilFinal(
   http: Http,
   request: Repeatable,
-  { deadlineMs, signal: outer, circuit, most = Number.POSITIVE_INFINITY }: RepeatOptions,
+  { deadlineMs, giveUpAfterMs, onRepeat, signal: outer, circuit, most = Number.POSITIVE_INFINITY }: RepeatOptions,
   rules: Rules,
 ): Promise<Repeated> {
   const deadline = performance.now() + deadlineMs;
+  let patienceEnds: number | undefined;
   const { signal, end } = limitTime(deadlineMs, outer);
   const onTheWay: Record<string, number> = {};
   const refusedTokens = new Set<string>();
@@ -65,24 +83,42 @@ export async function repeatUntilFinal(
         return repeated(answer);
       }
       if (answer === undefined) so.lastError = error;
+      if (answer === undefined) rules.onNoAnswer?.();
       count(onTheWay, answer === undefined ? (token === undefined ? 'not sent' : 'no answer') : labelOf(answer));
       so.acknowledged ||= verdict === 'accepted';
       so.mayHaveHappened ||= token !== undefined && !isBeforeTheWrite(answer);
       if (answer !== undefined) refuseToken(request, token, refusedTokens, answer);
       if (so.requests >= most) break;
       if (verdict === 'final') continue;
+      if (verdict === 'accepted') patienceEnds = undefined;
+      else patienceEnds ??= performance.now() + (giveUpAfterMs ?? Number.POSITIVE_INFINITY);
       if (verdict === 'accepted' && rules.afterAccepted !== undefined) {
         await rules.afterAccepted(signal);
         // The status and the answer may be of two processes that do not know the same yet.
         if (onTheWay['202'] === 1) continue;
       }
       const pause = pauseMs(attempts, answer?.retryAfterMs);
-      if (performance.now() + pause > deadline) break;
+      if (performance.now() + pause > Math.min(deadline, patienceEnds ?? deadline)) break;
+      const reason = answer === undefined ? errorText(error) : labelOf(answer);
+      if (verdict === 'again') tell(onRepeat, request, { attempts, reason, pauseMs: pause });
       await sleep(pause, signal);
     }
     return repeated();
   } finally {
     end();
+  }
+}
+
+/** Whatever a log does, the call goes on. */
+function tell(
+  onRepeat: RepeatOptions['onRepeat'],
+  { method, path }: Repeatable,
+  about: Omit<Repeat, 'method' | 'path'>,
+): void {
+  try {
+    onRepeat?.({ method, path, ...about });
+  } catch {
+    // It has been told.
   }
 }
 

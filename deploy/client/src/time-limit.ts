@@ -21,6 +21,30 @@ export function limitTime(limitMs: number, outer: AbortSignal | undefined): { si
   };
 }
 
+/** A signal that is aborted with `outer`, and when `restart` was called and then not again for too long. */
+export function limitSilence(
+  limitMs: number,
+  outer: AbortSignal | undefined,
+): { signal: AbortSignal; restart(): void; end(): void } {
+  const controller = new AbortController();
+  const onOuter = () => controller.abort(outer?.reason);
+  const onSilence = () => controller.abort(new DOMException('It took no bytes and gave no answer', 'TimeoutError'));
+  if (outer?.aborted) onOuter();
+  const letGo = outer === undefined ? undefined : onAbort(outer, onOuter);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  return {
+    signal: controller.signal,
+    restart() {
+      clearTimeout(timer);
+      timer = setTimeout(onSilence, limitMs);
+    },
+    end() {
+      clearTimeout(timer);
+      letGo?.();
+    },
+  };
+}
+
 /** A longer one is over at once. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
