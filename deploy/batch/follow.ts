@@ -19,6 +19,7 @@ export function follow(
   return ifKnown(batches.wait(batchKey, { waitS, signal, until, onProgress: onBatch }));
 }
 
-export function isOver({ state }: Batch): boolean {
-  return state === 'completed' || state === 'cancelled';
+/** Not as soon as it is cancelled: what was begun of it is ended. */
+export function isOver({ completedAt }: Batch): boolean {
+  return completedAt !== null;
 }

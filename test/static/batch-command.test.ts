@@ -29,6 +29,7 @@ function batchOf({ counts, ...over }: Partial<Omit<Batch, 'counts'>> & { counts?
     ...{ rowsPerSecond: null, eta: null, actor: { userId: 'u' }, requestId: 'r' },
     ...{ createdAt: '2026-01-01T00:00:00Z', startedAt: '2026-01-01T00:00:00Z', completedAt: '2026-01-01T00:00:02Z' },
     workflow: { id: 'w', runId: null, url: null },
+    ...(['completed', 'cancelled'].includes(over.state ?? 'completed') ? {} : { completedAt: null }),
     ...over,
     counts: { ...COUNTS, ...counts },
   };
@@ -80,6 +81,8 @@ describe('the texts of a batch', () => {
       expect(exitCodeOf(batchOf({ counts: { [outcome]: 1 } }))).toBe(1);
     }
     expect(exitCodeOf(batchOf({ state: 'cancelled', rows: null }))).toBe(1);
+    // What was begun of it is being ended.
+    expect(exitCodeOf(batchOf({ state: 'cancelled', completedAt: null, counts: { pending: 2 } }))).toBe(3);
     for (const state of ['receiving', 'queued', 'running', 'paused'] as const) {
       expect(exitCodeOf(batchOf({ state, counts: { rejected: 1 } }))).toBe(3);
     }

@@ -9,7 +9,8 @@ import type { FileSource } from '../../deploy/client/src/file-body.ts';
 import { type Answerer, drop, json, problem, startAnswering } from '../support/answering-server.ts';
 
 const FILE = '{"body":{"amount":1}}\n{"body":{"amount":2}}\n';
-const BATCH = { key: 'march', state: 'queued', rows: 2 };
+const BATCH = { key: 'march', state: 'queued', rows: 2, completedAt: null };
+const COMPLETED = { ...BATCH, state: 'completed', completedAt: '2026-03-31T12:00:00Z' };
 const STORED = json(202, BATCH, { location: '/api/batches/march' });
 const SUBMIT = { batchKey: 'march', operation: 'createPayment' };
 
@@ -180,7 +181,7 @@ describe('a batch', () => {
       drop,
       problem(503, 'storage_unavailable', 'retry_same_key', { requestId: 'r' }),
       json(200, { ...BATCH, state: 'paused' }),
-      json(200, { ...BATCH, state: 'completed' }),
+      json(200, COMPLETED),
     );
     const states: string[] = [];
     expect(await batches.wait('march', { onProgress: ({ state }) => states.push(state) })).toMatchObject({

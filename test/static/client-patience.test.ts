@@ -48,13 +48,11 @@ describe('a client that shall not wait long for a service that is not there', ()
   });
 
   test('has all patience again for the next request', async () => {
-    const running = json(200, { key: 'march', state: 'running' });
-    const { books } = await serve(
-      [drop, running, drop, running, drop, json(200, { key: 'march', state: 'completed' })],
-      {
-        giveUpAfterMs: 400,
-      },
-    );
+    const running = json(200, { key: 'march', state: 'running', completedAt: null });
+    const completed = json(200, { key: 'march', state: 'completed', completedAt: '2026-03-31T12:00:00Z' });
+    const { books } = await serve([drop, running, drop, running, drop, completed], {
+      giveUpAfterMs: 400,
+    });
     // The polls are half a second apart.
     expect(await books.batches.wait('march')).toMatchObject({ state: 'completed' });
   });

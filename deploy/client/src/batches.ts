@@ -53,7 +53,7 @@ export type BatchMethods = {
   submit(source: FileSource, options: SubmitOptions): Promise<SubmittedBatch>;
   /** Checks each row of a file, and writes nothing. */
   validate(source: FileSource, options?: FileOptions): Promise<BatchValidation>;
-  /** Waits until the batch is completed or cancelled. A batch that is paused is waited for, too. */
+  /** Waits until the batch is over: completed, or cancelled with none of its rows pending. A paused one is waited for, too. */
   wait(key: string, options?: WaitOptions): Promise<Batch>;
   /** What has become of each row, in the order of the file, as it stands now. Nothing is read before the iteration begins. */
   results(key: string, options?: ResultOptions): AsyncGenerator<BatchRowResult, void, undefined>;
@@ -86,7 +86,7 @@ export function batchMethods(calls: Pick<Calls, 'read' | 'files'>): BatchMethods
           const call = { waitS: pollS, signal: limit.signal, deadlineMs: Number.POSITIVE_INFINITY };
           const batch = await calls.read<Batch>(path, undefined, call);
           onProgress?.(batch);
-          if (batch.state === 'completed' || batch.state === 'cancelled' || until?.(batch)) return batch;
+          if (batch.completedAt !== null || until?.(batch)) return batch;
           await pause(limit.signal);
         }
       } finally {

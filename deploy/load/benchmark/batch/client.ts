@@ -9,7 +9,7 @@ export type BatchClient = {
   send(key: string, file: PaymentsFile): Promise<BatchResource>;
   read(key: string): Promise<BatchResource>;
   control(key: string, action: 'pause' | 'resume' | 'cancel'): Promise<BatchResource>;
-  /** Waits until the batch is completed or cancelled. */
+  /** Waits until the batch is over. */
   over(key: string, onLook?: (batch: BatchResource) => void): Promise<BatchResource>;
   /** Sums of the ledger, in minor units by currency. */
   totals(): Promise<readonly { readonly currency: string; readonly debit: number; readonly credit: number }[]>;
@@ -46,7 +46,7 @@ export function openBatchClient(url: string, token: string, signal: AbortSignal)
       for (;;) {
         const batch = await call<BatchResource>('GET', at(key));
         onLook?.(batch);
-        if (batch.state === 'completed' || batch.state === 'cancelled') return batch;
+        if (batch.completedAt !== null) return batch;
         await sleep(LOOK_EVERY_MS, undefined, { signal });
       }
     },
