@@ -33,6 +33,10 @@ describe('the request of a row', () => {
     expect(request({ params: { invoiceId: 'a/b' } }, finalizeInvoice).path).toBe('/api/invoices/a%2Fb/finalize');
   });
 
+  test('has its numbers as they are in the file', () => {
+    expect(request({ body: { amount: Number.POSITIVE_INFINITY, tax: -0 } }).body).toBe('{"amount":1e999,"tax":-0}');
+  });
+
   test('is another one for another company, key or body', () => {
     const ids = [
       identify('https://a.test 1', request({})),
