@@ -125,7 +125,9 @@ describe('a row that failed', () => {
     });
 
     // Without the row, nobody knows whether the write is its own.
-    await system.owner.query('UPDATE batch_chunks SET content = NULL WHERE company_id = $1', [company.id]);
+    await system.owner.query('UPDATE batch_chunks SET content = NULL, is_kept = false WHERE company_id = $1', [
+      company.id,
+    ]);
     expect(await told('since')).toEqual([['failed', 500, 'write_failed'], ...expected.slice(1)]);
   });
 
@@ -135,7 +137,7 @@ describe('a row that failed', () => {
     expect((await api.over('late-attempt')).json.counts).toMatchObject({ succeeded: 1 });
     await system.owner.query('ALTER TABLE batch_chunks DISABLE TRIGGER keep_row_outcomes');
     await system.owner.query(
-      `UPDATE batch_chunks SET outcomes = 'f', faults = 1, content = NULL,
+      `UPDATE batch_chunks SET outcomes = 'f', faults = 1, content = NULL, is_kept = false,
          problems = '{"0": {"code": "outcome_unknown", "detail": "It had no outcome."}}'
        WHERE company_id = $1 AND keys = '{late}'`,
       [company.id],
