@@ -2092,7 +2092,7 @@ BEGIN
     WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
     UPDATE batches b
     SET state = CASE p_action WHEN 'pause' THEN 'paused' WHEN 'cancel' THEN 'cancelled' ELSE 'queued' END,
-      completed_at = CASE p_action WHEN 'cancel' THEN clock_timestamp() END, woken_at = NULL,
+      completed_at = NULL, woken_at = NULL,
       progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
     IF p_action = 'cancel' THEN
@@ -2103,7 +2103,9 @@ BEGIN
       UPDATE batch_chunks c SET outcomes = replace(c.outcomes, '.', 'c'), pending = 0
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
         AND c.claimed_run IS NULL;
-      UPDATE batches b SET cancelled = b.cancelled + ended, progress_at = clock_timestamp()
+      UPDATE batches b
+      SET cancelled = b.cancelled + ended, progress_at = clock_timestamp(),
+        completed_at = CASE WHEN NOT has_pending(b) THEN clock_timestamp() END
       WHERE b.company_id = p_company AND b.id = p_id;
     ELSIF p_action = 'retry-failed' THEN
       PERFORM reopen_faults(p_company, p_id, one.upload_id);
@@ -2613,6 +2615,21 @@ CREATE OR REPLACE FUNCTION public.gross_of_period(p_annual_minor bigint, p_frequ
 RETURN (((p_period * p_annual_minor) / public.pay_periods(p_frequency)) - (((p_period - 1) * p_annual_minor) / public.pay_periods(p_frequency)))
 ;
 GRANT EXECUTE ON FUNCTION public.gross_of_period(bigint,text,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.has_pending(p_batch public.batches)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM batch_chunks c
+    WHERE c.company_id = p_batch.company_id AND c.batch_id = p_batch.id AND c.pending > 0
+      AND c.upload_id IS NOT DISTINCT FROM p_batch.upload_id);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.has_pending(public.batches) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.import_bank_transactions(p_company uuid, p_write uuid, p_account_code text, p_rows jsonb)
  RETURNS TABLE(id uuid, bank_reference text, result text)
@@ -4693,7 +4710,8 @@ BEGIN
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
       THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
     rate_rows = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN 0 ELSE b.rate_rows + recorded END,
-    rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END
+    rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END,
+    completed_at = CASE WHEN b.state = 'cancelled' AND NOT has_pending(b) THEN clock_timestamp() ELSE b.completed_at END
   WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
 END
 $function$
