@@ -7,9 +7,10 @@ ALTER TABLE batch_chunks ADD CONSTRAINT batch_chunks_counted CHECK (
 );
 
 -- The relay looks after batches of all companies. It removes the rows of files, and needs to read none of them.
-ALTER TABLE batch_chunks ADD COLUMN is_kept boolean NOT NULL DEFAULT true;
+ALTER TABLE batch_chunks ADD COLUMN is_kept boolean NOT NULL DEFAULT true, NO FORCE ROW LEVEL SECURITY;
 UPDATE batch_chunks SET is_kept = false WHERE content IS NULL;
-ALTER TABLE batch_chunks ADD CONSTRAINT batch_chunks_kept CHECK (is_kept = (content IS NOT NULL));
+ALTER TABLE batch_chunks FORCE ROW LEVEL SECURITY,
+  ADD CONSTRAINT batch_chunks_kept CHECK (is_kept = (content IS NOT NULL));
 DROP INDEX batch_chunks_stored;
 CREATE INDEX batch_chunks_stored ON batch_chunks (stored_at) WHERE is_kept;
 REVOKE SELECT ON batch_chunks FROM accubooks_relay;
@@ -67,9 +68,9 @@ BEGIN
 END
 $$;
 
--- The rows of a batch that have stored nothing are pending again, in one statement: there may be thousands of chunks, and each
--- change of the batch's row would leave another version of it.
-CREATE FUNCTION reopen_faults(p_company uuid, p_id uuid, p_upload uuid) RETURNS void
+-- The rows of a batch that were refused or have failed are pending again, in one statement: there may be thousands of chunks, and
+-- each change of the batch's row would leave another version of it. Returns how many rows these are; their batch counts them still.
+CREATE FUNCTION reopen_faults(p_company uuid, p_id uuid, p_upload uuid, OUT refused integer, OUT failed integer)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   WITH faulty AS (
@@ -87,11 +88,9 @@ BEGIN
         WHERE substr(f.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f'))
     FROM faulty f
     WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = f.chunk
-    RETURNING count_outcome(f.outcomes, 'u') AS refused, count_outcome(f.outcomes, 'f') AS failed
+    RETURNING count_outcome(f.outcomes, 'u') AS refused_rows, count_outcome(f.outcomes, 'f') AS failed_rows
   )
-  UPDATE batches b SET refused = b.refused - r.refused, failed = b.failed - r.failed
-  FROM (SELECT sum(o.refused) AS refused, sum(o.failed) AS failed FROM reopened o) AS r
-  WHERE b.company_id = p_company AND b.id = p_id;
+  SELECT coalesce(sum(r.refused_rows), 0), coalesce(sum(r.failed_rows), 0) INTO refused, failed FROM reopened r;
 END
 $$;
 
@@ -102,6 +101,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   one batches;
   ended integer;
+  reopened record;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
@@ -111,11 +111,12 @@ BEGIN
     WHEN 'pause' THEN one.state IN ('queued', 'running')
     WHEN 'resume' THEN one.state = 'paused'
     WHEN 'cancel' THEN one.state IN ('receiving', 'queued', 'running', 'paused')
-    WHEN 'retry-failed' THEN one.state = 'completed' AND EXISTS (
-      SELECT FROM batch_chunks c
-      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
-        AND c.outcomes ~ '[uf]' AND c.is_kept)
+    WHEN 'retry-failed' THEN one.state = 'completed'
   END;
+  IF changed AND p_action = 'retry-failed' THEN
+    SELECT r.refused, r.failed INTO reopened FROM reopen_faults(p_company, p_id, one.upload_id) AS r;
+    changed := reopened.refused + reopened.failed > 0;
+  END IF;
   IF changed THEN
     UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
     WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
@@ -124,7 +125,10 @@ BEGIN
       completed_at = NULL, woken_at = NULL,
       progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
-    IF p_action = 'cancel' THEN
+    IF p_action = 'retry-failed' THEN
+      UPDATE batches b SET refused = b.refused - reopened.refused, failed = b.failed - reopened.failed
+      WHERE b.company_id = p_company AND b.id = p_id;
+    ELSIF p_action = 'cancel' THEN
       -- All at once: there may be thousands of chunks. None of them changes meanwhile, as the batch's row is locked.
       SELECT coalesce(sum(c.pending), 0) INTO ended FROM batch_chunks c
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
@@ -136,8 +140,6 @@ BEGIN
       SET cancelled = b.cancelled + ended, progress_at = clock_timestamp(),
         completed_at = CASE WHEN NOT has_pending(b) THEN clock_timestamp() END
       WHERE b.company_id = p_company AND b.id = p_id;
-    ELSIF p_action = 'retry-failed' THEN
-      PERFORM reopen_faults(p_company, p_id, one.upload_id);
     END IF;
   END IF;
   RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;

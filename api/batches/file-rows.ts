@@ -5,7 +5,7 @@ import { ApiProblem } from '../http/problems.ts';
 import { tooLarge, type UploadLimits } from './limits.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
 import { MAX_ROW_BYTES } from './rows/rows.ts';
-import { createTurns } from './turns.ts';
+import { inTurns } from './turns.ts';
 
 /** A row of a file, with the JSON of its input, or of why it is malformed. */
 export type FileRow = { readonly row: Row; readonly content: string };
@@ -32,22 +32,13 @@ export async function* rowsOfFile(
     keyColumn: undefined,
     map: new Map<string, string>(),
   };
-  const turns = createTurns();
   let rest = limits.bytes;
-  // Also where many bytes have no row, such as blank lines.
-  async function* inTurns(): AsyncGenerator<Buffer> {
-    for await (const piece of bytes) {
-      await turns.give();
-      yield piece;
-    }
-  }
-  for await (const given of readRows(inTurns(), options)) {
+  for await (const given of readRows(inTurns(bytes), options)) {
     if (given.row > limits.rows) throw tooMany(limits);
     const read = toFileRow(given);
     rest -= Math.max(0, Buffer.byteLength(read.content) - FRAME_BYTES);
     if (rest < 0) throw tooLarge(limits);
     yield read;
-    await turns.give();
   }
 }
 

@@ -107,9 +107,9 @@ const FAULTS: ReadonlySet<RowOutcome> = new Set(['rejected', 'mismatched', 'refu
 
 function toError({ row, key, outcome, status, problem }: RowResult, recorded: RowProblem | undefined): BatchError {
   // Its write was made since.
-  if (outcome === 'failed' && problem === null)
+  if ((outcome === 'failed' || outcome === 'refused') && problem === null)
     return { row, key, status, code: recorded?.code ?? '', detail: MADE_SINCE, errors: [] };
-  const { code = '', detail = '', errors = [] } = problem as Partial<RowProblem>;
+  const { code = '', detail = '', errors = [] } = (problem ?? {}) as Partial<RowProblem>;
   return { row, key, status, code, detail, errors };
 }
 

@@ -5,7 +5,7 @@ import type { ProblemPointer } from '../../activities/problem.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { ApiProblem, PROBLEMS, type ProblemCode, problemBody } from '../http/problems.ts';
 import { bytesOf, MAX_PAGE_BYTES, type Recorded, recordedRows } from './recorded-rows.ts';
-import { bodiesOf, type Known, writesOf } from './row-writes.ts';
+import { bodiesOf, isOfRow, type Known, writesOf } from './row-writes.ts';
 import { foreignWrites } from './written-since.ts';
 
 /** A row of a batch, and what has become of it as it stands now. */
@@ -42,12 +42,19 @@ export async function resultsOf(
 ): Promise<readonly RowResult[]> {
   const known = await writesOf(
     tx,
-    recorded.flatMap(({ key, outcome }) => (key !== null && MAY_HAVE_WRITE.has(outcome) ? [key] : [])),
+    recorded.flatMap(({ key, outcome }) =>
+      key !== null && outcome !== 'mismatched' && outcome !== 'pending' ? [key] : [],
+    ),
   );
   const rows = recorded.slice(0, rowsOfPage(recorded, known));
   const foreign = await foreignWrites(tx, batch, rows, { known, operations });
-  const writeOf = ({ row, key, outcome }: Recorded) =>
-    key === null || !MAY_HAVE_WRITE.has(outcome) || foreign.has(row) ? undefined : known.get(key);
+  const writeOf = ({ row, key, outcome }: Recorded) => {
+    const write = key === null ? undefined : known.get(key);
+    if (write === undefined || foreign.has(row)) return undefined;
+    if (STORED.has(outcome) || outcome === 'failed') return write;
+    // It was recorded without a look at its key, which may have been used for the row before.
+    return isOfRow(write, batch, row) || (outcome === 'cancelled' && write.outcome === 'cancelled') ? write : undefined;
+  };
   const bodies = await bodiesOf(
     tx,
     rows.flatMap((row) => writeOf(row) ?? []),
@@ -73,22 +80,15 @@ function rowsOfPage(rows: readonly Recorded[], known: ReadonlyMap<string, Known>
 }
 
 /** The outcomes whose answer a write has. */
-const STORED: ReadonlySet<RowOutcome> = new Set(['succeeded', 'replayed', 'rejected', 'cancelled']);
-/** Of a row that failed, a late attempt, or another request, may have made the write since. */
-const MAY_HAVE_WRITE: ReadonlySet<RowOutcome> = new Set([...STORED, 'failed']);
+const STORED: ReadonlySet<RowOutcome> = new Set(['succeeded', 'replayed', 'rejected']);
 
-/** `write`: of the row's key, unless that is known to be another request's. */
+/** `write`: that of the row, as far as is known. */
 function toResult(
   { row, key, outcome, problem }: Recorded,
   write: Known | undefined,
   bodies: ReadonlyMap<string, Buffer>,
 ): RowResult {
-  const isRecordedAlone = !STORED.has(outcome) && (outcome !== 'failed' || write === undefined);
-  if (isRecordedAlone) return { row, key, outcome, ...told(problem, key) };
-  // Cancelled with its batch: it has not used its key, which may be that of another write by now.
-  if (outcome === 'cancelled' && write?.outcome !== 'cancelled') {
-    return { row, key, outcome, status: null, resource: null, problem: null };
-  }
+  if (write === undefined && !STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
   if (write === undefined || write.outcome === 'lost') {
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };
     return { row, key, outcome: 'failed', ...told(missing, key) };

@@ -1,3 +1,5 @@
+import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { submissionOfRow } from '../../activities/batches/identity.ts';
 import type { Tx } from '../../activities/database.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 
@@ -6,6 +8,11 @@ export type Known = Pick<WriteRow, 'idempotency_key' | 'submission_id' | 'operat
   /** Of its answer. */
   readonly bytes: number;
 };
+
+/** Whether the batch itself has made the write, for this row. */
+export function isOfRow(write: Known, batch: BatchRow, row: number): boolean {
+  return write.submission_id === submissionOfRow(batch.id, row);
+}
 
 /** Of these keys, those that have a write. */
 export async function writesOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, Known>> {

@@ -1,16 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** So long a file is read at once; whatever else the process has to do waits meanwhile. */
+/** So long one request is worked at; whatever else the process has to do waits meanwhile. */
 const TURN_MS = 10;
 
-/** For work that never waits by itself: rows that are there already are read without a turn of the event loop. */
-export function createTurns(): { /** Gives the others a turn, when it is time. */ give(): Promise<void> } {
+/**
+ * Passes on what is there already, and gives the other requests of the process their turns: without that, the bytes of a file are
+ * read without a turn of the event loop, whether they have rows or blank lines.
+ */
+export async function* inTurns<T>(all: AsyncIterable<T> | Iterable<T>): AsyncGenerator<T> {
   let since = performance.now();
-  return {
-    async give() {
-      if (performance.now() - since < TURN_MS) return;
+  for await (const each of all) {
+    if (performance.now() - since > TURN_MS) {
       await nextTurn();
       since = performance.now();
-    },
-  };
+    }
+    yield each;
+  }
 }

@@ -6,7 +6,7 @@ import type { ApiContext } from '../context.ts';
 import { hashing } from './chunks.ts';
 import { rowsOfFile } from './file-rows.ts';
 import type { Format } from './rows/read-rows.ts';
-import { createTurns } from './turns.ts';
+import { inTurns } from './turns.ts';
 
 type Fault = { readonly row: number; key: string | null; readonly code: string; readonly errors: readonly object[] };
 
@@ -40,10 +40,6 @@ export async function validateFile(
   }
   // Known only now: the keys of rows that have none of their own.
   const sha256 = hash.digest('hex');
-  const turns = createTurns();
-  for (const fault of faults) {
-    fault.key ??= keyOfRow(sha256, fault.row);
-    await turns.give();
-  }
+  for await (const fault of inTurns(faults)) fault.key ??= keyOfRow(sha256, fault.row);
   return { rows, valid, errors: faults };
 }

@@ -1,14 +1,13 @@
 import type { BatchRow } from '../../activities/batches/batch-row.ts';
 import { checkRow } from '../../activities/batches/check-row.ts';
 import { decodeRows } from '../../activities/batches/chunk-content.ts';
-import { submissionOfRow } from '../../activities/batches/identity.ts';
 import type { Row } from '../../activities/batches/row.ts';
 import type { Tx } from '../../activities/database.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { isSameRequest } from '../../activities/write/compare-requests.ts';
 import type { Recorded } from './recorded-rows.ts';
-import { type Known, requestsOf, type StoredRequest } from './row-writes.ts';
+import { isOfRow, type Known, requestsOf, type StoredRequest } from './row-writes.ts';
 
 /**
  * Of rows that failed and whose key has a write by now, those whose write may be another request's: it was not made by this batch,
@@ -24,7 +23,7 @@ export async function foreignWrites(
     const write = outcome === 'failed' && key !== null ? known.get(key) : undefined;
     // A key that was cancelled is cancelled for each request.
     if (write === undefined || write.outcome === 'cancelled') return false;
-    return write.submission_id !== submissionOfRow(batch.id, row);
+    return !isOfRow(write, batch, row);
   });
   const foreign = new Set(doubtful.map(({ row }) => row));
   const requests = await requestsOf(

@@ -14,6 +14,7 @@ import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
 import { namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
+import { noteOwn } from './own-outcome.ts';
 
 /** A row that is to become a write. */
 export type PendingRow = {
@@ -22,8 +23,8 @@ export type PendingRow = {
   readonly item: GroupItem;
   /** What it names; see {@link namedResources}. */
   readonly resources: readonly string[];
-  /** Only a new key is refused: one that has a row is answered. */
-  readonly refusedIfNew: RowProblem | undefined;
+  /** It is refused, unless its key has a write, or one that this batch has made. */
+  readonly refusal: { readonly problem: RowProblem; readonly unless: 'stored' | 'own' } | undefined;
 };
 
 /**
@@ -46,24 +47,55 @@ export async function readPendingRows(
     sha256: batch.file_sha256 ?? '',
   };
   const pending: PendingRow[] = [];
+  const invalid: InvalidRow[] = [];
   for (const [position, row] of rows.entries()) {
     if (!findings.isPending(position)) continue;
     const checked = checkRow(row, file);
-    const refusedIfNew = 'code' in checked ? problemOf(checked) : undefined;
+    const problem = 'code' in checked ? problemOf(checked) : undefined;
     const write = 'code' in checked ? checked.unlessStored : checked;
+    const number = chunk.first_row + position;
     if (write === undefined) {
-      const named = 'input' in row ? operationOf(row.input, file)?.name : file.operation?.name;
-      findings.note(position, 'refused', { problem: refusedIfNew, operation: named });
-    } else if (roles === null || !holdsOneOf(roles, write.operation.roles)) {
-      const problem = notAllowed(write.operation, roles);
-      findings.note(position, 'refused', { problem, operation: write.operation.name });
-    } else {
-      const item = itemOf(batch, chunk.first_row + position, write);
-      const resources = namedResources(item.args);
-      pending.push({ position, operation: write.operation, item, resources, refusedIfNew });
+      const operation = 'input' in row ? operationOf(row.input, file)?.name : file.operation?.name;
+      invalid.push({ position, row: number, key: checked.key, problem, operation });
+      continue;
     }
+    const { operation } = write;
+    const isAllowed = roles !== null && holdsOneOf(roles, operation.roles);
+    const item = itemOf(batch, number, write);
+    const resources = namedResources(item.args);
+    const refusal = isAllowed
+      ? problem && { problem, unless: 'stored' as const }
+      : { problem: notAllowed(operation, roles), unless: 'own' as const };
+    pending.push({ position, operation, item, resources, refusal });
   }
+  await refuseInvalid(pool, batch, invalid, findings);
   return pending;
+}
+
+/** A row that cannot be a write, as far as this release knows. */
+type InvalidRow = {
+  readonly position: number;
+  readonly row: number;
+  readonly key: string | null;
+  readonly problem: RowProblem | undefined;
+  readonly operation: string | undefined;
+};
+
+/** But a release that knew it otherwise may have written it before it could be recorded. */
+async function refuseInvalid(
+  pool: Pool,
+  batch: BatchRow,
+  rows: readonly InvalidRow[],
+  findings: ChunkFindings,
+): Promise<void> {
+  if (rows.length === 0) return;
+  const keys = rows.flatMap(({ key }) => key ?? []);
+  const { known } = await readOutcomes(pool, batch.company_id, batch.user_id, keys);
+  for (const { position, row, key, problem, operation } of rows) {
+    const found = known.get(key ?? '');
+    if (found?.submission_id === submissionOfRow(batch.id, row)) noteOwn(findings, { position, operation }, found);
+    else findings.note(position, 'refused', { problem, operation });
+  }
 }
 
 function problemOf({ code, detail, errors }: RowProblem): RowProblem {

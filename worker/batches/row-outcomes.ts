@@ -7,6 +7,7 @@ import { type AuditedEnd, auditRowOf, OF_NO_WRITE } from '../../activities/write
 import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
 import type { ProcessFence } from '../fence.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
+import { noteOwn, RECORD_MISSING } from './own-outcome.ts';
 import type { PendingRow } from './pending-rows.ts';
 
 export type OutcomeDependencies = {
@@ -54,12 +55,14 @@ export async function noteOutcomes(
 
   return pending.filter((row) => {
     const found = known.get(row.item.args.key);
-    if (found === undefined) {
-      if (row.refusedIfNew === undefined) return true;
-      findings.note(row.position, 'refused', { problem: row.refusedIfNew, operation: row.operation.name });
+    const isOwn = found !== undefined && isWrittenBy(row, found);
+    const { refusal } = row;
+    if (refusal !== undefined && !isOwn && (found === undefined || refusal.unless === 'own')) {
+      findings.note(row.position, 'refused', { problem: refusal.problem, operation: row.operation.name });
       return false;
     }
-    if (isWrittenBy(row, found) && !findings.isVouched(row.position) && !isLast) {
+    if (found === undefined) return true;
+    if (isOwn && !findings.isVouched(row.position) && !isLast) {
       bugs.delete(row.position);
       return true;
     }
@@ -81,7 +84,9 @@ function noteOutcome(
 ): void {
   const { position } = row;
   const operation = row.operation.name;
-  if (found.outcome === 'lost') {
+  if (isWrittenBy(row, found)) {
+    noteOwn(findings, { position, operation }, found);
+  } else if (found.outcome === 'lost') {
     findings.note(position, 'failed', { problem: RECORD_MISSING, operation });
   } else if (found.outcome === 'cancelled') {
     findings.note(position, 'cancelled', { audit: { ...auditOf(row, REPLAYED), ...OF_NO_WRITE }, operation });
@@ -89,9 +94,8 @@ function noteOutcome(
     const problem = { ...KEY_REUSED, differences: differing };
     findings.note(position, 'mismatched', { problem, audit: auditOf(row, failedWith(problem)), operation });
   } else {
-    const isOwn = isWrittenBy(row, found);
-    const outcome = found.outcome === 'rejected' ? 'rejected' : isOwn ? 'succeeded' : 'replayed';
-    findings.note(position, outcome, isOwn ? { operation } : { audit: auditOf(row, REPLAYED), operation });
+    const outcome = found.outcome === 'rejected' ? 'rejected' : 'replayed';
+    findings.note(position, outcome, { audit: auditOf(row, REPLAYED), operation });
   }
 }
 
@@ -109,11 +113,6 @@ export function noteUnknown(findings: ChunkFindings, row: PendingRow): void {
 const KEY_REUSED: RowProblem = {
   code: 'idempotency_key_reused',
   detail: 'The key belongs to another request, whose write is unchanged. Use a new key for a new write.',
-};
-const RECORD_MISSING: RowProblem = {
-  code: 'write_record_missing',
-  detail:
-    'The database has lost the record of this write. Operators are alerted. Retry the failed rows once they have decided.',
 };
 const WRITE_FAILED: RowProblem = {
   code: 'write_failed',
