@@ -11,6 +11,7 @@ import { problemPointers } from '../../activities/problem-pointers.ts';
 import type { UploadEnd } from '../../worker/metrics.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import type { ApiContext } from '../context.ts';
+import { preferredType } from '../http/accept.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem, notFound } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
@@ -204,11 +205,11 @@ async function answerResults(
   if (last < (batch.row_count ?? 0)) {
     reply.header('link', `</api/batches/${encodeURIComponent(key)}/results?cursor=${last}&limit=${limit}>; rel="next"`);
   }
-  const isCsv = /\btext\/csv\b/.test(request.headers.accept ?? '');
+  const type = preferredType(request.headers.accept, ['application/x-ndjson', 'text/csv']);
   reply.header('vary', 'Accept');
-  return isCsv
+  return type === 'text/csv'
     ? reply.type('text/csv; charset=utf-8').send(toCsv(rows, { header: after === 0 }))
-    : reply.type('application/x-ndjson').send(toNdjson(rows));
+    : reply.type(type).send(toNdjson(rows));
 }
 
 /** Results, and the first errors, hold what rows were answered with: they are as confidential as reads of the resources. */
