@@ -4,7 +4,7 @@ import { checkInput, INPUT_REFUSED } from '../check-input.ts';
 import { isKey, isTriggerKey, TRIGGER_KEY_REFUSED } from '../identity.ts';
 import type { Operation } from '../operation.ts';
 import type { ProblemPointer } from '../problem.ts';
-import { type FileOperations, operationOf, type Row } from './row.ts';
+import { type FileOperations, operationOf, ownKeyOf, type Row } from './row.ts';
 import { keyOfRow } from './row-key.ts';
 import { pathProblems } from './row-path.ts';
 
@@ -33,10 +33,10 @@ export type RowRefusal = {
  * the file, in hexadecimal.
  */
 export function checkRow(row: Row, file: FileOperations & { readonly sha256: string }): RowWrite | RowRefusal {
-  if ('malformed' in row) return malformed(row.malformed);
+  if ('malformed' in row) return malformed(row, row.malformed);
   const { key: own, params, body } = row.input;
   const operation = operationOf(row.input, file);
-  if (operation === undefined) return malformed('the row has no operation');
+  if (operation === undefined) return malformed(row, 'the row has no operation');
   const keyGiven = own !== undefined && own !== null;
   const key = keyGiven ? own : keyOfRow(file.sha256, row.row);
   const usable = typeof key === 'string' && isKey(key) ? key : null;
@@ -61,8 +61,8 @@ export function checkRow(row: Row, file: FileOperations & { readonly sha256: str
 
 const KEY_REFUSED = 'The key of a row is a string of 1–255 printable ASCII characters.';
 
-function malformed(message: string): RowRefusal {
-  return invalid(null, `The row is malformed: ${message}.`, [{ in: 'body', pointer: '', message }]);
+function malformed(row: Row, message: string): RowRefusal {
+  return invalid(ownKeyOf(row) ?? null, `The row is malformed: ${message}.`, [{ in: 'body', pointer: '', message }]);
 }
 
 function invalid(key: string | null, detail: string, errors: readonly ProblemPointer[]): RowRefusal {

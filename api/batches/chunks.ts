@@ -1,9 +1,9 @@
 import { type Hash, hash as hashOnce } from 'node:crypto';
 import { ROW_OUTCOMES } from '../../activities/batches/batch-row.ts';
 import { encodeRows } from '../../activities/batches/chunk-content.ts';
+import { ownKeyOf } from '../../activities/batches/row.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, transaction } from '../../activities/database.ts';
-import { isKey } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createNamedSet, type NamedSet, namedResources } from '../../activities/write/named-resources.ts';
 import type { FileRow } from './file-rows.ts';
@@ -14,6 +14,7 @@ export type StoredRow = {
   readonly row: number;
   readonly json: string;
   readonly digest: Buffer;
+  readonly isMalformed: boolean;
   /** Its own key; null where that follows from the file. */
   readonly key: string | null;
   readonly operation: string | null;
@@ -26,12 +27,13 @@ const DIGEST_BYTES = 16;
 export function toStored(companyId: string, { row, content }: FileRow, operation: Operation | undefined): StoredRow {
   const { line } = row;
   const named = 'input' in row ? row.input : undefined;
-  const ownKey = typeof named?.key === 'string' && isKey(named.key) ? named.key : null;
+  const ownKey = ownKeyOf(row) ?? null;
   const name = typeof named?.operation === 'string' ? named.operation : (operation?.name ?? null);
   return {
     row: row.row,
     json: `{"row":${row.row},"line":${line},${'input' in row ? '"input"' : '"malformed"'}:${content}}`,
     digest: hashOnce('sha256', content, 'buffer').subarray(0, DIGEST_BYTES),
+    isMalformed: named === undefined,
     key: ownKey,
     operation: named === undefined ? null : name,
     resources:
@@ -166,14 +168,14 @@ export async function* hashing(bytes: AsyncIterable<Buffer>, hash: Hash): AsyncG
 export async function* storedDigests(
   pool: Pool,
   { companyId, batchId, uploadId }: { companyId: string; batchId: string; uploadId: string },
-): AsyncGenerator<{ readonly digest: Buffer; readonly hasOwnKey: boolean }> {
+): AsyncGenerator<Buffer> {
   for (let chunk = 1; ; chunk += 1) {
     const found = await transaction(
       pool,
       async (tx) => {
         await tx.query('SELECT enter_company($1)', [companyId]);
-        return tx.query<{ digests: Buffer; keys: readonly (string | null)[] | null }>(
-          `SELECT digests, keys FROM batch_chunks
+        return tx.query<{ digests: Buffer }>(
+          `SELECT digests FROM batch_chunks
            WHERE company_id = $1 AND batch_id = $2 AND upload_id = $3 AND chunk = $4`,
           [companyId, batchId, uploadId, chunk],
         );
@@ -183,8 +185,7 @@ export async function* storedDigests(
     const [stored] = found;
     if (stored === undefined) return;
     for (let at = 0; at * DIGEST_BYTES < stored.digests.length; at += 1) {
-      const digest = stored.digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
-      yield { digest, hasOwnKey: (stored.keys?.[at] ?? null) !== null };
+      yield stored.digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
     }
   }
 }

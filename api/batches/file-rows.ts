@@ -2,7 +2,9 @@ import { exactJson } from '../../activities/batches/exact-json.ts';
 import type { FileOperations, Row } from '../../activities/batches/row.ts';
 import { BODY_TOO_DEEP, isNestedTooDeep, MAX_BODY_DEPTH } from '../../activities/body-limits.ts';
 import { ApiProblem } from '../http/problems.ts';
+import { invalidPart } from '../http/validation.ts';
 import { tooLarge, type UploadLimits } from './limits.ts';
+import { API_ADVICE } from './rows/column-advice.ts';
 import { type Format, readRows } from './rows/read-rows.ts';
 import { MAX_ROW_BYTES } from './rows/rows.ts';
 import { inTurns } from './turns.ts';
@@ -31,6 +33,7 @@ export async function* rowsOfFile(
     delimiter: ',',
     keyColumn: undefined,
     map: new Map<string, string>(),
+    advice: API_ADVICE,
   };
   let rest = limits.bytes;
   for await (const given of readRows(inTurns(bytes), options)) {
@@ -51,8 +54,14 @@ function toFileRow(given: Row): FileRow {
   return { row: given, content };
 }
 
-function malformed({ row, line }: Row, reason: string): FileRow {
-  return { row: { row, line, malformed: reason }, content: JSON.stringify(reason) };
+function malformed(given: Row, reason: string): FileRow {
+  const { row, line } = given;
+  const key = 'input' in given ? given.input.key : given.key;
+  return { row: { row, line, malformed: reason, key }, content: JSON.stringify(reason) };
+}
+
+export function noRows(): ApiProblem {
+  return invalidPart('body', '', 'must have at least one row');
 }
 
 function tooMany({ rows }: UploadLimits): ApiProblem {

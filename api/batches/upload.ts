@@ -8,11 +8,10 @@ import type { ProblemPointer } from '../../activities/problem.ts';
 import { requireTrust } from '../../activities/write/fence.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
-import { invalidPart } from '../http/validation.ts';
 import type { Reader } from '../reads/read.ts';
 import { mayCompare } from './access.ts';
 import { createChunkStore, hashing, type StoredRow, storedDigests, toStored } from './chunks.ts';
-import { rowsOfFile } from './file-rows.ts';
+import { noRows, rowsOfFile } from './file-rows.ts';
 import type { Format } from './rows/read-rows.ts';
 
 /** One attempt to send a file. */
@@ -58,12 +57,14 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     // Also where each row is malformed: whoever may read the batch may read the writes of its operation.
     const operations = new Set(upload.operation === undefined ? [] : [upload.operation.name]);
     let count = 0;
+    let byBytes: number | undefined;
     for await (const row of rows) {
       await store.add(row);
       count = row.row;
+      if (row.isByBytes) byBytes ??= row.row;
       if (row.operation !== null && known.has(row.operation)) operations.add(row.operation);
     }
-    if (count === 0) throw invalidPart('body', '', 'must have at least one row');
+    if (count === 0) throw noRows();
     const file = {
       uploadId,
       operations: [...operations],
@@ -77,7 +78,7 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
     if (queued) return { batch, isRepeated: false };
     if (batch.state === 'receiving') throw partLost();
     // Another upload was first, or it was cancelled meanwhile.
-    const stored = toRows(storedDigests(pool, mine));
+    const stored = toRows(storedDigests(pool, mine), byBytes);
     await compare(context, batch, upload, { rows: stored, sha256: () => file.sha256 });
     await dropUpload(pool, mine);
     return { batch, isRepeated: true };
@@ -90,7 +91,10 @@ export async function receiveFile(context: ApiContext, upload: Upload): Promise<
   }
 }
 
-type ComparedRow = Pick<StoredRow, 'row' | 'digest'> & { readonly hasOwnKey: boolean };
+type ComparedRow = Pick<StoredRow, 'row' | 'digest' | 'isMalformed'> & {
+  /** It is the same row only in a file of the same bytes: its key follows from them, or nobody can read what it says. */
+  readonly isByBytes: boolean;
+};
 
 async function* storedRows(
   { sender: { companyId }, operation, format }: Upload,
@@ -99,15 +103,19 @@ async function* storedRows(
 ): AsyncGenerator<StoredRow & ComparedRow> {
   for await (const row of rowsOfFile(bytes, { operation, operations, format }, uploadLimits)) {
     const stored = toStored(companyId, row, operation);
-    yield { ...stored, hasOwnKey: stored.key !== null };
+    yield { ...stored, isByBytes: stored.isMalformed || stored.key === null };
   }
 }
 
-async function* toRows(digests: ReturnType<typeof storedDigests>): AsyncGenerator<ComparedRow> {
+/** `byBytes`: the first row that is the same only in a file of the same bytes; which others are does not matter. */
+async function* toRows(
+  digests: ReturnType<typeof storedDigests>,
+  byBytes: number | undefined,
+): AsyncGenerator<ComparedRow> {
   let row = 0;
-  for await (const { digest, hasOwnKey } of digests) {
+  for await (const digest of digests) {
     row += 1;
-    yield { row, digest, hasOwnKey };
+    yield { row, digest, isMalformed: false, isByBytes: row === byBytes };
   }
 }
 
@@ -143,19 +151,28 @@ async function compare(
   }
   const { companyId } = sender;
   const stored = storedDigests(database.reads, { companyId, batchId: batch.id, uploadId });
-  let derived: number | undefined;
+  let byBytes: number | undefined;
+  let reworded: number | undefined;
   let count = 0;
-  for await (const { row, digest, hasOwnKey } of file.rows) {
+  for await (const { row, digest, isMalformed, isByBytes } of file.rows) {
     count = row;
     const next = await stored.next();
-    if (next.done) throw differs(row, `The file of the batch has ${batch.row_count} rows.`);
-    if (!digest.equals(next.value.digest)) throw differs(row, 'The row differs from that of the batch.');
-    if (!hasOwnKey) derived ??= row;
+    if (next.done) throw differs(reworded ?? row, `The file of the batch has ${batch.row_count} rows.`);
+    if (!digest.equals(next.value)) {
+      // What is wrong with it, another release may have said in other words: the bytes decide.
+      if (!isMalformed) throw differs(reworded ?? row, ROW_DIFFERS);
+      reworded ??= row;
+    }
+    if (isByBytes) byBytes ??= row;
   }
-  if (count !== batch.row_count) throw differs(count + 1, `The file of the batch has ${batch.row_count} rows.`);
-  if (derived === undefined || file.sha256() === batch.file_sha256) return;
-  throw differs(derived, 'Its key follows from the bytes of the file, which differ.');
+  if (count !== batch.row_count)
+    throw differs(reworded ?? count + 1, `The file of the batch has ${batch.row_count} rows.`);
+  if (byBytes === undefined || file.sha256() === batch.file_sha256) return;
+  throw reworded === undefined ? differs(byBytes, BYTES_DIFFER) : differs(reworded, ROW_DIFFERS);
 }
+
+const ROW_DIFFERS = 'The row differs from that of the batch.';
+const BYTES_DIFFER = 'Its key, or why it cannot be read, follows from the bytes of the file, which differ.';
 
 async function beginBatch(context: ApiContext, upload: Upload, batchId: string): Promise<BatchRow> {
   const [batch] = await queryOnce<BatchRow>(

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { checkRow } from '../../activities/batches/check-row.ts';
+import { ownKeyOf } from '../../activities/batches/row.ts';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { ApiContext } from '../context.ts';
 import { hashing } from './chunks.ts';
-import { rowsOfFile } from './file-rows.ts';
+import { noRows, rowsOfFile } from './file-rows.ts';
 import type { Format } from './rows/read-rows.ts';
 import { inTurns } from './turns.ts';
 
@@ -15,7 +16,7 @@ export type Validation = { readonly rows: number; readonly valid: number; readon
 /** Of all faults together: a file in which each row is wrong has one mistake, and its first thousands show it. */
 const MAX_FAULT_BYTES = 16 * 1024 * 1024;
 
-/** Checks each row as it would be checked at the door, and stores nothing. */
+/** Checks each row as it would be checked at the door, and stores nothing. Throws as the upload would for the whole file. */
 export async function validateFile(
   { operations, uploadLimits }: Pick<ApiContext, 'operations' | 'uploadLimits'>,
   file: { readonly operation: Operation | undefined; readonly format: Format; readonly bytes: AsyncIterable<Buffer> },
@@ -33,11 +34,13 @@ export async function validateFile(
       valid += 1;
       continue;
     }
-    const ownKey = 'input' in row && typeof row.input.key === 'string' ? row.input.key : null;
+    const given = 'input' in row ? row.input.key : ownKeyOf(row);
+    const ownKey = typeof given === 'string' ? given : null;
     const fault = { row: row.row, key: ownKey, code: checked.code, errors: checked.errors };
     faultBytes += JSON.stringify(fault).length;
     if (faultBytes <= MAX_FAULT_BYTES) faults.push(fault);
   }
+  if (rows === 0) throw noRows();
   // Known only now: the keys of rows that have none of their own.
   const sha256 = hash.digest('hex');
   for await (const fault of inTurns(faults)) fault.key ??= keyOfRow(sha256, fault.row);

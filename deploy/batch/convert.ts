@@ -1,5 +1,5 @@
 import { exactJson } from '../../activities/batches/exact-json.ts';
-import type { Row } from '../../activities/batches/row.ts';
+import { ownKeyOf, type Row } from '../../activities/batches/row.ts';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
 import { isNestedTooDeep } from '../../activities/body-limits.ts';
 
@@ -26,10 +26,16 @@ export async function* toNdjson(rows: AsyncIterable<Row>, sha256: string): Async
 }
 
 function toLine(row: Row, sha256: string): unknown {
-  if ('malformed' in row) return null;
+  if ('malformed' in row) return unreadable(row);
   const { key, operation, params, body } = row.input;
   // Its text might not even be made.
-  if ([key, params, body].some((part) => isNestedTooDeep(part))) return null;
+  if ([key, params, body].some((part) => isNestedTooDeep(part))) return unreadable(row);
   // One that is no key is sent as it is: the API refuses the row for it.
   return { key: key ?? keyOfRow(sha256, row.row), operation, params, body };
+}
+
+/** What the API cannot read either, whatever the operation; told by its key where it gives one. */
+function unreadable(row: Row): unknown {
+  const key = ownKeyOf(row);
+  return key === undefined ? null : { key, operation: '', body: {} };
 }

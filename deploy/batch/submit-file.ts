@@ -1,4 +1,5 @@
-import type { FileOptions } from '../../api/batches/rows/read-rows.ts';
+import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
+import { UnreadableFile } from '../../api/batches/rows/rows.ts';
 import { type FileArguments, fileOptionsOf } from '../cli/file-options.ts';
 import { shown } from '../cli/progress.ts';
 import { openSource, refuseSameFile, type Source } from '../cli/source.ts';
@@ -32,14 +33,31 @@ export async function submitFile(path: string, options: SubmitOptions): Promise<
   if (options.results !== undefined) refuseSameFile(path, options.results);
   const source = await openSource(path);
   try {
-    return await withSession(options, (session) => {
+    const sent = withSession(options, (session) => {
       const upload = openSending(source, file, session);
       return options.validateOnly
         ? validate(session, source, file, upload)
         : send(session, source, file, upload, options);
     });
+    return await withOwnAdvice(sent, source, file);
   } finally {
     source.close();
+  }
+}
+
+/** The API does not know of the options of this command: of a header that neither can read, the command says what to do. */
+async function withOwnAdvice(sent: Promise<End>, source: Source, file: FileOptions): Promise<End> {
+  try {
+    return await sent;
+  } catch (error) {
+    if (!(error instanceof Refused) || error.problem?.code !== 'validation_failed') throw error;
+    try {
+      for await (const _ of readRows(source.read(), file)) break;
+    } catch (own) {
+      if (own instanceof UnreadableFile) throw new Refused(own.message, error.problem);
+      throw own;
+    }
+    throw error;
   }
 }
 

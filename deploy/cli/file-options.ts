@@ -1,6 +1,8 @@
 import { extname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import type { ColumnAdvice } from '../../api/batches/rows/column-advice.ts';
+import { IGNORED } from '../../api/batches/rows/columns.ts';
 import type { FileOptions, Format } from '../../api/batches/rows/read-rows.ts';
 
 /** How a file of writes is read, and to where its rows go: the same for `replay` and `batch`. */
@@ -52,8 +54,16 @@ export function fileOptionsOf(path: string, options: FileArguments): FileOptions
     delimiter,
     map,
     keyColumn,
+    advice: ADVICE,
   };
 }
+
+const ADVICE: ColumnAdvice = {
+  unknownColumn: (column) =>
+    `Give --map "${column}=<path>", such as lines.0.description or params.invoiceId, or --map "${column}=${IGNORED}" to ` +
+    'ignore it.',
+  otherDelimiter: (delimiter) => `Give --delimiter "${delimiter === '\t' ? '\\t' : delimiter}".`,
+};
 
 /** By the file name's extension; standard input is read as JSON lines. */
 function formatOf(path: string): Format {

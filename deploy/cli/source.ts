@@ -26,9 +26,9 @@ export type Source = {
   close(): void;
 };
 
-/** Copies standard input (`-`) and pipes to a temporary file, because they can be read only once. */
+/** Copies standard input (`-`) and pipes to a temporary file, because they can be read only once. Says what is wrong with a path. */
 export async function openSource(path: string): Promise<Source> {
-  if (path !== '-' && statSync(path).isFile()) return readable(path, () => undefined);
+  if (path !== '-' && kindOf(path) === 'file') return readable(path, () => undefined);
   const folder = mkdtempSync(join(tmpdir(), 'accubooks-file-'));
   // On every exit except a kill.
   const remove = () => rmSync(folder, { recursive: true, force: true });
@@ -38,8 +38,15 @@ export async function openSource(path: string): Promise<Source> {
   return readable(copy, remove);
 }
 
+function kindOf(path: string): 'file' | 'pipe' {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error(`There is no file ${path}.`);
+  if (found.isDirectory()) throw new Error(`${path} is a folder. Give a file.`);
+  return found.isFile() ? 'file' : 'pipe';
+}
+
 export function refuseSameFile(source: string, results: string): void {
-  if (source !== '-' && existsSync(results) && realpathSync(source) === realpathSync(results)) {
+  if (source !== '-' && existsSync(source) && existsSync(results) && realpathSync(source) === realpathSync(results)) {
     throw new Error(`${results} is the input file: choose another file for the results.`);
   }
 }

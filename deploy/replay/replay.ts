@@ -1,4 +1,4 @@
-import type { FileOperations, Row } from '../../activities/batches/row.ts';
+import { type FileOperations, ownKeyOf, type Row } from '../../activities/batches/row.ts';
 import { MalformedRow } from '../../api/batches/rows/rows.ts';
 import { faultLine } from '../cli/fault-text.ts';
 import type { Http } from '../client/src/http.ts';
@@ -96,8 +96,12 @@ export function describe({ status, problem }: RowResult): string {
   return [faultLine({ status, code, detail }), answers && JSON.stringify(answers)].filter(Boolean).join(': ');
 }
 
-function requestOf(row: Row, options: ReplayOptions): RowRequest | RowResult {
-  const malformed = (detail: string): RowResult => ({ outcome: 'malformed', problem: { detail } });
+function requestOf(row: Row, options: ReplayOptions): RowRequest | Omit<Result, 'row' | 'line'> {
+  const key = ownKeyOf(row);
+  const malformed = (detail: string) => ({
+    ...(key === undefined ? {} : { key, keyFrom: 'row' as const }),
+    ...{ outcome: 'malformed' as const, problem: { detail } },
+  });
   if ('malformed' in row) return malformed(row.malformed);
   try {
     return toRequest(options, row.input, options.sha256, row.row);

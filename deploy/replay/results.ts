@@ -8,7 +8,7 @@ import type { KeyFrom } from './request.ts';
 export type Result = {
   readonly row: number;
   readonly line: number;
-  /** Absent if the row could not be read. */
+  /** Absent if the row could not be read, and gives none itself. */
   readonly key?: string;
   readonly keyFrom?: KeyFrom;
   /** Identifies request and target; `--resume` skips a request that has a final outcome. */

@@ -129,13 +129,16 @@ describe('a row', () => {
     expect(check(createPayment, {}, { operation: finalizeInvoice })).toMatchObject({ operation: createPayment });
   });
 
-  test('that cannot be read, or has no operation, is refused without a key', () => {
-    const refused = (message: string) => ({
-      ...{ key: null, code: 'validation_failed', detail: `The row is malformed: ${message}.` },
+  test('that cannot be read, or has no operation, is refused with the key that it gives', () => {
+    const refused = (message: string, key: string | null) => ({
+      ...{ key, code: 'validation_failed', detail: `The row is malformed: ${message}.` },
       errors: [{ in: 'body', pointer: '', message }],
     });
-    expect(checkRow({ row: 1, line: 1, malformed: 'not UTF-8' }, file)).toEqual(refused('not UTF-8'));
-    expect(check(createPayment, { operation: undefined })).toEqual(refused('the row has no operation'));
+    expect(checkRow({ row: 1, line: 1, malformed: 'not UTF-8' }, file)).toEqual(refused('not UTF-8', null));
+    const row = { row: 1, line: 1, malformed: 'not a number' };
+    expect(checkRow({ ...row, key: 'mine' }, file)).toEqual(refused('not a number', 'mine'));
+    for (const key of ['', 'é', 7, null]) expect(checkRow({ ...row, key }, file)).toMatchObject({ key: null });
+    expect(check(createPayment, { operation: undefined })).toEqual(refused('the row has no operation', 'k'));
   });
 
   test('has a key that is text as a header can carry it', () => {

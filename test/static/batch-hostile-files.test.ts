@@ -46,7 +46,7 @@ describe('a file that is not text in UTF-8', () => {
     const rows = told(await csv(Buffer.concat([before, latin1, after])));
     expect(rows).toEqual([
       [1, 2, { name: 'Grün \uFFFD' }],
-      [2, 3, 'not UTF-8 (lines 3 to 3)'],
+      [2, 3, 'not UTF-8 (line 3)'],
       [3, 4, { name: 'Blau' }],
     ]);
     const lines = ['{"name":"é"}\n', '{"name":"\xe9"}\n{"name":"a"}\n', '{"name":"漢"}'];
@@ -100,7 +100,7 @@ describe('a row that is too long', () => {
     ['of quotes', `"${'""'.repeat(3 * MIB)}"`],
   ])('is malformed alone in CSV, too: one %s', async (_, record) => {
     expect(told(await csv(`name,email\n${record}\nb,b@b.test`))).toEqual([
-      [1, 2, 'longer than 2097152 bytes (lines 2 to 2)'],
+      [1, 2, 'longer than 2097152 bytes (line 2)'],
       [2, 3, { name: 'b', email: 'b@b.test' }],
     ]);
   });

@@ -1,12 +1,16 @@
 import { describe, expect, test } from 'vitest';
+import type { Row } from '../../activities/batches/row.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createInvoice } from '../../activities/operations/create-invoice.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts';
+import { API_ADVICE } from '../../api/batches/rows/column-advice.ts';
 import { UnreadableFile } from '../../api/batches/rows/rows.ts';
+import { fileOptionsOf } from '../../deploy/cli/file-options.ts';
 import { readFile } from '../support/batch-files.ts';
 
+const ARGUMENTS = { operation: 'createPayment', delimiter: ',', map: new Map<string, string>() };
 const INVOICE = '0f7c7a52-6f5b-4d3f-9a1c-2f1f6a2b3c4d';
 
 describe('JSON lines', () => {
@@ -120,6 +124,38 @@ describe('JSON lines', () => {
   });
 });
 
+describe('a row that cannot be read', () => {
+  const keysOf = (rows: readonly Row[]) =>
+    rows.map((row) => ('malformed' in row ? (row.key ?? 'none') : `readable: ${String(row.input.key)}`));
+
+  test('has its key all the same where it stands on its own', async () => {
+    const lines = [
+      '{"key":"a","operation":"noSuch","body":{}}',
+      '{"idempotencyKey":"b","params":7,"body":{}}',
+      '{"key":"c","operation":"createPayment","body":{},"note":"x"}',
+      '{"key":"d","operation":"createPayment"}',
+      '{"key":"e","idempotencyKey":"f","body":{}}',
+      '{"key":null,"operation":"noSuch","body":{}}',
+      '{"operation":"noSuch","body":{}}',
+      '["g"]',
+      '{"key":"h",',
+    ].join('\n');
+    expect(keysOf(await readFile(lines))).toEqual(['a', 'b', 'c', 'readable: d', ...Array(5).fill('none')]);
+    expect(keysOf(await readFile('{"key":"a","amount":1}', { operation: undefined }))).toEqual(['a']);
+    const named = '{"Beleg":"b-1","key":"a","operation":"noSuch","body":{}}';
+    expect(keysOf(await readFile(named, { keyColumn: 'Beleg' }))).toEqual(['b-1']);
+  });
+
+  test('has the key of its cell, unless it has too many cells or too few', async () => {
+    const bytes = Buffer.from('key,amount,reference\na,x,\nb,1,\xe9\nc,1\nd,1,2,3\n,x,\ne,1,x"y\nf,1,\n', 'latin1');
+    const rows = await readFile(bytes, { format: 'csv' });
+    expect(keysOf(rows)).toEqual(['a', 'b', 'none', 'none', '', 'none', 'readable: f']);
+    const other = await readFile('Beleg;amount\nb-1;x\n', { format: 'csv', delimiter: ';', keyColumn: 'Beleg' });
+    expect(keysOf(other)).toEqual(['b-1']);
+    expect(keysOf(await readFile('amount\nx\n', { format: 'csv' }))).toEqual(['none']);
+  });
+});
+
 describe('CSV', () => {
   const read = (
     text: string,
@@ -166,7 +202,7 @@ describe('CSV', () => {
       [1, 2, { name: 'A', email: 'a@b.test' }],
       [2, 3, { name: 'B\nb', email: 'b@b.test' }],
       [3, 5, '1 cells for 2 columns'],
-      [4, 6, expect.stringContaining('(lines 6 to 6)')],
+      [4, 6, expect.stringContaining('(line 6)')],
       [5, 7, { name: 'E' }],
     ]);
     const [row] = await read(`invoiceId,amount\n${INVOICE},25.-\n`, createPayment);
@@ -182,5 +218,35 @@ describe('CSV', () => {
     await expect(read('', createPayment)).rejects.toThrow('The file is empty');
     await expect(read('amount\n1\n', undefined)).rejects.toThrow('CSV needs an operation');
     await expect(read('amount\n1\n', undefined)).rejects.toBeInstanceOf(UnreadableFile);
+  });
+
+  test.each([
+    ['API', 'Name each column after the path', 'Separate them by commas.', 'Separate them by commas.'],
+    ['command', 'Give --map "betrag=<path>"', 'Give --delimiter ";".', 'Give --delimiter "\\t".'],
+  ])('with a header that does not fit is told what a sender by the %s can do', async (sender, map, cells, tabs) => {
+    const { advice } = sender === 'API' ? { advice: API_ADVICE } : fileOptionsOf('a.csv', ARGUMENTS);
+    const readCsv = (text: string, options = {}) => readFile(text, { format: 'csv', advice, ...options });
+    const refusal = (text: string, options = {}) =>
+      readCsv(text, options).then(
+        () => 'none',
+        ({ message }: Error) => message,
+      );
+    const unknown = await refusal('betrag,currency\n1,USD\n');
+    expect(unknown).toContain(`Column "betrag": createPayment has no betrag. ${map}`);
+    for (const [name, separated, told] of [
+      ['amount;currency', '";"', cells],
+      ['amount\tcurrency', 'tabs', tabs],
+      [`amount;${'x'.repeat(600)}`, '";"', cells],
+    ] as const) {
+      const refused = await refusal(`${name}\n1\n`, { map: new Map([['amount', 'amount']]) });
+      expect(refused).toMatch(/^The file has one column, "amount.*/);
+      expect(refused).toContain(`its cells seem to be separated by ${separated}. ${told}`);
+    }
+    for (const message of sender === 'API' ? [unknown, cells, tabs] : []) expect(message).not.toContain('--');
+    // A name that has a place is a name.
+    expect(await readCsv('metadata.a;b\n1\n')).toMatchObject([{ input: { body: { metadata: { 'a;b': '1' } } } }]);
+    expect(await readCsv('a;b\n1\n', { map: new Map([['a;b', 'amount']]) })).toMatchObject([
+      { input: { body: { amount: 1 } } },
+    ]);
   });
 });

@@ -84,6 +84,29 @@ describe('the rows of a file', () => {
     );
   });
 
+  test('that cannot be read or sent are told by their own keys, and not sent', async () => {
+    const input = { operation: undefined, params: {}, body: {} };
+    const { results, requests } = await send([answer(201, '{}')], {
+      before: [
+        { row: 1, line: 1, malformed: 'not a number', key: 'mine' },
+        { row: 2, line: 2, malformed: 'not JSON' },
+        { row: 3, line: 3, input: { ...input, key: 'also mine', params: { more: 'x' } } },
+        { row: 4, line: 4, malformed: 'not a number', key: 7 },
+      ],
+    });
+    expect(results.map(({ outcome, key, keyFrom }) => [outcome, key, keyFrom])).toEqual([
+      ['malformed', 'mine', 'row'],
+      ['malformed', undefined, undefined],
+      ['malformed', 'also mine', 'row'],
+      ['malformed', undefined, undefined],
+      ['succeeded', '1', 'row'],
+    ]);
+    expect([JSON.stringify(results[0]), requests]).toEqual([
+      '{"row":1,"line":1,"key":"mine","keyFrom":"row","outcome":"malformed","problem":{"detail":"not a number"}}',
+      1,
+    ]);
+  });
+
   test('are sent no further where each would be refused as the last one was', async () => {
     for (const refusal of [
       problem(401, 'unauthenticated', 'fix_request', 'r'),
@@ -123,7 +146,13 @@ describe('the rows of a file', () => {
 /** Row by row the answers, the same to each request of a row; undefined is a connection that fails. */
 async function send(
   answers: readonly (Answer | undefined)[],
-  { concurrency = 1, deadlineMs = GIVE_UP_AFTER_MS, onRead = () => {}, onSent = (_answered: number) => {} } = {},
+  {
+    concurrency = 1,
+    deadlineMs = GIVE_UP_AFTER_MS,
+    onRead = () => {},
+    onSent = (_answered: number) => {},
+    before = [] as readonly Row[],
+  } = {},
 ) {
   const results: Result[] = [];
   let requests = 0;
@@ -139,6 +168,7 @@ async function send(
     },
   };
   async function* rows(): AsyncGenerator<Row> {
+    yield* before;
     for (let row = 1; row <= answers.length; row += 1) {
       onRead();
       yield { row, line: row, input: { key: String(row), operation: undefined, params: {}, body: {} } };

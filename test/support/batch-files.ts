@@ -1,6 +1,7 @@
 import type { Row } from '../../activities/batches/row.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import { API_ADVICE } from '../../api/batches/rows/column-advice.ts';
 import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
 
 type Bytes = AsyncIterable<Buffer> | string | Buffer;
@@ -16,6 +17,7 @@ export async function readFile(file: Bytes, options: Partial<FileOptions> = {}):
     delimiter: ',',
     keyColumn: undefined,
     map: new Map(),
+    advice: API_ADVICE,
     ...options,
   })) {
     rows.push(row);

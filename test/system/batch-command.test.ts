@@ -243,6 +243,22 @@ describe('the command of batches', () => {
     ]) {
       expect([args, (await run(company, args)).code]).toEqual([args, 2]);
     }
+    const nothing = await run(company, ['submit', command.path('not-there.jsonl'), ...OPERATION, '--results', file]);
+    expect([nothing.code, nothing.stderr]).toEqual([2, `There is no file ${command.path('not-there.jsonl')}.\n`]);
+    expect(await run(company, ['submit', command.path('.'), ...OPERATION])).toMatchObject({
+      ...{ code: 2, stderr: expect.stringMatching(/ is a folder\. Give a file\.\n$/) },
+    });
+    // What the API says of a header, its options aside.
+    for (const [text, told] of [
+      ['betrag,currency\n1,USD\n', 'Give --map "betrag=<path>", such as'],
+      ['amount;currency\n1;USD\n', 'seem to be separated by ";". Give --delimiter ";".'],
+    ] as const) {
+      for (const option of [[], ['--validate-only']]) {
+        const refused = await run(company, ['submit', command.save('h.csv', text), ...OPERATION, ...option, '--json']);
+        expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(told)]);
+        expect(JSON.parse(refused.stdout).problem).toMatchObject({ code: 'validation_failed', status: 422 });
+      }
+    }
     const help = await run(company, ['submit', '--help']);
     expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('Exit codes:')]);
     const nobody = await command.run(company, 'http://127.0.0.1:1', [

@@ -2,24 +2,30 @@ import { z } from 'zod';
 import type { RowInput } from '../../../activities/batches/row.ts';
 import type { Operation } from '../../../activities/operation.ts';
 import { jsonPointer } from '../../../activities/problem.ts';
-import { MalformedRow, printable, shown, UnreadableFile } from './rows.ts';
+import type { ColumnAdvice } from './column-advice.ts';
+import { KEY_NAMES, MalformedRow, printable, shown, UnreadableFile } from './rows.ts';
 
 /** Maps the columns of a CSV file to the request of one operation. */
 export type Columns = {
   readonly count: number;
   read(cells: readonly string[]): RowInput;
+  /** The cell with the key, whatever the others are; undefined where there is none. */
+  keyOf(cells: readonly (string | undefined)[]): string | undefined;
 };
 
 export type ColumnOptions = {
   /** Column → path, for columns that are not named after their path; `-` ignores a column. */
   readonly map: ReadonlyMap<string, string>;
   readonly keyColumn: string | undefined;
+  readonly advice: ColumnAdvice;
 };
 
 /** A longer one would be repeated in the JSON of each row. */
 const MAX_NAME_LENGTH = 500;
-const KEY_COLUMNS = ['key', 'idempotencyKey'];
-const IGNORED = '-';
+/** In place of a path: the column is ignored. */
+export const IGNORED = '-';
+/** What tables are separated by, beside commas. */
+const OTHER_DELIMITERS = [';', '\t'];
 
 /** The member of the request that a cell sets; a path step is a name, or a number within an array. */
 type Target = { readonly in: 'params' | 'body' } & Member;
@@ -39,6 +45,8 @@ type Schema = {
 
 /** Throws UnreadableFile if a column does not match a member of the request, if two match the same, or if an index lacks the one before. */
 export function readColumns(names: readonly string[], operation: Operation, options: ColumnOptions): Columns {
+  const request = requestOf(operation);
+  refuseDelimiter(names, request, options);
   const long = names.find((name) => name.length > MAX_NAME_LENGTH);
   if (long !== undefined) {
     throw new UnreadableFile(`The name of a column has more than ${MAX_NAME_LENGTH} characters: "${printable(long)}".`);
@@ -50,15 +58,11 @@ export function readColumns(names: readonly string[], operation: Operation, opti
       `There is no column ${unknown.join(', ')}; the columns are ${printable(names.join(', '), MAX_LIST)}.`,
     );
   }
-  const request = {
-    name: operation.name,
-    params: z.toJSONSchema(operation.params, { io: 'input' }) as Schema,
-    body: z.toJSONSchema(operation.body, { io: 'input' }) as Schema,
-  };
   const columns = names.map((name): Column => ({ name, target: targetOf(name, request, options) }));
   refuseClashes(columns);
   refuseGaps(columns);
   const readers = columns.map(readerOf);
+  const keyAt = columns.findIndex(({ target }) => target === 'key');
   return {
     count: columns.length,
     read(cells) {
@@ -70,6 +74,27 @@ export function readColumns(names: readonly string[], operation: Operation, opti
       }
       return input;
     },
+    keyOf: (cells) => cells[keyAt],
+  };
+}
+
+/** One column whose name looks like several: all else that could be said of it would mislead. */
+function refuseDelimiter(names: readonly string[], request: Request, { map, keyColumn, advice }: ColumnOptions): void {
+  const [name = '', another] = names;
+  const found = another === undefined ? OTHER_DELIMITERS.find((delimiter) => name.includes(delimiter)) : undefined;
+  if (found === undefined || map.has(name) || name === keyColumn) return;
+  if (findTarget(stepsOf(name), request) !== undefined) return;
+  throw new UnreadableFile(
+    `The file has one column, "${printable(name)}": its cells seem to be separated by ${found === '\t' ? 'tabs' : `"${found}"`}. ` +
+      advice.otherDelimiter(found),
+  );
+}
+
+function requestOf({ name, params, body }: Operation): Request {
+  return {
+    name,
+    params: z.toJSONSchema(params, { io: 'input' }) as Schema,
+    body: z.toJSONSchema(body, { io: 'input' }) as Schema,
   };
 }
 
@@ -87,17 +112,16 @@ function readerOf({ name, target }: Column): ((input: Draft, cell: string) => vo
   return (input, cell) => put(input[part], steps, convert(cell));
 }
 
-function targetOf(name: string, request: Request, { map, keyColumn }: ColumnOptions): Column['target'] {
+function targetOf(name: string, request: Request, { map, keyColumn, advice }: ColumnOptions): Column['target'] {
   const mapped = map.get(name);
   if (mapped === IGNORED) return undefined;
-  const isKey = keyColumn === undefined ? KEY_COLUMNS.includes(name) : name === keyColumn;
+  const isKey = keyColumn === undefined ? KEY_NAMES.includes(name) : name === keyColumn;
   if (mapped === undefined && isKey) return 'key';
   const target = findTarget(stepsOf(mapped ?? name), request);
   if (target !== undefined) return target;
   const column = printable(name);
   throw new UnreadableFile(
-    `Column "${column}": ${request.name} has no ${printable(mapped ?? name)}. Give --map "${column}=<path>", such as ` +
-      `lines.0.description or params.invoiceId, or --map "${column}=${IGNORED}" to ignore it.`,
+    `Column "${column}": ${request.name} has no ${printable(mapped ?? name)}. ${advice.unknownColumn(column)}`,
   );
 }
 

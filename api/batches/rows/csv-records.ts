@@ -7,8 +7,8 @@ export type CsvRecord = {
   readonly line: number;
 } & (
   | { readonly cells: readonly string[]; readonly count: number }
-  /** `rows` is how many rows it counts for. */
-  | { readonly malformed: string; readonly rows: number }
+  /** `rows` is how many rows it counts for; `unread` its cells where they can be told apart, undefined where one is not text. */
+  | { readonly malformed: string; readonly rows: number; readonly unread?: readonly (string | undefined)[] }
 );
 
 /** A record may have more cells; they are counted, and only so many are kept. */
@@ -186,12 +186,16 @@ function finish(record: Open, lastLine: number): CsvRecord {
   endCell(record);
   const { line, count, faults } = record;
   const malformed = (why: string): CsvRecord => ({
-    ...{ line, rows: Math.max(1, faults), malformed: `${why} (lines ${line} to ${lastLine})` },
+    ...{ line, rows: Math.max(1, faults), malformed: `${why} (${linesText(line, lastLine)})` },
   });
   if (faults > 0) return malformed(record.fault);
   if (record.length > MAX_ROW_BYTES) return malformed(`longer than ${MAX_ROW_BYTES} bytes`);
   const cells = record.isPlain ? record.cells : record.cells.map(decode);
-  return cells.every(isText) ? { line, cells, count } : malformed('not UTF-8');
+  return cells.every(isText) ? { line, cells, count } : { ...malformed('not UTF-8'), unread: cells };
+}
+
+function linesText(first: number, last: number): string {
+  return first === last ? `line ${first}` : `lines ${first} to ${last}`;
 }
 
 /** Undefined where the bytes are not UTF-8; they must not be replaced silently. */

@@ -21,7 +21,8 @@ export async function* csvRows(
         columns = columnsOf(headerOf(record));
       } else if ('malformed' in record) {
         const last = row + record.rows;
-        while (row < last) yield { row: ++row, line: record.line, malformed: record.malformed };
+        const key = keyOf(record.unread ?? [], columns);
+        while (row < last) yield { row: ++row, line: record.line, malformed: record.malformed, key };
       } else {
         row += 1;
         yield readRecord(row, record, columns);
@@ -52,7 +53,12 @@ function readRecord(
     if (count !== columns.count) throw new MalformedRow(`${count} cells for ${columns.count} columns`);
     return { row, line, input: columns.read(cells) };
   } catch (error) {
-    if (error instanceof MalformedRow) return { row, line, malformed: error.message };
+    if (error instanceof MalformedRow) return { row, line, malformed: error.message, key: keyOf(cells, columns) };
     throw error;
   }
+}
+
+/** Of a row that cannot be read. A cell too few or too many may stand before the key. */
+function keyOf(cells: readonly (string | undefined)[], columns: Columns): string | undefined {
+  return cells.length === columns.count ? columns.keyOf(cells) : undefined;
 }

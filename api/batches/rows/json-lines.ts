@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { FileOperations, Row } from '../../../activities/batches/row.ts';
-import { type RowForm, readObject, rowForm } from './json-row.ts';
+import { keyOfUnread, type RowForm, readObject, rowForm } from './json-row.ts';
 import { MAX_ROW_BYTES, MalformedRow, printable } from './rows.ts';
 import { textOf } from './text-file.ts';
 
@@ -33,11 +33,13 @@ export async function* jsonLines(
 }
 
 function readLine(row: number, line: number, text: string | MalformedRow, form: RowForm): Row {
+  let value: unknown;
   try {
     if (typeof text !== 'string') throw text;
-    return { row, line, input: readObject(parse(text), form) };
+    value = parse(text);
+    return { row, line, input: readObject(value, form) };
   } catch (error) {
-    if (error instanceof MalformedRow) return { row, line, malformed: error.message };
+    if (error instanceof MalformedRow) return { row, line, malformed: error.message, key: keyOfUnread(value, form) };
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 import type { FileOperations, RowInput } from '../../../activities/batches/row.ts';
-import { MalformedRow, shown } from './rows.ts';
+import { KEY_NAMES, MalformedRow, shown } from './rows.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -14,8 +14,6 @@ export type RowForm = {
   readonly envelope: ReadonlySet<string>;
 };
 
-const KEY_MEMBERS = ['key', 'idempotencyKey'];
-
 export function rowForm({ operations, operation }: FileOperations, keyMember: string | undefined): RowForm {
   return {
     operations: new Set(operations.map(({ name }) => name)),
@@ -23,8 +21,8 @@ export function rowForm({ operations, operation }: FileOperations, keyMember: st
       params: Object.keys(operation.params.shape),
       body: new Set(Object.keys(operation.body.shape)),
     },
-    keyMembers: keyMember === undefined ? KEY_MEMBERS : [keyMember],
-    envelope: new Set([...KEY_MEMBERS, ...(keyMember === undefined ? [] : [keyMember]), 'operation', 'params', 'body']),
+    keyMembers: keyMember === undefined ? KEY_NAMES : [keyMember],
+    envelope: new Set([...KEY_NAMES, ...(keyMember === undefined ? [] : [keyMember]), 'operation', 'params', 'body']),
   };
 }
 
@@ -75,8 +73,15 @@ function readFlat(value: Members, flat: NonNullable<RowForm['flat']>, keyMembers
   const foreign = (name: string) => Object.hasOwn(body, name) && !flat.body.has(name);
   const params = Object.fromEntries(flat.params.filter(foreign).map((name) => [name, take(name)]));
   const given =
-    keyMembers === KEY_MEMBERS ? keyMembers.filter(foreign) : keyMembers.filter((name) => Object.hasOwn(body, name));
+    keyMembers === KEY_NAMES ? keyMembers.filter(foreign) : keyMembers.filter((name) => Object.hasOwn(body, name));
   return { key: onlyKey(given.map(take)), operation: undefined, params, body };
+}
+
+/** What a row that cannot be read has as its key; undefined where it has none, or two. */
+export function keyOfUnread(value: unknown, { keyMembers }: RowForm): unknown {
+  if (!isObject(value)) return undefined;
+  const given = keyMembers.map((name) => own(value, name)).filter((each) => each !== undefined);
+  return given.length === 1 ? given[0] : undefined;
 }
 
 /** Which of two the row is to be written under cannot be told. */

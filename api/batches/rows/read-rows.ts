@@ -1,4 +1,5 @@
 import type { FileOperations, Row } from '../../../activities/batches/row.ts';
+import type { ColumnAdvice } from './column-advice.ts';
 import { readColumns } from './columns.ts';
 import { csvRows } from './csv-rows.ts';
 import { jsonLines } from './json-lines.ts';
@@ -14,6 +15,7 @@ export type FileOptions = FileOperations & {
   readonly keyColumn: string | undefined;
   /** Column → path, for columns of CSV that are not named after their path; `-` ignores a column. */
   readonly map: ReadonlyMap<string, string>;
+  readonly advice: ColumnAdvice;
 };
 
 /**
@@ -21,7 +23,7 @@ export type FileOptions = FileOperations & {
  * malformed, and the others are not affected. Throws UnreadableFile, with the first row, where the whole file cannot be read.
  */
 export function readRows(bytes: AsyncIterable<Buffer>, options: FileOptions): AsyncGenerator<Row> {
-  const { operations, operation, format, delimiter, keyColumn, map } = options;
+  const { operations, operation, format, delimiter, keyColumn, map, advice } = options;
   if (format === 'jsonl') return jsonLines(bytes, { operations, operation }, keyColumn);
   const columnsOf = (names: readonly string[]) => {
     if (operation === undefined) {
@@ -29,7 +31,7 @@ export function readRows(bytes: AsyncIterable<Buffer>, options: FileOptions): As
         'CSV needs an operation for the whole file: its columns are the members of that operation.',
       );
     }
-    return readColumns(names, operation, { map, keyColumn });
+    return readColumns(names, operation, { map, keyColumn, advice });
   };
   return csvRows(bytes, columnsOf, delimiter);
 }

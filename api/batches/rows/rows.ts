@@ -4,6 +4,9 @@ export class MalformedRow extends Error {}
 /** Thrown where the whole file cannot be read: all rows would be wrong. The message says what to do. */
 export class UnreadableFile extends Error {}
 
+/** The column, or the member, with the key of a row, where the sender names no other. */
+export const KEY_NAMES: readonly string[] = ['key', 'idempotencyKey'];
+
 /** A longer line of JSON or record of CSV is one malformed row. The API accepts bodies of 1 MiB; white space and the key add to it. */
 export const MAX_ROW_BYTES = 2 * 1024 * 1024;
 
