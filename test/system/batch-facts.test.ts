@@ -72,13 +72,15 @@ describe('the gauges of batches', () => {
 
     expect(await claim('first')).toBe('chunk');
     expect(await gauges()).toEqual({ ...none, queued: 1, running: 1 });
+    // It waits for the first, which goes on.
+    await makeOld('second');
+    expect(await gauges()).toEqual({ ...none, queued: 1, running: 1, isOldestOld: true });
     await makeOld('first');
     // Another attempt at the same chunk.
     expect(await claim('first')).toBe('chunk');
-    expect(await gauges()).toEqual({ ...none, queued: 1, running: 1, isSilent: true });
+    expect(await gauges()).toEqual({ ...none, queued: 1, running: 1, isOldestOld: true, isSilent: true });
 
     // Its turn comes now, however long it has waited.
-    await makeOld('second');
     await api.control('first', 'pause');
     expect(await gauges()).toEqual({ ...none, queued: 1, paused: 1, isOldestOld: true });
     await makeOld('first', 'second');
