@@ -14,9 +14,9 @@ export type Attempt = {
 };
 
 /**
- * What is true of a file that changed while it was sent. Rows without a key of their own have other keys in the changed file, so
- * that whoever sends it after an earlier attempt has become a batch writes them twice. Refused and not Unfinished, which asks
- * scripts to send it at once.
+ * What is true of a file that changed while it was sent, or before there was an answer. In the changed file, rows without a key
+ * of their own have other keys: whoever sends it after an earlier attempt has become a batch writes them twice. Refused and not
+ * Unfinished, after which scripts send it at once.
  */
 export async function changedFile(batches: Pick<Batches, 'get'>, attempt: Attempt): Promise<Refused> {
   const { batchKey, signal, upload, before } = attempt;
@@ -33,7 +33,7 @@ export async function changedFile(batches: Pick<Batches, 'get'>, attempt: Attemp
   );
 }
 
-const CHANGED = 'The file changed while it was being sent.';
+const CHANGED = 'The file changed before it was known to be stored.';
 
 async function stateOf(
   batches: Pick<Batches, 'get'>,

@@ -1,4 +1,4 @@
-import { RefusedError } from '../client/src/errors.ts';
+import { RefusedError, UnknownOutcomeError } from '../client/src/errors.ts';
 import type { Batch } from '../client/src/generated/types.ts';
 import { changedFile } from './changed-file.ts';
 import { Refused, Unfinished } from './ends.ts';
@@ -52,7 +52,9 @@ async function send(
     const { batch } = await batches.submit(read, { batchKey, operation, format, signal });
     return batch;
   } catch (error) {
-    if (!(error instanceof FileChanged)) throw error;
+    // Run again, the command would send what the file is by now.
+    const isLostChange = error instanceof UnknownOutcomeError && upload.wasSentWhole() && upload.hasChanged();
+    if (!(error instanceof FileChanged || isLostChange)) throw error;
     throw await changedFile(batches, { batchKey, upload, signal, before });
   }
 }

@@ -12,6 +12,8 @@ export type Upload = {
   read(): AsyncIterable<Buffer>;
   /** Whether an attempt has come to its end: it may be the batch, whatever has become of its answer. */
   wasSentWhole(): boolean;
+  /** Whether the file is another one by now. */
+  hasChanged(): boolean;
 };
 
 /** The file is not what it was when the command began. */
@@ -24,7 +26,7 @@ export class FileChanged extends Error {}
 export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: number) => void): Upload {
   const { sha256 } = source;
   let isSentWhole = false;
-  const wasSentWhole = () => isSentWhole;
+  const known = { wasSentWhole: () => isSentWhole, hasChanged: () => !source.isUnchanged() };
   const sent = () =>
     unchanged(source, onBytes, () => {
       isSentWhole = true;
@@ -34,7 +36,7 @@ export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: n
       format: file.format === 'csv' ? 'csv' : 'ndjson',
       sha256: async () => sha256,
       read: sent,
-      wasSentWhole,
+      ...known,
     };
   }
   const convert = (bytes: AsyncIterable<Buffer>) => toNdjson(readRows(bytes, file), sha256);
@@ -46,7 +48,7 @@ export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: n
       return hash.digest('hex');
     },
     read: () => convert(sent()),
-    wasSentWhole,
+    ...known,
   };
 }
 

@@ -109,6 +109,7 @@ describe('a submission', () => {
       format: 'csv',
       sha256: async () => SHA,
       wasSentWhole: () => false,
+      hasChanged: () => false,
       async *read() {
         yield Buffer.from('amount\n1\n');
       },
@@ -186,7 +187,7 @@ describe('a submission', () => {
     const { submit: send, lines } = await start([none]);
     const failure = new Error('There is no column a.');
     const upload: Upload = {
-      ...{ format: 'csv', sha256: async () => SHA, wasSentWhole: () => false },
+      ...{ format: 'csv', sha256: async () => SHA, wasSentWhole: () => false, hasChanged: () => false },
       async *read() {
         yield Buffer.from('amount\n');
         throw failure;

@@ -37,7 +37,7 @@ const OPTIONS = {
   token: [{ alg: 'none' }, { sub: 'u', company_id: 'c', exp: 4_000_000_000 }, {}].map(part).join('.'),
 };
 
-describe('a file that changes while it is sent', () => {
+describe('a file that changes before it is known to be stored', () => {
   const path = join(folder, 'rows.jsonl');
   const grow = () => appendFileSync(path, '{"amount":2}\n');
 
@@ -47,11 +47,13 @@ describe('a file that changes while it is sent', () => {
     after,
     lost = 0,
     keyColumn,
+    giveUpAfterMs = 2_000,
   }: {
     readonly before?: Answerer;
     readonly after: Answerer;
     readonly lost?: number;
     readonly keyColumn?: string;
+    readonly giveUpAfterMs?: number;
   }): Promise<string> {
     writeFileSync(path, '{"amount":1}\n');
     const source = await openSource(path);
@@ -74,7 +76,7 @@ describe('a file that changes while it is sent', () => {
     const upload = openUpload(source, file, () => undefined);
     const error: unknown = await withBatches(
       { url, source: () => 't' },
-      { giveUpAfterMs: 2_000, signal, onTrouble: () => undefined },
+      { giveUpAfterMs, signal, onTrouble: () => undefined },
       (batches) =>
         submit(batches, {
           ...{ batchKey: 'b', operation: 'createPayment', upload, signal, waitS: 0, isNotAwaited: true },
@@ -87,7 +89,7 @@ describe('a file that changes while it is sent', () => {
   }
 
   const NOTHING =
-    'The file changed while it was being sent. This command has written nothing of it: send it when it is complete.';
+    'The file changed before it was known to be stored. This command has written nothing of it: send it when it is complete.';
   const LOOK =
     /^The file changed .* An earlier attempt may have become a batch.* Look at that before you send the changed file.* status b$/;
 
@@ -98,6 +100,10 @@ describe('a file that changes while it is sent', () => {
         expect(await said({ lost: 1, after, ...(keyColumn && { keyColumn }) })).toMatch(LOOK);
       }
     }
+  });
+
+  test('is not sent again as another one where no answer comes at all', async () => {
+    expect(await said({ lost: 1, after: unavailable, giveUpAfterMs: 0 })).toMatch(LOOK);
   });
 
   test('may be a batch by an attempt of an earlier command, and is said to', async () => {
