@@ -86,7 +86,7 @@ const LEADS_TO: Partial<Record<BatchAction, readonly Batch['state'][]>> = {
 };
 
 /** A batch that is as was wanted already is no conflict: the answer to an earlier request may have been lost. */
-export async function changed(
+async function changed(
   { batches, signal, hasRepeated }: Pick<Session, 'batches' | 'signal' | 'hasRepeated'>,
   batchKey: string,
   action: BatchAction,

@@ -120,7 +120,7 @@ describe('a file that changes before it is known to be stored', () => {
   test('is not said to be unwritten where its command is stopped', async () => {
     writeFileSync(path, '{"amount":1}\n');
     // As Ctrl-C does, once all of the file has come.
-    const stop: Answerer = () => void process.listeners('SIGINT').at(-1)?.('SIGINT');
+    const stop: Answerer = () => process.listeners('SIGINT').at(-1)?.('SIGINT');
     const progress = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     const { url } = await start([none, stop]);
     const end = submitFile(path, { ...OPTIONS, operation: 'createPayment', url });
