@@ -71,19 +71,42 @@ export function listBatches({
   });
 }
 
-/** The state in which an action leaves a batch. */
-const LEAVES: Partial<Record<BatchAction, Batch['state']>> = { pause: 'paused', cancel: 'cancelled' };
+/** The states in which an action leaves a batch, whoever has asked for it. */
+const LEAVES: Record<BatchAction, readonly Batch['state'][]> = {
+  pause: ['paused'],
+  resume: ['queued', 'running'],
+  retryFailed: [],
+  cancel: ['cancelled'],
+};
 
-/** A batch that is in the wanted state already is no conflict: the answer to an earlier request may have been lost. */
-async function changed({ batches, signal }: Session, batchKey: string, action: BatchAction): Promise<Batch> {
+/** Further states, to which only a request of this command whose answer was lost is known to lead. */
+const LEADS_TO: Partial<Record<BatchAction, readonly Batch['state'][]>> = {
+  resume: ['completed'],
+  retryFailed: ['queued', 'running', 'completed'],
+};
+
+/** A batch that is as was wanted already is no conflict: the answer to an earlier request may have been lost. */
+async function changed(
+  { batches, signal, hasRepeated }: Pick<Session, 'batches' | 'signal' | 'hasRepeated'>,
+  batchKey: string,
+  action: BatchAction,
+): Promise<Batch> {
   try {
     return await batches[action](batchKey, { signal });
   } catch (error) {
     if (!(error instanceof RefusedError) || error.code !== 'batch_state_conflict') throw error;
+    const wasRepeated = hasRepeated();
     const batch = await ifKnown(batches.get(batchKey, { signal }));
-    if (batch === undefined || batch.state !== LEAVES[action]) throw error;
+    if (batch === undefined || !isDone(batch, action, wasRepeated)) throw error;
     return batch;
   }
+}
+
+function isDone({ state, counts }: Batch, action: BatchAction, wasRepeated: boolean): boolean {
+  if (LEAVES[action].includes(state)) return true;
+  if (!wasRepeated || !LEADS_TO[action]?.includes(state)) return false;
+  // A completed batch that has such rows yet was refused because its file is no longer kept.
+  return action !== 'retryFailed' || state !== 'completed' || counts.failed + counts.refused === 0;
 }
 
 function unknown(batchKey: string): Refused {

@@ -11,11 +11,11 @@ import { controlBatch, listBatches, showBatch, showResults } from './look-after.
 import { submitFile } from './submit-file.ts';
 
 const EXIT_CODES = `
-Exit codes:
+Exit codes of submit and status; the other commands end with 0 once they are done, however the rows stand:
   0  each row is written, by this batch or before it (with --no-wait: the batch is accepted)
   1  the batch is over, and some row was rejected, mismatched, refused, failed or cancelled
-  2  wrong usage, or refused as a whole
-  3  not over, or no usable answer: run the same command again, it goes on where it was`;
+  2  wrong usage, or refused as a whole, also because the file changed
+  3  not over, or no usable answer: run the same command again with the same file, it goes on`;
 
 const program = command(
   'batch',

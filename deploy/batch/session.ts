@@ -18,6 +18,8 @@ export type Session = {
   readonly waitS: number;
   /** What Ctrl-C means from now on. */
   onInterrupt(text: string): void;
+  /** Whether a request had no usable answer and was sent again: the first may have done what it asked for. */
+  hasRepeated(): boolean;
 };
 
 /** Requests that wait are answered late: where somebody looks on, they wait less. */
@@ -28,11 +30,15 @@ export async function withSession<T>(options: SessionOptions, work: (session: Se
   const progress = createProgress();
   const interrupted = new AbortController();
   let meaning = 'Stopped.';
+  let isRepeated = false;
   const interrupt = () => interrupted.abort(new Unfinished(meaning));
   process.once('SIGINT', interrupt);
   const { signal } = interrupted;
   const giveUpAfterMs = options.giveUpAfter * 1_000;
-  const onTrouble = (text: string) => progress.update(text);
+  const onTrouble = (text: string) => {
+    isRepeated = true;
+    progress.update(text);
+  };
   try {
     return await withBatches(destination, { giveUpAfterMs, signal, onTrouble }, (batches) =>
       work({
@@ -41,6 +47,7 @@ export async function withSession<T>(options: SessionOptions, work: (session: Se
         onInterrupt(text) {
           meaning = text;
         },
+        hasRepeated: () => isRepeated,
       }),
     );
   } finally {

@@ -69,7 +69,10 @@ async function send(
   { batchKey = source.sha256, wait, results }: SubmitOptions,
 ): Promise<End> {
   const { batches, progress, signal, waitS } = session;
-  session.onInterrupt('The upload was broken off: nothing of it is written. Run the same command again.');
+  session.onInterrupt(
+    'Stopped before an answer said that the file is stored. If all of it had come, it is a batch and goes on: run the same ' +
+      'command again with the same file, which finds it or sends it.',
+  );
   let followed = false;
   const batch = await submit(batches, {
     ...{ batchKey, upload, signal, waitS },

@@ -1,10 +1,11 @@
-import { RefusedError } from '../client/src/errors.ts';
+import { RefusedError, UnknownOutcomeError } from '../client/src/errors.ts';
 import type { Batch } from '../client/src/generated/types.ts';
+import { changedFile } from './changed-file.ts';
 import { Refused, Unfinished } from './ends.ts';
 import { type Following, follow, isOver } from './follow.ts';
 import { ifKnown } from './known.ts';
 import type { Batches } from './session.ts';
-import type { Upload } from './upload.ts';
+import { FileChanged, type Upload } from './upload.ts';
 
 export type Submission = Following & {
   readonly batchKey: string;
@@ -23,8 +24,8 @@ export type Submission = Following & {
 const MOST_UPLOADS = 3;
 
 /**
- * Sends a file as a batch, unless it is there already, and follows it to its end. It may be killed anywhere and called again: the
- * same file under the same key is the same batch, and an upload that broke off has left none.
+ * Sends a file as a batch, unless it is there already, and follows it to its end. It may be killed anywhere and called again with
+ * the same file: under the same key it is the same batch, whether all of it had come or not.
  */
 export async function submit(batches: Batches, submission: Submission): Promise<Batch> {
   const { batchKey, isNotAwaited, signal, onFound, onStored } = submission;
@@ -32,7 +33,7 @@ export async function submit(batches: Batches, submission: Submission): Promise<
     const found = await ifKnown(batches.get(batchKey, { signal }));
     const isThere = found !== undefined && (await isSame(found, submission));
     if (isThere) onFound(found);
-    const batch = isThere ? found : await send(batches, submission);
+    const batch = isThere ? found : await send(batches, submission, found);
     onStored();
     if (isNotAwaited || isOver(batch)) return batch;
     const end = await followAccepted(batches, submission);
@@ -41,10 +42,21 @@ export async function submit(batches: Batches, submission: Submission): Promise<
   throw new Refused(`The batch ${batchKey} cannot be read with this token. Look at it as its sender, or as the owner.`);
 }
 
-async function send(batches: Batches, { batchKey, upload, operation, signal }: Submission): Promise<Batch> {
+async function send(
+  batches: Batches,
+  { batchKey, upload, operation, signal }: Submission,
+  before: Batch | undefined,
+): Promise<Batch> {
   const { format, read } = upload;
-  const { batch } = await batches.submit(read, { batchKey, operation, format, signal });
-  return batch;
+  try {
+    const { batch } = await batches.submit(read, { batchKey, operation, format, signal });
+    return batch;
+  } catch (error) {
+    // Run again, the command would send what the file is by now.
+    const isLostChange = error instanceof UnknownOutcomeError && upload.wasSentWhole() && upload.hasChanged();
+    if (!(error instanceof FileChanged || isLostChange)) throw error;
+    throw await changedFile(batches, { batchKey, upload, signal, before });
+  }
 }
 
 /** Whether the batch is stored, and of the very bytes that would be sent. Only the API can compare others, row by row. */

@@ -2,16 +2,22 @@ import { createHash } from 'node:crypto';
 import { type FileOptions, readRows } from '../../api/batches/rows/read-rows.ts';
 import type { Source } from '../cli/source.ts';
 import { toNdjson } from './convert.ts';
-import { Refused } from './ends.ts';
 
 /** What is sent for a file. */
 export type Upload = {
   readonly format: 'ndjson' | 'csv';
   /** Of the bytes that are sent. */
   sha256(): Promise<string>;
-  /** Throws Refused at the end if the file is another one by then: an upload that does not end is no batch. */
+  /** Throws FileChanged at the end if the file is another one by then: an upload that does not end is no batch. */
   read(): AsyncIterable<Buffer>;
+  /** Whether an attempt has come to its end: it may be the batch, whatever has become of its answer. */
+  wasSentWhole(): boolean;
+  /** Whether the file is another one by now. */
+  hasChanged(): boolean;
 };
+
+/** The file is not what it was when the command began. */
+export class FileChanged extends Error {}
 
 /**
  * The bytes as they are where the API reads them as the options say; otherwise each row with its key. `onBytes` is called with
@@ -19,11 +25,18 @@ export type Upload = {
  */
 export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: number) => void): Upload {
   const { sha256 } = source;
+  let isSentWhole = false;
+  const known = { wasSentWhole: () => isSentWhole, hasChanged: () => !source.isUnchanged() };
+  const sent = () =>
+    unchanged(source, onBytes, () => {
+      isSentWhole = true;
+    });
   if (!isConverted(file)) {
     return {
       format: file.format === 'csv' ? 'csv' : 'ndjson',
       sha256: async () => sha256,
-      read: () => unchanged(source, onBytes),
+      read: sent,
+      ...known,
     };
   }
   const convert = (bytes: AsyncIterable<Buffer>) => toNdjson(readRows(bytes, file), sha256);
@@ -34,7 +47,8 @@ export function openUpload(source: Source, file: FileOptions, onBytes: (bytes: n
       for await (const piece of convert(source.read())) hash.update(piece);
       return hash.digest('hex');
     },
-    read: () => convert(unchanged(source, onBytes)),
+    read: () => convert(sent()),
+    ...known,
   };
 }
 
@@ -43,7 +57,11 @@ function isConverted({ format, delimiter, map, keyColumn }: FileOptions): boolea
 }
 
 /** The keys of rows follow from the content that was hashed before. */
-async function* unchanged({ sha256, read }: Source, onBytes: (bytes: number) => void): AsyncGenerator<Buffer> {
+async function* unchanged(
+  { sha256, read }: Source,
+  onBytes: (bytes: number) => void,
+  onEnd: () => void,
+): AsyncGenerator<Buffer> {
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const piece of read()) {
@@ -52,8 +70,8 @@ async function* unchanged({ sha256, read }: Source, onBytes: (bytes: number) => 
     onBytes(bytes);
     yield piece;
   }
-  if (hash.digest('hex') === sha256) return;
-  throw new Refused(
-    'The file changed while it was being sent. Nothing of it was written: send it when it is complete.',
-  );
+  if (hash.digest('hex') !== sha256) {
+    throw new FileChanged('The file changed while it was being sent: send it when it is complete.');
+  }
+  onEnd();
 }

@@ -108,6 +108,8 @@ describe('a submission', () => {
     const upload: Upload = {
       format: 'csv',
       sha256: async () => SHA,
+      wasSentWhole: () => false,
+      hasChanged: () => false,
       async *read() {
         yield Buffer.from('amount\n1\n');
       },
@@ -185,7 +187,7 @@ describe('a submission', () => {
     const { submit: send, lines } = await start([none]);
     const failure = new Error('There is no column a.');
     const upload: Upload = {
-      ...{ format: 'csv', sha256: async () => SHA },
+      ...{ format: 'csv', sha256: async () => SHA, wasSentWhole: () => false, hasChanged: () => false },
       async *read() {
         yield Buffer.from('amount\n');
         throw failure;

@@ -12,8 +12,7 @@ import { finalizeInvoice } from '../../activities/operations/finalize-invoice.ts
 import { API_ADVICE } from '../../api/batches/rows/column-advice.ts';
 import type { FileOptions } from '../../api/batches/rows/read-rows.ts';
 import { MalformedRow } from '../../api/batches/rows/rows.ts';
-import { Refused } from '../../deploy/batch/ends.ts';
-import { openUpload } from '../../deploy/batch/upload.ts';
+import { FileChanged, openUpload } from '../../deploy/batch/upload.ts';
 import { openSource } from '../../deploy/cli/source.ts';
 import { toRequest } from '../../deploy/replay/request.ts';
 import { readFile } from '../support/batch-files.ts';
@@ -98,7 +97,8 @@ describe('what is uploaded for a file', () => {
     for (const file of [FILE, { ...FILE, ...options }]) {
       const { source, upload } = await open('amount;currency\n1;USD\n', file);
       writeFileSync(join(folder, 'rows'), 'amount;currency\n2;USD\n');
-      await expect(textOf(upload.read())).rejects.toThrow(Refused);
+      await expect(textOf(upload.read())).rejects.toThrow(FileChanged);
+      expect(upload.wasSentWhole()).toBe(false);
       source.close();
     }
   });

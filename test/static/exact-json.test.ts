@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { exactJson } from '../../activities/batches/exact-json.ts';
@@ -14,11 +15,8 @@ const { parsed } = fc.letrec<{ parsed: unknown }>((tie) => ({
 }));
 
 test('what was parsed from JSON is parsed to the same again', () => {
-  const keeps = (value: unknown) => expect(JSON.parse(exactJson(value))).toStrictEqual(value);
-  fc.assert(
-    fc.property(parsed, (value) => void keeps(value)),
-    { numRuns: 500 },
-  );
+  const isKept = (value: unknown) => isDeepStrictEqual(JSON.parse(exactJson(value)), value);
+  expect(() => fc.assert(fc.property(parsed, isKept), { numRuns: 500 })).not.toThrow();
 });
 
 test.each([

@@ -260,7 +260,7 @@ describe('the command of batches', () => {
       }
     }
     const help = await run(company, ['submit', '--help']);
-    expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('Exit codes:')]);
+    expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('Exit codes of submit')]);
     const nobody = await command.run(company, 'http://127.0.0.1:1', [
       'submit',
       file,

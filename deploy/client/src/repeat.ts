@@ -100,7 +100,7 @@ export async function repeatUntilFinal(
       const pause = pauseMs(attempts, answer?.retryAfterMs);
       if (performance.now() + pause > Math.min(deadline, patienceEnds ?? deadline)) break;
       const reason = answer === undefined ? errorText(error) : labelOf(answer);
-      if (verdict === 'again') tell(onRepeat, request, { attempts, reason, pauseMs: pause });
+      if (verdict === 'again' && !signal.aborted) tell(onRepeat, request, { attempts, reason, pauseMs: pause });
       await sleep(pause, signal);
     }
     return repeated();
