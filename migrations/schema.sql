@@ -2073,6 +2073,7 @@ AS $function$
 DECLARE
   one batches;
   ended integer;
+  reopened record;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM require_trust(p_version);
@@ -2082,11 +2083,12 @@ BEGIN
     WHEN 'pause' THEN one.state IN ('queued', 'running')
     WHEN 'resume' THEN one.state = 'paused'
     WHEN 'cancel' THEN one.state IN ('receiving', 'queued', 'running', 'paused')
-    WHEN 'retry-failed' THEN one.state = 'completed' AND EXISTS (
-      SELECT FROM batch_chunks c
-      WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.faults > 0
-        AND c.outcomes ~ '[uf]' AND c.is_kept)
+    WHEN 'retry-failed' THEN one.state = 'completed'
   END;
+  IF changed AND p_action = 'retry-failed' THEN
+    SELECT r.refused, r.failed INTO reopened FROM reopen_faults(p_company, p_id, one.upload_id) AS r;
+    changed := reopened.refused + reopened.failed > 0;
+  END IF;
   IF changed THEN
     UPDATE batches b SET woken_at = NULL, progress_at = clock_timestamp()
     WHERE b.company_id = p_company AND b.state = 'queued' AND b.id <> p_id;
@@ -2095,7 +2097,10 @@ BEGIN
       completed_at = NULL, woken_at = NULL,
       progress_at = clock_timestamp(), rate_since = NULL, rate_rows = 0, rate = NULL
     WHERE b.company_id = p_company AND b.id = p_id;
-    IF p_action = 'cancel' THEN
+    IF p_action = 'retry-failed' THEN
+      UPDATE batches b SET refused = b.refused - reopened.refused, failed = b.failed - reopened.failed
+      WHERE b.company_id = p_company AND b.id = p_id;
+    ELSIF p_action = 'cancel' THEN
       -- All at once: there may be thousands of chunks. None of them changes meanwhile, as the batch's row is locked.
       SELECT coalesce(sum(c.pending), 0) INTO ended FROM batch_chunks c
       WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = one.upload_id AND c.pending > 0
@@ -2107,8 +2112,6 @@ BEGIN
       SET cancelled = b.cancelled + ended, progress_at = clock_timestamp(),
         completed_at = CASE WHEN NOT has_pending(b) THEN clock_timestamp() END
       WHERE b.company_id = p_company AND b.id = p_id;
-    ELSIF p_action = 'retry-failed' THEN
-      PERFORM reopen_faults(p_company, p_id, one.upload_id);
     END IF;
   END IF;
   RETURN QUERY SELECT changed, b FROM batches b WHERE b.company_id = p_company AND b.id = p_id;
@@ -4114,8 +4117,8 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.remove_lost_write(uuid,text) TO accubooks_app;
 
-CREATE OR REPLACE FUNCTION public.reopen_faults(p_company uuid, p_id uuid, p_upload uuid)
- RETURNS void
+CREATE OR REPLACE FUNCTION public.reopen_faults(p_company uuid, p_id uuid, p_upload uuid, OUT refused integer, OUT failed integer)
+ RETURNS record
  LANGUAGE plpgsql
 AS $function$
 BEGIN
@@ -4134,11 +4137,9 @@ BEGIN
         WHERE substr(f.outcomes, p.key::integer + 1, 1) NOT IN ('u', 'f'))
     FROM faulty f
     WHERE c.company_id = p_company AND c.batch_id = p_id AND c.upload_id = p_upload AND c.chunk = f.chunk
-    RETURNING count_outcome(f.outcomes, 'u') AS refused, count_outcome(f.outcomes, 'f') AS failed
+    RETURNING count_outcome(f.outcomes, 'u') AS refused_rows, count_outcome(f.outcomes, 'f') AS failed_rows
   )
-  UPDATE batches b SET refused = b.refused - r.refused, failed = b.failed - r.failed
-  FROM (SELECT sum(o.refused) AS refused, sum(o.failed) AS failed FROM reopened o) AS r
-  WHERE b.company_id = p_company AND b.id = p_id;
+  SELECT coalesce(sum(r.refused_rows), 0), coalesce(sum(r.failed_rows), 0) INTO refused, failed FROM reopened r;
 END
 $function$
 ;

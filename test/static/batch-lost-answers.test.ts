@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
+import { API_ADVICE } from '../../api/batches/rows/column-advice.ts';
 import type { FileOptions } from '../../api/batches/rows/read-rows.ts';
 import { EXIT, Refused } from '../../deploy/batch/ends.ts';
 import { controlBatch } from '../../deploy/batch/look-after.ts';
@@ -71,7 +72,7 @@ describe('a file that changes before it is known to be stored', () => {
     const { signal } = new AbortController();
     const file: FileOptions = {
       ...{ format: 'jsonl', delimiter: ',', keyColumn, map: new Map() },
-      ...{ operations: OPERATIONS, operation: createPayment },
+      ...{ operations: OPERATIONS, operation: createPayment, advice: API_ADVICE },
     };
     const upload = openUpload(source, file, () => undefined);
     const error: unknown = await withBatches(
