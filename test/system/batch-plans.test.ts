@@ -134,7 +134,7 @@ describe('work for a batch of two thousand chunks, of a company that the statist
     expect(await workOf(async (tx) => found.push(...(await readErrors(counting(tx), batch, OPERATIONS))))).toBeLessThan(
       FEW,
     );
-    expect(statements).toBe(1);
+    expect(statements).toBe(2);
     expect(found).toMatchObject([{ row: 1 }, { row: (CHUNKS - 1) * ROWS + 1 }]);
     const list = createBatchList(OPERATIONS, { url: undefined, namespace: '' });
     const cursors = { encode: () => 'next', decode: () => [] } as unknown as ListReader['cursors'];
