@@ -64,7 +64,9 @@ const batchSchema = z.object({
   sha256: z.string().nullable().meta({ description: 'Of the bytes of the file, in hexadecimal' }),
   createdAt: instant(),
   startedAt: instant().nullable(),
-  completedAt: instant().nullable(),
+  completedAt: instant()
+    .nullable()
+    .meta({ description: 'null until it is over: completed, or cancelled with none of its rows pending' }),
   workflow: z.object({ id: z.string(), runId: z.string().nullable(), url: z.string().nullable() }),
 });
 
@@ -104,7 +106,10 @@ const rowSchema = z.object({
     .meta({ description: 'The idempotency key of the write; without it, one that follows from the file and the row' }),
   operation: z.string().optional().meta({ description: 'That of the query if omitted' }),
   params: z.record(z.string(), z.string()).optional().meta({ description: 'The parameters of the path' }),
-  body: z.record(z.string(), z.unknown()).meta({ description: 'The body of the write' }),
+  body: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .meta({ description: 'The body of the write; may be omitted where it is empty' }),
 });
 
 export const BATCH_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {

@@ -1716,7 +1716,7 @@ export type Batch = {
   createdAt: string;
   /** RFC 3339, UTC */
   startedAt: string | null;
-  /** RFC 3339, UTC */
+  /** null until it is over: completed, or cancelled with none of its rows pending */
   completedAt: string | null;
   workflow: {
     id: string;
@@ -1761,7 +1761,7 @@ export type BatchSummary = {
   createdAt: string;
   /** RFC 3339, UTC */
   startedAt: string | null;
-  /** RFC 3339, UTC */
+  /** null until it is over: completed, or cancelled with none of its rows pending */
   completedAt: string | null;
   workflow: {
     id: string;
@@ -1779,8 +1779,8 @@ export type BatchRow = {
   params?: {
     [k: string]: string;
   };
-  /** The body of the write */
-  body: {
+  /** The body of the write; may be omitted where it is empty */
+  body?: {
     [k: string]: unknown;
   };
 };
