@@ -46,16 +46,26 @@ describe('rows that were written before what became of them could be recorded', 
   /** A batch of an accountant whose rows are written, and whose record waits until what has been changed. */
   async function recordedAfter(change: (company: Company) => Promise<unknown>) {
     const company = await system.company();
+    // A number that a sequence has given stays, though the transaction is rolled back.
     await system.owner.query(
-      `CREATE FUNCTION refuse_record() RETURNS trigger LANGUAGE plpgsql AS
-       $$ BEGIN RAISE EXCEPTION 'away' USING ERRCODE = 'admin_shutdown'; END $$;
+      `CREATE SEQUENCE refused;
+       CREATE FUNCTION refuse_record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+       $$ BEGIN
+         PERFORM nextval('refused');
+         RAISE EXCEPTION 'away' USING ERRCODE = 'admin_shutdown';
+       END $$;
        CREATE TRIGGER refuse_record BEFORE UPDATE OF outcomes ON batch_chunks FOR EACH ROW EXECUTE FUNCTION refuse_record()`,
     );
     const sender = batchClient(system, company, company.users.accountant.token);
     expect((await sender.send(FILE, { key: 'b', operation: 'createCustomer' })).status).toBe(202);
-    await until('the rows are written', async () => (await countCustomers(company)) === NAMES.length);
+    await until('the rows are written and their record is refused', async () => {
+      const { rows } = await system.owner.query('SELECT is_called FROM refused');
+      return rows[0].is_called && (await countCustomers(company)) === NAMES.length;
+    });
     await change(company);
-    await system.owner.query('DROP TRIGGER refuse_record ON batch_chunks; DROP FUNCTION refuse_record()');
+    await system.owner.query(
+      'DROP TRIGGER refuse_record ON batch_chunks; DROP FUNCTION refuse_record(); DROP SEQUENCE refused',
+    );
     const api = batchClient(system, company);
     const over = await api.over('b');
     expect(await countCustomers(company)).toBe(NAMES.length);
