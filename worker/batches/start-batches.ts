@@ -23,8 +23,11 @@ const CHUNKS_AT_ONCE = 32;
 /** How many transactions run side by side: a set of each of two chunks, and a few rows that go one by one. */
 const WRITE_CONNECTIONS = 4;
 const READ_CONNECTIONS = 2;
-/** How many rows share a transaction: what it has locked is soon free for the writes that somebody waits for, if there are any. */
-const LARGE_SET = 250;
+/**
+ * How many rows share a transaction: a whole chunk, or, where somebody waits for writes, so few that what they have locked is soon
+ * free.
+ */
+const LARGE_SET = 500;
 const SMALL_SET = 25;
 const WORKFLOW_TASK_SLOTS = 64;
 const CACHED_WORKFLOWS = 100;
