@@ -3,6 +3,7 @@ import type { AuditRow } from '../audit/record-rows.ts';
 import { type Pool, queryOnce, transaction } from '../database.ts';
 import type { WriteRow } from '../write/write-row.ts';
 import type { BatchRow, ChunkRow, RowProblem } from './batch-row.ts';
+import { requestsOf, type StoredRequest } from './stored-requests.ts';
 
 /** What the worker reads and writes of batches. Each throws StorageError. */
 
@@ -73,22 +74,17 @@ export async function readOutcomes(
   });
 }
 
-/** The stored requests of keys whose fingerprint is another one. */
+/** The stored requests of keys, to compare others with. */
 export async function readRequests(
   pool: Pool,
   companyId: string,
   keys: readonly string[],
-): Promise<ReadonlyMap<string, Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>>> {
+): Promise<ReadonlyMap<string, StoredRequest>> {
   if (keys.length === 0) return new Map();
-  const rows = await transaction(pool, async (tx) => {
+  return transaction(pool, async (tx) => {
     await tx.query('SELECT enter_company($1), plan_by_key()', [companyId]);
-    return tx.query<Pick<WriteRow, 'idempotency_key' | 'operation' | 'fingerprint' | 'request' | 'schema_version'>>(
-      `SELECT idempotency_key, operation, fingerprint, request, schema_version FROM idempotent_writes
-       WHERE company_id = $1 AND idempotency_key = ANY ($2)`,
-      [companyId, keys],
-    );
+    return requestsOf(tx, keys);
   });
-  return new Map(rows.map((row) => [row.idempotency_key, row]));
 }
 
 /** What has become of rows, by position in the chunk from 0. */

@@ -35,19 +35,3 @@ export async function bodiesOf(tx: Tx, writes: readonly Known[]): Promise<Readon
   );
   return new Map(found.map((row) => [row.idempotency_key, row.response_body]));
 }
-
-export type StoredRequest = Pick<
-  WriteRow,
-  'idempotency_key' | 'operation' | 'fingerprint' | 'request' | 'schema_version'
->;
-
-/** What they were asked, by key. */
-export async function requestsOf(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, StoredRequest>> {
-  if (keys.length === 0) return new Map();
-  const found = await tx.query<StoredRequest>(
-    `SELECT idempotency_key, operation, fingerprint, request, schema_version FROM idempotent_writes
-     WHERE company_id = current_company() AND idempotency_key = ANY ($1)`,
-    [keys],
-  );
-  return new Map(found.map((row) => [row.idempotency_key, row]));
-}

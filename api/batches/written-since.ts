@@ -2,12 +2,13 @@ import type { BatchRow } from '../../activities/batches/batch-row.ts';
 import { checkRow } from '../../activities/batches/check-row.ts';
 import { decodeRows } from '../../activities/batches/chunk-content.ts';
 import type { Row } from '../../activities/batches/row.ts';
+import { requestsOf, type StoredRequest } from '../../activities/batches/stored-requests.ts';
 import type { Tx } from '../../activities/database.ts';
 import { fingerprint } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { isSameRequest } from '../../activities/write/compare-requests.ts';
 import type { Recorded } from './recorded-rows.ts';
-import { isOfRow, type Known, requestsOf, type StoredRequest } from './row-writes.ts';
+import { isOfRow, type Known } from './row-writes.ts';
 
 /**
  * Of rows that failed and whose key has a write by now, those whose write may be another request's: it was not made by this batch,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { existsInTree, readSourceTree } from '../support/source-tree.ts';
+import { existsInTree, listPaths, readSourceTree } from '../support/source-tree.ts';
 import { complaints, RULES } from '../support/tidy-rules.ts';
-import { brokenLinks, unknownFolders } from '../support/tree-rules.ts';
+import { brokenLinks, leftovers, unknownFolders } from '../support/tree-rules.ts';
 
 const tree = readSourceTree();
 
@@ -21,6 +21,10 @@ describe('style', () => {
     const folders = new Set(tree.flatMap(({ path }) => (path.includes('/') ? [path.slice(0, path.indexOf('/'))] : [])));
     expect(unknownFolders([...folders])).toEqual([]);
   });
+
+  test('nothing is left over of a tool that has changed files', () => {
+    expect(leftovers(listPaths())).toEqual([]);
+  });
 });
 
 describe('each rule of style can fail', () => {
@@ -39,5 +43,13 @@ describe('each rule of style can fail', () => {
 
   test('the top level has the known folders only', () => {
     expect(unknownFolders(['api', '.ci', 'src'])).toEqual([expect.stringContaining('src/')]);
+  });
+
+  test('nothing is left over of a tool that has changed files', () => {
+    const found = leftovers(['migrations/0001_companies.sql', 'migrations/0001_companies.sql.orig', 'api/main.ts~']);
+    expect(found.map((complaint) => complaint.split(':')[0])).toEqual([
+      'migrations/0001_companies.sql.orig',
+      'api/main.ts~',
+    ]);
   });
 });

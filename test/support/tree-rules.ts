@@ -13,6 +13,11 @@ export function brokenLinks(page: SourceFile, exists: (path: string) => boolean)
     .map((path) => `${page.path}: links to ${path}, which is not there: correct the link`);
 }
 
+/** What a tool has left beside the files that it has changed. */
+export function leftovers(paths: readonly string[]): string[] {
+  return paths.filter((path) => /(\.(orig|rej|bak|swp)|~)$/.test(path)).map((path) => `${path}: remove it`);
+}
+
 const TOP_LEVEL_FOLDERS = ['workflows', 'activities', 'worker', 'api', 'migrations', 'deploy', 'test', 'docs'];
 
 /** The top level is the map of the system: a newcomer reads it in one look. */

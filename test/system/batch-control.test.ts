@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { keyOfRow } from '../../activities/batches/row-key.ts';
-import type { Operation } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { holdInvoice, until } from '../support/held-invoice.ts';
-import { oneByOne } from '../support/one-by-one.ts';
+import { withItemBug } from '../support/item-bug.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** So long: a row waits for a lock for half of it, and then for its next attempt. */
@@ -17,22 +15,11 @@ const CHUNK = 500;
 /** A bug of an operation, while it is there: of the rows that name an item so. */
 let bug: string | undefined;
 let met = 0;
-const operations = OPERATIONS.map((operation) =>
-  operation.name === 'createInventoryItem' ? withBug(operation) : operation,
-);
-
-function withBug(operation: Operation): Operation {
-  return {
-    ...oneByOne(operation),
-    async write(tx, input, context) {
-      if ((input.body as { sku: string }).sku === bug) {
-        met += 1;
-        throw new TypeError('A bug of a test');
-      }
-      return operation.write(tx, input, context);
-    },
-  };
-}
+const operations = withItemBug((sku) => {
+  if (sku !== bug) return false;
+  met += 1;
+  return true;
+});
 
 let system: System;
 let worker: Awaited<ReturnType<typeof startBatchWorker>>;

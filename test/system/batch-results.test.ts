@@ -1,29 +1,14 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import type { Operation } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
+import { withItemBug } from '../support/item-bug.ts';
 import { scrape, sum } from '../support/metrics-page.ts';
-import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const MIB = 1024 * 1024;
 
-/** The names of the items that a bug of the worker of batches does not write. */
+/** The items that a bug of the worker of batches does not write. */
 const bugs = new Set<string>();
-const operations = OPERATIONS.map((operation) =>
-  operation.name === 'createInventoryItem' ? withBug(operation) : operation,
-);
-
-function withBug(operation: Operation): Operation {
-  return {
-    ...oneByOne(operation),
-    async write(tx, input, context) {
-      if (bugs.has((input.body as { name: string }).name)) throw new TypeError('A bug of a test');
-      return operation.write(tx, input, context);
-    },
-  };
-}
 
 let system: System;
 let worker: Awaited<ReturnType<typeof startBatchWorker>>;
@@ -31,7 +16,10 @@ let company: Company;
 let api: ReturnType<typeof batchClient>;
 beforeAll(async () => {
   system = await startSystem();
-  worker = await startBatchWorker(system, operations);
+  worker = await startBatchWorker(
+    system,
+    withItemBug((sku) => bugs.has(sku)),
+  );
   company = await system.company();
   api = batchClient(system, company);
 });

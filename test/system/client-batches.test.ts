@@ -2,33 +2,17 @@ import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { Operation } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import { type AccuBooks, createClient } from '../../deploy/client/src/client.ts';
 import { RefusedError } from '../../deploy/client/src/errors.ts';
 import { ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { holdInvoice } from '../support/held-invoice.ts';
-import { oneByOne } from '../support/one-by-one.ts';
+import { withItemBug } from '../support/item-bug.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** The methods of batches that the client adds to those of its routes, against the real API, worker, Temporal and PostgreSQL. */
 let bug: string | undefined;
-const operations = OPERATIONS.map((operation) =>
-  operation.name === 'createInventoryItem' ? withBug(operation) : operation,
-);
-
-/** It fails for the item that `bug` names. */
-function withBug(operation: Operation): Operation {
-  return {
-    ...oneByOne(operation),
-    async write(tx, input, context) {
-      if ((input.body as { sku: string }).sku === bug) throw new TypeError('A bug of a test');
-      return operation.write(tx, input, context);
-    },
-  };
-}
 
 let system: System;
 let worker: Awaited<ReturnType<typeof startBatchWorker>>;
@@ -38,7 +22,10 @@ const folder = mkdtempSync(join(tmpdir(), 'accubooks-client-batches-'));
 beforeAll(async () => {
   // A row waits for a lock for half of it, and then for its next attempt.
   system = await startSystem({ environment: { STATEMENT_TIMEOUT_MS: '2000' } });
-  worker = await startBatchWorker(system, operations);
+  worker = await startBatchWorker(
+    system,
+    withItemBug((sku) => sku === bug),
+  );
 });
 beforeEach(async () => {
   company = await system.company();
