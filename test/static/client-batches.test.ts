@@ -181,13 +181,16 @@ describe('a batch', () => {
       drop,
       problem(503, 'storage_unavailable', 'retry_same_key', { requestId: 'r' }),
       json(200, { ...BATCH, state: 'paused' }),
-      json(200, COMPLETED),
+      // What was begun of it is being ended.
+      json(200, { ...BATCH, state: 'cancelled' }),
+      json(200, { ...COMPLETED, state: 'cancelled' }),
     );
     const states: string[] = [];
-    expect(await batches.wait('march', { onProgress: ({ state }) => states.push(state) })).toMatchObject({
-      state: 'completed',
+    expect(await batches.wait('march', { onProgress: ({ state }) => states.push(state) })).toEqual({
+      ...COMPLETED,
+      state: 'cancelled',
     });
-    expect(states).toEqual(['running', 'paused', 'completed']);
+    expect(states).toEqual(['running', 'paused', 'cancelled', 'cancelled']);
     expect(new Set(seen.map(({ line, headers }) => `${line} ${String(headers['prefer'])}`))).toEqual(
       new Set(['GET /api/batches/march wait=30']),
     );
