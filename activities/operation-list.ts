@@ -20,6 +20,7 @@ import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
 import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
+import { updateApprovalPolicies } from './operations/update-approval-policies.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
 
@@ -48,4 +49,5 @@ export const OPERATIONS: readonly Operation[] = [
   executePayroll,
   createInventoryItem,
   adjustInventory,
+  updateApprovalPolicies,
 ];

@@ -36,6 +36,8 @@ export type Operation = {
   readonly examples: readonly Example[];
   /** One line for people in the Temporal UI; never a person or a salary. */
   summarize(input: Input): string;
+  /** The total of the document that it is about, read from the answer. Without it, no approval policy can ask for an amount. */
+  approvalAmount?(body: Readonly<Record<string, unknown>>): DocumentAmount;
   /** All reads and writes of the operation, in the transaction that it is given and nowhere else. */
   write(tx: Tx, input: Input, context: WriteContext<string>): Promise<Written>;
   /** With it, writes of one company share a transaction of a few statements (`write/run-set.ts`). */
@@ -63,6 +65,9 @@ export type SetForm<I = Input, State = unknown, Code extends string = string> = 
 };
 
 export type OperationType = 'financial' | 'high-risk';
+
+/** The total of a document, in its own currency. */
+export type DocumentAmount = { readonly amount: bigint; readonly currency: string };
 export type Input = { readonly params: Record<string, unknown>; readonly body: Record<string, unknown> };
 
 /**
@@ -84,7 +89,7 @@ type Effects = {
 /** The kind of event that starts a registered workflow (`registered-workflows.ts`). */
 export const WORKFLOW_TRIGGERED = 'workflow.triggered';
 
-type RejectionKind = {
+export type RejectionKind = {
   readonly status: 403 | 404 | 409 | 422;
   readonly title: string;
   readonly nextAction?: 'use_new_key' | 'fix_request';
@@ -113,6 +118,8 @@ export type WriteContext<Code extends string = never> = {
   readonly requestId: string;
   /** Local use only: webhooks may go to private addresses, over http and to any port. */
   readonly allowPrivateWebhooks: boolean;
+  /** All that this process knows. */
+  readonly operations: readonly Pick<Operation, 'name' | 'approvalAmount'>[];
   /** The ID of a further row, by table and position. */
   rowId(table: string, position: number): string;
   /**

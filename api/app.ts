@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Operation } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { wakeRun } from '../worker/approvals/wake-run.ts';
 import { createBatchStarts } from '../worker/batches/batch-starts.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { createClient } from '../worker/client.ts';
@@ -14,6 +15,7 @@ import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
 import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
+import { writeDependencies } from '../worker/write-reports.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
 import { UPLOAD_LIMITS, type UploadLimits } from './batches/limits.ts';
 import { createBatchList } from './batches/list.ts';
@@ -44,6 +46,7 @@ import { createWriteRuns } from './submit/write-runs.ts';
 import { registerWebhooks } from './webhooks/routes.ts';
 import { createAuditBatch } from './writes/audit-batch.ts';
 import { registerCancel } from './writes/cancel.ts';
+import { registerDecisions } from './writes/decide.ts';
 import { createWriteList } from './writes/list.ts';
 import { registerWriteRoutes } from './writes/routes.ts';
 import { registerWriteStatus } from './writes/status.ts';
@@ -107,19 +110,20 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
       logger.error({ err: error, requestId: request.id, key, operation }, 'A submission failed'),
   });
   metrics.observeSubmit(submit);
-  const worker = await createWriteWorker({
+  const reports = {
     config,
-    connection,
-    workflowBundle: await loadWorkflowBundle(config),
     database,
     operations,
     metrics,
     logger,
     fence,
     onOutcome: submit.handOver,
+    onPending: submit.handPending,
     onLockWait: submit.noteLockWait,
     onFailedRun: submit.giveUp,
-  });
+  };
+  const workflowBundle = await loadWorkflowBundle(config);
+  const worker = await createWriteWorker({ ...reports, connection, workflowBundle });
   const running = worker.run();
   const verifier = startVerifier({ fence, database, client, target, operations, logger, lanesOf: lane.registeredAt });
   metrics.observeTrust(fence);
@@ -150,6 +154,8 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     runs,
     lookups,
     submit,
+    reports: writeDependencies(reports),
+    wake: (args) => wakeRun({ client, ...target, fence, summarize: (one) => summaryOf(operations, one) }, args),
     batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
     uploadLimits: { ...UPLOAD_LIMITS, ...options.uploadLimits },
     metrics,
@@ -229,6 +235,7 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
     registerWriteRoutes(api, context);
     registerWriteStatus(api, context);
     registerCancel(api, context);
+    registerDecisions(api, context);
     const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
     registerReads(api, [...READS, ...lists], context);
     await registerBatches(api, context);

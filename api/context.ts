@@ -1,8 +1,10 @@
 import type { Database } from '../activities/database.ts';
 import type { Operation } from '../activities/operation.ts';
+import type { WriteActivityDependencies } from '../activities/write/write-dependencies.ts';
 import type { BatchStarts } from '../worker/batches/batch-starts.ts';
 import type { ProcessFence } from '../worker/fence.ts';
 import type { Metrics } from '../worker/metrics.ts';
+import type { WriteArguments } from '../workflows/messages.ts';
 import type { UploadLimits } from './batches/limits.ts';
 import type { UploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
@@ -25,6 +27,10 @@ export type ApiContext = {
   readonly runs: WriteRuns;
   readonly lookups: Lookups;
   readonly submit: Submit;
+  /** Tells of an outcome that a request makes without the run of its write. */
+  readonly reports: Pick<WriteActivityDependencies, 'onOutcome'>;
+  /** Has the run of a write that waits for its approval look at what was decided. Throws TemporalUnavailable. */
+  readonly wake: (args: WriteArguments) => Promise<void>;
   readonly batches: BatchStarts;
   readonly uploadLimits: UploadLimits;
   readonly metrics: Metrics;

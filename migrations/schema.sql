@@ -98,6 +98,91 @@ GRANT INSERT ON public.accounts(name) TO accubooks_app;
 GRANT INSERT ON public.accounts(type) TO accubooks_app;
 GRANT INSERT ON public.accounts(is_bank) TO accubooks_app;
 
+CREATE TABLE public.approval_decisions (
+  company_id uuid NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL,
+  user_id uuid NOT NULL,
+  requested_by uuid NOT NULL,
+  decision text NOT NULL,
+  comment text,
+  request_id text NOT NULL,
+  decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT approval_decisions_pkey PRIMARY KEY (company_id, idempotency_key, user_id),
+  CONSTRAINT approval_decisions_comment_check CHECK (((length(comment) >= 1) AND (length(comment) <= 500))),
+  CONSTRAINT approval_decisions_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+  CONSTRAINT approval_decisions_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
+  CONSTRAINT approver_is_requester CHECK ((user_id <> requested_by)),
+  CONSTRAINT approval_decisions_company_id_idempotency_key_requested_by_fkey FOREIGN KEY (company_id, idempotency_key, requested_by) REFERENCES public.approval_requests(company_id, idempotency_key, user_id),
+  CONSTRAINT approval_decisions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
+);
+CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON public.approval_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
+CREATE TRIGGER keep_decisions BEFORE DELETE OR UPDATE ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
+CREATE TRIGGER require_open_request BEFORE INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
+ALTER TABLE public.approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.approval_decisions FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.approval_decisions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.approval_decisions TO accubooks_app;
+GRANT SELECT ON public.approval_decisions TO accubooks_auditor;
+
+CREATE TABLE public.approval_policies (
+  company_id uuid NOT NULL,
+  version integer NOT NULL,
+  policies jsonb NOT NULL,
+  write_id uuid NOT NULL,
+  changed_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT approval_policies_pkey PRIMARY KEY (company_id, version),
+  CONSTRAINT approval_policies_policies_check CHECK (((jsonb_typeof(policies) = 'array'::text) AND (pg_column_size(policies) <= 65536))),
+  CONSTRAINT approval_policies_version_check CHECK ((version >= 2)),
+  CONSTRAINT approval_policies_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT approval_policies_company_id_write_id_fkey FOREIGN KEY (company_id, write_id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_policies BEFORE TRUNCATE ON public.approval_policies FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a change of the policies is another version');
+CREATE TRIGGER keep_policies BEFORE DELETE OR UPDATE ON public.approval_policies FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a change of the policies is another version');
+ALTER TABLE public.approval_policies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.approval_policies FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.approval_policies FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.approval_policies TO accubooks_app;
+GRANT SELECT ON public.approval_policies TO accubooks_auditor;
+
+CREATE TABLE public.approval_requests (
+  company_id uuid NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL,
+  write_id uuid NOT NULL,
+  user_id uuid NOT NULL,
+  arguments jsonb NOT NULL,
+  policy_version integer NOT NULL,
+  demands jsonb NOT NULL,
+  requested_at timestamp with time zone NOT NULL,
+  pending_since timestamp with time zone DEFAULT now() NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  approved_by uuid,
+  closed_at timestamp with time zone,
+  CONSTRAINT approval_requests_pkey PRIMARY KEY (company_id, idempotency_key),
+  CONSTRAINT approval_requests_company_id_idempotency_key_user_id_key UNIQUE (company_id, idempotency_key, user_id),
+  CONSTRAINT approval_requests_company_id_write_id_key UNIQUE (company_id, write_id),
+  CONSTRAINT approval_requests_arguments_check CHECK ((pg_column_size(arguments) <= 16777216)),
+  CONSTRAINT approval_requests_check CHECK ((expires_at > pending_since)),
+  CONSTRAINT approval_requests_check1 CHECK (((approved_by IS NULL) OR ((approved_by <> user_id) AND (closed_at IS NOT NULL)))),
+  CONSTRAINT approval_requests_demands_check CHECK (((jsonb_typeof(demands) = 'array'::text) AND ((jsonb_array_length(demands) >= 1) AND (jsonb_array_length(demands) <= 100)))),
+  CONSTRAINT approval_requests_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+  CONSTRAINT approval_requests_approved_by_fkey FOREIGN KEY (approved_by) REFERENCES public.users(id),
+  CONSTRAINT approval_requests_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT approval_requests_company_id_policy_version_fkey FOREIGN KEY (company_id, policy_version) REFERENCES public.approval_policies(company_id, version),
+  CONSTRAINT approval_requests_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
+);
+CREATE INDEX approval_requests_open ON public.approval_requests USING btree (company_id, pending_since, idempotency_key) WHERE (closed_at IS NULL);
+CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON public.approval_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
+CREATE TRIGGER keep_approval_requests BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at, pending_since, expires_at ON public.approval_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
+CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON public.approval_requests FOR EACH ROW WHEN ((new.approved_by IS NOT NULL)) EXECUTE FUNCTION public.require_approvals();
+ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.approval_requests FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.approval_requests FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
+GRANT SELECT ON public.approval_requests TO accubooks_auditor;
+GRANT UPDATE ON public.approval_requests(approved_by) TO accubooks_app;
+GRANT UPDATE ON public.approval_requests(closed_at) TO accubooks_app;
+
 CREATE TABLE public.audit_archives (
   month date NOT NULL,
   file_name text NOT NULL,
@@ -672,9 +757,10 @@ END)),
   CONSTRAINT idempotent_writes_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
 CREATE INDEX idempotent_writes_newest ON public.idempotent_writes USING btree (company_id, claimed_at DESC, idempotency_key DESC);
+CREATE TRIGGER close_approval_request AFTER INSERT ON public.idempotent_writes FOR EACH ROW WHEN ((new.outcome IS NOT NULL)) EXECUTE FUNCTION public.close_approval_request();
 CREATE TRIGGER keep_all_writes BEFORE TRUNCATE ON public.idempotent_writes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
 CREATE TRIGGER keep_finished_write BEFORE UPDATE ON public.idempotent_writes FOR EACH ROW EXECUTE FUNCTION public.keep_finished_write();
-CREATE TRIGGER keep_writes BEFORE DELETE ON public.idempotent_writes FOR EACH ROW WHEN ((old.outcome IS DISTINCT FROM 'lost'::text)) EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
+CREATE TRIGGER keep_writes BEFORE DELETE ON public.idempotent_writes FOR EACH ROW WHEN ((old.outcome <> 'lost'::text)) EXECUTE FUNCTION public.refuse_change('keys never expire, and the row is the record');
 CREATE CONSTRAINT TRIGGER require_outcome_at_commit AFTER INSERT ON public.idempotent_writes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_outcome_at_commit();
 ALTER TABLE public.idempotent_writes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_writes FOR SELECT TO accubooks_auditor USING (true);
@@ -1547,6 +1633,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.age_seconds(timestamp with time zone) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.approval_of(p_company uuid, p_key text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT jsonb_build_object('key', r.idempotency_key, 'writeId', r.write_id, 'userId', r.user_id, 'arguments', r.arguments,
+    'demands', r.demands, 'requestedAt', r.requested_at, 'pendingSince', r.pending_since, 'expiresAt', r.expires_at,
+    'expiresInMs', ceil(extract(epoch FROM r.expires_at - clock_timestamp()) * 1000),
+    'isOpen', r.closed_at IS NULL, 'approvedBy', r.approved_by,
+    'decisions', (
+      SELECT coalesce(jsonb_agg(jsonb_build_object('userId', d.user_id, 'decision', d.decision, 'comment', d.comment,
+        'at', d.decided_at, 'roles', coalesce(m.roles, '{}')) ORDER BY d.decided_at, d.user_id), '[]')
+      FROM approval_decisions d
+      LEFT JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+      WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key))
+  FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.approval_of(uuid,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
  LANGUAGE sql
@@ -1949,8 +2055,8 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.claim_chunk(uuid,uuid,text,integer,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid)
- RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes)
+CREATE OR REPLACE FUNCTION public.claim_write(p_company uuid, p_key text, p_write_id uuid, p_submission_id uuid, p_operation text, p_type text, p_fingerprint text, p_schema_version integer, p_request jsonb, p_user uuid, p_request_id text, p_workflow_id text, p_attempt integer, p_requested_at timestamp with time zone, p_version uuid DEFAULT NULL::uuid, p_approvals boolean DEFAULT false)
+ RETURNS TABLE(claimed boolean, member_roles text[], write public.idempotent_writes, policies jsonb, approval jsonb)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
@@ -1965,23 +2071,34 @@ BEGIN
   -- moment fail by the others, or deadlock on them.
   ON CONFLICT DO NOTHING;
   IF FOUND THEN
+    -- Each a statement of its own, after the wait for a twin: it may have left a request for approval.
+    policies := current_policies(p_company);
+    IF policies IS NOT NULL THEN
+      PERFORM 1 FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key FOR NO KEY UPDATE;
+      approval := approval_of(p_company, p_key);
+      IF NOT p_approvals AND (approval IS NOT NULL OR is_about(policies, p_operation)) THEN
+        RAISE EXCEPTION 'a release that knows approvals has to make this write' USING ERRCODE = 'serialization_failure';
+      END IF;
+    END IF;
     RETURN QUERY
       SELECT true, (SELECT m.roles FROM memberships m WHERE m.company_id = p_company AND m.user_id = p_user),
-        NULL::idempotent_writes;
+        NULL::idempotent_writes, policies, approval;
   ELSE
     RETURN QUERY
-      SELECT false, NULL::text[], w FROM idempotent_writes w
+      SELECT false, NULL::text[], w, NULL::jsonb, NULL::jsonb FROM idempotent_writes w
       WHERE w.company_id = p_company AND w.idempotency_key = p_key;
   END IF;
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_write(uuid,text,uuid,uuid,text,text,text,integer,jsonb,uuid,text,text,integer,timestamp with time zone,uuid,boolean) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb, p_version uuid DEFAULT NULL::uuid)
- RETURNS TABLE(claimed_key text, member_id uuid, member_roles text[])
+CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text, p_type text, p_workflow_id text, p_requested_at timestamp with time zone, p_items jsonb, p_version uuid DEFAULT NULL::uuid, p_approvals boolean DEFAULT false)
+ RETURNS TABLE(claimed_key text, member_id uuid, member_roles text[], policies jsonb)
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  known jsonb;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
@@ -1998,16 +2115,39 @@ BEGIN
       ON CONFLICT DO NOTHING
       RETURNING idempotency_key
     )
-    SELECT c.idempotency_key::text, NULL::uuid, NULL::text[] FROM claimed c;
-  -- A statement of its own, after the wait for a twin: roles as they are now.
+    SELECT c.idempotency_key::text, NULL::uuid, NULL::text[], NULL::jsonb FROM claimed c;
+  -- Statements of their own, after the wait for a twin: policies and roles as they are now.
+  known := current_policies(p_company);
+  IF known IS NOT NULL THEN
+    IF NOT p_approvals AND is_about(known, p_operation) THEN
+      RAISE EXCEPTION 'a release that knows approvals has to make these writes' USING ERRCODE = 'serialization_failure';
+    END IF;
+    IF EXISTS (SELECT FROM approval_requests r WHERE r.company_id = p_company AND r.closed_at IS NULL
+        AND r.idempotency_key = ANY (ARRAY(SELECT i.key FROM jsonb_to_recordset(p_items) AS i (key text)))) THEN
+      RAISE EXCEPTION 'a write of this set waits for its approval';
+    END IF;
+    RETURN QUERY SELECT NULL::text, NULL::uuid, NULL::text[], known;
+  END IF;
   RETURN QUERY
-    SELECT NULL::text, m.user_id, m.roles FROM memberships m
+    SELECT NULL::text, m.user_id, m.roles, NULL::jsonb FROM memberships m
     WHERE m.company_id = p_company
       AND m.user_id = ANY (ARRAY(SELECT i.user_id FROM jsonb_to_recordset(p_items) AS i (user_id uuid)));
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.claim_writes(uuid,text,text,text,timestamp with time zone,jsonb,uuid,boolean) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.close_approval_request()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE approval_requests r SET closed_at = clock_timestamp()
+  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL;
+  RETURN NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.close_approval_request() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.close_database(p_version uuid, p_incarnation text, p_reason text)
  RETURNS boolean
@@ -2207,6 +2347,16 @@ CREATE OR REPLACE FUNCTION public.current_company()
 RETURN (NULLIF(current_setting('app.company_id'::text, true), ''::text))::uuid
 ;
 GRANT EXECUTE ON FUNCTION public.current_company() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.current_policies(p_company uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT p.policies FROM approval_policies p WHERE p.company_id = p_company ORDER BY p.version DESC LIMIT 1
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.current_policies(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.detach_audit_month(p_month date, p_file_name text, p_file_sha256 text, p_row_count bigint, p_row_digest numeric)
  RETURNS void
@@ -2684,6 +2834,14 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.incarnation() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.is_about(p_policies jsonb, p_operation text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+RETURN (p_policies @> jsonb_build_array(jsonb_build_object('operation', p_operation)))
+;
+GRANT EXECUTE ON FUNCTION public.is_about(jsonb,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.is_batch_next(p_batch public.batches)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3115,7 +3273,7 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_stock(uuid,uuid[],date[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_write(p_company uuid, p_subject text, p_key text)
- RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes, version uuid)
+ RETURNS TABLE(member_id uuid, member_roles text[], write public.idempotent_writes, version uuid, approval jsonb)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -3123,7 +3281,8 @@ AS $function$
 BEGIN
   PERFORM enter_company(p_company);
   RETURN QUERY
-    SELECT m.user_id, m.roles, w, CASE WHEN w.idempotency_key IS NULL THEN trusted_version() END
+    SELECT m.user_id, m.roles, w, CASE WHEN w.idempotency_key IS NULL THEN trusted_version() END,
+      CASE WHEN w.idempotency_key IS NULL THEN approval_of(p_company, p_key) END
     FROM (VALUES (1)) AS one
     LEFT JOIN (users u JOIN memberships m ON m.user_id = u.id AND m.company_id = p_company) ON u.token_subject = p_subject
     LEFT JOIN idempotent_writes w ON w.company_id = p_company AND w.idempotency_key = p_key;
@@ -3133,7 +3292,7 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lookup_write(uuid,text,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lookup_writes(p_companies uuid[], p_subjects text[], p_keys text[])
- RETURNS TABLE(company uuid, subject text, member_id uuid, member_roles text[], write public.idempotent_writes, version uuid)
+ RETURNS TABLE(company uuid, subject text, member_id uuid, member_roles text[], write public.idempotent_writes, version uuid, approval jsonb)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -3148,18 +3307,25 @@ BEGIN
   FOR one IN SELECT DISTINCT c FROM unnest(p_companies) AS c LOOP
     PERFORM enter_company(one);
     RETURN QUERY
-      SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes, NULL::uuid
+      SELECT one, a.subject, m.user_id, m.roles, NULL::idempotent_writes, NULL::uuid, NULL::jsonb
       FROM (SELECT DISTINCT s.subject FROM unnest(p_companies, p_subjects) AS s (company, subject)
             WHERE s.company = one AND s.subject IS NOT NULL) AS a
       JOIN users u ON u.token_subject = a.subject AND u.token_subject = ANY (p_subjects)
       JOIN memberships m ON m.user_id = u.id AND m.company_id = one;
+    -- Before the rows: what gets its outcome in between is found by one of the two.
     RETURN QUERY
-      SELECT one, NULL::text, NULL::uuid, NULL::text[], w, NULL::uuid
+      SELECT one, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, NULL::uuid,
+        approval_of(one, r.idempotency_key)
+      FROM approval_requests r
+      WHERE r.company_id = one AND r.closed_at IS NULL AND r.idempotency_key = ANY (ARRAY(
+        SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
+    RETURN QUERY
+      SELECT one, NULL::text, NULL::uuid, NULL::text[], w, NULL::uuid, NULL::jsonb
       FROM idempotent_writes w
       WHERE w.company_id = one AND w.idempotency_key = ANY (ARRAY(
         SELECT k.key FROM unnest(p_companies, p_keys) AS k (company, key) WHERE k.company = one));
   END LOOP;
-  RETURN QUERY SELECT NULL::uuid, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, trusted;
+  RETURN QUERY SELECT NULL::uuid, NULL::text, NULL::uuid, NULL::text[], NULL::idempotent_writes, trusted, NULL::jsonb;
 END
 $function$
 ;
@@ -4145,6 +4311,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.reopen_faults(uuid,uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_approvals()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  needed integer;
+  approvers uuid[];
+BEGIN
+  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
+  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
+  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
+  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
+    RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_approvals() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4329,6 +4515,24 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_after_original() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_open_request()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM approval_requests r
+  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
+    AND r.expires_at > clock_timestamp()
+  FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_outcome_at_commit()
  RETURNS trigger
@@ -4873,6 +5077,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.trusted_version() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.unclaim_write(p_company uuid, p_key text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  IF p_company IS DISTINCT FROM current_company() THEN
+    RAISE EXCEPTION 'the company of this transaction is another one' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM idempotent_writes w WHERE w.company_id = p_company AND w.idempotency_key = p_key AND w.outcome IS NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.unclaim_write(uuid,text) TO accubooks_app;
 
 CREATE OR REPLACE FUNCTION public.unlisted_since()
  RETURNS timestamp with time zone

@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
+import type { Approval } from '../activities/approvals/approval.ts';
 import type { Database } from '../activities/database.ts';
 import { classify } from '../activities/failures.ts';
+import { workflowIdOf } from '../activities/identity.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
 import type { WriteActivityDependencies } from '../activities/write/write-dependencies.ts';
 import type { WriteRow } from '../activities/write/write-row.ts';
@@ -21,6 +23,8 @@ export type WriteReports = {
   readonly outcomeLevel?: 'info' | 'debug';
   /** Called right after the COMMIT of each outcome that this process produced or found. */
   onOutcome?(args: WriteArguments, row: WriteRow): void;
+  /** Called for a write that waits for its approval, or that meets one of another request under its key. */
+  onPending?(args: WriteArguments, approval: Approval): void;
   /** Called for a write that waits for a lock. */
   onLockWait?(args: WriteArguments): void;
   /** Called when the last attempt of a run has failed, and with it the run. */
@@ -42,6 +46,13 @@ export function writeDependencies(options: WriteReports): WriteActivityDependenc
       countOutcome(metrics, row, options.operations);
       const fields = logFields(args, row.write_id, row.workflow_id);
       logger[outcomeLevel]({ ...fields, outcome: row.outcome, status: row.status_code }, 'committed');
+    },
+    onPending(args, approval, made) {
+      options.onPending?.(args, approval);
+      if (!made) return;
+      const { expiresAt, writeId } = approval;
+      const fields = logFields(args, writeId, workflowIdOf(args.companyId, args.key));
+      logger.info({ ...fields, expiresAt }, 'waits for its approval');
     },
     onFailedAttempt(args, error, { willRetry, workflowId, writeId }) {
       const fields = logFields(args, writeId, workflowId);

@@ -70,6 +70,26 @@ export type RunResult = {
   readonly first: boolean;
 };
 
+/** What an attempt of a run returns whose write waits for its approval: the run waits with it, and then makes another. */
+export type PendingResult = {
+  readonly outcome: 'pending_approval';
+  readonly statusCode: 202;
+  readonly writeId: string;
+  readonly first: false;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+  /** By the database's clock, which decides; at least 1. */
+  readonly expiresInMs: number;
+  /** That were given so far, and that are needed. */
+  readonly approvals: number;
+  readonly approvalsNeeded: number;
+  /** Who may approve. */
+  readonly roles: readonly string[];
+};
+
+/** The signal that somebody has decided about the write, or cancelled it: the rows say what. It may be lost, and sent again. */
+export const APPROVAL_DECIDED = 'approvalDecided';
+
 /** A run may have been ended with anything. */
 export function isRunResult(value: unknown): value is RunResult {
   const { outcome, statusCode } = (value ?? {}) as Partial<RunResult>;
@@ -102,11 +122,20 @@ export type ChunkOptions = {
   readonly setSize: number;
 };
 
-/** The positions of the items without an outcome. `bugs`, only of a chunk: those of them that a retry cannot help. */
-export type GroupAttempt = { readonly left: readonly number[]; readonly bugs?: readonly number[] };
+/**
+ * The positions of the items without an outcome. Only of a chunk: `bugs`, those of them that a retry cannot help, and
+ * `approvals`, those that wait for their approval, or have to.
+ */
+export type GroupAttempt = {
+  readonly left: readonly number[];
+  readonly bugs?: readonly number[];
+  readonly approvals?: readonly number[];
+};
 
 export type WriteActivities = {
-  runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult>;
+  runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult>;
+  /** What this process knows of the database now. Throws while it knows of none that is verified. */
+  trustNow(): Promise<Trust>;
   runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<GroupAttempt>;
 };
 
@@ -126,9 +155,9 @@ export type LeftItem = {
   readonly runId: string | null;
   /**
    * Only of a chunk. `bug`: an error that a retry cannot fix; it has left nothing. `transient`: it may be tried again, and its
-   * row may be there nevertheless, or come yet.
+   * row may be there nevertheless, or come yet. `approval`: it needs a run of its own, which can wait for its approval.
    */
-  readonly failure?: 'bug' | 'transient';
+  readonly failure?: 'bug' | 'transient' | 'approval';
 };
 
 /** A run may have been ended with anything. */

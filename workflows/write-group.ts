@@ -37,10 +37,14 @@ export async function writeGroup(
   chunk?: ChunkOptions,
 ): Promise<GroupResult> {
   return CancellationScope.nonCancellable(async () => {
-    const { left, bugs = [] } = await attemptOnce(items, stamp, chunk);
+    const { left, bugs = [], approvals = [] } = await attemptOnce(items, stamp, chunk);
     if (chunk !== undefined) {
       return {
-        left: left.map((index) => ({ index, runId: null, failure: bugs.includes(index) ? 'bug' : 'transient' })),
+        left: left.map((index) => ({
+          index,
+          runId: null,
+          failure: bugs.includes(index) ? 'bug' : approvals.includes(index) ? 'approval' : 'transient',
+        })),
       };
     }
     return {

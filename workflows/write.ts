@@ -1,22 +1,53 @@
 import {
   ActivityCancellationType,
   CancellationScope,
+  condition,
+  defineSignal,
   proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  sleep,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { RunResult, WriteActivities, WriteArguments } from './messages.ts';
+import {
+  APPROVAL_DECIDED,
+  type PendingResult,
+  type RunResult,
+  type Trust,
+  type WriteActivities,
+  type WriteArguments,
+} from './messages.ts';
 import { keyword } from './search-attributes.ts';
 
 /**
- * One write of any operation: attempts the transaction until it has an outcome, then returns the outcome.
+ * One write of any operation: attempts the transaction until it has an outcome, then returns the outcome. A write that an
+ * approval policy matches waits in between: for a decision, for its cancellation, or until it expires.
  *
  * Fails only because of a bug in the operation or after 24 hours of failed attempts. The same key may then be started again,
- * and the row in Postgres decides. Cancelling the run does not stop the transaction: a write is cancelled by its key.
+ * and the row in Postgres decides. Cancelling the run does not stop the transaction, nor the wait: a write is cancelled by its key.
  */
 export async function write(args: WriteArguments): Promise<RunResult> {
-  const { policy } = args;
-  const { runOperation } = proxyLocalActivities<Pick<WriteActivities, 'runOperation'>>({
+  return CancellationScope.nonCancellable(async () => {
+    const activities = activitiesOf(args);
+    const facts = { requestedAt: workflowInfo().startTime.toISOString() };
+    const first = await activities.runOperation(args, facts);
+    const result =
+      first.outcome === 'pending_approval'
+        ? await whenApproved(first, async (stamp) => activities.runOperation({ ...args, stamp }, facts), activities)
+        : first;
+    // Success is the normal case and sets no attribute, which saves one visibility record per write.
+    if (result.outcome !== 'succeeded' || first.outcome === 'pending_approval') {
+      upsertSearchAttributes([keyword('Outcome', result.outcome)]);
+    }
+    return result;
+  });
+}
+
+type RunActivities = Pick<WriteActivities, 'runOperation' | 'trustNow'>;
+
+function activitiesOf({ policy }: WriteArguments): RunActivities {
+  return proxyLocalActivities<RunActivities>({
     startToCloseTimeout: policy.startToCloseMs,
     scheduleToCloseTimeout: policy.scheduleToCloseMs,
     localRetryThreshold: policy.localRetryThresholdMs,
@@ -28,11 +59,47 @@ export async function write(args: WriteArguments): Promise<RunResult> {
       ...(policy.maximumAttempts === undefined ? {} : { maximumAttempts: policy.maximumAttempts }),
     },
   });
-  const facts = { requestedAt: workflowInfo().startTime.toISOString() };
-  const result = await CancellationScope.nonCancellable(() => runOperation(args, facts));
-  // Success is the normal case and sets no attribute, which saves one visibility record per write.
-  if (result.outcome !== 'succeeded') {
-    upsertSearchAttributes([keyword('Outcome', result.outcome)]);
+}
+
+/**
+ * Waits for what decides about the write, and has the transaction look each time: the rows say whether it may be executed, is
+ * rejected, cancelled or expired, or goes on waiting.
+ *
+ * An attempt carries the stamp of the moment in which the run woke up. Before that, none has been made since the run began to
+ * wait: so one that woke up after the database had lost writes has not been answered from a row that is gone.
+ */
+async function whenApproved(
+  pending: PendingResult,
+  attempt: (stamp: Trust) => Promise<RunResult | PendingResult>,
+  { trustNow }: RunActivities,
+): Promise<RunResult> {
+  let decisions = 0;
+  let seen = 0;
+  setHandler(defineSignal(APPROVAL_DECIDED), () => {
+    decisions += 1;
+  });
+  upsertSearchAttributes([keyword('Outcome', pending.outcome)]);
+  for (let waiting = pending; ; ) {
+    setCurrentDetails(describe(waiting));
+    await condition(() => decisions !== seen, waiting.expiresInMs, {
+      summary: 'Expires without enough approvals',
+    });
+    seen = decisions;
+    const stamp = await trustNow();
+    // Ends the workflow task, and with it the stamp is in the history: a process that takes over goes on with the same one.
+    await sleep(1);
+    const result = await attempt(stamp);
+    if (result.outcome !== 'pending_approval') return result;
+    waiting = result;
   }
-  return result;
+}
+
+/** For people: what is awaited. No names and no amounts. */
+function describe({ approvals, approvalsNeeded, roles, expiresAt }: PendingResult): string {
+  return [
+    `**Waiting for approval**: ${approvals} of ${approvalsNeeded} given, until ${expiresAt}`,
+    '',
+    `Nothing is posted before. Who holds one of the roles ${roles.join(', ')}, and has not asked for the write, decides by ` +
+      '`POST /api/writes/{key}/approve` or `/reject`.',
+  ].join('\n');
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
 import { defineOperation } from '../operation.ts';
@@ -29,6 +30,7 @@ export const approvePayRun = defineOperation({
   },
   constraints: {},
   examples: [{ name: 'approve', summary: 'Approve the draft', params: { payRunId: DEMO.draftPayRunId }, body: {} }],
+  approvalAmount: amountAt('totals', 'gross'),
   summarize: ({ params }) => `approvePayRun ${params.payRunId}`,
 
   async write(tx, { params }, context) {

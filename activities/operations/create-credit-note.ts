@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
@@ -104,6 +105,7 @@ export const createCreditNote = defineSetOperation({
       body: { lines: [{ lineNumber: 1, net: 20_000 }], reason: 'Agreed discount', date: '2026-03-12' },
     },
   ],
+  approvalAmount: amountAt('total'),
   summarize: ({ params, body: note }) =>
     `createCreditNote of ${note.lines.length} lines of invoice ${params.invoiceId}`,
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { movementOf, postMovements } from '../inventory/post-movements.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
@@ -72,6 +73,7 @@ export const createInventoryItem = defineOperation({
       body: { sku: 'DESK-01', name: 'Desk', currency: 'USD' },
     },
   ],
+  approvalAmount: amountAt('value'),
   summarize: ({ body: item }) => `createInventoryItem ${item.sku}`,
 
   async write(tx, { body: item }, context) {

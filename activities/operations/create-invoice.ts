@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import {
   accountCode,
@@ -150,6 +151,7 @@ export const createInvoice = defineSetOperation({
       },
     },
   ],
+  approvalAmount: amountAt('total'),
   summarize: ({ body: invoice }) =>
     `createInvoice in ${invoice.currency} for customer ${invoice.customerId}, ${invoice.lines.length} lines`,
 

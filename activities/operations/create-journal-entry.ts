@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountOfEntry } from '../approvals/amounts.ts';
 import { accountCode, currency, date, description, metadata, signedAmount } from '../fields.ts';
 import { inStoredOrder } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
@@ -72,6 +73,7 @@ export const createJournalEntry = defineSetOperation({
       },
     },
   ],
+  approvalAmount: amountOfEntry,
   summarize: ({ body: entry }) =>
     `createJournalEntry of ${entry.lines.length} lines in ${entry.currency}, dated ${entry.date}`,
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
 import { defineOperation } from '../operation.ts';
@@ -91,6 +92,7 @@ export const createPayRun = defineOperation({
       body: { payFrequency: 'monthly', year: 2026, periodNumber: 5, payDate: '2026-05-29', asDraft: true },
     },
   ],
+  approvalAmount: amountAt('totals', 'gross'),
   summarize: ({ body: run }) => `createPayRun ${run.payFrequency} ${run.year}/${run.periodNumber}`,
 
   async write(tx, { body: run }, context) {

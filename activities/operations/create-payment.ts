@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
@@ -92,6 +93,7 @@ export const createPayment = defineSetOperation({
       },
     },
   ],
+  approvalAmount: amountAt('amount'),
   summarize: ({ body }) => `createPayment ${formatAmount(body.amount, body.currency)} for invoice ${body.invoiceId}`,
 
   set: {

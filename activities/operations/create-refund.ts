@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
@@ -71,6 +72,7 @@ export const createRefund = defineSetOperation({
     },
   ],
   // In minor units, because only the payment's row has the currency.
+  approvalAmount: amountAt('amount'),
   summarize: ({ body }) => `createRefund of ${body.amount} minor units of payment ${body.paymentId}`,
 
   set: {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
@@ -57,6 +58,7 @@ export const executePayroll = defineOperation({
       body: {},
     },
   ],
+  approvalAmount: amountAt('totals', 'gross'),
   summarize: ({ params }) => `executePayroll of pay run ${params.payRunId}`,
 
   async write(tx, { params }, context) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
@@ -59,6 +60,7 @@ export const finalizeInvoice = defineSetOperation({
       body: {},
     },
   ],
+  approvalAmount: amountAt('total'),
   summarize: ({ params }) => `finalizeInvoice ${params.invoiceId}`,
 
   set: {

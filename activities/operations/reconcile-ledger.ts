@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
@@ -95,6 +96,7 @@ export const reconcileLedger = defineOperation({
       body: { matches: [], differenceAccountCode: ACCOUNTS.bankCharges },
     },
   ],
+  approvalAmount: amountAt('amount'),
   summarize: ({ params, body: { matches } }) =>
     `reconcileLedger of bank transaction ${params.bankTransactionId} with ${matches.length} lines`,
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountOfEntry } from '../approvals/amounts.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
@@ -62,6 +63,7 @@ export const reverseJournalEntry = defineOperation({
       body: { reason: 'Posted twice', date: '2026-03-20' },
     },
   ],
+  approvalAmount: amountOfEntry,
   summarize: ({ params }) => `reverseJournalEntry ${params.entryId}`,
 
   async write(tx, { params, body }, context) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
@@ -58,6 +59,7 @@ export const voidInvoice = defineOperation({
       body: { reason: 'Sent to the wrong customer', date: '2026-03-12' },
     },
   ],
+  approvalAmount: amountAt('total'),
   summarize: ({ params }) => `voidInvoice ${params.invoiceId}`,
 
   async write(tx, { params, body }, context) {

@@ -10,6 +10,7 @@ export const SECURITY_EVENTS = [
   'secret_shown',
   'privilege_granted',
   'control_lowered',
+  'approval_decided',
   'operator_command',
 ] as const;
 
@@ -46,7 +47,7 @@ export async function recordSecurityRows(pool: Pool, rows: readonly SecurityRow[
 
 /** What a write does to who may do what, in its own transaction: granting power, or lowering a control. */
 export type SecurityFact = {
-  readonly event: Extract<SecurityEvent, 'privilege_granted' | 'control_lowered'>;
+  readonly event: Extract<SecurityEvent, 'privilege_granted' | 'control_lowered' | 'approval_decided'>;
   /** The role, or the setting. */
   readonly reason: string;
   readonly details: Readonly<Record<string, unknown>>;

@@ -1,6 +1,13 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import type { RollbackProof, RunFacts, RunResult, WriteActivities, WriteArguments } from '../../workflows/messages.ts';
+import type {
+  PendingResult,
+  RollbackProof,
+  RunFacts,
+  RunResult,
+  WriteActivities,
+  WriteArguments,
+} from '../../workflows/messages.ts';
 import { recordAuditRows } from '../audit/record-rows.ts';
 import { crashPoint } from '../crash-points.ts';
 import { isNotTrusted, TransientFailure } from '../failures.ts';
@@ -11,7 +18,7 @@ import { attemptAfterLoss } from './lose-write.ts';
 import { refusing, requireOwnRun } from './own-run.ts';
 import { runAlone } from './run-alone.ts';
 import { createGroupActivity } from './run-group.ts';
-import type { AttemptFacts } from './run-operation.ts';
+import { type AttemptFacts, hasEnded } from './run-operation.ts';
 import type { WriteActivityDependencies } from './write-dependencies.ts';
 
 /**
@@ -24,21 +31,23 @@ const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'Co
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
   return {
     runGroup: createGroupActivity(dependencies),
-    async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult> {
+    trustNow: async () => requireTrust(dependencies.fence),
+    async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult> {
       const { info } = Context.current();
       // Always set here; the type also covers standalone activities.
       const workflowId = info.workflowExecution?.workflowId ?? '';
       refusing(dependencies, workflowId, () => requireOwnRun(args, workflowId));
       const id = writeId(args.companyId, args.operation, args.key);
-      const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt };
+      const attempt = { ...facts, writeId: id, workflowId, attempt: info.attempt, canWait: true };
       try {
         const trust = requireTrust(dependencies.fence);
-        const { result, row, made } = isOfEarlierEpoch(args.stamp, trust)
+        const attempted = isOfEarlierEpoch(args.stamp, trust)
           ? await attemptAfterLoss(dependencies, args, attempt, trust, info.workflowExecution?.runId ?? '')
           : await runAlone(dependencies, args, { ...attempt, trust }, () => dependencies.onLockWait(args), true);
-        dependencies.onOutcome(args, row, made);
+        if (hasEnded(attempted)) dependencies.onOutcome(args, attempted.row, attempted.made);
+        else dependencies.onPending(args, attempted.approval, attempted.made);
         crashPoint('outcome: handed over');
-        return result;
+        return attempted.result;
       } catch (error) {
         throw await toApplicationFailure(dependencies, args, attempt, error);
       }

@@ -1,6 +1,13 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
+import type { Approval } from '../approvals/approval.ts';
 import type { Tx } from '../database.ts';
-import { type Operation, WORKFLOW_TRIGGERED, type WriteContext, type Written } from '../operation.ts';
+import {
+  type Operation,
+  type RejectionKind,
+  WORKFLOW_TRIGGERED,
+  type WriteContext,
+  type Written,
+} from '../operation.ts';
 import { type Problem, problemType, writeUrl } from '../problem.ts';
 import { NUMBER_TO_COME, type NumberKind } from '../resources/document-number.ts';
 import { recordSecurityFacts, type SecurityFact } from '../security/security-row.ts';
@@ -23,9 +30,17 @@ export type Finish = {
   readonly security: readonly SecurityFact[];
 };
 
-export function successOf(operation: Operation, args: WriteArguments, context: WriteContext, written: Written): Finish {
+/** `approver`: who gave the last of the approvals that a policy has asked for. */
+export function successOf(
+  operation: Operation,
+  args: WriteArguments,
+  context: WriteContext,
+  written: Written,
+  approver?: string,
+): Finish {
   const location = written.location ?? `${operation.resource.reads}/${encodeURIComponent(written.resourceId)}`;
   const resource = { type: operation.resource.type, id: written.resourceId, url: location };
+  const approved = approver === undefined ? {} : { approvedBy: approver };
   return {
     outcome: 'succeeded',
     statusCode: operation.successStatus,
@@ -36,9 +51,9 @@ export function successOf(operation: Operation, args: WriteArguments, context: W
     event: {
       id: context.rowId('outbox', 0),
       kind: operation.event,
-      payload: { resource, requestId: args.request.id, ...written.eventPayload },
+      payload: { resource, requestId: args.request.id, ...written.eventPayload, ...approved },
     },
-    auditMetadata: written.auditMetadata ?? {},
+    auditMetadata: { ...written.auditMetadata, ...approved },
     security: written.security ?? [],
   };
 }
@@ -55,7 +70,7 @@ function bodyOf({ name, takesNumber }: Operation, { body }: Written): Pick<Finis
 const EMPTY_NUMBER = `"number":${JSON.stringify(NUMBER_TO_COME)}`;
 
 export function rejectionOf(operation: Operation, args: WriteArguments, rejection: Rejection): Finish {
-  const kind = rejection.code === 'forbidden' ? FORBIDDEN : operation.rejections[rejection.code];
+  const kind = COMMON_REJECTIONS[rejection.code] ?? operation.rejections[rejection.code];
   if (kind === undefined) throw new Error(`Bug! ${operation.name} does not declare the rejection ${rejection.code}`);
   const problem: Problem = {
     type: problemType(rejection.code),
@@ -87,7 +102,27 @@ export function roleRevoked(): Rejection {
   return new Rejection('forbidden', 'Your role was revoked before the write ran.');
 }
 
-const FORBIDDEN = { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' } as const;
+/** Every attempt that comes after the expiry says so, whatever was decided later. */
+export function approvalExpired({ expiresAt }: Pick<Approval, 'expiresAt'>): Rejection {
+  return new Rejection(
+    'approval_expired',
+    `Not enough people had approved the write by ${new Date(expiresAt).toISOString()}.`,
+  );
+}
+
+export function approvalRejected(comment: string | undefined): Rejection {
+  return new Rejection(
+    'approval_rejected',
+    `Someone who may approve the write has rejected it${comment === undefined ? '.' : `: ${comment}`}`,
+  );
+}
+
+/** What any write can be rejected with, whatever its operation declares. */
+export const COMMON_REJECTIONS: Readonly<Record<string, RejectionKind>> = {
+  forbidden: { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' },
+  approval_rejected: { status: 409, title: 'The write was not approved', nextAction: 'use_new_key' },
+  approval_expired: { status: 409, title: 'The write was not approved in time', nextAction: 'use_new_key' },
+};
 const MAX_AUDIT_MESSAGE = 2_000;
 
 /**

@@ -1,4 +1,5 @@
 import type { ChunkOptions, GroupAttempt, LeftItem } from '../../workflows/messages.ts';
+import { NeedsApproval } from '../approvals/wait.ts';
 import { TransientFailure } from '../failures.ts';
 import { createItemAttempts, type Member } from './attempt-items.ts';
 import { layersOf } from './chunk-layers.ts';
@@ -28,9 +29,10 @@ export async function attemptChunk(
   /** What the rows without an outcome name: it has to wait until they have one. */
   const waitedFor = createNamedSet();
 
-  function leave(row: Row, failure: 'bug' | 'transient'): void {
+  function leave(row: Row, failure: NonNullable<LeftItem['failure']>): void {
     failures.set(row.index, failure);
-    waitedFor.add(row.names);
+    // It may be long until somebody approves: the rows after it go on.
+    if (failure !== 'approval') waitedFor.add(row.names);
   }
 
   function mayBegin(row: Row): boolean {
@@ -44,6 +46,10 @@ export async function attemptChunk(
     try {
       await alone(row, metLock);
     } catch (error) {
+      if (error instanceof NeedsApproval) {
+        leave(row, 'approval');
+        return;
+      }
       const willRetry = error instanceof TransientFailure;
       const { workflowId } = attempt;
       dependencies.onFailedAttempt(row.args, error, { willRetry, workflowId, writeId: row.writeId });
@@ -64,7 +70,8 @@ export async function attemptChunk(
         await runRows(set, false);
         continue;
       }
-      const { others, metLock, isRefused } = await together(operation, set);
+      const { others, approvals, metLock, isRefused } = await together(operation, set);
+      for (const row of approvals) leave(row, 'approval');
       if (isRefused) for (const row of others) leave(row, 'transient');
       else await runRows(others, metLock);
     }
@@ -86,7 +93,8 @@ export async function attemptChunk(
     await Promise.all([...[...sets].map(([operation, set]) => runSets(operation, set)), runRows(others, false)]);
   }
   const left = [...failures.keys()].sort((a, b) => a - b);
-  return { left, bugs: left.filter((index) => failures.get(index) === 'bug') };
+  const leftBy = (failure: LeftItem['failure']) => left.filter((index) => failures.get(index) === failure);
+  return { left, bugs: leftBy('bug'), approvals: leftBy('approval') };
 }
 
 /** Work that keeps its order where it names the same. */

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { GroupAttempt, GroupFacts, GroupItem } from '../../workflows/messages.ts';
+import { NeedsApproval } from '../approvals/wait.ts';
 import { crashPoint } from '../crash-points.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
@@ -63,6 +64,10 @@ async function attemptGroup(
     try {
       await alone(member, metLock);
     } catch (error) {
+      if (error instanceof NeedsApproval) {
+        leave(member);
+        return;
+      }
       // The item's own run decides whether this is a bug or an outage.
       const { workflowId } = attempt;
       dependencies.onFailedAttempt(member.args, error, { willRetry: true, workflowId, writeId: member.writeId });
@@ -71,7 +76,8 @@ async function attemptGroup(
   }
 
   async function runTogether(operation: SetOperation, set: readonly Member[]): Promise<void> {
-    const { others, metLock, isRefused } = await together(operation, set);
+    const { others, approvals, metLock, isRefused } = await together(operation, set);
+    for (const item of approvals) leave(item);
     if (isRefused) for (const item of others) leave(item);
     else await Promise.all(others.map((item) => runItem(item, metLock)));
   }

@@ -1,4 +1,5 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
+import { type ApprovalPolicy, demandsOf } from '../approvals/policies.ts';
 import { crashPoint } from '../crash-points.ts';
 import { type Tx, transaction } from '../database.ts';
 import { type Input, type Operation, parseInput, type SetForm, type WriteContext } from '../operation.ts';
@@ -25,10 +26,11 @@ export type SetItem = { readonly args: WriteArguments; readonly writeId: string 
  * leave one by one in this order.
  *
  * Returns the row of each write whose key it claimed; the others have a row already. Throws for whatever stands in the way
- * of one item. Then nothing is known of any of them (a lost COMMIT may have happened), and each goes on by itself.
+ * of one item. Then nothing is known of any of them (a lost COMMIT may have happened), and each goes on by itself. Throws
+ * {@link SetNeedsApprovals} where a policy matches some of them: nothing was left of the set.
  */
 export async function runSet(
-  { database, allowPrivateWebhooks = false }: RunDependencies,
+  dependencies: RunDependencies,
   operation: SetOperation,
   items: readonly SetItem[],
   facts: Omit<AttemptFacts, 'writeId'>,
@@ -40,10 +42,10 @@ export async function runSet(
   const members = items.map((item) => ({
     item,
     input: parseInput(operation, item.args.input),
-    context: contextOf(item.args, item.writeId, allowPrivateWebhooks),
+    context: contextOf(item.args, item.writeId, dependencies),
   }));
   const { finished, ending } = await transaction(
-    database.writes,
+    dependencies.database.writes,
     async (tx) => {
       const [claim, state] = await Promise.all([
         claimWrites(tx, operation, companyId, items, facts),
@@ -53,11 +55,8 @@ export async function runSet(
           members.map(({ input }) => input),
         ),
       ]);
-      const finished = counted(
-        members
-          .filter(({ item }) => claim.keys.has(item.args.key))
-          .map((member) => ({ item: member.item, end: decide(operation, state, member, claim.roles) })),
-      );
+      const claimed = members.filter(({ item }) => claim.keys.has(item.args.key));
+      const finished = counted(decideAll(operation, state, claimed, claim));
       if (finished.length === 0) return { finished, ending: undefined };
       // Not awaited: COMMIT travels with them in the second and last round trip, and the transaction reports their errors.
       const applied = set.apply(tx, companyId, state);
@@ -81,8 +80,20 @@ function companyOf(items: readonly SetItem[]): string {
   return companyId;
 }
 
+/** Some writes of a set need approvals, and so runs of their own. The others can be a set without them. */
+export class SetNeedsApprovals extends Error {
+  readonly items: ReadonlySet<SetItem>;
+
+  constructor(items: readonly SetItem[]) {
+    super('Writes of the set need approvals');
+    this.name = 'SetNeedsApprovals';
+    this.items = new Set(items);
+  }
+}
+
 type Claim = {
   readonly keys: ReadonlySet<string>;
+  readonly policies: readonly ApprovalPolicy[];
   /** By user, as they are now. */
   readonly roles: ReadonlyMap<string, readonly string[]>;
 };
@@ -98,11 +109,12 @@ async function claimWrites(
     claimed_key: string | null;
     member_id: string | null;
     member_roles: string[] | null;
+    policies: ApprovalPolicy[] | null;
   }>(
-    `SELECT c.claimed_key, c.member_id, c.member_roles
+    `SELECT c.claimed_key, c.member_id, c.member_roles, c.policies
      FROM claim_writes(
        p_company => $1, p_operation => $2, p_type => $3, p_workflow_id => $4, p_requested_at => $5, p_items => $6,
-       p_version => $7
+       p_version => $7, p_approvals => true
      ) AS c`,
     [
       companyId,
@@ -127,24 +139,36 @@ async function claimWrites(
   );
   return {
     keys: new Set(found.flatMap(({ claimed_key }) => claimed_key ?? [])),
+    policies: found.find(({ policies }) => policies !== null)?.policies ?? [],
     roles: new Map(
       found.flatMap(({ member_id, member_roles }) => (member_id ? [[member_id, member_roles ?? []]] : [])),
     ),
   };
 }
 
+type SetMember = { readonly item: SetItem; readonly input: Input; readonly context: WriteContext<string> };
+
+function decideAll(operation: SetOperation, state: unknown, members: readonly SetMember[], claim: Claim) {
+  const ends = members.map((member) => ({ item: member.item, end: decide(operation, state, member, claim) }));
+  const waiting = ends.filter(({ end }) => end === 'needs approval');
+  if (waiting.length > 0) throw new SetNeedsApprovals(waiting.map(({ item }) => item));
+  return ends as { readonly item: SetItem; readonly end: Finish }[];
+}
+
 /** The end of one write, after those before it. */
 function decide(
   operation: SetOperation,
   state: unknown,
-  { item: { args }, input, context }: { item: SetItem; input: Input; context: WriteContext<string> },
-  roles: Claim['roles'],
-): Finish {
+  { item: { args }, input, context }: SetMember,
+  { roles, policies }: Claim,
+): Finish | 'needs approval' {
   if (!holdsOneOf(roles.get(args.actor.userId) ?? [], operation.roles)) {
     return rejectionOf(operation, args, roleRevoked());
   }
   try {
-    return successOf(operation, args, context, operation.set.decide(state, input, context));
+    const written = operation.set.decide(state, input, context);
+    if (demandsOf(policies, operation, written.body) !== undefined) return 'needs approval';
+    return successOf(operation, args, context, written);
   } catch (error) {
     if (error instanceof Rejection) return rejectionOf(operation, args, error);
     throw error;

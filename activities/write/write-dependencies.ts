@@ -1,4 +1,5 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
+import type { Approval } from '../approvals/approval.ts';
 import type { Fence } from './fence.ts';
 import type { RunDependencies } from './run-operation.ts';
 import type { WriteRow } from './write-row.ts';
@@ -8,6 +9,8 @@ export type WriteActivityDependencies = RunDependencies & {
   readonly fence: Fence;
   /** Called with the write's row right after the COMMIT; `made`: this transaction wrote it. */
   onOutcome(args: WriteArguments, row: WriteRow, made: boolean): void;
+  /** Called for a write that waits for its approval, or is in the way of another request; `made`: it begins to wait. */
+  onPending(args: WriteArguments, approval: Approval, made: boolean): void;
   onFailedAttempt(args: WriteArguments, error: unknown, attempt: FailedAttempt): void;
   /** Called for a committed set, with the number of its writes. */
   onSet(items: number): void;

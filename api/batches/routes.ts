@@ -243,12 +243,12 @@ async function readBatch<T>(
   const { database, operations } = context;
   const read = await inReadTransaction<{ batch: BatchRow; found: T } | { missing: LookedUp }>(
     { database, caller: request.caller, limitMs: READ_LIMIT_MS },
-    async (tx, reader, row, version) => {
+    async (tx, reader, missing) => {
       const [batch] = await tx.query<BatchRow>(
         'SELECT * FROM batches WHERE company_id = current_company() AND id = $1',
         [batchIdOf(reader.companyId, key)],
       );
-      if (batch === undefined || !mayReadBatch(batch, reader, operations)) return { missing: { row, version } };
+      if (batch === undefined || !mayReadBatch(batch, reader, operations)) return { missing };
       return { batch, found: await work(tx, reader, batch) };
     },
   );

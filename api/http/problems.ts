@@ -34,6 +34,11 @@ export const PROBLEMS = {
   internal_error: row(500, 'Internal error', 'retry_same_key'),
   write_cancelled: row(409, 'The key was cancelled', 'use_new_key'),
   too_late: row(409, 'The write already has its outcome', 'none'),
+  approval_not_pending: row(409, 'Nothing waits for an approval under this key', 'none'),
+  already_decided: row(409, 'You have decided otherwise before', 'none'),
+  approver_is_requester: row(403, 'Someone else has to approve it', 'none'),
+  approval_rejected: row(409, 'The write was not approved', 'use_new_key'),
+  approval_expired: row(409, 'The write was not approved in time', 'use_new_key'),
   batch_state_conflict: row(409, 'The batch is in another state', 'none'),
   webhook_not_available: row(409, 'No webhook can be called', 'fix_request'),
 } as const satisfies Record<string, ProblemKind>;

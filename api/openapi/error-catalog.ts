@@ -50,7 +50,7 @@ const STORED_TOO: Partial<Record<ProblemCode, ErrorUse>> = {
     nextAction: 'use_new_key',
   },
 };
-const ALWAYS_STORED = new Set<ProblemCode>(['write_cancelled']);
+const ALWAYS_STORED = new Set<ProblemCode>(['write_cancelled', 'approval_rejected', 'approval_expired']);
 
 function ownEntry(code: ProblemCode): ErrorEntry {
   const use = { ...PROBLEMS[code], where: 'any request', stored: ALWAYS_STORED.has(code) };

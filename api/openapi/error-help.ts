@@ -140,6 +140,27 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     meaning: 'The write cannot be cancelled, since it already has its outcome. writeUrl shows it.',
     next: 'If you need to undo the write, use the operation that reverses it.',
   },
+  approval_not_pending: {
+    meaning:
+      'The write under this key has its outcome already, its time is over, or no policy ever asked for its approval.',
+    next: 'Read the write: its state says what became of it. Nothing was changed.',
+  },
+  already_decided: {
+    meaning: 'You have approved this write and now reject it, or the other way round. A decision stays.',
+    next: 'Cancel the write if it must not happen. Nothing was changed.',
+  },
+  approver_is_requester: {
+    meaning: 'You have asked for this write yourself. Someone else decides about it.',
+    next: 'Ask someone who holds one of the roles of the policy. Nothing was changed.',
+  },
+  approval_rejected: {
+    meaning: 'An approval policy of the company has matched the write, and someone who may approve it has rejected it.',
+    next: 'Every retry with this key returns the same answer. Talk to who rejected it, and send what you agree on with a new key.',
+  },
+  approval_expired: {
+    meaning: 'An approval policy of the company has matched the write, and not enough people had approved it in time.',
+    next: 'Every retry with this key returns the same answer. Send the request with a new key, and have it approved.',
+  },
   batch_state_conflict: {
     meaning:
       'What was asked for makes no sense in the state of the batch, such as resuming one that is not paused, or sending a file ' +

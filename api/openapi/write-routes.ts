@@ -119,5 +119,5 @@ function headersOf(status: number, problems: readonly PossibleProblem[]): Respon
 }
 
 /** A role that was revoked while the write ran, and a key that was cancelled. */
-const STORED_FOR_EVERY_WRITE = new Set(['forbidden', 'write_cancelled']);
+const STORED_FOR_EVERY_WRITE = new Set(['forbidden', 'write_cancelled', 'approval_rejected', 'approval_expired']);
 const REPLAYED: readonly ResponseHeader[] = ['Idempotent-Replayed'];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { id } from '../../activities/fields.ts';
 import { ACCESS_COLUMNS, type AccessRow, toAccess } from '../../activities/resources/access.ts';
+import { readPolicies, toPolicies } from '../../activities/resources/approval-policies.ts';
 import { SETTINGS_COLUMNS, type SettingsRow, toSettings } from '../../activities/resources/settings.ts';
 import { notFound } from '../http/problems.ts';
 import { type List, readPage } from './page.ts';
@@ -76,4 +77,14 @@ export const readSettings = defineRead({
     if (row === undefined) throw new Error('Bug! A company without its row');
     return toSettings(row);
   },
+});
+
+export const readApprovalPolicies = defineRead({
+  path: '/api/company/approval-policies',
+  summary: 'Read which writes wait for whose approval',
+  group: 'company',
+  answers: { kind: 'report', resource: 'approval_policies' },
+  params: z.strictObject({}),
+  query: z.strictObject({}),
+  read: async (tx) => toPolicies(await readPolicies(tx)),
 });

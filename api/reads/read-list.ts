@@ -1,7 +1,7 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
 import { readAgedReceivables } from './aged-receivables.ts';
 import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
-import { listUsers, readMe, readSettings, readUser } from './company.ts';
+import { listUsers, readApprovalPolicies, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
 import { listCustomers, readCustomer } from './customers.ts';
 import { listEmployees, readEmployee } from './employees.ts';
@@ -25,6 +25,7 @@ export const READS: readonly Read[] = [
   listUsers,
   readUser,
   readSettings,
+  readApprovalPolicies,
   listSettingsVersions,
   listSecurityLog,
   listCustomers,

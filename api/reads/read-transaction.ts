@@ -1,8 +1,7 @@
 import { type Database, type Tx, transaction } from '../../activities/database.ts';
-import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Caller } from '../http/auth.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
-import { lookUpIn } from '../submit/lookup.ts';
+import { type LookedUp, lookUpIn } from '../submit/lookup.ts';
 import type { Reader } from './read.ts';
 
 export type ReadRequest = {
@@ -20,7 +19,7 @@ export type ReadRequest = {
  */
 export async function inReadTransaction<T>(
   { database, caller, idempotencyKey, limitMs }: ReadRequest,
-  work: (tx: Tx, reader: Reader, row: WriteRow | undefined, version: string | undefined) => Promise<T>,
+  work: (tx: Tx, reader: Reader, lookedUp: LookedUp) => Promise<T>,
 ): Promise<T> {
   const { companyId } = caller;
   const reading = transaction(
@@ -33,8 +32,8 @@ export async function inReadTransaction<T>(
         "SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)",
         [String(limitMs)],
       );
-      const { userId, roles, row, version } = await lookUpIn(tx, caller, idempotencyKey);
-      return work(tx, { companyId, userId, roles }, row, version);
+      const { userId, roles, ...lookedUp } = await lookUpIn(tx, caller, idempotencyKey);
+      return work(tx, { companyId, userId, roles }, lookedUp);
     },
     // A report may take seconds: reads leave connections to the lookups of writes, and those of a company to the others.
     { companyId, patience: 'patient' },

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Approval } from '../../activities/approvals/approval.ts';
 import { withTimeout } from '../../worker/timeouts.ts';
 import type { WriteArguments, WriteMemo } from '../../workflows/messages.ts';
 import { awaitRunClose } from './await-run-close.ts';
@@ -117,7 +119,7 @@ function attach(
   return waitForRun(submission, control, run.runId, dependencies);
 }
 
-/** Waits for the run to close, then looks the row up: the row is the truth, whatever the run says. */
+/** Waits for the run to close, then looks the row up: the row is the truth, whatever the run says. Or until it waits for an approval. */
 async function waitForRun(
   submission: Submission,
   control: Control,
@@ -126,10 +128,10 @@ async function waitForRun(
 ): Promise<SubmissionEnd | 'again'> {
   const { args } = submission;
   const { lookups, runs } = dependencies;
-  const end = await awaitRunClose(
-    () => runs.waitUntilClosed(args.companyId, args.key, runId),
-    () => control.handed !== undefined || submission.stage === 'forgotten',
-  );
+  const isMoot = () => control.handed !== undefined || control.isPending || submission.stage === 'forgotten';
+  const closing = awaitRunClose(() => runs.waitUntilClosed(args.companyId, args.key, runId), isMoot);
+  const end = await Promise.race([closing, untilPending(submission, closing, isMoot, dependencies)]);
+  if (end !== undefined && 'approval' in end) return end;
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   if (end === undefined) return { kind: 'problem', code: 'outcome_unknown' };
   const row = await lookups.findRow(args.companyId, args.key);
@@ -140,4 +142,32 @@ async function waitForRun(
   // It waited behind another request's run and has not been started itself yet.
   if (submission.stage === 'behind') return 'again';
   return { kind: 'problem', code: end.kind === 'rolledBack' ? 'write_failed' : 'outcome_unknown' };
+}
+
+/** The first look comes after this time: the process in which a run is attempted tells of it at once. */
+const FIRST_LOOK_MS = 250;
+const LONGEST_PAUSE_MS = 8_000;
+
+/**
+ * A run that waits for an approval stays open, perhaps in another process: looks ever more rarely whether this one does. Ends
+ * as `closing` otherwise.
+ */
+async function untilPending<End>(
+  { args }: Submission,
+  closing: Promise<End>,
+  isMoot: () => boolean,
+  { lookups }: SubmissionDependencies,
+): Promise<End | { readonly kind: 'approval'; readonly approval: Approval }> {
+  let isOver = false;
+  const over = () => {
+    isOver = true;
+  };
+  closing.then(over, over);
+  for (let pauseMs = FIRST_LOOK_MS; !isOver && !isMoot(); pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    await sleep(pauseMs, undefined, { ref: false });
+    if (isOver || isMoot()) break;
+    const { approval } = await lookups.findOutcome(args.companyId, args.key).catch(() => ({ approval: undefined }));
+    if (approval !== undefined) return { kind: 'approval', approval };
+  }
+  return closing;
 }

@@ -1,3 +1,4 @@
+import { type Approval, openApproval } from '../../activities/approvals/approval.ts';
 import { type Pool, queryOnce, type Tx } from '../../activities/database.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
 import type { Caller } from '../http/auth.ts';
@@ -6,8 +7,14 @@ import { ApiProblem } from '../http/problems.ts';
 /** The caller's membership of the company, and the row of the key. */
 export type Lookup = Membership & LookedUp;
 
-/** `version`: without a row, the version under which the server is verified. Undefined: a missing row proves nothing. */
-export type LookedUp = { readonly row: WriteRow | undefined; readonly version: string | undefined };
+/** What the database has of a key. */
+export type LookedUp = {
+  readonly row: WriteRow | undefined;
+  /** Without a row: what waits for its approval under the key. */
+  readonly approval: Approval | undefined;
+  /** Without a row, the version under which the server is verified. Undefined: a missing row proves nothing. */
+  readonly version: string | undefined;
+};
 
 export type Membership = { readonly userId: string; readonly roles: readonly string[] };
 
@@ -23,8 +30,8 @@ export async function lookUp(pool: Pool, { companyId, subject }: Caller, idempot
  */
 export async function lookUpIn(tx: Tx, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
   const found = await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, idempotencyKey ?? null]);
-  const { membership, row, version } = parts(found);
-  return toLookup(caller, membership, { row, version });
+  const { membership, ...lookedUp } = parts(found);
+  return toLookup(caller, membership, lookedUp);
 }
 
 /** The row of a write, for a caller whose membership has already been checked. */
@@ -34,21 +41,22 @@ export async function lookUpRow(pool: Pool, companyId: string, idempotencyKey: s
 }
 
 /** Tells the caller's user. Throws `not_a_member`. */
-export function toLookup(caller: Caller, membership: Membership | undefined, { row, version }: LookedUp): Lookup {
+export function toLookup(caller: Caller, membership: Membership | undefined, lookedUp: LookedUp): Lookup {
   if (membership !== undefined) {
     caller.userId = membership.userId;
-    return { ...membership, row, version };
+    return { ...membership, ...lookedUp };
   }
   throw new ApiProblem('not_a_member', { detail: 'The user of the token is not a member of its company.' });
 }
 
 const LOOK_UP = `
-SELECT l.member_id, l.member_roles, l.version, (l.write).* FROM lookup_write(p_company => $1, p_subject => $2, p_key => $3) AS l`;
+SELECT l.member_id, l.member_roles, l.version, l.approval, (l.write).* FROM lookup_write(p_company => $1, p_subject => $2, p_key => $3) AS l`;
 
 type Found = {
   readonly member_id: string | null;
   readonly member_roles: string[] | null;
   readonly version: string | null;
+  readonly approval: Approval | null;
 } & WriteRow;
 
 function parts([found]: readonly Found[]): LookedUp & { membership: Membership | undefined } {
@@ -57,6 +65,7 @@ function parts([found]: readonly Found[]): LookedUp & { membership: Membership |
   return {
     membership: userId === null ? undefined : { userId, roles: roles ?? [] },
     row: rowOrUndefined(found),
+    approval: openApproval(found.approval),
     version: found.version ?? undefined,
   };
 }

@@ -1,3 +1,4 @@
+import { type Approval, openApproval } from '../../activities/approvals/approval.ts';
 import { type Pool, queryOnce } from '../../activities/database.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
@@ -24,6 +25,8 @@ export type Lookups = {
    * `isStorageUnavailable` is true when there is none on a server that is not verified: it proves nothing there.
    */
   findRow(companyId: string, idempotencyKey: string): Promise<WriteRow | undefined>;
+  /** The same, and without a row what waits for its approval under the key. */
+  findOutcome(companyId: string, idempotencyKey: string): Promise<Pick<LookedUp, 'row' | 'approval'>>;
 };
 
 /** With more of them at once, batches would be smaller, and reads would have fewer connections. */
@@ -75,6 +78,12 @@ export function createLookups(reads: Pool, fence: Pick<ProcessFence, 'require'>)
     });
   }
 
+  async function findOutcome(companyId: string, idempotencyKey: string) {
+    const { row, approval, version } = await enqueue({ companyId, subject: undefined, idempotencyKey }).answer;
+    if (row === undefined) await fence.require(version);
+    return { row, approval };
+  }
+
   return {
     async find(caller, idempotencyKey, limitMs) {
       if (expectedWaitMs() > limitMs) throw overloaded();
@@ -93,11 +102,8 @@ export function createLookups(reads: Pool, fence: Pick<ProcessFence, 'require'>)
           })
         : overloaded();
     },
-    async findRow(companyId, idempotencyKey) {
-      const { row, version } = await enqueue({ companyId, subject: undefined, idempotencyKey }).answer;
-      if (row === undefined) await fence.require(version);
-      return row;
-    },
+    findOutcome,
+    findRow: async (companyId, idempotencyKey) => (await findOutcome(companyId, idempotencyKey)).row,
   };
 }
 
@@ -135,7 +141,7 @@ async function answerOne(reads: Pool, { companyId, subject, idempotencyKey }: Wa
 async function answerBatch(reads: Pool, batch: readonly Queued[]): Promise<void> {
   const found = await queryOnce<FoundInBatch>(
     reads,
-    `SELECT l.company, l.subject, l.member_id, l.member_roles, l.version, (l.write).*
+    `SELECT l.company, l.subject, l.member_id, l.member_roles, l.version, l.approval, (l.write).*
      FROM lookup_writes(p_companies => $1, p_subjects => $2, p_keys => $3) AS l`,
     [
       batch.map(({ companyId }) => companyId),
@@ -145,9 +151,11 @@ async function answerBatch(reads: Pool, batch: readonly Queued[]): Promise<void>
   );
   const memberships = new Map<string, Membership>();
   const rows = new Map<string, WriteRow>();
+  const approvals = new Map<string, Approval>();
   let version: string | undefined;
   for (const one of found) {
     if (one.company === null) version = one.version ?? undefined;
+    else if (one.approval !== null) approvals.set(`${one.company}/${one.approval.key}`, one.approval);
     else if (one.member_id === null) rows.set(`${one.company}/${one.idempotency_key}`, one);
     else memberships.set(`${one.company}/${one.subject}`, { userId: one.member_id, roles: one.member_roles ?? [] });
   }
@@ -155,13 +163,16 @@ async function answerBatch(reads: Pool, batch: readonly Queued[]): Promise<void>
     resolve({
       membership: memberships.get(`${companyId}/${subject}`),
       row: rows.get(`${companyId}/${idempotencyKey}`),
+      approval: rows.has(`${companyId}/${idempotencyKey}`)
+        ? undefined
+        : openApproval(approvals.get(`${companyId}/${idempotencyKey}`)),
       version,
     });
   }
 }
 
 /**
- * A membership, or a row: each is there once, however many lookups of the batch ask for it. Without a company: the version
+ * A membership, a row, or what waits for its approval: each is there once, however many lookups of the batch ask for it. Without a company: the version
  * under which the server is verified.
  */
 type FoundInBatch = {
@@ -170,4 +181,5 @@ type FoundInBatch = {
   readonly subject: string | null;
   readonly member_id: string | null;
   readonly member_roles: string[] | null;
+  readonly approval: Approval | null;
 } & WriteRow;

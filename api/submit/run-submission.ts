@@ -1,3 +1,4 @@
+import type { Approval } from '../../activities/approvals/approval.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
@@ -11,11 +12,12 @@ import type { Run } from './write-runs.ts';
 const MAX_ROUNDS = 8;
 
 /**
- * Starts to run a submission. `handOver` ends it at once with the row that this process has just read or committed. `giveUp`
- * says that this process will hand no row over, since the run is about to fail.
+ * Starts to run a submission. `handOver` ends it at once with the row that this process has just read or committed, and
+ * `handPending` with the approval for which the write waits. `giveUp` says that this process will hand no row over, since the run is about to fail.
  */
 export function runSubmission(args: WriteArguments, dependencies: SubmissionDependencies) {
   const handed = deferred<WriteRow>();
+  const pending = deferred<Approval>();
   const givenUp = deferred<void>();
   const opened = deferred<void>();
   const lockWait = deferred<void>();
@@ -23,7 +25,8 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
   let wanted = new AbortController();
   const control: Control = {
     handed: undefined,
-    handOverIsDue: Promise.race([handed.promise, givenUp.promise]),
+    isPending: false,
+    handOverIsDue: Promise.race([handed.promise, pending.promise, givenUp.promise]),
     lockWait: lockWait.promise,
     get unwanted() {
       return wanted.signal;
@@ -69,6 +72,7 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
     end: Promise.resolve().then(() =>
       Promise.race([
         handed.promise.then((row) => ({ kind: 'row', row }) as const),
+        pending.promise.then((approval) => ({ kind: 'approval', approval }) as const),
         runToEnd(submission, control, dependencies),
         // Nobody is answered with it.
         left.promise.then(() => ({ kind: 'problem', code: 'outcome_unknown' }) as const),
@@ -80,6 +84,10 @@ export function runSubmission(args: WriteArguments, dependencies: SubmissionDepe
     handOver(row: WriteRow) {
       control.handed = row;
       handed.resolve(row);
+    },
+    handPending(approval: Approval) {
+      control.isPending = true;
+      pending.resolve(approval);
     },
     noteLockWait: () => lockWait.resolve(),
     giveUp: () => givenUp.resolve(),

@@ -1,3 +1,4 @@
+import type { Approval } from '../../activities/approvals/approval.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ProblemCode } from '../http/problems.ts';
@@ -42,6 +43,8 @@ export type Submission = {
 export type SubmissionEnd =
   /** The write has its outcome. The reader compares whether it is the outcome of this request. */
   | { readonly kind: 'row'; readonly row: WriteRow }
+  /** It waits for its approval, or another request under its key does. */
+  | { readonly kind: 'approval'; readonly approval: Approval }
   /** Another request with this key has an open run, and there is no row. */
   | { readonly kind: 'mismatch'; readonly other: WriteArguments | undefined }
   | { readonly kind: 'problem'; readonly code: ProblemCode };
@@ -59,6 +62,8 @@ export type OpenRun = Pick<RunDescription, 'runId' | 'startedAt' | 'memo'>;
 /** What the process tells a running submission. */
 export type Control = {
   handed: WriteRow | undefined;
+  /** This process has told that the write waits for its approval. */
+  isPending: boolean;
   /** Resolves with the hand-over, or when there will be none. */
   readonly handOverIsDue: Promise<unknown>;
   /** Resolves when its transaction has met a lock. */

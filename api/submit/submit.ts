@@ -1,3 +1,4 @@
+import type { Approval } from '../../activities/approvals/approval.ts';
 import type { Fence } from '../../activities/write/fence.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { GroupRuns } from '../../worker/lanes/group-runs.ts';
@@ -26,6 +27,8 @@ export type Submit = {
   wait(submission: Submission, deadline: Deadline, opener: boolean): Promise<Waited>;
   /** Hands over an outcome that this process has just committed, so that its waiters need not ask Temporal. */
   handOver(args: WriteArguments, row: WriteRow): void;
+  /** Hands over that the write waits for its approval, or that another request under its key does. */
+  handPending(args: WriteArguments, approval: Approval): void;
   /** Says that the write waits for a lock in this process: the next group does not wait for its outcome. */
   noteLockWait(args: WriteArguments): void;
   /** Says that the run that this process executes is about to fail: there will be no outcome to hand over. */
@@ -44,6 +47,8 @@ export type Deadline = {
   readonly answerByMs: number;
   /** No waiting at all (`wait=0`): a duplicate of a running write is answered 409. */
   readonly strict: boolean;
+  /** The client has asked to wait. Without that, nobody waits for people to approve. */
+  readonly asksToWait: boolean;
 };
 
 type Waited =
@@ -113,6 +118,9 @@ export function createSubmit(options: {
     handOver(args, row) {
       options.lane.noteRow(args);
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handOver(row);
+    },
+    handPending(args, approval) {
+      submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.handPending(approval);
     },
     noteLockWait(args) {
       submissions.get(requestIdentity(args.companyId, args.key, args.fingerprint))?.noteLockWait();

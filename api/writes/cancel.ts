@@ -1,21 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { transaction } from '../../activities/database.ts';
-import { isLockTimeout, isNoTurn, isNotTrusted } from '../../activities/failures.ts';
 import { writeUrl } from '../../activities/problem.ts';
 import { holdsOneOf, type Role } from '../../activities/roles.ts';
-import type { Patience } from '../../activities/shares.ts';
 import { lockOutcome } from '../../activities/write/run-operation.ts';
 import { rowOrUndefined, type WriteRow } from '../../activities/write/write-row.ts';
-import { withTimeout } from '../../worker/timeouts.ts';
+import { memoOf } from '../../workflows/messages.ts';
 import type { ApiContext } from '../context.ts';
 import { ApiProblem, problemBody } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { pathOf } from '../http/request-path.ts';
-import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { refuseBody } from '../http/validation.ts';
 import type { Lookup } from '../submit/lookup.ts';
-import { notVerified, requireVerified } from '../submit/verified.ts';
+import { requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
+import { wakeSoon } from './decide.ts';
+import { keyTransaction } from './key-transaction.ts';
 import { describeInTime, keyOf, readWrite } from './status.ts';
 import { nobodysKey } from './story.ts';
 
@@ -24,10 +22,6 @@ const CANCEL_ALWAYS: readonly Role[] = ['owner', 'admin'];
 /** May cancel a key that has neither a row nor a run. */
 const CANCEL_UNSEEN: readonly Role[] = [...CANCEL_ALWAYS, 'accountant'];
 const LOOKUP_LIMIT_MS = 2_000;
-/** A cancel waits for the write's running transaction to end, and PATIENCE_MS bounds that wait. */
-const CANCEL_LIMIT_MS = 7_000;
-/** Of that, for all of it once it has met a lock: a write in its transaction is no silent database. */
-const PATIENCE_MS = 6_000;
 
 /**
  * `POST /api/writes/{key}/cancel`: makes sure that the write never happens, whether it is running or has not arrived yet.
@@ -41,8 +35,9 @@ export function registerCancel(app: FastifyInstance, context: ApiContext): void 
     await requireVerified(context, member);
     await refuseUnlessAllowed(context, request.caller.companyId, key, member);
     enforceRateLimit(context.newWrites, request.caller);
-    const row = await withStorageTimeout(cancel(context, request, key, member.userId), CANCEL_LIMIT_MS);
+    const row = await cancel(context, request, key, member.userId);
     if (row.outcome !== 'cancelled') throw tooLate(row);
+    if (member.approval !== undefined) wakeSoon(context, member.approval.arguments);
     return reply.send(await readWrite(context, request.caller, key));
   });
 }
@@ -82,9 +77,9 @@ async function mayCancelOpenKey(
   context: ApiContext,
   companyId: string,
   idempotencyKey: string,
-  { roles, userId }: Lookup,
+  { roles, userId, approval }: Lookup,
 ): Promise<boolean> {
-  const memo = (await describeInTime(context, companyId, idempotencyKey))?.memo;
+  const memo = approval ? memoOf(approval.arguments) : (await describeInTime(context, companyId, idempotencyKey))?.memo;
   if (memo === undefined) return holdsOneOf(roles, CANCEL_UNSEEN);
   return memo.userId === userId || holdsOneOf(roles, operationOf(context, memo.operation)?.roles ?? []);
 }
@@ -110,54 +105,28 @@ async function cancel(context: ApiContext, request: FastifyRequest, idempotencyK
     request.method,
     context.fence.trust?.version ?? null,
   ];
-  const inTurn = async (patience: Patience) => {
-    const { cancelledNow, row } = await transaction(
-      context.database.writes,
-      async (tx) => {
-        const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
-          `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
-           p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
-           p_http_method => $7, p_version => $8
-         ) AS c`,
-          values,
-        );
-        const row = found === undefined ? undefined : rowOrUndefined(found);
-        if (found === undefined || row === undefined) throw new Error('Bug! A cancelled key without its row');
-        if (!found.cancelled_now) await lockOutcome(tx, companyId, idempotencyKey);
-        return { cancelledNow: found.cancelled_now, row };
-      },
-      { companyId, patience },
-    );
-    // Also when its client has been answered that it is not over.
-    if (cancelledNow) countCancelled(context);
-    return row;
-  };
-  const sinceMs = performance.now();
-  try {
-    return await inTurn('brief');
-  } catch (error) {
-    if (isNotTrusted(error)) {
-      context.fence.notice();
-      throw notVerified();
-    }
-    if (!isLockTimeout(error)) throw error;
-  }
-  // As the writes for which they wait, a company's cancels hold only its share of the connections.
-  const leftMs = sinceMs + PATIENCE_MS - performance.now();
-  const done = await withTimeout(inTurn('patient'), leftMs).catch((error: unknown) => {
-    if (isLockTimeout(error) || isNoTurn(error)) return undefined;
-    throw error;
+  const { row } = await keyTransaction<{ readonly cancelledNow: boolean; readonly row: WriteRow }>(context, {
+    companyId,
+    key: idempotencyKey,
+    action: 'cancel',
+    onCommitted({ cancelledNow }) {
+      if (cancelledNow) countCancelled(context);
+    },
+    async work(tx) {
+      const [found] = await tx.query<{ cancelled_now: boolean } & WriteRow>(
+        `SELECT c.cancelled_now, (c.write).* FROM cancel_write(
+         p_company => $1, p_key => $2, p_user => $3, p_request_id => $4, p_body => $5, p_route_path => $6,
+         p_http_method => $7, p_version => $8
+       ) AS c`,
+        values,
+      );
+      const row = found === undefined ? undefined : rowOrUndefined(found);
+      if (found === undefined || row === undefined) throw new Error('Bug! A cancelled key without its row');
+      if (!found.cancelled_now) await lockOutcome(tx, companyId, idempotencyKey);
+      return { cancelledNow: found.cancelled_now, row };
+    },
   });
-  if (done === undefined) throw inItsTransaction(idempotencyKey);
-  return done;
-}
-
-/** The write's transaction is running and its end decides, but a client waits for it no longer than PATIENCE_MS. */
-function inItsTransaction(idempotencyKey: string): ApiProblem {
-  return new ApiProblem('idempotency_in_progress', {
-    detail: "The write's transaction is still running. Send the cancel again.",
-    idempotencyKey,
-  });
+  return row;
 }
 
 function tooLate({ idempotency_key: idempotencyKey, outcome, status_code: status }: WriteRow): ApiProblem {

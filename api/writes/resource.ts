@@ -6,6 +6,16 @@ import type { Run } from '../submit/write-runs.ts';
 /** A write as `GET /api/writes/{key}` returns it. */
 export type WriteResource = WriteSummary & {
   readonly response: unknown;
+  /** What was asked for, while it waits for its approval. */
+  readonly request?: unknown;
+  /** The decisions about a write that an approval policy has matched, the oldest first. */
+  readonly approvals?: readonly WriteDecision[];
+  /** How many people have to approve it. */
+  readonly approvalsNeeded?: number;
+  /** When it ends without enough approvals; null once it has its outcome. */
+  readonly expiresAt?: string | null;
+  /** Who has given the last approval that it needed. */
+  readonly approvedBy?: string | null;
   readonly timeline: readonly TimelineItem[];
   readonly timelineTruncated?: boolean;
 };
@@ -17,7 +27,15 @@ export type WriteSummary = {
   readonly writeId: string | null;
   readonly operation: string | null;
   readonly type: OperationType | null;
-  readonly state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
+  readonly state:
+    | 'running'
+    | 'pending_approval'
+    | 'succeeded'
+    | 'rejected'
+    | 'cancelled'
+    | 'lost'
+    | 'failed'
+    | 'unknown';
   readonly status: number | null;
   readonly location: string | null;
   readonly resource: { readonly type: string; readonly id: string; readonly url: string } | null;
@@ -32,11 +50,22 @@ export type WriteSummary = {
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null } | null;
 };
 
+export type WriteDecision = {
+  readonly userId: string;
+  readonly decision: 'approved' | 'rejected';
+  readonly comment: string | null;
+  /** RFC 3339. */
+  readonly at: string;
+};
+
 export type TimelineItem = {
   readonly at: string;
   readonly kind:
     | 'requested'
     | 'started'
+    | 'approval_requested'
+    | 'approved'
+    | 'disapproved'
     | 'attempt_failed'
     | 'completed'
     | 'rejected'

@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify';
+import type { Approval } from '../../activities/approvals/approval.ts';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
@@ -14,12 +15,15 @@ import { ApiProblem, type ProblemCode, RETRY_AFTER_S } from '../http/problems.ts
 import type { SubmissionEnd } from '../submit/submission.ts';
 import type { Deadline } from '../submit/submit.ts';
 import { STORAGE_RETRY } from '../submit/verified.ts';
+import { awaitOutcome } from './await-outcome.ts';
+import { pendingWrite } from './pending.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
   readonly operation: Operation;
   readonly companyId: string;
   readonly userId: string;
+  readonly roles: readonly string[];
   readonly idempotencyKey: string;
   /** The ID that this write has, or would have. */
   readonly writeId: string;
@@ -90,12 +94,51 @@ export async function answerEnd(
   switch (end.kind) {
     case 'row':
       return answerFromRow(reply, end.row, writeRequest, end.row.submission_id === submissionId, context);
+    case 'approval':
+      return answerPending(reply, end.approval, writeRequest, submissionId, context);
     case 'mismatch':
       return refuseMismatch(writeRequest, differencesFromRunning(end, writeRequest), context);
     case 'problem':
       return refuse(end.code, writeRequest, context.metrics);
   }
 }
+
+/**
+ * Answers 202 for a write that waits for its approval; a client that asks to wait is answered with the outcome if it comes
+ * meanwhile. Another request under the key is refused as ever.
+ */
+export async function answerPending(
+  reply: FastifyReply,
+  approval: Approval,
+  writeRequest: WriteRequest,
+  submissionId: string | undefined,
+  context: ApiContext,
+): Promise<FastifyReply> {
+  const { companyId, userId, roles, idempotencyKey, content, deadline } = writeRequest;
+  const { operation, input, fingerprint, schemaVersion } = approval.arguments;
+  const stored = { operation, fingerprint, request: { ...input }, schema_version: schemaVersion };
+  if (!isSameRequest(stored, content, context.operations)) {
+    return refuseMismatch(writeRequest, differences({ operation, ...input }, content), context);
+  }
+  if (deadline.asksToWait && performance.now() < deadline.waitUntilMs) {
+    const run = { key: idempotencyKey, runId: '' };
+    await context.statusWaits.within(companyId, () =>
+      withTimeout(
+        awaitOutcome(context, companyId, run, deadline.waitUntilMs),
+        deadline.waitUntilMs - performance.now(),
+      ),
+    );
+  }
+  const now = await context.lookups.findOutcome(companyId, idempotencyKey);
+  if (now.row !== undefined) {
+    return answerFromRow(reply, now.row, writeRequest, now.row.submission_id === submissionId, context);
+  }
+  const write = pendingWrite(now.approval ?? approval, { ...context, reader: { companyId, userId, roles } });
+  return accepted(reply, write, idempotencyKey, PENDING_RETRY_AFTER_S);
+}
+
+/** People decide: no client learns more by asking more often. */
+const PENDING_RETRY_AFTER_S = 60;
 
 /** Throws the problem that says why there is no outcome to answer with. */
 export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: Metrics): never {
@@ -112,8 +155,13 @@ export function refuse(code: ProblemCode, writeRequest: WriteRequest, metrics: M
 }
 
 /** 202: Temporal has the write, which finishes without its client. */
-export function accepted(reply: FastifyReply, body: object, idempotencyKey: string): FastifyReply {
-  return reply.code(202).header('location', writeUrl(idempotencyKey)).header('retry-after', RETRY_AFTER_S).send(body);
+export function accepted(
+  reply: FastifyReply,
+  body: object,
+  idempotencyKey: string,
+  retryAfterS: number = RETRY_AFTER_S,
+): FastifyReply {
+  return reply.code(202).header('location', writeUrl(idempotencyKey)).header('retry-after', retryAfterS).send(body);
 }
 
 const DETAILS: Partial<Record<ProblemCode, string>> = {

@@ -15,7 +15,7 @@ import type { Submission } from '../submit/submission.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { formatKey, readIdempotencyKey } from './idempotency-key.ts';
 import { runningWrite, type TemporalUi, type WriteResource } from './resource.ts';
-import { accepted, answerEnd, answerFromRow, refuse, type WriteRequest } from './responses.ts';
+import { accepted, answerEnd, answerFromRow, answerPending, refuse, type WriteRequest } from './responses.ts';
 
 /** The label `end` of a metric. */
 const ENDS = { end: 'ended', accepted: 'accepted', 'in progress': 'in_progress', problem: 'refused' } as const;
@@ -53,8 +53,9 @@ async function handleWrite(
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
 
+  const { strict, asksToWait } = preferences;
   const waitUntilMs = arrivedAtMs + preferences.waitMs;
-  const deadline = { waitUntilMs, answerByMs: waitUntilMs + ANSWER_GRACE_MS, strict: preferences.strict };
+  const deadline = { waitUntilMs, answerByMs: waitUntilMs + ANSWER_GRACE_MS, strict, asksToWait };
 
   const wire = input as WriteArguments['input'];
   const requestFingerprint = fingerprint(operation.name, wire);
@@ -71,6 +72,7 @@ async function handleWrite(
     operation,
     companyId: caller.companyId,
     userId: member.userId,
+    roles: member.roles,
     idempotencyKey,
     writeId: request.writeId,
     content: { operation: operation.name, ...input, fingerprint: requestFingerprint },
@@ -84,6 +86,10 @@ async function handleWrite(
     return answerFromRow(reply, member.row, writeRequest, false, context);
   }
   await requireVerified(context, member);
+  if (member.approval !== undefined) {
+    enforceRateLimit(context.replays, caller, RATE_LIMITED);
+    return answerPending(reply, member.approval, writeRequest, undefined, context);
+  }
 
   if (isTriggerKey(idempotencyKey)) {
     throw new ApiProblem('idempotency_key_invalid', { detail: TRIGGER_KEY_REFUSED });

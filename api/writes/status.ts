@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isKey } from '../../activities/identity.ts';
 import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
@@ -15,14 +14,13 @@ import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
 import { mayReadWrite, shownBy } from './access.ts';
+import { awaitOutcome } from './await-outcome.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
 import { describeFromRecord, nobodysKey } from './story.ts';
 
 /** With Temporal or the database frozen, a status is answered within the client's wait plus about this. */
 const STATUS_LIMIT_MS = 2_000;
-/** How often a waiting status looks for the row, which can appear before the run closes: a cancel inserts it. */
-const LOOK_AGAIN_MS = 1_000;
 
 /** `GET /api/writes/{key}`: the status of a write; with `Prefer: wait=N`, as soon as it has its outcome. */
 export function registerWriteStatus(app: FastifyInstance, context: ApiContext): void {
@@ -67,7 +65,7 @@ export async function readWrite(
   idempotencyKey: string,
 ): Promise<WriteResource | undefined> {
   const known = await readRecord(context, caller, idempotencyKey);
-  if (known.hasRow && !known.isHidden) return known.write;
+  if ((known.hasRow || known.isPending) && !known.isHidden) return known.write;
   const run = await describeInTime(context, caller.companyId, known.isHidden ? nobodysKey() : idempotencyKey);
   if (run === undefined) return known.write;
   const { audited, describer } = known;
@@ -76,7 +74,7 @@ export async function readWrite(
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
     const now = await readRecord(context, caller, idempotencyKey);
-    if (now.hasRow) return now.write;
+    if (now.hasRow || now.isPending) return now.write;
     // A completed run without a row raises an alert.
     if (run.state === 'completed') context.metrics.recordMissing.inc();
   }
@@ -87,10 +85,9 @@ export async function readWrite(
 async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
   const { database } = context;
   const request = { database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS };
-  const { lookedUp, ...record } = await inReadTransaction(request, async (tx, reader, row, version) => {
+  const { lookedUp, ...record } = await inReadTransaction(request, async (tx, reader, lookedUp) => {
     const describer = { ...context, reader };
-    const lookedUp = { row, version };
-    return { ...(await describeFromRecord(tx, idempotencyKey, row, describer)), describer, lookedUp };
+    return { ...(await describeFromRecord(tx, idempotencyKey, lookedUp, describer)), describer, lookedUp };
   });
   await requireVerified(context, lookedUp);
   return record;
@@ -110,6 +107,8 @@ export async function describeInTime(
   return described.run;
 }
 
+const IS_OPEN: ReadonlySet<WriteResource['state']> = new Set(['running', 'pending_approval']);
+
 async function waitForOutcome(
   context: ApiContext,
   caller: Caller,
@@ -118,32 +117,12 @@ async function waitForOutcome(
 ): Promise<WriteResource | undefined> {
   const deadline = performance.now() + waitMs;
   const write = await readWrite(context, caller, idempotencyKey);
-  if (write?.state !== 'running' || waitMs === 0) return write;
+  if (write === undefined || !IS_OPEN.has(write.state) || waitMs === 0) return write;
+  const run = { key: idempotencyKey, runId: write.workflow?.runId ?? '' };
   await context.statusWaits.within(caller.companyId, () =>
-    withTimeout(hasOutcome(context, caller.companyId, write, deadline), deadline - performance.now()),
+    withTimeout(awaitOutcome(context, caller.companyId, run, deadline), deadline - performance.now()),
   );
   return readWrite(context, caller, idempotencyKey);
-}
-
-/** Resolves when the run has closed, when the row is there, or at the deadline. */
-async function hasOutcome(
-  { runs, lookups }: ApiContext,
-  companyId: string,
-  { key, workflow }: WriteResource,
-  deadline: number,
-): Promise<void> {
-  let closed = false;
-  const watch = runs.waitUntilClosed(companyId, key, workflow?.runId ?? '').then(
-    (end) => {
-      closed = end !== 'still open';
-    },
-    () => undefined,
-  );
-  void watch;
-  while (!closed && performance.now() < deadline) {
-    if ((await lookups.findRow(companyId, key).catch(() => undefined)) !== undefined) return;
-    await sleep(LOOK_AGAIN_MS);
-  }
 }
 
 /** Unlike a write, a status waits only if the client asks for it. */
@@ -152,7 +131,7 @@ function readWait(header: string | readonly string[] | undefined): number {
   return applied?.includes('wait=') ? waitMs : 0;
 }
 
-function writeNotFound(idempotencyKey: string): ApiProblem {
+export function writeNotFound(idempotencyKey: string): ApiProblem {
   return new ApiProblem('write_not_found', {
     detail:
       'There is no write with this key. It is safe to send the request with this key. Cancelling the key makes sure that it never happens.',

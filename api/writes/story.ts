@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { approvalOf } from '../../activities/approvals/wait.ts';
 import type { Tx } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Reader } from '../reads/read.ts';
+import type { LookedUp } from '../submit/lookup.ts';
 import type { FailedAttempts, RunDescription } from '../submit/write-runs.ts';
 import { mayReadBody, mayReadWrite } from './access.ts';
+import { approvalItems, approvalMembers, mayReadPending, pendingWrite } from './pending.ts';
 import {
   beginningOf,
   finishedWrite,
@@ -24,7 +27,9 @@ export type Describer = { readonly reader: Reader; readonly operations: readonly
 /** What the database records of a key. */
 export type RecordStory = {
   readonly hasRow: boolean;
-  /** There is a row, and the reader may not read it: to them it is not there. */
+  /** It waits for its approval. */
+  readonly isPending: boolean;
+  /** There is a row, or a write that waits, and the reader may not read it: to them it is not there. */
   readonly isHidden: boolean;
   /** From the row; without a row, of a failed run that the audit log recorded. Undefined if there is neither. */
   readonly write: WriteResource | undefined;
@@ -35,18 +40,25 @@ export type RecordStory = {
 export async function describeFromRecord(
   tx: Tx,
   idempotencyKey: string,
-  row: WriteRow | undefined,
+  { row, approval }: Pick<LookedUp, 'row' | 'approval'>,
   describer: Describer,
 ): Promise<RecordStory> {
-  const isHidden = row !== undefined && !mayRead(row, describer);
+  const { reader, operations } = describer;
+  const isHidden =
+    (row !== undefined && !mayRead(row, describer)) ||
+    (approval !== undefined && !mayReadPending(approval, reader, operations));
+  const has = { hasRow: row !== undefined, isPending: approval !== undefined, isHidden };
   if (row !== undefined && !isHidden) {
-    return { hasRow: true, isHidden, write: await describeFromRow(tx, row, describer), audited: [] };
+    return { ...has, write: await describeFromRow(tx, row, describer), audited: [] };
+  }
+  if (approval !== undefined && !isHidden) {
+    const audited = await readAuditItems(tx, idempotencyKey);
+    return { ...has, write: pendingWrite(approval, describer, audited), audited };
   }
   // The same statements either way: how long the answer takes must not tell that the key is taken.
   const key = isHidden ? nobodysKey() : idempotencyKey;
   return {
-    hasRow: isHidden,
-    isHidden,
+    ...has,
     write: await describeFromAudit(tx, key, describer),
     audited: await readAuditItems(tx, key),
   };
@@ -69,11 +81,14 @@ async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Pro
   const response: unknown = JSON.parse(row.response_body.toString());
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
   const audited = await readAuditItems(tx, row.idempotency_key);
+  const approval = await approvalOf(tx, row.idempotency_key);
   return {
     ...write,
+    ...(approval === undefined ? {} : approvalMembers(approval)),
     response: mayReadBody(known, reader, operations) ? response : null,
     ...toTimeline([
       ...(row.outcome === 'cancelled' ? [] : beginningOf(write)),
+      ...(approval === undefined ? [] : approvalItems(approval)),
       ...outcomeItems(row, response, audited),
       ...events,
       ...audited,

@@ -7,6 +7,7 @@ import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import { runAlone } from '../../activities/write/run-alone.ts';
+import { hasEnded } from '../../activities/write/run-operation.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { inForm } from '../support/form.ts';
@@ -66,6 +67,7 @@ describe('attempts of one write that run at once', () => {
               () => undefined,
               true,
             );
+            if (!hasEnded(end)) throw new Error('It waits for an approval');
             return { submissionId, ...end };
           }),
         );

@@ -38,7 +38,7 @@ function submitOver({
   grouping?: boolean;
 }) {
   return createSubmit({
-    lookups: { find: never, findRow: row },
+    lookups: { find: never, findRow: row, findOutcome: async () => ({ row: await row(), approval: undefined }) },
     runs: {
       start: never,
       describe: async () => undefined,
@@ -72,7 +72,7 @@ function request(submit: Submit, args: WriteArguments, waitMs: number, strict = 
   const submission = found ?? submit.open(args);
   if (submission === undefined) throw new Error('Bug! The limit of the test is too low');
   const waitUntilMs = performance.now() + waitMs;
-  const deadline = { waitUntilMs, answerByMs: waitUntilMs + GRACE_MS, strict };
+  const deadline = { waitUntilMs, answerByMs: waitUntilMs + GRACE_MS, strict, asksToWait: false };
   return submit.wait(submission, deadline, found === undefined);
 }
 

@@ -30,6 +30,7 @@ const context = {
   writeId: '',
   requestId: '',
   allowPrivateWebhooks: false,
+  operations: [],
   rowId: () => '',
   reject: (code: string, detail: string) => new Rejection(code, detail),
 };

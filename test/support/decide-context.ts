@@ -12,6 +12,7 @@ export function decideContext(overrides: Partial<WriteContext<string>> = {}): Wr
     writeId,
     requestId: 'a-request',
     allowPrivateWebhooks: false,
+    operations: [],
     rowId: (table, position) => rowId(writeId, table, position),
     reject: (...args) => new Rejection(...args),
     ...overrides,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Database, openDatabase } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { runOperation } from '../../activities/write/run-operation.ts';
+import { hasEnded, runOperation } from '../../activities/write/run-operation.ts';
 import type { Prepare } from './companies.ts';
 import { writeArguments } from './write-arguments.ts';
 
@@ -27,9 +27,11 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
         workflowId: `prepared:${args.key}`,
         attempt: 1,
       };
-      const { result, row } = await runOperation({ database, operations: OPERATIONS }, args, facts, {
+      const attempt = await runOperation({ database, operations: OPERATIONS }, args, facts, {
         patience: 'patient',
       });
+      if (!hasEnded(attempt)) throw new Error(`${name} waits for an approval`);
+      const { result, row } = attempt;
       if (result.outcome !== 'succeeded') throw new Error(`${name}: ${row.response_body.toString()}`);
       return JSON.parse(row.response_body.toString());
     },

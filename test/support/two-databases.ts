@@ -75,6 +75,7 @@ export async function openOneCompany(): Promise<OneCompany> {
       operations,
       fence: await trustOf(owner),
       onOutcome: () => undefined,
+      onPending: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,
       onLockWait: () => undefined,

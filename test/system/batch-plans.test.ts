@@ -115,9 +115,9 @@ describe('work for a batch of two thousand chunks, of a company that the statist
   test('is that of a page: its results, its first errors, the list', async () => {
     const caller = { companyId: company.company_id, subject: company.user_id };
     const workOf = (read: Parameters<typeof inReadTransaction<unknown>>[1]) =>
-      inReadTransaction({ database, caller, limitMs: 60_000 }, async (tx, reader, row, of) => {
+      inReadTransaction({ database, caller, limitMs: 60_000 }, async (tx, reader, lookedUp) => {
         const { tx: measuredTx, work } = measured(tx);
-        await read(measuredTx, reader, row, of);
+        await read(measuredTx, reader, lookedUp);
         return work.rows;
       });
     expect(await workOf((tx) => readResults(tx, batch, { after: 700_000, limit: 1_000 }, OPERATIONS))).toBeLessThan(

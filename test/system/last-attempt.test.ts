@@ -10,7 +10,7 @@ import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
-import type { RunResult, WriteArguments } from '../../workflows/messages.ts';
+import type { PendingResult, RunResult, WriteArguments } from '../../workflows/messages.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
 import { oneByOne } from '../support/one-by-one.ts';
 import { trustOf } from '../support/trusted-fence.ts';
@@ -44,12 +44,17 @@ describe('an attempt that fails for now', () => {
     write: () => Promise.reject(new TransientFailure('not now', { mayHaveCommitted: false })),
   };
 
-  async function attempt(args: WriteArguments, runAgeMs: number, operation = failing): Promise<RunResult> {
+  async function attempt(
+    args: WriteArguments,
+    runAgeMs: number,
+    operation = failing,
+  ): Promise<RunResult | PendingResult> {
     const activities = createWriteActivities({
       database,
       operations: [operation],
       fence: await trustOf(clone.owner),
       onOutcome: () => undefined,
+      onPending: () => undefined,
       onFailedAttempt: () => undefined,
       onUngrouped: () => undefined,
       onLockWait: () => undefined,

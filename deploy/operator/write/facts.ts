@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { type Approval, openApproval } from '../../../activities/approvals/approval.ts';
 import type { Tx } from '../../../activities/database.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { readAsCompany } from '../../../activities/read-as-company.ts';
@@ -230,14 +231,19 @@ type Known = {
 
 function readRecord(context: OperatorContext, company: Company, key: string): Promise<Known> {
   return readAsCompany(context.database.reads, company.id, async (tx) => {
-    const [found] = await tx.query<WriteRow>(
-      'SELECT (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
+    const [found] = await tx.query<WriteRow & { readonly approval: Approval | null }>(
+      'SELECT l.approval, (l.write).* FROM lookup_write(p_company => $1, p_subject => NULL, p_key => $2) AS l',
       [company.id, key],
     );
     const row = found === undefined ? undefined : rowOrUndefined(found);
     const audit = await readAudit(tx, key);
     const requestIds = audit.map(({ requestId }) => requestId);
-    const { write, audited } = await describeFromRecord(tx, key, row, describerOf(context, company));
+    const { write, audited } = await describeFromRecord(
+      tx,
+      key,
+      { row, approval: openApproval(found?.approval) },
+      describerOf(context, company),
+    );
     return {
       row: row === undefined ? null : rowFacts(row),
       write: write ?? null,

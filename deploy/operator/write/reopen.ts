@@ -148,15 +148,16 @@ async function claim(tx: Tx, company: Company, key: string, memo: WriteMemo | un
   );
   if (member === undefined) throw new Error('Bug! The company has no member');
   const operation = memo?.operation ?? 'unknown';
-  const [found] = await tx.query<{ claimed: boolean; outcome: string | null }>(
-    `SELECT c.claimed, (c.write).outcome
+  const [found] = await tx.query<{ claimed: boolean; outcome: string | null; is_open: boolean | null }>(
+    `SELECT c.claimed, (c.write).outcome, (c.approval ->> 'isOpen')::boolean AS is_open
      FROM claim_write(
        p_company => $1, p_key => $2, p_write_id => $3, p_submission_id => $4, p_operation => $5, p_type => 'financial',
        p_fingerprint => repeat('0', 64), p_schema_version => 1, p_request => '{}', p_user => $6, p_request_id => 'reopen',
-       p_workflow_id => NULL, p_attempt => 1, p_requested_at => now()
+       p_workflow_id => NULL, p_attempt => 1, p_requested_at => now(), p_approvals => true
      ) AS c`,
     [company.id, key, writeId(company.id, operation, key), randomUUID(), operation, member.user_id],
   );
+  if (found?.is_open) throw new Error('The write waits for its approval: approve, reject or cancel it.');
   if (found?.claimed) return;
   throw new Error(
     `The write has its row (${found?.outcome}): there is nothing to reopen, and the same key gets the stored answer.`,

@@ -11,6 +11,7 @@ import type {
   AccountsLinesQuery,
   AdjustInventoryBody,
   AgedReceivables,
+  ApprovalPolicies,
   ApprovePayRunBody,
   BankImport,
   BankTransaction,
@@ -74,6 +75,7 @@ import type {
   Trigger,
   TriggerWorkflowBody,
   UnreconcileBankTransactionBody,
+  UpdateApprovalPoliciesBody,
   UpdateCompanySettingsBody,
   VoidInvoiceBody,
   WebhookSecret,
@@ -481,6 +483,35 @@ export type Books = {
      */
     get(itemId: string, options?: CallOptions): Promise<InventoryItem>;
   };
+  readonly approvalPolicies: {
+    /**
+     * Say which writes wait for whose approval.
+     *
+     * - Roles: owner.
+     * - Rejections: `version_conflict`, `policy_operation_unknown`, `policy_amount_unknown`, `approvers_missing`.
+     */
+    update(body: UpdateApprovalPoliciesBody, options?: WriteOptions): PendingWrite<ApprovalPolicies>;
+  };
+  readonly reports: {
+    /**
+     * Read which writes wait for whose approval.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    approvalPolicies(options?: CallOptions): Promise<ApprovalPolicies>;
+    /**
+     * The trial balance, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    trialBalance(query?: ReportsTrialBalanceQuery, options?: CallOptions): Promise<TrialBalance>;
+    /**
+     * What customers owe, by how long it has been due.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    agedReceivables(query?: ReportsAgedReceivablesQuery, options?: CallOptions): Promise<AgedReceivables>;
+  };
   /**
    * Read the caller’s user, company and roles.
    *
@@ -494,20 +525,6 @@ export type Books = {
      * - Roles: owner, auditor.
      */
     list(query?: ListSecurityLogQuery, options?: CallOptions): Pages<SecurityEvent>;
-  };
-  readonly reports: {
-    /**
-     * The trial balance, per currency.
-     *
-     * - Roles: owner, admin, accountant, auditor, manager.
-     */
-    trialBalance(query?: ReportsTrialBalanceQuery, options?: CallOptions): Promise<TrialBalance>;
-    /**
-     * What customers owe, by how long it has been due.
-     *
-     * - Roles: owner, admin, accountant, auditor, manager.
-     */
-    agedReceivables(query?: ReportsAgedReceivablesQuery, options?: CallOptions): Promise<AgedReceivables>;
   };
   readonly events: {
     /**
@@ -789,13 +806,21 @@ export function booksOf(calls: Calls): Books {
       list: (query, options) => calls.list('/api/inventory/items', query, options),
       get: (itemId, options) => calls.read(`/api/inventory/items/${segment(itemId)}`, undefined, options),
     },
+    approvalPolicies: {
+      update: (body, options) =>
+        calls.write(
+          { operation: 'updateApprovalPolicies', method: 'PATCH', path: '/api/company/approval-policies', body },
+          options,
+        ),
+    },
+    reports: {
+      approvalPolicies: (options) => calls.read('/api/company/approval-policies', undefined, options),
+      trialBalance: (query, options) => calls.read('/api/ledger/trial-balance', query, options),
+      agedReceivables: (query, options) => calls.read('/api/reports/aged-receivables', query, options),
+    },
     me: (options) => calls.read('/api/me', undefined, options),
     securityLog: {
       list: (query, options) => calls.list('/api/security-log', query, options),
-    },
-    reports: {
-      trialBalance: (query, options) => calls.read('/api/ledger/trial-balance', query, options),
-      agedReceivables: (query, options) => calls.read('/api/reports/aged-receivables', query, options),
     },
     events: {
       list: (query, options) => calls.list('/api/events', query, options),

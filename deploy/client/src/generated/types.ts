@@ -25,7 +25,8 @@ export type Operation =
   | 'approvePayRun'
   | 'executePayroll'
   | 'createInventoryItem'
-  | 'adjustInventory';
+  | 'adjustInventory'
+  | 'updateApprovalPolicies';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -51,7 +52,8 @@ export type EventKind =
   | 'pay_run.approved'
   | 'pay_run.executed'
   | 'inventory_item.created'
-  | 'inventory.adjusted';
+  | 'inventory.adjusted'
+  | 'approval_policies.updated';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -84,6 +86,11 @@ export type ProblemCode =
   | 'internal_error'
   | 'write_cancelled'
   | 'too_late'
+  | 'approval_not_pending'
+  | 'already_decided'
+  | 'approver_is_requester'
+  | 'approval_rejected'
+  | 'approval_expired'
   | 'batch_state_conflict'
   | 'webhook_not_available'
   | 'account_code_taken'
@@ -93,6 +100,7 @@ export type ProblemCode =
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
+  | 'approvers_missing'
   | 'as_of_conflict'
   | 'bank_reference_conflict'
   | 'bank_transaction_not_found'
@@ -144,6 +152,8 @@ export type ProblemCode =
   | 'payment_not_found'
   | 'period_already_paid'
   | 'period_closed'
+  | 'policy_amount_unknown'
+  | 'policy_operation_unknown'
   | 'reason_required'
   | 'refund_exceeds_payment'
   | 'refund_not_found'
@@ -294,6 +304,12 @@ export interface RejectionCodes {
     | 'amount_out_of_range'
     | 'period_closed'
     | 'date_too_late'
+    | 'forbidden';
+  updateApprovalPolicies:
+    | 'version_conflict'
+    | 'policy_operation_unknown'
+    | 'policy_amount_unknown'
+    | 'approvers_missing'
     | 'forbidden';
 }
 
@@ -606,6 +622,33 @@ export type AdjustInventoryBody = {
   date?: string;
 };
 
+export type UpdateApprovalPoliciesBody = {
+  expectedVersion: number;
+  /** @maxItems 100 */
+  policies: {
+    operation: string;
+    /**
+     * Minor units of the currency in question
+     * @default null
+     */
+    amountFrom?: number | null;
+    /**
+     * An active code of ISO 4217
+     * @default null
+     */
+    currency?: string | null;
+    /**
+     * @minItems 1
+     * @maxItems 6
+     */
+    approverRoles: ('owner' | 'admin' | 'manager' | 'accountant' | 'auditor' | 'inventory_manager')[];
+    /** @default 1 */
+    count?: number;
+    /** @default 168 */
+    expiresAfterHours?: number;
+  }[];
+};
+
 export type ListCustomersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -726,6 +769,7 @@ export type ListSecurityLogQuery = {
     | 'secret_shown'
     | 'privilege_granted'
     | 'control_lowered'
+    | 'approval_decided'
     | 'operator_command';
   /** Of the user who did it, or tried to. */
   userId?: string;
@@ -1234,6 +1278,21 @@ export type InventoryItem = {
   createdAt: string;
 };
 
+export type ApprovalPolicies = {
+  version: number;
+  policies: {
+    operation: string;
+    /** Minor units; null: whatever the amount */
+    amountFrom: number | null;
+    /** ISO 4217 */
+    currency: string | null;
+    approverRoles: ('owner' | 'admin' | 'manager' | 'accountant' | 'auditor' | 'inventory_manager')[];
+    /** How many people have to approve */
+    count: number;
+    expiresAfterHours: number;
+  }[];
+};
+
 export type AccountLine = {
   id: string;
   entryId: string;
@@ -1516,6 +1575,7 @@ export type SecurityEvent = {
     | 'secret_shown'
     | 'privilege_granted'
     | 'control_lowered'
+    | 'approval_decided'
     | 'operator_command';
   /** The code of a refusal, what was read, the role granted, or the setting lowered */
   reason: string;

@@ -1,0 +1,203 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { type Approval, approvedBy, mayDecide } from '../../activities/approvals/approval.ts';
+import { approvalOf, closeRequest, takeClaimBack } from '../../activities/approvals/wait.ts';
+import type { Tx } from '../../activities/database.ts';
+import { description } from '../../activities/fields.ts';
+import { workflowIdOf } from '../../activities/identity.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { recordSecurityFacts } from '../../activities/security/security-row.ts';
+import { approvalRejected, finishWrite, rejectionOf } from '../../activities/write/finish.ts';
+import { claimWrite } from '../../activities/write/run-operation.ts';
+import type { WriteRow } from '../../activities/write/write-row.ts';
+import { withTimeout } from '../../worker/timeouts.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import type { ApiContext } from '../context.ts';
+import { readPreferences } from '../http/preferences.ts';
+import { ApiProblem } from '../http/problems.ts';
+import { enforceRateLimit } from '../http/rate-limit.ts';
+import { invalidPart } from '../http/validation.ts';
+import { inReadTransaction } from '../reads/read-transaction.ts';
+import type { Lookup } from '../submit/lookup.ts';
+import { requireVerified } from '../submit/verified.ts';
+import { mayReadWrite } from './access.ts';
+import { awaitOutcome } from './await-outcome.ts';
+import { keyTransaction } from './key-transaction.ts';
+import { keyOf, readWrite, writeNotFound } from './status.ts';
+
+const LOOKUP_LIMIT_MS = 2_000;
+const ROUTES = { approve: 'approved', reject: 'rejected' } as const;
+type Decided = (typeof ROUTES)[keyof typeof ROUTES];
+
+const BODY = z.strictObject({ comment: description().optional() });
+
+/**
+ * `POST /api/writes/{key}/approve` and `/reject`: somebody other than the requester decides about a write that waits. The last
+ * approval that it needs has it executed, a rejection is its outcome.
+ */
+export function registerDecisions(app: FastifyInstance, context: ApiContext): void {
+  for (const [action, decision] of Object.entries(ROUTES)) {
+    app.post<{ Params: { key: string } }>(`/api/writes/:key/${action}`, async (request, reply) => {
+      const arrivedAtMs = performance.now();
+      const { caller } = request;
+      const key = keyOf(request.params.key);
+      const comment = readComment(request.body);
+      const preferences = readPreferences(request.headers['prefer']);
+      if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
+      const member = await context.lookups.find(caller, key, LOOKUP_LIMIT_MS);
+      await requireVerified(context, member);
+      enforceRateLimit(context.newWrites, caller);
+      const approval = member.approval ?? (await closedApproval(context, request, key));
+      if (approval === undefined) throw nothingThere(context, key, caller.companyId, member);
+      const operation = context.operations.find(({ name }) => name === approval.arguments.operation);
+      if (operation === undefined) throw new Error('Bug! A write of an operation that this release does not know');
+      requireApprover(approval, member, operation);
+      const made = await decide(context, request, { approval, operation, member, key, decision, comment });
+      if (made) {
+        wakeSoon(context, approval.arguments);
+        await untilExecuted(context, request, key, arrivedAtMs + preferences.waitMs);
+      }
+      return reply.send(await readWrite(context, caller, key));
+    });
+  }
+}
+
+function readComment(body: unknown): string | undefined {
+  const parsed = BODY.safeParse(body ?? {});
+  if (parsed.success) return parsed.data.comment;
+  const [issue] = parsed.error.issues;
+  throw invalidPart('body', issue?.path.length ? `/${issue.path.join('/')}` : '', issue?.message ?? 'is not valid');
+}
+
+/** What became of a request for approval whose key has its outcome: the same decision again is answered as before. */
+async function closedApproval(
+  { database }: ApiContext,
+  { caller }: FastifyRequest,
+  key: string,
+): Promise<Approval | undefined> {
+  return inReadTransaction({ database, caller, limitMs: LOOKUP_LIMIT_MS }, (tx) => approvalOf(tx, key));
+}
+
+function nothingThere({ operations }: ApiContext, key: string, companyId: string, { row, ...member }: Lookup) {
+  const isSeen =
+    row !== undefined &&
+    mayReadWrite({ operation: row.operation, userId: row.user_id }, { companyId, ...member }, operations);
+  return isSeen ? notPending(key) : writeNotFound(key);
+}
+
+function requireApprover(approval: Approval, { userId, roles }: Lookup, { name }: Operation): void {
+  if (approval.userId === userId) {
+    throw new ApiProblem('approver_is_requester', {
+      detail: 'You have asked for this write: someone else decides about it.',
+      idempotencyKey: approval.key,
+    });
+  }
+  if (mayDecide(approval, roles)) return;
+  const needed = [...new Set(approval.demands.flatMap((demand) => demand.roles))].join(', ');
+  throw new ApiProblem('forbidden', { detail: `The approval of this ${name} needs one of the roles ${needed}.` });
+}
+
+type Deciding = {
+  readonly approval: Approval;
+  readonly operation: Operation;
+  readonly member: Lookup;
+  readonly key: string;
+  readonly decision: Decided;
+  readonly comment: string | undefined;
+};
+
+/** False when it had been decided so by the same person before. Throws `already_decided` and `approval_not_pending`. */
+async function decide(context: ApiContext, request: FastifyRequest, deciding: Deciding): Promise<boolean> {
+  const { approval, operation, member, key, decision } = deciding;
+  if (isRepeated(approval, deciding)) return false;
+  if (!approval.isOpen) throw notPending(key);
+  const args = approval.arguments;
+  const { companyId } = request.caller;
+  const { made } = await keyTransaction(context, {
+    companyId,
+    key,
+    action: decision === 'approved' ? 'approval' : 'rejection',
+    async work(tx) {
+      const attempt = {
+        writeId: approval.writeId,
+        requestedAt: new Date(approval.requestedAt).toISOString(),
+        workflowId: workflowIdOf(companyId, key),
+        attempt: 1,
+        trust: context.fence.trust,
+      };
+      // As an attempt of the run does: whoever holds the key decides what becomes of it.
+      const claim = await claimWrite(tx, operation, args, attempt);
+      const now = claim.approval ?? (await approvalOf(tx, key));
+      if (now === undefined) throw notPending(key);
+      if (isRepeated(now, deciding)) {
+        if (claim.claimed) await takeClaimBack(tx, args);
+        return { made: false };
+      }
+      if (!claim.claimed || !now.isOpen || now.expiresInMs <= 0) throw notPending(key);
+      await record(tx, request, deciding);
+      if (decision === 'approved') {
+        await takeClaimBack(tx, args);
+        return { made: true };
+      }
+      await closeRequest(tx, args, undefined);
+      const rejection = rejectionOf(operation, args, approvalRejected(deciding.comment));
+      const row = await finishWrite(tx, args, { ...rejection, auditMetadata: { rejectedBy: member.userId } });
+      return { made: true, row };
+    },
+    onCommitted({ row }: { readonly made: boolean; readonly row?: WriteRow }) {
+      if (row !== undefined) context.reports.onOutcome(args, row, true);
+    },
+  });
+  return made;
+}
+
+/** Throws `already_decided` where the same person has decided otherwise. */
+function isRepeated({ decisions }: Approval, { member, decision, key }: Deciding): boolean {
+  const own = decisions.find(({ userId }) => userId === member.userId);
+  if (own === undefined || own.decision === decision) return own !== undefined;
+  throw new ApiProblem('already_decided', {
+    detail: `You have ${own.decision} this write. A decision stays as it was made.`,
+    idempotencyKey: key,
+  });
+}
+
+/** The decision, and its row in the security log. */
+async function record(tx: Tx, request: FastifyRequest, deciding: Deciding): Promise<void> {
+  const { approval, member, key, decision, comment } = deciding;
+  const source = {
+    companyId: request.caller.companyId,
+    operation: approval.arguments.operation,
+    actor: { userId: member.userId },
+    request: { id: request.id },
+  };
+  await Promise.all([
+    tx.query(
+      `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, comment, request_id)
+       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+      [source.companyId, key, member.userId, approval.userId, decision, comment ?? null, request.id],
+    ),
+    recordSecurityFacts(tx, source, [
+      { event: 'approval_decided', reason: decision, details: { key, writeId: approval.writeId } },
+    ]),
+  ]);
+}
+
+/** The run looks by itself later if this does not reach it. */
+export function wakeSoon({ wake }: Pick<ApiContext, 'wake'>, args: WriteArguments): void {
+  wake(args).catch(() => undefined);
+}
+
+/** After the last approval, the answer tells the outcome, unless it takes longer than the client waits. */
+async function untilExecuted(context: ApiContext, { caller }: FastifyRequest, key: string, deadline: number) {
+  const { approval } = await context.lookups.findOutcome(caller.companyId, key);
+  if (approval === undefined || approvedBy(approval) === undefined) return;
+  const leftMs = deadline - performance.now();
+  await withTimeout(awaitOutcome(context, caller.companyId, { key, runId: '' }, deadline), leftMs);
+}
+
+function notPending(key: string): ApiProblem {
+  return new ApiProblem('approval_not_pending', {
+    detail: 'Nothing waits for an approval under this key, or its time is over.',
+    idempotencyKey: key,
+  });
+}

@@ -1,0 +1,162 @@
+-- Four eyes: a company's policies say which writes wait for whose approval, and each such write waits with a row of its own.
+
+-- Every version of the policies. A company without a row has version 1, which is empty. The last row is what holds.
+CREATE TABLE approval_policies (
+  company_id uuid NOT NULL REFERENCES companies,
+  version integer NOT NULL CHECK (version >= 2),
+  policies jsonb NOT NULL CHECK (jsonb_typeof(policies) = 'array' AND pg_column_size(policies) <= 65536),
+  write_id uuid NOT NULL,
+  changed_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (company_id, version),
+  FOREIGN KEY (company_id, write_id) REFERENCES idempotent_writes (company_id, write_id)
+);
+CREATE TRIGGER keep_policies BEFORE UPDATE OR DELETE ON approval_policies
+  FOR EACH ROW EXECUTE FUNCTION refuse_change('a change of the policies is another version');
+CREATE TRIGGER keep_all_policies BEFORE TRUNCATE ON approval_policies
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a change of the policies is another version');
+
+-- A write that waits, or has waited, for its approval. `arguments` are those of its run: whoever finds no run of it starts one.
+-- `demands` are what the policies that matched asked for: [{roles, count}], each of which must be met. Open while `closed_at` is
+-- NULL; it is closed in the transaction that makes the outcome of its key.
+CREATE TABLE approval_requests (
+  company_id uuid NOT NULL REFERENCES companies,
+  idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+  write_id uuid NOT NULL,
+  user_id uuid NOT NULL REFERENCES users,
+  arguments jsonb NOT NULL CHECK (pg_column_size(arguments) <= 16777216),
+  policy_version integer NOT NULL,
+  demands jsonb NOT NULL CHECK (jsonb_typeof(demands) = 'array' AND jsonb_array_length(demands) BETWEEN 1 AND 100),
+  requested_at timestamptz NOT NULL,
+  pending_since timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz NOT NULL,
+  approved_by uuid REFERENCES users,
+  closed_at timestamptz,
+  PRIMARY KEY (company_id, idempotency_key),
+  UNIQUE (company_id, write_id),
+  UNIQUE (company_id, idempotency_key, user_id),
+  FOREIGN KEY (company_id, policy_version) REFERENCES approval_policies (company_id, version),
+  CHECK (expires_at > pending_since),
+  CHECK (approved_by IS NULL OR approved_by <> user_id AND closed_at IS NOT NULL)
+);
+CREATE INDEX approval_requests_open ON approval_requests (company_id, pending_since, idempotency_key) WHERE closed_at IS NULL;
+CREATE TRIGGER keep_approval_requests
+  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at,
+    pending_since, expires_at ON approval_requests
+  FOR EACH ROW EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE ON approval_requests
+  FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_change('it is closed');
+CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON approval_requests
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
+
+-- One decision a person, never changed, and never of whoever has asked for the write.
+CREATE TABLE approval_decisions (
+  company_id uuid NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL,
+  user_id uuid NOT NULL REFERENCES users,
+  requested_by uuid NOT NULL,
+  decision text NOT NULL CHECK (decision IN ('approved', 'rejected')),
+  comment text CHECK (length(comment) BETWEEN 1 AND 500),
+  request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+  decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (company_id, idempotency_key, user_id),
+  FOREIGN KEY (company_id, idempotency_key, requested_by)
+    REFERENCES approval_requests (company_id, idempotency_key, user_id),
+  CONSTRAINT approver_is_requester CHECK (user_id <> requested_by)
+);
+CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON approval_decisions
+  FOR EACH ROW EXECUTE FUNCTION refuse_change('a decision stays as it was made');
+CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON approval_decisions
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a decision stays as it was made');
+
+-- Nobody decides about what is over, whatever the application believes: the lock is that of whoever closes it.
+CREATE FUNCTION require_open_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM approval_requests r
+  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
+    AND r.expires_at > clock_timestamp()
+  FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER require_open_request BEFORE INSERT ON approval_decisions
+  FOR EACH ROW EXECUTE FUNCTION require_open_request();
+
+-- `approved_by` says that the demands are met: by enough people, of whom it is the last one.
+CREATE FUNCTION require_approvals() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  needed integer;
+  approvers uuid[];
+BEGIN
+  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
+  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
+  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
+  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
+    RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON approval_requests
+  FOR EACH ROW WHEN (NEW.approved_by IS NOT NULL) EXECUTE FUNCTION require_approvals();
+
+ALTER TABLE approval_policies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY company ON approval_policies USING (company_id = current_company());
+CREATE POLICY company ON approval_requests USING (company_id = current_company());
+CREATE POLICY company ON approval_decisions USING (company_id = current_company());
+CREATE POLICY auditor ON approval_policies FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY auditor ON approval_requests FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY auditor ON approval_decisions FOR SELECT TO accubooks_auditor USING (true);
+GRANT SELECT, INSERT ON approval_policies, approval_requests, approval_decisions TO accubooks_app;
+GRANT UPDATE (approved_by, closed_at) ON approval_requests TO accubooks_app;
+GRANT SELECT ON approval_policies, approval_requests, approval_decisions TO accubooks_auditor;
+
+-- The policies of a company as they are now; NULL where it has never had any.
+CREATE FUNCTION current_policies(p_company uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT p.policies FROM approval_policies p WHERE p.company_id = p_company ORDER BY p.version DESC LIMIT 1
+$$;
+
+-- The request for approval of a key with its decisions, and the roles that those who decided have now; NULL where there is none.
+CREATE FUNCTION approval_of(p_company uuid, p_key text) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_object('key', r.idempotency_key, 'writeId', r.write_id, 'userId', r.user_id, 'arguments', r.arguments,
+    'demands', r.demands, 'requestedAt', r.requested_at, 'pendingSince', r.pending_since, 'expiresAt', r.expires_at,
+    'expiresInMs', ceil(extract(epoch FROM r.expires_at - clock_timestamp()) * 1000),
+    'isOpen', r.closed_at IS NULL, 'approvedBy', r.approved_by,
+    'decisions', (
+      SELECT coalesce(jsonb_agg(jsonb_build_object('userId', d.user_id, 'decision', d.decision, 'comment', d.comment,
+        'at', d.decided_at, 'roles', coalesce(m.roles, '{}')) ORDER BY d.decided_at, d.user_id), '[]')
+      FROM approval_decisions d
+      LEFT JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+      WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key))
+  FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key
+$$;
+
+-- A key that gets its outcome by another way than its write is closed with it: cancelled, or lost.
+CREATE FUNCTION close_approval_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE approval_requests r SET closed_at = clock_timestamp()
+  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER close_approval_request AFTER INSERT ON idempotent_writes
+  FOR EACH ROW WHEN (NEW.outcome IS NOT NULL) EXECUTE FUNCTION close_approval_request();
+
+-- A claim without an outcome is seen by its own transaction alone. It is taken back when the write is to wait.
+DROP TRIGGER keep_writes ON idempotent_writes;
+CREATE TRIGGER keep_writes BEFORE DELETE ON idempotent_writes
+  FOR EACH ROW WHEN (OLD.outcome <> 'lost')
+  EXECUTE FUNCTION refuse_change('keys never expire, and the row is the record');
+CREATE FUNCTION unclaim_write(p_company uuid, p_key text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  IF p_company IS DISTINCT FROM current_company() THEN
+    RAISE EXCEPTION 'the company of this transaction is another one' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  DELETE FROM idempotent_writes w WHERE w.company_id = p_company AND w.idempotency_key = p_key AND w.outcome IS NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION unclaim_write(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION unclaim_write(uuid, text) TO accubooks_app;
