@@ -207,6 +207,14 @@ type Declaration<P extends z.ZodObject, B extends z.ZodObject, Code extends stri
   summarize(input: InputOf<P, B>): string;
 };
 
+/** What the Temporal UI calls a write. Temporal limits it to 200 bytes. */
+export function summaryOf(
+  operations: readonly Operation[],
+  { operation: name, input }: { readonly operation: string; readonly input: Input },
+): string {
+  return (operations.find((operation) => operation.name === name)?.summarize(input) ?? name).slice(0, 200);
+}
+
 /** Parses wire form by today's schema; throws a ZodError where it does not fit. */
 export function parseInput(operation: Operation, wire: { readonly params: unknown; readonly body: unknown }): Input {
   return { params: operation.params.parse(wire.params), body: operation.body.parse(wire.body) };

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import type { Operation } from '../activities/operation.ts';
+import { type Operation, summaryOf } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { wakeRun } from '../worker/approvals/wake-run.ts';
 import { createBatchStarts } from '../worker/batches/batch-starts.ts';
@@ -14,7 +14,7 @@ import { openProcessDatabase } from '../worker/process-database.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
-import { pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
+import { notPinned, pinnedToOwnRelease, untilReleaseIsKnown } from '../worker/versioning.ts';
 import { writeDependencies } from '../worker/write-reports.ts';
 import { createWriteWorker } from '../worker/write-worker.ts';
 import { UPLOAD_LIMITS, type UploadLimits } from './batches/limits.ts';
@@ -41,9 +41,10 @@ import { createMembersSeen, type MembersSeen } from './security/members-seen.ts'
 import { recordRefusal } from './security/refusals.ts';
 import { createSecurityLog } from './security/security-log.ts';
 import { createLookups } from './submit/lookups.ts';
-import { createSubmit, type Submit } from './submit/submit.ts';
+import { createSubmit } from './submit/submit.ts';
 import { createWriteRuns } from './submit/write-runs.ts';
 import { registerWebhooks } from './webhooks/routes.ts';
+import { createApprovalList } from './writes/approval-list.ts';
 import { createAuditBatch } from './writes/audit-batch.ts';
 import { registerCancel } from './writes/cancel.ts';
 import { registerDecisions } from './writes/decide.ts';
@@ -155,7 +156,17 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     lookups,
     submit,
     reports: writeDependencies(reports),
-    wake: (args) => wakeRun({ client, ...target, fence, summarize: (one) => summaryOf(operations, one) }, args),
+    wake: (args) =>
+      wakeRun(
+        {
+          client,
+          taskQueue: config.TEMPORAL_TASK_QUEUE,
+          ...notPinned(config),
+          fence,
+          summarize: (one) => summaryOf(operations, one),
+        },
+        args,
+      ),
     batches: createBatchStarts(client, config.TEMPORAL_TASK_QUEUE),
     uploadLimits: { ...UPLOAD_LIMITS, ...options.uploadLimits },
     metrics,
@@ -236,7 +247,9 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
     registerWriteStatus(api, context);
     registerCancel(api, context);
     registerDecisions(api, context);
-    const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
+    const lists = [createWriteList, createApprovalList, createBatchList].map((list) =>
+      list(context.operations, context.ui),
+    );
     registerReads(api, [...READS, ...lists], context);
     await registerBatches(api, context);
     registerWebhooks(api, context);
@@ -248,10 +261,4 @@ function noteMembers(app: FastifyInstance, seen: MembersSeen): void {
   app.addHook('onResponse', async ({ caller }, { statusCode }) => {
     if (statusCode < 400 && caller?.userId !== undefined) seen.note(caller.companyId, caller.userId);
   });
-}
-
-function summaryOf(operations: readonly Operation[], args: Parameters<Submit['handOver']>[0]): string {
-  const operation = operations.find(({ name }) => name === args.operation);
-  // Temporal limits a summary to 200 bytes.
-  return (operation?.summarize(args.input) ?? args.operation).slice(0, 200);
 }

@@ -31,6 +31,7 @@ CREATE TABLE approval_requests (
   expires_at timestamptz NOT NULL,
   approved_by uuid REFERENCES users,
   closed_at timestamptz,
+  woken_at timestamptz,
   PRIMARY KEY (company_id, idempotency_key),
   UNIQUE (company_id, write_id),
   UNIQUE (company_id, idempotency_key, user_id),
@@ -39,11 +40,12 @@ CREATE TABLE approval_requests (
   CHECK (approved_by IS NULL OR approved_by <> user_id AND closed_at IS NOT NULL)
 );
 CREATE INDEX approval_requests_open ON approval_requests (company_id, pending_since, idempotency_key) WHERE closed_at IS NULL;
+CREATE INDEX approval_requests_ended ON approval_requests (closed_at) WHERE approved_by IS NULL;
 CREATE TRIGGER keep_approval_requests
   BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at,
     pending_since, expires_at ON approval_requests
   FOR EACH ROW EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
-CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE ON approval_requests
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON approval_requests
   FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_change('it is closed');
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON approval_requests
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
@@ -134,6 +136,56 @@ CREATE FUNCTION approval_of(p_company uuid, p_key text) RETURNS jsonb LANGUAGE s
       WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key))
   FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key
 $$;
+
+-- The requests whose run is to be told of something (`wake`), or to be looked for (`check`), for the worker. Whoever decided has told
+-- the run already, and the run wakes up by itself when the time is over; these are those of which that may have been lost, and the
+-- runs that Temporal may have lost, or somebody ended. Each is told once or twice, and checked every ten minutes.
+CREATE FUNCTION silent_approvals(p_limit integer) RETURNS TABLE (company_id uuid, idempotency_key text, task text)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    WITH found AS (
+      SELECT r.company_id, r.idempotency_key,
+        CASE WHEN r.closed_at IS NOT NULL OR r.expires_at < clock_timestamp() - interval '30 seconds' OR EXISTS (
+          SELECT FROM approval_decisions d
+          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
+            AND d.decided_at < clock_timestamp() - interval '5 seconds'
+            AND d.decided_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+          THEN 'wake'
+          WHEN r.woken_at IS NULL OR r.woken_at NOT BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp()
+          THEN 'check' END AS task
+      FROM approval_requests r
+      WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
+        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '1 hour'
+          AND r.closed_at < clock_timestamp() - interval '5 seconds'
+          AND r.closed_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+    ), due AS (
+      SELECT r.company_id, r.idempotency_key, f.task FROM found f
+      JOIN approval_requests r ON r.company_id = f.company_id AND r.idempotency_key = f.idempotency_key
+      WHERE f.task IS NOT NULL
+        -- An expired one of which nothing was heard is told again, but not all the time.
+        AND (r.woken_at IS NULL OR r.woken_at < clock_timestamp() - interval '5 seconds' OR r.woken_at > clock_timestamp())
+      ORDER BY r.woken_at NULLS FIRST LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
+    )
+    UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
+    WHERE r.company_id = d.company_id AND r.idempotency_key = d.idempotency_key
+    RETURNING r.company_id, r.idempotency_key::text, d.task;
+END $$;
+CREATE POLICY relay ON approval_requests TO accubooks_relay USING (true);
+CREATE POLICY relay ON approval_decisions FOR SELECT TO accubooks_relay USING (true);
+GRANT SELECT (company_id, idempotency_key, pending_since, expires_at, approved_by, closed_at, woken_at), UPDATE (woken_at)
+  ON approval_requests TO accubooks_relay;
+GRANT SELECT (company_id, idempotency_key, decided_at) ON approval_decisions TO accubooks_relay;
+
+-- How many wait, and for how long the time of one has been over, for the worker's metrics.
+CREATE FUNCTION approval_facts() RETURNS TABLE (waiting bigint, overdue_seconds double precision)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY SELECT count(*), age_seconds(min(r.expires_at)) FROM approval_requests r WHERE r.closed_at IS NULL;
+END $$;
 
 -- A key that gets its outcome by another way than its write is closed with it: cancelled, or lost.
 CREATE FUNCTION close_approval_request() RETURNS trigger LANGUAGE plpgsql AS $$

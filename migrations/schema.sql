@@ -121,8 +121,12 @@ CREATE TRIGGER require_open_request BEFORE INSERT ON public.approval_decisions F
 ALTER TABLE public.approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_decisions FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_decisions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY relay ON public.approval_decisions FOR SELECT TO accubooks_relay USING (true);
 GRANT INSERT, SELECT ON public.approval_decisions TO accubooks_app;
 GRANT SELECT ON public.approval_decisions TO accubooks_auditor;
+GRANT SELECT ON public.approval_decisions(company_id) TO accubooks_relay;
+GRANT SELECT ON public.approval_decisions(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_decisions(decided_at) TO accubooks_relay;
 
 CREATE TABLE public.approval_policies (
   company_id uuid NOT NULL,
@@ -157,6 +161,7 @@ CREATE TABLE public.approval_requests (
   expires_at timestamp with time zone NOT NULL,
   approved_by uuid,
   closed_at timestamp with time zone,
+  woken_at timestamp with time zone,
   CONSTRAINT approval_requests_pkey PRIMARY KEY (company_id, idempotency_key),
   CONSTRAINT approval_requests_company_id_idempotency_key_user_id_key UNIQUE (company_id, idempotency_key, user_id),
   CONSTRAINT approval_requests_company_id_write_id_key UNIQUE (company_id, write_id),
@@ -170,18 +175,27 @@ CREATE TABLE public.approval_requests (
   CONSTRAINT approval_requests_company_id_policy_version_fkey FOREIGN KEY (company_id, policy_version) REFERENCES public.approval_policies(company_id, version),
   CONSTRAINT approval_requests_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
+CREATE INDEX approval_requests_ended ON public.approval_requests USING btree (closed_at) WHERE (approved_by IS NULL);
 CREATE INDEX approval_requests_open ON public.approval_requests USING btree (company_id, pending_since, idempotency_key) WHERE (closed_at IS NULL);
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON public.approval_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
 CREATE TRIGGER keep_approval_requests BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at, pending_since, expires_at ON public.approval_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
-CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
 CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON public.approval_requests FOR EACH ROW WHEN ((new.approved_by IS NOT NULL)) EXECUTE FUNCTION public.require_approvals();
 ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_requests FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_requests FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY relay ON public.approval_requests FOR ALL TO accubooks_relay USING (true);
 GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
 GRANT SELECT ON public.approval_requests TO accubooks_auditor;
+GRANT SELECT ON public.approval_requests(company_id) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(pending_since) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(expires_at) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_relay;
 GRANT UPDATE ON public.approval_requests(approved_by) TO accubooks_app;
+GRANT SELECT ON public.approval_requests(closed_at) TO accubooks_relay;
 GRANT UPDATE ON public.approval_requests(closed_at) TO accubooks_app;
+GRANT SELECT, UPDATE ON public.approval_requests(woken_at) TO accubooks_relay;
 
 CREATE TABLE public.audit_archives (
   month date NOT NULL,
@@ -1632,6 +1646,17 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.age_seconds(timestamp with time zone) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.approval_facts()
+ RETURNS TABLE(waiting bigint, overdue_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY SELECT count(*), age_seconds(min(r.expires_at)) FROM approval_requests r WHERE r.closed_at IS NULL;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.approval_facts() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.approval_of(p_company uuid, p_key text)
  RETURNS jsonb
@@ -4950,6 +4975,44 @@ CREATE OR REPLACE FUNCTION public.share_of(p_amount_minor bigint, p_basis_points
 RETURN (round((((p_amount_minor)::numeric * (p_basis_points)::numeric) / (10000)::numeric)))::bigint
 ;
 GRANT EXECUTE ON FUNCTION public.share_of(bigint,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.silent_approvals(p_limit integer)
+ RETURNS TABLE(company_id uuid, idempotency_key text, task text)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    WITH found AS (
+      SELECT r.company_id, r.idempotency_key,
+        CASE WHEN r.closed_at IS NOT NULL OR r.expires_at < clock_timestamp() - interval '30 seconds' OR EXISTS (
+          SELECT FROM approval_decisions d
+          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
+            AND d.decided_at < clock_timestamp() - interval '5 seconds'
+            AND d.decided_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+          THEN 'wake'
+          WHEN r.woken_at IS NULL OR r.woken_at NOT BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp()
+          THEN 'check' END AS task
+      FROM approval_requests r
+      WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
+        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '1 hour'
+          AND r.closed_at < clock_timestamp() - interval '5 seconds'
+          AND r.closed_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+    ), due AS (
+      SELECT r.company_id, r.idempotency_key, f.task FROM found f
+      JOIN approval_requests r ON r.company_id = f.company_id AND r.idempotency_key = f.idempotency_key
+      WHERE f.task IS NOT NULL
+        -- An expired one of which nothing was heard is told again, but not all the time.
+        AND (r.woken_at IS NULL OR r.woken_at < clock_timestamp() - interval '5 seconds' OR r.woken_at > clock_timestamp())
+      ORDER BY r.woken_at NULLS FIRST LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
+    )
+    UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
+    WHERE r.company_id = d.company_id AND r.idempotency_key = d.idempotency_key
+    RETURNING r.company_id, r.idempotency_key::text, d.task;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.silent_approvals(integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.silent_batches(p_limit integer)
  RETURNS TABLE(company_id uuid, id uuid, batch_key text, operation text)

@@ -78,11 +78,13 @@ export function observeRelay(registry: Registry, relay: Pool): void {
     audit_months_ahead: number;
     audit_fallback_rows: number;
     batches: ReadonlyMap<string, BatchFacts>;
+    approvals: ApprovalFacts | undefined;
   };
   const { gauge } = askedWhenScraped(registry, 'database', async () => {
-    const [facts] = await queryOnce<Omit<Facts, 'batches'>>(relay, 'SELECT * FROM relay_facts()');
+    const [facts] = await queryOnce<Omit<Facts, 'batches' | 'approvals'>>(relay, 'SELECT * FROM relay_facts()');
     const batches = await queryOnce<BatchFacts>(relay, 'SELECT * FROM batch_facts()');
-    return facts && { ...facts, batches: new Map(batches.map((row) => [row.state, row])) };
+    const [approvals] = await queryOnce<ApprovalFacts>(relay, 'SELECT * FROM approval_facts()');
+    return facts && { ...facts, approvals, batches: new Map(batches.map((row) => [row.state, row])) };
   });
   gauge(
     'outbox_events',
@@ -143,7 +145,18 @@ export function observeRelay(registry: Registry, relay: Pool): void {
     undefined,
     { all: ({ batches }) => Math.max(0, ...[...batches.values()].map(({ silent_seconds }) => silent_seconds)) },
   );
+  gauge('approvals_waiting', 'Writes that wait for their approval', undefined, {
+    all: ({ approvals }) => Number(approvals?.waiting ?? 0),
+  });
+  gauge(
+    'approval_overdue_seconds',
+    'For how long the time of a write that waits for its approval has been over without its outcome',
+    undefined,
+    { all: ({ approvals }) => approvals?.overdue_seconds ?? 0 },
+  );
 }
+
+type ApprovalFacts = { readonly waiting: bigint; readonly overdue_seconds: number };
 
 const UNFINISHED = ['queued', 'running', 'paused'] as const;
 

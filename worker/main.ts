@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { OPERATIONS } from '../activities/operation-list.ts';
+import { startApprovals } from './approvals/start-approvals.ts';
 import { startBatches } from './batches/start-batches.ts';
 import { loadWorkflowBundle } from './bundle.ts';
 import { createClient } from './client.ts';
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   const worker = await createWriteWorker(shared);
   const events = await startEvents(shared);
   const batches = await startBatches(shared);
+  const closeApprovals = startApprovals(shared);
   const verifier = startVerifier({
     ...shared,
     client: createClient(connection, config, { logger, metrics }),
@@ -63,7 +65,7 @@ async function main(): Promise<void> {
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
-    await Promise.all([events.close(), batches.close()]);
+    await Promise.all([events.close(), batches.close(), closeApprovals()]);
     await maintenance.close();
     await running.catch(() => undefined);
     server.close();

@@ -14,7 +14,8 @@ const WORKFLOW_QUEUE = 1;
  * Worker versioning. With a named release (`WORKER_DEPLOYMENT_NAME`, `WORKER_BUILD_ID`), the release that started a run
  * finishes it, or the current release does, even when others poll the same queue. Without one, any worker takes any task.
  *
- * A write ends within seconds, so its run is `PINNED` to the release that started it. A webhook run may sleep for a day
+ * A write ends within seconds, so its run is `PINNED` to the release that started it, unless it waits for an approval: then the
+ * worker lets go of the release (`approvals/keep-approvals.ts`). A webhook run may sleep for a day
  * between two calls: pinned, it would need its release's pods for that long. With `AUTO_UPGRADE` it moves to the current
  * release, whose workflows must replay the histories of earlier releases (test/slow/replay-history.test.ts).
  */
@@ -35,6 +36,11 @@ export function workerVersioning(
 export function pinnedToOwnRelease(config: ProcessConfig): { versioningOverride?: VersioningOverride } {
   const pinnedTo = deploymentVersion(config);
   return pinnedTo === undefined ? {} : { versioningOverride: { pinnedTo } };
+}
+
+/** Start options of a run that may wait for longer than its release lives: each of its tasks goes to the current one. */
+export function notPinned(config: ProcessConfig): { versioningOverride?: VersioningOverride } {
+  return deploymentVersion(config) === undefined ? {} : { versioningOverride: 'AUTO_UPGRADE' };
 }
 
 /**

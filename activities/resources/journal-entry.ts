@@ -14,9 +14,11 @@ export async function readPosted(
   rows: readonly { readonly write_id: string }[],
 ): Promise<(writeId: string) => Posted> {
   const found = await tx.query<{ write_id: string; posted: Posted }>(
-    `SELECT w.write_id, ARRAY[w.user_id::text, w.request_id, r.approved_by::text] AS posted FROM idempotent_writes w
+    `SELECT w.write_id, ARRAY[w.user_id::text, w.request_id, coalesce(q.approved_by, r.approved_by)::text] AS posted FROM idempotent_writes w
      LEFT JOIN pay_runs r ON r.company_id = w.company_id
        AND r.id = CASE w.operation WHEN 'executePayroll' THEN w.resource_id::uuid END
+     LEFT JOIN approval_requests q ON q.company_id = w.company_id AND q.write_id = w.write_id
+       AND q.write_id = ANY ($1::uuid[])
      WHERE w.company_id = current_company() AND w.write_id = ANY ($1::uuid[])`,
     [[...new Set(rows.map((row) => row.write_id))]],
   );
@@ -40,7 +42,9 @@ type AttributedRow = { readonly posted: Posted; readonly created_at: string };
 
 export const attribution = {
   postedBy: resourceId().meta({ description: 'The user whose write it is' }),
-  approvedBy: resourceId().nullable().meta({ description: 'Who had approved the pay run' }),
+  approvedBy: resourceId()
+    .nullable()
+    .meta({ description: 'Who had approved the write, as a policy asks for it, or the pay run' }),
   requestId: z
     .string()
     .meta({ description: 'Of the request that made the write: in its answer, the audit log and the event' }),

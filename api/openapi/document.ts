@@ -3,6 +3,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { createBatchList } from '../batches/list.ts';
 import type { Read } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
+import { createApprovalList } from '../writes/approval-list.ts';
 import { createWriteList } from '../writes/list.ts';
 import { BATCH_PATHS } from './batch-routes.ts';
 import { BATCH_SCHEMAS } from './batch-schemas.ts';
@@ -66,7 +67,12 @@ What each error code means and what to do about it: [/docs/errors](/docs/errors)
 /** The lists of writes and batches depend on the operations. The document needs no link to the Temporal UI. */
 function readsOf(operations: readonly Operation[]): readonly Read[] {
   const ui = { url: undefined, namespace: '' };
-  return [...READS, createWriteList(operations, ui), createBatchList(operations, ui)];
+  return [
+    ...READS,
+    createWriteList(operations, ui),
+    createApprovalList(operations, ui),
+    createBatchList(operations, ui),
+  ];
 }
 
 function resourceSchemas(operations: readonly Operation[]): Json {

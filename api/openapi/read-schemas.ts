@@ -106,12 +106,44 @@ const settingsVersionSchema = z.object({
 });
 
 const TIMELINE_KINDS = [
-  ...['requested', 'started', 'attempt_failed', 'completed', 'rejected', 'cancelled', 'lost'],
+  ...[
+    'requested',
+    'started',
+    'approval_requested',
+    'approved',
+    'disapproved',
+    'attempt_failed',
+    'completed',
+    'rejected',
+    'cancelled',
+    'lost',
+  ],
   ...['replayed', 'conflicted', 'run_failed', 'event_recorded', 'event_delivered'],
 ] as const;
 
 const writeSchema = writeSummarySchema.extend({
   response: z.unknown().meta({ description: 'The body of the outcome; null while there is none' }),
+  request: z
+    .unknown()
+    .optional()
+    .meta({ description: 'What was asked for, while it waits for its approval; null for who may not see it' }),
+  approvals: z
+    .array(
+      z.object({
+        userId: resourceId(),
+        decision: z.enum(['approved', 'rejected']),
+        comment: z.string().nullable(),
+        at: instant(),
+      }),
+    )
+    .optional()
+    .meta({ description: 'The decisions about a write that an approval policy has matched' }),
+  approvalsNeeded: z.int().optional().meta({ description: 'How many people have to approve it' }),
+  expiresAt: instant().nullable().optional().meta({ description: 'When it is over; null once it has its outcome' }),
+  approvedBy: resourceId()
+    .nullable()
+    .optional()
+    .meta({ description: 'Who has given the last approval that it needed' }),
   timeline: z.array(
     z.object({
       at: instant(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DECISION_BODY } from '../writes/decide.ts';
 import { headerRefs, parameterRef } from './headers.ts';
 import { type Json, schemaRef, toJsonSchema } from './json-schema.ts';
 import { possible, problemResponses } from './problem-responses.ts';
@@ -56,7 +57,58 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       },
     },
   },
+  '/api/writes/{key}/approve': decisionPath(
+    'approveWrite',
+    'Approve a write that waits for it',
+    'Someone other than the requester, with a role of the policy, approves the write. The last approval that it needs has it ' +
+      'executed, once, as the requester, against the books and roles of that moment; the answer then waits for the outcome as that ' +
+      'of a write does.',
+  ),
+  '/api/writes/{key}/reject': decisionPath(
+    'rejectWrite',
+    'Reject a write that waits for its approval',
+    'From then on every request with the key returns `approval_rejected`. A single rejection is enough.',
+  ),
 };
+
+/** Both decisions take and answer the same. */
+function decisionPath(operationId: string, summary: string, description: string): Json {
+  return {
+    post: {
+      operationId,
+      tags: ['writes'],
+      summary,
+      description: `${description} The same decision again is answered as before. Needs no Idempotency-Key header.`,
+      parameters: [keyParameter(), parameterRef('PreferWait'), parameterRef('RequestId')],
+      requestBody: {
+        required: false,
+        content: { 'application/json': { schema: toJsonSchema(DECISION_BODY) } },
+      },
+      responses: {
+        '200': {
+          description: 'The write as it is now',
+          headers: headerRefs(['X-Request-Id', 'Preference-Applied']),
+          content: { 'application/json': { schema: schemaRef('write') } },
+        },
+        ...problemResponses(
+          possible([
+            ...OF_EVERY_READ,
+            'malformed_json',
+            'body_too_large',
+            'unsupported_media_type',
+            'write_not_found',
+            'approver_is_requester',
+            'idempotency_in_progress',
+            'approval_not_pending',
+            'already_decided',
+            'orchestrator_unavailable',
+          ]),
+          headersOf,
+        ),
+      },
+    },
+  };
+}
 
 function keyParameter(): Json {
   const key = z.string().min(1).max(255);

@@ -61,6 +61,9 @@ const NOT_OF_WRITES = new Set<ProblemCode>([
   'method_not_allowed',
   'write_not_found',
   'too_late',
+  'approval_not_pending',
+  'already_decided',
+  'approver_is_requester',
   'webhook_not_available',
   'batch_state_conflict',
 ]);
@@ -103,7 +106,9 @@ function success({ successStatus, resource }: Operation): Json {
 }
 
 const ACCEPTED: Json = {
-  description: 'Accepted and still running. It finishes without the client; poll its status at `Location`.',
+  description:
+    'Accepted and still running, or waiting for its approval (`state: pending_approval`). It finishes without the client; poll its ' +
+    'status at `Location`.',
   headers: headerRefs([...AFTER_THE_KEY, 'Location', 'Retry-After']),
   content: { 'application/json': { schema: schemaRef('write') } },
 };

@@ -29,7 +29,8 @@ const LOOKUP_LIMIT_MS = 2_000;
 const ROUTES = { approve: 'approved', reject: 'rejected' } as const;
 type Decided = (typeof ROUTES)[keyof typeof ROUTES];
 
-const BODY = z.strictObject({ comment: description().optional() });
+/** What a decision is sent with. */
+export const DECISION_BODY = z.strictObject({ comment: description().optional() });
 
 /**
  * `POST /api/writes/{key}/approve` and `/reject`: somebody other than the requester decides about a write that waits. The last
@@ -63,7 +64,7 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
 }
 
 function readComment(body: unknown): string | undefined {
-  const parsed = BODY.safeParse(body ?? {});
+  const parsed = DECISION_BODY.safeParse(body ?? {});
   if (parsed.success) return parsed.data.comment;
   const [issue] = parsed.error.issues;
   throw invalidPart('body', issue?.path.length ? `/${issue.path.join('/')}` : '', issue?.message ?? 'is not valid');

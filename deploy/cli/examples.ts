@@ -57,16 +57,17 @@ export function exampleMaker(
       const path = operation.path.replace(/:(\w+)/g, (_, name: string) =>
         encodeURIComponent(example.params[name] ?? ''),
       );
-      const body = await withCurrentVersion(http, tenant, distinct(example.body, key));
+      const body = await withCurrentVersion(http, tenant, operation.path, distinct(example.body, key));
       const request = { method: operation.method, path: path.replace(DEMO.newcomerId, newcomerId), key, body };
       return resources.inCompany(request, tenant, copy);
     },
   };
 }
 
-async function withCurrentVersion(http: Http, { token }: Tenant, body: Record<string, unknown>) {
+/** What expects a version is read from where it is changed. */
+async function withCurrentVersion(http: Http, { token }: Tenant, path: string, body: Record<string, unknown>) {
   if (body['expectedVersion'] === undefined) return body;
-  const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token });
+  const { text } = await http.send({ method: 'GET', path, token });
   return { ...body, expectedVersion: (JSON.parse(text) as { version: number }).version };
 }
 

@@ -18,6 +18,12 @@ type NonOperation = {
 /** Routes that change something and are not operations, with the tables that each may change: never business rows. */
 const NON_OPERATIONS: Readonly<Record<string, NonOperation>> = {
   'POST /api/writes/{key}/cancel': { path: '/api/writes/contract%3Anever/cancel', mayChange: ['idempotent_writes'] },
+  ...Object.fromEntries(
+    ['approve', 'reject'].map((action) => [
+      `POST /api/writes/{key}/${action}`,
+      { path: `/api/writes/contract%3Awaiting/${action}`, mayChange: [], answers: [404] },
+    ]),
+  ),
   'POST /api/events/{eventId}/redeliver': { path: '/api/events/:eventId/redeliver', mayChange: [] },
   'POST /api/company/webhook-test': { path: '/api/company/webhook-test', mayChange: [] },
   // Its rows are writes under their own keys, and it has one itself.

@@ -12,7 +12,9 @@ import { WEBHOOK_SCHEMAS } from '../../api/openapi/webhook-routes.ts';
 import { READS } from '../../api/reads/read-list.ts';
 import { registerReads } from '../../api/reads/register.ts';
 import { registerWebhooks } from '../../api/webhooks/routes.ts';
+import { createApprovalList } from '../../api/writes/approval-list.ts';
 import { registerCancel } from '../../api/writes/cancel.ts';
+import { registerDecisions } from '../../api/writes/decide.ts';
 import { createWriteList } from '../../api/writes/list.ts';
 import { registerWriteRoutes } from '../../api/writes/routes.ts';
 import { registerWriteStatus } from '../../api/writes/status.ts';
@@ -59,6 +61,10 @@ describe('the document and what is read', () => {
       "INSERT INTO security_log (company_id, event, reason) VALUES ($1, 'access_refused', 'forbidden')",
       [company.id],
     );
+    const policy = { operation: 'createCustomer', approverRoles: ['admin'] };
+    const policies = { expectedVersion: 1, policies: [policy] };
+    await company.api.created('/api/company/approval-policies', policies, { method: 'PATCH' });
+    expect((await company.api.post('/api/customers', { name: 'Waiting' })).status).toBe(202);
     const invoice = (await company.api.get(`/api/invoices/${invoiceId}`)).json;
     const run = await executedPayRun(company);
     const item = await stockedItem(company);
@@ -123,7 +129,10 @@ async function registeredRoutes(): Promise<string[]> {
   registerWriteRoutes(app, context);
   registerWriteStatus(app, context);
   registerCancel(app, context);
-  const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
+  registerDecisions(app, context);
+  const lists = [createWriteList, createApprovalList, createBatchList].map((list) =>
+    list(context.operations, context.ui),
+  );
   registerReads(app, [...READS, ...lists], context);
   await registerBatches(app, context);
   registerWebhooks(app, context);

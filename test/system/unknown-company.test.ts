@@ -8,6 +8,7 @@ import { readAsCompany } from '../../activities/read-as-company.ts';
 import type { ListReader, Read } from '../../api/reads/read.ts';
 import { READS } from '../../api/reads/read-list.ts';
 import { inReadTransaction } from '../../api/reads/read-transaction.ts';
+import { createApprovalList } from '../../api/writes/approval-list.ts';
 import { createWriteList } from '../../api/writes/list.ts';
 import { cloneDatabase, type TestDatabase } from '../support/database.ts';
 import { fillBooks } from '../support/filled-books.ts';
@@ -94,7 +95,11 @@ function workOfCheck(check: (tx: Tx) => Promise<unknown>): Promise<Work> {
   });
 }
 
-const LISTS_AND_REPORTS = [...READS, createWriteList(OPERATIONS, {} as never)].filter(
+const LISTS_AND_REPORTS = [
+  ...READS,
+  createWriteList(OPERATIONS, {} as never),
+  createApprovalList(OPERATIONS, {} as never),
+].filter(
   // The log of refusals is not filled; a resource is read by its ID, all but an invoice with what happened to it.
   ({ answers, path }) =>
     (answers.kind !== 'one' && path !== '/api/security-log') || path === '/api/invoices/:invoiceId',

@@ -40,6 +40,7 @@ import type {
   InvoiceWithHistory,
   JournalEntry,
   ListAccountsQuery,
+  ListApprovalsQuery,
   ListBankTransactionsQuery,
   ListBatchesQuery,
   ListCreditNotesQuery,
@@ -557,6 +558,18 @@ export type Books = {
     get(key: string, options?: CallOptions): Promise<Write>;
     /** Make sure that a write never happens. */
     cancel(key: string, options?: CallOptions): Promise<Write>;
+    /** Approve a write that waits for it. */
+    approve(key: string, options?: CallOptions): Promise<Write>;
+    /** Reject a write that waits for its approval. */
+    reject(key: string, options?: CallOptions): Promise<Write>;
+  };
+  readonly approvals: {
+    /**
+     * List the writes that wait for an approval.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
+     */
+    list(query?: ListApprovalsQuery, options?: CallOptions): Pages<Write>;
   };
   readonly batches: {
     /**
@@ -831,6 +844,11 @@ export function booksOf(calls: Calls): Books {
       list: (query, options) => calls.list('/api/writes', query, options),
       get: (key, options) => calls.read(`/api/writes/${segment(key)}`, undefined, options),
       cancel: (key, options) => calls.act(`/api/writes/${segment(key)}/cancel`, options),
+      approve: (key, options) => calls.act(`/api/writes/${segment(key)}/approve`, options),
+      reject: (key, options) => calls.act(`/api/writes/${segment(key)}/reject`, options),
+    },
+    approvals: {
+      list: (query, options) => calls.list('/api/approvals', query, options),
     },
     batches: {
       list: (query, options) => calls.list('/api/batches', query, options),

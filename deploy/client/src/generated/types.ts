@@ -869,6 +869,15 @@ export type ListWritesQuery = {
   to?: string;
 };
 
+export type ListApprovalsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  /** me: only those that the caller may decide about, and has not. */
+  waitingFor?: 'me';
+};
+
 export type ListBatchesQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -1150,7 +1159,7 @@ export type JournalEntry = {
   createdAt: string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the pay run */
+  /** Who had approved the write, as a policy asks for it, or the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
@@ -1311,7 +1320,7 @@ export type AccountLine = {
   balance: number | string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the pay run */
+  /** Who had approved the write, as a policy asks for it, or the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
@@ -1534,7 +1543,7 @@ export type InvoiceWithHistory = {
     createdAt: string;
     /** The user whose write it is */
     postedBy: string;
-    /** Who had approved the pay run */
+    /** Who had approved the write, as a policy asks for it, or the pay run */
     approvedBy: string | null;
     /** Of the request that made the write: in its answer, the audit log and the event */
     requestId: string;
@@ -1698,12 +1707,31 @@ export type Write = {
   } | null;
   /** The body of the outcome; null while there is none */
   response: unknown;
+  /** What was asked for, while it waits for its approval; null for who may not see it */
+  request?: unknown;
+  /** The decisions about a write that an approval policy has matched */
+  approvals?: {
+    userId: string;
+    decision: 'approved' | 'rejected';
+    comment: string | null;
+    /** RFC 3339, UTC */
+    at: string;
+  }[];
+  /** How many people have to approve it */
+  approvalsNeeded?: number;
+  /** When it is over; null once it has its outcome */
+  expiresAt?: string | null;
+  /** Who has given the last approval that it needed */
+  approvedBy?: string | null;
   timeline: {
     /** RFC 3339, UTC */
     at: string;
     kind:
       | 'requested'
       | 'started'
+      | 'approval_requested'
+      | 'approved'
+      | 'disapproved'
       | 'attempt_failed'
       | 'completed'
       | 'rejected'

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { Approval } from '../../activities/approvals/approval.ts';
+import type { Operation } from '../../activities/operation.ts';
+import { holdsOneOf } from '../../activities/roles.ts';
+import { type Filter, type List, readPage } from '../reads/page.ts';
+import { pageQuery } from '../reads/query.ts';
+import { defineRead, type Read, type Reader } from '../reads/read.ts';
+import { READERS } from '../reads/readers.ts';
+import { readableOperations } from './access.ts';
+import { pendingWrite } from './pending.ts';
+import type { TemporalUi } from './resource.ts';
+
+const REQUESTS: List = {
+  columns: 'approval_of(company_id, idempotency_key) AS approval',
+  from: 'FROM approval_requests',
+  where: 'company_id = current_company() AND closed_at IS NULL',
+  order: [
+    { sql: 'pending_since', type: 'timestamptz' },
+    { sql: 'idempotency_key', type: 'text' },
+  ],
+};
+
+/** A request for approval that asks for somebody with one of these roles. */
+const ASKS_FOR_ONE_OF = `EXISTS (
+  SELECT FROM jsonb_array_elements(demands) AS demand
+  CROSS JOIN LATERAL jsonb_array_elements_text(demand -> 'roles') AS role WHERE role = ANY (?::text[]))`;
+
+/** The writes that wait for their approval: those that the reader may read, or decide about. */
+export function createApprovalList(operations: readonly Operation[], ui: TemporalUi): Read {
+  return defineRead({
+    path: '/api/approvals',
+    summary: 'List the writes that wait for an approval',
+    group: 'writes',
+    answers: { kind: 'list', resource: 'write' },
+    params: z.strictObject({}),
+    query: z.strictObject({
+      ...pageQuery,
+      waitingFor: z
+        .literal('me', 'must be me')
+        .optional()
+        .describe('me: only those that the caller may decide about, and has not.'),
+    }),
+    async read(tx, { query: { limit, cursor, ...filters } }, reader) {
+      const { rows, nextCursor } = await readPage<{ approval: Approval }>(
+        tx,
+        REQUESTS,
+        [...readableBy(reader, operations), ...(filters.waitingFor === undefined ? [] : waitingFor(reader))],
+        { path: this.path, companyId: reader.companyId, cursors: reader.cursors, filters, limit, cursor },
+      );
+      return { items: rows.map(({ approval }) => pendingWrite(approval, { reader, operations, ui })), nextCursor };
+    },
+  });
+}
+
+function readableBy({ roles, userId }: Reader, operations: readonly Operation[]): Filter[] {
+  if (holdsOneOf(roles, READERS.everything)) return [];
+  const readable = readableOperations(roles, operations);
+  return [
+    [`(user_id = ? OR arguments ->> 'operation' = ANY (?::text[]) OR ${ASKS_FOR_ONE_OF})`, userId, readable, roles],
+  ];
+}
+
+function waitingFor({ roles, userId }: Reader): Filter[] {
+  return [
+    ['user_id <> ?', userId],
+    [ASKS_FOR_ONE_OF, roles],
+    [
+      `NOT EXISTS (
+         SELECT FROM approval_decisions AS d
+         WHERE d.company_id = approval_requests.company_id AND d.idempotency_key = approval_requests.idempotency_key
+           AND d.user_id = ?)`,
+      userId,
+    ],
+  ];
+}
