@@ -16,6 +16,7 @@ export const DEMO = {
   /** newcomer@demo.test, who is not a member yet. */
   newcomerId: '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e10',
   customerId: writeId(DEMO_COMPANY_ID, 'createCustomer', 'seed:customer'),
+  discardableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:discardable-invoice'),
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
   voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
@@ -50,6 +51,12 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     method: 'POST',
     path: '/api/invoices',
     key: 'seed:draft-invoice',
+    body: invoice('Quarterly review', '2', 45_000),
+  },
+  {
+    method: 'POST',
+    path: '/api/invoices',
+    key: 'seed:discardable-invoice',
     body: invoice('Quarterly review', '2', 45_000),
   },
   {

@@ -11,6 +11,7 @@ import { createJournalEntry } from './operations/create-journal-entry.ts';
 import { createPayRun } from './operations/create-pay-run.ts';
 import { createPayment } from './operations/create-payment.ts';
 import { createRefund } from './operations/create-refund.ts';
+import { discardInvoice } from './operations/discard-invoice.ts';
 import { executePayroll } from './operations/execute-payroll.ts';
 import { finalizeInvoice } from './operations/finalize-invoice.ts';
 import { grantUserAccess } from './operations/grant-user-access.ts';
@@ -21,6 +22,8 @@ import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
+import { updateCustomer } from './operations/update-customer.ts';
+import { updateInventoryItem } from './operations/update-inventory-item.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
@@ -48,4 +51,7 @@ export const OPERATIONS: readonly Operation[] = [
   executePayroll,
   createInventoryItem,
   adjustInventory,
+  updateCustomer,
+  discardInvoice,
+  updateInventoryItem,
 ];

@@ -55,7 +55,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
     sentence:
       'Accounts receivable (1100) equals the amount due on all invoices except drafts; nothing is due on a void invoice.',
     closesMonth: true,
-    of: `invoices WHERE status <> 'draft'`,
+    of: 'invoices WHERE number IS NOT NULL',
     compares: { accountCode: ACCOUNTS.receivable },
     links: ['/api/ledger/trial-balance?asOf={through}', '/api/reports/aged-receivables?asOf={through}'],
     sql: `
@@ -67,7 +67,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
         WHERE a.code = '${ACCOUNTS.receivable}' GROUP BY l.company_id, l.currency
       ) AS books
       FULL JOIN (
-        SELECT company_id, currency, sum(due_minor) AS due_minor FROM invoices WHERE status <> 'draft'
+        SELECT company_id, currency, sum(due_minor) AS due_minor FROM invoices WHERE number IS NOT NULL
         GROUP BY company_id, currency
       ) AS sub USING (company_id, currency)
       WHERE coalesce(books.amount_minor, 0) <> coalesce(sub.due_minor, 0)`,
@@ -92,7 +92,7 @@ export const INVOICE_CONTROLS: readonly Control[] = [
     name: 'due-by-day',
     sentence: 'As of no day, less than nothing is due on an invoice, or more than its total.',
     closesMonth: true,
-    of: `invoices WHERE status <> 'draft'`,
+    of: 'invoices WHERE number IS NOT NULL',
     compares: { accountCode: ACCOUNTS.receivable },
     links: ['/api/invoices/{invoice_id}'],
     ...dated(
@@ -168,9 +168,10 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       ({ until }) => `
       SELECT company_id, id, status, total_minor, paid_minor, credited_minor, due_minor FROM invoices
       WHERE ${until('issue_date')} AND (status <> CASE
-          WHEN voided_on IS NOT NULL THEN 'void' WHEN journal_entry_id IS NULL THEN 'draft' WHEN due_minor = 0 THEN 'paid'
+          WHEN voided_on IS NOT NULL THEN 'void' WHEN discarded_on IS NOT NULL THEN 'discarded'
+          WHEN journal_entry_id IS NULL THEN 'draft' WHEN due_minor = 0 THEN 'paid'
           WHEN paid_minor + credited_minor > 0 THEN 'partially_paid' ELSE 'finalized' END
-        OR due_minor <> CASE WHEN voided_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END)`,
+        OR due_minor <> CASE WHEN voided_on IS NULL AND discarded_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END)`,
     ),
   },
   INVOICE_PAID,

@@ -1,4 +1,5 @@
 import type { Tx } from '../database.ts';
+import type { InvoiceStatus } from '../resources/invoice.ts';
 import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 /** Days on which what is due on an invoice changes, as the database has them; null: none that matter. */
@@ -12,7 +13,7 @@ export type LockedClaim = Claim & {
   readonly id: string;
   readonly currency: string;
   readonly issue_date: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: InvoiceStatus;
 };
 
 /**

@@ -72,7 +72,7 @@ export const createCreditNote = defineSetOperation({
   takesNumber: 'credit_note',
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
-    invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
+    invoice_not_creditable: { status: 409, title: 'The invoice is a draft, discarded or void' },
     invoice_line_not_found: { status: 422, title: 'The invoice has no such line', nextAction: 'fix_request' },
     invoice_line_not_creditable: {
       status: 422,
@@ -129,7 +129,7 @@ export const createCreditNote = defineSetOperation({
       if (invoice === undefined) {
         throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
       }
-      if (invoice.status === 'draft' || invoice.status === 'void') {
+      if (['draft', 'discarded', 'void'].includes(invoice.status)) {
         throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
       }
       const { currency } = invoice;

@@ -106,6 +106,7 @@ function whyNotVoidable({
   currency,
 }: InvoiceRow): string {
   if (status === 'draft') return 'The invoice is a draft: nothing has been posted.';
+  if (status === 'discarded') return 'The invoice is a draft that was discarded: nothing has been posted.';
   if (status === 'void') return 'The invoice is already void.';
   return paidMinor > 0n
     ? `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`

@@ -7,14 +7,17 @@ import { calendarDate, currencyCode, instant, money, notes, resourceId } from '.
 
 /** The API's form of an invoice and its columns. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
-  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
-  metadata, created_at`;
+  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, discarded_on,
+  discard_reason, journal_entry_id, metadata, created_at`;
+
+export const INVOICE_STATUSES = ['draft', 'discarded', 'finalized', 'partially_paid', 'paid', 'void'] as const;
+export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
 
 export type InvoiceRow = {
   id: string;
   number: number | null;
   customer_id: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: InvoiceStatus;
   currency: string;
   issue_date: string;
   due_date: string;
@@ -28,6 +31,8 @@ export type InvoiceRow = {
   due_minor: bigint;
   voided_on: string | null;
   void_reason: string | null;
+  discarded_on: string | null;
+  discard_reason: string | null;
   journal_entry_id: string | null;
   metadata: Record<string, string>;
   created_at: string;
@@ -80,6 +85,8 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
     amountDue: toWireAmount(row.due_minor),
     voidedOn: row.voided_on,
     voidReason: row.void_reason,
+    discardedOn: row.discarded_on,
+    discardReason: row.discard_reason,
     journalEntryId: row.journal_entry_id,
     metadata: row.metadata,
     createdAt: row.created_at,
@@ -122,9 +129,12 @@ const signedMoney = () =>
 
 export const invoiceSchema = z.object({
   id: resourceId(),
-  number: z.string().nullable().meta({ description: 'Gapless in the company; null for a draft' }),
+  number: z
+    .string()
+    .nullable()
+    .meta({ description: 'Gapless in the company; null for a draft, also one that was discarded' }),
   customerId: resourceId(),
-  status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']),
+  status: z.enum(INVOICE_STATUSES),
   currency: currencyCode(),
   issueDate: calendarDate(),
   dueDate: calendarDate(),
@@ -162,6 +172,8 @@ export const invoiceSchema = z.object({
   amountDue: money(),
   voidedOn: calendarDate().nullable(),
   voidReason: z.string().nullable(),
+  discardedOn: calendarDate().nullable(),
+  discardReason: z.string().nullable(),
   journalEntryId: resourceId().nullable(),
   metadata: notes(),
   createdAt: instant(),

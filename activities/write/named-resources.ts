@@ -78,11 +78,13 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   grantUserAccess: () => [COMPANY],
   // What it starts looks at everything that is there.
   triggerWorkflow: () => [COMPANY],
-  createCustomer: ({ externalReference }) => unique('externalReference', externalReference),
+  createCustomer: ({ externalReference }) => taken('externalReference', externalReference),
+  updateCustomer: ({ externalReference }) => exchanged('externalReference', externalReference),
   createEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
   createPayRun: () => [PAYROLL],
   executePayroll: () => [PAYROLL],
-  createInventoryItem: ({ sku }) => unique('sku', sku),
+  createInventoryItem: ({ sku }) => taken('sku', sku),
+  updateInventoryItem: ({ sku }) => exchanged('sku', sku),
   // A reference is unique in its bank account.
   importBankTransactions: ({ accountCode = ACCOUNTS.bank }) => unique('bank', accountCode),
   reverseJournalEntry: () => [REVERSALS],
@@ -99,6 +101,16 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
 
 function unique(what: string, value: unknown): readonly string[] {
   return typeof value === 'string' ? [`${what}:${value}`] : [];
+}
+
+/** A value that one row frees before another takes it is named by the latter alone. */
+function taken(what: string, value: unknown): readonly string[] {
+  return value === undefined ? [] : [...unique(what, value), shared(`freed:${what}`)];
+}
+
+/** It takes one value, if any, and frees another that it does not name. */
+function exchanged(what: string, value: unknown): readonly string[] {
+  return value === undefined ? [] : [...unique(what, value), `freed:${what}`];
 }
 
 function lowerCase(value: unknown): unknown {

@@ -176,7 +176,7 @@ function draftOf(id: string): InvoiceRow {
       credited_minor: 0n,
       due_minor: 1041n,
     },
-    ...{ voided_on: null, void_reason: null, journal_entry_id: null },
+    ...{ voided_on: null, void_reason: null, discarded_on: null, discard_reason: null, journal_entry_id: null },
   };
 }
 

@@ -21,7 +21,14 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
       FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
       WHERE l.company_id = $1 GROUP BY 1 HAVING sum(l.amount_minor) <> 0`,
   },
-  customers: count(({ customers }) => customers.size, 'customers'),
+  customers: {
+    should: ({ customers }) =>
+      [...customers].map(([id, { name, email, reference, metadata }]) => {
+        return [id, name, email ?? '', reference ?? '', metadata?.['room'] ?? ''];
+      }),
+    sql: `SELECT id, name, coalesce(email, ''), coalesce(external_reference, ''), coalesce(metadata ->> 'room', '')
+      FROM customers WHERE company_id = $1`,
+  },
   invoices: {
     should: ({ invoices }) =>
       [...invoices].map(([id, invoice]) => {
@@ -49,8 +56,8 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   },
   employees: count(({ employees }) => employees.size, 'employees'),
   items: {
-    should: ({ items }) => [...items].map(([id, { quantity, value }]) => [id, quantity, value]),
-    sql: 'SELECT id, quantity, value_minor FROM inventory_items WHERE company_id = $1',
+    should: ({ items }) => [...items].map(([id, { sku, name, quantity, value }]) => [id, sku, name, quantity, value]),
+    sql: 'SELECT id, sku, name, quantity, value_minor FROM inventory_items WHERE company_id = $1',
   },
   triggers: count(({ triggers }) => triggers, 'workflow_triggers'),
   settings: {

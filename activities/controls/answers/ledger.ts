@@ -1,8 +1,9 @@
 import type { Control } from '../control.ts';
-import { answersOf, differences, writesOf } from './compare.ts';
+import { answersOf, changes, differences, writesOf } from './compare.ts';
 
 const ENTRIES = ['createJournalEntry', 'reverseJournalEntry'];
-const ITEM_STEPS = ['createInventoryItem', 'adjustInventory'];
+const STOCK_STEPS = ['createInventoryItem', 'adjustInventory'];
+const ITEM_STEPS = [...STOCK_STEPS, 'updateInventoryItem'];
 
 /** The accounts with which each company begins: code, type, is_bank, is_control. */
 const CHART = `VALUES
@@ -76,7 +77,7 @@ export const LEDGER_ANSWERS: readonly Control[] = [
     of: 'accounts',
     sql: `${differences({
       operations: ['createAccount'],
-      rows: 'JOIN accounts c ON c.company_id = w.company_id AND c.id = w.write_id',
+      rows: `JOIN accounts c ON c.company_id = w.company_id AND c.id = (a.body ->> 'id')::uuid`,
       id: 'c.id',
       members: {
         code: 'c.code',
@@ -101,7 +102,7 @@ export const LEDGER_ANSWERS: readonly Control[] = [
   {
     name: 'item-answers',
     sentence:
-      'An item says what its answers said, and a movement has the day asked for; each movement leads from the stock of one answer to that of another, the last to the item’s.',
+      'An item says what its answers said, its name and SKU what the last of them did, and a movement has the day asked for; each movement leads from the stock of one answer to that of another, the last to the item’s.',
     closesMonth: false,
     of: writesOf(...ITEM_STEPS),
     sql: `${differences({
@@ -120,8 +121,6 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       id: 't.id',
       answer: 'told.item',
       members: {
-        sku: 't.sku',
-        name: 't.name',
         currency: 't.currency',
         itemId: 'm.item_id',
         reason: 'm.reason',
@@ -129,13 +128,19 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         createdAt: 't.created_at',
       },
     })}
+      UNION ALL${changes({
+        operations: ITEM_STEPS,
+        changing: ['updateInventoryItem'],
+        table: 'inventory_items',
+        members: { sku: 't.sku', name: 't.name' },
+      })}
       UNION ALL
       SELECT company_id, NULL, NULL, item_id::text, 'quantity, value'
       FROM (
         -- Stock after each write, less stock before it. What is left over was never answered, or leads nowhere.
         SELECT company_id, (body ->> 'id')::uuid AS item_id, (body ->> 'quantity')::bigint AS quantity,
           (body ->> 'value')::bigint AS value, 1 AS times
-        FROM (${answersOf(ITEM_STEPS)}) AS after
+        FROM (${answersOf(STOCK_STEPS)}) AS after
         UNION ALL
         SELECT m.company_id, m.item_id, (body ->> 'quantity')::bigint - m.quantity_delta,
           (body ->> 'value')::bigint - m.value_delta_minor, -1

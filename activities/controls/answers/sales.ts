@@ -1,15 +1,16 @@
 import { ACCOUNTS } from '../../ledger/accounts.ts';
 import type { Control } from '../control.ts';
-import { differences, writesOf } from './compare.ts';
+import { changes, differences, writesOf } from './compare.ts';
 
-const INVOICE_STEPS = ['createInvoice', 'finalizeInvoice', 'voidInvoice'];
+const INVOICE_STEPS = ['createInvoice', 'finalizeInvoice', 'voidInvoice', 'discardInvoice'];
 const NUMBERED = ['finalizeInvoice', 'voidInvoice'];
+const CUSTOMER_STEPS = ['createCustomer', 'updateCustomer'];
 
 /** Of customers and their documents: rows against the answers stored for them. */
 export const SALES_ANSWERS: readonly Control[] = [
   {
     name: 'invoice-answers',
-    sentence: 'An invoice says what its answers said: customer, dates, lines, sums, number, entry, void.',
+    sentence: 'An invoice says what its answers said: customer, dates, lines, sums, number, entry, void, discard.',
     closesMonth: false,
     of: writesOf(...INVOICE_STEPS),
     sql: `${differences({
@@ -37,6 +38,8 @@ export const SALES_ANSWERS: readonly Control[] = [
         journalEntryId: { value: 'i.journal_entry_id', of: NUMBERED },
         voidedOn: { value: 'i.voided_on', of: ['voidInvoice'] },
         voidReason: { value: 'i.void_reason', of: ['voidInvoice'] },
+        discardedOn: { value: 'i.discarded_on', of: ['discardInvoice'] },
+        discardReason: { value: 'i.discard_reason', of: ['discardInvoice'] },
         metadata: 'i.metadata',
         createdAt: 'i.created_at',
       },
@@ -67,12 +70,15 @@ export const SALES_ANSWERS: readonly Control[] = [
         },
       })}
       UNION ALL
-      SELECT i.company_id, NULL, NULL, i.id::text, 'number, voidedOn' FROM invoices i
+      SELECT i.company_id, NULL, NULL, i.id::text, 'number, voidedOn, discardedOn' FROM invoices i
       LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf('finalizeInvoice')}) AS f
         ON f.company_id = i.company_id AND f.id = i.id
       LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf('voidInvoice')}) AS v
         ON v.company_id = i.company_id AND v.id = i.id
-      WHERE (i.number IS NULL) <> (f.id IS NULL) OR (i.voided_on IS NULL) <> (v.id IS NULL)`,
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf('discardInvoice')}) AS d
+        ON d.company_id = i.company_id AND d.id = i.id
+      WHERE (i.number IS NULL) <> (f.id IS NULL) OR (i.voided_on IS NULL) <> (v.id IS NULL)
+        OR (i.discarded_on IS NULL) <> (d.id IS NULL)`,
   },
   {
     name: 'payment-answers',
@@ -172,22 +178,28 @@ export const SALES_ANSWERS: readonly Control[] = [
   },
   {
     name: 'customer-answers',
-    sentence: 'A customer says what its answer said.',
+    sentence:
+      'A customer says what its last answer said, and each answer what the one before said or its request changed.',
     closesMonth: false,
-    of: writesOf('createCustomer'),
-    sql: differences({
-      operations: ['createCustomer'],
-      rows: 'JOIN customers k ON k.company_id = w.company_id AND k.id = w.write_id',
+    of: writesOf(...CUSTOMER_STEPS),
+    sql: `${differences({
+      operations: CUSTOMER_STEPS,
+      rows: `JOIN customers k ON k.company_id = w.company_id AND k.id = (a.body ->> 'id')::uuid`,
       id: 'k.id',
-      members: {
-        name: 'k.name',
-        email: 'k.email',
-        currency: 'k.currency',
-        externalReference: 'k.external_reference',
-        metadata: 'k.metadata',
-        createdAt: 'k.created_at',
-      },
-    }),
+      members: { currency: 'k.currency', createdAt: 'k.created_at' },
+    })}
+      UNION ALL${changes({
+        operations: CUSTOMER_STEPS,
+        changing: ['updateCustomer'],
+        table: 'customers',
+        members: {
+          name: 't.name',
+          email: 't.email',
+          externalReference: 't.external_reference',
+          metadata: 't.metadata',
+        },
+        cleared: { metadata: '{}' },
+      })}`,
   },
   {
     name: 'reminder-answers',

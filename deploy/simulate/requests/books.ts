@@ -59,7 +59,13 @@ type Settings = {
 };
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
-type Customer = { readonly currency: string; readonly reference: string | undefined };
+type Customer = {
+  readonly currency: string;
+  reference: string | undefined;
+  name: string;
+  email: string | null;
+  metadata: Readonly<Record<string, string>> | null;
+};
 /** The rate is in thousandths of a percent. A line that is a discount over the invoice is negative. */
 export type InvoiceLine = {
   readonly rate: bigint;
@@ -81,6 +87,7 @@ export type Invoice = {
   /** The entry that its finalizing has posted. */
   entryId: string;
   isVoid: boolean;
+  isDiscarded: boolean;
   /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it. */
   readonly moved: Change[];
   readonly reminders: Set<number>;
@@ -145,7 +152,8 @@ export type PayRun = {
 };
 
 export type Item = {
-  readonly sku: string;
+  sku: string;
+  name: string;
   readonly currency: string;
   quantity: bigint;
   value: bigint;

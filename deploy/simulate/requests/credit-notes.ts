@@ -27,7 +27,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     };
   },
   answer(invoice, { body }, books, write) {
-    if (['draft', 'void'].includes(statusOf(invoice))) return refused(409, 'invoice_not_creditable');
+    if (['draft', 'discarded', 'void'].includes(statusOf(invoice))) return refused(409, 'invoice_not_creditable');
     const asked: readonly AskedPart[] = body.lines;
     for (const [index, { lineNumber, net }] of asked.entries()) {
       const line = invoice.lines[lineNumber - 1];

@@ -13,6 +13,7 @@ import type { Answer, OperationModel, Request } from './operation-model.ts';
 import { PAYMENTS } from './payments.ts';
 import { PAYROLL } from './payroll.ts';
 import type { Random } from './random.ts';
+import { UPDATES } from './updates.ts';
 
 /** In the order in which a new company can do them. */
 const MODELS: Readonly<Record<string, OperationModel>> = {
@@ -24,6 +25,7 @@ const MODELS: Readonly<Record<string, OperationModel>> = {
   ...BANK,
   ...PAYROLL,
   ...INVENTORY,
+  ...UPDATES,
   ...WORKFLOWS,
 };
 

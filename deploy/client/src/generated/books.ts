@@ -28,6 +28,7 @@ import type {
   CreateRefundBody,
   CreditNote,
   Customer,
+  DiscardInvoiceBody,
   Employee,
   Event,
   ExecutePayrollBody,
@@ -75,6 +76,8 @@ import type {
   TriggerWorkflowBody,
   UnreconcileBankTransactionBody,
   UpdateCompanySettingsBody,
+  UpdateCustomerBody,
+  UpdateInventoryItemBody,
   VoidInvoiceBody,
   WebhookSecret,
   WebhookTest,
@@ -92,6 +95,13 @@ export type Books = {
      * - Rejections: `customer_reference_taken`.
      */
     create(body: CreateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
+    /**
+     * Change a customer.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `customer_not_found`, `customer_reference_taken`.
+     */
+    update(customerId: string, body: UpdateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
     /**
      * List customers.
      *
@@ -129,6 +139,13 @@ export type Books = {
      *   `period_closed`, `date_too_late`.
      */
     void(invoiceId: string, body: VoidInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
+     * Discard a draft invoice.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `invoice_not_found`, `invoice_not_draft`.
+     */
+    discard(invoiceId: string, body?: DiscardInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
     /**
      * List invoices; from and to are issue dates.
      *
@@ -469,6 +486,13 @@ export type Books = {
      */
     adjust(itemId: string, body: AdjustInventoryBody, options?: WriteOptions): PendingWrite<InventoryItem>;
     /**
+     * Change the name or the SKU of an inventory item.
+     *
+     * - Roles: owner, admin, manager, inventory_manager.
+     * - Rejections: `inventory_item_not_found`, `sku_taken`.
+     */
+    update(itemId: string, body: UpdateInventoryItemBody, options?: WriteOptions): PendingWrite<InventoryItem>;
+    /**
      * List inventory items.
      *
      * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
@@ -596,6 +620,11 @@ export function booksOf(calls: Calls): Books {
     customers: {
       create: (body, options) =>
         calls.write({ operation: 'createCustomer', method: 'POST', path: '/api/customers', body }, options),
+      update: (customerId, body, options) =>
+        calls.write(
+          { operation: 'updateCustomer', method: 'PATCH', path: `/api/customers/${segment(customerId)}`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/customers', query, options),
       get: (customerId, options) => calls.read(`/api/customers/${segment(customerId)}`, undefined, options),
     },
@@ -615,6 +644,16 @@ export function booksOf(calls: Calls): Books {
       void: (invoiceId, body, options) =>
         calls.write(
           { operation: 'voidInvoice', method: 'POST', path: `/api/invoices/${segment(invoiceId)}/void`, body },
+          options,
+        ),
+      discard: (invoiceId, body, options) =>
+        calls.write(
+          {
+            operation: 'discardInvoice',
+            method: 'POST',
+            path: `/api/invoices/${segment(invoiceId)}/discard`,
+            body: body ?? {},
+          },
           options,
         ),
       list: (query, options) => calls.list('/api/invoices', query, options),
@@ -784,6 +823,11 @@ export function booksOf(calls: Calls): Books {
       adjust: (itemId, body, options) =>
         calls.write(
           { operation: 'adjustInventory', method: 'POST', path: `/api/inventory/${segment(itemId)}/adjust`, body },
+          options,
+        ),
+      update: (itemId, body, options) =>
+        calls.write(
+          { operation: 'updateInventoryItem', method: 'PATCH', path: `/api/inventory/items/${segment(itemId)}`, body },
           options,
         ),
       list: (query, options) => calls.list('/api/inventory/items', query, options),

@@ -25,7 +25,10 @@ export type Operation =
   | 'approvePayRun'
   | 'executePayroll'
   | 'createInventoryItem'
-  | 'adjustInventory';
+  | 'adjustInventory'
+  | 'updateCustomer'
+  | 'discardInvoice'
+  | 'updateInventoryItem';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -51,7 +54,10 @@ export type EventKind =
   | 'pay_run.approved'
   | 'pay_run.executed'
   | 'inventory_item.created'
-  | 'inventory.adjusted';
+  | 'inventory.adjusted'
+  | 'customer.updated'
+  | 'invoice.discarded'
+  | 'inventory_item.updated';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -295,6 +301,9 @@ export interface RejectionCodes {
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
+  updateCustomer: 'customer_not_found' | 'customer_reference_taken' | 'forbidden';
+  discardInvoice: 'invoice_not_found' | 'invoice_not_draft' | 'forbidden';
+  updateInventoryItem: 'inventory_item_not_found' | 'sku_taken' | 'forbidden';
 }
 
 /** The body of a webhook call. It is a test, and not an event, if `data.eventId` is undefined. */
@@ -606,6 +615,25 @@ export type AdjustInventoryBody = {
   date?: string;
 };
 
+export type UpdateCustomerBody = {
+  name?: string;
+  email?: string | null;
+  externalReference?: string | null;
+  /** Your own notes: at most 20 keys of up to 40 characters, values of up to 500 */
+  metadata?: {
+    [k: string]: string;
+  } | null;
+};
+
+export type DiscardInvoiceBody = {
+  reason?: string;
+};
+
+export type UpdateInventoryItemBody = {
+  name?: string;
+  sku?: string;
+};
+
 export type ListCustomersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -623,7 +651,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -851,10 +879,10 @@ export type Customer = {
 
 export type Invoice = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -899,6 +927,8 @@ export type Invoice = {
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1318,10 +1348,10 @@ export type Event = {
 
 export type InvoiceWithHistory = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1366,6 +1396,8 @@ export type InvoiceWithHistory = {
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
