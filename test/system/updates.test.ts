@@ -43,7 +43,8 @@ async function customer(members: object = {}): Promise<{ id: string; path: strin
 }
 let items = 0;
 async function item(): Promise<{ id: string; path: string; sku: string }> {
-  const sku = `SKU-${(items += 1)}`;
+  items += 1;
+  const sku = `SKU-${items}`;
   const stock = { openingQuantity: 10, openingUnitCost: 100, date: '2026-02-01' };
   const { id } = await company.api.created('/api/inventory/items', { sku, name: 'Before', currency: 'USD', ...stock });
   return { id, path: `/api/inventory/items/${id}`, sku };
