@@ -76,15 +76,18 @@ CREATE TABLE public.accounts (
   is_bank boolean DEFAULT false NOT NULL,
   is_control boolean DEFAULT false NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  role text,
   CONSTRAINT accounts_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT accounts_code_key UNIQUE (company_id, code),
   CONSTRAINT accounts_bank_is_asset CHECK (((NOT is_bank) OR ((type = 'asset'::text) AND (NOT is_control)))),
   CONSTRAINT accounts_code_check CHECK ((code ~ '^[A-Za-z0-9.-]{1,20}$'::text)),
   CONSTRAINT accounts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT accounts_role_known CHECK ((role = ANY (ARRAY['bank'::text, 'receivable'::text, 'inventory'::text, 'payable'::text, 'sales_tax'::text, 'payroll_taxes'::text, 'payroll_deductions'::text, 'wages_payable'::text, 'owners_equity'::text, 'retained_earnings'::text, 'sales'::text, 'cost_of_goods_sold'::text, 'inventory_adjustments'::text, 'wages'::text, 'employer_tax'::text, 'bad_debts'::text, 'bank_charges'::text]))),
   CONSTRAINT accounts_type_check CHECK ((type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'income'::text, 'expense'::text]))),
   CONSTRAINT accounts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
-CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
+CREATE UNIQUE INDEX accounts_role_key ON public.accounts USING btree (company_id, role) WHERE (role IS NOT NULL);
+CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, role, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
@@ -2145,22 +2148,24 @@ BEGIN
   INSERT INTO companies (id, name, base_currency) VALUES (new_company, p_name, p_currency);
   owner_id := create_user(p_owner_email);
   INSERT INTO memberships (company_id, user_id, roles) VALUES (new_company, owner_id, ARRAY['owner']);
-  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control) VALUES
-    (new_company, '1000', 'Bank', 'asset', true, false),
-    (new_company, '1100', 'Accounts receivable', 'asset', false, true),
-    (new_company, '1200', 'Inventory', 'asset', false, true),
-    (new_company, '2000', 'Accounts payable', 'liability', false, false),
-    (new_company, '2100', 'Sales tax payable', 'liability', false, false),
-    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false),
-    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false),
-    (new_company, '2220', 'Wages payable', 'liability', false, false),
-    (new_company, '3000', 'Owner''s equity', 'equity', false, false),
-    (new_company, '4000', 'Sales revenue', 'income', false, false),
-    (new_company, '5000', 'Cost of goods sold', 'expense', false, false),
-    (new_company, '5100', 'Inventory adjustments', 'expense', false, false),
-    (new_company, '6000', 'Wages expense', 'expense', false, false),
-    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false),
-    (new_company, '6900', 'Bank charges and differences', 'expense', false, false);
+  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control, role) VALUES
+    (new_company, '1000', 'Bank', 'asset', true, false, 'bank'),
+    (new_company, '1100', 'Accounts receivable', 'asset', false, true, 'receivable'),
+    (new_company, '1200', 'Inventory', 'asset', false, true, 'inventory'),
+    (new_company, '2000', 'Accounts payable', 'liability', false, false, 'payable'),
+    (new_company, '2100', 'Sales tax payable', 'liability', false, false, 'sales_tax'),
+    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false, 'payroll_taxes'),
+    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false, 'payroll_deductions'),
+    (new_company, '2220', 'Wages payable', 'liability', false, false, 'wages_payable'),
+    (new_company, '3000', 'Owner''s equity', 'equity', false, false, 'owners_equity'),
+    (new_company, '3100', 'Retained earnings', 'equity', false, false, 'retained_earnings'),
+    (new_company, '4000', 'Sales revenue', 'income', false, false, 'sales'),
+    (new_company, '5000', 'Cost of goods sold', 'expense', false, false, 'cost_of_goods_sold'),
+    (new_company, '5100', 'Inventory adjustments', 'expense', false, false, 'inventory_adjustments'),
+    (new_company, '6000', 'Wages expense', 'expense', false, false, 'wages'),
+    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false, 'employer_tax'),
+    (new_company, '6800', 'Bad debts', 'expense', false, false, 'bad_debts'),
+    (new_company, '6900', 'Bank charges and differences', 'expense', false, false, 'bank_charges');
   RETURN QUERY SELECT new_company, owner_id;
 END
 $function$
@@ -3617,10 +3622,11 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
   FROM jsonb_to_recordset(p_entries) AS e (lines jsonb)
-  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text)
+  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3634,9 +3640,13 @@ BEGIN
     l.memo
   FROM jsonb_to_recordset(p_entries) AS e (id uuid, lines jsonb)
   CROSS JOIN LATERAL ROWS FROM (
-    jsonb_to_recordset(e.lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+    jsonb_to_recordset(e.lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
 END
 $function$
@@ -3650,9 +3660,10 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
-  FROM jsonb_to_recordset(p_lines) AS l (account text)
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
+  FROM jsonb_to_recordset(p_lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3662,9 +3673,14 @@ BEGIN
   VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description, p_metadata);
   INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
   SELECT p_company, l.id, p_entry, row_number() OVER (ORDER BY l.position), a.id, l.amount, l.currency, l.memo
-  FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+  FROM ROWS FROM (
+    jsonb_to_recordset(p_lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
   RETURN p_entry;
 END

@@ -1076,6 +1076,28 @@ export type Account = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   isBank: boolean;
   isControl: boolean;
+  /** What operations use it for; null for an account that the company has added */
+  role:
+    | (
+        | 'bank'
+        | 'receivable'
+        | 'inventory'
+        | 'payable'
+        | 'sales_tax'
+        | 'payroll_taxes'
+        | 'payroll_deductions'
+        | 'wages_payable'
+        | 'owners_equity'
+        | 'retained_earnings'
+        | 'sales'
+        | 'cost_of_goods_sold'
+        | 'inventory_adjustments'
+        | 'wages'
+        | 'employer_tax'
+        | 'bad_debts'
+        | 'bank_charges'
+      )
+    | null;
   /** RFC 3339, UTC */
   createdAt: string;
 };
