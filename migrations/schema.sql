@@ -76,15 +76,18 @@ CREATE TABLE public.accounts (
   is_bank boolean DEFAULT false NOT NULL,
   is_control boolean DEFAULT false NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  role text,
   CONSTRAINT accounts_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT accounts_code_key UNIQUE (company_id, code),
   CONSTRAINT accounts_bank_is_asset CHECK (((NOT is_bank) OR ((type = 'asset'::text) AND (NOT is_control)))),
   CONSTRAINT accounts_code_check CHECK ((code ~ '^[A-Za-z0-9.-]{1,20}$'::text)),
   CONSTRAINT accounts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT accounts_role_known CHECK ((role = ANY (ARRAY['bank'::text, 'receivable'::text, 'inventory'::text, 'payable'::text, 'sales_tax'::text, 'payroll_taxes'::text, 'payroll_deductions'::text, 'wages_payable'::text, 'owners_equity'::text, 'retained_earnings'::text, 'sales'::text, 'cost_of_goods_sold'::text, 'inventory_adjustments'::text, 'wages'::text, 'employer_tax'::text, 'bad_debts'::text, 'bank_charges'::text]))),
   CONSTRAINT accounts_type_check CHECK ((type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'income'::text, 'expense'::text]))),
   CONSTRAINT accounts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
-CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
+CREATE UNIQUE INDEX accounts_role_key ON public.accounts USING btree (company_id, role) WHERE (role IS NOT NULL);
+CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, role, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
@@ -551,6 +554,10 @@ CREATE POLICY auditor ON public.customers FOR SELECT TO accubooks_auditor USING 
 CREATE POLICY company ON public.customers FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.customers TO accubooks_app;
 GRANT SELECT ON public.customers TO accubooks_auditor;
+GRANT UPDATE ON public.customers(name) TO accubooks_app;
+GRANT UPDATE ON public.customers(email) TO accubooks_app;
+GRANT UPDATE ON public.customers(external_reference) TO accubooks_app;
+GRANT UPDATE ON public.customers(metadata) TO accubooks_app;
 
 CREATE TABLE public.employee_deductions (
   company_id uuid NOT NULL,
@@ -740,6 +747,8 @@ CREATE POLICY auditor ON public.inventory_items FOR SELECT TO accubooks_auditor 
 CREATE POLICY company ON public.inventory_items FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.inventory_items TO accubooks_app;
 GRANT SELECT ON public.inventory_items TO accubooks_auditor;
+GRANT UPDATE ON public.inventory_items(sku) TO accubooks_app;
+GRANT UPDATE ON public.inventory_items(name) TO accubooks_app;
 GRANT UPDATE ON public.inventory_items(quantity) TO accubooks_app;
 GRANT UPDATE ON public.inventory_items(value_minor) TO accubooks_app;
 
@@ -883,11 +892,14 @@ CASE
     WHEN ((paid_minor + credited_minor) > 0) THEN 'partially_paid'::text
     ELSE 'finalized'::text
 END) STORED NOT NULL,
+  discard_reason text,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
   CONSTRAINT invoices_credited_minor_check CHECK ((credited_minor >= 0)),
   CONSTRAINT invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT invoices_discard_has_day CHECK (((discard_reason IS NULL) OR (discarded_on IS NOT NULL))),
+  CONSTRAINT invoices_discard_reason_check CHECK (((length(discard_reason) >= 1) AND (length(discard_reason) <= 500))),
   CONSTRAINT invoices_due_date_check CHECK ((due_date <= '2999-12-31'::date)),
   CONSTRAINT invoices_due_on_or_after_issue CHECK ((due_date >= issue_date)),
   CONSTRAINT invoices_finalized_whole CHECK ((((number IS NULL) = (journal_entry_id IS NULL)) AND ((number IS NOT NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0) AND (voided_on IS NULL))) AND ((voided_on IS NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0))) AND ((discarded_on IS NULL) OR (number IS NULL)))),
@@ -912,8 +924,10 @@ END) STORED NOT NULL,
 CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, customer_id, created_at DESC, id DESC);
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_discarded_invoices BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN ((old.discarded_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('make another draft');
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at, discarded_on ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_undiscarded BEFORE UPDATE OF discard_reason ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 CREATE TRIGGER require_due_until_void BEFORE UPDATE OF voided_on ON public.invoices FOR EACH ROW WHEN ((new.voided_on < new.last_raised_on)) EXECUTE FUNCTION public.require_due_until_void();
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -929,6 +943,8 @@ GRANT UPDATE ON public.invoices(voided_on) TO accubooks_app;
 GRANT UPDATE ON public.invoices(journal_entry_id) TO accubooks_app;
 GRANT UPDATE ON public.invoices(void_reason) TO accubooks_app;
 GRANT UPDATE ON public.invoices(written_off_minor) TO accubooks_app;
+GRANT UPDATE ON public.invoices(discarded_on) TO accubooks_app;
+GRANT UPDATE ON public.invoices(discard_reason) TO accubooks_app;
 
 CREATE TABLE public.journal_entries (
   company_id uuid NOT NULL,
@@ -1649,9 +1665,10 @@ AS $function$
 BEGIN
   IF EXISTS (
     SELECT FROM invoices i
-    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) AND i.number IS NOT NULL
+    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a)
+      AND (i.number IS NOT NULL OR i.discarded_on IS NOT NULL)
   ) THEN
-    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number'
+    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number or is discarded'
       USING ERRCODE = 'restrict_violation';
   END IF;
   RETURN NULL;
@@ -2281,22 +2298,24 @@ BEGIN
   INSERT INTO companies (id, name, base_currency) VALUES (new_company, p_name, p_currency);
   owner_id := create_user(p_owner_email);
   INSERT INTO memberships (company_id, user_id, roles) VALUES (new_company, owner_id, ARRAY['owner']);
-  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control) VALUES
-    (new_company, '1000', 'Bank', 'asset', true, false),
-    (new_company, '1100', 'Accounts receivable', 'asset', false, true),
-    (new_company, '1200', 'Inventory', 'asset', false, true),
-    (new_company, '2000', 'Accounts payable', 'liability', false, false),
-    (new_company, '2100', 'Sales tax payable', 'liability', false, false),
-    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false),
-    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false),
-    (new_company, '2220', 'Wages payable', 'liability', false, false),
-    (new_company, '3000', 'Owner''s equity', 'equity', false, false),
-    (new_company, '4000', 'Sales revenue', 'income', false, false),
-    (new_company, '5000', 'Cost of goods sold', 'expense', false, false),
-    (new_company, '5100', 'Inventory adjustments', 'expense', false, false),
-    (new_company, '6000', 'Wages expense', 'expense', false, false),
-    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false),
-    (new_company, '6900', 'Bank charges and differences', 'expense', false, false);
+  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control, role) VALUES
+    (new_company, '1000', 'Bank', 'asset', true, false, 'bank'),
+    (new_company, '1100', 'Accounts receivable', 'asset', false, true, 'receivable'),
+    (new_company, '1200', 'Inventory', 'asset', false, true, 'inventory'),
+    (new_company, '2000', 'Accounts payable', 'liability', false, false, 'payable'),
+    (new_company, '2100', 'Sales tax payable', 'liability', false, false, 'sales_tax'),
+    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false, 'payroll_taxes'),
+    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false, 'payroll_deductions'),
+    (new_company, '2220', 'Wages payable', 'liability', false, false, 'wages_payable'),
+    (new_company, '3000', 'Owner''s equity', 'equity', false, false, 'owners_equity'),
+    (new_company, '3100', 'Retained earnings', 'equity', false, false, 'retained_earnings'),
+    (new_company, '4000', 'Sales revenue', 'income', false, false, 'sales'),
+    (new_company, '5000', 'Cost of goods sold', 'expense', false, false, 'cost_of_goods_sold'),
+    (new_company, '5100', 'Inventory adjustments', 'expense', false, false, 'inventory_adjustments'),
+    (new_company, '6000', 'Wages expense', 'expense', false, false, 'wages'),
+    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false, 'employer_tax'),
+    (new_company, '6800', 'Bad debts', 'expense', false, false, 'bad_debts'),
+    (new_company, '6900', 'Bank charges and differences', 'expense', false, false, 'bank_charges');
   RETURN QUERY SELECT new_company, owner_id;
 END
 $function$
@@ -3837,10 +3856,11 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
   FROM jsonb_to_recordset(p_entries) AS e (lines jsonb)
-  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text)
+  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3854,9 +3874,13 @@ BEGIN
     l.memo
   FROM jsonb_to_recordset(p_entries) AS e (id uuid, lines jsonb)
   CROSS JOIN LATERAL ROWS FROM (
-    jsonb_to_recordset(e.lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+    jsonb_to_recordset(e.lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
 END
 $function$
@@ -3870,9 +3894,10 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
-  FROM jsonb_to_recordset(p_lines) AS l (account text)
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
+  FROM jsonb_to_recordset(p_lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3882,9 +3907,14 @@ BEGIN
   VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description, p_metadata);
   INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
   SELECT p_company, l.id, p_entry, row_number() OVER (ORDER BY l.position), a.id, l.amount, l.currency, l.memo
-  FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+  FROM ROWS FROM (
+    jsonb_to_recordset(p_lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
   RETURN p_entry;
 END

@@ -3,7 +3,6 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
 import { toJson } from '../json.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import {
   type CreditableLine,
@@ -265,8 +264,8 @@ function entryLines(
   }
   return [
     ...[...netByAccount].map(([account, amountMinor]) => ({ account, amountMinor, currency })),
-    { account: ACCOUNTS.salesTax, amountMinor: taxMinor, currency },
-    { account: ACCOUNTS.receivable, amountMinor: -(netMinor + taxMinor), currency },
+    { role: 'sales_tax', amountMinor: taxMinor, currency },
+    { role: 'receivable', amountMinor: -(netMinor + taxMinor), currency },
   ];
 }
 

@@ -160,7 +160,7 @@ export const createPayment = defineSetOperation({
           description: `Payment ${context.writeId} of invoice ${invoice.id}`,
           lines: [
             { account: body.bankAccountCode, amountMinor, currency },
-            { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency },
+            { role: 'receivable', amountMinor: -amountMinor, currency },
           ],
         },
         context,

@@ -4,7 +4,6 @@ import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id, metadata } from '../fields.ts';
 import { inStoredOrder, toJson } from '../json.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import {
   type EntryOfSet,
@@ -110,7 +109,7 @@ export const createRefund = defineSetOperation({
           date: refundedOn,
           description: `Refund ${context.writeId} of payment ${payment.id}`,
           lines: [
-            { account: ACCOUNTS.receivable, amountMinor, currency },
+            { role: 'receivable', amountMinor, currency },
             { account: payment.bank_account, amountMinor: -amountMinor, currency },
           ],
         },

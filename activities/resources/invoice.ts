@@ -11,7 +11,15 @@ export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue
   discarded_on, discard_reason, journal_entry_id, metadata, created_at`;
 
 /** As the database computes it: `paid` only through payments and credits, `written_off` where the rest was given up. */
-export const INVOICE_STATUSES = ['draft', 'discarded', 'finalized', 'partially_paid', 'paid', 'written_off', 'void'] as const;
+export const INVOICE_STATUSES = [
+  'draft',
+  'discarded',
+  'finalized',
+  'partially_paid',
+  'paid',
+  'written_off',
+  'void',
+] as const;
 export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
 
 export type InvoiceRow = {

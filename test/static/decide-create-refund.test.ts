@@ -68,7 +68,7 @@ describe('a refund', () => {
       expect.objectContaining({
         date: '2026-03-01',
         lines: [
-          expect.objectContaining({ account: '1100', amount: '60', currency: 'EUR' }),
+          expect.objectContaining({ role: 'receivable', amount: '60', currency: 'EUR' }),
           expect.objectContaining({ account: '1010', amount: '-60', currency: 'EUR' }),
         ],
       }),

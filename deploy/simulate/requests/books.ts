@@ -186,9 +186,17 @@ const CHART: readonly (readonly [type: string, ...codes: string[]])[] = [
     ACCOUNTS.payrollDeductions,
     ACCOUNTS.wagesPayable,
   ],
-  ['equity', ACCOUNTS.equity],
+  ['equity', ACCOUNTS.equity, '3100'],
   ['income', ACCOUNTS.sales],
-  ['expense', '5000', ACCOUNTS.inventoryAdjustments, ACCOUNTS.wages, ACCOUNTS.employerTax, ACCOUNTS.bankCharges],
+  [
+    'expense',
+    '5000',
+    ACCOUNTS.inventoryAdjustments,
+    ACCOUNTS.wages,
+    ACCOUNTS.employerTax,
+    '6800',
+    ACCOUNTS.bankCharges,
+  ],
 ];
 
 export function emptyBooks(

@@ -651,7 +651,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -882,7 +882,7 @@ export type Invoice = {
   /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -923,6 +923,8 @@ export type Invoice = {
   amountPaid: number;
   /** Minor units */
   amountCredited: number;
+  /** Minor units */
+  amountWrittenOff: number;
   /** Minor units */
   amountDue: number;
   voidedOn: string | null;
@@ -1106,6 +1108,28 @@ export type Account = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   isBank: boolean;
   isControl: boolean;
+  /** What operations use it for; null for an account that the company has added */
+  role:
+    | (
+        | 'bank'
+        | 'receivable'
+        | 'inventory'
+        | 'payable'
+        | 'sales_tax'
+        | 'payroll_taxes'
+        | 'payroll_deductions'
+        | 'wages_payable'
+        | 'owners_equity'
+        | 'retained_earnings'
+        | 'sales'
+        | 'cost_of_goods_sold'
+        | 'inventory_adjustments'
+        | 'wages'
+        | 'employer_tax'
+        | 'bad_debts'
+        | 'bank_charges'
+      )
+    | null;
   /** RFC 3339, UTC */
   createdAt: string;
 };
@@ -1351,7 +1375,7 @@ export type InvoiceWithHistory = {
   /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1392,6 +1416,8 @@ export type InvoiceWithHistory = {
   amountPaid: number;
   /** Minor units */
   amountCredited: number;
+  /** Minor units */
+  amountWrittenOff: number;
   /** Minor units */
   amountDue: number;
   voidedOn: string | null;
