@@ -112,7 +112,7 @@ describe('an answer', () => {
     expectTypeOf<Finalized['warnings']>().toEqualTypeOf<{ code: string }[] | undefined>();
     expectTypeOf<Finalized['number']>().toEqualTypeOf<string | null>();
     expectTypeOf<Finalized['status']>().toEqualTypeOf<
-      'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'void'
+      'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void'
     >();
   });
 

@@ -88,7 +88,7 @@ describe('a customer', () => {
     [{ name: null }, '/name'],
     [{ name: ' ' }, '/name'],
     [{ email: 'nobody' }, '/email'],
-    [{ externalReference: '' }, '/externalReference'],
+    [{ externalReference: ' ' }, '/externalReference'],
     [{ metadata: { room: 12 } }, '/metadata/room'],
     [{ currency: 'EUR' }, '/currency'],
   ])('is not changed by %j: that is no write', async (body, pointer) => {
