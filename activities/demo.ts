@@ -20,6 +20,8 @@ export const DEMO = {
   draftInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:draft-invoice'),
   finalizedInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:finalized-invoice'),
   voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
+  uncollectibleInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:uncollectible-invoice'),
+  writtenOffInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:written-off-invoice'),
   partlyPaidInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:partly-paid-invoice'),
   refundablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:payment'),
   mistakenEntryId: writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:mistaken-entry'),
@@ -67,6 +69,14 @@ export const DEMO_SEED: readonly SeedRequest[] = [
   },
   { method: 'POST', path: `/api/invoices/${DEMO.finalizedInvoiceId}/finalize`, key: 'seed:finalize', body: {} },
   ...finalized(DEMO.voidableInvoiceId, 'voidable-invoice', invoice('Payroll setup', '1', 60_000)),
+  ...finalized(DEMO.uncollectibleInvoiceId, 'uncollectible-invoice', invoice('Tax return', '1', 40_000)),
+  ...finalized(DEMO.writtenOffInvoiceId, 'written-off-invoice', invoice('Tax return', '1', 30_000)),
+  {
+    method: 'POST',
+    path: `/api/invoices/${DEMO.writtenOffInvoiceId}/write-off`,
+    key: 'seed:write-off',
+    body: { amount: 32_475, reason: 'Insolvent', date: '2026-03-09' },
+  },
   ...finalized(DEMO.partlyPaidInvoiceId, 'partly-paid-invoice', invoice('Group audit', '1', 100_000_000)),
   {
     method: 'POST',

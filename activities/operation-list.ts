@@ -18,6 +18,7 @@ import { grantUserAccess } from './operations/grant-user-access.ts';
 import { importBankTransactions } from './operations/import-bank-transactions.ts';
 import { reconcileLedger } from './operations/reconcile-ledger.ts';
 import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
+import { recoverWriteOff } from './operations/recover-write-off.ts';
 import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
@@ -25,6 +26,7 @@ import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { updateCustomer } from './operations/update-customer.ts';
 import { updateInventoryItem } from './operations/update-inventory-item.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
+import { writeOffInvoice } from './operations/write-off-invoice.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -54,4 +56,6 @@ export const OPERATIONS: readonly Operation[] = [
   updateCustomer,
   discardInvoice,
   updateInventoryItem,
+  writeOffInvoice,
+  recoverWriteOff,
 ];

@@ -119,6 +119,18 @@ export async function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): P
   return linesOf;
 }
 
+/** The answer's form of an invoice that this transaction has changed. */
+export async function readInvoiceAnswer(tx: Tx, invoiceId: string): Promise<z.output<typeof invoiceSchema>> {
+  const [[row], linesOf] = await Promise.all([
+    tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM invoices WHERE company_id = current_company() AND id = $1`, [
+      invoiceId,
+    ]),
+    readInvoiceLines(tx, [invoiceId]),
+  ]);
+  if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
+  return toInvoice(row, linesOf.get(invoiceId) ?? []);
+}
+
 export type LinesOfInvoices = ReadonlyMap<string, readonly InvoiceLineRow[]>;
 
 function toDiscount({ discount_thousandths: thousandths, discount_minor: minor }: InvoiceLineRow) {

@@ -97,6 +97,8 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   createCreditNote: () => [shared(REFUNDS)],
   voidInvoice: () => [shared(REFUNDS)],
   recordInvoiceReminder: () => [shared(REFUNDS)],
+  writeOffInvoice: () => [shared(REFUNDS)],
+  recoverWriteOff: () => [shared(REFUNDS)],
 };
 
 function unique(what: string, value: unknown): readonly string[] {
