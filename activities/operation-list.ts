@@ -25,7 +25,10 @@ import { unreconcileBankTransaction } from './operations/unreconcile-bank-transa
 import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { updateCustomer } from './operations/update-customer.ts';
 import { updateInventoryItem } from './operations/update-inventory-item.ts';
+import { voidCreditNote } from './operations/void-credit-note.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
+import { voidPayment } from './operations/void-payment.ts';
+import { voidRefund } from './operations/void-refund.ts';
 import { writeOffInvoice } from './operations/write-off-invoice.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
@@ -40,6 +43,9 @@ export const OPERATIONS: readonly Operation[] = [
   voidInvoice,
   createCreditNote,
   createRefund,
+  voidPayment,
+  voidRefund,
+  voidCreditNote,
   recordInvoiceReminder,
   createAccount,
   createJournalEntry,

@@ -1,4 +1,4 @@
--- updateCustomer, updateInventoryItem and discardInvoice.
+-- updateCustomer, updateInventoryItem and discardInvoice; and the share of a write-off in the tax of its invoice.
 GRANT UPDATE (name, email, external_reference, metadata) ON customers TO accubooks_app;
 GRANT UPDATE (sku, name) ON inventory_items TO accubooks_app;
 
@@ -27,3 +27,26 @@ BEGIN
   RETURN NULL;
 END
 $$;
+
+-- `numerator / denominator`, rounded half away from zero: of whole numbers, so that nothing is rounded twice.
+CREATE FUNCTION half_away(p_numerator numeric, p_denominator numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN sign(p_numerator) * div(2 * abs(p_numerator) + p_denominator, 2 * p_denominator);
+
+-- The share follows from what was written off before, and is not recovered. The last one is recovered first, so the shares of
+-- those before are what their sum has.
+CREATE FUNCTION require_tax_share() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  share numeric;
+BEGIN
+  SELECT half_away(i.tax_minor::numeric * (i.written_off_minor + NEW.amount_minor), i.total_minor)
+    - half_away(i.tax_minor::numeric * i.written_off_minor, i.total_minor) INTO share
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.tax_minor <> share THEN
+    RAISE EXCEPTION 'the share of write-off % in the tax of its invoice is %, not %', NEW.id, share, NEW.tax_minor
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'write_off_tax_share';
+  END IF;
+  RETURN NEW;
+END
+$$;
+CREATE TRIGGER require_tax_share BEFORE INSERT ON write_offs FOR EACH ROW EXECUTE FUNCTION require_tax_share();

@@ -13,6 +13,9 @@ export type Operation =
   | 'voidInvoice'
   | 'createCreditNote'
   | 'createRefund'
+  | 'voidPayment'
+  | 'voidRefund'
+  | 'voidCreditNote'
   | 'recordInvoiceReminder'
   | 'createAccount'
   | 'createJournalEntry'
@@ -28,7 +31,9 @@ export type Operation =
   | 'adjustInventory'
   | 'updateCustomer'
   | 'discardInvoice'
-  | 'updateInventoryItem';
+  | 'updateInventoryItem'
+  | 'writeOffInvoice'
+  | 'recoverWriteOff';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -42,6 +47,9 @@ export type EventKind =
   | 'invoice.voided'
   | 'credit_note.created'
   | 'refund.created'
+  | 'payment.voided'
+  | 'refund.voided'
+  | 'credit_note.voided'
   | 'invoice.reminder_due'
   | 'account.created'
   | 'journal_entry.created'
@@ -57,7 +65,9 @@ export type EventKind =
   | 'inventory.adjusted'
   | 'customer.updated'
   | 'invoice.discarded'
-  | 'inventory_item.updated';
+  | 'inventory_item.updated'
+  | 'invoice.written_off'
+  | 'invoice.write_off_recovered';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -96,6 +106,7 @@ export type ProblemCode =
   | 'account_not_found'
   | 'account_not_usable'
   | 'already_reconciled'
+  | 'already_voided'
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
@@ -134,13 +145,16 @@ export type ProblemCode =
   | 'invoice_not_found'
   | 'invoice_not_payable'
   | 'invoice_not_voidable'
+  | 'invoice_overpaid'
   | 'journal_entry_not_found'
   | 'journal_line_not_matchable'
   | 'last_owner'
   | 'line_reconciled'
   | 'month_not_finished'
   | 'no_employees'
+  | 'not_latest_credit'
   | 'nothing_to_pay'
+  | 'nothing_written_off'
   | 'pay_frequency_mismatch'
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
@@ -148,6 +162,7 @@ export type ProblemCode =
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
+  | 'payment_refunded'
   | 'period_already_paid'
   | 'period_closed'
   | 'reason_required'
@@ -168,7 +183,8 @@ export type ProblemCode =
   | 'webhook_secret_version_not_next'
   | 'webhook_url_not_allowed'
   | 'workflow_not_registered'
-  | 'workflow_payload_invalid';
+  | 'workflow_payload_invalid'
+  | 'write_off_exceeds_due';
 
 /** The codes that a write can be rejected with, which is then its outcome, by its operation. */
 export interface RejectionCodes {
@@ -234,6 +250,36 @@ export interface RejectionCodes {
     | 'payment_not_found'
     | 'refund_exceeds_payment'
     | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayment:
+    | 'payment_not_found'
+    | 'already_voided'
+    | 'payment_refunded'
+    | 'line_reconciled'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidRefund:
+    | 'refund_not_found'
+    | 'already_voided'
+    | 'line_reconciled'
+    | 'invoice_overpaid'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidCreditNote:
+    | 'credit_note_not_found'
+    | 'already_voided'
+    | 'not_latest_credit'
+    | 'date_before_original'
+    | 'as_of_conflict'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -304,6 +350,23 @@ export interface RejectionCodes {
   updateCustomer: 'customer_not_found' | 'customer_reference_taken' | 'forbidden';
   discardInvoice: 'invoice_not_found' | 'invoice_not_draft' | 'forbidden';
   updateInventoryItem: 'inventory_item_not_found' | 'sku_taken' | 'forbidden';
+  writeOffInvoice:
+    | 'invoice_not_found'
+    | 'invoice_not_due'
+    | 'write_off_exceeds_due'
+    | 'date_before_invoice'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  recoverWriteOff:
+    | 'invoice_not_found'
+    | 'nothing_written_off'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
 }
 
 /** The body of a webhook call. It is a test, and not an event, if `data.eventId` is undefined. */
@@ -472,6 +535,26 @@ export type CreateRefundBody = {
   };
 };
 
+export type VoidPaymentBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /** @default false */
+  bounced?: boolean;
+};
+
+export type VoidRefundBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
+export type VoidCreditNoteBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
 export type RecordInvoiceReminderBody = {
   step: number;
 };
@@ -632,6 +715,25 @@ export type DiscardInvoiceBody = {
 export type UpdateInventoryItemBody = {
   name?: string;
   sku?: string;
+};
+
+export type WriteOffInvoiceBody = {
+  /** Minor units of the currency */
+  amount: number;
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /**
+   * Whether the share of the tax is no longer payable
+   * @default false
+   */
+  taxRelief?: boolean;
+};
+
+export type RecoverWriteOffBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
 };
 
 export type ListCustomersQuery = {
@@ -962,6 +1064,10 @@ export type Payment = {
   reference: string | null;
   /** Minor units */
   refunded: number;
+  voidedOn: string | null;
+  voidReason: string | null;
+  /** Null unless it is void: whether it came in and was taken back by the bank */
+  bounced: boolean | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1067,6 +1173,8 @@ export type CreditNote = {
   tax: number;
   /** Minor units */
   total: number;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** RFC 3339, UTC */
   createdAt: string;
@@ -1084,6 +1192,8 @@ export type Refund = {
   currency: string;
   date: string;
   reason: string;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1453,6 +1563,10 @@ export type InvoiceWithHistory = {
     reference: string | null;
     /** Minor units */
     refunded: number;
+    voidedOn: string | null;
+    voidReason: string | null;
+    /** Null unless it is void: whether it came in and was taken back by the bank */
+    bounced: boolean | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1473,6 +1587,8 @@ export type InvoiceWithHistory = {
     currency: string;
     date: string;
     reason: string;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1503,6 +1619,8 @@ export type InvoiceWithHistory = {
     tax: number;
     /** Minor units */
     total: number;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** RFC 3339, UTC */
     createdAt: string;
