@@ -7,6 +7,7 @@ import {
 import { ENTRY_COLUMNS, type EntryRow } from '../../activities/resources/journal-entry.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
 import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
+import { toWriteOff, WRITE_OFF_COLUMNS, type WriteOffRow } from '../../activities/resources/write-off.ts';
 import { withEntryLines } from './entries.ts';
 
 /** The limit of each kind, newest first. The lists of payments, refunds, credit notes and entries have all of them. */
@@ -18,7 +19,7 @@ const MAX_OF_EACH = 200;
  */
 const PAYMENT_IDS = 'ARRAY(SELECT id FROM payments WHERE company_id = current_company() AND invoice_id = $1)';
 
-/** The payments, refunds and credit notes of an invoice, and the entries of all of them; newest first. */
+/** The payments, refunds, credit notes and write-offs of an invoice, and the entries of all of them; newest first. */
 export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   const payments = await tx.query<PaymentRow>(
     `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
@@ -36,10 +37,16 @@ export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
      ORDER BY created_at DESC, id DESC LIMIT $2`,
     [invoiceId, MAX_OF_EACH],
   );
+  const writeOffs = await tx.query<WriteOffRow>(
+    `SELECT ${WRITE_OFF_COLUMNS} FROM write_offs WHERE company_id = current_company() AND invoice_id = $1
+     ORDER BY position DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
   return {
     payments: payments.map(toPayment),
     refunds: refunds.map(toRefund),
     creditNotes: await withCreditNoteLines(tx, notes),
+    writeOffs: writeOffs.map(toWriteOff),
     entries: await withEntryLines(tx, await readEntriesOf(tx, invoiceId)),
   };
 }
