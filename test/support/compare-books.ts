@@ -33,10 +33,13 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
     should: ({ invoices }) =>
       [...invoices].map(([id, invoice]) => {
         const reminders = [...invoice.reminders].toSorted((one, other) => one - other);
-        return [id, statusOf(invoice), invoice.number ?? '', dueOn(invoice), reminders];
+        const taxes = invoice.writeOffs.map(({ tax }) => tax);
+        return [id, statusOf(invoice), invoice.number ?? '', dueOn(invoice), reminders, taxes];
       }),
     sql: `SELECT id, status, coalesce(number::text, ''), due_minor, array_to_string(ARRAY(
-        SELECT r.step FROM invoice_reminders r WHERE r.company_id = i.company_id AND r.invoice_id = i.id ORDER BY 1), ',')
+        SELECT r.step FROM invoice_reminders r WHERE r.company_id = i.company_id AND r.invoice_id = i.id ORDER BY 1), ','), array_to_string(ARRAY(
+        SELECT w.tax_minor FROM write_offs w
+        WHERE w.company_id = i.company_id AND w.invoice_id = i.id AND w.recovered_on IS NULL ORDER BY w.position), ',')
       FROM invoices i WHERE company_id = $1`,
   },
   payments: {

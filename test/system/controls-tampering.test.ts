@@ -58,6 +58,36 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
     `UPDATE invoices SET customer_id = ${lonelyCustomer()}, due_date = due_date + 90 WHERE memo = 'open'`,
     ['invoice-answers'],
   ],
+  'a draft discarded that nobody has discarded': [
+    `UPDATE invoices SET discarded_on = '2026-03-01' WHERE memo = 'draft'`,
+    ['invoice-answers'],
+  ],
+  'a customer set back to what an earlier answer said': [
+    `UPDATE customers SET external_reference = NULL, metadata = '{}' WHERE external_reference = 'CRM-1'`,
+    ['customer-answers'],
+  ],
+  'a change that has forgotten the one before, in its answer as well': [
+    `
+    UPDATE customers SET email = NULL WHERE external_reference = 'CRM-1';
+    UPDATE idempotent_writes SET response_body = convert_to(
+      (convert_from(response_body, 'UTF8')::jsonb || '{"email": null}')::text, 'UTF8')
+    WHERE operation = 'updateCustomer' AND request -> 'body' ? 'metadata'`,
+    ['customer-answers'],
+  ],
+  'an item renamed': [`UPDATE inventory_items SET name = 'Lamp' WHERE sku = 'LAMP'`, ['item-answers']],
+  'a write-off of less, and its recovery, in their entries as well': [
+    `
+    UPDATE journal_lines l SET amount_minor = l.amount_minor / 2 FROM write_offs w
+    WHERE w.reason = 'hopeless' AND l.entry_id IN (w.journal_entry_id, w.recover_entry_id);
+    UPDATE write_offs SET amount_minor = 100, tax_minor = 9 WHERE reason = 'hopeless'`,
+    ['write-off-answers'],
+  ],
+  'a recovery of another day': [
+    `
+    UPDATE journal_entries SET entry_date = '2026-02-03' WHERE id = (SELECT recover_entry_id FROM write_offs WHERE reason = 'hopeless');
+    UPDATE write_offs SET recovered_on = '2026-02-03' WHERE reason = 'hopeless'`,
+    ['write-off-answers'],
+  ],
   'an invoice’s line described otherwise': [
     `UPDATE invoice_lines SET description = 'Goods' WHERE invoice_id = ${invoice('open')}`,
     ['invoice-answers'],

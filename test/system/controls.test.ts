@@ -53,6 +53,16 @@ const FAULTS: Readonly<Record<string, string>> = {
   'invoice-paid': `UPDATE payments SET invoice_id = ${invoice('open')} WHERE reference = 'second'`,
   'payment-refunded': `UPDATE refunds SET payment_id = (SELECT id FROM payments WHERE reference = 'second')`,
   'invoice-credited': `UPDATE credit_notes SET invoice_id = ${invoice('open')}`,
+  'invoice-written-off': `
+    UPDATE invoices SET written_off_minor = written_off_minor + CASE memo WHEN 'open' THEN 1 ELSE -1 END
+    WHERE memo IN ('open', 'written off')`,
+  'write-off-taxes': `
+    UPDATE write_offs SET tax_minor = tax_minor + 1, tax_relief = false WHERE reason = 'insolvent';
+    UPDATE journal_lines SET account_id = ${account('6800')}
+    WHERE account_id = ${account('2100')} AND entry_id = (SELECT journal_entry_id FROM write_offs WHERE reason = 'insolvent')`,
+  'write-offs-posted': `
+    UPDATE journal_lines SET account_id = ${account('6900')}
+    WHERE account_id = ${account('6800')} AND entry_id = (SELECT journal_entry_id FROM write_offs WHERE reason = 'insolvent')`,
   'credit-note-sums': 'UPDATE credit_notes SET net_minor = net_minor + 1, tax_minor = tax_minor - 1',
   'credit-within-line': `
     UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
@@ -99,6 +109,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'refund-answers': `UPDATE refunds SET reason = 'Too little'`,
   'credit-note-answers': `UPDATE credit_notes SET reason = 'Kept'`,
   'entry-answers': `UPDATE journal_entries SET description = 'renting' WHERE description = 'rent'`,
+  'write-off-answers': `UPDATE write_offs SET reason = 'By hand' WHERE reason = 'insolvent'`,
   'customer-answers': `UPDATE customers SET email = 'by@hand.test' WHERE name = 'Lonely'`,
   'account-answers': `UPDATE accounts SET type = 'liability' WHERE code = '6100'`,
   'employee-answers': `UPDATE employee_deductions SET name = 'By hand'`,

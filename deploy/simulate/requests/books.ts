@@ -91,7 +91,11 @@ export type Invoice = {
   /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it. */
   readonly moved: Change[];
   readonly reminders: Set<number>;
+  /** Those that are not recovered, in their order. */
+  readonly writeOffs: WriteOff[];
 };
+
+type WriteOff = { readonly amount: bigint; readonly tax: bigint; readonly date: string; readonly entryId: string };
 
 type Change = { readonly date: string; readonly amount: bigint };
 

@@ -14,6 +14,7 @@ import { PAYMENTS } from './payments.ts';
 import { PAYROLL } from './payroll.ts';
 import type { Random } from './random.ts';
 import { UPDATES } from './updates.ts';
+import { WRITE_OFFS } from './write-offs.ts';
 
 /** In the order in which a new company can do them. */
 const MODELS: Readonly<Record<string, OperationModel>> = {
@@ -21,6 +22,7 @@ const MODELS: Readonly<Record<string, OperationModel>> = {
   ...INVOICES,
   ...PAYMENTS,
   ...CREDIT_NOTES,
+  ...WRITE_OFFS,
   ...LEDGER,
   ...BANK,
   ...PAYROLL,

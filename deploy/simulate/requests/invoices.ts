@@ -79,7 +79,7 @@ const createInvoice: OperationModel = {
     const { currency, issueDate, dueDate } = body;
     const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false, isDiscarded: false };
     const invoice = { ...untouched, currency, lines, total, issueDate, dueDate };
-    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>() }));
+    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }));
   },
 };
 
@@ -116,7 +116,7 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
   notFound: [404, 'invoice_not_found'],
   body: (invoice, _, books, random) => ({ reason: 'A mistake', date: takingDay(invoice, books, random) }),
   answer(invoice, { target, body }, books) {
-    if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
+    if (statusOf(invoice) !== 'finalized' || invoice.writeOffs.length > 0) return refused(409, 'invoice_not_voidable');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
     if (leastDue(invoice, body.date) < invoice.total) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
@@ -153,8 +153,8 @@ function is(status: string): (invoice: Invoice) => boolean {
   return (invoice) => statusOf(invoice) === status;
 }
 
-export function dueOn({ total, paid, credited, isVoid, isDiscarded }: Invoice): bigint {
-  return isVoid || isDiscarded ? 0n : total - paid - credited;
+export function dueOn({ total, paid, credited, writeOffs, isVoid, isDiscarded }: Invoice): bigint {
+  return isVoid || isDiscarded ? 0n : total - paid - credited - sumOf(writeOffs, ({ amount }) => amount);
 }
 
 /** A day on which something is taken from what is due; of an invoice with a refund now and then the first, before it. */
@@ -172,6 +172,6 @@ export function statusOf(invoice: Invoice): string {
   if (invoice.isVoid) return 'void';
   if (invoice.isDiscarded) return 'discarded';
   if (invoice.number === undefined) return 'draft';
-  if (dueOn(invoice) === 0n) return 'paid';
+  if (dueOn(invoice) === 0n) return invoice.writeOffs.length > 0 ? 'written_off' : 'paid';
   return invoice.paid + invoice.credited > 0n ? 'partially_paid' : 'finalized';
 }
