@@ -101,7 +101,7 @@ type Payment = {
   isVoid: boolean;
 };
 
-export type Refund = {
+type Refund = {
   readonly payment: Payment;
   readonly amount: bigint;
   readonly on: string;
