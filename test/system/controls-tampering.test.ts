@@ -64,7 +64,7 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
   ],
   'a void of a payment without its answer': [
     `UPDATE payments SET voided_on = NULL, void_reason = NULL, void_entry_id = NULL, bounced = NULL WHERE reference = 'wrong'`,
-    ['receivable', 'due-by-day', 'invoice-paid', 'payment-answers'],
+    ['invoice-paid', 'payment-answers'],
   ],
   'the day and reason of a void changed': [
     `UPDATE refunds SET voided_on = '2026-02-05', void_reason = 'by hand' WHERE reason = 'Never paid out'`,

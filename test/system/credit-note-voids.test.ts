@@ -216,7 +216,7 @@ describe('the database itself refuses, also of the owner,', () => {
       `SELECT record_recovery(p_company => '${company.id}', p_write_off => '${id}', p_date => '${day}', p_reason => 'by hand',
         p_entry => '${payment.journalEntryId}')`;
     const [one, two] = ['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002'];
-    const day = '2026-02-20';
+    const day = '2026-02-25';
     expect(await refusalOf(writeOff(one, 55, day))).toBe('invoices_never_overpaid');
     expect(await refusalOf(writeOff(one, 54, day))).toBeUndefined();
     expect(await refusalOf(writeOff(one, 1, '2026-01-14'))).toBe('date_before_invoice');
@@ -233,7 +233,7 @@ describe('the database itself refuses, also of the owner,', () => {
     ).toBe('as_of_conflict');
     const both = `${writeOff(one, 10, day)}; ${writeOff(two, 10, day)}`;
     expect(await refusalOf(`${both}; ${recover(one, day)}`)).toBe('not_latest_write_off');
-    expect(await refusalOf(`${both}; ${recover(two, '2026-02-19')}`)).toBe('write_offs_recovered_on_or_after');
+    expect(await refusalOf(`${both}; ${recover(two, '2026-02-24')}`)).toBe('write_offs_recovered_on_or_after');
     expect(await refusalOf(`${both}; ${recover(two, day)}; ${recover(one, day)}`)).toBeUndefined();
   });
 });
