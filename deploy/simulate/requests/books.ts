@@ -17,6 +17,9 @@ export type Books = {
   readonly customers: Map<string, Customer>;
   readonly invoices: Map<string, Invoice>;
   readonly payments: Map<string, Payment>;
+  readonly refunds: Map<string, Refund>;
+  /** In the order in which they were made. */
+  readonly creditNotes: Map<string, CreditNote>;
   readonly entries: Map<string, Entry>;
   /** Of bank accounts: the others are never matched. */
   readonly bankLines: Map<string, BankLine>;
@@ -88,7 +91,7 @@ export type Invoice = {
   entryId: string;
   isVoid: boolean;
   isDiscarded: boolean;
-  /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it. */
+  /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it, their voids give back. */
   readonly moved: Change[];
   readonly reminders: Set<number>;
   /** Those that are not recovered, in their order. */
@@ -105,6 +108,28 @@ type Payment = {
   refunded: bigint;
   readonly on: string;
   readonly bank: string;
+  readonly posted: PostedToBank;
+  isVoid: boolean;
+};
+
+type Refund = {
+  readonly payment: Payment;
+  readonly amount: bigint;
+  readonly on: string;
+  readonly posted: PostedToBank;
+  isVoid: boolean;
+};
+
+/** The IDs of an entry and of its line of the bank account. */
+type PostedToBank = { readonly entryId: string; readonly lineId: string };
+
+export type CreditNote = {
+  readonly invoice: Invoice;
+  readonly parts: readonly { readonly line: InvoiceLine; readonly net: bigint; readonly tax: bigint }[];
+  readonly total: bigint;
+  readonly on: string;
+  readonly entryId: string;
+  isVoid: boolean;
 };
 
 export type Entry = {
@@ -232,6 +257,8 @@ export function emptyBooks(
     customers: new Map(),
     invoices: new Map(),
     payments: new Map(),
+    refunds: new Map(),
+    creditNotes: new Map(),
     entries: new Map(),
     bankLines: new Map(),
     bankTransactions: new Map(),
@@ -319,6 +346,13 @@ export function post(
   const lineIds = lines.map((line) => line.id);
   books.entries.set(id, { writeId, operation, date, lines, lineIds, difference, isReversed: false });
   return id;
+}
+
+/** Posts the mirror of an entry that is there. */
+export function postMirrorOf(books: Books, entryId: string): void {
+  const entry = books.entries.get(entryId);
+  if (entry === undefined) throw new Error('Bug! A document without its entry');
+  postMirror(books, entry);
 }
 
 /** Posts what undoes an entry. Its lines have IDs of their own, which no request names. */

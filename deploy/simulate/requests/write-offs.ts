@@ -1,6 +1,6 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
-import { divide, type Invoice, isClosed, isFarAhead, post, postingDay, postMirror, sumOf } from './books.ts';
-import { dueOn, isPayable, leastDue, takingDay } from './invoices.ts';
+import { divide, type Invoice, isClosed, isFarAhead, post, postingDay, postMirrorOf, sumOf } from './books.ts';
+import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
 import { changed, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 
@@ -60,15 +60,13 @@ const recoverWriteOff = workingOn(({ invoices }) => invoices, {
     const latest = invoice.writeOffs.at(-1);
     if (latest === undefined) return refused(409, 'nothing_written_off');
     if (date < latest.date) return refused(422, 'date_before_original');
-    if (isAboveTotal(invoice, date, latest.amount)) return refused(422, 'as_of_conflict');
+    if (latest.amount > leastRoom(invoice, date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (isFarAhead(date)) return refused(422, 'date_too_late');
-    const entry = books.entries.get(latest.entryId);
-    if (entry === undefined) throw new Error('Bug! A write-off without its entry');
     return changed(() => {
       invoice.writeOffs.pop();
       invoice.moved.push({ date, amount: latest.amount });
-      postMirror(books, entry);
+      postMirrorOf(books, latest.entryId);
     }, target);
   },
 });
@@ -79,13 +77,4 @@ export const WRITE_OFFS = { writeOffInvoice, recoverWriteOff };
 function shareOf({ total, lines, writeOffs }: Invoice, amount: bigint): bigint {
   const all = amount + sumOf(writeOffs, (one) => one.amount);
   return divide(sumOf(lines, ({ tax }) => tax) * all, total) - sumOf(writeOffs, ({ tax }) => tax);
-}
-
-/** Whether as of some day from that one on more than the total would be due, if so much more were. */
-function isAboveTotal({ moved }: Invoice, since: string, raised: bigint): boolean {
-  const days = [since, ...moved.map(({ date }) => date).filter((date) => date > since)];
-  return days.some((day) => {
-    const until = moved.filter(({ date }) => date <= day);
-    return sumOf(until, ({ amount }) => amount) + raised > 0n;
-  });
 }
