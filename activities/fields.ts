@@ -118,6 +118,16 @@ export const date = () =>
 
 export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
 
+/** The body of a change: each member may be left out, but not all of them. */
+export const atLeastOneMember = <B extends z.ZodObject>(members: B): B =>
+  members
+    .refine((body) => Object.keys(body).length > 0, {
+      message: 'must have at least one member',
+      // Unknown ones are told alone.
+      when: ({ issues }) => issues.length === 0,
+    })
+    .meta({ minProperties: 1 }) as B;
+
 /** A version number for optimistic concurrency or rotation. */
 export const version = () => z.int().min(1).max(1_000_000_000);
 

@@ -76,15 +76,18 @@ CREATE TABLE public.accounts (
   is_bank boolean DEFAULT false NOT NULL,
   is_control boolean DEFAULT false NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  role text,
   CONSTRAINT accounts_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT accounts_code_key UNIQUE (company_id, code),
   CONSTRAINT accounts_bank_is_asset CHECK (((NOT is_bank) OR ((type = 'asset'::text) AND (NOT is_control)))),
   CONSTRAINT accounts_code_check CHECK ((code ~ '^[A-Za-z0-9.-]{1,20}$'::text)),
   CONSTRAINT accounts_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  CONSTRAINT accounts_role_known CHECK ((role = ANY (ARRAY['bank'::text, 'receivable'::text, 'inventory'::text, 'payable'::text, 'sales_tax'::text, 'payroll_taxes'::text, 'payroll_deductions'::text, 'wages_payable'::text, 'owners_equity'::text, 'retained_earnings'::text, 'sales'::text, 'cost_of_goods_sold'::text, 'inventory_adjustments'::text, 'wages'::text, 'employer_tax'::text, 'bad_debts'::text, 'bank_charges'::text]))),
   CONSTRAINT accounts_type_check CHECK ((type = ANY (ARRAY['asset'::text, 'liability'::text, 'equity'::text, 'income'::text, 'expense'::text]))),
   CONSTRAINT accounts_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
 );
-CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
+CREATE UNIQUE INDEX accounts_role_key ON public.accounts USING btree (company_id, role) WHERE (role IS NOT NULL);
+CREATE TRIGGER keep_accounts BEFORE DELETE OR UPDATE OF company_id, id, code, type, is_bank, is_control, role, created_at ON public.accounts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('create another account, and move its balance by an entry');
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
@@ -563,6 +566,9 @@ CREATE TABLE public.credit_notes (
   journal_entry_id uuid NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
   CONSTRAINT credit_notes_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT credit_notes_invoice_key UNIQUE (company_id, id, invoice_id),
   CONSTRAINT credit_notes_number_key UNIQUE (company_id, number),
@@ -574,20 +580,43 @@ CREATE TABLE public.credit_notes (
   CONSTRAINT credit_notes_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT credit_notes_total_is_sum CHECK ((total_minor = (net_minor + tax_minor))),
   CONSTRAINT credit_notes_total_minor_check CHECK (((total_minor >= 1) AND (total_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_void_on_or_after_credit CHECK ((voided_on >= credited_on)),
+  CONSTRAINT credit_notes_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT credit_notes_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id) = ANY (ARRAY[0, 3]))),
   CONSTRAINT credit_notes_company_id_invoice_id_currency_fkey FOREIGN KEY (company_id, invoice_id, currency) REFERENCES public.invoices(company_id, id, currency),
-  CONSTRAINT credit_notes_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+  CONSTRAINT credit_notes_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT credit_notes_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX credit_notes_by_invoice ON public.credit_notes USING btree (company_id, invoice_id);
 CREATE INDEX credit_notes_newest ON public.credit_notes USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_credit_notes BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
-CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('voided_on');
+CREATE TRIGGER keep_void_credit_notes BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.credit_notes FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a credit note is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'total_minor');
+CREATE TRIGGER require_latest_credit AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_credit();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.credit_notes FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.credit_notes TO accubooks_app;
+GRANT SELECT ON public.credit_notes TO accubooks_app;
 GRANT SELECT ON public.credit_notes TO accubooks_auditor;
+GRANT INSERT ON public.credit_notes(company_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(currency) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(credited_on) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(reason) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(net_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(tax_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(total_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(created_at) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(number) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(void_entry_id) TO accubooks_app;
 
 CREATE TABLE public.cursor_key (
   one boolean DEFAULT true NOT NULL,
@@ -625,6 +654,10 @@ CREATE POLICY auditor ON public.customers FOR SELECT TO accubooks_auditor USING 
 CREATE POLICY company ON public.customers FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.customers TO accubooks_app;
 GRANT SELECT ON public.customers TO accubooks_auditor;
+GRANT UPDATE ON public.customers(name) TO accubooks_app;
+GRANT UPDATE ON public.customers(email) TO accubooks_app;
+GRANT UPDATE ON public.customers(external_reference) TO accubooks_app;
+GRANT UPDATE ON public.customers(metadata) TO accubooks_app;
 
 CREATE TABLE public.employee_deductions (
   company_id uuid NOT NULL,
@@ -815,6 +848,8 @@ CREATE POLICY auditor ON public.inventory_items FOR SELECT TO accubooks_auditor 
 CREATE POLICY company ON public.inventory_items FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.inventory_items TO accubooks_app;
 GRANT SELECT ON public.inventory_items TO accubooks_auditor;
+GRANT UPDATE ON public.inventory_items(sku) TO accubooks_app;
+GRANT UPDATE ON public.inventory_items(name) TO accubooks_app;
 GRANT UPDATE ON public.inventory_items(quantity) TO accubooks_app;
 GRANT UPDATE ON public.inventory_items(value_minor) TO accubooks_app;
 
@@ -938,34 +973,41 @@ CREATE TABLE public.invoices (
   journal_entry_id uuid,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  void_reason text,
+  last_raised_on date,
+  tax_rounding text DEFAULT 'line'::text NOT NULL,
+  written_off_minor bigint DEFAULT 0 NOT NULL,
+  discarded_on date,
   due_minor bigint GENERATED ALWAYS AS (
 CASE
-    WHEN (voided_on IS NULL) THEN ((total_minor - paid_minor) - credited_minor)
+    WHEN ((voided_on IS NULL) AND (discarded_on IS NULL)) THEN (((total_minor - paid_minor) - credited_minor) - written_off_minor)
     ELSE (0)::bigint
 END) STORED NOT NULL,
   status text GENERATED ALWAYS AS (
 CASE
     WHEN (voided_on IS NOT NULL) THEN 'void'::text
+    WHEN (discarded_on IS NOT NULL) THEN 'discarded'::text
     WHEN (number IS NULL) THEN 'draft'::text
     WHEN ((paid_minor + credited_minor) = total_minor) THEN 'paid'::text
+    WHEN (((paid_minor + credited_minor) + written_off_minor) = total_minor) THEN 'written_off'::text
     WHEN ((paid_minor + credited_minor) > 0) THEN 'partially_paid'::text
     ELSE 'finalized'::text
 END) STORED NOT NULL,
-  void_reason text,
-  last_raised_on date,
-  tax_rounding text DEFAULT 'line'::text NOT NULL,
+  discard_reason text,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
   CONSTRAINT invoices_credited_minor_check CHECK ((credited_minor >= 0)),
   CONSTRAINT invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT invoices_discard_has_day CHECK (((discard_reason IS NULL) OR (discarded_on IS NOT NULL))),
+  CONSTRAINT invoices_discard_reason_check CHECK (((length(discard_reason) >= 1) AND (length(discard_reason) <= 500))),
   CONSTRAINT invoices_due_date_check CHECK ((due_date <= '2999-12-31'::date)),
   CONSTRAINT invoices_due_on_or_after_issue CHECK ((due_date >= issue_date)),
-  CONSTRAINT invoices_finalized_whole CHECK ((((number IS NULL) = (journal_entry_id IS NULL)) AND ((number IS NOT NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (voided_on IS NULL))) AND ((voided_on IS NULL) OR ((paid_minor = 0) AND (credited_minor = 0))))),
+  CONSTRAINT invoices_finalized_whole CHECK ((((number IS NULL) = (journal_entry_id IS NULL)) AND ((number IS NOT NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0) AND (voided_on IS NULL))) AND ((voided_on IS NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0))) AND ((discarded_on IS NULL) OR (number IS NULL)))),
   CONSTRAINT invoices_issue_date_check CHECK (((issue_date >= '1900-01-01'::date) AND (issue_date <= '2999-12-31'::date))),
   CONSTRAINT invoices_memo_check CHECK (((length(memo) >= 1) AND (length(memo) <= 500))),
   CONSTRAINT invoices_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
-  CONSTRAINT invoices_never_overpaid CHECK (((paid_minor + credited_minor) <= total_minor)),
+  CONSTRAINT invoices_never_overpaid CHECK ((((paid_minor + credited_minor) + written_off_minor) <= total_minor)),
   CONSTRAINT invoices_number_check CHECK ((number >= 1)),
   CONSTRAINT invoices_paid_minor_check CHECK ((paid_minor >= 0)),
   CONSTRAINT invoices_subtotal_minor_check CHECK (((subtotal_minor >= 0) AND (subtotal_minor <= '10000000000000'::bigint))),
@@ -976,14 +1018,17 @@ END) STORED NOT NULL,
   CONSTRAINT invoices_void_has_reason CHECK (((voided_on IS NULL) = (void_reason IS NULL))),
   CONSTRAINT invoices_void_on_or_after_issue CHECK ((voided_on >= issue_date)),
   CONSTRAINT invoices_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT invoices_written_off_minor_check CHECK ((written_off_minor >= 0)),
   CONSTRAINT invoices_company_id_customer_id_fkey FOREIGN KEY (company_id, customer_id) REFERENCES public.customers(company_id, id),
   CONSTRAINT invoices_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, customer_id, created_at DESC, id DESC);
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_discarded_invoices BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN ((old.discarded_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('make another draft');
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
-CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at, discarded_on ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_undiscarded BEFORE UPDATE OF discard_reason ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 CREATE TRIGGER require_due_until_void BEFORE UPDATE OF voided_on ON public.invoices FOR EACH ROW WHEN ((new.voided_on < new.last_raised_on)) EXECUTE FUNCTION public.require_due_until_void();
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -998,6 +1043,9 @@ GRANT UPDATE ON public.invoices(credited_minor) TO accubooks_app;
 GRANT UPDATE ON public.invoices(voided_on) TO accubooks_app;
 GRANT UPDATE ON public.invoices(journal_entry_id) TO accubooks_app;
 GRANT UPDATE ON public.invoices(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.invoices(written_off_minor) TO accubooks_app;
+GRANT UPDATE ON public.invoices(discarded_on) TO accubooks_app;
+GRANT UPDATE ON public.invoices(discard_reason) TO accubooks_app;
 
 CREATE TABLE public.journal_entries (
   company_id uuid NOT NULL,
@@ -1286,6 +1334,10 @@ CREATE TABLE public.payments (
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
+  bounced boolean,
   CONSTRAINT payments_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT payments_number_key UNIQUE (company_id, number),
   CONSTRAINT payments_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
@@ -1296,22 +1348,47 @@ CREATE TABLE public.payments (
   CONSTRAINT payments_number_check CHECK ((number >= 1)),
   CONSTRAINT payments_received_on_check CHECK (((received_on >= '1900-01-01'::date) AND (received_on <= '2999-12-31'::date))),
   CONSTRAINT payments_reference_check CHECK (((length(reference) >= 1) AND (length(reference) <= 200))),
+  CONSTRAINT payments_void_not_refunded CHECK (((voided_on IS NULL) OR (refunded_minor = 0))),
+  CONSTRAINT payments_void_on_or_after_receipt CHECK ((voided_on >= received_on)),
+  CONSTRAINT payments_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT payments_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id, bounced) = ANY (ARRAY[0, 4]))),
   CONSTRAINT payments_company_id_bank_account_id_fkey FOREIGN KEY (company_id, bank_account_id) REFERENCES public.accounts(company_id, id),
   CONSTRAINT payments_company_id_invoice_id_currency_fkey FOREIGN KEY (company_id, invoice_id, currency) REFERENCES public.invoices(company_id, id, currency),
-  CONSTRAINT payments_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+  CONSTRAINT payments_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT payments_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('voided_on');
 CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_void_payments BEFORE UPDATE OF voided_on, void_reason, void_entry_id, bounced ON public.payments FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a payment is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'amount_minor');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.payments FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.payments TO accubooks_app;
+GRANT SELECT ON public.payments TO accubooks_app;
 GRANT SELECT ON public.payments TO accubooks_auditor;
-GRANT UPDATE ON public.payments(refunded_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(company_id) TO accubooks_app;
+GRANT INSERT ON public.payments(id) TO accubooks_app;
+GRANT INSERT ON public.payments(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.payments(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(currency) TO accubooks_app;
+GRANT INSERT ON public.payments(method) TO accubooks_app;
+GRANT INSERT ON public.payments(received_on) TO accubooks_app;
+GRANT INSERT ON public.payments(reference) TO accubooks_app;
+GRANT INSERT ON public.payments(bank_account_id) TO accubooks_app;
+GRANT INSERT, UPDATE ON public.payments(refunded_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.payments(metadata) TO accubooks_app;
+GRANT INSERT ON public.payments(created_at) TO accubooks_app;
+GRANT INSERT ON public.payments(number) TO accubooks_app;
+GRANT UPDATE ON public.payments(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.payments(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.payments(void_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.payments(bounced) TO accubooks_app;
 
 CREATE TABLE public.payslips (
   company_id uuid NOT NULL,
@@ -1399,6 +1476,9 @@ CREATE TABLE public.refunds (
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
   CONSTRAINT refunds_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT refunds_number_key UNIQUE (company_id, number),
   CONSTRAINT refunds_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
@@ -1406,21 +1486,40 @@ CREATE TABLE public.refunds (
   CONSTRAINT refunds_number_check CHECK ((number >= 1)),
   CONSTRAINT refunds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
   CONSTRAINT refunds_refunded_on_check CHECK (((refunded_on >= '1900-01-01'::date) AND (refunded_on <= '2999-12-31'::date))),
+  CONSTRAINT refunds_void_on_or_after_refund CHECK ((voided_on >= refunded_on)),
+  CONSTRAINT refunds_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT refunds_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id) = ANY (ARRAY[0, 3]))),
   CONSTRAINT refunds_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
-  CONSTRAINT refunds_company_id_payment_id_fkey FOREIGN KEY (company_id, payment_id) REFERENCES public.payments(company_id, id)
+  CONSTRAINT refunds_company_id_payment_id_fkey FOREIGN KEY (company_id, payment_id) REFERENCES public.payments(company_id, id),
+  CONSTRAINT refunds_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payment_id);
 CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
 CREATE TRIGGER keep_last_raised_on AFTER INSERT ON public.refunds REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.keep_last_raised_on();
-CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE OF company_id, id, number, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata, created_at ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void it');
+CREATE TRIGGER keep_void_refunds BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.refunds FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a refund is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.refunds FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_refund_void();
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.refunds FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.refunds TO accubooks_app;
+GRANT SELECT ON public.refunds TO accubooks_app;
 GRANT SELECT ON public.refunds TO accubooks_auditor;
+GRANT INSERT ON public.refunds(company_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(id) TO accubooks_app;
+GRANT INSERT ON public.refunds(payment_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.refunds(refunded_on) TO accubooks_app;
+GRANT INSERT ON public.refunds(reason) TO accubooks_app;
+GRANT INSERT ON public.refunds(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(metadata) TO accubooks_app;
+GRANT INSERT ON public.refunds(created_at) TO accubooks_app;
+GRANT INSERT ON public.refunds(number) TO accubooks_app;
+GRANT UPDATE ON public.refunds(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.refunds(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.refunds(void_entry_id) TO accubooks_app;
 
 CREATE TABLE public.reopened_runs (
   company_id uuid NOT NULL,
@@ -1604,6 +1703,62 @@ CREATE POLICY company ON public.workflow_triggers FOR ALL TO PUBLIC USING ((comp
 GRANT INSERT, SELECT ON public.workflow_triggers TO accubooks_app;
 GRANT SELECT ON public.workflow_triggers TO accubooks_auditor;
 
+CREATE TABLE public.write_offs (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  invoice_id uuid NOT NULL,
+  "position" smallint NOT NULL,
+  amount_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  tax_relief boolean NOT NULL,
+  written_off_on date NOT NULL,
+  reason text NOT NULL,
+  journal_entry_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  recovered_on date,
+  recover_reason text,
+  recover_entry_id uuid,
+  CONSTRAINT write_offs_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT write_offs_position_key UNIQUE (company_id, invoice_id, "position"),
+  CONSTRAINT write_offs_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
+  CONSTRAINT write_offs_position_check CHECK (("position" >= 1)),
+  CONSTRAINT write_offs_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT write_offs_recover_reason_check CHECK (((length(recover_reason) >= 1) AND (length(recover_reason) <= 500))),
+  CONSTRAINT write_offs_recovered_on_or_after CHECK ((recovered_on >= written_off_on)),
+  CONSTRAINT write_offs_recovered_whole CHECK ((num_nulls(recovered_on, recover_reason, recover_entry_id) = ANY (ARRAY[0, 3]))),
+  CONSTRAINT write_offs_tax_minor_check CHECK (((tax_minor >= '-10000000000000'::bigint) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT write_offs_written_off_on_check CHECK (((written_off_on >= '1900-01-01'::date) AND (written_off_on <= '2999-12-31'::date))),
+  CONSTRAINT write_offs_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id),
+  CONSTRAINT write_offs_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT write_offs_company_id_recover_entry_id_fkey FOREIGN KEY (company_id, recover_entry_id) REFERENCES public.journal_entries(company_id, id)
+);
+CREATE TRIGGER keep_all_write_offs BEFORE TRUNCATE ON public.write_offs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('recover it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('recovered_on');
+CREATE TRIGGER keep_recovered_write_offs BEFORE UPDATE OF recovered_on, recover_reason, recover_entry_id ON public.write_offs FOR EACH ROW WHEN ((old.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a write-off is recovered once');
+CREATE TRIGGER keep_write_offs BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, "position", amount_minor, tax_minor, tax_relief, written_off_on, reason, journal_entry_id, created_at ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('recover it');
+CREATE TRIGGER require_due_after_recovery BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('recovered_on', 'amount_minor');
+CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_write_off();
+CREATE TRIGGER require_tax_share BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_tax_share();
+CREATE TRIGGER require_write_off_within_due BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_write_off_within_due();
+ALTER TABLE public.write_offs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.write_offs FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.write_offs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.write_offs TO accubooks_app;
+GRANT SELECT ON public.write_offs TO accubooks_auditor;
+GRANT INSERT ON public.write_offs(company_id) TO accubooks_app;
+GRANT INSERT ON public.write_offs(id) TO accubooks_app;
+GRANT INSERT ON public.write_offs(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.write_offs("position") TO accubooks_app;
+GRANT INSERT ON public.write_offs(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.write_offs(tax_minor) TO accubooks_app;
+GRANT INSERT ON public.write_offs(tax_relief) TO accubooks_app;
+GRANT INSERT ON public.write_offs(written_off_on) TO accubooks_app;
+GRANT INSERT ON public.write_offs(reason) TO accubooks_app;
+GRANT INSERT ON public.write_offs(journal_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recovered_on) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recover_reason) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recover_entry_id) TO accubooks_app;
+
 -- Functions
 
 CREATE OR REPLACE FUNCTION public.add_lines_to_drafts_only()
@@ -1613,9 +1768,10 @@ AS $function$
 BEGIN
   IF EXISTS (
     SELECT FROM invoices i
-    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a) AND i.number IS NOT NULL
+    WHERE (i.company_id, i.id) IN (SELECT a.company_id, a.invoice_id FROM added a)
+      AND (i.number IS NOT NULL OR i.discarded_on IS NOT NULL)
   ) THEN
-    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number'
+    RAISE EXCEPTION 'INSERT into invoice_lines is refused: an invoice is complete when it gets its number or is discarded'
       USING ERRCODE = 'restrict_violation';
   END IF;
   RETURN NULL;
@@ -2310,22 +2466,24 @@ BEGIN
   INSERT INTO companies (id, name, base_currency) VALUES (new_company, p_name, p_currency);
   owner_id := create_user(p_owner_email);
   INSERT INTO memberships (company_id, user_id, roles) VALUES (new_company, owner_id, ARRAY['owner']);
-  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control) VALUES
-    (new_company, '1000', 'Bank', 'asset', true, false),
-    (new_company, '1100', 'Accounts receivable', 'asset', false, true),
-    (new_company, '1200', 'Inventory', 'asset', false, true),
-    (new_company, '2000', 'Accounts payable', 'liability', false, false),
-    (new_company, '2100', 'Sales tax payable', 'liability', false, false),
-    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false),
-    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false),
-    (new_company, '2220', 'Wages payable', 'liability', false, false),
-    (new_company, '3000', 'Owner''s equity', 'equity', false, false),
-    (new_company, '4000', 'Sales revenue', 'income', false, false),
-    (new_company, '5000', 'Cost of goods sold', 'expense', false, false),
-    (new_company, '5100', 'Inventory adjustments', 'expense', false, false),
-    (new_company, '6000', 'Wages expense', 'expense', false, false),
-    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false),
-    (new_company, '6900', 'Bank charges and differences', 'expense', false, false);
+  INSERT INTO accounts (company_id, code, name, type, is_bank, is_control, role) VALUES
+    (new_company, '1000', 'Bank', 'asset', true, false, 'bank'),
+    (new_company, '1100', 'Accounts receivable', 'asset', false, true, 'receivable'),
+    (new_company, '1200', 'Inventory', 'asset', false, true, 'inventory'),
+    (new_company, '2000', 'Accounts payable', 'liability', false, false, 'payable'),
+    (new_company, '2100', 'Sales tax payable', 'liability', false, false, 'sales_tax'),
+    (new_company, '2200', 'Payroll taxes payable', 'liability', false, false, 'payroll_taxes'),
+    (new_company, '2210', 'Payroll deductions payable', 'liability', false, false, 'payroll_deductions'),
+    (new_company, '2220', 'Wages payable', 'liability', false, false, 'wages_payable'),
+    (new_company, '3000', 'Owner''s equity', 'equity', false, false, 'owners_equity'),
+    (new_company, '3100', 'Retained earnings', 'equity', false, false, 'retained_earnings'),
+    (new_company, '4000', 'Sales revenue', 'income', false, false, 'sales'),
+    (new_company, '5000', 'Cost of goods sold', 'expense', false, false, 'cost_of_goods_sold'),
+    (new_company, '5100', 'Inventory adjustments', 'expense', false, false, 'inventory_adjustments'),
+    (new_company, '6000', 'Wages expense', 'expense', false, false, 'wages'),
+    (new_company, '6010', 'Employer payroll tax expense', 'expense', false, false, 'employer_tax'),
+    (new_company, '6800', 'Bad debts', 'expense', false, false, 'bad_debts'),
+    (new_company, '6900', 'Bank charges and differences', 'expense', false, false, 'bank_charges');
   RETURN QUERY SELECT new_company, owner_id;
 END
 $function$
@@ -2354,16 +2512,25 @@ CREATE OR REPLACE FUNCTION public.credit_left_at_rate(p_company uuid, p_invoice 
 AS $function$
   SELECT greatest(sum(l.net_minor), 0) - sum(c.net_minor), greatest(sum(l.tax_minor), 0) - sum(c.tax_minor)
   FROM invoice_lines l
-  CROSS JOIN LATERAL (
-    SELECT coalesce(sum(n.net_minor), 0) AS net_minor, coalesce(sum(n.tax_minor), 0) AS tax_minor
-    FROM credit_note_lines n
-    WHERE n.company_id = l.company_id AND n.invoice_id = l.invoice_id AND n.line_number = l.line_number
-  ) AS c
+  CROSS JOIN LATERAL credited_of_line(l.company_id, l.invoice_id, l.line_number) AS c
   WHERE l.company_id = p_company AND l.invoice_id = p_invoice AND l.tax_rate_thousandths = p_rate
   HAVING bool_or(l.net_minor < 0)
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.credit_left_at_rate(uuid,uuid,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.credited_of_line(p_company uuid, p_invoice uuid, p_line smallint)
+ RETURNS TABLE(net_minor numeric, tax_minor numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT coalesce(sum(n.net_minor), 0), coalesce(sum(n.tax_minor), 0)
+  FROM credit_note_lines n
+  WHERE n.company_id = p_company AND n.invoice_id = p_invoice AND n.line_number = p_line
+    AND (SELECT c.voided_on FROM credit_notes c WHERE c.company_id = n.company_id AND c.id = n.credit_note_id) IS NULL
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.credited_of_line(uuid,uuid,smallint) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.current_company()
  RETURNS uuid
@@ -2517,14 +2684,24 @@ CREATE OR REPLACE FUNCTION public.due_movements(p_company uuid, p_invoice uuid)
 AS $function$
   SELECT m.day, sum(m.amount)
   FROM (
-    SELECT p.received_on, -p.amount_minor FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
-    UNION ALL
-    SELECT n.credited_on, -n.total_minor FROM credit_notes n WHERE n.company_id = p_company AND n.invoice_id = p_invoice
-    UNION ALL
-    SELECT r.refunded_on, r.amount_minor FROM payments p
-    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    SELECT v.day, v.amount FROM payments p
+    CROSS JOIN LATERAL (VALUES (p.received_on, -p.amount_minor), (p.voided_on, p.amount_minor)) AS v (day, amount)
     WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM credit_notes n
+    CROSS JOIN LATERAL (VALUES (n.credited_on, -n.total_minor), (n.voided_on, n.total_minor)) AS v (day, amount)
+    WHERE n.company_id = p_company AND n.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM payments p
+    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    CROSS JOIN LATERAL (VALUES (r.refunded_on, r.amount_minor), (r.voided_on, -r.amount_minor)) AS v (day, amount)
+    WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM write_offs w
+    CROSS JOIN LATERAL (VALUES (w.written_off_on, -w.amount_minor), (w.recovered_on, w.amount_minor)) AS v (day, amount)
+    WHERE w.company_id = p_company AND w.invoice_id = p_invoice
   ) AS m (day, amount)
+  WHERE m.day IS NOT NULL
   GROUP BY m.day
 $function$
 ;
@@ -2774,6 +2951,30 @@ END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb,text,integer) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.first_day_above_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
+ RETURNS TABLE(day date, due_minor numeric)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF p_since < last_refund_void(p_company, p_invoice) THEN
+    RETURN QUERY
+      SELECT greatest(d.day, p_since), i.total_minor + d.amount
+      FROM invoices i
+      CROSS JOIN LATERAL (
+        SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
+        FROM due_movements(i.company_id, i.id) AS m
+        WINDOW days AS (ORDER BY m.day)
+      ) AS d
+      WHERE i.company_id = p_company AND i.id = p_invoice
+        AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
+      ORDER BY d.day LIMIT 1;
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.first_day_above_total(uuid,uuid,date,bigint) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
  RETURNS void
  LANGUAGE sql
@@ -2793,6 +2994,14 @@ CREATE OR REPLACE FUNCTION public.gross_of_period(p_annual_minor bigint, p_frequ
 RETURN (((p_period * p_annual_minor) / public.pay_periods(p_frequency)) - (((p_period - 1) * p_annual_minor) / public.pay_periods(p_frequency)))
 ;
 GRANT EXECUTE ON FUNCTION public.gross_of_period(bigint,text,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.half_away(p_numerator numeric, p_denominator numeric)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (sign(p_numerator) * div((((2)::numeric * abs(p_numerator)) + p_denominator), ((2)::numeric * p_denominator)))
+;
+GRANT EXECUTE ON FUNCTION public.half_away(numeric,numeric) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.has_pending(p_batch public.batches)
  RETURNS boolean
@@ -2955,6 +3164,23 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_raised_on() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_last_raised_on_undoing()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  raised constant date := (to_jsonb(NEW) ->> TG_ARGV[0])::date;
+BEGIN
+  UPDATE invoices i SET last_raised_on = raised
+  WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id AND (i.last_raised_on IS NULL OR i.last_raised_on < raised);
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_undoing() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_reconciliation()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -3039,6 +3265,19 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keys_without_row(text,uuid[],text[],text[],text[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.last_refund_void(p_company uuid, p_invoice uuid)
+ RETURNS date
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT max((
+    SELECT max(r.voided_on) FROM refunds r WHERE r.company_id = p.company_id AND r.payment_id = p.id
+  ))
+  FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.last_refund_void(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3101,14 +3340,14 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_batches(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_claims(p_company uuid, p_invoices uuid[], p_since date)
- RETURNS TABLE(id uuid, status text, currency text, issue_date date, due_minor bigint, later jsonb)
+ RETURNS TABLE(id uuid, status text, currency text, issue_date date, total_minor bigint, tax_minor bigint, due_minor bigint, written_off_minor bigint, later jsonb)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices)
     ORDER BY i.id FOR NO KEY UPDATE;
   RETURN QUERY
-    SELECT i.id, i.status, i.currency, i.issue_date, i.due_minor,
+    SELECT i.id, i.status, i.currency, i.issue_date, i.total_minor, i.tax_minor, i.due_minor, i.written_off_minor,
       CASE WHEN i.last_raised_on IS NOT NULL THEN due_days(p_company, i.id, i.last_raised_on, p_since) END
     FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices);
 END
@@ -3251,8 +3490,21 @@ GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_payments(p_company uuid, p_payments uuid[])
  RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, bank_account text)
+ LANGUAGE sql
+AS $function$
+  SELECT p.id, p.invoice_id, p.amount_minor, CASE WHEN p.voided_on IS NULL THEN p.refunded_minor ELSE p.amount_minor END,
+    p.currency, p.received_on, p.bank_account
+  FROM lock_refundable(p_company, p_payments, NULL) AS p
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_refundable(p_company uuid, p_payments uuid[], p_since date)
+ RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, voided_on date, bank_account text, room_minor bigint, later jsonb)
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  since constant date := least(p_since, company_today(p_company));
 BEGIN
   PERFORM 1 FROM invoices i
   WHERE i.company_id = p_company
@@ -3262,13 +3514,16 @@ BEGIN
   PERFORM 1 FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)
     ORDER BY p.id FOR NO KEY UPDATE;
   RETURN QUERY
-    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, bank.code
+    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, p.voided_on, bank.code,
+      i.total_minor - i.due_minor,
+      CASE WHEN since < last_refund_void(p_company, i.id) THEN due_days(p_company, i.id, 'infinity', since) END
     FROM payments p JOIN accounts bank ON bank.company_id = p.company_id AND bank.id = p.bank_account_id
+    JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
     WHERE p.company_id = p_company AND p.id = ANY (p_payments);
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.lock_refundable(uuid,uuid[],date) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_stock(p_company uuid, p_items uuid[], p_since date[])
  RETURNS TABLE(id uuid, sku text, name text, currency text, quantity bigint, value_minor bigint, created_at timestamp with time zone, today date, later jsonb)
@@ -3808,10 +4063,11 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
   FROM jsonb_to_recordset(p_entries) AS e (lines jsonb)
-  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text)
+  CROSS JOIN LATERAL jsonb_to_recordset(e.lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3825,9 +4081,13 @@ BEGIN
     l.memo
   FROM jsonb_to_recordset(p_entries) AS e (id uuid, lines jsonb)
   CROSS JOIN LATERAL ROWS FROM (
-    jsonb_to_recordset(e.lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+    jsonb_to_recordset(e.lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
 END
 $function$
@@ -3841,9 +4101,10 @@ AS $function$
 DECLARE
   unknown_account text;
 BEGIN
-  SELECT l.account INTO unknown_account
-  FROM jsonb_to_recordset(p_lines) AS l (account text)
+  SELECT coalesce(l.account, 'of role ' || l.role) INTO unknown_account
+  FROM jsonb_to_recordset(p_lines) AS l (account text, role text)
   WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND a.code = l.account)
+    AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.company_id = p_company AND l.account IS NULL AND a.role = l.role)
   LIMIT 1;
   IF unknown_account IS NOT NULL THEN
     RAISE EXCEPTION 'there is no account %', unknown_account
@@ -3853,9 +4114,14 @@ BEGIN
   VALUES (p_company, p_entry, p_write, p_operation, p_date, p_description, p_metadata);
   INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency, memo)
   SELECT p_company, l.id, p_entry, row_number() OVER (ORDER BY l.position), a.id, l.amount, l.currency, l.memo
-  FROM ROWS FROM (jsonb_to_recordset(p_lines) AS (id uuid, account text, amount bigint, currency text, memo text))
-    WITH ORDINALITY AS l (id, account, amount, currency, memo, position)
-  JOIN accounts a ON a.company_id = p_company AND a.code = l.account
+  FROM ROWS FROM (
+    jsonb_to_recordset(p_lines) AS (id uuid, account text, role text, amount bigint, currency text, memo text))
+    WITH ORDINALITY AS l (id, account, role, amount, currency, memo, position)
+  CROSS JOIN LATERAL (
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND b.code = l.account
+    UNION ALL
+    SELECT b.id FROM accounts b WHERE b.company_id = p_company AND l.account IS NULL AND b.role = l.role
+  ) AS a
   WHERE l.amount <> 0;
   RETURN p_entry;
 END
@@ -3901,7 +4167,7 @@ CREATE OR REPLACE FUNCTION public.posts_to_control_account(p_operation text, p_c
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
+RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text, 'voidPayment'::text, 'voidCreditNote'::text, 'voidRefund'::text, 'writeOffInvoice'::text, 'recoverWriteOff'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
@@ -3985,6 +4251,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,uuid,text,jsonb,jsonb,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_credit_note_void(p_company uuid, p_note uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE credit_notes SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_note;
+  UPDATE invoices i SET credited_minor = i.credited_minor - n.total_minor
+  FROM credit_notes n
+  WHERE n.company_id = p_company AND n.id = p_note AND i.company_id = n.company_id AND i.id = n.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_credit_note_void(uuid,uuid,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
  RETURNS void
@@ -4081,6 +4362,21 @@ $function$
 GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_auditor;
 GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.record_payment_void(p_company uuid, p_payment uuid, p_date date, p_reason text, p_entry uuid, p_bounced boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE payments SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry, bounced = p_bounced
+  WHERE company_id = p_company AND id = p_payment;
+  UPDATE invoices i SET paid_minor = i.paid_minor - p.amount_minor
+  FROM payments p
+  WHERE p.company_id = p_company AND p.id = p_payment AND i.company_id = p.company_id AND i.id = p.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_payment_void(uuid,uuid,date,text,uuid,boolean) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -4108,6 +4404,39 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_payments(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_recovery(p_company uuid, p_write_off uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE write_offs SET recovered_on = p_date, recover_reason = p_reason, recover_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_write_off;
+  UPDATE invoices i SET written_off_minor = i.written_off_minor - w.amount_minor
+  FROM write_offs w
+  WHERE w.company_id = p_company AND w.id = p_write_off AND i.company_id = w.company_id AND i.id = w.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_recovery(uuid,uuid,date,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_refund_void(p_company uuid, p_refund uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE refunds SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_refund;
+  UPDATE payments p SET refunded_minor = p.refunded_minor - r.amount_minor
+  FROM refunds r
+  WHERE r.company_id = p_company AND r.id = p_refund AND p.company_id = r.company_id AND p.id = r.payment_id;
+  UPDATE invoices i SET paid_minor = i.paid_minor + r.amount_minor
+  FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+  WHERE r.company_id = p_company AND r.id = p_refund AND i.company_id = p.company_id AND i.id = p.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_refund_void(uuid,uuid,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_refunds(p_company uuid, p_refunds jsonb)
  RETURNS void
@@ -4206,6 +4535,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_webhook_attempt(uuid,uuid,text,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_write_off(p_company uuid, p_write_off uuid, p_invoice uuid, p_amount bigint, p_tax bigint, p_tax_relief boolean, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO write_offs (company_id, id, invoice_id, position, amount_minor, tax_minor, tax_relief, written_off_on, reason,
+    journal_entry_id)
+  SELECT p_company, p_write_off, p_invoice, 1 + coalesce(max(w.position), 0), p_amount, p_tax, p_tax_relief, p_date, p_reason,
+    p_entry
+  FROM write_offs w WHERE w.company_id = p_company AND w.invoice_id = p_invoice;
+  UPDATE invoices SET written_off_minor = written_off_minor + p_amount WHERE company_id = p_company AND id = p_invoice;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_write_off(uuid,uuid,uuid,bigint,bigint,boolean,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.redeliver_event(p_event uuid)
  RETURNS boolean
@@ -4415,8 +4760,7 @@ BEGIN
     WHERE k.company_id = a.company_id AND k.invoice_id = a.invoice_id AND k.line_number = a.line_number OFFSET 0
   ) AS l
   CROSS JOIN LATERAL (
-    SELECT sum(n.net_minor) AS net_minor, sum(n.tax_minor) AS tax_minor FROM credit_note_lines n
-    WHERE n.company_id = a.company_id AND n.invoice_id = a.invoice_id AND n.line_number = a.line_number OFFSET 0
+    SELECT n.net_minor, n.tax_minor FROM credited_of_line(a.company_id, a.invoice_id, a.line_number) AS n OFFSET 0
   ) AS c
   WHERE c.net_minor > l.net_minor OR c.tax_minor > l.tax_minor
     OR (c.net_minor = l.net_minor AND c.tax_minor <> l.tax_minor AND NOT EXISTS (
@@ -4460,6 +4804,38 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_due_after_raise()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, (to_jsonb(NEW) ->> TG_ARGV[0])::date,
+    (to_jsonb(NEW) ->> TG_ARGV[1])::bigint);
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_after_raise() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_after_refund_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  invoice record;
+BEGIN
+  SELECT i.id, i.last_raised_on INTO invoice
+  FROM payments p JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
+  WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id;
+  IF NEW.voided_on < invoice.last_raised_on THEN
+    PERFORM require_due_from(NEW.company_id, invoice.id, NEW.voided_on, NEW.amount_minor);
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_after_refund_void() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_due_from(p_company uuid, p_invoice uuid, p_since date, p_taken bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -4496,6 +4872,23 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_until_void() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_due_up_to_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  above date;
+BEGIN
+  SELECT d.day INTO above FROM first_day_above_total(p_company, p_invoice, p_since, p_raised) AS d;
+  IF above IS NOT NULL THEN
+    RAISE EXCEPTION 'more than its total would be due on invoice % as of %', p_invoice, above
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'as_of_conflict';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4509,6 +4902,62 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_incarnation(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_latest_credit()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  blocked smallint;
+BEGIN
+  SELECT n.line_number INTO blocked
+  FROM credit_note_lines n
+  JOIN credit_note_lines o ON o.company_id = n.company_id AND o.invoice_id = n.invoice_id AND o.line_number = n.line_number
+  JOIN credit_notes c ON c.company_id = o.company_id AND c.id = o.credit_note_id
+  WHERE n.company_id = NEW.company_id AND n.invoice_id = NEW.invoice_id AND n.credit_note_id = NEW.id
+    AND c.number > NEW.number AND c.voided_on IS NULL
+  LIMIT 1;
+  IF blocked IS NULL THEN
+    SELECT l.line_number INTO blocked
+    FROM invoice_lines l
+    CROSS JOIN LATERAL credited_of_line(l.company_id, l.invoice_id, l.line_number) AS c
+    CROSS JOIN LATERAL credit_left_at_rate(l.company_id, l.invoice_id, l.tax_rate_thousandths) AS r
+    WHERE l.company_id = NEW.company_id AND l.invoice_id = NEW.invoice_id
+      AND c.net_minor = l.net_minor AND c.tax_minor <> l.tax_minor AND r.tax_minor > 0
+      AND l.tax_rate_thousandths IN (
+        SELECT k.tax_rate_thousandths FROM credit_note_lines n
+        JOIN invoice_lines k ON k.company_id = n.company_id AND k.invoice_id = n.invoice_id AND k.line_number = n.line_number
+        WHERE n.company_id = NEW.company_id AND n.invoice_id = NEW.invoice_id AND n.credit_note_id = NEW.id)
+    LIMIT 1;
+  END IF;
+  IF blocked IS NOT NULL THEN
+    RAISE EXCEPTION 'a later note has credited line %', blocked
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'not_latest_credit';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_latest_credit() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_latest_write_off()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM write_offs w
+    WHERE w.company_id = NEW.company_id AND w.invoice_id = NEW.invoice_id AND w.position > NEW.position
+      AND w.recovered_on IS NULL
+  ) THEN
+    RAISE EXCEPTION 'a later write-off of the invoice is not recovered yet'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'not_latest_write_off';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_latest_write_off() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_lines()
  RETURNS trigger
@@ -4633,12 +5082,16 @@ CREATE OR REPLACE FUNCTION public.require_refund_after_payment()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  payment record;
 BEGIN
-  IF NEW.refunded_on < (SELECT p.received_on FROM payments p
-                        WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id) THEN
+  SELECT p.invoice_id, p.received_on INTO payment
+  FROM payments p WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id;
+  IF NEW.refunded_on < payment.received_on THEN
     RAISE EXCEPTION 'refund % is dated before its payment', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
   END IF;
+  PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
   RETURN NEW;
 END
 $function$
@@ -4781,6 +5234,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_tax_share()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  share numeric;
+BEGIN
+  SELECT half_away(i.tax_minor::numeric * (i.written_off_minor + NEW.amount_minor), i.total_minor)
+    - half_away(i.tax_minor::numeric * i.written_off_minor, i.total_minor) INTO share
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.tax_minor <> share THEN
+    RAISE EXCEPTION 'the share of write-off % in the tax of its invoice is %, not %', NEW.id, share, NEW.tax_minor
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'write_off_tax_share';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_tax_share() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_trust(p_version uuid)
  RETURNS void
  LANGUAGE plpgsql
@@ -4872,6 +5345,28 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_whole_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_write_off_within_due()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  invoice record;
+BEGIN
+  SELECT i.issue_date, i.last_raised_on INTO invoice
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.written_off_on < invoice.issue_date THEN
+    RAISE EXCEPTION 'write-off % is dated before its invoice', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_invoice';
+  END IF;
+  IF NEW.written_off_on < invoice.last_raised_on THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.written_off_on, NEW.amount_minor);
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_write_off_within_due() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.retire_lane(p_version uuid, p_incarnation text, p_lane integer, p_from integer, p_to integer)
  RETURNS boolean

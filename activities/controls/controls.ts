@@ -8,6 +8,7 @@ import { INVOICE_CONTROLS } from './invoices.ts';
 import { LEDGER_CONTROLS } from './ledger.ts';
 import { PAYROLL_CONTROLS } from './payroll.ts';
 import { RECORD_CONTROLS } from './record.ts';
+import { WRITE_OFF_CONTROLS } from './write-offs.ts';
 
 /**
  * The controls of the books. Each is a query that returns no row when it holds. The simulator runs them over its companies,
@@ -16,6 +17,7 @@ import { RECORD_CONTROLS } from './record.ts';
 export const CONTROLS: readonly Control[] = [
   ...LEDGER_CONTROLS,
   ...INVOICE_CONTROLS,
+  ...WRITE_OFF_CONTROLS,
   ...PAYROLL_CONTROLS,
   ...INVENTORY_CONTROLS,
   ...BANK_CONTROLS,

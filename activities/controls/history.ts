@@ -93,6 +93,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         SELECT company_id, id, journal_entry_id, 'createPayment' AS made_by FROM payments
         UNION ALL SELECT company_id, id, journal_entry_id, 'createRefund' FROM refunds
         UNION ALL SELECT company_id, id, journal_entry_id, 'createCreditNote' FROM credit_notes
+        UNION ALL SELECT company_id, id, journal_entry_id, 'writeOffInvoice' FROM write_offs
         UNION ALL SELECT company_id, id, journal_entry_id, NULL FROM inventory_movements
       ) AS d JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.journal_entry_id
       WHERE e.write_id <> d.id OR e.operation <> d.made_by
@@ -102,6 +103,11 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll' FROM pay_runs
         UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice' FROM invoices i
           JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayment' FROM payments
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidRefund' FROM refunds
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidCreditNote' FROM credit_notes
+        UNION ALL SELECT company_id, invoice_id, journal_entry_id, 'writeOffInvoice' FROM write_offs
+        UNION ALL SELECT company_id, invoice_id, recover_entry_id, 'recoverWriteOff' FROM write_offs
       ) AS d
       JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.entry_id
       JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id

@@ -1,7 +1,7 @@
 import type { Tx } from '../database.ts';
 import { toJson } from '../json.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { entryOf, postEntries } from '../ledger/post-entries.ts';
+import type { AccountOfLine } from '../ledger/post-entry.ts';
 import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
 
 type NewMovement = {
@@ -10,7 +10,7 @@ type NewMovement = {
   readonly quantityDelta: bigint;
   readonly costMinor: bigint;
   readonly currency: string;
-  readonly offsetAccountCode: string;
+  readonly offset: AccountOfLine;
   readonly reason: string;
   readonly date: string;
 };
@@ -26,8 +26,8 @@ export function movementOf(movement: NewMovement, context: WriteContext<RuleOfTh
       date: movement.date,
       description: `Stock of item ${movement.itemId}: ${movement.quantityDelta} units`,
       lines: [
-        { account: ACCOUNTS.inventory, amountMinor: costMinor, currency, memo: reason },
-        { account: movement.offsetAccountCode, amountMinor: -costMinor, currency, memo: reason },
+        { role: 'inventory', amountMinor: costMinor, currency, memo: reason },
+        { ...movement.offset, amountMinor: -costMinor, currency, memo: reason },
       ],
     },
     context,

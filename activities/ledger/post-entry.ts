@@ -1,13 +1,18 @@
 import type { Tx } from '../database.ts';
 import type { RuleOfTheLedger, WriteContext } from '../operation.ts';
+import type { AccountRole } from './accounts.ts';
 
-export type EntryLine = {
-  readonly account: string;
+export type EntryLine = AccountOfLine & {
   /** Signed: debit positive, credit negative. Lines of zero are omitted. */
   readonly amountMinor: bigint;
   readonly currency: string;
   readonly memo?: string;
 };
+
+/** The account of that role, or the one with that code: what a request, or a document that it is about, names. */
+export type AccountOfLine =
+  | { readonly role: AccountRole; readonly account?: never }
+  | { readonly account: string; readonly role?: never };
 
 export type NewEntry = {
   /** The write's own ID if the entry is the write's main row. */
@@ -53,6 +58,7 @@ export function newEntryRow(entry: NewEntry, context: WriteContext<RuleOfTheLedg
     lines: entry.lines.map((line, position) => ({
       id: context.rowId('journal_lines', position),
       account: line.account,
+      role: line.role,
       // A string, because a JSON number would pass through a float; the database reads a bigint.
       amount: line.amountMinor.toString(),
       currency: line.currency,

@@ -145,7 +145,7 @@ export const adjustInventory = defineSetOperation({
           quantityDelta,
           costMinor,
           currency: item.currency,
-          offsetAccountCode,
+          offset: { account: offsetAccountCode },
           reason: adjustment.reason,
           date: movedOn,
         },

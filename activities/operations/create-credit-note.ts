@@ -4,7 +4,6 @@ import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
 import { toJson } from '../json.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
 import {
   type CreditableLine,
@@ -23,6 +22,7 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { NOT_VOID } from '../ledger/voids.ts';
 import { defineSetOperation, type WriteContext } from '../operation.ts';
 import { type CreditNoteLine, type CreditNoteRow, creditNoteResource, toCreditNote } from '../resources/credit-note.ts';
 
@@ -73,7 +73,7 @@ export const createCreditNote = defineSetOperation({
   takesNumber: 'credit_note',
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
-    invoice_not_creditable: { status: 409, title: 'The invoice is a draft or void' },
+    invoice_not_creditable: { status: 409, title: 'The invoice is a draft, discarded or void' },
     invoice_line_not_found: { status: 422, title: 'The invoice has no such line', nextAction: 'fix_request' },
     invoice_line_not_creditable: {
       status: 422,
@@ -131,7 +131,7 @@ export const createCreditNote = defineSetOperation({
       if (invoice === undefined) {
         throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
       }
-      if (invoice.status === 'draft' || invoice.status === 'void') {
+      if (['draft', 'discarded', 'void'].includes(invoice.status)) {
         throw context.reject('invoice_not_creditable', `The invoice is ${invoice.status}.`, '/invoiceId', 'path');
       }
       const { currency } = invoice;
@@ -177,6 +177,7 @@ export const createCreditNote = defineSetOperation({
         net_minor: netMinor,
         tax_minor: taxMinor,
         total_minor: totalMinor,
+        ...NOT_VOID,
         journal_entry_id: entry.id,
         created_at: facts.now,
       };
@@ -267,8 +268,8 @@ function entryLines(
   }
   return [
     ...[...netByAccount].map(([account, amountMinor]) => ({ account, amountMinor, currency })),
-    { account: ACCOUNTS.salesTax, amountMinor: taxMinor, currency },
-    { account: ACCOUNTS.receivable, amountMinor: -(netMinor + taxMinor), currency },
+    { role: 'sales_tax', amountMinor: taxMinor, currency },
+    { role: 'receivable', amountMinor: -(netMinor + taxMinor), currency },
   ];
 }
 

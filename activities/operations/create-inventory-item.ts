@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { amountAt } from '../approvals/amounts.ts';
 import { amount, currency, date, name, reference, wholeUnits } from '../fields.ts';
 import { movementOf, postMovements } from '../inventory/post-movements.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
 import { MAX_AMOUNT_MINOR } from '../money.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
@@ -92,7 +91,7 @@ export const createInventoryItem = defineOperation({
           quantityDelta: row.quantity,
           costMinor: valueMinor,
           currency: row.currency,
-          offsetAccountCode: ACCOUNTS.equity,
+          offset: { role: 'owners_equity' },
           reason: 'Opening quantity',
           date: item.date ?? row.today,
         },

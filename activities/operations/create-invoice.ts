@@ -227,9 +227,12 @@ export const createInvoice = defineSetOperation({
         tax_rounding: state.taxRounding,
         paid_minor: 0n,
         credited_minor: 0n,
+        written_off_minor: 0n,
         due_minor: totalMinor,
         voided_on: null,
         void_reason: null,
+        discarded_on: null,
+        discard_reason: null,
         journal_entry_id: null,
         metadata: inStoredOrder(invoice.metadata),
         created_at: state.now,
@@ -246,7 +249,7 @@ export const createInvoice = defineSetOperation({
 });
 
 /**
- * Neither customers nor accounts ever change, so that nothing has to be locked. The way of rounding may change: a draft keeps
+ * Neither the currency of a customer nor an account ever changes, so that nothing has to be locked. The way of rounding may change: a draft keeps
  * the one with which it was made.
  */
 export type CreateInvoiceState = {

@@ -103,7 +103,7 @@ export const createJournalEntry = defineSetOperation({
         context,
       );
       entries.push(entry);
-      return { resourceId: entry.id, body: toPostedEntry(entry, facts, context) };
+      return { resourceId: entry.id, body: toPostedEntry(entry, manual.lines, facts, context) };
     },
 
     apply(tx, companyId, { entries }) {
@@ -131,14 +131,19 @@ function requirePostable(
 }
 
 /** The answer's form of an entry that is about to be posted. A request has no lines of zero, which would be left out. */
-function toPostedEntry(entry: EntryOfSet, { now }: PostingFacts, { operation, userId, requestId }: WriteContext) {
+function toPostedEntry(
+  entry: EntryOfSet,
+  requested: readonly { readonly accountCode: string }[],
+  { now }: PostingFacts,
+  { operation, userId, requestId }: WriteContext,
+) {
   const posted = [userId, requestId, null] as const;
   return toEntry(
     { ...entry, entry_date: entry.date, operation, reverses: null, created_at: now, posted },
-    entry.lines.map((line) => ({
+    entry.lines.map((line, index) => ({
       ...line,
       entry_id: entry.id,
-      account_code: line.account,
+      account_code: requested[index]?.accountCode ?? '',
       amount_minor: BigInt(line.amount),
     })),
   );

@@ -16,6 +16,7 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { NOT_VOID } from '../ledger/voids.ts';
 import { defineSetOperation } from '../operation.ts';
 import { type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
@@ -162,7 +163,7 @@ export const createPayment = defineSetOperation({
           description: `Payment ${context.writeId} of invoice ${invoice.id}`,
           lines: [
             { account: body.bankAccountCode, amountMinor, currency },
-            { account: ACCOUNTS.receivable, amountMinor: -amountMinor, currency },
+            { role: 'receivable', amountMinor: -amountMinor, currency },
           ],
         },
         context,
@@ -177,6 +178,8 @@ export const createPayment = defineSetOperation({
         received_on: receivedOn,
         reference: body.reference ?? null,
         refunded_minor: 0n,
+        ...NOT_VOID,
+        bounced: null,
         journal_entry_id: entry.id,
         metadata: inStoredOrder(body.metadata),
         created_at: facts.now,

@@ -3,7 +3,6 @@ import { amountAt } from '../approvals/amounts.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { id } from '../fields.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { type EntryLine, postEntry } from '../ledger/post-entry.ts';
 import { defineOperation, type WriteContext } from '../operation.ts';
 import { type LockedPayRun, lockPayRun } from '../payroll/lock-pay-run.ts';
@@ -130,14 +129,14 @@ async function requireUnpaid(tx: Tx, run: LockedPayRun, context: WriteContext<'p
 function entryLines(run: LockedPayRun): EntryLine[] {
   const { currency } = run;
   return [
-    { account: ACCOUNTS.wages, amountMinor: run.gross_minor, currency },
-    { account: ACCOUNTS.employerTax, amountMinor: run.employer_tax_minor, currency },
-    { account: ACCOUNTS.payrollTaxes, amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
+    { role: 'wages', amountMinor: run.gross_minor, currency },
+    { role: 'employer_tax', amountMinor: run.employer_tax_minor, currency },
+    { role: 'payroll_taxes', amountMinor: -(run.tax_minor + run.employer_tax_minor), currency },
     {
-      account: ACCOUNTS.payrollDeductions,
+      role: 'payroll_deductions',
       amountMinor: -(run.pre_tax_deductions_minor + run.post_tax_deductions_minor),
       currency,
     },
-    { account: ACCOUNTS.wagesPayable, amountMinor: -run.net_minor, currency },
+    { role: 'wages_payable', amountMinor: -run.net_minor, currency },
   ];
 }

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import { date, id } from '../fields.ts';
-import { ACCOUNTS } from '../ledger/accounts.ts';
 import { DUE_BEFORE_ISSUE, requireDueOnOrAfterIssue } from '../ledger/due-date.ts';
 import { type EntryOfSet, entryOf, postEntries, requireNotTooLate, requireOpenPeriod } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
@@ -164,8 +163,8 @@ function entryLines(invoice: InvoiceRow, lines: readonly InvoiceLineRow[]): Entr
     netByAccount.set(line.account_code, (netByAccount.get(line.account_code) ?? 0n) + line.net_minor);
   }
   return [
-    { account: ACCOUNTS.receivable, amountMinor: invoice.total_minor, currency },
+    { role: 'receivable', amountMinor: invoice.total_minor, currency },
     ...[...netByAccount].map(([account, netMinor]) => ({ account, amountMinor: -netMinor, currency })),
-    { account: ACCOUNTS.salesTax, amountMinor: -invoice.tax_minor, currency },
+    { role: 'sales_tax', amountMinor: -invoice.tax_minor, currency },
   ];
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { ACCOUNT_ROLES, type AccountRole } from '../ledger/accounts.ts';
 import type { ResourceType } from '../operation.ts';
 import { instant, resourceId } from './members.ts';
 
 /** The API's form of an account and its columns. */
-export const ACCOUNT_COLUMNS = 'id, code, name, type, is_bank, is_control, created_at';
+export const ACCOUNT_COLUMNS = 'id, code, name, type, is_bank, is_control, role, created_at';
 
 export type AccountRow = {
   id: string;
@@ -12,6 +13,7 @@ export type AccountRow = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   is_bank: boolean;
   is_control: boolean;
+  role: AccountRole | null;
   created_at: string;
 };
 
@@ -23,6 +25,7 @@ export function toAccount(row: AccountRow): z.output<typeof accountSchema> {
     type: row.type,
     isBank: row.is_bank,
     isControl: row.is_control,
+    role: row.role,
     createdAt: row.created_at,
   };
 }
@@ -34,6 +37,10 @@ const accountSchema = z.object({
   type: z.enum(['asset', 'liability', 'equity', 'income', 'expense']),
   isBank: z.boolean(),
   isControl: z.boolean(),
+  role: z
+    .enum(ACCOUNT_ROLES)
+    .nullable()
+    .meta({ description: 'What operations use it for; null for an account that the company has added' }),
   createdAt: instant(),
 });
 

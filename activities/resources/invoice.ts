@@ -7,14 +7,26 @@ import { calendarDate, currencyCode, instant, money, notes, resourceId } from '.
 
 /** The API's form of an invoice and its columns. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
-  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
-  metadata, created_at`;
+  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, written_off_minor, due_minor, voided_on, void_reason,
+  discarded_on, discard_reason, journal_entry_id, metadata, created_at`;
+
+/** As the database computes it: `paid` only through payments and credits, `written_off` where the rest was given up. */
+export const INVOICE_STATUSES = [
+  'draft',
+  'discarded',
+  'finalized',
+  'partially_paid',
+  'paid',
+  'written_off',
+  'void',
+] as const;
+export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
 
 export type InvoiceRow = {
   id: string;
   number: number | null;
   customer_id: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: InvoiceStatus;
   currency: string;
   issue_date: string;
   due_date: string;
@@ -25,9 +37,12 @@ export type InvoiceRow = {
   tax_rounding: TaxRounding;
   paid_minor: bigint;
   credited_minor: bigint;
+  written_off_minor: bigint;
   due_minor: bigint;
   voided_on: string | null;
   void_reason: string | null;
+  discarded_on: string | null;
+  discard_reason: string | null;
   journal_entry_id: string | null;
   metadata: Record<string, string>;
   created_at: string;
@@ -77,9 +92,12 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
     taxRounding: row.tax_rounding,
     amountPaid: toWireAmount(row.paid_minor),
     amountCredited: toWireAmount(row.credited_minor),
+    amountWrittenOff: toWireAmount(row.written_off_minor),
     amountDue: toWireAmount(row.due_minor),
     voidedOn: row.voided_on,
     voidReason: row.void_reason,
+    discardedOn: row.discarded_on,
+    discardReason: row.discard_reason,
     journalEntryId: row.journal_entry_id,
     metadata: row.metadata,
     createdAt: row.created_at,
@@ -99,6 +117,18 @@ export async function readInvoiceLines(tx: Tx, invoiceIds: readonly string[]): P
   const linesOf = new Map<string, InvoiceLineRow[]>(invoiceIds.map((invoiceId) => [invoiceId, []]));
   for (const line of lines) linesOf.get(line.invoice_id)?.push(line);
   return linesOf;
+}
+
+/** The answer's form of an invoice that this transaction has changed. */
+export async function readInvoiceAnswer(tx: Tx, invoiceId: string): Promise<z.output<typeof invoiceSchema>> {
+  const [[row], linesOf] = await Promise.all([
+    tx.query<InvoiceRow>(`SELECT ${INVOICE_COLUMNS} FROM invoices WHERE company_id = current_company() AND id = $1`, [
+      invoiceId,
+    ]),
+    readInvoiceLines(tx, [invoiceId]),
+  ]);
+  if (row === undefined) throw new Error('Bug! The locked invoice does not exist');
+  return toInvoice(row, linesOf.get(invoiceId) ?? []);
 }
 
 export type LinesOfInvoices = ReadonlyMap<string, readonly InvoiceLineRow[]>;
@@ -122,9 +152,12 @@ const signedMoney = () =>
 
 export const invoiceSchema = z.object({
   id: resourceId(),
-  number: z.string().nullable().meta({ description: 'Gapless in the company; null for a draft' }),
+  number: z
+    .string()
+    .nullable()
+    .meta({ description: 'Gapless in the company; null for a draft, also one that was discarded' }),
   customerId: resourceId(),
-  status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']),
+  status: z.enum(INVOICE_STATUSES),
   currency: currencyCode(),
   issueDate: calendarDate(),
   dueDate: calendarDate(),
@@ -159,9 +192,12 @@ export const invoiceSchema = z.object({
     .meta({ description: 'The company’s setting when the draft was made: by line, or once per rate over the invoice' }),
   amountPaid: money(),
   amountCredited: money(),
+  amountWrittenOff: money(),
   amountDue: money(),
   voidedOn: calendarDate().nullable(),
   voidReason: z.string().nullable(),
+  discardedOn: calendarDate().nullable(),
+  discardReason: z.string().nullable(),
   journalEntryId: resourceId().nullable(),
   metadata: notes(),
   createdAt: instant(),

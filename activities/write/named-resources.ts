@@ -65,9 +65,9 @@ export function createNamedSet(): NamedSet {
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** A refund makes an amount due again on an invoice that it does not name. */
+/** A refund or a void changes what is due on an invoice that it does not name. */
 const REFUNDS = 'refunds';
-/** Reversing an entry undoes the reconciliation of a bank transaction that it does not name. */
+/** Reversing an entry undoes the reconciliation of a bank transaction that it does not name; a void matches unnamed lines. */
 const REVERSALS = 'reversals';
 /** A pay run takes whoever is employed, and no period is paid twice. */
 const PAYROLL = 'payroll';
@@ -78,11 +78,13 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   grantUserAccess: () => [COMPANY],
   // What it starts looks at everything that is there.
   triggerWorkflow: () => [COMPANY],
-  createCustomer: ({ externalReference }) => unique('externalReference', externalReference),
+  createCustomer: ({ externalReference }) => taken('externalReference', externalReference),
+  updateCustomer: ({ externalReference }) => exchanged('externalReference', externalReference),
   createEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
   createPayRun: () => [PAYROLL],
   executePayroll: () => [PAYROLL],
-  createInventoryItem: ({ sku }) => unique('sku', sku),
+  createInventoryItem: ({ sku }) => taken('sku', sku),
+  updateInventoryItem: ({ sku }) => exchanged('sku', sku),
   // A reference is unique in its bank account.
   importBankTransactions: ({ accountCode = ACCOUNTS.bank }) => unique('bank', accountCode),
   reverseJournalEntry: () => [REVERSALS],
@@ -91,14 +93,29 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   // It takes the next number, and tells when that is out of the order of dates.
   finalizeInvoice: () => ['number:invoice'],
   createRefund: () => [REFUNDS],
+  voidPayment: () => [REFUNDS, REVERSALS],
+  voidRefund: () => [REFUNDS, REVERSALS],
+  voidCreditNote: () => [REFUNDS],
   createPayment: () => [shared(REFUNDS)],
   createCreditNote: () => [shared(REFUNDS)],
   voidInvoice: () => [shared(REFUNDS)],
   recordInvoiceReminder: () => [shared(REFUNDS)],
+  writeOffInvoice: () => [shared(REFUNDS)],
+  recoverWriteOff: () => [shared(REFUNDS)],
 };
 
 function unique(what: string, value: unknown): readonly string[] {
   return typeof value === 'string' ? [`${what}:${value}`] : [];
+}
+
+/** A value that one row frees before another takes it is named by the latter alone. */
+function taken(what: string, value: unknown): readonly string[] {
+  return value === undefined ? [] : [...unique(what, value), shared(`freed:${what}`)];
+}
+
+/** It takes one value, if any, and frees another that it does not name. */
+function exchanged(what: string, value: unknown): readonly string[] {
+  return value === undefined ? [] : [...unique(what, value), `freed:${what}`];
 }
 
 function lowerCase(value: unknown): unknown {

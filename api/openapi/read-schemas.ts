@@ -8,6 +8,7 @@ import { calendarDate, currencyCode, instant, moneySum, resourceId } from '../..
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 import { settingsSchema } from '../../activities/resources/settings.ts';
+import { writeOffSchema } from '../../activities/resources/write-off.ts';
 import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
@@ -186,6 +187,7 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
     payments: z.array(paymentSchema),
     refunds: z.array(refundSchema),
     creditNotes: z.array(creditNoteSchema),
+    writeOffs: z.array(writeOffSchema),
     entries: z.array(journalEntrySchema),
   }),
   aged_receivables: agedReceivablesSchema,

@@ -7,6 +7,7 @@ import {
 import { ENTRY_COLUMNS, type EntryRow } from '../../activities/resources/journal-entry.ts';
 import { PAYMENT_COLUMNS, type PaymentRow, toPayment } from '../../activities/resources/payment.ts';
 import { REFUND_COLUMNS, type RefundRow, toRefund } from '../../activities/resources/refund.ts';
+import { toWriteOff, WRITE_OFF_COLUMNS, type WriteOffRow } from '../../activities/resources/write-off.ts';
 import { withEntryLines } from './entries.ts';
 
 /** The limit of each kind, newest first. The lists of payments, refunds, credit notes and entries have all of them. */
@@ -18,7 +19,7 @@ const MAX_OF_EACH = 200;
  */
 const PAYMENT_IDS = 'ARRAY(SELECT id FROM payments WHERE company_id = current_company() AND invoice_id = $1)';
 
-/** The payments, refunds and credit notes of an invoice, and the entries of all of them; newest first. */
+/** The payments, refunds, credit notes and write-offs of an invoice, and the entries of all of them; newest first. */
 export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   const payments = await tx.query<PaymentRow>(
     `SELECT ${PAYMENT_COLUMNS} FROM payments WHERE company_id = current_company() AND invoice_id = $1
@@ -36,15 +37,21 @@ export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
      ORDER BY created_at DESC, id DESC LIMIT $2`,
     [invoiceId, MAX_OF_EACH],
   );
+  const writeOffs = await tx.query<WriteOffRow>(
+    `SELECT ${WRITE_OFF_COLUMNS} FROM write_offs WHERE company_id = current_company() AND invoice_id = $1
+     ORDER BY position DESC LIMIT $2`,
+    [invoiceId, MAX_OF_EACH],
+  );
   return {
     payments: payments.map(toPayment),
     refunds: refunds.map(toRefund),
     creditNotes: await withCreditNoteLines(tx, notes),
+    writeOffs: writeOffs.map(toWriteOff),
     entries: await withEntryLines(tx, await readEntriesOf(tx, invoiceId)),
   };
 }
 
-/** The entries of the invoice, of its void, and of its payments, refunds and credit notes. */
+/** The entries of the invoice and of its payments, refunds, credit notes and write-offs, and those that took one of them back. */
 function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
   return tx.query<EntryRow>(
     `WITH posted (id) AS (
@@ -54,11 +61,17 @@ function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
        JOIN journal_entries m ON m.company_id = i.company_id AND m.reverses = i.journal_entry_id
        WHERE i.company_id = current_company() AND i.id = $1
        UNION ALL
-       SELECT journal_entry_id FROM payments WHERE company_id = current_company() AND invoice_id = $1
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM payments
+       WHERE company_id = current_company() AND invoice_id = $1
        UNION ALL
-       SELECT journal_entry_id FROM refunds WHERE company_id = current_company() AND payment_id = ANY (${PAYMENT_IDS})
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM refunds
+       WHERE company_id = current_company() AND payment_id = ANY (${PAYMENT_IDS})
        UNION ALL
-       SELECT journal_entry_id FROM credit_notes WHERE company_id = current_company() AND invoice_id = $1
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM credit_notes
+       WHERE company_id = current_company() AND invoice_id = $1
+       UNION ALL
+       SELECT unnest(ARRAY[journal_entry_id, recover_entry_id]) FROM write_offs
+       WHERE company_id = current_company() AND invoice_id = $1
      )
      SELECT ${ENTRY_COLUMNS} FROM journal_entries e
      WHERE e.company_id = current_company() AND e.id = ANY (ARRAY(SELECT id FROM posted WHERE id IS NOT NULL))

@@ -82,7 +82,7 @@ describe('an adjustment', () => {
           date: '2026-03-01',
           description: `Stock of item ${ITEM_ID}: -3 units`,
           lines: [
-            { id: rowId('journal_lines', 0), account: '1200', amount: '-301', ...line },
+            { id: rowId('journal_lines', 0), role: 'inventory', amount: '-301', ...line },
             { id: rowId('journal_lines', 1), account: '5100', amount: '301', ...line },
           ],
           metadata: {},

@@ -108,8 +108,8 @@ describe('a credit note', () => {
         },
       }),
     );
-    expect(state.entries[0]?.lines.map(({ account, amount }) => `${account} ${amount}`)).toEqual([
-      ...['4100 750', '4000 20', '2100 77', '1100 -847'],
+    expect(state.entries[0]?.lines.map(({ account, role, amount }) => `${account ?? role} ${amount}`)).toEqual([
+      ...['4100 750', '4000 20', 'sales_tax 77', 'receivable -847'],
     ]);
   });
 
@@ -217,7 +217,7 @@ function stateOf(
       accounts: new Map(),
     },
     notes: [] as CreditedNote[],
-    entries: [] as { readonly lines: readonly { readonly account: string; readonly amount: string }[] }[],
+    entries: [] as { readonly lines: readonly { account: string | undefined; role?: string; amount: string }[] }[],
   };
 }
 

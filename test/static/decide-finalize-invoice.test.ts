@@ -53,11 +53,11 @@ describe('finalizeInvoice decides', () => {
     });
     expect(written?.eventPayload).toEqual({ number: 'INV-000042' });
     expect(entry).toMatchObject({ date: '2026-03-20', description: `Invoice ${draftId(0)} finalized` });
-    expect(entry?.lines.map(({ account, amount }) => [account, amount])).toEqual([
-      ['1100', '1041'],
+    expect(entry?.lines.map(({ account, role, amount }) => [account ?? role, amount])).toEqual([
+      ['receivable', '1041'],
       ['4000', '-700'],
       ['4100', '-300'],
-      ['2100', '-41'],
+      ['sales_tax', '-41'],
     ]);
     expect(state.numbered).toMatchObject([{ id: draftId(0), number: 42, journal_entry_id: entry?.id }]);
   });
@@ -174,9 +174,10 @@ function draftOf(id: string): InvoiceRow {
       tax_rounding: 'line',
       paid_minor: 0n,
       credited_minor: 0n,
+      written_off_minor: 0n,
       due_minor: 1041n,
     },
-    ...{ voided_on: null, void_reason: null, journal_entry_id: null },
+    ...{ voided_on: null, void_reason: null, discarded_on: null, discard_reason: null, journal_entry_id: null },
   };
 }
 

@@ -17,10 +17,11 @@ const USERS = {
 describe('generated requests', () => {
   test('are made of all of these operations, and of no others than there are', () => {
     const names = OPERATION_WEIGHTS.map(([name]) => name);
-    const covered = `adjustInventory approvePayRun createAccount createCreditNote createCustomer createEmployee
+    const covered = `adjustInventory approvePayRun discardInvoice createAccount createCreditNote createCustomer createEmployee
       createInventoryItem createInvoice createJournalEntry createPayRun createPayment createRefund executePayroll
-      finalizeInvoice grantUserAccess importBankTransactions reconcileLedger recordInvoiceReminder reverseJournalEntry
-      triggerWorkflow unreconcileBankTransaction updateCompanySettings voidInvoice`;
+      finalizeInvoice recoverWriteOff grantUserAccess importBankTransactions reconcileLedger recordInvoiceReminder reverseJournalEntry
+      triggerWorkflow updateCustomer updateInventoryItem writeOffInvoice unreconcileBankTransaction updateCompanySettings
+      voidCreditNote voidInvoice voidPayment voidRefund`;
     expect(names).toEqual(expect.arrayContaining(covered.split(/\s+/)));
     expect(OPERATIONS.map(({ name }) => name)).toEqual(expect.arrayContaining(names));
   });

@@ -25,12 +25,12 @@ describe('a tree that has followed the guides', () => {
     'compiles, but for a rejection that is misspelt in it on purpose',
     async () => {
       const [file] = OPERATION_GUIDE;
-      const text = file?.text.replace("reject('item_name_unchanged'", "reject('item_name_unchangd'") ?? '';
+      const text = file?.text.replace("reject('account_name_unchanged'", "reject('account_name_unchangd'") ?? '';
       const path = 'activities/operations/misspelt.ts';
       follow([{ path, kind: 'file', text }], folder.path);
       const { output } = await tool('tsc', '--noEmit');
       rmSync(join(folder.path, path));
-      expect(output).toContain('"item_name_unchangd"');
+      expect(output).toContain('"account_name_unchangd"');
       expect(output.match(/error TS\d+/g)).toHaveLength(1);
     },
     CHECK_MS,
@@ -59,17 +59,17 @@ describe('a tree that has followed the guides', () => {
         const { ok, output } = await runIn(folder.path, ['npm', 'run', '--silent', script]);
         expect([script, ok ? '' : output]).toEqual([script, '']);
       }
-      expect(read('README.md')).toMatch(/^\| `\/api\/inventory` \| .*`renameItem`/m);
-      expect(read('docs/books.md')).toMatch(/^The others post none: .*\brenameItem\b/m);
-      expect(read('docs/reference/operations.md')).toContain('## renameItem');
-      expect(read('docs/reference/errors.md')).toContain('## item_name_unchanged');
-      expect(read('docs/reference/roles.md')).toContain('| `renameItem` | yes | yes | yes |');
+      expect(read('README.md')).toMatch(/^\| `\/api\/ledger` \| .*`renameAccount`/m);
+      expect(read('docs/books.md')).toMatch(/^The others post none: .*\brenameAccount\b/m);
+      expect(read('docs/reference/operations.md')).toContain('## renameAccount');
+      expect(read('docs/reference/errors.md')).toContain('## account_name_unchanged');
+      expect(read('docs/reference/roles.md')).toContain('| `renameAccount` | yes | yes |  | yes |');
       expect(read('docs/reference/roles.md')).toContain('| `/api/inventory/value` |');
       expect(read('deploy/kubernetes/base/shared/prometheus-rule.yaml')).toContain('alert: RequestsRateLimited');
       const methods = read('deploy/client/src/generated/books.ts');
-      expect(methods).toContain('rename(itemId: string, body: RenameItemBody, options?: WriteOptions): PendingWrite<');
+      expect(methods).toContain('rename(code: string, body: RenameAccountBody, options?: WriteOptions): PendingWrite<');
       expect(methods).toContain('inventoryValue(options?: CallOptions): Promise<StockValue>;');
-      expect(read('deploy/client/src/generated/types.ts')).toContain("| 'item_name_unchanged'");
+      expect(read('deploy/client/src/generated/types.ts')).toContain("| 'account_name_unchanged'");
     },
     CHECK_MS,
   );
@@ -78,9 +78,9 @@ describe('a tree that has followed the guides', () => {
 test('the operation takes one file, one line in the list, a migration, and what its answer fixes', () => {
   const paths = [...new Set(OPERATION_GUIDE.map(({ path, kind }) => `${kind} ${path}`))];
   expect(paths).toEqual([
-    'file activities/operations/rename-item.ts',
+    'file activities/operations/rename-account.ts',
     'diff activities/operation-list.ts',
-    'file migrations/NNNN_rename_item.sql',
+    'file migrations/NNNN_rename_account.sql',
     'diff activities/controls/answers/ledger.ts',
   ]);
 });

@@ -68,6 +68,26 @@ describe('two writes keep their order', () => {
       { operation: 'createCustomer', body: { externalReference: 'R' } },
     ],
     [
+      'of which one may give up the reference that the other wants',
+      { operation: 'updateCustomer', params: { customerId: ONE }, body: { externalReference: null } },
+      { operation: 'createCustomer', body: { externalReference: 'R' } },
+    ],
+    [
+      'of which one may give up the article number that the other wants',
+      { operation: 'updateInventoryItem', params: { itemId: ONE }, body: { sku: 'T' } },
+      { operation: 'updateInventoryItem', params: { itemId: TWO }, body: { sku: 'S' } },
+    ],
+    [
+      'that write off and take back of one invoice',
+      { operation: 'writeOffInvoice', params: { invoiceId: ONE }, body: { amount: 1 } },
+      { operation: 'recoverWriteOff', params: { invoiceId: ONE } },
+    ],
+    [
+      'of which one may make due again what the other writes off',
+      { operation: 'createRefund', body: { paymentId: ONE } },
+      { operation: 'writeOffInvoice', params: { invoiceId: TWO }, body: { amount: 1 } },
+    ],
+    [
       'that want the same address',
       { operation: 'createEmployee', body: { email: 'A@example.test' } },
       { operation: 'createEmployee', body: { email: 'a@Example.test' } },

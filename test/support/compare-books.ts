@@ -21,15 +21,25 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
       FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
       WHERE l.company_id = $1 GROUP BY 1 HAVING sum(l.amount_minor) <> 0`,
   },
-  customers: count(({ customers }) => customers.size, 'customers'),
+  customers: {
+    should: ({ customers }) =>
+      [...customers].map(([id, { name, email, reference, metadata }]) => {
+        return [id, name, email ?? '', reference ?? '', metadata?.['room'] ?? ''];
+      }),
+    sql: `SELECT id, name, coalesce(email, ''), coalesce(external_reference, ''), coalesce(metadata ->> 'room', '')
+      FROM customers WHERE company_id = $1`,
+  },
   invoices: {
     should: ({ invoices }) =>
       [...invoices].map(([id, invoice]) => {
         const reminders = [...invoice.reminders].toSorted((one, other) => one - other);
-        return [id, statusOf(invoice), invoice.number ?? '', dueOn(invoice), reminders];
+        const taxes = invoice.writeOffs.map(({ tax }) => tax);
+        return [id, statusOf(invoice), invoice.number ?? '', dueOn(invoice), reminders, taxes];
       }),
     sql: `SELECT id, status, coalesce(number::text, ''), due_minor, array_to_string(ARRAY(
-        SELECT r.step FROM invoice_reminders r WHERE r.company_id = i.company_id AND r.invoice_id = i.id ORDER BY 1), ',')
+        SELECT r.step FROM invoice_reminders r WHERE r.company_id = i.company_id AND r.invoice_id = i.id ORDER BY 1), ','), array_to_string(ARRAY(
+        SELECT w.tax_minor FROM write_offs w
+        WHERE w.company_id = i.company_id AND w.invoice_id = i.id AND w.recovered_on IS NULL ORDER BY w.position), ',')
       FROM invoices i WHERE company_id = $1`,
   },
   payments: {
@@ -49,8 +59,8 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   },
   employees: count(({ employees }) => employees.size, 'employees'),
   items: {
-    should: ({ items }) => [...items].map(([id, { quantity, value }]) => [id, quantity, value]),
-    sql: 'SELECT id, quantity, value_minor FROM inventory_items WHERE company_id = $1',
+    should: ({ items }) => [...items].map(([id, { sku, name, quantity, value }]) => [id, sku, name, quantity, value]),
+    sql: 'SELECT id, sku, name, quantity, value_minor FROM inventory_items WHERE company_id = $1',
   },
   triggers: count(({ triggers }) => triggers, 'workflow_triggers'),
   settings: {

@@ -38,8 +38,38 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await pay('second', 300);
   expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
   await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
+  const voided = { reason: 'A mistake', date: '2026-02-02' };
+  const [wrong, bounced, kept] = [await pay('wrong', 20), await pay('bounced', 30), await pay('kept', 40)];
+  await api.created(`/api/payments/${wrong.json.id}/void`, voided);
+  await api.created(`/api/payments/${bounced.json.id}/void`, { ...voided, bounced: true });
+  const back = await api.created('/api/refunds', {
+    paymentId: kept.json.id,
+    amount: 10,
+    reason: 'Never paid out',
+    date,
+  });
+  await api.created(`/api/refunds/${back.id}/void`, voided);
+  const note = { lines: [{ lineNumber: 1, net: 50 }], reason: 'Not agreed', date };
+  const { id: noteId } = await api.created(`/api/invoices/${paid}/credit-notes`, note);
+  await api.created(`/api/credit-notes/${noteId}/void`, voided);
   const open = await invoiceOf('open', 1_004, 1_004);
   await api.created(`/api/invoices/${open}/reminders`, { step: 1 });
+  const written = await invoiceOf('written off', 700, 300);
+  for (const [amount, reason] of [
+    [300, 'insolvent'],
+    [200, 'hopeless'],
+  ] as const) {
+    await api.created(`/api/invoices/${written}/write-off`, { amount, reason, date, taxRelief: true });
+  }
+  await api.created(`/api/invoices/${written}/recover-write-off`, { reason: 'paid after all', date: '2026-02-02' });
+  const draft = { currency: 'USD', issueDate: '2026-01-15', dueDate: '2026-12-31', memo: 'discarded' };
+  const lines = [{ description: 'Work', quantity: '1', unitPrice: 100 }];
+  const { id: discarded } = await api.created('/api/invoices', { ...draft, customerId, lines });
+  await api.created(`/api/invoices/${discarded}/discard`, { reason: 'Made twice' });
+  await api.created('/api/invoices', { ...draft, customerId, lines, memo: 'draft' });
+  const patch = { method: 'PATCH' } as const;
+  await api.created(`/api/customers/${customerId}`, { email: 'first@customer.test' }, patch);
+  await api.created(`/api/customers/${customerId}`, { externalReference: 'CRM-1', metadata: { room: '12' } }, patch);
 
   await api.created('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
   const closing = { expectedVersion: 1, booksClosedThrough: '2025-11-30', reconcileTolerance: 10 };
@@ -85,6 +115,7 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });
   const bought = { quantityDelta: 2, unitCost: 100, offsetAccountCode: '2000', reason: 'bought', date: '2026-02-03' };
   await api.created(`/api/inventory/${itemId}/adjust`, bought);
+  await api.created(`/api/inventory/items/${itemId}`, { name: 'Desk lamp' }, patch);
   const roles = ['accountant', 'auditor'];
   await api.created(`/api/users/${books.users.user.id}/access`, { roles });
   const payload = { asOf: '2026-01-31' };

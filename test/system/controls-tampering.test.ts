@@ -58,9 +58,61 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
     `UPDATE invoices SET customer_id = ${lonelyCustomer()}, due_date = due_date + 90 WHERE memo = 'open'`,
     ['invoice-answers'],
   ],
+  'a draft discarded that nobody has discarded': [
+    `UPDATE invoices SET discarded_on = '2026-03-01' WHERE memo = 'draft'`,
+    ['invoice-answers'],
+  ],
+  'a customer set back to what an earlier answer said': [
+    `UPDATE customers SET external_reference = NULL, metadata = '{}' WHERE external_reference = 'CRM-1'`,
+    ['customer-answers'],
+  ],
+  'a change that has forgotten the one before, in its answer as well': [
+    `
+    UPDATE customers SET email = NULL WHERE external_reference = 'CRM-1';
+    UPDATE idempotent_writes SET response_body = convert_to(
+      (convert_from(response_body, 'UTF8')::jsonb || '{"email": null}')::text, 'UTF8')
+    WHERE operation = 'updateCustomer' AND request -> 'body' ? 'metadata'`,
+    ['customer-answers'],
+  ],
+  'an item renamed': [`UPDATE inventory_items SET name = 'Lamp' WHERE sku = 'LAMP'`, ['item-answers']],
+  'a write-off of less, and its recovery, in their entries as well': [
+    `
+    UPDATE journal_lines l SET amount_minor = l.amount_minor / 2 FROM write_offs w
+    WHERE w.reason = 'hopeless' AND l.entry_id IN (w.journal_entry_id, w.recover_entry_id);
+    UPDATE write_offs SET amount_minor = 100, tax_minor = 9 WHERE reason = 'hopeless'`,
+    ['write-off-answers'],
+  ],
+  'a recovery of another day': [
+    `
+    UPDATE journal_entries SET entry_date = '2026-02-03' WHERE id = (SELECT recover_entry_id FROM write_offs WHERE reason = 'hopeless');
+    UPDATE write_offs SET recovered_on = '2026-02-03' WHERE reason = 'hopeless'`,
+    ['write-off-answers'],
+  ],
   'an invoice’s line described otherwise': [
     `UPDATE invoice_lines SET description = 'Goods' WHERE invoice_id = ${invoice('open')}`,
     ['invoice-answers'],
+  ],
+  'a void of a payment without its answer': [
+    `UPDATE payments SET voided_on = NULL, void_reason = NULL, void_entry_id = NULL, bounced = NULL WHERE reference = 'wrong'`,
+    ['invoice-paid', 'payment-answers'],
+  ],
+  'the day and reason of a void changed': [
+    `UPDATE refunds SET voided_on = '2026-02-05', void_reason = 'by hand' WHERE reason = 'Never paid out'`,
+    ['claims-posted', 'refund-answers'],
+  ],
+  'a void of a credit note under the entry of another': [
+    `UPDATE credit_notes SET void_entry_id = (SELECT void_entry_id FROM payments WHERE reference = 'wrong')
+     WHERE reason = 'Not agreed'`,
+    ['claims-posted', 'labels'],
+  ],
+  'a payment that is said to have bounced': [
+    `UPDATE payments SET bounced = true WHERE reference = 'wrong'`,
+    ['payment-answers', 'bank-answers'],
+  ],
+  'the lines of a void payment set free': [
+    `DELETE FROM bank_matches WHERE bank_transaction_id IS NULL AND matched_by = (
+       SELECT e.write_id FROM payments p JOIN journal_entries e ON e.id = p.void_entry_id WHERE p.reference = 'wrong')`,
+    ['bank-answers'],
   ],
   'a payment’s method and reference changed': [
     `UPDATE payments SET method = 'card', reference = 'by hand' WHERE reference = 'second'`,

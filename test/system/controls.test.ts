@@ -41,9 +41,9 @@ const FAULTS: Readonly<Record<string, string>> = {
     WITH moved AS (UPDATE payments SET received_on = '2026-01-10' WHERE reference = 'second' RETURNING journal_entry_id)
     UPDATE journal_entries SET entry_date = '2026-01-10' WHERE id IN (SELECT journal_entry_id FROM moved)`,
   'invoice-numbers': 'UPDATE invoices SET number = number + 1 WHERE number = (SELECT max(number) FROM invoices)',
-  'payment-numbers': `UPDATE payments SET number = number + 1 WHERE reference = 'second'`,
-  'credit-note-numbers': 'UPDATE credit_notes SET number = number + 1',
-  'refund-numbers': 'UPDATE refunds SET number = number + 1',
+  'payment-numbers': `UPDATE payments SET number = number + 1 WHERE reference = 'kept'`,
+  'credit-note-numbers': `UPDATE credit_notes SET number = number + 1 WHERE reason = 'Not agreed'`,
+  'refund-numbers': `UPDATE refunds SET number = number + 1 WHERE reason = 'Never paid out'`,
   'invoice-sums': `
     UPDATE invoices SET subtotal_minor = subtotal_minor + 1, tax_minor = tax_minor - 1 WHERE memo = 'credited'`,
   'invoice-taxes': `UPDATE invoices SET tax_rounding = 'document' WHERE memo = 'open'`,
@@ -53,9 +53,20 @@ const FAULTS: Readonly<Record<string, string>> = {
   'invoice-paid': `UPDATE payments SET invoice_id = ${invoice('open')} WHERE reference = 'second'`,
   'payment-refunded': `UPDATE refunds SET payment_id = (SELECT id FROM payments WHERE reference = 'second')`,
   'invoice-credited': `UPDATE credit_notes SET invoice_id = ${invoice('open')}`,
+  'invoice-written-off': `
+    UPDATE invoices SET written_off_minor = written_off_minor + CASE memo WHEN 'open' THEN 1 ELSE -1 END
+    WHERE memo IN ('open', 'written off')`,
+  'write-off-taxes': `
+    UPDATE write_offs SET tax_minor = tax_minor + 1, tax_relief = false WHERE reason = 'insolvent';
+    UPDATE journal_lines SET account_id = ${account('6800')}
+    WHERE account_id = ${account('2100')} AND entry_id = (SELECT journal_entry_id FROM write_offs WHERE reason = 'insolvent')`,
+  'write-offs-posted': `
+    UPDATE journal_lines SET account_id = ${account('6900')}
+    WHERE account_id = ${account('6800')} AND entry_id = (SELECT journal_entry_id FROM write_offs WHERE reason = 'insolvent')`,
   'credit-note-sums': 'UPDATE credit_notes SET net_minor = net_minor + 1, tax_minor = tax_minor - 1',
   'credit-within-line': `
-    UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
+    UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END
+    WHERE credit_note_id = (SELECT id FROM credit_notes WHERE reason = 'Returned')`,
   'claims-posted': `UPDATE payments SET received_on = received_on - 1 WHERE reference = 'second'`,
   'sales-posted': `
     UPDATE journal_lines SET account_id = ${account('5000')}
@@ -99,6 +110,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'refund-answers': `UPDATE refunds SET reason = 'Too little'`,
   'credit-note-answers': `UPDATE credit_notes SET reason = 'Kept'`,
   'entry-answers': `UPDATE journal_entries SET description = 'renting' WHERE description = 'rent'`,
+  'write-off-answers': `UPDATE write_offs SET reason = 'By hand' WHERE reason = 'insolvent'`,
   'customer-answers': `UPDATE customers SET email = 'by@hand.test' WHERE name = 'Lonely'`,
   'account-answers': `UPDATE accounts SET type = 'liability' WHERE code = '6100'`,
   'employee-answers': `UPDATE employee_deductions SET name = 'By hand'`,

@@ -20,10 +20,14 @@ import { signToken } from '../support/tokens.ts';
  */
 const WHO_ELSE: Readonly<Record<string, readonly Role[]>> = {
   createCustomer: ['accountant', 'manager'],
+  updateCustomer: ['accountant', 'manager'],
   createInvoice: ['accountant', 'manager'],
   finalizeInvoice: ['accountant', 'manager'],
+  discardInvoice: ['accountant', 'manager'],
   voidInvoice: ['accountant'],
   createCreditNote: ['accountant'],
+  writeOffInvoice: ['accountant'],
+  recoverWriteOff: ['accountant'],
   createPayment: ['accountant'],
   createRefund: ['accountant'],
   recordInvoiceReminder: ['manager'],
@@ -32,6 +36,7 @@ const WHO_ELSE: Readonly<Record<string, readonly Role[]>> = {
   approvePayRun: ['accountant'],
   executePayroll: [],
   createInventoryItem: ['manager', 'inventory_manager'],
+  updateInventoryItem: ['manager', 'inventory_manager'],
   adjustInventory: ['manager', 'inventory_manager'],
   importBankTransactions: ['accountant'],
   reconcileLedger: ['accountant'],

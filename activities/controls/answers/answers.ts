@@ -4,6 +4,7 @@ import { COMPANY_ANSWERS } from './company.ts';
 import { LEDGER_ANSWERS } from './ledger.ts';
 import { PAYROLL_ANSWERS } from './payroll.ts';
 import { SALES_ANSWERS } from './sales.ts';
+import { WRITE_OFF_ANSWERS } from './write-offs.ts';
 
 /**
  * Rows against the answers stored for them. They see what a change by SQL did to a row and to all that its sums depend on. What
@@ -11,6 +12,7 @@ import { SALES_ANSWERS } from './sales.ts';
  */
 export const ANSWER_CONTROLS: readonly Control[] = [
   ...SALES_ANSWERS,
+  ...WRITE_OFF_ANSWERS,
   ...LEDGER_ANSWERS,
   ...BANK_ANSWERS,
   ...PAYROLL_ANSWERS,

@@ -43,6 +43,49 @@ export function differences({ operations, rows, id, members, answer = 'a.body' }
       WHERE w.outcome = 'succeeded' AND w.operation IN (${list(operations)}) AND d.members <> ''`;
 }
 
+/** Members of a resource that some operations change, each of them only what its request names. */
+type Changes = {
+  /** All whose answers have these members. */
+  readonly operations: readonly string[];
+  /** Those that change some. They lock the row, so that the times at which they were completed are in their order. */
+  readonly changing: readonly string[];
+  readonly table: string;
+  /** The SQL of the value in the row `t`. */
+  readonly members: Readonly<Record<string, string>>;
+  /** The JSON that stands for a member that was cleared, where that is not null. */
+  readonly cleared?: Readonly<Record<string, string>>;
+};
+
+/**
+ * A query of the rows that do not say what the last answer said, and of the answers that say something else than the one before
+ * and the request together: two changes at once lose nothing of each other.
+ */
+export function changes({ operations, changing, table, members, cleared = {} }: Changes): string {
+  const names = Object.keys(members).map((name) => `'${name}'`);
+  const ofAll = (object: string) => `(SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}')
+          FROM jsonb_each(${object}) AS m WHERE m.key IN (${names.join(', ')}))`;
+  const asked = Object.entries(cleared).reduce(
+    (sql, [name, value]) =>
+      `${sql} || CASE WHEN asked -> '${name}' = 'null' THEN '{"${name}": ${value}}' ELSE '{}' END::jsonb`,
+    'asked',
+  );
+  const now = Object.entries(members).map(([name, value]) => `'${name}', ${value}`);
+  return `
+      SELECT s.company_id, s.operation, s.write_id, t.id::text, '${Object.keys(members).join(', ')}'
+      FROM (
+        SELECT o.*, lag(told) OVER same AS told_before, lead(write_id) OVER same IS NULL AS is_last
+        FROM (
+          SELECT o.company_id, o.operation, o.write_id, o.completed_at, (o.body ->> 'id')::uuid AS id, ${ofAll('o.body')} AS told,
+            CASE WHEN o.operation IN (${list(changing)}) THEN o.asked ELSE '{}' END AS asked
+          FROM (${answersOf(operations)}) AS o
+        ) AS o
+        WINDOW same AS (PARTITION BY company_id, id ORDER BY completed_at)
+      ) AS s
+      JOIN ${table} t ON t.company_id = s.company_id AND t.id = s.id
+      WHERE (s.is_last AND s.told <> jsonb_build_object(${now.join(', ')}))
+        OR s.told <> s.told_before || ${asked}`;
+}
+
 /**
  * The writes `w` with their answers as `a.body`. OFFSET 0 keeps the planner from parsing the text again for each member; the
  * query that uses it has to name the operations as well.
@@ -57,7 +100,8 @@ function answers(operations: readonly string[]): string {
 
 /** A query of the answers, for controls that follow them through time. */
 export function answersOf(operations: readonly string[]): string {
-  return `SELECT w.company_id, w.write_id, w.operation, w.user_id, w.claimed_at, w.completed_at, a.body
+  return `SELECT w.company_id, w.write_id, w.operation, w.user_id, w.claimed_at, w.completed_at, a.body,
+        w.request -> 'body' AS asked
       FROM ${answers(operations)}
       WHERE w.outcome = 'succeeded' AND w.operation IN (${list(operations)})`;
 }

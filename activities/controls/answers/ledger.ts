@@ -1,26 +1,29 @@
 import type { Control } from '../control.ts';
-import { answersOf, differences, writesOf } from './compare.ts';
+import { answersOf, changes, differences, writesOf } from './compare.ts';
 
 const ENTRIES = ['createJournalEntry', 'reverseJournalEntry'];
-const ITEM_STEPS = ['createInventoryItem', 'adjustInventory'];
+const STOCK_STEPS = ['createInventoryItem', 'adjustInventory'];
+const ITEM_STEPS = [...STOCK_STEPS, 'updateInventoryItem'];
 
-/** The accounts with which each company begins: code, type, is_bank, is_control. */
+/** The accounts with which each company begins: role, code (null: of its own in some companies), type, is_bank, is_control. */
 const CHART = `VALUES
-        ('1000', 'asset', true, false),
-        ('1100', 'asset', false, true),
-        ('1200', 'asset', false, true),
-        ('2000', 'liability', false, false),
-        ('2100', 'liability', false, false),
-        ('2200', 'liability', false, false),
-        ('2210', 'liability', false, false),
-        ('2220', 'liability', false, false),
-        ('3000', 'equity', false, false),
-        ('4000', 'income', false, false),
-        ('5000', 'expense', false, false),
-        ('5100', 'expense', false, false),
-        ('6000', 'expense', false, false),
-        ('6010', 'expense', false, false),
-        ('6900', 'expense', false, false)`;
+        ('bank', '1000', 'asset', true, false),
+        ('receivable', '1100', 'asset', false, true),
+        ('inventory', '1200', 'asset', false, true),
+        ('payable', '2000', 'liability', false, false),
+        ('sales_tax', '2100', 'liability', false, false),
+        ('payroll_taxes', '2200', 'liability', false, false),
+        ('payroll_deductions', '2210', 'liability', false, false),
+        ('wages_payable', '2220', 'liability', false, false),
+        ('owners_equity', '3000', 'equity', false, false),
+        ('retained_earnings', NULL, 'equity', false, false),
+        ('sales', '4000', 'income', false, false),
+        ('cost_of_goods_sold', '5000', 'expense', false, false),
+        ('inventory_adjustments', '5100', 'expense', false, false),
+        ('wages', '6000', 'expense', false, false),
+        ('employer_tax', '6010', 'expense', false, false),
+        ('bad_debts', NULL, 'expense', false, false),
+        ('bank_charges', '6900', 'expense', false, false)`;
 
 /** Of accounts, entries and stock: rows against the answers stored for them. */
 export const LEDGER_ANSWERS: readonly Control[] = [
@@ -71,37 +74,39 @@ export const LEDGER_ANSWERS: readonly Control[] = [
   {
     name: 'account-answers',
     sentence:
-      'An account has the code, type and flags of its answer, or is one of those with which each company began. Its name may be corrected.',
+      'An account has the code, type and flags of its answer, or is the one of its role. Its name may be corrected.',
     closesMonth: false,
     of: 'accounts',
     sql: `${differences({
       operations: ['createAccount'],
-      rows: 'JOIN accounts c ON c.company_id = w.company_id AND c.id = w.write_id',
+      rows: `JOIN accounts c ON c.company_id = w.company_id AND c.id = (a.body ->> 'id')::uuid`,
       id: 'c.id',
       members: {
         code: 'c.code',
         type: 'c.type',
         isBank: 'c.is_bank',
         isControl: 'c.is_control',
+        role: 'c.role',
         createdAt: 'c.created_at',
       },
     })}
       UNION ALL
-      SELECT company.id, NULL, NULL, chart.code, 'code, type, isBank, isControl'
+      SELECT company.id, NULL, NULL, coalesce(c.code, chart.code, chart.role), 'role, code, type, isBank, isControl'
       FROM companies company
-      CROSS JOIN (${CHART}) AS chart (code, type, is_bank, is_control)
-      LEFT JOIN accounts c ON c.company_id = company.id AND c.code = chart.code
-      WHERE (c.type, c.is_bank, c.is_control) IS DISTINCT FROM (chart.type, chart.is_bank, chart.is_control)
+      CROSS JOIN (${CHART}) AS chart (role, code, type, is_bank, is_control)
+      LEFT JOIN accounts c ON c.company_id = company.id AND c.role = chart.role
+      WHERE (c.code, c.type, c.is_bank, c.is_control)
+        IS DISTINCT FROM (coalesce(chart.code, c.code), chart.type, chart.is_bank, chart.is_control)
       UNION ALL
       SELECT c.company_id, NULL, NULL, c.code, 'id' FROM accounts c
-      WHERE NOT EXISTS (SELECT FROM (${CHART}) AS chart (code) WHERE chart.code = c.code) AND NOT EXISTS (
+      WHERE c.role IS NULL AND NOT EXISTS (
         SELECT FROM idempotent_writes w WHERE w.company_id = c.company_id AND w.write_id = c.id
           AND w.outcome = 'succeeded' AND w.operation = 'createAccount')`,
   },
   {
     name: 'item-answers',
     sentence:
-      'An item says what its answers said, and a movement has the day asked for; each movement leads from the stock of one answer to that of another, the last to the item’s.',
+      'An item says what its answers said, its name and SKU what the last of them did, and a movement has the day asked for; each movement leads from the stock of one answer to that of another, the last to the item’s.',
     closesMonth: false,
     of: writesOf(...ITEM_STEPS),
     sql: `${differences({
@@ -120,8 +125,6 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       id: 't.id',
       answer: 'told.item',
       members: {
-        sku: 't.sku',
-        name: 't.name',
         currency: 't.currency',
         itemId: 'm.item_id',
         reason: 'm.reason',
@@ -129,13 +132,19 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         createdAt: 't.created_at',
       },
     })}
+      UNION ALL${changes({
+        operations: ITEM_STEPS,
+        changing: ['updateInventoryItem'],
+        table: 'inventory_items',
+        members: { sku: 't.sku', name: 't.name' },
+      })}
       UNION ALL
       SELECT company_id, NULL, NULL, item_id::text, 'quantity, value'
       FROM (
         -- Stock after each write, less stock before it. What is left over was never answered, or leads nowhere.
         SELECT company_id, (body ->> 'id')::uuid AS item_id, (body ->> 'quantity')::bigint AS quantity,
           (body ->> 'value')::bigint AS value, 1 AS times
-        FROM (${answersOf(ITEM_STEPS)}) AS after
+        FROM (${answersOf(STOCK_STEPS)}) AS after
         UNION ALL
         SELECT m.company_id, m.item_id, (body ->> 'quantity')::bigint - m.quantity_delta,
           (body ->> 'value')::bigint - m.value_delta_minor, -1

@@ -21,6 +21,8 @@ const OTHER_GROUPS: Readonly<Record<string, string>> = {
 /** Methods that the rules name badly. */
 export const OTHER_NAMES: Readonly<Record<string, string>> = {
   'POST /api/workflows/{name}/trigger': 'workflows.trigger',
+  'POST /api/invoices/{invoiceId}/write-off': 'invoices.writeOff',
+  'POST /api/invoices/{invoiceId}/recover-write-off': 'invoices.recoverWriteOff',
   'GET /api/workflows/triggers': 'workflows.listTriggers',
   'GET /api/workflows/triggers/{triggerId}': 'workflows.getTrigger',
   'GET /api/me': 'me',

@@ -13,6 +13,8 @@ import type { Answer, OperationModel, Request } from './operation-model.ts';
 import { PAYMENTS } from './payments.ts';
 import { PAYROLL } from './payroll.ts';
 import type { Random } from './random.ts';
+import { UPDATES } from './updates.ts';
+import { WRITE_OFFS } from './write-offs.ts';
 
 /** In the order in which a new company can do them. */
 const MODELS: Readonly<Record<string, OperationModel>> = {
@@ -20,10 +22,12 @@ const MODELS: Readonly<Record<string, OperationModel>> = {
   ...INVOICES,
   ...PAYMENTS,
   ...CREDIT_NOTES,
+  ...WRITE_OFFS,
   ...LEDGER,
   ...BANK,
   ...PAYROLL,
   ...INVENTORY,
+  ...UPDATES,
   ...WORKFLOWS,
 };
 

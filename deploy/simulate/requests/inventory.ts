@@ -37,12 +37,13 @@ const createInventoryItem: OperationModel = {
     if (quantity > 0n && body.openingUnitCost === undefined) return refusedAnyway(422, 'unit_cost_required');
     const value = quantity * BigInt(body.openingUnitCost ?? 0);
     if (value > MAX_AMOUNT_MINOR) return refusedAnyway(422, 'amount_out_of_range');
-    const { sku, currency, date } = body;
-    if ([...books.items.values()].some((item) => item.sku === sku)) return refusedAnyway(409, 'sku_taken');
+    const { sku, name, currency, date } = body;
+    // Another change may have freed it meanwhile.
+    if ([...books.items.values()].some((item) => item.sku === sku)) return refused(409, 'sku_taken');
     if (quantity > 0n && isClosed(books, date)) return periodClosed(date);
     if (quantity > 0n && isFarAhead(date)) return refused(422, 'date_too_late');
     return created(() => {
-      books.items.set(write.id, { sku, currency, quantity, value, moved: [{ date, quantity, value }] });
+      books.items.set(write.id, { sku, name, currency, quantity, value, moved: [{ date, quantity, value }] });
       const lines = [[ACCOUNTS.inventory, value] as const, [ACCOUNTS.equity, -value] as const];
       if (quantity > 0n) post(books, { date, currency, lines }, write);
     }, sku);

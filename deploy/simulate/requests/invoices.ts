@@ -8,7 +8,7 @@ import {
   leastSince,
   post,
   postingDay,
-  postMirror,
+  postMirrorOf,
   sumOf,
   TAX_ROUNDINGS,
 } from './books.ts';
@@ -37,8 +37,9 @@ const createCustomer: OperationModel = {
   answer({ customers }, { body }, { id }) {
     const reference: string | undefined = body.externalReference;
     const isTaken = [...customers.values()].some((one) => reference !== undefined && one.reference === reference);
-    if (isTaken) return refusedAnyway(409, 'customer_reference_taken');
-    const customer = { currency: body.currency, reference };
+    // Another change may have freed it meanwhile.
+    if (isTaken) return refused(409, 'customer_reference_taken');
+    const customer = { currency: body.currency, reference, name: body.name, email: null, metadata: null };
     return created(() => customers.set(id, customer), ...(reference ? [reference] : []));
   },
 };
@@ -76,9 +77,9 @@ const createInvoice: OperationModel = {
     if (customer.currency !== body.currency) return no('currency_mismatch');
     if (lines.some(({ account }) => accounts.get(account)?.type !== 'income')) return no('account_not_usable');
     const { currency, issueDate, dueDate } = body;
-    const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false };
+    const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false, isDiscarded: false };
     const invoice = { ...untouched, currency, lines, total, issueDate, dueDate };
-    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>() }));
+    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }));
   },
 };
 
@@ -93,7 +94,7 @@ const finalizeInvoice = workingOn(({ invoices }) => invoices, {
     return { issueDate: random.unusual(0.1) ? '2027-06-01' : anyDay(books, random) };
   },
   answer(invoice, { target, body }, books, write) {
-    if (invoice.number !== undefined) return refusedAnyway(409, 'invoice_not_draft');
+    if (statusOf(invoice) !== 'draft') return refusedAnyway(409, 'invoice_not_draft');
     const date = body.issueDate ?? invoice.issueDate;
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (date > invoice.dueDate) return refused(422, 'due_before_issue');
@@ -115,16 +116,14 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
   notFound: [404, 'invoice_not_found'],
   body: (invoice, _, books, random) => ({ reason: 'A mistake', date: takingDay(invoice, books, random) }),
   answer(invoice, { target, body }, books) {
-    if (statusOf(invoice) !== 'finalized') return refused(409, 'invoice_not_voidable');
+    if (statusOf(invoice) !== 'finalized' || invoice.writeOffs.length > 0) return refused(409, 'invoice_not_voidable');
     if (body.date < invoice.issueDate) return refused(422, 'date_before_original');
     if (leastDue(invoice, body.date) < invoice.total) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    const entry = books.entries.get(invoice.entryId);
-    if (entry === undefined) throw new Error('Bug! A finalized invoice without its entry');
     return changed(() => {
       invoice.isVoid = true;
-      postMirror(books, entry);
+      postMirrorOf(books, invoice.entryId);
     }, target);
   },
 });
@@ -152,8 +151,8 @@ function is(status: string): (invoice: Invoice) => boolean {
   return (invoice) => statusOf(invoice) === status;
 }
 
-export function dueOn({ total, paid, credited, isVoid }: Invoice): bigint {
-  return isVoid ? 0n : total - paid - credited;
+export function dueOn({ total, paid, credited, writeOffs, isVoid, isDiscarded }: Invoice): bigint {
+  return isVoid || isDiscarded ? 0n : total - paid - credited - sumOf(writeOffs, ({ amount }) => amount);
 }
 
 /** A day on which something is taken from what is due; of an invoice with a refund now and then the first, before it. */
@@ -167,9 +166,19 @@ export function leastDue({ total, moved }: Invoice, since: string): bigint {
   return leastSince(since, total, moved);
 }
 
+/** The most that can become due again from that day on, as of each day; not what is due in all, where a refund is void. */
+export function leastRoom({ moved }: Invoice, since: string): bigint {
+  return leastSince(
+    since,
+    0n,
+    moved.map(({ date, amount }) => ({ date, amount: -amount })),
+  );
+}
+
 export function statusOf(invoice: Invoice): string {
   if (invoice.isVoid) return 'void';
+  if (invoice.isDiscarded) return 'discarded';
   if (invoice.number === undefined) return 'draft';
-  if (dueOn(invoice) === 0n) return 'paid';
+  if (dueOn(invoice) === 0n) return invoice.writeOffs.length > 0 ? 'written_off' : 'paid';
   return invoice.paid + invoice.credited > 0n ? 'partially_paid' : 'finalized';
 }

@@ -61,7 +61,7 @@ describe('the tests of the system, on a tree that has followed the guides and no
   test(
     'the tests of each operation pass for the new one',
     async () => {
-      const { ok, output } = await runTests(Object.keys(OF_EACH_OPERATION), '-t', 'renameItem');
+      const { ok, output } = await runTests(Object.keys(OF_EACH_OPERATION), '-t', 'renameAccount');
       expect([ok, ok ? '' : output]).toEqual([true, '']);
       const meant = Object.values(OF_EACH_OPERATION).reduce((sum, count) => sum + count, 0);
       expect(Number(/(\d+) passed, 0 failed/.exec(output)?.[1])).toBe(meant);

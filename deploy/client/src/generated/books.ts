@@ -29,6 +29,7 @@ import type {
   CreateRefundBody,
   CreditNote,
   Customer,
+  DiscardInvoiceBody,
   Employee,
   Event,
   ExecutePayrollBody,
@@ -63,6 +64,7 @@ import type {
   PayRun,
   ReconcileLedgerBody,
   RecordInvoiceReminderBody,
+  RecoverWriteOffBody,
   Refund,
   Reminder,
   ReportsAgedReceivablesQuery,
@@ -78,10 +80,16 @@ import type {
   UnreconcileBankTransactionBody,
   UpdateApprovalPoliciesBody,
   UpdateCompanySettingsBody,
+  UpdateCustomerBody,
+  UpdateInventoryItemBody,
+  VoidCreditNoteBody,
   VoidInvoiceBody,
+  VoidPaymentBody,
+  VoidRefundBody,
   WebhookSecret,
   WebhookTest,
   Write,
+  WriteOffInvoiceBody,
   WriteSummary,
 } from './types.ts';
 
@@ -95,6 +103,13 @@ export type Books = {
      * - Rejections: `customer_reference_taken`.
      */
     create(body: CreateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
+    /**
+     * Change a customer.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `customer_not_found`, `customer_reference_taken`.
+     */
+    update(customerId: string, body: UpdateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
     /**
      * List customers.
      *
@@ -133,6 +148,29 @@ export type Books = {
      */
     void(invoiceId: string, body: VoidInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
     /**
+     * Discard a draft invoice.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `invoice_not_found`, `invoice_not_draft`.
+     */
+    discard(invoiceId: string, body?: DiscardInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
+     * Write off what a customer will not pay.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `invoice_not_found`, `invoice_not_due`, `write_off_exceeds_due`, `date_before_invoice`,
+     *   `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    writeOff(invoiceId: string, body: WriteOffInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
+     * Recover what was written off last.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `invoice_not_found`, `nothing_written_off`, `date_before_original`, `as_of_conflict`,
+     *   `period_closed`, `date_too_late`.
+     */
+    recoverWriteOff(invoiceId: string, body: RecoverWriteOffBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
      * List invoices; from and to are issue dates.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -154,6 +192,14 @@ export type Books = {
      *   `account_not_usable`, `date_before_invoice`, `as_of_conflict`, `period_closed`, `date_too_late`.
      */
     create(body: CreatePaymentBody, options?: WriteOptions): PendingWrite<Payment>;
+    /**
+     * Void a payment.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `payment_not_found`, `already_voided`, `payment_refunded`, `line_reconciled`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(paymentId: string, body: VoidPaymentBody, options?: WriteOptions): PendingWrite<Payment>;
     /**
      * List payments; from and to are dates of receipt.
      *
@@ -242,6 +288,14 @@ export type Books = {
      */
     create(invoiceId: string, body: CreateCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
     /**
+     * Void a credit note.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `credit_note_not_found`, `already_voided`, `not_latest_credit`, `date_before_original`,
+     *   `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(creditNoteId: string, body: VoidCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
+    /**
      * List credit notes; from and to are their dates.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -259,10 +313,18 @@ export type Books = {
      * Refund a payment in full or in part.
      *
      * - Roles: owner, admin, accountant.
-     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `period_closed`,
-     *   `date_too_late`.
+     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `as_of_conflict`,
+     *   `period_closed`, `date_too_late`.
      */
     create(body: CreateRefundBody, options?: WriteOptions): PendingWrite<Refund>;
+    /**
+     * Void a refund.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `refund_not_found`, `already_voided`, `line_reconciled`, `invoice_overpaid`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(refundId: string, body: VoidRefundBody, options?: WriteOptions): PendingWrite<Refund>;
     /**
      * List refunds; from and to are their dates.
      *
@@ -472,6 +534,13 @@ export type Books = {
      */
     adjust(itemId: string, body: AdjustInventoryBody, options?: WriteOptions): PendingWrite<InventoryItem>;
     /**
+     * Change the name or the SKU of an inventory item.
+     *
+     * - Roles: owner, admin, manager, inventory_manager.
+     * - Rejections: `inventory_item_not_found`, `sku_taken`.
+     */
+    update(itemId: string, body: UpdateInventoryItemBody, options?: WriteOptions): PendingWrite<InventoryItem>;
+    /**
      * List inventory items.
      *
      * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
@@ -626,6 +695,11 @@ export function booksOf(calls: Calls): Books {
     customers: {
       create: (body, options) =>
         calls.write({ operation: 'createCustomer', method: 'POST', path: '/api/customers', body }, options),
+      update: (customerId, body, options) =>
+        calls.write(
+          { operation: 'updateCustomer', method: 'PATCH', path: `/api/customers/${segment(customerId)}`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/customers', query, options),
       get: (customerId, options) => calls.read(`/api/customers/${segment(customerId)}`, undefined, options),
     },
@@ -647,12 +721,42 @@ export function booksOf(calls: Calls): Books {
           { operation: 'voidInvoice', method: 'POST', path: `/api/invoices/${segment(invoiceId)}/void`, body },
           options,
         ),
+      discard: (invoiceId, body, options) =>
+        calls.write(
+          {
+            operation: 'discardInvoice',
+            method: 'POST',
+            path: `/api/invoices/${segment(invoiceId)}/discard`,
+            body: body ?? {},
+          },
+          options,
+        ),
+      writeOff: (invoiceId, body, options) =>
+        calls.write(
+          { operation: 'writeOffInvoice', method: 'POST', path: `/api/invoices/${segment(invoiceId)}/write-off`, body },
+          options,
+        ),
+      recoverWriteOff: (invoiceId, body, options) =>
+        calls.write(
+          {
+            operation: 'recoverWriteOff',
+            method: 'POST',
+            path: `/api/invoices/${segment(invoiceId)}/recover-write-off`,
+            body,
+          },
+          options,
+        ),
       list: (query, options) => calls.list('/api/invoices', query, options),
       get: (invoiceId, options) => calls.read(`/api/invoices/${segment(invoiceId)}`, undefined, options),
     },
     payments: {
       create: (body, options) =>
         calls.write({ operation: 'createPayment', method: 'POST', path: '/api/payments', body }, options),
+      void: (paymentId, body, options) =>
+        calls.write(
+          { operation: 'voidPayment', method: 'POST', path: `/api/payments/${segment(paymentId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payments', query, options),
       get: (paymentId, options) => calls.read(`/api/payments/${segment(paymentId)}`, undefined, options),
     },
@@ -700,12 +804,27 @@ export function booksOf(calls: Calls): Books {
           },
           options,
         ),
+      void: (creditNoteId, body, options) =>
+        calls.write(
+          {
+            operation: 'voidCreditNote',
+            method: 'POST',
+            path: `/api/credit-notes/${segment(creditNoteId)}/void`,
+            body,
+          },
+          options,
+        ),
       list: (query, options) => calls.list('/api/credit-notes', query, options),
       get: (creditNoteId, options) => calls.read(`/api/credit-notes/${segment(creditNoteId)}`, undefined, options),
     },
     refunds: {
       create: (body, options) =>
         calls.write({ operation: 'createRefund', method: 'POST', path: '/api/refunds', body }, options),
+      void: (refundId, body, options) =>
+        calls.write(
+          { operation: 'voidRefund', method: 'POST', path: `/api/refunds/${segment(refundId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/refunds', query, options),
       get: (refundId, options) => calls.read(`/api/refunds/${segment(refundId)}`, undefined, options),
     },
@@ -814,6 +933,11 @@ export function booksOf(calls: Calls): Books {
       adjust: (itemId, body, options) =>
         calls.write(
           { operation: 'adjustInventory', method: 'POST', path: `/api/inventory/${segment(itemId)}/adjust`, body },
+          options,
+        ),
+      update: (itemId, body, options) =>
+        calls.write(
+          { operation: 'updateInventoryItem', method: 'PATCH', path: `/api/inventory/items/${segment(itemId)}`, body },
           options,
         ),
       list: (query, options) => calls.list('/api/inventory/items', query, options),

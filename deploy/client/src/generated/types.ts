@@ -13,6 +13,9 @@ export type Operation =
   | 'voidInvoice'
   | 'createCreditNote'
   | 'createRefund'
+  | 'voidPayment'
+  | 'voidRefund'
+  | 'voidCreditNote'
   | 'recordInvoiceReminder'
   | 'createAccount'
   | 'createJournalEntry'
@@ -27,6 +30,11 @@ export type Operation =
   | 'createInventoryItem'
   | 'adjustInventory'
   | 'updateApprovalPolicies';
+  | 'updateCustomer'
+  | 'discardInvoice'
+  | 'updateInventoryItem'
+  | 'writeOffInvoice'
+  | 'recoverWriteOff';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -40,6 +48,9 @@ export type EventKind =
   | 'invoice.voided'
   | 'credit_note.created'
   | 'refund.created'
+  | 'payment.voided'
+  | 'refund.voided'
+  | 'credit_note.voided'
   | 'invoice.reminder_due'
   | 'account.created'
   | 'journal_entry.created'
@@ -54,6 +65,11 @@ export type EventKind =
   | 'inventory_item.created'
   | 'inventory.adjusted'
   | 'approval_policies.updated';
+  | 'customer.updated'
+  | 'invoice.discarded'
+  | 'inventory_item.updated'
+  | 'invoice.written_off'
+  | 'invoice.write_off_recovered';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -97,6 +113,7 @@ export type ProblemCode =
   | 'account_not_found'
   | 'account_not_usable'
   | 'already_reconciled'
+  | 'already_voided'
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
@@ -136,13 +153,16 @@ export type ProblemCode =
   | 'invoice_not_found'
   | 'invoice_not_payable'
   | 'invoice_not_voidable'
+  | 'invoice_overpaid'
   | 'journal_entry_not_found'
   | 'journal_line_not_matchable'
   | 'last_owner'
   | 'line_reconciled'
   | 'month_not_finished'
   | 'no_employees'
+  | 'not_latest_credit'
   | 'nothing_to_pay'
+  | 'nothing_written_off'
   | 'pay_frequency_mismatch'
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
@@ -150,6 +170,7 @@ export type ProblemCode =
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
+  | 'payment_refunded'
   | 'period_already_paid'
   | 'period_closed'
   | 'policy_amount_unknown'
@@ -172,7 +193,8 @@ export type ProblemCode =
   | 'webhook_secret_version_not_next'
   | 'webhook_url_not_allowed'
   | 'workflow_not_registered'
-  | 'workflow_payload_invalid';
+  | 'workflow_payload_invalid'
+  | 'write_off_exceeds_due';
 
 /** The codes that a write can be rejected with, which is then its outcome, by its operation. */
 export interface RejectionCodes {
@@ -238,6 +260,36 @@ export interface RejectionCodes {
     | 'payment_not_found'
     | 'refund_exceeds_payment'
     | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayment:
+    | 'payment_not_found'
+    | 'already_voided'
+    | 'payment_refunded'
+    | 'line_reconciled'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidRefund:
+    | 'refund_not_found'
+    | 'already_voided'
+    | 'line_reconciled'
+    | 'invoice_overpaid'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidCreditNote:
+    | 'credit_note_not_found'
+    | 'already_voided'
+    | 'not_latest_credit'
+    | 'date_before_original'
+    | 'as_of_conflict'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -310,6 +362,25 @@ export interface RejectionCodes {
     | 'policy_operation_unknown'
     | 'policy_amount_unknown'
     | 'approvers_missing'
+  updateCustomer: 'customer_not_found' | 'customer_reference_taken' | 'forbidden';
+  discardInvoice: 'invoice_not_found' | 'invoice_not_draft' | 'forbidden';
+  updateInventoryItem: 'inventory_item_not_found' | 'sku_taken' | 'forbidden';
+  writeOffInvoice:
+    | 'invoice_not_found'
+    | 'invoice_not_due'
+    | 'write_off_exceeds_due'
+    | 'date_before_invoice'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  recoverWriteOff:
+    | 'invoice_not_found'
+    | 'nothing_written_off'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
     | 'forbidden';
 }
 
@@ -477,6 +548,26 @@ export type CreateRefundBody = {
   metadata?: {
     [k: string]: string;
   };
+};
+
+export type VoidPaymentBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /** @default false */
+  bounced?: boolean;
+};
+
+export type VoidRefundBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
+export type VoidCreditNoteBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
 };
 
 export type RecordInvoiceReminderBody = {
@@ -647,6 +738,42 @@ export type UpdateApprovalPoliciesBody = {
     /** @default 168 */
     expiresAfterHours?: number;
   }[];
+export type UpdateCustomerBody = {
+  name?: string;
+  email?: string | null;
+  externalReference?: string | null;
+  /** Your own notes: at most 20 keys of up to 40 characters, values of up to 500 */
+  metadata?: {
+    [k: string]: string;
+  } | null;
+};
+
+export type DiscardInvoiceBody = {
+  reason?: string;
+};
+
+export type UpdateInventoryItemBody = {
+  name?: string;
+  sku?: string;
+};
+
+export type WriteOffInvoiceBody = {
+  /** Minor units of the currency */
+  amount: number;
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /**
+   * Whether the share of the tax is no longer payable
+   * @default false
+   */
+  taxRelief?: boolean;
+};
+
+export type RecoverWriteOffBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
 };
 
 export type ListCustomersQuery = {
@@ -666,7 +793,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -904,10 +1031,10 @@ export type Customer = {
 
 export type Invoice = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -949,9 +1076,13 @@ export type Invoice = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -983,6 +1114,10 @@ export type Payment = {
   reference: string | null;
   /** Minor units */
   refunded: number;
+  voidedOn: string | null;
+  voidReason: string | null;
+  /** Null unless it is void: whether it came in and was taken back by the bank */
+  bounced: boolean | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1088,6 +1223,8 @@ export type CreditNote = {
   tax: number;
   /** Minor units */
   total: number;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** RFC 3339, UTC */
   createdAt: string;
@@ -1105,6 +1242,8 @@ export type Refund = {
   currency: string;
   date: string;
   reason: string;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1129,6 +1268,28 @@ export type Account = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   isBank: boolean;
   isControl: boolean;
+  /** What operations use it for; null for an account that the company has added */
+  role:
+    | (
+        | 'bank'
+        | 'receivable'
+        | 'inventory'
+        | 'payable'
+        | 'sales_tax'
+        | 'payroll_taxes'
+        | 'payroll_deductions'
+        | 'wages_payable'
+        | 'owners_equity'
+        | 'retained_earnings'
+        | 'sales'
+        | 'cost_of_goods_sold'
+        | 'inventory_adjustments'
+        | 'wages'
+        | 'employer_tax'
+        | 'bad_debts'
+        | 'bank_charges'
+      )
+    | null;
   /** RFC 3339, UTC */
   createdAt: string;
 };
@@ -1386,10 +1547,10 @@ export type Event = {
 
 export type InvoiceWithHistory = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1431,9 +1592,13 @@ export type InvoiceWithHistory = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1463,6 +1628,10 @@ export type InvoiceWithHistory = {
     reference: string | null;
     /** Minor units */
     refunded: number;
+    voidedOn: string | null;
+    voidReason: string | null;
+    /** Null unless it is void: whether it came in and was taken back by the bank */
+    bounced: boolean | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1483,6 +1652,8 @@ export type InvoiceWithHistory = {
     currency: string;
     date: string;
     reason: string;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1513,6 +1684,8 @@ export type InvoiceWithHistory = {
     tax: number;
     /** Minor units */
     total: number;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** RFC 3339, UTC */
     createdAt: string;
