@@ -38,6 +38,8 @@ export const DEMO = {
   approvedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:approved-pay-run'),
   draftPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:draft-pay-run'),
   itemId: writeId(DEMO_COMPANY_ID, 'createInventoryItem', 'seed:item'),
+  /** The first that has an entry; the books are closed through its last day. */
+  closableYear: '2025',
 } as const;
 
 export type SeedRequest = {
@@ -48,6 +50,18 @@ export type SeedRequest = {
 };
 
 export const DEMO_SEED: readonly SeedRequest[] = [
+  {
+    method: 'POST',
+    path: '/api/ledger/entries',
+    key: 'seed:entry-of-the-year-before',
+    body: { ...paid('Registration', 9_500), date: '2025-12-01' },
+  },
+  {
+    method: 'PATCH',
+    path: '/api/company/settings',
+    key: 'seed:closing-date',
+    body: { expectedVersion: 1, booksClosedThrough: '2025-12-31' },
+  },
   {
     method: 'POST',
     path: '/api/customers',

@@ -116,6 +116,23 @@ export const date = () =>
     // Repeated for the OpenAPI document: zod omits the format once a pattern is added.
     .meta({ format: 'date', description: 'From 1900-01-01 to 2999-12-31' });
 
+/** A path parameter: the calendar year in which a fiscal year ends. */
+export const fiscalYear = () =>
+  z
+    .string()
+    .regex(/^(19|2\d)\d\d$/, 'must be a year from 1900 to 2999')
+    .meta({ description: 'The year in which it ends, from 1900 to 2999' });
+
+/** A day and month, `MM-DD`; `02-29` is the last day of February. */
+export const dayOfYear = () =>
+  z
+    .string()
+    .regex(
+      /^((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|[12]\d))$/,
+      'must be a day and month MM-DD, such as "12-31"',
+    )
+    .meta({ description: 'MM-DD; 02-29 is the last day of February' });
+
 export const accountCode = () => z.string().regex(/^[A-Za-z0-9.-]{1,20}$/, 'must be an account code, such as "4000"');
 
 /** The body of a change: each member may be left out, but not all of them. */

@@ -1,6 +1,7 @@
 import type { Operation } from './operation.ts';
 import { adjustInventory } from './operations/adjust-inventory.ts';
 import { approvePayRun } from './operations/approve-pay-run.ts';
+import { closeFiscalYear } from './operations/close-fiscal-year.ts';
 import { createAccount } from './operations/create-account.ts';
 import { createCreditNote } from './operations/create-credit-note.ts';
 import { createCustomer } from './operations/create-customer.ts';
@@ -19,6 +20,7 @@ import { importBankTransactions } from './operations/import-bank-transactions.ts
 import { reconcileLedger } from './operations/reconcile-ledger.ts';
 import { recordInvoiceReminder } from './operations/record-invoice-reminder.ts';
 import { recoverWriteOff } from './operations/recover-write-off.ts';
+import { reopenFiscalYear } from './operations/reopen-fiscal-year.ts';
 import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
@@ -51,6 +53,8 @@ export const OPERATIONS: readonly Operation[] = [
   createAccount,
   createJournalEntry,
   reverseJournalEntry,
+  closeFiscalYear,
+  reopenFiscalYear,
   importBankTransactions,
   reconcileLedger,
   unreconcileBankTransaction,

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Tx } from './database.ts';
+import type { RejectionMembers } from './problem.ts';
 import type { NumberKind } from './resources/document-number.ts';
 import type { Role } from './roles.ts';
 import type { SecurityFact } from './security/security-row.ts';
@@ -26,6 +27,8 @@ export type Operation = {
   readonly resource: ResourceType;
   /** The kind of the one event that each succeeded write records. */
   readonly event: string;
+  /** For one attempt, where it may take longer than most. */
+  readonly attemptLimitMs?: number;
   readonly effects: Effects;
   /** The counter whose numbers have no gap, if each success takes the next one. */
   readonly takesNumber?: NumberKind;
@@ -124,9 +127,15 @@ export type WriteContext<Code extends string = never> = {
   rowId(table: string, position: number): string;
   /**
    * A definite no, to be thrown: the operation's work is rolled back, and the answer is stored as the outcome. `pointer`
-   * names the member of the request that it is about.
+   * names the member of the request that it is about; `more` are further members of the problem.
    */
-  readonly reject: (code: Code, detail: string, pointer?: `/${string}`, location?: 'body' | 'path') => Error;
+  readonly reject: (
+    code: Code,
+    detail: string,
+    pointer?: `/${string}`,
+    location?: 'body' | 'path',
+    more?: RejectionMembers,
+  ) => Error;
 };
 
 /** Enforced by the database under the code's own name: an operation that declares this rejection maps the constraint, too. */

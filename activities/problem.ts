@@ -1,3 +1,5 @@
+import type { FailedControl } from '../workflows/event-messages.ts';
+
 /**
  * Problem details (RFC 9457), the body of every error. Defined here because the transaction that rejects a write stores
  * this body; the table of the API's own codes is `api/http/problems.ts`.
@@ -17,7 +19,12 @@ export type Problem = {
   readonly errors?: readonly ProblemPointer[];
   readonly differences?: readonly ProblemPointer[];
   readonly writeUrl?: string;
+  /** Of `controls_failed`: the controls that do not hold, and the steps that are not done. */
+  readonly failed?: readonly FailedControl[];
 };
+
+/** The members that an operation may add to the problem of a rejection. */
+export type RejectionMembers = Pick<Problem, 'failed'>;
 
 export type NextAction = 'fix_request' | 'retry_same_key' | 'wait' | 'use_new_key' | 'none';
 

@@ -491,9 +491,11 @@ CREATE TABLE public.companies (
   latest_posting_days integer DEFAULT 366 NOT NULL,
   tax_rounding text DEFAULT 'line'::text NOT NULL,
   reconcile_tolerance_minor bigint,
+  fiscal_year_end text DEFAULT '12-31'::text NOT NULL,
   CONSTRAINT companies_pkey PRIMARY KEY (id),
   CONSTRAINT companies_base_currency_check CHECK ((base_currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT companies_employer_tax_rate_basis_points_check CHECK (((employer_tax_rate_basis_points >= 0) AND (employer_tax_rate_basis_points <= 10000))),
+  CONSTRAINT companies_fiscal_year_end_check CHECK ((fiscal_year_end ~ '^((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-9]))$'::text)),
   CONSTRAINT companies_latest_posting_days_check CHECK (((latest_posting_days >= 0) AND (latest_posting_days <= 3660))),
   CONSTRAINT companies_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   CONSTRAINT companies_reconcile_tolerance_minor_check CHECK (((reconcile_tolerance_minor >= 0) AND (reconcile_tolerance_minor <= '10000000000000'::bigint))),
@@ -505,6 +507,7 @@ CREATE TABLE public.companies (
 );
 CREATE INDEX companies_with_webhook ON public.companies USING btree (id) WHERE (webhook_url IS NOT NULL);
 CREATE TRIGGER begin_settings_version BEFORE UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.begin_settings_version();
+CREATE TRIGGER keep_closed_years BEFORE UPDATE OF books_closed_through ON public.companies FOR EACH ROW WHEN (((new.books_closed_through IS NULL) OR (new.books_closed_through < old.books_closed_through))) EXECUTE FUNCTION public.keep_closed_years();
 CREATE TRIGGER keep_settings_version AFTER INSERT OR UPDATE ON public.companies FOR EACH ROW EXECUTE FUNCTION public.keep_settings_version();
 ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
@@ -527,6 +530,7 @@ GRANT SELECT ON public.companies(webhook_secret_rotated_at) TO accubooks_relay;
 GRANT UPDATE ON public.companies(latest_posting_days) TO accubooks_app;
 GRANT UPDATE ON public.companies(tax_rounding) TO accubooks_app;
 GRANT UPDATE ON public.companies(reconcile_tolerance_minor) TO accubooks_app;
+GRANT UPDATE ON public.companies(fiscal_year_end) TO accubooks_app;
 
 CREATE TABLE public.credit_note_lines (
   company_id uuid NOT NULL,
@@ -708,6 +712,39 @@ CREATE POLICY auditor ON public.employees FOR SELECT TO accubooks_auditor USING 
 CREATE POLICY company ON public.employees FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.employees TO accubooks_app;
 GRANT SELECT ON public.employees TO accubooks_auditor;
+
+CREATE TABLE public.fiscal_year_closings (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  year integer NOT NULL,
+  starts_on date NOT NULL,
+  ends_on date NOT NULL,
+  closed_through_before date,
+  reopened_by uuid,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT fiscal_year_closings_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT fiscal_year_closings_days CHECK (((starts_on <= ends_on) AND (EXTRACT(year FROM ends_on) = (year)::numeric))),
+  CONSTRAINT fiscal_year_closings_year_check CHECK (((year >= 1900) AND (year <= 2999))),
+  CONSTRAINT fiscal_year_closings_company_id_id_fkey FOREIGN KEY (company_id, id) REFERENCES public.idempotent_writes(company_id, write_id),
+  CONSTRAINT fiscal_year_closings_company_id_reopened_by_fkey FOREIGN KEY (company_id, reopened_by) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE UNIQUE INDEX fiscal_years_closed_once ON public.fiscal_year_closings USING btree (company_id, year) WHERE (reopened_by IS NULL);
+CREATE TRIGGER begin_fiscal_year_closing BEFORE INSERT ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.begin_fiscal_year_closing();
+CREATE TRIGGER keep_all_fiscal_year_closings BEFORE TRUNCATE ON public.fiscal_year_closings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('reopen the year');
+CREATE TRIGGER keep_fiscal_year_closings BEFORE DELETE OR UPDATE OF company_id, id, year, starts_on, ends_on, closed_through_before, created_at ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.refuse_change('reopen the year');
+CREATE TRIGGER reopen_latest_year_only BEFORE UPDATE OF reopened_by ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.reopen_latest_year_only();
+ALTER TABLE public.fiscal_year_closings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.fiscal_year_closings FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.fiscal_year_closings FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.fiscal_year_closings TO accubooks_app;
+GRANT SELECT ON public.fiscal_year_closings TO accubooks_auditor;
+GRANT INSERT ON public.fiscal_year_closings(company_id) TO accubooks_app;
+GRANT INSERT ON public.fiscal_year_closings(id) TO accubooks_app;
+GRANT INSERT ON public.fiscal_year_closings(year) TO accubooks_app;
+GRANT INSERT ON public.fiscal_year_closings(starts_on) TO accubooks_app;
+GRANT INSERT ON public.fiscal_year_closings(ends_on) TO accubooks_app;
+GRANT INSERT ON public.fiscal_year_closings(closed_through_before) TO accubooks_app;
+GRANT UPDATE ON public.fiscal_year_closings(reopened_by) TO accubooks_app;
 
 CREATE TABLE public.idempotent_write_audit_log (
   id bigint DEFAULT nextval('public.idempotent_write_audit_log_id'::regclass) NOT NULL,
@@ -1072,6 +1109,8 @@ CREATE UNIQUE INDEX journal_entries_reversed_once ON public.journal_entries USIN
 CREATE TRIGGER begin_journal_entry BEFORE INSERT ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.begin_journal_entry();
 CREATE TRIGGER keep_all_entries BEFORE TRUNCATE ON public.journal_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
 CREATE TRIGGER keep_entries BEFORE DELETE OR UPDATE ON public.journal_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('correct it by a reversing entry');
+CREATE CONSTRAINT TRIGGER require_closing_lines AFTER INSERT ON public.journal_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((public.entry_kind(new.operation) = 'closing'::text)) EXECUTE FUNCTION public.require_closing_lines();
+CREATE TRIGGER require_fiscal_year_of_entry BEFORE INSERT ON public.journal_entries FOR EACH ROW WHEN ((public.entry_kind(new.operation) = 'closing'::text)) EXECUTE FUNCTION public.require_fiscal_year_of_entry();
 CREATE CONSTRAINT TRIGGER require_lines AFTER INSERT ON public.journal_entries DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_lines();
 CREATE TRIGGER require_mirror_after_original BEFORE INSERT ON public.journal_entries FOR EACH ROW WHEN ((new.reverses IS NOT NULL)) EXECUTE FUNCTION public.require_mirror_after_original();
 ALTER TABLE public.journal_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -2050,6 +2089,41 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_batch(uuid,uuid,text,text,uuid,text,uuid) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.begin_fiscal_year_closing()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  closed_through date;
+  latest fiscal_year_closings;
+BEGIN
+  SELECT c.books_closed_through INTO closed_through FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  SELECT * INTO latest FROM fiscal_year_closings k
+  WHERE k.company_id = NEW.company_id AND k.reopened_by IS NULL ORDER BY k.year DESC LIMIT 1;
+  IF latest.year >= NEW.year THEN
+    RAISE EXCEPTION 'the fiscal year % is closed', latest.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_closed';
+  END IF;
+  IF (latest.year + 1, latest.ends_on + 1) <> (NEW.year, NEW.starts_on) OR latest.year IS NULL AND EXISTS (
+    SELECT FROM journal_entries e WHERE e.company_id = NEW.company_id AND e.entry_date < NEW.starts_on
+  ) THEN
+    RAISE EXCEPTION 'an earlier fiscal year than % is not closed', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_out_of_order';
+  END IF;
+  IF NEW.ends_on >= company_today(NEW.company_id) THEN
+    RAISE EXCEPTION 'the fiscal year % ends on %', NEW.year, NEW.ends_on
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_not_over';
+  END IF;
+  IF closed_through IS NULL OR closed_through < NEW.ends_on THEN
+    RAISE EXCEPTION 'the books are not closed through %', NEW.ends_on
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_closes_books';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.begin_fiscal_year_closing() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.begin_journal_entry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2064,7 +2138,7 @@ BEGIN
     (SELECT w.operation FROM idempotent_writes w WHERE w.company_id = NEW.company_id AND w.write_id = NEW.write_id)
   INTO closed_through, latest, written_by
   FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
-  IF NEW.entry_date <= closed_through THEN
+  IF NEW.entry_date <= closed_through AND entry_kind(NEW.operation) <> 'closing' THEN
     RAISE EXCEPTION 'the books are closed through %', closed_through
       USING ERRCODE = 'check_violation', CONSTRAINT = 'period_closed';
   END IF;
@@ -2835,6 +2909,14 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.enter_relay() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.entry_kind(p_operation text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (p_operation = ANY (ARRAY['closeFiscalYear'::text, 'reopenFiscalYear'::text])) THEN 'closing'::text ELSE 'normal'::text END
+;
+GRANT EXECUTE ON FUNCTION public.entry_kind(text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.finish_listing(p_version uuid)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2974,6 +3056,44 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.first_day_above_total(uuid,uuid,date,bigint) TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.fiscal_year_end_in(p_year integer, p_end text)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_end WHEN '02-29'::text THEN (make_date(p_year, 3, 1) - 1) ELSE make_date(p_year, ("left"(p_end, 2))::integer, ("right"(p_end, 2))::integer) END
+;
+GRANT EXECUTE ON FUNCTION public.fiscal_year_end_in(integer,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.fiscal_years(p_company uuid)
+ RETURNS TABLE(year integer, starts_on date, ends_on date, closing_id uuid)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  WITH company AS (
+    SELECT c.fiscal_year_end, company_today(c.id) AS today,
+      coalesce((SELECT min(e.entry_date) FROM journal_entries e WHERE e.company_id = c.id), company_today(c.id)) AS first_day,
+      coalesce((SELECT max(e.entry_date) FROM journal_entries e WHERE e.company_id = c.id), company_today(c.id)) AS last_day,
+      (SELECT min(k.year) FROM fiscal_year_closings k WHERE k.company_id = c.id AND k.reopened_by IS NULL) AS first_closed,
+      (SELECT max(k.year) FROM fiscal_year_closings k WHERE k.company_id = c.id AND k.reopened_by IS NULL) AS last_closed
+    FROM companies c WHERE c.id = p_company
+  ), bounds AS (
+    SELECT c.fiscal_year_end,
+      coalesce(c.first_closed, extract(year FROM f.day)::integer
+        + (f.day > fiscal_year_end_in(extract(year FROM f.day)::integer, c.fiscal_year_end))::integer) AS first_year,
+      greatest(c.last_closed + 1, extract(year FROM l.day)::integer
+        + (l.day > fiscal_year_end_in(extract(year FROM l.day)::integer, c.fiscal_year_end))::integer) AS last_year
+    FROM company c
+    CROSS JOIN LATERAL (SELECT least(c.first_day, c.today) AS day) AS f
+    CROSS JOIN LATERAL (SELECT greatest(c.last_day, c.today) AS day) AS l
+  )
+  SELECT y.year, coalesce(k.starts_on, coalesce(p.ends_on, fiscal_year_end_in(y.year - 1, b.fiscal_year_end)) + 1),
+    coalesce(k.ends_on, fiscal_year_end_in(y.year, b.fiscal_year_end)), k.id
+  FROM bounds b CROSS JOIN LATERAL generate_series(b.first_year, b.last_year) AS y (year)
+  LEFT JOIN fiscal_year_closings k ON k.company_id = p_company AND k.year = y.year AND k.reopened_by IS NULL
+  LEFT JOIN fiscal_year_closings p ON p.company_id = p_company AND p.year = y.year - 1 AND p.reopened_by IS NULL
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.fiscal_years(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
  RETURNS void
@@ -3104,6 +3224,24 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_chunks_of_batch() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_closed_years()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM fiscal_year_closings k WHERE k.company_id = NEW.id AND k.reopened_by IS NULL
+      AND k.ends_on > coalesce(NEW.books_closed_through, '-infinity')
+  ) THEN
+    RAISE EXCEPTION 'a fiscal year that ends after % is closed', coalesce(NEW.books_closed_through, '-infinity')
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_closed';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_closed_years() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_finished_write()
  RETURNS trigger
@@ -4700,6 +4838,28 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_approvals() TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.reopen_latest_year_only()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  IF OLD.reopened_by IS NOT NULL OR NEW.reopened_by IS NULL THEN
+    RAISE EXCEPTION 'UPDATE of fiscal_year_closings is refused: a closing is reopened once'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF EXISTS (
+    SELECT FROM fiscal_year_closings k
+    WHERE k.company_id = NEW.company_id AND k.reopened_by IS NULL AND k.year > NEW.year
+  ) THEN
+    RAISE EXCEPTION 'a later fiscal year than % is closed', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_out_of_order';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.reopen_latest_year_only() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger
@@ -4719,6 +4879,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_balanced_entry() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_closing_lines()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE l.company_id = NEW.company_id AND l.entry_id = NEW.id
+      AND a.type NOT IN ('income', 'expense') AND a.role IS DISTINCT FROM 'retained_earnings'
+  ) THEN
+    RAISE EXCEPTION 'closing entry % moves something else than income and expenses', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_lines';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_closing_lines() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_credit_after_issue()
  RETURNS trigger
@@ -4888,6 +5067,25 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.require_fiscal_year_of_entry()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM fiscal_year_closings k
+    LEFT JOIN journal_entries e ON e.company_id = k.company_id AND e.write_id = k.id
+    WHERE k.company_id = NEW.company_id AND k.ends_on = NEW.entry_date
+      AND (k.id = NEW.write_id AND NEW.reverses IS NULL OR k.reopened_by = NEW.write_id AND NEW.reverses = e.id)
+  ) THEN
+    RAISE EXCEPTION 'a closing entry dated % is refused: its write has closed or reopened no year that ends then',
+      NEW.entry_date USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_of_a_year';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_fiscal_year_of_entry() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void

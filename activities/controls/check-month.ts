@@ -2,8 +2,8 @@ import type { FailedControl, MonthCheck } from '../../workflows/event-messages.t
 import { StorageError, type Tx } from '../database.ts';
 import { HASH_JOINS } from '../hash-joins.ts';
 import type { Control } from './control.ts';
-import { MONTH_CONTROLS } from './controls.ts';
 import { type Found, inTheWay, MAX_IN_THE_WAY, NOTHING_FOUND } from './in-the-way.ts';
+import { MONTH_CONTROLS } from './month-controls.ts';
 import { MONTH_STEPS } from './month-steps.ts';
 
 /** For all checks together, well below the limit of the activity (a minute): what takes longer is reported, not retried. */
@@ -66,6 +66,23 @@ export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT
   };
 }
 
+/**
+ * What is in the way of closing the books through that day, as of that day; nothing if they may be closed. In a transaction that
+ * holds the company's row, nothing comes between. Leaves the transaction with the limits and plans that it had.
+ */
+export async function failedControls(tx: Tx, through: string, limitMs: number): Promise<readonly FailedControl[]> {
+  const deadline = performance.now() + limitMs;
+  const [limits] = await tx.query<Pick<Month, 'statement_timeout_ms'>>(
+    "SELECT setting::int AS statement_timeout_ms FROM pg_settings WHERE name = 'statement_timeout'",
+  );
+  if (limits === undefined) throw new Error('Bug! The server has no statement timeout');
+  const faults = await failedChecks(tx, { through, ...limits }, deadline);
+  await tx.query("SELECT set_config('statement_timeout', $1, true), set_config('enable_nestloop', 'on', true)", [
+    String(limits.statement_timeout_ms),
+  ]);
+  return faults.flatMap(({ failed }) => failed);
+}
+
 type Month = {
   readonly through: string;
   readonly version: number;
@@ -85,7 +102,11 @@ function notOver(through: string): Fault {
 }
 
 /** The steps that are left, the controls that do not hold, and what could not be checked in time. */
-async function failedChecks(tx: Tx, month: Month, deadline: number): Promise<Fault[]> {
+async function failedChecks(
+  tx: Tx,
+  month: Pick<Month, 'through' | 'statement_timeout_ms'>,
+  deadline: number,
+): Promise<Fault[]> {
   const failed: Fault[] = [];
   for (const check of CHECKS) {
     const leftMs = Math.floor(deadline - performance.now());

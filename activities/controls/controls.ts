@@ -1,33 +1,20 @@
 import type pg from 'pg';
 import { ANSWER_CONTROLS } from './answers/answers.ts';
-import { BANK_CONTROLS } from './bank.ts';
 import type { Control } from './control.ts';
 import { HISTORY_CONTROLS } from './history.ts';
-import { INVENTORY_CONTROLS } from './inventory.ts';
-import { INVOICE_CONTROLS } from './invoices.ts';
-import { LEDGER_CONTROLS } from './ledger.ts';
-import { PAYROLL_CONTROLS } from './payroll.ts';
+import { BOOKS_CONTROLS } from './month-controls.ts';
 import { RECORD_CONTROLS } from './record.ts';
-import { WRITE_OFF_CONTROLS } from './write-offs.ts';
 
 /**
  * The controls of the books. Each is a query that returns no row when it holds. The simulator runs them over its companies,
  * the tests over all of theirs, and docs/books.md lists them.
  */
 export const CONTROLS: readonly Control[] = [
-  ...LEDGER_CONTROLS,
-  ...INVOICE_CONTROLS,
-  ...WRITE_OFF_CONTROLS,
-  ...PAYROLL_CONTROLS,
-  ...INVENTORY_CONTROLS,
-  ...BANK_CONTROLS,
+  ...BOOKS_CONTROLS,
   ...RECORD_CONTROLS,
   ...ANSWER_CONTROLS,
   ...HISTORY_CONTROLS,
 ];
-
-/** Those without which a month is not closed. */
-export const MONTH_CONTROLS = CONTROLS.filter(({ closesMonth }) => closesMonth);
 
 export type Checked = {
   readonly control: Control;

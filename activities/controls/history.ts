@@ -6,7 +6,8 @@ import type { Control } from './control.ts';
 export const HISTORY_CONTROLS: readonly Control[] = [
   {
     name: 'closed-periods',
-    sentence: 'No entry of a closed period was posted while that period was closed.',
+    sentence:
+      'No entry of a closed period was posted while that period was closed, but those that close or reopen a fiscal year.',
     closesMonth: false,
     of: writesOf('updateCompanySettings'),
     // An entry takes the company's row after its key was claimed and before its write was completed, and so do settings. Only
@@ -14,10 +15,18 @@ export const HISTORY_CONTROLS: readonly Control[] = [
     // the first answer, nothing is known.
     sql: `
       WITH settings AS (
-        SELECT company_id, (body ->> 'version')::int AS version, (body ->> 'booksClosedThrough')::date AS closed_through,
-          completed_at, lead((body ->> 'version')::int) OVER later AS next_version, lead(claimed_at) OVER later AS next_at
-        FROM (${answersOf(['updateCompanySettings'])}) AS answered
-        WINDOW later AS (PARTITION BY company_id ORDER BY (body ->> 'version')::int)
+        SELECT company_id, version, closed_through, completed_at, lead(version) OVER later AS next_version,
+          lead(claimed_at) OVER later AS next_at
+        FROM (
+          SELECT company_id, (body ->> 'version')::int AS version, (body ->> 'booksClosedThrough')::date AS closed_through,
+            claimed_at, completed_at
+          FROM (${answersOf(['updateCompanySettings'])}) AS answered
+          UNION ALL
+          SELECT v.company_id, v.version, (v.settings ->> 'books_closed_through')::date, w.claimed_at, w.completed_at
+          FROM settings_versions v JOIN idempotent_writes w ON w.company_id = v.company_id AND w.write_id = v.write_id
+          WHERE entry_kind(w.operation) = 'closing'
+        ) AS known
+        WINDOW later AS (PARTITION BY company_id ORDER BY version)
       ), moments AS (
         SELECT company_id, completed_at AS at, version, NULL::uuid AS write_id FROM settings
         UNION ALL
@@ -31,7 +40,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
       JOIN companies c ON c.id = s.company_id
       JOIN journal_entries e ON e.company_id = p.company_id AND e.write_id = p.write_id
       JOIN idempotent_writes w ON w.company_id = p.company_id AND w.write_id = p.write_id
-      WHERE e.entry_date <= s.closed_through
+      WHERE e.entry_date <= s.closed_through AND entry_kind(e.operation) = 'normal'
         AND coalesce(s.next_version, c.version + 1) = s.version + 1 AND coalesce(s.next_at > w.completed_at, true)`,
   },
   {

@@ -88,4 +88,40 @@ export const LEDGER_CONTROLS: readonly Control[] = [
       WHERE ${until('m.entry_date')} AND (m.entry_date < e.entry_date OR left_over.mirror_id IS NOT NULL)`,
     ),
   },
+  {
+    name: 'closed-years',
+    sentence:
+      'A closed fiscal year follows the one before it, the books are closed through its end, and it leaves nothing on its income and expense accounts. A closing entry is of a year that was closed, and has its mirror if that was reopened.',
+    closesMonth: true,
+    of: 'fiscal_year_closings',
+    links: ['/api/ledger/fiscal-years/{year}'],
+    ...dated(
+      ({ until }) => `
+      SELECT k.company_id, k.year, NULL AS code, NULL AS currency, NULL AS left_over FROM (
+        SELECT company_id, year, starts_on, ends_on, lag(year) OVER years AS year_before, lag(ends_on) OVER years AS end_before
+        FROM fiscal_year_closings WHERE reopened_by IS NULL WINDOW years AS (PARTITION BY company_id ORDER BY year)
+      ) AS k JOIN companies c ON c.id = k.company_id
+      WHERE ${until('k.ends_on')} AND (c.books_closed_through IS NULL OR c.books_closed_through < k.ends_on
+        OR (k.year_before + 1, k.end_before + 1) <> (k.year, k.starts_on))
+      UNION ALL
+      SELECT e.company_id, k.year, a.code, l.currency, sum(l.amount_minor) FROM (
+        SELECT company_id, year, ends_on, coalesce(lag(ends_on) OVER (PARTITION BY company_id ORDER BY year), '-infinity') AS after
+        FROM fiscal_year_closings WHERE reopened_by IS NULL
+      ) AS k
+      JOIN journal_entries e ON e.company_id = k.company_id AND e.entry_date > k.after AND e.entry_date <= k.ends_on
+      JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+      JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+      WHERE ${until('k.ends_on')} AND a.type IN ('income', 'expense')
+      GROUP BY e.company_id, k.year, a.code, l.currency HAVING sum(l.amount_minor) <> 0
+      UNION ALL
+      SELECT e.company_id, extract(year FROM e.entry_date)::integer, NULL, NULL, NULL FROM journal_entries e
+      LEFT JOIN fiscal_year_closings k ON k.company_id = e.company_id
+        AND e.write_id IN (k.id, k.reopened_by) AND k.ends_on = e.entry_date
+      LEFT JOIN journal_entries o ON o.company_id = e.company_id AND o.id = e.reverses
+      LEFT JOIN journal_entries m ON m.company_id = e.company_id AND m.reverses = e.id
+      WHERE entry_kind(e.operation) = 'closing' AND ${until('e.entry_date')} AND (
+        k.id IS NULL OR CASE e.write_id WHEN k.id THEN m.write_id IS DISTINCT FROM k.reopened_by
+          ELSE o.write_id IS DISTINCT FROM k.id END)`,
+    ),
+  },
 ];

@@ -139,7 +139,7 @@ function toPostedEntry(
 ) {
   const posted = [userId, requestId, null] as const;
   return toEntry(
-    { ...entry, entry_date: entry.date, operation, reverses: null, created_at: now, posted },
+    { ...entry, entry_date: entry.date, kind: 'normal', operation, reverses: null, created_at: now, posted },
     entry.lines.map((line, index) => ({
       ...line,
       entry_id: entry.id,

@@ -5,6 +5,7 @@ import {
   basisPoints,
   currency,
   date,
+  dayOfYear,
   days,
   description,
   name,
@@ -34,6 +35,9 @@ const settingsBody = z
       .optional()
       .meta({ description: 'Closes only if each step of closing through `booksClosedThrough` is done' }),
     reopenReason: description().optional(),
+    fiscalYearEnd: dayOfYear()
+      .optional()
+      .meta({ description: 'MM-DD; 02-29 is the last day of February. Holds for the years that are not closed' }),
     latestPostingDays: days(MAX_LATEST_POSTING_DAYS).optional(),
     taxRounding: z
       .enum(TAX_ROUNDINGS)
@@ -59,7 +63,8 @@ export const updateCompanySettings = defineOperation({
   summary: 'Change the settings of the company',
   description:
     'Changes the given settings if the current version is `expectedVersion`. `booksClosedThrough` closes the books through that ' +
-    'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. ' +
+    'day; only an owner can move it back or reopen all books (`null`), and must give a `reopenReason` for the audit log. It cannot ' +
+    'be moved to before the end of a closed fiscal year, which has to be reopened first. ' +
     'With `requireFinished`, the change is refused unless each step of closing through that day is done: each bank transaction up to it ' +
     'is reconciled, and each approved pay run up to it is executed. ' +
     'Nothing is posted that is dated more than `latestPostingDays` after today. ' +
@@ -72,7 +77,7 @@ export const updateCompanySettings = defineOperation({
   path: '/api/company/settings',
   params: z.strictObject({}),
   body: settingsBody,
-  schemaVersion: 4,
+  schemaVersion: 5,
   roles: ['owner', 'admin'],
   successStatus: 200,
   resource: settingsResource,
@@ -86,6 +91,11 @@ export const updateCompanySettings = defineOperation({
       title: 'Reopening closed books requires a reason',
       nextAction: 'fix_request',
     },
+    fiscal_year_closed: {
+      status: 409,
+      title: 'A fiscal year that ends after that day is closed',
+      about: { in: 'body', pointer: '/booksClosedThrough' },
+    },
     month_not_finished: { status: 409, title: 'A step of closing the books through that day is not done' },
     base_currency_in_use: { status: 409, title: 'The base currency cannot change once the books are in use' },
     time_zone_unknown: { status: 422, title: 'There is no such time zone', nextAction: 'fix_request' },
@@ -96,13 +106,16 @@ export const updateCompanySettings = defineOperation({
       nextAction: 'fix_request',
     },
   },
-  constraints: { companies_webhook_secret_is_next: 'webhook_secret_version_not_next' },
+  constraints: {
+    companies_webhook_secret_is_next: 'webhook_secret_version_not_next',
+    fiscal_year_closed: 'fiscal_year_closed',
+  },
   examples: [
     {
       name: 'settings',
       summary: 'Change the name and the time zone that defines the company’s days',
       params: {},
-      body: { expectedVersion: 1, name: 'Demo Ltd', timeZone: 'Europe/London' },
+      body: { expectedVersion: 2, name: 'Demo Ltd', timeZone: 'Europe/London' },
     },
   ],
   summarize: ({ body }) => `updateCompanySettings from version ${body.expectedVersion}`,
@@ -240,7 +253,8 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
        webhook_secret_version = coalesce($11, webhook_secret_version),
        latest_posting_days = coalesce($12, latest_posting_days),
        tax_rounding = coalesce($13, tax_rounding),
-       reconcile_tolerance_minor = CASE WHEN $14 THEN $15::bigint ELSE reconcile_tolerance_minor END
+       reconcile_tolerance_minor = CASE WHEN $14 THEN $15::bigint ELSE reconcile_tolerance_minor END,
+       fiscal_year_end = coalesce($16, fiscal_year_end)
      WHERE id = $1 RETURNING ${SETTINGS_COLUMNS}`,
     [
       companyId,
@@ -258,6 +272,7 @@ async function update(tx: Tx, body: z.output<typeof settingsBody>, { companyId }
       body.taxRounding ?? null,
       body.reconcileTolerance !== undefined,
       body.reconcileTolerance ?? null,
+      body.fiscalYearEnd ?? null,
     ],
   );
   if (row === undefined) throw new Error('Bug! The locked company does not exist');

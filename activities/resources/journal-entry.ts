@@ -52,12 +52,13 @@ export const attribution = {
 };
 
 /** The API's form of a journal entry and its columns. */
-export const ENTRY_COLUMNS = `e.id, e.entry_date, e.description, e.operation, e.write_id, e.reverses, e.metadata,
+export const ENTRY_COLUMNS = `e.id, e.entry_date, entry_kind(e.operation) AS kind, e.description, e.operation, e.write_id, e.reverses, e.metadata,
   e.created_at`;
 
 export type EntryRow = {
   id: string;
   entry_date: string;
+  kind: 'normal' | 'closing';
   description: string;
   operation: string;
   write_id: string;
@@ -82,6 +83,7 @@ export function toEntry(
   return {
     id: row.id,
     date: row.entry_date,
+    kind: row.kind,
     description: row.description,
     source: { operation: row.operation, writeId: row.write_id },
     reverses: row.reverses,
@@ -123,6 +125,9 @@ export async function readPostedEntry(tx: Tx, entryId: string): Promise<z.output
 export const journalEntrySchema = z.object({
   id: resourceId(),
   date: calendarDate(),
+  kind: z
+    .enum(['normal', 'closing'])
+    .meta({ description: 'closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out' }),
   description: z.string(),
   source: z.object({ operation: z.string(), writeId: resourceId() }),
   reverses: resourceId().nullable(),

@@ -4,7 +4,7 @@ import type { ResourceType } from '../operation.ts';
 import { calendarDate, currencyCode, instant, money } from './members.ts';
 
 /** The API's form of the company settings and their columns. */
-export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through, latest_posting_days, tax_rounding,
+export const SETTINGS_COLUMNS = `version, name, time_zone, base_currency, books_closed_through, fiscal_year_end, latest_posting_days, tax_rounding,
   employer_tax_rate_basis_points, pay_run_approval_required, reconcile_tolerance_minor, webhook_url, webhook_secret_version,
   webhook_secret_rotated_at`;
 
@@ -14,6 +14,7 @@ export type SettingsRow = {
   time_zone: string;
   base_currency: string;
   books_closed_through: string | null;
+  fiscal_year_end: string;
   latest_posting_days: number;
   tax_rounding: TaxRounding;
   employer_tax_rate_basis_points: number;
@@ -30,6 +31,7 @@ export const COLUMN_OF_SETTING = {
   timeZone: 'time_zone',
   baseCurrency: 'base_currency',
   booksClosedThrough: 'books_closed_through',
+  fiscalYearEnd: 'fiscal_year_end',
   latestPostingDays: 'latest_posting_days',
   taxRounding: 'tax_rounding',
   employerTaxRateBasisPoints: 'employer_tax_rate_basis_points',
@@ -48,6 +50,7 @@ export function toSettings(row: SettingsRow): z.output<typeof settingsSchema> {
     timeZone: row.time_zone,
     baseCurrency: row.base_currency,
     booksClosedThrough: row.books_closed_through,
+    fiscalYearEnd: row.fiscal_year_end,
     latestPostingDays: row.latest_posting_days,
     taxRounding: row.tax_rounding,
     employerTaxRateBasisPoints: row.employer_tax_rate_basis_points,
@@ -65,6 +68,7 @@ export const settingsSchema = z.object({
   timeZone: z.string(),
   baseCurrency: currencyCode(),
   booksClosedThrough: calendarDate().nullable(),
+  fiscalYearEnd: z.string().meta({ description: 'MM-DD; 02-29 is the last day of February' }),
   latestPostingDays: z.int().min(0).max(3_660),
   taxRounding: z.enum(TAX_ROUNDINGS),
   employerTaxRateBasisPoints: z.int().min(0).max(10_000),

@@ -47,7 +47,8 @@ function inOrder(result: ClosingResult): z.output<typeof resultSchema> {
   return { closed, through, failed };
 }
 
-const failedSchema = z.object({
+/** A control that does not hold, or a step that is not done (`FailedControl`). */
+export const failedSchema = z.object({
   control: z.string().meta({ description: 'The control that does not hold, or the step that is left (docs/books.md)' }),
   accountCode: z.string().nullable(),
   currency: z.string().nullable(),

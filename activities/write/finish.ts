@@ -82,6 +82,7 @@ export function rejectionOf(operation: Operation, args: WriteArguments, rejectio
     retryable: false,
     nextAction: kind.nextAction ?? 'use_new_key',
     ...(rejection.pointer === undefined ? {} : { errors: [rejection.pointer] }),
+    ...rejection.more,
   };
   return {
     outcome: 'rejected',

@@ -76,6 +76,8 @@ const PAYROLL = 'payroll';
 const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]>> = {
   updateCompanySettings: () => [COMPANY],
   grantUserAccess: () => [COMPANY],
+  closeFiscalYear: () => [COMPANY],
+  reopenFiscalYear: () => [COMPANY],
   // What it starts looks at everything that is there.
   triggerWorkflow: () => [COMPANY],
   createCustomer: ({ externalReference }) => taken('externalReference', externalReference),

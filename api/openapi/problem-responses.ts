@@ -1,6 +1,7 @@
+import { failedSchema } from '../../activities/resources/trigger.ts';
 import { PROBLEMS, type ProblemCode } from '../http/problems.ts';
 import { headerRefs, type ResponseHeader } from './headers.ts';
-import type { Json } from './json-schema.ts';
+import { type Json, toJsonSchema } from './json-schema.ts';
 
 /** An error that a route can return. `stored`: it is the outcome of its write, and is replayed. */
 export type PossibleProblem = {
@@ -61,6 +62,11 @@ export const PROBLEM_SCHEMA: Json = {
       type: 'array',
       description: 'Where the request differs from the request that the key belongs to',
       items: { $ref: '#/components/schemas/ProblemPointer' },
+    },
+    failed: {
+      type: 'array',
+      description: 'Of `controls_failed`: what is in the way',
+      items: toJsonSchema(failedSchema),
     },
     writeUrl: { type: 'string', format: 'uri-reference', description: 'The status of the write in question' },
   },

@@ -45,6 +45,42 @@ const trialBalanceSchema = z.object({
   totals: z.array(z.object({ currency: currencyCode(), debit: side(), credit: side() })),
 });
 
+const amountsOfAccounts = (types: readonly ['asset', 'liability', 'equity'] | readonly ['income', 'expense']) =>
+  z.array(
+    z.object({
+      accountCode: z.string(),
+      name: z.string(),
+      type: z.enum(types),
+      currency: currencyCode(),
+      amount: moneySum('positive on the side of the account’s type'),
+    }),
+  );
+
+const result = () => moneySum('income less expenses: negative for a loss');
+
+const profitAndLossSchema = z.object({
+  from: calendarDate().nullable().meta({ description: 'Null: since the first entry' }),
+  to: calendarDate(),
+  items: amountsOfAccounts(['income', 'expense']),
+  totals: z.array(
+    z.object({ currency: currencyCode(), income: moneySum('a sum'), expense: moneySum('a sum'), result: result() }),
+  ),
+});
+
+const balanceSheetSchema = z.object({
+  asOf: calendarDate(),
+  items: amountsOfAccounts(['asset', 'liability', 'equity']),
+  totals: z.array(
+    z.object({
+      currency: currencyCode(),
+      assets: moneySum('liabilities, equity and result together'),
+      liabilities: moneySum('a sum'),
+      equity: moneySum('a sum'),
+      result: moneySum('of the years that are not closed as of that day'),
+    }),
+  ),
+});
+
 /** Negative where more had been paid or credited by that day than was due. */
 const openAmount = () => moneySum('negative where more was paid than was due');
 
@@ -181,6 +217,8 @@ const securityEventSchema = z.object({
 export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   account_line: accountLineSchema,
   trial_balance: trialBalanceSchema,
+  profit_and_loss: profitAndLossSchema,
+  balance_sheet: balanceSheetSchema,
   me: callerSchema,
   event: eventSchema,
   invoice_with_history: invoiceSchema.extend({

@@ -1,5 +1,6 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
 import { readAgedReceivables } from './aged-receivables.ts';
+import { readBalanceSheet } from './balance-sheet.ts';
 import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
 import { listUsers, readApprovalPolicies, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
@@ -7,10 +8,12 @@ import { listCustomers, readCustomer } from './customers.ts';
 import { listEmployees, readEmployee } from './employees.ts';
 import { listEntries, readEntry } from './entries.ts';
 import { listEvents, readEvent } from './events.ts';
+import { listFiscalYears, readFiscalYear } from './fiscal-years.ts';
 import { listItems, readItem } from './inventory-items.ts';
 import { listInvoices, readInvoice } from './invoices.ts';
 import { listPayRuns, readPayRun } from './pay-runs.ts';
 import { listPayments, readPayment } from './payments.ts';
+import { readProfitAndLoss } from './profit-and-loss.ts';
 import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
 import { listReminders, readReminder } from './reminders.ts';
@@ -46,11 +49,15 @@ export const READS: readonly Read[] = [
   listEntries,
   readEntry,
   readTrialBalance,
+  listFiscalYears,
+  readFiscalYear,
   listTriggers,
   readTrigger,
   listEvents,
   readEvent,
   readAgedReceivables,
+  readProfitAndLoss,
+  readBalanceSheet,
   listBankTransactions,
   readBankTransaction,
   listEmployees,

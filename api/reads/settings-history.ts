@@ -14,7 +14,8 @@ import { defineRead } from './read.ts';
 
 const VERSIONS: List = {
   columns: `v.version, v.write_id, v.changed_at, w.user_id, w.request_id,
-    w.request -> 'body' ->> 'reopenReason' AS reopen_reason`,
+    coalesce(w.request -> 'body' ->> 'reopenReason',
+      CASE w.operation WHEN 'reopenFiscalYear' THEN w.request -> 'body' ->> 'reason' END) AS reopen_reason`,
   from: `FROM settings_versions v
      LEFT JOIN idempotent_writes w ON w.company_id = v.company_id AND w.write_id = v.write_id`,
   where: 'v.company_id = current_company()',

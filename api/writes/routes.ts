@@ -4,7 +4,7 @@ import { checkInput, INPUT_REFUSED } from '../../activities/check-input.ts';
 import { fingerprint, isTriggerKey, TRIGGER_KEY_REFUSED, writeId } from '../../activities/identity.ts';
 import type { Input, Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
-import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
+import { attemptPolicyOf } from '../../activities/write/attempt-policy.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
 import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
@@ -125,7 +125,7 @@ function openSubmission(writeRequest: WriteRequest, input: WriteArguments['input
     input,
     fingerprint: writeRequest.content.fingerprint,
     schemaVersion: writeRequest.operation.schemaVersion,
-    policy: ATTEMPT_POLICY,
+    policy: attemptPolicyOf(writeRequest.operation),
     actor: { userId: writeRequest.userId },
     request: writeRequest.request,
     submissionId: randomUUID(),

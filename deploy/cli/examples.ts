@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { DEMO, DEMO_COMPANY_ID, DEMO_SEED, type SeedRequest } from '../../activities/demo.ts';
 import { rowId, writeId } from '../../activities/identity.ts';
+import { ACCOUNTS } from '../../activities/ledger/accounts.ts';
 import type { Example, Operation } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Http } from '../client/src/http.ts';
@@ -18,7 +19,8 @@ import type { Tenant } from './target.ts';
 export type ExampleMaker = {
   /**
    * Builds write number `index` of this company under `key`, after creating the resources that it refers to. A change of
-   * settings expects their current version: of several that are prepared before the first is sent, only one succeeds.
+   * settings expects their current version, and fiscal years are closed and reopened in their order: of several that are
+   * prepared before the first is sent, only one succeeds.
    */
   prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
 };
@@ -50,6 +52,7 @@ export function exampleMaker(
   const { run, newcomerId = DEMO.newcomerId } = options;
   const example = exampleOf(operation);
   const resources = resourceMaker(http, run);
+  const years = yearMaker(http, resources.send, run);
   const sharedBy = SHARED_BY[operation.name] ?? 1;
   return {
     async prepare(tenant, index, key) {
@@ -59,7 +62,8 @@ export function exampleMaker(
       );
       const body = await withCurrentVersion(http, tenant, operation.path, distinct(example.body, key));
       const request = { method: operation.method, path: path.replace(DEMO.newcomerId, newcomerId), key, body };
-      return resources.inCompany(request, tenant, copy);
+      const write = await resources.inCompany(request, tenant, copy);
+      return { ...write, path: await years.inPath(write.path, tenant) };
     },
   };
 }
@@ -70,6 +74,59 @@ async function withCurrentVersion(http: Http, { token }: Tenant, path: string, b
   const { text } = await http.send({ method: 'GET', path, token });
   return { ...body, expectedVersion: (JSON.parse(text) as { version: number }).version };
 }
+
+type Year = { readonly year: number; readonly state: 'open' | 'closed' };
+
+/** The first fiscal year that is closed; there are more than a hundred after it that are over. */
+const FIRST_ENTRY = {
+  date: '1900-06-30',
+  description: 'The first entry',
+  currency: 'USD',
+  lines: [
+    { accountCode: ACCOUNTS.bankCharges, amount: 100 },
+    { accountCode: ACCOUNTS.bank, amount: -100 },
+  ],
+};
+
+/** Fiscal years have no ID of their own: the next one is closed, and the latest closed one reopened. */
+function yearMaker(http: Http, send: (write: Write, tenant: Tenant) => Promise<void>, run: string) {
+  const first = new Map<string, Promise<void>>();
+
+  async function latestClosed({ token }: Tenant): Promise<{ closed: Year | undefined; next: Year | undefined }> {
+    const { text } = await http.send({ method: 'GET', path: '/api/ledger/fiscal-years?limit=200', token });
+    const { items } = JSON.parse(text) as { items: readonly Year[] };
+    const closed = items.find(({ state }) => state === 'closed');
+    return { closed, next: items.findLast(({ year }) => closed === undefined || year > closed.year) };
+  }
+
+  function post(path: string, key: string, body: object, tenant: Tenant): Promise<void> {
+    return send({ method: 'POST', path, token: tenant.token, key, body: JSON.stringify(body) }, tenant);
+  }
+
+  return {
+    async inPath(path: string, tenant: Tenant): Promise<string> {
+      const step = /^(.*\/fiscal-years\/)\d+\/(close|reopen)$/.exec(path);
+      if (step === null) return path;
+      const [, before = '', what] = step;
+      const begun = first.get(tenant.companyId) ?? begin(tenant, before, what === 'reopen');
+      first.set(tenant.companyId, begun);
+      await begun;
+      const { closed, next } = await latestClosed(tenant);
+      return `${before}${(what === 'close' ? next : closed)?.year}/${what}`;
+    },
+  };
+
+  /** In a company that has closed no year yet. */
+  async function begin(tenant: Tenant, path: string, closes: boolean): Promise<void> {
+    if ((await latestClosed(tenant)).closed !== undefined) return;
+    await post('/api/ledger/entries', `${run}:first-entry`, FIRST_ENTRY, tenant);
+    if (!closes) return;
+    for (const year of FIRST_YEARS) await post(`${path}${year}/close`, `${run}:year:${year}`, {}, tenant);
+  }
+}
+
+/** So many can be reopened one after the other. */
+const FIRST_YEARS = Array.from({ length: 40 }, (_, index) => 1_900 + index);
 
 /** The operation's first example, which is also in the OpenAPI document. */
 function exampleOf(operation: Operation): Example {
@@ -126,7 +183,7 @@ function resourceMaker(http: Http, run: string) {
     );
   }
 
-  return { inCompany };
+  return { inCompany, send };
 }
 
 function toSeeded(request: SeedRequest): Seeded {

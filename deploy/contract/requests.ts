@@ -8,6 +8,9 @@ import type { Write } from '../client/src/submit-write.ts';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/i;
 
+/** A path segment. */
+const YEAR = /(?<=\/)\d{4}(?=\/)/;
+
 /** Makes requests from the operation's example; each has resources of its own and succeeds like the first. */
 export function requestMaker(http: Http, operation: Operation, options: { run: string; newcomerId: string }) {
   let maker: ExampleMaker | undefined;
@@ -19,7 +22,7 @@ export function requestMaker(http: Http, operation: Operation, options: { run: s
   };
 }
 
-/** The same key with other valid content: one member of the body differs, else an ID in the path. */
+/** The same key with other valid content: one member of the body differs, else an ID or a year in the path. */
 export function withOtherContent(operation: Operation, write: Write): Write {
   const content = JSON.parse(write.body) as Record<string, unknown>;
   const original = fingerprintOf(operation, content);
@@ -29,6 +32,9 @@ export function withOtherContent(operation: Operation, write: Write): Write {
   });
   if (other !== undefined) return { ...write, body: JSON.stringify(other) };
   if (UUID.test(write.path)) return { ...write, path: write.path.replace(UUID, randomUUID()) };
+  if (YEAR.test(write.path)) {
+    return { ...write, path: write.path.replace(YEAR, (year) => String(Number(year) + 1)) };
+  }
   throw new Error('no member of its example can be changed');
 }
 

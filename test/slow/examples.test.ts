@@ -27,7 +27,7 @@ describe('the examples of the document run as they are against a freshly seeded 
 
   for (const [name, order] of inForm({ short: ORDERS.slice(1, 2), long: ORDERS })) {
     test(`${name}, and replay byte for byte`, async () => {
-      const examples = order(examplesOf(await fetchDocument(system.url)));
+      const examples = inOrderOfYears(order(examplesOf(await fetchDocument(system.url))));
       expect(new Set(examples).size).toBe(OPERATIONS.flatMap((operation) => operation.examples).length);
       for (const { id, status, method, path, body } of examples) {
         const first = await owner.post(path, body, { method, key: id });
@@ -57,6 +57,12 @@ describe('the examples of the document run as they are against a freshly seeded 
     }
   });
 });
+
+/** A year is reopened after it was closed; all the others come as they are. */
+function inOrderOfYears(examples: readonly RunnableExample[]): RunnableExample[] {
+  const isReopening = ({ path }: RunnableExample) => path.endsWith('/reopen');
+  return [...examples.filter((example) => !isReopening(example)), ...examples.filter(isReopening)];
+}
 
 function idsIn(body: { id: string } | { items: readonly { id: string }[] }): string[] {
   return ('items' in body ? body.items : [body]).map(({ id }) => id).toSorted();

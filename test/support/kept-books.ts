@@ -81,6 +81,7 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await api.created('/api/ledger/entries', earlyEntry);
   await api.created('/api/company/settings', closing, { method: 'PATCH' });
   await api.created('/api/ledger/entries', { ...earlyEntry, date: '2025-12-15', description: 'late' });
+  await api.created('/api/ledger/fiscal-years/2025/close', {});
 
   for (const description of ['rent', 'power', 'mistake']) {
     const lines = [

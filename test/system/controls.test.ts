@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ANSWER_CONTROLS } from '../../activities/controls/answers/answers.ts';
 import { checkMonth } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
-import { brokenControls, CONTROLS, checkControls, MONTH_CONTROLS } from '../../activities/controls/controls.ts';
+import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
 import { HISTORY_CONTROLS } from '../../activities/controls/history.ts';
+import { MONTH_CONTROLS } from '../../activities/controls/month-controls.ts';
 import { MONTH_STEPS } from '../../activities/controls/month-steps.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
@@ -36,6 +37,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'trial-balance': addLines('gen_random_uuid()', [['3000', 5]]),
   'control-accounts': `UPDATE journal_lines SET account_id = ${account('1100')} WHERE entry_id = ${entry('rent')}`,
   'reversals-mirror': `UPDATE journal_lines SET amount_minor = 2 * amount_minor WHERE entry_id = ${entry('undone')}`,
+  'closed-years': `UPDATE fiscal_year_closings SET reopened_by = id`,
   receivable: `UPDATE invoices SET voided_on = NULL, void_reason = NULL WHERE memo = 'void'`,
   'due-by-day': `
     WITH moved AS (UPDATE payments SET received_on = '2026-01-10' WHERE reference = 'second' RETURNING journal_entry_id)
@@ -115,6 +117,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'account-answers': `UPDATE accounts SET type = 'liability' WHERE code = '6100'`,
   'employee-answers': `UPDATE employee_deductions SET name = 'By hand'`,
   'pay-run-answers': 'UPDATE pay_runs SET period_number = 2 WHERE year = 2027',
+  'fiscal-year-answers': 'UPDATE fiscal_year_closings SET starts_on = starts_on + 1',
   'item-answers': `UPDATE inventory_movements SET reason = 'stolen' WHERE reason = 'sold'`,
   'bank-answers': `UPDATE bank_transactions SET description = 'By hand' WHERE bank_reference = 'matched'`,
   'reminder-answers': 'UPDATE invoice_reminders SET step = 3',

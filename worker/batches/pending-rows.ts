@@ -10,7 +10,7 @@ import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
-import { ATTEMPT_POLICY } from '../../activities/write/attempt-policy.ts';
+import { attemptPolicyOf } from '../../activities/write/attempt-policy.ts';
 import { namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
@@ -126,7 +126,7 @@ function itemOf(batch: BatchRow, row: number, { operation, key, input }: RowWrit
     input,
     fingerprint: fingerprint(operation.name, input),
     schemaVersion: operation.schemaVersion,
-    policy: ATTEMPT_POLICY,
+    policy: attemptPolicyOf(operation),
     actor: { userId: batch.user_id },
     request: { id: batch.request_id, method: operation.method, path: pathOf(operation, input.params) },
     submissionId: submissionOfRow(batch.id, row),

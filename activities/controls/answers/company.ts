@@ -7,6 +7,7 @@ const SETTINGS = {
   timeZone: 'c.time_zone',
   baseCurrency: 'c.base_currency',
   booksClosedThrough: 'c.books_closed_through',
+  fiscalYearEnd: 'c.fiscal_year_end',
   latestPostingDays: 'c.latest_posting_days',
   taxRounding: 'c.tax_rounding',
   employerTaxRateBasisPoints: 'c.employer_tax_rate_basis_points',

@@ -42,6 +42,7 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       id: 'e.id',
       members: {
         date: 'e.entry_date',
+        kind: 'entry_kind(e.operation)',
         description: 'e.description',
         reverses: 'e.reverses',
         lines: `CASE WHEN jsonb_array_length(a.body -> 'lines') = l.lines THEN a.body -> 'lines' END`,
@@ -102,6 +103,45 @@ export const LEDGER_ANSWERS: readonly Control[] = [
       WHERE c.role IS NULL AND NOT EXISTS (
         SELECT FROM idempotent_writes w WHERE w.company_id = c.company_id AND w.write_id = c.id
           AND w.outcome = 'succeeded' AND w.operation = 'createAccount')`,
+  },
+  {
+    name: 'fiscal-year-answers',
+    sentence: 'A fiscal year was closed with the days, the entry and, until it is reopened, the result of its answer.',
+    closesMonth: false,
+    of: writesOf('closeFiscalYear', 'reopenFiscalYear'),
+    sql: differences({
+      operations: ['closeFiscalYear', 'reopenFiscalYear'],
+      rows: `
+      LEFT JOIN fiscal_year_closings k ON k.company_id = w.company_id
+        AND w.write_id = CASE w.operation WHEN 'closeFiscalYear' THEN k.id ELSE k.reopened_by END
+      CROSS JOIN LATERAL (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('currency', r.currency, 'amount', CASE
+          WHEN abs(r.amount) < 9007199254740992 THEN to_jsonb(r.amount) ELSE to_jsonb(r.amount::text) END)
+          ORDER BY r.currency), '[]') AS result
+        FROM (
+          SELECT l.currency, -sum(l.amount_minor) AS amount FROM journal_entries e
+          JOIN journal_lines l ON l.company_id = e.company_id AND l.entry_id = e.id
+          JOIN accounts c ON c.company_id = l.company_id AND c.id = l.account_id
+          WHERE e.company_id = k.company_id AND e.entry_date BETWEEN k.starts_on AND k.ends_on
+            AND entry_kind(e.operation) = 'normal' AND c.type IN ('income', 'expense')
+          GROUP BY l.currency
+        ) AS r
+      ) AS now`,
+      id: 'k.year',
+      members: {
+        year: 'k.year',
+        from: { value: 'k.starts_on', of: ['closeFiscalYear'] },
+        to: { value: 'k.ends_on', of: ['closeFiscalYear'] },
+        closingEntryId: {
+          value: '(SELECT e.id FROM journal_entries e WHERE e.company_id = k.company_id AND e.write_id = k.id)',
+          of: ['closeFiscalYear'],
+        },
+        result: {
+          value: "CASE WHEN k.reopened_by IS NULL THEN now.result ELSE a.body -> 'result' END",
+          of: ['closeFiscalYear'],
+        },
+      },
+    }),
   },
   {
     name: 'item-answers',

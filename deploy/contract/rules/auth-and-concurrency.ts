@@ -7,8 +7,8 @@ import { expectedWriteId } from '../uuid.ts';
 const CONCURRENT_WRITES = 8;
 /** Longer ago than any tolerance for clock skew. */
 const EXPIRED_SECONDS = -3_600;
-/** Concurrent changes of settings all expect the current version, so only one of them succeeds. */
-const ONE_WINS = new Set(['updateCompanySettings']);
+/** Concurrent changes of settings all expect the current version, and fiscal years have an order: only one of them succeeds. */
+const ONE_WINS = new Set(['updateCompanySettings', 'closeFiscalYear', 'reopenFiscalYear']);
 
 /** Only a member with a permitted role gets an answer, first or replayed; concurrent requests with N keys make N writes. */
 export const authAndConcurrency: Rule = {

@@ -13,10 +13,12 @@ import type {
   AgedReceivables,
   ApprovalPolicies,
   ApprovePayRunBody,
+  BalanceSheet,
   BankImport,
   BankTransaction,
   Batch,
   BatchSummary,
+  CloseFiscalYearBody,
   CreateAccountBody,
   CreateCreditNoteBody,
   CreateCustomerBody,
@@ -34,6 +36,7 @@ import type {
   Event,
   ExecutePayrollBody,
   FinalizeInvoiceBody,
+  FiscalYear,
   GrantUserAccessBody,
   ImportBankTransactionsBody,
   InventoryItem,
@@ -48,6 +51,7 @@ import type {
   ListCustomersQuery,
   ListEmployeesQuery,
   ListEventsQuery,
+  ListFiscalYearsQuery,
   ListInvoicesQuery,
   ListItemsQuery,
   ListJournalEntriesQuery,
@@ -62,12 +66,16 @@ import type {
   Me,
   Payment,
   PayRun,
+  ProfitAndLoss,
   ReconcileLedgerBody,
   RecordInvoiceReminderBody,
   RecoverWriteOffBody,
   Refund,
   Reminder,
+  ReopenFiscalYearBody,
   ReportsAgedReceivablesQuery,
+  ReportsBalanceSheetQuery,
+  ReportsProfitAndLossQuery,
   ReportsTrialBalanceQuery,
   ReverseJournalEntryBody,
   SecurityEvent,
@@ -218,8 +226,9 @@ export type Books = {
      * Change the settings of the company.
      *
      * - Roles: owner, admin.
-     * - Rejections: `version_conflict`, `reopen_not_allowed`, `reopen_reason_required`, `month_not_finished`,
-     *   `base_currency_in_use`, `time_zone_unknown`, `webhook_url_not_allowed`, `webhook_secret_version_not_next`.
+     * - Rejections: `version_conflict`, `reopen_not_allowed`, `reopen_reason_required`, `fiscal_year_closed`,
+     *   `month_not_finished`, `base_currency_in_use`, `time_zone_unknown`, `webhook_url_not_allowed`,
+     *   `webhook_secret_version_not_next`.
      */
     update(body: UpdateCompanySettingsBody, options?: WriteOptions): PendingWrite<Settings>;
     /**
@@ -415,6 +424,34 @@ export type Books = {
      */
     get(entryId: string, options?: CallOptions): Promise<JournalEntry>;
   };
+  readonly fiscalYears: {
+    /**
+     * Close a fiscal year.
+     *
+     * - Roles: owner, admin.
+     * - Rejections: `fiscal_year_closed`, `fiscal_year_out_of_order`, `fiscal_year_not_over`, `controls_failed`.
+     */
+    close(year: string, body?: CloseFiscalYearBody, options?: WriteOptions): PendingWrite<FiscalYear>;
+    /**
+     * Reopen the latest closed fiscal year.
+     *
+     * - Roles: owner.
+     * - Rejections: `fiscal_year_out_of_order`.
+     */
+    reopen(year: string, body: ReopenFiscalYearBody, options?: WriteOptions): PendingWrite<FiscalYear>;
+    /**
+     * List the fiscal years, each with its result.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    list(query?: ListFiscalYearsQuery, options?: CallOptions): Pages<FiscalYear>;
+    /**
+     * Read a fiscal year.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    get(year: string, options?: CallOptions): Promise<FiscalYear>;
+  };
   readonly bankTransactions: {
     /**
      * Import the transactions of a bank account.
@@ -595,6 +632,32 @@ export type Books = {
      * - Roles: owner, auditor.
      */
     list(query?: ListSecurityLogQuery, options?: CallOptions): Pages<SecurityEvent>;
+  };
+  readonly reports: {
+    /**
+     * The trial balance, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    trialBalance(query?: ReportsTrialBalanceQuery, options?: CallOptions): Promise<TrialBalance>;
+    /**
+     * What customers owe, by how long it has been due.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    agedReceivables(query?: ReportsAgedReceivablesQuery, options?: CallOptions): Promise<AgedReceivables>;
+    /**
+     * Income and expenses of a period, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    profitAndLoss(query?: ReportsProfitAndLossQuery, options?: CallOptions): Promise<ProfitAndLoss>;
+    /**
+     * Assets, liabilities, equity and the result that is not closed, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    balanceSheet(query?: ReportsBalanceSheetQuery, options?: CallOptions): Promise<BalanceSheet>;
   };
   readonly events: {
     /**
@@ -865,6 +928,30 @@ export function booksOf(calls: Calls): Books {
       list: (query, options) => calls.list('/api/ledger/entries', query, options),
       get: (entryId, options) => calls.read(`/api/ledger/entries/${segment(entryId)}`, undefined, options),
     },
+    fiscalYears: {
+      close: (year, body, options) =>
+        calls.write(
+          {
+            operation: 'closeFiscalYear',
+            method: 'POST',
+            path: `/api/ledger/fiscal-years/${segment(year)}/close`,
+            body: body ?? {},
+          },
+          options,
+        ),
+      reopen: (year, body, options) =>
+        calls.write(
+          {
+            operation: 'reopenFiscalYear',
+            method: 'POST',
+            path: `/api/ledger/fiscal-years/${segment(year)}/reopen`,
+            body,
+          },
+          options,
+        ),
+      list: (query, options) => calls.list('/api/ledger/fiscal-years', query, options),
+      get: (year, options) => calls.read(`/api/ledger/fiscal-years/${segment(year)}`, undefined, options),
+    },
     bankTransactions: {
       import: (body, options) =>
         calls.write(
@@ -958,6 +1045,12 @@ export function booksOf(calls: Calls): Books {
     me: (options) => calls.read('/api/me', undefined, options),
     securityLog: {
       list: (query, options) => calls.list('/api/security-log', query, options),
+    },
+    reports: {
+      trialBalance: (query, options) => calls.read('/api/ledger/trial-balance', query, options),
+      agedReceivables: (query, options) => calls.read('/api/reports/aged-receivables', query, options),
+      profitAndLoss: (query, options) => calls.read('/api/reports/profit-and-loss', query, options),
+      balanceSheet: (query, options) => calls.read('/api/reports/balance-sheet', query, options),
     },
     events: {
       list: (query, options) => calls.list('/api/events', query, options),

@@ -20,6 +20,8 @@ export type Operation =
   | 'createAccount'
   | 'createJournalEntry'
   | 'reverseJournalEntry'
+  | 'closeFiscalYear'
+  | 'reopenFiscalYear'
   | 'importBankTransactions'
   | 'reconcileLedger'
   | 'unreconcileBankTransaction'
@@ -55,6 +57,8 @@ export type EventKind =
   | 'account.created'
   | 'journal_entry.created'
   | 'journal_entry.reversed'
+  | 'fiscal_year.closed'
+  | 'fiscal_year.reopened'
   | 'bank_transactions.imported'
   | 'bank_transaction.reconciled'
   | 'bank_transaction.unreconciled'
@@ -125,6 +129,7 @@ export type ProblemCode =
   | 'base_currency_in_use'
   | 'batch_not_found'
   | 'control_account'
+  | 'controls_failed'
   | 'credit_exceeds_due'
   | 'credit_exceeds_line'
   | 'credit_note_not_found'
@@ -143,6 +148,10 @@ export type ProblemCode =
   | 'entry_not_reversible'
   | 'event_not_found'
   | 'executor_is_creator'
+  | 'fiscal_year_closed'
+  | 'fiscal_year_not_found'
+  | 'fiscal_year_not_over'
+  | 'fiscal_year_out_of_order'
   | 'insufficient_stock'
   | 'inventory_item_not_found'
   | 'invoice_line_not_creditable'
@@ -228,6 +237,7 @@ export interface RejectionCodes {
     | 'version_conflict'
     | 'reopen_not_allowed'
     | 'reopen_reason_required'
+    | 'fiscal_year_closed'
     | 'month_not_finished'
     | 'base_currency_in_use'
     | 'time_zone_unknown'
@@ -305,6 +315,13 @@ export interface RejectionCodes {
     | 'date_too_late'
     | 'date_before_original'
     | 'forbidden';
+  closeFiscalYear:
+    | 'fiscal_year_closed'
+    | 'fiscal_year_out_of_order'
+    | 'fiscal_year_not_over'
+    | 'controls_failed'
+    | 'forbidden';
+  reopenFiscalYear: 'fiscal_year_out_of_order' | 'forbidden';
   importBankTransactions: 'account_not_usable' | 'bank_reference_conflict' | 'forbidden';
   reconcileLedger:
     | 'bank_transaction_not_found'
@@ -472,6 +489,8 @@ export type UpdateCompanySettingsBody = {
   /** Closes only if each step of closing through `booksClosedThrough` is done */
   requireFinished?: boolean;
   reopenReason?: string;
+  /** MM-DD; 02-29 is the last day of February. Holds for the years that are not closed */
+  fiscalYearEnd?: string;
   /** Days */
   latestPostingDays?: number;
   /** Holds for the invoices that are made from now on */
@@ -608,6 +627,12 @@ export type ReverseJournalEntryBody = {
   reason: string;
   /** From 1900-01-01 to 2999-12-31 */
   date?: string;
+};
+
+export type CloseFiscalYearBody = Record<string, never>;
+
+export type ReopenFiscalYearBody = {
+  reason: string;
 };
 
 export type ImportBankTransactionsBody = {
@@ -945,6 +970,13 @@ export type ReportsTrialBalanceQuery = {
   asOf?: string;
 };
 
+export type ListFiscalYearsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+};
+
 export type ListTriggersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -967,6 +999,18 @@ export type ListEventsQuery = {
 };
 
 export type ReportsAgedReceivablesQuery = {
+  /** The last day to include; today if omitted. */
+  asOf?: string;
+};
+
+export type ReportsProfitAndLossQuery = {
+  /** The first day to include; without it, everything up to the last one. */
+  from?: string;
+  /** The last day to include; today if omitted. */
+  to?: string;
+};
+
+export type ReportsBalanceSheetQuery = {
   /** The last day to include; today if omitted. */
   asOf?: string;
 };
@@ -1135,6 +1179,8 @@ export type Settings = {
   /** ISO 4217 */
   baseCurrency: string;
   booksClosedThrough: string | null;
+  /** MM-DD; 02-29 is the last day of February */
+  fiscalYearEnd: string;
   latestPostingDays: number;
   taxRounding: 'line' | 'document';
   employerTaxRateBasisPoints: number;
@@ -1297,6 +1343,8 @@ export type Account = {
 export type JournalEntry = {
   id: string;
   date: string;
+  /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
+  kind: 'normal' | 'closing';
   description: string;
   source: {
     operation: string;
@@ -1326,6 +1374,22 @@ export type JournalEntry = {
   requestId: string;
   /** RFC 3339, UTC */
   postedAt: string;
+};
+
+export type FiscalYear = {
+  /** The one in which it ends */
+  year: number;
+  from: string;
+  to: string;
+  state: 'open' | 'closed';
+  /** Null while the year is open, and where there was nothing to move */
+  closingEntryId: string | null;
+  result: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
 };
 
 export type BankImport = {
@@ -1511,6 +1575,56 @@ export type TrialBalance = {
   }[];
 };
 
+export type ProfitAndLoss = {
+  /** Null: since the first entry */
+  from: string | null;
+  to: string;
+  items: {
+    accountCode: string;
+    name: string;
+    type: 'income' | 'expense';
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    income: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    expense: number | string;
+    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
+    result: number | string;
+  }[];
+};
+
+export type BalanceSheet = {
+  asOf: string;
+  items: {
+    accountCode: string;
+    name: string;
+    type: 'asset' | 'liability' | 'equity';
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; liabilities, equity and result together. A string of digits beyond ±(2^53 − 1) */
+    assets: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    liabilities: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    equity: number | string;
+    /** Minor units; of the years that are not closed as of that day. A string of digits beyond ±(2^53 − 1) */
+    result: number | string;
+  }[];
+};
+
 export type Me = {
   userId: string;
   email: string;
@@ -1693,6 +1807,8 @@ export type InvoiceWithHistory = {
   entries: {
     id: string;
     date: string;
+    /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
+    kind: 'normal' | 'closing';
     description: string;
     source: {
       operation: string;
@@ -1801,6 +1917,8 @@ export type SettingsVersion = {
     /** ISO 4217 */
     baseCurrency: string | null;
     booksClosedThrough: string | null;
+    /** MM-DD; 02-29 is the last day of February */
+    fiscalYearEnd: string | null;
     latestPostingDays: number | null;
     taxRounding: ('line' | 'document') | null;
     employerTaxRateBasisPoints: number | null;
@@ -2160,6 +2278,19 @@ export type Problem = {
   errors?: ProblemPointer[];
   /** Where the request differs from the request that the key belongs to */
   differences?: ProblemPointer[];
+  /** Of `controls_failed`: what is in the way */
+  failed?: {
+    /** The control that does not hold, or the step that is left (docs/books.md) */
+    control: string;
+    accountCode: string | null;
+    currency: string | null;
+    expected: number | string | null;
+    found: number | string | null;
+    /** The rule that does not hold and the day that it is about, or the step that is not done and what to do */
+    detail: string;
+    /** URLs of what is in the way, at most the first 20 */
+    resources: string[];
+  }[];
   /** The status of the write in question */
   writeUrl?: string;
 };
