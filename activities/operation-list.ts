@@ -21,7 +21,9 @@ import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
+import { updateEmployee } from './operations/update-employee.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
+import { voidPayRun } from './operations/void-pay-run.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -43,9 +45,11 @@ export const OPERATIONS: readonly Operation[] = [
   reconcileLedger,
   unreconcileBankTransaction,
   createEmployee,
+  updateEmployee,
   createPayRun,
   approvePayRun,
   executePayroll,
+  voidPayRun,
   createInventoryItem,
   adjustInventory,
 ];

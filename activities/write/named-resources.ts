@@ -80,8 +80,10 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   triggerWorkflow: () => [COMPANY],
   createCustomer: ({ externalReference }) => unique('externalReference', externalReference),
   createEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
+  updateEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
   createPayRun: () => [PAYROLL],
   executePayroll: () => [PAYROLL],
+  voidPayRun: () => [PAYROLL],
   createInventoryItem: ({ sku }) => unique('sku', sku),
   // A reference is unique in its bank account.
   importBankTransactions: ({ accountCode = ACCOUNTS.bank }) => unique('bank', accountCode),
