@@ -36,6 +36,7 @@ export const DEMO = {
   reconciledBankTransactionId: rowId(bankImport, 'bank_transactions', 2),
   employeeId: writeId(DEMO_COMPANY_ID, 'createEmployee', 'seed:employee'),
   approvedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:approved-pay-run'),
+  executedPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:executed-pay-run'),
   draftPayRunId: writeId(DEMO_COMPANY_ID, 'createPayRun', 'seed:draft-pay-run'),
   itemId: writeId(DEMO_COMPANY_ID, 'createInventoryItem', 'seed:item'),
   /** The first that has an entry; the books are closed through its last day. */
@@ -179,6 +180,8 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     key: 'seed:draft-pay-run',
     body: { ...payRun(2, '2026-02-27'), asDraft: true },
   },
+  { method: 'POST', path: '/api/payroll/pay-runs', key: 'seed:executed-pay-run', body: payRun(3, '2026-03-31') },
+  { method: 'POST', path: `/api/payroll/pay-runs/${DEMO.executedPayRunId}/execute`, key: 'seed:execute', body: {} },
   {
     method: 'POST',
     path: '/api/inventory/items',

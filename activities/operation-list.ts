@@ -33,6 +33,9 @@ import { voidInvoice } from './operations/void-invoice.ts';
 import { voidPayment } from './operations/void-payment.ts';
 import { voidRefund } from './operations/void-refund.ts';
 import { writeOffInvoice } from './operations/write-off-invoice.ts';
+import { updateEmployee } from './operations/update-employee.ts';
+import { voidInvoice } from './operations/void-invoice.ts';
+import { voidPayRun } from './operations/void-pay-run.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -59,9 +62,11 @@ export const OPERATIONS: readonly Operation[] = [
   reconcileLedger,
   unreconcileBankTransaction,
   createEmployee,
+  updateEmployee,
   createPayRun,
   approvePayRun,
   executePayroll,
+  voidPayRun,
   createInventoryItem,
   adjustInventory,
   updateApprovalPolicies,

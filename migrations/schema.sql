@@ -682,6 +682,48 @@ CREATE POLICY company ON public.employee_deductions FOR ALL TO PUBLIC USING ((co
 GRANT INSERT, SELECT ON public.employee_deductions TO accubooks_app;
 GRANT SELECT ON public.employee_deductions TO accubooks_auditor;
 
+CREATE TABLE public.employee_terms (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  employee_id uuid NOT NULL,
+  version integer NOT NULL,
+  effective_from date NOT NULL,
+  annual_salary_minor bigint NOT NULL,
+  currency text NOT NULL,
+  pay_frequency text NOT NULL,
+  tax_rate_basis_points integer NOT NULL,
+  deductions jsonb NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  CONSTRAINT employee_terms_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT employee_terms_version_once UNIQUE (company_id, employee_id, version),
+  CONSTRAINT employee_terms_annual_salary_minor_check CHECK (((annual_salary_minor >= 1) AND (annual_salary_minor <= '10000000000000'::bigint))),
+  CONSTRAINT employee_terms_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  CONSTRAINT employee_terms_deductions_check CHECK ((public.are_deductions(deductions) AND (pg_column_size(deductions) <= 65536))),
+  CONSTRAINT employee_terms_effective_from_check CHECK (((effective_from >= '1900-01-01'::date) AND (effective_from <= '2999-12-31'::date))),
+  CONSTRAINT employee_terms_pay_frequency_check CHECK ((pay_frequency = ANY (ARRAY['weekly'::text, 'biweekly'::text, 'semimonthly'::text, 'monthly'::text]))),
+  CONSTRAINT employee_terms_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
+  CONSTRAINT employee_terms_version_check CHECK (((version >= 1) AND (version <= 100))),
+  CONSTRAINT employee_terms_company_id_employee_id_fkey FOREIGN KEY (company_id, employee_id) REFERENCES public.employees(company_id, id),
+  CONSTRAINT employee_terms_company_id_id_fkey FOREIGN KEY (company_id, id) REFERENCES public.idempotent_writes(company_id, write_id)
+);
+CREATE TRIGGER keep_all_employee_terms BEFORE TRUNCATE ON public.employee_terms FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('later terms, or others for the same day, take their place');
+CREATE TRIGGER keep_employee_terms BEFORE DELETE OR UPDATE ON public.employee_terms FOR EACH ROW EXECUTE FUNCTION public.refuse_change('later terms, or others for the same day, take their place');
+CREATE TRIGGER number_employee_terms BEFORE INSERT ON public.employee_terms FOR EACH ROW EXECUTE FUNCTION public.number_employee_terms();
+ALTER TABLE public.employee_terms ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.employee_terms FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.employee_terms FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.employee_terms TO accubooks_app;
+GRANT SELECT ON public.employee_terms TO accubooks_auditor;
+GRANT INSERT ON public.employee_terms(company_id) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(id) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(employee_id) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(effective_from) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(annual_salary_minor) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(currency) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(pay_frequency) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(tax_rate_basis_points) TO accubooks_app;
+GRANT INSERT ON public.employee_terms(deductions) TO accubooks_app;
+
 CREATE TABLE public.employees (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -693,13 +735,14 @@ CREATE TABLE public.employees (
   pay_frequency text NOT NULL,
   tax_rate_basis_points integer NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  left_on date,
   CONSTRAINT employees_pkey PRIMARY KEY (company_id, id),
-  CONSTRAINT employees_terms_key UNIQUE (company_id, id, pay_frequency, currency),
   CONSTRAINT employees_annual_salary_minor_check CHECK (((annual_salary_minor >= 1) AND (annual_salary_minor <= '10000000000000'::bigint))),
   CONSTRAINT employees_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT employees_email_check CHECK (((length(email) >= 3) AND (length(email) <= 200))),
   CONSTRAINT employees_first_name_check CHECK (((length(first_name) >= 1) AND (length(first_name) <= 200))),
   CONSTRAINT employees_last_name_check CHECK (((length(last_name) >= 1) AND (length(last_name) <= 200))),
+  CONSTRAINT employees_left_on_check CHECK (((left_on >= '1900-01-01'::date) AND (left_on <= '2999-12-31'::date))),
   CONSTRAINT employees_pay_frequency_check CHECK ((pay_frequency = ANY (ARRAY['weekly'::text, 'biweekly'::text, 'semimonthly'::text, 'monthly'::text]))),
   CONSTRAINT employees_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
   CONSTRAINT employees_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id)
@@ -712,6 +755,10 @@ CREATE POLICY auditor ON public.employees FOR SELECT TO accubooks_auditor USING 
 CREATE POLICY company ON public.employees FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.employees TO accubooks_app;
 GRANT SELECT ON public.employees TO accubooks_auditor;
+GRANT UPDATE ON public.employees(first_name) TO accubooks_app;
+GRANT UPDATE ON public.employees(last_name) TO accubooks_app;
+GRANT UPDATE ON public.employees(email) TO accubooks_app;
+GRANT UPDATE ON public.employees(left_on) TO accubooks_app;
 
 CREATE TABLE public.fiscal_year_closings (
   company_id uuid NOT NULL,
@@ -1284,7 +1331,7 @@ CREATE TABLE public.paid_periods (
   CONSTRAINT paid_periods_company_id_pay_run_id_pay_frequency_year_peri_fkey FOREIGN KEY (company_id, pay_run_id, pay_frequency, year, period_number) REFERENCES public.pay_runs(company_id, id, pay_frequency, year, period_number)
 );
 CREATE TRIGGER keep_all_paid_periods BEFORE TRUNCATE ON public.paid_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is paid is paid');
-CREATE TRIGGER keep_paid_periods BEFORE DELETE OR UPDATE ON public.paid_periods FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is paid is paid');
+CREATE TRIGGER keep_paid_periods BEFORE DELETE OR UPDATE ON public.paid_periods FOR EACH ROW EXECUTE FUNCTION public.keep_paid_periods();
 ALTER TABLE public.paid_periods ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.paid_periods FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.paid_periods FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1313,6 +1360,10 @@ CREATE TABLE public.pay_runs (
   journal_entry_id uuid,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   approval_required boolean NOT NULL,
+  voided_on date,
+  void_reason text,
+  voided_by uuid,
+  void_entry_id uuid,
   CONSTRAINT pay_runs_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT pay_runs_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT pay_runs_period_key UNIQUE (company_id, id, pay_frequency, year, period_number),
@@ -1321,8 +1372,8 @@ CREATE TABLE public.pay_runs (
   CONSTRAINT pay_runs_employee_count_check CHECK (((employee_count >= 1) AND (employee_count <= 5000))),
   CONSTRAINT pay_runs_employer_tax_minor_check CHECK (((employer_tax_minor >= 0) AND (employer_tax_minor <= '100000000000000000'::bigint))),
   CONSTRAINT pay_runs_executed_whole CHECK (((num_nulls(executed_by, journal_entry_id) =
-CASE status
-    WHEN 'executed'::text THEN 0
+CASE
+    WHEN (status = ANY (ARRAY['executed'::text, 'voided'::text])) THEN 0
     ELSE 2
 END) AND ((status <> 'draft'::text) OR (approved_by IS NULL)))),
   CONSTRAINT pay_runs_gross_is_paid_out CHECK ((gross_minor = (((pre_tax_deductions_minor + tax_minor) + post_tax_deductions_minor) + net_minor))),
@@ -1333,16 +1384,27 @@ END) AND ((status <> 'draft'::text) OR (approved_by IS NULL)))),
   CONSTRAINT pay_runs_period_of_the_year CHECK (((period_number >= 1) AND (period_number <= public.pay_periods(pay_frequency)))),
   CONSTRAINT pay_runs_post_tax_deductions_minor_check CHECK (((post_tax_deductions_minor >= 0) AND (post_tax_deductions_minor <= '100000000000000000'::bigint))),
   CONSTRAINT pay_runs_pre_tax_deductions_minor_check CHECK (((pre_tax_deductions_minor >= 0) AND (pre_tax_deductions_minor <= '100000000000000000'::bigint))),
-  CONSTRAINT pay_runs_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'approved'::text, 'executed'::text]))),
+  CONSTRAINT pay_runs_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'approved'::text, 'executed'::text, 'voided'::text]))),
   CONSTRAINT pay_runs_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '100000000000000000'::bigint))),
+  CONSTRAINT pay_runs_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT pay_runs_voided_by_another CHECK (((NOT approval_required) OR (voided_by <> executed_by))),
+  CONSTRAINT pay_runs_voided_on_check CHECK (((voided_on >= '1900-01-01'::date) AND (voided_on <= '2999-12-31'::date))),
+  CONSTRAINT pay_runs_voided_whole CHECK ((num_nulls(voided_on, void_reason, voided_by, void_entry_id) =
+CASE status
+    WHEN 'voided'::text THEN 0
+    ELSE 4
+END)),
   CONSTRAINT pay_runs_year_check CHECK (((year >= 1900) AND (year <= 2999))),
   CONSTRAINT pay_runs_approved_by_fkey FOREIGN KEY (approved_by) REFERENCES public.users(id),
   CONSTRAINT pay_runs_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
   CONSTRAINT pay_runs_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
   CONSTRAINT pay_runs_created_by_fkey FOREIGN KEY (created_by) REFERENCES public.users(id),
-  CONSTRAINT pay_runs_executed_by_fkey FOREIGN KEY (executed_by) REFERENCES public.users(id)
+  CONSTRAINT pay_runs_executed_by_fkey FOREIGN KEY (executed_by) REFERENCES public.users(id),
+  CONSTRAINT pay_runs_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT pay_runs_voided_by_fkey FOREIGN KEY (voided_by) REFERENCES public.users(id)
 );
 CREATE INDEX pay_runs_newest ON public.pay_runs USING btree (company_id, created_at DESC, id DESC);
+CREATE TRIGGER free_periods_of_voided_run AFTER UPDATE OF status ON public.pay_runs FOR EACH ROW WHEN ((new.status = 'voided'::text)) EXECUTE FUNCTION public.free_periods_of_voided_run();
 CREATE TRIGGER keep_all_pay_runs BEFORE TRUNCATE ON public.pay_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER keep_pay_runs BEFORE DELETE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a run that is not wanted is never executed');
 CREATE TRIGGER move_pay_run_forward_only BEFORE UPDATE ON public.pay_runs FOR EACH ROW EXECUTE FUNCTION public.move_pay_run_forward_only();
@@ -1357,6 +1419,10 @@ GRANT UPDATE ON public.pay_runs(status) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(approved_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(executed_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(journal_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(voided_by) TO accubooks_app;
+GRANT UPDATE ON public.pay_runs(void_entry_id) TO accubooks_app;
 
 CREATE TABLE public.payments (
   company_id uuid NOT NULL,
@@ -1462,13 +1528,14 @@ CREATE TABLE public.payslips (
   CONSTRAINT payslips_tax_is_share_of_taxable CHECK (((pre_tax_deductions_minor <= gross_minor) AND (tax_minor = public.share_of((gross_minor - pre_tax_deductions_minor), tax_rate_basis_points)))),
   CONSTRAINT payslips_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT payslips_tax_rate_basis_points_check CHECK (((tax_rate_basis_points >= 0) AND (tax_rate_basis_points <= 10000))),
-  CONSTRAINT payslips_company_id_employee_id_pay_frequency_currency_fkey FOREIGN KEY (company_id, employee_id, pay_frequency, currency) REFERENCES public.employees(company_id, id, pay_frequency, currency),
+  CONSTRAINT payslips_company_id_employee_id_fkey FOREIGN KEY (company_id, employee_id) REFERENCES public.employees(company_id, id),
   CONSTRAINT payslips_company_id_pay_run_id_currency_fkey FOREIGN KEY (company_id, pay_run_id, currency) REFERENCES public.pay_runs(company_id, id, currency),
   CONSTRAINT payslips_company_id_pay_run_id_pay_frequency_year_period_n_fkey FOREIGN KEY (company_id, pay_run_id, pay_frequency, year, period_number) REFERENCES public.pay_runs(company_id, id, pay_frequency, year, period_number)
 );
 CREATE TRIGGER add_payslips_with_their_run_only AFTER INSERT ON public.payslips REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.add_payslips_with_their_run_only();
 CREATE TRIGGER keep_all_payslips BEFORE TRUNCATE ON public.payslips FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a pay run is a snapshot; make another');
 CREATE TRIGGER keep_payslips BEFORE DELETE OR UPDATE ON public.payslips FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a pay run is a snapshot; make another');
+CREATE TRIGGER require_terms_of_period AFTER INSERT ON public.payslips REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_terms_of_period();
 ALTER TABLE public.payslips ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payslips FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.payslips FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1872,6 +1939,23 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_of(uuid,text) TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.all_terms(p_company uuid, p_employee uuid)
+ RETURNS TABLE(employee_id uuid, version integer, effective_from date, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, deductions jsonb)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.id, 0, date '-infinity', e.annual_salary_minor, e.currency, e.pay_frequency, e.tax_rate_basis_points, (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'amount', d.amount_minor, 'preTax', d.pre_tax)
+      ORDER BY d.position), '[]')
+    FROM employee_deductions d WHERE d.company_id = e.company_id AND d.employee_id = e.id)
+  FROM employees e WHERE e.company_id = p_company AND e.id = p_employee
+  UNION ALL
+  SELECT t.employee_id, t.version, t.effective_from, t.annual_salary_minor, t.currency, t.pay_frequency,
+    t.tax_rate_basis_points, t.deductions
+  FROM employee_terms t WHERE t.company_id = p_company AND t.employee_id = p_employee
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.all_terms(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
@@ -1902,6 +1986,14 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_auditor;
 GRANT EXECUTE ON FUNCTION public.archived_audit_months() TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.are_deductions(p_deductions jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN ((jsonb_typeof(p_deductions) = 'array'::text) AND (pg_column_size(p_deductions) <= 65536)) THEN ((jsonb_array_length(p_deductions) <= 20) AND (NOT (EXISTS (SELECT FROM jsonb_array_elements(are_deductions.p_deductions) d(value) WHERE CASE WHEN ((jsonb_typeof(d.value) = 'object'::text) AND (jsonb_typeof((d.value -> 'name'::text)) = 'string'::text) AND (jsonb_typeof((d.value -> 'amount'::text)) = 'number'::text) AND (jsonb_typeof((d.value -> 'preTax'::text)) = 'boolean'::text)) THEN (((length((d.value ->> 'name'::text)) < 1) OR (length((d.value ->> 'name'::text)) > 200)) OR ((((d.value ->> 'amount'::text))::numeric < (1)::numeric) OR (((d.value ->> 'amount'::text))::numeric > ('10000000000000'::bigint)::numeric)) OR ((((d.value ->> 'amount'::text))::numeric % (1)::numeric) <> (0)::numeric) OR ((d.value - ARRAY['name'::text, 'amount'::text, 'preTax'::text]) <> '{}'::jsonb)) ELSE true END)))) ELSE false END
+;
+GRANT EXECUTE ON FUNCTION public.are_deductions(jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.attach_audit_month(p_month date, p_until timestamp with time zone)
  RETURNS bigint
@@ -3094,6 +3186,27 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.fiscal_years(uuid) TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.first_day_of_period(p_frequency text, p_year integer, p_period integer)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_frequency WHEN 'weekly'::text THEN (make_date(p_year, 1, 1) + (7 * (p_period - 1))) WHEN 'biweekly'::text THEN (make_date(p_year, 1, 1) + (14 * (p_period - 1))) WHEN 'semimonthly'::text THEN make_date(p_year, ((p_period + 1) / 2), CASE (p_period % 2) WHEN 1 THEN 1 ELSE 16 END) WHEN 'monthly'::text THEN make_date(p_year, p_period, 1) ELSE NULL::date END
+;
+GRANT EXECUTE ON FUNCTION public.first_day_of_period(text,integer,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.free_periods_of_voided_run()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  DELETE FROM paid_periods p WHERE p.company_id = NEW.company_id AND p.pay_run_id = NEW.id;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.free_periods_of_voided_run() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
  RETURNS void
@@ -3318,6 +3431,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_undoing() TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.keep_paid_periods()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF TG_OP = 'DELETE' AND EXISTS (
+    SELECT FROM pay_runs r WHERE r.company_id = OLD.company_id AND r.id = OLD.pay_run_id AND r.status = 'voided'
+  ) THEN
+    RETURN OLD;
+  END IF;
+  RAISE EXCEPTION '% of paid_periods is refused: what is paid is paid, until its run is voided', TG_OP
+    USING ERRCODE = 'restrict_violation';
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_paid_periods() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_reconciliation()
  RETURNS trigger
@@ -3519,6 +3648,30 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.lock_company_row(uuid,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_employees_to_pay(p_company uuid, p_frequency text, p_year integer, p_period integer, p_employees uuid[])
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  first_day date := first_day_of_period(p_frequency, p_year, p_period);
+  locked uuid[];
+  found_now uuid[];
+BEGIN
+  LOOP
+    found_now := ARRAY(
+      SELECT t.employee_id FROM terms_on(p_company, first_day, p_employees) AS t
+      WHERE p_employees IS NOT NULL OR t.pay_frequency = p_frequency AND NOT t.has_left
+      ORDER BY t.employee_id LIMIT 5001);
+    EXIT WHEN found_now = locked;
+    PERFORM 1 FROM employees e WHERE e.company_id = p_company AND e.id = ANY (found_now) ORDER BY e.id FOR SHARE;
+    locked := found_now;
+  END LOOP;
+  RETURN found_now;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_employees_to_pay(uuid,text,integer,integer,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_entry_to_reverse(p_company uuid, p_entry uuid)
  RETURNS SETOF public.journal_entries
@@ -3899,12 +4052,15 @@ CREATE OR REPLACE FUNCTION public.move_pay_run_forward_only()
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-  moving constant text[] := ARRAY['status', 'approved_by', 'executed_by', 'journal_entry_id'];
+  moving constant text[] := CASE
+    WHEN (OLD.status, NEW.status) = ('draft', 'approved') THEN ARRAY['status', 'approved_by']
+    WHEN (OLD.status, NEW.status) = ('approved', 'executed') THEN ARRAY['status', 'executed_by', 'journal_entry_id']
+    WHEN (OLD.status, NEW.status) = ('executed', 'voided')
+      THEN ARRAY['status', 'voided_on', 'void_reason', 'voided_by', 'void_entry_id']
+  END;
 BEGIN
-  IF (OLD.status, NEW.status) NOT IN (('draft', 'approved'), ('approved', 'executed'))
-    OR to_jsonb(OLD) - moving <> to_jsonb(NEW) - moving
-    OR OLD.status = 'approved' AND OLD.approved_by IS DISTINCT FROM NEW.approved_by THEN
-    RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved to executed'
+  IF moving IS NULL OR to_jsonb(OLD) - moving <> to_jsonb(NEW) - moving THEN
+    RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved, executed and voided'
       USING ERRCODE = 'restrict_violation';
   END IF;
   IF OLD.approval_required AND NEW.status = 'approved' AND NEW.approved_by = NEW.created_by THEN
@@ -4005,6 +4161,20 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.number_document() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.number_employee_terms()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM employees e WHERE e.company_id = NEW.company_id AND e.id = NEW.employee_id FOR NO KEY UPDATE;
+  NEW.version := (SELECT coalesce(max(t.version), 0) + 1 FROM employee_terms t
+                  WHERE t.company_id = NEW.company_id AND t.employee_id = NEW.employee_id);
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.number_employee_terms() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.number_events(p_limit integer, p_workflows_started uuid[])
  RETURNS integer
@@ -4140,6 +4310,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.outcomes_of_keys(uuid,text[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pay_of_period(p_company uuid, p_frequency text, p_year integer, p_period integer, p_employees uuid[], p_employer_rate integer)
+ RETURNS TABLE(employee_id uuid, pay_frequency text, has_left boolean, currency text, annual_salary_minor bigint, tax_rate_basis_points integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.employee_id, e.pay_frequency, e.has_left, e.currency, e.annual_salary_minor, e.tax_rate_basis_points, g.gross,
+    e.pre_tax_minor, t.tax, e.post_tax_minor, g.gross - e.pre_tax_minor - t.tax - e.post_tax_minor,
+    share_of(g.gross, p_employer_rate)
+  FROM terms_on(p_company, first_day_of_period(p_frequency, p_year, p_period), p_employees) AS e
+  CROSS JOIN LATERAL (SELECT gross_of_period(e.annual_salary_minor, p_frequency, p_period) AS gross) AS g
+  CROSS JOIN LATERAL (SELECT share_of(g.gross - e.pre_tax_minor, e.tax_rate_basis_points) AS tax) AS t
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.pay_of_period(uuid,text,integer,integer,uuid[],integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.pay_of_period(p_company uuid, p_frequency text, p_period integer, p_employees uuid[], p_employer_rate integer)
  RETURNS TABLE(employee_id uuid, pay_frequency text, currency text, annual_salary_minor bigint, tax_rate_basis_points integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint)
@@ -5205,6 +5390,26 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.require_mirror_of_pay_run(p_run public.pay_runs)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM journal_entries e WHERE e.company_id = p_run.company_id AND e.id = p_run.void_entry_id
+      AND e.reverses = p_run.journal_entry_id AND e.entry_date = p_run.voided_on
+  ) OR EXISTS (
+    SELECT FROM journal_lines l
+    WHERE l.company_id = p_run.company_id AND l.entry_id IN (p_run.journal_entry_id, p_run.void_entry_id)
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'the void of pay run % is not the mirror of its entry', p_run.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_run_void_is_mirror';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_outcome_at_commit()
  RETURNS trigger
@@ -5433,6 +5638,7 @@ $function$
 GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_tax_share()
+CREATE OR REPLACE FUNCTION public.require_terms_of_period()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
@@ -5451,6 +5657,33 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_tax_share() TO PUBLIC;
+  run record;
+  wrong uuid;
+BEGIN
+  FOR run IN
+    SELECT a.company_id, a.pay_run_id, first_day_of_period(a.pay_frequency, a.year, a.period_number) AS first_day,
+      array_agg(a.employee_id) AS employees
+    FROM added a GROUP BY 1, 2, 3
+  LOOP
+    SELECT a.employee_id INTO wrong
+    FROM added a
+    LEFT JOIN terms_on(run.company_id, run.first_day, run.employees) AS t ON t.employee_id = a.employee_id
+    WHERE a.company_id = run.company_id AND a.pay_run_id = run.pay_run_id
+      AND (t.employee_id IS NULL OR t.has_left
+        OR (a.pay_frequency, a.currency, a.annual_salary_minor, a.tax_rate_basis_points, a.pre_tax_deductions_minor,
+            a.post_tax_deductions_minor)
+          <> (t.pay_frequency, t.currency, t.annual_salary_minor, t.tax_rate_basis_points, t.pre_tax_minor, t.post_tax_minor))
+    LIMIT 1;
+    IF wrong IS NOT NULL THEN
+      RAISE EXCEPTION 'the payslip of employee % does not have the terms of its period', wrong
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'payslip_has_terms_of_period';
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_terms_of_period() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_trust(p_version uuid)
  RETURNS void
@@ -5476,14 +5709,17 @@ DECLARE
   wrong_line text;
 BEGIN
   PERFORM require_sum_of_payslips(NEW.company_id, NEW.id);
-  IF NEW.status <> 'executed' THEN
+  IF NEW.status NOT IN ('executed', 'voided') THEN
     RETURN NULL;
   END IF;
-  IF NEW.employee_count <> (
+  IF (CASE NEW.status WHEN 'executed' THEN NEW.employee_count ELSE 0 END) <> (
     SELECT count(*) FROM paid_periods p WHERE p.company_id = NEW.company_id AND p.pay_run_id = NEW.id
   ) THEN
     RAISE EXCEPTION 'pay run % has not paid each of its employees', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_run_pays_each_employee';
+  END IF;
+  IF NEW.status = 'voided' THEN
+    PERFORM require_mirror_of_pay_run(NEW);
   END IF;
   SELECT format('%s is %s and not %s', code, posted, due) INTO wrong_line
   FROM (
@@ -5739,6 +5975,14 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.silent_batches(integer) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.sum_of_deductions(p_deductions jsonb, p_pre_tax boolean)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (SELECT (COALESCE(sum(((d.value ->> 'amount'::text))::bigint), (0)::numeric))::bigint AS "coalesce" FROM jsonb_array_elements(sum_of_deductions.p_deductions) d(value) WHERE (((d.value -> 'preTax'::text))::boolean = sum_of_deductions.p_pre_tax))
+;
+GRANT EXECUTE ON FUNCTION public.sum_of_deductions(jsonb,boolean) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.take_numbers(p_company uuid, p_kind text, p_count integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -5760,6 +6004,32 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.take_numbers(uuid,text,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.terms_on(p_company uuid, p_day date, p_employees uuid[] DEFAULT NULL::uuid[])
+ RETURNS TABLE(employee_id uuid, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, pre_tax_minor bigint, post_tax_minor bigint, has_left boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.id, coalesce(t.annual_salary_minor, e.annual_salary_minor), coalesce(t.currency, e.currency),
+    coalesce(t.pay_frequency, e.pay_frequency), coalesce(t.tax_rate_basis_points, e.tax_rate_basis_points),
+    CASE WHEN t.id IS NULL THEN d.pre_tax ELSE sum_of_deductions(t.deductions, true) END,
+    CASE WHEN t.id IS NULL THEN d.post_tax ELSE sum_of_deductions(t.deductions, false) END,
+    coalesce(e.left_on < p_day, false)
+  FROM employees e
+  LEFT JOIN LATERAL (
+    SELECT * FROM employee_terms k
+    WHERE k.company_id = p_company AND k.employee_id = e.id AND k.effective_from <= p_day
+    ORDER BY k.effective_from DESC, k.version DESC LIMIT 1
+  ) AS t ON true
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(amount_minor) FILTER (WHERE pre_tax), 0)::bigint AS pre_tax,
+      coalesce(sum(amount_minor) FILTER (WHERE NOT pre_tax), 0)::bigint AS post_tax
+    FROM employee_deductions k WHERE k.company_id = p_company AND k.employee_id = e.id
+  ) AS d
+  WHERE e.company_id = p_company AND (p_employees IS NULL OR e.id = ANY (p_employees))
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.terms_on(uuid,date,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.tidy_batches(p_kept interval, p_limit integer)
  RETURNS integer

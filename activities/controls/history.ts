@@ -110,6 +110,7 @@ export const HISTORY_CONTROLS: readonly Control[] = [
       SELECT d.company_id, d.id, w.operation, e.operation FROM (
         SELECT company_id, id, journal_entry_id AS entry_id, 'finalizeInvoice' AS made_by FROM invoices
         UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll' FROM pay_runs
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayRun' FROM pay_runs
         UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice' FROM invoices i
           JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
         UNION ALL SELECT company_id, id, void_entry_id, 'voidPayment' FROM payments
@@ -147,12 +148,12 @@ export const HISTORY_CONTROLS: readonly Control[] = [
   {
     name: 'approvals',
     sentence:
-      'A pay run was approved and executed by the members who made those writes, and a draft was approved before it was executed.',
+      'A pay run was approved, executed and voided by the members who made those writes, and a draft was approved before it was executed.',
     closesMonth: false,
     of: 'pay_runs',
     sql: `
       SELECT r.company_id, r.id, r.status, r.approved_by, approving.user_id AS approved, r.executed_by,
-        executing.user_id AS executed
+        executing.user_id AS executed, r.voided_by, voiding.user_id AS voided
       FROM pay_runs r
       LEFT JOIN (${answersOf(['createPayRun'])}) AS creating
         ON creating.company_id = r.company_id AND creating.write_id = r.id
@@ -160,8 +161,11 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         ON approving.company_id = r.company_id AND approving.id = r.id
       LEFT JOIN (SELECT company_id, resource_id::uuid AS id, user_id, claimed_at, completed_at FROM ${writesOf('executePayroll')}) AS executing
         ON executing.company_id = r.company_id AND executing.id = r.id
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id, user_id FROM ${writesOf('voidPayRun')}) AS voiding
+        ON voiding.company_id = r.company_id AND voiding.id = r.id
       WHERE r.approved_by IS DISTINCT FROM approving.user_id OR r.executed_by IS DISTINCT FROM executing.user_id
-        OR (r.status = 'executed') <> (executing.id IS NOT NULL)
+        OR r.voided_by IS DISTINCT FROM voiding.user_id OR (r.status = 'voided') <> (voiding.id IS NOT NULL)
+        OR (r.status IN ('executed', 'voided')) <> (executing.id IS NOT NULL)
         OR (r.status = 'draft') <> (creating.body ->> 'status' = 'draft' AND approving.id IS NULL AND executing.id IS NULL)
         OR (creating.body ->> 'status' = 'draft' AND executing.id IS NOT NULL
           AND (approving.id IS NULL OR approving.completed_at > executing.completed_at))`,

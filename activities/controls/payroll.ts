@@ -5,9 +5,9 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   {
     name: 'payroll-posted',
     sentence:
-      'The payslips of an executed run sum to its entry, which is dated the pay date and in the run’s currency.',
+      'The payslips of a run that was executed sum to its entry, which is dated the pay date and in the run’s currency, also if it was voided since.',
     closesMonth: true,
-    of: `pay_runs WHERE status = 'executed'`,
+    of: `pay_runs WHERE status IN ('executed', 'voided')`,
     links: ['/api/ledger/entries/{entry_id}'],
     ...dated(
       ({ until }) => `
@@ -16,7 +16,7 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
           sum(p.tax_minor) AS taxes, sum(p.net_minor) AS net,
           sum(p.pre_tax_deductions_minor + p.post_tax_deductions_minor) AS deductions, sum(p.employer_tax_minor) AS employer_tax
         FROM pay_runs r JOIN payslips p ON p.company_id = r.company_id AND p.pay_run_id = r.id
-        WHERE r.status = 'executed' AND ${until('r.pay_date')}
+        WHERE r.status IN ('executed', 'voided') AND ${until('r.pay_date')}
         GROUP BY r.company_id, r.id
       ), due AS (
         SELECT s.company_id, s.journal_entry_id AS entry_id, s.currency, s.pay_date AS entry_date, account.*
@@ -42,6 +42,20 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
     ),
   },
   {
+    name: 'pay-run-voids',
+    sentence: 'The entry of a voided pay run is reversed by that of its void, on its day; that of no other run is.',
+    closesMonth: true,
+    of: `pay_runs WHERE status IN ('executed', 'voided')`,
+    links: ['/api/payroll/pay-runs/{id}'],
+    ...dated(
+      ({ until }) => `
+      SELECT r.company_id, r.id FROM pay_runs r
+      LEFT JOIN journal_entries m ON m.company_id = r.company_id AND m.reverses = r.journal_entry_id AND ${until('m.entry_date')}
+      WHERE (r.status = 'voided' AND ${until('r.voided_on')}) <> (m.id IS NOT NULL)
+        OR m.id IS NOT NULL AND (m.id, m.entry_date) IS DISTINCT FROM (r.void_entry_id, r.voided_on)`,
+    ),
+  },
+  {
     name: 'pay-run-sums',
     sentence: 'The totals of a pay run equal the sums of its payslips.',
     closesMonth: true,
@@ -61,7 +75,8 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
   },
   {
     name: 'paid-once',
-    sentence: 'An employee is paid at most once per period, and each that is paid is kept.',
+    sentence:
+      'An employee is paid at most once per period, and each that is paid is kept; nobody is paid by a run that was not executed, or was voided.',
     closesMonth: true,
     of: 'payslips',
     links: ['/api/payroll/employees/{employee_id}'],
@@ -72,7 +87,11 @@ export const PAYROLL_CONTROLS: readonly Control[] = [
         AND ${until('r.pay_date')}
       LEFT JOIN paid_periods p ON p.company_id = s.company_id AND p.pay_run_id = s.pay_run_id AND p.employee_id = s.employee_id
         AND (p.year, p.pay_frequency, p.period_number) = (s.year, s.pay_frequency, s.period_number)
-      GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1 OR count(p.employee_id) < 1`,
+      GROUP BY 1, 2, 3, 4, 5 HAVING count(*) > 1 OR count(p.employee_id) < 1
+      UNION ALL
+      SELECT p.company_id, p.employee_id, p.year, p.pay_frequency, p.period_number FROM paid_periods p
+      JOIN pay_runs r ON r.company_id = p.company_id AND r.id = p.pay_run_id
+      WHERE r.status <> 'executed' AND ${until('r.pay_date')}`,
     ),
   },
 ];

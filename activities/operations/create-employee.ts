@@ -1,15 +1,8 @@
 import { z } from 'zod';
 import { amount, basisPoints, currency, email, name } from '../fields.ts';
 import { defineOperation } from '../operation.ts';
-import {
-  EMPLOYEE_ROW_COLUMNS,
-  type EmployeeRow,
-  employeeResource,
-  PAY_FREQUENCIES,
-  toEmployee,
-} from '../resources/employee.ts';
-
-const MAX_DEDUCTIONS = 20;
+import { deductions, payFrequency } from '../payroll/terms-fields.ts';
+import { EMPLOYEE_COLUMNS, type EmployeeRow, employeeResource, toEmployee } from '../resources/employee.ts';
 
 export const createEmployee = defineOperation({
   name: 'createEmployee',
@@ -17,7 +10,8 @@ export const createEmployee = defineOperation({
   summary: 'Create an employee',
   description:
     'An employee is paid `annualSalary` in equal parts over the periods of a year. `deductions` are taken from the pay of each ' +
-    'period, before or after tax. An e-mail address is unique in the company, ignoring case.',
+    'period, before or after tax. These terms hold from the beginning; `updateEmployee` changes them from a date on. An e-mail ' +
+    'address is unique in the company, ignoring case.',
   method: 'POST',
   path: '/api/payroll/employees',
   params: z.strictObject({}),
@@ -27,12 +21,9 @@ export const createEmployee = defineOperation({
     email: email(),
     annualSalary: amount(),
     currency: currency(),
-    payFrequency: z.enum(PAY_FREQUENCIES),
+    payFrequency: payFrequency(),
     taxRateBasisPoints: basisPoints(),
-    deductions: z
-      .array(z.strictObject({ name: name(), amount: amount(), preTax: z.boolean() }))
-      .max(MAX_DEDUCTIONS)
-      .default([]),
+    deductions: deductions().default([]),
   }),
   schemaVersion: 1,
   roles: ['owner', 'admin', 'manager'],
@@ -81,18 +72,16 @@ export const createEmployee = defineOperation({
   summarize: ({ body }) => `createEmployee, paid ${body.payFrequency}`,
 
   async write(tx, { body }, context) {
-    const [row] = await tx.query<Omit<EmployeeRow, 'deductions'>>(
+    await tx.query(
       `WITH e AS (
          INSERT INTO employees (company_id, id, first_name, last_name, email, annual_salary_minor, currency,
            pay_frequency, tax_rate_basis_points)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *
-       ), deductions AS (
-         INSERT INTO employee_deductions (company_id, employee_id, position, name, amount_minor, pre_tax)
-         SELECT $1, $2, d.position, d.name, d.amount, d."preTax"
-         FROM ROWS FROM (jsonb_to_recordset($10) AS (name text, amount bigint, "preTax" boolean))
-           WITH ORDINALITY AS d (name, amount, "preTax", position)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
        )
-       SELECT ${EMPLOYEE_ROW_COLUMNS} FROM e`,
+       INSERT INTO employee_deductions (company_id, employee_id, position, name, amount_minor, pre_tax)
+       SELECT $1, $2, d.position, d.name, d.amount, d."preTax"
+       FROM ROWS FROM (jsonb_to_recordset($10) AS (name text, amount bigint, "preTax" boolean))
+         WITH ORDINALITY AS d (name, amount, "preTax", position)`,
       [
         context.companyId,
         context.writeId,
@@ -106,7 +95,11 @@ export const createEmployee = defineOperation({
         JSON.stringify(body.deductions),
       ],
     );
-    if (row === undefined) throw new Error('Bug! The INSERT returned no row');
-    return { resourceId: row.id, body: toEmployee({ ...row, deductions: body.deductions }) };
+    const [row] = await tx.query<EmployeeRow>(
+      `SELECT ${EMPLOYEE_COLUMNS} FROM employees e WHERE e.company_id = $1 AND e.id = $2`,
+      [context.companyId, context.writeId],
+    );
+    if (row === undefined) throw new Error('Bug! The employee that was just inserted does not exist');
+    return { resourceId: row.id, body: toEmployee(row) };
   },
 });

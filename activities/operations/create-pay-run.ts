@@ -41,7 +41,9 @@ export const createPayRun = defineOperation({
   type: 'financial',
   summary: 'Create a pay run',
   description:
-    'Takes a snapshot of all employees with that pay frequency, or of those in `employeeIds`, and computes their payslips. ' +
+    'Takes a snapshot of all employees with that pay frequency, or of those in `employeeIds`, and computes their payslips by the ' +
+    'terms that are in force on the first day of the period. Months and their halves begin on the 1st and the 16th; week k of a ' +
+    'year begins 7·(k − 1) days after the 1st of January, pair of weeks k 14·(k − 1). Who left before that day is not paid. ' +
     'Executing the run pays exactly these payslips. The run is a draft, or approved at once if the company requires no ' +
     'approval. What the company requires at that moment holds for the run (`approvalRequired`). Nothing is posted yet.',
   method: 'POST',
@@ -62,6 +64,7 @@ export const createPayRun = defineOperation({
       title: 'An employee is paid in another frequency',
       nextAction: 'fix_request',
     },
+    employee_left: { status: 422, title: 'An employee has left before the period begins', nextAction: 'fix_request' },
     too_many_employees: { status: 422, title: 'More employees than one run may have', nextAction: 'fix_request' },
     currency_mismatch: {
       status: 422,
@@ -97,7 +100,7 @@ export const createPayRun = defineOperation({
 
   async write(tx, { body: run }, context) {
     const pay = await payOfPeriod(tx, run, context);
-    // One statement: no payslip can come later. The employees are those of the sums, whoever was hired meanwhile.
+    // One statement: no payslip can come later. The employees are those of the sums, whoever was hired meanwhile, and locked.
     await tx.query(
       `WITH run AS (
          INSERT INTO pay_runs (company_id, id, status, pay_frequency, year, period_number, pay_date, currency,
@@ -112,7 +115,7 @@ export const createPayRun = defineOperation({
          p.gross_minor, p.pre_tax_deductions_minor, p.tax_minor, p.post_tax_deductions_minor, p.net_minor,
          p.employer_tax_minor
        FROM pay_of_period(
-         p_company => $1, p_frequency => $4, p_period => $6, p_employees => $9, p_employer_rate => $17
+         p_company => $1, p_frequency => $4, p_year => $5, p_period => $6, p_employees => $9, p_employer_rate => $17
        ) AS p`,
       [
         context.companyId,

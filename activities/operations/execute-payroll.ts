@@ -14,7 +14,7 @@ export const executePayroll = defineOperation({
   summary: 'Execute a pay run',
   description:
     'Pays exactly the run’s payslips. Posts one entry dated the pay date: debit wages expense and employer payroll tax ' +
-    'expense, credit payroll taxes, deductions and wages payable. An employee is paid at most once per period. If the company ' +
+    'expense, credit payroll taxes, deductions and wages payable. An employee is paid at most once per period, unless that run was voided. If the company ' +
     'required approval when the run was made (`approvalRequired`), its creator cannot execute it.',
   method: 'POST',
   path: '/api/payroll/pay-runs/:payRunId/execute',
@@ -62,8 +62,14 @@ export const executePayroll = defineOperation({
 
   async write(tx, { params }, context) {
     const run = await lockPayRun(tx, params.payRunId, context);
-    if (run.status === 'executed') {
-      throw context.reject('pay_run_already_executed', 'The pay run was executed already.', '/payRunId', 'path');
+    if (run.status === 'executed' || run.status === 'voided') {
+      const since = run.status === 'voided' ? `, and voided on ${run.voided_on}: make another` : '';
+      throw context.reject(
+        'pay_run_already_executed',
+        `The pay run was executed already${since}.`,
+        '/payRunId',
+        'path',
+      );
     }
     if (run.status !== 'approved') {
       throw context.reject('pay_run_not_approved', `The pay run is a ${run.status}.`, '/payRunId', 'path');

@@ -7,7 +7,8 @@ import { calendarDate, currencyCode, instant, money, resourceId } from './member
 /** A pay run without its payslips, from `pay_runs r`. */
 export const PAY_RUN_ROW_COLUMNS = `r.id, r.status, r.pay_frequency, r.year, r.period_number, r.pay_date, r.currency,
   r.gross_minor, r.pre_tax_deductions_minor, r.tax_minor, r.post_tax_deductions_minor, r.net_minor, r.employer_tax_minor,
-  r.created_by, r.approval_required, r.approved_by, r.executed_by, r.journal_entry_id, r.created_at`;
+  r.created_by, r.approval_required, r.approved_by, r.executed_by, r.journal_entry_id, r.created_at, r.voided_on,
+  r.void_reason, r.voided_by, r.void_entry_id`;
 
 /**
  * The API's form of a pay run and its columns, from `pay_runs r`. The payslips' amounts are JSON numbers: an amount is at
@@ -21,9 +22,12 @@ export const PAY_RUN_COLUMNS = `${PAY_RUN_ROW_COLUMNS}, (
     FROM payslips s WHERE s.company_id = r.company_id AND s.pay_run_id = r.id
   ) AS payslips`;
 
+const PAY_RUN_STATUSES = ['draft', 'approved', 'executed', 'voided'] as const;
+type PayRunStatus = (typeof PAY_RUN_STATUSES)[number];
+
 export type PayRunRow = {
   id: string;
-  status: 'draft' | 'approved' | 'executed';
+  status: PayRunStatus;
   pay_frequency: PayFrequency;
   year: number;
   period_number: number;
@@ -42,6 +46,10 @@ export type PayRunRow = {
   executed_by: string | null;
   journal_entry_id: string | null;
   created_at: string;
+  voided_on: string | null;
+  void_reason: string | null;
+  voided_by: string | null;
+  void_entry_id: string | null;
   payslips: z.output<typeof payslipSchema>[];
 };
 
@@ -69,6 +77,10 @@ export function toPayRun(row: PayRunRow): z.output<typeof payRunSchema> {
     approvedBy: row.approved_by,
     executedBy: row.executed_by,
     createdAt: row.created_at,
+    voidedOn: row.voided_on,
+    voidReason: row.void_reason,
+    voidedBy: row.voided_by,
+    voidEntryId: row.void_entry_id,
   };
 }
 
@@ -90,7 +102,7 @@ const payslipSchema = z.object({
 
 export const payRunSchema = z.object({
   id: resourceId(),
-  status: z.enum(['draft', 'approved', 'executed']),
+  status: z.enum(PAY_RUN_STATUSES),
   payFrequency: z.enum(PAY_FREQUENCIES),
   year: z.int(),
   periodNumber: z.int().min(1).max(52),
@@ -115,6 +127,10 @@ export const payRunSchema = z.object({
   approvedBy: resourceId().nullable().meta({ description: 'Null if no approval was required' }),
   executedBy: resourceId().nullable(),
   createdAt: instant(),
+  voidedOn: calendarDate().nullable().meta({ description: 'The date of the entry that takes it back' }),
+  voidReason: z.string().nullable(),
+  voidedBy: resourceId().nullable(),
+  voidEntryId: resourceId().nullable(),
 });
 
 export const payRunResource: ResourceType = { type: 'payRun', reads: '/api/payroll/pay-runs', schema: payRunSchema };

@@ -83,8 +83,10 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   createCustomer: ({ externalReference }) => taken('externalReference', externalReference),
   updateCustomer: ({ externalReference }) => exchanged('externalReference', externalReference),
   createEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
+  updateEmployee: ({ email }) => [...unique('email', lowerCase(email)), shared(PAYROLL)],
   createPayRun: () => [PAYROLL],
   executePayroll: () => [PAYROLL],
+  voidPayRun: () => [PAYROLL],
   createInventoryItem: ({ sku }) => taken('sku', sku),
   updateInventoryItem: ({ sku }) => exchanged('sku', sku),
   // A reference is unique in its bank account.

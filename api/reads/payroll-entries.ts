@@ -3,7 +3,7 @@ import type { Filter } from './page.ts';
 import { READERS } from './readers.ts';
 
 /** The operations whose entries show salaries. Readers of the ledger see only sums of these entries. */
-export const PAYROLL_OPERATIONS: readonly string[] = ['executePayroll'];
+export const PAYROLL_OPERATIONS: readonly string[] = ['executePayroll', 'voidPayRun'];
 
 /** Excludes payroll entries from a list for those who may not read them. */
 export function withoutPayroll(roles: readonly string[]): Filter {

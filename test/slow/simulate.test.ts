@@ -23,7 +23,7 @@ describe('a simulated hour', () => {
     system = await startSystem();
     subject = await subjectOf(system, 2);
     const metricsUrls = [`${system.url}/metrics`];
-    const operations = inForm({ short: 200, long: 1_000 });
+    const operations = inForm({ short: 300, long: 1_000 });
     run = await simulate(subject, { seed: SEED, operations, concurrency: 16, metricsUrls }, SILENT);
   }, 300_000);
   afterAll(() => system.stop());

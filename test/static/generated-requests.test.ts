@@ -20,8 +20,8 @@ describe('generated requests', () => {
     const covered = `adjustInventory approvePayRun discardInvoice createAccount createCreditNote createCustomer createEmployee
       createInventoryItem createInvoice createJournalEntry createPayRun createPayment createRefund executePayroll
       finalizeInvoice recoverWriteOff grantUserAccess importBankTransactions reconcileLedger recordInvoiceReminder reverseJournalEntry
-      triggerWorkflow updateCustomer updateInventoryItem writeOffInvoice unreconcileBankTransaction updateCompanySettings
-      voidCreditNote voidInvoice voidPayment voidRefund`;
+      triggerWorkflow updateCustomer updateEmployee updateInventoryItem writeOffInvoice unreconcileBankTransaction updateCompanySettings
+      voidCreditNote voidInvoice voidPayRun voidPayment voidRefund`;
     expect(names).toEqual(expect.arrayContaining(covered.split(/\s+/)));
     expect(OPERATIONS.map(({ name }) => name)).toEqual(expect.arrayContaining(names));
   });

@@ -57,7 +57,13 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
     sql: `SELECT id, status, approval_required::text, gross_minor, net_minor, employer_tax_minor
       FROM pay_runs WHERE company_id = $1`,
   },
-  employees: count(({ employees }) => employees.size, 'employees'),
+  employees: {
+    should: ({ employees }) =>
+      [...employees].map(([id, { email, leftOn, terms }]) => [id, email, leftOn ?? '', terms.length - 1]),
+    sql: `SELECT id, lower(email), coalesce(left_on::text, ''), (
+        SELECT count(*) FROM employee_terms t WHERE t.company_id = e.company_id AND t.employee_id = e.id)
+      FROM employees e WHERE company_id = $1`,
+  },
   items: {
     should: ({ items }) => [...items].map(([id, { sku, name, quantity, value }]) => [id, sku, name, quantity, value]),
     sql: 'SELECT id, sku, name, quantity, value_minor FROM inventory_items WHERE company_id = $1',

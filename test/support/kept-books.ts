@@ -104,13 +104,18 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   const charge = { matches: [], differenceAccountCode: '6900', reason: 'A charge' };
   await api.created(`/api/ledger/reconcile/${await bankTransaction(api, -30)}`, charge);
 
-  await hire(books);
+  const employeeId = await hire(books);
   for (const year of [2026, 2027]) {
     // The second is approved by someone, the first needs nobody.
     const { id } = await payRun(books, { year, asDraft: year === 2027 });
     if (year === 2027) await api.created(`/api/payroll/pay-runs/${id}/approve`, {});
     await api.created(`/api/payroll/pay-runs/${id}/execute`, {});
   }
+  const { id: wrongRun } = await payRun(books, { year: 2028 });
+  await api.created(`/api/payroll/pay-runs/${wrongRun}/execute`, {});
+  await api.created(`/api/payroll/pay-runs/${wrongRun}/void`, { reason: 'Before the raise', date });
+  const raise = { effectiveFrom: '2028-02-01', annualSalary: 6_000_000, leftOn: '2028-12-31' };
+  await api.created(`/api/payroll/employees/${employeeId}`, raise, { method: 'PATCH' });
   const item = { sku: 'LAMP', name: 'Lamp', currency: 'USD', openingQuantity: 10, openingUnitCost: 100, date };
   const { id: itemId } = await api.created('/api/inventory/items', item);
   await api.created(`/api/inventory/${itemId}/adjust`, { quantityDelta: -3, reason: 'sold', date });

@@ -1,22 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type Database, openDatabase } from '../../activities/database.ts';
-import { writeId } from '../../activities/identity.ts';
+import type { Database } from '../../activities/database.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { approvePayRun } from '../../activities/operations/approve-pay-run.ts';
 import { createPayRun } from '../../activities/operations/create-pay-run.ts';
 import { importBankTransactions } from '../../activities/operations/import-bank-transactions.ts';
 import { unreconcileBankTransaction } from '../../activities/operations/unreconcile-bank-transaction.ts';
-import { runOperation } from '../../activities/write/run-operation.ts';
+import { voidPayRun } from '../../activities/operations/void-pay-run.ts';
 import { bankLine, bankRow, bankTransaction, matching, reconciledBankTransaction } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { until, untilWaiting } from '../support/held-invoice.ts';
-import { heldAtItsEnd, hold, untilHeld } from '../support/held-operation.ts';
+import { hold, untilHeld } from '../support/held-operation.ts';
 import { hire, payRun, payRunBody } from '../support/payroll.ts';
 import { playClosing } from '../support/play-closing.ts';
 import { startRelay } from '../support/relay.ts';
+import { openPatientDatabase, runHeld } from '../support/run-held.ts';
 import { type System, startSystem } from '../support/system.ts';
-import { writeArguments } from '../support/write-arguments.ts';
 
 const THROUGH = '2026-02-28';
 
@@ -26,14 +25,7 @@ let patient: Database;
 beforeAll(async () => {
   system = await startSystem();
   relay = await startRelay(system);
-  patient = openDatabase({
-    connectionString: system.environment['DATABASE_URL'] ?? '',
-    writePoolMax: 4,
-    readPoolMax: 1,
-    // Half of it is the limit for locks, by which a test holds what it runs with this.
-    statementTimeoutMs: 240_000,
-    applicationName: 'test-held',
-  });
+  patient = openPatientDatabase(system);
 });
 afterAll(async () => {
   await relay.close();
@@ -189,6 +181,13 @@ describe('the closing waits for what leaves a step undone, and then sees it:', (
       const { id } = await payRun(company, { asDraft: true });
       return { operation: approvePayRun, body: {}, params: { payRunId: id } };
     },
+    // Of two runs of one period, the other can be executed once the first is voided.
+    voidPayRun: async (company) => {
+      const { id } = await payRun(company);
+      await payRun(company);
+      await company.api.created(`/api/payroll/pay-runs/${id}/execute`, {});
+      return { operation: voidPayRun, body: { reason: 'A mistake', date: '2026-03-02' }, params: { payRunId: id } };
+    },
     importBankTransactions: async () => ({
       operation: importBankTransactions,
       body: { transactions: [bankRow(500)] },
@@ -204,17 +203,8 @@ describe('the closing waits for what leaves a step undone, and then sees it:', (
     const company = await system.company();
     await hire(company);
     const { operation, body, params } = await prepare(company);
-    const args = writeArguments(company, operation, body, randomUUID(), params);
-    const facts = {
-      writeId: writeId(company.id, operation.name, args.key),
-      requestedAt: new Date().toISOString(),
-      workflowId: `held:${args.key}`,
-      attempt: 1,
-    };
     const release = await hold(system.owner);
-    const running = runOperation({ database: patient, operations: [heldAtItsEnd(operation)] }, args, facts, {
-      patience: 'patient',
-    });
+    const running = runHeld(patient, company, operation, { body, ...(params && { params }) });
     await untilHeld(system.owner);
     const result = await triggered(company);
     const waits = async () => (await waitingForRow()) > 0;

@@ -295,6 +295,42 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
     `UPDATE journal_entries SET created_at = '2025-01-01' WHERE operation = 'createPayment'`,
     ['labels'],
   ],
+  'a voided run that pays its people again': [
+    `INSERT INTO paid_periods (company_id, employee_id, year, pay_frequency, period_number, pay_run_id)
+    SELECT company_id, employee_id, year, pay_frequency, period_number, pay_run_id FROM payslips WHERE year = 2028`,
+    ['paid-once'],
+  ],
+  'a run voided by another': [
+    `UPDATE pay_runs SET voided_by = ${member('admin')} WHERE year = 2028`,
+    ['approvals', 'pay-run-answers'],
+  ],
+  'a void taken back, with its period': [
+    `
+    UPDATE pay_runs SET status = 'executed', voided_on = NULL, void_reason = NULL, voided_by = NULL, void_entry_id = NULL
+    WHERE year = 2028;
+    INSERT INTO paid_periods (company_id, employee_id, year, pay_frequency, period_number, pay_run_id)
+    SELECT company_id, employee_id, year, pay_frequency, period_number, pay_run_id FROM payslips WHERE year = 2028`,
+    ['approvals', 'pay-run-answers', 'pay-run-voids'],
+  ],
+  'a raise that nobody has given': [
+    'UPDATE employee_terms SET annual_salary_minor = annual_salary_minor + 100000',
+    ['employee-answers'],
+  ],
+  'a raise given by another write': [
+    `INSERT INTO employee_terms (company_id, id, employee_id, version, effective_from, annual_salary_minor, currency,
+       pay_frequency, tax_rate_basis_points, deductions)
+    SELECT company_id, ${lonelyCustomer()}, employee_id, 2, effective_from, annual_salary_minor, currency, pay_frequency,
+      tax_rate_basis_points, deductions FROM employee_terms`,
+    ['employee-answers', 'pay-run-answers'],
+  ],
+  'a raise moved before a run that has not paid it': [
+    `
+    UPDATE employee_terms SET effective_from = '2028-01-01';
+    UPDATE idempotent_writes SET claimed_at = claimed_at - interval '1 day', completed_at = completed_at - interval '1 day'
+    WHERE operation = 'updateEmployee'`,
+    ['employee-answers', 'pay-run-answers'],
+  ],
+  'the last day of an employee changed': ["UPDATE employees SET left_on = '2029-12-31'", ['employee-answers']],
   'a period paid to nobody': ['DELETE FROM paid_periods WHERE year = 2026', ['paid-once']],
   'the salary of a payslip changed, with the same pay': [
     'UPDATE payslips SET annual_salary_minor = annual_salary_minor + 1 WHERE year = 2026',

@@ -75,6 +75,7 @@ const FAULTS: Readonly<Record<string, string>> = {
     WHERE account_id = ${account('4000')} AND entry_id = (SELECT journal_entry_id FROM invoices WHERE memo = 'open')`,
   'one-currency': `UPDATE payments SET currency = 'EUR' WHERE reference = 'second'`,
   'payroll-posted': 'UPDATE pay_runs SET pay_date = pay_date + 1 WHERE year = 2026',
+  'pay-run-voids': 'UPDATE pay_runs SET voided_on = voided_on + 1 WHERE year = 2028',
   'pay-run-sums': 'UPDATE pay_runs SET gross_minor = gross_minor + 1, net_minor = net_minor + 1 WHERE year = 2026',
   'paid-once': 'UPDATE payslips SET year = 2026 WHERE year = 2027',
   inventory: `UPDATE inventory_items SET currency = 'EUR' WHERE sku = 'LAMP'`,

@@ -110,6 +110,14 @@ const POSTINGS: Readonly<Record<string, readonly [pointer: string, send: (day: s
       return company.api.post(`/api/payroll/pay-runs/${run.id}/execute`, {});
     },
   ],
+  voidPayRun: [
+    '/date',
+    async (date) => {
+      const run = await payRun(company, { employeeIds: [await hire(company)] });
+      await company.api.created(`/api/payroll/pay-runs/${run.id}/execute`, {});
+      return company.api.post(`/api/payroll/pay-runs/${run.id}/void`, { reason: 'A mistake', date });
+    },
+  ],
   reconcileLedger: [
     '/bankTransactionId',
     async (date) => {

@@ -292,7 +292,8 @@ describe('the database refuses, whoever asks,', () => {
 });
 
 test('after all of this the books are right', async () => {
-  const { 'no-strays': strays, ...broken } = await brokenControls(system.owner);
+  const { 'no-strays': strays, 'paid-once': byHand, ...broken } = await brokenControls(system.owner);
   expect(broken).toEqual({});
   expect(strays).toHaveLength(5_000); // hired by SQL, in bulk
+  expect(byHand).toHaveLength(1); // paid by SQL, without executing its run
 });

@@ -33,7 +33,9 @@ describe('an employee', () => {
       deductions: [...employeeBody().deductions, { name: 'Loan', amount: 7, preTax: false }],
     });
     const { status, json } = await employees(body);
-    expect([status, json]).toEqual([201, { id: json.id, ...body, createdAt: expect.any(String) }]);
+    const { firstName: _1, lastName: _2, email: _3, ...terms } = body;
+    const added = { createdAt: expect.any(String), leftOn: null, terms: [{ effectiveFrom: null, ...terms }] };
+    expect([status, json]).toEqual([201, { id: json.id, ...body, ...added }]);
     expect((await company.api.get(`/api/payroll/employees/${json.id}`)).json).toEqual(json);
     expect((await company.api.get('/api/payroll/employees')).json.items).toEqual([json]);
   });

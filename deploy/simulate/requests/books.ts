@@ -155,7 +155,15 @@ export type BankTransaction = {
 };
 
 export type Employee = {
-  readonly email: string;
+  email: string;
+  /** The last day. */
+  leftOn: string | null;
+  /** In the order in which they were given, from those of the beginning on. */
+  readonly terms: Terms[];
+};
+/** In force from a day on; those of the beginning from ''. */
+export type Terms = {
+  readonly from: string;
   readonly salary: bigint;
   readonly currency: string;
   readonly frequency: Frequency;
@@ -166,8 +174,11 @@ export type Employee = {
 export type Frequency = 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
 
 export type PayRun = {
-  status: 'draft' | 'approved' | 'executed';
+  status: 'draft' | 'approved' | 'executed' | 'voided';
   readonly by: Actor;
+  executedBy?: Actor;
+  /** What executing it has posted. */
+  entryId?: string;
   /** The company's setting when the run was made. */
   readonly approvalRequired: boolean;
   readonly date: string;

@@ -94,6 +94,9 @@ import type {
   VoidInvoiceBody,
   VoidPaymentBody,
   VoidRefundBody,
+  UpdateEmployeeBody,
+  VoidInvoiceBody,
+  VoidPayRunBody,
   WebhookSecret,
   WebhookTest,
   Write,
@@ -505,6 +508,13 @@ export type Books = {
      */
     create(body: CreateEmployeeBody, options?: WriteOptions): PendingWrite<Employee>;
     /**
+     * Change an employee.
+     *
+     * - Roles: owner, admin, manager.
+     * - Rejections: `employee_not_found`, `employee_email_taken`, `too_many_terms`.
+     */
+    update(employeeId: string, body: UpdateEmployeeBody, options?: WriteOptions): PendingWrite<Employee>;
+    /**
      * List employees.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -522,8 +532,8 @@ export type Books = {
      * Create a pay run.
      *
      * - Roles: owner, admin, accountant.
-     * - Rejections: `employee_not_found`, `no_employees`, `pay_frequency_mismatch`, `too_many_employees`,
-     *   `currency_mismatch`, `deductions_exceed_pay`, `nothing_to_pay`.
+     * - Rejections: `employee_not_found`, `no_employees`, `pay_frequency_mismatch`, `employee_left`,
+     *   `too_many_employees`, `currency_mismatch`, `deductions_exceed_pay`, `nothing_to_pay`.
      */
     create(body: CreatePayRunBody, options?: WriteOptions): PendingWrite<PayRun>;
     /**
@@ -541,6 +551,14 @@ export type Books = {
      *   `period_already_paid`, `period_closed`, `date_too_late`.
      */
     execute(payRunId: string, body?: ExecutePayrollBody, options?: WriteOptions): PendingWrite<PayRun>;
+    /**
+     * Void a pay run.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `pay_run_not_found`, `already_voided`, `pay_run_not_executed`, `voider_is_executor`,
+     *   `date_before_original`, `period_closed`, `date_too_late`.
+     */
+    void(payRunId: string, body: VoidPayRunBody, options?: WriteOptions): PendingWrite<PayRun>;
     /**
      * List pay runs; a page holds at most 5,000 payslips and may end early.
      *
@@ -985,6 +1003,11 @@ export function booksOf(calls: Calls): Books {
     employees: {
       create: (body, options) =>
         calls.write({ operation: 'createEmployee', method: 'POST', path: '/api/payroll/employees', body }, options),
+      update: (employeeId, body, options) =>
+        calls.write(
+          { operation: 'updateEmployee', method: 'PATCH', path: `/api/payroll/employees/${segment(employeeId)}`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payroll/employees', query, options),
       get: (employeeId, options) => calls.read(`/api/payroll/employees/${segment(employeeId)}`, undefined, options),
     },
@@ -1009,6 +1032,11 @@ export function booksOf(calls: Calls): Books {
             path: `/api/payroll/pay-runs/${segment(payRunId)}/execute`,
             body: body ?? {},
           },
+          options,
+        ),
+      void: (payRunId, body, options) =>
+        calls.write(
+          { operation: 'voidPayRun', method: 'POST', path: `/api/payroll/pay-runs/${segment(payRunId)}/void`, body },
           options,
         ),
       list: (query, options) => calls.list('/api/payroll/pay-runs', query, options),

@@ -26,9 +26,11 @@ export type Operation =
   | 'reconcileLedger'
   | 'unreconcileBankTransaction'
   | 'createEmployee'
+  | 'updateEmployee'
   | 'createPayRun'
   | 'approvePayRun'
   | 'executePayroll'
+  | 'voidPayRun'
   | 'createInventoryItem'
   | 'adjustInventory'
   | 'updateApprovalPolicies';
@@ -63,9 +65,11 @@ export type EventKind =
   | 'bank_transaction.reconciled'
   | 'bank_transaction.unreconciled'
   | 'employee.created'
+  | 'employee.updated'
   | 'pay_run.created'
   | 'pay_run.approved'
   | 'pay_run.executed'
+  | 'pay_run.voided'
   | 'inventory_item.created'
   | 'inventory.adjusted'
   | 'approval_policies.updated';
@@ -143,6 +147,7 @@ export type ProblemCode =
   | 'difference_was_posted'
   | 'due_before_issue'
   | 'employee_email_taken'
+  | 'employee_left'
   | 'employee_not_found'
   | 'entry_already_reversed'
   | 'entry_not_reversible'
@@ -176,6 +181,7 @@ export type ProblemCode =
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
   | 'pay_run_not_draft'
+  | 'pay_run_not_executed'
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
@@ -195,10 +201,12 @@ export type ProblemCode =
   | 'sku_taken'
   | 'time_zone_unknown'
   | 'too_many_employees'
+  | 'too_many_terms'
   | 'trigger_not_found'
   | 'unit_cost_required'
   | 'user_not_found'
   | 'version_conflict'
+  | 'voider_is_executor'
   | 'webhook_secret_version_not_next'
   | 'webhook_url_not_allowed'
   | 'workflow_not_registered'
@@ -339,10 +347,12 @@ export interface RejectionCodes {
     | 'difference_was_posted'
     | 'forbidden';
   createEmployee: 'employee_email_taken' | 'forbidden';
+  updateEmployee: 'employee_not_found' | 'employee_email_taken' | 'too_many_terms' | 'forbidden';
   createPayRun:
     | 'employee_not_found'
     | 'no_employees'
     | 'pay_frequency_mismatch'
+    | 'employee_left'
     | 'too_many_employees'
     | 'currency_mismatch'
     | 'deductions_exceed_pay'
@@ -355,6 +365,15 @@ export interface RejectionCodes {
     | 'pay_run_already_executed'
     | 'executor_is_creator'
     | 'period_already_paid'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayRun:
+    | 'pay_run_not_found'
+    | 'already_voided'
+    | 'pay_run_not_executed'
+    | 'voider_is_executor'
+    | 'date_before_original'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -690,6 +709,29 @@ export type CreateEmployeeBody = {
   }[];
 };
 
+export type UpdateEmployeeBody = {
+  firstName?: string;
+  lastName?: string;
+  email?: string;
+  /** The first day of the terms that are given, any day of the past or future */
+  effectiveFrom?: string;
+  /** Minor units of the currency */
+  annualSalary?: number;
+  /** An active code of ISO 4217 */
+  currency?: string;
+  payFrequency?: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
+  taxRateBasisPoints?: number;
+  /** @maxItems 20 */
+  deductions?: {
+    name: string;
+    /** Minor units of the currency */
+    amount: number;
+    preTax: boolean;
+  }[];
+  /** The last day; periods that begin later are not paid. Null: is there after all */
+  leftOn?: string | null;
+};
+
 export type CreatePayRunBody = {
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
@@ -712,6 +754,12 @@ export type CreatePayRunBody = {
 export type ApprovePayRunBody = Record<string, never>;
 
 export type ExecutePayrollBody = Record<string, never>;
+
+export type VoidPayRunBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
 
 export type CreateInventoryItemBody = {
   sku: string;
@@ -1443,11 +1491,31 @@ export type Employee = {
   }[];
   /** RFC 3339, UTC */
   createdAt: string;
+  /** The last day; pay runs of periods that begin later do not pay this employee */
+  leftOn: string | null;
+  /** All terms by date, each in force until the next. A period is paid by those of its first day */
+  terms: {
+    /** Null: from the beginning */
+    effectiveFrom: string | null;
+    /** Minor units */
+    annualSalary: number;
+    /** ISO 4217 */
+    currency: string;
+    payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
+    taxRateBasisPoints: number;
+    /** Taken from the pay of each period */
+    deductions: {
+      name: string;
+      /** Minor units */
+      amount: number;
+      preTax: boolean;
+    }[];
+  }[];
 };
 
 export type PayRun = {
   id: string;
-  status: 'draft' | 'approved' | 'executed';
+  status: 'draft' | 'approved' | 'executed' | 'voided';
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
   periodNumber: number;
@@ -1496,6 +1564,11 @@ export type PayRun = {
   executedBy: string | null;
   /** RFC 3339, UTC */
   createdAt: string;
+  /** The date of the entry that takes it back */
+  voidedOn: string | null;
+  voidReason: string | null;
+  voidedBy: string | null;
+  voidEntryId: string | null;
 };
 
 export type InventoryItem = {
