@@ -21,6 +21,7 @@ import { registerBatches } from './batches/routes.ts';
 import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
+import { registerExports } from './exports/routes.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
 import { openKeySet } from './http/key-set.ts';
@@ -231,6 +232,7 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
     registerCancel(api, context);
     const lists = [createWriteList(context.operations, context.ui), createBatchList(context.operations, context.ui)];
     registerReads(api, [...READS, ...lists], context);
+    registerExports(api, context);
     await registerBatches(api, context);
     registerWebhooks(api, context);
   });

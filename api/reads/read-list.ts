@@ -1,5 +1,6 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
 import { readAgedReceivables } from './aged-receivables.ts';
+import { readBankReconciliation } from './bank-reconciliation.ts';
 import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
 import { listUsers, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
@@ -14,8 +15,11 @@ import { listPayments, readPayment } from './payments.ts';
 import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
 import { listReminders, readReminder } from './reminders.ts';
+import { readSalesTax } from './sales-tax.ts';
 import { listSecurityLog } from './security-log.ts';
 import { listSettingsVersions } from './settings-history.ts';
+import { listStockMovements } from './stock-movements.ts';
+import { readTieOut } from './tie-out.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
@@ -58,4 +62,8 @@ export const READS: readonly Read[] = [
   readPayRun,
   listItems,
   readItem,
+  readSalesTax,
+  readBankReconciliation,
+  listStockMovements,
+  readTieOut,
 ];
