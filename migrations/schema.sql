@@ -464,6 +464,9 @@ CREATE TABLE public.credit_notes (
   journal_entry_id uuid NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
   CONSTRAINT credit_notes_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT credit_notes_invoice_key UNIQUE (company_id, id, invoice_id),
   CONSTRAINT credit_notes_number_key UNIQUE (company_id, number),
@@ -475,20 +478,42 @@ CREATE TABLE public.credit_notes (
   CONSTRAINT credit_notes_tax_minor_check CHECK (((tax_minor >= 0) AND (tax_minor <= '10000000000000'::bigint))),
   CONSTRAINT credit_notes_total_is_sum CHECK ((total_minor = (net_minor + tax_minor))),
   CONSTRAINT credit_notes_total_minor_check CHECK (((total_minor >= 1) AND (total_minor <= '10000000000000'::bigint))),
+  CONSTRAINT credit_notes_void_on_or_after_credit CHECK ((voided_on >= credited_on)),
+  CONSTRAINT credit_notes_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT credit_notes_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id) = ANY (ARRAY[0, 3]))),
   CONSTRAINT credit_notes_company_id_invoice_id_currency_fkey FOREIGN KEY (company_id, invoice_id, currency) REFERENCES public.invoices(company_id, id, currency),
-  CONSTRAINT credit_notes_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+  CONSTRAINT credit_notes_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT credit_notes_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX credit_notes_by_invoice ON public.credit_notes USING btree (company_id, invoice_id);
 CREATE INDEX credit_notes_newest ON public.credit_notes USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_credit_notes BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
-CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
+CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('voided_on');
+CREATE TRIGGER keep_void_credit_notes BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.credit_notes FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a credit note is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
+CREATE TRIGGER require_latest_credit AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_credit();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.credit_notes FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.credit_notes TO accubooks_app;
+GRANT SELECT ON public.credit_notes TO accubooks_app;
 GRANT SELECT ON public.credit_notes TO accubooks_auditor;
+GRANT INSERT ON public.credit_notes(company_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(currency) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(credited_on) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(reason) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(net_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(tax_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(total_minor) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(created_at) TO accubooks_app;
+GRANT INSERT ON public.credit_notes(number) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.credit_notes(void_entry_id) TO accubooks_app;
 
 CREATE TABLE public.cursor_key (
   one boolean DEFAULT true NOT NULL,
@@ -838,22 +863,26 @@ CREATE TABLE public.invoices (
   journal_entry_id uuid,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
+  void_reason text,
+  last_raised_on date,
+  tax_rounding text DEFAULT 'line'::text NOT NULL,
+  written_off_minor bigint DEFAULT 0 NOT NULL,
+  discarded_on date,
   due_minor bigint GENERATED ALWAYS AS (
 CASE
-    WHEN (voided_on IS NULL) THEN ((total_minor - paid_minor) - credited_minor)
+    WHEN ((voided_on IS NULL) AND (discarded_on IS NULL)) THEN (((total_minor - paid_minor) - credited_minor) - written_off_minor)
     ELSE (0)::bigint
 END) STORED NOT NULL,
   status text GENERATED ALWAYS AS (
 CASE
     WHEN (voided_on IS NOT NULL) THEN 'void'::text
+    WHEN (discarded_on IS NOT NULL) THEN 'discarded'::text
     WHEN (number IS NULL) THEN 'draft'::text
     WHEN ((paid_minor + credited_minor) = total_minor) THEN 'paid'::text
+    WHEN (((paid_minor + credited_minor) + written_off_minor) = total_minor) THEN 'written_off'::text
     WHEN ((paid_minor + credited_minor) > 0) THEN 'partially_paid'::text
     ELSE 'finalized'::text
 END) STORED NOT NULL,
-  void_reason text,
-  last_raised_on date,
-  tax_rounding text DEFAULT 'line'::text NOT NULL,
   CONSTRAINT invoices_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT invoices_currency_key UNIQUE (company_id, id, currency),
   CONSTRAINT invoices_number_key UNIQUE (company_id, number),
@@ -861,11 +890,11 @@ END) STORED NOT NULL,
   CONSTRAINT invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
   CONSTRAINT invoices_due_date_check CHECK ((due_date <= '2999-12-31'::date)),
   CONSTRAINT invoices_due_on_or_after_issue CHECK ((due_date >= issue_date)),
-  CONSTRAINT invoices_finalized_whole CHECK ((((number IS NULL) = (journal_entry_id IS NULL)) AND ((number IS NOT NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (voided_on IS NULL))) AND ((voided_on IS NULL) OR ((paid_minor = 0) AND (credited_minor = 0))))),
+  CONSTRAINT invoices_finalized_whole CHECK ((((number IS NULL) = (journal_entry_id IS NULL)) AND ((number IS NOT NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0) AND (voided_on IS NULL))) AND ((voided_on IS NULL) OR ((paid_minor = 0) AND (credited_minor = 0) AND (written_off_minor = 0))) AND ((discarded_on IS NULL) OR (number IS NULL)))),
   CONSTRAINT invoices_issue_date_check CHECK (((issue_date >= '1900-01-01'::date) AND (issue_date <= '2999-12-31'::date))),
   CONSTRAINT invoices_memo_check CHECK (((length(memo) >= 1) AND (length(memo) <= 500))),
   CONSTRAINT invoices_metadata_check CHECK ((pg_column_size(metadata) <= 65536)),
-  CONSTRAINT invoices_never_overpaid CHECK (((paid_minor + credited_minor) <= total_minor)),
+  CONSTRAINT invoices_never_overpaid CHECK ((((paid_minor + credited_minor) + written_off_minor) <= total_minor)),
   CONSTRAINT invoices_number_check CHECK ((number >= 1)),
   CONSTRAINT invoices_paid_minor_check CHECK ((paid_minor >= 0)),
   CONSTRAINT invoices_subtotal_minor_check CHECK (((subtotal_minor >= 0) AND (subtotal_minor <= '10000000000000'::bigint))),
@@ -876,6 +905,7 @@ END) STORED NOT NULL,
   CONSTRAINT invoices_void_has_reason CHECK (((voided_on IS NULL) = (void_reason IS NULL))),
   CONSTRAINT invoices_void_on_or_after_issue CHECK ((voided_on >= issue_date)),
   CONSTRAINT invoices_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT invoices_written_off_minor_check CHECK ((written_off_minor >= 0)),
   CONSTRAINT invoices_company_id_customer_id_fkey FOREIGN KEY (company_id, customer_id) REFERENCES public.customers(company_id, id),
   CONSTRAINT invoices_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
@@ -883,7 +913,7 @@ CREATE INDEX invoices_by_customer ON public.invoices USING btree (company_id, cu
 CREATE INDEX invoices_newest ON public.invoices USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_invoices BEFORE TRUNCATE ON public.invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_invoices BEFORE DELETE ON public.invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
-CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
+CREATE TRIGGER keep_issued_invoices BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor, total_minor, tax_rounding, journal_entry_id, metadata, created_at, discarded_on ON public.invoices FOR EACH ROW WHEN ((old.number IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('void the invoice or credit it');
 CREATE TRIGGER keep_void_invoices BEFORE UPDATE OF voided_on, void_reason ON public.invoices FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('an invoice is voided once');
 CREATE TRIGGER require_due_until_void BEFORE UPDATE OF voided_on ON public.invoices FOR EACH ROW WHEN ((new.voided_on < new.last_raised_on)) EXECUTE FUNCTION public.require_due_until_void();
 ALTER TABLE public.invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -898,6 +928,7 @@ GRANT UPDATE ON public.invoices(credited_minor) TO accubooks_app;
 GRANT UPDATE ON public.invoices(voided_on) TO accubooks_app;
 GRANT UPDATE ON public.invoices(journal_entry_id) TO accubooks_app;
 GRANT UPDATE ON public.invoices(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.invoices(written_off_minor) TO accubooks_app;
 
 CREATE TABLE public.journal_entries (
   company_id uuid NOT NULL,
@@ -1186,6 +1217,10 @@ CREATE TABLE public.payments (
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
+  bounced boolean,
   CONSTRAINT payments_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT payments_number_key UNIQUE (company_id, number),
   CONSTRAINT payments_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
@@ -1196,22 +1231,47 @@ CREATE TABLE public.payments (
   CONSTRAINT payments_number_check CHECK ((number >= 1)),
   CONSTRAINT payments_received_on_check CHECK (((received_on >= '1900-01-01'::date) AND (received_on <= '2999-12-31'::date))),
   CONSTRAINT payments_reference_check CHECK (((length(reference) >= 1) AND (length(reference) <= 200))),
+  CONSTRAINT payments_void_not_refunded CHECK (((voided_on IS NULL) OR (refunded_minor = 0))),
+  CONSTRAINT payments_void_on_or_after_receipt CHECK ((voided_on >= received_on)),
+  CONSTRAINT payments_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT payments_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id, bounced) = ANY (ARRAY[0, 4]))),
   CONSTRAINT payments_company_id_bank_account_id_fkey FOREIGN KEY (company_id, bank_account_id) REFERENCES public.accounts(company_id, id),
   CONSTRAINT payments_company_id_invoice_id_currency_fkey FOREIGN KEY (company_id, invoice_id, currency) REFERENCES public.invoices(company_id, id, currency),
-  CONSTRAINT payments_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
+  CONSTRAINT payments_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT payments_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('voided_on');
 CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
+CREATE TRIGGER keep_void_payments BEFORE UPDATE OF voided_on, void_reason, void_entry_id, bounced ON public.payments FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a payment is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_payment_void();
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.payments FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.payments TO accubooks_app;
+GRANT SELECT ON public.payments TO accubooks_app;
 GRANT SELECT ON public.payments TO accubooks_auditor;
-GRANT UPDATE ON public.payments(refunded_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(company_id) TO accubooks_app;
+GRANT INSERT ON public.payments(id) TO accubooks_app;
+GRANT INSERT ON public.payments(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.payments(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(currency) TO accubooks_app;
+GRANT INSERT ON public.payments(method) TO accubooks_app;
+GRANT INSERT ON public.payments(received_on) TO accubooks_app;
+GRANT INSERT ON public.payments(reference) TO accubooks_app;
+GRANT INSERT ON public.payments(bank_account_id) TO accubooks_app;
+GRANT INSERT, UPDATE ON public.payments(refunded_minor) TO accubooks_app;
+GRANT INSERT ON public.payments(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.payments(metadata) TO accubooks_app;
+GRANT INSERT ON public.payments(created_at) TO accubooks_app;
+GRANT INSERT ON public.payments(number) TO accubooks_app;
+GRANT UPDATE ON public.payments(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.payments(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.payments(void_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.payments(bounced) TO accubooks_app;
 
 CREATE TABLE public.payslips (
   company_id uuid NOT NULL,
@@ -1299,6 +1359,9 @@ CREATE TABLE public.refunds (
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
   created_at timestamp with time zone DEFAULT now() NOT NULL,
   number integer NOT NULL,
+  voided_on date,
+  void_reason text,
+  void_entry_id uuid,
   CONSTRAINT refunds_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT refunds_number_key UNIQUE (company_id, number),
   CONSTRAINT refunds_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
@@ -1306,21 +1369,40 @@ CREATE TABLE public.refunds (
   CONSTRAINT refunds_number_check CHECK ((number >= 1)),
   CONSTRAINT refunds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
   CONSTRAINT refunds_refunded_on_check CHECK (((refunded_on >= '1900-01-01'::date) AND (refunded_on <= '2999-12-31'::date))),
+  CONSTRAINT refunds_void_on_or_after_refund CHECK ((voided_on >= refunded_on)),
+  CONSTRAINT refunds_void_reason_check CHECK (((length(void_reason) >= 1) AND (length(void_reason) <= 500))),
+  CONSTRAINT refunds_void_whole CHECK ((num_nulls(voided_on, void_reason, void_entry_id) = ANY (ARRAY[0, 3]))),
   CONSTRAINT refunds_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
-  CONSTRAINT refunds_company_id_payment_id_fkey FOREIGN KEY (company_id, payment_id) REFERENCES public.payments(company_id, id)
+  CONSTRAINT refunds_company_id_payment_id_fkey FOREIGN KEY (company_id, payment_id) REFERENCES public.payments(company_id, id),
+  CONSTRAINT refunds_void_entry_fkey FOREIGN KEY (company_id, void_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (company_id, payment_id);
 CREATE INDEX refunds_newest ON public.refunds USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_refunds BEFORE TRUNCATE ON public.refunds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
 CREATE TRIGGER keep_last_raised_on AFTER INSERT ON public.refunds REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.keep_last_raised_on();
-CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('record what came back as a payment');
+CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE OF company_id, id, number, payment_id, amount_minor, refunded_on, reason, journal_entry_id, metadata, created_at ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void it');
+CREATE TRIGGER keep_void_refunds BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.refunds FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a refund is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.refunds FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_refund_void();
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.refunds FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-GRANT INSERT, SELECT ON public.refunds TO accubooks_app;
+GRANT SELECT ON public.refunds TO accubooks_app;
 GRANT SELECT ON public.refunds TO accubooks_auditor;
+GRANT INSERT ON public.refunds(company_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(id) TO accubooks_app;
+GRANT INSERT ON public.refunds(payment_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.refunds(refunded_on) TO accubooks_app;
+GRANT INSERT ON public.refunds(reason) TO accubooks_app;
+GRANT INSERT ON public.refunds(journal_entry_id) TO accubooks_app;
+GRANT INSERT ON public.refunds(metadata) TO accubooks_app;
+GRANT INSERT ON public.refunds(created_at) TO accubooks_app;
+GRANT INSERT ON public.refunds(number) TO accubooks_app;
+GRANT UPDATE ON public.refunds(voided_on) TO accubooks_app;
+GRANT UPDATE ON public.refunds(void_reason) TO accubooks_app;
+GRANT UPDATE ON public.refunds(void_entry_id) TO accubooks_app;
 
 CREATE TABLE public.reopened_runs (
   company_id uuid NOT NULL,
@@ -1503,6 +1585,60 @@ CREATE POLICY auditor ON public.workflow_triggers FOR SELECT TO accubooks_audito
 CREATE POLICY company ON public.workflow_triggers FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 GRANT INSERT, SELECT ON public.workflow_triggers TO accubooks_app;
 GRANT SELECT ON public.workflow_triggers TO accubooks_auditor;
+
+CREATE TABLE public.write_offs (
+  company_id uuid NOT NULL,
+  id uuid NOT NULL,
+  invoice_id uuid NOT NULL,
+  "position" smallint NOT NULL,
+  amount_minor bigint NOT NULL,
+  tax_minor bigint NOT NULL,
+  tax_relief boolean NOT NULL,
+  written_off_on date NOT NULL,
+  reason text NOT NULL,
+  journal_entry_id uuid NOT NULL,
+  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  recovered_on date,
+  recover_reason text,
+  recover_entry_id uuid,
+  CONSTRAINT write_offs_pkey PRIMARY KEY (company_id, id),
+  CONSTRAINT write_offs_position_key UNIQUE (company_id, invoice_id, "position"),
+  CONSTRAINT write_offs_amount_minor_check CHECK (((amount_minor >= 1) AND (amount_minor <= '10000000000000'::bigint))),
+  CONSTRAINT write_offs_position_check CHECK (("position" >= 1)),
+  CONSTRAINT write_offs_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT write_offs_recover_reason_check CHECK (((length(recover_reason) >= 1) AND (length(recover_reason) <= 500))),
+  CONSTRAINT write_offs_recovered_on_or_after CHECK ((recovered_on >= written_off_on)),
+  CONSTRAINT write_offs_recovered_whole CHECK ((num_nulls(recovered_on, recover_reason, recover_entry_id) = ANY (ARRAY[0, 3]))),
+  CONSTRAINT write_offs_tax_minor_check CHECK (((tax_minor >= '-10000000000000'::bigint) AND (tax_minor <= '10000000000000'::bigint))),
+  CONSTRAINT write_offs_written_off_on_check CHECK (((written_off_on >= '1900-01-01'::date) AND (written_off_on <= '2999-12-31'::date))),
+  CONSTRAINT write_offs_company_id_invoice_id_fkey FOREIGN KEY (company_id, invoice_id) REFERENCES public.invoices(company_id, id),
+  CONSTRAINT write_offs_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id),
+  CONSTRAINT write_offs_company_id_recover_entry_id_fkey FOREIGN KEY (company_id, recover_entry_id) REFERENCES public.journal_entries(company_id, id)
+);
+CREATE TRIGGER keep_all_write_offs BEFORE TRUNCATE ON public.write_offs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('recover it');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('recovered_on');
+CREATE TRIGGER keep_recovered_write_offs BEFORE UPDATE OF recovered_on, recover_reason, recover_entry_id ON public.write_offs FOR EACH ROW WHEN ((old.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a write-off is recovered once');
+CREATE TRIGGER keep_write_offs BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, "position", amount_minor, tax_minor, tax_relief, written_off_on, reason, journal_entry_id, created_at ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('recover it');
+CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_write_off();
+CREATE TRIGGER require_write_off_within_due BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_write_off_within_due();
+ALTER TABLE public.write_offs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.write_offs FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.write_offs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT SELECT ON public.write_offs TO accubooks_app;
+GRANT SELECT ON public.write_offs TO accubooks_auditor;
+GRANT INSERT ON public.write_offs(company_id) TO accubooks_app;
+GRANT INSERT ON public.write_offs(id) TO accubooks_app;
+GRANT INSERT ON public.write_offs(invoice_id) TO accubooks_app;
+GRANT INSERT ON public.write_offs("position") TO accubooks_app;
+GRANT INSERT ON public.write_offs(amount_minor) TO accubooks_app;
+GRANT INSERT ON public.write_offs(tax_minor) TO accubooks_app;
+GRANT INSERT ON public.write_offs(tax_relief) TO accubooks_app;
+GRANT INSERT ON public.write_offs(written_off_on) TO accubooks_app;
+GRANT INSERT ON public.write_offs(reason) TO accubooks_app;
+GRANT INSERT ON public.write_offs(journal_entry_id) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recovered_on) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recover_reason) TO accubooks_app;
+GRANT UPDATE ON public.write_offs(recover_entry_id) TO accubooks_app;
 
 -- Functions
 
@@ -2189,16 +2325,25 @@ CREATE OR REPLACE FUNCTION public.credit_left_at_rate(p_company uuid, p_invoice 
 AS $function$
   SELECT greatest(sum(l.net_minor), 0) - sum(c.net_minor), greatest(sum(l.tax_minor), 0) - sum(c.tax_minor)
   FROM invoice_lines l
-  CROSS JOIN LATERAL (
-    SELECT coalesce(sum(n.net_minor), 0) AS net_minor, coalesce(sum(n.tax_minor), 0) AS tax_minor
-    FROM credit_note_lines n
-    WHERE n.company_id = l.company_id AND n.invoice_id = l.invoice_id AND n.line_number = l.line_number
-  ) AS c
+  CROSS JOIN LATERAL credited_of_line(l.company_id, l.invoice_id, l.line_number) AS c
   WHERE l.company_id = p_company AND l.invoice_id = p_invoice AND l.tax_rate_thousandths = p_rate
   HAVING bool_or(l.net_minor < 0)
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.credit_left_at_rate(uuid,uuid,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.credited_of_line(p_company uuid, p_invoice uuid, p_line smallint)
+ RETURNS TABLE(net_minor numeric, tax_minor numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT coalesce(sum(n.net_minor), 0), coalesce(sum(n.tax_minor), 0)
+  FROM credit_note_lines n
+  WHERE n.company_id = p_company AND n.invoice_id = p_invoice AND n.line_number = p_line
+    AND (SELECT c.voided_on FROM credit_notes c WHERE c.company_id = n.company_id AND c.id = n.credit_note_id) IS NULL
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.credited_of_line(uuid,uuid,smallint) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.current_company()
  RETURNS uuid
@@ -2342,14 +2487,24 @@ CREATE OR REPLACE FUNCTION public.due_movements(p_company uuid, p_invoice uuid)
 AS $function$
   SELECT m.day, sum(m.amount)
   FROM (
-    SELECT p.received_on, -p.amount_minor FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
-    UNION ALL
-    SELECT n.credited_on, -n.total_minor FROM credit_notes n WHERE n.company_id = p_company AND n.invoice_id = p_invoice
-    UNION ALL
-    SELECT r.refunded_on, r.amount_minor FROM payments p
-    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    SELECT v.day, v.amount FROM payments p
+    CROSS JOIN LATERAL (VALUES (p.received_on, -p.amount_minor), (p.voided_on, p.amount_minor)) AS v (day, amount)
     WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM credit_notes n
+    CROSS JOIN LATERAL (VALUES (n.credited_on, -n.total_minor), (n.voided_on, n.total_minor)) AS v (day, amount)
+    WHERE n.company_id = p_company AND n.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM payments p
+    JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+    CROSS JOIN LATERAL (VALUES (r.refunded_on, r.amount_minor), (r.voided_on, -r.amount_minor)) AS v (day, amount)
+    WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+    UNION ALL
+    SELECT v.day, v.amount FROM write_offs w
+    CROSS JOIN LATERAL (VALUES (w.written_off_on, -w.amount_minor), (w.recovered_on, w.amount_minor)) AS v (day, amount)
+    WHERE w.company_id = p_company AND w.invoice_id = p_invoice
   ) AS m (day, amount)
+  WHERE m.day IS NOT NULL
   GROUP BY m.day
 $function$
 ;
@@ -2599,6 +2754,25 @@ END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb,text,integer) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.first_day_above_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
+ RETURNS TABLE(day date, due_minor numeric)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT greatest(d.day, p_since), i.total_minor + d.amount
+  FROM invoices i
+  CROSS JOIN LATERAL (
+    SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
+    FROM due_movements(i.company_id, i.id) AS m
+    WINDOW days AS (ORDER BY m.day)
+  ) AS d
+  WHERE i.company_id = p_company AND i.id = p_invoice
+    AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
+  ORDER BY d.day LIMIT 1
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.first_day_above_total(uuid,uuid,date,bigint) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.give_up_webhook_events(p_reason text)
  RETURNS void
  LANGUAGE sql
@@ -2772,6 +2946,23 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_raised_on() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.keep_last_raised_on_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  raised constant date := (to_jsonb(NEW) ->> TG_ARGV[0])::date;
+BEGIN
+  UPDATE invoices i SET last_raised_on = raised
+  WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id AND (i.last_raised_on IS NULL OR i.last_raised_on < raised);
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_void() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_reconciliation()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2856,6 +3047,19 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keys_without_row(text,uuid[],text[],text[],text[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.last_refund_void(p_company uuid, p_invoice uuid)
+ RETURNS date
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT max((
+    SELECT max(r.voided_on) FROM refunds r WHERE r.company_id = p.company_id AND r.payment_id = p.id
+  ))
+  FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.last_refund_void(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.lease_reconcile(p_version uuid, p_incarnation text, p_process text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2918,14 +3122,14 @@ $function$
 GRANT EXECUTE ON FUNCTION public.lock_batches(uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_claims(p_company uuid, p_invoices uuid[], p_since date)
- RETURNS TABLE(id uuid, status text, currency text, issue_date date, due_minor bigint, later jsonb)
+ RETURNS TABLE(id uuid, status text, currency text, issue_date date, total_minor bigint, tax_minor bigint, due_minor bigint, written_off_minor bigint, later jsonb)
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices)
     ORDER BY i.id FOR NO KEY UPDATE;
   RETURN QUERY
-    SELECT i.id, i.status, i.currency, i.issue_date, i.due_minor,
+    SELECT i.id, i.status, i.currency, i.issue_date, i.total_minor, i.tax_minor, i.due_minor, i.written_off_minor,
       CASE WHEN i.last_raised_on IS NOT NULL THEN due_days(p_company, i.id, i.last_raised_on, p_since) END
     FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices);
 END
@@ -3068,8 +3272,21 @@ GRANT EXECUTE ON FUNCTION public.lock_payment(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_payments(p_company uuid, p_payments uuid[])
  RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, bank_account text)
+ LANGUAGE sql
+AS $function$
+  SELECT p.id, p.invoice_id, p.amount_minor, CASE WHEN p.voided_on IS NULL THEN p.refunded_minor ELSE p.amount_minor END,
+    p.currency, p.received_on, p.bank_account
+  FROM lock_refundable(p_company, p_payments, NULL) AS p
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.lock_refundable(p_company uuid, p_payments uuid[], p_since date)
+ RETURNS TABLE(id uuid, invoice_id uuid, amount_minor bigint, refunded_minor bigint, currency text, received_on date, voided_on date, bank_account text, room_minor bigint, later jsonb)
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  since constant date := least(p_since, company_today(p_company));
 BEGIN
   PERFORM 1 FROM invoices i
   WHERE i.company_id = p_company
@@ -3079,13 +3296,16 @@ BEGIN
   PERFORM 1 FROM payments p WHERE p.company_id = p_company AND p.id = ANY (p_payments)
     ORDER BY p.id FOR NO KEY UPDATE;
   RETURN QUERY
-    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, bank.code
+    SELECT p.id, p.invoice_id, p.amount_minor, p.refunded_minor, p.currency, p.received_on, p.voided_on, bank.code,
+      i.total_minor - i.due_minor,
+      CASE WHEN since < last_refund_void(p_company, i.id) THEN due_days(p_company, i.id, 'infinity', since) END
     FROM payments p JOIN accounts bank ON bank.company_id = p.company_id AND bank.id = p.bank_account_id
+    JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
     WHERE p.company_id = p_company AND p.id = ANY (p_payments);
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.lock_payments(uuid,uuid[]) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.lock_refundable(uuid,uuid[],date) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.lock_stock(p_company uuid, p_items uuid[], p_since date[])
  RETURNS TABLE(id uuid, sku text, name text, currency text, quantity bigint, value_minor bigint, created_at timestamp with time zone, today date, later jsonb)
@@ -3710,7 +3930,7 @@ CREATE OR REPLACE FUNCTION public.posts_to_control_account(p_operation text, p_c
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
+RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text, 'voidPayment'::text, 'voidCreditNote'::text, 'voidRefund'::text, 'writeOffInvoice'::text, 'recoverWriteOff'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
 
@@ -3794,6 +4014,21 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,uuid,text,jsonb,jsonb,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_credit_note_void(p_company uuid, p_note uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE credit_notes SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_note;
+  UPDATE invoices i SET credited_minor = i.credited_minor - n.total_minor
+  FROM credit_notes n
+  WHERE n.company_id = p_company AND n.id = p_note AND i.company_id = n.company_id AND i.id = n.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_credit_note_void(uuid,uuid,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_credit_notes(p_company uuid, p_notes jsonb)
  RETURNS void
@@ -3890,6 +4125,21 @@ $function$
 GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_auditor;
 GRANT EXECUTE ON FUNCTION public.record_operator_command(text,uuid,jsonb) TO accubooks_maintenance;
 
+CREATE OR REPLACE FUNCTION public.record_payment_void(p_company uuid, p_payment uuid, p_date date, p_reason text, p_entry uuid, p_bounced boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE payments SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry, bounced = p_bounced
+  WHERE company_id = p_company AND id = p_payment;
+  UPDATE invoices i SET paid_minor = i.paid_minor - p.amount_minor
+  FROM payments p
+  WHERE p.company_id = p_company AND p.id = p_payment AND i.company_id = p.company_id AND i.id = p.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_payment_void(uuid,uuid,date,text,uuid,boolean) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.record_payments(p_company uuid, p_payments jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -3917,6 +4167,39 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_payments(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_recovery(p_company uuid, p_write_off uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE write_offs SET recovered_on = p_date, recover_reason = p_reason, recover_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_write_off;
+  UPDATE invoices i SET written_off_minor = i.written_off_minor - w.amount_minor
+  FROM write_offs w
+  WHERE w.company_id = p_company AND w.id = p_write_off AND i.company_id = w.company_id AND i.id = w.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_recovery(uuid,uuid,date,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_refund_void(p_company uuid, p_refund uuid, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE refunds SET voided_on = p_date, void_reason = p_reason, void_entry_id = p_entry
+  WHERE company_id = p_company AND id = p_refund;
+  UPDATE payments p SET refunded_minor = p.refunded_minor - r.amount_minor
+  FROM refunds r
+  WHERE r.company_id = p_company AND r.id = p_refund AND p.company_id = r.company_id AND p.id = r.payment_id;
+  UPDATE invoices i SET paid_minor = i.paid_minor + r.amount_minor
+  FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+  WHERE r.company_id = p_company AND r.id = p_refund AND i.company_id = p.company_id AND i.id = p.invoice_id;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_refund_void(uuid,uuid,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_refunds(p_company uuid, p_refunds jsonb)
  RETURNS void
@@ -4015,6 +4298,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_webhook_attempt(uuid,uuid,text,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.record_write_off(p_company uuid, p_write_off uuid, p_invoice uuid, p_amount bigint, p_tax bigint, p_tax_relief boolean, p_date date, p_reason text, p_entry uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO write_offs (company_id, id, invoice_id, position, amount_minor, tax_minor, tax_relief, written_off_on, reason,
+    journal_entry_id)
+  SELECT p_company, p_write_off, p_invoice, 1 + coalesce(max(w.position), 0), p_amount, p_tax, p_tax_relief, p_date, p_reason,
+    p_entry
+  FROM write_offs w WHERE w.company_id = p_company AND w.invoice_id = p_invoice;
+  UPDATE invoices SET written_off_minor = written_off_minor + p_amount WHERE company_id = p_company AND id = p_invoice;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_write_off(uuid,uuid,uuid,bigint,bigint,boolean,date,text,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.redeliver_event(p_event uuid)
  RETURNS boolean
@@ -4204,8 +4503,7 @@ BEGIN
     WHERE k.company_id = a.company_id AND k.invoice_id = a.invoice_id AND k.line_number = a.line_number OFFSET 0
   ) AS l
   CROSS JOIN LATERAL (
-    SELECT sum(n.net_minor) AS net_minor, sum(n.tax_minor) AS tax_minor FROM credit_note_lines n
-    WHERE n.company_id = a.company_id AND n.invoice_id = a.invoice_id AND n.line_number = a.line_number OFFSET 0
+    SELECT n.net_minor, n.tax_minor FROM credited_of_line(a.company_id, a.invoice_id, a.line_number) AS n OFFSET 0
   ) AS c
   WHERE c.net_minor > l.net_minor OR c.tax_minor > l.tax_minor
     OR (c.net_minor = l.net_minor AND c.tax_minor <> l.tax_minor AND NOT EXISTS (
@@ -4249,6 +4547,37 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_due_after_payment_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, NEW.voided_on, NEW.amount_minor);
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_after_payment_void() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_due_after_refund_void()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  invoice record;
+BEGIN
+  SELECT i.id, i.last_raised_on INTO invoice
+  FROM payments p JOIN invoices i ON i.company_id = p.company_id AND i.id = p.invoice_id
+  WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id;
+  IF NEW.voided_on < invoice.last_raised_on THEN
+    PERFORM require_due_from(NEW.company_id, invoice.id, NEW.voided_on, NEW.amount_minor);
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_after_refund_void() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_due_from(p_company uuid, p_invoice uuid, p_since date, p_taken bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -4285,6 +4614,23 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_until_void() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_due_up_to_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  above date;
+BEGIN
+  SELECT d.day INTO above FROM first_day_above_total(p_company, p_invoice, p_since, p_raised) AS d;
+  IF above IS NOT NULL THEN
+    RAISE EXCEPTION 'more than its total would be due on invoice % as of %', p_invoice, above
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'as_of_conflict';
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void
  LANGUAGE plpgsql
@@ -4298,6 +4644,62 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_incarnation(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_latest_credit()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  blocked smallint;
+BEGIN
+  SELECT n.line_number INTO blocked
+  FROM credit_note_lines n
+  JOIN credit_note_lines o ON o.company_id = n.company_id AND o.invoice_id = n.invoice_id AND o.line_number = n.line_number
+  JOIN credit_notes c ON c.company_id = o.company_id AND c.id = o.credit_note_id
+  WHERE n.company_id = NEW.company_id AND n.invoice_id = NEW.invoice_id AND n.credit_note_id = NEW.id
+    AND c.number > NEW.number AND c.voided_on IS NULL
+  LIMIT 1;
+  IF blocked IS NULL THEN
+    SELECT l.line_number INTO blocked
+    FROM invoice_lines l
+    CROSS JOIN LATERAL credited_of_line(l.company_id, l.invoice_id, l.line_number) AS c
+    CROSS JOIN LATERAL credit_left_at_rate(l.company_id, l.invoice_id, l.tax_rate_thousandths) AS r
+    WHERE l.company_id = NEW.company_id AND l.invoice_id = NEW.invoice_id
+      AND c.net_minor = l.net_minor AND c.tax_minor <> l.tax_minor AND r.tax_minor > 0
+      AND l.tax_rate_thousandths IN (
+        SELECT k.tax_rate_thousandths FROM credit_note_lines n
+        JOIN invoice_lines k ON k.company_id = n.company_id AND k.invoice_id = n.invoice_id AND k.line_number = n.line_number
+        WHERE n.company_id = NEW.company_id AND n.invoice_id = NEW.invoice_id AND n.credit_note_id = NEW.id)
+    LIMIT 1;
+  END IF;
+  IF blocked IS NOT NULL THEN
+    RAISE EXCEPTION 'a later note has credited line %', blocked
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'not_latest_credit';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_latest_credit() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_latest_write_off()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM write_offs w
+    WHERE w.company_id = NEW.company_id AND w.invoice_id = NEW.invoice_id AND w.position > NEW.position
+      AND w.recovered_on IS NULL
+  ) THEN
+    RAISE EXCEPTION 'a later write-off of the invoice is not recovered yet'
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'not_latest_write_off';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_latest_write_off() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_lines()
  RETURNS trigger
@@ -4404,11 +4806,17 @@ CREATE OR REPLACE FUNCTION public.require_refund_after_payment()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  payment record;
 BEGIN
-  IF NEW.refunded_on < (SELECT p.received_on FROM payments p
-                        WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id) THEN
+  SELECT p.invoice_id, p.received_on INTO payment
+  FROM payments p WHERE p.company_id = NEW.company_id AND p.id = NEW.payment_id;
+  IF NEW.refunded_on < payment.received_on THEN
     RAISE EXCEPTION 'refund % is dated before its payment', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
+  END IF;
+  IF NEW.refunded_on < last_refund_void(NEW.company_id, payment.invoice_id) THEN
+    PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
   END IF;
   RETURN NEW;
 END
@@ -4643,6 +5051,28 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_whole_reconciliation() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_write_off_within_due()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  invoice record;
+BEGIN
+  SELECT i.issue_date, i.last_raised_on INTO invoice
+  FROM invoices i WHERE i.company_id = NEW.company_id AND i.id = NEW.invoice_id;
+  IF NEW.written_off_on < invoice.issue_date THEN
+    RAISE EXCEPTION 'write-off % is dated before its invoice', NEW.id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_invoice';
+  END IF;
+  IF NEW.written_off_on < invoice.last_raised_on THEN
+    PERFORM require_due_from(NEW.company_id, NEW.invoice_id, NEW.written_off_on, NEW.amount_minor);
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_write_off_within_due() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.retire_lane(p_version uuid, p_incarnation text, p_lane integer, p_from integer, p_to integer)
  RETURNS boolean

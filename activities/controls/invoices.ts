@@ -5,14 +5,15 @@ import { type Control, dated } from './control.ts';
 /** The checks of concurrent clients use it too. */
 export const INVOICE_PAID: Control = {
   name: 'invoice-paid',
-  sentence: 'The amount paid on an invoice equals its payments less refunds.',
+  sentence: 'The amount paid on an invoice equals its payments less refunds, without those that are void.',
   closesMonth: true,
   of: 'payments',
   links: ['/api/invoices/{id}'],
   ...dated(
     ({ until }) => `
     SELECT i.company_id, i.id, i.paid_minor, coalesce(sum(p.amount_minor - p.refunded_minor), 0) AS payments_minor
-    FROM invoices i LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id
+    FROM invoices i
+    LEFT JOIN payments p ON p.company_id = i.company_id AND p.invoice_id = i.id AND p.voided_on IS NULL
     WHERE ${until('i.issue_date')}
     GROUP BY i.company_id, i.id HAVING i.paid_minor <> coalesce(sum(p.amount_minor - p.refunded_minor), 0)`,
   ),
@@ -45,9 +46,15 @@ export const CLAIMS = `
           WHERE number IS NOT NULL
         UNION ALL SELECT company_id, id, voided_on, -total_minor FROM invoices WHERE voided_on IS NOT NULL
         UNION ALL SELECT company_id, invoice_id, received_on, -amount_minor FROM payments
+        UNION ALL SELECT company_id, invoice_id, voided_on, amount_minor FROM payments WHERE voided_on IS NOT NULL
         UNION ALL SELECT company_id, invoice_id, credited_on, -total_minor FROM credit_notes
+        UNION ALL SELECT company_id, invoice_id, voided_on, total_minor FROM credit_notes WHERE voided_on IS NOT NULL
         UNION ALL SELECT r.company_id, p.invoice_id, r.refunded_on, r.amount_minor FROM refunds r
-          JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id`;
+          JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
+        UNION ALL SELECT r.company_id, p.invoice_id, r.voided_on, -r.amount_minor FROM refunds r
+          JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id WHERE r.voided_on IS NOT NULL
+        UNION ALL SELECT company_id, invoice_id, written_off_on, -amount_minor FROM write_offs
+        UNION ALL SELECT company_id, invoice_id, recovered_on, amount_minor FROM write_offs WHERE recovered_on IS NOT NULL`;
 
 export const INVOICE_CONTROLS: readonly Control[] = [
   {
@@ -166,40 +173,60 @@ export const INVOICE_CONTROLS: readonly Control[] = [
     links: ['/api/invoices/{id}'],
     ...dated(
       ({ until }) => `
-      SELECT company_id, id, status, total_minor, paid_minor, credited_minor, due_minor FROM invoices
+      SELECT company_id, id, status, total_minor, paid_minor, credited_minor, written_off_minor, due_minor FROM invoices
       WHERE ${until('issue_date')} AND (status <> CASE
-          WHEN voided_on IS NOT NULL THEN 'void' WHEN journal_entry_id IS NULL THEN 'draft' WHEN due_minor = 0 THEN 'paid'
+          WHEN voided_on IS NOT NULL THEN 'void' WHEN discarded_on IS NOT NULL THEN 'discarded'
+          WHEN journal_entry_id IS NULL THEN 'draft'
+          WHEN due_minor = 0 THEN CASE written_off_minor WHEN 0 THEN 'paid' ELSE 'written_off' END
           WHEN paid_minor + credited_minor > 0 THEN 'partially_paid' ELSE 'finalized' END
-        OR due_minor <> CASE WHEN voided_on IS NULL THEN total_minor - paid_minor - credited_minor ELSE 0 END)`,
+        OR due_minor <> CASE WHEN voided_on IS NULL AND discarded_on IS NULL
+          THEN total_minor - paid_minor - credited_minor - written_off_minor ELSE 0 END)`,
     ),
   },
   INVOICE_PAID,
   {
     name: 'payment-refunded',
-    sentence: 'The refunded amount of a payment equals the sum of its refunds.',
+    sentence: 'The refunded amount of a payment equals the sum of its refunds that are not void.',
     closesMonth: true,
     of: 'refunds',
     links: ['/api/payments/{id}'],
     ...dated(
       ({ until }) => `
       SELECT p.company_id, p.id, p.refunded_minor, sum(r.amount_minor) AS refunds_minor
-      FROM payments p LEFT JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id
+      FROM payments p
+      LEFT JOIN refunds r ON r.company_id = p.company_id AND r.payment_id = p.id AND r.voided_on IS NULL
       WHERE ${until('p.received_on')}
       GROUP BY p.company_id, p.id HAVING p.refunded_minor <> coalesce(sum(r.amount_minor), 0)`,
     ),
   },
   {
     name: 'invoice-credited',
-    sentence: 'The credited amount of an invoice equals the sum of its credit notes.',
+    sentence: 'The credited amount of an invoice equals the sum of its credit notes that are not void.',
     closesMonth: true,
     of: 'credit_notes',
     links: ['/api/invoices/{id}'],
     ...dated(
       ({ until }) => `
       SELECT i.company_id, i.id, i.credited_minor, sum(n.total_minor) AS notes_minor
-      FROM invoices i LEFT JOIN credit_notes n ON n.company_id = i.company_id AND n.invoice_id = i.id
+      FROM invoices i
+      LEFT JOIN credit_notes n ON n.company_id = i.company_id AND n.invoice_id = i.id AND n.voided_on IS NULL
       WHERE ${until('i.issue_date')}
       GROUP BY i.company_id, i.id HAVING i.credited_minor <> coalesce(sum(n.total_minor), 0)`,
+    ),
+  },
+  {
+    name: 'invoice-written-off',
+    sentence: 'The amount written off of an invoice equals the sum of its write-offs that are not recovered.',
+    closesMonth: true,
+    of: 'write_offs',
+    links: ['/api/invoices/{id}'],
+    ...dated(
+      ({ until }) => `
+      SELECT i.company_id, i.id, i.written_off_minor, sum(w.amount_minor) AS write_offs_minor
+      FROM invoices i
+      LEFT JOIN write_offs w ON w.company_id = i.company_id AND w.invoice_id = i.id AND w.recovered_on IS NULL
+      WHERE ${until('i.issue_date')}
+      GROUP BY i.company_id, i.id HAVING i.written_off_minor <> coalesce(sum(w.amount_minor), 0)`,
     ),
   },
   {
@@ -229,7 +256,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
       SELECT l.company_id, l.invoice_id, l.line_number FROM invoice_lines l
       JOIN credit_note_lines c
         ON c.company_id = l.company_id AND c.invoice_id = l.invoice_id AND c.line_number = l.line_number
-      JOIN credit_notes n ON n.company_id = c.company_id AND n.id = c.credit_note_id AND ${until('n.credited_on')}
+      JOIN credit_notes n ON n.company_id = c.company_id AND n.id = c.credit_note_id
+        AND n.voided_on IS NULL AND ${until('n.credited_on')}
       GROUP BY l.company_id, l.invoice_id, l.line_number
       HAVING sum(c.net_minor) > l.net_minor OR sum(c.tax_minor) > l.tax_minor
         OR (sum(c.net_minor) = l.net_minor AND sum(c.tax_minor) <> l.tax_minor AND NOT EXISTS (
@@ -238,7 +266,8 @@ export const INVOICE_CONTROLS: readonly Control[] = [
   },
   {
     name: 'claims-posted',
-    sentence: 'Invoices, voids, payments, credit notes and refunds are posted to 1100 with their amount and date.',
+    sentence:
+      'Invoices, payments, credit notes, refunds and write-offs are posted to 1100 with their amount and date, and so is what takes one of them back.',
     closesMonth: true,
     of: 'invoices WHERE number IS NOT NULL UNION ALL SELECT company_id FROM payments',
     links: ['/api/{documents}/{id}'],
@@ -250,8 +279,17 @@ export const INVOICE_CONTROLS: readonly Control[] = [
           LEFT JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
           WHERE i.voided_on IS NOT NULL
         UNION ALL SELECT company_id, 'payments', id, journal_entry_id, received_on, -amount_minor FROM payments
+        UNION ALL SELECT company_id, 'payments', id, void_entry_id, voided_on, amount_minor FROM payments
+          WHERE voided_on IS NOT NULL
         UNION ALL SELECT company_id, 'credit-notes', id, journal_entry_id, credited_on, -total_minor FROM credit_notes
+        UNION ALL SELECT company_id, 'credit-notes', id, void_entry_id, voided_on, total_minor FROM credit_notes
+          WHERE voided_on IS NOT NULL
         UNION ALL SELECT company_id, 'refunds', id, journal_entry_id, refunded_on, amount_minor FROM refunds
+        UNION ALL SELECT company_id, 'refunds', id, void_entry_id, voided_on, -amount_minor FROM refunds
+          WHERE voided_on IS NOT NULL
+        UNION ALL SELECT company_id, 'invoices', invoice_id, journal_entry_id, written_off_on, -amount_minor FROM write_offs
+        UNION ALL SELECT company_id, 'invoices', invoice_id, recover_entry_id, recovered_on, amount_minor FROM write_offs
+          WHERE recovered_on IS NOT NULL
       )
       SELECT m.company_id, m.documents, m.id, m.entry_id, m.day, m.amount_minor FROM movement m
       WHERE ${until('m.day')} AND NOT EXISTS (

@@ -32,7 +32,7 @@ export async function findDueReminders(tx: Tx, asOf: string | null): Promise<rea
        AND (o.reminded_at IS NULL OR o.as_of - o.reminded_at::date >= $3)
        AND NOT EXISTS (
          SELECT FROM refunds f JOIN payments p ON p.company_id = f.company_id AND p.id = f.payment_id
-         WHERE p.company_id = current_company() AND p.invoice_id = o.id
+         WHERE p.company_id = current_company() AND p.invoice_id = o.id AND f.voided_on IS NULL
            AND f.created_at > coalesce(o.reminded_at, '-infinity'))
      ORDER BY o.due_date, o.id LIMIT $4`,
     [asOf, DAYS_OVERDUE, DAYS_BETWEEN, MAX_REMINDERS],

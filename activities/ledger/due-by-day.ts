@@ -1,4 +1,5 @@
 import type { Tx } from '../database.ts';
+import type { InvoiceStatus } from '../resources/invoice.ts';
 import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 /** Days on which what is due on an invoice changes, as the database has them; null: none that matter. */
@@ -12,7 +13,10 @@ export type LockedClaim = Claim & {
   readonly id: string;
   readonly currency: string;
   readonly issue_date: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  readonly total_minor: bigint;
+  readonly tax_minor: bigint;
+  readonly written_off_minor: bigint;
+  status: InvoiceStatus;
 };
 
 /**
@@ -27,7 +31,7 @@ export async function lockClaims(
 ): Promise<ReadonlyMap<string, LockedClaim>> {
   const [first = null] = dates.filter((date) => date !== undefined).sort();
   const invoices = await tx.query<Omit<LockedClaim, 'later'> & { later: DueDays }>(
-    `SELECT id, status, currency, issue_date, due_minor, later
+    `SELECT id, status, currency, issue_date, total_minor, tax_minor, due_minor, written_off_minor, later
      FROM lock_claims(p_company => $1, p_invoices => $2, p_since => $3)`,
     [companyId, [...new Set(invoiceIds)], first],
   );
@@ -39,8 +43,8 @@ export function toChanges(days: DueDays): readonly Change[] {
 }
 
 /**
- * The first day from `date` on as of which less is due than is `taken`, with what is due. Only a refund makes more due than
- * there was, so without a later one what is due in all is the least.
+ * The first day from `date` on as of which less is due than is `taken`, with what is due. Only a refund, a void or a recovery
+ * makes more due than there was, so without a later one what is due in all is the least.
  */
 export function firstConflict(
   { due_minor: dueMinor, later }: Claim,
@@ -55,7 +59,8 @@ export function takeFromDue(
   { date, taken }: { readonly date: string; readonly taken: bigint },
 ): void {
   claim.due_minor -= taken;
-  claim.status = claim.due_minor === 0n ? 'paid' : 'partially_paid';
+  const settled = claim.written_off_minor === 0n ? 'paid' : 'written_off';
+  claim.status = claim.due_minor === 0n ? settled : 'partially_paid';
   if (claim.later.length > 0) claim.later = withChange(claim.later, { day: date, amount: -taken });
 }
 

@@ -225,6 +225,7 @@ export const createInvoice = defineSetOperation({
         tax_rounding: state.taxRounding,
         paid_minor: 0n,
         credited_minor: 0n,
+        written_off_minor: 0n,
         due_minor: totalMinor,
         voided_on: null,
         void_reason: null,

@@ -74,7 +74,7 @@ export const voidInvoice = defineOperation({
       throw context.reject('invoice_not_found', `There is no invoice ${params.invoiceId}.`, '/invoiceId', 'path');
     }
     const entryId = invoice.journal_entry_id;
-    if (invoice.status !== 'finalized' || entryId === null) {
+    if (invoice.status !== 'finalized' || invoice.written_off_minor > 0n || entryId === null) {
       throw context.reject('invoice_not_voidable', whyNotVoidable(invoice), '/invoiceId', 'path');
     }
     const voidedOn = correctionDate(
@@ -103,11 +103,13 @@ function whyNotVoidable({
   status,
   paid_minor: paidMinor,
   credited_minor: creditedMinor,
+  written_off_minor: writtenOffMinor,
   currency,
 }: InvoiceRow): string {
   if (status === 'draft') return 'The invoice is a draft: nothing has been posted.';
   if (status === 'void') return 'The invoice is already void.';
-  return paidMinor > 0n
-    ? `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`
-    : `${formatAmount(creditedMinor, currency)} of the invoice has been credited: credit the rest instead.`;
+  if (paidMinor > 0n) return `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`;
+  return creditedMinor > 0n
+    ? `${formatAmount(creditedMinor, currency)} of the invoice has been credited: credit the rest instead.`
+    : `${formatAmount(writtenOffMinor, currency)} of the invoice has been written off: recover it first.`;
 }

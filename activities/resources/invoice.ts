@@ -7,14 +7,18 @@ import { calendarDate, currencyCode, instant, money, notes, resourceId } from '.
 
 /** The API's form of an invoice and its columns. */
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
-  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
+  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, written_off_minor, due_minor, voided_on, void_reason, journal_entry_id,
   metadata, created_at`;
+
+/** As the database computes it: `paid` only through payments and credits, `written_off` where the rest was given up. */
+export const INVOICE_STATUSES = ['draft', 'finalized', 'partially_paid', 'paid', 'written_off', 'void'] as const;
+export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
 
 export type InvoiceRow = {
   id: string;
   number: number | null;
   customer_id: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: InvoiceStatus;
   currency: string;
   issue_date: string;
   due_date: string;
@@ -25,6 +29,7 @@ export type InvoiceRow = {
   tax_rounding: TaxRounding;
   paid_minor: bigint;
   credited_minor: bigint;
+  written_off_minor: bigint;
   due_minor: bigint;
   voided_on: string | null;
   void_reason: string | null;
@@ -77,6 +82,7 @@ export function toInvoice(row: InvoiceRow, lines: readonly InvoiceLineRow[]): z.
     taxRounding: row.tax_rounding,
     amountPaid: toWireAmount(row.paid_minor),
     amountCredited: toWireAmount(row.credited_minor),
+    amountWrittenOff: toWireAmount(row.written_off_minor),
     amountDue: toWireAmount(row.due_minor),
     voidedOn: row.voided_on,
     voidReason: row.void_reason,
@@ -124,7 +130,7 @@ export const invoiceSchema = z.object({
   id: resourceId(),
   number: z.string().nullable().meta({ description: 'Gapless in the company; null for a draft' }),
   customerId: resourceId(),
-  status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']),
+  status: z.enum(INVOICE_STATUSES),
   currency: currencyCode(),
   issueDate: calendarDate(),
   dueDate: calendarDate(),
@@ -159,6 +165,7 @@ export const invoiceSchema = z.object({
     .meta({ description: 'The company’s setting when the draft was made: by line, or once per rate over the invoice' }),
   amountPaid: money(),
   amountCredited: money(),
+  amountWrittenOff: money(),
   amountDue: money(),
   voidedOn: calendarDate().nullable(),
   voidReason: z.string().nullable(),

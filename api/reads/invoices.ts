@@ -1,7 +1,13 @@
 import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { currency, id } from '../../activities/fields.ts';
-import { INVOICE_COLUMNS, type InvoiceRow, readInvoiceLines, toInvoice } from '../../activities/resources/invoice.ts';
+import {
+  INVOICE_COLUMNS,
+  INVOICE_STATUSES,
+  type InvoiceRow,
+  readInvoiceLines,
+  toInvoice,
+} from '../../activities/resources/invoice.ts';
 import { notFound } from '../http/problems.ts';
 import { readInvoiceHistory } from './invoice-history.ts';
 import { type List, readPage } from './page.ts';
@@ -28,7 +34,7 @@ export const listInvoices = defineRead({
     ...pageQuery,
     ...dateRange,
     customerId: id().optional(),
-    status: z.enum(['draft', 'finalized', 'partially_paid', 'paid', 'void']).optional(),
+    status: z.enum(INVOICE_STATUSES).optional(),
     currency: currency().optional(),
   }),
   async read(tx, { query: { limit, cursor, ...filters } }, { companyId, cursors }) {

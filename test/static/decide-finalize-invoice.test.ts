@@ -174,6 +174,7 @@ function draftOf(id: string): InvoiceRow {
       tax_rounding: 'line',
       paid_minor: 0n,
       credited_minor: 0n,
+      written_off_minor: 0n,
       due_minor: 1041n,
     },
     ...{ voided_on: null, void_reason: null, journal_entry_id: null },

@@ -38,6 +38,7 @@ function claimOf(movements: readonly Movement[], since: number): LockedClaim {
     status: 'partially_paid',
     currency: 'USD',
     issue_date: dateOf(0),
+    ...{ total_minor: TOTAL, tax_minor: 0n, written_off_minor: 0n },
     due_minor: movements.reduce((due, { amount }) => due + amount, TOTAL),
     later: toChanges(raised ? later : null),
   };

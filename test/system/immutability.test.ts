@@ -30,6 +30,8 @@ beforeAll(async () => {
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
   await takeBack(company, payment);
+  await writeOffByHand(payment);
+  await company.api.created('/api/payments', paymentBody(await company.invoice()));
   await reconciledBankTransaction(company.api);
   await batchClient(system, company).send('{"body":{}}', { key: 'sent', operation: 'createCustomer' });
   await system.owner.query(
@@ -47,12 +49,13 @@ afterAll(async () => {
  * of these tables belongs into its trigger, or here.
  */
 const MAY_CHANGE: Readonly<Record<string, readonly string[]>> = {
-  invoices: ['paid_minor', 'credited_minor', 'last_raised_on', 'voided_on', 'void_reason'],
+  invoices: ['paid_minor', 'credited_minor', 'written_off_minor', 'last_raised_on', 'voided_on', 'void_reason'],
   invoice_lines: [],
-  payments: ['refunded_minor'],
-  credit_notes: [],
+  payments: ['refunded_minor', 'voided_on', 'void_reason', 'void_entry_id', 'bounced'],
+  credit_notes: ['voided_on', 'void_reason', 'void_entry_id'],
   credit_note_lines: [],
-  refunds: [],
+  refunds: ['voided_on', 'void_reason', 'void_entry_id'],
+  write_offs: ['recovered_on', 'recover_reason', 'recover_entry_id'],
   accounts: ['name'],
   journal_entries: [],
   journal_lines: [],
@@ -69,6 +72,22 @@ async function columnsOf(table: string): Promise<string[]> {
   );
   return rows.map(({ name }) => name);
 }
+
+/** Of a cent, under the entry of a payment: what is kept does not depend on it. */
+const writeOffByHand = ({
+  invoiceId,
+  journalEntryId,
+}: {
+  readonly invoiceId: string;
+  readonly journalEntryId: string;
+}) =>
+  sql.as('application', company.id, (client) =>
+    client.query(
+      `SELECT record_write_off(p_company => $1, p_write_off => gen_random_uuid(), p_invoice => $2, p_amount => 1, p_tax => 0,
+         p_tax_relief => false, p_date => '2026-12-31', p_reason => 'Insolvent', p_entry => $3)`,
+      [company.id, invoiceId, journalEntryId],
+    ),
+  );
 
 const attempt = (actor: Actor, statement: string) =>
   sql.as(actor, company.id, async (client) => {
@@ -111,6 +130,9 @@ describe('what has happened stays as it is', () => {
     ['a line of a credit note', 'UPDATE credit_note_lines SET net_minor = net_minor'],
     ['a line of a credit note', 'DELETE FROM credit_note_lines'],
     ['all lines of credit notes', 'TRUNCATE credit_note_lines'],
+    ['a write-off', 'UPDATE write_offs SET amount_minor = amount_minor'],
+    ['a write-off', 'DELETE FROM write_offs'],
+    ['all write-offs', 'TRUNCATE write_offs'],
     ['a refund', 'UPDATE refunds SET amount_minor = amount_minor'],
     ['a refund', 'DELETE FROM refunds'],
     ['all refunds', 'TRUNCATE refunds'],
@@ -234,6 +256,30 @@ describe('what has happened stays as it is', () => {
     'UPDATE outbox SET delivered_at = now()',
   ])('"%s" is beyond the application', async (statement) => {
     await expect(attempt('application', statement)).rejects.toMatchObject({ code: REFUSED_BY_PRIVILEGE });
+  });
+});
+
+describe.each<Actor>(['application', 'owner'])('what is void stays void, also for the %s', (actor) => {
+  const VOID = "voided_on = '2026-12-31', void_reason = 'Wrong', void_entry_id = journal_entry_id";
+  test.each([
+    ['payments', `${VOID}, bounced = false`, 'refunded_minor = 0'],
+    ['refunds', VOID, 'true'],
+    ['credit_notes', VOID, 'true'],
+    ['write_offs', "recovered_on = '2026-12-31', recover_reason = 'Paid', recover_entry_id = journal_entry_id", 'true'],
+  ])('in %s', async (table, change, which) => {
+    const [column] = change.split(' ');
+    for (const again of [
+      `${column} = ${column}`,
+      `${change.split(', ')[1]}`,
+      change.replaceAll(/'[^']*'|journal_entry_id/g, 'NULL'),
+    ]) {
+      const undoing = sql.as(actor, company.id, async (client) => {
+        const { rowCount } = await client.query(`UPDATE ${table} SET ${change} WHERE ${which}`);
+        if (rowCount === 0) throw new Error('nothing to void');
+        await client.query(`UPDATE ${table} SET ${again} WHERE ${column} IS NOT NULL`);
+      });
+      await expect(undoing, again).rejects.toMatchObject({ code: REFUSED_BY_TRIGGER });
+    }
   });
 });
 
