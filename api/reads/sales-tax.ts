@@ -86,8 +86,27 @@ function readPosted(tx: Tx, { from, to }: Period) {
   );
 }
 
+/**
+ * The tax that a write-off gives up is a share of the tax of its invoice. Here it is spread over the rates of the invoice in
+ * proportion to the tax of each, by largest remainder, ties to the lower rate: so the rates sum to what was posted, and a
+ * recovery takes off again what its write-off took, whatever comes between them.
+ */
 const RATES = `
   WITH ${postedDocuments({ from: '$1', to: '$2' })},
+  share AS (
+    SELECT p.entry_id, p.times, w.tax_minor, i.currency, r.rate, part.down, part.remainder
+    FROM posted p
+    JOIN write_offs w ON w.company_id = current_company() AND w.journal_entry_id = p.entry_id AND w.tax_relief
+    JOIN invoices i ON i.company_id = w.company_id AND i.id = w.invoice_id
+    JOIN (
+      SELECT invoice_id, tax_rate_thousandths AS rate, sum(tax_minor) AS tax_minor FROM invoice_lines
+      WHERE company_id = current_company() GROUP BY invoice_id, tax_rate_thousandths
+    ) AS r ON r.invoice_id = w.invoice_id AND r.tax_minor <> 0
+    CROSS JOIN LATERAL (SELECT w.tax_minor * r.tax_minor * sign(i.tax_minor)::numeric AS product, abs(i.tax_minor) AS whole) AS of
+    CROSS JOIN LATERAL (SELECT mod(mod(of.product, of.whole) + of.whole, of.whole) AS remainder) AS rest
+    CROSS JOIN LATERAL (SELECT rest.remainder, (of.product - rest.remainder) / of.whole AS down) AS part
+    WHERE w.tax_minor <> 0
+  ),
   movement (rate, currency, base_minor, tax_minor, credited_base_minor, credited_tax_minor, written_off_tax_minor) AS (
     SELECT l.tax_rate_thousandths, i.currency, p.times * l.net_minor, p.times * l.tax_minor, 0, 0, 0
     FROM posted p
@@ -99,6 +118,13 @@ const RATES = `
     JOIN credit_notes n ON n.company_id = current_company() AND n.journal_entry_id = p.entry_id
     JOIN credit_note_lines c ON c.company_id = n.company_id AND c.credit_note_id = n.id
     JOIN invoice_lines l ON l.company_id = c.company_id AND l.invoice_id = c.invoice_id AND l.line_number = c.line_number
+    UNION ALL
+    SELECT rate, currency, 0, 0, 0, 0, times * (down + CASE WHEN place <= units_left THEN 1 ELSE 0 END)
+    FROM (
+      SELECT share.*, row_number() OVER (PARTITION BY entry_id ORDER BY remainder DESC, rate) AS place,
+        tax_minor - sum(down) OVER (PARTITION BY entry_id) AS units_left
+      FROM share
+    ) AS spread
   )
   SELECT rate, currency, sum(base_minor) AS base_minor, sum(tax_minor) AS tax_minor,
     sum(credited_base_minor) AS credited_base_minor, sum(credited_tax_minor) AS credited_tax_minor,

@@ -8,10 +8,7 @@ export const GENERAL_LEDGER = '/api/reports/general-ledger';
 
 export async function exportedCsv(api: ApiClient, query = ''): Promise<ExportedLine[]> {
   const answer = await api.get(`${GENERAL_LEDGER}${query}`);
-  expect([answer.status, answer.headers.get('content-type')]).toEqual([
-    200,
-    'text/csv; charset=utf-8; header=present',
-  ]);
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/csv; charset=utf-8; header=present']);
   return linesOfCsv(answer.text);
 }
 
