@@ -102,9 +102,9 @@ const RATES = `
       SELECT invoice_id, tax_rate_thousandths AS rate, sum(tax_minor) AS tax_minor FROM invoice_lines
       WHERE company_id = current_company() GROUP BY invoice_id, tax_rate_thousandths
     ) AS r ON r.invoice_id = w.invoice_id AND r.tax_minor <> 0
-    CROSS JOIN LATERAL (SELECT w.tax_minor * r.tax_minor * sign(i.tax_minor)::numeric AS product, abs(i.tax_minor) AS whole) AS of
+    CROSS JOIN LATERAL (SELECT w.tax_minor * r.tax_minor * sign(i.tax_minor)::numeric AS product, abs(i.tax_minor)::numeric AS whole) AS of
     CROSS JOIN LATERAL (SELECT mod(mod(of.product, of.whole) + of.whole, of.whole) AS remainder) AS rest
-    CROSS JOIN LATERAL (SELECT rest.remainder, (of.product - rest.remainder) / of.whole AS down) AS part
+    CROSS JOIN LATERAL (SELECT rest.remainder, div(of.product - rest.remainder, of.whole) AS down) AS part
     WHERE w.tax_minor <> 0
   ),
   movement (rate, currency, base_minor, tax_minor, credited_base_minor, credited_tax_minor, written_off_tax_minor) AS (
