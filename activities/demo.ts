@@ -9,6 +9,7 @@ export const DEMO_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e01';
 export const GLOBEX_COMPANY_ID = '4d0c2e3a-7b1f-4e58-9c66-1a5b8f0d2e02';
 
 const bankImport = writeId(DEMO_COMPANY_ID, 'importBankTransactions', 'seed:bank-transactions');
+const corrected = writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:corrected-invoice');
 const supplierEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:supplier-entry');
 const insuranceEntry = writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:insurance-entry');
 
@@ -21,6 +22,10 @@ export const DEMO = {
   voidableInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:voidable-invoice'),
   partlyPaidInvoiceId: writeId(DEMO_COMPANY_ID, 'createInvoice', 'seed:partly-paid-invoice'),
   refundablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:payment'),
+  voidablePaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:voidable-payment'),
+  bouncedPaymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:bounced-payment'),
+  voidableRefundId: writeId(DEMO_COMPANY_ID, 'createRefund', 'seed:voidable-refund'),
+  voidableCreditNoteId: writeId(DEMO_COMPANY_ID, 'createCreditNote', 'seed:voidable-credit-note'),
   mistakenEntryId: writeId(DEMO_COMPANY_ID, 'createJournalEntry', 'seed:mistaken-entry'),
   supplierBankLineId: rowId(supplierEntry, 'journal_lines', 0),
   supplierBankTransactionId: rowId(bankImport, 'bank_transactions', 0),
@@ -73,6 +78,32 @@ export const DEMO_SEED: readonly SeedRequest[] = [
       receivedOn: '2026-02-20',
       reference: 'TRF-4690',
     },
+  },
+  ...finalized(corrected, 'corrected-invoice', invoice('Bookkeeping', '1', 50_000)),
+  {
+    method: 'POST',
+    path: '/api/payments',
+    key: 'seed:voidable-payment',
+    body: payment(corrected, 5_000, 'bank_transfer'),
+  },
+  { method: 'POST', path: '/api/payments', key: 'seed:bounced-payment', body: payment(corrected, 6_000, 'check') },
+  { method: 'POST', path: '/api/payments', key: 'seed:refunded-payment', body: payment(corrected, 7_000, 'card') },
+  {
+    method: 'POST',
+    path: '/api/refunds',
+    key: 'seed:voidable-refund',
+    body: {
+      paymentId: writeId(DEMO_COMPANY_ID, 'createPayment', 'seed:refunded-payment'),
+      amount: 2_000,
+      reason: 'Paid too much',
+      date: '2026-03-02',
+    },
+  },
+  {
+    method: 'POST',
+    path: `/api/invoices/${corrected}/credit-notes`,
+    key: 'seed:voidable-credit-note',
+    body: { lines: [{ lineNumber: 1, net: 1_000 }], reason: 'Discount', date: '2026-03-02' },
   },
   { method: 'POST', path: '/api/ledger/entries', key: 'seed:mistaken-entry', body: paid('Stationery', 4_200) },
   { method: 'POST', path: '/api/ledger/entries', key: 'seed:supplier-entry', body: paid('Office supplies', 12_750) },
@@ -137,6 +168,10 @@ function finalized(invoiceId: string, name: string, body: SeedRequest['body']): 
     { method: 'POST', path: '/api/invoices', key: `seed:${name}`, body },
     { method: 'POST', path: `/api/invoices/${invoiceId}/finalize`, key: `seed:${name}:finalize`, body: {} },
   ];
+}
+
+function payment(invoiceId: string, amount: number, method: string) {
+  return { invoiceId, amount, currency: 'USD', method, receivedOn: '2026-02-20' };
 }
 
 function payRun(periodNumber: number, payDate: string) {

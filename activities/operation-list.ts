@@ -21,7 +21,10 @@ import { reverseJournalEntry } from './operations/reverse-journal-entry.ts';
 import { triggerWorkflow } from './operations/trigger-workflow.ts';
 import { unreconcileBankTransaction } from './operations/unreconcile-bank-transaction.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
+import { voidCreditNote } from './operations/void-credit-note.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
+import { voidPayment } from './operations/void-payment.ts';
+import { voidRefund } from './operations/void-refund.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [
@@ -35,6 +38,9 @@ export const OPERATIONS: readonly Operation[] = [
   voidInvoice,
   createCreditNote,
   createRefund,
+  voidPayment,
+  voidRefund,
+  voidCreditNote,
   recordInvoiceReminder,
   createAccount,
   createJournalEntry,

@@ -179,23 +179,39 @@ LANGUAGE sql STABLE AS $$
   GROUP BY m.day
 $$;
 
--- The first day from `p_since` on as of which more than the total would be due, if so much more were due from then on; with what
--- is due as of it. Only a refund that was voided later can have taken so much more before that day than was taken in all.
-CREATE FUNCTION first_day_above_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
-RETURNS TABLE (day date, due_minor numeric)
+-- The last day on which a refund of the invoice was voided. Only before it can the total, or more, come to be due twice: all
+-- else takes from what is due, and gives back no more than it took.
+CREATE FUNCTION last_refund_void(p_company uuid, p_invoice uuid) RETURNS date
 LANGUAGE sql STABLE AS $$
-  SELECT greatest(d.day, p_since), i.total_minor + d.amount
-  FROM invoices i
-  CROSS JOIN LATERAL (
-    SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
-    FROM due_movements(i.company_id, i.id) AS m
-    WINDOW days AS (ORDER BY m.day)
-  ) AS d
-  WHERE i.company_id = p_company AND i.id = p_invoice
-    AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
-  ORDER BY d.day LIMIT 1
+  SELECT max((
+    SELECT max(r.voided_on) FROM refunds r WHERE r.company_id = p.company_id AND r.payment_id = p.id
+  ))
+  FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
 $$;
 
+-- The first day from `p_since` on as of which more than the total would be due, if so much more were due from then on; with what
+-- is due as of it. No row: there is none.
+CREATE FUNCTION first_day_above_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
+RETURNS TABLE (day date, due_minor numeric)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF p_since < last_refund_void(p_company, p_invoice) THEN
+    RETURN QUERY
+      SELECT greatest(d.day, p_since), i.total_minor + d.amount
+      FROM invoices i
+      CROSS JOIN LATERAL (
+        SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
+        FROM due_movements(i.company_id, i.id) AS m
+        WINDOW days AS (ORDER BY m.day)
+      ) AS d
+      WHERE i.company_id = p_company AND i.id = p_invoice
+        AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
+      ORDER BY d.day LIMIT 1;
+  END IF;
+END
+$$;
+
+-- Refuses to make so much more due from a day on, if as of any day from then on that is more than the total.
 CREATE FUNCTION require_due_up_to_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -14,7 +14,7 @@ ALTER TABLE credit_notes VALIDATE CONSTRAINT credit_notes_void_on_or_after_credi
 ALTER TABLE credit_notes VALIDATE CONSTRAINT credit_notes_void_entry_fkey;
 
 -- Also a void of a payment or credit note and a recovery raise what is due. With the owner's rights, as for a refund.
-CREATE FUNCTION keep_last_raised_on_void() RETURNS trigger
+CREATE FUNCTION keep_last_raised_on_undoing() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   raised constant date := (to_jsonb(NEW) ->> TG_ARGV[0])::date;
@@ -25,23 +25,28 @@ BEGIN
 END
 $$;
 CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON payments
-  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_void('voided_on');
+  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_undoing('voided_on');
 CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON credit_notes
-  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_void('voided_on');
+  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_undoing('voided_on');
 CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON write_offs
-  FOR EACH ROW WHEN (NEW.recovered_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_void('recovered_on');
+  FOR EACH ROW WHEN (NEW.recovered_on IS NOT NULL) EXECUTE FUNCTION keep_last_raised_on_undoing('recovered_on');
 
--- A payment is not taken back while a refund of it stands, also as of a day.
-CREATE FUNCTION require_due_after_payment_void() RETURNS trigger LANGUAGE plpgsql AS $$
+-- What they raise is the amount that they have taken.
+CREATE FUNCTION require_due_after_raise() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, NEW.voided_on, NEW.amount_minor);
+  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, (to_jsonb(NEW) ->> TG_ARGV[0])::date,
+    (to_jsonb(NEW) ->> TG_ARGV[1])::bigint);
   RETURN NEW;
 END
 $$;
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON payments
-  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION require_due_after_payment_void();
+  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION require_due_after_raise('voided_on', 'amount_minor');
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON credit_notes
+  FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL) EXECUTE FUNCTION require_due_after_raise('voided_on', 'total_minor');
+CREATE TRIGGER require_due_after_recovery BEFORE UPDATE OF recovered_on ON write_offs
+  FOR EACH ROW WHEN (NEW.recovered_on IS NOT NULL) EXECUTE FUNCTION require_due_after_raise('recovered_on', 'amount_minor');
 
--- As before, and no refund gives back twice, as of any day, what a voided one gave back until its void.
+-- As before, and no refund gives back as of any day what one that was voided later had given back already.
 CREATE OR REPLACE FUNCTION require_refund_after_payment() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   payment record;
@@ -52,20 +57,9 @@ BEGIN
     RAISE EXCEPTION 'refund % is dated before its payment', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
   END IF;
-  IF NEW.refunded_on < last_refund_void(NEW.company_id, payment.invoice_id) THEN
-    PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
-  END IF;
+  PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
   RETURN NEW;
 END
-$$;
-
--- The last day on which a refund of the invoice was voided. Only before it can more than the total have come to be due.
-CREATE FUNCTION last_refund_void(p_company uuid, p_invoice uuid) RETURNS date
-LANGUAGE sql STABLE AS $$
-  SELECT max((
-    SELECT max(r.voided_on) FROM refunds r WHERE r.company_id = p.company_id AND r.payment_id = p.id
-  ))
-  FROM payments p WHERE p.company_id = p_company AND p.invoice_id = p_invoice
 $$;
 
 -- What a voided refund has given back is paid again, from the day of its void on.

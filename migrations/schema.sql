@@ -489,10 +489,11 @@ CREATE INDEX credit_notes_by_invoice ON public.credit_notes USING btree (company
 CREATE INDEX credit_notes_newest ON public.credit_notes USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_credit_notes BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a credit note stays as it was given');
 CREATE TRIGGER keep_credit_notes BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_change('void it');
-CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('voided_on');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('voided_on');
 CREATE TRIGGER keep_void_credit_notes BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.credit_notes FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a credit note is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'total_minor');
 CREATE TRIGGER require_latest_credit AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_credit();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
@@ -1243,11 +1244,11 @@ CREATE TABLE public.payments (
 CREATE INDEX payments_by_invoice ON public.payments USING btree (company_id, invoice_id);
 CREATE INDEX payments_newest ON public.payments USING btree (company_id, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_payments BEFORE TRUNCATE ON public.payments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('refund it');
-CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('voided_on');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('voided_on');
 CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, invoice_id, amount_minor, currency, method, received_on, reference, bank_account_id, journal_entry_id, metadata, created_at ON public.payments FOR EACH ROW EXECUTE FUNCTION public.refuse_change('refund it');
 CREATE TRIGGER keep_void_payments BEFORE UPDATE OF voided_on, void_reason, void_entry_id, bounced ON public.payments FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a payment is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
-CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_payment_void();
+CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'amount_minor');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
@@ -1616,9 +1617,10 @@ CREATE TABLE public.write_offs (
   CONSTRAINT write_offs_company_id_recover_entry_id_fkey FOREIGN KEY (company_id, recover_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE TRIGGER keep_all_write_offs BEFORE TRUNCATE ON public.write_offs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('recover it');
-CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_void('recovered_on');
+CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.keep_last_raised_on_undoing('recovered_on');
 CREATE TRIGGER keep_recovered_write_offs BEFORE UPDATE OF recovered_on, recover_reason, recover_entry_id ON public.write_offs FOR EACH ROW WHEN ((old.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a write-off is recovered once');
 CREATE TRIGGER keep_write_offs BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, "position", amount_minor, tax_minor, tax_relief, written_off_on, reason, journal_entry_id, created_at ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('recover it');
+CREATE TRIGGER require_due_after_recovery BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('recovered_on', 'amount_minor');
 CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_write_off();
 CREATE TRIGGER require_write_off_within_due BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_write_off_within_due();
 ALTER TABLE public.write_offs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -2756,19 +2758,24 @@ GRANT EXECUTE ON FUNCTION public.finish_writes(uuid,text,text,text,text,jsonb,te
 
 CREATE OR REPLACE FUNCTION public.first_day_above_total(p_company uuid, p_invoice uuid, p_since date, p_raised bigint)
  RETURNS TABLE(day date, due_minor numeric)
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
-  SELECT greatest(d.day, p_since), i.total_minor + d.amount
-  FROM invoices i
-  CROSS JOIN LATERAL (
-    SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
-    FROM due_movements(i.company_id, i.id) AS m
-    WINDOW days AS (ORDER BY m.day)
-  ) AS d
-  WHERE i.company_id = p_company AND i.id = p_invoice
-    AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
-  ORDER BY d.day LIMIT 1
+BEGIN
+  IF p_since < last_refund_void(p_company, p_invoice) THEN
+    RETURN QUERY
+      SELECT greatest(d.day, p_since), i.total_minor + d.amount
+      FROM invoices i
+      CROSS JOIN LATERAL (
+        SELECT m.day, lead(m.day) OVER days AS next_day, sum(m.amount) OVER days AS amount
+        FROM due_movements(i.company_id, i.id) AS m
+        WINDOW days AS (ORDER BY m.day)
+      ) AS d
+      WHERE i.company_id = p_company AND i.id = p_invoice
+        AND d.amount + p_raised > 0 AND (d.next_day IS NULL OR d.next_day > p_since)
+      ORDER BY d.day LIMIT 1;
+  END IF;
+END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.first_day_above_total(uuid,uuid,date,bigint) TO PUBLIC;
@@ -2946,7 +2953,7 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_raised_on() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.keep_last_raised_on_void()
+CREATE OR REPLACE FUNCTION public.keep_last_raised_on_undoing()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2961,7 +2968,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_void() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_undoing() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_reconciliation()
  RETURNS trigger
@@ -4547,17 +4554,18 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_credit_within_line() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.require_due_after_payment_void()
+CREATE OR REPLACE FUNCTION public.require_due_after_raise()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, NEW.voided_on, NEW.amount_minor);
+  PERFORM require_due_up_to_total(NEW.company_id, NEW.invoice_id, (to_jsonb(NEW) ->> TG_ARGV[0])::date,
+    (to_jsonb(NEW) ->> TG_ARGV[1])::bigint);
   RETURN NEW;
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.require_due_after_payment_void() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.require_due_after_raise() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_due_after_refund_void()
  RETURNS trigger
@@ -4815,9 +4823,7 @@ BEGIN
     RAISE EXCEPTION 'refund % is dated before its payment', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'date_before_original';
   END IF;
-  IF NEW.refunded_on < last_refund_void(NEW.company_id, payment.invoice_id) THEN
-    PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
-  END IF;
+  PERFORM require_due_up_to_total(NEW.company_id, payment.invoice_id, NEW.refunded_on, NEW.amount_minor);
   RETURN NEW;
 END
 $function$

@@ -59,7 +59,8 @@ export const BANK_CONTROLS: readonly Control[] = [
   },
   {
     name: 'matched-once',
-    sentence: 'A journal line is matched at most once, and never both matched with the bank and reversed.',
+    sentence:
+      'A journal line is matched at most once, and never both matched with the bank and reversed, but for a payment that bounced.',
     closesMonth: true,
     of: 'bank_matches',
     sql: `
@@ -69,6 +70,7 @@ export const BANK_CONTROLS: readonly Control[] = [
       SELECT m.company_id, m.journal_line_id FROM bank_matches m
       JOIN journal_lines l ON l.company_id = m.company_id AND l.id = m.journal_line_id
       JOIN journal_entries e ON e.company_id = l.company_id AND e.reverses = l.entry_id
-      WHERE m.undone_by IS NULL AND m.bank_transaction_id IS NOT NULL`,
+      WHERE m.undone_by IS NULL AND m.bank_transaction_id IS NOT NULL AND NOT EXISTS (
+        SELECT FROM payments p WHERE p.company_id = e.company_id AND p.void_entry_id = e.id AND p.bounced)`,
   },
 ];

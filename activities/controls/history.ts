@@ -102,6 +102,9 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll' FROM pay_runs
         UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice' FROM invoices i
           JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayment' FROM payments
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidRefund' FROM refunds
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidCreditNote' FROM credit_notes
       ) AS d
       JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.entry_id
       JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id

@@ -26,14 +26,10 @@ export async function loadCreditableLines(
 ): Promise<ReadonlyMap<string, CreditableLines>> {
   const rows = await tx.query<LineRow>(
     `SELECT l.invoice_id, l.line_number, a.code AS account, l.tax_rate_thousandths, l.net_minor, l.tax_minor,
-       c.net_minor AS credited_net_minor, c.tax_minor AS credited_tax_minor
+       c.net_minor::bigint AS credited_net_minor, c.tax_minor::bigint AS credited_tax_minor
      FROM invoice_lines l
      JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
-     CROSS JOIN LATERAL (
-       SELECT coalesce(sum(n.net_minor), 0)::bigint AS net_minor, coalesce(sum(n.tax_minor), 0)::bigint AS tax_minor
-       FROM credit_note_lines n
-       WHERE n.company_id = l.company_id AND n.invoice_id = l.invoice_id AND n.line_number = l.line_number
-     ) AS c
+     CROSS JOIN LATERAL credited_of_line(l.company_id, l.invoice_id, l.line_number) AS c
      WHERE l.company_id = $1 AND l.invoice_id = ANY ($2::uuid[])`,
     [companyId, [...new Set(invoiceIds)]],
   );
@@ -48,7 +44,7 @@ export async function loadCreditableLines(
 
 type LineRow = InvoiceLine & { invoice_id: string };
 
-/** A line of an invoice with what its credit notes have credited of it so far. */
+/** A line of an invoice with what its credit notes that are not void have credited of it so far. */
 export type InvoiceLine = {
   line_number: number;
   account: string;

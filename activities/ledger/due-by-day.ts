@@ -3,7 +3,7 @@ import type { InvoiceStatus } from '../resources/invoice.ts';
 import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 /** Days on which what is due on an invoice changes, as the database has them; null: none that matter. */
-type DueDays = readonly { readonly day: string; readonly amount: string }[] | null;
+export type DueDays = readonly { readonly day: string; readonly amount: string }[] | null;
 
 /** What is due in all, and the days later than the first that is to be posted on which it changes: nearly always none. */
 export type Claim = { due_minor: bigint; later: readonly Change[] };
@@ -29,13 +29,18 @@ export async function lockClaims(
   invoiceIds: readonly string[],
   dates: readonly (string | undefined)[],
 ): Promise<ReadonlyMap<string, LockedClaim>> {
-  const [first = null] = dates.filter((date) => date !== undefined).sort();
   const invoices = await tx.query<Omit<LockedClaim, 'later'> & { later: DueDays }>(
     `SELECT id, status, currency, issue_date, total_minor, tax_minor, due_minor, written_off_minor, later
      FROM lock_claims(p_company => $1, p_invoices => $2, p_since => $3)`,
-    [companyId, [...new Set(invoiceIds)], first],
+    [companyId, [...new Set(invoiceIds)], firstOf(dates)],
   );
   return new Map(invoices.map((invoice) => [invoice.id, { ...invoice, later: toChanges(invoice.later) }]));
+}
+
+/** The first of the dates; null: none is given, so that today is. */
+export function firstOf(dates: readonly (string | undefined)[]): string | null {
+  const [first = null] = dates.filter((date) => date !== undefined).sort();
+  return first;
 }
 
 export function toChanges(days: DueDays): readonly Change[] {
@@ -53,6 +58,23 @@ export function firstConflict(
   return firstShortDay(dueMinor, later, taken);
 }
 
+/**
+ * The first day from `date` on as of which more than the total would be due, if `raised` were due again from then on: only where
+ * a refund was voided later. The invoice must be locked by an earlier statement.
+ */
+export async function firstDayAboveTotal(
+  tx: Tx,
+  companyId: string,
+  { invoiceId, date, raised }: { readonly invoiceId: string; readonly date: string; readonly raised: bigint },
+): Promise<{ readonly day: string; readonly due: bigint } | undefined> {
+  const [first] = await tx.query<{ day: string; due_minor: string }>(
+    `SELECT day, due_minor::text AS due_minor
+     FROM first_day_above_total(p_company => $1, p_invoice => $2, p_since => $3, p_raised => $4)`,
+    [companyId, invoiceId, date, raised],
+  );
+  return first && { day: first.day, due: BigInt(first.due_minor) };
+}
+
 /** Takes from what is due, for the next write of the same set. Without later days, there are none that it could make short. */
 export function takeFromDue(
   claim: LockedClaim,
@@ -63,6 +85,14 @@ export function takeFromDue(
   claim.status = claim.due_minor === 0n ? settled : 'partially_paid';
   if (claim.later.length > 0) claim.later = withChange(claim.later, { day: date, amount: -taken });
 }
+
+/** The declaration of the rejection for {@link firstDayAboveTotal}, shared by the operations that make more due again. */
+export const ABOVE_TOTAL = {
+  status: 422,
+  title: 'On some day, more than the total of the invoice would be due',
+  nextAction: 'fix_request',
+  about: { in: 'body', pointer: '/date' },
+} as const;
 
 /** The declaration of that rejection, shared by the operations that take from what is due. */
 export const AS_OF_CONFLICT = {

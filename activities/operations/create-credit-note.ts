@@ -22,6 +22,7 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { NOT_VOID } from '../ledger/voids.ts';
 import { defineSetOperation, type WriteContext } from '../operation.ts';
 import { type CreditNoteLine, type CreditNoteRow, creditNoteResource, toCreditNote } from '../resources/credit-note.ts';
 
@@ -175,6 +176,7 @@ export const createCreditNote = defineSetOperation({
         net_minor: netMinor,
         tax_minor: taxMinor,
         total_minor: totalMinor,
+        ...NOT_VOID,
         journal_entry_id: entry.id,
         created_at: facts.now,
       };

@@ -15,6 +15,7 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { NOT_VOID } from '../ledger/voids.ts';
 import { defineSetOperation } from '../operation.ts';
 import { type PaymentRow, paymentResource, toPayment } from '../resources/payment.ts';
 
@@ -175,6 +176,8 @@ export const createPayment = defineSetOperation({
         received_on: receivedOn,
         reference: body.reference ?? null,
         refunded_minor: 0n,
+        ...NOT_VOID,
+        bounced: null,
         journal_entry_id: entry.id,
         metadata: inStoredOrder(body.metadata),
         created_at: facts.now,

@@ -6,6 +6,7 @@ import { amount, date, description, id, metadata } from '../fields.ts';
 import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
+import { ABOVE_TOTAL, type DueDays, firstOf, toChanges } from '../ledger/due-by-day.ts';
 import {
   type EntryOfSet,
   entryOf,
@@ -16,9 +17,11 @@ import {
   requireOpenPeriod,
 } from '../ledger/post-entries.ts';
 import { DATE_TOO_LATE, PERIOD_CLOSED } from '../ledger/post-entry.ts';
+import { NOT_VOID } from '../ledger/voids.ts';
 import { defineSetOperation } from '../operation.ts';
 import type { PaymentRow } from '../resources/payment.ts';
 import { type RefundRow, refundResource, toRefund } from '../resources/refund.ts';
+import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 export const createRefund = defineSetOperation({
   name: 'createRefund',
@@ -58,10 +61,11 @@ export const createRefund = defineSetOperation({
       nextAction: 'fix_request',
     },
     date_before_original: DATE_BEFORE_ORIGINAL,
+    as_of_conflict: ABOVE_TOTAL,
     period_closed: PERIOD_CLOSED,
     date_too_late: DATE_TOO_LATE,
   },
-  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late' },
+  constraints: { period_closed: 'period_closed', date_too_late: 'date_too_late', as_of_conflict: 'as_of_conflict' },
   examples: [
     {
       name: 'refund',
@@ -80,6 +84,7 @@ export const createRefund = defineSetOperation({
           tx,
           companyId,
           inputs.map(({ body }) => body.paymentId),
+          inputs.map(({ body }) => body.date),
         ),
         loadPostingFacts(tx, companyId, []),
       ]);
@@ -92,6 +97,13 @@ export const createRefund = defineSetOperation({
         throw context.reject('payment_not_found', `There is no payment ${body.paymentId}.`, '/paymentId');
       }
       const amountMinor = BigInt(body.amount);
+      if (payment.voided_on !== null) {
+        throw context.reject(
+          'refund_exceeds_payment',
+          `Nothing is left of the payment: it was voided on ${payment.voided_on}.`,
+          '/paymentId',
+        );
+      }
       const leftMinor = payment.amount_minor - payment.refunded_minor;
       if (amountMinor > leftMinor) {
         const left = formatAmount(leftMinor, payment.currency);
@@ -101,6 +113,12 @@ export const createRefund = defineSetOperation({
         { requested: body.date, today: facts.today, originalDate: payment.received_on },
         context,
       );
+      const { room } = payment;
+      const conflict = firstShortDay(room.balance, room.later, { date: refundedOn, taken: amountMinor });
+      if (conflict !== undefined) {
+        const most = formatAmount(conflict.left, payment.currency);
+        throw context.reject('as_of_conflict', `As of ${conflict.day}, only ${most} can become due again.`, '/date');
+      }
       requireOpenPeriod(facts, refundedOn, context);
       requireNotTooLate(facts, refundedOn, '/date', context);
 
@@ -125,11 +143,14 @@ export const createRefund = defineSetOperation({
         currency,
         refunded_on: refundedOn,
         reason: body.reason,
+        ...NOT_VOID,
         journal_entry_id: entry.id,
         metadata: inStoredOrder(body.metadata),
         created_at: facts.now,
       };
       payment.refunded_minor += amountMinor;
+      room.balance -= amountMinor;
+      if (room.later.length > 0) room.later = withChange(room.later, { day: refundedOn, amount: -amountMinor });
       entries.push(entry);
       refunds.push(refund);
       return { resourceId: refund.id, body: toRefund(refund) };
@@ -153,21 +174,42 @@ type State = {
 };
 
 /** A payment that this transaction holds, with its invoice; the refunds of a set take from it one after another. */
-type LockedPayment = Pick<PaymentRow, 'id' | 'invoice_id' | 'amount_minor' | 'currency' | 'received_on'> & {
+type LockedPayment = Pick<
+  PaymentRow,
+  'id' | 'invoice_id' | 'amount_minor' | 'currency' | 'received_on' | 'voided_on'
+> & {
   refunded_minor: bigint;
   readonly bank_account: string;
+  readonly room: Room;
 };
 
-/** Those that the company does not have are left out. */
+/** What of an invoice is not due, and the later days on which that changes: only where a refund was voided later. */
+type Room = { balance: bigint; later: readonly Change[] };
+
+type PaymentOfInvoice = Omit<LockedPayment, 'room'> & { readonly room_minor: bigint; readonly later: DueDays };
+
+/** Those that the company does not have are left out. Payments of one invoice share its room. */
 async function lockPayments(
   tx: Tx,
   companyId: string,
   paymentIds: readonly string[],
+  dates: readonly (string | undefined)[],
 ): Promise<ReadonlyMap<string, LockedPayment>> {
-  const payments = await tx.query<LockedPayment>(
-    `SELECT id, invoice_id, amount_minor, refunded_minor, currency, received_on, bank_account
-     FROM lock_payments(p_company => $1, p_payments => $2)`,
-    [companyId, [...new Set(paymentIds)]],
+  const payments = await tx.query<PaymentOfInvoice>(
+    `SELECT id, invoice_id, amount_minor, refunded_minor, currency, received_on, voided_on, bank_account, room_minor, later
+     FROM lock_refundable(p_company => $1, p_payments => $2, p_since => $3)`,
+    [companyId, [...new Set(paymentIds)], firstOf(dates)],
   );
-  return new Map(payments.map((payment) => [payment.id, payment]));
+  const rooms = new Map<string, Room>(
+    payments.map(({ invoice_id: invoiceId, room_minor: balance, later }) => [
+      invoiceId,
+      { balance, later: toChanges(later).map(({ day, amount }) => ({ day, amount: -amount })) },
+    ]),
+  );
+  return new Map(
+    payments.map(({ room_minor: balance, later: _, ...payment }) => [
+      payment.id,
+      { ...payment, room: rooms.get(payment.invoice_id) ?? { balance, later: [] } },
+    ]),
+  );
 }

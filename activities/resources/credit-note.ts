@@ -7,7 +7,7 @@ import { calendarDate, currencyCode, instant, money, numberOf, resourceId } from
 
 /** The API's form of a credit note and its columns. */
 export const CREDIT_NOTE_COLUMNS =
-  'id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, journal_entry_id, created_at';
+  'id, number, invoice_id, currency, credited_on, reason, net_minor, tax_minor, total_minor, voided_on, void_reason, journal_entry_id, created_at';
 
 export type CreditNoteRow = {
   id: string;
@@ -20,6 +20,8 @@ export type CreditNoteRow = {
   net_minor: bigint;
   tax_minor: bigint;
   total_minor: bigint;
+  voided_on: string | null;
+  void_reason: string | null;
   journal_entry_id: string;
   created_at: string;
 };
@@ -46,6 +48,8 @@ export function toCreditNote(row: CreditNoteRow, lines: readonly CreditNoteLine[
     net: toWireAmount(row.net_minor),
     tax: toWireAmount(row.tax_minor),
     total: toWireAmount(row.total_minor),
+    voidedOn: row.voided_on,
+    voidReason: row.void_reason,
     journalEntryId: row.journal_entry_id,
     createdAt: row.created_at,
   };
@@ -79,6 +83,8 @@ export const creditNoteSchema = z.object({
   net: money(),
   tax: money(),
   total: money(),
+  voidedOn: calendarDate().nullable(),
+  voidReason: z.string().nullable(),
   journalEntryId: resourceId(),
   createdAt: instant(),
 });

@@ -6,7 +6,7 @@ import { calendarDate, currencyCode, instant, money, notes, numberOf, resourceId
 
 /** The API's form of a payment and its columns. */
 export const PAYMENT_COLUMNS =
-  'id, number, invoice_id, amount_minor, currency, method, received_on, reference, refunded_minor, journal_entry_id, metadata, created_at';
+  'id, number, invoice_id, amount_minor, currency, method, received_on, reference, refunded_minor, voided_on, void_reason, bounced, journal_entry_id, metadata, created_at';
 
 export type PaymentRow = {
   id: string;
@@ -19,6 +19,10 @@ export type PaymentRow = {
   received_on: string;
   reference: string | null;
   refunded_minor: bigint;
+  voided_on: string | null;
+  void_reason: string | null;
+  /** Null unless it is void. */
+  bounced: boolean | null;
   journal_entry_id: string;
   metadata: Record<string, string>;
   created_at: string;
@@ -35,6 +39,9 @@ export function toPayment(row: PaymentRow): z.output<typeof paymentSchema> {
     receivedOn: row.received_on,
     reference: row.reference,
     refunded: toWireAmount(row.refunded_minor),
+    voidedOn: row.voided_on,
+    voidReason: row.void_reason,
+    bounced: row.bounced,
     journalEntryId: row.journal_entry_id,
     metadata: row.metadata,
     createdAt: row.created_at,
@@ -51,6 +58,12 @@ export const paymentSchema = z.object({
   receivedOn: calendarDate(),
   reference: z.string().nullable(),
   refunded: money(),
+  voidedOn: calendarDate().nullable(),
+  voidReason: z.string().nullable(),
+  bounced: z
+    .boolean()
+    .nullable()
+    .meta({ description: 'Null unless it is void: whether it came in and was taken back by the bank' }),
   journalEntryId: resourceId(),
   metadata: notes(),
   createdAt: instant(),

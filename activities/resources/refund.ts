@@ -6,7 +6,7 @@ import { calendarDate, currencyCode, instant, money, notes, numberOf, resourceId
 
 /** The API's form of a refund and its columns: its own, from `r`, and those of its payment, from `p`. */
 export const REFUND_COLUMNS = `r.id, r.number, r.payment_id, p.invoice_id, r.amount_minor, p.currency, r.refunded_on, r.reason,
-  r.journal_entry_id, r.metadata, r.created_at`;
+  r.voided_on, r.void_reason, r.journal_entry_id, r.metadata, r.created_at`;
 
 export type RefundRow = {
   id: string;
@@ -18,6 +18,8 @@ export type RefundRow = {
   currency: string;
   refunded_on: string;
   reason: string;
+  voided_on: string | null;
+  void_reason: string | null;
   journal_entry_id: string;
   metadata: Record<string, string>;
   created_at: string;
@@ -33,6 +35,8 @@ export function toRefund(row: RefundRow): z.output<typeof refundSchema> {
     currency: row.currency,
     date: row.refunded_on,
     reason: row.reason,
+    voidedOn: row.voided_on,
+    voidReason: row.void_reason,
     journalEntryId: row.journal_entry_id,
     metadata: row.metadata,
     createdAt: row.created_at,
@@ -48,6 +52,8 @@ export const refundSchema = z.object({
   currency: currencyCode(),
   date: calendarDate(),
   reason: z.string(),
+  voidedOn: calendarDate().nullable(),
+  voidReason: z.string().nullable(),
   journalEntryId: resourceId(),
   metadata: notes(),
   createdAt: instant(),

@@ -65,9 +65,9 @@ export function createNamedSet(): NamedSet {
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** A refund makes an amount due again on an invoice that it does not name. */
+/** A refund or a void changes what is due on an invoice that it does not name. */
 const REFUNDS = 'refunds';
-/** Reversing an entry undoes the reconciliation of a bank transaction that it does not name. */
+/** Reversing an entry undoes the reconciliation of a bank transaction that it does not name; a void matches unnamed lines. */
 const REVERSALS = 'reversals';
 /** A pay run takes whoever is employed, and no period is paid twice. */
 const PAYROLL = 'payroll';
@@ -91,6 +91,9 @@ const OF_OPERATION: Readonly<Record<string, (body: Members) => readonly string[]
   // It takes the next number, and tells when that is out of the order of dates.
   finalizeInvoice: () => ['number:invoice'],
   createRefund: () => [REFUNDS],
+  voidPayment: () => [REFUNDS, REVERSALS],
+  voidRefund: () => [REFUNDS, REVERSALS],
+  voidCreditNote: () => [REFUNDS],
   createPayment: () => [shared(REFUNDS)],
   createCreditNote: () => [shared(REFUNDS)],
   voidInvoice: () => [shared(REFUNDS)],

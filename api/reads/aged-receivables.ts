@@ -43,14 +43,17 @@ const AGED = `
     SELECT company_id, id, -total_minor FROM invoices WHERE company_id = current_company() AND voided_on <= $1
     UNION ALL
     SELECT company_id, invoice_id, -amount_minor FROM payments
-    WHERE company_id = current_company() AND received_on <= $1
+    WHERE company_id = current_company() AND received_on <= $1 AND (voided_on > $1) IS NOT FALSE
     UNION ALL
     SELECT company_id, invoice_id, -total_minor FROM credit_notes
-    WHERE company_id = current_company() AND credited_on <= $1
+    WHERE company_id = current_company() AND credited_on <= $1 AND (voided_on > $1) IS NOT FALSE
     UNION ALL
     SELECT r.company_id, p.invoice_id, r.amount_minor
     FROM refunds r JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id
-    WHERE r.company_id = current_company() AND r.refunded_on <= $1
+    WHERE r.company_id = current_company() AND r.refunded_on <= $1 AND (r.voided_on > $1) IS NOT FALSE
+    UNION ALL
+    SELECT company_id, invoice_id, -amount_minor FROM write_offs
+    WHERE company_id = current_company() AND written_off_on <= $1 AND (recovered_on > $1) IS NOT FALSE
   ), open AS (
     SELECT i.customer_id, i.currency, $1::date - i.due_date AS days_overdue, sum(m.amount_minor) AS amount_minor
     FROM movement m JOIN invoices i ON i.company_id = m.company_id AND i.id = m.invoice_id

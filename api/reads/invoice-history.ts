@@ -44,7 +44,7 @@ export async function readInvoiceHistory(tx: Tx, invoiceId: string) {
   };
 }
 
-/** The entries of the invoice, of its void, and of its payments, refunds and credit notes. */
+/** The entries of the invoice and of its payments, refunds, credit notes and write-offs, and those that took one of them back. */
 function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
   return tx.query<EntryRow>(
     `WITH posted (id) AS (
@@ -54,11 +54,17 @@ function readEntriesOf(tx: Tx, invoiceId: string): Promise<EntryRow[]> {
        JOIN journal_entries m ON m.company_id = i.company_id AND m.reverses = i.journal_entry_id
        WHERE i.company_id = current_company() AND i.id = $1
        UNION ALL
-       SELECT journal_entry_id FROM payments WHERE company_id = current_company() AND invoice_id = $1
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM payments
+       WHERE company_id = current_company() AND invoice_id = $1
        UNION ALL
-       SELECT journal_entry_id FROM refunds WHERE company_id = current_company() AND payment_id = ANY (${PAYMENT_IDS})
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM refunds
+       WHERE company_id = current_company() AND payment_id = ANY (${PAYMENT_IDS})
        UNION ALL
-       SELECT journal_entry_id FROM credit_notes WHERE company_id = current_company() AND invoice_id = $1
+       SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) FROM credit_notes
+       WHERE company_id = current_company() AND invoice_id = $1
+       UNION ALL
+       SELECT unnest(ARRAY[journal_entry_id, recover_entry_id]) FROM write_offs
+       WHERE company_id = current_company() AND invoice_id = $1
      )
      SELECT ${ENTRY_COLUMNS} FROM journal_entries e
      WHERE e.company_id = current_company() AND e.id = ANY (ARRAY(SELECT id FROM posted WHERE id IS NOT NULL))

@@ -53,7 +53,7 @@ describe('a set of refunds', () => {
         await Promise.all([holder.query('BEGIN'), set.query('BEGIN')]);
         await holder.query(`SELECT 1 FROM ${at} ORDER BY id LIMIT 1 FOR UPDATE`);
         const locked = set.query(
-          `SELECT id FROM lock_payments(p_company => $1,
+          `SELECT id FROM lock_refundable(p_company => $1, p_since => NULL,
            p_payments => ARRAY(SELECT id FROM payments ORDER BY invoice_id DESC, id DESC))`,
           [COMPANY_ID],
         );

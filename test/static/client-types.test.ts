@@ -111,7 +111,9 @@ describe('an answer', () => {
     expectTypeOf<Finalized>().toEqualTypeOf<Invoice>();
     expectTypeOf<Finalized['warnings']>().toEqualTypeOf<{ code: string }[] | undefined>();
     expectTypeOf<Finalized['number']>().toEqualTypeOf<string | null>();
-    expectTypeOf<Finalized['status']>().toEqualTypeOf<'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void'>();
+    expectTypeOf<Finalized['status']>().toEqualTypeOf<
+      'draft' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void'
+    >();
   });
 
   test('has numbers as amounts, and digits too where a sum may be beyond the safe integers', () => {

@@ -4,6 +4,7 @@ import { rowId } from '../../activities/identity.ts';
 import { type Input, parseInput } from '../../activities/operation.ts';
 import { createRefund } from '../../activities/operations/create-refund.ts';
 import { NUMBER_TO_COME } from '../../activities/resources/document-number.ts';
+import type { Change } from '../../activities/short-day.ts';
 import type { SetOperation } from '../../activities/write/run-set.ts';
 import { decideContext } from '../support/decide-context.ts';
 import { outcomeOf } from '../support/outcome-of.ts';
@@ -53,6 +54,8 @@ describe('a refund', () => {
           currency: 'EUR',
           date: '2026-03-10',
           reason: 'Too much',
+          voidedOn: null,
+          voidReason: null,
           journalEntryId: rowId(context.writeId, 'journal_entries', 0),
           metadata: { 10: 'ten', a: 'a', ticket: 'T-1' },
           createdAt: '2026-03-10T12:00:00.000Z',
@@ -73,6 +76,24 @@ describe('a refund', () => {
         ],
       }),
     ]);
+  });
+
+  test('is refused for a payment that is void', () => {
+    const refusal = { code: 'refund_exceeds_payment', pointer: { in: 'body', pointer: '/paymentId' } };
+    const state = stateOf(0n, { voidedOn: '2026-02-20' });
+    expect(() => decide(state, refund({ amount: 1 }), decideContext())).toThrow(expect.objectContaining(refusal));
+  });
+
+  test('gives back no more than is paid as of any day, where another was voided later, nor two of one set together', () => {
+    // As of the 5th, 150 of both payments had gone back; on the 10th, that was voided.
+    const state = stateOf(0n, { later: [{ day: '2026-03-10', amount: 150n }] });
+    const take = (paymentId: string, amount: number, day: string) =>
+      outcomeOf(() => decide(state, refund({ paymentId, amount, date: day }), decideContext()));
+    expect(take(PAYMENTS[0], 51, '2026-03-05')).toBe('as_of_conflict');
+    expect(take(PAYMENTS[0], 30, '2026-03-05')).toBe('succeeded');
+    expect(take(PAYMENTS[1], 21, '2026-03-09')).toBe('as_of_conflict');
+    expect(take(PAYMENTS[1], 20, '2026-03-09')).toBe('succeeded');
+    expect(take(PAYMENTS[1], 80, '2026-03-10')).toBe('succeeded');
   });
 
   test('is taken exactly if what the others of its payment have left covers it', () => {
@@ -99,8 +120,12 @@ describe('a refund', () => {
   });
 });
 
-/** Payments of 100, of which `refundedMinor` has gone back already. */
-function stateOf(refundedMinor: bigint) {
+/** Payments of 100 of one invoice, of which `refundedMinor` has gone back already; `later` is what changes the rest again. */
+function stateOf(
+  refundedMinor: bigint,
+  { voidedOn = null, later = [] }: { voidedOn?: string | null; later?: readonly Change[] } = {},
+) {
+  const room = { balance: 2n * (100n - refundedMinor), later };
   return {
     payments: new Map(
       PAYMENTS.map((id) => [
@@ -112,7 +137,9 @@ function stateOf(refundedMinor: bigint) {
           refunded_minor: refundedMinor,
           currency: 'EUR',
           received_on: '2026-01-20',
+          voided_on: voidedOn,
           bank_account: '1010',
+          room,
         },
       ]),
     ),

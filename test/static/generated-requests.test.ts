@@ -20,7 +20,7 @@ describe('generated requests', () => {
     const covered = `adjustInventory approvePayRun createAccount createCreditNote createCustomer createEmployee
       createInventoryItem createInvoice createJournalEntry createPayRun createPayment createRefund executePayroll
       finalizeInvoice grantUserAccess importBankTransactions reconcileLedger recordInvoiceReminder reverseJournalEntry
-      triggerWorkflow unreconcileBankTransaction updateCompanySettings voidInvoice`;
+      triggerWorkflow unreconcileBankTransaction updateCompanySettings voidCreditNote voidInvoice voidPayment voidRefund`;
     expect(names).toEqual(expect.arrayContaining(covered.split(/\s+/)));
     expect(OPERATIONS.map(({ name }) => name)).toEqual(expect.arrayContaining(names));
   });

@@ -95,13 +95,21 @@ function transactionThatFinds(): { readonly tx: Tx; readonly sent: (readonly unk
   const line = { line_number: 1, account: '4000', tax_rate_thousandths: 0, net_minor: 40_000n, tax_minor: 0n };
   const found: Readonly<Record<string, object>> = {
     lock_claims: { ...invoice, id: DEMO.finalizedInvoiceId, status: 'finalized', later: null },
-    lock_payments: {
+    lock_refundable: {
       ...{ id: DEMO.refundablePaymentId, invoice_id: DEMO.finalizedInvoiceId, currency: 'USD' },
       ...{ amount_minor: 4_000n, refunded_minor: 0n, received_on: '2026-03-01', bank_account: '1000' },
+      ...{ voided_on: null, room_minor: 4_000n, later: null },
     },
     lock_invoices: {
       ...{ ...invoice, id: DEMO.draftInvoiceId, status: 'draft', due_date: '2026-12-31', number: null },
-      ...{ subtotal_minor: 40_000n, tax_minor: 0n, total_minor: 40_000n, paid_minor: 0n, credited_minor: 0n },
+      ...{
+        subtotal_minor: 40_000n,
+        tax_minor: 0n,
+        total_minor: 40_000n,
+        paid_minor: 0n,
+        credited_minor: 0n,
+        written_off_minor: 0n,
+      },
     },
     invoice_lines: { ...line, invoice_id: DEMO.finalizedInvoiceId, credited_net_minor: 0n, credited_tax_minor: 0n },
     numbering_facts: { closed_through: null, latest: '2027-03-11', last_number: 41, latest_date: null },

@@ -38,6 +38,20 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await pay('second', 300);
   expect(await pay('too much', 1_000)).toMatchObject({ status: 422 });
   await api.created('/api/refunds', { paymentId: first.json.id, amount: 100, reason: 'Too much', date });
+  const voided = { reason: 'A mistake', date: '2026-02-02' };
+  const [wrong, bounced, kept] = [await pay('wrong', 20), await pay('bounced', 30), await pay('kept', 40)];
+  await api.created(`/api/payments/${wrong.json.id}/void`, voided);
+  await api.created(`/api/payments/${bounced.json.id}/void`, { ...voided, bounced: true });
+  const back = await api.created('/api/refunds', {
+    paymentId: kept.json.id,
+    amount: 10,
+    reason: 'Never paid out',
+    date,
+  });
+  await api.created(`/api/refunds/${back.id}/void`, voided);
+  const note = { lines: [{ lineNumber: 1, net: 50 }], reason: 'Not agreed', date };
+  const { id: noteId } = await api.created(`/api/invoices/${paid}/credit-notes`, note);
+  await api.created(`/api/credit-notes/${noteId}/void`, voided);
   const open = await invoiceOf('open', 1_004, 1_004);
   await api.created(`/api/invoices/${open}/reminders`, { step: 1 });
 

@@ -62,6 +62,28 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
     `UPDATE invoice_lines SET description = 'Goods' WHERE invoice_id = ${invoice('open')}`,
     ['invoice-answers'],
   ],
+  'a void of a payment without its answer': [
+    `UPDATE payments SET voided_on = NULL, void_reason = NULL, void_entry_id = NULL, bounced = NULL WHERE reference = 'wrong'`,
+    ['invoice-paid', 'payment-answers'],
+  ],
+  'the day and reason of a void changed': [
+    `UPDATE refunds SET voided_on = '2026-02-05', void_reason = 'by hand' WHERE reason = 'Never paid out'`,
+    ['claims-posted', 'refund-answers'],
+  ],
+  'a void of a credit note under the entry of another': [
+    `UPDATE credit_notes SET void_entry_id = (SELECT void_entry_id FROM payments WHERE reference = 'wrong')
+     WHERE reason = 'Not agreed'`,
+    ['claims-posted', 'labels'],
+  ],
+  'a payment that is said to have bounced': [
+    `UPDATE payments SET bounced = true WHERE reference = 'wrong'`,
+    ['payment-answers', 'bank-answers'],
+  ],
+  'the lines of a void payment set free': [
+    `DELETE FROM bank_matches WHERE bank_transaction_id IS NULL AND matched_by = (
+       SELECT e.write_id FROM payments p JOIN journal_entries e ON e.id = p.void_entry_id WHERE p.reference = 'wrong')`,
+    ['bank-answers'],
+  ],
   'a payment’s method and reference changed': [
     `UPDATE payments SET method = 'card', reference = 'by hand' WHERE reference = 'second'`,
     ['payment-answers'],

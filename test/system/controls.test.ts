@@ -41,9 +41,9 @@ const FAULTS: Readonly<Record<string, string>> = {
     WITH moved AS (UPDATE payments SET received_on = '2026-01-10' WHERE reference = 'second' RETURNING journal_entry_id)
     UPDATE journal_entries SET entry_date = '2026-01-10' WHERE id IN (SELECT journal_entry_id FROM moved)`,
   'invoice-numbers': 'UPDATE invoices SET number = number + 1 WHERE number = (SELECT max(number) FROM invoices)',
-  'payment-numbers': `UPDATE payments SET number = number + 1 WHERE reference = 'second'`,
-  'credit-note-numbers': 'UPDATE credit_notes SET number = number + 1',
-  'refund-numbers': 'UPDATE refunds SET number = number + 1',
+  'payment-numbers': `UPDATE payments SET number = number + 1 WHERE reference = 'kept'`,
+  'credit-note-numbers': `UPDATE credit_notes SET number = number + 1 WHERE reason = 'Not agreed'`,
+  'refund-numbers': `UPDATE refunds SET number = number + 1 WHERE reason = 'Never paid out'`,
   'invoice-sums': `
     UPDATE invoices SET subtotal_minor = subtotal_minor + 1, tax_minor = tax_minor - 1 WHERE memo = 'credited'`,
   'invoice-taxes': `UPDATE invoices SET tax_rounding = 'document' WHERE memo = 'open'`,
@@ -55,7 +55,8 @@ const FAULTS: Readonly<Record<string, string>> = {
   'invoice-credited': `UPDATE credit_notes SET invoice_id = ${invoice('open')}`,
   'credit-note-sums': 'UPDATE credit_notes SET net_minor = net_minor + 1, tax_minor = tax_minor - 1',
   'credit-within-line': `
-    UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END`,
+    UPDATE credit_note_lines SET tax_minor = tax_minor + CASE line_number WHEN 1 THEN 1 ELSE -1 END
+    WHERE credit_note_id = (SELECT id FROM credit_notes WHERE reason = 'Returned')`,
   'claims-posted': `UPDATE payments SET received_on = received_on - 1 WHERE reference = 'second'`,
   'sales-posted': `
     UPDATE journal_lines SET account_id = ${account('5000')}

@@ -66,7 +66,7 @@ export const BANK_ANSWERS: readonly Control[] = [
       -- Each match, from the write that made it to the one that undid it.
       SELECT m.company_id, made.operation, m.matched_by, coalesce(m.bank_transaction_id, m.journal_line_id)::text, 'matched'
       FROM bank_matches m
-      LEFT JOIN (SELECT * FROM ${writesOf('reconcileLedger', 'reverseJournalEntry')}) AS made
+      LEFT JOIN (SELECT * FROM ${writesOf('reconcileLedger', 'reverseJournalEntry', 'voidPayment', 'voidRefund')}) AS made
         ON made.company_id = m.company_id AND made.write_id = m.matched_by
       LEFT JOIN (SELECT * FROM ${writesOf('unreconcileBankTransaction', 'reverseJournalEntry')}) AS undone
         ON undone.company_id = m.company_id AND undone.write_id = m.undone_by
@@ -76,13 +76,22 @@ export const BANK_ANSWERS: readonly Control[] = [
       LEFT JOIN journal_entries undoing ON undoing.company_id = m.company_id AND undoing.write_id = undone.write_id
       LEFT JOIN journal_entries difference ON difference.company_id = m.company_id AND difference.id = undoing.reverses
       WHERE CASE WHEN m.bank_transaction_id IS NULL
-        THEN made.operation IS DISTINCT FROM 'reverseJournalEntry' OR m.undone_by IS NOT NULL
+        THEN coalesce(made.operation, 'reconcileLedger') = 'reconcileLedger' OR m.undone_by IS NOT NULL
           OR l.entry_id NOT IN (mirror.id, mirror.reverses)
         ELSE made.operation IS DISTINCT FROM 'reconcileLedger' OR made.resource_id <> m.bank_transaction_id::text
           OR (t.reconciled_by IS NOT DISTINCT FROM m.matched_by) <> (m.undone_by IS NULL)
           OR m.undone_by IS NOT NULL AND NOT coalesce(CASE undone.operation
             WHEN 'reverseJournalEntry' THEN difference.write_id = m.matched_by
             ELSE undone.resource_id = m.bank_transaction_id::text END, false) END
+      UNION ALL
+      -- The lines of what no bank will tell of match each other; those of a payment that bounced do not.
+      SELECT v.company_id, v.operation, v.write_id, v.id::text, 'matched' FROM (
+        SELECT p.company_id, e.operation, e.write_id, p.id, CASE WHEN p.bounced THEN 0 ELSE 2 END AS lines
+        FROM payments p JOIN journal_entries e ON e.company_id = p.company_id AND e.id = p.void_entry_id
+        UNION ALL SELECT r.company_id, e.operation, e.write_id, r.id, 2
+        FROM refunds r JOIN journal_entries e ON e.company_id = r.company_id AND e.id = r.void_entry_id
+      ) AS v WHERE v.lines <> (
+        SELECT count(*) FROM bank_matches m WHERE m.company_id = v.company_id AND m.matched_by = v.write_id)
       UNION ALL
       -- Whatever undid a match has left it undone.
       SELECT w.company_id, w.operation, w.write_id, w.resource_id, 'status' FROM idempotent_writes w

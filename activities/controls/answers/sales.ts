@@ -4,6 +4,27 @@ import { differences, writesOf } from './compare.ts';
 
 const INVOICE_STEPS = ['createInvoice', 'finalizeInvoice', 'voidInvoice'];
 const NUMBERED = ['finalizeInvoice', 'voidInvoice'];
+const PAYMENT_STEPS = ['createPayment', 'voidPayment'];
+const REFUND_STEPS = ['createRefund', 'voidRefund'];
+const CREDIT_NOTE_STEPS = ['createCreditNote', 'voidCreditNote'];
+
+/** The members that the answer of a void fixes. */
+function voidOf(table: string, operation: string) {
+  return {
+    voidedOn: { value: `${table}.voided_on`, of: [operation] },
+    voidReason: { value: `${table}.void_reason`, of: [operation] },
+  };
+}
+
+/** The rows that are void without the answer of a void, and the other way round. */
+function voidsTold(table: string, operation: string): string {
+  return `
+      UNION ALL
+      SELECT d.company_id, NULL, NULL, d.id::text, 'voidedOn' FROM ${table} d
+      LEFT JOIN (SELECT company_id, resource_id::uuid AS id FROM ${writesOf(operation)}) AS v
+        ON v.company_id = d.company_id AND v.id = d.id
+      WHERE (d.voided_on IS NULL) <> (v.id IS NULL)`;
+}
 
 /** Of customers and their documents: rows against the answers stored for them. */
 export const SALES_ANSWERS: readonly Control[] = [
@@ -77,17 +98,17 @@ export const SALES_ANSWERS: readonly Control[] = [
   {
     name: 'payment-answers',
     sentence:
-      'A payment says what its answer said: number, invoice, amount, method, day, reference; and the bank account asked for.',
+      'A payment says what its answers said: number, invoice, amount, method, day, reference, void; and the bank account asked for.',
     closesMonth: false,
-    of: writesOf('createPayment'),
-    sql: differences({
-      operations: ['createPayment'],
+    of: writesOf(...PAYMENT_STEPS),
+    sql: `${differences({
+      operations: PAYMENT_STEPS,
       rows: `
-      JOIN payments p ON p.company_id = w.company_id AND p.id = w.write_id
+      JOIN payments p ON p.company_id = w.company_id AND p.id = (a.body ->> 'id')::uuid
       JOIN accounts c ON c.company_id = p.company_id AND c.id = p.bank_account_id
       CROSS JOIN LATERAL (
-        SELECT a.body || jsonb_build_object('bankAccountCode',
-          coalesce(w.request -> 'body' -> 'bankAccountCode', '"${ACCOUNTS.bank}"')) AS payment OFFSET 0
+        SELECT CASE w.operation WHEN 'createPayment' THEN a.body || jsonb_build_object('bankAccountCode',
+          coalesce(w.request -> 'body' -> 'bankAccountCode', '"${ACCOUNTS.bank}"')) ELSE a.body END AS payment OFFSET 0
       ) AS told`,
       id: 'p.id',
       answer: 'told.payment',
@@ -100,21 +121,23 @@ export const SALES_ANSWERS: readonly Control[] = [
         receivedOn: 'p.received_on',
         reference: 'p.reference',
         bankAccountCode: 'c.code',
+        ...voidOf('p', 'voidPayment'),
+        bounced: { value: 'p.bounced', of: ['voidPayment'] },
         journalEntryId: 'p.journal_entry_id',
         metadata: 'p.metadata',
         createdAt: 'p.created_at',
       },
-    }),
+    })}${voidsTold('payments', 'voidPayment')}`,
   },
   {
     name: 'refund-answers',
-    sentence: 'A refund says what its answer said: number, payment, amount, day, reason.',
+    sentence: 'A refund says what its answers said: number, payment, amount, day, reason, void.',
     closesMonth: false,
-    of: writesOf('createRefund'),
-    sql: differences({
-      operations: ['createRefund'],
+    of: writesOf(...REFUND_STEPS),
+    sql: `${differences({
+      operations: REFUND_STEPS,
       rows: `
-      JOIN refunds r ON r.company_id = w.company_id AND r.id = w.write_id
+      JOIN refunds r ON r.company_id = w.company_id AND r.id = (a.body ->> 'id')::uuid
       LEFT JOIN payments p ON p.company_id = r.company_id AND p.id = r.payment_id`,
       id: 'r.id',
       members: {
@@ -125,21 +148,22 @@ export const SALES_ANSWERS: readonly Control[] = [
         currency: 'p.currency',
         date: 'r.refunded_on',
         reason: 'r.reason',
+        ...voidOf('r', 'voidRefund'),
         journalEntryId: 'r.journal_entry_id',
         metadata: 'r.metadata',
         createdAt: 'r.created_at',
       },
-    }),
+    })}${voidsTold('refunds', 'voidRefund')}`,
   },
   {
     name: 'credit-note-answers',
-    sentence: 'A credit note says what its answer said: number, invoice, day, reason, lines, sums.',
+    sentence: 'A credit note says what its answers said: number, invoice, day, reason, lines, sums, void.',
     closesMonth: false,
-    of: writesOf('createCreditNote'),
+    of: writesOf(...CREDIT_NOTE_STEPS),
     sql: `${differences({
-      operations: ['createCreditNote'],
+      operations: CREDIT_NOTE_STEPS,
       rows: `
-      JOIN credit_notes n ON n.company_id = w.company_id AND n.id = w.write_id
+      JOIN credit_notes n ON n.company_id = w.company_id AND n.id = (a.body ->> 'id')::uuid
       CROSS JOIN LATERAL (
         SELECT count(*) AS lines FROM credit_note_lines l WHERE l.company_id = n.company_id AND l.credit_note_id = n.id
       ) AS l`,
@@ -154,10 +178,11 @@ export const SALES_ANSWERS: readonly Control[] = [
         net: 'n.net_minor',
         tax: 'n.tax_minor',
         total: 'n.total_minor',
+        ...voidOf('n', 'voidCreditNote'),
         journalEntryId: 'n.journal_entry_id',
         createdAt: 'n.created_at',
       },
-    })}
+    })}${voidsTold('credit_notes', 'voidCreditNote')}
       UNION ALL${differences({
         operations: ['createCreditNote'],
         rows: `

@@ -17,6 +17,9 @@ export type Books = {
   readonly customers: Map<string, Customer>;
   readonly invoices: Map<string, Invoice>;
   readonly payments: Map<string, Payment>;
+  readonly refunds: Map<string, Refund>;
+  /** In the order in which they were made. */
+  readonly creditNotes: Map<string, CreditNote>;
   readonly entries: Map<string, Entry>;
   /** Of bank accounts: the others are never matched. */
   readonly bankLines: Map<string, BankLine>;
@@ -81,7 +84,7 @@ export type Invoice = {
   /** The entry that its finalizing has posted. */
   entryId: string;
   isVoid: boolean;
-  /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it. */
+  /** What has changed what is due on it since it was issued, by day: payments and credit notes take from it, their voids give back. */
   readonly moved: Change[];
   readonly reminders: Set<number>;
 };
@@ -94,6 +97,28 @@ type Payment = {
   refunded: bigint;
   readonly on: string;
   readonly bank: string;
+  readonly posted: PostedToBank;
+  isVoid: boolean;
+};
+
+type Refund = {
+  readonly payment: Payment;
+  readonly amount: bigint;
+  readonly on: string;
+  readonly posted: PostedToBank;
+  isVoid: boolean;
+};
+
+/** The IDs of an entry and of its line of the bank account. */
+type PostedToBank = { readonly entryId: string; readonly lineId: string };
+
+export type CreditNote = {
+  readonly invoice: Invoice;
+  readonly parts: readonly { readonly line: InvoiceLine; readonly net: bigint; readonly tax: bigint }[];
+  readonly total: bigint;
+  readonly on: string;
+  readonly entryId: string;
+  isVoid: boolean;
 };
 
 export type Entry = {
@@ -212,6 +237,8 @@ export function emptyBooks(
     customers: new Map(),
     invoices: new Map(),
     payments: new Map(),
+    refunds: new Map(),
+    creditNotes: new Map(),
     entries: new Map(),
     bankLines: new Map(),
     bankTransactions: new Map(),
@@ -299,6 +326,13 @@ export function post(
   const lineIds = lines.map((line) => line.id);
   books.entries.set(id, { writeId, operation, date, lines, lineIds, difference, isReversed: false });
   return id;
+}
+
+/** Posts the mirror of an entry that is there. */
+export function postMirrorOf(books: Books, entryId: string): void {
+  const entry = books.entries.get(entryId);
+  if (entry === undefined) throw new Error('Bug! A document without its entry');
+  postMirror(books, entry);
 }
 
 /** Posts what undoes an entry. Its lines have IDs of their own, which no request names. */

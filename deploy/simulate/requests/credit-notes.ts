@@ -1,6 +1,18 @@
-import { divide, type Invoice, type InvoiceLine, isClosed, isFarAhead, post, postingDay, sumOf } from './books.ts';
-import { dueOn, isPayable, leastDue, statusOf, takingDay } from './invoices.ts';
-import { created, refused, workingOn } from './operation-model.ts';
+import {
+  type Books,
+  type CreditNote,
+  divide,
+  type Invoice,
+  type InvoiceLine,
+  isClosed,
+  isFarAhead,
+  post,
+  postingDay,
+  postMirrorOf,
+  sumOf,
+} from './books.ts';
+import { dueOn, isPayable, leastDue, leastRoom, statusOf, takingDay } from './invoices.ts';
+import { changed, created, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 import type { Random } from './random.ts';
 
@@ -52,12 +64,64 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
       const income = parts.map(({ line, net }) => [line.account, net] as const);
       const tax = sumOf(parts, (part) => part.tax);
       const lines = [...income, ['2100', tax] as const, ['1100', -total] as const];
-      post(books, { date: body.date, currency: invoice.currency, lines }, write);
+      const entryId = post(books, { date: body.date, currency: invoice.currency, lines }, write);
+      books.creditNotes.set(write.id, { invoice, parts, total, on: body.date, entryId, isVoid: false });
     });
   },
 });
 
-export const CREDIT_NOTES = { createCreditNote };
+const voidCreditNote = workingOn(({ creditNotes }) => creditNotes, {
+  weight: 3,
+  fits: ({ isVoid }) => !isVoid,
+  madeBy: 'createCreditNote',
+  notFound: [404, 'credit_note_not_found'],
+  body: (note, _, books, random) => ({ reason: 'Not agreed', date: postingDay(books, random, note?.on) }),
+  answer(note, { target, body }, books) {
+    const { invoice, parts, total } = note;
+    if (note.isVoid) return refused(409, 'already_voided');
+    if (hasLaterNote(note, books)) return refused(409, 'not_latest_credit');
+    if (body.date < note.on) return refused(422, 'date_before_original');
+    if (total > leastRoom(invoice, body.date)) return refused(422, 'as_of_conflict');
+    if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
+    if (leavesTax(note)) return refused(409, 'not_latest_credit');
+    return changed(() => {
+      note.isVoid = true;
+      for (const { line, net, tax } of parts) {
+        line.creditedNet -= net;
+        line.creditedTax -= tax;
+      }
+      invoice.credited -= total;
+      invoice.moved.push({ date: body.date, amount: total });
+      postMirrorOf(books, note.entryId);
+    }, target);
+  },
+});
+
+export const CREDIT_NOTES = { createCreditNote, voidCreditNote };
+
+/** Whether a note that was made after it has credited one of its lines. */
+function hasLaterNote(note: CreditNote, { creditNotes }: Books): boolean {
+  const notes = [...creditNotes.values()];
+  const lines = new Set(note.parts.map(({ line }) => line));
+  const later = notes.slice(notes.indexOf(note) + 1).filter(({ isVoid }) => !isVoid);
+  return later.some(({ parts }) => parts.some(({ line }) => lines.has(line)));
+}
+
+/** Whether, without the note, a line whose net is all credited has less than its tax, though there is tax left at its rate. */
+function leavesTax({ invoice, parts }: CreditNote): boolean {
+  const lines = invoice.lines.map((line) => {
+    const part = parts.find((one) => one.line === line) ?? { net: 0n, tax: 0n };
+    return { ...line, creditedNet: line.creditedNet - part.net, creditedTax: line.creditedTax - part.tax };
+  });
+  return lines.some(
+    ({ rate, net, tax, creditedNet, creditedTax }) =>
+      parts.some(({ line }) => line.rate === rate) &&
+      creditedNet === net &&
+      creditedTax !== tax &&
+      leftAtRate(rate, lines).tax > 0n,
+  );
+}
 
 /** Parts of one to three lines of which something is left; now and then more than lines with negative amounts leave. */
 function drawParts(lines: Invoice['lines'], random: Random): AskedPart[] {

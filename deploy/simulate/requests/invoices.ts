@@ -8,7 +8,7 @@ import {
   leastSince,
   post,
   postingDay,
-  postMirror,
+  postMirrorOf,
   sumOf,
   TAX_ROUNDINGS,
 } from './books.ts';
@@ -120,11 +120,9 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
     if (leastDue(invoice, body.date) < invoice.total) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    const entry = books.entries.get(invoice.entryId);
-    if (entry === undefined) throw new Error('Bug! A finalized invoice without its entry');
     return changed(() => {
       invoice.isVoid = true;
-      postMirror(books, entry);
+      postMirrorOf(books, invoice.entryId);
     }, target);
   },
 });
@@ -165,6 +163,15 @@ export function takingDay(invoice: Invoice | undefined, books: Books, random: Ra
 /** The least that is due as of any day from that one on. */
 export function leastDue({ total, moved }: Invoice, since: string): bigint {
   return leastSince(since, total, moved);
+}
+
+/** The most that can become due again from that day on, as of each day; not what is due in all, where a refund is void. */
+export function leastRoom({ moved }: Invoice, since: string): bigint {
+  return leastSince(
+    since,
+    0n,
+    moved.map(({ date, amount }) => ({ date, amount: -amount })),
+  );
 }
 
 export function statusOf(invoice: Invoice): string {

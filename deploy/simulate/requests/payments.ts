@@ -1,7 +1,8 @@
+import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { codesOf, isClosed, isFarAhead, post, postingDay } from './books.ts';
-import { dueOn, isPayable, leastDue, takingDay } from './invoices.ts';
-import { created, refused, workingOn } from './operation-model.ts';
+import { type Books, codesOf, isClosed, isFarAhead, post, postingDay, postMirrorOf } from './books.ts';
+import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
+import { changed, created, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const createPayment = workingOn(({ invoices }) => invoices, {
@@ -35,16 +36,18 @@ const createPayment = workingOn(({ invoices }) => invoices, {
     return created(() => {
       invoice.paid += amount;
       invoice.moved.push({ date: body.receivedOn, amount: -amount });
-      books.payments.set(write.id, { invoice, amount, refunded: 0n, on: body.receivedOn, bank });
       const lines = [[bank, amount] as const, ['1100', -amount] as const];
-      post(books, { date: body.receivedOn, currency: body.currency, lines }, write);
+      const entryId = post(books, { date: body.receivedOn, currency: body.currency, lines }, write);
+      const posted = { entryId, lineId: rowId(write.id, 'journal_lines', 0) };
+      const payment = { invoice, amount, refunded: 0n, on: body.receivedOn, bank, posted, isVoid: false };
+      books.payments.set(write.id, payment);
     });
   },
 });
 
 const createRefund = workingOn(({ payments }) => payments, {
   weight: 4,
-  fits: ({ amount, refunded }) => amount > refunded,
+  fits: ({ amount, refunded, isVoid }) => !isVoid && amount > refunded,
   madeBy: 'createPayment',
   notFound: [422, 'payment_not_found'],
   body(payment, paymentId, books, random) {
@@ -53,8 +56,9 @@ const createRefund = workingOn(({ payments }) => payments, {
   },
   answer(payment, { body }, books, write) {
     const amount = BigInt(body.amount);
-    if (amount > payment.amount - payment.refunded) return refused(422, 'refund_exceeds_payment');
+    if (payment.isVoid || amount > payment.amount - payment.refunded) return refused(422, 'refund_exceeds_payment');
     if (body.date < payment.on) return refused(422, 'date_before_original');
+    if (amount > leastRoom(payment.invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     return created(() => {
@@ -62,12 +66,80 @@ const createRefund = workingOn(({ payments }) => payments, {
       payment.invoice.paid -= amount;
       payment.invoice.moved.push({ date: body.date, amount });
       const lines = [['1100', amount] as const, [payment.bank, -amount] as const];
-      post(books, { date: body.date, currency: payment.invoice.currency, lines }, write);
+      const entryId = post(books, { date: body.date, currency: payment.invoice.currency, lines }, write);
+      const posted = { entryId, lineId: rowId(write.id, 'journal_lines', 1) };
+      books.refunds.set(write.id, { payment, amount, on: body.date, posted, isVoid: false });
     });
   },
 });
 
-export const PAYMENTS = { createPayment, createRefund };
+const voidPayment = workingOn(({ payments }) => payments, {
+  weight: 3,
+  fits: ({ refunded, isVoid }) => !isVoid && refunded === 0n,
+  madeBy: 'createPayment',
+  notFound: [404, 'payment_not_found'],
+  body: (payment, _, books, random) => ({
+    ...{ reason: 'Another invoice was meant', date: postingDay(books, random, payment?.on) },
+    ...(random.chance(0.3) && { bounced: random.chance(0.8) }),
+  }),
+  answer(payment, { target, body }, books) {
+    const { invoice, amount, posted } = payment;
+    if (payment.isVoid) return refused(409, 'already_voided');
+    if (payment.refunded > 0n) return refused(409, 'payment_refunded');
+    const line = books.bankLines.get(posted.lineId);
+    if (line?.matched !== undefined) return refused(409, 'line_reconciled');
+    if (body.date < payment.on) return refused(422, 'date_before_original');
+    if (amount > leastRoom(invoice, body.date)) return refused(422, 'as_of_conflict');
+    if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
+    return changed(() => {
+      payment.isVoid = true;
+      invoice.paid -= amount;
+      invoice.moved.push({ date: body.date, amount });
+      // The other line of the two has an ID that no request names.
+      if (line && body.bounced !== true) line.matched = 'reversed';
+      postMirrorOf(books, posted.entryId);
+    }, target);
+  },
+});
+
+const voidRefund = workingOn(({ refunds }) => refunds, {
+  weight: 2,
+  fits: ({ isVoid, payment, amount }) => !isVoid && amount <= dueOn(payment.invoice),
+  madeBy: 'createRefund',
+  notFound: [404, 'refund_not_found'],
+  body: (refund, _, books, random) => ({
+    reason: 'It was never paid out',
+    date: dayAfterRaises(refund, books, random),
+  }),
+  answer(refund, { target, body }, books) {
+    const { payment, amount, posted } = refund;
+    const { invoice } = payment;
+    if (refund.isVoid) return refused(409, 'already_voided');
+    const line = books.bankLines.get(posted.lineId);
+    if (line?.matched !== undefined) return refused(409, 'line_reconciled');
+    if (amount > dueOn(invoice)) return refused(409, 'invoice_overpaid');
+    if (body.date < refund.on) return refused(422, 'date_before_original');
+    if (amount > leastDue(invoice, body.date)) return refused(422, 'as_of_conflict');
+    if (isClosed(books, body.date)) return refused(409, 'period_closed');
+    if (isFarAhead(body.date)) return refused(422, 'date_too_late');
+    return changed(() => {
+      refund.isVoid = true;
+      payment.refunded -= amount;
+      invoice.paid += amount;
+      invoice.moved.push({ date: body.date, amount: -amount });
+      if (line) line.matched = 'reversed';
+      postMirrorOf(books, posted.entryId);
+    }, target);
+  },
+});
+
+export const PAYMENTS = { createPayment, createRefund, voidPayment, voidRefund };
+
+/** Now and then the day of the refund itself, when another payment may have taken what it gave back. */
+function dayAfterRaises(refund: { readonly on: string } | undefined, books: Books, random: Random): string {
+  return refund && random.chance(0.2) ? refund.on : postingDay(books, random, refund?.on);
+}
 
 /** Of what is left: all of it or a part, at least 1; now and then 1 too many, where a request can carry that. */
 export function partOf(left: bigint, { nat, pick, unusual }: Random): number {

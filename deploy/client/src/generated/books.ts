@@ -75,7 +75,10 @@ import type {
   TriggerWorkflowBody,
   UnreconcileBankTransactionBody,
   UpdateCompanySettingsBody,
+  VoidCreditNoteBody,
   VoidInvoiceBody,
+  VoidPaymentBody,
+  VoidRefundBody,
   WebhookSecret,
   WebhookTest,
   Write,
@@ -151,6 +154,14 @@ export type Books = {
      *   `account_not_usable`, `date_before_invoice`, `as_of_conflict`, `period_closed`, `date_too_late`.
      */
     create(body: CreatePaymentBody, options?: WriteOptions): PendingWrite<Payment>;
+    /**
+     * Void a payment.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `payment_not_found`, `already_voided`, `payment_refunded`, `line_reconciled`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(paymentId: string, body: VoidPaymentBody, options?: WriteOptions): PendingWrite<Payment>;
     /**
      * List payments; from and to are dates of receipt.
      *
@@ -239,6 +250,14 @@ export type Books = {
      */
     create(invoiceId: string, body: CreateCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
     /**
+     * Void a credit note.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `credit_note_not_found`, `already_voided`, `not_latest_credit`, `date_before_original`,
+     *   `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(creditNoteId: string, body: VoidCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
+    /**
      * List credit notes; from and to are their dates.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -256,10 +275,18 @@ export type Books = {
      * Refund a payment in full or in part.
      *
      * - Roles: owner, admin, accountant.
-     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `period_closed`,
-     *   `date_too_late`.
+     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `as_of_conflict`,
+     *   `period_closed`, `date_too_late`.
      */
     create(body: CreateRefundBody, options?: WriteOptions): PendingWrite<Refund>;
+    /**
+     * Void a refund.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `refund_not_found`, `already_voided`, `line_reconciled`, `invoice_overpaid`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(refundId: string, body: VoidRefundBody, options?: WriteOptions): PendingWrite<Refund>;
     /**
      * List refunds; from and to are their dates.
      *
@@ -623,6 +650,11 @@ export function booksOf(calls: Calls): Books {
     payments: {
       create: (body, options) =>
         calls.write({ operation: 'createPayment', method: 'POST', path: '/api/payments', body }, options),
+      void: (paymentId, body, options) =>
+        calls.write(
+          { operation: 'voidPayment', method: 'POST', path: `/api/payments/${segment(paymentId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payments', query, options),
       get: (paymentId, options) => calls.read(`/api/payments/${segment(paymentId)}`, undefined, options),
     },
@@ -670,12 +702,27 @@ export function booksOf(calls: Calls): Books {
           },
           options,
         ),
+      void: (creditNoteId, body, options) =>
+        calls.write(
+          {
+            operation: 'voidCreditNote',
+            method: 'POST',
+            path: `/api/credit-notes/${segment(creditNoteId)}/void`,
+            body,
+          },
+          options,
+        ),
       list: (query, options) => calls.list('/api/credit-notes', query, options),
       get: (creditNoteId, options) => calls.read(`/api/credit-notes/${segment(creditNoteId)}`, undefined, options),
     },
     refunds: {
       create: (body, options) =>
         calls.write({ operation: 'createRefund', method: 'POST', path: '/api/refunds', body }, options),
+      void: (refundId, body, options) =>
+        calls.write(
+          { operation: 'voidRefund', method: 'POST', path: `/api/refunds/${segment(refundId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/refunds', query, options),
       get: (refundId, options) => calls.read(`/api/refunds/${segment(refundId)}`, undefined, options),
     },

@@ -13,6 +13,9 @@ export type Operation =
   | 'voidInvoice'
   | 'createCreditNote'
   | 'createRefund'
+  | 'voidPayment'
+  | 'voidRefund'
+  | 'voidCreditNote'
   | 'recordInvoiceReminder'
   | 'createAccount'
   | 'createJournalEntry'
@@ -39,6 +42,9 @@ export type EventKind =
   | 'invoice.voided'
   | 'credit_note.created'
   | 'refund.created'
+  | 'payment.voided'
+  | 'refund.voided'
+  | 'credit_note.voided'
   | 'invoice.reminder_due'
   | 'account.created'
   | 'journal_entry.created'
@@ -90,6 +96,7 @@ export type ProblemCode =
   | 'account_not_found'
   | 'account_not_usable'
   | 'already_reconciled'
+  | 'already_voided'
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
@@ -128,12 +135,14 @@ export type ProblemCode =
   | 'invoice_not_found'
   | 'invoice_not_payable'
   | 'invoice_not_voidable'
+  | 'invoice_overpaid'
   | 'journal_entry_not_found'
   | 'journal_line_not_matchable'
   | 'last_owner'
   | 'line_reconciled'
   | 'month_not_finished'
   | 'no_employees'
+  | 'not_latest_credit'
   | 'nothing_to_pay'
   | 'pay_frequency_mismatch'
   | 'pay_run_already_executed'
@@ -142,6 +151,7 @@ export type ProblemCode =
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
+  | 'payment_refunded'
   | 'period_already_paid'
   | 'period_closed'
   | 'reason_required'
@@ -228,6 +238,36 @@ export interface RejectionCodes {
     | 'payment_not_found'
     | 'refund_exceeds_payment'
     | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayment:
+    | 'payment_not_found'
+    | 'already_voided'
+    | 'payment_refunded'
+    | 'line_reconciled'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidRefund:
+    | 'refund_not_found'
+    | 'already_voided'
+    | 'line_reconciled'
+    | 'invoice_overpaid'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidCreditNote:
+    | 'credit_note_not_found'
+    | 'already_voided'
+    | 'not_latest_credit'
+    | 'date_before_original'
+    | 'as_of_conflict'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -463,6 +503,26 @@ export type CreateRefundBody = {
   };
 };
 
+export type VoidPaymentBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /** @default false */
+  bounced?: boolean;
+};
+
+export type VoidRefundBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
+export type VoidCreditNoteBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
 export type RecordInvoiceReminderBody = {
   step: number;
 };
@@ -623,7 +683,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -854,7 +914,7 @@ export type Invoice = {
   /** Gapless in the company; null for a draft */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -896,6 +956,8 @@ export type Invoice = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
@@ -930,6 +992,10 @@ export type Payment = {
   reference: string | null;
   /** Minor units */
   refunded: number;
+  voidedOn: string | null;
+  voidReason: string | null;
+  /** Null unless it is void: whether it came in and was taken back by the bank */
+  bounced: boolean | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1035,6 +1101,8 @@ export type CreditNote = {
   tax: number;
   /** Minor units */
   total: number;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** RFC 3339, UTC */
   createdAt: string;
@@ -1052,6 +1120,8 @@ export type Refund = {
   currency: string;
   date: string;
   reason: string;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1321,7 +1391,7 @@ export type InvoiceWithHistory = {
   /** Gapless in the company; null for a draft */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1363,6 +1433,8 @@ export type InvoiceWithHistory = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
@@ -1395,6 +1467,10 @@ export type InvoiceWithHistory = {
     reference: string | null;
     /** Minor units */
     refunded: number;
+    voidedOn: string | null;
+    voidReason: string | null;
+    /** Null unless it is void: whether it came in and was taken back by the bank */
+    bounced: boolean | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1415,6 +1491,8 @@ export type InvoiceWithHistory = {
     currency: string;
     date: string;
     reason: string;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1445,6 +1523,8 @@ export type InvoiceWithHistory = {
     tax: number;
     /** Minor units */
     total: number;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** RFC 3339, UTC */
     createdAt: string;
