@@ -131,7 +131,7 @@ async function readReversals(
 ): Promise<ReadonlyMap<string, string>> {
   const found = await tx.query<{ id: string; reverses: string }>(
     `SELECT e.id, e.reverses FROM journal_entries e
-     WHERE e.company_id = current_company() AND e.reverses = ANY ($1::uuid[]) AND ${wasThere('e').replaceAll('?', '$2')}`,
+     WHERE e.company_id = current_company() AND e.reverses = ANY ($1::uuid[]) AND ${wasThere('e').replaceAll('?', () => '$2')}`,
     [rows.map(({ id }) => id), snapshot],
   );
   return new Map(found.map(({ id, reverses }) => [reverses, id]));
