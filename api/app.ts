@@ -23,6 +23,7 @@ import { registerBatches } from './batches/routes.ts';
 import { createUploadLimit } from './batches/upload-limit.ts';
 import type { ApiConfig } from './config.ts';
 import type { ApiContext } from './context.ts';
+import { registerExports } from './exports/routes.ts';
 import { type Authenticate, createAuthenticate, createOperatorAuthenticate, limitingFailures } from './http/auth.ts';
 import { registerHealth } from './http/health.ts';
 import { openKeySet } from './http/key-set.ts';
@@ -251,6 +252,7 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
       list(context.operations, context.ui),
     );
     registerReads(api, [...READS, ...lists], context);
+    registerExports(api, context);
     await registerBatches(api, context);
     registerWebhooks(api, context);
   });

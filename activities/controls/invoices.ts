@@ -41,7 +41,7 @@ function numbersWithoutGap(name: string, documents: string, table: string, kind:
 }
 
 /** What is due on issued invoices, as it rises and falls: by the documents, not by what they say of each other. */
-const CLAIMS = `
+export const CLAIMS = `
         SELECT company_id, id AS invoice_id, issue_date AS day, total_minor AS amount_minor FROM invoices
           WHERE number IS NOT NULL
         UNION ALL SELECT company_id, id, voided_on, -total_minor FROM invoices WHERE voided_on IS NOT NULL

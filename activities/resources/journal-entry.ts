@@ -100,10 +100,12 @@ export function toEntry(
   };
 }
 
+export type NumberedLineRow = EntryLineRow & { line_number: number };
+
 /** Reads the lines of entries of the current company, sorted by entry and number. */
-export function readEntryLines(tx: Tx, entryIds: readonly string[]): Promise<EntryLineRow[]> {
-  return tx.query<EntryLineRow>(
-    `SELECT l.entry_id, l.id, a.code AS account_code, l.amount_minor, l.currency, l.memo
+export function readEntryLines(tx: Tx, entryIds: readonly string[]): Promise<NumberedLineRow[]> {
+  return tx.query<NumberedLineRow>(
+    `SELECT l.entry_id, l.id, l.line_number, a.code AS account_code, l.amount_minor, l.currency, l.memo
      FROM journal_lines l JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
      WHERE l.company_id = current_company() AND l.entry_id = ANY ($1::uuid[])
      ORDER BY l.entry_id, l.line_number`,

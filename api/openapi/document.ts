@@ -7,6 +7,7 @@ import { createApprovalList } from '../writes/approval-list.ts';
 import { createWriteList } from '../writes/list.ts';
 import { BATCH_PATHS } from './batch-routes.ts';
 import { BATCH_SCHEMAS } from './batch-schemas.ts';
+import { EXPORT_PATHS } from './export-routes.ts';
 import { HEADER_COMPONENTS, PARAMETERS } from './headers.ts';
 import { type Json, schemaName, toJsonSchema } from './json-schema.ts';
 import { PROBLEM_POINTER_SCHEMA, PROBLEM_SCHEMA } from './problem-responses.ts';
@@ -17,13 +18,14 @@ import { WEBHOOK_CALL_SCHEMAS, WEBHOOKS } from './webhook-calls.ts';
 import { WEBHOOK_PATHS, WEBHOOK_SCHEMAS } from './webhook-routes.ts';
 import { writeRoute } from './write-routes.ts';
 
-/** The OpenAPI 3.1 document of operations, reads, the routes about writes, batches and webhooks, and the calls of webhooks. */
+/** The OpenAPI 3.1 document of operations, reads, exports, the routes about writes, batches and webhooks, and the calls of webhooks. */
 export function openApiDocument(operations: readonly Operation[]): Json {
   const paths: Record<string, Json> = {};
   for (const [path, item] of [
     ...operations.map(writeRoute),
     ...readsOf(operations).map(readRoute),
     ...Object.entries(STATUS_PATHS),
+    ...Object.entries(EXPORT_PATHS),
     ...Object.entries(BATCH_PATHS),
     ...Object.entries(WEBHOOK_PATHS),
   ]) {

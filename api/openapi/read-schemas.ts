@@ -1,15 +1,24 @@
 import { z } from 'zod';
 import { accessSchema } from '../../activities/resources/access.ts';
+import { bankTransactionSchema } from '../../activities/resources/bank-transaction.ts';
 import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
 import { eventSchema } from '../../activities/resources/event.ts';
 import { invoiceSchema } from '../../activities/resources/invoice.ts';
 import { attribution, journalEntrySchema } from '../../activities/resources/journal-entry.ts';
-import { calendarDate, currencyCode, instant, moneySum, resourceId } from '../../activities/resources/members.ts';
+import {
+  calendarDate,
+  currencyCode,
+  instant,
+  moneySum,
+  resourceId,
+  signedMoney,
+} from '../../activities/resources/members.ts';
 import { paymentSchema } from '../../activities/resources/payment.ts';
 import { refundSchema } from '../../activities/resources/refund.ts';
 import { settingsSchema } from '../../activities/resources/settings.ts';
 import { writeOffSchema } from '../../activities/resources/write-off.ts';
 import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
+import { MAX_LISTED } from '../reads/bank-reconciliation.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
 
@@ -97,6 +106,111 @@ const agedReceivablesSchema = z.object({
       over90: openAmount(),
     }),
   ),
+});
+
+const salesTaxSchema = z.object({
+  from: calendarDate().nullable().meta({ description: 'null: since the first entry' }),
+  to: calendarDate(),
+  items: z.array(
+    z.object({
+      rate: z.string().meta({ description: 'Percent' }),
+      currency: currencyCode(),
+      base: moneySum('what invoices charged the tax on, less what was voided'),
+      tax: moneySum('what invoices charged, less what was voided'),
+      creditedBase: moneySum('what credit notes took off the base, less what was voided'),
+      creditedTax: moneySum('what credit notes took off the tax, less what was voided'),
+      writtenOffTax: moneySum('what write-offs took off the tax, less what was recovered'),
+    }),
+  ),
+  totals: z.array(
+    z.object({
+      currency: currencyCode(),
+      tax: moneySum('tax − creditedTax − writtenOffTax of all rates'),
+      ledger: moneySum(
+        'what the operations of these documents posted to sales tax payable, credit positive; equal to tax whenever the books are right',
+      ),
+      otherPostings: moneySum(
+        'what other entries posted there, credit positive, such as the payment of the tax: with ledger, the movement of the account',
+      ),
+    }),
+  ),
+});
+
+const bankReconciliationSchema = z.object({
+  accountCode: z.string(),
+  asOf: calendarDate(),
+  items: z.array(
+    z.object({
+      currency: currencyCode(),
+      bankBalance: moneySum('all bank transactions'),
+      outstanding: z
+        .array(
+          accountLineSchema.pick({
+            id: true,
+            entryId: true,
+            date: true,
+            description: true,
+            source: true,
+            amount: true,
+            currency: true,
+            memo: true,
+          }),
+        )
+        .meta({ description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest` }),
+      outstandingCount: z.int().min(0),
+      outstandingTotal: moneySum('of all of them'),
+      inTransit: z
+        .array(
+          bankTransactionSchema.pick({
+            id: true,
+            bankReference: true,
+            date: true,
+            amount: true,
+            currency: true,
+            description: true,
+          }),
+        )
+        .meta({ description: `Bank transactions that are not reconciled as of the day; the ${MAX_LISTED} oldest` }),
+      inTransitCount: z.int().min(0),
+      inTransitTotal: moneySum('of all of them'),
+      booksBalance: moneySum('all lines of the account, debit positive'),
+      difference: moneySum(
+        'booksBalance − (bankBalance + outstandingTotal − inTransitTotal); 0 whenever the books are right',
+      ),
+    }),
+  ),
+});
+
+const tieOutSchema = z.object({
+  asOf: calendarDate(),
+  items: z.array(
+    z.object({
+      accountCode: z.string(),
+      currency: currencyCode(),
+      ledger: moneySum(
+        'the balance of a control account; of another account, what the operations of the sub-ledger have posted; debit positive',
+      ),
+      subledger: moneySum('what the documents of the sub-ledger say; debit positive'),
+      difference: moneySum('ledger − subledger; 0 whenever the books are right'),
+      otherPostings: moneySum(
+        'what other entries posted to the account, such as payments of tax or wages; debit positive',
+      ),
+    }),
+  ),
+});
+
+const stockMovementSchema = z.object({
+  id: resourceId(),
+  itemId: resourceId(),
+  date: calendarDate(),
+  quantityDelta: z.int().meta({ description: 'Whole units; more: positive' }),
+  cost: signedMoney(),
+  quantity: moneySum().meta({
+    description: 'Whole units of the item after the movement. A string of digits beyond ±(2^53 − 1)',
+  }),
+  value: moneySum('of these units'),
+  journalEntryId: resourceId(),
+  operation: z.string(),
 });
 
 const callerSchema = accessSchema.extend({ companyId: resourceId(), email: z.string() });
@@ -229,6 +343,10 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
     entries: z.array(journalEntrySchema),
   }),
   aged_receivables: agedReceivablesSchema,
+  sales_tax: salesTaxSchema,
+  bank_reconciliation: bankReconciliationSchema,
+  tie_out: tieOutSchema,
+  stock_movement: stockMovementSchema,
   security_event: securityEventSchema,
   settings_version: settingsVersionSchema,
   write_summary: writeSummarySchema,

@@ -1,6 +1,7 @@
 import { listAccountLines, listAccounts, readAccount } from './accounts.ts';
 import { readAgedReceivables } from './aged-receivables.ts';
 import { readBalanceSheet } from './balance-sheet.ts';
+import { readBankReconciliation } from './bank-reconciliation.ts';
 import { listBankTransactions, readBankTransaction } from './bank-transactions.ts';
 import { listUsers, readApprovalPolicies, readMe, readSettings, readUser } from './company.ts';
 import { listCreditNotes, readCreditNote } from './credit-notes.ts';
@@ -17,8 +18,11 @@ import { readProfitAndLoss } from './profit-and-loss.ts';
 import type { Read } from './read.ts';
 import { listRefunds, readRefund } from './refunds.ts';
 import { listReminders, readReminder } from './reminders.ts';
+import { readSalesTax } from './sales-tax.ts';
 import { listSecurityLog } from './security-log.ts';
 import { listSettingsVersions } from './settings-history.ts';
+import { listStockMovements } from './stock-movements.ts';
+import { readTieOut } from './tie-out.ts';
 import { readTrialBalance } from './trial-balance.ts';
 import { listTriggers, readTrigger } from './triggers.ts';
 
@@ -66,4 +70,8 @@ export const READS: readonly Read[] = [
   readPayRun,
   listItems,
   readItem,
+  readSalesTax,
+  readBankReconciliation,
+  listStockMovements,
+  readTieOut,
 ];

@@ -61,7 +61,8 @@ describe('who may read', () => {
     if (path === '/api/me') return ROLES;
     if (path === '/api/security-log') return ['owner', 'auditor'];
     if (path.startsWith('/api/payroll/pay-runs')) return EVERYTHING_THERE_IS.filter((role) => role !== 'manager');
-    return path.startsWith('/api/inventory') ? [...EVERYTHING_THERE_IS, 'inventory_manager'] : EVERYTHING_THERE_IS;
+    const isStock = path.startsWith('/api/inventory') || path === '/api/reports/stock-movements';
+    return isStock ? [...EVERYTHING_THERE_IS, 'inventory_manager'] : EVERYTHING_THERE_IS;
   };
 
   test.each(ROLES)('%s: each route answers, or refuses with 403', async (role) => {
@@ -107,6 +108,11 @@ describe('who may read', () => {
       others: 'forbidden',
     },
     'POST /api/events/{eventId}/redeliver': { url: 'of an event', roles: ['owner', 'admin'], others: 'forbidden' },
+    'GET /api/reports/general-ledger': {
+      url: '/api/reports/general-ledger',
+      roles: EVERYTHING_THERE_IS,
+      others: 'forbidden',
+    },
     'GET /api/batches': {
       url: '/api/batches',
       roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
