@@ -25,7 +25,7 @@ export function keepWorkflowThreads(): void {
 }
 
 /** More than a process has at once, but for a few tests. */
-const KEPT_AT_MOST = 6;
+const KEPT_AT_MOST = 3;
 
 const idle: Client[] = [];
 
