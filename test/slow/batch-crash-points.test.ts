@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { CrashPoint } from '../../activities/crash-points.ts';
 import { batchStory } from '../support/batch-story.ts';
-import { batchClient } from '../support/batches.ts';
+import { batchClient, startBatchWorker } from '../support/batches.ts';
 import { crashAt } from '../support/crash-at.ts';
 import { inForm } from '../support/form.ts';
 import { until } from '../support/held-invoice.ts';
@@ -54,10 +54,16 @@ async function prepare(point: CrashPoint) {
   };
 }
 
-async function startVictim(start: typeof startApiProcess, environment: Record<string, string>, point?: CrashPoint) {
-  const started = await start({ ...environment, ...(point === undefined ? {} : crashAt(point)) });
-  onTestFinished(() => started.kill());
-  return started;
+async function startVictim(start: typeof startApiProcess, environment: Record<string, string>, point: CrashPoint) {
+  const victim = await start({ ...environment, ...crashAt(point) });
+  onTestFinished(() => victim.kill());
+  return victim;
+}
+
+/** In this process: nobody kills it, and it starts for a tenth of the CPU of a process. */
+async function startSurvivor(environment: Record<string, string>): Promise<void> {
+  const survivor = await startBatchWorker({ ...system, environment });
+  onTestFinished(() => survivor.close());
 }
 
 const sent = { key: 'file', operation: 'createPayment' };
@@ -73,7 +79,7 @@ test.each(OF_API)(
     ]);
     const left = await api.status('file');
     expect(left.json.state).toBe(point === 'upload: batch queued' ? 'queued' : 'receiving');
-    await startVictim(startWorkerProcess, environment);
+    await startSurvivor(environment);
     // What was queued is started by the worker, though its client never comes back.
     if (point !== 'upload: batch queued') await api.send(story.file, sent);
     const found = await story.expectTold(await api.over('file'), url);
@@ -104,7 +110,7 @@ async function endAt(point: CrashPoint) {
   await victim.untilCrashed();
   const left = await api.status('file');
   expect([point, left.json.state]).toEqual([point, 'running']);
-  await startVictim(startWorkerProcess, environment);
+  await startSurvivor(environment);
   await until(
     `the batch that was left at ${point}`,
     async () => (await api.status('file')).json.state === 'completed',

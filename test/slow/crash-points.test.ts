@@ -15,6 +15,7 @@ import { until } from '../support/held-invoice.ts';
 import { expectOneStory } from '../support/one-story.ts';
 import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
 import { startReceiver } from '../support/receiver.ts';
+import { startRelay } from '../support/relay.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 /** Temporal waits 10 s for a killed process's workflow task before another gets it. */
@@ -188,8 +189,9 @@ test.each(
     });
     await victim.untilCrashed();
 
-    const survivor = await startWorkerProcess(system.environment);
-    onTestFinished(() => survivor.kill());
+    // Nobody kills it: it needs no process of its own.
+    const survivor = await startRelay(system);
+    onTestFinished(() => survivor.close());
     const states = async () =>
       (await system.owner.query('SELECT id, delivery_state AS state FROM outbox WHERE company_id = $1', [own.id])).rows;
     await until('every event to be delivered', async () =>

@@ -29,7 +29,7 @@ import { writeArguments } from '../support/write-arguments.ts';
 
 /**
  * A database whose row says that it was verified as another server than it is, as after a restore; the rules of what then
- * goes on are in verification.test.ts, and real restores in test/slow/failover-*.test.ts.
+ * goes on are in verification.test.ts, and real restores in test/slow/long/failover-*.test.ts.
  */
 let system: System;
 let company: Company;

@@ -9,8 +9,8 @@ import { holdKeys } from '../support/held-keys.ts';
 import { oneByOne } from '../support/one-by-one.ts';
 import { type System, startSystem } from '../support/system.ts';
 
-const STUCK = 60;
-const OTHERS = 40;
+const STUCK = 30;
+const OTHERS = 20;
 /** Beside cancels, which wait for six seconds: on a busy machine without groups, more would take as long. */
 const FEW = 8;
 /** The worker runs 200 workflows at once. */

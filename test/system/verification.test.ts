@@ -4,7 +4,7 @@ import { nextVersion } from '../../worker/verification/read-lanes.ts';
 import { createWitnesses } from '../../worker/verification/witnesses.ts';
 import { openVerification, runOf } from '../support/played-verification.ts';
 
-/** What becomes of a database that has come back. With real servers that are restored: test/slow/failover-*.test.ts. */
+/** What becomes of a database that has come back. With real servers that are restored: test/slow/long/failover-*.test.ts. */
 let it: Awaited<ReturnType<typeof openVerification>>;
 beforeAll(async () => {
   it = await openVerification();

@@ -4,11 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Answerer, json, startAnswering } from '../support/answering-server.ts';
+import { compiled } from '../support/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../deploy/batch/main.ts', import.meta.url));
 const part = (of: object) => Buffer.from(JSON.stringify(of)).toString('base64url');
 const TOKEN = [{ alg: 'none' }, { sub: 'u', company_id: 'c', exp: 4_000_000_000 }, {}].map(part).join('.');
 /** One page of 180,010 bytes. */
@@ -34,16 +33,15 @@ describe('results for which there is no room', () => {
   async function run(line: string, limitKiB?: number) {
     rmSync(out, { force: true });
     const limit = limitKiB === undefined ? '' : `ulimit -f ${limitKiB}; `;
-    const command = `"$NODE" --import tsx "$MAIN" results b --url "$URL" --token "$TOKEN" ${line}`;
+    const command = `"$NODE" "$MAIN" results b --url "$URL" --token "$TOKEN" ${line}`;
     const child = spawn('bash', ['-c', `set -o pipefail; ${limit}${command}`], {
       env: {
         PATH: process.env['PATH'],
         NODE: process.execPath,
-        MAIN,
+        MAIN: compiled('deploy/batch/main.ts'),
         URL: server.url,
         TOKEN,
         OUT: out,
-        TSX_DISABLE_CACHE: '1',
       },
       stdio: ['ignore', 'ignore', 'pipe'],
     });

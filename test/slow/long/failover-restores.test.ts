@@ -1,9 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { payInBothLanes } from '../support/failover/acknowledged.ts';
-import { type Loss, toBaseBackup, toDump, toLaggingStandby, toPointInTime } from '../support/failover/losses.ts';
-import { startFailoverSystem } from '../support/failover/system.ts';
-import { expectClosed, expectGone, expectTold, untilTrust, verify } from '../support/failover/telling.ts';
-import { inForm } from '../support/form.ts';
+import { payInBothLanes } from '../../support/failover/acknowledged.ts';
+import { type Loss, toBaseBackup, toDump, toLaggingStandby, toPointInTime } from '../../support/failover/losses.ts';
+import { startFailoverSystem } from '../../support/failover/system.ts';
+import { expectClosed, expectGone, expectTold, untilTrust, verify } from '../../support/failover/telling.ts';
 
 type Case = readonly [name: string, loss: Loss, restarts: number];
 
@@ -17,7 +16,7 @@ const CASES: readonly Case[] = [
   ['a promoted standby that lagged', toLaggingStandby, 0],
 ];
 
-test.each(inForm({ short: CASES.slice(1, 2), long: CASES }))(
+test.each(CASES)(
   '%s: nothing new until it is verified, and then no lost write is made again',
   async (_, prepare, restarts) => {
     const system = await startFailoverSystem();
