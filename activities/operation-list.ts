@@ -27,15 +27,14 @@ import { unreconcileBankTransaction } from './operations/unreconcile-bank-transa
 import { updateApprovalPolicies } from './operations/update-approval-policies.ts';
 import { updateCompanySettings } from './operations/update-company-settings.ts';
 import { updateCustomer } from './operations/update-customer.ts';
+import { updateEmployee } from './operations/update-employee.ts';
 import { updateInventoryItem } from './operations/update-inventory-item.ts';
 import { voidCreditNote } from './operations/void-credit-note.ts';
 import { voidInvoice } from './operations/void-invoice.ts';
+import { voidPayRun } from './operations/void-pay-run.ts';
 import { voidPayment } from './operations/void-payment.ts';
 import { voidRefund } from './operations/void-refund.ts';
 import { writeOffInvoice } from './operations/write-off-invoice.ts';
-import { updateEmployee } from './operations/update-employee.ts';
-import { voidInvoice } from './operations/void-invoice.ts';
-import { voidPayRun } from './operations/void-pay-run.ts';
 
 /** All operations. Routes, OpenAPI, tests, metrics and reference pages are derived from this list. */
 export const OPERATIONS: readonly Operation[] = [

@@ -13,32 +13,20 @@ export type Operation =
   | 'voidInvoice'
   | 'createCreditNote'
   | 'createRefund'
-  | 'voidPayment'
-  | 'voidRefund'
-  | 'voidCreditNote'
   | 'recordInvoiceReminder'
   | 'createAccount'
   | 'createJournalEntry'
   | 'reverseJournalEntry'
-  | 'closeFiscalYear'
-  | 'reopenFiscalYear'
   | 'importBankTransactions'
   | 'reconcileLedger'
   | 'unreconcileBankTransaction'
   | 'createEmployee'
-  | 'updateEmployee'
   | 'createPayRun'
   | 'approvePayRun'
   | 'executePayroll'
-  | 'voidPayRun'
   | 'createInventoryItem'
   | 'adjustInventory'
   | 'updateApprovalPolicies';
-  | 'updateCustomer'
-  | 'discardInvoice'
-  | 'updateInventoryItem'
-  | 'writeOffInvoice'
-  | 'recoverWriteOff';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -52,32 +40,20 @@ export type EventKind =
   | 'invoice.voided'
   | 'credit_note.created'
   | 'refund.created'
-  | 'payment.voided'
-  | 'refund.voided'
-  | 'credit_note.voided'
   | 'invoice.reminder_due'
   | 'account.created'
   | 'journal_entry.created'
   | 'journal_entry.reversed'
-  | 'fiscal_year.closed'
-  | 'fiscal_year.reopened'
   | 'bank_transactions.imported'
   | 'bank_transaction.reconciled'
   | 'bank_transaction.unreconciled'
   | 'employee.created'
-  | 'employee.updated'
   | 'pay_run.created'
   | 'pay_run.approved'
   | 'pay_run.executed'
-  | 'pay_run.voided'
   | 'inventory_item.created'
   | 'inventory.adjusted'
   | 'approval_policies.updated';
-  | 'customer.updated'
-  | 'invoice.discarded'
-  | 'inventory_item.updated'
-  | 'invoice.written_off'
-  | 'invoice.write_off_recovered';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -121,7 +97,6 @@ export type ProblemCode =
   | 'account_not_found'
   | 'account_not_usable'
   | 'already_reconciled'
-  | 'already_voided'
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
@@ -133,7 +108,6 @@ export type ProblemCode =
   | 'base_currency_in_use'
   | 'batch_not_found'
   | 'control_account'
-  | 'controls_failed'
   | 'credit_exceeds_due'
   | 'credit_exceeds_line'
   | 'credit_note_not_found'
@@ -147,16 +121,11 @@ export type ProblemCode =
   | 'difference_was_posted'
   | 'due_before_issue'
   | 'employee_email_taken'
-  | 'employee_left'
   | 'employee_not_found'
   | 'entry_already_reversed'
   | 'entry_not_reversible'
   | 'event_not_found'
   | 'executor_is_creator'
-  | 'fiscal_year_closed'
-  | 'fiscal_year_not_found'
-  | 'fiscal_year_not_over'
-  | 'fiscal_year_out_of_order'
   | 'insufficient_stock'
   | 'inventory_item_not_found'
   | 'invoice_line_not_creditable'
@@ -167,25 +136,20 @@ export type ProblemCode =
   | 'invoice_not_found'
   | 'invoice_not_payable'
   | 'invoice_not_voidable'
-  | 'invoice_overpaid'
   | 'journal_entry_not_found'
   | 'journal_line_not_matchable'
   | 'last_owner'
   | 'line_reconciled'
   | 'month_not_finished'
   | 'no_employees'
-  | 'not_latest_credit'
   | 'nothing_to_pay'
-  | 'nothing_written_off'
   | 'pay_frequency_mismatch'
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
   | 'pay_run_not_draft'
-  | 'pay_run_not_executed'
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
-  | 'payment_refunded'
   | 'period_already_paid'
   | 'period_closed'
   | 'policy_amount_unknown'
@@ -201,17 +165,14 @@ export type ProblemCode =
   | 'sku_taken'
   | 'time_zone_unknown'
   | 'too_many_employees'
-  | 'too_many_terms'
   | 'trigger_not_found'
   | 'unit_cost_required'
   | 'user_not_found'
   | 'version_conflict'
-  | 'voider_is_executor'
   | 'webhook_secret_version_not_next'
   | 'webhook_url_not_allowed'
   | 'workflow_not_registered'
-  | 'workflow_payload_invalid'
-  | 'write_off_exceeds_due';
+  | 'workflow_payload_invalid';
 
 /** The codes that a write can be rejected with, which is then its outcome, by its operation. */
 export interface RejectionCodes {
@@ -245,7 +206,6 @@ export interface RejectionCodes {
     | 'version_conflict'
     | 'reopen_not_allowed'
     | 'reopen_reason_required'
-    | 'fiscal_year_closed'
     | 'month_not_finished'
     | 'base_currency_in_use'
     | 'time_zone_unknown'
@@ -278,36 +238,6 @@ export interface RejectionCodes {
     | 'payment_not_found'
     | 'refund_exceeds_payment'
     | 'date_before_original'
-    | 'as_of_conflict'
-    | 'period_closed'
-    | 'date_too_late'
-    | 'forbidden';
-  voidPayment:
-    | 'payment_not_found'
-    | 'already_voided'
-    | 'payment_refunded'
-    | 'line_reconciled'
-    | 'date_before_original'
-    | 'as_of_conflict'
-    | 'period_closed'
-    | 'date_too_late'
-    | 'forbidden';
-  voidRefund:
-    | 'refund_not_found'
-    | 'already_voided'
-    | 'line_reconciled'
-    | 'invoice_overpaid'
-    | 'date_before_original'
-    | 'as_of_conflict'
-    | 'period_closed'
-    | 'date_too_late'
-    | 'forbidden';
-  voidCreditNote:
-    | 'credit_note_not_found'
-    | 'already_voided'
-    | 'not_latest_credit'
-    | 'date_before_original'
-    | 'as_of_conflict'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -323,13 +253,6 @@ export interface RejectionCodes {
     | 'date_too_late'
     | 'date_before_original'
     | 'forbidden';
-  closeFiscalYear:
-    | 'fiscal_year_closed'
-    | 'fiscal_year_out_of_order'
-    | 'fiscal_year_not_over'
-    | 'controls_failed'
-    | 'forbidden';
-  reopenFiscalYear: 'fiscal_year_out_of_order' | 'forbidden';
   importBankTransactions: 'account_not_usable' | 'bank_reference_conflict' | 'forbidden';
   reconcileLedger:
     | 'bank_transaction_not_found'
@@ -347,12 +270,10 @@ export interface RejectionCodes {
     | 'difference_was_posted'
     | 'forbidden';
   createEmployee: 'employee_email_taken' | 'forbidden';
-  updateEmployee: 'employee_not_found' | 'employee_email_taken' | 'too_many_terms' | 'forbidden';
   createPayRun:
     | 'employee_not_found'
     | 'no_employees'
     | 'pay_frequency_mismatch'
-    | 'employee_left'
     | 'too_many_employees'
     | 'currency_mismatch'
     | 'deductions_exceed_pay'
@@ -365,15 +286,6 @@ export interface RejectionCodes {
     | 'pay_run_already_executed'
     | 'executor_is_creator'
     | 'period_already_paid'
-    | 'period_closed'
-    | 'date_too_late'
-    | 'forbidden';
-  voidPayRun:
-    | 'pay_run_not_found'
-    | 'already_voided'
-    | 'pay_run_not_executed'
-    | 'voider_is_executor'
-    | 'date_before_original'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -398,25 +310,6 @@ export interface RejectionCodes {
     | 'policy_operation_unknown'
     | 'policy_amount_unknown'
     | 'approvers_missing'
-  updateCustomer: 'customer_not_found' | 'customer_reference_taken' | 'forbidden';
-  discardInvoice: 'invoice_not_found' | 'invoice_not_draft' | 'forbidden';
-  updateInventoryItem: 'inventory_item_not_found' | 'sku_taken' | 'forbidden';
-  writeOffInvoice:
-    | 'invoice_not_found'
-    | 'invoice_not_due'
-    | 'write_off_exceeds_due'
-    | 'date_before_invoice'
-    | 'as_of_conflict'
-    | 'period_closed'
-    | 'date_too_late'
-    | 'forbidden';
-  recoverWriteOff:
-    | 'invoice_not_found'
-    | 'nothing_written_off'
-    | 'date_before_original'
-    | 'as_of_conflict'
-    | 'period_closed'
-    | 'date_too_late'
     | 'forbidden';
 }
 
@@ -508,8 +401,6 @@ export type UpdateCompanySettingsBody = {
   /** Closes only if each step of closing through `booksClosedThrough` is done */
   requireFinished?: boolean;
   reopenReason?: string;
-  /** MM-DD; 02-29 is the last day of February. Holds for the years that are not closed */
-  fiscalYearEnd?: string;
   /** Days */
   latestPostingDays?: number;
   /** Holds for the invoices that are made from now on */
@@ -588,26 +479,6 @@ export type CreateRefundBody = {
   };
 };
 
-export type VoidPaymentBody = {
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
-  /** @default false */
-  bounced?: boolean;
-};
-
-export type VoidRefundBody = {
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
-};
-
-export type VoidCreditNoteBody = {
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
-};
-
 export type RecordInvoiceReminderBody = {
   step: number;
 };
@@ -646,12 +517,6 @@ export type ReverseJournalEntryBody = {
   reason: string;
   /** From 1900-01-01 to 2999-12-31 */
   date?: string;
-};
-
-export type CloseFiscalYearBody = Record<string, never>;
-
-export type ReopenFiscalYearBody = {
-  reason: string;
 };
 
 export type ImportBankTransactionsBody = {
@@ -709,29 +574,6 @@ export type CreateEmployeeBody = {
   }[];
 };
 
-export type UpdateEmployeeBody = {
-  firstName?: string;
-  lastName?: string;
-  email?: string;
-  /** The first day of the terms that are given, any day of the past or future */
-  effectiveFrom?: string;
-  /** Minor units of the currency */
-  annualSalary?: number;
-  /** An active code of ISO 4217 */
-  currency?: string;
-  payFrequency?: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
-  taxRateBasisPoints?: number;
-  /** @maxItems 20 */
-  deductions?: {
-    name: string;
-    /** Minor units of the currency */
-    amount: number;
-    preTax: boolean;
-  }[];
-  /** The last day; periods that begin later are not paid. Null: is there after all */
-  leftOn?: string | null;
-};
-
 export type CreatePayRunBody = {
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
@@ -754,12 +596,6 @@ export type CreatePayRunBody = {
 export type ApprovePayRunBody = Record<string, never>;
 
 export type ExecutePayrollBody = Record<string, never>;
-
-export type VoidPayRunBody = {
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
-};
 
 export type CreateInventoryItemBody = {
   sku: string;
@@ -811,42 +647,6 @@ export type UpdateApprovalPoliciesBody = {
     /** @default 168 */
     expiresAfterHours?: number;
   }[];
-export type UpdateCustomerBody = {
-  name?: string;
-  email?: string | null;
-  externalReference?: string | null;
-  /** Your own notes: at most 20 keys of up to 40 characters, values of up to 500 */
-  metadata?: {
-    [k: string]: string;
-  } | null;
-};
-
-export type DiscardInvoiceBody = {
-  reason?: string;
-};
-
-export type UpdateInventoryItemBody = {
-  name?: string;
-  sku?: string;
-};
-
-export type WriteOffInvoiceBody = {
-  /** Minor units of the currency */
-  amount: number;
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
-  /**
-   * Whether the share of the tax is no longer payable
-   * @default false
-   */
-  taxRelief?: boolean;
-};
-
-export type RecoverWriteOffBody = {
-  reason: string;
-  /** From 1900-01-01 to 2999-12-31 */
-  date?: string;
 };
 
 export type ListCustomersQuery = {
@@ -866,7 +666,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
+  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -1018,13 +818,6 @@ export type ReportsTrialBalanceQuery = {
   asOf?: string;
 };
 
-export type ListFiscalYearsQuery = {
-  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
-  limit?: number;
-  /** The `nextCursor` of the previous page. Send it with the same filters. */
-  cursor?: string;
-};
-
 export type ListTriggersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -1047,18 +840,6 @@ export type ListEventsQuery = {
 };
 
 export type ReportsAgedReceivablesQuery = {
-  /** The last day to include; today if omitted. */
-  asOf?: string;
-};
-
-export type ReportsProfitAndLossQuery = {
-  /** The first day to include; without it, everything up to the last one. */
-  from?: string;
-  /** The last day to include; today if omitted. */
-  to?: string;
-};
-
-export type ReportsBalanceSheetQuery = {
   /** The last day to include; today if omitted. */
   asOf?: string;
 };
@@ -1088,15 +869,6 @@ export type ListWritesQuery = {
   to?: string;
 };
 
-export type ListApprovalsQuery = {
-  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
-  limit?: number;
-  /** The `nextCursor` of the previous page. Send it with the same filters. */
-  cursor?: string;
-  /** me: only those that the caller may decide about, and has not. */
-  waitingFor?: 'me';
-};
-
 export type ListBatchesQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -1123,10 +895,10 @@ export type Customer = {
 
 export type Invoice = {
   id: string;
-  /** Gapless in the company; null for a draft, also one that was discarded */
+  /** Gapless in the company; null for a draft */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
+  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1168,13 +940,9 @@ export type Invoice = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
-  amountWrittenOff: number;
-  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
-  discardedOn: string | null;
-  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1206,10 +974,6 @@ export type Payment = {
   reference: string | null;
   /** Minor units */
   refunded: number;
-  voidedOn: string | null;
-  voidReason: string | null;
-  /** Null unless it is void: whether it came in and was taken back by the bank */
-  bounced: boolean | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1227,8 +991,6 @@ export type Settings = {
   /** ISO 4217 */
   baseCurrency: string;
   booksClosedThrough: string | null;
-  /** MM-DD; 02-29 is the last day of February */
-  fiscalYearEnd: string;
   latestPostingDays: number;
   taxRounding: 'line' | 'document';
   employerTaxRateBasisPoints: number;
@@ -1317,8 +1079,6 @@ export type CreditNote = {
   tax: number;
   /** Minor units */
   total: number;
-  voidedOn: string | null;
-  voidReason: string | null;
   journalEntryId: string;
   /** RFC 3339, UTC */
   createdAt: string;
@@ -1336,8 +1096,6 @@ export type Refund = {
   currency: string;
   date: string;
   reason: string;
-  voidedOn: string | null;
-  voidReason: string | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1362,28 +1120,6 @@ export type Account = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   isBank: boolean;
   isControl: boolean;
-  /** What operations use it for; null for an account that the company has added */
-  role:
-    | (
-        | 'bank'
-        | 'receivable'
-        | 'inventory'
-        | 'payable'
-        | 'sales_tax'
-        | 'payroll_taxes'
-        | 'payroll_deductions'
-        | 'wages_payable'
-        | 'owners_equity'
-        | 'retained_earnings'
-        | 'sales'
-        | 'cost_of_goods_sold'
-        | 'inventory_adjustments'
-        | 'wages'
-        | 'employer_tax'
-        | 'bad_debts'
-        | 'bank_charges'
-      )
-    | null;
   /** RFC 3339, UTC */
   createdAt: string;
 };
@@ -1391,8 +1127,6 @@ export type Account = {
 export type JournalEntry = {
   id: string;
   date: string;
-  /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
-  kind: 'normal' | 'closing';
   description: string;
   source: {
     operation: string;
@@ -1416,28 +1150,12 @@ export type JournalEntry = {
   createdAt: string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the write, as a policy asks for it, or the pay run */
+  /** Who had approved the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
   /** RFC 3339, UTC */
   postedAt: string;
-};
-
-export type FiscalYear = {
-  /** The one in which it ends */
-  year: number;
-  from: string;
-  to: string;
-  state: 'open' | 'closed';
-  /** Null while the year is open, and where there was nothing to move */
-  closingEntryId: string | null;
-  result: {
-    /** ISO 4217 */
-    currency: string;
-    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
-    amount: number | string;
-  }[];
 };
 
 export type BankImport = {
@@ -1491,31 +1209,11 @@ export type Employee = {
   }[];
   /** RFC 3339, UTC */
   createdAt: string;
-  /** The last day; pay runs of periods that begin later do not pay this employee */
-  leftOn: string | null;
-  /** All terms by date, each in force until the next. A period is paid by those of its first day */
-  terms: {
-    /** Null: from the beginning */
-    effectiveFrom: string | null;
-    /** Minor units */
-    annualSalary: number;
-    /** ISO 4217 */
-    currency: string;
-    payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
-    taxRateBasisPoints: number;
-    /** Taken from the pay of each period */
-    deductions: {
-      name: string;
-      /** Minor units */
-      amount: number;
-      preTax: boolean;
-    }[];
-  }[];
 };
 
 export type PayRun = {
   id: string;
-  status: 'draft' | 'approved' | 'executed' | 'voided';
+  status: 'draft' | 'approved' | 'executed';
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
   periodNumber: number;
@@ -1564,11 +1262,6 @@ export type PayRun = {
   executedBy: string | null;
   /** RFC 3339, UTC */
   createdAt: string;
-  /** The date of the entry that takes it back */
-  voidedOn: string | null;
-  voidReason: string | null;
-  voidedBy: string | null;
-  voidEntryId: string | null;
 };
 
 export type InventoryItem = {
@@ -1618,7 +1311,7 @@ export type AccountLine = {
   balance: number | string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the write, as a policy asks for it, or the pay run */
+  /** Who had approved the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
@@ -1645,56 +1338,6 @@ export type TrialBalance = {
     debit: number | string;
     /** Minor units; never negative. A string of digits beyond ±(2^53 − 1) */
     credit: number | string;
-  }[];
-};
-
-export type ProfitAndLoss = {
-  /** Null: since the first entry */
-  from: string | null;
-  to: string;
-  items: {
-    accountCode: string;
-    name: string;
-    type: 'income' | 'expense';
-    /** ISO 4217 */
-    currency: string;
-    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
-    amount: number | string;
-  }[];
-  totals: {
-    /** ISO 4217 */
-    currency: string;
-    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
-    income: number | string;
-    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
-    expense: number | string;
-    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
-    result: number | string;
-  }[];
-};
-
-export type BalanceSheet = {
-  asOf: string;
-  items: {
-    accountCode: string;
-    name: string;
-    type: 'asset' | 'liability' | 'equity';
-    /** ISO 4217 */
-    currency: string;
-    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
-    amount: number | string;
-  }[];
-  totals: {
-    /** ISO 4217 */
-    currency: string;
-    /** Minor units; liabilities, equity and result together. A string of digits beyond ±(2^53 − 1) */
-    assets: number | string;
-    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
-    liabilities: number | string;
-    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
-    equity: number | string;
-    /** Minor units; of the years that are not closed as of that day. A string of digits beyond ±(2^53 − 1) */
-    result: number | string;
   }[];
 };
 
@@ -1734,10 +1377,10 @@ export type Event = {
 
 export type InvoiceWithHistory = {
   id: string;
-  /** Gapless in the company; null for a draft, also one that was discarded */
+  /** Gapless in the company; null for a draft */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
+  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1779,13 +1422,9 @@ export type InvoiceWithHistory = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
-  amountWrittenOff: number;
-  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
-  discardedOn: string | null;
-  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1815,10 +1454,6 @@ export type InvoiceWithHistory = {
     reference: string | null;
     /** Minor units */
     refunded: number;
-    voidedOn: string | null;
-    voidReason: string | null;
-    /** Null unless it is void: whether it came in and was taken back by the bank */
-    bounced: boolean | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1839,8 +1474,6 @@ export type InvoiceWithHistory = {
     currency: string;
     date: string;
     reason: string;
-    voidedOn: string | null;
-    voidReason: string | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1871,8 +1504,6 @@ export type InvoiceWithHistory = {
     tax: number;
     /** Minor units */
     total: number;
-    voidedOn: string | null;
-    voidReason: string | null;
     journalEntryId: string;
     /** RFC 3339, UTC */
     createdAt: string;
@@ -1880,8 +1511,6 @@ export type InvoiceWithHistory = {
   entries: {
     id: string;
     date: string;
-    /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
-    kind: 'normal' | 'closing';
     description: string;
     source: {
       operation: string;
@@ -1905,7 +1534,7 @@ export type InvoiceWithHistory = {
     createdAt: string;
     /** The user whose write it is */
     postedBy: string;
-    /** Who had approved the write, as a policy asks for it, or the pay run */
+    /** Who had approved the pay run */
     approvedBy: string | null;
     /** Of the request that made the write: in its answer, the audit log and the event */
     requestId: string;
@@ -1990,8 +1619,6 @@ export type SettingsVersion = {
     /** ISO 4217 */
     baseCurrency: string | null;
     booksClosedThrough: string | null;
-    /** MM-DD; 02-29 is the last day of February */
-    fiscalYearEnd: string | null;
     latestPostingDays: number | null;
     taxRounding: ('line' | 'document') | null;
     employerTaxRateBasisPoints: number | null;
@@ -2071,31 +1698,12 @@ export type Write = {
   } | null;
   /** The body of the outcome; null while there is none */
   response: unknown;
-  /** What was asked for, while it waits for its approval; null for who may not see it */
-  request?: unknown;
-  /** The decisions about a write that an approval policy has matched */
-  approvals?: {
-    userId: string;
-    decision: 'approved' | 'rejected';
-    comment: string | null;
-    /** RFC 3339, UTC */
-    at: string;
-  }[];
-  /** How many people have to approve it */
-  approvalsNeeded?: number;
-  /** When it is over; null once it has its outcome */
-  expiresAt?: string | null;
-  /** Who has given the last approval that it needed */
-  approvedBy?: string | null;
   timeline: {
     /** RFC 3339, UTC */
     at: string;
     kind:
       | 'requested'
       | 'started'
-      | 'approval_requested'
-      | 'approved'
-      | 'disapproved'
       | 'attempt_failed'
       | 'completed'
       | 'rejected'
@@ -2351,19 +1959,6 @@ export type Problem = {
   errors?: ProblemPointer[];
   /** Where the request differs from the request that the key belongs to */
   differences?: ProblemPointer[];
-  /** Of `controls_failed`: what is in the way */
-  failed?: {
-    /** The control that does not hold, or the step that is left (docs/books.md) */
-    control: string;
-    accountCode: string | null;
-    currency: string | null;
-    expected: number | string | null;
-    found: number | string | null;
-    /** The rule that does not hold and the day that it is about, or the step that is not done and what to do */
-    detail: string;
-    /** URLs of what is in the way, at most the first 20 */
-    resources: string[];
-  }[];
   /** The status of the write in question */
   writeUrl?: string;
 };
