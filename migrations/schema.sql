@@ -959,6 +959,7 @@ CREATE TABLE public.inventory_movements (
   CONSTRAINT inventory_movements_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX inventory_movements_by_day ON public.inventory_movements USING btree (company_id, item_id, moved_on);
+CREATE INDEX inventory_movements_newest ON public.inventory_movements USING btree (company_id, moved_on DESC, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_movements BEFORE TRUNCATE ON public.inventory_movements FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER keep_movements BEFORE DELETE OR UPDATE ON public.inventory_movements FOR EACH ROW EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER require_stock_as_of_any_day AFTER INSERT ON public.inventory_movements REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_stock_as_of_any_day();
@@ -1909,6 +1910,24 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.age_seconds(timestamp with time zone) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.all_terms(p_company uuid, p_employee uuid)
+ RETURNS TABLE(employee_id uuid, version integer, effective_from date, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, deductions jsonb)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.id, 0, date '-infinity', e.annual_salary_minor, e.currency, e.pay_frequency, e.tax_rate_basis_points, (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'amount', d.amount_minor, 'preTax', d.pre_tax)
+      ORDER BY d.position), '[]')
+    FROM employee_deductions d WHERE d.company_id = e.company_id AND d.employee_id = e.id)
+  FROM employees e WHERE e.company_id = p_company AND e.id = p_employee
+  UNION ALL
+  SELECT t.employee_id, t.version, t.effective_from, t.annual_salary_minor, t.currency, t.pay_frequency,
+    t.tax_rate_basis_points, t.deductions
+  FROM employee_terms t WHERE t.company_id = p_company AND t.employee_id = p_employee
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.all_terms(uuid,uuid) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.approval_facts()
  RETURNS TABLE(waiting bigint, overdue_seconds double precision)
  LANGUAGE plpgsql
@@ -1939,23 +1958,6 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_of(uuid,text) TO PUBLIC;
-CREATE OR REPLACE FUNCTION public.all_terms(p_company uuid, p_employee uuid)
- RETURNS TABLE(employee_id uuid, version integer, effective_from date, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, deductions jsonb)
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT e.id, 0, date '-infinity', e.annual_salary_minor, e.currency, e.pay_frequency, e.tax_rate_basis_points, (
-    SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'amount', d.amount_minor, 'preTax', d.pre_tax)
-      ORDER BY d.position), '[]')
-    FROM employee_deductions d WHERE d.company_id = e.company_id AND d.employee_id = e.id)
-  FROM employees e WHERE e.company_id = p_company AND e.id = p_employee
-  UNION ALL
-  SELECT t.employee_id, t.version, t.effective_from, t.annual_salary_minor, t.currency, t.pay_frequency,
-    t.tax_rate_basis_points, t.deductions
-  FROM employee_terms t WHERE t.company_id = p_company AND t.employee_id = p_employee
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.all_terms(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
@@ -3148,6 +3150,15 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.first_day_above_total(uuid,uuid,date,bigint) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.first_day_of_period(p_frequency text, p_year integer, p_period integer)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_frequency WHEN 'weekly'::text THEN (make_date(p_year, 1, 1) + (7 * (p_period - 1))) WHEN 'biweekly'::text THEN (make_date(p_year, 1, 1) + (14 * (p_period - 1))) WHEN 'semimonthly'::text THEN make_date(p_year, ((p_period + 1) / 2), CASE (p_period % 2) WHEN 1 THEN 1 ELSE 16 END) WHEN 'monthly'::text THEN make_date(p_year, p_period, 1) ELSE NULL::date END
+;
+GRANT EXECUTE ON FUNCTION public.first_day_of_period(text,integer,integer) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.fiscal_year_end_in(p_year integer, p_end text)
  RETURNS date
  LANGUAGE sql
@@ -3186,13 +3197,6 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.fiscal_years(uuid) TO PUBLIC;
-CREATE OR REPLACE FUNCTION public.first_day_of_period(p_frequency text, p_year integer, p_period integer)
- RETURNS date
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN CASE p_frequency WHEN 'weekly'::text THEN (make_date(p_year, 1, 1) + (7 * (p_period - 1))) WHEN 'biweekly'::text THEN (make_date(p_year, 1, 1) + (14 * (p_period - 1))) WHEN 'semimonthly'::text THEN make_date(p_year, ((p_period + 1) / 2), CASE (p_period % 2) WHEN 1 THEN 1 ELSE 16 END) WHEN 'monthly'::text THEN make_date(p_year, p_period, 1) ELSE NULL::date END
-;
-GRANT EXECUTE ON FUNCTION public.first_day_of_period(text,integer,integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.free_periods_of_voided_run()
  RETURNS trigger
@@ -3431,6 +3435,7 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_last_raised_on_undoing() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.keep_paid_periods()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5004,25 +5009,6 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.reopen_faults(uuid,uuid,uuid) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.require_approvals()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  needed integer;
-  approvers uuid[];
-BEGIN
-  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
-  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
-  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
-  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
-    RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
-      USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
-  END IF;
-  RETURN NEW;
-END $function$
-;
-GRANT EXECUTE ON FUNCTION public.require_approvals() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.reopen_latest_year_only()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5045,6 +5031,26 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.reopen_latest_year_only() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_approvals()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  needed integer;
+  approvers uuid[];
+BEGIN
+  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
+  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
+  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
+  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
+    RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_approvals() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_balanced_entry()
  RETURNS trigger
@@ -5252,6 +5258,7 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_fiscal_year_of_entry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5373,23 +5380,6 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_after_original() TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.require_open_request()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  PERFORM 1 FROM approval_requests r
-  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
-    AND r.expires_at > clock_timestamp()
-  FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
-      USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
-  END IF;
-  RETURN NEW;
-END $function$
-;
-GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.require_mirror_of_pay_run(p_run public.pay_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -5410,6 +5400,24 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_open_request()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM 1 FROM approval_requests r
+  WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
+    AND r.expires_at > clock_timestamp()
+  FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_outcome_at_commit()
  RETURNS trigger
@@ -5638,7 +5646,6 @@ $function$
 GRANT EXECUTE ON FUNCTION public.require_sum_of_payslips(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_tax_share()
-CREATE OR REPLACE FUNCTION public.require_terms_of_period()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
@@ -5657,6 +5664,12 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_tax_share() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_terms_of_period()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
   run record;
   wrong uuid;
 BEGIN

@@ -13,10 +13,13 @@ import type {
   AgedReceivables,
   ApprovalPolicies,
   ApprovePayRunBody,
+  BalanceSheet,
   BankImport,
+  BankReconciliation,
   BankTransaction,
   Batch,
   BatchSummary,
+  CloseFiscalYearBody,
   CreateAccountBody,
   CreateCreditNoteBody,
   CreateCustomerBody,
@@ -29,10 +32,12 @@ import type {
   CreateRefundBody,
   CreditNote,
   Customer,
+  DiscardInvoiceBody,
   Employee,
   Event,
   ExecutePayrollBody,
   FinalizeInvoiceBody,
+  FiscalYear,
   GrantUserAccessBody,
   ImportBankTransactionsBody,
   InventoryItem,
@@ -40,12 +45,14 @@ import type {
   InvoiceWithHistory,
   JournalEntry,
   ListAccountsQuery,
+  ListApprovalsQuery,
   ListBankTransactionsQuery,
   ListBatchesQuery,
   ListCreditNotesQuery,
   ListCustomersQuery,
   ListEmployeesQuery,
   ListEventsQuery,
+  ListFiscalYearsQuery,
   ListInvoicesQuery,
   ListItemsQuery,
   ListJournalEntriesQuery,
@@ -54,33 +61,53 @@ import type {
   ListRefundsQuery,
   ListRemindersQuery,
   ListSecurityLogQuery,
+  ListStockMovementsQuery,
   ListTriggersQuery,
   ListUsersQuery,
   ListWritesQuery,
   Me,
   Payment,
   PayRun,
+  ProfitAndLoss,
   ReconcileLedgerBody,
   RecordInvoiceReminderBody,
+  RecoverWriteOffBody,
   Refund,
   Reminder,
+  ReopenFiscalYearBody,
   ReportsAgedReceivablesQuery,
+  ReportsBalanceSheetQuery,
+  ReportsBankReconciliationQuery,
+  ReportsProfitAndLossQuery,
+  ReportsSalesTaxQuery,
+  ReportsTieOutQuery,
   ReportsTrialBalanceQuery,
   ReverseJournalEntryBody,
+  SalesTax,
   SecurityEvent,
   Settings,
   SettingsHistoryQuery,
   SettingsVersion,
+  StockMovement,
+  TieOut,
   TrialBalance,
   Trigger,
   TriggerWorkflowBody,
   UnreconcileBankTransactionBody,
   UpdateApprovalPoliciesBody,
   UpdateCompanySettingsBody,
+  UpdateCustomerBody,
+  UpdateEmployeeBody,
+  UpdateInventoryItemBody,
+  VoidCreditNoteBody,
   VoidInvoiceBody,
+  VoidPaymentBody,
+  VoidPayRunBody,
+  VoidRefundBody,
   WebhookSecret,
   WebhookTest,
   Write,
+  WriteOffInvoiceBody,
   WriteSummary,
 } from './types.ts';
 
@@ -94,6 +121,13 @@ export type Books = {
      * - Rejections: `customer_reference_taken`.
      */
     create(body: CreateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
+    /**
+     * Change a customer.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `customer_not_found`, `customer_reference_taken`.
+     */
+    update(customerId: string, body: UpdateCustomerBody, options?: WriteOptions): PendingWrite<Customer>;
     /**
      * List customers.
      *
@@ -132,6 +166,29 @@ export type Books = {
      */
     void(invoiceId: string, body: VoidInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
     /**
+     * Discard a draft invoice.
+     *
+     * - Roles: owner, admin, accountant, manager.
+     * - Rejections: `invoice_not_found`, `invoice_not_draft`.
+     */
+    discard(invoiceId: string, body?: DiscardInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
+     * Write off what a customer will not pay.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `invoice_not_found`, `invoice_not_due`, `write_off_exceeds_due`, `date_before_invoice`,
+     *   `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    writeOff(invoiceId: string, body: WriteOffInvoiceBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
+     * Recover what was written off last.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `invoice_not_found`, `nothing_written_off`, `date_before_original`, `as_of_conflict`,
+     *   `period_closed`, `date_too_late`.
+     */
+    recoverWriteOff(invoiceId: string, body: RecoverWriteOffBody, options?: WriteOptions): PendingWrite<Invoice>;
+    /**
      * List invoices; from and to are issue dates.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -154,6 +211,14 @@ export type Books = {
      */
     create(body: CreatePaymentBody, options?: WriteOptions): PendingWrite<Payment>;
     /**
+     * Void a payment.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `payment_not_found`, `already_voided`, `payment_refunded`, `line_reconciled`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(paymentId: string, body: VoidPaymentBody, options?: WriteOptions): PendingWrite<Payment>;
+    /**
      * List payments; from and to are dates of receipt.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -171,8 +236,9 @@ export type Books = {
      * Change the settings of the company.
      *
      * - Roles: owner, admin.
-     * - Rejections: `version_conflict`, `reopen_not_allowed`, `reopen_reason_required`, `month_not_finished`,
-     *   `base_currency_in_use`, `time_zone_unknown`, `webhook_url_not_allowed`, `webhook_secret_version_not_next`.
+     * - Rejections: `version_conflict`, `reopen_not_allowed`, `reopen_reason_required`, `fiscal_year_closed`,
+     *   `month_not_finished`, `base_currency_in_use`, `time_zone_unknown`, `webhook_url_not_allowed`,
+     *   `webhook_secret_version_not_next`.
      */
     update(body: UpdateCompanySettingsBody, options?: WriteOptions): PendingWrite<Settings>;
     /**
@@ -241,6 +307,14 @@ export type Books = {
      */
     create(invoiceId: string, body: CreateCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
     /**
+     * Void a credit note.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `credit_note_not_found`, `already_voided`, `not_latest_credit`, `date_before_original`,
+     *   `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(creditNoteId: string, body: VoidCreditNoteBody, options?: WriteOptions): PendingWrite<CreditNote>;
+    /**
      * List credit notes; from and to are their dates.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -258,10 +332,18 @@ export type Books = {
      * Refund a payment in full or in part.
      *
      * - Roles: owner, admin, accountant.
-     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `period_closed`,
-     *   `date_too_late`.
+     * - Rejections: `payment_not_found`, `refund_exceeds_payment`, `date_before_original`, `as_of_conflict`,
+     *   `period_closed`, `date_too_late`.
      */
     create(body: CreateRefundBody, options?: WriteOptions): PendingWrite<Refund>;
+    /**
+     * Void a refund.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `refund_not_found`, `already_voided`, `line_reconciled`, `invoice_overpaid`,
+     *   `date_before_original`, `as_of_conflict`, `period_closed`, `date_too_late`.
+     */
+    void(refundId: string, body: VoidRefundBody, options?: WriteOptions): PendingWrite<Refund>;
     /**
      * List refunds; from and to are their dates.
      *
@@ -352,6 +434,34 @@ export type Books = {
      */
     get(entryId: string, options?: CallOptions): Promise<JournalEntry>;
   };
+  readonly fiscalYears: {
+    /**
+     * Close a fiscal year.
+     *
+     * - Roles: owner, admin.
+     * - Rejections: `fiscal_year_closed`, `fiscal_year_out_of_order`, `fiscal_year_not_over`, `controls_failed`.
+     */
+    close(year: string, body?: CloseFiscalYearBody, options?: WriteOptions): PendingWrite<FiscalYear>;
+    /**
+     * Reopen the latest closed fiscal year.
+     *
+     * - Roles: owner.
+     * - Rejections: `fiscal_year_out_of_order`.
+     */
+    reopen(year: string, body: ReopenFiscalYearBody, options?: WriteOptions): PendingWrite<FiscalYear>;
+    /**
+     * List the fiscal years, each with its result.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    list(query?: ListFiscalYearsQuery, options?: CallOptions): Pages<FiscalYear>;
+    /**
+     * Read a fiscal year.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    get(year: string, options?: CallOptions): Promise<FiscalYear>;
+  };
   readonly bankTransactions: {
     /**
      * Import the transactions of a bank account.
@@ -405,6 +515,13 @@ export type Books = {
      */
     create(body: CreateEmployeeBody, options?: WriteOptions): PendingWrite<Employee>;
     /**
+     * Change an employee.
+     *
+     * - Roles: owner, admin, manager.
+     * - Rejections: `employee_not_found`, `employee_email_taken`, `too_many_terms`.
+     */
+    update(employeeId: string, body: UpdateEmployeeBody, options?: WriteOptions): PendingWrite<Employee>;
+    /**
      * List employees.
      *
      * - Roles: owner, admin, accountant, auditor, manager.
@@ -422,8 +539,8 @@ export type Books = {
      * Create a pay run.
      *
      * - Roles: owner, admin, accountant.
-     * - Rejections: `employee_not_found`, `no_employees`, `pay_frequency_mismatch`, `too_many_employees`,
-     *   `currency_mismatch`, `deductions_exceed_pay`, `nothing_to_pay`.
+     * - Rejections: `employee_not_found`, `no_employees`, `pay_frequency_mismatch`, `employee_left`,
+     *   `too_many_employees`, `currency_mismatch`, `deductions_exceed_pay`, `nothing_to_pay`.
      */
     create(body: CreatePayRunBody, options?: WriteOptions): PendingWrite<PayRun>;
     /**
@@ -441,6 +558,14 @@ export type Books = {
      *   `period_already_paid`, `period_closed`, `date_too_late`.
      */
     execute(payRunId: string, body?: ExecutePayrollBody, options?: WriteOptions): PendingWrite<PayRun>;
+    /**
+     * Void a pay run.
+     *
+     * - Roles: owner, admin, accountant.
+     * - Rejections: `pay_run_not_found`, `already_voided`, `pay_run_not_executed`, `voider_is_executor`,
+     *   `date_before_original`, `period_closed`, `date_too_late`.
+     */
+    void(payRunId: string, body: VoidPayRunBody, options?: WriteOptions): PendingWrite<PayRun>;
     /**
      * List pay runs; a page holds at most 5,000 payslips and may end early.
      *
@@ -470,6 +595,13 @@ export type Books = {
      *   `amount_out_of_range`, `period_closed`, `date_too_late`.
      */
     adjust(itemId: string, body: AdjustInventoryBody, options?: WriteOptions): PendingWrite<InventoryItem>;
+    /**
+     * Change the name or the SKU of an inventory item.
+     *
+     * - Roles: owner, admin, manager, inventory_manager.
+     * - Rejections: `inventory_item_not_found`, `sku_taken`.
+     */
+    update(itemId: string, body: UpdateInventoryItemBody, options?: WriteOptions): PendingWrite<InventoryItem>;
     /**
      * List inventory items.
      *
@@ -511,6 +643,36 @@ export type Books = {
      * - Roles: owner, admin, accountant, auditor, manager.
      */
     agedReceivables(query?: ReportsAgedReceivablesQuery, options?: CallOptions): Promise<AgedReceivables>;
+    /**
+     * Income and expenses of a period, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    profitAndLoss(query?: ReportsProfitAndLossQuery, options?: CallOptions): Promise<ProfitAndLoss>;
+    /**
+     * Assets, liabilities, equity and the result that is not closed, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    balanceSheet(query?: ReportsBalanceSheetQuery, options?: CallOptions): Promise<BalanceSheet>;
+    /**
+     * Sales tax by rate, tied to its account.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    salesTax(query?: ReportsSalesTaxQuery, options?: CallOptions): Promise<SalesTax>;
+    /**
+     * Bank reconciliation statement as of a day, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    bankReconciliation(query?: ReportsBankReconciliationQuery, options?: CallOptions): Promise<BankReconciliation>;
+    /**
+     * Each account with its sub-ledger as of a day.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    tieOut(query?: ReportsTieOutQuery, options?: CallOptions): Promise<TieOut>;
   };
   /**
    * Read the caller’s user, company and roles.
@@ -546,6 +708,14 @@ export type Books = {
      */
     redeliver(eventId: string, options?: CallOptions): Promise<Event>;
   };
+  readonly stockMovements: {
+    /**
+     * List movements of stock, each with the quantity and value of its item after it.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
+     */
+    list(query?: ListStockMovementsQuery, options?: CallOptions): Pages<StockMovement>;
+  };
   readonly writes: {
     /**
      * List the writes that have their outcome; from and to are times of completion.
@@ -557,6 +727,18 @@ export type Books = {
     get(key: string, options?: CallOptions): Promise<Write>;
     /** Make sure that a write never happens. */
     cancel(key: string, options?: CallOptions): Promise<Write>;
+    /** Approve a write that waits for it. */
+    approve(key: string, options?: CallOptions): Promise<Write>;
+    /** Reject a write that waits for its approval. */
+    reject(key: string, options?: CallOptions): Promise<Write>;
+  };
+  readonly approvals: {
+    /**
+     * List the writes that wait for an approval.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
+     */
+    list(query?: ListApprovalsQuery, options?: CallOptions): Pages<Write>;
   };
   readonly batches: {
     /**
@@ -613,6 +795,11 @@ export function booksOf(calls: Calls): Books {
     customers: {
       create: (body, options) =>
         calls.write({ operation: 'createCustomer', method: 'POST', path: '/api/customers', body }, options),
+      update: (customerId, body, options) =>
+        calls.write(
+          { operation: 'updateCustomer', method: 'PATCH', path: `/api/customers/${segment(customerId)}`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/customers', query, options),
       get: (customerId, options) => calls.read(`/api/customers/${segment(customerId)}`, undefined, options),
     },
@@ -634,12 +821,42 @@ export function booksOf(calls: Calls): Books {
           { operation: 'voidInvoice', method: 'POST', path: `/api/invoices/${segment(invoiceId)}/void`, body },
           options,
         ),
+      discard: (invoiceId, body, options) =>
+        calls.write(
+          {
+            operation: 'discardInvoice',
+            method: 'POST',
+            path: `/api/invoices/${segment(invoiceId)}/discard`,
+            body: body ?? {},
+          },
+          options,
+        ),
+      writeOff: (invoiceId, body, options) =>
+        calls.write(
+          { operation: 'writeOffInvoice', method: 'POST', path: `/api/invoices/${segment(invoiceId)}/write-off`, body },
+          options,
+        ),
+      recoverWriteOff: (invoiceId, body, options) =>
+        calls.write(
+          {
+            operation: 'recoverWriteOff',
+            method: 'POST',
+            path: `/api/invoices/${segment(invoiceId)}/recover-write-off`,
+            body,
+          },
+          options,
+        ),
       list: (query, options) => calls.list('/api/invoices', query, options),
       get: (invoiceId, options) => calls.read(`/api/invoices/${segment(invoiceId)}`, undefined, options),
     },
     payments: {
       create: (body, options) =>
         calls.write({ operation: 'createPayment', method: 'POST', path: '/api/payments', body }, options),
+      void: (paymentId, body, options) =>
+        calls.write(
+          { operation: 'voidPayment', method: 'POST', path: `/api/payments/${segment(paymentId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payments', query, options),
       get: (paymentId, options) => calls.read(`/api/payments/${segment(paymentId)}`, undefined, options),
     },
@@ -687,12 +904,27 @@ export function booksOf(calls: Calls): Books {
           },
           options,
         ),
+      void: (creditNoteId, body, options) =>
+        calls.write(
+          {
+            operation: 'voidCreditNote',
+            method: 'POST',
+            path: `/api/credit-notes/${segment(creditNoteId)}/void`,
+            body,
+          },
+          options,
+        ),
       list: (query, options) => calls.list('/api/credit-notes', query, options),
       get: (creditNoteId, options) => calls.read(`/api/credit-notes/${segment(creditNoteId)}`, undefined, options),
     },
     refunds: {
       create: (body, options) =>
         calls.write({ operation: 'createRefund', method: 'POST', path: '/api/refunds', body }, options),
+      void: (refundId, body, options) =>
+        calls.write(
+          { operation: 'voidRefund', method: 'POST', path: `/api/refunds/${segment(refundId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/refunds', query, options),
       get: (refundId, options) => calls.read(`/api/refunds/${segment(refundId)}`, undefined, options),
     },
@@ -733,6 +965,30 @@ export function booksOf(calls: Calls): Books {
       list: (query, options) => calls.list('/api/ledger/entries', query, options),
       get: (entryId, options) => calls.read(`/api/ledger/entries/${segment(entryId)}`, undefined, options),
     },
+    fiscalYears: {
+      close: (year, body, options) =>
+        calls.write(
+          {
+            operation: 'closeFiscalYear',
+            method: 'POST',
+            path: `/api/ledger/fiscal-years/${segment(year)}/close`,
+            body: body ?? {},
+          },
+          options,
+        ),
+      reopen: (year, body, options) =>
+        calls.write(
+          {
+            operation: 'reopenFiscalYear',
+            method: 'POST',
+            path: `/api/ledger/fiscal-years/${segment(year)}/reopen`,
+            body,
+          },
+          options,
+        ),
+      list: (query, options) => calls.list('/api/ledger/fiscal-years', query, options),
+      get: (year, options) => calls.read(`/api/ledger/fiscal-years/${segment(year)}`, undefined, options),
+    },
     bankTransactions: {
       import: (body, options) =>
         calls.write(
@@ -766,6 +1022,11 @@ export function booksOf(calls: Calls): Books {
     employees: {
       create: (body, options) =>
         calls.write({ operation: 'createEmployee', method: 'POST', path: '/api/payroll/employees', body }, options),
+      update: (employeeId, body, options) =>
+        calls.write(
+          { operation: 'updateEmployee', method: 'PATCH', path: `/api/payroll/employees/${segment(employeeId)}`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payroll/employees', query, options),
       get: (employeeId, options) => calls.read(`/api/payroll/employees/${segment(employeeId)}`, undefined, options),
     },
@@ -792,6 +1053,11 @@ export function booksOf(calls: Calls): Books {
           },
           options,
         ),
+      void: (payRunId, body, options) =>
+        calls.write(
+          { operation: 'voidPayRun', method: 'POST', path: `/api/payroll/pay-runs/${segment(payRunId)}/void`, body },
+          options,
+        ),
       list: (query, options) => calls.list('/api/payroll/pay-runs', query, options),
       get: (payRunId, options) => calls.read(`/api/payroll/pay-runs/${segment(payRunId)}`, undefined, options),
     },
@@ -801,6 +1067,11 @@ export function booksOf(calls: Calls): Books {
       adjust: (itemId, body, options) =>
         calls.write(
           { operation: 'adjustInventory', method: 'POST', path: `/api/inventory/${segment(itemId)}/adjust`, body },
+          options,
+        ),
+      update: (itemId, body, options) =>
+        calls.write(
+          { operation: 'updateInventoryItem', method: 'PATCH', path: `/api/inventory/items/${segment(itemId)}`, body },
           options,
         ),
       list: (query, options) => calls.list('/api/inventory/items', query, options),
@@ -817,6 +1088,11 @@ export function booksOf(calls: Calls): Books {
       approvalPolicies: (options) => calls.read('/api/company/approval-policies', undefined, options),
       trialBalance: (query, options) => calls.read('/api/ledger/trial-balance', query, options),
       agedReceivables: (query, options) => calls.read('/api/reports/aged-receivables', query, options),
+      profitAndLoss: (query, options) => calls.read('/api/reports/profit-and-loss', query, options),
+      balanceSheet: (query, options) => calls.read('/api/reports/balance-sheet', query, options),
+      salesTax: (query, options) => calls.read('/api/reports/sales-tax', query, options),
+      bankReconciliation: (query, options) => calls.read('/api/reports/bank-reconciliation', query, options),
+      tieOut: (query, options) => calls.read('/api/reports/tie-out', query, options),
     },
     me: (options) => calls.read('/api/me', undefined, options),
     securityLog: {
@@ -827,10 +1103,18 @@ export function booksOf(calls: Calls): Books {
       get: (eventId, options) => calls.read(`/api/events/${segment(eventId)}`, undefined, options),
       redeliver: (eventId, options) => calls.act(`/api/events/${segment(eventId)}/redeliver`, options),
     },
+    stockMovements: {
+      list: (query, options) => calls.list('/api/reports/stock-movements', query, options),
+    },
     writes: {
       list: (query, options) => calls.list('/api/writes', query, options),
       get: (key, options) => calls.read(`/api/writes/${segment(key)}`, undefined, options),
       cancel: (key, options) => calls.act(`/api/writes/${segment(key)}/cancel`, options),
+      approve: (key, options) => calls.act(`/api/writes/${segment(key)}/approve`, options),
+      reject: (key, options) => calls.act(`/api/writes/${segment(key)}/reject`, options),
+    },
+    approvals: {
+      list: (query, options) => calls.list('/api/approvals', query, options),
     },
     batches: {
       list: (query, options) => calls.list('/api/batches', query, options),

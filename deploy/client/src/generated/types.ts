@@ -13,20 +13,32 @@ export type Operation =
   | 'voidInvoice'
   | 'createCreditNote'
   | 'createRefund'
+  | 'voidPayment'
+  | 'voidRefund'
+  | 'voidCreditNote'
   | 'recordInvoiceReminder'
   | 'createAccount'
   | 'createJournalEntry'
   | 'reverseJournalEntry'
+  | 'closeFiscalYear'
+  | 'reopenFiscalYear'
   | 'importBankTransactions'
   | 'reconcileLedger'
   | 'unreconcileBankTransaction'
   | 'createEmployee'
+  | 'updateEmployee'
   | 'createPayRun'
   | 'approvePayRun'
   | 'executePayroll'
+  | 'voidPayRun'
   | 'createInventoryItem'
   | 'adjustInventory'
-  | 'updateApprovalPolicies';
+  | 'updateApprovalPolicies'
+  | 'updateCustomer'
+  | 'discardInvoice'
+  | 'updateInventoryItem'
+  | 'writeOffInvoice'
+  | 'recoverWriteOff';
 
 /** The kind of an event: each write that succeeds records one. */
 export type EventKind =
@@ -40,20 +52,32 @@ export type EventKind =
   | 'invoice.voided'
   | 'credit_note.created'
   | 'refund.created'
+  | 'payment.voided'
+  | 'refund.voided'
+  | 'credit_note.voided'
   | 'invoice.reminder_due'
   | 'account.created'
   | 'journal_entry.created'
   | 'journal_entry.reversed'
+  | 'fiscal_year.closed'
+  | 'fiscal_year.reopened'
   | 'bank_transactions.imported'
   | 'bank_transaction.reconciled'
   | 'bank_transaction.unreconciled'
   | 'employee.created'
+  | 'employee.updated'
   | 'pay_run.created'
   | 'pay_run.approved'
   | 'pay_run.executed'
+  | 'pay_run.voided'
   | 'inventory_item.created'
   | 'inventory.adjusted'
-  | 'approval_policies.updated';
+  | 'approval_policies.updated'
+  | 'customer.updated'
+  | 'invoice.discarded'
+  | 'inventory_item.updated'
+  | 'invoice.written_off'
+  | 'invoice.write_off_recovered';
 
 /** The codes of all problems that this release can answer with. */
 export type ProblemCode =
@@ -97,6 +121,7 @@ export type ProblemCode =
   | 'account_not_found'
   | 'account_not_usable'
   | 'already_reconciled'
+  | 'already_voided'
   | 'amount_out_of_range'
   | 'amounts_do_not_match'
   | 'approver_is_creator'
@@ -108,6 +133,7 @@ export type ProblemCode =
   | 'base_currency_in_use'
   | 'batch_not_found'
   | 'control_account'
+  | 'controls_failed'
   | 'credit_exceeds_due'
   | 'credit_exceeds_line'
   | 'credit_note_not_found'
@@ -121,11 +147,16 @@ export type ProblemCode =
   | 'difference_was_posted'
   | 'due_before_issue'
   | 'employee_email_taken'
+  | 'employee_left'
   | 'employee_not_found'
   | 'entry_already_reversed'
   | 'entry_not_reversible'
   | 'event_not_found'
   | 'executor_is_creator'
+  | 'fiscal_year_closed'
+  | 'fiscal_year_not_found'
+  | 'fiscal_year_not_over'
+  | 'fiscal_year_out_of_order'
   | 'insufficient_stock'
   | 'inventory_item_not_found'
   | 'invoice_line_not_creditable'
@@ -136,20 +167,25 @@ export type ProblemCode =
   | 'invoice_not_found'
   | 'invoice_not_payable'
   | 'invoice_not_voidable'
+  | 'invoice_overpaid'
   | 'journal_entry_not_found'
   | 'journal_line_not_matchable'
   | 'last_owner'
   | 'line_reconciled'
   | 'month_not_finished'
   | 'no_employees'
+  | 'not_latest_credit'
   | 'nothing_to_pay'
+  | 'nothing_written_off'
   | 'pay_frequency_mismatch'
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
   | 'pay_run_not_draft'
+  | 'pay_run_not_executed'
   | 'pay_run_not_found'
   | 'payment_exceeds_outstanding'
   | 'payment_not_found'
+  | 'payment_refunded'
   | 'period_already_paid'
   | 'period_closed'
   | 'policy_amount_unknown'
@@ -165,14 +201,17 @@ export type ProblemCode =
   | 'sku_taken'
   | 'time_zone_unknown'
   | 'too_many_employees'
+  | 'too_many_terms'
   | 'trigger_not_found'
   | 'unit_cost_required'
   | 'user_not_found'
   | 'version_conflict'
+  | 'voider_is_executor'
   | 'webhook_secret_version_not_next'
   | 'webhook_url_not_allowed'
   | 'workflow_not_registered'
-  | 'workflow_payload_invalid';
+  | 'workflow_payload_invalid'
+  | 'write_off_exceeds_due';
 
 /** The codes that a write can be rejected with, which is then its outcome, by its operation. */
 export interface RejectionCodes {
@@ -206,6 +245,7 @@ export interface RejectionCodes {
     | 'version_conflict'
     | 'reopen_not_allowed'
     | 'reopen_reason_required'
+    | 'fiscal_year_closed'
     | 'month_not_finished'
     | 'base_currency_in_use'
     | 'time_zone_unknown'
@@ -238,6 +278,36 @@ export interface RejectionCodes {
     | 'payment_not_found'
     | 'refund_exceeds_payment'
     | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayment:
+    | 'payment_not_found'
+    | 'already_voided'
+    | 'payment_refunded'
+    | 'line_reconciled'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidRefund:
+    | 'refund_not_found'
+    | 'already_voided'
+    | 'line_reconciled'
+    | 'invoice_overpaid'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidCreditNote:
+    | 'credit_note_not_found'
+    | 'already_voided'
+    | 'not_latest_credit'
+    | 'date_before_original'
+    | 'as_of_conflict'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -253,6 +323,13 @@ export interface RejectionCodes {
     | 'date_too_late'
     | 'date_before_original'
     | 'forbidden';
+  closeFiscalYear:
+    | 'fiscal_year_closed'
+    | 'fiscal_year_out_of_order'
+    | 'fiscal_year_not_over'
+    | 'controls_failed'
+    | 'forbidden';
+  reopenFiscalYear: 'fiscal_year_out_of_order' | 'forbidden';
   importBankTransactions: 'account_not_usable' | 'bank_reference_conflict' | 'forbidden';
   reconcileLedger:
     | 'bank_transaction_not_found'
@@ -270,10 +347,12 @@ export interface RejectionCodes {
     | 'difference_was_posted'
     | 'forbidden';
   createEmployee: 'employee_email_taken' | 'forbidden';
+  updateEmployee: 'employee_not_found' | 'employee_email_taken' | 'too_many_terms' | 'forbidden';
   createPayRun:
     | 'employee_not_found'
     | 'no_employees'
     | 'pay_frequency_mismatch'
+    | 'employee_left'
     | 'too_many_employees'
     | 'currency_mismatch'
     | 'deductions_exceed_pay'
@@ -286,6 +365,15 @@ export interface RejectionCodes {
     | 'pay_run_already_executed'
     | 'executor_is_creator'
     | 'period_already_paid'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  voidPayRun:
+    | 'pay_run_not_found'
+    | 'already_voided'
+    | 'pay_run_not_executed'
+    | 'voider_is_executor'
+    | 'date_before_original'
     | 'period_closed'
     | 'date_too_late'
     | 'forbidden';
@@ -310,6 +398,26 @@ export interface RejectionCodes {
     | 'policy_operation_unknown'
     | 'policy_amount_unknown'
     | 'approvers_missing'
+    | 'forbidden';
+  updateCustomer: 'customer_not_found' | 'customer_reference_taken' | 'forbidden';
+  discardInvoice: 'invoice_not_found' | 'invoice_not_draft' | 'forbidden';
+  updateInventoryItem: 'inventory_item_not_found' | 'sku_taken' | 'forbidden';
+  writeOffInvoice:
+    | 'invoice_not_found'
+    | 'invoice_not_due'
+    | 'write_off_exceeds_due'
+    | 'date_before_invoice'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
+    | 'forbidden';
+  recoverWriteOff:
+    | 'invoice_not_found'
+    | 'nothing_written_off'
+    | 'date_before_original'
+    | 'as_of_conflict'
+    | 'period_closed'
+    | 'date_too_late'
     | 'forbidden';
 }
 
@@ -401,6 +509,8 @@ export type UpdateCompanySettingsBody = {
   /** Closes only if each step of closing through `booksClosedThrough` is done */
   requireFinished?: boolean;
   reopenReason?: string;
+  /** MM-DD; 02-29 is the last day of February. Holds for the years that are not closed */
+  fiscalYearEnd?: string;
   /** Days */
   latestPostingDays?: number;
   /** Holds for the invoices that are made from now on */
@@ -479,6 +589,26 @@ export type CreateRefundBody = {
   };
 };
 
+export type VoidPaymentBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /** @default false */
+  bounced?: boolean;
+};
+
+export type VoidRefundBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
+export type VoidCreditNoteBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
 export type RecordInvoiceReminderBody = {
   step: number;
 };
@@ -517,6 +647,12 @@ export type ReverseJournalEntryBody = {
   reason: string;
   /** From 1900-01-01 to 2999-12-31 */
   date?: string;
+};
+
+export type CloseFiscalYearBody = Record<string, never>;
+
+export type ReopenFiscalYearBody = {
+  reason: string;
 };
 
 export type ImportBankTransactionsBody = {
@@ -574,6 +710,29 @@ export type CreateEmployeeBody = {
   }[];
 };
 
+export type UpdateEmployeeBody = {
+  firstName?: string;
+  lastName?: string;
+  email?: string;
+  /** The first day of the terms that are given, any day of the past or future */
+  effectiveFrom?: string;
+  /** Minor units of the currency */
+  annualSalary?: number;
+  /** An active code of ISO 4217 */
+  currency?: string;
+  payFrequency?: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
+  taxRateBasisPoints?: number;
+  /** @maxItems 20 */
+  deductions?: {
+    name: string;
+    /** Minor units of the currency */
+    amount: number;
+    preTax: boolean;
+  }[];
+  /** The last day; periods that begin later are not paid. Null: is there after all */
+  leftOn?: string | null;
+};
+
 export type CreatePayRunBody = {
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
@@ -596,6 +755,12 @@ export type CreatePayRunBody = {
 export type ApprovePayRunBody = Record<string, never>;
 
 export type ExecutePayrollBody = Record<string, never>;
+
+export type VoidPayRunBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
 
 export type CreateInventoryItemBody = {
   sku: string;
@@ -649,6 +814,44 @@ export type UpdateApprovalPoliciesBody = {
   }[];
 };
 
+export type UpdateCustomerBody = {
+  name?: string;
+  email?: string | null;
+  externalReference?: string | null;
+  /** Your own notes: at most 20 keys of up to 40 characters, values of up to 500 */
+  metadata?: {
+    [k: string]: string;
+  } | null;
+};
+
+export type DiscardInvoiceBody = {
+  reason?: string;
+};
+
+export type UpdateInventoryItemBody = {
+  name?: string;
+  sku?: string;
+};
+
+export type WriteOffInvoiceBody = {
+  /** Minor units of the currency */
+  amount: number;
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+  /**
+   * Whether the share of the tax is no longer payable
+   * @default false
+   */
+  taxRelief?: boolean;
+};
+
+export type RecoverWriteOffBody = {
+  reason: string;
+  /** From 1900-01-01 to 2999-12-31 */
+  date?: string;
+};
+
 export type ListCustomersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -666,7 +869,7 @@ export type ListInvoicesQuery = {
   /** The last day. */
   to?: string;
   customerId?: string;
-  status?: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status?: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** An active code of ISO 4217 */
   currency?: string;
 };
@@ -818,6 +1021,13 @@ export type ReportsTrialBalanceQuery = {
   asOf?: string;
 };
 
+export type ListFiscalYearsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+};
+
 export type ListTriggersQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -844,6 +1054,18 @@ export type ReportsAgedReceivablesQuery = {
   asOf?: string;
 };
 
+export type ReportsProfitAndLossQuery = {
+  /** The first day to include; without it, everything up to the last one. */
+  from?: string;
+  /** The last day to include; today if omitted. */
+  to?: string;
+};
+
+export type ReportsBalanceSheetQuery = {
+  /** The last day to include; today if omitted. */
+  asOf?: string;
+};
+
 export type ListBankTransactionsQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -852,6 +1074,38 @@ export type ListBankTransactionsQuery = {
   /** The write that imported them. */
   import?: string;
   status?: 'unreconciled' | 'reconciled';
+};
+
+export type ReportsSalesTaxQuery = {
+  /** The first day to include; without it, everything up to the last one. */
+  from?: string;
+  /** The last day to include; today if omitted. */
+  to?: string;
+};
+
+export type ReportsBankReconciliationQuery = {
+  /** The bank account; 1000 if omitted. */
+  accountCode?: string;
+  /** The last day to include; today if omitted. */
+  asOf?: string;
+};
+
+export type ListStockMovementsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  /** The first day. */
+  from?: string;
+  /** The last day. */
+  to?: string;
+  /** Those of one item. */
+  itemId?: string;
+};
+
+export type ReportsTieOutQuery = {
+  /** The last day to include; today if omitted. */
+  asOf?: string;
 };
 
 export type ListWritesQuery = {
@@ -867,6 +1121,15 @@ export type ListWritesQuery = {
   from?: string;
   /** The last day (UTC) or instant. */
   to?: string;
+};
+
+export type ListApprovalsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  /** me: only those that the caller may decide about, and has not. */
+  waitingFor?: 'me';
 };
 
 export type ListBatchesQuery = {
@@ -895,10 +1158,10 @@ export type Customer = {
 
 export type Invoice = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -940,9 +1203,13 @@ export type Invoice = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -974,6 +1241,10 @@ export type Payment = {
   reference: string | null;
   /** Minor units */
   refunded: number;
+  voidedOn: string | null;
+  voidReason: string | null;
+  /** Null unless it is void: whether it came in and was taken back by the bank */
+  bounced: boolean | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -991,6 +1262,8 @@ export type Settings = {
   /** ISO 4217 */
   baseCurrency: string;
   booksClosedThrough: string | null;
+  /** MM-DD; 02-29 is the last day of February */
+  fiscalYearEnd: string;
   latestPostingDays: number;
   taxRounding: 'line' | 'document';
   employerTaxRateBasisPoints: number;
@@ -1079,6 +1352,8 @@ export type CreditNote = {
   tax: number;
   /** Minor units */
   total: number;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** RFC 3339, UTC */
   createdAt: string;
@@ -1096,6 +1371,8 @@ export type Refund = {
   currency: string;
   date: string;
   reason: string;
+  voidedOn: string | null;
+  voidReason: string | null;
   journalEntryId: string;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1120,6 +1397,28 @@ export type Account = {
   type: 'asset' | 'liability' | 'equity' | 'income' | 'expense';
   isBank: boolean;
   isControl: boolean;
+  /** What operations use it for; null for an account that the company has added */
+  role:
+    | (
+        | 'bank'
+        | 'receivable'
+        | 'inventory'
+        | 'payable'
+        | 'sales_tax'
+        | 'payroll_taxes'
+        | 'payroll_deductions'
+        | 'wages_payable'
+        | 'owners_equity'
+        | 'retained_earnings'
+        | 'sales'
+        | 'cost_of_goods_sold'
+        | 'inventory_adjustments'
+        | 'wages'
+        | 'employer_tax'
+        | 'bad_debts'
+        | 'bank_charges'
+      )
+    | null;
   /** RFC 3339, UTC */
   createdAt: string;
 };
@@ -1127,6 +1426,8 @@ export type Account = {
 export type JournalEntry = {
   id: string;
   date: string;
+  /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
+  kind: 'normal' | 'closing';
   description: string;
   source: {
     operation: string;
@@ -1150,12 +1451,28 @@ export type JournalEntry = {
   createdAt: string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the pay run */
+  /** Who had approved the write, as a policy asks for it, or the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
   /** RFC 3339, UTC */
   postedAt: string;
+};
+
+export type FiscalYear = {
+  /** The one in which it ends */
+  year: number;
+  from: string;
+  to: string;
+  state: 'open' | 'closed';
+  /** Null while the year is open, and where there was nothing to move */
+  closingEntryId: string | null;
+  result: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
 };
 
 export type BankImport = {
@@ -1209,11 +1526,31 @@ export type Employee = {
   }[];
   /** RFC 3339, UTC */
   createdAt: string;
+  /** The last day; pay runs of periods that begin later do not pay this employee */
+  leftOn: string | null;
+  /** All terms by date, each in force until the next. A period is paid by those of its first day */
+  terms: {
+    /** Null: from the beginning */
+    effectiveFrom: string | null;
+    /** Minor units */
+    annualSalary: number;
+    /** ISO 4217 */
+    currency: string;
+    payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
+    taxRateBasisPoints: number;
+    /** Taken from the pay of each period */
+    deductions: {
+      name: string;
+      /** Minor units */
+      amount: number;
+      preTax: boolean;
+    }[];
+  }[];
 };
 
 export type PayRun = {
   id: string;
-  status: 'draft' | 'approved' | 'executed';
+  status: 'draft' | 'approved' | 'executed' | 'voided';
   payFrequency: 'weekly' | 'biweekly' | 'semimonthly' | 'monthly';
   year: number;
   periodNumber: number;
@@ -1262,6 +1599,11 @@ export type PayRun = {
   executedBy: string | null;
   /** RFC 3339, UTC */
   createdAt: string;
+  /** The date of the entry that takes it back */
+  voidedOn: string | null;
+  voidReason: string | null;
+  voidedBy: string | null;
+  voidEntryId: string | null;
 };
 
 export type InventoryItem = {
@@ -1311,7 +1653,7 @@ export type AccountLine = {
   balance: number | string;
   /** The user whose write it is */
   postedBy: string;
-  /** Who had approved the pay run */
+  /** Who had approved the write, as a policy asks for it, or the pay run */
   approvedBy: string | null;
   /** Of the request that made the write: in its answer, the audit log and the event */
   requestId: string;
@@ -1338,6 +1680,56 @@ export type TrialBalance = {
     debit: number | string;
     /** Minor units; never negative. A string of digits beyond ±(2^53 − 1) */
     credit: number | string;
+  }[];
+};
+
+export type ProfitAndLoss = {
+  /** Null: since the first entry */
+  from: string | null;
+  to: string;
+  items: {
+    accountCode: string;
+    name: string;
+    type: 'income' | 'expense';
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    income: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    expense: number | string;
+    /** Minor units; income less expenses: negative for a loss. A string of digits beyond ±(2^53 − 1) */
+    result: number | string;
+  }[];
+};
+
+export type BalanceSheet = {
+  asOf: string;
+  items: {
+    accountCode: string;
+    name: string;
+    type: 'asset' | 'liability' | 'equity';
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; positive on the side of the account’s type. A string of digits beyond ±(2^53 − 1) */
+    amount: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; liabilities, equity and result together. A string of digits beyond ±(2^53 − 1) */
+    assets: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    liabilities: number | string;
+    /** Minor units; a sum. A string of digits beyond ±(2^53 − 1) */
+    equity: number | string;
+    /** Minor units; of the years that are not closed as of that day. A string of digits beyond ±(2^53 − 1) */
+    result: number | string;
   }[];
 };
 
@@ -1377,10 +1769,10 @@ export type Event = {
 
 export type InvoiceWithHistory = {
   id: string;
-  /** Gapless in the company; null for a draft */
+  /** Gapless in the company; null for a draft, also one that was discarded */
   number: string | null;
   customerId: string;
-  status: 'draft' | 'finalized' | 'partially_paid' | 'paid' | 'void';
+  status: 'draft' | 'discarded' | 'finalized' | 'partially_paid' | 'paid' | 'written_off' | 'void';
   /** ISO 4217 */
   currency: string;
   issueDate: string;
@@ -1422,9 +1814,13 @@ export type InvoiceWithHistory = {
   /** Minor units */
   amountCredited: number;
   /** Minor units */
+  amountWrittenOff: number;
+  /** Minor units */
   amountDue: number;
   voidedOn: string | null;
   voidReason: string | null;
+  discardedOn: string | null;
+  discardReason: string | null;
   journalEntryId: string | null;
   /** The client’s notes, unchanged */
   metadata: {
@@ -1454,6 +1850,10 @@ export type InvoiceWithHistory = {
     reference: string | null;
     /** Minor units */
     refunded: number;
+    voidedOn: string | null;
+    voidReason: string | null;
+    /** Null unless it is void: whether it came in and was taken back by the bank */
+    bounced: boolean | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1474,6 +1874,8 @@ export type InvoiceWithHistory = {
     currency: string;
     date: string;
     reason: string;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
     /** The client’s notes, unchanged */
     metadata: {
@@ -1504,13 +1906,34 @@ export type InvoiceWithHistory = {
     tax: number;
     /** Minor units */
     total: number;
+    voidedOn: string | null;
+    voidReason: string | null;
     journalEntryId: string;
+    /** RFC 3339, UTC */
+    createdAt: string;
+  }[];
+  writeOffs: {
+    id: string;
+    invoiceId: string;
+    /** Minor units */
+    amount: number;
+    /** Minor units of the invoice’s tax; posted to sales tax payable with `taxRelief` */
+    taxShare: number;
+    taxRelief: boolean;
+    date: string;
+    reason: string;
+    journalEntryId: string;
+    recoveredOn: string | null;
+    recoverReason: string | null;
+    recoverEntryId: string | null;
     /** RFC 3339, UTC */
     createdAt: string;
   }[];
   entries: {
     id: string;
     date: string;
+    /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
+    kind: 'normal' | 'closing';
     description: string;
     source: {
       operation: string;
@@ -1534,7 +1957,7 @@ export type InvoiceWithHistory = {
     createdAt: string;
     /** The user whose write it is */
     postedBy: string;
-    /** Who had approved the pay run */
+    /** Who had approved the write, as a policy asks for it, or the pay run */
     approvedBy: string | null;
     /** Of the request that made the write: in its answer, the audit log and the event */
     requestId: string;
@@ -1560,6 +1983,140 @@ export type AgedReceivables = {
     /** Minor units; negative where more was paid than was due. A string of digits beyond ±(2^53 − 1) */
     over90: number | string;
   }[];
+};
+
+export type SalesTax = {
+  /** null: since the first entry */
+  from: string | null;
+  to: string;
+  items: {
+    /** Percent */
+    rate: string;
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; what invoices charged the tax on, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    base: number | string;
+    /** Minor units; what invoices charged, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    tax: number | string;
+    /**
+     * Minor units; what credit notes took off the base, less what was voided. A string of digits beyond ±(2^53 −
+     * 1)
+     */
+    creditedBase: number | string;
+    /** Minor units; what credit notes took off the tax, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    creditedTax: number | string;
+    /**
+     * Minor units; what write-offs took off the tax, less what was recovered. A string of digits beyond ±(2^53 −
+     * 1)
+     */
+    writtenOffTax: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; tax − creditedTax − writtenOffTax of all rates. A string of digits beyond ±(2^53 − 1) */
+    tax: number | string;
+    /**
+     * Minor units; what the operations of these documents posted to sales tax payable, credit positive; equal to
+     * tax whenever the books are right. A string of digits beyond ±(2^53 − 1)
+     */
+    ledger: number | string;
+    /**
+     * Minor units; what other entries posted there, credit positive, such as the payment of the tax: with ledger,
+     * the movement of the account. A string of digits beyond ±(2^53 − 1)
+     */
+    otherPostings: number | string;
+  }[];
+};
+
+export type BankReconciliation = {
+  accountCode: string;
+  asOf: string;
+  items: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; all bank transactions. A string of digits beyond ±(2^53 − 1) */
+    bankBalance: number | string;
+    /** Lines of the books that are not matched as of the day; the 1000 oldest */
+    outstanding: {
+      id: string;
+      entryId: string;
+      date: string;
+      description: string;
+      source: {
+        operation: string;
+        writeId: string;
+      };
+      /** Minor units; debit positive, credit negative. A string of digits beyond ±(2^53 − 1) */
+      amount: number | string;
+      /** ISO 4217 */
+      currency: string;
+      memo: string | null;
+    }[];
+    outstandingCount: number;
+    /** Minor units; of all of them. A string of digits beyond ±(2^53 − 1) */
+    outstandingTotal: number | string;
+    /** Bank transactions that are not reconciled as of the day; the 1000 oldest */
+    inTransit: {
+      id: string;
+      bankReference: string;
+      date: string;
+      /** Minor units; debit positive, credit negative */
+      amount: number;
+      /** ISO 4217 */
+      currency: string;
+      description: string;
+    }[];
+    inTransitCount: number;
+    /** Minor units; of all of them. A string of digits beyond ±(2^53 − 1) */
+    inTransitTotal: number | string;
+    /** Minor units; all lines of the account, debit positive. A string of digits beyond ±(2^53 − 1) */
+    booksBalance: number | string;
+    /**
+     * Minor units; booksBalance − (bankBalance + outstandingTotal − inTransitTotal); 0 whenever the books are
+     * right. A string of digits beyond ±(2^53 − 1)
+     */
+    difference: number | string;
+  }[];
+};
+
+export type TieOut = {
+  asOf: string;
+  items: {
+    accountCode: string;
+    /** ISO 4217 */
+    currency: string;
+    /**
+     * Minor units; the balance of a control account; of another account, what the operations of the sub-ledger
+     * have posted; debit positive. A string of digits beyond ±(2^53 − 1)
+     */
+    ledger: number | string;
+    /** Minor units; what the documents of the sub-ledger say; debit positive. A string of digits beyond ±(2^53 − 1) */
+    subledger: number | string;
+    /** Minor units; ledger − subledger; 0 whenever the books are right. A string of digits beyond ±(2^53 − 1) */
+    difference: number | string;
+    /**
+     * Minor units; what other entries posted to the account, such as payments of tax or wages; debit positive. A
+     * string of digits beyond ±(2^53 − 1)
+     */
+    otherPostings: number | string;
+  }[];
+};
+
+export type StockMovement = {
+  id: string;
+  itemId: string;
+  date: string;
+  /** Whole units; more: positive */
+  quantityDelta: number;
+  /** Minor units; debit positive, credit negative */
+  cost: number;
+  /** Whole units of the item after the movement. A string of digits beyond ±(2^53 − 1) */
+  quantity: number | string;
+  /** Minor units; of these units. A string of digits beyond ±(2^53 − 1) */
+  value: number | string;
+  journalEntryId: string;
+  operation: string;
 };
 
 export type SecurityEvent = {
@@ -1619,6 +2176,8 @@ export type SettingsVersion = {
     /** ISO 4217 */
     baseCurrency: string | null;
     booksClosedThrough: string | null;
+    /** MM-DD; 02-29 is the last day of February */
+    fiscalYearEnd: string | null;
     latestPostingDays: number | null;
     taxRounding: ('line' | 'document') | null;
     employerTaxRateBasisPoints: number | null;
@@ -1698,12 +2257,31 @@ export type Write = {
   } | null;
   /** The body of the outcome; null while there is none */
   response: unknown;
+  /** What was asked for, while it waits for its approval; null for who may not see it */
+  request?: unknown;
+  /** The decisions about a write that an approval policy has matched */
+  approvals?: {
+    userId: string;
+    decision: 'approved' | 'rejected';
+    comment: string | null;
+    /** RFC 3339, UTC */
+    at: string;
+  }[];
+  /** How many people have to approve it */
+  approvalsNeeded?: number;
+  /** When it is over; null once it has its outcome */
+  expiresAt?: string | null;
+  /** Who has given the last approval that it needed */
+  approvedBy?: string | null;
   timeline: {
     /** RFC 3339, UTC */
     at: string;
     kind:
       | 'requested'
       | 'started'
+      | 'approval_requested'
+      | 'approved'
+      | 'disapproved'
       | 'attempt_failed'
       | 'completed'
       | 'rejected'
@@ -1959,6 +2537,19 @@ export type Problem = {
   errors?: ProblemPointer[];
   /** Where the request differs from the request that the key belongs to */
   differences?: ProblemPointer[];
+  /** Of `controls_failed`: what is in the way */
+  failed?: {
+    /** The control that does not hold, or the step that is left (docs/books.md) */
+    control: string;
+    accountCode: string | null;
+    currency: string | null;
+    expected: number | string | null;
+    found: number | string | null;
+    /** The rule that does not hold and the day that it is about, or the step that is not done and what to do */
+    detail: string;
+    /** URLs of what is in the way, at most the first 20 */
+    resources: string[];
+  }[];
   /** The status of the write in question */
   writeUrl?: string;
 };
