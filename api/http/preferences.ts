@@ -3,8 +3,6 @@ export type Preferences = {
   readonly waitMs: number;
   /** No waiting at all (`wait=0`): a duplicate of a running write is answered 409. */
   readonly strict: boolean;
-  /** It asks to wait for some time. */
-  readonly asksToWait: boolean;
   /** The value of `Preference-Applied`, where a preference was used. */
   readonly applied: string | undefined;
 };
@@ -29,7 +27,6 @@ export function readPreferences(header: string | readonly string[] | undefined):
   return {
     waitMs: (wait ?? (respondAsync ? 0 : DEFAULT_WAIT_S)) * 1000,
     strict: wait === 0 && !respondAsync,
-    asksToWait: wait !== undefined && wait > 0,
     applied: applied === '' ? undefined : applied,
   };
 }

@@ -53,7 +53,8 @@ async function handleWrite(
   const preferences = readPreferences(request.headers['prefer']);
   if (preferences.applied !== undefined) reply.header('preference-applied', preferences.applied);
 
-  const { strict, asksToWait } = preferences;
+  const { strict } = preferences;
+  const asksToWait = preferences.waitMs > 0 && preferences.applied?.includes('wait=') === true;
   const waitUntilMs = arrivedAtMs + preferences.waitMs;
   const deadline = { waitUntilMs, answerByMs: waitUntilMs + ANSWER_GRACE_MS, strict, asksToWait };
 
