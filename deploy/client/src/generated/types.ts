@@ -1625,6 +1625,23 @@ export type InvoiceWithHistory = {
     /** RFC 3339, UTC */
     createdAt: string;
   }[];
+  writeOffs: {
+    id: string;
+    invoiceId: string;
+    /** Minor units */
+    amount: number;
+    /** Minor units of the invoice’s tax; posted to sales tax payable with `taxRelief` */
+    taxShare: number;
+    taxRelief: boolean;
+    date: string;
+    reason: string;
+    journalEntryId: string;
+    recoveredOn: string | null;
+    recoverReason: string | null;
+    recoverEntryId: string | null;
+    /** RFC 3339, UTC */
+    createdAt: string;
+  }[];
   entries: {
     id: string;
     date: string;
