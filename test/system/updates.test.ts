@@ -7,6 +7,7 @@ import type { Company } from '../support/companies.ts';
 import { countEverything, paymentBody } from '../support/effects.ts';
 import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
 import { said } from '../support/said.ts';
+import { sendPatiently as send } from '../support/send-patiently.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { tally } from '../support/tally.ts';
 
@@ -26,13 +27,11 @@ afterAll(async () => {
   await system.stop();
 });
 
-const patient = { headers: { prefer: 'wait=60' } };
 const times = <T>(count: number, make: (index: number) => T) =>
   Array.from({ length: count }, (_, index) => make(index));
 /** Clients of two APIs in turn: what must hold may not rest on one process. */
 const client = (index: number) => (index % 2 === 0 ? company.api : company.as('owner', other.url));
-const patch = (path: string, body: object, index = 0) =>
-  client(index).post(path, body, { ...patient, method: 'PATCH' });
+const patch = (path: string, body: object, index = 0) => send(client(index), path, body, 'PATCH');
 const problemOf = (answer: Answer) => {
   const [status, code, , pointers] = said(answer);
   return [status, code, pointers];
@@ -193,11 +192,7 @@ describe('an item', () => {
   test('that is renamed while its stock is taken loses neither', async () => {
     const { id, path } = await item();
     const taking = times(10, (index) =>
-      client(index).post(
-        `/api/inventory/${id}/adjust`,
-        { quantityDelta: -1, reason: 'Sold', date: '2026-02-02' },
-        patient,
-      ),
+      client(index).post(`/api/inventory/${id}/adjust`, { quantityDelta: -1, reason: 'Sold', date: '2026-02-02' }),
     );
     const naming = times(10, (index) =>
       patch(path, index % 2 === 0 ? { name: `Name ${index}` } : { sku: `NEW-${index}` }, index),
@@ -212,8 +207,8 @@ describe('an item', () => {
 
 describe('a draft that is discarded', () => {
   const discard = (id: string, body: object = {}, index = 0) =>
-    client(index).post(`/api/invoices/${id}/discard`, body, patient);
-  const finalize = (id: string, index = 0) => client(index).post(`/api/invoices/${id}/finalize`, {}, patient);
+    send(client(index), `/api/invoices/${id}/discard`, body);
+  const finalize = (id: string, index = 0) => send(client(index), `/api/invoices/${id}/finalize`, {});
   async function discarded(): Promise<string> {
     const id = await company.draftInvoice();
     expect((await discard(id)).status).toBe(200);

@@ -9,6 +9,7 @@ import { paymentBody } from '../support/effects.ts';
 import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
 import { postedOn } from '../support/posted-on.ts';
 import { said } from '../support/said.ts';
+import { sendPatiently as send } from '../support/send-patiently.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { tally } from '../support/tally.ts';
 
@@ -27,31 +28,26 @@ afterAll(async () => {
   await system.stop();
 });
 
-const patient = { headers: { prefer: 'wait=60' } };
 const times = <T>(count: number, make: (index: number) => T) =>
   Array.from({ length: count }, (_, index) => make(index));
 /** Clients of two APIs in turn: what must hold may not rest on one process. */
 const client = (index: number) => (index % 2 === 0 ? company.api : company.as('owner', other.url));
 const writeOff = (id: string, amount: number, more: object = {}, index = 0): Promise<Answer> =>
-  client(index).post(
-    `/api/invoices/${id}/write-off`,
-    { amount, reason: 'Insolvent', date: '2026-03-01', ...more },
-    patient,
-  );
+  send(client(index), `/api/invoices/${id}/write-off`, { amount, reason: 'Insolvent', date: '2026-03-01', ...more });
 const recover = (id: string, date = '2026-04-01', index = 0): Promise<Answer> =>
-  client(index).post(`/api/invoices/${id}/recover-write-off`, { reason: 'Paid after all', date }, patient);
+  send(client(index), `/api/invoices/${id}/recover-write-off`, { reason: 'Paid after all', date });
 const pay = (id: string, amount: number, receivedOn = '2026-02-01', index = 0): Promise<Answer> =>
-  client(index).post('/api/payments', { ...paymentBody(id, amount), receivedOn }, patient);
+  send(client(index), '/api/payments', { ...paymentBody(id, amount), receivedOn });
 const refund = (paymentId: string, amount: number, date: string): Promise<Answer> =>
-  company.api.post('/api/refunds', { paymentId, amount, reason: 'Back', date }, patient);
+  send(company.api, '/api/refunds', { paymentId, amount, reason: 'Back', date });
 const credit = (id: string, net: number, index = 0): Promise<Answer> =>
-  client(index).post(
-    `/api/invoices/${id}/credit-notes`,
-    { lines: [{ lineNumber: 1, net }], reason: 'Discount', date: '2026-03-01' },
-    patient,
-  );
+  send(client(index), `/api/invoices/${id}/credit-notes`, {
+    lines: [{ lineNumber: 1, net }],
+    reason: 'Discount',
+    date: '2026-03-01',
+  });
 const voiding = (id: string): Promise<Answer> =>
-  company.api.post(`/api/invoices/${id}/void`, { reason: 'Wrong', date: '2026-05-01' }, patient);
+  send(company.api, `/api/invoices/${id}/void`, { reason: 'Wrong', date: '2026-05-01' });
 /** 500 and a tax of 41, unless other prices are given. */
 async function taxed(unitPrice = 333, quantity = '1.5'): Promise<string> {
   const { id } = await company.api.created('/api/invoices', {
@@ -260,7 +256,7 @@ describe('a recovery', () => {
     const { json: payment } = await pay(id, 100, '2026-02-01');
     const { json: paidBack } = await refund(payment.id, 100, '2026-02-05');
     await writeOff(id, 100, { date: '2026-02-05' });
-    const undo = (path: string, date: string) => company.api.post(path, { reason: 'Wrong', date }, patient);
+    const undo = (path: string, date: string) => send(company.api, path, { reason: 'Wrong', date });
     expect((await undo(`/api/refunds/${paidBack.id}/void`, '2026-02-10')).status).toBe(200);
     // As of the 6th to the 9th, the payment is taken back twice, which the write-off hides.
     expect((await undo(`/api/payments/${payment.id}/void`, '2026-02-06')).status).toBe(200);
