@@ -96,7 +96,7 @@ export const DEMO_SEED: readonly SeedRequest[] = [
       reference: 'TRF-4690',
     },
   },
-  ...finalized(corrected, 'corrected-invoice', invoice('Bookkeeping', '1', 50_000)),
+  ...finalized(corrected, 'corrected-invoice', invoice('Bookkeeping', '1', 100_000_000)),
   {
     method: 'POST',
     path: '/api/payments',
@@ -104,7 +104,7 @@ export const DEMO_SEED: readonly SeedRequest[] = [
     body: payment(corrected, 5_000, 'bank_transfer'),
   },
   { method: 'POST', path: '/api/payments', key: 'seed:bounced-payment', body: payment(corrected, 6_000, 'check') },
-  { method: 'POST', path: '/api/payments', key: 'seed:refunded-payment', body: payment(corrected, 7_000, 'card') },
+  { method: 'POST', path: '/api/payments', key: 'seed:refunded-payment', body: payment(corrected, 20_000_000, 'card') },
   {
     method: 'POST',
     path: '/api/refunds',

@@ -206,9 +206,10 @@ async function lockPayments(
     ]),
   );
   return new Map(
-    payments.map(({ room_minor: balance, later: _, ...payment }) => [
-      payment.id,
-      { ...payment, room: rooms.get(payment.invoice_id) ?? { balance, later: [] } },
-    ]),
+    payments.map((payment) => {
+      const room = rooms.get(payment.invoice_id);
+      if (room === undefined) throw new Error('Bug! A payment without its invoice');
+      return [payment.id, { ...payment, room }];
+    }),
   );
 }

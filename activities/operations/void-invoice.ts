@@ -20,7 +20,8 @@ export const voidInvoice = defineOperation({
   type: 'financial',
   summary: 'Void an invoice',
   description:
-    'Cancels a finalized invoice as a whole. It must have no payments (refund them first) and no credit notes. Posts the mirror ' +
+    'Cancels a finalized invoice as a whole. It must have no payments (refund or void them first), no credit notes (void them first) and ' +
+    'nothing written off (recover it first). Posts the mirror ' +
     'of its entry, dated `date` or today in the company’s time zone, and not before the refund of the last payment: as of no day, ' +
     'a void invoice has been paid (`as_of_conflict`). The invoice keeps its number.',
   method: 'POST',
@@ -109,8 +110,9 @@ function whyNotVoidable({
   if (status === 'draft') return 'The invoice is a draft: nothing has been posted.';
   if (status === 'discarded') return 'The invoice is a draft that was discarded: nothing has been posted.';
   if (status === 'void') return 'The invoice is already void.';
-  if (paidMinor > 0n) return `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it first.`;
+  if (paidMinor > 0n)
+    return `${formatAmount(paidMinor, currency)} has been paid on the invoice: refund it, or void the payments, first.`;
   return creditedMinor > 0n
-    ? `${formatAmount(creditedMinor, currency)} of the invoice has been credited: credit the rest instead.`
+    ? `${formatAmount(creditedMinor, currency)} of the invoice has been credited: void the credit notes first, or credit the rest.`
     : `${formatAmount(writtenOffMinor, currency)} of the invoice has been written off: recover it first.`;
 }

@@ -32,7 +32,7 @@ describe('a set of refunds', () => {
         set: setOfRefunds(),
         outcomes: [
           ...['succeeded', 'cancelled', 'forbidden', 'payment_not_found', 'refund_exceeds_payment'],
-          ...['date_before_original', 'period_closed'],
+          ...['date_before_original', 'period_closed', 'as_of_conflict'],
         ],
         ...EFFORT,
       });
@@ -132,7 +132,7 @@ function setOfRefunds(): fc.Arbitrary<SetWrite[]> {
     amount: fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 1, max: 150 }) }, fc.constant(90_000_000)),
     // The payments are of the 10th of February, and February is closed.
     date: fc.oneof(
-      { weight: 3, arbitrary: fc.constant('2026-03-01') },
+      { weight: 3, arbitrary: fc.constantFrom('2026-03-01', '2026-03-15') },
       fc.constantFrom('2026-02-09', '2026-02-10', '2026-02-28'),
     ),
     metadata: fc.option(fc.constantFrom({ ticket: 'T-1', by: 'Ann' }, {}), { nil: undefined }),
@@ -199,6 +199,7 @@ async function openCreditableInvoices(): Promise<OneCompany> {
   ];
   for (let index = 0; index < FRESH; index += 1) {
     await finalizedInvoice(run, `invoice-${index}`, lines);
+    await voidedNote(run, `invoice-${index}`);
     if (index % 2 === 1) await pay(run, `payment-${index}`, `invoice-${index}`, 1_000_040);
   }
   await draftInvoice(run, 'draft', lines);
@@ -208,7 +209,15 @@ async function openCreditableInvoices(): Promise<OneCompany> {
   return books;
 }
 
-/** Three large payments of two invoices and small ones of a third; February is closed after them. */
+/** Of half of its first two lines. */
+async function voidedNote(run: Run, invoice: string): Promise<void> {
+  const parts = { lines: [20, 15].map((net, index) => ({ lineNumber: index + 1, net })), date: '2026-02-01' };
+  await run('createCreditNote', `void-${invoice}`, { ...parts, reason: 'Wrong' }, { invoiceId: invoiceId(invoice) });
+  const creditNoteId = writeId(COMPANY_ID, 'createCreditNote', `void-${invoice}`);
+  await run('voidCreditNote', `void-${invoice}`, { reason: 'Wrong', date: '2026-02-01' }, { creditNoteId });
+}
+
+/** Three large payments of two invoices, the last one refunded until the 15th of March, and small ones of a third; February is closed after them. */
 async function openPaidInvoices(): Promise<OneCompany> {
   const books = await openOneCompany();
   const run = runIn(books);
@@ -219,6 +228,10 @@ async function openPaidInvoices(): Promise<OneCompany> {
   await pay(run, 'large-0', 'two-payments', 1_000_000);
   await pay(run, 'large-1', 'two-payments', 1_000_000);
   await pay(run, 'large-2', 'one-payment', 1_000_000);
+  const paymentId = writeId(COMPANY_ID, 'createPayment', 'large-2');
+  await run('createRefund', 'voided', { paymentId, amount: 1_000_000, reason: 'Wrong', date: '2026-02-20' });
+  const refundId = writeId(COMPANY_ID, 'createRefund', 'voided');
+  await run('voidRefund', 'void', { reason: 'Wrong', date: '2026-03-15' }, { refundId });
   for (let index = 0; index < FRESH; index += 1) await pay(run, `small-${index}`, 'small-payments', 300);
   await run('updateCompanySettings', 'close', { expectedVersion: 1, booksClosedThrough: '2026-02-28' });
   return books;

@@ -86,14 +86,20 @@ describe('a refund', () => {
 
   test('gives back no more than is paid as of any day, where another was voided later, nor two of one set together', () => {
     // As of the 5th, 150 of both payments had gone back; on the 10th, that was voided.
-    const state = stateOf(0n, { later: [{ day: '2026-03-10', amount: 150n }] });
-    const take = (paymentId: string, amount: number, day: string) =>
+    const voided = [{ day: '2026-03-10', amount: 150n }];
+    const takeFrom = (state: ReturnType<typeof stateOf>) => (paymentId: string, amount: number, day: string) =>
       outcomeOf(() => decide(state, refund({ paymentId, amount, date: day }), decideContext()));
+    const take = takeFrom(stateOf(0n, { later: voided }));
     expect(take(PAYMENTS[0], 51, '2026-03-05')).toBe('as_of_conflict');
     expect(take(PAYMENTS[0], 30, '2026-03-05')).toBe('succeeded');
     expect(take(PAYMENTS[1], 21, '2026-03-09')).toBe('as_of_conflict');
     expect(take(PAYMENTS[1], 20, '2026-03-09')).toBe('succeeded');
     expect(take(PAYMENTS[1], 80, '2026-03-10')).toBe('succeeded');
+    // What goes back only later leaves as much before.
+    const takeAgain = takeFrom(stateOf(0n, { later: voided }));
+    expect(takeAgain(PAYMENTS[0], 30, '2026-03-12')).toBe('succeeded');
+    expect(takeAgain(PAYMENTS[1], 51, '2026-03-05')).toBe('as_of_conflict');
+    expect(takeAgain(PAYMENTS[1], 50, '2026-03-05')).toBe('succeeded');
   });
 
   test('is taken exactly if what the others of its payment have left covers it', () => {

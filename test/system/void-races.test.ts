@@ -17,12 +17,7 @@ beforeAll(async () => {
   company = await system.company();
   other = await system.another();
 });
-afterAll(async () => {
-  // All books of this file, whoever has won in them.
-  const broken = await brokenControls(system.owner);
-  await system.stop();
-  expect(broken).toEqual({});
-});
+afterAll(() => system.stop());
 
 const patient = { headers: { prefer: 'wait=60' } };
 const times = <T>(count: number, make: (index: number) => T) =>
@@ -57,15 +52,11 @@ describe('voids, many at once', () => {
       voiding(0, `payments/${paymentId}`),
       ...times(10, (index) => refunding(index, paymentId, 10)),
     ]);
-    const payment = (await company.api.get(`/api/payments/${paymentId}`)).json;
-    if (voided?.status === 200) {
-      expect(tally(refunds)).toEqual({ '422 refund_exceeds_payment': 10 });
-      expect(payment).toMatchObject({ voidedOn: '2026-03-01', refunded: 0 });
-    } else {
-      expect(voided?.json.code).toBe('payment_refunded');
-      expect(tally(refunds)).toEqual({ '201': 10 });
-      expect(payment).toMatchObject({ voidedOn: null, refunded: 100 });
-    }
+    const { voidedOn, refunded } = (await company.api.get(`/api/payments/${paymentId}`)).json;
+    expect([
+      { voided: 200, refunds: { '422 refund_exceeds_payment': 10 }, voidedOn: '2026-03-01', refunded: 0 },
+      { voided: 'payment_refunded', refunds: { '201': 10 }, voidedOn: null, refunded: 100 },
+    ]).toContainEqual({ voided: voided?.json.code ?? voided?.status, refunds: tally(refunds), voidedOn, refunded });
   });
 
   test('a void of a refund and ten payments never pay more than the total', async () => {
@@ -127,4 +118,8 @@ describe('a void that waited', () => {
     expect((await voided).json.code).toBe('period_closed');
     expect((await own.api.get(`/api/payments/${id}`)).json.voidedOn).toBeNull();
   });
+});
+
+test('all books of this file are right, whoever has won in them', async () => {
+  expect(await brokenControls(system.owner)).toEqual({});
 });
