@@ -1,5 +1,5 @@
 import type { Tx } from '../database.ts';
-import type { InvoiceStatus } from '../resources/invoice.ts';
+import type { InvoiceStatus } from '../invoice-status.ts';
 import { type Change, firstShortDay, withChange } from '../short-day.ts';
 
 /** Days on which what is due on an invoice changes, as the database has them; null: none that matter. */

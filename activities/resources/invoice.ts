@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Tx } from '../database.ts';
+import { INVOICE_STATUSES, type InvoiceStatus } from '../invoice-status.ts';
 import { formatPercent, MAX_AMOUNT, TAX_ROUNDINGS, type TaxRounding, toWireAmount } from '../money.ts';
 import type { ResourceType } from '../operation.ts';
 import { documentNumber } from './document-number.ts';
@@ -9,18 +10,6 @@ import { calendarDate, currencyCode, instant, money, notes, resourceId } from '.
 export const INVOICE_COLUMNS = `id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
   tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, written_off_minor, due_minor, voided_on, void_reason,
   discarded_on, discard_reason, journal_entry_id, metadata, created_at`;
-
-/** As the database computes it: `paid` only through payments and credits, `written_off` where the rest was given up. */
-export const INVOICE_STATUSES = [
-  'draft',
-  'discarded',
-  'finalized',
-  'partially_paid',
-  'paid',
-  'written_off',
-  'void',
-] as const;
-export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
 
 export type InvoiceRow = {
   id: string;

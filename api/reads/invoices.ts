@@ -1,13 +1,8 @@
 import { z } from 'zod';
 import type { Tx } from '../../activities/database.ts';
 import { currency, id } from '../../activities/fields.ts';
-import {
-  INVOICE_COLUMNS,
-  INVOICE_STATUSES,
-  type InvoiceRow,
-  readInvoiceLines,
-  toInvoice,
-} from '../../activities/resources/invoice.ts';
+import { INVOICE_STATUSES } from '../../activities/invoice-status.ts';
+import { INVOICE_COLUMNS, type InvoiceRow, readInvoiceLines, toInvoice } from '../../activities/resources/invoice.ts';
 import { notFound } from '../http/problems.ts';
 import { readInvoiceHistory } from './invoice-history.ts';
 import { type List, readPage } from './page.ts';

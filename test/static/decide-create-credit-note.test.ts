@@ -103,6 +103,8 @@ describe('a credit note', () => {
           net: 770,
           tax: 77,
           total: 847,
+          voidedOn: null,
+          voidReason: null,
           journalEntryId: rowId(context.writeId, 'journal_entries', 0),
           createdAt: '2026-03-10T12:00:00.000Z',
         },
@@ -192,7 +194,10 @@ function stateOf(
 ) {
   const statuses = Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft', [VOID]: 'void' });
   const invoiceOf = ([id, status]: [string, string]) =>
-    [id, { id, status, currency: 'USD', issue_date: '2026-01-20', due_minor: dueMinor, later }] as const;
+    [
+      id,
+      { id, status, currency: 'USD', issue_date: '2026-01-20', due_minor: dueMinor, written_off_minor: 0n, later },
+    ] as const;
   const credited = notes.flatMap((note) => note.lines);
   const rows = lines.map(({ account, net, tax, rate = 8_250 }, index) => {
     const parts = credited.filter(({ line_number }) => line_number === index + 1);

@@ -79,6 +79,9 @@ describe('a payment', () => {
           receivedOn: '2026-03-10',
           reference: null,
           refunded: 0,
+          voidedOn: null,
+          voidReason: null,
+          bounced: null,
           journalEntryId: rowId(context.writeId, 'journal_entries', 0),
           metadata: { a: 'a', long: 'b' },
           createdAt: '2026-03-10T12:00:00.000Z',
@@ -128,7 +131,7 @@ function stateOf(dueMinor: bigint, later: readonly { readonly day: string; reado
     invoices: new Map(
       Object.entries({ [INVOICE]: 'finalized', [DRAFT]: 'draft' }).map(([id, status]) => [
         id,
-        { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor, later },
+        { id, status, currency: 'USD', issue_date: '2026-01-15', due_minor: dueMinor, written_off_minor: 0n, later },
       ]),
     ),
     facts: {

@@ -2,9 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenControls } from '../../activities/controls/controls.ts';
 import type { RunningApi } from '../../api/app.ts';
 import { type Actor, type Actors, actors } from '../support/actors.ts';
+import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEverything, paymentBody } from '../support/effects.ts';
 import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
+import { said } from '../support/said.ts';
+import { sendPatiently as send } from '../support/send-patiently.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { tally } from '../support/tally.ts';
 
@@ -24,18 +27,15 @@ afterAll(async () => {
   await system.stop();
 });
 
-const patient = { headers: { prefer: 'wait=60' } };
 const times = <T>(count: number, make: (index: number) => T) =>
   Array.from({ length: count }, (_, index) => make(index));
 /** Clients of two APIs in turn: what must hold may not rest on one process. */
 const client = (index: number) => (index % 2 === 0 ? company.api : company.as('owner', other.url));
-const patch = (path: string, body: object, index = 0) =>
-  client(index).post(path, body, { ...patient, method: 'PATCH' });
-const problemOf = ({ status, json: { code, errors } }: Awaited<ReturnType<typeof patch>>) => [
-  status,
-  code,
-  errors?.map((error: { in: string; pointer: string }) => `${error.in} ${error.pointer}`),
-];
+const patch = (path: string, body: object, index = 0) => send(client(index), path, body, 'PATCH');
+const problemOf = (answer: Answer) => {
+  const [status, code, , pointers] = said(answer);
+  return [status, code, pointers];
+};
 
 async function customer(members: object = {}): Promise<{ id: string; path: string }> {
   const { id } = await company.api.created('/api/customers', { name: 'Before', ...members });
@@ -192,11 +192,7 @@ describe('an item', () => {
   test('that is renamed while its stock is taken loses neither', async () => {
     const { id, path } = await item();
     const taking = times(10, (index) =>
-      client(index).post(
-        `/api/inventory/${id}/adjust`,
-        { quantityDelta: -1, reason: 'Sold', date: '2026-02-02' },
-        patient,
-      ),
+      client(index).post(`/api/inventory/${id}/adjust`, { quantityDelta: -1, reason: 'Sold', date: '2026-02-02' }),
     );
     const naming = times(10, (index) =>
       patch(path, index % 2 === 0 ? { name: `Name ${index}` } : { sku: `NEW-${index}` }, index),
@@ -211,8 +207,8 @@ describe('an item', () => {
 
 describe('a draft that is discarded', () => {
   const discard = (id: string, body: object = {}, index = 0) =>
-    client(index).post(`/api/invoices/${id}/discard`, body, patient);
-  const finalize = (id: string, index = 0) => client(index).post(`/api/invoices/${id}/finalize`, {}, patient);
+    send(client(index), `/api/invoices/${id}/discard`, body);
+  const finalize = (id: string, index = 0) => send(client(index), `/api/invoices/${id}/finalize`, {});
   async function discarded(): Promise<string> {
     const id = await company.draftInvoice();
     expect((await discard(id)).status).toBe(200);
@@ -222,12 +218,12 @@ describe('a draft that is discarded', () => {
   test('stays readable as it was, without a number, and nothing is due on it or posted', async () => {
     const id = await company.draftInvoice();
     const path = `/api/invoices/${id}`;
-    const { payments: _, refunds, creditNotes, writeOffs, entries, ...before } = (await company.api.get(path)).json;
+    const { items } = (await company.api.get('/api/invoices?status=draft&limit=1')).json;
     const entryCount = (await countEverything(system.owner, company.id))['journal_entries'];
     const { status, json, headers } = await discard(id, { reason: 'Made twice' });
     const today = (await system.owner.query('SELECT company_today($1)::text AS today', [company.id])).rows[0].today;
     const changed = { status: 'discarded', amountDue: 0, discardedOn: today, discardReason: 'Made twice' };
-    expect([status, json, headers.get('location')]).toEqual([200, { ...before, ...changed }, path]);
+    expect([status, json, headers.get('location')]).toEqual([200, { ...items[0], ...changed }, path]);
     expect((await company.api.get(path)).json).toMatchObject(json);
     expect((await countEverything(system.owner, company.id))['journal_entries']).toBe(entryCount);
     expect((await company.api.get('/api/invoices?status=discarded&limit=1')).json.items).toEqual([json]);

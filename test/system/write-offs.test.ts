@@ -7,6 +7,9 @@ import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { holdInvoice, untilWaiting } from '../support/held-invoice.ts';
+import { postedOn } from '../support/posted-on.ts';
+import { said } from '../support/said.ts';
+import { sendPatiently as send } from '../support/send-patiently.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { tally } from '../support/tally.ts';
 
@@ -25,38 +28,26 @@ afterAll(async () => {
   await system.stop();
 });
 
-const patient = { headers: { prefer: 'wait=60' } };
 const times = <T>(count: number, make: (index: number) => T) =>
   Array.from({ length: count }, (_, index) => make(index));
 /** Clients of two APIs in turn: what must hold may not rest on one process. */
 const client = (index: number) => (index % 2 === 0 ? company.api : company.as('owner', other.url));
 const writeOff = (id: string, amount: number, more: object = {}, index = 0): Promise<Answer> =>
-  client(index).post(
-    `/api/invoices/${id}/write-off`,
-    { amount, reason: 'Insolvent', date: '2026-03-01', ...more },
-    patient,
-  );
+  send(client(index), `/api/invoices/${id}/write-off`, { amount, reason: 'Insolvent', date: '2026-03-01', ...more });
 const recover = (id: string, date = '2026-04-01', index = 0): Promise<Answer> =>
-  client(index).post(`/api/invoices/${id}/recover-write-off`, { reason: 'Paid after all', date }, patient);
+  send(client(index), `/api/invoices/${id}/recover-write-off`, { reason: 'Paid after all', date });
 const pay = (id: string, amount: number, receivedOn = '2026-02-01', index = 0): Promise<Answer> =>
-  client(index).post('/api/payments', { ...paymentBody(id, amount), receivedOn }, patient);
+  send(client(index), '/api/payments', { ...paymentBody(id, amount), receivedOn });
 const refund = (paymentId: string, amount: number, date: string): Promise<Answer> =>
-  company.api.post('/api/refunds', { paymentId, amount, reason: 'Back', date }, patient);
+  send(company.api, '/api/refunds', { paymentId, amount, reason: 'Back', date });
 const credit = (id: string, net: number, index = 0): Promise<Answer> =>
-  client(index).post(
-    `/api/invoices/${id}/credit-notes`,
-    { lines: [{ lineNumber: 1, net }], reason: 'Discount', date: '2026-03-01' },
-    patient,
-  );
+  send(client(index), `/api/invoices/${id}/credit-notes`, {
+    lines: [{ lineNumber: 1, net }],
+    reason: 'Discount',
+    date: '2026-03-01',
+  });
 const voiding = (id: string): Promise<Answer> =>
-  company.api.post(`/api/invoices/${id}/void`, { reason: 'Wrong', date: '2026-05-01' }, patient);
-const said = ({ status, json: { code, detail, errors } }: Answer) => [
-  status,
-  code,
-  detail,
-  errors?.map((error: { in: string; pointer: string }) => `${error.in} ${error.pointer}`),
-];
-
+  send(company.api, `/api/invoices/${id}/void`, { reason: 'Wrong', date: '2026-05-01' });
 /** 500 and a tax of 41, unless other prices are given. */
 async function taxed(unitPrice = 333, quantity = '1.5'): Promise<string> {
   const { id } = await company.api.created('/api/invoices', {
@@ -75,23 +66,6 @@ const stateOf = async (id: string) => {
   const { status, amountPaid, amountCredited, amountWrittenOff, amountDue } = await readInvoice(id);
   return { status, amountPaid, amountCredited, amountWrittenOff, amountDue };
 };
-/** The lines of the newest entries of an invoice, each by its account. */
-const posted = async (id: string, count: number) => {
-  const { entries } = await readInvoice(id);
-  return entries
-    .slice(0, count)
-    .map(({ date, source, lines }: Entry) => [
-      source.operation,
-      date,
-      Object.fromEntries(lines.map(({ accountCode, amount }) => [accountCode, amount])),
-    ]);
-};
-type Entry = {
-  readonly date: string;
-  readonly source: { readonly operation: string };
-  readonly lines: readonly { readonly accountCode: string; readonly amount: number }[];
-};
-
 describe('a write-off', () => {
   test('posts what is given up to bad debts, and with relief its share of the tax to sales tax payable', async () => {
     const id = await taxed();
@@ -106,7 +80,7 @@ describe('a write-off', () => {
     const last = await writeOff(id, 241, { date: '2026-03-03', taxRelief: true });
     expect(last.json).toMatchObject({ status: 'written_off', amountWrittenOff: 541, amountDue: 0 });
     // 41 × 200 / 541 = 15.16; × 300 = 22.74, less 15; 41 less 23. The second gives no tax back.
-    expect(await posted(id, 3)).toEqual([
+    expect(await postedOn(company.api, id, 3)).toEqual([
       ['writeOffInvoice', '2026-03-03', { 6800: 223, 2100: 18, 1100: -241 }],
       ['writeOffInvoice', '2026-03-02', { 6800: 100, 1100: -100 }],
       ['writeOffInvoice', '2026-03-01', { 6800: 185, 2100: 15, 1100: -200 }],
@@ -122,7 +96,7 @@ describe('a write-off', () => {
   test('of a tax that is all of it leaves no line of nothing', async () => {
     const id = await company.invoice({ total: 100 });
     await writeOff(id, 100, { taxRelief: true });
-    expect(await posted(id, 1)).toEqual([['writeOffInvoice', '2026-03-01', { 6800: 100, 1100: -100 }]]);
+    expect(await postedOn(company.api, id, 1)).toEqual([['writeOffInvoice', '2026-03-01', { 6800: 100, 1100: -100 }]]);
   });
 
   test('leaves what was paid and credited, and is at most what is due', async () => {
@@ -241,7 +215,7 @@ describe('a recovery', () => {
     await writeOff(id, 100, { date: '2026-03-07', taxRelief: true });
     await recover(id, '2026-03-08');
     expect((await recover(id, '2026-03-09')).json).toMatchObject({ amountWrittenOff: 0, amountDue: 541 });
-    expect((await posted(id, 6)).map((entry: unknown[]) => [entry[0], entry[2]])).toEqual([
+    expect((await postedOn(company.api, id, 6)).map((entry: unknown[]) => [entry[0], entry[2]])).toEqual([
       ['recoverWriteOff', { 6800: -185, 2100: -15, 1100: 200 }],
       ['recoverWriteOff', { 6800: -92, 2100: -8, 1100: 100 }],
       ['writeOffInvoice', { 6800: 92, 2100: 8, 1100: -100 }],
@@ -282,7 +256,7 @@ describe('a recovery', () => {
     const { json: payment } = await pay(id, 100, '2026-02-01');
     const { json: paidBack } = await refund(payment.id, 100, '2026-02-05');
     await writeOff(id, 100, { date: '2026-02-05' });
-    const undo = (path: string, date: string) => company.api.post(path, { reason: 'Wrong', date }, patient);
+    const undo = (path: string, date: string) => send(company.api, path, { reason: 'Wrong', date });
     expect((await undo(`/api/refunds/${paidBack.id}/void`, '2026-02-10')).status).toBe(200);
     // As of the 6th to the 9th, the payment is taken back twice, which the write-off hides.
     expect((await undo(`/api/payments/${payment.id}/void`, '2026-02-06')).status).toBe(200);
@@ -291,7 +265,7 @@ describe('a recovery', () => {
     expect((await recover(id, '2026-02-10')).json.amountDue).toBe(200);
   });
 
-  test('waits, as a write-off does, for who closes the books', async () => {
+  test('is refused, as a write-off is, where the books are closed', async () => {
     const own = await system.company();
     const invoiceId = await own.invoice({ total: 200 });
     const body = { amount: 100, reason: 'Gone', date: '2026-01-31' };
