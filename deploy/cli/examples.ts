@@ -118,15 +118,20 @@ function yearMaker(http: Http, send: (write: Write, tenant: Tenant) => Promise<v
 
   /** In a company that has closed no year yet. */
   async function begin(tenant: Tenant, path: string, closes: boolean): Promise<void> {
-    if ((await latestClosed(tenant)).closed !== undefined) return;
-    await post('/api/ledger/entries', `${run}:first-entry`, FIRST_ENTRY, tenant);
+    const { closed, next } = await latestClosed(tenant);
+    if (closed !== undefined || next === undefined) return;
+    const { text } = await http.send({ method: 'GET', path: '/api/company/settings', token: tenant.token });
+    const isOpen = (JSON.parse(text) as { booksClosedThrough: string | null }).booksClosedThrough === null;
+    if (isOpen) await post('/api/ledger/entries', `${run}:first-entry`, FIRST_ENTRY, tenant);
     if (!closes) return;
-    for (const year of FIRST_YEARS) await post(`${path}${year}/close`, `${run}:year:${year}`, {}, tenant);
+    for (const year of isOpen ? FIRST_YEARS : [next.year]) {
+      await post(`${path}${year}/close`, `${run}:year:${year}`, {}, tenant);
+    }
   }
 }
 
 /** So many can be reopened one after the other. */
-const FIRST_YEARS = Array.from({ length: 40 }, (_, index) => 1_900 + index);
+const FIRST_YEARS = Array.from({ length: 20 }, (_, index) => 1_900 + index);
 
 /** The operation's first example, which is also in the OpenAPI document. */
 function exampleOf(operation: Operation): Example {

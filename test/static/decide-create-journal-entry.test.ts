@@ -59,6 +59,7 @@ describe('a manual entry', () => {
       body: {
         id: writeId,
         date: OPEN,
+        kind: 'normal',
         description: 'By hand',
         source: { operation: 'createJournalEntry', writeId },
         reverses: null,

@@ -72,16 +72,17 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await api.created(`/api/customers/${customerId}`, { externalReference: 'CRM-1', metadata: { room: '12' } }, patch);
 
   await api.created('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
-  const closing = { expectedVersion: 1, booksClosedThrough: '2025-11-30', reconcileTolerance: 10 };
+  const closing = { expectedVersion: 3, booksClosedThrough: '2025-11-30', reconcileTolerance: 10 };
   const early = [
     { accountCode: '6900', amount: 7 },
     { accountCode: '2000', amount: -7 },
   ];
   const earlyEntry = { date: '2025-11-15', description: 'early', currency: 'USD', lines: early };
   await api.created('/api/ledger/entries', earlyEntry);
+  await api.created('/api/ledger/fiscal-years/2025/close', {});
+  await api.created('/api/ledger/fiscal-years/2025/reopen', { reason: 'Too early' });
   await api.created('/api/company/settings', closing, { method: 'PATCH' });
   await api.created('/api/ledger/entries', { ...earlyEntry, date: '2025-12-15', description: 'late' });
-  await api.created('/api/ledger/fiscal-years/2025/close', {});
 
   for (const description of ['rent', 'power', 'mistake']) {
     const lines = [

@@ -139,12 +139,12 @@ const TAMPERINGS: Readonly<Record<string, readonly [sql: string, seenBy: readonl
   'a setting changed, in its history as well': [
     `
     UPDATE companies SET reconcile_tolerance_minor = 1000 WHERE id = ${COMPANY};
-    UPDATE settings_versions SET settings = settings || '{"reconcile_tolerance_minor": 1000}' WHERE version = 2;
+    UPDATE settings_versions SET settings = settings || '{"reconcile_tolerance_minor": 1000}' WHERE version = 4;
     UPDATE reconciliations SET tolerance_minor = 1000, reason = NULL WHERE reason = 'A charge'`,
     ['settings-answers', 'settings-history', 'bank-answers'],
   ],
   'the author of a version of the settings taken away': [
-    'UPDATE settings_versions SET write_id = NULL WHERE version = 2',
+    'UPDATE settings_versions SET write_id = NULL WHERE version = 4',
     ['settings-history'],
   ],
   'the author of a pay run changed, in its record as well': [

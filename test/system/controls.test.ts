@@ -37,7 +37,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'trial-balance': addLines('gen_random_uuid()', [['3000', 5]]),
   'control-accounts': `UPDATE journal_lines SET account_id = ${account('1100')} WHERE entry_id = ${entry('rent')}`,
   'reversals-mirror': `UPDATE journal_lines SET amount_minor = 2 * amount_minor WHERE entry_id = ${entry('undone')}`,
-  'closed-years': `UPDATE fiscal_year_closings SET reopened_by = id`,
+  'closed-years': 'UPDATE fiscal_year_closings SET reopened_by = NULL',
   receivable: `UPDATE invoices SET voided_on = NULL, void_reason = NULL WHERE memo = 'void'`,
   'due-by-day': `
     WITH moved AS (UPDATE payments SET received_on = '2026-01-10' WHERE reference = 'second' RETURNING journal_entry_id)
@@ -124,7 +124,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   'reminder-answers': 'UPDATE invoice_reminders SET step = 3',
   'trigger-answers': `UPDATE workflow_triggers SET payload = '{}'`,
   'settings-answers': `UPDATE companies SET name = 'By hand' WHERE id = ${COMPANY}`,
-  'settings-history': `UPDATE settings_versions SET settings = settings || '{"name": "By hand"}' WHERE version = 2`,
+  'settings-history': `UPDATE settings_versions SET settings = settings || '{"name": "By hand"}' WHERE version = 4`,
   'access-answers': `UPDATE memberships SET roles = '{admin}' WHERE roles = '{accountant,auditor}'`,
   'closed-periods': `
     UPDATE idempotent_writes SET claimed_at = '2026-01-01', completed_at = '2026-01-01'
