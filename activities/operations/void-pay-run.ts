@@ -32,7 +32,7 @@ export const voidPayRun = defineOperation({
   },
   rejections: {
     pay_run_not_found: { status: 404, title: 'There is no such pay run' },
-    already_voided: { status: 409, title: 'It was voided already' },
+    already_voided: { status: 409, title: 'It is void already' },
     pay_run_not_executed: { status: 409, title: 'The pay run was not executed: nothing is posted' },
     voider_is_executor: { status: 403, title: 'Someone else has to void it' },
     date_before_original: DATE_BEFORE_ORIGINAL,
