@@ -13,6 +13,7 @@ import type {
   AgedReceivables,
   ApprovePayRunBody,
   BankImport,
+  BankReconciliation,
   BankTransaction,
   Batch,
   BatchSummary,
@@ -53,6 +54,7 @@ import type {
   ListRefundsQuery,
   ListRemindersQuery,
   ListSecurityLogQuery,
+  ListStockMovementsQuery,
   ListTriggersQuery,
   ListUsersQuery,
   ListWritesQuery,
@@ -64,12 +66,18 @@ import type {
   Refund,
   Reminder,
   ReportsAgedReceivablesQuery,
+  ReportsBankReconciliationQuery,
+  ReportsSalesTaxQuery,
+  ReportsTieOutQuery,
   ReportsTrialBalanceQuery,
   ReverseJournalEntryBody,
+  SalesTax,
   SecurityEvent,
   Settings,
   SettingsHistoryQuery,
   SettingsVersion,
+  StockMovement,
+  TieOut,
   TrialBalance,
   Trigger,
   TriggerWorkflowBody,
@@ -535,6 +543,24 @@ export type Books = {
      * - Roles: owner, admin, accountant, auditor, manager.
      */
     agedReceivables(query?: ReportsAgedReceivablesQuery, options?: CallOptions): Promise<AgedReceivables>;
+    /**
+     * Sales tax by rate, tied to its account.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    salesTax(query?: ReportsSalesTaxQuery, options?: CallOptions): Promise<SalesTax>;
+    /**
+     * Bank reconciliation statement as of a day, per currency.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    bankReconciliation(query?: ReportsBankReconciliationQuery, options?: CallOptions): Promise<BankReconciliation>;
+    /**
+     * Each account with its sub-ledger as of a day.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager.
+     */
+    tieOut(query?: ReportsTieOutQuery, options?: CallOptions): Promise<TieOut>;
   };
   readonly events: {
     /**
@@ -555,6 +581,14 @@ export type Books = {
      * - Roles: owner, admin.
      */
     redeliver(eventId: string, options?: CallOptions): Promise<Event>;
+  };
+  readonly stockMovements: {
+    /**
+     * List movements of stock, each with the quantity and value of its item after it.
+     *
+     * - Roles: owner, admin, accountant, auditor, manager, inventory_manager.
+     */
+    list(query?: ListStockMovementsQuery, options?: CallOptions): Pages<StockMovement>;
   };
   readonly writes: {
     /**
@@ -843,11 +877,17 @@ export function booksOf(calls: Calls): Books {
     reports: {
       trialBalance: (query, options) => calls.read('/api/ledger/trial-balance', query, options),
       agedReceivables: (query, options) => calls.read('/api/reports/aged-receivables', query, options),
+      salesTax: (query, options) => calls.read('/api/reports/sales-tax', query, options),
+      bankReconciliation: (query, options) => calls.read('/api/reports/bank-reconciliation', query, options),
+      tieOut: (query, options) => calls.read('/api/reports/tie-out', query, options),
     },
     events: {
       list: (query, options) => calls.list('/api/events', query, options),
       get: (eventId, options) => calls.read(`/api/events/${segment(eventId)}`, undefined, options),
       redeliver: (eventId, options) => calls.act(`/api/events/${segment(eventId)}/redeliver`, options),
+    },
+    stockMovements: {
+      list: (query, options) => calls.list('/api/reports/stock-movements', query, options),
     },
     writes: {
       list: (query, options) => calls.list('/api/writes', query, options),

@@ -870,6 +870,38 @@ export type ListBankTransactionsQuery = {
   status?: 'unreconciled' | 'reconciled';
 };
 
+export type ReportsSalesTaxQuery = {
+  /** The first day to include; without it, everything up to the last one. */
+  from?: string;
+  /** The last day to include; today if omitted. */
+  to?: string;
+};
+
+export type ReportsBankReconciliationQuery = {
+  /** The bank account; 1000 if omitted. */
+  accountCode?: string;
+  /** The last day to include; today if omitted. */
+  asOf?: string;
+};
+
+export type ListStockMovementsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  /** The first day. */
+  from?: string;
+  /** The last day. */
+  to?: string;
+  /** Those of one item. */
+  itemId?: string;
+};
+
+export type ReportsTieOutQuery = {
+  /** The last day to include; today if omitted. */
+  asOf?: string;
+};
+
 export type ListWritesQuery = {
   /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
   limit?: number;
@@ -1581,6 +1613,140 @@ export type AgedReceivables = {
     /** Minor units; negative where more was paid than was due. A string of digits beyond ±(2^53 − 1) */
     over90: number | string;
   }[];
+};
+
+export type SalesTax = {
+  /** null: since the first entry */
+  from: string | null;
+  to: string;
+  items: {
+    /** Percent */
+    rate: string;
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; what invoices charged the tax on, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    base: number | string;
+    /** Minor units; what invoices charged, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    tax: number | string;
+    /**
+     * Minor units; what credit notes took off the base, less what was voided. A string of digits beyond ±(2^53 −
+     * 1)
+     */
+    creditedBase: number | string;
+    /** Minor units; what credit notes took off the tax, less what was voided. A string of digits beyond ±(2^53 − 1) */
+    creditedTax: number | string;
+    /**
+     * Minor units; what write-offs took off the tax, less what was recovered. A string of digits beyond ±(2^53 −
+     * 1)
+     */
+    writtenOffTax: number | string;
+  }[];
+  totals: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; tax − creditedTax − writtenOffTax of all rates. A string of digits beyond ±(2^53 − 1) */
+    tax: number | string;
+    /**
+     * Minor units; what the operations of these documents posted to sales tax payable, credit positive; equal to
+     * tax whenever the books are right. A string of digits beyond ±(2^53 − 1)
+     */
+    ledger: number | string;
+    /**
+     * Minor units; what other entries posted there, credit positive, such as the payment of the tax: with ledger,
+     * the movement of the account. A string of digits beyond ±(2^53 − 1)
+     */
+    otherPostings: number | string;
+  }[];
+};
+
+export type BankReconciliation = {
+  accountCode: string;
+  asOf: string;
+  items: {
+    /** ISO 4217 */
+    currency: string;
+    /** Minor units; all bank transactions. A string of digits beyond ±(2^53 − 1) */
+    bankBalance: number | string;
+    /** Lines of the books that are not matched as of the day; the 1000 oldest */
+    outstanding: {
+      id: string;
+      entryId: string;
+      date: string;
+      description: string;
+      source: {
+        operation: string;
+        writeId: string;
+      };
+      /** Minor units; debit positive, credit negative. A string of digits beyond ±(2^53 − 1) */
+      amount: number | string;
+      /** ISO 4217 */
+      currency: string;
+      memo: string | null;
+    }[];
+    outstandingCount: number;
+    /** Minor units; of all of them. A string of digits beyond ±(2^53 − 1) */
+    outstandingTotal: number | string;
+    /** Bank transactions that are not reconciled as of the day; the 1000 oldest */
+    inTransit: {
+      id: string;
+      bankReference: string;
+      date: string;
+      /** Minor units; debit positive, credit negative */
+      amount: number;
+      /** ISO 4217 */
+      currency: string;
+      description: string;
+    }[];
+    inTransitCount: number;
+    /** Minor units; of all of them. A string of digits beyond ±(2^53 − 1) */
+    inTransitTotal: number | string;
+    /** Minor units; all lines of the account, debit positive. A string of digits beyond ±(2^53 − 1) */
+    booksBalance: number | string;
+    /**
+     * Minor units; booksBalance − (bankBalance + outstandingTotal − inTransitTotal); 0 whenever the books are
+     * right. A string of digits beyond ±(2^53 − 1)
+     */
+    difference: number | string;
+  }[];
+};
+
+export type TieOut = {
+  asOf: string;
+  items: {
+    accountCode: string;
+    /** ISO 4217 */
+    currency: string;
+    /**
+     * Minor units; the balance of a control account; of another account, what the operations of the sub-ledger
+     * have posted; debit positive. A string of digits beyond ±(2^53 − 1)
+     */
+    ledger: number | string;
+    /** Minor units; what the documents of the sub-ledger say; debit positive. A string of digits beyond ±(2^53 − 1) */
+    subledger: number | string;
+    /** Minor units; ledger − subledger; 0 whenever the books are right. A string of digits beyond ±(2^53 − 1) */
+    difference: number | string;
+    /**
+     * Minor units; what other entries posted to the account, such as payments of tax or wages; debit positive. A
+     * string of digits beyond ±(2^53 − 1)
+     */
+    otherPostings: number | string;
+  }[];
+};
+
+export type StockMovement = {
+  id: string;
+  itemId: string;
+  date: string;
+  /** Whole units; more: positive */
+  quantityDelta: number;
+  /** Minor units; debit positive, credit negative */
+  cost: number;
+  /** Whole units of the item after the movement. A string of digits beyond ±(2^53 − 1) */
+  quantity: number | string;
+  /** Minor units; of these units. A string of digits beyond ±(2^53 − 1) */
+  value: number | string;
+  journalEntryId: string;
+  operation: string;
 };
 
 export type SecurityEvent = {
