@@ -766,6 +766,7 @@ CREATE TABLE public.inventory_movements (
   CONSTRAINT inventory_movements_company_id_journal_entry_id_fkey FOREIGN KEY (company_id, journal_entry_id) REFERENCES public.journal_entries(company_id, id)
 );
 CREATE INDEX inventory_movements_by_day ON public.inventory_movements USING btree (company_id, item_id, moved_on);
+CREATE INDEX inventory_movements_newest ON public.inventory_movements USING btree (company_id, moved_on DESC, created_at DESC, id DESC);
 CREATE TRIGGER keep_all_movements BEFORE TRUNCATE ON public.inventory_movements FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER keep_movements BEFORE DELETE OR UPDATE ON public.inventory_movements FOR EACH ROW EXECUTE FUNCTION public.refuse_change('move the stock back');
 CREATE TRIGGER require_stock_as_of_any_day AFTER INSERT ON public.inventory_movements REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.require_stock_as_of_any_day();
