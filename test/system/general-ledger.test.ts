@@ -161,7 +161,7 @@ describe('an export of many lines', () => {
     const lines = linesOfCsv(await textOf(answer));
     expect(lines).toHaveLength(before);
     expect(new Set(lines.map(({ lineId }) => lineId)).size).toBe(before);
-    const days = lines.map(({ date }) => date);
+    const days = lines.map(({ date = '' }) => date);
     expect(days).toEqual(days.toSorted());
     expect(lines.filter(({ date = '' }) => date >= '2026-03-01')).toMatchObject([
       { entryId: reversed.id, reversedBy: '' },
