@@ -26,10 +26,10 @@ export type Groups = {
     atLeast?: number,
   ): Promise<Sent<T>>;
   /**
-   * Resolves when the helper's own writes have their final answers, too: one that is still on its way may be committed later
-   * than those of the test, and then be missing in a copy that the test takes for complete.
+   * Resolves when the helper's own writes through that API have their final answers, too: one that is still on its way may
+   * be committed later than those of the test, and then be missing in a copy that the test takes for complete.
    */
-  untilOthersEnded(): Promise<void>;
+  untilOthersEnded(url: string): Promise<void>;
   freeze(): void;
   open(): void;
   close(): Promise<void>;
@@ -43,16 +43,16 @@ const START_IS_OVER_MS = 300;
 /** `temporalAddress`: of a server other than the one that all tests share. */
 export async function startGroups(temporalAddress = inject('temporalAddress')): Promise<Groups> {
   const proxy = await startProxy(targetOf(temporalAddress));
-  const others: (() => Promise<Answer>)[] = [];
+  const others: { readonly url: string; send(): Promise<Answer> }[] = [];
 
   /** Others fill the starts that may be on their way at once, until one of them has to wait. */
   async function takeAllStarts(url: string, company: Company): Promise<void> {
     while ((await queued(url)) === 0) {
       const key = randomUUID();
-      const other = () => company.as('owner', url).post('/api/customers', { name: 'One before' }, { key });
-      others.push(other);
+      const send = () => company.as('owner', url).post('/api/customers', { name: 'One before' }, { key });
+      others.push({ url, send });
       // A process that is killed in the test answers none of them.
-      other().catch(() => undefined);
+      send().catch(() => undefined);
       await sleep(START_IS_OVER_MS);
     }
   }
@@ -70,8 +70,10 @@ export async function startGroups(temporalAddress = inject('temporalAddress')): 
         proxy.open();
       }
     },
-    async untilOthersEnded() {
-      await Promise.all(others.splice(0).map(untilFinal));
+    async untilOthersEnded(url) {
+      const asked = others.filter((other) => other.url === url);
+      await Promise.all(asked.map(({ send }) => untilFinal(send)));
+      for (const other of asked) others.splice(others.indexOf(other), 1);
     },
     freeze: proxy.freeze,
     open: proxy.open,
