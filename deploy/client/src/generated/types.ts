@@ -1066,16 +1066,6 @@ export type ReportsBalanceSheetQuery = {
   asOf?: string;
 };
 
-export type ListBankTransactionsQuery = {
-  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
-  limit?: number;
-  /** The `nextCursor` of the previous page. Send it with the same filters. */
-  cursor?: string;
-  /** The write that imported them. */
-  import?: string;
-  status?: 'unreconciled' | 'reconciled';
-};
-
 export type ReportsSalesTaxQuery = {
   /** The first day to include; without it, everything up to the last one. */
   from?: string;
@@ -1106,6 +1096,16 @@ export type ListStockMovementsQuery = {
 export type ReportsTieOutQuery = {
   /** The last day to include; today if omitted. */
   asOf?: string;
+};
+
+export type ListBankTransactionsQuery = {
+  /** The maximum number of items per page, from 1 to 200; 50 if omitted. */
+  limit?: number;
+  /** The `nextCursor` of the previous page. Send it with the same filters. */
+  cursor?: string;
+  /** The write that imported them. */
+  import?: string;
+  status?: 'unreconciled' | 'reconciled';
 };
 
 export type ListWritesQuery = {
