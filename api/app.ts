@@ -11,6 +11,7 @@ import { createGroupRuns } from '../worker/lanes/group-runs.ts';
 import { createLane } from '../worker/lanes/lane.ts';
 import { createMetrics } from '../worker/metrics.ts';
 import { openProcessDatabase } from '../worker/process-database.ts';
+import { summaryOf } from '../worker/summary.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';
@@ -41,7 +42,7 @@ import { createMembersSeen, type MembersSeen } from './security/members-seen.ts'
 import { recordRefusal } from './security/refusals.ts';
 import { createSecurityLog } from './security/security-log.ts';
 import { createLookups } from './submit/lookups.ts';
-import { createSubmit, type Submit } from './submit/submit.ts';
+import { createSubmit } from './submit/submit.ts';
 import { createWriteRuns } from './submit/write-runs.ts';
 import { registerWebhooks } from './webhooks/routes.ts';
 import { createAuditBatch } from './writes/audit-batch.ts';
@@ -248,10 +249,4 @@ function noteMembers(app: FastifyInstance, seen: MembersSeen): void {
   app.addHook('onResponse', async ({ caller }, { statusCode }) => {
     if (statusCode < 400 && caller?.userId !== undefined) seen.note(caller.companyId, caller.userId);
   });
-}
-
-function summaryOf(operations: readonly Operation[], args: Parameters<Submit['handOver']>[0]): string {
-  const operation = operations.find(({ name }) => name === args.operation);
-  // Temporal limits a summary to 200 bytes.
-  return (operation?.summarize(args.input) ?? args.operation).slice(0, 200);
 }

@@ -75,7 +75,7 @@ const OUTCOMES = Object.keys(ROW_OUTCOMES) as (keyof typeof ROW_OUTCOMES)[];
 const rowResultSchema = z.object({
   row: rowNumber(),
   key: rowKey(),
-  outcome: z.enum([...OUTCOMES, 'pending_approval']),
+  outcome: z.enum(OUTCOMES),
   status: z.int().nullable().meta({ description: 'Of the answer that the row would get alone; null without one' }),
   resource: z.record(z.string(), z.unknown()).nullable().meta({ description: 'What the write made or changed' }),
   problem: z

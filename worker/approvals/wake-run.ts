@@ -20,7 +20,7 @@ export type WakeOptions = {
  * Throws TemporalUnavailable.
  */
 export async function wakeRun(options: WakeOptions, args: WriteArguments): Promise<void> {
-  const { client, taskQueue, fence, summarize } = options;
+  const { client } = options;
   const { connection, workflow } = client;
   const workflowId = workflowIdOf(args.companyId, args.key);
   try {
@@ -29,6 +29,14 @@ export async function wakeRun(options: WakeOptions, args: WriteArguments): Promi
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) throw asUnavailable(error);
   }
+  await startRun(options, args);
+}
+
+/** Starts the run of a write, unless its key has one that is open or has completed. Throws TemporalUnavailable. */
+export async function startRun(options: WakeOptions, args: WriteArguments): Promise<void> {
+  const { client, taskQueue, fence, summarize } = options;
+  const { connection, workflow } = client;
+  const workflowId = workflowIdOf(args.companyId, args.key);
   const stamped = { ...args, stamp: requireTrust(fence) };
   try {
     await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
