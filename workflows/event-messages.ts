@@ -83,8 +83,8 @@ export type EventActivities = {
   prepareWrite(trigger: Trigger, userId: string, write: StepWrite): Promise<PreparedWrite>;
   /** The outcome of a write that another run has started, a mismatch, or that it waits for its approval; fails until there is one. */
   readOutcome(args: WriteArguments): Promise<RunResult | PendingResult>;
-  /** Whether a write waits for its approval. */
-  findApproval(args: WriteArguments): Promise<boolean>;
+  /** Whether a write waits for its approval, or has waited and has its outcome. */
+  findApproval(args: WriteArguments): Promise<'waiting' | 'decided' | 'none'>;
   /** By which code a write was rejected; null where it was not. */
   readRejection(args: WriteArguments): Promise<string | null>;
   findDueReminders(trigger: Trigger, asOf: string | null): Promise<readonly DueReminder[]>;

@@ -80,14 +80,14 @@ async function endOf(trigger: Trigger, prepared: PreparedWrite, whenPending: Whe
   );
   for (let pauseMs = FIRST_LOOK_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
     if (await condition(() => end !== undefined, pauseMs)) break;
-    if (!(await findApproval(args))) continue;
+    if ((await findApproval(args)) !== 'waiting') continue;
     if ((await whenPending()) === 'leave') return 'left';
     await ended;
     break;
   }
   if (end !== undefined && 'result' in end) return end.result;
-  // Somebody has ended its run. While its request is there, whoever decides about it starts another.
-  if (await findApproval(args)) return endOfOther(args, async () => 'wait');
+  // Somebody has ended its run while it waited: whoever decides about it starts another.
+  if ((await findApproval(args)) !== 'none') return endOfOther(args, async () => 'wait');
   throw end?.error;
 }
 

@@ -39,7 +39,11 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
       prepareWrite(operations, trigger, userId, write, requireTrust(dependencies.fence)),
     readOutcome: (args) => readAsCompany(reads, args.companyId, (tx) => readOutcome(tx, args, operations)),
     findApproval: (args) =>
-      readAsCompany(reads, args.companyId, async (tx) => openApproval(await approvalOf(tx, args.key)) !== undefined),
+      readAsCompany(reads, args.companyId, async (tx) => {
+        const approval = await approvalOf(tx, args.key);
+        if (approval === undefined) return 'none';
+        return approval.isOpen ? 'waiting' : 'decided';
+      }),
     readRejection: (args) => readAsCompany(reads, args.companyId, (tx) => readRejection(tx, args)),
     findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
     checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),

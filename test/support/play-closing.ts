@@ -37,7 +37,7 @@ export async function playClosing({ check, write }: Played) {
       const args = writeArguments(company as never, updateCompanySettings, step.body, step.step);
       return { args, workflowId: `${id}:${step.step}`, summary: 'played' };
     },
-    findApproval: async () => false,
+    findApproval: async () => 'none',
     readRejection: async () => null,
     runOperation: async () => {
       if (write === undefined) throw new Error('Nothing is written here');
