@@ -19,26 +19,32 @@ ALTER TABLE batch_chunks
   DROP CONSTRAINT batch_chunks_outcomes_check,
   ADD CONSTRAINT batch_chunks_outcomes_check CHECK (length(outcomes) <= 1000 AND outcomes ~ '^[.srjmufca]+$') NOT VALID;
 
--- Which rows wait for which request for approval. A row is here exactly while its chunk has it as waiting, so that counts of
--- batches are told without a look at their rows. `audit`: of the replay that it will be, where another request has asked first.
+-- Which rows have waited for which request for approval; `told_at` is NULL exactly while its chunk has the row as waiting. So
+-- counts of batches are told without a look at their rows. `audit`: of the replay that it will be, where another request has asked first.
 CREATE TABLE batch_approvals (
   company_id uuid NOT NULL,
-  idempotency_key text COLLATE "C" NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
   batch_id uuid NOT NULL,
   upload_id uuid NOT NULL,
   chunk integer NOT NULL,
   -- In the chunk, from 0.
   position integer NOT NULL CHECK (position BETWEEN 0 AND 999),
   audit jsonb CHECK (pg_column_size(audit) <= 65536),
+  told_at timestamptz,
   PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, position),
   FOREIGN KEY (company_id, idempotency_key) REFERENCES approval_requests
 );
+CREATE TRIGGER keep_batch_approvals
+  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, position, audit ON batch_approvals
+  FOR EACH ROW EXECUTE FUNCTION refuse_change('batches would never learn what becomes of their rows');
+CREATE TRIGGER keep_told_batch_approvals BEFORE UPDATE ON batch_approvals
+  FOR EACH ROW WHEN (OLD.told_at IS NOT NULL) EXECUTE FUNCTION refuse_change('the batch was told');
 CREATE TRIGGER keep_all_batch_approvals BEFORE TRUNCATE ON batch_approvals
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('batches would never learn what becomes of their rows');
 ALTER TABLE batch_approvals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY company ON batch_approvals USING (company_id = current_company());
 CREATE POLICY auditor ON batch_approvals FOR SELECT TO accubooks_auditor USING (true);
-GRANT SELECT, INSERT, DELETE ON batch_approvals TO accubooks_app;
+GRANT SELECT, INSERT, UPDATE (told_at) ON batch_approvals TO accubooks_app;
 GRANT SELECT ON batch_approvals TO accubooks_auditor;
 
 -- As before. A row that waits has stored a request, which ends with an outcome and is never pending again.
@@ -186,10 +192,10 @@ BEGIN
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_closed_with_outcome';
   END IF;
   IF EXISTS (SELECT FROM batch_approvals a
-      WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key) THEN
+      WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL) THEN
     PERFORM lock_batches(NEW.company_id);
     FOR one IN SELECT * FROM batch_approvals a
-               WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key
+               WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL
                ORDER BY a.batch_id, a.chunk, a.position LOOP
       told := CASE ended WHEN 'rejected' THEN 'j' WHEN 'cancelled' THEN 'c' WHEN 'lost' THEN 'f'
         ELSE CASE WHEN one.audit IS NULL THEN 's' ELSE 'r' END END;
@@ -211,7 +217,8 @@ BEGIN
           THEN '{"operation_name": "unknown", "operation_type": "unknown", "deterministic_id": null}'::jsonb ELSE '{}' END));
       END IF;
     END LOOP;
-    DELETE FROM batch_approvals a WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key;
+    UPDATE batch_approvals a SET told_at = clock_timestamp()
+    WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL;
   END IF;
   PERFORM set_config('app.company_id', company::text, true);
   RETURN NULL;

@@ -56,9 +56,10 @@ async function completed(key: string, rows: readonly object[]) {
 /** Its rows are told as what they are, and none of them is left among those that wait. */
 async function expectSettled(key: string, counts: object) {
   expect(await countsOf(key)).toEqual({ ...NOTHING, ...counts });
-  const { rows } = await system.owner.query('SELECT count(*)::int AS left FROM batch_approvals WHERE company_id = $1', [
-    company.id,
-  ]);
+  const { rows } = await system.owner.query(
+    'SELECT count(*)::int AS left FROM batch_approvals WHERE company_id = $1 AND told_at IS NULL',
+    [company.id],
+  );
   expect(rows).toEqual([{ left: 0 }]);
 }
 
