@@ -26,6 +26,7 @@ export const CRASH_POINTS = {
   'upload: batch queued': 'a batch that nobody starts, or an upload whose repetition is another batch',
   'chunk: claimed': 'rows that nobody writes, because a process that is gone has claimed them',
   'chunk: group started': 'rows that are written twice, or whose outcome is never recorded',
+  'chunk: approval asked for': 'a write that waits for its approval, and that no batch knows of',
   'chunk: outcomes found': 'rows that are told as replays of a stranger, or whose replay is recorded twice',
   'chunk: recorded': 'rows that are counted twice',
 } as const;

@@ -60,6 +60,8 @@ export type BatchProgress = {
     readonly refused: number;
     readonly failed: number;
     readonly cancelled: number;
+    /** Releases of before know of none. */
+    readonly pendingApproval?: number;
   };
 };
 

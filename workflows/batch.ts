@@ -117,5 +117,6 @@ function describe({ kind, chunk, progress }: BatchStep): string {
 }
 
 function outcomesOf(counts: BatchProgress['counts']): readonly (readonly [string, number])[] {
-  return Object.entries(counts).filter(([, count]) => count > 0);
+  const { pendingApproval = 0, ...others } = counts;
+  return Object.entries({ ...others, 'pending approval': pendingApproval }).filter(([, count]) => count > 0);
 }

@@ -1,8 +1,7 @@
 import { patched, proxyLocalActivities, upsertSearchAttributes } from '@temporalio/workflow';
 import type { ClosingResult, EventActivities, FailedControl, Trigger } from './event-messages.ts';
-import type { RunResult } from './messages.ts';
 import { keyword } from './search-attributes.ts';
-import { writeStep } from './trigger-writes.ts';
+import { type StepEnd, writeStep } from './trigger-writes.ts';
 
 /** How often to try when the settings were changed, or a step was left undone, between the check and the closing. */
 const ATTEMPTS = 3;
@@ -12,6 +11,12 @@ const RESULT_IS_KEPT = 'closeMonth-result-is-kept';
 const CLOSING_LOOKS_AGAIN = 'closeMonth-closing-looks-again';
 /** Another version of the settings, or a step that is left. */
 const CONFLICT = 409;
+/** What people have decided, and not the settings; by the code of the write's answer. */
+const DECIDED = {
+  approval_rejected: 'Closing the books was not approved',
+  approval_expired: 'Closing the books was not approved in time',
+  write_cancelled: 'Closing the books was cancelled',
+} as const;
 const NO_AMOUNT = { accountCode: null, currency: null, expected: null, found: null } as const;
 
 export type ClosedMonth = { readonly through: string; readonly closed: boolean; readonly faults: readonly string[] };
@@ -52,15 +57,21 @@ async function checkAndClose(trigger: Trigger): Promise<Closing> {
     if (refused !== undefined && attempt > ATTEMPTS) return refused;
     const step = `close-${attempt}`;
     const closing = { expectedVersion: settingsVersion, booksClosedThrough: through };
-    const { outcome, statusCode } = await writeStep(trigger, userId, {
+    const write = {
       operation: 'updateCompanySettings',
       params: {},
       // What was left undone since the check is seen by the write: it is refused, and the next check names it.
       body: looksAgain ? { ...closing, requireFinished: true } : closing,
       step,
+    };
+    const { outcome, statusCode, code } = await writeStep(trigger, userId, write, async () => {
+      await keepResult(trigger, notYet(trigger, through, step));
+      return 'wait';
     });
     if (outcome === 'succeeded') return { result: { closed: true, through }, faults: [] };
-    refused = notChanged({ trigger, through, step, ...why(outcome, statusCode) });
+    refused = notChanged({ trigger, through, step, ...why({ outcome, statusCode, code }) });
+    // People have decided: asking them again is for whoever triggers the workflow again.
+    if (isDecided(code)) return refused;
     if (outcome === 'lost' || (attempt === ATTEMPTS && !looksAgain)) return refused;
   }
 }
@@ -70,9 +81,31 @@ function notTold(fault: string): FailedControl {
   return { ...NO_AMOUNT, control: 'not-told', detail: `${fault}.`, resources: [] };
 }
 
-type Reason = { readonly fault: string; readonly todo: string };
+type Reason = { readonly fault: string; readonly todo: string; readonly control?: string };
 
-function why(outcome: RunResult['outcome'], statusCode: number): Reason {
+/** What the company reads while people have to approve the closing. */
+function notYet({ triggerId }: Trigger, through: string, step: string): ClosingResult {
+  const failed: FailedControl = {
+    ...NO_AMOUNT,
+    control: 'approval-pending',
+    detail: 'Closing the books waits for its approval: approve or reject this write.',
+    resources: [`/api/writes/trigger:${triggerId}:${step}`],
+  };
+  return { closed: false, through, failed: [failed] };
+}
+
+function isDecided(code: StepEnd['code']): code is keyof typeof DECIDED {
+  return code !== null && code in DECIDED;
+}
+
+function why({ outcome, statusCode, code }: Pick<StepEnd, 'outcome' | 'statusCode' | 'code'>): Reason {
+  if (isDecided(code)) {
+    return {
+      fault: DECIDED[code],
+      todo: 'see why in this write, and trigger the workflow again',
+      control: 'not-approved',
+    };
+  }
   if (outcome === 'lost') return { fault: 'The record of this change was lost', todo: 'ask the operators' };
   if (outcome === 'rejected' && statusCode === CONFLICT) {
     return {
@@ -89,10 +122,11 @@ function notChanged({
   step,
   fault,
   todo,
+  control = 'settings-changed',
 }: Reason & { readonly trigger: Trigger; readonly through: string; readonly step: string }): Closing {
   const failed: FailedControl = {
     ...NO_AMOUNT,
-    control: 'settings-changed',
+    control,
     detail: `${fault}: ${todo}.`,
     resources: [`/api/writes/trigger:${triggerId}:${step}`],
   };

@@ -1,4 +1,4 @@
-import type { RunResult, WriteArguments } from './messages.ts';
+import type { PendingResult, RunResult, WriteArguments } from './messages.ts';
 
 /** The messages between the outbox relay, the workflows that events start, and their activities: plain JSON only. */
 
@@ -81,8 +81,12 @@ export type EventActivities = {
   deliverWebhooks(batch: WebhookBatch): Promise<{ readonly waitMs: number | null }>;
   readTrigger(trigger: Trigger): Promise<TriggerFacts>;
   prepareWrite(trigger: Trigger, userId: string, write: StepWrite): Promise<PreparedWrite>;
-  /** The outcome of a write that another run has started, or a mismatch; fails until there is one. */
-  readOutcome(args: WriteArguments): Promise<RunResult>;
+  /** The outcome of a write that another run has started, a mismatch, or that it waits for its approval; fails until there is one. */
+  readOutcome(args: WriteArguments): Promise<RunResult | PendingResult>;
+  /** Whether a write waits for its approval, or has waited and has its outcome. */
+  findApproval(args: WriteArguments): Promise<'waiting' | 'decided' | 'none'>;
+  /** By which code a write was rejected; null where it was not. */
+  readRejection(args: WriteArguments): Promise<string | null>;
   findDueReminders(trigger: Trigger, asOf: string | null): Promise<readonly DueReminder[]>;
   checkMonth(trigger: Trigger, through: string | null): Promise<MonthCheck>;
   /** Keeps what the workflow has come to, for as long as its trigger. The last word counts, and that the books are closed. */

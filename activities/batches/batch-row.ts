@@ -21,6 +21,7 @@ export type BatchRow = {
   readonly refused: number;
   readonly failed: number;
   readonly cancelled: number;
+  readonly pending_approval: number;
   readonly created_at: string;
   readonly queued_at: string | null;
   readonly started_at: string | null;
@@ -56,6 +57,8 @@ export const ROW_OUTCOMES = {
   refused: 'u',
   failed: 'f',
   cancelled: 'c',
+  /** Its write waits for its approval, with which this changes. */
+  pending_approval: 'a',
 } as const;
 export type RowOutcome = keyof typeof ROW_OUTCOMES;
 
@@ -75,12 +78,19 @@ export type RowProblem = {
   readonly differences?: readonly object[];
 };
 
-/** How many rows there are of each outcome. */
-export function countsOf(batch: BatchRow): Readonly<Record<RowOutcome, number>> {
-  const { succeeded, replayed, rejected, mismatched, refused, failed, cancelled } = batch;
-  const ended = succeeded + replayed + rejected + mismatched + refused + failed + cancelled;
-  const pending = (batch.row_count ?? 0) - ended;
-  return { pending, succeeded, replayed, rejected, mismatched, refused, failed, cancelled };
+/** How many rows there are of each outcome, as the API names them. */
+export type BatchCounts = Readonly<
+  Record<Exclude<RowOutcome, 'pending_approval'>, number> & {
+    /** Their writes wait for their approval: the batch is completed without them. */
+    pendingApproval: number;
+  }
+>;
+
+export function countsOf(batch: BatchRow): BatchCounts {
+  const { succeeded, replayed, rejected, mismatched, refused, failed, cancelled, pending_approval: waiting } = batch;
+  const done = succeeded + replayed + rejected + mismatched + refused + failed + cancelled + waiting;
+  const pending = (batch.row_count ?? 0) - done;
+  return { pending, succeeded, replayed, rejected, mismatched, refused, failed, cancelled, pendingApproval: waiting };
 }
 
 const MEASURED_AFTER_MS = 1_000;

@@ -3,7 +3,7 @@ import type { AuditRow } from '../audit/record-rows.ts';
 import { type Pool, queryOnce, transaction } from '../database.ts';
 import type { WriteRow } from '../write/write-row.ts';
 import type { BatchRow, ChunkRow, RowProblem } from './batch-row.ts';
-import { requestsOf, type StoredRequest } from './stored-requests.ts';
+import { requestsOf, type StoredRequest, waitingRequestsOf } from './stored-requests.ts';
 
 /** What the worker reads and writes of batches. Each throws StorageError. */
 
@@ -55,26 +55,44 @@ export type KnownOutcome = Pick<WriteRow, 'submission_id' | 'operation' | 'finge
   readonly idempotency_key: string;
 };
 
-/** Of these keys, those that have a row, and the roles of the member in whose name the rows are written (null: no member). */
+/** What is known of a key whose write waits for its approval. */
+export type WaitingWrite = Pick<KnownOutcome, 'idempotency_key' | 'submission_id' | 'operation' | 'fingerprint'>;
+
+export type KnownOfKeys = {
+  /** Those that have a row. */
+  readonly known: ReadonlyMap<string, KnownOutcome>;
+  /** Those that wait for their approval. One that has got its outcome at this moment may be there, too. */
+  readonly waiting: ReadonlyMap<string, WaitingWrite>;
+  /** Of the member in whose name the rows are written; null: no member. */
+  readonly roles: readonly string[] | null;
+};
+
+/** What is known of these keys. */
 export async function readOutcomes(
   pool: Pool,
   companyId: string,
   userId: string,
   keys: readonly string[],
-): Promise<{ readonly known: ReadonlyMap<string, KnownOutcome>; readonly roles: readonly string[] | null }> {
+): Promise<KnownOfKeys> {
   return transaction(pool, async (tx) => {
-    const [found, [member]] = await Promise.all([
+    const [asked, found, [member]] = await Promise.all([
+      // Before the rows: what gets its outcome in between is found by one of the two.
+      tx.query<WaitingWrite>('SELECT * FROM approvals_of_keys($1, $2)', [companyId, keys]),
       tx.query<KnownOutcome>('SELECT * FROM outcomes_of_keys($1, $2)', [companyId, keys]),
       tx.query<{ roles: string[] }>(
         'SELECT roles FROM memberships WHERE company_id = current_company() AND user_id = $1',
         [userId],
       ),
     ]);
-    return { known: new Map(found.map((row) => [row.idempotency_key, row])), roles: member?.roles ?? null };
+    return {
+      known: new Map(found.map((row) => [row.idempotency_key, row])),
+      waiting: new Map(asked.map((one) => [one.idempotency_key, one])),
+      roles: member?.roles ?? null,
+    };
   });
 }
 
-/** The stored requests of keys, to compare others with. */
+/** The stored requests of keys, to compare others with; of those that wait for their approval as well. */
 export async function readRequests(
   pool: Pool,
   companyId: string,
@@ -83,7 +101,8 @@ export async function readRequests(
   if (keys.length === 0) return new Map();
   return transaction(pool, async (tx) => {
     await tx.query('SELECT enter_company($1), plan_by_key()', [companyId]);
-    return requestsOf(tx, keys);
+    const [waiting, stored] = await Promise.all([waitingRequestsOf(tx, keys), requestsOf(tx, keys)]);
+    return new Map([...waiting, ...stored]);
   });
 }
 
@@ -94,24 +113,40 @@ export type ChunkOutcomes = {
   readonly problems: Readonly<Record<number, RowProblem>>;
   /** Of replays and mismatches, which no transaction of a write has recorded. */
   readonly audit: Readonly<Record<number, AuditRow>>;
+  /** Of rows that wait for their approval. */
+  readonly approvals: Readonly<Record<number, RowApproval>>;
 };
 
+/** `audit`: of the replay that the row will be, since another request has asked for its write; null where the batch has. */
+export type RowApproval = { readonly key: string; readonly audit: AuditRow | null };
+
 /**
- * Records outcomes, once each. Returns how the batch stands. `version`: of the database in which the outcomes were found, since
+ * Records outcomes, once each. A row whose approval has come meanwhile stays pending. Returns how the batch stands. `version`: of the database in which the outcomes were found, since
  * one that was restored meanwhile may not have them. Throws also when another attempt has claimed the chunk since.
  */
 export async function recordChunk(
   pool: Pool,
   { companyId, batchId }: BatchName,
   { upload_id: uploadId, chunk, claim }: Pick<ChunkRow, 'upload_id' | 'chunk' | 'claim'>,
-  { outcomes, problems, audit }: ChunkOutcomes,
+  { outcomes, problems, audit, approvals }: ChunkOutcomes,
   version: string,
 ): Promise<BatchRow> {
   const [batch] = await queryOnce<BatchRow>(
     pool,
     `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_claim => $5, p_outcomes => $6,
-       p_problems => $7, p_audit => $8, p_version => $9)`,
-    [companyId, batchId, uploadId, chunk, claim, outcomes, storableJson(problems), JSON.stringify(audit), version],
+       p_problems => $7, p_audit => $8, p_version => $9, p_approvals => $10)`,
+    [
+      companyId,
+      batchId,
+      uploadId,
+      chunk,
+      claim,
+      outcomes,
+      storableJson(problems),
+      JSON.stringify(audit),
+      version,
+      JSON.stringify(approvals),
+    ],
   );
   if (batch === undefined) throw new Error(`Another attempt has claimed chunk ${chunk} since`);
   return batch;

@@ -7,7 +7,9 @@ import type {
   Trigger,
   TriggerFacts,
 } from '../../workflows/event-messages.ts';
-import type { RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
+import type { PendingResult, RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
+import { openApproval } from '../approvals/approval.ts';
+import { approvalOf, isRequestOf, waitingResult } from '../approvals/wait.ts';
 import { checkMonth } from '../controls/check-month.ts';
 import { type Pool, type Tx, transaction } from '../database.ts';
 import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
@@ -36,6 +38,13 @@ export function createEventActivities(dependencies: EventActivityDependencies): 
     prepareWrite: async (trigger, userId, write) =>
       prepareWrite(operations, trigger, userId, write, requireTrust(dependencies.fence)),
     readOutcome: (args) => readAsCompany(reads, args.companyId, (tx) => readOutcome(tx, args, operations)),
+    findApproval: (args) =>
+      readAsCompany(reads, args.companyId, async (tx) => {
+        const approval = await approvalOf(tx, args.key);
+        if (approval === undefined) return 'none';
+        return approval.isOpen ? 'waiting' : 'decided';
+      }),
+    readRejection: (args) => readAsCompany(reads, args.companyId, (tx) => readRejection(tx, args)),
     findDueReminders: (trigger, asOf) => readAsCompany(reads, trigger.companyId, (tx) => findDueReminders(tx, asOf)),
     checkMonth: (trigger, through) => readAsCompany(reads, trigger.companyId, (tx) => checkMonth(tx, through)),
     keepResult: (trigger, result) => transaction(writes, (tx) => keepResult(tx, trigger, result)),
@@ -96,14 +105,33 @@ function prepareWrite(
 }
 
 /** A mismatch where the key belongs to another request: its outcome says nothing of this write. */
-async function readOutcome(tx: Tx, args: WriteArguments, operations: readonly Operation[]): Promise<RunResult> {
+async function readOutcome(
+  tx: Tx,
+  args: WriteArguments,
+  operations: readonly Operation[],
+): Promise<RunResult | PendingResult> {
+  // Before the row: what gets its outcome in between is found by one of the two.
+  const approval = openApproval(await approvalOf(tx, args.key));
   const [row] = await tx.query<WriteRow>(
     'SELECT * FROM idempotent_writes WHERE company_id = current_company() AND idempotency_key = $1',
     [args.key],
   );
   // Temporal retries this activity until the write's own run has produced an outcome.
+  if (row === undefined && approval !== undefined)
+    return waitingResult(approval, isRequestOf(approval, args, operations));
   if (row === undefined) throw new Error('The write has no outcome yet');
   return resultFromExistingRow(row, args, operations);
+}
+
+async function readRejection(tx: Tx, { key }: WriteArguments): Promise<string | null> {
+  const [row] = await tx.query<Pick<WriteRow, 'response_body'>>(
+    `SELECT response_body FROM idempotent_writes
+     WHERE company_id = current_company() AND idempotency_key = $1 AND outcome = 'rejected'`,
+    [key],
+  );
+  if (row === undefined) return null;
+  const { code } = JSON.parse(row.response_body.toString()) as { readonly code?: string };
+  return code ?? null;
 }
 
 function pathOf({ path }: Operation, { params }: WireInput): string {

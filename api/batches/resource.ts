@@ -1,4 +1,5 @@
 import {
+  type BatchCounts,
   type BatchRow,
   type BatchState,
   countsOf,
@@ -39,8 +40,6 @@ export type BatchResource = {
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null };
 };
 
-type BatchCounts = ReturnType<typeof countsOf> & { readonly pendingApproval: number };
-
 export type BatchError = {
   readonly row: number;
   readonly key: string | null;
@@ -58,7 +57,7 @@ export function toBatch(batch: BatchRow, errors: readonly BatchError[], ui: Temp
 export function summaryOf(batch: BatchRow, ui: TemporalUi): Omit<BatchResource, 'errors'> {
   // biome-ignore lint/plugin: it is compared with, and becomes, a point in time.
   const nowMs = Date.now();
-  const counts = { ...countsOf(batch), pendingApproval: 0 };
+  const counts = countsOf(batch);
   const rate = rateOf(batch, nowMs);
   return {
     key: batch.batch_key,

@@ -51,7 +51,7 @@ export async function resultsOf(
   const writeOf = ({ row, key, outcome }: Recorded) => {
     const write = key === null ? undefined : known.get(key);
     if (write === undefined || foreign.has(row)) return undefined;
-    if (STORED.has(outcome) || outcome === 'failed') return write;
+    if (STORED.has(outcome) || outcome === 'failed' || outcome === 'pending_approval') return write;
     // It was recorded without a look at its key, which may have been used for the row before.
     return isOfRow(write, batch, row) || (outcome === 'cancelled' && write.outcome === 'cancelled') ? write : undefined;
   };
@@ -79,15 +79,23 @@ function rowsOfPage(rows: readonly Recorded[], known: ReadonlyMap<string, Known>
   return last === -1 ? rows.length : last + 1;
 }
 
+/** Alone, the request would be answered that its write waits. */
+const PENDING_STATUS = 202;
+const AFTER_APPROVAL = {
+  ...{ succeeded: 'succeeded', rejected: 'rejected', cancelled: 'cancelled', lost: 'failed' },
+} as const satisfies Record<Known['outcome'], RowOutcome>;
+
 /** The outcomes whose answer a write has. */
 const STORED: ReadonlySet<RowOutcome> = new Set(['succeeded', 'replayed', 'rejected']);
 
 /** `write`: that of the row, as far as is known. */
-function toResult(
-  { row, key, outcome, problem }: Recorded,
-  write: Known | undefined,
-  bodies: ReadonlyMap<string, Buffer>,
-): RowResult {
+function toResult(recorded: Recorded, write: Known | undefined, bodies: ReadonlyMap<string, Buffer>): RowResult {
+  const { row, key, outcome, problem } = recorded;
+  if (outcome === 'pending_approval') {
+    if (write === undefined) return { row, key, outcome, status: PENDING_STATUS, resource: null, problem: null };
+    // It has got its outcome since the row of the chunk was read, which has it as well by now.
+    return toResult({ ...recorded, outcome: AFTER_APPROVAL[write.outcome] }, write, bodies);
+  }
   if (write === undefined && !STORED.has(outcome)) return { row, key, outcome, ...told(problem, key) };
   if (write === undefined || write.outcome === 'lost') {
     const missing = { code: 'write_record_missing', detail: 'The database has lost the record of this write.' };

@@ -106,7 +106,7 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       tags: ['batches'],
       summary: 'Read how a batch stands',
       description:
-        'With `Prefer: wait=N`, as soon as it is completed or cancelled. Who sent it may read it, and so may everyone who ' +
+        'With `Prefer: wait=N`, as soon as it is completed or cancelled; it is completed when nothing but approvals is missing. Who sent it may read it, and so may everyone who ' +
         'may read the resource of each of its operations. Everyone else gets 404, as for a key of another company.',
       parameters: [keyParameter(), parameterRef('PreferWait'), parameterRef('RequestId')],
       responses: answersWithBatch('The current state of the batch', [], ['Preference-Applied']),
@@ -122,7 +122,8 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
         'large: it ends with the row with which it reaches about 8 MiB. Where there is more, `Link` with `rel="next"` has the ' +
         'URL of it, which begins with the row after that.\n\n' +
         'A row that is `failed` was given up by the batch; `status`, `resource` and `problem` are those of its write where ' +
-        'it was made since, or by a late attempt.\n\n' +
+        'it was made since, or by a late attempt. One that is `pending_approval` becomes what its write becomes once people ' +
+        'have decided, and so do the counts of the batch.\n\n' +
         '`Accept: text/csv` asks for CSV, whose header comes with the first page alone.',
       parameters: [
         keyParameter(),
@@ -159,7 +160,8 @@ export const BATCH_PATHS: Readonly<Record<string, Json>> = {
       [
         'cancel',
         'Write no further rows of a batch',
-        'Rows that are being written get their outcome; the others become `cancelled`, and use no key.',
+        'Rows that are being written get their outcome; the others become `cancelled`, and use no key. Those that wait for ' +
+          'their approval are writes of their own: cancel each by its key.',
       ],
       [
         'retry-failed',

@@ -31,7 +31,10 @@ const batchSchema = z.object({
   counts: z
     .object({
       pending: count(),
-      pendingApproval: count(),
+      pendingApproval: count().meta({
+        description:
+          'Their writes wait for their approval, with which this changes; the batch is completed without them',
+      }),
       succeeded: count(),
       replayed: count(),
       rejected: count(),
@@ -75,8 +78,18 @@ const OUTCOMES = Object.keys(ROW_OUTCOMES) as (keyof typeof ROW_OUTCOMES)[];
 const rowResultSchema = z.object({
   row: rowNumber(),
   key: rowKey(),
-  outcome: z.enum([...OUTCOMES, 'pending_approval']),
-  status: z.int().nullable().meta({ description: 'Of the answer that the row would get alone; null without one' }),
+  outcome: z.enum(OUTCOMES).meta({
+    description:
+      'As it stands now. pending_approval: its write waits for its approval, and this becomes succeeded, replayed, rejected or ' +
+      'cancelled with it',
+  }),
+  status: z
+    .int()
+    .nullable()
+    .meta({
+      description:
+        'Of the answer that the row would get alone, 202 for one that waits for its approval; null without one',
+    }),
   resource: z.record(z.string(), z.unknown()).nullable().meta({ description: 'What the write made or changed' }),
   problem: z
     .record(z.string(), z.unknown())

@@ -58,10 +58,16 @@ function timeOf({ rows, counts, startedAt, completedAt }: Batch): string {
 
 function hints({ key, state, counts, errors }: Batch): string[] {
   const say = (what: string, action: string) => `${what}: npm run --silent batch -- ${action} ${quoted(key)}`;
-  if (state === 'paused') return [say('To let it go on', 'resume')];
+  const toApprove =
+    counts.pendingApproval > 0
+      ? [say('To see which rows wait, each of which is decided about by its key', 'results')]
+      : [];
+  if (state === 'paused') return [say('To let it go on', 'resume'), ...toApprove];
   // A row that does not match its schema never will.
   const isWorthwhile = counts.failed > 0 || errors.some(({ status }) => status === 403);
-  return state === 'completed' && isWorthwhile ? [say('To try the failed and refused rows again', 'retry-failed')] : [];
+  const toRetry =
+    state === 'completed' && isWorthwhile ? [say('To try the failed and refused rows again', 'retry-failed')] : [];
+  return [...toRetry, ...toApprove];
 }
 
 /** As a shell takes it for one word. */

@@ -17,7 +17,7 @@ import { createProgress } from '../cli/progress.ts';
 import { openSource, refuseSameFile, type Source } from '../cli/source.ts';
 import { countRows, findFaults } from './file.ts';
 import { replay } from './replay.ts';
-import { isComplete, reportRows, reportText } from './report.ts';
+import { EXIT, exitCodeOf, reportRows, reportText } from './report.ts';
 import { openResults } from './results.ts';
 
 type Options = DestinationOptions &
@@ -51,7 +51,10 @@ withFileOptions(program)
 await run(
   withDestinationOptions(program)
     .option('--json', 'print the counts as JSON')
-    .addHelpText('after', '\nExits 1 unless every row has a final outcome. See docs/replaying.md.')
+    .addHelpText(
+      'after',
+      '\nExits 1 unless every row has a final outcome, and 3 if nothing but approvals is missing. See docs/replaying.md.',
+    )
     .action(replayFile),
 );
 
@@ -97,7 +100,7 @@ async function sendAll(source: Source, path: string, file: FileOptions, options:
     const report = { total, ...tally, notSent: total - tally.rows, sha256, results: resultsPath };
     console.log(options.json ? printedJson(report) : printed(reportText(tally, { total, resultsPath })));
     if (!unchanged) console.error('The file changed while it was being sent: the keys belong to its earlier content.');
-    if (!isComplete(tally) || !unchanged) process.exitCode = 1;
+    process.exitCode = unchanged ? exitCodeOf(tally) : EXIT.faulty;
   } finally {
     await http.close();
     results.close();

@@ -11,6 +11,8 @@ export type RowResult = {
   readonly location?: string;
   readonly resource?: object;
   readonly problem?: object;
+  /** Of a write that waits for its approval: how many are needed, and until when. */
+  readonly approval?: { readonly approvalsNeeded?: number; readonly expiresAt?: string | null };
 };
 
 /** Stored under the key of the row for ever. */
@@ -31,6 +33,10 @@ export function resultOf(outcome: WriteOutcome): RowResult {
   }
   const { status, replayed, location } = outcome;
   const answered = { status, replayed, ...(location === undefined ? {} : { location }) };
+  if (outcome.state === 'pending_approval') {
+    const { approvalsNeeded, expiresAt } = outcome.write as NonNullable<RowResult['approval']>;
+    return { outcome: 'pending_approval', ...answered, approval: { approvalsNeeded, expiresAt } as object };
+  }
   if (outcome.state === 'succeeded') return { outcome: 'succeeded', ...answered, resource: outcome.resource };
   if (outcome.state === 'rejected' || outcome.state === 'cancelled') {
     return { outcome: outcome.state, ...answered, problem: outcome.problem };

@@ -40,7 +40,7 @@ export type Tally = Record<Outcome, number> & {
 export async function replay(rows: AsyncGenerator<Row>, options: ReplayOptions): Promise<Tally> {
   const { results, concurrency, onRow } = options;
   const tally: Tally = {
-    ...{ rows: 0, succeeded: 0, replayed: 0, rejected: 0, cancelled: 0, lost: 0 },
+    ...{ rows: 0, succeeded: 0, replayed: 0, rejected: 0, cancelled: 0, pending_approval: 0, lost: 0 },
     ...{ refused: 0, unknown: 0, malformed: 0, skipped: 0, stopped: undefined },
   };
   let lastFinalAt = 0;

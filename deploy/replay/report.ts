@@ -12,6 +12,7 @@ const MEANINGS: Readonly<Record<Outcome, string>> = {
   succeeded: 'committed',
   rejected: 'rejected by a business rule, stored under its key',
   cancelled: 'its key was cancelled',
+  pending_approval: 'waiting for people to approve it: send the same file again afterwards',
   lost: 'the database has lost its record: ask the operators',
   refused: 'refused before the write: nothing was stored',
   unknown: 'no final answer in time: send the same file again',
@@ -23,7 +24,7 @@ export function reportRows(progress: Progress, total: number): (result: Result |
   const startedAt = performance.now();
   let printed = 0;
   return (result, tally) => {
-    if (result !== 'skipped' && result.outcome !== 'succeeded') {
+    if (result !== 'skipped' && result.outcome !== 'succeeded' && result.outcome !== 'pending_approval') {
       printed += 1;
       if (printed <= MAX_PRINTED) progress.done(`line ${result.line}: ${result.outcome}: ${describe(result)}`);
       if (printed === MAX_PRINTED) progress.done('(see the results file for further rows without success)');
@@ -35,14 +36,25 @@ export function reportRows(progress: Progress, total: number): (result: Result |
   };
 }
 
-/** True if all rows were sent and have a final outcome. */
-export function isComplete(tally: Tally): boolean {
-  return tally.stopped === undefined && tally.lost + tally.refused + tally.unknown + tally.malformed === 0;
+/** How the command ends, for scripts: as `npm run batch` does. */
+export const EXIT = {
+  /** All rows were sent and have a final outcome. */
+  done: 0,
+  faulty: 1,
+  /** Nothing but approvals is missing: the same command, run again, ends otherwise. */
+  pending: 3,
+} as const;
+
+export function exitCodeOf(tally: Tally): number {
+  if (tally.stopped !== undefined) return EXIT.faulty;
+  if (tally.lost + tally.refused + tally.unknown + tally.malformed > 0) return EXIT.faulty;
+  return tally.pending_approval > 0 ? EXIT.pending : EXIT.done;
 }
 
 export function reportText(tally: Tally, { total, resultsPath }: { total: number; resultsPath: string }): string {
+  const width = tally.pending_approval > 0 ? 'pending_approval'.length : 10;
   const line = (count: number, what: string, meaning: string) =>
-    `${shown(count).padStart(9)}  ${what.padEnd(10)} ${meaning}`;
+    `${shown(count).padStart(9)}  ${what.padEnd(width)} ${meaning}`;
   const outcomes = (Object.keys(MEANINGS) as Outcome[])
     .filter((outcome) => outcome === 'succeeded' || tally[outcome] > 0)
     .map((outcome) => {

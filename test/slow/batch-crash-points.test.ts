@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { CrashPoint } from '../../activities/crash-points.ts';
+import { setPolicies } from '../support/approvals.ts';
 import { batchStory } from '../support/batch-story.ts';
-import { batchClient, startBatchWorker } from '../support/batches.ts';
+import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { crashAt } from '../support/crash-at.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
 import { inForm } from '../support/form.ts';
 import { until } from '../support/held-invoice.ts';
 import { startApiProcess, startWorkerProcess } from '../support/processes.ts';
@@ -47,6 +49,7 @@ async function prepare(point: CrashPoint) {
   const story = await batchStory(system.owner, company, ROWS, url);
   return {
     story,
+    company,
     url,
     environment: { ...system.environment, ...environment },
     api: batchClient({ url }, company),
@@ -99,6 +102,46 @@ test.each(rounds.map((points) => [points.join('", "'), points] as const))(
   'a worker process that ends at "%s" leaves a batch that completes by itself',
   async (_, points) => {
     await Promise.all(points.map(endAt));
+  },
+  TAKEOVER_MS,
+);
+
+/** Rows that need an approval are in a file of their own, since each has a run to be started. */
+test(
+  'a worker process that ends after it has asked for approvals leaves a batch that knows of each, once',
+  async () => {
+    const point = 'chunk: approval asked for';
+    const { url, environment, company } = await prepare(point);
+    const invoiceId = await company.invoice({ total: 100_000_000 });
+    await setPolicies(company, [{ operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin', 'owner'] }]);
+    const api = batchClient({ url }, company, company.users.accountant.token);
+    const rows = Array.from({ length: ROWS }, (_, index) => ({
+      key: `waiting-${index}`,
+      body: paymentBody(invoiceId, index % 155 === 0 ? 10_000 : 10),
+    }));
+    const waiting = rows.filter(({ body }) => body.amount === 10_000);
+    const victim = await startVictim(startWorkerProcess, environment, point);
+    await api.send(ndjson(rows), sent);
+    await victim.untilCrashed();
+    await startVictim(startWorkerProcess, environment);
+    const { json } = await api.over('file');
+    const done = {
+      pending: 0,
+      pendingApproval: waiting.length,
+      succeeded: ROWS - waiting.length,
+      replayed: 0,
+      failed: 0,
+    };
+    expect([json.state, json.counts]).toMatchObject(['completed', done]);
+    for (const { key } of waiting) {
+      expect((await company.as('admin', url).send('POST', `/api/writes/${key}/approve`)).json.state).toBe('succeeded');
+    }
+    expect((await api.status('file')).json.counts).toMatchObject({ pendingApproval: 0, succeeded: ROWS, replayed: 0 });
+    for (const { key } of waiting) {
+      const made = await countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+      expect([key, made]).toMatchObject([key, { rows: 1, entries: 1, newAudit: 1, replayedAudit: 0, events: 1 }]);
+    }
+    table.push(`| \`${point}\` | ${ROWS} | 0 | 0 |`);
   },
   TAKEOVER_MS,
 );

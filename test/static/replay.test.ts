@@ -42,6 +42,19 @@ describe('the rows of a file', () => {
     });
   });
 
+  test('that wait for an approval are told so, once, and the others go on', async () => {
+    const waiting = { state: 'pending_approval', approvalsNeeded: 2, expiresAt: '2026-03-01T00:00:00Z' };
+    const { tally, results, requests } = await send([
+      { ...answer(202, JSON.stringify(waiting)), location: '/api/writes/1' },
+      answer(201, '{"id":"2"}'),
+    ]);
+    expect(results).toMatchObject([
+      { outcome: 'pending_approval', status: 202, approval: { approvalsNeeded: 2 }, location: '/api/writes/1' },
+      { outcome: 'succeeded' },
+    ]);
+    expect([tally.pending_approval, tally.succeeded, tally.stopped, requests]).toEqual([1, 1, undefined, 2]);
+  });
+
   test.each<[string, Answer]>([
     ['a login page', { ...answer(200, '<html>please log in</html>'), contentType: 'text/html' }],
     ['a gateway’s page', { ...answer(404, '<html>'), contentType: 'text/html' }],

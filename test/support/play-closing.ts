@@ -21,7 +21,10 @@ export async function playClosing({ check, write }: Played) {
   let [checks, attempts] = [0, 0];
   const id = randomUUID();
   const company = { id: randomUUID(), users: { owner: { id: randomUUID(), email: '' } } };
-  const activities: Pick<EventActivities, 'readTrigger' | 'checkMonth' | 'keepResult' | 'prepareWrite'> & {
+  const activities: Pick<
+    EventActivities,
+    'readTrigger' | 'checkMonth' | 'keepResult' | 'prepareWrite' | 'findApproval' | 'readRejection'
+  > & {
     runOperation(): Promise<RunResult>;
   } = {
     readTrigger: async () => ({ userId: 'somebody', payload: {} }),
@@ -34,6 +37,8 @@ export async function playClosing({ check, write }: Played) {
       const args = writeArguments(company as never, updateCompanySettings, step.body, step.step);
       return { args, workflowId: `${id}:${step.step}`, summary: 'played' };
     },
+    findApproval: async () => 'none',
+    readRejection: async () => null,
     runOperation: async () => {
       if (write === undefined) throw new Error('Nothing is written here');
       return write(attempts++);

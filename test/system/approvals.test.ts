@@ -28,7 +28,12 @@ async function setPolicies(policies: readonly object[]) {
 
 const pay = (key: string, amount = 10_000, headers = {}) =>
   company.as('accountant').post('/api/payments', paymentBody(invoiceId, amount), { key, headers });
-const decide = (key: string, action: 'approve' | 'reject', role: 'admin' | 'owner' | 'accountant' | 'manager', body?: object) =>
+const decide = (
+  key: string,
+  action: 'approve' | 'reject',
+  role: 'admin' | 'owner' | 'accountant' | 'manager',
+  body?: object,
+) =>
   company.as(role).send('POST', `/api/writes/${key}/${action}`, {
     ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
   });

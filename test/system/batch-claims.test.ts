@@ -42,7 +42,7 @@ const claim = (key: string, runId: string, loop: number, of = version) =>
   claimChunk(database.writes, nameOf(key), { runId, loop }, of);
 const kindOf = async (key: string, runId: string, loop: number) => (await claim(key, runId, loop)).kind;
 const record = (key: string, chunk: ChunkRow, outcomes: string, of = version) =>
-  recordChunk(database.writes, nameOf(key), chunk, { outcomes, problems: {}, audit: {} }, of);
+  recordChunk(database.writes, nameOf(key), chunk, { outcomes, problems: {}, audit: {}, approvals: {} }, of);
 const all = (outcome: string, chunk: ChunkRow) => outcome.repeat(chunk.row_count);
 const stateOf = async (key: string) => (await api.status(key)).json.state;
 

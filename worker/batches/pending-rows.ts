@@ -14,7 +14,7 @@ import { attemptPolicyOf } from '../../activities/write/attempt-policy.ts';
 import { namedResources } from '../../activities/write/named-resources.ts';
 import type { GroupItem, WriteArguments } from '../../workflows/messages.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
-import { noteOwn } from './own-outcome.ts';
+import { noteOwn, noteOwnWaiting } from './own-outcome.ts';
 
 /** A row that is to become a write. */
 export type PendingRow = {
@@ -90,10 +90,13 @@ async function refuseInvalid(
 ): Promise<void> {
   if (rows.length === 0) return;
   const keys = rows.flatMap(({ key }) => key ?? []);
-  const { known } = await readOutcomes(pool, batch.company_id, batch.user_id, keys);
+  const { known, waiting } = await readOutcomes(pool, batch.company_id, batch.user_id, keys);
   for (const { position, row, key, problem, operation } of rows) {
     const found = known.get(key ?? '');
-    if (found?.submission_id === submissionOfRow(batch.id, row)) noteOwn(findings, { position, operation }, found);
+    const asked = found === undefined ? waiting.get(key ?? '') : undefined;
+    const own = submissionOfRow(batch.id, row);
+    if (found?.submission_id === own) noteOwn(findings, { position, operation }, found);
+    else if (asked?.submission_id === own) noteOwnWaiting(findings, { position, operation }, asked);
     else findings.note(position, 'refused', { problem, operation });
   }
 }

@@ -1,5 +1,10 @@
 import type { BatchRow, RowProblem } from '../../activities/batches/batch-row.ts';
-import { type KnownOutcome, readOutcomes, readRequests } from '../../activities/batches/batch-store.ts';
+import {
+  type KnownOutcome,
+  readOutcomes,
+  readRequests,
+  type WaitingWrite,
+} from '../../activities/batches/batch-store.ts';
 import type { Pool } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -7,7 +12,7 @@ import { type AuditedEnd, auditRowOf, OF_NO_WRITE } from '../../activities/write
 import { differences, isSameRequest } from '../../activities/write/compare-requests.ts';
 import type { ProcessFence } from '../fence.ts';
 import type { ChunkFindings } from './chunk-findings.ts';
-import { noteOwn, RECORD_MISSING } from './own-outcome.ts';
+import { noteOwn, noteOwnWaiting, RECORD_MISSING } from './own-outcome.ts';
 import type { PendingRow } from './pending-rows.ts';
 
 export type OutcomeDependencies = {
@@ -18,8 +23,8 @@ export type OutcomeDependencies = {
 };
 
 /**
- * Notes the rows whose key has an outcome, as the API would answer them: a row of another request is a mismatch, any other that
- * this batch has not written is a replay. Returns the others, in their order, and with them those that this batch has written
+ * Notes the rows whose key has an outcome, or waits for its approval, as the API would answer them: a row of another request is a
+ * mismatch, any other that this batch has not written is a replay. Returns the others, in their order, and with them those that this batch has written
  * without a group that vouches for it: the COMMIT of an attempt whose end nobody knows. After a restore that takes such a row,
  * nothing would tell that it was there. Sent again, it stays in its group, by whose name a verification finds it.
  *
@@ -37,9 +42,10 @@ export async function noteOutcomes(
   }: { readonly findings: ChunkFindings; readonly bugs: Set<number>; readonly isLast: boolean },
 ): Promise<readonly PendingRow[]> {
   const keys = pending.map(({ item }) => item.args.key);
-  const { known } = await readOutcomes(pool, batch.company_id, batch.user_id, keys);
+  const { known, waiting } = await readOutcomes(pool, batch.company_id, batch.user_id, keys);
+  const askedFor = (key: string) => (known.has(key) ? undefined : waiting.get(key));
   const others = pending.flatMap(({ item: { args } }) => {
-    const stored = known.get(args.key)?.fingerprint ?? null;
+    const stored = (known.get(args.key) ?? waiting.get(args.key))?.fingerprint ?? null;
     return stored === null || stored === args.fingerprint ? [] : [args.key];
   });
   const requests = await readRequests(pool, batch.company_id, others);
@@ -55,13 +61,15 @@ export async function noteOutcomes(
 
   return pending.filter((row) => {
     const found = known.get(row.item.args.key);
-    const isOwn = found !== undefined && isWrittenBy(row, found);
+    const asked = askedFor(row.item.args.key);
+    const isOwn = isWrittenBy(row, found ?? asked);
     const { refusal } = row;
-    if (refusal !== undefined && !isOwn && (found === undefined || refusal.unless === 'own')) {
+    if (refusal !== undefined && !isOwn && ((found ?? asked) === undefined || refusal.unless === 'own')) {
       findings.note(row.position, 'refused', { problem: refusal.problem, operation: row.operation.name });
       return false;
     }
-    if (found === undefined) return true;
+    if (asked !== undefined) noteWaiting(findings, row, asked, differencesOf(row));
+    if (found === undefined) return asked === undefined;
     if (isOwn && !findings.isVouched(row.position) && !isLast) {
       bugs.delete(row.position);
       return true;
@@ -72,8 +80,30 @@ export async function noteOutcomes(
   });
 }
 
-function isWrittenBy({ item }: PendingRow, found: KnownOutcome): boolean {
-  return found.submission_id === item.args.submissionId;
+function isWrittenBy({ item }: PendingRow, found: Pick<KnownOutcome, 'submission_id'> | undefined): boolean {
+  return found?.submission_id === item.args.submissionId;
+}
+
+function noteWaiting(
+  findings: ChunkFindings,
+  row: PendingRow,
+  asked: WaitingWrite,
+  differing: readonly object[] | undefined,
+): void {
+  const { position, item } = row;
+  const operation = row.operation.name;
+  if (isWrittenBy(row, asked)) noteOwnWaiting(findings, { position, operation }, asked);
+  else if (differing !== undefined) noteMismatch(findings, row, differing);
+  else {
+    const approval = { key: item.args.key, audit: auditOf(row, REPLAYED) };
+    findings.note(position, 'pending_approval', { operation, approval });
+  }
+}
+
+function noteMismatch(findings: ChunkFindings, row: PendingRow, differing: readonly object[]): void {
+  const problem = { ...KEY_REUSED, differences: differing };
+  const audit = auditOf(row, failedWith(problem));
+  findings.note(row.position, 'mismatched', { problem, audit, operation: row.operation.name });
 }
 
 function noteOutcome(
@@ -91,8 +121,7 @@ function noteOutcome(
   } else if (found.outcome === 'cancelled') {
     findings.note(position, 'cancelled', { audit: { ...auditOf(row, REPLAYED), ...OF_NO_WRITE }, operation });
   } else if (differing !== undefined) {
-    const problem = { ...KEY_REUSED, differences: differing };
-    findings.note(position, 'mismatched', { problem, audit: auditOf(row, failedWith(problem)), operation });
+    noteMismatch(findings, row, differing);
   } else {
     const outcome = found.outcome === 'rejected' ? 'rejected' : 'replayed';
     findings.note(position, outcome, { audit: auditOf(row, REPLAYED), operation });

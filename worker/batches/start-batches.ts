@@ -2,11 +2,14 @@ import type { NativeConnection, Worker, WorkflowBundle } from '@temporalio/worke
 import { openDatabase, openPool } from '../../activities/database.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
 import { batchTaskQueue } from '../../workflows/batch-messages.ts';
+import type { WriteArguments } from '../../workflows/messages.ts';
+import { startRun } from '../approvals/wake-run.ts';
 import { createClient } from '../client.ts';
 import type { WorkerConfig } from '../config.ts';
 import { createWorker } from '../create-worker.ts';
 import { createGroupRuns } from '../lanes/group-runs.ts';
 import { createLane } from '../lanes/lane.ts';
+import { summaryOf } from '../summary.ts';
 import { createNamedRuns } from '../verification/named-runs.ts';
 import { pinnedToOwnRelease, workerVersioning } from '../versioning.ts';
 import { type WriteReports, writeDependencies } from '../write-reports.ts';
@@ -69,6 +72,7 @@ export async function startBatches(
   });
   const client = createClient(connection, config, { logger, metrics });
   const target = { taskQueue: batchTaskQueue(config.TEMPORAL_TASK_QUEUE), ...pinnedToOwnRelease(config) };
+  const summarize = (args: WriteArguments) => summaryOf(options.operations, args);
   const groups = createGroupRuns(client, target, fence.process);
   const lane = createLane({ groups, fence, database, runs: createNamedRuns(client, target) });
   const reports: WriteReports = {
@@ -90,6 +94,8 @@ export async function startBatches(
         fence,
         lane,
         groups,
+        // On the queue of writes, as any other: from there on it has nothing to do with the batch.
+        startRun: (args) => startRun({ client, taskQueue: config.TEMPORAL_TASK_QUEUE, fence, summarize }, args),
         setSize: () => (pacer.isGivingWay ? SMALL_SET : LARGE_SET),
         onRows: (operation, outcome, count) =>
           metrics.batchRows.inc({ operation: operation ?? 'unknown', outcome }, count),

@@ -4,12 +4,14 @@ import { crashPoint } from '../../activities/crash-points.ts';
 import type { Database } from '../../activities/database.ts';
 import type { Fence } from '../../activities/write/fence.ts';
 import { createFindings } from './chunk-findings.ts';
+import { createOwnRuns, type OwnRunDependencies } from './own-runs.ts';
 import { readPendingRows } from './pending-rows.ts';
 import { noteFailed, noteOutcomes, noteUnknown, type OutcomeDependencies } from './row-outcomes.ts';
 import { type SendDependencies, sendRows } from './send-rows.ts';
 
 export type ChunkDependencies = Omit<OutcomeDependencies, 'pool'> &
-  SendDependencies & {
+  SendDependencies &
+  OwnRunDependencies & {
     readonly database: Database;
     readonly fence: Fence;
     /** Called for rows once they are recorded. `operation`: null where the row names none that there is. */
@@ -30,7 +32,7 @@ export type ClaimedChunk = { readonly batch: BatchRow; readonly chunk: ChunkRow;
 /**
  * Has each row of a chunk written that is pending, and records what has become of it. A row whose key has an outcome is a replay
  * or a mismatch, as it would be alone; the others travel as one group. What has no outcome then is sent again, in halves while
- * none of it has, and what cannot succeed fails alone. Throws when Temporal or the database does not answer: another attempt goes
+ * none of it has, what cannot succeed fails alone, and what needs an approval gets a run of its own, which waits for it. Throws when Temporal or the database does not answer: another attempt goes
  * on from what was recorded.
  */
 export async function writeChunk(
@@ -43,6 +45,7 @@ export async function writeChunk(
   const findings = createFindings({ pool: database.writes, batch, chunk, onRows: dependencies.onRows });
   /** By position: a bug has ended their attempts, unless another one has made them meanwhile. */
   const bugs = new Set<number>();
+  const ownRuns = createOwnRuns(dependencies, findings);
   const sinceMs = performance.now();
   let size = chunk.row_count;
   let pauseMs = FIRST_PAUSE_MS;
@@ -66,12 +69,17 @@ export async function writeChunk(
       await sleep(pauseMs, undefined, { signal });
       pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS);
     }
-    for await (const { rows, left } of sendRows(dependencies, pending, { size, signal })) {
+    const toSend = pending.filter((row) => !ownRuns.has(row));
+    await ownRuns.startAgain(pending, round, signal);
+    for await (const { rows, left } of sendRows(dependencies, toSend, { size, signal })) {
       for (const row of rows) {
         const failure = left.get(row);
         if (failure === undefined) findings.vouch(row.position);
         else if (failure === 'bug') bugs.add(row.position);
       }
+      const needing = rows.filter((row) => left.get(row) === 'approval');
+      await ownRuns.start(needing, round, signal);
+      if (needing.length > 0) crashPoint('chunk: approval asked for');
     }
   }
 }

@@ -1,14 +1,14 @@
-import type { Problem } from './generated/types.ts';
+import type { Problem, Write } from './generated/types.ts';
 import type { Answer } from './http.ts';
 import { formatKey } from './keys.ts';
 
-export type Verdict = 'final' | 'accepted' | 'again';
+export type Verdict = 'final' | 'accepted' | 'pending' | 'again';
 
 /**
  * What an answer means for its request. `again`: the same request, with the same key, may get another answer. `accepted`: the
- * write is running. `final`: repeating the request can never get another or a better answer.
+ * write is running. `pending`: it waits for people to approve it, which may take days. `final`: repeating the request can never get another or a better answer.
  *
- * Only what the service has said can be final or accepted. Whatever stands between may answer in its place, with any status and
+ * Only what the service has said can be final, accepted or pending. Whatever stands between may answer in its place, with any status and
  * any body, whether the service has had the request or not: that says nothing of the write.
  *
  * @param key of the request if it is a write: the service repeats it with each answer about the write, which tells that from
@@ -17,12 +17,18 @@ export type Verdict = 'final' | 'accepted' | 'again';
 export function verdictOf(answer: Answer, key?: string): Verdict {
   const isAboutWrite = key === undefined || answer.key === formatKey(key);
   const isOfAnother = answer.key !== undefined && !isAboutWrite;
-  if (answer.status === 202) return key !== undefined && isAboutWrite && resourceOf(answer) ? 'accepted' : 'again';
+  if (answer.status === 202) {
+    if (key === undefined || !isAboutWrite || resourceOf(answer) === undefined) return 'again';
+    return pendingWriteOf(answer) === undefined ? 'accepted' : 'pending';
+  }
   const problem = problemOf(answer);
   if (problem === undefined) return isSuccess(answer) && isAboutWrite && resourceOf(answer) ? 'final' : 'again';
   if (isRetryable(problem) || isOfAnother || NOT_AS_IT_WAS_SENT.has(problem.code)) return 'again';
   return isStored(problem) && !isAboutWrite ? 'again' : 'final';
 }
+
+/** Of a write: nothing is stored as its outcome until people have decided, or its time is over. */
+export const PENDING_APPROVAL: string = 'pending_approval';
 
 /** The client sends whole requests: these tell of one that has been changed or cut on its way. */
 const NOT_AS_IT_WAS_SENT: ReadonlySet<string> = new Set(['malformed_request', 'malformed_json']);
@@ -42,6 +48,12 @@ function isStored({ requestId }: Problem): boolean {
 /** The resource that a success carries; undefined if it has none, because the service has not given it. */
 export function resourceOf({ contentType, text }: Answer): object | undefined {
   return contentType !== undefined && /^application\/json\b/i.test(contentType) ? objectIn(text) : undefined;
+}
+
+/** The write of an answer that says that it waits for its approval; undefined for any other answer. */
+export function pendingWriteOf(answer: Answer): Write | undefined {
+  const write = answer.status === 202 ? (resourceOf(answer) as Partial<Write> | undefined) : undefined;
+  return write?.state === PENDING_APPROVAL ? (write as Write) : undefined;
 }
 
 /** The problem (RFC 9457) that the service has answered; undefined if it is not one, for example one that a gateway has made. */

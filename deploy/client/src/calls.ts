@@ -1,8 +1,9 @@
 import { isSuccess, problemOf, resourceOf, verdictOf } from './answers.ts';
 import { requireCall, requireDeadline, requirePatience, requireSame, requireWrite } from './check-arguments.ts';
 import { type Circuit, type CircuitOptions, createCircuit } from './circuit.ts';
-import { errorOf, problemText, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
+import { ApprovalPendingError, errorOf, problemText, RefusedError, textOfAnswers, UnavailableError } from './errors.ts';
 import { type FileCalls, fileCalls } from './files.ts';
+import type { Write } from './generated/types.ts';
 import { type Answer, type Fetch, type Http, type HttpRequest, openHttp, queryOf } from './http.ts';
 import { type KeptWrite, type KeyStore, newKey } from './keys.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
@@ -46,7 +47,15 @@ export type CallOptions = {
   readonly requestId?: string | undefined;
 };
 
-export type WriteOptions = CallOptions & {
+export type SettleOptions = CallOptions & {
+  /**
+   * Go on waiting, until the deadline, where the write waits for people to approve it. Without it, that it waits ends the call
+   * (`ApprovalPendingError`, or the result of `orPending()`).
+   */
+  readonly waitForApproval?: boolean | undefined;
+};
+
+export type WriteOptions = SettleOptions & {
   /** Names this one write. Without it, the client makes a random one. */
   readonly idempotencyKey?: string | undefined;
 };
@@ -63,7 +72,20 @@ export type Written<Resource> = {
 };
 
 /** Its key is known at once. A program that needs time to keep it makes one before, by `newKey()`, or has a {@link KeyStore}. */
-export type PendingWrite<Resource> = Promise<Written<Resource>> & { readonly idempotencyKey: string };
+export type PendingWrite<Resource> = Promise<Written<Resource>> & {
+  readonly idempotencyKey: string;
+  /** The same, but resolves as well where the write waits for its approval: for a company that has approval policies. */
+  orPending(): Promise<(Written<Resource> & { readonly state: 'succeeded' }) | PendingApproval>;
+};
+
+/** A write that waits for people to approve it. It is kept by the service, and needs this client no more. */
+export type PendingApproval = {
+  readonly state: 'pending_approval';
+  /** With the decisions so far, how many approvals are needed, and until when. */
+  readonly write: Write;
+  readonly idempotencyKey: string;
+  readonly requestId: string | undefined;
+};
 
 /**
  * Called for each HTTP request instead of sending it: it sends by calling `send`, with further headers if it likes, such as
@@ -82,7 +104,7 @@ export type Calls = {
     write: Omit<KeptWrite, 'body' | 'idempotencyKey'> & { readonly body: object },
     options: WriteOptions | undefined,
   ): PendingWrite<Resource>;
-  submit<Resource>(write: KeptWrite, options?: CallOptions): PendingWrite<Resource>;
+  submit<Resource>(write: KeptWrite, options?: SettleOptions): PendingWrite<Resource>;
   read<Resource>(path: string, query: Query | undefined, options: CallOptions | undefined): Promise<Resource>;
   list<Item>(path: string, query: Query | undefined, options: CallOptions | undefined): Pages<Item>;
   /** A POST that needs no key, because it changes no books. */
@@ -108,9 +130,10 @@ export function createCalls(options: ClientOptions): Calls {
     write: ({ body, ...write }, { idempotencyKey = newKey(), ...call } = {}) =>
       calls.submit({ ...write, idempotencyKey, body: JSON.stringify(body) }, call),
 
-    submit<Resource>(write: KeptWrite, call: CallOptions = {}): PendingWrite<Resource> {
+    submit<Resource>(write: KeptWrite, call: SettleOptions = {}): PendingWrite<Resource> {
       const { idempotencyKey, operation } = write;
-      return Object.assign(settle(), { idempotencyKey });
+      const settled = settle();
+      return Object.assign(settled, { idempotencyKey, orPending: () => orPending(settled, idempotencyKey) });
 
       async function settle(): Promise<Written<Resource>> {
         requireWrite(write);
@@ -142,7 +165,8 @@ export function createCalls(options: ClientOptions): Calls {
         const waitS = call.waitS ?? waitWithin(call.deadlineMs ?? deadlineMs);
         const request = { method, path, body, token, key: idempotencyKey, ...preferencesOf({ ...call, waitS }) };
         // Its deadline is the signal's, which has begun before.
-        const limits = { deadlineMs: call.deadlineMs ?? deadlineMs, signal, ...patience };
+        const { waitForApproval: waitsForApproval } = call;
+        const limits = { deadlineMs: call.deadlineMs ?? deadlineMs, signal, waitsForApproval, ...patience };
         return outcomeOf<Resource>(await submitWrite(http, request, limits));
       }
     },
@@ -227,6 +251,18 @@ export function createCalls(options: ClientOptions): Calls {
     } catch {
       // The outcome of the write is what the caller has to learn.
     }
+  }
+}
+
+async function orPending<Resource>(
+  settled: Promise<Written<Resource>>,
+  idempotencyKey: string,
+): Promise<(Written<Resource> & { readonly state: 'succeeded' }) | PendingApproval> {
+  try {
+    return { state: 'succeeded', ...(await settled) };
+  } catch (error) {
+    if (!(error instanceof ApprovalPendingError)) throw error;
+    return { state: 'pending_approval', write: error.write, idempotencyKey, requestId: error.requestId };
   }
 }
 

@@ -1,5 +1,5 @@
 import { type BatchMethods, batchMethods } from './batches.ts';
-import { type CallOptions, type ClientOptions, createCalls, type PendingWrite, type Written } from './calls.ts';
+import { type ClientOptions, createCalls, type PendingWrite, type SettleOptions, type Written } from './calls.ts';
 import { type FollowOptions, followEvents } from './events.ts';
 import { type Books, booksOf } from './generated/books.ts';
 import type { Event } from './generated/types.ts';
@@ -15,17 +15,18 @@ export type AccuBooks = Omit<Books, 'batches' | 'events' | 'writes'> & {
   };
   readonly writes: Books['writes'] & {
     /**
-     * The outcome of a write by its key alone, for a program that has only that left; waits while the write is running.
+     * The outcome of a write by its key alone, for a program that has only that left; waits while the write is running,
+     * and while it waits for its approval only with `waitForApproval`.
      * Resolves with undefined if nothing is known of the write, or if the token's user may not see it: sending it with the
      * same key is safe then. The resource is null where the user may see the write but not its answer. Throws what the write
      * itself would throw.
      */
     resolve<Resource = object>(
       idempotencyKey: string,
-      options?: CallOptions,
+      options?: SettleOptions,
     ): Promise<Written<Resource | null> | undefined>;
     /** Sends a kept write again: the same bytes under the same key, whatever has become of it. */
-    submit<Resource = object>(write: KeptWrite, options?: CallOptions): PendingWrite<Resource>;
+    submit<Resource = object>(write: KeptWrite, options?: SettleOptions): PendingWrite<Resource>;
   };
 };
 

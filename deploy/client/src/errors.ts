@@ -1,9 +1,9 @@
-import type { Problem, RejectionCodes } from './generated/types.ts';
+import type { Problem, RejectionCodes, Write } from './generated/types.ts';
 import type { Outcome } from './outcome.ts';
 
 /**
  * What the client throws. Which of them says what is known of the write: stored as its outcome ({@link RejectedError},
- * {@link CancelledError}), nothing stored ({@link RefusedError}), or not known ({@link UnknownOutcomeError},
+ * {@link CancelledError}), nothing stored ({@link RefusedError}), waiting for people ({@link ApprovalPendingError}), or not known ({@link UnknownOutcomeError},
  * {@link LostWriteError}).
  */
 export class AccuBooksError extends Error {
@@ -61,6 +61,22 @@ export class CancelledError extends AccuBooksError {
 export class RefusedError extends AccuBooksError {
   override readonly name = 'RefusedError';
   declare readonly problem: Problem;
+}
+
+/**
+ * The write waits for its approval: a policy of the company has matched it. Nothing has failed, and nothing is to be sent again
+ * for it: it is executed once enough people have approved it, rejected by one, or expires. The same request with the same key,
+ * or `writes.resolve(key)`, tells what has become of it; `orPending()` of the write returns it instead.
+ */
+export class ApprovalPendingError extends AccuBooksError {
+  override readonly name = 'ApprovalPendingError';
+  /** As the service tells it: the decisions so far, how many are needed, until when. */
+  readonly write: Write;
+
+  constructor(message: string, { write, ...details }: ErrorDetails & { readonly write: Write }) {
+    super(message, details);
+    this.write = write;
+  }
 }
 
 /** The service has lost its record of the write (`write_record_missing`). Ask its operators; do not use a new key. */
@@ -129,6 +145,10 @@ export function errorOf(
       ...{ idempotencyKey, acknowledged, requests, answers: onTheWay, cause: cause ?? refused ?? lastError },
     });
   }
+  if (outcome.state === 'pending_approval') {
+    const { status, requestId, write } = outcome;
+    return new ApprovalPendingError(PENDING, { idempotencyKey, status, requestId, write });
+  }
   const { status, requestId, problem, replayed } = outcome;
   const details = { idempotencyKey, status, requestId, problem };
   if (outcome.state === 'lost') return new LostWriteError(LOST, details);
@@ -138,6 +158,8 @@ export function errorOf(
   return new RefusedError(message, details);
 }
 
+const PENDING =
+  'The write waits for its approval. It is executed once people have approved it; the same request with the same key tells.';
 const LOST =
   'The service has lost the record of this write. Ask its operators what became of it; do not use a new key.';
 

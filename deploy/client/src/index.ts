@@ -1,11 +1,22 @@
 /** `@accubooks/client`: {@link createClient} makes the client. The manual is README.md. */
 export type { FileOptions, ResultOptions, SubmitOptions, WaitOptions } from './batches.ts';
-export type { CallOptions, ClientOptions, PendingWrite, Query, Trace, WriteOptions, Written } from './calls.ts';
+export type {
+  CallOptions,
+  ClientOptions,
+  PendingApproval,
+  PendingWrite,
+  Query,
+  SettleOptions,
+  Trace,
+  WriteOptions,
+  Written,
+} from './calls.ts';
 export type { CircuitOptions } from './circuit.ts';
 export { type AccuBooks, createClient } from './client.ts';
 export { type ClientCredentials, clientCredentials } from './client-credentials.ts';
 export {
   AccuBooksError,
+  ApprovalPendingError,
   CancelledError,
   isRejection,
   LostWriteError,

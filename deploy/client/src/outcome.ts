@@ -1,5 +1,5 @@
-import { isSuccess, problemOf, resourceOf, tellsOutcome } from './answers.ts';
-import type { Problem } from './generated/types.ts';
+import { isSuccess, pendingWriteOf, problemOf, resourceOf, tellsOutcome } from './answers.ts';
+import type { Problem, Write } from './generated/types.ts';
 import type { Answer } from './http.ts';
 import type { Submitted } from './submit-write.ts';
 
@@ -8,12 +8,13 @@ import type { Submitted } from './submit-write.ts';
  *
  * Final, and stored under its key for ever: `succeeded`; `rejected` by a business rule; `cancelled`. Not final: `refused`
  * before it became a write, with nothing stored for this request; `lost`, of which the service has lost the record, so that
- * its operators decide; `unknown`, without a final answer in time, which the same request with the same key will get.
+ * its operators decide; `pending_approval`, until people approve or reject it, or its time is over; `unknown`, without a final answer in time, which the same request with the same key will get.
  */
 export type Outcome<Resource = object> =
   | (Answered & { readonly state: 'succeeded'; readonly resource: Resource })
   | (Answered & { readonly state: 'rejected' | 'cancelled' | 'refused'; readonly problem: Problem })
   | (Answered & { readonly state: 'lost'; readonly problem: Problem | undefined })
+  | (Answered & { readonly state: 'pending_approval'; readonly write: Write })
   | (Omit<Submitted, 'final'> & {
       readonly state: 'unknown';
       /** The last answer refuses the request, but an earlier one may have made the write. */
@@ -26,6 +27,8 @@ export function outcomeOf<Resource>({ final, ...rest }: Submitted): Outcome<Reso
   if (final === undefined) return { state: 'unknown', ...rest };
   const { status, replayed, location, requestId } = final;
   const answered = { status, replayed, location, requestId };
+  const write = pendingWriteOf(final);
+  if (write !== undefined) return { state: 'pending_approval', ...answered, write };
   const resource = isSuccess(final) ? resourceOf(final) : undefined;
   if (resource !== undefined) return { state: 'succeeded', ...answered, resource: resource as Resource };
   const problem = problemOf(final);

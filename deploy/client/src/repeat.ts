@@ -54,6 +54,8 @@ type Rules = {
   onNoAnswer?(): void;
   /** Follows what was accepted until it is worth asking for the answer again, or the signal is aborted. */
   afterAccepted?(signal: AbortSignal): Promise<void>;
+  /** A write that waits for its approval is followed, as one that is running; otherwise that is the end of the call. */
+  readonly waitsForApproval?: boolean | undefined;
 };
 
 /** Sends the request again until an answer is final: after `Retry-After` or growing pauses, with another token after a 401. */
@@ -71,13 +73,21 @@ export async function repeatUntilFinal(
   const so = { requests: 0, acknowledged: false, mayHaveHappened: false, lastError: undefined as unknown };
   const repeated = (final?: Answer): Repeated => ({ final, onTheWay, ...so });
   let attempts = 0;
+  /** What is known at last, where the time is over before people have decided. */
+  let pending: Answer | undefined;
 
   try {
     while (!signal.aborted) {
       attempts += 1;
       const { token, answer, error } = await attempt(http, request, { attempts, circuit, signal });
       if (token !== undefined) so.requests += 1;
-      const verdict = answer === undefined ? 'again' : rules.verdictOf(answer);
+      const said = answer === undefined ? 'again' : rules.verdictOf(answer);
+      if (answer !== undefined && said === 'pending' && !rules.waitsForApproval) {
+        so.acknowledged = true;
+        return repeated(answer);
+      }
+      if (said !== 'again') pending = said === 'pending' ? answer : undefined;
+      const verdict = said === 'pending' ? 'accepted' : said;
       if (answer !== undefined && verdict === 'final' && !canRenew(request, token, refusedTokens, answer)) {
         so.acknowledged ||= tellsOutcome(answer);
         return repeated(answer);
@@ -103,7 +113,7 @@ export async function repeatUntilFinal(
       if (verdict === 'again' && !signal.aborted) tell(onRepeat, request, { attempts, reason, pauseMs: pause });
       await sleep(pause, signal);
     }
-    return repeated();
+    return repeated(pending);
   } finally {
     end();
   }

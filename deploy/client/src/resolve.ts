@@ -1,4 +1,5 @@
-import type { CallOptions, Calls, Written } from './calls.ts';
+import { PENDING_APPROVAL } from './answers.ts';
+import type { Calls, SettleOptions, Written } from './calls.ts';
 import { errorOf, RefusedError, UnavailableError } from './errors.ts';
 import type { Problem, Write } from './generated/types.ts';
 import { segment } from './http.ts';
@@ -9,14 +10,14 @@ const WAIT_S = 10;
 
 /**
  * The outcome of a write, asked by its key: for a program that does not know what became of its request. Waits while the
- * write is running. Resolves with undefined if nothing is known of it, or if the token's user may not see it: sending it with
+ * write is running; while it waits for its approval, only with `waitForApproval`. Resolves with undefined if nothing is known of it, or if the token's user may not see it: sending it with
  * the same key is safe then. The resource is null where the user may see the write, and no longer its answer. Throws what the
  * write itself throws.
  */
 export async function resolveWrite<Resource>(
   calls: Calls,
   idempotencyKey: string,
-  options: CallOptions = {},
+  options: SettleOptions = {},
 ): Promise<Written<Resource | null> | undefined> {
   const write = await settled(calls, idempotencyKey, options);
   if (write === undefined) return undefined;
@@ -29,10 +30,13 @@ export async function resolveWrite<Resource>(
   throw errorOf(noOf(write), { idempotencyKey, operation, cause: options.signal?.reason });
 }
 
-function noOf({ state, status, requestId, location, response }: Write): Exclude<Outcome, { state: 'succeeded' }> {
+function noOf(write: Write): Exclude<Outcome, { state: 'succeeded' }> {
+  const { status, requestId, location, response } = write;
+  const state: string = write.state;
   const answered = { status: status ?? 500, replayed: true, location: location ?? undefined, requestId };
   if (state === 'rejected' || state === 'cancelled')
     return { state, ...answered, problem: (response as Problem | null) ?? hidden(state, answered.status, location) };
+  if (state === PENDING_APPROVAL) return { state: 'pending_approval', ...answered, status: 202, write };
   if (state === 'lost') return { state, ...answered, problem: undefined };
   // Accepted and running; or its run has failed, and the same request may be sent again.
   return { ...NO_ANSWER, acknowledged: state === 'running', onTheWay: { [state]: 1 } };
@@ -51,7 +55,11 @@ const NO_ANSWER = {
 } as const satisfies Outcome;
 
 /** The write, once it is no longer running or the time is over; undefined if there is none. */
-async function settled(calls: Calls, key: string, options: CallOptions): Promise<Write | undefined> {
+async function settled(
+  calls: Calls,
+  key: string,
+  { waitForApproval, ...options }: SettleOptions,
+): Promise<Write | undefined> {
   const deadline = performance.now() + (options.deadlineMs ?? calls.deadlineMs);
   let running: Write | undefined;
   for (;;) {
@@ -59,14 +67,15 @@ async function settled(calls: Calls, key: string, options: CallOptions): Promise
     const waitS = Math.min(WAIT_S, Math.max(1, Math.floor(leftMs / 1_000)));
     const pause = pollPause();
     const write = await ask(calls, key, { waitS, ...options, deadlineMs: leftMs }, running);
-    if (write?.state !== 'running' || performance.now() >= deadline || options.signal?.aborted) return write;
+    const isOpen = write?.state === 'running' || (waitForApproval && (write?.state as string) === PENDING_APPROVAL);
+    if (!isOpen || performance.now() >= deadline || options.signal?.aborted) return write;
     running = write;
     await pause(options.signal);
   }
 }
 
 /** @param running what is known already, if there is no answer */
-async function ask(calls: Calls, key: string, options: CallOptions, running: Write | undefined) {
+async function ask(calls: Calls, key: string, options: SettleOptions, running: Write | undefined) {
   const path = `/api/writes/${segment(key)}`;
   const unknown = (cause?: unknown) => errorOf(NO_ANSWER, { idempotencyKey: key, operation: 'unknown', cause });
   try {

@@ -1,4 +1,4 @@
-import { isSuccess, objectIn, verdictOf } from './answers.ts';
+import { isSuccess, objectIn, PENDING_APPROVAL, verdictOf } from './answers.ts';
 import { type Answer, type Http, segment } from './http.ts';
 import { pollPause, sleep } from './pause.ts';
 import { type Repeatable, type Repeated, type RepeatOptions, repeatUntilFinal, tokenFor } from './repeat.ts';
@@ -23,19 +23,29 @@ export type Submitted = Repeated;
 const STATUS_FAILED_PAUSE_MS = 1_000;
 const STATUS_WAIT_S = 10;
 
-export function submitWrite(http: Http, write: Write, options: RepeatOptions): Promise<Submitted> {
+/** `waitsForApproval`: also while people have to approve it, until the deadline; otherwise that it waits is the final answer. */
+export function submitWrite(
+  http: Http,
+  write: Write,
+  { waitsForApproval, ...options }: RepeatOptions & { readonly waitsForApproval?: boolean | undefined },
+): Promise<Submitted> {
   return repeatUntilFinal(http, write, options, {
     verdictOf: (answer) => verdictOf(answer, write.key),
-    afterAccepted: (signal) => untilSettled(http, write, signal),
+    afterAccepted: (signal) => untilSettled(http, write, { signal, waitsForApproval }),
+    waitsForApproval,
   });
 }
 
 /** Follows the write's status until it has an outcome; the next request then gets the answer itself as a replay. */
-async function untilSettled(http: Http, write: Write, signal: AbortSignal): Promise<void> {
+async function untilSettled(
+  http: Http,
+  write: Write,
+  { signal, waitsForApproval }: { readonly signal: AbortSignal; readonly waitsForApproval: boolean | undefined },
+): Promise<void> {
   while (!signal.aborted) {
     const pause = pollPause();
     const status = await readStatus(http, write, signal);
-    if (status !== undefined && isSuccess(status) && isRunning(status)) {
+    if (status !== undefined && isSuccess(status) && isOpen(status, waitsForApproval)) {
       await pause(signal);
       continue;
     }
@@ -57,7 +67,7 @@ async function readStatus(http: Http, write: Write, signal: AbortSignal): Promis
   }
 }
 
-function isRunning({ text }: Answer): boolean {
+function isOpen({ text }: Answer, waitsForApproval: boolean | undefined): boolean {
   const status = objectIn(text) as { readonly state?: unknown } | undefined;
-  return status?.state === 'running';
+  return status?.state === 'running' || (waitsForApproval === true && status?.state === PENDING_APPROVAL);
 }

@@ -31,7 +31,7 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         writeId: paymentId,
         requestId: 'of-the-baseline',
         allowPrivateWebhooks: false,
-    operations: [],
+        operations: [],
         rowId: (table, position) => rowId(paymentId, table, position),
         reject: (code, detail) => new Error(`Bug! ${code}: ${detail}`),
       };

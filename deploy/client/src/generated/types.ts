@@ -2312,6 +2312,7 @@ export type Batch = {
   /** How many rows have come to what */
   counts: {
     pending: number;
+    /** Their writes wait for their approval, with which this changes; the batch is completed without them */
     pendingApproval: number;
     succeeded: number;
     replayed: number;
@@ -2375,6 +2376,7 @@ export type BatchSummary = {
   /** How many rows have come to what */
   counts: {
     pending: number;
+    /** Their writes wait for their approval, with which this changes; the batch is completed without them */
     pendingApproval: number;
     succeeded: number;
     replayed: number;
@@ -2428,6 +2430,10 @@ export type BatchRowResult = {
   row: number;
   /** null for a row whose key cannot be read */
   key: string | null;
+  /**
+   * As it stands now. pending_approval: its write waits for its approval, and this becomes succeeded, replayed,
+   * rejected or cancelled with it
+   */
   outcome:
     | 'pending'
     | 'succeeded'
@@ -2438,7 +2444,7 @@ export type BatchRowResult = {
     | 'failed'
     | 'cancelled'
     | 'pending_approval';
-  /** Of the answer that the row would get alone; null without one */
+  /** Of the answer that the row would get alone, 202 for one that waits for its approval; null without one */
   status: number | null;
   /** What the write made or changed */
   resource: {
