@@ -11,7 +11,6 @@ import { createGroupRuns } from '../worker/lanes/group-runs.ts';
 import { createLane } from '../worker/lanes/lane.ts';
 import { createMetrics } from '../worker/metrics.ts';
 import { openProcessDatabase } from '../worker/process-database.ts';
-import { summaryOf } from '../worker/summary.ts';
 import { checkNamespace, connectTemporal } from '../worker/temporal.ts';
 import { createNamedRuns } from '../worker/verification/named-runs.ts';
 import { startVerifier } from '../worker/verification/verifier.ts';

@@ -123,7 +123,7 @@ test(
     const victim = await startVictim(startWorkerProcess, environment, point);
     await api.send(ndjson(rows), sent);
     await victim.untilCrashed();
-    await startVictim(startWorkerProcess, environment);
+    await startSurvivor(environment);
     const { json } = await api.over('file');
     const done = {
       pending: 0,

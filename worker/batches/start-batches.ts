@@ -9,7 +9,7 @@ import type { WorkerConfig } from '../config.ts';
 import { createWorker } from '../create-worker.ts';
 import { createGroupRuns } from '../lanes/group-runs.ts';
 import { createLane } from '../lanes/lane.ts';
-import { summaryOf } from '../summary.ts';
+
 import { createNamedRuns } from '../verification/named-runs.ts';
 import { pinnedToOwnRelease, workerVersioning } from '../versioning.ts';
 import { type WriteReports, writeDependencies } from '../write-reports.ts';
