@@ -83,13 +83,10 @@ const rowResultSchema = z.object({
       'As it stands now. pending_approval: its write waits for its approval, and this becomes succeeded, replayed, rejected or ' +
       'cancelled with it',
   }),
-  status: z
-    .int()
-    .nullable()
-    .meta({
-      description:
-        'Of the answer that the row would get alone, 202 for one that waits for its approval; null without one',
-    }),
+  status: z.int().nullable().meta({
+    description:
+      'Of the answer that the row would get alone, 202 for one that waits for its approval; null without one',
+  }),
   resource: z.record(z.string(), z.unknown()).nullable().meta({ description: 'What the write made or changed' }),
   problem: z
     .record(z.string(), z.unknown())

@@ -1,5 +1,6 @@
 import type { NativeConnection, Worker, WorkflowBundle } from '@temporalio/worker';
 import { openDatabase, openPool } from '../../activities/database.ts';
+import { summaryOf } from '../../activities/operation.ts';
 import { createWriteActivities } from '../../activities/write/activities.ts';
 import { batchTaskQueue } from '../../workflows/batch-messages.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
