@@ -184,6 +184,7 @@ CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON public.approval_req
 CREATE TRIGGER keep_approval_requests BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at, pending_since, expires_at ON public.approval_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
 CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
 CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON public.approval_requests FOR EACH ROW WHEN ((new.approved_by IS NOT NULL)) EXECUTE FUNCTION public.require_approvals();
+CREATE CONSTRAINT TRIGGER tell_batches AFTER UPDATE OF closed_at ON public.approval_requests DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL))) EXECUTE FUNCTION public.tell_batches();
 ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_requests FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_requests FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -308,6 +309,31 @@ GRANT INSERT ON public.bank_transactions(currency) TO accubooks_app;
 GRANT INSERT ON public.bank_transactions(description) TO accubooks_app;
 GRANT UPDATE ON public.bank_transactions(reconciled_by) TO accubooks_app;
 
+CREATE TABLE public.batch_approvals (
+  company_id uuid NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL,
+  batch_id uuid NOT NULL,
+  upload_id uuid NOT NULL,
+  chunk integer NOT NULL,
+  "position" integer NOT NULL,
+  audit jsonb,
+  told_at timestamp with time zone,
+  CONSTRAINT batch_approvals_pkey PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, "position"),
+  CONSTRAINT batch_approvals_audit_check CHECK ((pg_column_size(audit) <= 65536)),
+  CONSTRAINT batch_approvals_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
+  CONSTRAINT batch_approvals_position_check CHECK ((("position" >= 0) AND ("position" <= 999))),
+  CONSTRAINT batch_approvals_company_id_idempotency_key_fkey FOREIGN KEY (company_id, idempotency_key) REFERENCES public.approval_requests(company_id, idempotency_key)
+);
+CREATE TRIGGER keep_all_batch_approvals BEFORE TRUNCATE ON public.batch_approvals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('batches would never learn what becomes of their rows');
+CREATE TRIGGER keep_batch_approvals BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, "position", audit ON public.batch_approvals FOR EACH ROW EXECUTE FUNCTION public.refuse_change('batches would never learn what becomes of their rows');
+CREATE TRIGGER keep_told_batch_approvals BEFORE UPDATE ON public.batch_approvals FOR EACH ROW WHEN ((old.told_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('the batch was told');
+ALTER TABLE public.batch_approvals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.batch_approvals FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.batch_approvals FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.batch_approvals TO accubooks_app;
+GRANT SELECT ON public.batch_approvals TO accubooks_auditor;
+GRANT UPDATE ON public.batch_approvals(told_at) TO accubooks_app;
+
 CREATE TABLE public.batch_chunks (
   company_id uuid NOT NULL,
   batch_id uuid NOT NULL,
@@ -345,7 +371,7 @@ CREATE TABLE public.batch_chunks (
   CONSTRAINT batch_chunks_first_row_check CHECK ((first_row >= 1)),
   CONSTRAINT batch_chunks_kept CHECK ((is_kept = (content IS NOT NULL))),
   CONSTRAINT batch_chunks_keys_check CHECK ((cardinality(keys) <= 1000)),
-  CONSTRAINT batch_chunks_outcomes_check CHECK (((length(outcomes) <= 1000) AND (outcomes ~ '^[.srjmufc]+$'::text))),
+  CONSTRAINT batch_chunks_outcomes_check CHECK (((length(outcomes) <= 1000) AND (outcomes ~ '^[.srjmufca]+$'::text))),
   CONSTRAINT batch_chunks_problems_check CHECK ((pg_column_size(problems) <= 67108864)),
   CONSTRAINT batch_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
   CONSTRAINT batch_chunks_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
@@ -411,19 +437,21 @@ CREATE TABLE public.batches (
   rate_since timestamp with time zone,
   rate_rows integer DEFAULT 0 NOT NULL,
   rate real,
+  pending_approval integer DEFAULT 0 NOT NULL,
   CONSTRAINT batches_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_batch_key_check CHECK (((length(batch_key) >= 1) AND (length(batch_key) <= 255))),
   CONSTRAINT batches_cancelled_check CHECK ((cancelled >= 0)),
   CONSTRAINT batches_check CHECK ((cardinality(schema_versions) = cardinality(operations))),
   CONSTRAINT batches_chunk_count_check CHECK ((chunk_count >= 0)),
-  CONSTRAINT batches_completed CHECK (((state <> 'completed'::text) OR (((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) = row_count))),
-  CONSTRAINT batches_counted CHECK ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) <= COALESCE(row_count, 0))),
+  CONSTRAINT batches_completed CHECK (((state <> 'completed'::text) OR ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) + pending_approval) = row_count))),
+  CONSTRAINT batches_counted CHECK (((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) + pending_approval) <= COALESCE(row_count, 0))),
   CONSTRAINT batches_failed_check CHECK ((failed >= 0)),
   CONSTRAINT batches_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT batches_mismatched_check CHECK ((mismatched >= 0)),
   CONSTRAINT batches_operation_check CHECK (((length(operation) >= 1) AND (length(operation) <= 64))),
   CONSTRAINT batches_operations_check CHECK ((cardinality(operations) <= 1000)),
+  CONSTRAINT batches_pending_approval_check CHECK ((pending_approval >= 0)),
   CONSTRAINT batches_rate_check CHECK ((rate >= (0)::double precision)),
   CONSTRAINT batches_rate_rows_check CHECK ((rate_rows >= 0)),
   CONSTRAINT batches_refused_check CHECK ((refused >= 0)),
@@ -474,6 +502,7 @@ GRANT UPDATE ON public.batches(woken_at) TO accubooks_relay;
 GRANT UPDATE ON public.batches(rate_since) TO accubooks_app;
 GRANT UPDATE ON public.batches(rate_rows) TO accubooks_app;
 GRANT UPDATE ON public.batches(rate) TO accubooks_app;
+GRANT UPDATE ON public.batches(pending_approval) TO accubooks_app;
 
 CREATE TABLE public.companies (
   id uuid NOT NULL,
@@ -1958,6 +1987,24 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_of(uuid,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.approvals_of_keys(p_company uuid, p_keys text[])
+ RETURNS TABLE(idempotency_key text, submission_id uuid, operation text, fingerprint text)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+BEGIN
+  PERFORM enter_company(p_company);
+  RETURN QUERY
+    SELECT r.idempotency_key::text, (r.arguments ->> 'submissionId')::uuid, r.arguments ->> 'operation',
+      r.arguments ->> 'fingerprint'
+    FROM approval_requests r
+    WHERE r.company_id = p_company AND r.idempotency_key = ANY (p_keys) AND r.closed_at IS NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.approvals_of_keys(uuid,text[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
@@ -3479,7 +3526,9 @@ BEGIN
   IF OLD.outcomes ~ '[^.uf]'
      AND EXISTS (
        SELECT FROM generate_series(0, OLD.row_count - 1) AS i
-       WHERE get_byte(before, i) <> get_byte(after, i) AND chr(get_byte(before, i)) NOT IN ('.', 'u', 'f')
+       WHERE get_byte(before, i) <> get_byte(after, i)
+         AND NOT (chr(get_byte(before, i)) IN ('.', 'u', 'f')
+           OR chr(get_byte(before, i)) = 'a' AND chr(get_byte(after, i)) IN ('s', 'r', 'j', 'f', 'c'))
      ) THEN
     RAISE EXCEPTION 'UPDATE of batch_chunks is refused: the outcome of a row that has stored something never changes'
       USING ERRCODE = 'restrict_violation';
@@ -4549,16 +4598,29 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid)
+CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid, p_approvals jsonb DEFAULT '{}'::jsonb)
  RETURNS SETOF public.batches
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   it batch_chunks;
+  waiting text[];
+  outcomes_now text := p_outcomes;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
   PERFORM require_trust(p_version);
+  IF p_outcomes LIKE '%a%' THEN
+    SELECT coalesce(array_agg(r.idempotency_key::text), '{}') INTO waiting FROM (
+      SELECT q.idempotency_key FROM approval_requests q
+      WHERE q.company_id = p_company AND q.closed_at IS NULL
+        AND q.idempotency_key = ANY (ARRAY(SELECT a.value ->> 'key' FROM jsonb_each(p_approvals) AS a))
+      ORDER BY q.idempotency_key FOR SHARE) AS r;
+    SELECT string_agg(
+      CASE WHEN substr(p_outcomes, i, 1) = 'a' AND (p_approvals -> (i - 1)::text ->> 'key' = ANY (waiting)) IS NOT TRUE THEN '.'
+        ELSE substr(p_outcomes, i, 1) END, '' ORDER BY i)
+    INTO outcomes_now FROM generate_series(1, length(p_outcomes)) AS i;
+  END IF;
   -- Before the chunk's row, as whoever cancels.
   PERFORM 1 FROM batches b WHERE b.company_id = p_company AND b.id = p_id FOR UPDATE;
   SELECT * INTO it FROM batch_chunks c
@@ -4567,9 +4629,13 @@ BEGIN
     IF it.claim IS DISTINCT FROM p_claim THEN
       RETURN;
     END IF;
-    PERFORM set_outcomes(it, merge_outcomes(it.outcomes, p_outcomes), it.problems || (
+    PERFORM set_outcomes(it, merge_outcomes(it.outcomes, outcomes_now), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
+    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, audit)
+    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, nullif(a.value -> 'audit', 'null')
+    FROM jsonb_each(p_approvals) AS a
+    WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.' AND substr(outcomes_now, a.key::integer + 1, 1) = 'a';
     PERFORM record_audit_rows((
       SELECT coalesce(jsonb_agg(a.value), '[]') FROM jsonb_each(p_audit) AS a
       WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.'));
@@ -4578,7 +4644,7 @@ BEGIN
 END
 $function$
 ;
-GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,uuid,text,jsonb,jsonb,uuid) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION public.record_chunk(uuid,uuid,uuid,integer,uuid,text,jsonb,jsonb,uuid,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.record_credit_note_void(p_company uuid, p_note uuid, p_date date, p_reason text, p_entry uuid)
  RETURNS void
@@ -5878,6 +5944,7 @@ BEGIN
     refused = b.refused + count_outcome(p_outcomes, 'u') - count_outcome(before, 'u'),
     failed = b.failed + count_outcome(p_outcomes, 'f') - count_outcome(before, 'f'),
     cancelled = b.cancelled + count_outcome(p_outcomes, 'c') - count_outcome(before, 'c'),
+    pending_approval = b.pending_approval + count_outcome(p_outcomes, 'a') - count_outcome(before, 'a'),
     progress_at = clock_timestamp(),
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
       THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
@@ -6043,6 +6110,61 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.terms_on(uuid,date,uuid[]) TO PUBLIC;
+CREATE OR REPLACE FUNCTION public.tell_batches()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+  company uuid := current_company();
+  ended text;
+  one batch_approvals;
+  told text;
+BEGIN
+  -- A transaction that ends writes of several companies is in the last one when this comes.
+  PERFORM enter_company(NEW.company_id);
+  SELECT w.outcome INTO ended FROM idempotent_writes w
+  WHERE w.company_id = NEW.company_id AND w.idempotency_key = NEW.idempotency_key;
+  IF ended IS NULL THEN
+    RAISE EXCEPTION 'the request for approval of % is closed, and its key has no outcome', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_closed_with_outcome';
+  END IF;
+  IF EXISTS (SELECT FROM batch_approvals a
+      WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL) THEN
+    PERFORM lock_batches(NEW.company_id);
+    FOR one IN SELECT * FROM batch_approvals a
+               WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL
+               ORDER BY a.batch_id, a.chunk, a.position LOOP
+      told := CASE ended WHEN 'rejected' THEN 'j' WHEN 'cancelled' THEN 'c' WHEN 'lost' THEN 'f'
+        ELSE CASE WHEN one.audit IS NULL THEN 's' ELSE 'r' END END;
+      -- Before the chunk's row, as whoever records.
+      UPDATE batches b SET pending_approval = b.pending_approval - 1,
+        succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
+        rejected = b.rejected + (told = 'j')::integer, failed = b.failed + (told = 'f')::integer,
+        cancelled = b.cancelled + (told = 'c')::integer
+      WHERE b.company_id = one.company_id AND b.id = one.batch_id;
+      UPDATE batch_chunks c SET outcomes = overlay(c.outcomes PLACING told FROM one.position + 1 FOR 1),
+        faults = c.faults + (told IN ('j', 'f'))::integer,
+        problems = CASE WHEN told <> 'f' THEN c.problems ELSE c.problems || jsonb_build_object(one.position::text, jsonb_build_object(
+          'code', 'write_record_missing', 'detail', 'The database has lost the record of this write. Operators are alerted. '
+            || 'Retry the failed rows once they have decided.')) END
+      WHERE c.company_id = one.company_id AND c.batch_id = one.batch_id AND c.upload_id = one.upload_id AND c.chunk = one.chunk;
+      IF one.audit IS NOT NULL AND told <> 'f' THEN
+        -- A cancelled key has no operation.
+        PERFORM record_audit_rows(jsonb_build_array(one.audit || CASE WHEN told = 'c'
+          THEN '{"operation_name": "unknown", "operation_type": "unknown", "deterministic_id": null}'::jsonb ELSE '{}' END));
+      END IF;
+    END LOOP;
+    UPDATE batch_approvals a SET told_at = clock_timestamp()
+    WHERE a.company_id = NEW.company_id AND a.idempotency_key = NEW.idempotency_key AND a.told_at IS NULL;
+  END IF;
+  PERFORM set_config('app.company_id', company::text, true);
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.tell_batches() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.tidy_batches(p_kept interval, p_limit integer)
  RETURNS integer
