@@ -6085,31 +6085,6 @@ END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.take_numbers(uuid,text,integer) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.terms_on(p_company uuid, p_day date, p_employees uuid[] DEFAULT NULL::uuid[])
- RETURNS TABLE(employee_id uuid, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, pre_tax_minor bigint, post_tax_minor bigint, has_left boolean)
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT e.id, coalesce(t.annual_salary_minor, e.annual_salary_minor), coalesce(t.currency, e.currency),
-    coalesce(t.pay_frequency, e.pay_frequency), coalesce(t.tax_rate_basis_points, e.tax_rate_basis_points),
-    CASE WHEN t.id IS NULL THEN d.pre_tax ELSE sum_of_deductions(t.deductions, true) END,
-    CASE WHEN t.id IS NULL THEN d.post_tax ELSE sum_of_deductions(t.deductions, false) END,
-    coalesce(e.left_on < p_day, false)
-  FROM employees e
-  LEFT JOIN LATERAL (
-    SELECT * FROM employee_terms k
-    WHERE k.company_id = p_company AND k.employee_id = e.id AND k.effective_from <= p_day
-    ORDER BY k.effective_from DESC, k.version DESC LIMIT 1
-  ) AS t ON true
-  CROSS JOIN LATERAL (
-    SELECT coalesce(sum(amount_minor) FILTER (WHERE pre_tax), 0)::bigint AS pre_tax,
-      coalesce(sum(amount_minor) FILTER (WHERE NOT pre_tax), 0)::bigint AS post_tax
-    FROM employee_deductions k WHERE k.company_id = p_company AND k.employee_id = e.id
-  ) AS d
-  WHERE e.company_id = p_company AND (p_employees IS NULL OR e.id = ANY (p_employees))
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.terms_on(uuid,date,uuid[]) TO PUBLIC;
 CREATE OR REPLACE FUNCTION public.tell_batches()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6165,6 +6140,32 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.tell_batches() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.terms_on(p_company uuid, p_day date, p_employees uuid[] DEFAULT NULL::uuid[])
+ RETURNS TABLE(employee_id uuid, annual_salary_minor bigint, currency text, pay_frequency text, tax_rate_basis_points integer, pre_tax_minor bigint, post_tax_minor bigint, has_left boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT e.id, coalesce(t.annual_salary_minor, e.annual_salary_minor), coalesce(t.currency, e.currency),
+    coalesce(t.pay_frequency, e.pay_frequency), coalesce(t.tax_rate_basis_points, e.tax_rate_basis_points),
+    CASE WHEN t.id IS NULL THEN d.pre_tax ELSE sum_of_deductions(t.deductions, true) END,
+    CASE WHEN t.id IS NULL THEN d.post_tax ELSE sum_of_deductions(t.deductions, false) END,
+    coalesce(e.left_on < p_day, false)
+  FROM employees e
+  LEFT JOIN LATERAL (
+    SELECT * FROM employee_terms k
+    WHERE k.company_id = p_company AND k.employee_id = e.id AND k.effective_from <= p_day
+    ORDER BY k.effective_from DESC, k.version DESC LIMIT 1
+  ) AS t ON true
+  CROSS JOIN LATERAL (
+    SELECT coalesce(sum(amount_minor) FILTER (WHERE pre_tax), 0)::bigint AS pre_tax,
+      coalesce(sum(amount_minor) FILTER (WHERE NOT pre_tax), 0)::bigint AS post_tax
+    FROM employee_deductions k WHERE k.company_id = p_company AND k.employee_id = e.id
+  ) AS d
+  WHERE e.company_id = p_company AND (p_employees IS NULL OR e.id = ANY (p_employees))
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.terms_on(uuid,date,uuid[]) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.tidy_batches(p_kept interval, p_limit integer)
  RETURNS integer
