@@ -45,15 +45,16 @@ CREATE TRIGGER keep_approval_requests
   BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at,
     pending_since, expires_at ON approval_requests
   FOR EACH ROW EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
+-- An operator may reopen the key of a write that was lost while it waited: then it waits again.
 CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON approval_requests
-  FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL) EXECUTE FUNCTION refuse_change('it is closed');
+  FOR EACH ROW WHEN (OLD.closed_at IS NOT NULL AND (NEW.closed_at IS NOT NULL OR OLD.approved_by IS NOT NULL)) EXECUTE FUNCTION refuse_change('it is closed');
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON approval_requests
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
 
 -- One decision a person, never changed, and never of whoever has asked for the write.
 CREATE TABLE approval_decisions (
   company_id uuid NOT NULL,
-  idempotency_key text COLLATE "C" NOT NULL,
+  idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
   user_id uuid NOT NULL REFERENCES users,
   requested_by uuid NOT NULL,
   decision text NOT NULL CHECK (decision IN ('approved', 'rejected')),

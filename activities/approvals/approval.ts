@@ -24,7 +24,7 @@ export type Approval = {
   readonly decisions: readonly Decision[];
 };
 
-export type Decision = {
+type Decision = {
   readonly userId: string;
   readonly decision: 'approved' | 'rejected';
   readonly comment: string | null;
@@ -44,7 +44,7 @@ export function approvalsNeeded({ demands }: Pick<Approval, 'demands'>): number 
 }
 
 /** The approvals that count: of people who hold a role that one of the demands asks for. */
-export function countedApprovals({ demands, decisions }: Pick<Approval, 'demands' | 'decisions'>): readonly Decision[] {
+function countedApprovals({ demands, decisions }: Pick<Approval, 'demands' | 'decisions'>): readonly Decision[] {
   return decisions.filter(({ decision, roles }) => decision === 'approved' && mayDecide({ demands }, roles));
 }
 

@@ -9,7 +9,6 @@ import type {
 } from '../../workflows/event-messages.ts';
 import type { PendingResult, RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
 import { openApproval } from '../approvals/approval.ts';
-import { approvalOf, isRequestOf, waitingResult } from '../approvals/wait.ts';
 import { checkMonth } from '../controls/check-month.ts';
 import { type Pool, type Tx, transaction } from '../database.ts';
 import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
@@ -19,6 +18,7 @@ import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.t
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
 import { type Fence, requireTrust } from '../write/fence.ts';
 import { resultFromExistingRow } from '../write/run-operation.ts';
+import { approvalOf, isRequestOf, waitingResult } from '../write/wait-for-approval.ts';
 import type { WriteRow } from '../write/write-row.ts';
 import { findDueReminders } from './due-reminders.ts';
 

@@ -1,9 +1,9 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
-import { NeedsApproval } from '../approvals/wait.ts';
 import { isLockTimeout, isNotTrusted } from '../failures.ts';
 import { runAlone, runInTurn } from './run-alone.ts';
 import { type AttemptFacts, hasEnded } from './run-operation.ts';
 import { runSet, type SetItem, SetNeedsApprovals, type SetOperation } from './run-set.ts';
+import { NeedsApproval } from './wait-for-approval.ts';
 import type { WriteActivityDependencies } from './write-dependencies.ts';
 import type { WriteRow } from './write-row.ts';
 

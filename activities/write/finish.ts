@@ -119,7 +119,7 @@ export function approvalRejected(comment: string | undefined): Rejection {
 }
 
 /** What any write can be rejected with, whatever its operation declares. */
-export const COMMON_REJECTIONS: Readonly<Record<string, RejectionKind>> = {
+const COMMON_REJECTIONS: Readonly<Record<string, RejectionKind>> = {
   forbidden: { status: 403, title: 'Your role does not allow this', nextAction: 'use_new_key' },
   approval_rejected: { status: 409, title: 'The write was not approved', nextAction: 'use_new_key' },
   approval_expired: { status: 409, title: 'The write was not approved in time', nextAction: 'use_new_key' },

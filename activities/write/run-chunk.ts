@@ -1,11 +1,11 @@
 import type { ChunkOptions, GroupAttempt, LeftItem } from '../../workflows/messages.ts';
-import { NeedsApproval } from '../approvals/wait.ts';
 import { TransientFailure } from '../failures.ts';
 import { createItemAttempts, type Member } from './attempt-items.ts';
 import { layersOf } from './chunk-layers.ts';
 import { bareName, createNamedSet, isShared, namedResources } from './named-resources.ts';
 import type { AttemptFacts } from './run-operation.ts';
 import { canShareSet, type SetOperation } from './run-set.ts';
+import { NeedsApproval } from './wait-for-approval.ts';
 import type { WriteActivityDependencies } from './write-dependencies.ts';
 
 type Row = Member & { readonly names: readonly string[] };

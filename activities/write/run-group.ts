@@ -1,6 +1,5 @@
 import { Context } from '@temporalio/activity';
 import type { GroupAttempt, GroupFacts, GroupItem } from '../../workflows/messages.ts';
-import { NeedsApproval } from '../approvals/wait.ts';
 import { crashPoint } from '../crash-points.ts';
 import { writeId } from '../identity.ts';
 import type { Operation } from '../operation.ts';
@@ -10,6 +9,7 @@ import { refusing, requireOwnItems, requireSetSize } from './own-run.ts';
 import { attemptChunk } from './run-chunk.ts';
 import type { AttemptFacts } from './run-operation.ts';
 import { canShareSet, type SetItem, type SetOperation } from './run-set.ts';
+import { NeedsApproval } from './wait-for-approval.ts';
 import type { WriteActivityDependencies } from './write-dependencies.ts';
 
 /**

@@ -1,14 +1,6 @@
 import type { PendingResult, RunResult, Trust, WriteArguments } from '../../workflows/messages.ts';
 import { type Approval, approvedBy } from '../approvals/approval.ts';
 import { type ApprovalPolicy, demandsOf } from '../approvals/policies.ts';
-import {
-  closeRequest,
-  isRequestOf,
-  NeedsApproval,
-  requestApproval,
-  takeClaimBack,
-  waitingResult,
-} from '../approvals/wait.ts';
 import { crashPoint } from '../crash-points.ts';
 import { type Database, type Tx, transaction } from '../database.ts';
 import { classify, TransientFailure } from '../failures.ts';
@@ -19,6 +11,15 @@ import type { Turn } from '../shares.ts';
 import { isSameRequest } from './compare-requests.ts';
 import { approvalExpired, finishWrite, rejectionOf, roleRevoked, successOf } from './finish.ts';
 import { Rejection } from './rejection.ts';
+import {
+  closeRequest,
+  isRequestOf,
+  NeedsApproval,
+  reopenRequest,
+  requestApproval,
+  takeClaimBack,
+  waitingResult,
+} from './wait-for-approval.ts';
 import { rowOrUndefined, type WriteRow } from './write-row.ts';
 
 /**
@@ -111,7 +112,7 @@ export function hasEnded(attempt: Attempt): attempt is Ended {
 }
 
 /** The write waits for its approval; `made`: this transaction has asked for it. `result` is a mismatch where another request waits. */
-export type Pending = {
+type Pending = {
   readonly result: RunResult | PendingResult;
   readonly approval: Approval;
   readonly made: boolean;
@@ -266,6 +267,7 @@ async function lookAtApproval(
     await Promise.all([closeRequest(tx, args, approver), tx.query('SAVEPOINT operation')]);
     return approver;
   }
+  if (!approval.isOpen) await reopenRequest(tx, args);
   if (isMine && approval.expiresInMs <= 0) {
     await closeRequest(tx, args, undefined);
     const row = await finishWrite(tx, args, rejectionOf(operation, args, approvalExpired(approval)));

@@ -5,21 +5,22 @@ import type { ApiContext } from '../context.ts';
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
-/** Resolves when the run has closed, when the row is there, or at the deadline, by the clock of `performance.now()`. */
+/** Resolves when the row is there, at the deadline (by the clock of `performance.now()`), or when the run, if one is named, has closed. */
 export async function awaitOutcome(
   { runs, lookups }: Pick<ApiContext, 'runs' | 'lookups'>,
   companyId: string,
-  { key, runId }: { readonly key: string; readonly runId: string },
+  { key, runId }: { readonly key: string; readonly runId?: string | undefined },
   deadline: number,
 ): Promise<void> {
   let closed = false;
-  const watch = runs.waitUntilClosed(companyId, key, runId).then(
-    (end) => {
-      closed = end !== 'still open';
-    },
-    () => undefined,
-  );
-  void watch;
+  if (runId !== undefined) {
+    runs.waitUntilClosed(companyId, key, runId).then(
+      (end) => {
+        closed = end !== 'still open';
+      },
+      () => undefined,
+    );
+  }
   for (let pauseMs = FIRST_PAUSE_MS; !closed && performance.now() < deadline; pauseMs *= 2) {
     if ((await lookups.findRow(companyId, key).catch(() => undefined)) !== undefined) return;
     await sleep(Math.min(pauseMs, LONGEST_PAUSE_MS, Math.max(1, deadline - performance.now())));

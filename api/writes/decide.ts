@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Approval, approvedBy, mayDecide } from '../../activities/approvals/approval.ts';
-import { approvalOf, closeRequest, takeClaimBack } from '../../activities/approvals/wait.ts';
 import type { Tx } from '../../activities/database.ts';
 import { description } from '../../activities/fields.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
@@ -9,6 +8,7 @@ import type { Operation } from '../../activities/operation.ts';
 import { recordSecurityFacts } from '../../activities/security/security-row.ts';
 import { approvalRejected, finishWrite, rejectionOf } from '../../activities/write/finish.ts';
 import { claimWrite } from '../../activities/write/run-operation.ts';
+import { approvalOf, closeRequest, takeClaimBack } from '../../activities/write/wait-for-approval.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import { withTimeout } from '../../worker/timeouts.ts';
 import type { WriteArguments } from '../../workflows/messages.ts';
@@ -193,7 +193,7 @@ async function untilExecuted(context: ApiContext, { caller }: FastifyRequest, ke
   const { approval } = await context.lookups.findOutcome(caller.companyId, key);
   if (approval === undefined || approvedBy(approval) === undefined) return;
   const leftMs = deadline - performance.now();
-  await withTimeout(awaitOutcome(context, caller.companyId, { key, runId: '' }, deadline), leftMs);
+  await withTimeout(awaitOutcome(context, caller.companyId, { key }, deadline), leftMs);
 }
 
 function notPending(key: string): ApiProblem {

@@ -50,7 +50,7 @@ export type WriteSummary = {
   readonly workflow: { readonly id: string; readonly runId: string | null; readonly url: string | null } | null;
 };
 
-export type WriteDecision = {
+type WriteDecision = {
   readonly userId: string;
   readonly decision: 'approved' | 'rejected';
   readonly comment: string | null;

@@ -121,10 +121,9 @@ export async function answerPending(
     return refuseMismatch(writeRequest, differences({ operation, ...input }, content), context);
   }
   if (deadline.asksToWait && performance.now() < deadline.waitUntilMs) {
-    const run = { key: idempotencyKey, runId: '' };
     await context.statusWaits.within(companyId, () =>
       withTimeout(
-        awaitOutcome(context, companyId, run, deadline.waitUntilMs),
+        awaitOutcome(context, companyId, { key: idempotencyKey }, deadline.waitUntilMs),
         deadline.waitUntilMs - performance.now(),
       ),
     );

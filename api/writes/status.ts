@@ -118,7 +118,7 @@ async function waitForOutcome(
   const deadline = performance.now() + waitMs;
   const write = await readWrite(context, caller, idempotencyKey);
   if (write === undefined || !IS_OPEN.has(write.state) || waitMs === 0) return write;
-  const run = { key: idempotencyKey, runId: write.workflow?.runId ?? '' };
+  const run = { key: idempotencyKey, runId: write.workflow?.runId ?? undefined };
   await context.statusWaits.within(caller.companyId, () =>
     withTimeout(awaitOutcome(context, caller.companyId, run, deadline), deadline - performance.now()),
   );

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { approvalOf } from '../../activities/approvals/wait.ts';
 import type { Tx } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { approvalOf } from '../../activities/write/wait-for-approval.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
 import type { Reader } from '../reads/read.ts';
 import type { LookedUp } from '../submit/lookup.ts';

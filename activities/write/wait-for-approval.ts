@@ -1,9 +1,9 @@
 import type { WriteArguments } from '../../workflows/messages.ts';
+import { type Approval, pendingResult } from '../approvals/approval.ts';
+import type { Demands } from '../approvals/policies.ts';
 import type { Tx } from '../database.ts';
 import type { Operation } from '../operation.ts';
-import { isSameRequest } from '../write/compare-requests.ts';
-import { type Approval, pendingResult } from './approval.ts';
-import type { Demands } from './policies.ts';
+import { isSameRequest } from './compare-requests.ts';
 
 /** Thrown where the write is not attempted by the run of its key, which alone can wait for an approval. Nothing was left. */
 export class NeedsApproval extends Error {
@@ -70,6 +70,15 @@ export async function closeRequest(
     `UPDATE approval_requests SET approved_by = $3, closed_at = clock_timestamp()
      WHERE company_id = $1 AND idempotency_key = $2 AND closed_at IS NULL`,
     [companyId, key, approver ?? null],
+  );
+}
+
+/** The request of a key that has no outcome any more, since its write was lost and an operator has reopened it, is open again. */
+export async function reopenRequest(tx: Tx, { companyId, key }: WriteArguments): Promise<void> {
+  await tx.query(
+    `UPDATE approval_requests SET closed_at = NULL
+     WHERE company_id = $1 AND idempotency_key = $2 AND closed_at IS NOT NULL AND approved_by IS NULL`,
+    [companyId, key],
   );
 }
 
