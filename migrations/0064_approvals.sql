@@ -176,16 +176,25 @@ BEGIN
 END $$;
 CREATE POLICY relay ON approval_requests TO accubooks_relay USING (true);
 CREATE POLICY relay ON approval_decisions FOR SELECT TO accubooks_relay USING (true);
-GRANT SELECT (company_id, idempotency_key, pending_since, expires_at, approved_by, closed_at, woken_at), UPDATE (woken_at)
+GRANT SELECT (company_id, idempotency_key, demands, pending_since, expires_at, approved_by, closed_at, woken_at), UPDATE (woken_at)
   ON approval_requests TO accubooks_relay;
-GRANT SELECT (company_id, idempotency_key, decided_at) ON approval_decisions TO accubooks_relay;
+GRANT SELECT (company_id, idempotency_key, decision, decided_at) ON approval_decisions TO accubooks_relay;
 
--- How many wait, and for how long the time of one has been over, for the worker's metrics.
+-- How many wait, and for how long the outcome of one is due, for the worker's metrics: its time is over, or enough people have
+-- approved it.
 CREATE FUNCTION approval_facts() RETURNS TABLE (waiting bigint, overdue_seconds double precision)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_relay();
-  RETURN QUERY SELECT count(*), age_seconds(min(r.expires_at)) FROM approval_requests r WHERE r.closed_at IS NULL;
+  RETURN QUERY
+    SELECT count(*), age_seconds(min(least(r.expires_at, d.due_since)))
+    FROM approval_requests r
+    LEFT JOIN LATERAL (
+      SELECT max(a.decided_at) AS due_since FROM approval_decisions a
+      WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
+      HAVING count(*) >= (SELECT max((n ->> 'count')::integer) FROM jsonb_array_elements(r.demands) AS n)
+    ) AS d ON true
+    WHERE r.closed_at IS NULL;
 END $$;
 
 -- A key that gets its outcome by another way than its write is closed with it: cancelled, or lost.

@@ -150,7 +150,7 @@ export function observeRelay(registry: Registry, relay: Pool): void {
   });
   gauge(
     'approval_overdue_seconds',
-    'For how long the time of a write that waits for its approval has been over without its outcome',
+    'For how long a write has had enough approvals, or its time has been over, without its outcome',
     undefined,
     { all: ({ approvals }) => approvals?.overdue_seconds ?? 0 },
   );

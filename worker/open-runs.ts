@@ -1,8 +1,8 @@
 import type { Client } from '@temporalio/client';
-import { GROUP_WORKFLOW_TYPE, WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { GROUP_WORKFLOW_TYPE, PENDING_APPROVAL, WRITE_WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { callWithin } from './call-within.ts';
 
-/** The open runs of writes and groups, whichever process started them. */
+/** The open runs of writes and groups, whichever process started them, but for those that wait for an approval. */
 export type OpenRuns = {
   /** How many have been open for more than a minute. No transaction takes so long: their attempts fail, or no worker has them. */
   readonly overAMinute: number;
@@ -25,7 +25,7 @@ export async function readOpenRuns(
   // biome-ignore lint/plugin: it is compared with points in time that Temporal tells.
   const nowMs = Date.now();
   const before = new Date(nowMs - overMs).toISOString();
-  const query = `TaskQueue = "${taskQueue}" AND WorkflowType IN (${types}) AND ExecutionStatus = "Running" AND StartTime < "${before}"`;
+  const query = `TaskQueue = "${taskQueue}" AND WorkflowType IN (${types}) AND ExecutionStatus = "Running" AND StartTime < "${before}" AND (Outcome IS NULL OR Outcome != "${PENDING_APPROVAL}")`;
   const { namespace } = options;
   const withDeadline = <T>(call: () => Promise<T>) => callWithin(connection, REQUEST_TIMEOUT_MS, call);
   const { count } = await withDeadline(() => workflowService.countWorkflowExecutions({ namespace, query }));

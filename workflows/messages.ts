@@ -70,6 +70,9 @@ export type RunResult = {
   readonly first: boolean;
 };
 
+/** The `Outcome` of a write that waits for its approval, as its state and in Temporal. */
+export const PENDING_APPROVAL = 'pending_approval';
+
 /** What an attempt of a run returns whose write waits for its approval: the run waits with it, and then makes another. */
 export type PendingResult = {
   readonly outcome: 'pending_approval';

@@ -143,6 +143,15 @@ export const DASHBOARDS: readonly Dashboard[] = [
             { expr: 'max by (state) (batch_oldest_seconds)', legend: '{{state}}' },
             { expr: 'max(batch_silent_seconds)', legend: 'without progress' },
           ]),
+          graph(
+            'Approvals',
+            'short',
+            'Writes that wait for people; decided and without an outcome for five minutes: ApprovalStuck',
+            [
+              { expr: 'max(approvals_waiting)', legend: 'waiting' },
+              { expr: 'max(approval_overdue_seconds)', legend: 'seconds overdue' },
+            ],
+          ),
           graph('Rows', 'reqps', 'By outcome; above one in a hundred failed: BatchFailing', [
             { expr: 'sum by (outcome) (rate(batch_rows_total[5m]))', legend: '{{outcome}}' },
             { expr: 'sum(rate(batch_rows_uploaded_total[5m]))', legend: 'uploaded' },

@@ -1,0 +1,170 @@
+import { NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openDatabase } from '../../activities/database.ts';
+import { OPERATIONS } from '../../activities/operation-list.ts';
+import { startApprovals } from '../../worker/approvals/start-approvals.ts';
+import { readWorkerConfig } from '../../worker/config.ts';
+import { createFence } from '../../worker/fence.ts';
+import { createMetrics } from '../../worker/metrics.ts';
+import { decide, expire, setPolicies } from '../support/approvals.ts';
+import type { Company } from '../support/companies.ts';
+import { countEffects, paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
+import { keyWorkflow, statusOf } from '../support/runs.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+/** The worker's part: runs of writes that wait are woken, and started where Temporal has none. */
+let system: System;
+let company: Company;
+let invoiceId: string;
+let close: () => Promise<void>;
+
+beforeAll(async () => {
+  system = await startSystem();
+  company = await system.company();
+  invoiceId = await company.invoice({ total: 100_000_000 });
+  await setPolicies(company, [{ operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin'] }]);
+  close = await startKeeper();
+});
+afterAll(async () => {
+  await close();
+  await system.stop();
+});
+
+async function startKeeper(): Promise<() => Promise<void>> {
+  const config = readWorkerConfig(system.environment);
+  const connection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
+  const database = openDatabase({
+    connectionString: config.DATABASE_URL,
+    writePoolMax: 1,
+    readPoolMax: 2,
+    statementTimeoutMs: 10_000,
+    applicationName: 'test-approvals',
+  });
+  const logger = pino({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+  const fence = await createFence(database.reads, logger);
+  const metrics = createMetrics({ database, operations: OPERATIONS });
+  const stop = startApprovals({ config, connection, database, operations: OPERATIONS, fence, metrics, logger });
+  return async () => {
+    await stop();
+    fence.close();
+    await connection.close();
+    await database.close();
+  };
+}
+
+async function waiting(key: string): Promise<void> {
+  const asked = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key });
+  expect([asked.status, asked.json.state]).toEqual([202, 'pending_approval']);
+}
+
+const stateOf = async (key: string) => (await company.api.get(`/api/writes/${key}`)).json.state as string;
+const effectsOf = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
+
+/** As a decision that was committed by a process that ended before it could tell the run. */
+async function approveUntold(key: string): Promise<void> {
+  await system.owner.query(
+    `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, request_id)
+     VALUES ($1, $2, $3, $4, 'approved', 'untold')`,
+    [company.id, key, company.users.admin.id, company.users.accountant.id],
+  );
+}
+
+describe('a write that waits for its approval', () => {
+  test('is executed although nobody told its run of the decision', async () => {
+    await waiting('untold');
+    await approveUntold('untold');
+    await until('its outcome', async () => (await stateOf('untold')) === 'succeeded');
+    expect(await effectsOf('untold')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
+  });
+
+  test('is executed although somebody has ended its run', async () => {
+    await waiting('ended');
+    await keyWorkflow(system.temporal, company, 'ended').terminate('by an operator');
+    expect(await stateOf('ended')).toBe('pending_approval');
+    const approved = await decide(company, 'ended', 'approve');
+    expect(approved.json.state).toBe('succeeded');
+    expect(await effectsOf('ended')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+
+  test('has a run again after its run was lost, before anybody decides', async () => {
+    await waiting('lost-run');
+    await keyWorkflow(system.temporal, company, 'lost-run').terminate('by an operator');
+    await system.owner.query('UPDATE approval_requests SET woken_at = NULL WHERE idempotency_key = $1', ['lost-run']);
+    await until('another run', async () => (await statusOf(system.temporal, company, 'lost-run')) === 'RUNNING');
+    expect((await decide(company, 'lost-run', 'approve')).json.state).toBe('succeeded');
+    expect(await effectsOf('lost-run')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+
+  test('expires with a stored answer, and is not executed by an approval that comes later', async () => {
+    await waiting('late');
+    await expire(system.owner, company, 'late');
+    const late = await decide(company, 'late', 'approve');
+    expect([late.status, late.json.code]).toEqual([409, 'approval_not_pending']);
+    await until('its outcome', async () => (await stateOf('late')) === 'rejected');
+    const again = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key: 'late' });
+    expect([again.status, again.json.code, again.replayed]).toEqual([409, 'approval_expired', true]);
+    expect(await effectsOf('late')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
+  });
+
+  test('says in Temporal what it waits for, and there is no end of its run by cancelling that', async () => {
+    await waiting('seen');
+    const run = keyWorkflow(system.temporal, company, 'seen');
+    await until('its search attribute', async () => {
+      const { searchAttributes } = await run.describe();
+      return searchAttributes['Outcome']?.[0] === 'pending_approval';
+    });
+    await run.cancel();
+    expect(await statusOf(system.temporal, company, 'seen')).toBe('RUNNING');
+    await decide(company, 'seen', 'approve');
+    await until('its end', async () => (await statusOf(system.temporal, company, 'seen')) === 'COMPLETED');
+    expect((await run.describe()).searchAttributes['Outcome']).toEqual(['succeeded']);
+  });
+});
+
+describe('the database', () => {
+  const asApplication = async (sql: string, values: readonly unknown[]) => {
+    const client = await system.owner.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query('SELECT enter_company($1)', [company.id]);
+      return await client.query(sql, [...values]);
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  };
+
+  test('lets nobody decide about what they have asked for, and nobody twice', async () => {
+    await waiting('held');
+    const insert = `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, request_id)
+      VALUES ($1, 'held', $2, $3, 'approved', 'r')`;
+    const { accountant, admin, owner } = company.users;
+    await expect(asApplication(insert, [company.id, accountant.id, accountant.id])).rejects.toThrow(
+      'approver_is_requester',
+    );
+    await expect(asApplication(insert, [company.id, admin.id, owner.id])).rejects.toThrow('foreign key');
+    const twice = `${insert}, ($1, 'held', $2, $3, 'rejected', 'r')`;
+    await expect(asApplication(twice, [company.id, admin.id, accountant.id])).rejects.toThrow('duplicate key');
+  });
+
+  test('calls nothing approved that too few have approved', async () => {
+    await waiting('too-few');
+    const close = `UPDATE approval_requests SET approved_by = $2, closed_at = now()
+      WHERE company_id = $1 AND idempotency_key = 'too-few'`;
+    await expect(asApplication(close, [company.id, company.users.admin.id])).rejects.toThrow(
+      'approved by enough people',
+    );
+    await expect(asApplication(close, [company.id, company.users.accountant.id])).rejects.toThrow();
+  });
+
+  test('changes no policy, request or decision', async () => {
+    for (const table of ['approval_policies', 'approval_requests', 'approval_decisions']) {
+      await expect(asApplication(`DELETE FROM ${table}`, [])).rejects.toThrow('permission denied');
+      await expect(system.owner.query(`DELETE FROM ${table}`)).rejects.toThrow('is refused');
+      await expect(system.owner.query(`TRUNCATE ${table} CASCADE`)).rejects.toThrow('is refused');
+    }
+    await expect(system.owner.query("UPDATE approval_requests SET demands = '[{}]'")).rejects.toThrow('is refused');
+  });
+});
