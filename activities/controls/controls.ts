@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { ANSWER_CONTROLS } from './answers/answers.ts';
+import { APPROVAL_CONTROLS } from './approvals.ts';
 import type { Control } from './control.ts';
 import { HISTORY_CONTROLS } from './history.ts';
 import { BOOKS_CONTROLS } from './month-controls.ts';
@@ -12,6 +13,7 @@ import { RECORD_CONTROLS } from './record.ts';
 export const CONTROLS: readonly Control[] = [
   ...BOOKS_CONTROLS,
   ...RECORD_CONTROLS,
+  ...APPROVAL_CONTROLS,
   ...ANSWER_CONTROLS,
   ...HISTORY_CONTROLS,
 ];

@@ -58,6 +58,7 @@ const ELSEWHERE: readonly CrashPoint[] = [
   'upload: batch queued',
   'chunk: claimed',
   'chunk: group started',
+  'chunk: approval asked for',
   'chunk: outcomes found',
   'chunk: recorded',
   'audit: before',

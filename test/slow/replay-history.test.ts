@@ -123,7 +123,7 @@ describe('a workflow that was changed is found out', () => {
   }
 
   const WRITE = 'write.ts';
-  const CALL = 'const result = await CancellationScope.nonCancellable(() => runOperation(args, facts));';
+  const CALL = 'const first = await activities.runOperation(args, facts);';
 
   test('when nothing was changed but words, it is not', async () => {
     const bundle = await changed('same', [WRITE, CALL, `${CALL} // as before`]);
@@ -132,7 +132,7 @@ describe('a workflow that was changed is found out', () => {
 
   for (const promise of inLongForm('by the attempt that it makes before or after the old one'))
     test(promise, async () => {
-      const bundle = await changed('twice', [WRITE, CALL, `await runOperation(args, facts);\n  ${CALL}`]);
+      const bundle = await changed('twice', [WRITE, CALL, `await activities.runOperation(args, facts);\n  ${CALL}`]);
       expect(await violations(bundle, WRITES)).toEqual(WRITES.filter((file) => !file.includes('failed-run')));
     });
 
@@ -142,7 +142,7 @@ describe('a workflow that was changed is found out', () => {
     const bundle = await changed(
       'timer',
       waiting(WRITE, CALL),
-      waiting('write-group.ts', 'const { left, bugs = [] } = await attemptOnce(items, stamp, chunk);'),
+      waiting('write-group.ts', 'const { left, bugs = [], approvals = [] } = await attemptOnce(items, stamp, chunk);'),
       waiting('webhooks.ts', 'const { waitMs } = await deliverWebhooks(batch);'),
       waiting('send-invoice-reminders.ts', 'const due = await findDueReminders(trigger, asOf);'),
       waiting('audit-maintenance.ts', 'const archived: ArchivedMonthFacts[] = [];'),
@@ -154,7 +154,7 @@ describe('a workflow that was changed is found out', () => {
 
   for (const promise of inLongForm('by an attribute that it sets no longer, or sets where it did not'))
     test(promise, async () => {
-      const set = "if (result.outcome !== 'succeeded') {";
+      const set = "if (result.outcome !== 'succeeded' || first.outcome === 'pending_approval') {";
       const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
       const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
       expect(await violations(never, WRITES)).toEqual(withAttribute);

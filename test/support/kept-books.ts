@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { expect } from 'vitest';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { decide, setPolicies } from './approvals.ts';
 import { bankLine, bankRow, bankTransaction, matching, postManually } from './bank.ts';
 import type { Company } from './companies.ts';
 import { markLost } from './lost-write.ts';
@@ -127,6 +128,10 @@ export async function keepBooks(books: Company, owner: pg.Pool): Promise<void> {
   await api.created(`/api/users/${books.users.user.id}/access`, { roles });
   const payload = { asOf: '2026-01-31' };
   await api.created('/api/workflows/sendInvoiceReminders/trigger', { payload });
+  await setPolicies(books, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+  const kiosk = { code: '1010', name: 'Bank of the kiosk', type: 'asset', isBank: true };
+  expect(await api.post('/api/ledger/accounts', kiosk, { key: 'kiosk' })).toMatchObject({ status: 202 });
+  expect((await decide(books, 'kiosk', 'approve')).json).toMatchObject({ state: 'succeeded' });
   expect(await api.send('POST', '/api/writes/never/cancel')).toMatchObject({ status: 200 });
   await markLost(owner, writeArguments(books, createCustomer, { name: 'Gone' }, 'lost'), 'group:of-a-test');
 }

@@ -7,11 +7,12 @@
  * new files beside the old. It is a test file of its own configuration, since it needs the running system of the tests.
  */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TransientFailure } from '../../activities/failures.ts';
 import { fingerprint, workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createWriteRuns } from '../../api/submit/write-runs.ts';
+import { decide, setPolicies } from './approvals.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
@@ -113,6 +114,36 @@ test('mismatch', async () => {
   await record('mismatch', name);
 });
 
+/** Of runs that wait for an approval, which the first version knows nothing of. */
+describe('under a policy', () => {
+  const WAITING = 'v2';
+  beforeAll(() => setPolicies(company, [{ operation: 'createCustomer', approverRoles: ['admin', 'owner'], count: 2 }]));
+
+  const askedFor = async (name: string) => {
+    const asked = await company.as('accountant').post('/api/customers', { name }, { key: name });
+    expect(asked.json.state).toBe('pending_approval');
+  };
+
+  test('approved by two', async () => {
+    await askedFor('is-approved');
+    await decide(company, 'is-approved', 'approve', 'admin');
+    expect((await decide(company, 'is-approved', 'approve', 'owner')).json.state).toBe('succeeded');
+    await record('approved', 'is-approved', WAITING);
+  });
+
+  test('rejected', async () => {
+    await askedFor('is-not-approved');
+    await decide(company, 'is-not-approved', 'reject');
+    await record('not-approved', 'is-not-approved', WAITING);
+  });
+
+  test('cancelled', async () => {
+    await askedFor('is-cancelled-while-it-waits');
+    await company.api.send('POST', '/api/writes/is-cancelled-while-it-waits/cancel');
+    await record('cancelled-while-it-waits', 'is-cancelled-while-it-waits', WAITING);
+  });
+});
+
 /** Waits for the newest run of the key to close; answers its ID. */
 async function closedRun(key: string): Promise<string> {
   const handle = system.temporal.workflow.getHandle(workflowIdOf(company.id, key));
@@ -120,7 +151,7 @@ async function closedRun(key: string): Promise<string> {
   return (await handle.describe()).runId;
 }
 
-async function record(name: string, key: string): Promise<void> {
+async function record(name: string, key: string, version = VERSION): Promise<void> {
   const runId = await closedRun(key);
-  await saveHistory(system.temporal, `write-${VERSION}-${name}`, workflowIdOf(company.id, key), runId);
+  await saveHistory(system.temporal, `write-${version}-${name}`, workflowIdOf(company.id, key), runId);
 }

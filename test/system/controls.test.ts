@@ -125,6 +125,8 @@ const FAULTS: Readonly<Record<string, string>> = {
   'trigger-answers': `UPDATE workflow_triggers SET payload = '{}'`,
   'settings-answers': `UPDATE companies SET name = 'By hand' WHERE id = ${COMPANY}`,
   'settings-history': `UPDATE settings_versions SET settings = settings || '{"name": "By hand"}' WHERE version = 4`,
+  'policy-answers': `UPDATE approval_policies SET policies = '[]'`,
+  'approved-by-others': `UPDATE approval_decisions SET decision = 'rejected'`,
   'access-answers': `UPDATE memberships SET roles = '{admin}' WHERE roles = '{accountant,auditor}'`,
   'closed-periods': `
     UPDATE idempotent_writes SET claimed_at = '2026-01-01', completed_at = '2026-01-01'

@@ -75,6 +75,18 @@ export const COMPANY_ANSWERS: readonly Control[] = [
       WHERE version > 1 AND write_id IS NULL AND num_nonnulls(login, changed_at) > 0`,
   },
   {
+    name: 'policy-answers',
+    sentence: 'Each version of the approval policies is the one that was answered.',
+    closesMonth: false,
+    of: 'approval_policies',
+    sql: differences({
+      operations: ['updateApprovalPolicies'],
+      rows: `LEFT JOIN approval_policies p ON p.company_id = w.company_id AND p.write_id = w.write_id`,
+      id: 'w.company_id',
+      members: { version: 'p.version', policies: 'p.policies' },
+    }),
+  },
+  {
     name: 'access-answers',
     sentence:
       'A member has the roles of the last answer about them. Whoever has none is there since the company began, with one role, and only one of them as owner. There is an owner.',
