@@ -138,41 +138,46 @@ CREATE FUNCTION approval_of(p_company uuid, p_key text) RETURNS jsonb LANGUAGE s
   FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key
 $$;
 
--- The requests whose run is to be told of something (`wake`), or to be looked for (`check`), for the worker. Whoever decided has told
--- the run already, and the run wakes up by itself when the time is over; these are those of which that may have been lost, and the
--- runs that Temporal may have lost, or somebody ended. Each is told once or twice, and checked every ten minutes.
+-- The requests whose run is to be told that there may be something to look at (`wake`), or to be looked for (`check`), for the
+-- worker, which clears `woken_at` where it could not. Whoever decides tells the run, and it wakes up by itself when the time is over;
+-- this is for what was lost on the way, and for runs that Temporal has lost, or somebody has ended. Five seconds after a decision or an
+-- end, then ever more rarely: a signal is an event in the history of the run. Without a decision, a look every ten minutes.
 CREATE FUNCTION silent_approvals(p_limit integer) RETURNS TABLE (company_id uuid, idempotency_key text, task text)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    WITH found AS (
+    WITH known AS (
       SELECT r.company_id, r.idempotency_key,
-        CASE WHEN r.closed_at IS NOT NULL OR r.expires_at < clock_timestamp() - interval '30 seconds' OR EXISTS (
-          SELECT FROM approval_decisions d
-          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
-            AND d.decided_at < clock_timestamp() - interval '5 seconds'
-            AND d.decided_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
-          THEN 'wake'
-          WHEN r.woken_at IS NULL OR r.woken_at NOT BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp()
-          THEN 'check' END AS task
+        coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END, (
+          SELECT max(d.decided_at) FROM approval_decisions d
+          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key)) AS news_at,
+        -- A moment to come is one of before the clock was set back.
+        CASE WHEN r.woken_at <= clock_timestamp() THEN r.woken_at ELSE timestamptz '2000-01-01Z' END AS woken_at
       FROM approval_requests r
       WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
-        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '1 hour'
-          AND r.closed_at < clock_timestamp() - interval '5 seconds'
-          AND r.closed_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '10 minutes')
     ), due AS (
-      SELECT r.company_id, r.idempotency_key, f.task FROM found f
-      JOIN approval_requests r ON r.company_id = f.company_id AND r.idempotency_key = f.idempotency_key
-      WHERE f.task IS NOT NULL
-        -- An expired one of which nothing was heard is told again, but not all the time.
-        AND (r.woken_at IS NULL OR r.woken_at < clock_timestamp() - interval '5 seconds' OR r.woken_at > clock_timestamp())
-      ORDER BY r.woken_at NULLS FIRST LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
+      SELECT k.company_id, k.idempotency_key, CASE WHEN k.news_at IS NULL THEN 'check' ELSE 'wake' END AS task
+      FROM known k
+      JOIN approval_requests r ON r.company_id = k.company_id AND r.idempotency_key = k.idempotency_key
+      WHERE k.news_at IS NULL AND k.woken_at < clock_timestamp() - interval '10 minutes'
+        OR k.news_at < clock_timestamp() - interval '5 seconds'
+          AND clock_timestamp() - k.woken_at > greatest(interval '5 seconds', (k.woken_at - k.news_at) / 2)
+      ORDER BY k.woken_at LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
     )
     UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
     WHERE r.company_id = d.company_id AND r.idempotency_key = d.idempotency_key
     RETURNING r.company_id, r.idempotency_key::text, d.task;
+END $$;
+
+-- The run of this one could not be reached: it is told again.
+CREATE FUNCTION note_silent_approval(p_company uuid, p_key text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM enter_relay();
+  UPDATE approval_requests r SET woken_at = NULL WHERE r.company_id = p_company AND r.idempotency_key = p_key;
 END $$;
 CREATE POLICY relay ON approval_requests TO accubooks_relay USING (true);
 CREATE POLICY relay ON approval_decisions FOR SELECT TO accubooks_relay USING (true);

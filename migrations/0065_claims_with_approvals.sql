@@ -53,13 +53,13 @@ CREATE FUNCTION claim_writes(
 RETURNS TABLE (claimed_key text, member_id uuid, member_roles text[], policies jsonb)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
+  keys text[];
   known jsonb;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
   PERFORM require_trust(p_version);
-  RETURN QUERY
-    WITH claimed AS (
+  WITH claimed AS (
       INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
         schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
       SELECT p_company, i.key, i.write_id, i.submission_id, p_operation, p_type, i.fingerprint, i.schema_version,
@@ -70,15 +70,15 @@ BEGIN
       ON CONFLICT DO NOTHING
       RETURNING idempotency_key
     )
-    SELECT c.idempotency_key::text, NULL::uuid, NULL::text[], NULL::jsonb FROM claimed c;
+    SELECT coalesce(array_agg(c.idempotency_key::text), '{}') INTO keys FROM claimed c;
+  RETURN QUERY SELECT k, NULL::uuid, NULL::text[], NULL::jsonb FROM unnest(keys) AS k;
   -- Statements of their own, after the wait for a twin: policies and roles as they are now.
   known := current_policies(p_company);
   IF known IS NOT NULL THEN
     IF NOT p_approvals AND is_about(known, p_operation) THEN
       RAISE EXCEPTION 'a release that knows approvals has to make these writes' USING ERRCODE = 'serialization_failure';
     END IF;
-    IF EXISTS (SELECT FROM approval_requests r WHERE r.company_id = p_company AND r.closed_at IS NULL
-        AND r.idempotency_key = ANY (ARRAY(SELECT i.key FROM jsonb_to_recordset(p_items) AS i (key text)))) THEN
+    IF EXISTS (SELECT FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = ANY (keys)) THEN
       RAISE EXCEPTION 'a write of this set waits for its approval';
     END IF;
     RETURN QUERY SELECT NULL::text, NULL::uuid, NULL::text[], known;

@@ -114,6 +114,8 @@ export function isRollbackProof(value: unknown, runId: string): value is Rollbac
 export type RunFacts = {
   /** When the run was started, by Temporal's clock; RFC 3339. */
   readonly requestedAt: string;
+  /** When a run that had waited for an approval began to attempt it; otherwise it began at once. */
+  readonly attemptsSince?: string;
 };
 
 /** `stamp`: not in the groups of earlier releases. `chunk`: only in those of batches. */

@@ -13,6 +13,7 @@ import {
 import {
   APPROVAL_DECIDED,
   type PendingResult,
+  type RunFacts,
   type RunResult,
   type Trust,
   type WriteActivities,
@@ -34,7 +35,7 @@ export async function write(args: WriteArguments): Promise<RunResult> {
     const first = await activities.runOperation(args, facts);
     const result =
       first.outcome === 'pending_approval'
-        ? await whenApproved(first, async (stamp) => activities.runOperation({ ...args, stamp }, facts), activities)
+        ? await whenApproved(first, (stamp) => activities.runOperation({ ...args, stamp }, awake(facts)), activities)
         : first;
     // Success is the normal case and sets no attribute, which saves one visibility record per write.
     if (result.outcome !== 'succeeded' || first.outcome === 'pending_approval') {
@@ -42,6 +43,11 @@ export async function write(args: WriteArguments): Promise<RunResult> {
     }
     return result;
   });
+}
+
+/** The time in which people decide is none of the time in which the transaction is retried. */
+function awake(facts: RunFacts): RunFacts {
+  return { ...facts, attemptsSince: new Date().toISOString() };
 }
 
 type RunActivities = Pick<WriteActivities, 'runOperation' | 'trustNow'>;

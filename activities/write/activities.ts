@@ -47,12 +47,30 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
         if (hasEnded(attempted)) dependencies.onOutcome(args, attempted.row, attempted.made);
         else dependencies.onPending(args, attempted.approval, attempted.made);
         crashPoint('outcome: handed over');
+        if (!hasEnded(attempted) && attempted.result.outcome === 'mismatch') throw new OtherRequestWaits();
         return attempted.result;
       } catch (error) {
+        if (error instanceof OtherRequestWaits) throw otherRequestWaits();
         throw await toApplicationFailure(dependencies, args, attempt, error);
       }
     },
   };
+}
+
+/**
+ * A run that completes under a key whose other request waits would be the last one: none could be started any more for the request
+ * that waits. So it fails, as one that has left nothing.
+ */
+class OtherRequestWaits extends Error {}
+
+function otherRequestWaits(): ApplicationFailure {
+  const proof: RollbackProof = { rolledBackRunId: Context.current().info.workflowExecution?.runId ?? '' };
+  return ApplicationFailure.create({
+    type: FAILURE_TYPES.rolledBack,
+    nonRetryable: true,
+    details: [proof],
+    message: 'Another request waits for its approval under this key',
+  });
 }
 
 async function toApplicationFailure(
@@ -99,10 +117,10 @@ function isLastAttempt({ policy }: WriteArguments, attempt: AttemptFacts): boole
   return elapsedMs(attempt) > policy.scheduleToCloseMs - policy.maximumIntervalMs;
 }
 
-/** Since the start of the run. That is by Temporal's clock, which may be ahead of ours: never below zero. */
-function elapsedMs({ requestedAt }: AttemptFacts): number {
+/** Since the start of the run, or the end of its wait for an approval. That is by Temporal's clock, which may be ahead of ours: never below zero. */
+function elapsedMs({ requestedAt, attemptsSince = requestedAt }: AttemptFacts): number {
   // biome-ignore lint/plugin: it is compared with a point in time that Temporal tells.
-  return Math.max(0, Date.now() - Date.parse(requestedAt));
+  return Math.max(0, Date.now() - Date.parse(attemptsSince));
 }
 
 async function recordFailedRun(

@@ -99,6 +99,8 @@ export type AttemptFacts = {
   readonly trust?: Trust | undefined;
   /** It is the run of the key, which waits where the write needs an approval. */
   readonly canWait?: boolean;
+  /** See RunFacts. */
+  readonly attemptsSince?: string | undefined;
 };
 
 /** What an attempt has come to. */
@@ -260,14 +262,14 @@ async function lookAtApproval(
   attempt: Deciding,
 ): Promise<string | Attempt> {
   if (!attempt.canWait) throw new NeedsApproval();
-  const isMine = isRequestOf(approval, args, attempt.operations);
+  const isMine = isRequestOf(approval, args, attempt.operations) && approval.userId === args.actor.userId;
+  if (isMine && !approval.isOpen) await reopenRequest(tx, args);
   const approver = isMine ? approvedBy(approval) : undefined;
   if (approver !== undefined) {
     // The savepoint of the claim is before this: a rejection must not undo it.
     await Promise.all([closeRequest(tx, args, approver), tx.query('SAVEPOINT operation')]);
     return approver;
   }
-  if (!approval.isOpen) await reopenRequest(tx, args);
   if (isMine && approval.expiresInMs <= 0) {
     await closeRequest(tx, args, undefined);
     const row = await finishWrite(tx, args, rejectionOf(operation, args, approvalExpired(approval)));

@@ -134,8 +134,9 @@ async function waitForRun(
   if (end !== undefined && 'approval' in end) return end;
   if (control.handed !== undefined) return { kind: 'row', row: control.handed };
   if (end === undefined) return { kind: 'problem', code: 'outcome_unknown' };
-  const row = await lookups.findRow(args.companyId, args.key);
+  const { row, approval } = await lookups.findOutcome(args.companyId, args.key);
   if (row !== undefined) return { kind: 'row', row };
+  if (approval !== undefined) return { kind: 'approval', approval };
   if (end.kind === 'result') return { kind: 'problem', code: 'write_record_missing' };
   const newest = await runs.describe(args.companyId, args.key);
   if (isOpenRunOf(args, newest) && newest.runId !== runId) return attach(submission, control, newest, dependencies);

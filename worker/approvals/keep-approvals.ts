@@ -45,7 +45,8 @@ export async function keepApprovals(
       const silent = await queryOnce<Silent>(relay, 'SELECT * FROM silent_approvals($1)', [REQUESTS_A_RUN]);
       for (const request of silent) {
         if (signal.aborted) return;
-        await lookAfter(request).catch((error: unknown) => {
+        await lookAfter(request).catch(async (error: unknown) => {
+          await queryOnce(relay, 'SELECT note_silent_approval($1, $2)', [request.company_id, request.idempotency_key]);
           const fields = { err: error, key: request.idempotency_key, task: request.task };
           logger.warn(fields, 'A write that waits for its approval could not be looked after; it is tried again');
         });
@@ -70,7 +71,7 @@ async function hasOpenRun(
       workflow.getHandle(workflowId).describe(),
     );
     if (stateOf(status.name) !== 'running') return false;
-    if (raw.workflowExecutionInfo?.versioningInfo?.versioningOverride?.pinned != null) {
+    if (isPinned(raw.workflowExecutionInfo?.versioningInfo)) {
       await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
         workflowService.updateWorkflowExecutionOptions({
           namespace: options.namespace,
@@ -85,4 +86,17 @@ async function hasOpenRun(
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;
   }
+}
+
+/** `VERSIONING_BEHAVIOR_PINNED` of Temporal's API: of the worker that began the run, where it was not started with an override. */
+const PINNED = 1;
+
+function isPinned(
+  info:
+    | { behavior?: number | null; versioningOverride?: { pinned?: object | null; autoUpgrade?: boolean | null } | null }
+    | null
+    | undefined,
+): boolean {
+  if (info == null || info.versioningOverride?.autoUpgrade === true) return false;
+  return info.versioningOverride?.pinned != null || info.behavior === PINNED;
 }

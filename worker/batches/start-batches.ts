@@ -12,7 +12,7 @@ import { createGroupRuns } from '../lanes/group-runs.ts';
 import { createLane } from '../lanes/lane.ts';
 
 import { createNamedRuns } from '../verification/named-runs.ts';
-import { pinnedToOwnRelease, workerVersioning } from '../versioning.ts';
+import { notPinned, pinnedToOwnRelease, workerVersioning } from '../versioning.ts';
 import { type WriteReports, writeDependencies } from '../write-reports.ts';
 import { createBatchActivities } from './batch-activities.ts';
 import { createBatchStarts } from './batch-starts.ts';
@@ -96,7 +96,8 @@ export async function startBatches(
         lane,
         groups,
         // On the queue of writes, as any other: from there on it has nothing to do with the batch.
-        startRun: (args) => startRun({ client, taskQueue: config.TEMPORAL_TASK_QUEUE, fence, summarize }, args),
+        startRun: (args) =>
+          startRun({ client, taskQueue: config.TEMPORAL_TASK_QUEUE, ...notPinned(config), fence, summarize }, args),
         setSize: () => (pacer.isGivingWay ? SMALL_SET : LARGE_SET),
         onRows: (operation, outcome, count) =>
           metrics.batchRows.inc({ operation: operation ?? 'unknown', outcome }, count),
