@@ -16,7 +16,18 @@ const WRITES = HISTORIES.filter((file) => file.startsWith('write-'));
 
 /** Every way that a run of each workflow can go. */
 const WAYS: Readonly<Record<string, readonly string[]>> = {
-  write: ['cancelled-key', 'durable-timer', 'failed-run', 'mismatch', 'rejection', 'retries', 'success'],
+  write: [
+    ...[
+      'approved',
+      'cancelled-key',
+      'cancelled-while-it-waits',
+      'durable-timer',
+      'failed-run',
+      'mismatch',
+      'not-approved',
+    ],
+    ...['rejection', 'retries', 'success'],
+  ],
   writeGroup: ['chunk', 'success', 'ungrouped', 'ungrouped-has-run'],
   webhooks: ['delivered', 'retried'],
   sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
@@ -156,7 +167,7 @@ describe('a workflow that was changed is found out', () => {
     test(promise, async () => {
       const set = "if (result.outcome !== 'succeeded' || first.outcome === 'pending_approval') {";
       const never = await changed('never', [WRITE, set, 'if (args.key === args.operation) {']);
-      const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch/.test(file));
+      const withAttribute = WRITES.filter((file) => /rejection|cancelled-key|mismatch|-v2-/.test(file));
       expect(await violations(never, WRITES)).toEqual(withAttribute);
       const always = await changed('always', [WRITE, set, 'if (args.key !== args.operation) {']);
       expect(await violations(always, WRITES)).toEqual(

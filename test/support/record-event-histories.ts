@@ -27,7 +27,7 @@ const VERSION = {
   writeGroup: 'v1',
   webhooks: 'v1',
   sendInvoiceReminders: 'v1',
-  closeMonth: 'v3',
+  closeMonth: 'v4',
   auditMaintenance: 'v1',
 } as const;
 
