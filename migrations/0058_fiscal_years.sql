@@ -88,6 +88,10 @@ DECLARE
   latest fiscal_year_closings;
 BEGIN
   SELECT c.books_closed_through INTO closed_through FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  -- Whoever does not see the company is refused by the policy of the table.
+  IF NOT FOUND THEN
+    RETURN NEW;
+  END IF;
   SELECT * INTO latest FROM fiscal_year_closings k
   WHERE k.company_id = NEW.company_id AND k.reopened_by IS NULL ORDER BY k.year DESC LIMIT 1;
   IF latest.year >= NEW.year THEN

@@ -71,7 +71,8 @@ CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON approval_decisions
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON approval_decisions
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a decision stays as it was made');
 
--- Nobody decides about what is over, whatever the application believes: the lock is that of whoever closes it.
+-- Nobody decides about what is over, whatever the application believes: the lock is that of whoever closes it. Afterwards, since a
+-- row of another company is refused as such, whatever waits there.
 CREATE FUNCTION require_open_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM approval_requests r
@@ -82,9 +83,9 @@ BEGIN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
   END IF;
-  RETURN NEW;
+  RETURN NULL;
 END $$;
-CREATE TRIGGER require_open_request BEFORE INSERT ON approval_decisions
+CREATE TRIGGER require_open_request AFTER INSERT ON approval_decisions
   FOR EACH ROW EXECUTE FUNCTION require_open_request();
 
 -- `approved_by` says that the demands are met: by enough people, of whom it is the last one.

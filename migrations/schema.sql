@@ -120,7 +120,7 @@ CREATE TABLE public.approval_decisions (
 );
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON public.approval_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
 CREATE TRIGGER keep_decisions BEFORE DELETE OR UPDATE ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
-CREATE TRIGGER require_open_request BEFORE INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
+CREATE TRIGGER require_open_request AFTER INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
 ALTER TABLE public.approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_decisions FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_decisions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -2239,6 +2239,10 @@ DECLARE
   latest fiscal_year_closings;
 BEGIN
   SELECT c.books_closed_through INTO closed_through FROM companies c WHERE c.id = NEW.company_id FOR SHARE;
+  -- Whoever does not see the company is refused by the policy of the table.
+  IF NOT FOUND THEN
+    RETURN NEW;
+  END IF;
   SELECT * INTO latest FROM fiscal_year_closings k
   WHERE k.company_id = NEW.company_id AND k.reopened_by IS NULL ORDER BY k.year DESC LIMIT 1;
   IF latest.year >= NEW.year THEN
@@ -5480,7 +5484,7 @@ BEGIN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
   END IF;
-  RETURN NEW;
+  RETURN NULL;
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;

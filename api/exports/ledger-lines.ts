@@ -10,6 +10,7 @@ import {
 import type { Cursors } from '../reads/cursor.ts';
 import { type List, readPage } from '../reads/page.ts';
 import { withoutPayroll } from '../reads/payroll-entries.ts';
+import { planJoins } from '../reads/plan-joins.ts';
 
 /** A line of the general ledger, with what it says of its entry. The members stand in the order of the columns. */
 export type LedgerLine = {
@@ -90,6 +91,7 @@ export async function readLedgerPage(
     [['entry_date >= ?', from], ['entry_date <= ?', to], [wasThere('e'), snapshot, snapshot], withoutPayroll(roles)],
     { path: '', companyId: '', cursors: OWN_PLACES, filters: {}, limit: ENTRIES_A_PAGE, cursor: place },
   );
+  await planJoins(tx, ['idempotent_writes', 'journal_lines']);
   const [lines, postedBy, reversedBy] = await Promise.all([
     readEntryLines(
       tx,

@@ -221,7 +221,7 @@ const writeSummarySchema = z.object({
   operation: z.string().nullable().meta({ description: 'null for a cancelled key, whose request is not known' }),
   type: z.enum(['financial', 'high-risk']).nullable(),
   state: z
-    .enum(['running', 'succeeded', 'rejected', 'cancelled', 'lost', 'failed', 'unknown'])
+    .enum(['running', 'pending_approval', 'succeeded', 'rejected', 'cancelled', 'lost', 'failed', 'unknown'])
     .meta({ description: 'lost: a failover or a restore of the database has taken its record' }),
   status: z.int().nullable().meta({ description: 'The HTTP status of the outcome' }),
   location: z.string().nullable(),

@@ -127,6 +127,12 @@ const REQUIRED: Readonly<Record<string, Record<string, unknown>>> = {
 /** Reports that read the books several times: for each sub-ledger, or for the sums and the lists of either side. */
 const PASSES: Readonly<Record<string, number>> = { '/api/reports/tie-out': 6, '/api/reports/bank-reconciliation': 6 };
 
+/**
+ * How many pages a row of the company may cost; one where nothing is said. Each of the four statements of the bank
+ * reconciliation reads the entries, the lines and the matches to their end, once or twice, by an index: a page for each row.
+ */
+const PAGES: Readonly<Record<string, number>> = { '/api/reports/bank-reconciliation': 3 };
+
 type Variant = { readonly name: string; readonly read: Read; readonly query: () => Record<string, unknown> };
 
 function variantsOf(read: Read): readonly Variant[] {
@@ -150,7 +156,7 @@ describe('work for a company that the statistics do not know', () => {
       const params = { code: '1100', invoiceId: invoice.id };
       const { rows, buffers } = await workOfRead((tx, reader) => read.read(tx, { params, query: query() }, reader));
       expect(rows).toBeLessThan((PASSES[read.path] ?? 3) * rowsOfCompany);
-      expect(buffers).toBeLessThan(rowsOfCompany);
+      expect(buffers).toBeLessThan((PAGES[read.path] ?? 1) * rowsOfCompany);
     },
   );
 

@@ -2198,7 +2198,7 @@ export type WriteSummary = {
   operation: string | null;
   type: ('financial' | 'high-risk') | null;
   /** lost: a failover or a restore of the database has taken its record */
-  state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
+  state: 'running' | 'pending_approval' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
   /** The HTTP status of the outcome */
   status: number | null;
   location: string | null;
@@ -2231,7 +2231,7 @@ export type Write = {
   operation: string | null;
   type: ('financial' | 'high-risk') | null;
   /** lost: a failover or a restore of the database has taken its record */
-  state: 'running' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
+  state: 'running' | 'pending_approval' | 'succeeded' | 'rejected' | 'cancelled' | 'lost' | 'failed' | 'unknown';
   /** The HTTP status of the outcome */
   status: number | null;
   location: string | null;
