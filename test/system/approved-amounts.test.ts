@@ -110,12 +110,12 @@ describe('a policy asks for the amount', () => {
       const role: Role = name === 'adjustInventory' ? 'manager' : 'accountant';
       const send = async (key: string, amountFrom: number) => {
         await setPolicies(company, [{ operation: name, amountFrom, currency: 'USD', approverRoles: ['admin'] }]);
-        return company.as(role).post(path, { reason: 'By mistake', ...body }, { key: `${name}: ${key}` });
+        return company.as(role).post(path, { reason: 'By mistake', ...body }, { key: `${name}-${key}` });
       };
-      const waiting = await send('asked about', amount);
+      const waiting = await send('waits', amount);
       expect(waiting.status, waiting.text).toBe(202);
-      expect((await decide(company, `${name}: asked about`, 'reject')).json).toMatchObject({ state: 'rejected' });
-      const made = await send('made at once', amount + 1);
+      expect((await decide(company, `${name}-waits`, 'reject')).json).toMatchObject({ state: 'rejected' });
+      const made = await send('is-made', amount + 1);
       expect(made.status, made.text).toBe(200);
     },
   );
