@@ -39,8 +39,8 @@ export type Operation = {
   readonly examples: readonly Example[];
   /** One line for people in the Temporal UI; never a person or a salary. */
   summarize(input: Input): string;
-  /** The total of the document that it is about, read from the answer. Without it, no approval policy can ask for an amount. */
-  approvalAmount?(body: Readonly<Record<string, unknown>>): DocumentAmount;
+  /** The total of the document that it is about, or what it moves. Without it, no approval policy can ask for an amount. */
+  approvalAmount?(written: Pick<Written, 'body' | 'moved'>): DocumentAmount;
   /** All reads and writes of the operation, in the transaction that it is given and nowhere else. */
   write(tx: Tx, input: Input, context: WriteContext<string>): Promise<Written>;
   /** With it, writes of one company share a transaction of a few statements (`write/run-set.ts`). */
@@ -119,6 +119,8 @@ export type WriteContext<Code extends string = never> = {
   readonly writeId: string;
   /** Of the request that opened the submission: the one in the write's row and its audit row. */
   readonly requestId: string;
+  /** Who gave the last approval that the write needed; null where no policy asks for one. */
+  readonly approvedBy: string | null;
   /** Local use only: webhooks may go to private addresses, over http and to any port. */
   readonly allowPrivateWebhooks: boolean;
   /** All that this process knows. */
@@ -150,6 +152,8 @@ export type Written = {
   readonly body: Readonly<Record<string, unknown>>;
   /** Where the resource is, when that is not `{reads}/{resourceId}`. */
   readonly location?: `/api/${string}`;
+  /** What the write moves, where `approvalAmount` cannot read it from the body. */
+  readonly moved?: DocumentAmount;
   /** Further members of the event's payload. */
   readonly eventPayload?: Readonly<Record<string, unknown>>;
   readonly auditMetadata?: Readonly<Record<string, unknown>>;

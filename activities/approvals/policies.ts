@@ -1,4 +1,4 @@
-import type { DocumentAmount, Operation } from '../operation.ts';
+import type { DocumentAmount, Operation, Written } from '../operation.ts';
 import { ROLES, type Role } from '../roles.ts';
 
 /** Which writes of an operation wait for whose approval; as the API shows it, and as the database keeps it. */
@@ -25,15 +25,15 @@ export const APPROVER_ROLES = ROLES.filter((role) => !['employee', 'customer', '
 
 export const DEFAULT_EXPIRY_HOURS = 168;
 
-/** What the policies ask of a write that would answer with this body; undefined if nothing. */
+/** What the policies ask of a write that would leave this behind; undefined if nothing. */
 export function demandsOf(
   policies: readonly ApprovalPolicy[],
   operation: Pick<Operation, 'name' | 'approvalAmount'>,
-  body: Readonly<Record<string, unknown>>,
+  written: Pick<Written, 'body' | 'moved'>,
 ): Demands | undefined {
   const own = policies.filter((policy) => policy.operation === operation.name);
   if (own.length === 0) return undefined;
-  const total = operation.approvalAmount?.(body);
+  const total = operation.approvalAmount?.(written);
   const matching = own.filter((policy) => matches(policy, total));
   if (matching.length === 0) return undefined;
   return {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountMoved } from '../approvals/amounts.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
 import { accountCode, amount, date, description, id, unitsDelta } from '../fields.ts';
@@ -92,6 +93,7 @@ export const adjustInventory = defineSetOperation({
       body: { quantityDelta: -3, reason: 'Broken in the warehouse', date: '2026-03-12' },
     },
   ],
+  approvalAmount: amountMoved,
   summarize: ({ params, body: adjustment }) =>
     `adjustInventory ${adjustment.quantityDelta > 0 ? '+' : ''}${adjustment.quantityDelta} of item ${params.itemId}`,
 
@@ -155,7 +157,11 @@ export const adjustInventory = defineSetOperation({
       item.value_minor += costMinor;
       item.later = withMovement(item.later, { day: movedOn, quantity: quantityDelta, value: costMinor });
       movements.push(movement);
-      return { resourceId: item.id, body: toItem(item) };
+      return {
+        resourceId: item.id,
+        body: toItem(item),
+        moved: { amount: costMinor, currency: item.currency },
+      };
     },
 
     apply(tx, companyId, { movements }) {

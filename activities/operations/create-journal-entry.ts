@@ -135,9 +135,9 @@ function toPostedEntry(
   entry: EntryOfSet,
   requested: readonly { readonly accountCode: string }[],
   { now }: PostingFacts,
-  { operation, userId, requestId }: WriteContext,
+  { operation, userId, requestId, approvedBy }: WriteContext,
 ) {
-  const posted = [userId, requestId, null] as const;
+  const posted = [userId, requestId, approvedBy] as const;
   return toEntry(
     { ...entry, entry_date: entry.date, kind: 'normal', operation, reverses: null, created_at: now, posted },
     entry.lines.map((line, index) => ({

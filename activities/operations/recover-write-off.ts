@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountMoved } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
@@ -52,6 +53,7 @@ export const recoverWriteOff = defineOperation({
       body: { reason: 'Paid by the administrator', date: '2026-03-20' },
     },
   ],
+  approvalAmount: amountMoved,
   summarize: ({ params }) => `recoverWriteOff of invoice ${params.invoiceId}`,
 
   async write(tx, { params, body }, context) {
@@ -93,6 +95,7 @@ export const recoverWriteOff = defineOperation({
     return {
       resourceId: claim.id,
       body: await readInvoiceAnswer(tx, claim.id),
+      moved: { amount: latest.amount_minor, currency: claim.currency },
       eventPayload: { amount: Number(latest.amount_minor), writeOffId: latest.id },
     };
   },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
@@ -67,6 +68,7 @@ export const voidCreditNote = defineOperation({
       body: { reason: 'Given by mistake', date: '2026-03-16' },
     },
   ],
+  approvalAmount: amountAt('total'),
   summarize: ({ params }) => `voidCreditNote ${params.creditNoteId}`,
 
   async write(tx, { params: { creditNoteId }, body }, context) {

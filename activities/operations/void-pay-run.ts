@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
 import { correctionDate, DATE_BEFORE_ORIGINAL } from '../ledger/correction-date.ts';
@@ -48,6 +49,7 @@ export const voidPayRun = defineOperation({
       body: { reason: 'Run before the raise was entered', date: '2026-04-01' },
     },
   ],
+  approvalAmount: amountAt('totals', 'gross'),
   summarize: ({ params }) => `voidPayRun ${params.payRunId}`,
 
   async write(tx, { params, body }, context) {

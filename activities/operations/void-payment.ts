@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { date, description, id } from '../fields.ts';
@@ -66,6 +67,7 @@ export const voidPayment = defineOperation({
       body: { reason: 'Insufficient funds', date: '2026-03-17', bounced: true },
     },
   ],
+  approvalAmount: amountAt('amount'),
   summarize: ({ params, body: { bounced } }) => `voidPayment ${params.paymentId}${bounced ? ', which bounced' : ''}`,
 
   async write(tx, { params: { paymentId }, body }, context) {

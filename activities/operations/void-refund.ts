@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountAt } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import type { Tx } from '../database.ts';
 import { DEMO } from '../demo.ts';
@@ -61,6 +62,7 @@ export const voidRefund = defineOperation({
       body: { reason: 'The customer keeps the credit', date: '2026-03-16' },
     },
   ],
+  approvalAmount: amountAt('amount'),
   summarize: ({ params }) => `voidRefund ${params.refundId}`,
 
   async write(tx, { params: { refundId }, body }, context) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { amountMoved } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
@@ -67,6 +68,7 @@ export const writeOffInvoice = defineOperation({
       body: { amount: 20_000, reason: 'Insolvent', date: '2026-03-16', taxRelief: true },
     },
   ],
+  approvalAmount: amountMoved,
   summarize: ({ params, body }) => `writeOffInvoice ${body.amount} minor units of invoice ${params.invoiceId}`,
 
   async write(tx, { params, body }, context) {
@@ -131,6 +133,11 @@ export const writeOffInvoice = defineOperation({
         entryId,
       ],
     );
-    return { resourceId: claim.id, body: await readInvoiceAnswer(tx, claim.id), eventPayload: { amount: body.amount } };
+    return {
+      resourceId: claim.id,
+      body: await readInvoiceAnswer(tx, claim.id),
+      moved: { amount: amountMinor, currency },
+      eventPayload: { amount: body.amount },
+    };
   },
 });

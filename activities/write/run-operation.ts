@@ -232,8 +232,8 @@ async function decide(
     return ended(await finishWrite(tx, args, rejectionOf(operation, args, roleRevoked())));
   }
   try {
-    const written = await operation.write(tx, input, context);
-    const demands = approver === undefined ? demandsOf(claim.policies, operation, written.body) : undefined;
+    const written = await operation.write(tx, input, { ...context, approvedBy: approver ?? null });
+    const demands = approver === undefined ? demandsOf(claim.policies, operation, written) : undefined;
     if (demands === undefined) {
       return ended(await finishWrite(tx, args, successOf(operation, args, context, written, approver)));
     }
@@ -290,6 +290,7 @@ export function contextOf(
     operation: args.operation,
     writeId,
     requestId: args.request.id,
+    approvedBy: null,
     allowPrivateWebhooks,
     operations,
     rowId: (table, position) => rowId(writeId, table, position),

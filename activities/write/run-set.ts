@@ -167,7 +167,7 @@ function decide(
   }
   try {
     const written = operation.set.decide(state, input, context);
-    if (demandsOf(policies, operation, written.body) !== undefined) return 'needs approval';
+    if (demandsOf(policies, operation, written) !== undefined) return 'needs approval';
     return successOf(operation, args, context, written);
   } catch (error) {
     if (error instanceof Rejection) return rejectionOf(operation, args, error);

@@ -72,6 +72,7 @@ describe('an adjustment', () => {
         value: 702,
         createdAt: CREATED_AT,
       },
+      moved: { amount: -301n, currency: 'USD' },
     });
     const line = { currency: 'USD', memo: 'Counted' };
     expect(state.movements).toEqual([

@@ -29,6 +29,7 @@ const context = {
   operation: '',
   writeId: '',
   requestId: '',
+  approvedBy: null,
   allowPrivateWebhooks: false,
   operations: [],
   rowId: () => '',

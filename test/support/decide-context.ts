@@ -11,6 +11,7 @@ export function decideContext(overrides: Partial<WriteContext<string>> = {}): Wr
     operation: 'ofATest',
     writeId,
     requestId: 'a-request',
+    approvedBy: null,
     allowPrivateWebhooks: false,
     operations: [],
     rowId: (table, position) => rowId(writeId, table, position),

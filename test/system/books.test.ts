@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { taxShare } from '../../activities/ledger/tax-share.ts';
 import { filledIn, memberAt, minorUnits, type PagePart, partsOf } from '../support/books-page.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -10,6 +11,8 @@ const tableOf = (...head: string[]) =>
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
 const HOLDS = ['Control', 'Rule', 'Closes a month'];
+const SHARES = ['Written off', 'So far', 'Tax of it', 'Share'];
+const REPORTS = ['`GET /api/reports/…`', 'Answers', 'Is tied to'];
 
 type Request = Extract<PagePart, { kind: 'request' }>;
 type Table = Extract<PagePart, { kind: 'table' }>;
@@ -33,8 +36,33 @@ describe('the page of the books', () => {
 
   test('shows no figures but those that are compared', () => {
     const heads = new Set(parts.flatMap((part) => (part.kind === 'table' ? [part.head.join()] : [])));
-    expect(heads).toEqual(new Set([CHART, POSTS, HOLDS, ENTRY, MEMBERS].map((head) => head.join())));
+    expect(heads).toEqual(new Set([CHART, POSTS, HOLDS, ENTRY, MEMBERS, SHARES, REPORTS].map((head) => head.join())));
     expect(parts.filter(({ kind }) => kind === 'request').length).toBeGreaterThan(20);
+  });
+
+  test('has the shares of the tax of an invoice over 541 with a tax of 41', () => {
+    let before = 0n;
+    const shares = tableOf(...SHARES).map(([amount = '']) => {
+      const [amountMinor, beforeMinor] = [BigInt(amount), before];
+      before += amountMinor;
+      const share = taxShare({ totalMinor: 541n, taxMinor: 41n, beforeMinor, amountMinor });
+      return [amount, `${before}`, `${Math.round((4100 * Number(before)) / 541) / 100}`, `${share}`];
+    });
+    expect(shares).toHaveLength(3);
+    expect(tableOf(...SHARES)).toEqual(shares);
+  });
+
+  test('has the reports with their parameters and the members of their answers', async () => {
+    const document = (await company.api.get('/openapi.json')).json;
+    const rows = tableOf(...REPORTS);
+    expect(rows).toHaveLength(5);
+    for (const [request = '', answers = ''] of rows) {
+      const [name, ...asked] = request.match(/[\w-]+/g) ?? [];
+      const read = resolved(document.paths[`/api/reports/${name}`]?.get, document);
+      expect([name, namesIn(read, 'parameters')]).toEqual([name, expect.arrayContaining(asked)]);
+      const told = answers.match(/`\{(.+)\}`/)?.[1]?.match(/\w+/g) ?? [];
+      expect([name, namesIn(read, 'responses')]).toEqual([name, expect.arrayContaining(told)]);
+    }
   });
 
   test('has a month that happens as it says, to the last figure', async () => {
@@ -135,3 +163,26 @@ function balanceIn(json: { items?: Balance[]; totals?: Balance[] }): Posted {
 }
 
 type Balance = { readonly accountCode?: string; readonly debit: number; readonly credit: number };
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** With what each `$ref` stands for in its place. */
+function resolved(value: unknown, document: Json): Json {
+  return JSON.parse(
+    JSON.stringify(value ?? null, (_, part) => {
+      const ref: unknown = part?.$ref;
+      return typeof ref === 'string' ? memberAt(document, ref.slice('#/'.length).replaceAll('/', '.')) : part;
+    }),
+  );
+}
+
+/** The names of an endpoint's parameters, or of all members of its answers. */
+function namesIn(read: Json | null, where: 'parameters' | 'responses'): string[] {
+  if (where === 'parameters') return ((read?.['parameters'] ?? []) as { name: string }[]).map(({ name }) => name);
+  const names: string[] = [];
+  JSON.stringify((read?.['responses'] as Json | undefined)?.['200'], (key, part) => {
+    if (key === 'properties') names.push(...Object.keys(part));
+    return part;
+  });
+  return names;
+}

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ANSWER_CONTROLS } from '../../activities/controls/answers/answers.ts';
+import { APPROVAL_CONTROLS } from '../../activities/controls/approvals.ts';
 import { checkMonth } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
@@ -180,7 +181,7 @@ describe('a control sees what no other does:', () => {
 describe('a month', () => {
   test('is closed by the controls of accounts, entries and documents', () => {
     const others = CONTROLS.filter(({ closesMonth }) => !closesMonth);
-    expect(others).toEqual([...RECORD_CONTROLS, ...ANSWER_CONTROLS, ...HISTORY_CONTROLS]);
+    expect(others).toEqual([...RECORD_CONTROLS, ...APPROVAL_CONTROLS, ...ANSWER_CONTROLS, ...HISTORY_CONTROLS]);
     expect(MONTH_CONTROLS).toHaveLength(CONTROLS.length - others.length);
   });
 

@@ -208,9 +208,11 @@ describe('the database itself refuses, also of the owner,', () => {
   test('to write off more than is due, in all or as of a day, or to recover another than the latest', async () => {
     const { invoiceId, note, payment } = await twiceRefunded();
     const writeOff = (id: string, amount: number, day: string) =>
-      `SELECT record_write_off(p_company => '${company.id}', p_write_off => '${id}', p_invoice => '${invoiceId}',
-        p_amount => ${amount}, p_tax => 0, p_tax_relief => false, p_date => '${day}', p_reason => 'by hand',
-        p_entry => '${note.journalEntryId}')`;
+      `SELECT record_write_off(p_company => company_id, p_write_off => '${id}', p_invoice => id, p_amount => ${amount},
+        p_tax => (round(tax_minor * (written_off_minor + ${amount})::numeric / total_minor)
+          - round(tax_minor * written_off_minor::numeric / total_minor))::bigint,
+        p_tax_relief => false, p_date => '${day}', p_reason => 'by hand', p_entry => '${note.journalEntryId}')
+       FROM invoices WHERE company_id = '${company.id}' AND id = '${invoiceId}'`;
     const recover = (id: string, day: string) =>
       `SELECT record_recovery(p_company => '${company.id}', p_write_off => '${id}', p_date => '${day}', p_reason => 'by hand',
         p_entry => '${payment.journalEntryId}')`;

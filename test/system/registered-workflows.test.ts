@@ -168,7 +168,7 @@ describe('closeMonth', () => {
     const invoiceId = await company.invoice();
     await system.owner.query('UPDATE invoices SET paid_minor = 1 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.faults).toEqual([
-      'The control invoice-paid does not hold: The amount paid on an invoice equals its payments less refunds.',
+      'The control invoice-paid does not hold: The amount paid on an invoice equals its payments less refunds, without those that are void.',
     ]);
     await system.owner.query('UPDATE invoices SET paid_minor = 0 WHERE id = $1', [invoiceId]);
     expect((await close(company, { through: '2026-01-31' })).result.closed).toBe(true);

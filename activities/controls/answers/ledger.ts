@@ -49,7 +49,8 @@ export const LEDGER_ANSWERS: readonly Control[] = [
         metadata: 'e.metadata',
         createdAt: 'e.created_at',
         postedBy: 'w.user_id',
-        approvedBy: 'NULL::uuid',
+        approvedBy:
+          '(SELECT q.approved_by FROM approval_requests q WHERE q.company_id = w.company_id AND q.write_id = w.write_id)',
         requestId: 'w.request_id',
         postedAt: 'e.created_at',
       },

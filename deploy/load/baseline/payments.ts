@@ -30,6 +30,7 @@ export function payByOperation(pool: pg.Pool, companyId: string): Pay {
         operation: 'createPayment',
         writeId: paymentId,
         requestId: 'of-the-baseline',
+        approvedBy: null,
         allowPrivateWebhooks: false,
         operations: [],
         rowId: (table, position) => rowId(paymentId, table, position),
