@@ -46,10 +46,11 @@ export async function describeFromRecord(
 ): Promise<RecordStory> {
   const { reader, operations } = describer;
   // Asked for whether there is one or not: how long the answer takes must not tell that the key is taken.
-  const asked = approval ?? (await approvalOf(tx, idempotencyKey));
+  const isPendingSeen = approval !== undefined && mayReadPending(approval, reader, operations);
+  const asked = isPendingSeen ? approval : await approvalOf(tx, idempotencyKey);
   const isHidden =
     row === undefined
-      ? approval !== undefined && !mayReadPending(approval, reader, operations)
+      ? approval !== undefined && !isPendingSeen
       : !mayRead(row, describer) && (asked === undefined || !isConcerned(asked, reader));
   const has = { hasRow: row !== undefined, isPending: approval !== undefined, isHidden };
   if (row !== undefined && !isHidden) {

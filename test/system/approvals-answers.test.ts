@@ -3,7 +3,7 @@ import type { Role } from '../../activities/roles.ts';
 import { setPolicies } from '../support/approvals.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
-import { until } from '../support/held-invoice.ts';
+import { until, untilWaiting } from '../support/held-invoice.ts';
 import { employeeBody } from '../support/payroll.ts';
 import { startProxy, type TcpProxy, targetOf, through } from '../support/proxy.ts';
 import { keyWorkflow } from '../support/runs.ts';
@@ -218,12 +218,7 @@ describe('a decision', () => {
     const session = await system.owner.connect();
     await session.query("BEGIN; SELECT FROM approval_requests WHERE idempotency_key = 'revoked' FOR UPDATE");
     const approving = approve('admin', 'revoked');
-    await until('it to wait', async () => {
-      const { rows } = await system.owner.query(
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%claim_write%'",
-      );
-      return rows.length > 0;
-    });
+    await untilWaiting(system.owner, 1);
     await giveRoles('admin', ['auditor']);
     await session.query('COMMIT');
     session.release();

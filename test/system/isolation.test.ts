@@ -218,6 +218,14 @@ describe('each role has its part and no more', () => {
     expect(await privilegesOf(system.owner, 'accubooks_relay')).toEqual([
       // What is kept no longer goes: uploads, and batches that were never sent whole. The triggers keep the others.
       ...['DELETE public.batch_chunks', 'DELETE public.batches'],
+      // What was decided, and with which roles; not by whom, nor about what.
+      ...['company_id', 'decided_at', 'decision', 'idempotency_key', 'roles'].map(
+        (column) => `SELECT public.approval_decisions (${column})`,
+      ),
+      ...[
+        ...['approved_by', 'closed_at', 'company_id', 'demands', 'expires_at', 'idempotency_key'],
+        ...['pending_since', 'woken_at'],
+      ].map((column) => `SELECT public.approval_requests (${column})`),
       // How a chunk stands; not what is in its rows.
       ...['batch_id', 'chunk', 'claimed_run', 'company_id', 'is_kept', 'pending', 'stored_at', 'upload_id'].map(
         (column) => `SELECT public.batch_chunks (${column})`,
@@ -230,6 +238,7 @@ describe('each role has its part and no more', () => {
       'SELECT public.outbox',
       // Whether the server may give out numbers of events.
       'SELECT public.verification',
+      'UPDATE public.approval_requests (woken_at)',
       ...['content', 'is_kept'].map((column) => `UPDATE public.batch_chunks (${column})`),
       'UPDATE public.batches (woken_at)',
       ...[
