@@ -60,7 +60,7 @@ CREATE TABLE approval_decisions (
   decision text NOT NULL CHECK (decision IN ('approved', 'rejected')),
   comment text CHECK (length(comment) BETWEEN 1 AND 500),
   request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
-  roles text[] NOT NULL,
+  roles text[] NOT NULL CHECK (cardinality(roles) <= 9),
   decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (company_id, idempotency_key, user_id),
   FOREIGN KEY (company_id, idempotency_key, requested_by)
