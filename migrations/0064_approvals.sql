@@ -72,8 +72,17 @@ CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON approval_decisions
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON approval_decisions
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a decision stays as it was made');
 
+-- A decision tells the roles that its person holds as it is made, whatever the statement says.
+CREATE FUNCTION note_roles() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.roles := coalesce(
+    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
+  RETURN NEW;
+END $$;
+CREATE TRIGGER note_roles BEFORE INSERT ON approval_decisions FOR EACH ROW EXECUTE FUNCTION note_roles();
+
 -- Nobody decides about what is over, or without one of the roles that are asked for, whatever the application believes: the lock is
--- that of whoever closes it, and the roles are those of now.
+-- that of whoever closes it. Afterwards, since a row of another company is refused as such, whatever waits there.
 CREATE FUNCTION require_open_request() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   asked jsonb;
@@ -86,17 +95,13 @@ BEGIN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
   END IF;
-  NEW.roles := coalesce(
-    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
-  -- Who has asked for it is refused by the constraint of that name.
-  IF NEW.user_id <> NEW.requested_by AND NOT EXISTS (
-      SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
+  IF NOT EXISTS (SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
     RAISE EXCEPTION 'nobody decides about % without one of its roles', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approver_without_role';
   END IF;
-  RETURN NEW;
+  RETURN NULL;
 END $$;
-CREATE TRIGGER require_open_request BEFORE INSERT ON approval_decisions
+CREATE TRIGGER require_open_request AFTER INSERT ON approval_decisions
   FOR EACH ROW EXECUTE FUNCTION require_open_request();
 
 -- `approved_by` says that each of the demands is met, by enough people who hold one of its roles now, and who was the last of them.

@@ -116,13 +116,15 @@ CREATE TABLE public.approval_decisions (
   CONSTRAINT approval_decisions_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
   CONSTRAINT approval_decisions_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT approval_decisions_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
+  CONSTRAINT approval_decisions_roles_check CHECK ((cardinality(roles) <= 9)),
   CONSTRAINT approver_is_requester CHECK ((user_id <> requested_by)),
   CONSTRAINT approval_decisions_company_id_idempotency_key_requested_by_fkey FOREIGN KEY (company_id, idempotency_key, requested_by) REFERENCES public.approval_requests(company_id, idempotency_key, user_id),
   CONSTRAINT approval_decisions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON public.approval_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
 CREATE TRIGGER keep_decisions BEFORE DELETE OR UPDATE ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
-CREATE TRIGGER require_open_request BEFORE INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
+CREATE TRIGGER note_roles BEFORE INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.note_roles();
+CREATE TRIGGER require_open_request AFTER INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
 ALTER TABLE public.approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_decisions FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_decisions FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -4223,6 +4225,18 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.note_roles()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.roles := coalesce(
+    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.note_roles() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.number_document()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5507,15 +5521,11 @@ BEGIN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
   END IF;
-  NEW.roles := coalesce(
-    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
-  -- Who has asked for it is refused by the constraint of that name.
-  IF NEW.user_id <> NEW.requested_by AND NOT EXISTS (
-      SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
+  IF NOT EXISTS (SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
     RAISE EXCEPTION 'nobody decides about % without one of its roles', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approver_without_role';
   END IF;
-  RETURN NEW;
+  RETURN NULL;
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_open_request() TO PUBLIC;

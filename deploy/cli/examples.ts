@@ -19,8 +19,7 @@ import type { Tenant } from './target.ts';
 export type ExampleMaker = {
   /**
    * Builds write number `index` of this company under `key`, after creating the resources that it refers to. A change of
-   * settings expects their current version, and fiscal years are closed and reopened in their order: of several that are
-   * prepared before the first is sent, only one succeeds.
+   * settings or policies expects their current version, and fiscal years are closed and reopened in their order: see `ONE_WINS`.
    */
   prepare(tenant: Tenant, index: number, key: string): Promise<Write>;
 };
@@ -37,8 +36,15 @@ const SHARED_BY: Readonly<Record<string, number>> = {
 };
 /** Resources that only need to exist, such as the customer of a paid invoice, are shared by a whole company. */
 const SHARED = 'shared';
-/** Nobody is paid twice for a period, so each pay run has an employee of its own. */
-const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun']);
+/**
+ * Nobody is paid twice for a period, so each pay run has an employee of its own; and of the credit notes on a line only the
+ * latest can be voided, so each has an invoice of its own.
+ */
+const SHARES_NOTHING: ReadonlySet<string> = new Set(['createPayRun', 'createCreditNote']);
+/** Of several that are prepared before the first is sent, one succeeds: they expect one version, or are of one fiscal year. */
+export const ONE_WINS: ReadonlySet<string> = new Set([
+  ...['updateCompanySettings', 'updateApprovalPolicies', 'closeFiscalYear', 'reopenFiscalYear'],
+]);
 /** Members that are unique in a company: a second request with the same one would be rejected. */
 const UNIQUE_MEMBERS = new Set(['externalReference', 'email', 'sku', 'code', 'bankReference']);
 const GIVE_UP_AFTER_MS = 120_000;

@@ -6,6 +6,7 @@ import { exampleMaker } from '../cli/examples.ts';
 import { inParallel } from '../cli/in-parallel.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
+import { isAtSamePath } from '../cli/same-path.ts';
 import type { Target, Tenant } from '../cli/target.ts';
 import { problemOf } from '../client/src/answers.ts';
 import type { Http } from '../client/src/http.ts';
@@ -64,7 +65,8 @@ export async function runIsolation(
     const seconds = (performance.now() - startedAt) / 1_000;
 
     progress.done('Checking');
-    const shownToAnother = foreignAnswers(sent, operation) + (await foreignReads(http, target.tenants, sent));
+    const shownToAnother =
+      foreignAnswers(sent, operation) + (await foreignReads(http, target.tenants, { sent, operation }));
     if (target.databaseUrl === undefined || before === undefined) {
       const notReplayed = await countNotReplayed(http, sent, concurrency);
       return { sent, seconds, findings: undefined, notReplayed, shownToAnother };
@@ -150,7 +152,7 @@ export function writeKeyOf(tenant: Tenant, write: Write): string {
 
 /** Counts answers for another company: a created resource has the ID of its write, which derives from the company. */
 export function foreignAnswers(sent: readonly Sent[], operation: Operation): number {
-  if (operation.successStatus !== 201) return 0;
+  if (operation.successStatus !== 201 || isAtSamePath(operation)) return 0;
   return sent.filter(({ tenant, write, submitted }) => {
     if (submitted.final?.status !== 201) return false;
     return !submitted.final.text.includes(writeId(tenant.companyId, operation.name, write.key));
@@ -160,8 +162,12 @@ export function foreignAnswers(sent: readonly Sent[], operation: Operation): num
 const EMPTY_LIST = JSON.stringify({ items: [], nextCursor: null });
 
 /** Reads one resource of each company with the next company's token, which must not find it. */
-async function foreignReads(http: Http, tenants: readonly Tenant[], sent: readonly Sent[]): Promise<number> {
-  if (tenants.length < 2) return 0;
+async function foreignReads(
+  http: Http,
+  tenants: readonly Tenant[],
+  { sent, operation }: { readonly sent: readonly Sent[]; readonly operation: Operation },
+): Promise<number> {
+  if (tenants.length < 2 || isAtSamePath(operation)) return 0;
   const shown = await inParallel(PREPARE_CONCURRENCY, tenants, async (tenant, index) => {
     const stranger = tenants[(index + 1) % tenants.length] as Tenant;
     const location = sent.find((one) => one.tenant === tenant && one.submitted.final?.location)?.submitted.final

@@ -27,8 +27,12 @@ const NEVER_VALID = [
   JSON.stringify('x'.repeat(100_000)),
 ];
 
-/** Except here: no roles are what ends a membership. */
-const VALID_AFTER_ALL = ['grantUserAccess roles []'];
+/** Except here: no roles are what ends a membership, no policies are what ends all approvals, and the relief of a tax is yes or no. */
+const VALID_AFTER_ALL = [
+  'grantUserAccess roles []',
+  'updateApprovalPolicies policies []',
+  'writeOffInvoice taxRelief true',
+];
 
 type Wrong = {
   readonly path: string;

@@ -2,7 +2,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { type Actors, actors } from '../support/actors.ts';
-import { batchClient } from '../support/batches.ts';
+import { decide, setPolicies } from '../support/approvals.ts';
+import { batchClient, startBatchWorker } from '../support/batches.ts';
 import {
   amountsWithoutCheck,
   columnsWithoutSizeLimit,
@@ -34,9 +35,10 @@ beforeAll(async () => {
     }
   }
   await examples.close();
+  const worker = await startBatchWorker(system);
   for (const company of [one, other]) {
     const { id } = company;
-    await batchClient(system, company).send('{"body":{}}', { key: 'sent', operation: 'createCustomer' });
+    await haveSomethingWait(company);
     await system.owner.query(
       "INSERT INTO reopened_runs (company_id, idempotency_key, workflow_id) VALUES ($1, 'reopened', 'group')",
       [id],
@@ -50,11 +52,22 @@ beforeAll(async () => {
       [id],
     );
   }
+  await worker.close();
 });
 afterAll(async () => {
-  await sql.end();
+  await sql?.end();
   await system.stop();
 });
+
+/** A row of a batch that one person has approved, of the two that it needs. */
+async function haveSomethingWait(company: Company): Promise<void> {
+  await setPolicies(company, [{ operation: 'createCustomer', approverRoles: ['admin', 'accountant'], count: 2 }]);
+  const batches = batchClient(system, company);
+  await batches.send('{"key":"waits","body":{"name":"Waits"}}', { key: 'sent', operation: 'createCustomer' });
+  await batches.over('sent');
+  const { status, json } = await decide(company, 'waits', 'approve');
+  if (json.state !== 'pending_approval') throw new Error(`The approval answers ${status} ${JSON.stringify(json)}`);
+}
 
 const UNKNOWN_COMPANY = '00000000-0000-4000-8000-000000000000';
 
@@ -214,17 +227,17 @@ describe('each role has its part and no more', () => {
     });
   });
 
-  test('the relay sees events and batches of all companies and marks them, nothing else', async () => {
+  test('the relay sees events, batches and what waits of all companies and marks them, nothing else', async () => {
     expect(await privilegesOf(system.owner, 'accubooks_relay')).toEqual([
       // What is kept no longer goes: uploads, and batches that were never sent whole. The triggers keep the others.
       ...['DELETE public.batch_chunks', 'DELETE public.batches'],
-      // What was decided, and with which roles; not by whom, nor about what.
+      // What is asked for, and how it was decided and with which roles; not the write, nor who asks and who decides.
       ...['company_id', 'decided_at', 'decision', 'idempotency_key', 'roles'].map(
         (column) => `SELECT public.approval_decisions (${column})`,
       ),
       ...[
-        ...['approved_by', 'closed_at', 'company_id', 'demands', 'expires_at', 'idempotency_key'],
-        ...['pending_since', 'woken_at'],
+        ...['approved_by', 'closed_at', 'company_id', 'demands', 'expires_at', 'idempotency_key', 'pending_since'],
+        ...['woken_at'],
       ].map((column) => `SELECT public.approval_requests (${column})`),
       // How a chunk stands; not what is in its rows.
       ...['batch_id', 'chunk', 'claimed_run', 'company_id', 'is_kept', 'pending', 'stored_at', 'upload_id'].map(
@@ -251,6 +264,10 @@ describe('each role has its part and no more', () => {
       expect(rows).toHaveLength(2);
       const { rowCount } = await client.query('UPDATE outbox SET started_at = now(), delivered_at = now()');
       expect(rowCount).toBeGreaterThan(2);
+      const { rows: woken } = await client.query(
+        'UPDATE approval_requests SET woken_at = now() RETURNING company_id, (SELECT count(*)::int FROM approval_decisions) AS decisions',
+      );
+      expect(woken).toEqual(expect.arrayContaining([one, other].map(({ id }) => ({ company_id: id, decisions: 2 }))));
     });
   });
 

@@ -81,6 +81,7 @@ describe('the document and what is read', () => {
       reminderId,
       entryId: payment.journalEntryId,
       code: '1100',
+      year: (await company.api.get('/api/ledger/fiscal-years')).json.items[0].year,
       userId: company.users.owner.id,
       triggerId: trigger.id,
       eventId: trigger.workflowId,

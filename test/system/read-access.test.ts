@@ -6,6 +6,7 @@ import { ROLES, type Role } from '../../activities/roles.ts';
 import { toOpenApiPath } from '../../api/openapi/json-schema.ts';
 import { READS } from '../../api/reads/read-list.ts';
 import { inReadTransaction } from '../../api/reads/read-transaction.ts';
+import { setPolicies } from '../support/approvals.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
 import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
@@ -33,6 +34,11 @@ beforeAll(async () => {
   const trigger = await company.api.created('/api/workflows/sendInvoiceReminders/trigger', {});
   const run = await executedPayRun(company);
   const item = await stockedItem(company);
+  await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+  for (const [code, key] of ['waits-to-be-approved', 'waits-to-be-rejected'].entries()) {
+    await company.api.post('/api/ledger/accounts', { code: `77${code}`, name: 'Waiting', type: 'expense' }, { key });
+  }
+  const [year] = (await company.api.get('/api/ledger/fiscal-years')).json.items;
   const ids: Record<string, string> = {
     ':userId': company.users.employee.id,
     ':triggerId': trigger.id,
@@ -45,6 +51,7 @@ beforeAll(async () => {
     ':reminderId': reminderId,
     ':entryId': payment.journalEntryId,
     ':code': '1000',
+    ':year': String(year.year),
     ':bankTransactionId': await reconciledBankTransaction(company.api),
     ':employeeId': run.payslips[0].employeeId,
     ':payRunId': run.id,
@@ -83,6 +90,12 @@ describe('who may read', () => {
     readonly others: string | ((role: Role) => string);
     readonly sends?: { readonly body: string; readonly headers: Record<string, string> };
   };
+  // Whoever may approve it may do so again, with the same answer.
+  const deciding = (action: string, key: string): Beside => ({
+    url: `/api/writes/${key}/${action}`,
+    roles: ['admin'],
+    others: (role) => (role === 'owner' ? 'approver_is_requester' : 'forbidden'),
+  });
   const controlling = (action: string): Beside => ({
     url: `/api/batches/paid/${action}`,
     roles: ['owner', 'admin'],
@@ -101,6 +114,13 @@ describe('who may read', () => {
       roles: ['owner', 'admin', 'accountant'],
       others: 'forbidden',
     },
+    'GET /api/approvals': {
+      url: '/api/approvals',
+      roles: [...EVERYTHING_THERE_IS, 'inventory_manager'],
+      others: 'forbidden',
+    },
+    'POST /api/writes/{key}/approve': deciding('approve', 'waits-to-be-approved'),
+    'POST /api/writes/{key}/reject': deciding('reject', 'waits-to-be-rejected'),
     'GET /api/company/webhook-secret': { url: '/api/company/webhook-secret', roles: ['owner'], others: 'forbidden' },
     'POST /api/company/webhook-test': {
       url: '/api/company/webhook-test',
@@ -188,17 +208,20 @@ describe('who may read', () => {
 });
 
 describe('another company', () => {
+  /** Of a resource: its ID, or a fiscal year. */
+  const NAME = /[0-9a-f-]{36}|\b\d{4}\b/;
+
   test('sees the same 404 for what is not its own and for what is not at all', async () => {
     for (const { path, answers } of READS.filter((read) => read.answers.kind === 'one')) {
       if (path.includes(':code')) continue;
       const foreign = await other.api.get(paths[path] ?? '');
-      const unknown = await other.api.get(path.replace(/:\w+/, randomUUID()));
+      const unknown = await other.api.get(path.replace(/:\w+/, path.includes(':year') ? '1901' : randomUUID()));
       expect(foreign.status).toBe(404);
       expect(foreign.json.code).toBe(`${answers.resource}_not_found`);
       const blank = (body: Record<string, string>) => ({
         ...body,
-        detail: body['detail']?.replace(/[0-9a-f-]{36}/, 'ID'),
-        instance: body['instance']?.replace(/[0-9a-f-]{36}/, 'ID'),
+        detail: body['detail']?.replace(NAME, 'ID'),
+        instance: body['instance']?.replace(NAME, 'ID'),
         requestId: 'of each',
       });
       expect(blank(foreign.json)).toEqual(blank(unknown.json));

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { decodeJwt } from 'jose';
+import { ONE_WINS } from '../../cli/examples.ts';
 import { labelOf } from '../../client/src/answers.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
 import { expectedWriteId } from '../uuid.ts';
@@ -7,8 +8,6 @@ import { expectedWriteId } from '../uuid.ts';
 const CONCURRENT_WRITES = 8;
 /** Longer ago than any tolerance for clock skew. */
 const EXPIRED_SECONDS = -3_600;
-/** Concurrent changes of settings all expect the current version, and fiscal years have an order: only one of them succeeds. */
-const ONE_WINS = new Set(['updateCompanySettings', 'closeFiscalYear', 'reopenFiscalYear']);
 
 /** Only a member with a permitted role gets an answer, first or replayed; concurrent requests with N keys make N writes. */
 export const authAndConcurrency: Rule = {

@@ -1,3 +1,4 @@
+import { isAtSamePath } from '../../cli/same-path.ts';
 import type { Answer } from '../../client/src/http.ts';
 import type { Write } from '../../client/src/submit-write.ts';
 import { type Rule, settle, succeed, type Trial, unless, unlessAnswered, unlessUntouched } from '../rule.ts';
@@ -40,10 +41,14 @@ export const tenantIsolation: Rule = {
   },
 };
 
-/** A path that is the same for every company, such as its settings, shows each company its own resource. */
-async function readAbroad({ http, abroad }: Trial, mine: Answer, theirs: Answer): Promise<readonly string[]> {
+/** A path that is the same for every company, such as that of its settings, shows each company its own resource. */
+async function readAbroad(
+  { http, abroad, operation }: Trial,
+  mine: Answer,
+  theirs: Answer,
+): Promise<readonly string[]> {
   if (mine.location === undefined) return ['its answer has no Location'];
-  if (mine.location === theirs.location) return [];
+  if (mine.location === theirs.location || isAtSamePath(operation)) return [];
   const { status, text } = await http.send({ method: 'GET', path: mine.location, token: abroad.token });
   return unless(status === 404 || text === EMPTY_LIST, `another company can read it at its Location (${status})`);
 }
