@@ -53,6 +53,12 @@ export function classify(error: unknown): Failure {
   return { kind: 'bug' };
 }
 
+/** True when this constraint, or a trigger in its name, refused the statement. */
+export function violates(error: unknown, constraint: string): boolean {
+  const failure = classify(error);
+  return failure.kind === 'constraint' && failure.constraint === constraint;
+}
+
 /** True for an error that a request answers with 503 `storage_unavailable`. */
 export function isStorageUnavailable(error: unknown): boolean {
   return classify(error).kind === 'transient';

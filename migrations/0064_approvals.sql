@@ -51,7 +51,7 @@ CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, close
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON approval_requests
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('it is what the approvers have seen');
 
--- One decision a person, never changed, and never of whoever has asked for the write.
+-- One decision a person, never changed, and never of whoever has asked for the write. `roles`: which the person held then.
 CREATE TABLE approval_decisions (
   company_id uuid NOT NULL,
   idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
@@ -60,6 +60,7 @@ CREATE TABLE approval_decisions (
   decision text NOT NULL CHECK (decision IN ('approved', 'rejected')),
   comment text CHECK (length(comment) BETWEEN 1 AND 500),
   request_id text NOT NULL CHECK (length(request_id) BETWEEN 1 AND 128),
+  roles text[] NOT NULL CHECK (cardinality(roles) <= 9),
   decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (company_id, idempotency_key, user_id),
   FOREIGN KEY (company_id, idempotency_key, requested_by)
@@ -71,11 +72,22 @@ CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON approval_decisions
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON approval_decisions
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a decision stays as it was made');
 
--- Nobody decides about what is over, whatever the application believes: the lock is that of whoever closes it. Afterwards, since a
--- row of another company is refused as such, whatever waits there.
-CREATE FUNCTION require_open_request() RETURNS trigger LANGUAGE plpgsql AS $$
+-- A decision tells the roles that its person holds as it is made, whatever the statement says.
+CREATE FUNCTION note_roles() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM 1 FROM approval_requests r
+  NEW.roles := coalesce(
+    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
+  RETURN NEW;
+END $$;
+CREATE TRIGGER note_roles BEFORE INSERT ON approval_decisions FOR EACH ROW EXECUTE FUNCTION note_roles();
+
+-- Nobody decides about what is over, or without one of the roles that are asked for, whatever the application believes: the lock is
+-- that of whoever closes it. Afterwards, since a row of another company is refused as such, whatever waits there.
+CREATE FUNCTION require_open_request() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  asked jsonb;
+BEGIN
+  SELECT r.demands INTO asked FROM approval_requests r
   WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
     AND r.expires_at > clock_timestamp()
   FOR NO KEY UPDATE;
@@ -83,21 +95,32 @@ BEGIN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
   END IF;
+  IF NOT EXISTS (SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
+    RAISE EXCEPTION 'nobody decides about % without one of its roles', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approver_without_role';
+  END IF;
   RETURN NULL;
 END $$;
 CREATE TRIGGER require_open_request AFTER INSERT ON approval_decisions
   FOR EACH ROW EXECUTE FUNCTION require_open_request();
 
--- `approved_by` says that the demands are met: by enough people, of whom it is the last one.
+-- `approved_by` says that each of the demands is met, by enough people who hold one of its roles now, and who was the last of them.
 CREATE FUNCTION require_approvals() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-  needed integer;
-  approvers uuid[];
 BEGIN
-  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
-  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
-  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
-  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
+  IF NEW.approved_by IS DISTINCT FROM (
+      SELECT d.user_id FROM approval_decisions d
+      JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+      WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved'
+        AND EXISTS (SELECT FROM jsonb_to_recordset(NEW.demands) AS n (roles text[]) WHERE n.roles && m.roles)
+      ORDER BY d.decided_at DESC, d.user_id DESC LIMIT 1)
+    OR EXISTS (
+      SELECT FROM jsonb_to_recordset(NEW.demands) AS n (roles text[], count integer)
+      WHERE n.count > (
+        SELECT count(*) FROM approval_decisions d
+        JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+        WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved'
+          AND m.roles && n.roles))
+  THEN
     RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
   END IF;
@@ -184,10 +207,10 @@ CREATE POLICY relay ON approval_requests TO accubooks_relay USING (true);
 CREATE POLICY relay ON approval_decisions FOR SELECT TO accubooks_relay USING (true);
 GRANT SELECT (company_id, idempotency_key, demands, pending_since, expires_at, approved_by, closed_at, woken_at), UPDATE (woken_at)
   ON approval_requests TO accubooks_relay;
-GRANT SELECT (company_id, idempotency_key, decision, decided_at) ON approval_decisions TO accubooks_relay;
+GRANT SELECT (company_id, idempotency_key, decision, roles, decided_at) ON approval_decisions TO accubooks_relay;
 
 -- How many wait, and for how long the outcome of one is due, for the worker's metrics: its time is over, or enough people have
--- approved it.
+-- approved it, with the roles that they held then. (The relay sees no memberships.)
 CREATE FUNCTION approval_facts() RETURNS TABLE (waiting bigint, overdue_seconds double precision)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -198,7 +221,12 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT max(a.decided_at) AS due_since FROM approval_decisions a
       WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
-      HAVING count(*) >= (SELECT max((n ->> 'count')::integer) FROM jsonb_array_elements(r.demands) AS n)
+      HAVING NOT EXISTS (
+        SELECT FROM jsonb_to_recordset(r.demands) AS n (roles text[], count integer)
+        WHERE n.count > (
+          SELECT count(*) FROM approval_decisions g
+          WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
+            AND g.roles && n.roles))
     ) AS d ON true
     WHERE r.closed_at IS NULL;
 END $$;

@@ -109,17 +109,21 @@ CREATE TABLE public.approval_decisions (
   decision text NOT NULL,
   comment text,
   request_id text NOT NULL,
+  roles text[] NOT NULL,
   decided_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT approval_decisions_pkey PRIMARY KEY (company_id, idempotency_key, user_id),
   CONSTRAINT approval_decisions_comment_check CHECK (((length(comment) >= 1) AND (length(comment) <= 500))),
   CONSTRAINT approval_decisions_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+  CONSTRAINT approval_decisions_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT approval_decisions_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
+  CONSTRAINT approval_decisions_roles_check CHECK ((cardinality(roles) <= 9)),
   CONSTRAINT approver_is_requester CHECK ((user_id <> requested_by)),
   CONSTRAINT approval_decisions_company_id_idempotency_key_requested_by_fkey FOREIGN KEY (company_id, idempotency_key, requested_by) REFERENCES public.approval_requests(company_id, idempotency_key, user_id),
   CONSTRAINT approval_decisions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id)
 );
 CREATE TRIGGER keep_all_decisions BEFORE TRUNCATE ON public.approval_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
 CREATE TRIGGER keep_decisions BEFORE DELETE OR UPDATE ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_change('a decision stays as it was made');
+CREATE TRIGGER note_roles BEFORE INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.note_roles();
 CREATE TRIGGER require_open_request AFTER INSERT ON public.approval_decisions FOR EACH ROW EXECUTE FUNCTION public.require_open_request();
 ALTER TABLE public.approval_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.approval_decisions FOR SELECT TO accubooks_auditor USING (true);
@@ -129,6 +133,8 @@ GRANT INSERT, SELECT ON public.approval_decisions TO accubooks_app;
 GRANT SELECT ON public.approval_decisions TO accubooks_auditor;
 GRANT SELECT ON public.approval_decisions(company_id) TO accubooks_relay;
 GRANT SELECT ON public.approval_decisions(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_decisions(decision) TO accubooks_relay;
+GRANT SELECT ON public.approval_decisions(roles) TO accubooks_relay;
 GRANT SELECT ON public.approval_decisions(decided_at) TO accubooks_relay;
 
 CREATE TABLE public.approval_policies (
@@ -182,7 +188,7 @@ CREATE INDEX approval_requests_ended ON public.approval_requests USING btree (cl
 CREATE INDEX approval_requests_open ON public.approval_requests USING btree (company_id, pending_since, idempotency_key) WHERE (closed_at IS NULL);
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON public.approval_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
 CREATE TRIGGER keep_approval_requests BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at, pending_since, expires_at ON public.approval_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
-CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN (((old.closed_at IS NOT NULL) AND ((new.closed_at IS NOT NULL) OR (old.approved_by IS NOT NULL)))) EXECUTE FUNCTION public.refuse_change('it is closed');
 CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON public.approval_requests FOR EACH ROW WHEN ((new.approved_by IS NOT NULL)) EXECUTE FUNCTION public.require_approvals();
 CREATE CONSTRAINT TRIGGER tell_batches AFTER UPDATE OF closed_at ON public.approval_requests DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL))) EXECUTE FUNCTION public.tell_batches();
 ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -193,6 +199,7 @@ GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
 GRANT SELECT ON public.approval_requests TO accubooks_auditor;
 GRANT SELECT ON public.approval_requests(company_id) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(demands) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(pending_since) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(expires_at) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_relay;
@@ -1963,7 +1970,20 @@ CREATE OR REPLACE FUNCTION public.approval_facts()
 AS $function$
 BEGIN
   PERFORM enter_relay();
-  RETURN QUERY SELECT count(*), age_seconds(min(r.expires_at)) FROM approval_requests r WHERE r.closed_at IS NULL;
+  RETURN QUERY
+    SELECT count(*), age_seconds(min(least(r.expires_at, d.due_since)))
+    FROM approval_requests r
+    LEFT JOIN LATERAL (
+      SELECT max(a.decided_at) AS due_since FROM approval_decisions a
+      WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
+      HAVING NOT EXISTS (
+        SELECT FROM jsonb_to_recordset(r.demands) AS n (roles text[], count integer)
+        WHERE n.count > (
+          SELECT count(*) FROM approval_decisions g
+          WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
+            AND g.roles && n.roles))
+    ) AS d ON true
+    WHERE r.closed_at IS NULL;
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_facts() TO PUBLIC;
@@ -4209,6 +4229,18 @@ END
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.note_roles()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.roles := coalesce(
+    (SELECT m.roles FROM memberships m WHERE m.company_id = NEW.company_id AND m.user_id = NEW.user_id), '{}');
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.note_roles() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.number_document()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5106,14 +5138,21 @@ CREATE OR REPLACE FUNCTION public.require_approvals()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
-DECLARE
-  needed integer;
-  approvers uuid[];
 BEGIN
-  SELECT max((d ->> 'count')::integer) INTO needed FROM jsonb_array_elements(NEW.demands) AS d;
-  SELECT array_agg(d.user_id ORDER BY d.decided_at DESC, d.user_id DESC) INTO approvers FROM approval_decisions d
-  WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved';
-  IF NEW.approved_by <> ALL (coalesce(approvers, '{}')) OR coalesce(cardinality(approvers), 0) < needed THEN
+  IF NEW.approved_by IS DISTINCT FROM (
+      SELECT d.user_id FROM approval_decisions d
+      JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+      WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved'
+        AND EXISTS (SELECT FROM jsonb_to_recordset(NEW.demands) AS n (roles text[]) WHERE n.roles && m.roles)
+      ORDER BY d.decided_at DESC, d.user_id DESC LIMIT 1)
+    OR EXISTS (
+      SELECT FROM jsonb_to_recordset(NEW.demands) AS n (roles text[], count integer)
+      WHERE n.count > (
+        SELECT count(*) FROM approval_decisions d
+        JOIN memberships m ON m.company_id = d.company_id AND m.user_id = d.user_id
+        WHERE d.company_id = NEW.company_id AND d.idempotency_key = NEW.idempotency_key AND d.decision = 'approved'
+          AND m.roles && n.roles))
+  THEN
     RAISE EXCEPTION 'write % has not been approved by enough people', NEW.write_id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approved_by_enough';
   END IF;
@@ -5475,14 +5514,20 @@ CREATE OR REPLACE FUNCTION public.require_open_request()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  asked jsonb;
 BEGIN
-  PERFORM 1 FROM approval_requests r
+  SELECT r.demands INTO asked FROM approval_requests r
   WHERE r.company_id = NEW.company_id AND r.idempotency_key = NEW.idempotency_key AND r.closed_at IS NULL
     AND r.expires_at > clock_timestamp()
   FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'nothing under % waits for an approval', NEW.idempotency_key
       USING ERRCODE = 'check_violation', CONSTRAINT = 'approval_not_pending';
+  END IF;
+  IF NOT EXISTS (SELECT FROM jsonb_to_recordset(asked) AS n (roles text[]) WHERE n.roles && NEW.roles) THEN
+    RAISE EXCEPTION 'nobody decides about % without one of its roles', NEW.idempotency_key
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'approver_without_role';
   END IF;
   RETURN NULL;
 END $function$

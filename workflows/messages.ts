@@ -83,11 +83,8 @@ export type PendingResult = {
   readonly expiresAt: string;
   /** By the database's clock, which decides; at least 1. */
   readonly expiresInMs: number;
-  /** That were given so far, and that are needed. */
-  readonly approvals: number;
-  readonly approvalsNeeded: number;
-  /** Who may approve. */
-  readonly roles: readonly string[];
+  /** So many people with one of the roles have to approve, and so many have; each has to be met. */
+  readonly demands: readonly { readonly roles: readonly string[]; readonly count: number; readonly given: number }[];
 };
 
 /** The signal that somebody has decided about the write, or cancelled it: the rows say what. It may be lost, and sent again. */

@@ -101,11 +101,13 @@ async function whenApproved(
 }
 
 /** For people: what is awaited. No names and no amounts. */
-function describe({ approvals, approvalsNeeded, roles, expiresAt }: PendingResult): string {
+function describe({ demands, expiresAt }: PendingResult): string {
   return [
-    `**Waiting for approval**: ${approvals} of ${approvalsNeeded} given, until ${expiresAt}`,
+    `**Waiting for approval**, until ${expiresAt}:`,
     '',
-    `Nothing is posted before. Who holds one of the roles ${roles.join(', ')}, and has not asked for the write, decides by ` +
+    ...demands.map(({ roles, count, given }) => `- ${given} of ${count} given by ${roles.join(' or ')}`),
+    '',
+    'Nothing is posted before. Who holds one of these roles, and has not asked for the write, decides by ' +
       '`POST /api/writes/{key}/approve` or `/reject`.',
   ].join('\n');
 }

@@ -38,7 +38,7 @@ export function openApproval(approval: Approval | null | undefined): Approval | 
   return approval?.isOpen ? approval : undefined;
 }
 
-/** How many people have to approve, by the demand that asks for most. */
+/** How many people have to approve at least, by the demand that asks for most: one person can count for several demands. */
 export function approvalsNeeded({ demands }: Pick<Approval, 'demands'>): number {
   return Math.max(...demands.map(({ count }) => count));
 }
@@ -48,9 +48,31 @@ function countedApprovals({ demands, decisions }: Pick<Approval, 'demands' | 'de
   return decisions.filter(({ decision, roles }) => decision === 'approved' && mayDecide({ demands }, roles));
 }
 
+/** Each demand, and how many approvals of people with one of its roles there are. What was executed had enough. */
+export function metDemands({
+  demands,
+  decisions,
+  approvedBy: approver,
+}: Pick<Approval, 'demands' | 'decisions' | 'approvedBy'>): readonly MetDemand[] {
+  return demands.map(({ roles, count }) => {
+    const given = decisions.filter((one) => one.decision === 'approved' && holdsOneOf(one.roles, roles)).length;
+    return { roles, count, given: approver === null ? given : Math.max(given, count) };
+  });
+}
+
+export type MetDemand = Demand & { readonly given: number };
+
 /** Whether a holder of these roles may approve and reject. */
 export function mayDecide({ demands }: Pick<Approval, 'demands'>, roles: readonly string[]): boolean {
   return demands.some((demand) => holdsOneOf(roles, demand.roles));
+}
+
+/** Who may decide about the write, or has done so, may read it. */
+export function isConcerned(
+  { demands, decisions }: Pick<Approval, 'demands' | 'decisions'>,
+  { userId, roles }: { readonly userId: string; readonly roles: readonly string[] },
+): boolean {
+  return mayDecide({ demands }, roles) || decisions.some((decision) => decision.userId === userId);
 }
 
 /** The last of the approvals, if they meet each of the demands. */
@@ -72,8 +94,6 @@ export function pendingResult(approval: Approval): PendingResult {
     first: false,
     expiresAt: new Date(expiresAt).toISOString(),
     expiresInMs: Math.max(1, expiresInMs),
-    approvals: countedApprovals(approval).length,
-    approvalsNeeded: approvalsNeeded(approval),
-    roles: [...new Set(approval.demands.flatMap(({ roles }) => roles))],
+    demands: metDemands(approval),
   };
 }

@@ -2,6 +2,7 @@ import type { WriteArguments } from '../../workflows/messages.ts';
 import { type Approval, pendingResult } from '../approvals/approval.ts';
 import type { Demands } from '../approvals/policies.ts';
 import type { Tx } from '../database.ts';
+import { TransientFailure, violates } from '../failures.ts';
 import type { Operation } from '../operation.ts';
 import { isSameRequest } from './compare-requests.ts';
 
@@ -60,17 +61,24 @@ export async function takeClaimBack(tx: Tx, { companyId, key }: WriteArguments):
   await tx.query('SELECT unclaim_write($1, $2)', [companyId, key]);
 }
 
-/** The key is about to get its outcome. `approver`: the last of those whose approvals it is executed with. */
+/**
+ * The key is about to get its outcome. `approver`: the last of those whose approvals it is executed with. One of them may have
+ * lost the role since they were read: then the database refuses, and the next attempt reads them again.
+ */
 export async function closeRequest(
   tx: Tx,
   { companyId, key }: WriteArguments,
   approver: string | undefined,
 ): Promise<void> {
-  await tx.query(
+  const closing = tx.query(
     `UPDATE approval_requests SET approved_by = $3, closed_at = clock_timestamp()
      WHERE company_id = $1 AND idempotency_key = $2 AND closed_at IS NULL`,
     [companyId, key, approver ?? null],
   );
+  await closing.catch((error: unknown) => {
+    if (!violates(error, 'approved_by_enough')) throw error;
+    throw new TransientFailure('The approvals are not enough any more', { mayHaveCommitted: false, cause: error });
+  });
 }
 
 /** The request of a key that has no outcome any more, since its write was lost and an operator has reopened it, is open again. */

@@ -4,26 +4,34 @@ import { ApiProblem } from './problems.ts';
 export type WaitLimit = {
   /** Runs the work as one that waits. Throws `rate_limited` where as many of the company wait already. */
   within<T>(companyId: string, work: () => Promise<T>): Promise<T>;
+  /** The same for work without which there is an answer: it is left out where as many of the company wait already. */
+  ifFree(companyId: string, work: () => Promise<unknown>): Promise<void>;
 };
 
 export function createWaitLimit(max: number): WaitLimit {
   const waiting = new Map<string, number>();
+  const isFull = (companyId: string) => (waiting.get(companyId) ?? 0) >= max;
+  async function counted<T>(companyId: string, work: () => Promise<T>): Promise<T> {
+    waiting.set(companyId, (waiting.get(companyId) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (waiting.get(companyId) ?? 0) - 1;
+      if (left > 0) waiting.set(companyId, left);
+      else waiting.delete(companyId);
+    }
+  }
   return {
     async within(companyId, work) {
-      const count = (waiting.get(companyId) ?? 0) + 1;
-      if (count > max) {
+      if (isFull(companyId)) {
         throw new ApiProblem('rate_limited', {
           detail: `${max} requests of the company wait already. Wait until one is answered, or send this one without wait.`,
         });
       }
-      waiting.set(companyId, count);
-      try {
-        return await work();
-      } finally {
-        const left = (waiting.get(companyId) ?? 0) - 1;
-        if (left > 0) waiting.set(companyId, left);
-        else waiting.delete(companyId);
-      }
+      return counted(companyId, work);
+    },
+    async ifFree(companyId, work) {
+      if (!isFull(companyId)) await counted(companyId, work);
     },
   };
 }

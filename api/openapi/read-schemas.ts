@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { APPROVER_ROLES } from '../../activities/approvals/policies.ts';
 import { accessSchema } from '../../activities/resources/access.ts';
 import { bankTransactionSchema } from '../../activities/resources/bank-transaction.ts';
 import { creditNoteSchema } from '../../activities/resources/credit-note.ts';
@@ -289,7 +290,16 @@ const writeSchema = writeSummarySchema.extend({
     )
     .optional()
     .meta({ description: 'The decisions about a write that an approval policy has matched' }),
-  approvalsNeeded: z.int().optional().meta({ description: 'How many people have to approve it' }),
+  approvalsNeeded: z.int().optional().meta({
+    description: 'How many people have to approve it at least; more where the demands ask for different people',
+  }),
+  demands: z
+    .array(z.object({ roles: z.array(z.enum(APPROVER_ROLES)), count: z.int().min(1), given: z.int().min(0) }))
+    .optional()
+    .meta({
+      description:
+        'What the policies ask for: so many approvals by people with one of the roles. Each has to be met; an approval counts for each that names a role of the person',
+    }),
   expiresAt: instant().nullable().optional().meta({ description: 'When it is over; null once it has its outcome' }),
   approvedBy: resourceId()
     .nullable()

@@ -20,6 +20,8 @@ export type Read = {
    * them. What says only how a business stands needs no row.
    */
   readonly shows?: 'payroll' | 'personal data' | 'entries';
+  /** In the place of `shows`, where that depends on what is among the answer. */
+  showsIn?(answer: object): readonly ('payroll' | 'personal data' | undefined)[];
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
   read(tx: Tx, input: ReadInput, reader: ListReader): Promise<object>;

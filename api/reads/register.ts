@@ -5,7 +5,7 @@ import type { ApiContext } from '../context.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { sourceOf } from '../security/refusals.ts';
-import { eventOfRead } from './confidential.ts';
+import { eventsOfRead } from './confidential.ts';
 import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
@@ -39,10 +39,10 @@ async function answer(read: Read, request: FastifyRequest, context: ApiContext):
 
 /** Tells the security log who has read what is confidential, and of whom. */
 function recordReader(read: Read, request: FastifyRequest, answered: object, { security }: ApiContext): void {
-  const event = eventOfRead(read, answered);
-  if (event === undefined) return;
   const details = request.params as Record<string, string>;
-  security.record({ event, reason: read.answers.resource, ...request.caller, ...sourceOf(request), details });
+  for (const event of eventsOfRead(read, answered)) {
+    security.record({ event, reason: read.answers.resource, ...request.caller, ...sourceOf(request), details });
+  }
 }
 
 /** Parses path and query with the read's schemas. Reports every problem, each with its JSON pointer. */

@@ -3,6 +3,7 @@ import { holdsOneOf, type Role } from '../../activities/roles.ts';
 import type { Read, Reader } from '../reads/read.ts';
 import { READS } from '../reads/read-list.ts';
 import { READERS } from '../reads/readers.ts';
+import type { WriteResource } from './resource.ts';
 
 /** What decides who may read a write. A cancelled key has no operation, and a lost write may have no user. */
 export type KnownWrite = { readonly operation: string | null; readonly userId: string | null };
@@ -30,6 +31,15 @@ function mayReadOperation(name: string | null, roles: readonly string[], operati
 /** What the answers of an operation show, as those of the reads of its resource do. */
 export function shownBy(name: string | null, operations: readonly Operation[]): Pick<Read, 'shows'> {
   return listOf(operations.find((operation) => operation.name === name)) ?? {};
+}
+
+/** What is confidential in the description of a write: in what it answered, or in what is asked for. */
+export function shownIn(
+  { operation, response, request }: Pick<WriteResource, 'operation' | 'response' | 'request'>,
+  operations: readonly Operation[],
+): 'payroll' | 'personal data' | undefined {
+  const { shows } = shownBy(operation, operations);
+  return shows === 'entries' || (response === null && (request ?? null) === null) ? undefined : shows;
 }
 
 /** Those who may read the list of the operation's resource. */

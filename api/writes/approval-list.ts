@@ -6,9 +6,9 @@ import { type Filter, type List, readPage } from '../reads/page.ts';
 import { pageQuery } from '../reads/query.ts';
 import { defineRead, type Read, type Reader } from '../reads/read.ts';
 import { READERS } from '../reads/readers.ts';
-import { readableOperations } from './access.ts';
+import { readableOperations, shownIn } from './access.ts';
 import { pendingWrite } from './pending.ts';
-import type { TemporalUi } from './resource.ts';
+import type { TemporalUi, WriteResource } from './resource.ts';
 
 const REQUESTS: List = {
   columns: 'approval_of(company_id, idempotency_key) AS approval',
@@ -40,6 +40,8 @@ export function createApprovalList(operations: readonly Operation[], ui: Tempora
         .optional()
         .describe('me: only those that the caller may decide about, and has not.'),
     }),
+    showsIn: (answer) =>
+      (answer as { readonly items: readonly WriteResource[] }).items.map((write) => shownIn(write, operations)),
     async read(tx, { query: { limit, cursor, ...filters } }, reader) {
       const { rows, nextCursor } = await readPage<{ approval: Approval }>(
         tx,

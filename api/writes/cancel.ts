@@ -49,7 +49,7 @@ async function refuseUnlessAllowed(
   idempotencyKey: string,
   member: Lookup,
 ): Promise<void> {
-  const { roles, userId, row } = member;
+  const { roles, userId, row, approval } = member;
   if (holdsOneOf(roles, CANCEL_ALWAYS)) return;
   const allowed =
     row === undefined
@@ -65,7 +65,7 @@ async function refuseUnlessAllowed(
           );
   if (!allowed) {
     // As much is asked as for a key that is not there: how long the answer takes must not tell that this one is.
-    if (row !== undefined) await describeInTime(context, companyId, nobodysKey());
+    if (row !== undefined || approval !== undefined) await describeInTime(context, companyId, nobodysKey());
     throw new ApiProblem('forbidden', {
       detail:
         'Only its actor, or a role that its operation allows, may cancel a running write. Only owner, admin or accountant may cancel a key that has not been used.',

@@ -1,10 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type Approval, approvedBy, mayDecide } from '../../activities/approvals/approval.ts';
+import { INPUT_REFUSED } from '../../activities/check-input.ts';
 import type { Tx } from '../../activities/database.ts';
+import { violates } from '../../activities/failures.ts';
 import { description } from '../../activities/fields.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
+import { problemPointers } from '../../activities/problem-pointers.ts';
 import { recordSecurityFacts } from '../../activities/security/security-row.ts';
 import { approvalRejected, finishWrite, rejectionOf } from '../../activities/write/finish.ts';
 import { claimWrite } from '../../activities/write/run-operation.ts';
@@ -16,14 +19,16 @@ import type { ApiContext } from '../context.ts';
 import { readPreferences } from '../http/preferences.ts';
 import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
-import { invalidPart } from '../http/validation.ts';
+import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import type { Lookup } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import { keyTransaction } from './key-transaction.ts';
-import { keyOf, readWrite, writeNotFound } from './status.ts';
+import { mayReadPending } from './pending.ts';
+import { keyOf, readWrite, recordReader, writeNotFound } from './status.ts';
+import { nobodysKey } from './story.ts';
 
 const LOOKUP_LIMIT_MS = 2_000;
 const ROUTES = { approve: 'approved', reject: 'rejected' } as const;
@@ -48,8 +53,7 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
       const member = await context.lookups.find(caller, key, LOOKUP_LIMIT_MS);
       await requireVerified(context, member);
       enforceRateLimit(context.newWrites, caller);
-      const approval = member.approval ?? (await closedApproval(context, request, key));
-      if (approval === undefined) throw nothingThere(context, key, caller.companyId, member);
+      const approval = await findApproval(context, request, key, member);
       const operation = context.operations.find(({ name }) => name === approval.arguments.operation);
       if (operation === undefined) throw new Error('Bug! A write of an operation that this release does not know');
       requireApprover(approval, member, operation);
@@ -58,16 +62,37 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
         wakeSoon(context, approval.arguments);
         await untilExecuted(context, request, key, arrivedAtMs + preferences.waitMs);
       }
-      return reply.send(await readWrite(context, caller, key));
+      const write = await readWrite(context, caller, key);
+      if (write === undefined) throw writeNotFound(key);
+      recordReader(context, request, write);
+      return reply.send(write);
     });
   }
 }
 
 function readComment(body: unknown): string | undefined {
-  const parsed = DECISION_BODY.safeParse(body ?? {});
+  const parsed = DECISION_BODY.safeParse(body === undefined ? {} : body);
   if (parsed.success) return parsed.data.comment;
-  const [issue] = parsed.error.issues;
-  throw invalidPart('body', issue?.path.length ? `/${issue.path.join('/')}` : '', issue?.message ?? 'is not valid');
+  throw new ApiProblem('validation_failed', { detail: INPUT_REFUSED, errors: problemPointers('body', parsed.error) });
+}
+
+/**
+ * What is asked for under the key, if the caller may know of it. Throws `write_not_found` where they may not, in the same words
+ * and after the same questions as for an unknown key.
+ */
+async function findApproval(
+  context: ApiContext,
+  request: FastifyRequest,
+  key: string,
+  member: Lookup,
+): Promise<Approval> {
+  const { companyId } = request.caller;
+  const isSeen = (approval: Approval) => mayReadPending(approval, { companyId, ...member }, context.operations);
+  const { approval: open } = member;
+  if (open !== undefined && isSeen(open)) return open;
+  const closed = await closedApproval(context, request, open === undefined ? key : nobodysKey());
+  if (closed !== undefined && isSeen(closed)) return closed;
+  throw nothingThere(context, key, companyId, member);
 }
 
 /** What became of a request for approval whose key has its outcome: the same decision again is answered as before. */
@@ -86,16 +111,19 @@ function nothingThere({ operations }: ApiContext, key: string, companyId: string
   return isSeen ? notPending(key) : writeNotFound(key);
 }
 
-function requireApprover(approval: Approval, { userId, roles }: Lookup, { name }: Operation): void {
+function requireApprover(approval: Approval, { userId, roles }: Lookup, operation: Operation): void {
   if (approval.userId === userId) {
     throw new ApiProblem('approver_is_requester', {
       detail: 'You have asked for this write: someone else decides about it.',
       idempotencyKey: approval.key,
     });
   }
-  if (mayDecide(approval, roles)) return;
-  const needed = [...new Set(approval.demands.flatMap((demand) => demand.roles))].join(', ');
-  throw new ApiProblem('forbidden', { detail: `The approval of this ${name} needs one of the roles ${needed}.` });
+  if (!mayDecide(approval, roles)) throw noApprover(approval, operation);
+}
+
+function noApprover({ demands }: Approval, { name }: Operation): ApiProblem {
+  const needed = [...new Set(demands.flatMap((demand) => demand.roles))].join(', ');
+  return new ApiProblem('forbidden', { detail: `The approval of this ${name} needs one of the roles ${needed}.` });
 }
 
 type Deciding = {
@@ -107,8 +135,21 @@ type Deciding = {
   readonly comment: string | undefined;
 };
 
-/** False when it had been decided so by the same person before. Throws `already_decided` and `approval_not_pending`. */
+/**
+ * False when it had been decided so by the same person before. Throws `already_decided`, `approval_not_pending`, and `forbidden`
+ * where the role was revoked meanwhile: the database asks for it again with the decision.
+ */
 async function decide(context: ApiContext, request: FastifyRequest, deciding: Deciding): Promise<boolean> {
+  try {
+    return await decideOnce(context, request, deciding);
+  } catch (error) {
+    if (violates(error, 'approval_not_pending')) throw notPending(deciding.key);
+    if (violates(error, 'approver_without_role')) throw noApprover(deciding.approval, deciding.operation);
+    throw error;
+  }
+}
+
+async function decideOnce(context: ApiContext, request: FastifyRequest, deciding: Deciding): Promise<boolean> {
   const { approval, operation, member, key, decision } = deciding;
   if (isRepeated(approval, deciding)) return false;
   if (!approval.isOpen) throw notPending(key);
@@ -190,7 +231,7 @@ export function wakeSoon({ wake }: Pick<ApiContext, 'wake'>, args: WriteArgument
 
 /** After the last approval, the answer tells the outcome, unless it takes longer than the client waits. */
 async function untilExecuted(context: ApiContext, { caller }: FastifyRequest, key: string, deadline: number) {
-  const { approval } = await context.lookups.findOutcome(caller.companyId, key);
+  const { approval } = await withStorageTimeout(context.lookups.findOutcome(caller.companyId, key), LOOKUP_LIMIT_MS);
   if (approval === undefined || approvedBy(approval) === undefined) return;
   const leftMs = deadline - performance.now();
   await withTimeout(awaitOutcome(context, caller.companyId, { key }, deadline), leftMs);

@@ -1,4 +1,10 @@
-import { type Approval, approvalsNeeded, approvedBy, mayDecide } from '../../activities/approvals/approval.ts';
+import {
+  type Approval,
+  approvalsNeeded,
+  approvedBy,
+  isConcerned,
+  metDemands,
+} from '../../activities/approvals/approval.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import type { Reader } from '../reads/read.ts';
@@ -6,9 +12,9 @@ import { mayReadBody, mayReadWrite } from './access.ts';
 import { beginningOf, type TemporalUi, type TimelineItem, type WriteResource, workflowLink } from './resource.ts';
 import { toTimeline } from './timeline.ts';
 
-/** Who may read a write that waits: those who may read such writes, and those who may decide about it. */
+/** Who may read a write that waits: those who may read such writes, and those who may decide about it, or have. */
 export function mayReadPending(approval: Approval, reader: Reader, operations: readonly Operation[]): boolean {
-  return mayDecide(approval, reader.roles) || mayReadWrite(knownOf(approval), reader, operations);
+  return isConcerned(approval, reader) || mayReadWrite(knownOf(approval), reader, operations);
 }
 
 /** Describes a write that waits for its approval, or has just been approved and is about to be executed. */
@@ -22,7 +28,7 @@ export function pendingWrite(
   audited: readonly TimelineItem[] = [],
 ): WriteResource {
   const { arguments: args } = approval;
-  const isSeen = mayDecide(approval, reader.roles) || mayReadBody(knownOf(approval), reader, operations);
+  const isSeen = isConcerned(approval, reader) || mayReadBody(knownOf(approval), reader, operations);
   const write = {
     key: approval.key,
     writeId: approval.writeId,
@@ -51,7 +57,7 @@ export function pendingWrite(
 /** The members of a write that an approval policy has matched, whatever has become of it. */
 export function approvalMembers(
   approval: Approval,
-): Pick<WriteResource, 'approvals' | 'approvalsNeeded' | 'expiresAt' | 'approvedBy'> {
+): Pick<WriteResource, 'approvals' | 'approvalsNeeded' | 'demands' | 'expiresAt' | 'approvedBy'> {
   return {
     approvals: approval.decisions.map(({ userId, decision, comment, at }) => ({
       userId,
@@ -60,18 +66,19 @@ export function approvalMembers(
       at: instant(at),
     })),
     approvalsNeeded: approvalsNeeded(approval),
+    demands: metDemands(approval),
     expiresAt: approval.isOpen ? instant(approval.expiresAt) : null,
     approvedBy: approval.approvedBy,
   };
 }
 
 export function approvalItems({ pendingSince, decisions, demands, expiresAt }: Approval): TimelineItem[] {
-  const needed = approvalsNeeded({ demands });
+  const needed = demands.map(({ roles, count }) => `${count} by ${roles.join(' or ')}`).join(', ');
   return [
     {
       at: instant(pendingSince),
       kind: 'approval_requested',
-      detail: `${needed} ${needed === 1 ? 'approval' : 'approvals'} needed, until ${instant(expiresAt)}`,
+      detail: `Approvals needed, until ${instant(expiresAt)}: ${needed}`,
     },
     ...decisions.map(({ userId, decision, comment, at }) => ({
       at: instant(at),

@@ -1,3 +1,4 @@
+import type { MetDemand } from '../../activities/approvals/approval.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { OperationType } from '../../activities/operation.ts';
 import type { WriteRow } from '../../activities/write/write-row.ts';
@@ -10,8 +11,10 @@ export type WriteResource = WriteSummary & {
   readonly request?: unknown;
   /** The decisions about a write that an approval policy has matched, the oldest first. */
   readonly approvals?: readonly WriteDecision[];
-  /** How many people have to approve it. */
+  /** How many people have to approve it at least: more where its demands ask for different people. */
   readonly approvalsNeeded?: number;
+  /** What the policies ask for, and how much of it was given. Each has to be met. */
+  readonly demands?: readonly MetDemand[];
   /** When it ends without enough approvals; null once it has its outcome. */
   readonly expiresAt?: string | null;
   /** Who has given the last approval that it needed. */

@@ -121,19 +121,32 @@ export async function answerPending(
     return refuseMismatch(writeRequest, differences({ operation, ...input }, content), context);
   }
   if (deadline.asksToWait && performance.now() < deadline.waitUntilMs) {
-    await context.statusWaits.within(companyId, () =>
+    await context.statusWaits.ifFree(companyId, () =>
       withTimeout(
         awaitOutcome(context, companyId, { key: idempotencyKey }, deadline.waitUntilMs),
         deadline.waitUntilMs - performance.now(),
       ),
     );
   }
-  const now = await context.lookups.findOutcome(companyId, idempotencyKey);
+  const now = await outcomeInTime(writeRequest, context);
   if (now.row !== undefined) {
     return answerFromRow(reply, now.row, writeRequest, now.row.submission_id === submissionId, context);
   }
   const write = pendingWrite(now.approval ?? approval, { ...context, reader: { companyId, userId, roles } });
   return accepted(reply, write, idempotencyKey, PENDING_RETRY_AFTER_S);
+}
+
+/** As the answer's audit row: a database that froze while the client waited must not hold the answer up. */
+async function outcomeInTime(writeRequest: WriteRequest, context: ApiContext) {
+  const { companyId, idempotencyKey, deadline } = writeRequest;
+  const leftMs = Math.max(MIN_AUDIT_MS, deadline.answerByMs - performance.now());
+  const found = await withTimeout(context.lookups.findOutcome(companyId, idempotencyKey), leftMs).catch(
+    (error: unknown) => {
+      if (isStorageUnavailable(error)) return undefined;
+      throw error;
+    },
+  );
+  return found ?? refuse('storage_unavailable', writeRequest, context.metrics);
 }
 
 /** People decide: no client learns more by asking more often. */

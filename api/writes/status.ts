@@ -13,7 +13,7 @@ import { inReadTransaction } from '../reads/read-transaction.ts';
 import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
 import type { RunDescription } from '../submit/write-runs.ts';
-import { mayReadWrite, shownBy } from './access.ts';
+import { mayReadWrite, shownIn } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import type { WriteResource } from './resource.ts';
 import { readRunStory } from './run-story.ts';
@@ -36,10 +36,10 @@ export function registerWriteStatus(app: FastifyInstance, context: ApiContext): 
   });
 }
 
-/** A status holds what the write answered, so that it is as confidential as a read of the resource. */
-function recordReader(context: ApiContext, request: FastifyRequest, write: WriteResource): void {
-  const { shows } = shownBy(write.operation, context.operations);
-  if (write.response === null || shows === undefined || shows === 'entries') return;
+/** A status holds what the write answered or asks for, so that it is as confidential as a read of the resource. */
+export function recordReader(context: ApiContext, request: FastifyRequest, write: WriteResource): void {
+  const shows = shownIn(write, context.operations);
+  if (shows === undefined) return;
   context.security.record({
     event: eventOf(shows),
     reason: 'write',

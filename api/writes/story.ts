@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { type Approval, isConcerned } from '../../activities/approvals/approval.ts';
 import type { Tx } from '../../activities/database.ts';
 import { writeId } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
@@ -44,12 +45,16 @@ export async function describeFromRecord(
   describer: Describer,
 ): Promise<RecordStory> {
   const { reader, operations } = describer;
+  // Asked for whether there is one or not: how long the answer takes must not tell that the key is taken.
+  const isPendingSeen = approval !== undefined && mayReadPending(approval, reader, operations);
+  const asked = isPendingSeen ? approval : await approvalOf(tx, idempotencyKey);
   const isHidden =
-    (row !== undefined && !mayRead(row, describer)) ||
-    (approval !== undefined && !mayReadPending(approval, reader, operations));
+    row === undefined
+      ? approval !== undefined && !isPendingSeen
+      : !mayRead(row, describer) && (asked === undefined || !isConcerned(asked, reader));
   const has = { hasRow: row !== undefined, isPending: approval !== undefined, isHidden };
   if (row !== undefined && !isHidden) {
-    return { ...has, write: await describeFromRow(tx, row, describer), audited: [] };
+    return { ...has, write: await describeFromRow(tx, row, asked, describer), audited: [] };
   }
   if (approval !== undefined && !isHidden) {
     const audited = await readAuditItems(tx, idempotencyKey);
@@ -73,15 +78,19 @@ function mayRead({ operation, user_id: userId }: WriteRow, { reader, operations 
   return mayReadWrite({ operation, userId }, reader, operations);
 }
 
-/** Describes a write from its row, to a reader who may read it. */
-async function describeFromRow(tx: Tx, row: WriteRow, describer: Describer): Promise<WriteResource> {
+/** Describes a write from its row, to a reader who may read it; who has only decided about it does not see what it answered. */
+async function describeFromRow(
+  tx: Tx,
+  row: WriteRow,
+  approval: Approval | undefined,
+  describer: Describer,
+): Promise<WriteResource> {
   const { reader, operations, ui } = describer;
   const known = { operation: row.operation, userId: row.user_id };
   const write = finishedWrite(row, ui);
   const response: unknown = JSON.parse(row.response_body.toString());
   const events = row.write_id === null ? [] : await readEventItems(tx, row.write_id, row.completed_at);
   const audited = await readAuditItems(tx, row.idempotency_key);
-  const approval = await approvalOf(tx, row.idempotency_key);
   return {
     ...write,
     ...(approval === undefined ? {} : approvalMembers(approval)),

@@ -231,8 +231,8 @@ describe('each role has its part and no more', () => {
     expect(await privilegesOf(system.owner, 'accubooks_relay')).toEqual([
       // What is kept no longer goes: uploads, and batches that were never sent whole. The triggers keep the others.
       ...['DELETE public.batch_chunks', 'DELETE public.batches'],
-      // What is asked for, and how it was decided; not the write, nor who asks and who decides.
-      ...['company_id', 'decided_at', 'decision', 'idempotency_key'].map(
+      // What is asked for, and how it was decided and with which roles; not the write, nor who asks and who decides.
+      ...['company_id', 'decided_at', 'decision', 'idempotency_key', 'roles'].map(
         (column) => `SELECT public.approval_decisions (${column})`,
       ),
       ...[

@@ -2267,8 +2267,17 @@ export type Write = {
     /** RFC 3339, UTC */
     at: string;
   }[];
-  /** How many people have to approve it */
+  /** How many people have to approve it at least; more where the demands ask for different people */
   approvalsNeeded?: number;
+  /**
+   * What the policies ask for: so many approvals by people with one of the roles. Each has to be met; an
+   * approval counts for each that names a role of the person
+   */
+  demands?: {
+    roles: ('owner' | 'admin' | 'manager' | 'accountant' | 'auditor' | 'inventory_manager')[];
+    count: number;
+    given: number;
+  }[];
   /** When it is over; null once it has its outcome */
   expiresAt?: string | null;
   /** Who has given the last approval that it needed */
