@@ -107,7 +107,7 @@ test('the invoices that are there keep status and due, and the release before go
     `UPDATE payments SET voided_on = received_on, void_reason = 'Wrong', void_entry_id = journal_entry_id, bounced = false`,
   );
   const { refund } = await told();
-  expect(refund.map((row) => [row.amount_minor, row.refunded_minor])).toEqual([
+  expect(refund.map((row) => [row['amount_minor'], row['refunded_minor']])).toEqual([
     ['60', '60'],
     ['60', '60'],
   ]);
