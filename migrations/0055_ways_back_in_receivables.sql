@@ -124,7 +124,7 @@ CREATE TABLE write_offs (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
   invoice_id uuid NOT NULL,
-  position smallint NOT NULL CHECK (position >= 1),
+  position integer NOT NULL CHECK (position >= 1),
   amount_minor bigint NOT NULL CHECK (amount_minor BETWEEN 1 AND 10000000000000),
   tax_minor bigint NOT NULL CHECK (tax_minor BETWEEN -10000000000000 AND 10000000000000),
   tax_relief boolean NOT NULL,

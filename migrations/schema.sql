@@ -113,6 +113,7 @@ CREATE TABLE public.approval_decisions (
   CONSTRAINT approval_decisions_pkey PRIMARY KEY (company_id, idempotency_key, user_id),
   CONSTRAINT approval_decisions_comment_check CHECK (((length(comment) >= 1) AND (length(comment) <= 500))),
   CONSTRAINT approval_decisions_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+  CONSTRAINT approval_decisions_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT approval_decisions_request_id_check CHECK (((length(request_id) >= 1) AND (length(request_id) <= 128))),
   CONSTRAINT approver_is_requester CHECK ((user_id <> requested_by)),
   CONSTRAINT approval_decisions_company_id_idempotency_key_requested_by_fkey FOREIGN KEY (company_id, idempotency_key, requested_by) REFERENCES public.approval_requests(company_id, idempotency_key, user_id),
@@ -129,6 +130,7 @@ GRANT INSERT, SELECT ON public.approval_decisions TO accubooks_app;
 GRANT SELECT ON public.approval_decisions TO accubooks_auditor;
 GRANT SELECT ON public.approval_decisions(company_id) TO accubooks_relay;
 GRANT SELECT ON public.approval_decisions(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_decisions(decision) TO accubooks_relay;
 GRANT SELECT ON public.approval_decisions(decided_at) TO accubooks_relay;
 
 CREATE TABLE public.approval_policies (
@@ -182,7 +184,7 @@ CREATE INDEX approval_requests_ended ON public.approval_requests USING btree (cl
 CREATE INDEX approval_requests_open ON public.approval_requests USING btree (company_id, pending_since, idempotency_key) WHERE (closed_at IS NULL);
 CREATE TRIGGER keep_all_approval_requests BEFORE TRUNCATE ON public.approval_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
 CREATE TRIGGER keep_approval_requests BEFORE DELETE OR UPDATE OF company_id, idempotency_key, write_id, user_id, arguments, policy_version, demands, requested_at, pending_since, expires_at ON public.approval_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what the approvers have seen');
-CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN ((old.closed_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is closed');
+CREATE TRIGGER keep_closed_approval_requests BEFORE UPDATE OF approved_by, closed_at ON public.approval_requests FOR EACH ROW WHEN (((old.closed_at IS NOT NULL) AND ((new.closed_at IS NOT NULL) OR (old.approved_by IS NOT NULL)))) EXECUTE FUNCTION public.refuse_change('it is closed');
 CREATE TRIGGER require_approvals BEFORE INSERT OR UPDATE OF approved_by ON public.approval_requests FOR EACH ROW WHEN ((new.approved_by IS NOT NULL)) EXECUTE FUNCTION public.require_approvals();
 CREATE CONSTRAINT TRIGGER tell_batches AFTER UPDATE OF closed_at ON public.approval_requests DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.closed_at IS NULL) AND (new.closed_at IS NOT NULL))) EXECUTE FUNCTION public.tell_batches();
 ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -193,6 +195,7 @@ GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
 GRANT SELECT ON public.approval_requests TO accubooks_auditor;
 GRANT SELECT ON public.approval_requests(company_id) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(demands) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(pending_since) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(expires_at) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_relay;
@@ -629,6 +632,7 @@ CREATE TRIGGER keep_void_credit_notes BEFORE UPDATE OF voided_on, void_reason, v
 CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'total_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.credit_notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidCreditNote', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_latest_credit AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_credit();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
@@ -809,6 +813,8 @@ CREATE TRIGGER begin_fiscal_year_closing BEFORE INSERT ON public.fiscal_year_clo
 CREATE TRIGGER keep_all_fiscal_year_closings BEFORE TRUNCATE ON public.fiscal_year_closings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('reopen the year');
 CREATE TRIGGER keep_fiscal_year_closings BEFORE DELETE OR UPDATE OF company_id, id, year, starts_on, ends_on, closed_through_before, created_at ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.refuse_change('reopen the year');
 CREATE TRIGGER reopen_latest_year_only BEFORE UPDATE OF reopened_by ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.reopen_latest_year_only();
+CREATE CONSTRAINT TRIGGER require_mirror_of_closing AFTER UPDATE OF reopened_by ON public.fiscal_year_closings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.reopened_by IS NOT NULL)) EXECUTE FUNCTION public.require_mirror_of_closing();
+CREATE CONSTRAINT TRIGGER require_nothing_left AFTER INSERT ON public.fiscal_year_closings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_nothing_left();
 ALTER TABLE public.fiscal_year_closings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.fiscal_year_closings FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.fiscal_year_closings FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1500,6 +1506,7 @@ CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, 
 CREATE TRIGGER keep_void_payments BEFORE UPDATE OF voided_on, void_reason, void_entry_id, bounced ON public.payments FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a payment is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'amount_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidPayment', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
@@ -1637,6 +1644,7 @@ CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE OF company_id, id, number, p
 CREATE TRIGGER keep_void_refunds BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.refunds FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a refund is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.refunds FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_refund_void();
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.refunds DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidRefund', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
@@ -1843,7 +1851,7 @@ CREATE TABLE public.write_offs (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
   invoice_id uuid NOT NULL,
-  "position" smallint NOT NULL,
+  "position" integer NOT NULL,
   amount_minor bigint NOT NULL,
   tax_minor bigint NOT NULL,
   tax_relief boolean NOT NULL,
@@ -1873,6 +1881,8 @@ CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_
 CREATE TRIGGER keep_recovered_write_offs BEFORE UPDATE OF recovered_on, recover_reason, recover_entry_id ON public.write_offs FOR EACH ROW WHEN ((old.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a write-off is recovered once');
 CREATE TRIGGER keep_write_offs BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, "position", amount_minor, tax_minor, tax_relief, written_off_on, reason, journal_entry_id, created_at ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('recover it');
 CREATE TRIGGER require_due_after_recovery BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('recovered_on', 'amount_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_recovery AFTER UPDATE OF recovered_on ON public.write_offs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('recoverWriteOff', 'recovered_on', 'recover_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_write_off AFTER INSERT ON public.write_offs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_entry_of_way_back('writeOffInvoice', 'written_off_on', 'journal_entry_id');
 CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_write_off();
 CREATE TRIGGER require_tax_share BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_tax_share();
 CREATE TRIGGER require_write_off_within_due BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_write_off_within_due();
@@ -1963,7 +1973,15 @@ CREATE OR REPLACE FUNCTION public.approval_facts()
 AS $function$
 BEGIN
   PERFORM enter_relay();
-  RETURN QUERY SELECT count(*), age_seconds(min(r.expires_at)) FROM approval_requests r WHERE r.closed_at IS NULL;
+  RETURN QUERY
+    SELECT count(*), age_seconds(min(least(r.expires_at, d.due_since)))
+    FROM approval_requests r
+    LEFT JOIN LATERAL (
+      SELECT max(a.decided_at) AS due_since FROM approval_decisions a
+      WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
+      HAVING count(*) >= (SELECT max((n ->> 'count')::integer) FROM jsonb_array_elements(r.demands) AS n)
+    ) AS d ON true
+    WHERE r.closed_at IS NULL;
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_facts() TO PUBLIC;
@@ -5150,6 +5168,13 @@ BEGIN
     RAISE EXCEPTION 'closing entry % moves something else than income and expenses', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_lines';
   END IF;
+  IF NEW.reverses IS NOT NULL AND EXISTS (
+    SELECT FROM journal_lines l WHERE l.company_id = NEW.company_id AND l.entry_id IN (NEW.id, NEW.reverses)
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'entry % is not the mirror of the closing entry %', NEW.id, NEW.reverses
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_mirror';
+  END IF;
   RETURN NULL;
 END
 $function$
@@ -5325,6 +5350,27 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_entry_of_way_back()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  claimed constant jsonb := to_jsonb(NEW);
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.id = (claimed ->> TG_ARGV[2])::uuid AND e.operation = TG_ARGV[0]
+      AND e.entry_date = (claimed ->> TG_ARGV[1])::date AND e.reverses IS NOT DISTINCT FROM (claimed ->> TG_ARGV[3])::uuid
+  ) THEN
+    RAISE EXCEPTION '% % is not of the entry that it names: that is none of % on its day', TG_TABLE_NAME, NEW.id, TG_ARGV[0]
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_of_way_back';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_entry_of_way_back() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_fiscal_year_of_entry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5446,6 +5492,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_after_original() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_mirror_of_closing()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.write_id = NEW.id AND NOT EXISTS (
+      SELECT FROM journal_entries m
+      WHERE m.company_id = e.company_id AND m.reverses = e.id AND m.write_id = NEW.reopened_by)
+  ) THEN
+    RAISE EXCEPTION 'the fiscal year % is reopened without the mirror of its closing entry', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'reopened_year_has_mirror';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_mirror_of_closing() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_mirror_of_pay_run(p_run public.pay_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -5466,6 +5532,29 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_nothing_left()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_nestloop TO 'off'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_lines l
+    JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
+    JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE l.company_id = NEW.company_id AND e.entry_date <= NEW.ends_on AND a.type IN ('income', 'expense')
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'the closing of % leaves something on income or expense accounts', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_leaves_nothing';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_nothing_left() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_open_request()
  RETURNS trigger
