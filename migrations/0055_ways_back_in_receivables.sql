@@ -35,6 +35,23 @@ ALTER TABLE invoices
     AND (discarded_on IS NULL OR number IS NULL)
   ) NOT VALID;
 GRANT UPDATE (written_off_minor) ON invoices TO accubooks_app;
+-- As before, made anew: what was prepared by the release before knows the place of the columns that were dropped, and a table is
+-- not what a plan that reads a function depends on.
+CREATE OR REPLACE FUNCTION lock_invoice(p_company uuid, p_invoice uuid) RETURNS SETOF invoices
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = p_invoice FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM invoices i WHERE i.company_id = p_company AND i.id = p_invoice;
+END
+$$;
+CREATE OR REPLACE FUNCTION lock_invoices(p_company uuid, p_invoices uuid[]) RETURNS SETOF invoices
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM 1 FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices)
+    ORDER BY i.id FOR NO KEY UPDATE;
+  RETURN QUERY SELECT * FROM invoices i WHERE i.company_id = p_company AND i.id = ANY (p_invoices);
+END
+$$;
 DROP TRIGGER keep_issued_invoices ON invoices;
 CREATE TRIGGER keep_issued_invoices
   BEFORE UPDATE OF company_id, id, number, customer_id, currency, issue_date, due_date, memo, subtotal_minor, tax_minor,
@@ -107,7 +124,7 @@ CREATE TABLE write_offs (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
   invoice_id uuid NOT NULL,
-  position smallint NOT NULL CHECK (position >= 1),
+  position integer NOT NULL CHECK (position >= 1),
   amount_minor bigint NOT NULL CHECK (amount_minor BETWEEN 1 AND 10000000000000),
   tax_minor bigint NOT NULL CHECK (tax_minor BETWEEN -10000000000000 AND 10000000000000),
   tax_relief boolean NOT NULL,

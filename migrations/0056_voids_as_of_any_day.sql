@@ -284,6 +284,39 @@ $$;
 CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON write_offs
   FOR EACH ROW WHEN (NEW.recovered_on IS NOT NULL) EXECUTE FUNCTION require_latest_write_off();
 
+-- Whatever a row names as the entry of its void or recovery is of the operation that posts it, is dated its day, and takes back the
+-- entry of the row. The entry of a write-off takes back none. Arguments: the operation, and the columns of these three.
+CREATE FUNCTION require_entry_of_way_back() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  claimed constant jsonb := to_jsonb(NEW);
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.id = (claimed ->> TG_ARGV[2])::uuid AND e.operation = TG_ARGV[0]
+      AND e.entry_date = (claimed ->> TG_ARGV[1])::date AND e.reverses IS NOT DISTINCT FROM (claimed ->> TG_ARGV[3])::uuid
+  ) THEN
+    RAISE EXCEPTION '% % is not of the entry that it names: that is none of % on its day', TG_TABLE_NAME, NEW.id, TG_ARGV[0]
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_of_way_back';
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON payments
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL)
+  EXECUTE FUNCTION require_entry_of_way_back('voidPayment', 'voided_on', 'void_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON refunds
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL)
+  EXECUTE FUNCTION require_entry_of_way_back('voidRefund', 'voided_on', 'void_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON credit_notes
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.voided_on IS NOT NULL)
+  EXECUTE FUNCTION require_entry_of_way_back('voidCreditNote', 'voided_on', 'void_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_recovery AFTER UPDATE OF recovered_on ON write_offs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.recovered_on IS NOT NULL)
+  EXECUTE FUNCTION require_entry_of_way_back('recoverWriteOff', 'recovered_on', 'recover_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_write_off AFTER INSERT ON write_offs
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+  EXECUTE FUNCTION require_entry_of_way_back('writeOffInvoice', 'written_off_on', 'journal_entry_id');
+
 -- Each way back of a locked invoice, in one statement: the row, and what it changes on payments and invoices.
 CREATE FUNCTION record_write_off(p_company uuid, p_write_off uuid, p_invoice uuid, p_amount bigint, p_tax bigint,
   p_tax_relief boolean, p_date date, p_reason text, p_entry uuid)

@@ -3,7 +3,8 @@
 
 -- In the order in which create_company uses them. Whoever is within the function of before has the accounts of before: 0058
 -- looks again.
-LOCK TABLE companies IN SHARE ROW EXCLUSIVE MODE;
+-- Both tables at once, so that nothing that is altered later waits for a lock while this one is held.
+LOCK TABLE companies, accounts IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE accounts ADD COLUMN role text, NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE accounts ADD CONSTRAINT accounts_role_known CHECK (role IN (
   'bank', 'receivable', 'inventory', 'payable', 'sales_tax', 'payroll_taxes', 'payroll_deductions', 'wages_payable',
@@ -30,12 +31,15 @@ BEGIN
     ('4000', 'sales'), ('5000', 'cost_of_goods_sold'), ('5100', 'inventory_adjustments'), ('6000', 'wages'),
     ('6010', 'employer_tax'), ('6900', 'bank_charges')) AS r (code, role)
   WHERE a.code = r.code AND a.role IS NULL;
+  -- One after the other, so that the codes of the second are looked for among those of the first as well.
   INSERT INTO accounts (company_id, code, name, type, role)
-  SELECT c.id, free_account_code(c.id, r.code), r.name, r.type, r.role
+  SELECT c.id, free_account_code(c.id, 3100), 'Retained earnings', 'equity', 'retained_earnings'
   FROM companies c
-  CROSS JOIN (VALUES (3100, 'Retained earnings', 'equity', 'retained_earnings'), (6800, 'Bad debts', 'expense', 'bad_debts'))
-    AS r (code, name, type, role)
-  WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.company_id = c.id AND a.role = r.role);
+  WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.company_id = c.id AND a.role = 'retained_earnings');
+  INSERT INTO accounts (company_id, code, name, type, role)
+  SELECT c.id, free_account_code(c.id, 6800), 'Bad debts', 'expense', 'bad_debts'
+  FROM companies c
+  WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.company_id = c.id AND a.role = 'bad_debts');
 END
 $$;
 REVOKE EXECUTE ON FUNCTION complete_charts() FROM PUBLIC;

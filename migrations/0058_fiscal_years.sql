@@ -1,5 +1,5 @@
 -- Companies that were made by the function of before while 0057 was applied. It does nothing for the others.
-LOCK TABLE companies IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE companies, accounts IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE companies NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE accounts NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER USER;
 SELECT complete_charts();
@@ -208,7 +208,7 @@ $$;
 CREATE TRIGGER require_fiscal_year_of_entry BEFORE INSERT ON journal_entries
   FOR EACH ROW WHEN (entry_kind(NEW.operation) = 'closing') EXECUTE FUNCTION require_fiscal_year_of_entry();
 
--- It moves income and expenses to retained earnings, and nothing else.
+-- It moves income and expenses to retained earnings, and nothing else. The mirror of one takes back all of it.
 CREATE FUNCTION require_closing_lines() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (
@@ -219,9 +219,56 @@ BEGIN
     RAISE EXCEPTION 'closing entry % moves something else than income and expenses', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_lines';
   END IF;
+  IF NEW.reverses IS NOT NULL AND EXISTS (
+    SELECT FROM journal_lines l WHERE l.company_id = NEW.company_id AND l.entry_id IN (NEW.id, NEW.reverses)
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'entry % is not the mirror of the closing entry %', NEW.id, NEW.reverses
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_mirror';
+  END IF;
   RETURN NULL;
 END
 $$;
 CREATE CONSTRAINT TRIGGER require_closing_lines AFTER INSERT ON journal_entries
   DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (entry_kind(NEW.operation) = 'closing')
   EXECUTE FUNCTION require_closing_lines();
+
+-- A closed year leaves nothing on income and expense accounts as of its end. One pass over what the company has posted until then,
+-- by hash: statistics that do not know the company yet would have an index read for each of its lines.
+CREATE FUNCTION require_nothing_left() RETURNS trigger
+LANGUAGE plpgsql SET enable_nestloop = off SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_lines l
+    JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
+    JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE l.company_id = NEW.company_id AND e.entry_date <= NEW.ends_on AND a.type IN ('income', 'expense')
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'the closing of % leaves something on income or expense accounts', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_leaves_nothing';
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER require_nothing_left AFTER INSERT ON fiscal_year_closings
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_nothing_left();
+
+-- What closing a year has posted is taken back once it is reopened.
+CREATE FUNCTION require_mirror_of_closing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.write_id = NEW.id AND NOT EXISTS (
+      SELECT FROM journal_entries m
+      WHERE m.company_id = e.company_id AND m.reverses = e.id AND m.write_id = NEW.reopened_by)
+  ) THEN
+    RAISE EXCEPTION 'the fiscal year % is reopened without the mirror of its closing entry', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'reopened_year_has_mirror';
+  END IF;
+  RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER require_mirror_of_closing AFTER UPDATE OF reopened_by ON fiscal_year_closings
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.reopened_by IS NOT NULL)
+  EXECUTE FUNCTION require_mirror_of_closing();

@@ -636,6 +636,7 @@ CREATE TRIGGER keep_void_credit_notes BEFORE UPDATE OF voided_on, void_reason, v
 CREATE TRIGGER number_document BEFORE INSERT ON public.credit_notes FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('credit_note');
 CREATE TRIGGER require_credit_after_issue BEFORE INSERT ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.require_credit_after_issue();
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'total_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.credit_notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidCreditNote', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_latest_credit AFTER UPDATE OF voided_on ON public.credit_notes FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_credit();
 ALTER TABLE public.credit_notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.credit_notes FOR SELECT TO accubooks_auditor USING (true);
@@ -816,6 +817,8 @@ CREATE TRIGGER begin_fiscal_year_closing BEFORE INSERT ON public.fiscal_year_clo
 CREATE TRIGGER keep_all_fiscal_year_closings BEFORE TRUNCATE ON public.fiscal_year_closings FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('reopen the year');
 CREATE TRIGGER keep_fiscal_year_closings BEFORE DELETE OR UPDATE OF company_id, id, year, starts_on, ends_on, closed_through_before, created_at ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.refuse_change('reopen the year');
 CREATE TRIGGER reopen_latest_year_only BEFORE UPDATE OF reopened_by ON public.fiscal_year_closings FOR EACH ROW EXECUTE FUNCTION public.reopen_latest_year_only();
+CREATE CONSTRAINT TRIGGER require_mirror_of_closing AFTER UPDATE OF reopened_by ON public.fiscal_year_closings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.reopened_by IS NOT NULL)) EXECUTE FUNCTION public.require_mirror_of_closing();
+CREATE CONSTRAINT TRIGGER require_nothing_left AFTER INSERT ON public.fiscal_year_closings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_nothing_left();
 ALTER TABLE public.fiscal_year_closings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.fiscal_year_closings FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.fiscal_year_closings FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -1507,6 +1510,7 @@ CREATE TRIGGER keep_payments BEFORE DELETE OR UPDATE OF company_id, id, number, 
 CREATE TRIGGER keep_void_payments BEFORE UPDATE OF voided_on, void_reason, void_entry_id, bounced ON public.payments FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a payment is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.payments FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('payment');
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.payments FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('voided_on', 'amount_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidPayment', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_payment_after_issue BEFORE INSERT ON public.payments FOR EACH ROW EXECUTE FUNCTION public.require_payment_after_issue();
 ALTER TABLE public.payments ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.payments FOR SELECT TO accubooks_auditor USING (true);
@@ -1644,6 +1648,7 @@ CREATE TRIGGER keep_refunds BEFORE DELETE OR UPDATE OF company_id, id, number, p
 CREATE TRIGGER keep_void_refunds BEFORE UPDATE OF voided_on, void_reason, void_entry_id ON public.refunds FOR EACH ROW WHEN ((old.voided_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a refund is voided once');
 CREATE TRIGGER number_document BEFORE INSERT ON public.refunds FOR EACH ROW WHEN ((new.number IS NULL)) EXECUTE FUNCTION public.number_document('refund');
 CREATE TRIGGER require_due_after_void BEFORE UPDATE OF voided_on ON public.refunds FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_refund_void();
+CREATE CONSTRAINT TRIGGER require_entry_of_void AFTER UPDATE OF voided_on ON public.refunds DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.voided_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('voidRefund', 'voided_on', 'void_entry_id', 'journal_entry_id');
 CREATE TRIGGER require_refund_after_payment BEFORE INSERT ON public.refunds FOR EACH ROW EXECUTE FUNCTION public.require_refund_after_payment();
 ALTER TABLE public.refunds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.refunds FOR SELECT TO accubooks_auditor USING (true);
@@ -1850,7 +1855,7 @@ CREATE TABLE public.write_offs (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
   invoice_id uuid NOT NULL,
-  "position" smallint NOT NULL,
+  "position" integer NOT NULL,
   amount_minor bigint NOT NULL,
   tax_minor bigint NOT NULL,
   tax_relief boolean NOT NULL,
@@ -1880,6 +1885,8 @@ CREATE TRIGGER keep_last_raised_on AFTER UPDATE OF recovered_on ON public.write_
 CREATE TRIGGER keep_recovered_write_offs BEFORE UPDATE OF recovered_on, recover_reason, recover_entry_id ON public.write_offs FOR EACH ROW WHEN ((old.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('a write-off is recovered once');
 CREATE TRIGGER keep_write_offs BEFORE DELETE OR UPDATE OF company_id, id, invoice_id, "position", amount_minor, tax_minor, tax_relief, written_off_on, reason, journal_entry_id, created_at ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('recover it');
 CREATE TRIGGER require_due_after_recovery BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_due_after_raise('recovered_on', 'amount_minor');
+CREATE CONSTRAINT TRIGGER require_entry_of_recovery AFTER UPDATE OF recovered_on ON public.write_offs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_entry_of_way_back('recoverWriteOff', 'recovered_on', 'recover_entry_id', 'journal_entry_id');
+CREATE CONSTRAINT TRIGGER require_entry_of_write_off AFTER INSERT ON public.write_offs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.require_entry_of_way_back('writeOffInvoice', 'written_off_on', 'journal_entry_id');
 CREATE TRIGGER require_latest_write_off BEFORE UPDATE OF recovered_on ON public.write_offs FOR EACH ROW WHEN ((new.recovered_on IS NOT NULL)) EXECUTE FUNCTION public.require_latest_write_off();
 CREATE TRIGGER require_tax_share BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_tax_share();
 CREATE TRIGGER require_write_off_within_due BEFORE INSERT ON public.write_offs FOR EACH ROW EXECUTE FUNCTION public.require_write_off_within_due();
@@ -1982,6 +1989,7 @@ BEGIN
           SELECT count(*) FROM approval_decisions g
           WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
             AND g.roles && n.roles))
+      HAVING count(*) >= (SELECT max((n ->> 'count')::integer) FROM jsonb_array_elements(r.demands) AS n)
     ) AS d ON true
     WHERE r.closed_at IS NULL;
 END $function$
@@ -5193,6 +5201,13 @@ BEGIN
     RAISE EXCEPTION 'closing entry % moves something else than income and expenses', NEW.id
       USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_lines';
   END IF;
+  IF NEW.reverses IS NOT NULL AND EXISTS (
+    SELECT FROM journal_lines l WHERE l.company_id = NEW.company_id AND l.entry_id IN (NEW.id, NEW.reverses)
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'entry % is not the mirror of the closing entry %', NEW.id, NEW.reverses
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'closing_entry_mirror';
+  END IF;
   RETURN NULL;
 END
 $function$
@@ -5368,6 +5383,27 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_due_up_to_total(uuid,uuid,date,bigint) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_entry_of_way_back()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  claimed constant jsonb := to_jsonb(NEW);
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.id = (claimed ->> TG_ARGV[2])::uuid AND e.operation = TG_ARGV[0]
+      AND e.entry_date = (claimed ->> TG_ARGV[1])::date AND e.reverses IS NOT DISTINCT FROM (claimed ->> TG_ARGV[3])::uuid
+  ) THEN
+    RAISE EXCEPTION '% % is not of the entry that it names: that is none of % on its day', TG_TABLE_NAME, NEW.id, TG_ARGV[0]
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_of_way_back';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_entry_of_way_back() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_fiscal_year_of_entry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5489,6 +5525,26 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_after_original() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_mirror_of_closing()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_entries e
+    WHERE e.company_id = NEW.company_id AND e.write_id = NEW.id AND NOT EXISTS (
+      SELECT FROM journal_entries m
+      WHERE m.company_id = e.company_id AND m.reverses = e.id AND m.write_id = NEW.reopened_by)
+  ) THEN
+    RAISE EXCEPTION 'the fiscal year % is reopened without the mirror of its closing entry', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'reopened_year_has_mirror';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_mirror_of_closing() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_mirror_of_pay_run(p_run public.pay_runs)
  RETURNS void
  LANGUAGE plpgsql
@@ -5509,6 +5565,29 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_nothing_left()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_nestloop TO 'off'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM journal_lines l
+    JOIN journal_entries e ON e.company_id = l.company_id AND e.id = l.entry_id
+    JOIN accounts a ON a.company_id = l.company_id AND a.id = l.account_id
+    WHERE l.company_id = NEW.company_id AND e.entry_date <= NEW.ends_on AND a.type IN ('income', 'expense')
+    GROUP BY l.account_id, l.currency HAVING sum(l.amount_minor) <> 0
+  ) THEN
+    RAISE EXCEPTION 'the closing of % leaves something on income or expense accounts', NEW.year
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'fiscal_year_leaves_nothing';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_nothing_left() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_open_request()
  RETURNS trigger

@@ -1,5 +1,6 @@
 import type { FailedControl, MonthCheck } from '../../workflows/event-messages.ts';
 import { StorageError, type Tx } from '../database.ts';
+import { TransientFailure } from '../failures.ts';
 import { HASH_JOINS } from '../hash-joins.ts';
 import type { Control } from './control.ts';
 import { type Found, inTheWay, MAX_IN_THE_WAY, NOTHING_FOUND } from './in-the-way.ts';
@@ -68,7 +69,8 @@ export async function checkMonth(tx: Tx, through: string | null, limitMs = LIMIT
 
 /**
  * What is in the way of closing the books through that day, as of that day; nothing if they may be closed. In a transaction that
- * holds the company's row, nothing comes between. Leaves the transaction with the limits and plans that it had.
+ * holds the company's row, nothing comes between. Leaves the transaction with the limits and plans that it had. Throws a
+ * {@link TransientFailure} where nothing was found and not all could be asked in time: that says nothing about the books.
  */
 export async function failedControls(tx: Tx, through: string, limitMs: number): Promise<readonly FailedControl[]> {
   const deadline = performance.now() + limitMs;
@@ -80,7 +82,10 @@ export async function failedControls(tx: Tx, through: string, limitMs: number): 
   await tx.query("SELECT set_config('statement_timeout', $1, true), set_config('enable_nestloop', 'on', true)", [
     String(limits.statement_timeout_ms),
   ]);
-  return faults.flatMap(({ failed }) => failed);
+  const late = faults.find((one) => one.late);
+  const found = faults.filter((one) => !one.late);
+  if (found.length === 0 && late !== undefined) throw new TransientFailure(late.fault, { mayHaveCommitted: false });
+  return found.flatMap(({ failed }) => failed);
 }
 
 type Month = {
@@ -92,8 +97,11 @@ type Month = {
   readonly statement_timeout_ms: number;
 };
 
-/** One sentence for the result of the workflow, which operators see, and its parts for the company. */
-type Fault = { readonly fault: string; readonly failed: readonly FailedControl[] };
+/**
+ * One sentence for the result of the workflow, which operators see, and its parts for the company. `late`: nothing was found,
+ * because it could not be asked in time.
+ */
+type Fault = { readonly fault: string; readonly failed: readonly FailedControl[]; readonly late?: true };
 
 function notOver(through: string): Fault {
   const fault = `${through} has not ended yet`;
@@ -125,7 +133,7 @@ function toldOf(check: Check, found: readonly Found[], through: string): readonl
 function tooLate({ name, title }: Check): Fault {
   const fault = `${title} could not be checked in time`;
   const detail = `${fault}: trigger the workflow again, and ask the operators if that does not help.`;
-  return { fault, failed: [{ control: name, ...NOTHING_FOUND, detail }] };
+  return { fault, failed: [{ control: name, ...NOTHING_FOUND, detail }], late: true };
 }
 
 async function findInTime(

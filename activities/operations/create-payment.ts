@@ -5,6 +5,7 @@ import { DEMO } from '../demo.ts';
 import { accountCode, amount, currency, date, id, metadata, reference } from '../fields.ts';
 import { inStoredOrder, toJson } from '../json.ts';
 import { ACCOUNTS } from '../ledger/accounts.ts';
+import { neededDate } from '../ledger/correction-date.ts';
 import { AS_OF_CONFLICT, firstConflict, type LockedClaim, lockClaims, takeFromDue } from '../ledger/due-by-day.ts';
 import {
   type EntryOfSet,
@@ -142,11 +143,9 @@ export const createPayment = defineSetOperation({
       const receivedOn = body.receivedOn ?? facts.today;
       // Dates of the form YYYY-MM-DD compare correctly as text.
       if (receivedOn < invoice.issue_date) {
-        throw context.reject(
-          'date_before_invoice',
-          `The invoice is dated ${invoice.issue_date}, which is after ${receivedOn}.`,
-          '/receivedOn',
-        );
+        const detail = `The invoice is dated ${invoice.issue_date}, which is after ${receivedOn}.`;
+        const needed = neededDate(body.receivedOn, invoice.issue_date);
+        throw context.reject('date_before_invoice', detail + needed, '/receivedOn');
       }
       const conflict = firstConflict(invoice, { date: receivedOn, taken: amountMinor });
       if (conflict !== undefined) {

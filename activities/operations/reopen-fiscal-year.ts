@@ -11,8 +11,9 @@ export const reopenFiscalYear = defineOperation({
   type: 'financial',
   summary: 'Reopen the latest closed fiscal year',
   description:
-    'The books are closed through the day through which they were closed before the year was, and the mirror of its closing entry ' +
-    'is posted, dated the last day of the year. Only the latest closed year can be reopened; it can be closed again.',
+    'The books are closed through the day through which they were closed before the year was, unless the settings have opened ' +
+    'more of them since, and the mirror of its closing entry is posted, dated the last day of the year. Only the latest closed ' +
+    'year can be reopened; it can be closed again.',
   method: 'POST',
   path: '/api/ledger/fiscal-years/:year/reopen',
   params: z.strictObject({ year: fiscalYear() }),
@@ -54,7 +55,7 @@ export const reopenFiscalYear = defineOperation({
       [context.companyId, latest.closing_id, context.writeId],
     );
     if (closing === undefined) throw new Error('Bug! The closed year has no closing');
-    const closedThrough = closing.closed_through_before;
+    const closedThrough = earlier(closing.closed_through_before, locked.closedThrough);
     if (closedThrough !== locked.closedThrough) await closeBooksThrough(tx, context.companyId, closedThrough);
     if (closing.entry_id !== null) {
       await tx.query(
@@ -92,3 +93,10 @@ export const reopenFiscalYear = defineOperation({
     };
   },
 });
+
+/** Of two days through which books are closed, the one that leaves more of them open; null leaves all. */
+function earlier(before: string | null, now: string | null): string | null {
+  if (before === null || now === null) return null;
+  // Dates of the form YYYY-MM-DD compare correctly as text.
+  return before < now ? before : now;
+}

@@ -3,6 +3,7 @@ import { amountMoved } from '../approvals/amounts.ts';
 import { formatAmount } from '../currencies.ts';
 import { DEMO } from '../demo.ts';
 import { amount, date, description, id } from '../fields.ts';
+import { neededDate } from '../ledger/correction-date.ts';
 import { AS_OF_CONFLICT, firstConflict, lockClaims } from '../ledger/due-by-day.ts';
 import { DATE_TOO_LATE, type EntryLine, PERIOD_CLOSED, postEntry } from '../ledger/post-entry.ts';
 import { taxShare } from '../ledger/tax-share.ts';
@@ -92,11 +93,8 @@ export const writeOffInvoice = defineOperation({
     const writtenOffOn = body.date ?? day.today;
     // Dates of the form YYYY-MM-DD compare correctly as text.
     if (writtenOffOn < claim.issue_date) {
-      throw context.reject(
-        'date_before_invoice',
-        `The invoice is dated ${claim.issue_date}, which is after ${writtenOffOn}.`,
-        '/date',
-      );
+      const detail = `The invoice is dated ${claim.issue_date}, which is after ${writtenOffOn}.`;
+      throw context.reject('date_before_invoice', detail + neededDate(body.date, claim.issue_date), '/date');
     }
     const conflict = firstConflict(claim, { date: writtenOffOn, taken: amountMinor });
     if (conflict !== undefined) {

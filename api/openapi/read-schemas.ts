@@ -159,7 +159,9 @@ const bankReconciliationSchema = z.object({
         )
         .meta({ description: `Lines of the books that are not matched as of the day; the ${MAX_LISTED} oldest` }),
       outstandingCount: z.int().min(0),
-      outstandingTotal: moneySum('of all of them'),
+      outstandingTotal: moneySum(
+        'of all of them, with the signs of the books: a cheque of 300 that the bank has not paid yet counts as −300',
+      ),
       inTransit: z
         .array(
           bankTransactionSchema.pick({
@@ -176,7 +178,8 @@ const bankReconciliationSchema = z.object({
       inTransitTotal: moneySum('of all of them'),
       booksBalance: moneySum('all lines of the account, debit positive'),
       difference: moneySum(
-        'booksBalance − (bankBalance + outstandingTotal − inTransitTotal); 0 whenever the books are right',
+        'booksBalance − (bankBalance + outstandingTotal − inTransitTotal), 0 whenever the books are right: with −300 outstanding ' +
+          'and 50 in transit, 1,000 at the bank are 650 in the books',
       ),
     }),
   ),

@@ -38,6 +38,21 @@ describe('a refund', () => {
     expect(state.refunds).toHaveLength(1);
   });
 
+  test('of a payment that is dated in the future has to name its date, since it cannot be today', () => {
+    const state = stateOf(0n, { receivedOn: '2026-04-01' });
+    expect(() => decide(state, refund({ date: undefined }), decideContext())).toThrow(
+      expect.objectContaining({
+        code: 'date_before_original',
+        message:
+          "The original is dated 2026-04-01, which is after 2026-03-10. Without a date, it would be today's: give a date on or " +
+          'after 2026-04-01.',
+        pointer: { in: 'body', pointer: '/date' },
+      }),
+    );
+    decide(state, refund({ date: '2026-04-01' }), decideContext());
+    expect(state.refunds).toHaveLength(1);
+  });
+
   test('is answered with its row, and dated today unless it says otherwise', () => {
     const context = decideContext();
     const body = { date: undefined, metadata: { ticket: 'T-1', a: 'a', 10: 'ten' } };
@@ -129,7 +144,11 @@ describe('a refund', () => {
 /** Payments of 100 of one invoice, of which `refundedMinor` has gone back already; `later` is what changes the rest again. */
 function stateOf(
   refundedMinor: bigint,
-  { voidedOn = null, later = [] }: { voidedOn?: string | null; later?: readonly Change[] } = {},
+  {
+    receivedOn = '2026-01-20',
+    voidedOn = null,
+    later = [],
+  }: { receivedOn?: string; voidedOn?: string | null; later?: readonly Change[] } = {},
 ) {
   const room = { balance: 2n * (100n - refundedMinor), later };
   return {
@@ -142,7 +161,7 @@ function stateOf(
           amount_minor: 100n,
           refunded_minor: refundedMinor,
           currency: 'EUR',
-          received_on: '2026-01-20',
+          received_on: receivedOn,
           voided_on: voidedOn,
           bank_account: '1010',
           room,

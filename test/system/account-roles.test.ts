@@ -34,9 +34,17 @@ describe('a company that the release before has made', () => {
         code,
       ]);
     }
+    // The first free code for both of its new accounts is the same one.
+    const full = await companyOfBefore('full');
+    await client.query(
+      `INSERT INTO accounts (company_id, code, name, type) SELECT $1, n::text, 'Own', 'expense' FROM generate_series(3100, 7000) AS n
+       ON CONFLICT DO NOTHING`,
+      [full],
+    );
     await upgrade.migrateTheRest();
 
     const roles = await codesOf(plain);
+    expect(await codesOf(full)).toEqual({ ...roles, retained_earnings: '7001', bad_debts: '7002' });
     expect(Object.keys(roles).toSorted()).toEqual([...ACCOUNT_ROLES].toSorted());
     expect(roles).toMatchObject({
       receivable: '1100',

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ANSWER_CONTROLS } from '../../activities/controls/answers/answers.ts';
 import { APPROVAL_CONTROLS } from '../../activities/controls/approvals.ts';
-import { checkMonth } from '../../activities/controls/check-month.ts';
+import { checkMonth, failedControls } from '../../activities/controls/check-month.ts';
 import type { Control } from '../../activities/controls/control.ts';
 import { brokenControls, CONTROLS, checkControls } from '../../activities/controls/controls.ts';
 import { HISTORY_CONTROLS } from '../../activities/controls/history.ts';
@@ -200,6 +200,26 @@ describe('a month', () => {
         SET LOCAL statement_timeout = 2000`);
       const withNumbers = MONTH_CONTROLS.filter(({ name }) => name.endsWith('-numbers'));
       expect(await monthFaults(client, company)).toEqual(withNumbers.map(took));
+    });
+  });
+
+  test('that ends a fiscal year is refused for what was found alone, and asked again where there was no time', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query('SELECT enter_company($1)', [company.id]);
+      const late = failedControls(txOn(client), '2025-12-31', 0);
+      await expect(late).rejects.toMatchObject({ name: 'TransientFailure', mayHaveCommitted: false });
+    });
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query(`
+        ALTER TABLE number_counters RENAME TO counters;
+        CREATE VIEW number_counters AS SELECT counters.* FROM counters, pg_sleep(10);
+        GRANT SELECT ON number_counters TO accubooks_app;
+        SET LOCAL statement_timeout = 2000`);
+      await client.query(FAULTS['invoice-paid'] ?? '');
+      await client.query('SELECT enter_company($1)', [company.id]);
+      const names = (await failedControls(txOn(client), '2027-12-31', 45_000)).map(({ control }) => control);
+      expect(names).toContain('invoice-paid');
+      expect(names.filter((name) => name.endsWith('-numbers'))).toEqual([]);
     });
   });
 

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkControls } from '../../activities/controls/controls.ts';
-import { type Actor, type Actors, actors } from '../support/actors.ts';
+import { type Actor, type Actors, actors, claimByHand } from '../support/actors.ts';
 import { closeBooks, readEntry } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
@@ -239,6 +239,69 @@ describe('the database itself refuses, also of the owner,', () => {
   });
 });
 
+describe('the application cannot name as the entry of a void', () => {
+  let sql: Actors;
+  beforeAll(() => {
+    sql = actors(system.owner, system.environment['DATABASE_URL'] as string);
+  });
+  afterAll(() => sql.end());
+
+  const MADE = { reason: 'Wrong', date: '2026-02-20' };
+  /** The table, the operation that voids its rows, and a new row with its entry. */
+  const each: readonly (readonly [string, string, () => Promise<{ id: string; journalEntryId: string }>])[] = [
+    ['payments', 'voidPayment', payment],
+    ['credit_notes', 'voidCreditNote', async () => credit(await invoiceOf(100), [1, 1])],
+    [
+      'refunds',
+      'voidRefund',
+      async () => company.api.created('/api/refunds', { ...MADE, paymentId: (await payment()).id, amount: 1 }),
+    ],
+    ['write_offs', 'recoverWriteOff', writeOff],
+  ];
+  async function payment() {
+    return company.api.created('/api/payments', paymentBody(await company.invoice()));
+  }
+  async function writeOff() {
+    const id = await company.invoice();
+    await company.api.post(`/api/invoices/${id}/write-off`, { ...MADE, amount: 1 });
+    const { rows } = await system.owner.query(
+      'SELECT id, journal_entry_id AS entry FROM write_offs WHERE invoice_id = $1',
+      [id],
+    );
+    return { id: rows[0].id, journalEntryId: rows[0].entry };
+  }
+
+  test.each(each)('in %s any but the mirror by %s, of the day', async (table, operation, make) => {
+    const [row, other] = [await make(), await make()];
+    const attempt = (entry: { operation: string; date: string; reverses: string } | undefined) =>
+      sql.as('application', company.id, async (client) => {
+        let entryId = row.journalEntryId;
+        if (entry !== undefined) {
+          entryId = await claimByHand(client, company.id, company.users.owner.id, entry.operation);
+          const values = [company.id, entryId, entry.operation, entry.date, entry.reverses];
+          await client.query("SELECT post_mirror($1, $2, $2, $3, $4, 'by hand', $5)", values);
+        }
+        const set =
+          table === 'write_offs'
+            ? "recovered_on = '2026-02-21', recover_reason = 'x', recover_entry_id = $1"
+            : `voided_on = '2026-02-21', void_reason = 'x', void_entry_id = $1${table === 'payments' ? ', bounced = false' : ''}`;
+        await client.query(`UPDATE ${table} SET ${set} WHERE id = $2`, [entryId, row.id]);
+        await client.query('SET CONSTRAINTS require_entry_of_void, require_entry_of_recovery IMMEDIATE');
+        throw new Error('taken, and rolled back');
+      });
+    const right = { operation, date: '2026-02-21', reverses: row.journalEntryId };
+    for (const wrong of [
+      undefined,
+      { ...right, operation: 'voidInvoice' },
+      { ...right, date: '2026-02-22' },
+      { ...right, reverses: other.journalEntryId },
+    ]) {
+      await expect(attempt(wrong), JSON.stringify(wrong)).rejects.toMatchObject({ constraint: 'entry_of_way_back' });
+    }
+    await expect(attempt(right)).rejects.toThrow('taken');
+  });
+});
+
 /** SQLSTATE of what a trigger refuses (PostgreSQL, appendix A). */
 const REFUSED_BY_TRIGGER = '23001';
 
@@ -253,7 +316,7 @@ describe.each<Actor>(['application', 'owner'])('what is void stays void, also fo
       await own.api.created('/api/payments', paymentBody(await own.invoice())),
     ];
     await takeBack(own, payment);
-    await writeOffByHand(sql, own.id, payment);
+    await writeOffByHand(sql, own, payment);
   });
   afterAll(() => sql.end());
 

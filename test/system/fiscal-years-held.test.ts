@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Actor, type Actors, actors, claimByHand } from '../support/actors.ts';
+import { type Actor, type Actors, actors, addLineByHand, claimByHand } from '../support/actors.ts';
 import { addAccount } from '../support/books.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
@@ -145,6 +145,44 @@ describe('the database refuses', () => {
       await client.query('SET CONSTRAINTS require_closing_lines IMMEDIATE');
     });
     await expect(moving).rejects.toMatchObject({ constraint: 'closing_entry_lines' });
+  });
+
+  test('a closing that leaves income or expenses, which those of 2025 are', async () => {
+    const leaving = sql.as('application', company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id, 'closeFiscalYear');
+      await client.query("UPDATE companies SET books_closed_through = '2025-12-31'");
+      await client.query(`${closingRow} 2025, '2025-01-01', '2025-12-31')`, [company.id, writeId]);
+      await client.query('SET CONSTRAINTS require_nothing_left IMMEDIATE');
+    });
+    await expect(leaving).rejects.toMatchObject({ constraint: 'fiscal_year_leaves_nothing' });
+  });
+
+  test.each([
+    ['without the mirror of its entry', 0, 'reopened_year_has_mirror'],
+    ['by an entry that takes back less', 1, 'closing_entry_mirror'],
+  ] as const)('a year that is reopened %s', async (_how, takenBack, constraint) => {
+    const reopening = sql.as('application', company.id, async (client) => {
+      const writeId = await claimByHand(client, company.id, company.users.owner.id, 'reopenFiscalYear');
+      await client.query('UPDATE fiscal_year_closings SET reopened_by = $1', [writeId]);
+      if (takenBack !== 0) {
+        await client.query(
+          `INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, reverses)
+           SELECT e.company_id, $1, $1, 'reopenFiscalYear', e.entry_date, 'by hand', e.id
+           FROM journal_entries e WHERE e.operation = 'closeFiscalYear'`,
+          [writeId],
+        );
+        const line = { lineNumber: 1, currency: 'USD' };
+        await addLineByHand(client, company.id, writeId, { ...line, code: '4000', amountMinor: -takenBack });
+        await addLineByHand(client, company.id, writeId, {
+          ...line,
+          lineNumber: 2,
+          code: '3100',
+          amountMinor: takenBack,
+        });
+      }
+      await client.query('SET CONSTRAINTS require_mirror_of_closing, require_closing_lines IMMEDIATE');
+    });
+    await expect(reopening).rejects.toMatchObject({ constraint });
   });
 
   async function byHand(actor: Actor, operation: string, statement: string): Promise<unknown> {

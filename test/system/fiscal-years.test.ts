@@ -197,6 +197,19 @@ describe('reopening a fiscal year', () => {
     expect(await brokenOf(system, company)).toEqual([]);
   });
 
+  test('closes no more of the books than the settings have left closed since', async () => {
+    const company = await companyOfTwoYears(system);
+    const { api } = company;
+    await closeBooks(company, '2025-02-28');
+    await close(api, 2024);
+    const { version: expectedVersion } = (await api.get('/api/company/settings')).json;
+    const opened = { expectedVersion, booksClosedThrough: '2024-12-31', reopenReason: 'February was wrong' };
+    expect((await patchSettings(api, opened)).status).toBe(200);
+    expect((await reopen(api, 2024)).status).toBe(200);
+    expect(await closedThrough(api)).toBe('2024-12-31');
+    expect((await post(api, '2025-01-05', { 6900: 8, 1000: -8 })).status).toBe(201);
+  });
+
   test('is of the latest closed one alone, and the settings cannot do it', async () => {
     const company = await companyOfTwoYears(system);
     const { api } = company;

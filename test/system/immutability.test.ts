@@ -31,7 +31,7 @@ beforeAll(async () => {
   const payment = await company.api.created('/api/payments', paymentBody(await company.invoice()));
   entryId = payment.journalEntryId;
   await takeBack(company, payment);
-  await writeOffByHand(sql, company.id, payment);
+  await writeOffByHand(sql, company, payment);
   await reconciledBankTransaction(company.api);
   await batchClient(system, company).send('{"body":{}}', { key: 'sent', operation: 'createCustomer' });
   await system.owner.query(

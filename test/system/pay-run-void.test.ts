@@ -124,6 +124,19 @@ describe('voiding a pay run', () => {
     }
   });
 
+  test('needs a date where the run is dated in the future', async () => {
+    const company = await system.company();
+    const payDate = new Date(Date.now() + 9 * 86_400_000).toISOString().slice(0, 10);
+    await hire(company);
+    const { id } = await payRun(company, { payDate });
+    await company.api.created(`/api/payroll/pay-runs/${id}/execute`, {});
+    const { date: _date, ...undated } = BODY;
+    const refused = await voiding(company, id, undated);
+    expect(refused).toMatchObject(refusal(422, 'date_before_original'));
+    expect(refused.json.detail).toContain(`give a date on or after ${payDate}.`);
+    expect((await voiding(company, id, { ...undated, date: payDate })).status).toBe(200);
+  });
+
   test('is not dated before the run, in closed books or too far ahead, and changes nothing then', async () => {
     const company = await system.company();
     const run = await executedPayRun(company);

@@ -36,24 +36,24 @@ const INVOICES: Readonly<
   void: [4, 0, 0, true],
 };
 
-/** Statements of the release before, prepared while its functions were as it knew them. */
+/**
+ * The texts of the statements by which the release before finalizes, reminds, pays and refunds. They read a function and no table,
+ * so that no other dependency of theirs is what makes the server plan them anew.
+ */
 const OF_THE_RELEASE_BEFORE = {
-  claims: {
-    name: 'claims-of-the-release-before',
-    text: `SELECT l.id, l.status, l.currency, l.issue_date, l.due_minor, l.later FROM invoices i, lock_claims(
-             p_company => i.company_id, p_invoices => ARRAY[i.id], p_since => NULL) AS l ORDER BY l.id`,
-  },
-  invoices: {
-    name: 'invoices-of-the-release-before',
-    text: `SELECT l.id, l.number, l.status, l.due_minor FROM invoices i, lock_invoices(
-             p_company => i.company_id, p_invoices => ARRAY[i.id]) AS l ORDER BY l.id`,
-  },
-  payments: {
-    name: 'payments-of-the-release-before',
-    text: `SELECT l.id, l.invoice_id, l.amount_minor, l.refunded_minor, l.currency, l.received_on, l.bank_account
-           FROM payments p, lock_payments(p_company => p.company_id, p_payments => ARRAY[p.id]) AS l ORDER BY l.id`,
-  },
+  finalize: `SELECT id, number, customer_id, status, currency, issue_date, due_date, memo, subtotal_minor,
+  tax_minor, total_minor, tax_rounding, paid_minor, credited_minor, due_minor, voided_on, void_reason, journal_entry_id,
+  metadata, created_at FROM lock_invoices(p_company => $1, p_invoices => $2)`,
+  remind: 'SELECT id, status FROM lock_invoice($1, $2)',
+  claims: `SELECT id, status, currency, issue_date, due_minor, later
+     FROM lock_claims(p_company => $1, p_invoices => $2, p_since => $3)`,
+  refund: `SELECT id, invoice_id, amount_minor, refunded_minor, currency, received_on, bank_account
+     FROM lock_payments(p_company => $1, p_payments => $2)`,
 };
+
+/** By name, so that each is prepared once on the connection, as a process does it. */
+const prepared = async (name: keyof typeof OF_THE_RELEASE_BEFORE, values: unknown[]) =>
+  (await client.query({ name, text: OF_THE_RELEASE_BEFORE[name], values })).rows;
 
 test('the invoices that are there keep status and due, and the release before goes on, which can refund nothing that is void', async () => {
   const names = (await readdir(RELEASED)).filter((name) => /^\d{4}_.*\.sql$/.test(name)).toSorted();
@@ -63,14 +63,31 @@ test('the invoices that are there keep status and due, and the release before go
   await client.query("SET session_replication_role = 'replica'");
   for (const memo of Object.keys(INVOICES)) await insertInvoice(memo);
   await client.query("SET session_replication_role = 'origin'");
-  const told = async () => ({
-    claims: (await client.query(OF_THE_RELEASE_BEFORE.claims)).rows,
-    invoices: (await client.query(OF_THE_RELEASE_BEFORE.invoices)).rows,
-    payments: (await client.query(OF_THE_RELEASE_BEFORE.payments)).rows,
-  });
+  const ids = async (table: string) =>
+    (await client.query<{ company: string; id: string }>(`SELECT company_id AS company, id FROM ${table} ORDER BY id`))
+      .rows;
+  const invoices = await ids('invoices');
+  const paid = await ids('payments');
+  const told = async () => {
+    const rows: Record<keyof typeof OF_THE_RELEASE_BEFORE, Record<string, unknown>[]> = {
+      finalize: [],
+      remind: [],
+      claims: [],
+      refund: [],
+    };
+    for (const { company, id } of invoices) {
+      rows.finalize.push(...(await prepared('finalize', [company, [id]])));
+      rows.remind.push(...(await prepared('remind', [company, id])));
+      rows.claims.push(...(await prepared('claims', [company, [id], null])));
+    }
+    for (const { company, id } of paid) rows.refund.push(...(await prepared('refund', [company, [id]])));
+    return rows;
+  };
   const before = await told();
   expect(before.claims).toHaveLength(Object.keys(INVOICES).length);
-  expect(before.payments).toHaveLength(2);
+  expect(before.finalize).toHaveLength(Object.keys(INVOICES).length);
+  expect(before.remind).toHaveLength(Object.keys(INVOICES).length);
+  expect(before.refund).toHaveLength(2);
 
   await apply(names.slice(at, at + 2));
   expect(await told()).toEqual(before);
@@ -89,8 +106,8 @@ test('the invoices that are there keep status and due, and the release before go
   await client.query(
     `UPDATE payments SET voided_on = received_on, void_reason = 'Wrong', void_entry_id = journal_entry_id, bounced = false`,
   );
-  const { payments } = await told();
-  expect(payments.map((row) => [row.amount_minor, row.refunded_minor])).toEqual([
+  const { refund } = await told();
+  expect(refund.map((row) => [row['amount_minor'], row['refunded_minor']])).toEqual([
     ['60', '60'],
     ['60', '60'],
   ]);

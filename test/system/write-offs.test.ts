@@ -148,6 +148,9 @@ describe('a write-off', () => {
       'The invoice is dated 2026-01-15, which is after 2026-01-14.',
       ['body /date'],
     ]);
+    const future = new Date(Date.now() + 9 * 86_400_000).toISOString().slice(0, 10);
+    const coming = await company.invoice({ issueDate: future });
+    expect(said(await writeOff(coming, 1, { date: undefined }))[2]).toContain(`give a date on or after ${future}.`);
     expect(said(await writeOff(id, 1, { date: '2999-01-01' })).slice(0, 2)).toEqual([422, 'date_too_late']);
     expect((await stateOf(id)).amountWrittenOff).toBe(0);
   });
