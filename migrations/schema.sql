@@ -1989,7 +1989,6 @@ BEGIN
           SELECT count(*) FROM approval_decisions g
           WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
             AND g.roles && n.roles))
-      HAVING count(*) >= (SELECT max((n ->> 'count')::integer) FROM jsonb_array_elements(r.demands) AS n)
     ) AS d ON true
     WHERE r.closed_at IS NULL;
 END $function$
@@ -2526,13 +2525,13 @@ CREATE OR REPLACE FUNCTION public.claim_writes(p_company uuid, p_operation text,
  LANGUAGE plpgsql
 AS $function$
 DECLARE
+  keys text[];
   known jsonb;
 BEGIN
   PERFORM enter_company(p_company);
   PERFORM plan_by_key();
   PERFORM require_trust(p_version);
-  RETURN QUERY
-    WITH claimed AS (
+  WITH claimed AS (
       INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
         schema_version, request, user_id, request_id, workflow_id, attempt, requested_at)
       SELECT p_company, i.key, i.write_id, i.submission_id, p_operation, p_type, i.fingerprint, i.schema_version,
@@ -2543,15 +2542,15 @@ BEGIN
       ON CONFLICT DO NOTHING
       RETURNING idempotency_key
     )
-    SELECT c.idempotency_key::text, NULL::uuid, NULL::text[], NULL::jsonb FROM claimed c;
+    SELECT coalesce(array_agg(c.idempotency_key::text), '{}') INTO keys FROM claimed c;
+  RETURN QUERY SELECT k, NULL::uuid, NULL::text[], NULL::jsonb FROM unnest(keys) AS k;
   -- Statements of their own, after the wait for a twin: policies and roles as they are now.
   known := current_policies(p_company);
   IF known IS NOT NULL THEN
     IF NOT p_approvals AND is_about(known, p_operation) THEN
       RAISE EXCEPTION 'a release that knows approvals has to make these writes' USING ERRCODE = 'serialization_failure';
     END IF;
-    IF EXISTS (SELECT FROM approval_requests r WHERE r.company_id = p_company AND r.closed_at IS NULL
-        AND r.idempotency_key = ANY (ARRAY(SELECT i.key FROM jsonb_to_recordset(p_items) AS i (key text)))) THEN
+    IF EXISTS (SELECT FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = ANY (keys)) THEN
       RAISE EXCEPTION 'a write of this set waits for its approval';
     END IF;
     RETURN QUERY SELECT NULL::text, NULL::uuid, NULL::text[], known;
@@ -4248,6 +4247,17 @@ BEGIN
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.note_roles() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.note_silent_approval(p_company uuid, p_key text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  UPDATE approval_requests r SET woken_at = NULL WHERE r.company_id = p_company AND r.idempotency_key = p_key;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.note_silent_approval(uuid,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.number_document()
  RETURNS trigger
@@ -6121,28 +6131,24 @@ AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    WITH found AS (
+    WITH known AS (
       SELECT r.company_id, r.idempotency_key,
-        CASE WHEN r.closed_at IS NOT NULL OR r.expires_at < clock_timestamp() - interval '30 seconds' OR EXISTS (
-          SELECT FROM approval_decisions d
-          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
-            AND d.decided_at < clock_timestamp() - interval '5 seconds'
-            AND d.decided_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
-          THEN 'wake'
-          WHEN r.woken_at IS NULL OR r.woken_at NOT BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp()
-          THEN 'check' END AS task
+        coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END, (
+          SELECT max(d.decided_at) FROM approval_decisions d
+          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key)) AS news_at,
+        -- A moment to come is one of before the clock was set back.
+        CASE WHEN r.woken_at <= clock_timestamp() THEN r.woken_at ELSE timestamptz '2000-01-01Z' END AS woken_at
       FROM approval_requests r
       WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
-        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '1 hour'
-          AND r.closed_at < clock_timestamp() - interval '5 seconds'
-          AND r.closed_at > coalesce(r.woken_at - interval '10 seconds', '-infinity'))
+        OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '10 minutes')
     ), due AS (
-      SELECT r.company_id, r.idempotency_key, f.task FROM found f
-      JOIN approval_requests r ON r.company_id = f.company_id AND r.idempotency_key = f.idempotency_key
-      WHERE f.task IS NOT NULL
-        -- An expired one of which nothing was heard is told again, but not all the time.
-        AND (r.woken_at IS NULL OR r.woken_at < clock_timestamp() - interval '5 seconds' OR r.woken_at > clock_timestamp())
-      ORDER BY r.woken_at NULLS FIRST LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
+      SELECT k.company_id, k.idempotency_key, CASE WHEN k.news_at IS NULL THEN 'check' ELSE 'wake' END AS task
+      FROM known k
+      JOIN approval_requests r ON r.company_id = k.company_id AND r.idempotency_key = k.idempotency_key
+      WHERE k.news_at IS NULL AND k.woken_at < clock_timestamp() - interval '10 minutes'
+        OR k.news_at < clock_timestamp() - interval '5 seconds'
+          AND clock_timestamp() - k.woken_at > greatest(interval '5 seconds', (k.woken_at - k.news_at) / 2)
+      ORDER BY k.woken_at LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
     )
     UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
     WHERE r.company_id = d.company_id AND r.idempotency_key = d.idempotency_key

@@ -134,10 +134,13 @@ export type GroupAttempt = {
   readonly approvals?: readonly number[];
 };
 
+/** `stamp`: what the process knows of the database; `at`: RFC 3339, by its clock. */
+export type Awake = { readonly stamp: Trust; readonly at: string };
+
 export type WriteActivities = {
   runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult>;
-  /** What this process knows of the database now. Throws while it knows of none that is verified. */
-  trustNow(): Promise<Trust>;
+  /** Of the moment in which a run wakes up. Throws while the process knows of no verified database. */
+  wakeUp(): Promise<Awake>;
   runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<GroupAttempt>;
 };
 

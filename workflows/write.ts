@@ -12,10 +12,9 @@ import {
 } from '@temporalio/workflow';
 import {
   APPROVAL_DECIDED,
+  type Awake,
   type PendingResult,
-  type RunFacts,
   type RunResult,
-  type Trust,
   type WriteActivities,
   type WriteArguments,
 } from './messages.ts';
@@ -35,7 +34,12 @@ export async function write(args: WriteArguments): Promise<RunResult> {
     const first = await activities.runOperation(args, facts);
     const result =
       first.outcome === 'pending_approval'
-        ? await whenApproved(first, (stamp) => activities.runOperation({ ...args, stamp }, awake(facts)), activities)
+        ? await whenApproved(
+            first,
+            // The time in which people decide is none of the time in which the transaction is retried.
+            ({ stamp, at }) => activities.runOperation({ ...args, stamp }, { ...facts, attemptsSince: at }),
+            activities,
+          )
         : first;
     // Success is the normal case and sets no attribute, which saves one visibility record per write.
     if (result.outcome !== 'succeeded' || first.outcome === 'pending_approval') {
@@ -45,12 +49,7 @@ export async function write(args: WriteArguments): Promise<RunResult> {
   });
 }
 
-/** The time in which people decide is none of the time in which the transaction is retried. */
-function awake(facts: RunFacts): RunFacts {
-  return { ...facts, attemptsSince: new Date().toISOString() };
-}
-
-type RunActivities = Pick<WriteActivities, 'runOperation' | 'trustNow'>;
+type RunActivities = Pick<WriteActivities, 'runOperation' | 'wakeUp'>;
 
 function activitiesOf({ policy }: WriteArguments): RunActivities {
   return proxyLocalActivities<RunActivities>({
@@ -76,8 +75,8 @@ function activitiesOf({ policy }: WriteArguments): RunActivities {
  */
 async function whenApproved(
   pending: PendingResult,
-  attempt: (stamp: Trust) => Promise<RunResult | PendingResult>,
-  { trustNow }: RunActivities,
+  attempt: (awake: Awake) => Promise<RunResult | PendingResult>,
+  { wakeUp }: RunActivities,
 ): Promise<RunResult> {
   let decisions = 0;
   let seen = 0;
@@ -91,10 +90,10 @@ async function whenApproved(
       summary: 'Expires without enough approvals',
     });
     seen = decisions;
-    const stamp = await trustNow();
+    const awake = await wakeUp();
     // Ends the workflow task, and with it the stamp is in the history: a process that takes over goes on with the same one.
     await sleep(1);
-    const result = await attempt(stamp);
+    const result = await attempt(awake);
     if (result.outcome !== 'pending_approval') return result;
     waiting = result;
   }

@@ -31,7 +31,10 @@ const FAILURE_TYPES = { bug: 'Bug', rolledBack: 'RolledBack', commitUnknown: 'Co
 export function createWriteActivities(dependencies: WriteActivityDependencies): WriteActivities {
   return {
     runGroup: createGroupActivity(dependencies),
-    trustNow: async () => requireTrust(dependencies.fence),
+    async wakeUp() {
+      // biome-ignore lint/plugin: the attempts that follow are compared with it by the same clock.
+      return { stamp: requireTrust(dependencies.fence), at: new Date().toISOString() };
+    },
     async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult> {
       const { info } = Context.current();
       // Always set here; the type also covers standalone activities.

@@ -133,13 +133,14 @@ describe('under a policy', () => {
 
   test('rejected', async () => {
     await askedFor('is-not-approved');
-    await decide(company, 'is-not-approved', 'reject');
+    expect((await decide(company, 'is-not-approved', 'reject')).json.state).toBe('rejected');
     await record('not-approved', 'is-not-approved', WAITING);
   });
 
   test('cancelled', async () => {
     await askedFor('is-cancelled-while-it-waits');
-    await company.api.send('POST', '/api/writes/is-cancelled-while-it-waits/cancel');
+    const cancelled = await company.api.send('POST', '/api/writes/is-cancelled-while-it-waits/cancel');
+    expect(cancelled.json.state).toBe('cancelled');
     await record('cancelled-while-it-waits', 'is-cancelled-while-it-waits', WAITING);
   });
 });

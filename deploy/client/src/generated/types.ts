@@ -2054,7 +2054,10 @@ export type BankReconciliation = {
       memo: string | null;
     }[];
     outstandingCount: number;
-    /** Minor units; of all of them. A string of digits beyond ±(2^53 − 1) */
+    /**
+     * Minor units; of all of them, with the signs of the books: a cheque of 300 that the bank has not paid yet
+     * counts as −300. A string of digits beyond ±(2^53 − 1)
+     */
     outstandingTotal: number | string;
     /** Bank transactions that are not reconciled as of the day; the 1000 oldest */
     inTransit: {
@@ -2073,8 +2076,9 @@ export type BankReconciliation = {
     /** Minor units; all lines of the account, debit positive. A string of digits beyond ±(2^53 − 1) */
     booksBalance: number | string;
     /**
-     * Minor units; booksBalance − (bankBalance + outstandingTotal − inTransitTotal); 0 whenever the books are
-     * right. A string of digits beyond ±(2^53 − 1)
+     * Minor units; booksBalance − (bankBalance + outstandingTotal − inTransitTotal), 0 whenever the books are
+     * right: with −300 outstanding and 50 in transit, 1,000 at the bank are 650 in the books. A string of digits
+     * beyond ±(2^53 − 1)
      */
     difference: number | string;
   }[];
