@@ -60,7 +60,7 @@ async function violations(bundle: { code: string }, files: readonly string[]): P
 /** Each change is a bundle of its own, which takes seconds: the short form has one that concerns every workflow. */
 const inLongForm = (promise: string) => inForm({ short: [], long: [promise] });
 
-const ONE_OF_EACH = Object.entries(WAYS).map(([type, [way]]) => `${type}-v1-${way}.json`);
+const ONE_OF_EACH = Object.keys(WAYS).map((type) => HISTORIES.find((file) => file.startsWith(`${type}-v1-`)) ?? '');
 
 describe('saved runs go on under today’s workflow', () => {
   test.each(HISTORIES)('%s', async (file) => {
