@@ -8,6 +8,7 @@ import { description } from '../../activities/fields.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { problemPointers } from '../../activities/problem-pointers.ts';
+import { holdsOneOf } from '../../activities/roles.ts';
 import { recordSecurityFacts } from '../../activities/security/security-row.ts';
 import { approvalRejected, finishWrite, rejectionOf } from '../../activities/write/finish.ts';
 import { claimWrite } from '../../activities/write/run-operation.ts';
@@ -21,6 +22,7 @@ import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
+import { READERS } from '../reads/readers.ts';
 import type { Lookup } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
@@ -77,8 +79,8 @@ function readComment(body: unknown): string | undefined {
 }
 
 /**
- * What is asked for under the key, if the caller may know of it. Throws `write_not_found` where they may not, in the same words
- * and after the same questions as for an unknown key.
+ * What is asked for under the key. Throws `forbidden` where the caller may neither read it nor decide, and for any key where they
+ * may read no write at all: to them, no key tells whether it is known.
  */
 async function findApproval(
   context: ApiContext,
@@ -92,6 +94,7 @@ async function findApproval(
   if (open !== undefined && isSeen(open)) return open;
   const closed = await closedApproval(context, request, open === undefined ? key : nobodysKey());
   if (closed !== undefined && isSeen(closed)) return closed;
+  if (open !== undefined || !holdsOneOf(member.roles, READERS.writes)) throw noDecider();
   throw nothingThere(context, key, companyId, member);
 }
 
@@ -119,6 +122,13 @@ function requireApprover(approval: Approval, { userId, roles }: Lookup, operatio
     });
   }
   if (!mayDecide(approval, roles)) throw noApprover(approval, operation);
+}
+
+/** For those who may not know what the key is of. */
+function noDecider(): ApiProblem {
+  return new ApiProblem('forbidden', {
+    detail: 'Only who holds one of the roles that an approval policy names decides about a write.',
+  });
 }
 
 function noApprover({ demands }: Approval, { name }: Operation): ApiProblem {

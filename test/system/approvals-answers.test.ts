@@ -109,7 +109,7 @@ describe('who may neither read nor decide', () => {
     await waiting('hidden');
     for (const action of ['approve', 'reject', 'cancel']) {
       const unknown = await answerOf('nobodys', action);
-      expect(unknown.status).toBe(action === 'cancel' ? 403 : 404);
+      expect([unknown.status, unknown.told.code]).toEqual([403, 'forbidden']);
       expect(await answerOf('hidden', action)).toEqual(unknown);
     }
     // Who may read such writes is told why.
