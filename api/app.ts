@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { workflowIdOf } from '../activities/identity.ts';
 import { type Operation, summaryOf } from '../activities/operation.ts';
 import { OPERATIONS } from '../activities/operation-list.ts';
-import { wakeRun } from '../worker/approvals/wake-run.ts';
+import { signalRun, wakeRun } from '../worker/approvals/wake-run.ts';
 import { createBatchStarts } from '../worker/batches/batch-starts.ts';
 import { loadWorkflowBundle } from '../worker/bundle.ts';
 import { createClient } from '../worker/client.ts';
@@ -101,6 +102,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     lane,
     maxInFlight: config.MAX_IN_FLIGHT_WRITES,
     grouping: config.WRITE_GROUPING === 'on',
+    wake: (args) => void signalRun(client, workflowIdOf(args.companyId, args.key)).catch(() => undefined),
     // What leaves now would only wait for connections.
     isBacklogged: database.writes.shares.isBacklogged,
     observeStart(lane, waitedMs) {

@@ -116,6 +116,8 @@ function attach(
   dependencies: SubmissionDependencies,
 ): Promise<SubmissionEnd | 'again'> {
   control.markOpen(starterOf(submission.args, run), run);
+  // The look-up of this request has found nothing that waits: a failover has taken the request for approval. The run asks again.
+  if (run.waits) dependencies.wake(submission.args);
   return waitForRun(submission, control, run.runId, dependencies);
 }
 

@@ -53,6 +53,8 @@ export type SubmissionDependencies = {
   readonly lookups: Lookups;
   readonly runs: WriteRuns;
   readonly dispatch: Dispatch;
+  /** Has the run look at the rows. */
+  readonly wake: (args: WriteArguments) => void;
   readonly onUnexpected: (error: unknown, args: WriteArguments) => void;
 };
 

@@ -68,6 +68,7 @@ export function createSubmit(options: {
   readonly grouping: boolean;
   isBacklogged(companyId: string): boolean;
   summarize(args: WriteArguments): string;
+  wake(args: WriteArguments): void;
   observeStart(lane: 'key' | 'group', waitedMs: readonly number[]): void;
   onUnexpected(error: unknown, args: WriteArguments): void;
 }): Submit {

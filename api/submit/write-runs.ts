@@ -21,6 +21,7 @@ import { asUnavailable } from '../../worker/temporal-unavailable.ts';
 import {
   isRollbackProof,
   isRunResult,
+  PENDING_APPROVAL,
   type RunResult,
   WRITE_WORKFLOW_TYPE,
   type WriteArguments,
@@ -51,6 +52,8 @@ export type RunDescription = {
   readonly runId: string;
   readonly state: RunState;
   readonly memo: WriteMemo | undefined;
+  /** It says that it waits for an approval. */
+  readonly waits: boolean;
   readonly startedAt: Date;
   readonly closedAt: Date | undefined;
 };
@@ -120,6 +123,7 @@ export function createWriteRuns(client: Client, target: RunTarget): WriteRuns {
           runId: description.runId,
           state: stateOf(description.status.name),
           memo: toMemo(description.memo),
+          waits: description.searchAttributes['Outcome']?.[0] === PENDING_APPROVAL,
           startedAt: description.startTime,
           closedAt: description.closeTime,
         };

@@ -38,6 +38,7 @@ function submitOver({
   grouping?: boolean;
 }) {
   return createSubmit({
+    wake: () => undefined,
     lookups: { find: never, findRow: row, findOutcome: async () => ({ row: await row(), approval: undefined }) },
     runs: {
       start: never,
@@ -83,6 +84,7 @@ const openRunOf = (args: WriteArguments): RunDescription => ({
   memo: memoOf(args),
   startedAt: new Date(0),
   closedAt: undefined,
+  waits: false,
 });
 
 /** Fills the two starts that may be under way, so that what comes next waits in the queue. */

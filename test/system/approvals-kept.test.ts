@@ -108,6 +108,26 @@ describe('a write that waits for its approval', () => {
     expect(await effectsOf('late')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
   });
 
+  test('is asked about anew where a failover has taken the request for its approval', async () => {
+    await waiting('taken');
+    const session = await system.owner.connect();
+    await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+    await session.query('DELETE FROM approval_requests WHERE company_id = $1 AND idempotency_key = $2', [
+      company.id,
+      'taken',
+    ]);
+    await session.query('COMMIT');
+    session.release();
+    const again = () =>
+      company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), {
+        key: 'taken',
+        headers: { prefer: 'wait=1' },
+      });
+    await until('another request', async () => (await again()).json.state === 'pending_approval');
+    expect((await decide(company, 'taken', 'approve')).json.state).toBe('succeeded');
+    expect(await effectsOf('taken')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+
   test('says in Temporal what it waits for, and there is no end of its run by cancelling that', async () => {
     await waiting('seen');
     const run = keyWorkflow(system.temporal, company, 'seen');

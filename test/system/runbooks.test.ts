@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { setPolicies } from '../support/approvals.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf } from '../support/commands.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -42,6 +43,8 @@ describe('the runbooks', () => {
     await sender.over('bad');
     await worker.close();
     await sender.send(ndjson([{ body: {} }]), { key: 'waiting', operation: 'createCustomer' });
+    await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+    await company.api.post('/api/ledger/accounts', { code: '6100', name: 'Rent', type: 'expense' });
     // Somebody has a transaction open, which is what is looked for when writes are slow.
     person = await system.owner.connect();
     await person.query('BEGIN; SELECT FROM companies');

@@ -71,7 +71,7 @@ export function changes({ operations, changing, table, members, cleared = {} }: 
   );
   const now = Object.entries(members).map(([name, value]) => `'${name}', ${value}`);
   return `
-      SELECT s.company_id, s.operation, s.write_id, t.id::text, '${Object.keys(members).join(', ')}'
+      SELECT s.company_id, s.operation, s.write_id, t.id::text, d.members
       FROM (
         SELECT o.*, lag(told) OVER same AS told_before, lead(write_id) OVER same IS NULL AS is_last
         FROM (
@@ -82,8 +82,14 @@ export function changes({ operations, changing, table, members, cleared = {} }: 
         WINDOW same AS (PARTITION BY company_id, id ORDER BY completed_at)
       ) AS s
       JOIN ${table} t ON t.company_id = s.company_id AND t.id = s.id
-      WHERE (s.is_last AND s.told <> jsonb_build_object(${now.join(', ')}))
-        OR s.told <> s.told_before || ${asked}`;
+      CROSS JOIN LATERAL (
+        SELECT string_agg(DISTINCT m.key, ', ') AS members FROM (
+          SELECT key, value FROM jsonb_each(jsonb_build_object(${now.join(', ')})) WHERE s.is_last
+          UNION ALL
+          SELECT key, value FROM jsonb_each(s.told_before || ${asked})
+        ) AS m WHERE s.told -> m.key IS DISTINCT FROM m.value
+      ) AS d
+      WHERE d.members IS NOT NULL`;
 }
 
 /**
