@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { inject } from 'vitest';
+import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
+import { untilFinal } from './persistent.ts';
 import { startProxy, targetOf } from './proxy.ts';
 
 /**
@@ -22,6 +25,11 @@ export type Groups = {
     send: () => Sent<T> | Promise<Sent<T>>,
     atLeast?: number,
   ): Promise<Sent<T>>;
+  /**
+   * Resolves when the helper's own writes through that API have their final answers, too: one that is still on its way may
+   * be committed later than those of the test, and then be missing in a copy that the test takes for complete.
+   */
+  untilOthersEnded(url: string): Promise<void>;
   freeze(): void;
   open(): void;
   close(): Promise<void>;
@@ -35,6 +43,20 @@ const START_IS_OVER_MS = 300;
 /** `temporalAddress`: of a server other than the one that all tests share. */
 export async function startGroups(temporalAddress = inject('temporalAddress')): Promise<Groups> {
   const proxy = await startProxy(targetOf(temporalAddress));
+  const others: { readonly url: string; send(): Promise<Answer> }[] = [];
+
+  /** Others fill the starts that may be on their way at once, until one of them has to wait. */
+  async function takeAllStarts(url: string, company: Company): Promise<void> {
+    while ((await queued(url)) === 0) {
+      const key = randomUUID();
+      const send = () => company.as('owner', url).post('/api/customers', { name: 'One before' }, { key });
+      others.push({ url, send });
+      // A process that is killed in the test answers none of them.
+      send().catch(() => undefined);
+      await sleep(START_IS_OVER_MS);
+    }
+  }
+
   return {
     environment: { WRITE_GROUPING: 'on', TEMPORAL_ADDRESS: proxy.address },
     async together(url, company, send, atLeast) {
@@ -48,20 +70,15 @@ export async function startGroups(temporalAddress = inject('temporalAddress')): 
         proxy.open();
       }
     },
+    async untilOthersEnded(url) {
+      const asked = others.filter((other) => other.url === url);
+      await Promise.all(asked.map(({ send }) => untilFinal(send)));
+      for (const other of asked) others.splice(others.indexOf(other), 1);
+    },
     freeze: proxy.freeze,
     open: proxy.open,
     close: proxy.close,
   };
-}
-
-/** Others fill the starts that may be on their way at once, until one of them has to wait. */
-async function takeAllStarts(url: string, company: Company): Promise<void> {
-  while ((await queued(url)) === 0) {
-    const other = company.as('owner', url).post('/api/customers', { name: 'One before' });
-    // A process that is killed in the test answers none of them.
-    other.catch(() => undefined);
-    await sleep(START_IS_OVER_MS);
-  }
 }
 
 const queued = (url: string) => readGauge(url, 'write_starts_queued');

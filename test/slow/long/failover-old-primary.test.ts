@@ -13,7 +13,14 @@ import { takeBaseBackup } from '../../support/failover/base-backup.ts';
 import { startSwitch } from '../../support/failover/database-switch.ts';
 import { startStandby } from '../../support/failover/standby.ts';
 import { type FailoverSystem, startFailoverSystem } from '../../support/failover/system.ts';
-import { expectGone, expectReplayed, expectTold, untilTrust, verify } from '../../support/failover/telling.ts';
+import {
+  expectGone,
+  expectReplayed,
+  expectTold,
+  untilOpenByItself,
+  untilTrust,
+  verify,
+} from '../../support/failover/telling.ts';
 import { untilFinal } from '../../support/persistent.ts';
 import { startApiProcess } from '../../support/processes.ts';
 
@@ -44,7 +51,8 @@ test('a promotion that loses nothing opens by itself', async () => {
   await system.servers.primary.kill();
   await standby.promote();
   await system.servers.replaceBy(standby);
-  await untilTrust(system.url, 'trusted', 60_000);
+  await untilOpenByItself(system);
+  await untilTrust(system.url, 'trusted');
   await expectReplayed(system, kept);
   await payInBothLanes(system, invoiceId);
 });

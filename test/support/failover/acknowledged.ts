@@ -56,6 +56,7 @@ async function payAtOnce({ company, url, groups }: Payer, invoiceId: string, cou
   const answers = await Promise.all(
     await groups.together(url, company, () => writes.map((write) => pay(company, url, write))),
   );
+  await groups.untilOthersEnded(url);
   return writes.map((write, index) => {
     const answer = answers[index] as Answer;
     expect(answer).toMatchObject({ status: 201, replayed: false });

@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import type { Answer } from '../client.ts';
 import { runCommand } from '../commands.ts';
 import { countEffects, paymentBody } from '../effects.ts';
+import { until } from '../held-invoice.ts';
 import { type Acknowledged, type Payer, pay, type Request } from './acknowledged.ts';
 import type { FailoverServers } from './servers.ts';
 
@@ -99,6 +100,20 @@ export async function untilTrust(url: string, trust: Trust, patienceMs = 45_000)
     await sleep(20);
     last = await readTrust(url);
   }
+}
+
+/**
+ * Until the server that answers now is verified, without an operator. A process that has not looked since it was replaced
+ * still says that it trusts the one before.
+ */
+export async function untilOpenByItself({ owner }: Payer): Promise<void> {
+  await until('the server to be verified', async () => {
+    const { rows } = await owner.query(
+      'SELECT incarnation = incarnation() AS "isVerified", replaced FROM verification',
+    );
+    if (rows[0].replaced !== null) throw new Error(`It waits for an operator: ${rows[0].replaced}`);
+    return rows[0].isVerified;
+  });
 }
 
 /** The operator's command, as its user runs it. */
