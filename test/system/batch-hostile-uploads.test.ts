@@ -108,11 +108,12 @@ describe('a file that is no good', () => {
   test('is refused at the first row beyond the limit, and not read on', async () => {
     const small = await limited({ rows: 1_200 });
     const before = await chunks();
+    const enough = 1_000_000;
     let made = 0;
-    const endless = Readable.toWeb(
+    const longFile = Readable.toWeb(
       Readable.from(
         (function* () {
-          for (;;) {
+          while (made < enough) {
             made += 1;
             yield `{"body":{"name":"Customer ${made}"}}\n`;
           }
@@ -120,9 +121,10 @@ describe('a file that is no good', () => {
         { objectMode: false, highWaterMark: 65_536 },
       ),
     ) as ReadableStream<Uint8Array>;
-    const answer = await small.api.send(endless, { key: 'too-many', operation: CUSTOMERS });
+    const answer = await small.api.send(longFile, { key: 'too-many', operation: CUSTOMERS });
     expect([answer.status, answer.json.code]).toEqual([413, 'body_too_large']);
     expect(answer.json.detail).toContain('1,200 rows');
+    expect(made).toBeLessThan(enough);
     await expectNothingLeft(before, 'too-many');
     const checked = await small.api.send(good().repeat(1_201), { validateOnly: true, operation: CUSTOMERS });
     expect([checked.status, checked.json.code]).toEqual([413, 'body_too_large']);
