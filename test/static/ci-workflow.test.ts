@@ -6,7 +6,7 @@ const text = readFileSync('.github/workflows/ci.yml', 'utf8');
 /** What `.ci/verify` runs when it is not told which parts. */
 const onOneMachine = /PARTS:-([^}]+)/.exec(readFileSync('.ci/verify', 'utf8'))?.[1]?.split(' ') ?? [];
 /** The hosted CI has the time for every long test. */
-const parts = onOneMachine.map((part) => (part === 'test:failover' ? 'test:slow' : part));
+const parts = onOneMachine.map((part) => (part === 'test:restores' ? 'test:slow' : part));
 
 describe('the workflow of the hosted CI', () => {
   test('runs what .ci/run runs, with pinned actions, no rights and a limit', () => {
