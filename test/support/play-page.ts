@@ -3,7 +3,7 @@ import { filledIn, memberAt, type PageRequest, type PageTable, type Step } from 
 import { type Answer, type ApiClient, patiently } from './client.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
-import { ENTRY, ENTRY_OF_CURRENCIES, type Line, printedEntry, STATEMENTS } from './printed-statements.ts';
+import { ENTRY_OF_CURRENCIES, type Line, printedEntry, STATEMENTS } from './printed-statements.ts';
 
 export const MEMBERS = ['Member', 'Value'];
 export const MATCHED = ['Bank transaction', 'Entry of'];
@@ -99,8 +99,9 @@ async function expectEntry({ request: { name, path }, shown }: Step, company: Co
   const mirrored = shown.find((part) => part.kind === 'mirror')?.of;
   if (mirrored !== undefined) {
     const original = await entryOf(mirrored, company);
+    expect([name, mirrored, original]).toEqual([name, mirrored, expect.anything()]);
     expect([name, entry?.reverses]).toEqual([name, original?.id]);
-    const back = original?.lines.map((line) => ({ ...line, amount: -line.amount })) ?? [];
+    const back = original?.lines.map((line) => ({ ...line, amount: -line.amount }));
     expect([name, entryRows(entry?.lines)]).toEqual([name, entryRows(back)]);
     return;
   }
@@ -117,8 +118,12 @@ const entryRows = (lines: readonly Line[] = [], withCurrency = true) => printedE
 
 /** A write makes at most one entry. */
 async function entryOf(key: string, company: Company): Promise<Entry | undefined> {
-  const { writeId } = (await company.api.get(`/api/writes/${key}`)).json;
-  const own = (await entriesOf(company)).filter(({ source }) => source.writeId === writeId);
+  return entryAmong(await entriesOf(company), key, company);
+}
+
+async function entryAmong(entries: readonly Entry[], key: string, { api }: Company): Promise<Entry | undefined> {
+  const { writeId } = (await api.get(`/api/writes/${key}`)).json;
+  const own = entries.filter(({ source }) => source.writeId === writeId);
   expect(own.length).toBeLessThanOrEqual(1);
   return own[0];
 }
@@ -133,9 +138,10 @@ export async function entriesOf(company: Company): Promise<readonly Entry[]> {
 /** Each bank transaction with the lines of its account in the entry of that request, without a difference. */
 async function reconcile(rows: PageTable['rows'], company: Company): Promise<void> {
   const { items } = (await company.api.get('/api/bank-transactions?limit=200')).json;
+  const entries = await entriesOf(company);
   for (const [reference = '', name = ''] of rows) {
     const transaction = items.find((one: { bankReference: string }) => one.bankReference === reference);
-    const lines = (await entryOf(name, company))?.lines ?? [];
+    const lines = (await entryAmong(entries, name, company))?.lines ?? [];
     const own = lines.filter(({ accountCode }) => accountCode === transaction?.accountCode);
     const reconciled = await company.api.created(
       `/api/ledger/reconcile/${transaction?.id}`,

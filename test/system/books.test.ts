@@ -82,7 +82,7 @@ describe('the page of the books', () => {
     await playPage(year, company);
     await expectEntriesAsSaid();
     await expectYearFromExport();
-  });
+  }, 240_000);
 
   /** Each account of each entry stands in what the page says of its operation, on that side or as either. */
   async function expectEntriesAsSaid(): Promise<void> {
@@ -139,7 +139,11 @@ describe('the page of the books', () => {
         const type = types.get(code) ?? '';
         const balance = sumOf((line) => line.code === code && line.currency === currency);
         if (/^(income|expense)$/.test(type)) expect([code, balance]).toEqual([code, 0]);
-        else expect([code, sheet.get(`${code} ${currency}`)]).toEqual([code, printed(type === 'asset' ? balance : -balance)]);
+        else
+          expect([code, sheet.get(`${code} ${currency}`)]).toEqual([
+            code,
+            printed(type === 'asset' ? balance : -balance),
+          ]);
       }
     }
   }
