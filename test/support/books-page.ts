@@ -1,32 +1,41 @@
+import type { Role } from '../../activities/roles.ts';
+
 /** What a page of requests and figures holds, in its order. */
 export type PagePart =
   | {
       readonly kind: 'request';
       readonly name: string;
+      /** An owner unless the page says otherwise: `# moneyBack, by accountant`. */
+      readonly role: Role;
       readonly method: string;
       readonly path: string;
       readonly body: string;
     }
   | { readonly kind: 'table'; readonly head: readonly string[]; readonly rows: readonly (readonly string[])[] }
-  /** `Answer:` and then status and code; a request without it succeeds. */
-  | { readonly kind: 'refusal'; readonly answer: string };
+  /** `Answer:` and then the status with the code, or with the state of a write that waits; a request without it succeeds. */
+  | { readonly kind: 'answer'; readonly answer: string }
+  /** `Posted: the mirror of` the entry of an earlier request, instead of a table of its lines. */
+  | { readonly kind: 'mirror'; readonly of: string };
 
-const REQUEST = /^# (\w+)\n(GET|POST|PATCH) (\S+)\n?([\s\S]*)$/;
-const PARTS = /^```http\n([\s\S]*?)^```$|((?:^\|.*\n)+)|^Answer: `(.+)`$/gm;
+export type PageRequest = Extract<PagePart, { kind: 'request' }>;
+export type PageTable = Extract<PagePart, { kind: 'table' }>;
 
-/** Every `http` block, table and announced refusal of the page. */
+const REQUEST = /^# (\w+)(?:, by (\w+))?\n(GET|POST|PATCH) (\S+)\n?([\s\S]*)$/;
+const PARTS = /^```http\n([\s\S]*?)^```$|((?:^\|.*\n)+)|^Answer: `(.+)`$|^Posted: the mirror of `(\w+)`$/gm;
+
+/** Every `http` block, table, announced answer and mirror of the page. */
 export function partsOf(page: string): PagePart[] {
-  return [...page.matchAll(PARTS)].map(([, block, table, answer]): PagePart => {
+  return [...page.matchAll(PARTS)].map(([, block, table, answer, mirror]): PagePart => {
     if (block !== undefined) return requestOf(block);
     if (table !== undefined) return tableOf(table);
-    return { kind: 'refusal', answer: answer ?? '' };
+    return mirror === undefined ? { kind: 'answer', answer: answer ?? '' } : { kind: 'mirror', of: mirror };
   });
 }
 
 function requestOf(block: string): PagePart {
-  const [, name = '', method = '', path = '', body = ''] = REQUEST.exec(block) ?? [];
+  const [, name = '', role = 'owner', method = '', path = '', body = ''] = REQUEST.exec(block) ?? [];
   if (name === '') throw new Error(`A request without a name, or that cannot be read:\n${block}`);
-  return { kind: 'request', name, method, path, body: body.trim() };
+  return { kind: 'request', name, role: role as Role, method, path, body: body.trim() };
 }
 
 function tableOf(text: string): PagePart {
@@ -42,11 +51,16 @@ function tableOf(text: string): PagePart {
   return { kind: 'table', head, rows };
 }
 
-/** `1,466.79` → 146679; an empty cell is nothing. */
-export function minorUnits(cell: string): number {
-  if (cell === '') return 0;
-  if (!/^\d{1,3}(,\d{3})*\.\d{2}$/.test(cell)) throw new Error(`No amount such as 1,466.79: ${cell}`);
-  return Number(cell.replaceAll(/[,.]/g, ''));
+/** Each request of the page with what stands between it and the next one. */
+export type Step = { readonly request: PageRequest; readonly shown: readonly PagePart[] };
+
+export function stepsOf(parts: readonly PagePart[]): Step[] {
+  const steps: { request: PageRequest; shown: PagePart[] }[] = [];
+  for (const part of parts) {
+    if (part.kind === 'request') steps.push({ request: part, shown: [] });
+    else steps.at(-1)?.shown.push(part);
+  }
+  return steps;
 }
 
 /** The text with `{name.member.0.member}` replaced by what the answer to the request of that name says there. */

@@ -1,32 +1,41 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { taxShare } from '../../activities/ledger/tax-share.ts';
-import { filledIn, memberAt, minorUnits, type PagePart, partsOf } from '../support/books-page.ts';
+import { memberAt, partsOf, stepsOf } from '../support/books-page.ts';
 import type { Company } from '../support/companies.ts';
+import { exportedCsv } from '../support/export-lines.ts';
+import { entriesOf, MATCHED, MEMBERS, playPage } from '../support/play-page.ts';
+import { ENTRY, ENTRY_OF_CURRENCIES, printed, STATEMENTS } from '../support/printed-statements.ts';
+import { startRelay } from '../support/relay.ts';
 import { type System, startSystem } from '../support/system.ts';
 
-const parts = partsOf(readFileSync(new URL('../../docs/books.md', import.meta.url), 'utf8'));
+const pageOf = (name: string) => partsOf(readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8'));
+const parts = pageOf('books.md');
+/** The one page goes on where the other ends. */
+const year = [...stepsOf(pageOf('a-year.md')), ...stepsOf(parts)];
 const tableOf = (...head: string[]) =>
   parts.flatMap((part) => (part.kind === 'table' && part.head.join() === head.join() ? part.rows : []));
 const CHART = ['Code', 'Name', 'Type'];
 const POSTS = ['Operation', 'Entry', 'Dated'];
 const HOLDS = ['Control', 'Rule', 'Closes a month'];
 const SHARES = ['Written off', 'So far', 'Tax of it', 'Share'];
+const MONTHS = ['Month', 'What happens'];
 const REPORTS = ['`GET /api/reports/…`', 'Answers', 'Is tied to'];
-
-type Request = Extract<PagePart, { kind: 'request' }>;
-type Table = Extract<PagePart, { kind: 'table' }>;
-type Posted = readonly (readonly [account: string, debitMinor: number, creditMinor: number])[];
-type Line = { readonly accountCode: string; readonly amount: number };
 
 describe('the page of the books', () => {
   let system: System;
+  let relay: Awaited<ReturnType<typeof startRelay>>;
   let company: Company;
   beforeAll(async () => {
     system = await startSystem();
+    // Starts the workflow that closes a month.
+    relay = await startRelay(system);
     company = await system.company('Harbour Lamps');
   });
-  afterAll(() => system.stop());
+  afterAll(async () => {
+    await relay.close();
+    await system.stop();
+  });
 
   test('has the chart of accounts of a new company', async () => {
     const { items } = (await company.api.get('/api/ledger/accounts?limit=200')).json;
@@ -35,9 +44,13 @@ describe('the page of the books', () => {
   });
 
   test('shows no figures but those that are compared', () => {
-    const heads = new Set(parts.flatMap((part) => (part.kind === 'table' ? [part.head.join()] : [])));
-    expect(heads).toEqual(new Set([CHART, POSTS, HOLDS, ENTRY, MEMBERS, SHARES, REPORTS].map((head) => head.join())));
-    expect(parts.filter(({ kind }) => kind === 'request').length).toBeGreaterThan(20);
+    const shown = [...parts, ...year.flatMap((step) => step.shown)];
+    const heads = new Set(shown.flatMap((part) => (part.kind === 'table' ? [part.head.join()] : [])));
+    const compared = [ENTRY, ENTRY_OF_CURRENCIES, MEMBERS, MATCHED, ...STATEMENTS.map(([head]) => head)];
+    const others = [CHART, POSTS, HOLDS, SHARES, REPORTS, MONTHS];
+    expect(heads).toEqual(new Set([...others, ...compared].map((head) => head.join())));
+    expect(new Set(year.map(({ request }) => request.name)).size).toBe(year.length);
+    expect(year.length).toBeGreaterThan(100);
   });
 
   test('has the shares of the tax of an invoice over 541 with a tax of 41', () => {
@@ -65,104 +78,101 @@ describe('the page of the books', () => {
     }
   });
 
-  test('has a month that happens as it says, to the last figure', async () => {
-    const answers = new Map<string, unknown>();
-    for (const [request, shown] of requestsWithWhatFollows()) {
-      const answer = await send(request, answers);
-      const refusal = shown.find((part) => part.kind === 'refusal')?.answer;
-      const outcome = answer.status < 300 ? undefined : `${answer.status} ${answer.json.code}`;
-      expect([request.name, outcome]).toEqual([request.name, refusal]);
-      answers.set(request.name, answer.json);
-
-      const tables = shown.filter((part): part is Table => part.kind === 'table');
-      const entries = tables.filter(({ head }) => head.join() === ENTRY.join()).map(({ rows }) => postedIn(rows));
-      const found = request.method === 'GET' ? balanceIn(answer.json) : await postedBy(request.name);
-      expect([request.name, entries.map(byAccount)]).toEqual([
-        request.name,
-        found.length === 0 ? [] : [byAccount(found)],
-      ]);
-      for (const [member = '', value] of tables
-        .filter(({ head }) => head.join() === MEMBERS.join())
-        .flatMap(({ rows }) => rows)) {
-        expect([request.name, member, String(memberAt(answer.json, member))]).toEqual([request.name, member, value]);
-      }
-    }
+  test('has a year that happens as it says, to the last figure', async () => {
+    await playPage(year, company);
     await expectEntriesAsSaid();
-  });
-
-  function send({ name, method, path, body }: Request, answers: ReadonlyMap<string, unknown>) {
-    const url = filledIn(path, answers);
-    if (method === 'GET') return company.api.get(url);
-    return company.api.post(url, filledIn(body, answers), {
-      method: method === 'PATCH' ? 'PATCH' : 'POST',
-      key: name,
-      headers: { prefer: 'wait=60' },
-    });
-  }
-
-  /** The entry of the write under that key; none posted is an empty one. */
-  async function postedBy(key: string): Promise<Posted> {
-    const { writeId } = (await company.api.get(`/api/writes/${key}`)).json;
-    const entries = await allEntries();
-    const own = entries.filter(({ source }) => source.writeId === writeId);
-    expect(own.length).toBeLessThanOrEqual(1);
-    return (own[0]?.lines ?? []).map(({ accountCode, amount }) => sides(accountCode, amount));
-  }
-
-  async function allEntries() {
-    const { items } = (await company.api.get('/api/ledger/entries?limit=200')).json;
-    return items as { source: { operation: string; writeId: string }; lines: Line[] }[];
-  }
+    await expectYearFromExport();
+  }, 240_000);
 
   /** Each account of each entry stands in what the page says of its operation, on that side or as either. */
   async function expectEntriesAsSaid(): Promise<void> {
     const said = new Map(tableOf(...POSTS).map(([name = '', entry = '']) => [name, entry]));
-    const entries = (await allEntries()).filter(({ source }) => source.operation !== 'createJournalEntry');
-    expect(entries.length).toBeGreaterThan(8);
-    for (const { source, lines } of entries) {
-      const codes = said.get(source.operation)?.match(/\b\d{4}\b/g) ?? [];
-      expect([source.operation, codes]).toEqual([
-        source.operation,
-        expect.arrayContaining(lines.map(({ accountCode }) => accountCode)),
+    const [accounts, entries] = [await accountsOf(company), await entriesOf(company)];
+    const codesOf = (lines: readonly { accountCode: string }[] = []) => lines.map(({ accountCode }) => accountCode);
+    for (const { source, lines, reverses } of entries) {
+      if (source.operation === 'createJournalEntry') continue;
+      const text = said.get(source.operation) ?? '';
+      const named = accounts.filter(
+        ({ code, type, isBank }) =>
+          text.includes(code) || (isBank && /bank ?account/i.test(text)) || new RegExp(`\\b${type}\\b`).test(text),
+      );
+      const mirrored = text.includes('mirror') ? entries.find(({ id }) => id === reverses) : undefined;
+      const codes = [...named.map(({ code }) => code), ...codesOf(mirrored?.lines)];
+      expect([source.operation, codes]).toEqual([source.operation, expect.arrayContaining(codesOf(lines))]);
+    }
+    const posted = new Set(entries.map(({ source }) => source.operation));
+    expect([...said.keys()].filter((name) => !posted.has(name))).toEqual(NOT_IN_THE_YEAR);
+  }
+
+  /**
+   * The year from the exported file alone, line by line: every entry sums to zero, the profit is what the company has more
+   * than its owner has paid in, closing has moved just that, and the last balance sheet of the page says so.
+   */
+  async function expectYearFromExport(): Promise<void> {
+    const types = new Map((await accountsOf(company)).map(({ code, type }) => [code, type]));
+    const lines = (await exportedCsv(company.api, '?from=2025-01-01&to=2025-12-31')).map((line) => ({
+      code: line['accountCode'] ?? '',
+      type: types.get(line['accountCode'] ?? '') ?? '',
+      entry: `${line['entryId']} ${line['currency']}`,
+      currency: line['currency'] ?? '',
+      amount: Number(line['amount']),
+      closes: /^(close|reopen)FiscalYear$/.test(line['operation'] ?? ''),
+    }));
+    type Exported = (typeof lines)[number];
+    const sumOf = (counts: (line: Exported) => boolean) =>
+      lines.filter(counts).reduce((sum, { amount }) => sum + amount, 0);
+    for (const entry of new Set(lines.map((line) => line.entry))) expect(sumOf((line) => line.entry === entry)).toBe(0);
+
+    const sheet = figuresOf('closedBalanceSheet');
+    const currencies = [...new Set(lines.map(({ currency }) => currency))];
+    expect(currencies.toSorted()).toEqual(['EUR', 'USD']);
+    for (const currency of currencies) {
+      const own = lines.filter((line) => line.currency === currency);
+      const within = (type: RegExp, closes: boolean) =>
+        sumOf((line) => line.currency === currency && type.test(line.type) && line.closes === closes);
+      const profit = -within(RESULT, false);
+      const netAssets = within(/^(asset|liability)$/, false);
+      expect(profit).toBe(netAssets + within(/^equity$/, false));
+      expect([within(/^(asset|liability)$/, true), within(/^equity$/, true)]).toEqual([0, -profit]);
+      expect([sheet[`3100 ${currency}`], sheet[`equity ${currency}`]]).toEqual([printed(profit), printed(netAssets)]);
+
+      const balances = [...new Set(own.map(({ code }) => code))].map((code) => {
+        const balance = sumOf((line) => line.currency === currency && line.code === code);
+        return { code, type: types.get(code) ?? '', balance };
+      });
+      expect(balances.filter(({ type, balance }) => RESULT.test(type) && balance !== 0)).toEqual([]);
+      const stays = balances.filter(({ type }) => !RESULT.test(type));
+      const figures = stays.map(({ code, type, balance }) => [
+        `${code} ${currency}`,
+        printed(type === 'asset' ? balance : -balance),
       ]);
+      expect(sheet).toMatchObject(Object.fromEntries(figures));
     }
   }
 });
 
-const ENTRY = ['Account', 'Debit', 'Credit'];
-const MEMBERS = ['Member', 'Value'];
+const RESULT = /^(income|expense)$/;
 
-/** Each request of the page with the tables and the refusal between it and the next one. */
-function requestsWithWhatFollows(): [Request, PagePart[]][] {
-  const requests: [Request, PagePart[]][] = [];
-  for (const part of parts) {
-    if (part.kind === 'request') requests.push([part, []]);
-    else requests.at(-1)?.[1].push(part);
-  }
-  return requests;
+/** What posts and has no case on the page. */
+const NOT_IN_THE_YEAR = ['voidRefund', 'voidCreditNote', 'reverseJournalEntry'];
+
+type Account = { readonly code: string; readonly name: string; readonly type: string; readonly isBank: boolean };
+
+async function accountsOf({ api }: Company): Promise<readonly Account[]> {
+  return (await api.get('/api/ledger/accounts?limit=200')).json.items;
 }
 
-function postedIn(rows: readonly (readonly string[])[]): Posted {
-  return rows.map(([account = '', debit = '', credit = '']) => [account, minorUnits(debit), minorUnits(credit)]);
+/** What the page prints behind that request, by account or total and currency. */
+function figuresOf(name: string): Readonly<Record<string, string>> {
+  const { shown } = year.find(({ request }) => request.name === name) ?? { shown: [] };
+  const rows = shown.flatMap((part) => (part.kind === 'table' ? part.rows : []));
+  return Object.fromEntries(
+    rows.map(([account = '', total = '', currency, figure = '']) => [
+      `${account === 'Total' ? total : account} ${currency}`,
+      figure,
+    ]),
+  );
 }
-
-/** On the page debits come first; the API has lines in an order of its own. */
-function byAccount(lines: Posted): Posted {
-  return lines.toSorted(([one], [other]) => (one < other ? -1 : 1));
-}
-
-function sides(account: string, amountMinor: number): readonly [string, number, number] {
-  return [account, Math.max(amountMinor, 0), Math.max(-amountMinor, 0)];
-}
-
-/** A trial balance with its total as the last row; nothing for the answer to another read. */
-function balanceIn(json: { items?: Balance[]; totals?: Balance[] }): Posted {
-  if (json.totals === undefined) return [];
-  const row = ({ accountCode = 'Total', debit, credit }: Balance) => [accountCode, debit, credit] as const;
-  return [...(json.items ?? []), ...json.totals].map(row);
-}
-
-type Balance = { readonly accountCode?: string; readonly debit: number; readonly credit: number };
 
 type Json = Readonly<Record<string, unknown>>;
 
