@@ -237,7 +237,7 @@ describe('the database', () => {
     await expect(as('UPDATE approval_requests SET closed_at = now() WHERE company_id = $1')).rejects.toMatchObject({
       constraint: 'approval_closed_with_outcome',
     });
-    await expect(as('UPDATE batches SET pending_approval = 0 WHERE company_id = $1')).rejects.toMatchObject({
+    await expect(as('UPDATE batch_waiting_rows SET waiting = 0 WHERE company_id = $1')).rejects.toMatchObject({
       constraint: 'batches_completed',
     });
   });
