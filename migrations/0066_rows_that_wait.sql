@@ -78,6 +78,7 @@ ALTER TABLE batch_chunks
 
 -- Which rows have waited for which request for approval; `told_at` is NULL exactly while its chunk has the row as waiting. So
 -- counts of batches are told without a look at their rows. `audit`: of the replay that it will be, where another request has asked first.
+-- `round`: a row waits again where its write was lost, its key reopened and the row retried.
 CREATE TABLE batch_approvals (
   company_id uuid NOT NULL,
   idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
@@ -86,13 +87,14 @@ CREATE TABLE batch_approvals (
   chunk integer NOT NULL,
   -- In the chunk, from 0.
   position integer NOT NULL CHECK (position BETWEEN 0 AND 999),
+  round integer NOT NULL CHECK (round >= 1),
   audit jsonb CHECK (pg_column_size(audit) <= 65536),
   told_at timestamptz,
-  PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, position),
+  PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, position, round),
   FOREIGN KEY (company_id, idempotency_key) REFERENCES approval_requests
 );
 CREATE TRIGGER keep_batch_approvals
-  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, position, audit ON batch_approvals
+  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, position, round, audit ON batch_approvals
   FOR EACH ROW EXECUTE FUNCTION refuse_change('batches would never learn what becomes of their rows');
 CREATE TRIGGER keep_told_batch_approvals BEFORE UPDATE ON batch_approvals
   FOR EACH ROW WHEN (OLD.told_at IS NOT NULL) EXECUTE FUNCTION refuse_change('the batch was told');
@@ -203,8 +205,12 @@ BEGIN
     PERFORM set_outcomes(it, merge_outcomes(it.outcomes, outcomes_now), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
-    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, audit)
-    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, nullif(a.value -> 'audit', 'null')
+    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, round, audit)
+    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, 1 + (
+        SELECT count(*) FROM batch_approvals o
+        WHERE o.company_id = p_company AND o.idempotency_key = a.value ->> 'key' AND o.batch_id = p_id AND o.chunk = p_chunk
+          AND o.position = a.key::integer),
+      nullif(a.value -> 'audit', 'null')
     FROM jsonb_each(p_approvals) AS a
     WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.' AND substr(outcomes_now, a.key::integer + 1, 1) = 'a';
     PERFORM record_audit_rows((
