@@ -29,6 +29,7 @@ import { mayReadWrite } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import { keyTransaction } from './key-transaction.ts';
 import { mayReadPending } from './pending.ts';
+import { lostAnswer } from './run-of-key.ts';
 import { keyOf, readWrite, recordReader, writeNotFound } from './status.ts';
 import { nobodysKey } from './story.ts';
 
@@ -59,6 +60,7 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
       const operation = context.operations.find(({ name }) => name === approval.arguments.operation);
       if (operation === undefined) throw new Error('Bug! A write of an operation that this release does not know');
       requireApprover(approval, member, operation);
+      if (approval.isOpen && (await lostAnswer(context, caller.companyId, key)) !== undefined) throw notPending(key);
       const made = await decide(context, request, { approval, operation, member, key, decision, comment });
       if (made) {
         wakeSoon(context, approval.arguments);

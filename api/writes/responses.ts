@@ -17,6 +17,7 @@ import type { Deadline } from '../submit/submit.ts';
 import { STORAGE_RETRY } from '../submit/verified.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import { pendingWrite } from './pending.ts';
+import { lostAnswer } from './run-of-key.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
@@ -115,6 +116,8 @@ export async function answerPending(
   context: ApiContext,
 ): Promise<FastifyReply> {
   const { companyId, userId, roles, idempotencyKey, content, deadline } = writeRequest;
+  const lost = await lostAnswer(context, companyId, idempotencyKey);
+  if (lost !== undefined) return refuse(lost, writeRequest, context.metrics);
   const { operation, input, fingerprint, schemaVersion } = approval.arguments;
   const stored = { operation, fingerprint, request: { ...input }, schema_version: schemaVersion };
   if (!isSameRequest(stored, content, context.operations)) {
