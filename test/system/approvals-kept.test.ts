@@ -71,6 +71,21 @@ async function approveUntold(key: string): Promise<void> {
   );
 }
 
+/** Its request for approval is open again, and nothing else of it is there. Its run has completed. */
+async function restoreToBeforeItsAnswer(key: string): Promise<void> {
+  const session = await system.owner.connect();
+  await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+  for (const sql of [
+    'DELETE FROM approval_decisions WHERE company_id = $1 AND idempotency_key = $2',
+    'DELETE FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2',
+    'UPDATE approval_requests SET closed_at = NULL, approved_by = NULL WHERE company_id = $1 AND idempotency_key = $2',
+  ]) {
+    await session.query(sql, [company.id, key]);
+  }
+  await session.query('COMMIT');
+  session.release();
+}
+
 describe('a write that waits for its approval', () => {
   test('is executed although nobody told its run of the decision', async () => {
     await waiting('untold');
@@ -126,6 +141,41 @@ describe('a write that waits for its approval', () => {
     await until('another request', async () => (await again()).json.state === 'pending_approval');
     expect((await decide(company, 'taken', 'approve')).json.state).toBe('succeeded');
     expect(await effectsOf('taken')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+
+  test('that a restored database has, though it was answered, is not told as waiting before the runs of keys were listed', async () => {
+    await waiting('answered');
+    await waiting('waits-on');
+    await decide(company, 'answered', 'approve');
+    await until('its end', async () => (await statusOf(system.temporal, company, 'answered')) === 'COMPLETED');
+    const ask = (key: string) =>
+      company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key, headers: { prefer: 'wait=60' } });
+    await restoreToBeforeItsAnswer('answered');
+    // The runs of keys are listed a minute after the verification, which is yet to come by the clock of the server.
+    await system.owner.query(
+      "UPDATE verification SET key_runs_listed = false, key_runs_since = now(), verified_at = now() + interval '1 hour'",
+    );
+    try {
+      // The process looks every two seconds. Temporal alone knows of the answer.
+      await until('its state', async () => (await stateOf('answered')) === 'unknown');
+      const again = await ask('answered');
+      expect([again.status, again.json.code]).toEqual([500, 'write_record_missing']);
+      for (const action of ['approve', 'reject'] as const) {
+        const decided = await decide(company, 'answered', action);
+        expect([decided.status, decided.json.code]).toEqual([409, 'approval_not_pending']);
+      }
+      const { rows } = await system.owner.query(
+        `SELECT r.closed_at, (SELECT count(*)::int FROM approval_decisions d WHERE d.idempotency_key = r.idempotency_key) AS decisions
+         FROM approval_requests r WHERE r.idempotency_key = 'answered'`,
+      );
+      expect(rows).toEqual([{ closed_at: null, decisions: 0 }]);
+      expect(await stateOf('waits-on')).toBe('pending_approval');
+      expect((await decide(company, 'waits-on', 'approve')).json.state).toBe('succeeded');
+    } finally {
+      await system.owner.query(
+        'UPDATE verification SET key_runs_listed = true, key_runs_since = NULL, verified_at = now()',
+      );
+    }
   });
 
   test('says in Temporal what it waits for, and there is no end of its run by cancelling that', async () => {
