@@ -20,11 +20,17 @@ let company: Company;
 let invoiceId: string;
 let close: () => Promise<void>;
 
+/** Needs two approvals. */
+const FOR_TWO = 50_000;
+
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
   invoiceId = await company.invoice({ total: 100_000_000 });
-  await setPolicies(company, [{ operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin'] }]);
+  await setPolicies(company, [
+    { operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin'] },
+    { operation: 'createPayment', amountFrom: FOR_TWO, approverRoles: ['admin', 'owner'], count: 2 },
+  ]);
   close = await startKeeper();
 });
 afterAll(async () => {
@@ -54,8 +60,8 @@ async function startKeeper(): Promise<() => Promise<void>> {
   };
 }
 
-async function waiting(key: string): Promise<void> {
-  const asked = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key });
+async function waiting(key: string, amount = 10_000): Promise<void> {
+  const asked = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, amount), { key });
   expect([asked.status, asked.json.state]).toEqual([202, 'pending_approval']);
 }
 
@@ -190,6 +196,43 @@ describe('a write that waits for its approval', () => {
     await decide(company, 'seen', 'approve');
     await until('its end', async () => (await statusOf(system.temporal, company, 'seen')) === 'COMPLETED');
     expect((await run.describe()).searchAttributes['Outcome']).toEqual(['succeeded']);
+  });
+});
+
+/** Each signal is some events in a history that may last for a year. */
+describe('a run that waits', () => {
+  beforeAll(async () => {
+    await waiting('one');
+    await waiting('two', FOR_TWO);
+  });
+
+  test.each<[key: string, what: string, decidedS: number, wokenS: number, task: string | undefined]>([
+    ['one', 'soon after enough approvals', 30, 3_600, 'wake'],
+    ['one', 'again when that came to nothing', 300, 250, 'wake'],
+    ['one', 'more and more rarely', 3_600, 600, undefined],
+    ['two', 'not at once of an approval that does not suffice', 30, 3_600, undefined],
+    ['two', 'later of an approval that does not suffice', 300, 3_600, 'wake'],
+    ['two', 'rarely of that', 3_600, 1_200, undefined],
+  ])('(%s) is told %s', async (key, _, decidedS, wokenS, task) => {
+    const session = await system.owner.connect();
+    try {
+      await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+      await session.query(
+        `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, request_id, roles, decided_at)
+         VALUES ($1, $2, $3, $4, 'approved', 'r', '{admin}', clock_timestamp() - make_interval(secs => $5))`,
+        [company.id, key, company.users.admin.id, company.users.accountant.id, decidedS],
+      );
+      await session.query(
+        `UPDATE approval_requests SET pending_since = now() - interval '1 day', woken_at = clock_timestamp() - make_interval(secs => $3)
+         WHERE company_id = $1 AND idempotency_key = $2`,
+        [company.id, key, wokenS],
+      );
+      const { rows } = await session.query('SELECT task FROM silent_approvals(1000) WHERE idempotency_key = $1', [key]);
+      expect(rows.map((row) => row.task)).toEqual(task === undefined ? [] : [task]);
+    } finally {
+      await session.query('ROLLBACK');
+      session.release();
+    }
   });
 });
 
