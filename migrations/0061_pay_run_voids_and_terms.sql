@@ -237,6 +237,40 @@ LANGUAGE sql STABLE AS $$
   FROM employee_terms t WHERE t.company_id = p_company AND t.employee_id = p_employee
 $$;
 
+CREATE FUNCTION begins_period(p_frequency text, p_day date) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE p_frequency
+  WHEN 'weekly' THEN extract(doy FROM p_day)::integer % 7 = 1 AND extract(doy FROM p_day) <= 7 * 51 + 1
+  WHEN 'biweekly' THEN extract(doy FROM p_day)::integer % 14 = 1 AND extract(doy FROM p_day) <= 14 * 25 + 1
+  WHEN 'semimonthly' THEN extract(day FROM p_day) IN (1, 16)
+  WHEN 'monthly' THEN extract(day FROM p_day) = 1 END;
+
+-- Two frequencies divide a year differently. Where one takes the place of the other as a period of each begins, every day is paid for
+-- once; within a period of one of them, days would be paid for twice, or by nobody.
+CREATE FUNCTION require_frequency_of_whole_periods() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  before text := (
+    SELECT t.pay_frequency FROM all_terms(NEW.company_id, NEW.employee_id) AS t WHERE t.effective_from < NEW.effective_from
+    ORDER BY t.effective_from DESC, t.version DESC LIMIT 1);
+  later record;
+BEGIN
+  SELECT t.effective_from, t.pay_frequency INTO later FROM all_terms(NEW.company_id, NEW.employee_id) AS t
+  WHERE t.effective_from > NEW.effective_from ORDER BY t.effective_from, t.version DESC LIMIT 1;
+  IF before <> NEW.pay_frequency
+      AND NOT (begins_period(before, NEW.effective_from) AND begins_period(NEW.pay_frequency, NEW.effective_from))
+    OR later.pay_frequency <> NEW.pay_frequency
+      AND NOT (begins_period(NEW.pay_frequency, later.effective_from) AND begins_period(later.pay_frequency, later.effective_from))
+  THEN
+    RAISE EXCEPTION 'the pay frequency of employee % would change within a period', NEW.employee_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_frequency_within_period';
+  END IF;
+  RETURN NULL;
+END
+$$;
+-- After the version, and the lock of the employee.
+CREATE TRIGGER require_frequency_of_whole_periods AFTER INSERT ON employee_terms
+  FOR EACH ROW EXECUTE FUNCTION require_frequency_of_whole_periods();
+
 -- The terms that are in force on a day, of these employees or of all. What is in the row of the employee is needed only
 -- where nothing has changed since.
 CREATE FUNCTION terms_on(p_company uuid, p_day date, p_employees uuid[] DEFAULT NULL)

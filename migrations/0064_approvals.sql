@@ -162,10 +162,23 @@ CREATE FUNCTION approval_of(p_company uuid, p_key text) RETURNS jsonb LANGUAGE s
   FROM approval_requests r WHERE r.company_id = p_company AND r.idempotency_key = p_key
 $$;
 
+-- Since when the approvals of a request are enough, with the roles that their givers held then; NULL: they are not. (The relay sees no
+-- memberships.)
+CREATE FUNCTION approved_since(p_company uuid, p_key text, p_demands jsonb) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+  SELECT max(a.decided_at) FROM approval_decisions a
+  WHERE a.company_id = p_company AND a.idempotency_key = p_key AND a.decision = 'approved'
+  HAVING NOT EXISTS (
+    SELECT FROM jsonb_to_recordset(p_demands) AS n (roles text[], count integer)
+    WHERE n.count > (
+      SELECT count(*) FROM approval_decisions g
+      WHERE g.company_id = p_company AND g.idempotency_key = p_key AND g.decision = 'approved' AND g.roles && n.roles))
+$$;
+
 -- The requests whose run is to be told that there may be something to look at (`wake`), or to be looked for (`check`), for the
 -- worker, which clears `woken_at` where it could not. Whoever decides tells the run, and it wakes up by itself when the time is over;
--- this is for what was lost on the way, and for runs that Temporal has lost, or somebody has ended. Five seconds after a decision or an
--- end, then ever more rarely: a signal is an event in the history of the run. Without a decision, a look every ten minutes.
+-- this is for what was lost on the way, and for runs that Temporal has lost, or somebody has ended. A signal leaves some ten events in
+-- the history of the run. So what is due is told five seconds after it has come to be, and ever more rarely from then on; a decision that
+-- does not suffice, after a minute. Without a decision, a look every ten minutes.
 CREATE FUNCTION silent_approvals(p_limit integer) RETURNS TABLE (company_id uuid, idempotency_key text, task text)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
@@ -173,13 +186,19 @@ BEGIN
   PERFORM enter_relay();
   RETURN QUERY
     WITH known AS (
-      SELECT r.company_id, r.idempotency_key,
-        coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END, (
-          SELECT max(d.decided_at) FROM approval_decisions d
-          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key)) AS news_at,
+      SELECT r.company_id, r.idempotency_key, coalesce(i.due_at, d.decided_at) AS news_at,
+        CASE WHEN i.due_at IS NULL THEN interval '1 minute' ELSE interval '5 seconds' END AS patience,
         -- A moment to come is one of before the clock was set back.
         CASE WHEN r.woken_at <= clock_timestamp() THEN r.woken_at ELSE timestamptz '2000-01-01Z' END AS woken_at
       FROM approval_requests r
+      CROSS JOIN LATERAL (
+        SELECT max(d.decided_at) AS decided_at FROM approval_decisions d
+        WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
+      ) AS d
+      CROSS JOIN LATERAL (
+        SELECT coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END,
+          CASE WHEN d.decided_at IS NOT NULL THEN approved_since(r.company_id, r.idempotency_key, r.demands) END) AS due_at
+      ) AS i
       WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
         OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '10 minutes')
     ), due AS (
@@ -187,8 +206,8 @@ BEGIN
       FROM known k
       JOIN approval_requests r ON r.company_id = k.company_id AND r.idempotency_key = k.idempotency_key
       WHERE k.news_at IS NULL AND k.woken_at < clock_timestamp() - interval '10 minutes'
-        OR k.news_at < clock_timestamp() - interval '5 seconds'
-          AND clock_timestamp() - k.woken_at > greatest(interval '5 seconds', (k.woken_at - k.news_at) / 2)
+        OR k.news_at < clock_timestamp() - k.patience
+          AND (k.woken_at < k.news_at OR clock_timestamp() - k.woken_at > greatest(3 * k.patience, k.woken_at - k.news_at))
       ORDER BY k.woken_at LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
     )
     UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
@@ -210,25 +229,14 @@ GRANT SELECT (company_id, idempotency_key, demands, pending_since, expires_at, a
 GRANT SELECT (company_id, idempotency_key, decision, roles, decided_at) ON approval_decisions TO accubooks_relay;
 
 -- How many wait, and for how long the outcome of one is due, for the worker's metrics: its time is over, or enough people have
--- approved it, with the roles that they held then. (The relay sees no memberships.)
+-- approved it.
 CREATE FUNCTION approval_facts() RETURNS TABLE (waiting bigint, overdue_seconds double precision)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    SELECT count(*), age_seconds(min(least(r.expires_at, d.due_since)))
-    FROM approval_requests r
-    LEFT JOIN LATERAL (
-      SELECT max(a.decided_at) AS due_since FROM approval_decisions a
-      WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
-      HAVING NOT EXISTS (
-        SELECT FROM jsonb_to_recordset(r.demands) AS n (roles text[], count integer)
-        WHERE n.count > (
-          SELECT count(*) FROM approval_decisions g
-          WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
-            AND g.roles && n.roles))
-    ) AS d ON true
-    WHERE r.closed_at IS NULL;
+    SELECT count(*), age_seconds(min(least(r.expires_at, approved_since(r.company_id, r.idempotency_key, r.demands))))
+    FROM approval_requests r WHERE r.closed_at IS NULL;
 END $$;
 
 -- A key that gets its outcome by another way than its write is closed with it: cancelled, or lost.

@@ -1,19 +1,72 @@
 -- Rows of batches whose writes wait for their approval. Such a row is a write of its own by then: its batch goes on without it, and
 -- tells what becomes of it, by the key, in the transaction in which the key gets its outcome.
 
-ALTER TABLE batches ADD COLUMN pending_approval integer NOT NULL DEFAULT 0;
-ALTER TABLE batches
-  ADD CONSTRAINT batches_pending_approval_check CHECK (pending_approval >= 0) NOT VALID,
-  DROP CONSTRAINT batches_counted,
-  ADD CONSTRAINT batches_counted CHECK (
-    succeeded + replayed + rejected + mismatched + refused + failed + cancelled + pending_approval <= coalesce(row_count, 0)
-  ) NOT VALID,
-  DROP CONSTRAINT batches_completed,
-  ADD CONSTRAINT batches_completed CHECK (
-    state <> 'completed'
-    OR succeeded + replayed + rejected + mismatched + refused + failed + cancelled + pending_approval = row_count
-  ) NOT VALID;
-GRANT UPDATE (pending_approval) ON batches TO accubooks_app;
+-- How many these are; a batch without a row has none. A table of its own, since the release before reads all columns of `batches` by
+-- statements that it has prepared: another column would break them.
+CREATE TABLE batch_waiting_rows (
+  company_id uuid NOT NULL,
+  batch_id uuid NOT NULL,
+  waiting integer NOT NULL CHECK (waiting >= 0),
+  PRIMARY KEY (company_id, batch_id),
+  FOREIGN KEY (company_id, batch_id) REFERENCES batches
+);
+CREATE TRIGGER keep_waiting_rows BEFORE DELETE OR UPDATE OF company_id, batch_id ON batch_waiting_rows
+  FOR EACH ROW EXECUTE FUNCTION refuse_change('its batch would not add up');
+CREATE TRIGGER keep_all_waiting_rows BEFORE TRUNCATE ON batch_waiting_rows
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('its batch would not add up');
+ALTER TABLE batch_waiting_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY company ON batch_waiting_rows USING (company_id = current_company());
+CREATE POLICY auditor ON batch_waiting_rows FOR SELECT TO accubooks_auditor USING (true);
+GRANT SELECT, INSERT, UPDATE (waiting) ON batch_waiting_rows TO accubooks_app;
+GRANT SELECT ON batch_waiting_rows TO accubooks_auditor;
+
+-- VOLATILE, since what it is called beside has just changed it.
+CREATE FUNCTION waiting_rows(p_company uuid, p_batch uuid) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN coalesce((
+    SELECT w.waiting FROM batch_waiting_rows w WHERE w.company_id = p_company AND w.batch_id = p_batch), 0);
+END
+$$;
+
+-- The caller holds the row of the batch.
+CREATE FUNCTION count_waiting_rows(p_company uuid, p_batch uuid, p_more integer) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  IF p_more = 0 THEN
+    RETURN;
+  END IF;
+  UPDATE batch_waiting_rows w SET waiting = w.waiting + p_more WHERE w.company_id = p_company AND w.batch_id = p_batch;
+  IF NOT FOUND THEN
+    INSERT INTO batch_waiting_rows (company_id, batch_id, waiting) VALUES (p_company, p_batch, p_more);
+  END IF;
+END
+$$;
+
+-- As the CHECK of before: a batch with rows whose chunk is gone would say that they are done. What a completed batch counts, and
+-- how many of its rows wait, change in one statement.
+CREATE FUNCTION require_counted_batch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM batches b CROSS JOIN LATERAL (
+      SELECT b.succeeded + b.replayed + b.rejected + b.mismatched + b.refused + b.failed + b.cancelled
+        + waiting_rows(b.company_id, b.id) AS counted
+    ) AS c
+    WHERE b.company_id = NEW.company_id AND b.id = (to_jsonb(NEW) ->> TG_ARGV[0])::uuid
+      AND (c.counted > coalesce(b.row_count, 0) OR b.state = 'completed' AND c.counted <> b.row_count)
+  ) THEN
+    RAISE EXCEPTION 'the rows of batch % do not add up', to_jsonb(NEW) ->> TG_ARGV[0]
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'batches_completed';
+  END IF;
+  RETURN NULL;
+END
+$$;
+ALTER TABLE batches DROP CONSTRAINT batches_completed;
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF state, row_count, succeeded, replayed, rejected, mismatched, refused,
+  failed, cancelled ON batches
+  FOR EACH ROW WHEN (NEW.state = 'completed') EXECUTE FUNCTION require_counted_batch('id');
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF waiting ON batch_waiting_rows
+  FOR EACH ROW EXECUTE FUNCTION require_counted_batch('batch_id');
 -- One character more: a, it waits for its approval.
 ALTER TABLE batch_chunks
   DROP CONSTRAINT batch_chunks_outcomes_check,
@@ -21,6 +74,7 @@ ALTER TABLE batch_chunks
 
 -- Which rows have waited for which request for approval; `told_at` is NULL exactly while its chunk has the row as waiting. So
 -- counts of batches are told without a look at their rows. `audit`: of the replay that it will be, where another request has asked first.
+-- `round`: a row waits again where its write was lost, its key reopened and the row retried.
 CREATE TABLE batch_approvals (
   company_id uuid NOT NULL,
   idempotency_key text COLLATE "C" NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 255),
@@ -29,13 +83,14 @@ CREATE TABLE batch_approvals (
   chunk integer NOT NULL,
   -- In the chunk, from 0.
   position integer NOT NULL CHECK (position BETWEEN 0 AND 999),
+  round integer NOT NULL CHECK (round >= 1),
   audit jsonb CHECK (pg_column_size(audit) <= 65536),
   told_at timestamptz,
-  PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, position),
+  PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, position, round),
   FOREIGN KEY (company_id, idempotency_key) REFERENCES approval_requests
 );
 CREATE TRIGGER keep_batch_approvals
-  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, position, audit ON batch_approvals
+  BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, position, round, audit ON batch_approvals
   FOR EACH ROW EXECUTE FUNCTION refuse_change('batches would never learn what becomes of their rows');
 CREATE TRIGGER keep_told_batch_approvals BEFORE UPDATE ON batch_approvals
   FOR EACH ROW WHEN (OLD.told_at IS NOT NULL) EXECUTE FUNCTION refuse_change('the batch was told');
@@ -97,7 +152,6 @@ BEGIN
     refused = b.refused + count_outcome(p_outcomes, 'u') - count_outcome(before, 'u'),
     failed = b.failed + count_outcome(p_outcomes, 'f') - count_outcome(before, 'f'),
     cancelled = b.cancelled + count_outcome(p_outcomes, 'c') - count_outcome(before, 'c'),
-    pending_approval = b.pending_approval + count_outcome(p_outcomes, 'a') - count_outcome(before, 'a'),
     progress_at = clock_timestamp(),
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
       THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
@@ -105,6 +159,7 @@ BEGIN
     rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END,
     completed_at = CASE WHEN b.state = 'cancelled' AND NOT has_pending(b) THEN clock_timestamp() ELSE b.completed_at END
   WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
+  PERFORM count_waiting_rows(p_chunk.company_id, p_chunk.batch_id, count_outcome(p_outcomes, 'a') - count_outcome(before, 'a'));
 END
 $$;
 
@@ -146,8 +201,12 @@ BEGIN
     PERFORM set_outcomes(it, merge_outcomes(it.outcomes, outcomes_now), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
-    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, audit)
-    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, nullif(a.value -> 'audit', 'null')
+    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, round, audit)
+    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, 1 + (
+        SELECT count(*) FROM batch_approvals o
+        WHERE o.company_id = p_company AND o.idempotency_key = a.value ->> 'key' AND o.batch_id = p_id AND o.chunk = p_chunk
+          AND o.position = a.key::integer),
+      nullif(a.value -> 'audit', 'null')
     FROM jsonb_each(p_approvals) AS a
     WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.' AND substr(outcomes_now, a.key::integer + 1, 1) = 'a';
     PERFORM record_audit_rows((
@@ -200,8 +259,11 @@ BEGIN
       told := CASE ended WHEN 'rejected' THEN 'j' WHEN 'cancelled' THEN 'c' WHEN 'lost' THEN 'f'
         ELSE CASE WHEN one.audit IS NULL THEN 's' ELSE 'r' END END;
       -- Before the chunk's row, as whoever records.
-      UPDATE batches b SET pending_approval = b.pending_approval - 1,
-        succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
+      WITH waiting AS (
+        UPDATE batch_waiting_rows w SET waiting = w.waiting - 1
+        WHERE w.company_id = one.company_id AND w.batch_id = one.batch_id
+      )
+      UPDATE batches b SET succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
         rejected = b.rejected + (told = 'j')::integer, failed = b.failed + (told = 'f')::integer,
         cancelled = b.cancelled + (told = 'c')::integer
       WHERE b.company_id = one.company_id AND b.id = one.batch_id;

@@ -89,7 +89,7 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
     if (verification !== undefined && verification.epoch !== found.epoch) witnesses.clear();
     verification = found;
     state = found.version === distrusted ? 'verifying' : stateOf(found);
-    trust = state === 'trusted' ? { version: found.version, incarnation: found.live, epoch: found.epoch } : undefined;
+    trust = state === 'trusted' ? toTrust(found) : undefined;
     const isNew = before !== `${state}/${found.version}/${found.live}/${found.keyRunsListed}`;
     if (isNew) tell(logger, state, found);
     if (isNew || state !== 'trusted') for (const listener of listeners) listener();
@@ -139,6 +139,14 @@ export async function createFence(pool: Pool, logger: Logger): Promise<ProcessFe
       void refresh();
     },
     refresh,
+    async readTrust() {
+      const found = await readVerification(pool).catch((error: unknown) => {
+        throw new TransientFailure('The database did not answer', { mayHaveCommitted: false, cause: error });
+      });
+      if (found.version !== trust?.version) void refresh();
+      if (found.version !== distrusted && stateOf(found) === 'trusted') return toTrust(found);
+      throw new TransientFailure('The database is not verified', { mayHaveCommitted: false });
+    },
     notice: () => void refresh(),
     async require(version) {
       if (version !== undefined && version === trust?.version) return;
@@ -189,6 +197,10 @@ export async function readVerification(pool: Pool): Promise<Verification> {
     replaced: row.replaced,
     verifiedAgeMs: row.verified_age_ms,
   };
+}
+
+function toTrust({ version, live, epoch }: Verification): Trust {
+  return { version, incarnation: live, epoch };
 }
 
 function stateOf({ replaced, incarnation, live, isStandby }: Verification): TrustState {

@@ -134,12 +134,12 @@ export type GroupAttempt = {
   readonly approvals?: readonly number[];
 };
 
-/** `stamp`: what the process knows of the database; `at`: RFC 3339, by its clock. */
+/** `stamp`: what the database said of itself at that moment; `at`: RFC 3339, by the clock of the process. */
 export type Awake = { readonly stamp: Trust; readonly at: string };
 
 export type WriteActivities = {
   runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult>;
-  /** Of the moment in which a run wakes up. Throws while the process knows of no verified database. */
+  /** Of the moment in which a run wakes up. Throws while the database is not verified. */
   wakeUp(): Promise<Awake>;
   runGroup(items: readonly GroupItem[], facts: GroupFacts): Promise<GroupAttempt>;
 };

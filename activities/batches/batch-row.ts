@@ -31,6 +31,39 @@ export type BatchRow = {
   readonly rate: number | null;
 };
 
+/**
+ * The columns of a {@link BatchRow}, of a row of the table or of what one of the SQL functions returns. Each by its name: a prepared
+ * statement that asks for all of them fails as soon as the next release has added one.
+ */
+export function batchColumns(of: string): string {
+  return `${COLUMNS.map((column) => `${of}.${column}`).join(', ')}, waiting_rows(${of}.company_id, ${of}.id) AS pending_approval`;
+}
+
+const COLUMNS = [
+  ...(['company_id', 'id', 'batch_key', 'state', 'operation', 'operations', 'schema_versions', 'upload_id'] as const),
+  ...([
+    'file_sha256',
+    'row_count',
+    'chunk_count',
+    'user_id',
+    'request_id',
+    'succeeded',
+    'replayed',
+    'rejected',
+  ] as const),
+  ...([
+    'mismatched',
+    'refused',
+    'failed',
+    'cancelled',
+    'created_at',
+    'queued_at',
+    'started_at',
+    'completed_at',
+  ] as const),
+  ...(['rate_since', 'rate_rows', 'rate'] as const),
+] satisfies readonly (keyof BatchRow)[];
+
 export const BATCH_STATES = ['receiving', 'queued', 'running', 'paused', 'cancelled', 'completed'] as const;
 export type BatchState = (typeof BATCH_STATES)[number];
 

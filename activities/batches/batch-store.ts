@@ -2,7 +2,7 @@ import { asApplication } from '../as-application.ts';
 import type { AuditRow } from '../audit/record-rows.ts';
 import { type Pool, queryOnce, transaction } from '../database.ts';
 import type { WriteRow } from '../write/write-row.ts';
-import type { BatchRow, ChunkRow, RowProblem } from './batch-row.ts';
+import { type BatchRow, batchColumns, type ChunkRow, type RowProblem } from './batch-row.ts';
 import { requestsOf, type StoredRequest, waitingRequestsOf } from './stored-requests.ts';
 
 /** What the worker reads and writes of batches. Each throws StorageError. */
@@ -28,7 +28,7 @@ export async function claimChunk(
 ): Promise<Claimed> {
   const [found] = await queryOnce<{ kind: Claimed['kind'] } & BatchRow & Record<`chunk_${keyof ChunkRow}`, unknown>>(
     pool,
-    `SELECT c.kind, (c.batch).*, (c.chunk).chunk AS chunk_chunk, (c.chunk).upload_id AS chunk_upload_id,
+    `SELECT c.kind, ${batchColumns('(c.batch)')}, (c.chunk).chunk AS chunk_chunk, (c.chunk).upload_id AS chunk_upload_id,
        (c.chunk).first_row AS chunk_first_row, (c.chunk).row_count AS chunk_row_count, (c.chunk).content AS chunk_content,
        (c.chunk).outcomes AS chunk_outcomes, (c.chunk).claim AS chunk_claim
      FROM claim_chunk(p_company => $1, p_id => $2, p_run => $3, p_loop => $4, p_version => $5) AS c`,
@@ -133,8 +133,8 @@ export async function recordChunk(
 ): Promise<BatchRow> {
   const [batch] = await queryOnce<BatchRow>(
     pool,
-    `SELECT * FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_claim => $5, p_outcomes => $6,
-       p_problems => $7, p_audit => $8, p_version => $9, p_approvals => $10)`,
+    `SELECT ${batchColumns('b')} FROM record_chunk(p_company => $1, p_id => $2, p_upload => $3, p_chunk => $4, p_claim => $5,
+       p_outcomes => $6, p_problems => $7, p_audit => $8, p_version => $9, p_approvals => $10) AS b`,
     [
       companyId,
       batchId,

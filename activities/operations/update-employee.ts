@@ -59,7 +59,8 @@ export const updateEmployee = defineOperation({
   description:
     'Changes what is given. Terms (`annualSalary`, `currency`, `payFrequency`, `taxRateBasisPoints`, `deductions`) hold from ' +
     '`effectiveFrom` on, until later ones do; those that are not given are as they are on that day. A period is paid by the terms ' +
-    'that are in force on its first day, as a whole. Terms for a day that has some already take their place; the database keeps ' +
+    'that are in force on its first day, as a whole; `payFrequency` changes on a day on which a period of both frequencies begins. ' +
+    'Terms for a day that has some already take their place; the database keeps ' +
     'both. Runs that are made already stay as they are. `deductions` are all of them. A period that begins after `leftOn` is not paid.',
   method: 'PATCH',
   path: '/api/payroll/employees/:employeeId',
@@ -74,9 +75,17 @@ export const updateEmployee = defineOperation({
   rejections: {
     employee_not_found: { status: 404, title: 'There is no such employee' },
     employee_email_taken: { status: 409, title: 'Another employee has this e-mail address', nextAction: 'fix_request' },
+    pay_frequency_within_period: {
+      status: 422,
+      title: 'A pay frequency takes the place of another on a day on which a period of each begins',
+      about: { in: 'body', pointer: '/effectiveFrom' },
+    },
     too_many_terms: { status: 409, title: 'The terms of this employee have changed as often as they may' },
   },
-  constraints: { employees_email_key: 'employee_email_taken' },
+  constraints: {
+    employees_email_key: 'employee_email_taken',
+    pay_frequency_within_period: 'pay_frequency_within_period',
+  },
   examples: [
     {
       name: 'raise',

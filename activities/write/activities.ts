@@ -33,7 +33,7 @@ export function createWriteActivities(dependencies: WriteActivityDependencies): 
     runGroup: createGroupActivity(dependencies),
     async wakeUp() {
       // biome-ignore lint/plugin: the attempts that follow are compared with it by the same clock.
-      return { stamp: requireTrust(dependencies.fence), at: new Date().toISOString() };
+      return { stamp: await dependencies.fence.readTrust(), at: new Date().toISOString() };
     },
     async runOperation(args: WriteArguments, facts: RunFacts): Promise<RunResult | PendingResult> {
       const { info } = Context.current();

@@ -5,6 +5,11 @@ import { TransientFailure } from '../failures.ts';
 export type Fence = {
   /** Undefined while the process knows of no verified server. */
   readonly trust: Trust | undefined;
+  /**
+   * As the database says at this moment: what the process knows may be of up to some seconds before. Throws
+   * {@link TransientFailure} where it is not verified, or does not answer.
+   */
+  readTrust(): Promise<Trust>;
   /** The database refused a claim, so it is another one than the process knows: it looks at once. */
   notice(): void;
 };

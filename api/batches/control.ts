@@ -1,4 +1,4 @@
-import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { type BatchRow, batchColumns } from '../../activities/batches/batch-row.ts';
 import { transaction } from '../../activities/database.ts';
 import { requireTrust } from '../../activities/write/fence.ts';
 import type { ApiContext } from '../context.ts';
@@ -14,12 +14,10 @@ export async function controlBatch(
 ): Promise<BatchRow> {
   const { version } = requireTrust(fence);
   const [found] = await transaction(database.reads, (tx) =>
-    tx.query<{ changed: boolean } & BatchRow>('SELECT c.changed, (c.batch).* FROM control_batch($1, $2, $3, $4) AS c', [
-      companyId,
-      id,
-      action,
-      version,
-    ]),
+    tx.query<{ changed: boolean } & BatchRow>(
+      `SELECT c.changed, ${batchColumns('(c.batch)')} FROM control_batch($1, $2, $3, $4) AS c`,
+      [companyId, id, action, version],
+    ),
   );
   if (found === undefined) throw new Error('Bug! A function returned no row');
   if (found.changed) return found;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BATCH_STATES, type BatchRow } from '../../activities/batches/batch-row.ts';
+import { BATCH_STATES, type BatchRow, batchColumns } from '../../activities/batches/batch-row.ts';
 import type { Operation } from '../../activities/operation.ts';
 import { holdsOneOf } from '../../activities/roles.ts';
 import { type Filter, type List, readPage } from '../reads/page.ts';
@@ -11,7 +11,7 @@ import type { TemporalUi } from '../writes/resource.ts';
 import { summaryOf } from './resource.ts';
 
 const BATCHES: List = {
-  columns: 'batches.*',
+  columns: batchColumns('batches'),
   from: 'FROM batches',
   where: 'company_id = current_company()',
   order: [

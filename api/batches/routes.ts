@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { type BatchRow, batchColumns } from '../../activities/batches/batch-row.ts';
 import { noteWoken } from '../../activities/batches/batch-store.ts';
 import { batchIdOf } from '../../activities/batches/identity.ts';
 import type { Tx } from '../../activities/database.ts';
@@ -245,7 +245,7 @@ async function readBatch<T>(
     { database, caller: request.caller, limitMs: READ_LIMIT_MS },
     async (tx, reader, missing) => {
       const [batch] = await tx.query<BatchRow>(
-        'SELECT * FROM batches WHERE company_id = current_company() AND id = $1',
+        `SELECT ${batchColumns('batches')} FROM batches WHERE company_id = current_company() AND id = $1`,
         [batchIdOf(reader.companyId, key)],
       );
       if (batch === undefined || !mayReadBatch(batch, reader, operations)) return { missing };

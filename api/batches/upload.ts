@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { BatchRow } from '../../activities/batches/batch-row.ts';
+import { type BatchRow, batchColumns } from '../../activities/batches/batch-row.ts';
 import { batchIdOf } from '../../activities/batches/identity.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { type Pool, queryOnce, transaction } from '../../activities/database.ts';
@@ -177,8 +177,8 @@ const BYTES_DIFFER = 'Its key, or why it cannot be read, follows from the bytes 
 async function beginBatch(context: ApiContext, upload: Upload, batchId: string): Promise<BatchRow> {
   const [batch] = await queryOnce<BatchRow>(
     context.database.reads,
-    `SELECT * FROM begin_batch(p_company => $1, p_id => $2, p_key => $3, p_operation => $4, p_user => $5, p_request_id => $6,
-       p_version => $7)`,
+    `SELECT ${batchColumns('b')} FROM begin_batch(p_company => $1, p_id => $2, p_key => $3, p_operation => $4, p_user => $5,
+       p_request_id => $6, p_version => $7) AS b`,
     [
       upload.sender.companyId,
       batchId,
@@ -206,8 +206,8 @@ async function queueBatch(
     readonly chunks: number;
   },
 ): Promise<{ readonly queued: boolean; readonly batch: BatchRow }> {
-  const sql = `SELECT q.queued, (q.batch).* FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3, p_operation => $4,
-       p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
+  const sql = `SELECT q.queued, ${batchColumns('(q.batch)')} FROM queue_batch(p_company => $1, p_id => $2, p_upload => $3,
+       p_operation => $4, p_operations => $5, p_sha256 => $6, p_rows => $7, p_chunks => $8, p_user => $9, p_request_id => $10, p_version => $11,
        p_schema_versions => $12) AS q`;
   const values = [
     upload.sender.companyId,

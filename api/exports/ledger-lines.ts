@@ -25,6 +25,8 @@ export type LedgerLine = {
   readonly memo: string | null;
   readonly description: string;
   readonly operation: string;
+  /** `closing`: it closes or reopens a fiscal year, and a profit and loss leaves it out. */
+  readonly kind: EntryRow['kind'];
   readonly writeId: string;
   readonly requestId: string;
   readonly postedBy: string;
@@ -160,6 +162,7 @@ function toLine(entry: ToldEntry, line: NumberedLineRow): LedgerLine {
     memo: line.memo,
     description: entry.description,
     operation: entry.operation,
+    kind: entry.kind,
     writeId: entry.write_id,
     requestId,
     postedBy,

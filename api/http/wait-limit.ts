@@ -4,8 +4,8 @@ import { ApiProblem } from './problems.ts';
 export type WaitLimit = {
   /** Runs the work as one that waits. Throws `rate_limited` where as many of the company wait already. */
   within<T>(companyId: string, work: () => Promise<T>): Promise<T>;
-  /** The same for work without which there is an answer: it is left out where as many of the company wait already. */
-  ifFree(companyId: string, work: () => Promise<unknown>): Promise<void>;
+  /** The same for work without which there is an answer. False: it was left out, as many of the company wait already. */
+  ifFree(companyId: string, work: () => Promise<unknown>): Promise<boolean>;
 };
 
 export function createWaitLimit(max: number): WaitLimit {
@@ -31,7 +31,9 @@ export function createWaitLimit(max: number): WaitLimit {
       return counted(companyId, work);
     },
     async ifFree(companyId, work) {
-      if (!isFull(companyId)) await counted(companyId, work);
+      if (isFull(companyId)) return false;
+      await counted(companyId, work);
+      return true;
     },
   };
 }

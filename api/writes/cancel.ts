@@ -14,7 +14,8 @@ import { requireVerified } from '../submit/verified.ts';
 import { mayReadWrite } from './access.ts';
 import { wakeSoon } from './decide.ts';
 import { keyTransaction } from './key-transaction.ts';
-import { describeInTime, keyOf, readWrite } from './status.ts';
+import { describeInTime } from './run-of-key.ts';
+import { keyOf, readWrite } from './status.ts';
 import { nobodysKey } from './story.ts';
 
 /** May cancel every key, so their cancel does not depend on Temporal, which alone knows a running write. */

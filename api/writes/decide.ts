@@ -29,6 +29,7 @@ import { mayReadWrite } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import { keyTransaction } from './key-transaction.ts';
 import { mayReadPending } from './pending.ts';
+import { lostAnswer } from './run-of-key.ts';
 import { keyOf, readWrite, recordReader, writeNotFound } from './status.ts';
 import { nobodysKey } from './story.ts';
 
@@ -56,9 +57,9 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
       await requireVerified(context, member);
       enforceRateLimit(context.newWrites, caller);
       const approval = await findApproval(context, request, key, member);
-      const operation = context.operations.find(({ name }) => name === approval.arguments.operation);
-      if (operation === undefined) throw new Error('Bug! A write of an operation that this release does not know');
-      requireApprover(approval, member, operation);
+      requireApprover(approval, member);
+      const operation = operationOf(context, approval);
+      if (approval.isOpen && (await lostAnswer(context, caller.companyId, key)) !== undefined) throw notPending(key);
       const made = await decide(context, request, { approval, operation, member, key, decision, comment });
       if (made) {
         wakeSoon(context, approval.arguments);
@@ -115,14 +116,24 @@ function nothingThere({ operations }: ApiContext, key: string, companyId: string
   return isSeen ? notPending(key) : writeNotFound(key);
 }
 
-function requireApprover(approval: Approval, { userId, roles }: Lookup, operation: Operation): void {
+/** Throws `idempotency_in_progress` where a later release has asked, which is being rolled out: the next process may be of it. */
+function operationOf({ operations }: ApiContext, { key, arguments: { operation: asked } }: Approval): Operation {
+  const operation = operations.find(({ name }) => name === asked);
+  if (operation !== undefined) return operation;
+  throw new ApiProblem('idempotency_in_progress', {
+    detail: `This process is of an earlier release than the request, and does not know ${asked}. Send the decision again.`,
+    idempotencyKey: key,
+  });
+}
+
+function requireApprover(approval: Approval, { userId, roles }: Lookup): void {
   if (approval.userId === userId) {
     throw new ApiProblem('approver_is_requester', {
       detail: 'You have asked for this write: someone else decides about it.',
       idempotencyKey: approval.key,
     });
   }
-  if (!mayDecide(approval, roles)) throw noApprover(approval, operation);
+  if (!mayDecide(approval, roles)) throw noApprover(approval);
 }
 
 /** For those who may not know what the key is of. */
@@ -132,7 +143,7 @@ function noDecider(): ApiProblem {
   });
 }
 
-function noApprover({ demands }: Approval, { name }: Operation): ApiProblem {
+function noApprover({ demands, arguments: { operation: name } }: Approval): ApiProblem {
   const needed = [...new Set(demands.flatMap((demand) => demand.roles))].join(', ');
   return new ApiProblem('forbidden', { detail: `The approval of this ${name} needs one of the roles ${needed}.` });
 }
@@ -155,7 +166,7 @@ async function decide(context: ApiContext, request: FastifyRequest, deciding: De
     return await decideOnce(context, request, deciding);
   } catch (error) {
     if (violates(error, 'approval_not_pending')) throw notPending(deciding.key);
-    if (violates(error, 'approver_without_role')) throw noApprover(deciding.approval, deciding.operation);
+    if (violates(error, 'approver_without_role')) throw noApprover(deciding.approval);
     throw error;
   }
 }

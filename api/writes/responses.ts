@@ -17,6 +17,7 @@ import type { Deadline } from '../submit/submit.ts';
 import { STORAGE_RETRY } from '../submit/verified.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import { pendingWrite } from './pending.ts';
+import { lostAnswer } from './run-of-key.ts';
 
 /** What answering a request for a write needs to know about it. */
 export type WriteRequest = {
@@ -115,18 +116,21 @@ export async function answerPending(
   context: ApiContext,
 ): Promise<FastifyReply> {
   const { companyId, userId, roles, idempotencyKey, content, deadline } = writeRequest;
+  const lost = await lostAnswer(context, companyId, idempotencyKey);
+  if (lost !== undefined) return refuse(lost, writeRequest, context.metrics);
   const { operation, input, fingerprint, schemaVersion } = approval.arguments;
   const stored = { operation, fingerprint, request: { ...input }, schema_version: schemaVersion };
   if (!isSameRequest(stored, content, context.operations)) {
     return refuseMismatch(writeRequest, differences({ operation, ...input }, content), context);
   }
   if (deadline.asksToWait && performance.now() < deadline.waitUntilMs) {
-    await context.statusWaits.ifFree(companyId, () =>
+    const hasWaited = await context.statusWaits.ifFree(companyId, () =>
       withTimeout(
         awaitOutcome(context, companyId, { key: idempotencyKey }, deadline.waitUntilMs),
         deadline.waitUntilMs - performance.now(),
       ),
     );
+    if (!hasWaited) takeWaitBack(reply);
   }
   const now = await outcomeInTime(writeRequest, context);
   if (now.row !== undefined) {
@@ -134,6 +138,14 @@ export async function answerPending(
   }
   const write = pendingWrite(now.approval ?? approval, { ...context, reader: { companyId, userId, roles } });
   return accepted(reply, write, idempotencyKey, PENDING_RETRY_AFTER_S);
+}
+
+/** As many of the company wait as may, so that `wait` is not among the preferences that were applied. */
+function takeWaitBack(reply: FastifyReply): void {
+  const applied = String(reply.getHeader('preference-applied') ?? '').split(', ');
+  const others = applied.filter((preference) => preference !== '' && !preference.startsWith('wait='));
+  if (others.length > 0) reply.header('preference-applied', others.join(', '));
+  else reply.removeHeader('preference-applied');
 }
 
 /** As the answer's audit row: a database that froze while the client waited must not hold the answer up. */

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { isKey } from '../../activities/identity.ts';
-import { TemporalUnavailable } from '../../worker/temporal-unavailable.ts';
 import { withTimeout } from '../../worker/timeouts.ts';
 import type { ApiContext } from '../context.ts';
 import type { Caller } from '../http/auth.ts';
@@ -12,10 +11,10 @@ import { eventOf } from '../reads/confidential.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { sourceOf } from '../security/refusals.ts';
 import { requireVerified } from '../submit/verified.ts';
-import type { RunDescription } from '../submit/write-runs.ts';
 import { mayReadWrite, shownIn } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
 import type { WriteResource } from './resource.ts';
+import { describeInTime, lostAnswer } from './run-of-key.ts';
 import { readRunStory } from './run-story.ts';
 import { describeFromRecord, nobodysKey } from './story.ts';
 
@@ -65,7 +64,10 @@ export async function readWrite(
   idempotencyKey: string,
 ): Promise<WriteResource | undefined> {
   const known = await readRecord(context, caller, idempotencyKey);
-  if ((known.hasRow || known.isPending) && !known.isHidden) return known.write;
+  if (known.hasRow && !known.isHidden) return known.write;
+  if (known.isPending && !known.isHidden && known.write !== undefined) {
+    return pendingStatus(context, caller.companyId, known.write);
+  }
   const run = await describeInTime(context, caller.companyId, known.isHidden ? nobodysKey() : idempotencyKey);
   if (run === undefined) return known.write;
   const { audited, describer } = known;
@@ -93,18 +95,11 @@ async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: s
   return record;
 }
 
-/** The newest run of the write, undefined if Temporal has none. Throws instead of waiting for a frozen server. */
-export async function describeInTime(
-  { runs }: ApiContext,
-  companyId: string,
-  idempotencyKey: string,
-): Promise<RunDescription | undefined> {
-  const described = await withTimeout(
-    runs.describe(companyId, idempotencyKey).then((run) => ({ run })),
-    STATUS_LIMIT_MS,
-  );
-  if (described === undefined) throw new TemporalUnavailable(new Error(`No answer within ${STATUS_LIMIT_MS} ms`));
-  return described.run;
+/** As it waits for its approval, unless what the database says of it is of before an answer that was lost. */
+async function pendingStatus(context: ApiContext, companyId: string, write: WriteResource): Promise<WriteResource> {
+  if ((await lostAnswer(context, companyId, write.key)) === undefined) return write;
+  context.metrics.recordMissing.inc();
+  return { ...write, state: 'unknown', expiresAt: null };
 }
 
 const IS_OPEN: ReadonlySet<WriteResource['state']> = new Set(['running', 'pending_approval']);

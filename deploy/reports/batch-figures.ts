@@ -87,6 +87,10 @@ SELECT count(*)::int AS total,
   coalesce(sum(row_count) FILTER (WHERE state = 'completed'), 0)::float8 AS completed_rows,
   coalesce(sum(extract(epoch FROM completed_at - started_at)) FILTER (WHERE state = 'completed'), 0)::float8 AS seconds
 FROM batches b
+CROSS JOIN LATERAL (
+  SELECT coalesce((SELECT w.waiting FROM batch_waiting_rows w WHERE w.company_id = b.company_id AND w.batch_id = b.id), 0)
+    AS pending_approval
+) AS waiting
 WHERE queued_at >= $1 AND queued_at < $2`;
 
 const LONGEST_BATCHES = `

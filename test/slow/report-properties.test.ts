@@ -199,6 +199,7 @@ async function compareLedger(api: ApiClient, rows: Rows, to: string): Promise<vo
         ...{ date: entry['entry_date'], entryId: entry['id'], lineNumber: line['line_number'], lineId: line['id'] },
         ...{ accountCode: code, currency: line['currency'], amount: line['amount_minor'], memo: line['memo'] },
         ...{ description: entry['description'], operation: entry['operation'], writeId: entry['write_id'] },
+        kind: /FiscalYear$/.test(entry['operation'] ?? '') ? 'closing' : 'normal',
         ...{
           requestId: write?.['request_id'],
           postedBy: write?.['user_id'],

@@ -15,6 +15,7 @@ const LINE: LedgerLine = {
   memo: null,
   description: 'Rent',
   operation: 'createJournalEntry',
+  kind: 'normal',
   writeId: 'w',
   requestId: 'r',
   postedBy: 'u',
@@ -38,9 +39,9 @@ const anyText = fc
 describe('the general ledger as CSV', () => {
   test('has a header and a record for each line, whose cells stand in its order', () => {
     expect(csvOf({})).toBe(
-      'date,entryId,lineNumber,lineId,accountCode,currency,amount,memo,description,operation,writeId,requestId,postedBy,' +
-        'approvedBy,postedAt,reverses,reversedBy\r\n' +
-        '2026-01-31,e,1,l,1000,USD,-100000000000000000,,Rent,createJournalEntry,w,r,u,,2026-01-31T12:00:00.000Z,,\r\n',
+      'date,entryId,lineNumber,lineId,accountCode,currency,amount,memo,description,operation,kind,writeId,requestId,' +
+        'postedBy,approvedBy,postedAt,reverses,reversedBy\r\n' +
+        '2026-01-31,e,1,l,1000,USD,-100000000000000000,,Rent,createJournalEntry,normal,w,r,u,,2026-01-31T12:00:00.000Z,,\r\n',
     );
   });
 
@@ -72,7 +73,7 @@ describe('the general ledger as XML', () => {
         '<line><date>2026-01-31</date><entryId>e</entryId><lineNumber>1</lineNumber><lineId>l</lineId>' +
         '<accountCode>1000</accountCode><currency>USD</currency><amount>-100000000000000000</amount>' +
         '<memo>a &lt; b &amp; c &gt; d&#13;\n</memo><description>Rent</description>' +
-        '<operation>createJournalEntry</operation><writeId>w</writeId><requestId>r</requestId><postedBy>u</postedBy>' +
+        '<operation>createJournalEntry</operation><kind>normal</kind><writeId>w</writeId><requestId>r</requestId><postedBy>u</postedBy>' +
         '<postedAt>2026-01-31T12:00:00.000Z</postedAt></line>\n</generalLedger>\n',
     );
     expect(LEDGER_XML.begin({ from: '2026-01-01', to: '2026-01-31' })).toContain(

@@ -180,8 +180,12 @@ describe('a client that waits for the outcome', () => {
     await until('the place to be taken', async () => (await status()).status === 429);
     const second = await pay('without-slot', { headers: { prefer: 'wait=30' }, url: fragile });
     expect([second.status, second.json.state, isOver]).toEqual([202, 'pending_approval', false]);
+    const third = await pay('without-slot', { headers: { prefer: 'respond-async, wait=30' }, url: fragile });
+    const applied = [second, third].map(({ headers }) => headers.get('preference-applied'));
+    expect([isOver, ...applied]).toEqual([false, null, 'respond-async']);
     await approve('admin', 'slot');
-    expect((await first).status).toBe(201);
+    const { status: made, headers } = await first;
+    expect([made, headers.get('preference-applied')]).toEqual([201, 'wait=30']);
   });
 });
 
@@ -212,6 +216,29 @@ describe('a decision', () => {
     await system.owner.query('DROP FUNCTION await_the_end CASCADE');
     expect([late.status, late.json.code]).toEqual([409, 'approval_not_pending']);
     expect((await send('owner', '/api/writes/at-the-end/cancel')).json.state).toBe('cancelled');
+  });
+
+  test('on an operation of a later release is to be sent again, and is not made', async () => {
+    await waiting('later-release');
+    const session = await system.owner.connect();
+    await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+    await session.query(
+      `UPDATE approval_requests SET arguments = arguments || '{"operation": "createForecast"}'
+       WHERE company_id = $1 AND idempotency_key = 'later-release'`,
+      [company.id],
+    );
+    await session.query('COMMIT');
+    session.release();
+    for (const decide of [approve, reject]) {
+      const { status, json, headers } = await decide('admin', 'later-release');
+      expect([status, json.code, headers.get('retry-after')]).toEqual([409, 'idempotency_in_progress', '1']);
+    }
+    expect((await approve('accountant', 'later-release')).json.code).toBe('approver_is_requester');
+    const { rows } = await system.owner.query(
+      'SELECT count(*)::int AS decided FROM approval_decisions WHERE company_id = $1',
+      [company.id],
+    );
+    expect(rows).toEqual([{ decided: 0 }]);
   });
 
   test('of somebody who loses the role meanwhile is refused', async () => {

@@ -20,11 +20,17 @@ let company: Company;
 let invoiceId: string;
 let close: () => Promise<void>;
 
+/** Needs two approvals. */
+const FOR_TWO = 50_000;
+
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company();
   invoiceId = await company.invoice({ total: 100_000_000 });
-  await setPolicies(company, [{ operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin'] }]);
+  await setPolicies(company, [
+    { operation: 'createPayment', amountFrom: 10_000, approverRoles: ['admin'] },
+    { operation: 'createPayment', amountFrom: FOR_TWO, approverRoles: ['admin', 'owner'], count: 2 },
+  ]);
   close = await startKeeper();
 });
 afterAll(async () => {
@@ -54,8 +60,8 @@ async function startKeeper(): Promise<() => Promise<void>> {
   };
 }
 
-async function waiting(key: string): Promise<void> {
-  const asked = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key });
+async function waiting(key: string, amount = 10_000): Promise<void> {
+  const asked = await company.as('accountant').post('/api/payments', paymentBody(invoiceId, amount), { key });
   expect([asked.status, asked.json.state]).toEqual([202, 'pending_approval']);
 }
 
@@ -69,6 +75,21 @@ async function approveUntold(key: string): Promise<void> {
      VALUES ($1, $2, $3, $4, 'approved', 'untold')`,
     [company.id, key, company.users.admin.id, company.users.accountant.id],
   );
+}
+
+/** Its request for approval is open again, and nothing else of it is there. Its run has completed. */
+async function restoreToBeforeItsAnswer(key: string): Promise<void> {
+  const session = await system.owner.connect();
+  await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+  for (const sql of [
+    'DELETE FROM approval_decisions WHERE company_id = $1 AND idempotency_key = $2',
+    'DELETE FROM idempotent_writes WHERE company_id = $1 AND idempotency_key = $2',
+    'UPDATE approval_requests SET closed_at = NULL, approved_by = NULL WHERE company_id = $1 AND idempotency_key = $2',
+  ]) {
+    await session.query(sql, [company.id, key]);
+  }
+  await session.query('COMMIT');
+  session.release();
 }
 
 describe('a write that waits for its approval', () => {
@@ -128,6 +149,43 @@ describe('a write that waits for its approval', () => {
     expect(await effectsOf('taken')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
   });
 
+  test('that a restored database has, though it was answered, is not told as waiting before the runs of keys were listed', async () => {
+    await waiting('answered');
+    await waiting('waits-on');
+    await decide(company, 'answered', 'approve');
+    await until('its end', async () => (await statusOf(system.temporal, company, 'answered')) === 'COMPLETED');
+    const ask = (key: string) =>
+      company
+        .as('accountant')
+        .post('/api/payments', paymentBody(invoiceId, 10_000), { key, headers: { prefer: 'wait=60' } });
+    await restoreToBeforeItsAnswer('answered');
+    // The runs of keys are listed a minute after the verification, which is yet to come by the clock of the server.
+    await system.owner.query(
+      "UPDATE verification SET key_runs_listed = false, key_runs_since = now(), verified_at = now() + interval '1 hour'",
+    );
+    try {
+      // The process looks every two seconds. Temporal alone knows of the answer.
+      await until('its state', async () => (await stateOf('answered')) === 'unknown');
+      const again = await ask('answered');
+      expect([again.status, again.json.code]).toEqual([500, 'write_record_missing']);
+      for (const action of ['approve', 'reject'] as const) {
+        const decided = await decide(company, 'answered', action);
+        expect([decided.status, decided.json.code]).toEqual([409, 'approval_not_pending']);
+      }
+      const { rows } = await system.owner.query(
+        `SELECT r.closed_at, (SELECT count(*)::int FROM approval_decisions d WHERE d.idempotency_key = r.idempotency_key) AS decisions
+         FROM approval_requests r WHERE r.idempotency_key = 'answered'`,
+      );
+      expect(rows).toEqual([{ closed_at: null, decisions: 0 }]);
+      expect(await stateOf('waits-on')).toBe('pending_approval');
+      expect((await decide(company, 'waits-on', 'approve')).json.state).toBe('succeeded');
+    } finally {
+      await system.owner.query(
+        'UPDATE verification SET key_runs_listed = true, key_runs_since = NULL, verified_at = now()',
+      );
+    }
+  });
+
   test('says in Temporal what it waits for, and there is no end of its run by cancelling that', async () => {
     await waiting('seen');
     const run = keyWorkflow(system.temporal, company, 'seen');
@@ -140,6 +198,43 @@ describe('a write that waits for its approval', () => {
     await decide(company, 'seen', 'approve');
     await until('its end', async () => (await statusOf(system.temporal, company, 'seen')) === 'COMPLETED');
     expect((await run.describe()).searchAttributes['Outcome']).toEqual(['succeeded']);
+  });
+});
+
+/** Each signal is some events in a history that may last for a year. */
+describe('a run that waits', () => {
+  beforeAll(async () => {
+    await waiting('one');
+    await waiting('two', FOR_TWO);
+  });
+
+  test.each<[key: string, what: string, decidedS: number, wokenS: number, task: string | undefined]>([
+    ['one', 'soon after enough approvals', 30, 3_600, 'wake'],
+    ['one', 'again when that came to nothing', 300, 250, 'wake'],
+    ['one', 'more and more rarely', 3_600, 600, undefined],
+    ['two', 'not at once of an approval that does not suffice', 30, 3_600, undefined],
+    ['two', 'later of an approval that does not suffice', 300, 3_600, 'wake'],
+    ['two', 'rarely of that', 3_600, 1_200, undefined],
+  ])('(%s) is told %s', async (key, _, decidedS, wokenS, task) => {
+    const session = await system.owner.connect();
+    try {
+      await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+      await session.query(
+        `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, request_id, roles, decided_at)
+         VALUES ($1, $2, $3, $4, 'approved', 'r', '{admin}', clock_timestamp() - make_interval(secs => $5))`,
+        [company.id, key, company.users.admin.id, company.users.accountant.id, decidedS],
+      );
+      await session.query(
+        `UPDATE approval_requests SET pending_since = now() - interval '1 day', woken_at = clock_timestamp() - make_interval(secs => $3)
+         WHERE company_id = $1 AND idempotency_key = $2`,
+        [company.id, key, wokenS],
+      );
+      const { rows } = await session.query('SELECT task FROM silent_approvals(1000) WHERE idempotency_key = $1', [key]);
+      expect(rows.map((row) => row.task)).toEqual(task === undefined ? [] : [task]);
+    } finally {
+      await session.query('ROLLBACK');
+      session.release();
+    }
   });
 });
 

@@ -3,12 +3,14 @@ import { claimChunk, recordChunk } from '../../activities/batches/batch-store.ts
 import { batchIdOf } from '../../activities/batches/identity.ts';
 import { openDatabase } from '../../activities/database.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
-import { APPROVAL_DECIDED } from '../../workflows/messages.ts';
+import { APPROVAL_DECIDED, type WriteArguments } from '../../workflows/messages.ts';
 import { decide, expire, setPolicies } from '../support/approvals.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { markLost } from '../support/lost-write.ts';
+import { keyWorkflow } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const LARGE = 10_000;
@@ -227,6 +229,44 @@ describe('a row whose approval comes before the batch has recorded that it waits
   });
 });
 
+describe('a row whose waiting write was lost', () => {
+  test('waits again when it is retried after its key was reopened, and its batch goes on', async () => {
+    await completed('restored', [pay('lost'), pay('beside', 10)]);
+    await keyWorkflow(system.temporal, company, 'lost').terminate('with the database that had it');
+    await markLost(system.owner, await argumentsOf('lost'), workflowIdOf(company.id, 'lost'));
+    expect(await countsOf('restored')).toEqual({ ...NOTHING, succeeded: 1, failed: 1 });
+
+    for (const round of [1, 2]) {
+      await reopened('lost');
+      expect((await api.control('restored', 'retry-failed')).status).toBe(200);
+      expect((await api.over('restored')).json.counts).toEqual({ ...NOTHING, succeeded: 1, pendingApproval: 1 });
+      if (round === 2) break;
+      await keyWorkflow(system.temporal, company, 'lost').terminate('once more');
+      await markLost(system.owner, await argumentsOf('lost'), workflowIdOf(company.id, 'lost'));
+    }
+    await decide(company, 'lost', 'approve');
+    await expectSettled('restored', { succeeded: 2 });
+    expect(await effects('lost')).toMatchObject({ rows: 1, entries: 1, newAudit: 1, replayedAudit: 0, events: 1 });
+  });
+
+  async function argumentsOf(key: string): Promise<WriteArguments> {
+    const { rows } = await system.owner.query(
+      'SELECT arguments FROM approval_requests WHERE company_id = $1 AND idempotency_key = $2',
+      [company.id, key],
+    );
+    return rows[0].arguments;
+  }
+
+  /** As an operator does it. */
+  async function reopened(key: string): Promise<void> {
+    const session = await system.owner.connect();
+    await session.query('BEGIN');
+    await session.query('SELECT enter_company($1), remove_lost_write($1, $2)', [company.id, key]);
+    await session.query('COMMIT');
+    session.release();
+  }
+});
+
 describe('the database', () => {
   test('refuses that a row which waits is forgotten, and that a request ends without an outcome', async () => {
     await completed('kept', [pay('kept')]);
@@ -237,7 +277,7 @@ describe('the database', () => {
     await expect(as('UPDATE approval_requests SET closed_at = now() WHERE company_id = $1')).rejects.toMatchObject({
       constraint: 'approval_closed_with_outcome',
     });
-    await expect(as('UPDATE batches SET pending_approval = 0 WHERE company_id = $1')).rejects.toMatchObject({
+    await expect(as('UPDATE batch_waiting_rows SET waiting = 0 WHERE company_id = $1')).rejects.toMatchObject({
       constraint: 'batches_completed',
     });
   });

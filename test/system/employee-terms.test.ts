@@ -131,7 +131,7 @@ describe('terms', () => {
 
   test('for a day that has some take their place, and both are kept', async () => {
     const id = await hire(company);
-    const effectiveFrom = '2026-07-01';
+    const effectiveFrom = '2026-10-01';
     await update(company, id, { effectiveFrom, annualSalary: 6_000_000 });
     await update(company, id, { effectiveFrom, taxRateBasisPoints: 0 });
     const { json } = await update(company, id, { effectiveFrom, payFrequency: 'weekly' });
@@ -159,6 +159,24 @@ describe('terms', () => {
     expect((await update(own, id, { effectiveFrom: '2999-12-31', annualSalary: 1 })).json.annualSalary).toBe(6_000_000);
     await changeSettings(own, { timeZone: 'Pacific/Pago_Pago' });
     expect((await read(own, id)).annualSalary).toBe(TERMS.annualSalary);
+  });
+
+  test('of another frequency begin with a period of both, and so do those that follow', async () => {
+    const id = await hire(company);
+    const within = {
+      ...refusal(422, 'pay_frequency_within_period'),
+      json: { code: 'pay_frequency_within_period', errors: [{ in: 'body', pointer: '/effectiveFrom' }] },
+    };
+    for (const effectiveFrom of ['2026-06-30', '2026-07-02', '2026-07-16']) {
+      expect(await update(company, id, { effectiveFrom, payFrequency: 'semimonthly' })).toMatchObject(within);
+    }
+    // A month begins, and no week.
+    expect(await update(company, id, { effectiveFrom: '2026-07-01', payFrequency: 'weekly' })).toMatchObject(within);
+    expect((await update(company, id, { effectiveFrom: '2026-07-01', payFrequency: 'semimonthly' })).status).toBe(200);
+    // Then the halves of months would begin within a week.
+    expect(await update(company, id, { effectiveFrom: '2026-01-01', payFrequency: 'weekly' })).toMatchObject(within);
+    expect((await update(company, id, { effectiveFrom: '2026-07-16', annualSalary: 1 })).status).toBe(200);
+    expect((await read(company, id)).terms).toHaveLength(3);
   });
 
   test('change at most a hundred times', async () => {
@@ -209,23 +227,23 @@ describe('a pay run', () => {
   test('has those whose frequency and currency it is on that day', async () => {
     const own = await system.company();
     const [changing, other] = [await hire(own), await hire(own)];
-    await update(own, changing, { effectiveFrom: '2026-07-01', payFrequency: 'weekly' });
+    // On which the 40th week begins, too.
+    await update(own, changing, { effectiveFrom: '2026-10-01', payFrequency: 'weekly' });
     const euros = { currency: 'EUR', annualSalary: 1_200, deductions: [] };
-    await update(own, other, { effectiveFrom: '2026-09-01', ...euros });
+    await update(own, other, { effectiveFrom: '2026-11-01', ...euros });
     const paid = async (body: Body) => {
       const { payslips } = await payRun(own, body);
       return payslips.map(({ employeeId }: { employeeId: string }) => employeeId).toSorted();
     };
-    expect(await paid({ periodNumber: 6 })).toEqual([changing, other].toSorted());
-    expect(await paid({ periodNumber: 7 })).toEqual([other]);
-    expect(await paid({ payFrequency: 'weekly', periodNumber: 27 })).toEqual([changing]);
-    // The 26th week begins on the 25th of June.
-    expect(await run(own, { payFrequency: 'weekly', periodNumber: 26 })).toMatchObject(refusal(422, 'no_employees'));
-    expect(await run(own, { periodNumber: 7, employeeIds: [other, changing] })).toMatchObject({
+    expect(await paid({ periodNumber: 9 })).toEqual([changing, other].toSorted());
+    expect(await paid({ periodNumber: 10 })).toEqual([other]);
+    expect(await paid({ payFrequency: 'weekly', periodNumber: 40 })).toEqual([changing]);
+    expect(await run(own, { payFrequency: 'weekly', periodNumber: 39 })).toMatchObject(refusal(422, 'no_employees'));
+    expect(await run(own, { periodNumber: 10, employeeIds: [other, changing] })).toMatchObject({
       ...refusal(422, 'pay_frequency_mismatch'),
       json: { errors: [{ in: 'body', pointer: '/employeeIds/1' }] },
     });
-    expect(await payRun(own, { periodNumber: 9 })).toMatchObject({ currency: 'EUR', totals: { gross: 100 } });
+    expect(await payRun(own, { periodNumber: 11 })).toMatchObject({ currency: 'EUR', totals: { gross: 100 } });
   });
 
   test('has nobody who left before it begins', async () => {

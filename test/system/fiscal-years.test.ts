@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Actors, actors } from '../support/actors.ts';
 import { bankRow, bankTransaction } from '../support/bank.ts';
 import { changeSettings, closeBooks, readEntry } from '../support/books.ts';
+import { exportedCsv } from '../support/export-lines.ts';
 import {
   brokenOf,
   close,
@@ -58,6 +59,9 @@ describe('closing a fiscal year', () => {
     });
     const entry = (await api.get(`/api/ledger/entries/${answer.json.closingEntryId}`)).json;
     expect(entry).toMatchObject({ kind: 'closing', description: 'Fiscal year 2024 closed' });
+    const exported = await exportedCsv(api, '?from=2024-12-31&to=2024-12-31');
+    const closing = exported.filter(({ entryId }) => entryId === entry.id).map(({ kind }) => kind);
+    expect(closing).toEqual(entry.lines.map(() => 'closing'));
     expect(await closedThrough(api)).toBe('2024-12-31');
     const [version] = (await api.get('/api/company/settings/history')).json.items;
     expect(version).toMatchObject({

@@ -5,8 +5,10 @@ import { openPool, type Pool, queryOnce, transaction } from '../../activities/da
 import { writeId } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
+import { createWriteActivities } from '../../activities/write/activities.ts';
 import { runOperation } from '../../activities/write/run-operation.ts';
 import { runSet, type SetOperation } from '../../activities/write/run-set.ts';
+import type { WriteActivityDependencies } from '../../activities/write/write-dependencies.ts';
 import { createFence } from '../../worker/fence.ts';
 import type { Trust } from '../../workflows/messages.ts';
 import { ownerUrlOf } from '../support/commands.ts';
@@ -187,6 +189,20 @@ test('a process knows of a server what it last looked at, and looks before it sa
     await fence.refresh();
     expect([fence.state, fence.trust, fence.mayGroup]).toEqual(['verifying', undefined, false]);
     await expect(fence.require(it.version)).rejects.toMatchObject({ mayHaveCommitted: false });
+  } finally {
+    fence.close();
+  }
+});
+
+test('a run that wakes up is stamped with what the server says then, not with what its process looked at before', async () => {
+  const fence = await createFence(it.pool, pino({ level: 'silent' }));
+  try {
+    const { wakeUp } = createWriteActivities({ fence } as unknown as WriteActivityDependencies);
+    await it.owner.query('UPDATE verification SET version = $1, epoch = $2', [randomUUID(), randomUUID()]);
+    const { version, live, epoch } = await it.verification();
+    expect((await wakeUp()).stamp).toEqual({ version, incarnation: live, epoch });
+    await it.comeBack();
+    await expect(wakeUp()).rejects.toMatchObject({ mayHaveCommitted: false });
   } finally {
     fence.close();
   }

@@ -51,8 +51,15 @@ async function itemMoved(moves: readonly Movement[]): Promise<string> {
 }
 
 /** What the release before calls for a set of movements. */
-function move(actor: Actor, itemId: string, moves: readonly Movement[], { unchecked = false } = {}): Promise<void> {
+function move(
+  actor: Actor,
+  itemId: string,
+  moves: readonly Movement[],
+  { unchecked = false, first }: { readonly unchecked?: boolean; readonly first?: () => Promise<void> } = {},
+): Promise<void> {
   return sql.as(actor, company.id, async (client) => {
+    // The transaction has begun by then.
+    await first?.();
     if (unchecked) await client.query('ALTER TABLE inventory_movements DISABLE TRIGGER require_stock_as_of_any_day');
     const writeId = await claimByHand(client, company.id, company.users.owner.id);
     const entryId = await postByHand(client, company.id, writeId, [
@@ -123,6 +130,19 @@ describe.each<Actor>(['application', 'owner'])('the database refuses the %s less
     await expect(move(actor, itemId, [['2026-02-19', 1, 100]])).resolves.toBeUndefined();
     await expect(move(actor, itemId, [['2026-03-01', -2, -200]])).resolves.toBeUndefined();
   });
+});
+
+test('movements of a day are listed in the order of posting, those of a set as well, each with the quantity after it', async () => {
+  const itemId = await newItem();
+  const units = [9, -4, 3, -8, 7, -1, 2, -5, 6, -9];
+  const set = units.map((one): Movement => ['2026-03-01', one, one * 10]);
+  await move('application', itemId, set, { first: () => move('application', itemId, [['2026-03-01', 100, 1_000]]) });
+  const { json } = await company.api.get(`/api/reports/stock-movements?itemId=${itemId}`);
+  const listed = json.items.toReversed();
+  expect(listed.map(({ quantityDelta }: { quantityDelta: number }) => quantityDelta)).toEqual([100, ...units]);
+  expect(listed.map(({ quantity }: { quantity: number }) => quantity)).toEqual([
+    ...[100, 109, 105, 108, 100, 107, 106, 108, 103, 109, 100],
+  ]);
 });
 
 test('a process that does not look at the later days is refused by the database, alone and in sets', async () => {

@@ -111,6 +111,8 @@ test('a run pays whom the model pays, by the same terms', async () => {
     async (employees, periods) => {
       const byId = new Map(employees.map((one) => [randomUUID(), one]));
       await inRolledBackTransaction(system.owner, async (client) => {
+        // Also of frequencies that nobody can change to.
+        await client.query('ALTER TABLE employee_terms DISABLE TRIGGER require_frequency_of_whole_periods');
         for (const [id, one] of byId) await insert(client, id, one);
         for (const one of periods) expect(await paidIn(client, one)).toEqual(shouldPay(byId, one));
       });
@@ -118,6 +120,60 @@ test('a run pays whom the model pays, by the same terms', async () => {
   );
   await fc.assert(property, { numRuns: inForm({ short: 60, long: 1_000 }) });
 });
+
+test('whatever frequencies follow each other, every day is paid for once', async () => {
+  const seen = { taken: 0, refused: 0 };
+  const property = fc.asyncProperty(employee, async ({ beginning, later }) => {
+    const id = randomUUID();
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await insert(client, id, { beginning, later: [], leftOn: null });
+      const taken: Employee['later'][number][] = [];
+      for (const one of later) {
+        await client.query('SAVEPOINT terms');
+        try {
+          await insertTerms(client, id, one, taken.length + 1);
+          taken.push(one);
+        } catch (error) {
+          expect(error).toMatchObject({ constraint: 'pay_frequency_within_period' });
+          await client.query('ROLLBACK TO SAVEPOINT terms');
+        }
+      }
+      seen.taken += taken.filter((one) => one.frequency !== beginning.frequency).length;
+      seen.refused += later.length - taken.length;
+      expect(timesPaid({ beginning, later: taken, leftOn: null })).toEqual([1]);
+    });
+  });
+  await fc.assert(property, { numRuns: inForm({ short: 60, long: 1_000 }) });
+  expect(Math.min(seen.taken, seen.refused)).toBeGreaterThan(0);
+});
+
+/** How often days of these years are paid for: each number that there is of a day. */
+function timesPaid(one: Employee): readonly number[] {
+  const times = new Map(daysBetween('2027-01-01', '2030-01-01').map((each) => [each, 0]));
+  for (const { of, begin, end } of SPANS) {
+    if (termsOn(one, begin).frequency !== of) continue;
+    for (const each of daysBetween(begin, end)) times.set(each, (times.get(each) ?? 0) + 1);
+  }
+  return [...new Set(times.values())].toSorted();
+}
+
+/** The periods of three years, each up to the first day of the next. */
+const SPANS = [2027, 2028, 2029].flatMap((year) =>
+  PAY_FREQUENCIES.flatMap((of) => {
+    const begins = Array.from({ length: PERIODS[of] }, (_, index) =>
+      firstDayOf({ frequency: of, year, number: index + 1 }),
+    );
+    return begins.map((begin, index) => ({ of, begin, end: begins[index + 1] ?? `${year + 1}-01-01` }));
+  }),
+);
+
+/** The last one left out. */
+function daysBetween(from: string, to: string): readonly string[] {
+  const days = (Date.parse(to) - Date.parse(from)) / 86_400_000;
+  return Array.from({ length: days }, (_, index) =>
+    new Date(Date.parse(from) + index * 86_400_000).toISOString().slice(0, 10),
+  );
+}
 
 test.each([2027, 2028])('the periods of %d begin one after the other, on the day that the model says', async (year) => {
   for (const of of PAY_FREQUENCIES) {
@@ -146,13 +202,15 @@ async function insert(client: pg.PoolClient, id: string, { beginning, later, lef
       preTax,
     ]);
   }
-  for (const [index, one] of later.entries()) {
-    await client.query(
-      `INSERT INTO employee_terms (company_id, id, employee_id, version, effective_from, annual_salary_minor, currency,
-         pay_frequency, tax_rate_basis_points, deductions) VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, 'USD', $6, $7, $8)`,
-      [companyId, id, index + 1, one.from, one.salary, one.frequency, one.rate, JSON.stringify(one.deductions)],
-    );
-  }
+  for (const [index, one] of later.entries()) await insertTerms(client, id, one, index + 1);
+}
+
+async function insertTerms(client: pg.PoolClient, id: string, one: Employee['later'][number], version: number) {
+  await client.query(
+    `INSERT INTO employee_terms (company_id, id, employee_id, version, effective_from, annual_salary_minor, currency,
+       pay_frequency, tax_rate_basis_points, deductions) VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, 'USD', $6, $7, $8)`,
+    [companyId, id, version, one.from, one.salary, one.frequency, one.rate, JSON.stringify(one.deductions)],
+  );
 }
 
 async function paidIn(client: pg.PoolClient, { frequency: of, year, number }: Period): Promise<unknown[]> {

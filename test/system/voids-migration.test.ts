@@ -1,9 +1,10 @@
-import { copyFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { migrate } from '../../migrations/migrate.ts';
+import { openUpgrade } from '../support/upgrade.ts';
 
 const DATABASE = 'voids_migration_test';
 const RELEASED = join(import.meta.dirname, '../../migrations');
@@ -111,6 +112,47 @@ test('the invoices that are there keep status and due, and the release before go
     ['60', '60'],
     ['60', '60'],
   ]);
+});
+
+/**
+ * The texts that the processes of the release before prepare, as its tests had them do: what `prepared` in
+ * `activities/database.ts` was given. A process keeps them for as long as a connection lasts.
+ */
+const PREPARED = join(import.meta.dirname, '../support/prepared-before.json');
+
+test('whatever the release before has prepared goes on, with the columns that it knows', async () => {
+  const statements: readonly string[] = JSON.parse(await readFile(PREPARED, 'utf8'));
+  const upgrade = await openUpgrade();
+  onTestFinished(() => upgrade.drop());
+  const { client: session } = upgrade;
+  /** By role and statement, the error; what a role could not do before proves nothing. */
+  const errors = async () => {
+    const found = new Map<string, unknown>();
+    for (const role of ['accubooks_app', 'accubooks_relay', 'accubooks_maintenance', 'accubooks_auditor', 'none']) {
+      await session.query(`SET ROLE ${role}`);
+      for (const [index, text] of statements.entries()) {
+        const parameters = Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)));
+        const values = parameters === 0 ? '' : `(${Array(parameters).fill('NULL').join(', ')})`;
+        const planned = session.query(`EXPLAIN EXECUTE s${index}${values}`);
+        const error = await planned.then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        found.set(`${role}: ${text}`, error);
+      }
+    }
+    await session.query('RESET ROLE');
+    return found;
+  };
+  await upgrade.migrateUpTo('ways_back_in_receivables');
+  for (const [index, text] of statements.entries()) await session.query(`PREPARE s${index} AS ${text}`);
+  const before = await errors();
+  await upgrade.migrateTheRest();
+  // Each is looked at anew: it must have the columns and the rights that it had.
+  await session.query('DISCARD PLANS');
+  const after = [...(await errors())].filter(([statement]) => before.get(statement) === undefined);
+  expect(after.length).toBeGreaterThan(statements.length);
+  expect(after.filter(([, error]) => error !== undefined)).toEqual([]);
 });
 
 async function apply(names: readonly string[]): Promise<void> {

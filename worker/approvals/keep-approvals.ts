@@ -34,8 +34,8 @@ export async function keepApprovals(
 
   async function lookAfter({ company_id: companyId, idempotency_key: key, task }: Silent): Promise<void> {
     const workflowId = workflowIdOf(companyId, key);
-    const isOpen = task === 'wake' ? await signalRun(client, workflowId) : await hasOpenRun(client, workflowId);
-    if (isOpen) return;
+    const isOpen = await hasOpenRun(client, workflowId);
+    if (isOpen && (task === 'check' || (await signalRun(client, workflowId)))) return;
     const approval = openApproval(await readAsCompany(reads, companyId, (tx) => approvalOf(tx, key)));
     if (approval !== undefined) await startRun(options, approval.arguments);
   }

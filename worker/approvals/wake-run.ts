@@ -5,7 +5,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { workflowIdOf } from '../../activities/identity.ts';
-import { type Fence, requireTrust } from '../../activities/write/fence.ts';
+import type { Fence } from '../../activities/write/fence.ts';
 import { APPROVAL_DECIDED, WRITE_WORKFLOW_TYPE, type WriteArguments } from '../../workflows/messages.ts';
 import { writeStartOptions } from '../../workflows/write-start.ts';
 import { callWithin } from '../call-within.ts';
@@ -17,7 +17,7 @@ export type WakeOptions = {
   readonly taskQueue: string;
   /** Where releases are named: the run is not to be pinned to the one that starts it. */
   readonly versioningOverride?: WorkflowStartOptions['versioningOverride'];
-  readonly fence: Pick<Fence, 'trust'>;
+  readonly fence: Pick<Fence, 'readTrust'>;
   summarize(args: WriteArguments): string;
 };
 
@@ -50,7 +50,7 @@ export async function startRun(
   args: WriteArguments,
 ): Promise<void> {
   const { taskQueue, versioningOverride } = target;
-  const stamped = { ...args, stamp: requireTrust(fence) };
+  const stamped = { ...args, stamp: await fence.readTrust() };
   try {
     await callWithin(connection, REQUEST_TIMEOUT_MS, () =>
       workflow.start(WRITE_WORKFLOW_TYPE, {

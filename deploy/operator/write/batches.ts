@@ -25,10 +25,10 @@ const MAX_BATCHES = 20;
  */
 export async function readBatches(tx: Tx, key: string, requestIds: readonly string[]): Promise<BatchFacts[]> {
   const candidates = await tx.query<Candidate>(
-    `(SELECT * FROM batches WHERE company_id = current_company() AND request_id = ANY ($1) AND upload_id IS NOT NULL
+    `(SELECT ${CANDIDATE} FROM batches WHERE company_id = current_company() AND request_id = ANY ($1) AND upload_id IS NOT NULL
       ORDER BY created_at DESC LIMIT $2)
      UNION
-     (SELECT * FROM batches WHERE company_id = current_company() AND state IN ('queued', 'running', 'paused')
+     (SELECT ${CANDIDATE} FROM batches WHERE company_id = current_company() AND state IN ('queued', 'running', 'paused')
       ORDER BY created_at DESC LIMIT $2)
      ORDER BY created_at DESC`,
     [requestIds, MAX_BATCHES],
@@ -40,6 +40,8 @@ export async function readBatches(tx: Tx, key: string, requestIds: readonly stri
   }
   return found;
 }
+
+const CANDIDATE = 'id, batch_key, state, upload_id, file_sha256, row_count, created_at';
 
 type Candidate = Pick<BatchRow, 'id' | 'batch_key' | 'state' | 'upload_id' | 'file_sha256' | 'row_count'>;
 

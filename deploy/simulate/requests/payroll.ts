@@ -83,6 +83,7 @@ const updateEmployee = workingOn(({ employees }) => employees, {
     };
   },
   answer(employee, { target, body }, { employees }) {
+    if (changesWithinPeriod(employee, body)) return refused(422, 'pay_frequency_within_period');
     const email: string | undefined = body.email?.toLowerCase();
     const { email: before } = employee;
     if (email !== undefined && email !== before && isTaken(employees, email)) {
@@ -281,6 +282,32 @@ function termsOn({ terms }: Employee, day: string): Terms {
   const [first, ...others] = terms.filter(({ from }) => from <= day);
   if (first === undefined) throw new Error('Bug! An employee without terms of the beginning');
   return others.reduce((latest, one) => (one.from >= latest.from ? one : latest), first);
+}
+
+/** Whether one frequency would take the place of another on a day on which no period of one of them begins. */
+function changesWithinPeriod(
+  employee: Employee,
+  { effectiveFrom: from, payFrequency }: { readonly effectiveFrom?: string; readonly payFrequency?: Frequency },
+): boolean {
+  if (from === undefined || payFrequency === undefined) return false;
+  const before = termsOn({ ...employee, terms: employee.terms.filter((one) => one.from < from) }, from);
+  const [next] = employee.terms
+    .map((one) => one.from)
+    .filter((day) => day > from)
+    .toSorted();
+  const breaks = (one: Frequency, other: Frequency, day: string) =>
+    one !== other && !(beginsPeriod(one, day) && beginsPeriod(other, day));
+  return (
+    breaks(before.frequency, payFrequency, from) ||
+    (next !== undefined && breaks(payFrequency, termsOn(employee, next).frequency, next))
+  );
+}
+
+function beginsPeriod(frequency: Frequency, day: string): boolean {
+  const dayOfYear = (Date.parse(day) - Date.UTC(Number(day.slice(0, 4)), 0, 1)) / 86_400_000;
+  if (frequency === 'weekly') return dayOfYear % 7 === 0 && dayOfYear <= 7 * 51;
+  if (frequency === 'biweekly') return dayOfYear % 14 === 0 && dayOfYear <= 14 * 25;
+  return day.endsWith('-01') || (frequency === 'semimonthly' && day.endsWith('-16'));
 }
 
 function hasLeft({ leftOn }: Employee, day: string): boolean {
