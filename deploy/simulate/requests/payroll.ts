@@ -12,17 +12,7 @@ import {
   sumOf,
   type Terms,
 } from './books.ts';
-import {
-  anyId,
-  changed,
-  created,
-  inOrder,
-  type OperationModel,
-  refused,
-  refusedAnyway,
-  uniqueName,
-  workingOn,
-} from './operation-model.ts';
+import { anyId, changed, created, inOrder, type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const PERIODS: Readonly<Record<Frequency, number>> = { weekly: 52, biweekly: 26, semimonthly: 24, monthly: 12 };
@@ -167,7 +157,7 @@ const createPayRun: OperationModel = {
       net: sumOf(slips, (slip) => slip.net),
       employerTax: sumOf(slips, (slip) => slip.employerTax),
     };
-    return created(() => payRuns.set(id, run));
+    return over({ amount: gross, currency }).created(() => payRuns.set(id, run));
   },
 };
 
@@ -180,7 +170,7 @@ const approvePayRun = workingOn(({ payRuns }) => payRuns, {
   answer(run, { target }, _books, { actor }) {
     if (run.status !== 'draft') return refused(409, 'pay_run_not_draft');
     if (run.approvalRequired && run.by === actor) return refused(403, 'approver_is_creator');
-    return changed(() => Object.assign(run, { status: 'approved' }), target);
+    return over({ amount: run.gross, currency: run.currency }).changed(() => Object.assign(run, { status: 'approved' }), target);
   },
 });
 
@@ -197,7 +187,7 @@ const executePayroll = workingOn(({ payRuns }) => payRuns, {
     if (run.periods.some((period) => books.paidPeriods.has(period))) return refused(409, 'period_already_paid');
     if (isClosed(books, run.date)) return refused(409, 'period_closed');
     if (isFarAhead(run.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: run.gross, currency: run.currency }).changed(() => {
       for (const period of run.periods) books.paidPeriods.add(period);
       const lines = [
         ['6000', run.gross],
@@ -226,10 +216,10 @@ const voidPayRun = workingOn(({ payRuns }) => payRuns, {
     if (body.date < run.date) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: run.gross, currency: run.currency }).changed(() => {
       for (const period of run.periods) books.paidPeriods.delete(period);
       run.status = 'voided';
-      postMirror(books, entry);
+      postMirror(books, entry, body.date);
     }, target);
   },
 });
