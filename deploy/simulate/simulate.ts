@@ -86,8 +86,8 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
 async function peopleOf({ tenants, auditorId, newcomerId, sign }: Subject) {
   return Promise.all(
     tenants.map(async ({ companyId, token }) => {
-      const [accountant, newcomer] = [auditorId, newcomerId].map((subject) => sign({ subject, companyId }));
-      const tokens: Tokens = { owner: token, accountant: (await accountant) ?? '', newcomer: (await newcomer) ?? '' };
+      const accountant = await sign({ subject: auditorId, companyId });
+      const tokens: Tokens = { owner: token, accountant, newcomer: await sign({ subject: newcomerId, companyId }) };
       return { companyId, ownerId: decodeJwt(token).sub ?? '', accountantId: auditorId, newcomerId, tokens };
     }),
   );
