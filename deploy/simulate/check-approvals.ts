@@ -53,19 +53,35 @@ export async function checkApprovals(
     const code = final && problemOf(final)?.code;
     return { ...outcome, place, code, request: asked.get(place), decided: made.get(`${place} ${step.userId}`) };
   });
-  const sent = new Map(answered.filter(({ step }) => isDecision(step)).map((one) => [`${one.place} ${decisionOf(one)}`, one]));
+  const sent = new Map(
+    answered.filter(({ step }) => isDecision(step)).map((one) => [`${one.place} ${decisionOf(one)}`, one]),
+  );
   const approversOf = (place: string) =>
     decisions.filter((one) => placeOf(one) === place && one.decision === 'approved').map(({ user_id: id }) => id);
   const ends = answered.filter(({ step }) => step.ends);
   return [
-    finding('A write waits exactly where a policy asks for it, and for what it asks', answered.filter(isKnown), waitsAsPlanned),
-    finding('A write is told to wait where a request for its approval is kept', answered.filter(isWaiting), isOfRequest),
-    finding('A decision is kept exactly where it was made, and else refused with the expected code', answered.filter(({ step }) => isDecision(step)), isDecidedSo),
+    finding(
+      'A write waits exactly where a policy asks for it, and for what it asks',
+      answered.filter(isKnown),
+      waitsAsPlanned,
+    ),
+    finding(
+      'A write is told to wait where a request for its approval is kept',
+      answered.filter(isWaiting),
+      isOfRequest,
+    ),
+    finding(
+      'A decision is kept exactly where it was made, and else refused with the expected code',
+      answered.filter(({ step }) => isDecision(step)),
+      isDecidedSo,
+    ),
     finding('A decision that is kept was sent by the person it names', decisions, (one) =>
       sent.has(`${placeOf(one)} ${one.user_id} ${one.decision}`),
     ),
     finding('A write that has waited ends as was decided', ends, endsSo),
-    finding('A write that was approved names whoever the plan says', ends, (one) => isApprovedSo(one, approversOf(one.place))),
+    finding('A write that was approved names whoever the plan says', ends, (one) =>
+      isApprovedSo(one, approversOf(one.place)),
+    ),
     finding('Nothing is left waiting', requests, (one) => !one.is_open && one.outcome !== null),
   ];
 }

@@ -42,8 +42,12 @@ export const BUILT_UPON: readonly string[] = [
 
 /** Plans how a write that waits ends: who decides what, and what is answered then. */
 export function planEnd(write: WaitingWrite, emit: Emit, random: Random): void {
+  if (write.isCertain) endCertain(write, emit, random);
+  else endDoubt(write, emit, random);
+}
+
+function endCertain(write: WaitingWrite, emit: Emit, random: Random): void {
   const { waiting, own, step } = write;
-  if (!write.isCertain) return endDoubt(write, emit, random);
   const ending = createEnding(write, emit, random);
   const people = shuffled(decidersOf(own.books, waiting), random);
   const enough = enoughOf(own.books, waiting, people);
@@ -77,7 +81,11 @@ function drawCourse(
     enough,
     people,
     isBuiltUpon,
-  }: { readonly enough: readonly Actor[] | undefined; readonly people: readonly Actor[]; readonly isBuiltUpon: boolean },
+  }: {
+    readonly enough: readonly Actor[] | undefined;
+    readonly people: readonly Actor[];
+    readonly isBuiltUpon: boolean;
+  },
   random: Random,
 ): Course {
   const isPossible = (course: Course) => {

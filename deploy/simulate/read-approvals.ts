@@ -35,7 +35,10 @@ export async function readApprovals(
   const tokenOf = (companyId: string) => tokens[companyIds.indexOf(companyId)]?.owner ?? '';
   try {
     const misnamed = await inParallel(CONNECTIONS, rows, async (row) => {
-      const paths = [`/api/writes/${segment(row.key)}`, ...(row.entry_id ? [`/api/ledger/entries/${row.entry_id}`] : [])];
+      const paths = [
+        `/api/writes/${segment(row.key)}`,
+        ...(row.entry_id ? [`/api/ledger/entries/${row.entry_id}`] : []),
+      ];
       const told = await Promise.all(paths.map((path) => read(http, path, tokenOf(row.company_id))));
       const [write = {}, entry] = told;
       const isRight =
@@ -45,10 +48,16 @@ export async function readApprovals(
     });
     const waiting = await inParallel(1, companyIds, async (companyId) => {
       const list = await read(http, '/api/approvals', tokenOf(companyId));
-      return Array.isArray(list['items']) && list['items'].length === 0 ? [] : [`${companyId}: ${JSON.stringify(list)}`];
+      return Array.isArray(list['items']) && list['items'].length === 0
+        ? []
+        : [`${companyId}: ${JSON.stringify(list)}`];
     });
     return [
-      { promise: 'A write and its entry name who made and who approved it', checked: rows.length, wrong: misnamed.flat() },
+      {
+        promise: 'A write and its entry name who made and who approved it',
+        checked: rows.length,
+        wrong: misnamed.flat(),
+      },
       { promise: 'No company is told that something waits', checked: companyIds.length, wrong: waiting.flat() },
     ];
   } finally {

@@ -8,6 +8,13 @@ import { writeId } from '../../activities/identity.ts';
 import type { Operation, SetForm } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { withOtherContent } from '../../deploy/contract/requests.ts';
+import {
+  type Decision,
+  decidersOf,
+  enoughOf,
+  refusalOf,
+  type Waiting,
+} from '../../deploy/simulate/requests/approvals.ts';
 import type { Actor, Books } from '../../deploy/simulate/requests/books.ts';
 import {
   expectAnswer,
@@ -16,7 +23,6 @@ import {
   isAllowed,
   OPERATION_WEIGHTS,
 } from '../../deploy/simulate/requests/generate.ts';
-import { decidersOf, enoughOf, refusalOf, type Decision, type Waiting } from '../../deploy/simulate/requests/approvals.ts';
 import { type Answer, type ApiClient, createApiClient } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { readBooks, shouldBe } from '../support/compare-books.ts';
@@ -174,7 +180,11 @@ describe('after any run the books are right', () => {
     };
     const deciders = decidersOf(books, asked);
     for (const actor of Object.keys(as) as Actor[]) if (!deciders.includes(actor)) await decide(actor, 'approve');
-    const enough = enoughOf(books, asked, deciders.toSorted((one, other) => (one < other === (first % 2 === 0) ? -1 : 1)));
+    const enough = enoughOf(
+      books,
+      asked,
+      deciders.toSorted((one, other) => (one < other === (first % 2 === 0) ? -1 : 1)),
+    );
     if (enough !== undefined && second % 4 !== 0) {
       for (const actor of enough.slice(0, -1)) await decide(actor, 'approve');
       const outcome = expectOutcome(books, request, key);

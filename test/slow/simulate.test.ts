@@ -42,9 +42,15 @@ describe('a simulated hour', () => {
     const idle = operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
     expect(idle).toEqual([]);
     expect(operations.length).toBe(OPERATIONS.length);
-    expect(Object.keys(kinds).toSorted()).toEqual(
-      ['approve', 'cancel', 'duplicate', 'invalid', 'mismatch', 'reject', 'write'],
-    );
+    expect(Object.keys(kinds).toSorted()).toEqual([
+      'approve',
+      'cancel',
+      'duplicate',
+      'invalid',
+      'mismatch',
+      'reject',
+      'write',
+    ]);
     expect(operations.reduce((sum, { rejected }) => sum + rejected, 0)).toBeGreaterThan(10);
     expect(operations.reduce((sum, { waited }) => sum + waited, 0)).toBeGreaterThan(10);
   });
@@ -52,9 +58,14 @@ describe('a simulated hour', () => {
   test('has every decision that is refused, in the plan of a longer one', () => {
     const steps = planHour({ seed: SEED, operations: 5_000, companies: companiesOf(run, subject) });
     const codes = new Set(steps.filter(isDecision).map(({ refused = 'made' }) => refused));
-    expect([...codes].toSorted()).toEqual(
-      ['already_decided', 'approval_not_pending', 'approver_is_requester', 'forbidden', 'made', 'not_a_member'],
-    );
+    expect([...codes].toSorted()).toEqual([
+      'already_decided',
+      'approval_not_pending',
+      'approver_is_requester',
+      'forbidden',
+      'made',
+      'not_a_member',
+    ]);
     const ends = steps.filter((step) => step.ends);
     const codesOfEnds = new Set(ends.map(({ refused = 'open' }) => refused));
     expect([...codesOfEnds]).toEqual(expect.arrayContaining(['approval_rejected', 'open', 'write_cancelled']));
@@ -179,7 +190,8 @@ describe('a simulated hour', () => {
     describe('of what waits for its approval', () => {
       const planned = (fits: (outcome: Outcome) => boolean, change: Partial<Step>) =>
         broken(one(fits, (outcome) => ({ ...outcome, step: { ...outcome.step, ...change } })));
-      const isAsked = ({ step, final }: Outcome) => step.kind === 'write' && final?.status === 202 && step.asked !== undefined;
+      const isAsked = ({ step, final }: Outcome) =>
+        step.kind === 'write' && final?.status === 202 && step.asked !== undefined;
       const isMade = ({ step, final }: Outcome) => isDecision(step) && final?.status === 200 && !step.atOnce;
       const isApproved = ({ step, final }: Outcome) => step.approvedBy !== undefined && (final?.status ?? 500) < 300;
 

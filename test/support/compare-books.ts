@@ -82,7 +82,8 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
       FROM companies WHERE id = $1`,
   },
   closings: {
-    should: ({ closings }) => closings.map(({ year, endsOn, closedThroughBefore }) => [year, endsOn, closedThroughBefore ?? '']),
+    should: ({ closings }) =>
+      closings.map(({ year, endsOn, closedThroughBefore }) => [year, endsOn, closedThroughBefore ?? '']),
     sql: `SELECT year, ends_on::text, coalesce(closed_through_before::text, '') FROM fiscal_year_closings
       WHERE company_id = $1 AND reopened_by IS NULL`,
   },

@@ -12,7 +12,7 @@ import {
   sumOf,
 } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, statusOf, takingDay } from './invoices.ts';
-import { changed, created, over, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 import type { Random } from './random.ts';
 

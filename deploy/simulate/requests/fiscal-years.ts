@@ -1,7 +1,14 @@
-import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { type Books, EARLIER_YEARS, post, postMirrorOf, type Write } from './books.ts';
 import { SETTINGS } from './ledger.ts';
-import { type Answer, changed, created, inOrder, type OperationModel, refused, refusedAnyway } from './operation-model.ts';
+import {
+  type Answer,
+  changed,
+  created,
+  inOrder,
+  type OperationModel,
+  refused,
+  refusedAnyway,
+} from './operation-model.ts';
 
 /** With each of them, a company brings something with it from both of the earlier years. */
 export const FISCAL_YEAR_ENDS = ['12-31', '11-30', '06-30'] as const;
@@ -88,7 +95,9 @@ function nextYear({ closings, postings, settings }: Books): number | undefined {
   const latest = closings.at(-1);
   if (latest !== undefined) return latest.year + 1;
   const [first] = postings.map(({ date }) => date).toSorted();
-  return first === undefined ? undefined : Number(first.slice(0, 4)) + (first.slice(5) > settings.fiscalYearEnd ? 1 : 0);
+  return first === undefined
+    ? undefined
+    : Number(first.slice(0, 4)) + (first.slice(5) > settings.fiscalYearEnd ? 1 : 0);
 }
 
 function closeThrough(books: Books, day: string | null): void {

@@ -2,7 +2,7 @@ import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { divide, type Item, isClosed, isFarAhead, leastSince, post, postingDay } from './books.ts';
 import { periodClosed } from './ledger.ts';
-import { changed, created, type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
+import { type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
 
 /** More units than any item has. */
 const TOO_MANY = 1_000_000_000;

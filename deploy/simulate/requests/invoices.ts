@@ -13,7 +13,16 @@ import {
   TAX_ROUNDINGS,
 } from './books.ts';
 import { drawLines, isInRange, linesOf } from './invoice-lines.ts';
-import { anyId, changed, created, type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
+import {
+  anyId,
+  created,
+  type OperationModel,
+  over,
+  refused,
+  refusedAnyway,
+  uniqueName,
+  workingOn,
+} from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const createCustomer: OperationModel = {
@@ -70,7 +79,9 @@ const createInvoice: OperationModel = {
     const { currency, issueDate, dueDate } = body;
     const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false, isDiscarded: false };
     const invoice = { ...untouched, currency, lines, total, issueDate, dueDate };
-    return over({ amount: total, currency }).created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }));
+    return over({ amount: total, currency }).created(() =>
+      invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }),
+    );
   },
 };
 

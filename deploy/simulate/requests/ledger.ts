@@ -13,7 +13,18 @@ import {
   postMirror,
   sumOf,
 } from './books.ts';
-import { type Answer, created, inOrder, type OperationModel, over, refused, refusedAnyway, type Total, uniqueName, workingOn } from './operation-model.ts';
+import {
+  type Answer,
+  created,
+  inOrder,
+  type OperationModel,
+  over,
+  refused,
+  refusedAnyway,
+  type Total,
+  uniqueName,
+  workingOn,
+} from './operation-model.ts';
 
 /** The settings, by the operation that changes them: whether a day is closed rests on the last change. */
 export const SETTINGS = 'updateCompanySettings';
@@ -39,7 +50,8 @@ const createJournalEntry: OperationModel = {
     const offsets = codesOf(books, ({ isControl }) => !isControl);
     const brings = needsEarlierYears(books);
     const lines = Array.from({ length: 1 + nat(4) }, (_, place) => ({
-      accountCode: brings && place === 0 ? ACCOUNTS.sales : unusual(0.02) ? pick(['1100', '1200', 'no-such']) : pick(offsets),
+      accountCode:
+        brings && place === 0 ? ACCOUNTS.sales : unusual(0.02) ? pick(['1100', '1200', 'no-such']) : pick(offsets),
       amount: pick([-1, 1]) * (1 + nat(50_000)),
     }));
     const sum = lines.reduce((total, { amount }) => total + amount, 0);

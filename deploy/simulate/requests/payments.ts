@@ -2,7 +2,7 @@ import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { type Books, codesOf, isClosed, isFarAhead, post, postingDay, postMirrorOf } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
-import { changed, created, over, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const createPayment = workingOn(({ invoices }) => invoices, {

@@ -12,7 +12,18 @@ import {
   sumOf,
   type Terms,
 } from './books.ts';
-import { anyId, changed, created, inOrder, type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
+import {
+  anyId,
+  changed,
+  created,
+  inOrder,
+  type OperationModel,
+  over,
+  refused,
+  refusedAnyway,
+  uniqueName,
+  workingOn,
+} from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const PERIODS: Readonly<Record<Frequency, number>> = { weekly: 52, biweekly: 26, semimonthly: 24, monthly: 12 };
@@ -170,7 +181,10 @@ const approvePayRun = workingOn(({ payRuns }) => payRuns, {
   answer(run, { target }, _books, { actor }) {
     if (run.status !== 'draft') return refused(409, 'pay_run_not_draft');
     if (run.approvalRequired && run.by === actor) return refused(403, 'approver_is_creator');
-    return over({ amount: run.gross, currency: run.currency }).changed(() => Object.assign(run, { status: 'approved' }), target);
+    return over({ amount: run.gross, currency: run.currency }).changed(
+      () => Object.assign(run, { status: 'approved' }),
+      target,
+    );
   },
 });
 

@@ -1,7 +1,7 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { divide, type Invoice, isClosed, isFarAhead, post, postingDay, postMirrorOf, sumOf } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
-import { changed, over, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 
 /** Of every company that the requests are made for. */
