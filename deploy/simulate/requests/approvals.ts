@@ -51,7 +51,7 @@ const updateApprovalPolicies: OperationModel = {
       { operation: 'createCustomer', amountFrom: 1, approverRoles: ['admin'] },
       { operation: POLICIES, approverRoles: ['accountant', 'manager'], count: 3 },
     ];
-    const policies = Array.from({ length: 1 + nat(4) }, () => drawPolicy(books, random));
+    const policies = Array.from({ length: 3 + nat(5) }, () => drawPolicy(books, random));
     return { body: { expectedVersion, policies: unusual(0.1) ? [...policies, pick(wrong)] : policies } };
   },
   answer: (books, { body }, { actor }) => inOrder(replacePolicies(books, body, actor), POLICIES),
@@ -66,7 +66,7 @@ function drawPolicy({ limits }: Books, { pick, chance }: Random) {
     ...(asksAmount && chance(0.3) && { currency: pick(CURRENCIES) }),
     // Whoever asks for the policy, the accountant can approve what it holds for.
     approverRoles: WAYS_OUT.includes(operation) ? APPROVERS[0] : pick(APPROVERS),
-    ...(!WAYS_OUT.includes(operation) && chance(0.2) && { count: 2 }),
+    ...(!WAYS_OUT.includes(operation) && chance(0.3) && { count: 2 }),
     ...(chance(0.5) && { expiresAfterHours: pick([1, 24]) }),
   };
 }
