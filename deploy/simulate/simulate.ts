@@ -150,9 +150,9 @@ async function readForeign(url: string, outcomes: readonly Outcome[], tokens: re
   }
 }
 
-/** The path of an account has its code, which two companies may both have. */
+/** The paths of accounts and fiscal years have a code or a year, which two companies may both have. */
 function isByItsId(location: string | undefined): boolean {
-  return location !== undefined && !location.startsWith('/api/ledger/accounts/');
+  return location !== undefined && !/^\/api\/ledger\/(accounts|fiscal-years)\//.test(location);
 }
 
 function sharedIds({ auditorId, newcomerId }: Subject): readonly string[] {
