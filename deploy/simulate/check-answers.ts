@@ -3,8 +3,8 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import { problemOf, tellsOutcome } from '../client/src/answers.ts';
 import { outOfSequence } from './document-numbers.ts';
 import { outOfDateOrder, warnsOutOfDateOrder } from './number-order.ts';
-import type { Step } from './plan.ts';
 import type { Outcome } from './run.ts';
+import { isDecision, type Step } from './step.ts';
 
 /** A promise about answers, over all of the run. */
 export type Finding = { readonly promise: string; readonly checked: number; readonly wrong: readonly string[] };
@@ -58,7 +58,7 @@ export async function checkAnswers(
       }),
     ),
   );
-  const writes = answered.filter(({ step }) => step.kind !== 'cancel' && step.kind !== 'invalid');
+  const writes = answered.filter(({ step }) => !['cancel', 'invalid'].includes(step.kind) && !isDecision(step));
   return [
     finding('Every request has a final answer', answered, ({ final }) => final !== undefined),
     finding('An acknowledged write is stored with the same status, bytes and Location', writes, isAsStored),
@@ -89,7 +89,8 @@ type Answered = Outcome & {
 };
 
 const isCancel = ({ step }: Answered) => step.kind === 'cancel';
-const isCertain = ({ step }: Answered) => step.refused !== undefined;
+/** What concerns an approval is compared with that. */
+const isCertain = ({ step }: Answered) => step.refused !== undefined && !step.ends && !isDecision(step);
 const isInvalid = ({ step }: Answered) => step.kind === 'invalid';
 /** A lost write has a row that only says so. */
 const isKept = (row: StoredWrite | undefined) => row !== undefined && row.outcome !== 'lost';

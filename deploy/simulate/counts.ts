@@ -44,6 +44,11 @@ export async function countCompany(
       'changes of the settings': count('settings_changes'),
       'versions of the settings after the first': count('settings_versions'),
     }),
+    equation('=', {
+      'decisions about writes that waited': count('decisions'),
+      'rows of them in the security log': count('decision_rows'),
+    }),
+    equation('=', { 'writes that waited': count('waited'), 'of them with an outcome': count('waited_ended') }),
     equation('=', { 'keys cancelled': count('cancelled'), '`failed` audit rows that say so': count('cancelled_rows') }),
     equation('≤', { 'replays answered': answered.replays, '`replayed` audit rows': count('replayed_rows') }),
     equation('≤', { 'mismatches answered': answered.mismatches, '`failed` audit rows of them': count('reused_rows') }),
@@ -81,7 +86,14 @@ SELECT (SELECT count(*) FILTER (WHERE outcome = 'succeeded') FROM w)::int AS suc
     ${posting} ELSE false END)::int AS posting,
   (SELECT count(*) FROM journal_entries WHERE company_id = $1)::int AS entries,
   (SELECT count(*) FROM w WHERE outcome = 'succeeded' AND operation = 'updateCompanySettings')::int AS settings_changes,
-  (SELECT count(*) FROM settings_versions WHERE company_id = $1 AND version > 1)::int AS settings_versions,
+  (SELECT count(*) FROM settings_versions v LEFT JOIN w ON w.write_id = v.write_id WHERE v.company_id = $1 AND v.version > 1
+    -- Closing a fiscal year may close the books further, and reopening it may open them.
+    AND coalesce(w.operation, '') NOT IN ('closeFiscalYear', 'reopenFiscalYear'))::int AS settings_versions,
+  (SELECT count(*) FROM approval_decisions WHERE company_id = $1)::int AS decisions,
+  (SELECT count(*) FROM security_log WHERE company_id = $1 AND event = 'approval_decided')::int AS decision_rows,
+  (SELECT count(*) FROM approval_requests WHERE company_id = $1)::int AS waited,
+  (SELECT count(*) FROM approval_requests r JOIN w USING (idempotency_key)
+    WHERE r.company_id = $1 AND w.outcome IS NOT NULL AND r.closed_at IS NOT NULL)::int AS waited_ended,
   (SELECT count(*) FROM outbox WHERE company_id = $1)::int AS events,
   count(*) FILTER (WHERE status = 'new')::int AS new_rows,
   count(*) FILTER (WHERE status = 'replayed')::int AS replayed_rows,

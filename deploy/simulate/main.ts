@@ -24,11 +24,11 @@ type Options = SubjectOptions & {
 await run(
   command(
     'simulate',
-    'Sends random business of new companies through the API: every operation, with duplicates, mismatches, rejections and cancels. Then compares books, record, metrics and answers.',
+    'Sends random business of new companies through the API: every operation, with duplicates, mismatches, rejections, cancels and approvals. Then compares books, record, metrics and answers.',
   )
     .option(
       '--operations <n>',
-      'how many writes, not counting duplicates, mismatches and cancels',
+      'how many writes, not counting duplicates, mismatches, cancels and decisions',
       countArgument(MAX_OPERATIONS),
       1_000,
     )

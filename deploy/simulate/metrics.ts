@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 
-/** What the processes count and what the audit log has, of all companies: metrics know none. */
+/** What the processes count and what the audit log and the requests for approval have, of all companies: metrics know none. */
 export type Tally = {
   /** By name and labels, such as `writes createPayment new`; of all processes together. */
   readonly metrics: ReadonlyMap<string, number>;
-  /** The same, of the audit log. */
+  /** The same, of the database. */
   readonly audit: ReadonlyMap<string, number>;
   /** When each process started: a restarted one has lost its counts. */
   readonly begun: string;
@@ -14,6 +14,7 @@ export type Tally = {
 const SAMPLE = /^(\w+)(?:\{([^}]*)\})? (\S+)$/gm;
 const RESTARTED_WITHIN_MS = 60_000;
 const RESTART_POLL_MS = 500;
+const WAITING = 'approvals waiting';
 const LABEL = /(\w+)="([^"]*)"/g;
 
 export async function takeTally(auditor: pg.Client, metricsUrls: readonly string[]): Promise<Tally> {
@@ -25,6 +26,8 @@ export async function takeTally(auditor: pg.Client, metricsUrls: readonly string
     const labels = Object.fromEntries([...labelText.matchAll(LABEL)].map(([, label, text]) => [label, text]));
     const counted = nameOf(name, labels);
     if (counted !== undefined) metrics.set(counted, (metrics.get(counted) ?? 0) + Number(value));
+    // Each worker tells the same of the database.
+    if (name === 'approvals_waiting') metrics.set(WAITING, Math.max(metrics.get(WAITING) ?? 0, Number(value)));
   }
   return { metrics, audit: await readAudit(auditor), begun: begun.join(' ') };
 }
@@ -70,7 +73,13 @@ async function readAudit(auditor: pg.Client): Promise<ReadonlyMap<string, number
      -- A lost write is told, and reopened, by whoever compares the database with Temporal: no process counts it.
      WHERE error_code IS DISTINCT FROM 'write_record_missing' GROUP BY 1, 2, 3`,
   );
-  const audit = new Map<string, number>([['record missing', 0]]);
+  const waiting = await auditor.query<{ n: number }>(
+    'SELECT count(*)::int AS n FROM approval_requests WHERE closed_at IS NULL',
+  );
+  const audit = new Map<string, number>([
+    ['record missing', 0],
+    [WAITING, waiting.rows[0]?.n ?? 0],
+  ]);
   const add = (name: string, n: number) => audit.set(name, (audit.get(name) ?? 0) + n);
   for (const { operation, status, error_code: code, n, triggered } of rows) {
     add(`writes ${operation} ${status}`, n);

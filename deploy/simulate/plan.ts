@@ -1,35 +1,31 @@
-import { fingerprint, writeId } from '../../activities/identity.ts';
-import { type Operation, parseInput } from '../../activities/operation.ts';
-import { withOtherContent } from '../contract/requests.ts';
-import { type Actor, type Books, emptyBooks } from './requests/books.ts';
-import { expectAnswer, generateRequest, isAllowed, nextOperation, OPERATION_WEIGHTS } from './requests/generate.ts';
+import { writeId } from '../../activities/identity.ts';
+import { BUILT_UPON, planEnd, type WaitingWrite } from './decisions.ts';
+import {
+  attemptsOf,
+  concernedBy,
+  noteAttempts,
+  notePolicies,
+  type PlannedCompany,
+  plannedCompany,
+  stepsBehind,
+} from './planned-company.ts';
+import { possibleDemands } from './requests/approvals.ts';
+import { type Books, emptyBooks } from './requests/books.ts';
+import {
+  expectAnswer,
+  type GeneratedRequest,
+  generateRequest,
+  isAllowed,
+  nextOperation,
+  OPERATION_WEIGHTS,
+} from './requests/generate.ts';
 import type { Answer } from './requests/operation-model.ts';
 import { createRandom, pickWeighted, type Random, seededNumbers } from './requests/random.ts';
-
-/** One request to be sent; its place in the plan is its number. */
-export type Step = {
-  /** Place of the company among those of the run. */
-  readonly company: number;
-  readonly key: string;
-  readonly as: Actor;
-  readonly operation: Operation;
-  readonly path: string;
-  readonly body: Readonly<Record<string, unknown>>;
-  readonly prefer?: string;
-  /** Steps that must have been answered before this one is sent; all of them come before it in the plan. */
-  readonly after: readonly number[];
-  readonly kind: 'write' | 'duplicate' | 'mismatch' | 'cancel' | 'invalid';
-  /** Sent at the same time as the write with its key; either of them may come first. */
-  readonly atOnce?: true;
-  /** The code of its answer, whichever other requests are running. */
-  readonly refused?: string;
-  /** Of the request; null for an invalid one. */
-  readonly fingerprint: string | null;
-};
+import { again, otherContent, printOf, type Step, withoutExpectation } from './step.ts';
 
 export type PlanOptions = {
   readonly seed: string;
-  /** How many writes, each with its own key, not counting duplicates, mismatches and cancels. */
+  /** How many writes, each with its own key, not counting duplicates, mismatches, cancels and decisions. */
   readonly operations: number;
   readonly companies: readonly CompanyOfPlan[];
 };
@@ -55,6 +51,8 @@ const SHARES = {
 };
 /** How many writes later a later duplicate is sent. */
 const LATER = { min: 20, max: 300 } as const;
+/** The same for the decisions about a write that waits. */
+const DECIDED = { min: 2, max: 60 } as const;
 
 /** How often a company tries to do an operation once before the random part begins. */
 const MAX_TRIES = 20;
@@ -62,8 +60,8 @@ const MAX_TRIES = 20;
 /** The same seed, count and companies give the same steps. Answers are not needed: IDs are derived from company and key. */
 export function planHour({ seed, operations, companies }: PlanOptions): readonly Step[] {
   const next = seededNumbers(seed);
-  const planner = createPlanner(seed, companies.map(booksOf));
   const [plain, random] = [createRandom(next, 0), createRandom(next, 1)];
+  const planner = createPlanner(seed, companies.map(booksOf), random);
   // First, each company does each operation once, after its prerequisites: requests that are sent once and should succeed.
   for (const [name] of OPERATION_WEIGHTS) {
     for (const company of companies.keys()) {
@@ -87,23 +85,15 @@ function booksOf({ companyId, ownerId, accountantId, newcomerId }: CompanyOfPlan
     members: { owner: 'owner' },
     // Requests that should succeed have later dates, and a reason for a larger difference, so that no order of the settings'
     // changes refuses them.
-    limits: { closings: ['2025-12-31', '2025-12-01'], asksSteps: false, tolerances: [500], changing: ['newcomer'] },
+    limits: { closings: ['2025-12-31', '2025-12-01'], isSequential: false, tolerances: [500], changing: ['newcomer'] },
   });
 }
 
-type PlannedCompany = {
-  /** Its place among those of the run. */
-  readonly company: number;
-  readonly books: Books;
-  /** The step that created or last changed the resource with this name. */
-  readonly changedBy: Map<string, number>;
-  writes: number;
-};
-
-function createPlanner(seed: string, companies: readonly Books[]) {
+function createPlanner(seed: string, companies: readonly Books[], endings: Random) {
   const steps: Step[] = [];
   const late: { due: number; step: Step; of: number }[] = [];
-  const planned = companies.map((books, company) => ({ company, books, changedBy: new Map(), writes: 0 }));
+  const waiting: WaitingWrite[] = [];
+  const planned = companies.map((books, company) => plannedCompany(company, books));
   const writes = () => planned.reduce((sum, one) => sum + one.writes, 0);
 
   function emit(step: Step): number {
@@ -114,6 +104,9 @@ function createPlanner(seed: string, companies: readonly Books[]) {
   function addLate(made: number): void {
     for (const one of late.filter(({ due }) => due <= made)) emit({ ...one.step, after: [one.of] });
     late.splice(0, late.length, ...late.filter(({ due }) => due > made));
+    const over = waiting.filter(({ due }) => due <= made);
+    waiting.splice(0, waiting.length, ...waiting.filter(({ due }) => due > made));
+    for (const one of over) planEnd(one, emit, endings);
   }
 
   /** Adds one write with a new key and the requests that come with it. Returns whether it should succeed. */
@@ -123,44 +116,56 @@ function createPlanner(seed: string, companies: readonly Books[]) {
     // Each company has its own numbers, so that companies have the same keys.
     own.writes += 1;
     const name = nextOperation(own.books, wanted, random);
-    const { step, answer } = planStep(own, name, `sim:${seed}:${own.writes}`, random);
-    return { name, isAccepted: emitWrite(own, step, answer, random) };
+    const write = planStep(own, name, `sim:${seed}:${own.writes}`, random);
+    return { name, isAccepted: emitWrite(own, write, random) };
   }
 
-  function emitWrite({ books, changedBy }: PlannedCompany, step: Step, answer: Answer, random: Random): boolean {
+  function emitWrite(own: PlannedCompany, { step, answer, generated }: PlannedWrite, random: Random): boolean {
+    const { books, changedBy } = own;
+    const { name } = step.operation;
     if (random.unusual(SHARES.invalid)) {
       const refused = 'validation_failed';
-      emit({ ...step, body: { ...step.body, surprise: true }, kind: 'invalid', refused, fingerprint: null });
+      const body = { ...step.body, surprise: true };
+      emit({ ...withoutExpectation(step), body, kind: 'invalid', refused, fingerprint: null });
       return false;
     }
     if (random.unusual(SHARES.cancelBefore)) {
-      const cancel = emit({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
-      emit({ ...step, refused: 'write_cancelled', after: [cancel] });
+      const cancel = emit({ ...again(step), kind: 'cancel' });
+      emit({ ...withoutExpectation(step), refused: 'write_cancelled', after: [cancel] });
       return false;
     }
-    const concurrent = concurrentRequests(step, answer.apply === undefined || random.chance(SHARES.leftOpen), random);
+    const isRefused = answer.apply === undefined && answer.demands === undefined;
+    const concurrent = concurrentRequests(step, isRefused || random.chance(SHARES.leftOpen), random);
     const inDoubt = concurrent.some(({ kind }) => kind !== 'duplicate');
-    const before = random.chance(0.5) ? concurrent : [];
-    for (const request of before) emit(request);
+    const isFirst = random.chance(0.5);
+    const before = (isFirst ? concurrent : []).map(emit);
     const of = emit(inDoubt ? withoutExpectation(step) : step);
-    for (const request of before.length > 0 ? [] : concurrent) emit(request);
-    addLater(of, step, random);
+    const sent = [...before, of, ...(isFirst ? [] : concurrent).map(emit)];
+    noteAttempts(own, name, sent);
+    const isCertain = answer.demands !== undefined && !inDoubt;
+    addLater(of, step, random, !isCertain);
+    const demands = answer.demands ?? possibleDemands(books, name);
+    if (isCertain || (demands.length > 0 && (inDoubt || (isRefused && !answer.isCertain)))) {
+      const due = writes() + DECIDED.min + random.nat(DECIDED.max - DECIDED.min);
+      const open = { by: step.as, demands, decisions: new Map(), isOpen: true };
+      waiting.push({ own, due, sent, step, generated, waiting: open, isCertain });
+    }
     // If it is unknown which of them decides the outcome, no later request depends on it.
     if (inDoubt) return false;
-    const id = writeId(books.companyId, step.operation.name, step.key);
-    for (const name of [id, ...(answer.changes ?? [])]) changedBy.set(name, of);
+    const id = writeId(books.companyId, name, step.key);
+    for (const one of [id, ...(answer.changes ?? [])]) changedBy.set(one, of);
+    notePolicies(own, concernedBy(books, generated, answer), of);
     answer.apply?.();
     return answer.apply !== undefined;
   }
 
-  function addLater(of: number, step: Step, { unusual, nat }: Random): void {
-    const again = withoutExpectation(withoutPrefer(step));
+  function addLater(of: number, step: Step, { unusual, nat }: Random, mayCancel: boolean): void {
     const later = (one: Step) => {
       late.push({ due: writes() + LATER.min + nat(LATER.max - LATER.min), step: one, of });
     };
-    if (unusual(SHARES.duplicateLater)) later({ ...again, kind: 'duplicate' });
-    if (unusual(SHARES.mismatchLater)) later(otherContent({ ...again, kind: 'mismatch' }));
-    if (unusual(SHARES.cancelLater)) later({ ...again, kind: 'cancel' });
+    if (unusual(SHARES.duplicateLater)) later({ ...again(step), kind: 'duplicate' });
+    if (unusual(SHARES.mismatchLater)) later(otherContent({ ...again(step), kind: 'mismatch' }));
+    if (unusual(SHARES.cancelLater) && mayCancel) later({ ...again(step), kind: 'cancel' });
   }
 
   return { steps, writes, add, addLate };
@@ -172,27 +177,33 @@ function concurrentRequests(step: Step, leftOpen: boolean, { unusual }: Random):
   while (unusual(SHARES.duplicateAtOnce) && requests.length < 5) {
     requests.push({ ...withoutExpectation(step), kind: 'duplicate' });
   }
-  // Each change of settings or access builds on the one before: if one failed, all later ones would be refused.
-  if (!leftOpen || ['updateCompanySettings', 'grantUserAccess'].includes(step.operation.name)) return requests;
+  // If one of these failed, all later ones would be refused.
+  if (!leftOpen || BUILT_UPON.includes(step.operation.name)) return requests;
   if (unusual(SHARES.mismatchAtOnce)) {
     requests.push(otherContent({ ...withoutExpectation(step), kind: 'mismatch', atOnce: true }));
   }
-  if (unusual(SHARES.cancelAtOnce)) requests.push({ ...withoutExpectation(withoutPrefer(step)), kind: 'cancel' });
+  if (unusual(SHARES.cancelAtOnce)) requests.push({ ...again(step), kind: 'cancel' });
   return requests;
 }
 
-function planStep({ company, books, changedBy }: PlannedCompany, name: string, key: string, random: Random) {
-  const { operation, path, request } = generateRequest(books, name, 'owner', random);
+type PlannedWrite = { readonly step: Step; readonly answer: Answer; readonly generated: GeneratedRequest };
+
+function planStep(own: PlannedCompany, name: string, key: string, random: Random): PlannedWrite {
+  const { company, books } = own;
+  const drawn = generateRequest(books, name, 'owner', random);
+  const { operation, path, request } = drawn;
   const isAccountants = random.unusual(SHARES.byTheAccountant) && isAllowed(books, operation, 'accountant');
   const actor = isAccountants ? 'accountant' : 'owner';
-  const answer = expectAnswer(books, { operation, actor, path, request }, key);
+  const generated = { ...drawn, actor } as const;
+  const answer = expectAnswer(books, generated, key);
   const prefer = drawPrefer(random);
-  const names = [books.userIds[actor] ?? '', ...textsIn(request), ...(answer.restsOn ?? [])];
-  const after = names.flatMap((one) => changedBy.get(one) ?? changedBy.get(writeOf(books, one)) ?? []);
+  const isKnown = answer.apply !== undefined || answer.demands !== undefined;
+  const after = [...stepsBehind(own, generated, answer), ...attemptsOf(own, concernedBy(books, generated, answer))];
   const step: Step = {
     company,
     key,
     as: actor,
+    userId: books.userIds[actor] ?? '',
     operation,
     path,
     body: request.body,
@@ -200,48 +211,13 @@ function planStep({ company, books, changedBy }: PlannedCompany, name: string, k
     after: [...new Set(after)],
     kind: 'write',
     ...(answer.isCertain && answer.code && { refused: answer.code }),
+    ...(isKnown && { asked: answer.demands ?? [] }),
     fingerprint: printOf(operation, path, request.body),
   };
-  return { step, answer };
+  return { step, answer, generated };
 }
 
 function drawPrefer({ unusual }: Random): string | undefined {
   if (unusual(SHARES.respondAsync)) return 'respond-async';
   return unusual(SHARES.doNotWait) ? 'wait=0' : undefined;
-}
-
-/** The write that created the bank line or entry with that ID. */
-function writeOf({ bankLines, entries }: Books, id: string): string {
-  return (bankLines.get(id) ?? entries.get(id))?.writeId ?? '';
-}
-
-function textsIn(value: unknown): readonly string[] {
-  if (typeof value === 'string') return [value];
-  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
-}
-
-function withoutPrefer(step: Step): Step {
-  const { prefer: _, ...plain } = step;
-  return plain;
-}
-
-function withoutExpectation(step: Step): Step {
-  const { refused: _, ...open } = step;
-  return open;
-}
-
-function otherContent(step: Step): Step {
-  const { operation, path, body } = step;
-  const write = { method: operation.method, path, token: '', key: step.key, body: JSON.stringify(body) };
-  const other = withOtherContent(operation, write);
-  const otherBody = JSON.parse(other.body) as Step['body'];
-  return { ...step, path: other.path, body: otherBody, fingerprint: printOf(operation, other.path, otherBody) };
-}
-
-/** Computed as in the API: from the validated path parameters and body, with their defaults. */
-function printOf(operation: Operation, path: string, body: Step['body']): string {
-  const names = [...operation.path.matchAll(/:(\w+)/g)].map(([, name]) => name ?? '');
-  const values = new RegExp(`^${operation.path.replace(/:\w+/g, '([^/]+)')}$`).exec(path) ?? [];
-  const params = Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(values[index + 1] ?? '')]));
-  return fingerprint(operation.name, parseInput(operation, { params, body }) as never);
 }

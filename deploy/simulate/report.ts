@@ -2,7 +2,7 @@ import type { Checked } from '../../activities/controls/controls.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { textTable } from '../cli/table.ts';
 import { labelOf } from '../client/src/answers.ts';
-import { operationsWithoutRequests } from './requests/generate.ts';
+import type { Outcome } from './run.ts';
 import type { Simulation } from './simulate.ts';
 
 export type SimulationReport = {
@@ -13,8 +13,6 @@ export type SimulationReport = {
   readonly perSecond: number;
   /** By operation: writes meant, and what became of them. */
   readonly operations: readonly OperationCounts[];
-  /** Operations that the simulator makes no requests of. */
-  readonly withoutRequests: readonly string[];
   /** Requests by what they were, and all final answers. */
   readonly kinds: Readonly<Record<string, number>>;
   readonly answers: Readonly<Record<string, number>>;
@@ -35,6 +33,8 @@ type OperationCounts = {
   readonly cancelled: number;
   /** Another body under the same key came first. */
   readonly overtaken: number;
+  /** Of them all, those that were answered that they wait for their approval. */
+  readonly waited: number;
 };
 
 /** One line of the table: what was held against what, over how much, and where it does not hold. */
@@ -59,7 +59,6 @@ export function reportOn(run: Simulation, seed: string): SimulationReport {
     seconds,
     perSecond: outcomes.length / seconds,
     operations: operationCounts(run),
-    withoutRequests: operationsWithoutRequests(),
     kinds: tally(steps.map(({ kind }) => kind)),
     answers: tally(outcomes.map(({ final }) => (final === undefined ? 'no answer' : labelOf(final)))),
     controls,
@@ -104,6 +103,7 @@ function metricLines(counted: NonNullable<Simulation['metrics']>): Line[] {
     'idempotent_writes_replayed_total = audit rows': (name) => name.startsWith('replayed '),
     'idempotent_writes_failed_total = audit rows': (name) => name.startsWith('failed '),
     'idempotent_writes_workflows_triggered_total = audit log': (name) => name.startsWith('triggered '),
+    'approvals_waiting = requests for approval that are open': (name) => name === 'approvals waiting',
     'write_record_missing_total = 0': (name) => name === 'record missing',
   };
   return Object.entries(groups).map(([what, isIn]) => {
@@ -113,14 +113,18 @@ function metricLines(counted: NonNullable<Simulation['metrics']>): Line[] {
     );
     const wrong = own
       .filter((one) => one.metric !== one.audit)
-      .map((one) => `${one.name}: ${one.metric} in the metrics, ${one.audit} in the audit log`);
+      .map((one) => `${one.name}: ${one.metric} in the metrics, ${one.audit} in the database`);
     return { what, figures: `${shown(metric ?? 0)} = ${shown(audit ?? 0)}`, wrong };
   });
 }
 
 function operationCounts({ outcomes, steps }: Simulation): OperationCounts[] {
   return OPERATIONS.map(({ name }) => {
-    const own = outcomes.filter(({ step }) => step.operation.name === name && step.kind === 'write');
+    const ofOperation = outcomes.filter(({ step }) => step.operation.name === name);
+    const waited = ofOperation.filter(({ step, final }) => step.kind === 'write' && final?.status === 202);
+    const keys = new Set(waited.map(keyOf));
+    // What became of one that waited is the answer to the request that comes when all is decided.
+    const own = ofOperation.filter((one) => (one.step.ends ? keys.has(keyOf(one)) : one.step.kind === 'write'));
     const having = (label: (text: string) => boolean) =>
       own.filter(({ final }) => final !== undefined && label(labelOf(final))).length;
     return {
@@ -130,8 +134,13 @@ function operationCounts({ outcomes, steps }: Simulation): OperationCounts[] {
       rejected: having((text) => /^4/.test(text) && !/ (write_cancelled|idempotency_key_reused)$/.test(text)),
       cancelled: having((text) => text === '409 write_cancelled'),
       overtaken: having((text) => text === '422 idempotency_key_reused'),
+      waited: waited.length,
     };
   });
+}
+
+function keyOf({ step: { company, key } }: Outcome): string {
+  return `${company} ${key}`;
 }
 
 function tally(labels: readonly string[]): Record<string, number> {
@@ -141,10 +150,8 @@ function tally(labels: readonly string[]): Record<string, number> {
 }
 
 export function simulationText(report: SimulationReport): string {
-  const { differences, withoutRequests } = report;
-  const idle = report.operations
-    .filter(({ operation, succeeded }) => succeeded === 0 && !withoutRequests.includes(operation))
-    .map(({ operation }) => operation);
+  const { differences } = report;
+  const idle = report.operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
   const lines = (head: string, of: readonly Line[]) =>
     textTable(
       [head, 'figures', ''],
@@ -154,10 +161,10 @@ export function simulationText(report: SimulationReport): string {
     `Seed ${report.seed}: ${shown(report.requests)} requests (${countsText(report.kinds)})`,
     '',
     textTable(
-      ['operation', 'writes', 'succeeded', 'rejected', 'cancelled', 'overtaken'],
+      ['operation', 'writes', 'succeeded', 'rejected', 'cancelled', 'overtaken', 'waited'],
       report.operations.map((one) => [
         one.operation,
-        ...[one.writes, one.succeeded, one.rejected, one.cancelled, one.overtaken].map(shown),
+        ...[one.writes, one.succeeded, one.rejected, one.cancelled, one.overtaken, one.waited].map(shown),
       ]),
     ),
     '',
@@ -173,9 +180,6 @@ export function simulationText(report: SimulationReport): string {
     '',
     `Answers: ${countsText(report.answers)}`,
     ...(idle.length === 0 ? [] : [`Not once succeeded, for lack of --operations: ${idle.join(', ')}`]),
-    ...(withoutRequests.length === 0
-      ? []
-      : [`Not requested, since nothing makes their requests: ${withoutRequests.join(', ')}`]),
     differences.length === 0 ? 'Nothing differs' : `${differences.length} DIFFERENCES`,
     ...differences.slice(0, MAX_SHOWN).map((difference) => `  ${difference}`),
     ...(differences.length > MAX_SHOWN ? [`  … and ${differences.length - MAX_SHOWN} more (--json has all)`] : []),

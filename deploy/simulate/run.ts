@@ -5,8 +5,8 @@ import { verdictOf } from '../client/src/answers.ts';
 import { type Http, segment } from '../client/src/http.ts';
 import { repeatUntilFinal } from '../client/src/repeat.ts';
 import { type Submitted, submitWrite } from '../client/src/submit-write.ts';
-import type { Step } from './plan.ts';
 import type { Actor } from './requests/books.ts';
+import { isDecision, type Step } from './step.ts';
 
 /** Tokens of the people of one company. */
 export type Tokens = Readonly<Partial<Record<Actor, string>>>;
@@ -44,7 +44,7 @@ export async function runPlan(
 
 async function send(http: Http, step: Step, people: readonly Tokens[]): Promise<Outcome> {
   const token = people[step.company]?.[step.as] ?? '';
-  if (step.kind === 'cancel') return { step, ...(await cancel(http, step.key, token)) };
+  if (step.kind === 'cancel' || isDecision(step)) return { step, ...(await actOn(http, step, token)) };
   const write = {
     method: step.operation.method,
     path: step.path,
@@ -53,11 +53,14 @@ async function send(http: Http, step: Step, people: readonly Tokens[]): Promise<
     body: JSON.stringify(step.body),
     ...(step.prefer && { prefer: step.prefer }),
   };
-  return { step, ...(await submitWrite(http, write, { deadlineMs: GIVE_UP_AFTER_MS })) };
+  const options = { deadlineMs: GIVE_UP_AFTER_MS, waitsForApproval: step.ends };
+  return { step, ...(await submitWrite(http, write, options)) };
 }
 
-/** Cancelling needs no key of its own: it is sent until it is told which of the two came first. */
-function cancel(http: Http, key: string, token: string): Promise<Submitted> {
-  const path = `/api/writes/${segment(key)}/cancel`;
-  return repeatUntilFinal(http, { method: 'POST', path, token }, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf });
+/** Cancelling and deciding need no key of their own: sent again, they are answered as before. */
+function actOn(http: Http, step: Step, token: string): Promise<Submitted> {
+  const { key, kind, body } = step;
+  const path = `/api/writes/${segment(key)}/${kind}`;
+  const request = { method: 'POST', path, token, ...(isDecision(step) && { body: JSON.stringify(body) }) } as const;
+  return repeatUntilFinal(http, request, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf });
 }

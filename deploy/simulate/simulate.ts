@@ -10,11 +10,14 @@ import { problemOf } from '../client/src/answers.ts';
 import type { Answer } from '../client/src/http.ts';
 import type { Subject } from '../contract/subject.ts';
 import { checkAnswers, type Finding } from './check-answers.ts';
+import { checkApprovals } from './check-approvals.ts';
 import { countCompany, type Equation } from './counts.ts';
 import { type Counted, growth, type Tally, takeTally } from './metrics.ts';
-import { planHour, type Step } from './plan.ts';
+import { planHour } from './plan.ts';
+import { readApprovals } from './read-approvals.ts';
 import { NOTHING } from './requests/books.ts';
 import { type Outcome, runPlan, type Tokens } from './run.ts';
+import type { Step } from './step.ts';
 
 export type SimulationOptions = {
   readonly seed: string;
@@ -62,6 +65,7 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
   progress.done('waiting for triggered workflows, then checking');
   const after = await settled(() => looking((auditor) => takeTally(auditor, metricsUrls)));
   const foreign = await readForeign(subject.url, outcomes, tokens);
+  const approved = await looking((auditor) => readApprovals(auditor, subject.url, companyIds, tokens));
   return looking(async (auditor) => ({
     companyIds,
     steps,
@@ -70,14 +74,20 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
     controls: await checkControls(auditor, companyIds),
     equations: await countCompanies(auditor, companyIds, outcomes),
     metrics: metricsUrls.length === 0 ? undefined : growth(before, after),
-    findings: [...(await checkAnswers(auditor, outcomes, companyIds, sharedIds(subject))), foreign],
+    findings: [
+      ...(await checkAnswers(auditor, outcomes, companyIds, sharedIds(subject))),
+      ...(await checkApprovals(auditor, outcomes, companyIds)),
+      ...approved,
+      foreign,
+    ],
   }));
 }
 
 async function peopleOf({ tenants, auditorId, newcomerId, sign }: Subject) {
   return Promise.all(
     tenants.map(async ({ companyId, token }) => {
-      const tokens: Tokens = { owner: token, accountant: await sign({ subject: auditorId, companyId }) };
+      const accountant = await sign({ subject: auditorId, companyId });
+      const tokens: Tokens = { owner: token, accountant, newcomer: await sign({ subject: newcomerId, companyId }) };
       return { companyId, ownerId: decodeJwt(token).sub ?? '', accountantId: auditorId, newcomerId, tokens };
     }),
   );
@@ -140,9 +150,9 @@ async function readForeign(url: string, outcomes: readonly Outcome[], tokens: re
   }
 }
 
-/** The path of an account has its code, which two companies may both have. */
+/** The paths of accounts and fiscal years have a code or a year, which two companies may both have. */
 function isByItsId(location: string | undefined): boolean {
-  return location !== undefined && !location.startsWith('/api/ledger/accounts/');
+  return location !== undefined && !/^\/api\/ledger\/(accounts|fiscal-years)\//.test(location);
 }
 
 function sharedIds({ auditorId, newcomerId }: Subject): readonly string[] {

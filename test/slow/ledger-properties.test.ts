@@ -8,9 +8,17 @@ import { writeId } from '../../activities/identity.ts';
 import type { Operation, SetForm } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { withOtherContent } from '../../deploy/contract/requests.ts';
+import {
+  type Decision,
+  decidersOf,
+  enoughOf,
+  refusalOf,
+  type Waiting,
+} from '../../deploy/simulate/requests/approvals.ts';
 import type { Actor, Books } from '../../deploy/simulate/requests/books.ts';
 import {
   expectAnswer,
+  expectOutcome,
   type GeneratedRequest,
   isAllowed,
   OPERATION_WEIGHTS,
@@ -40,6 +48,14 @@ type Subject = {
   readonly company: Company;
   readonly as: Readonly<Record<Actor, ApiClient>>;
   readonly books: Books;
+};
+
+/** A write of a run that waits for its approval. */
+type WaitingWrite = {
+  readonly request: GeneratedRequest;
+  readonly key: string;
+  readonly asked: Waiting;
+  readonly numbers: readonly number[];
 };
 
 describe('after any run the books are right', () => {
@@ -104,24 +120,87 @@ describe('after any run the books are right', () => {
     const succeeded = new Set<string>();
     const subject = await newSubject();
     const { books } = subject;
+    const waiting: WaitingWrite[] = [];
     for (const [index, step] of steps.entries()) {
+      // Some are decided about at once, others when the books have changed.
+      if (index % 3 === 0) await decideAll(subject, waiting.splice(0), succeeded);
       const key = `step-${index}`;
       const request = requestOf(books, step);
       const wasAllowed = isAllowed(books, request.operation, request.actor);
-      const { status, code, apply } = expectAnswer(books, request, key);
+      const { status, code, apply, demands } = expectAnswer(books, request, key);
       apply?.();
       const answer = await send(subject, request, key);
+      if (demands !== undefined) {
+        const asked = { by: request.actor, demands, decisions: new Map(), isOpen: true };
+        waiting.push({ request, key, asked, numbers: step.numbers });
+      }
       const told = `step ${index}: ${request.actor} ${request.operation.name} ${JSON.stringify(request.request)}`;
       expect({ told, ...said(answer) }).toEqual({ told, status, ...(code && { code }), replayed: false });
-      if (answer.status < 300) succeeded.add(request.operation.name);
+      if ([200, 201].includes(answer.status)) succeeded.add(request.operation.name);
       if (step.again === 'never' || !wasAllowed) continue;
       const again = await send(subject, step.again === 'same' ? request : otherRequest(request, key), key);
       expect({ told, ...said(again) }).toEqual({ told, ...expectedAgain(books, request, step.again, answer) });
+      if (answer.status === 202) continue;
       expect([answer.text, 'another']).toContain(again.replayed ? again.text : 'another');
     }
+    await decideAll(subject, waiting, succeeded);
     expect(await readBooks(system.owner, books)).toEqual(shouldBe(books));
     expect(await brokenControls(system.owner)).toEqual({});
     return succeeded;
+  }
+
+  /** Whoever can decides about each; each is tried by others before. */
+  async function decideAll(subject: Subject, waiting: readonly WaitingWrite[], succeeded: Set<string>): Promise<void> {
+    for (const write of waiting) {
+      const { request, key } = write;
+      const { status, code, apply } = await decideAbout(subject, write);
+      apply?.();
+      if (status < 300) succeeded.add(request.operation.name);
+      const told = `${key}: ${request.actor} ${request.operation.name} once it is decided`;
+      const stored = await system.owner.query(
+        `SELECT status_code AS status, convert_from(response_body, 'UTF8')::jsonb ->> 'code' AS code FROM idempotent_writes
+         WHERE company_id = $1 AND idempotency_key = $2`,
+        [subject.company.id, key],
+      );
+      const own = status < 300 ? stored.rows.map((row) => ({ status: row.status })) : stored.rows;
+      expect({ told, stored: own }).toEqual({ told, stored: [{ status, ...(code && { code }) }] });
+    }
+  }
+
+  /** The answer to the write once it has an outcome. */
+  async function decideAbout(subject: Subject, { request, key, asked, numbers }: WaitingWrite) {
+    const { books, as } = subject;
+    const [first = 0, second = 0] = numbers;
+    const decide = async (actor: Actor, decision: Decision) => {
+      const refused = refusalOf(books, asked, actor, decision);
+      const { status, json } = await as[actor].send('POST', `/api/writes/${key}/${decision}`);
+      const told = `${key}: ${actor} decides to ${decision}`;
+      expect({ told, code: status === 200 ? undefined : json.code }).toEqual({ told, code: refused });
+      if (refused === undefined && !asked.decisions.has(actor)) asked.decisions.set(actor, decision);
+    };
+    const deciders = decidersOf(books, asked);
+    for (const actor of Object.keys(as) as Actor[]) if (!deciders.includes(actor)) await decide(actor, 'approve');
+    const enough = enoughOf(
+      books,
+      asked,
+      deciders.toSorted((one, other) => (one < other === (first % 2 === 0) ? -1 : 1)),
+    );
+    if (enough !== undefined && second % 4 !== 0) {
+      for (const actor of enough.slice(0, -1)) await decide(actor, 'approve');
+      const outcome = expectOutcome(books, request, key);
+      await decide(enough.at(-1) as Actor, 'approve');
+      asked.isOpen = false;
+      return outcome;
+    }
+    const [decider] = deciders;
+    if (decider !== undefined) {
+      await decide(decider, 'reject');
+      asked.isOpen = false;
+      return { status: 409, code: 'approval_rejected', apply: undefined };
+    }
+    const owner = [...books.members].find(([, roles]) => roles.includes('owner'))?.[0] as Actor;
+    expect((await as[owner].send('POST', `/api/writes/${key}/cancel`)).status).toBe(200);
+    return { status: 409, code: 'write_cancelled', apply: undefined };
   }
 
   test(
@@ -189,9 +268,9 @@ describe('after any run the books are right', () => {
 /** The first so many steps are done one after the other, so that there is something; of the others, what they would send then. */
 async function fill(subject: Subject, steps: readonly RandomStep[], count: number) {
   const { books } = subject;
-  // Who may do what stays as it is, and what is sent at once is sent by one who may do everything.
+  // Who may do what stays as it is, also without an approval, and what is sent at once is sent by one who may do everything.
   const ofOwner = steps
-    .filter(({ operation }) => operation !== 'grantUserAccess')
+    .filter(({ operation }) => !['grantUserAccess', 'updateApprovalPolicies'].includes(operation))
     .map((step) => ({ ...step, actor: 'owner' as const }));
   for (const [index, step] of ofOwner.slice(0, count).entries()) {
     const request = requestOf(books, step);
@@ -215,7 +294,7 @@ function expectedAgain(
   if (!isAllowed(books, operation, actor)) {
     return { status: 403, code: books.members.has(actor) ? 'forbidden' : 'not_a_member', replayed: false };
   }
-  if (again === 'same') return { ...said(first), replayed: true };
+  if (again === 'same') return { ...said(first), replayed: first.status !== 202 };
   return { status: 422, code: 'idempotency_key_reused', replayed: false };
 }
 

@@ -3,11 +3,13 @@ import { OPERATIONS } from '../../activities/operation-list.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
 import { checkAnswers } from '../../deploy/simulate/check-answers.ts';
+import { checkApprovals } from '../../deploy/simulate/check-approvals.ts';
 import { growth, type Tally } from '../../deploy/simulate/metrics.ts';
 import { planHour } from '../../deploy/simulate/plan.ts';
 import { reportOn } from '../../deploy/simulate/report.ts';
 import type { Outcome } from '../../deploy/simulate/run.ts';
 import { type Simulation, simulate } from '../../deploy/simulate/simulate.ts';
+import { isDecision, type Step } from '../../deploy/simulate/step.ts';
 import { inForm } from '../support/form.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
@@ -35,21 +37,48 @@ describe('a simulated hour', () => {
     expect(report.controls.length).toBeGreaterThan(20);
   });
 
-  test('has every operation succeed, and duplicates, mismatches, cancels and refusals beside them', () => {
-    const { operations, kinds, withoutRequests } = reportOn(run, SEED);
+  test('has every operation succeed, and duplicates, mismatches, cancels, decisions and refusals beside them', () => {
+    const { operations, kinds } = reportOn(run, SEED);
     const idle = operations.filter(({ succeeded }) => succeeded === 0).map(({ operation }) => operation);
-    expect(idle).toEqual(withoutRequests);
+    expect(idle).toEqual([]);
     expect(operations.length).toBe(OPERATIONS.length);
-    expect(Object.keys(kinds).toSorted()).toEqual(['cancel', 'duplicate', 'invalid', 'mismatch', 'write']);
+    expect(Object.keys(kinds).toSorted()).toEqual([
+      'approve',
+      'cancel',
+      'duplicate',
+      'invalid',
+      'mismatch',
+      'reject',
+      'write',
+    ]);
     expect(operations.reduce((sum, { rejected }) => sum + rejected, 0)).toBeGreaterThan(10);
+    expect(operations.reduce((sum, { waited }) => sum + waited, 0)).toBeGreaterThan(10);
+  });
+
+  test('has every decision that is refused, in the plan of a longer one', () => {
+    const steps = planHour({ seed: SEED, operations: 5_000, companies: companiesOf(run, subject) });
+    const codes = new Set(steps.filter(isDecision).map(({ refused = 'made' }) => refused));
+    expect([...codes].toSorted()).toEqual([
+      'already_decided',
+      'approval_not_pending',
+      'approver_is_requester',
+      'forbidden',
+      'made',
+      'not_a_member',
+    ]);
+    const ends = steps.filter((step) => step.ends);
+    const codesOfEnds = new Set(ends.map(({ refused = 'open' }) => refused));
+    expect([...codesOfEnds]).toEqual(expect.arrayContaining(['approval_rejected', 'open', 'write_cancelled']));
+    expect(ends.some(({ approvedBy }) => approvedBy?.length === 2)).toBe(true);
+    // What comes of them is planned for each.
+    const waiting = steps.filter(({ asked }) => asked !== undefined && asked.length > 0);
+    const placesOf = (some: readonly Step[]) => new Set(some.map(({ company, key }) => `${company} ${key}`));
+    expect(placesOf(ends)).toEqual(placesOf(waiting));
   });
 
   test('is the same again with the same seed, and another with another', () => {
-    const companies = run.companyIds.map((companyId) => {
-      return { companyId, ownerId: companyId, accountantId: subject.auditorId, newcomerId: subject.newcomerId };
-    });
     const sent = (seed: string) =>
-      planHour({ seed, operations: 300, companies })
+      planHour({ seed, operations: 300, companies: companiesOf(run, subject) })
         // Another body may name a random ID where nothing else about it could be changed.
         .filter(({ kind }) => kind !== 'mismatch')
         .map(({ key, path, body, kind, after }) => JSON.stringify([key.split(':').at(-1), path, body, kind, after]));
@@ -66,9 +95,10 @@ describe('a simulated hour', () => {
     /** The promises that do not hold when the run had been answered this instead. */
     const broken = async (outcomes: readonly Outcome[], companyIds = run.companyIds) => {
       const shared = [subject.auditorId, subject.newcomerId];
-      const findings = await asAuditor(subject.databaseUrl, (auditor) =>
-        checkAnswers(auditor, outcomes, companyIds, shared),
-      );
+      const findings = await asAuditor(subject.databaseUrl, async (auditor) => [
+        ...(await checkAnswers(auditor, outcomes, companyIds, shared)),
+        ...(await checkApprovals(auditor, outcomes, companyIds)),
+      ]);
       return findings.filter(({ wrong }) => wrong.length > 0).map(({ promise }) => promise);
     };
     const one = (fits: (outcome: Outcome) => boolean, change: (outcome: Outcome) => Outcome) => {
@@ -157,6 +187,67 @@ describe('a simulated hour', () => {
       expect(await broken(outcomes)).toEqual(['No answer contains an ID of another company']);
     });
 
+    describe('of what waits for its approval', () => {
+      const planned = (fits: (outcome: Outcome) => boolean, change: Partial<Step>) =>
+        broken(one(fits, (outcome) => ({ ...outcome, step: { ...outcome.step, ...change } })));
+      const isAsked = ({ step, final }: Outcome) =>
+        step.kind === 'write' && final?.status === 202 && step.asked !== undefined;
+      const isMade = ({ step, final }: Outcome) => isDecision(step) && final?.status === 200 && !step.atOnce;
+      const isApproved = ({ step, final }: Outcome) => step.approvedBy !== undefined && (final?.status ?? 500) < 300;
+
+      test('a policy that was ignored', async () => {
+        expect(await planned(isFirst, { asked: [{ roles: ['owner'], count: 1 }] })).toEqual([
+          'A write waits exactly where a policy asks for it, and for what it asks',
+        ]);
+      });
+
+      test.each([{ asked: [] }, { asked: [{ roles: ['owner'], count: 3 }] }])(
+        'a write that waits for something else: %o',
+        async (change) => {
+          expect(await planned(isAsked, change)).toEqual([
+            'A write waits exactly where a policy asks for it, and for what it asks',
+          ]);
+        },
+      );
+
+      test('that it waits, told of a key under which nothing does', async () => {
+        const outcomes = one(isFirst, (outcome) => answered(outcome, { status: 202 }));
+        expect(await broken(outcomes)).toContain('A write is told to wait where a request for its approval is kept');
+      });
+
+      test('a decision that was accepted of the requester', async () => {
+        expect(await planned(isMade, { refused: 'approver_is_requester' })).toEqual([
+          'A decision is kept exactly where it was made, and else refused with the expected code',
+        ]);
+      });
+
+      test('a decision that was answered, and is not kept', async () => {
+        const isRefused = ({ step, final }: Outcome) => isDecision(step) && final?.status === 403;
+        const outcomes = one(isRefused, (outcome) => answered(outcome, { status: 200 }));
+        expect(await broken(outcomes)).toEqual([
+          'A decision is kept exactly where it was made, and else refused with the expected code',
+        ]);
+      });
+
+      test('a decision that nobody has sent', async () => {
+        const key = run.outcomes.find(isMade)?.step.key;
+        const outcomes = run.outcomes.filter(({ step }) => step.key !== key || !isDecision(step));
+        expect(await broken(outcomes)).toEqual(['A decision that is kept was sent by the person it names']);
+      });
+
+      test('a write that names somebody else as who approved it', async () => {
+        expect(await planned(isApproved, { approvedBy: [subject.newcomerId, subject.newcomerId] })).toEqual([
+          'A write that was approved names whoever the plan says',
+        ]);
+      });
+
+      test('another end than was decided', async () => {
+        expect(await planned(isApproved, { refused: 'approval_rejected' })).toEqual([
+          'A write that has waited ends as was decided',
+        ]);
+      });
+    });
+
     test('a counter that is not what the audit log has', () => {
       const tally = (metric: number, begun = 'once'): Tally => ({
         metrics: new Map([['writes createPayment new', metric]]),
@@ -165,7 +256,7 @@ describe('a simulated hour', () => {
       });
       const counted = growth(tally(0), { ...tally(3), audit: new Map([['writes createPayment new', 9]]) });
       const { differences } = reportOn({ ...run, metrics: counted }, SEED);
-      expect(differences).toEqual([expect.stringContaining('3 in the metrics, 4 in the audit log')]);
+      expect(differences).toEqual([expect.stringContaining('3 in the metrics, 4 in the database')]);
       expect(growth(tally(0), tally(3, 'again'))).toBeUndefined();
     });
 
@@ -178,6 +269,10 @@ describe('a simulated hour', () => {
     });
   });
 });
+
+function companiesOf({ companyIds }: Simulation, { auditorId: accountantId, newcomerId }: Subject) {
+  return companyIds.map((companyId) => ({ companyId, ownerId: companyId, accountantId, newcomerId }));
+}
 
 async function subjectOf(system: System, count: number): Promise<Subject> {
   const companies = await Promise.all(Array.from({ length: count }, () => system.company()));

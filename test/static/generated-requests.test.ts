@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseInput } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
-import { expectAnswer, OPERATION_WEIGHTS, operationsWithoutRequests } from '../../deploy/simulate/requests/generate.ts';
+import { expectAnswer, expectOutcome, OPERATION_WEIGHTS } from '../../deploy/simulate/requests/generate.ts';
 import { newBooks, randomSteps, requestOf } from '../support/random-requests.ts';
 
 const COMPANY_ID = '00000000-0000-4000-8000-000000000001';
@@ -15,19 +15,10 @@ const USERS = {
 };
 
 describe('generated requests', () => {
-  test('are made of all of these operations, and of no others than there are', () => {
+  test('are made of every operation', () => {
     const names = OPERATION_WEIGHTS.map(([name]) => name);
-    const covered = `adjustInventory approvePayRun discardInvoice createAccount createCreditNote createCustomer createEmployee
-      createInventoryItem createInvoice createJournalEntry createPayRun createPayment createRefund executePayroll
-      finalizeInvoice recoverWriteOff grantUserAccess importBankTransactions reconcileLedger recordInvoiceReminder reverseJournalEntry
-      triggerWorkflow updateCustomer updateEmployee updateInventoryItem writeOffInvoice unreconcileBankTransaction updateCompanySettings
-      voidCreditNote voidInvoice voidPayRun voidPayment voidRefund`;
-    expect(names).toEqual(expect.arrayContaining(covered.split(/\s+/)));
-    expect(OPERATIONS.map(({ name }) => name)).toEqual(expect.arrayContaining(names));
-  });
-
-  test('an operation that none are made of is named', () => {
-    expect(operationsWithoutRequests([{ name: 'createPayment' }, { name: 'yetToCome' }])).toEqual(['yetToCome']);
+    expect(names.toSorted()).toEqual(OPERATIONS.map(({ name }) => name).toSorted());
+    expect(Math.min(...OPERATION_WEIGHTS.map(([, weight]) => weight))).toBeGreaterThan(0);
   });
 
   test('fit the schema of their operation, and are refused with codes of its own', () => {
@@ -38,9 +29,9 @@ describe('generated requests', () => {
         const { operation, request } = generated;
         const params = [...operation.path.matchAll(/:(\w+)/g)].map(([, name]) => [name, request.target]);
         parseInput(operation, { params: Object.fromEntries(params), body: request.body });
-        const { code = 'forbidden', apply } = expectAnswer(books, generated, `step-${index}`);
+        const { code = 'forbidden' } = expectAnswer(books, generated, `step-${index}`);
         expect(['forbidden', 'not_a_member', ...Object.keys(operation.rejections)]).toContain(code);
-        apply?.();
+        expectOutcome(books, generated, `step-${index}`).apply?.();
       }
     });
     fc.assert(check, { numRuns: 100 });

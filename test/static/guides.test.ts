@@ -75,13 +75,14 @@ describe('a tree that has followed the guides', () => {
   );
 });
 
-test('the operation takes one file, one line in the list, a migration, and what its answer fixes', () => {
+test('the operation takes one file, one line in the list, a migration, what its answer fixes, and a model for requests at random', () => {
   const paths = [...new Set(OPERATION_GUIDE.map(({ path, kind }) => `${kind} ${path}`))];
   expect(paths).toEqual([
     'file activities/operations/rename-account.ts',
     'diff activities/operation-list.ts',
     'file migrations/NNNN_rename_account.sql',
     'diff activities/controls/answers/ledger.ts',
+    'diff deploy/simulate/requests/ledger.ts',
   ]);
 });
 

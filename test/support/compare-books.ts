@@ -72,13 +72,29 @@ const COMPARISONS: Readonly<Record<string, Comparison>> = {
   settings: {
     should: ({ settings: { closedThrough, reconcileTolerance, ...settings } }) => [
       [
-        ...[settings.version, settings.baseCurrency, closedThrough ?? '', settings.employerRate, settings.approval],
+        ...[settings.version, settings.baseCurrency, closedThrough ?? '', settings.fiscalYearEnd],
+        ...[settings.employerRate, settings.approval],
         ...[settings.latestPostingDays, settings.taxRounding, reconcileTolerance ?? ''],
       ],
     ],
-    sql: `SELECT version, base_currency, coalesce(books_closed_through::text, ''), employer_tax_rate_basis_points,
+    sql: `SELECT version, base_currency, coalesce(books_closed_through::text, ''), fiscal_year_end, employer_tax_rate_basis_points,
       pay_run_approval_required::text, latest_posting_days, tax_rounding, coalesce(reconcile_tolerance_minor::text, '')
       FROM companies WHERE id = $1`,
+  },
+  closings: {
+    should: ({ closings }) =>
+      closings.map(({ year, endsOn, closedThroughBefore }) => [year, endsOn, closedThroughBefore ?? '']),
+    sql: `SELECT year, ends_on::text, coalesce(closed_through_before::text, '') FROM fiscal_year_closings
+      WHERE company_id = $1 AND reopened_by IS NULL`,
+  },
+  policies: {
+    should: ({ policies: { version, all } }) => (version === 1 ? [] : [[version, all.length]]),
+    sql: `SELECT version, jsonb_array_length(policies) FROM approval_policies
+      WHERE company_id = $1 ORDER BY version DESC LIMIT 1`,
+  },
+  waiting: {
+    should: () => [[0]],
+    sql: 'SELECT count(*) FROM approval_requests WHERE company_id = $1 AND closed_at IS NULL',
   },
   members: {
     should: ({ members, userIds }) => [...members].map(([actor, roles]) => [userIds[actor], roles.toSorted()]),

@@ -49,7 +49,7 @@ export function newBooks(companyId: string, userIds: Readonly<Record<Actor, stri
     members: { owner: 'owner', admin: 'admin', accountant: 'accountant', manager: 'manager' },
     limits: {
       closings: ['2026-01-31', '2026-02-10', '2025-12-31', '2026-01-10', null],
-      asksSteps: true,
+      isSequential: true,
       tolerances: [null, 100, 1_000],
       changing: ['newcomer', 'newcomer', 'manager', 'owner'],
     },

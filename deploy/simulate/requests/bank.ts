@@ -1,8 +1,8 @@
 import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { type BankTransaction, codesOf, isClosed, isFarAhead, post, postingDay, sumOf } from './books.ts';
+import { type BankTransaction, codesOf, isClosed, isFarAhead, post, statementDay, sumOf } from './books.ts';
 import { setFree } from './ledger.ts';
-import { changed, type OperationModel, refused, refusedAnyway, workingOn } from './operation-model.ts';
+import { changed, type OperationModel, over, refused, refusedAnyway, workingOn } from './operation-model.ts';
 
 type Content = BankTransaction['content'];
 
@@ -16,7 +16,7 @@ const importBankTransactions: OperationModel = {
     const isOfAccount = (one: { readonly account: string }) => one.account === accountCode;
     const content = (amount: number, currency: string): Content => {
       const bankReference = `STMT-${books.next()}`;
-      return { bankReference, date: postingDay(books, random), amount, currency, description: 'A transfer' };
+      return { bankReference, date: statementDay(books, random), amount, currency, description: 'A transfer' };
     };
     const open = [...books.bankLines.values()].filter((line) => isOfAccount(line) && line.matched === undefined);
     const booked = open.slice(-1 - nat(6)).map((line) => content(Number(line.amount), line.currency));
@@ -99,7 +99,7 @@ const reconcileLedger = workingOn(({ bankTransactions }) => bankTransactions, {
     if (needsReason && body.reason === undefined) return refused(422, 'reason_required');
     if (difference !== 0n && isClosed(books, date)) return refused(409, 'period_closed');
     if (difference !== 0n && isFarAhead(date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: BigInt(amount), currency }).changed(() => {
       for (const line of lines) line.matched = transaction;
       transaction.isReconciled = true;
       if (difference === 0n) return;

@@ -25,6 +25,11 @@ export type Books = {
   readonly bankLines: Map<string, BankLine>;
   /** By account and currency, such as `1000 USD`. */
   readonly balances: Map<string, bigint>;
+  /** Every line, with its day. */
+  readonly postings: (Posted & { readonly date: string })[];
+  /** The fiscal years that are closed, in their order. */
+  readonly closings: Closing[];
+  policies: Policies;
   readonly bankTransactions: Map<string, BankTransaction>;
   readonly employees: Map<string, Employee>;
   readonly payRuns: Map<string, PayRun>;
@@ -42,8 +47,11 @@ export type Actor = 'owner' | 'admin' | 'accountant' | 'manager' | 'newcomer';
 type Limits = {
   /** Days through which the books may be closed, first of all the first; null opens all of them. */
   readonly closings: readonly (string | null)[];
-  /** Whether a closing asks for what other requests leave undone. */
-  readonly asksSteps: boolean;
+  /**
+   * Each request is answered before the next is sent: then a closing may ask for what others have left undone, and a policy for
+   * amounts that others change.
+   */
+  readonly isSequential: boolean;
   /** Differences with the bank up to which no reason is needed; null sets no limit. */
   readonly tolerances: readonly (number | null)[];
   /** Whose roles may change. */
@@ -54,12 +62,34 @@ type Settings = {
   readonly version: number;
   readonly baseCurrency: string;
   readonly closedThrough: string | null;
+  /** As `MM-DD`. */
+  readonly fiscalYearEnd: string;
   readonly employerRate: bigint;
   readonly approval: boolean;
   readonly latestPostingDays: number;
   readonly taxRounding: string;
   readonly reconcileTolerance: number | null;
 };
+/** `entryId` is undefined where there was nothing to move. */
+type Closing = {
+  readonly year: number;
+  readonly endsOn: string;
+  readonly closedThroughBefore: string | null;
+  readonly entryId: string | undefined;
+};
+
+type Policies = { readonly version: number; readonly all: readonly Policy[] };
+
+/** Which writes wait for whose approval. */
+export type Policy = {
+  readonly operation: string;
+  readonly amountFrom: number | null;
+  readonly currency: string | null;
+  readonly approverRoles: readonly string[];
+  readonly count: number;
+  readonly expiresAfterHours: number;
+};
+
 type Account = { readonly type: string; readonly isBank: boolean; readonly isControl: boolean };
 
 type Customer = {
@@ -211,6 +241,8 @@ export const CURRENCIES = ['USD', 'USD', 'USD', 'JPY', 'KWD'] as const;
 export const TAX_ROUNDINGS = ['line', 'document'] as const;
 /** Before every day through which the books are ever closed. */
 export const LONG_CLOSED = '2025-06-30';
+/** In each of the fiscal years that requests close. What a new company brings with it is posted on these days. */
+export const EARLIER_YEARS = ['2024-03-31', '2025-03-31'] as const;
 /** Further ahead than any company posts. */
 const FAR_AHEAD = '2999-12-31';
 const DAYS = ['2026-01-10', '2026-01-31', '2026-02-10', '2026-02-25', '2026-03-10', '2026-03-31'] as const;
@@ -258,6 +290,7 @@ export function emptyBooks(
       version: 1,
       baseCurrency: 'USD',
       closedThrough: null,
+      fiscalYearEnd: '12-31',
       employerRate: 765n,
       approval: false,
       latestPostingDays: 366,
@@ -278,6 +311,9 @@ export function emptyBooks(
     paidPeriods: new Set(),
     items: new Map(),
     balances: new Map(),
+    postings: [],
+    closings: [],
+    policies: { version: 1, all: [] },
     triggers: 0,
     next: () => (numbers += 1),
   };
@@ -325,6 +361,12 @@ export function anyDay(books: Books, { pick, unusual }: Random, since = ''): str
   return open.length > 0 ? pick(open) : pick(DAYS);
 }
 
+/** As `postingDay`. Where requests overtake each other, none of a year that is to be closed: that asks whether all is reconciled. */
+export function statementDay(books: Books, random: Random): string {
+  const day = postingDay(books, random);
+  return books.limits.isSequential || day >= DAYS[0] ? day : DAYS[0];
+}
+
 export function codesOf({ accounts }: Books, fits: (account: Account) => boolean): readonly string[] {
   return [...accounts].flatMap(([code, account]) => (fits(account) ? [code] : []));
 }
@@ -335,15 +377,16 @@ export function post(
   entry: {
     readonly id?: string;
     readonly date: string;
-    readonly lines: readonly (readonly [account: string, amount: bigint])[];
+    /** In the currency of the entry, unless a line has its own. */
+    readonly lines: readonly (readonly [account: string, amount: bigint, currency?: string])[];
     readonly currency: string;
     readonly difference?: BankTransaction;
   },
   { operation, id: writeId }: Write,
 ): string {
-  const { id = rowId(writeId, 'journal_entries', 0), date, currency, difference } = entry;
+  const { id = rowId(writeId, 'journal_entries', 0), date, difference } = entry;
   const lines = entry.lines
-    .map(([account, amount], position) => ({
+    .map(([account, amount, currency = entry.currency], position) => ({
       id: rowId(writeId, 'journal_lines', position),
       account,
       amount,
@@ -352,7 +395,7 @@ export function post(
     .filter(({ amount }) => amount !== 0n);
   for (const { id: lineId, ...line } of lines) {
     if (books.accounts.get(line.account)?.isBank) books.bankLines.set(lineId, { ...line, writeId, matched: undefined });
-    addTo(books, line);
+    addTo(books, line, date);
   }
   const lineIds = lines.map((line) => line.id);
   books.entries.set(id, { writeId, operation, date, lines, lineIds, difference, isReversed: false });
@@ -360,18 +403,19 @@ export function post(
 }
 
 /** Posts the mirror of an entry that is there. */
-export function postMirrorOf(books: Books, entryId: string): void {
+export function postMirrorOf(books: Books, entryId: string, date: string): void {
   const entry = books.entries.get(entryId);
   if (entry === undefined) throw new Error('Bug! A document without its entry');
-  postMirror(books, entry);
+  postMirror(books, entry, date);
 }
 
 /** Posts what undoes an entry. Its lines have IDs of their own, which no request names. */
-export function postMirror(books: Books, { lines }: Entry): void {
-  for (const line of lines) addTo(books, { ...line, amount: -line.amount });
+export function postMirror(books: Books, { lines }: Entry, date: string): void {
+  for (const line of lines) addTo(books, { ...line, amount: -line.amount }, date);
 }
 
-function addTo({ balances }: Books, { account, amount, currency }: Posted): void {
+function addTo({ balances, postings }: Books, { account, amount, currency }: Posted, date: string): void {
   const name = `${account} ${currency}`;
   balances.set(name, (balances.get(name) ?? 0n) + amount);
+  postings.push({ account, amount, currency, date });
 }

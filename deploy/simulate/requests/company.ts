@@ -1,9 +1,11 @@
 import { type Actor, type Books, NOTHING, TAX_ROUNDINGS } from './books.ts';
-import { SETTINGS } from './ledger.ts';
+import { FISCAL_YEAR_ENDS, isStepLeft, keepsYearClosed } from './fiscal-years.ts';
+import { needsEarlierYears, SETTINGS } from './ledger.ts';
 import { changed, created, inOrder, type OperationModel, refused, refusedAnyway } from './operation-model.ts';
 
 const updateCompanySettings: OperationModel = {
   weight: 4,
+  prerequisite: (books) => (needsEarlierYears(books) ? 'createJournalEntry' : undefined),
   request({ settings, limits }, { nat, pick, chance, unusual }) {
     const { version, closedThrough } = settings;
     const expectedVersion = version > 1 && unusual(0.08) ? version - 1 : version;
@@ -12,7 +14,7 @@ const updateCompanySettings: OperationModel = {
     }
     const booksClosedThrough = pick(limits.closings);
     const requireFinished =
-      limits.asksSteps && booksClosedThrough !== null && chance(0.4) ? { requireFinished: true } : {};
+      limits.isSequential && booksClosedThrough !== null && chance(0.4) ? { requireFinished: true } : {};
     const reopenReason = unusual(0.1) ? {} : { reopenReason: 'A late receipt' };
     const changes = unusual(0.08)
       ? pick([{ baseCurrency: 'EUR' }, { timeZone: 'Nowhere/Atlantis' }])
@@ -23,6 +25,7 @@ const updateCompanySettings: OperationModel = {
           // Not fewer: a day that others rest on stays one that can be posted on.
           { latestPostingDays: 366 + nat(3_000) },
           { taxRounding: pick(TAX_ROUNDINGS.toReversed()) },
+          { fiscalYearEnd: pick(FISCAL_YEAR_ENDS) },
           { payRunApprovalRequired: true },
           { payRunApprovalRequired: false },
           { reconcileTolerance: pick(limits.tolerances) },
@@ -49,11 +52,13 @@ function changeSettings(books: Books, body: any, actor: Actor) {
   }
   if (body.timeZone === 'Nowhere/Atlantis') return refusedAnyway(422, 'time_zone_unknown');
   if (body.requireFinished && isStepLeft(books, wanted)) return refused(409, 'month_not_finished');
+  if (reopens && keepsYearClosed(books, wanted)) return refusedAnyway(409, 'fiscal_year_closed');
   return changed(() => {
     books.settings = {
       version: settings.version + 1,
       baseCurrency: body.baseCurrency ?? settings.baseCurrency,
       closedThrough: wanted === undefined ? settings.closedThrough : wanted,
+      fiscalYearEnd: body.fiscalYearEnd ?? settings.fiscalYearEnd,
       employerRate: BigInt(body.employerTaxRateBasisPoints ?? settings.employerRate),
       approval: body.payRunApprovalRequired ?? settings.approval,
       latestPostingDays: body.latestPostingDays ?? settings.latestPostingDays,
@@ -61,18 +66,6 @@ function changeSettings(books: Books, body: any, actor: Actor) {
       reconcileTolerance: body.reconcileTolerance === undefined ? settings.reconcileTolerance : body.reconcileTolerance,
     };
   });
-}
-
-/** Nobody can execute a run any more whose date is closed, or of which someone is paid for the period. */
-function isStepLeft({ bankTransactions, payRuns, paidPeriods, settings }: Books, through: string): boolean {
-  const isOpen = (date: string) => settings.closedThrough === null || date > settings.closedThrough;
-  return (
-    [...bankTransactions.values()].some(({ isReconciled, content }) => !isReconciled && content.date <= through) ||
-    [...payRuns.values()].some(
-      ({ status, date, periods }) =>
-        status === 'approved' && date <= through && isOpen(date) && !periods.some((period) => paidPeriods.has(period)),
-    )
-  );
 }
 
 const ROLE_SETS = [['manager'], ['auditor', 'inventory_manager'], ['accountant', 'user'], ['admin'], []] as const;

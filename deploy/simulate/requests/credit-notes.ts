@@ -12,7 +12,7 @@ import {
   sumOf,
 } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, statusOf, takingDay } from './invoices.ts';
-import { changed, created, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 import type { Random } from './random.ts';
 
@@ -54,7 +54,7 @@ const createCreditNote = workingOn(({ invoices }) => invoices, {
     if (total > leastDue(invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return created(() => {
+    return over({ amount: total, currency: invoice.currency }).created(() => {
       for (const { line, net, tax } of parts) {
         line.creditedNet += net;
         line.creditedTax += tax;
@@ -85,7 +85,7 @@ const voidCreditNote = workingOn(({ creditNotes }) => creditNotes, {
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     if (leavesTax(note)) return refused(409, 'not_latest_credit');
-    return changed(() => {
+    return over({ amount: total, currency: invoice.currency }).changed(() => {
       note.isVoid = true;
       for (const { line, net, tax } of parts) {
         line.creditedNet -= net;
@@ -93,7 +93,7 @@ const voidCreditNote = workingOn(({ creditNotes }) => creditNotes, {
       }
       invoice.credited -= total;
       invoice.moved.push({ date: body.date, amount: total });
-      postMirrorOf(books, note.entryId);
+      postMirrorOf(books, note.entryId, body.date);
     }, target);
   },
 });

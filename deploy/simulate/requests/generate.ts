@@ -2,10 +2,12 @@ import { writeId } from '../../../activities/identity.ts';
 import type { Operation } from '../../../activities/operation.ts';
 import { OPERATIONS } from '../../../activities/operation-list.ts';
 import { holdsOneOf, type Role } from '../../../activities/roles.ts';
+import { APPROVALS, demandsOf } from './approvals.ts';
 import { BANK } from './bank.ts';
 import type { Actor, Books } from './books.ts';
 import { COMPANY, WORKFLOWS } from './company.ts';
 import { CREDIT_NOTES } from './credit-notes.ts';
+import { FISCAL_YEARS } from './fiscal-years.ts';
 import { INVENTORY } from './inventory.ts';
 import { INVOICES } from './invoices.ts';
 import { LEDGER } from './ledger.ts';
@@ -28,16 +30,13 @@ const MODELS: Readonly<Record<string, OperationModel>> = {
   ...PAYROLL,
   ...INVENTORY,
   ...UPDATES,
+  ...FISCAL_YEARS,
   ...WORKFLOWS,
+  ...APPROVALS,
 };
 
-/** The operations that requests can be made of, and how often each is requested. */
+/** Every operation, and how often it is requested. */
 export const OPERATION_WEIGHTS = Object.entries(MODELS).map(([name, { weight }]) => [name, weight] as const);
-
-/** Operations that no requests are made of. */
-export function operationsWithoutRequests(operations: readonly Pick<Operation, 'name'>[] = OPERATIONS): string[] {
-  return operations.map(({ name }) => name).filter((name) => MODELS[name] === undefined);
-}
 
 /** The operation, or the one that has to come before it while there is nothing that it could work on. */
 export function nextOperation(books: Books, wanted: string, random: Random): string {
@@ -61,12 +60,26 @@ export function generateRequest(books: Books, name: string, actor: Actor, random
   return { operation, actor, request: { target, body }, path };
 }
 
-/** How it is answered under that key, the books being as they are. */
-export function expectAnswer(books: Books, { operation, actor, request }: GeneratedRequest, key: string): Answer {
+/** How it is answered under that key, the books being as they are. With `demands`, it waits, and changes nothing yet. */
+export function expectAnswer(books: Books, generated: GeneratedRequest, key: string): Answer {
+  const { operation, actor } = generated;
   if (!books.members.has(actor)) return { status: 403, code: 'not_a_member' };
   if (!isAllowed(books, operation, actor)) return { status: 403, code: 'forbidden' };
-  const id = writeId(books.companyId, operation.name, key);
-  return modelOf(operation.name).answer(books, request, { operation: operation.name, id, actor });
+  const { apply, ...answer } = answerOf(books, generated, key);
+  if (apply === undefined) return answer;
+  const demands = demandsOf(books, operation.name, answer.total);
+  return demands.length > 0 ? { ...answer, status: 202, demands } : { ...answer, apply };
+}
+
+/** How the same request is answered once it is approved, whatever the policies are by then. */
+export function expectOutcome(books: Books, generated: GeneratedRequest, key: string): Answer {
+  const { operation, actor } = generated;
+  if (!isAllowed(books, operation, actor)) return { status: 403, code: 'forbidden' };
+  return answerOf(books, generated, key);
+}
+
+function answerOf(books: Books, { operation: { name }, actor, request }: GeneratedRequest, key: string): Answer {
+  return modelOf(name).answer(books, request, { operation: name, id: writeId(books.companyId, name, key), actor });
 }
 
 /** Who is not is refused before there is a write: nothing is stored, and the same may be answered otherwise later. */

@@ -2,15 +2,7 @@ import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { divide, type Item, isClosed, isFarAhead, leastSince, post, postingDay } from './books.ts';
 import { periodClosed } from './ledger.ts';
-import {
-  changed,
-  created,
-  type OperationModel,
-  refused,
-  refusedAnyway,
-  uniqueName,
-  workingOn,
-} from './operation-model.ts';
+import { type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
 
 /** More units than any item has. */
 const TOO_MANY = 1_000_000_000;
@@ -42,7 +34,7 @@ const createInventoryItem: OperationModel = {
     if ([...books.items.values()].some((item) => item.sku === sku)) return refused(409, 'sku_taken');
     if (quantity > 0n && isClosed(books, date)) return periodClosed(date);
     if (quantity > 0n && isFarAhead(date)) return refused(422, 'date_too_late');
-    return created(() => {
+    return over({ amount: value, currency }).created(() => {
       books.items.set(write.id, { sku, name, currency, quantity, value, moved: [{ date, quantity, value }] });
       const lines = [[ACCOUNTS.inventory, value] as const, [ACCOUNTS.equity, -value] as const];
       if (quantity > 0n) post(books, { date, currency, lines }, write);
@@ -88,7 +80,7 @@ const adjustInventory = workingOn(({ items }) => items, {
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (isFarAhead(date)) return refused(422, 'date_too_late');
     // It changes nothing that a later request would have to wait for: adjustments of one item overtake each other.
-    return changed(() => {
+    return over({ amount: cost, currency: item.currency }).changed(() => {
       item.quantity += delta;
       item.value += cost;
       item.moved.push({ date, quantity: delta, value: cost });

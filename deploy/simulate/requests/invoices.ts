@@ -15,9 +15,9 @@ import {
 import { drawLines, isInRange, linesOf } from './invoice-lines.ts';
 import {
   anyId,
-  changed,
   created,
   type OperationModel,
+  over,
   refused,
   refusedAnyway,
   uniqueName,
@@ -79,7 +79,9 @@ const createInvoice: OperationModel = {
     const { currency, issueDate, dueDate } = body;
     const untouched = { paid: 0n, credited: 0n, number: undefined, entryId: '', isVoid: false, isDiscarded: false };
     const invoice = { ...untouched, currency, lines, total, issueDate, dueDate };
-    return created(() => invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }));
+    return over({ amount: total, currency }).created(() =>
+      invoices.set(id, { ...invoice, moved: [], reminders: new Set<number>(), writeOffs: [] }),
+    );
   },
 };
 
@@ -98,7 +100,7 @@ const finalizeInvoice = workingOn(({ invoices }) => invoices, {
     const date = body.issueDate ?? invoice.issueDate;
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (date > invoice.dueDate) return refused(422, 'due_before_issue');
-    return changed(() => {
+    return over({ amount: invoice.total, currency: invoice.currency }).changed(() => {
       invoice.number = 1 + Math.max(0, ...[...books.invoices.values()].map(({ number }) => number ?? 0));
       invoice.issueDate = date;
       const income = invoice.lines.map(({ account, net }) => [account, -net] as const);
@@ -121,9 +123,9 @@ const voidInvoice = workingOn(({ invoices }) => invoices, {
     if (leastDue(invoice, body.date) < invoice.total) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: invoice.total, currency: invoice.currency }).changed(() => {
       invoice.isVoid = true;
-      postMirrorOf(books, invoice.entryId);
+      postMirrorOf(books, invoice.entryId, body.date);
     }, target);
   },
 });

@@ -1,21 +1,27 @@
+import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import {
   type BankTransaction,
   type Books,
   CURRENCIES,
   codesOf,
+  EARLIER_YEARS,
   isClosed,
   isFarAhead,
   LONG_CLOSED,
   post,
   postingDay,
   postMirror,
+  sumOf,
 } from './books.ts';
 import {
   type Answer,
   created,
+  inOrder,
   type OperationModel,
+  over,
   refused,
   refusedAnyway,
+  type Total,
   uniqueName,
   workingOn,
 } from './operation-model.ts';
@@ -42,8 +48,10 @@ const createJournalEntry: OperationModel = {
   request(books, random) {
     const { nat, pick, unusual } = random;
     const offsets = codesOf(books, ({ isControl }) => !isControl);
-    const lines = Array.from({ length: 1 + nat(4) }, () => ({
-      accountCode: unusual(0.02) ? pick(['1100', '1200', 'no-such']) : pick(offsets),
+    const brings = needsEarlierYears(books);
+    const lines = Array.from({ length: 1 + nat(4) }, (_, place) => ({
+      accountCode:
+        brings && place === 0 ? ACCOUNTS.sales : unusual(0.02) ? pick(['1100', '1200', 'no-such']) : pick(offsets),
       amount: pick([-1, 1]) * (1 + nat(50_000)),
     }));
     const sum = lines.reduce((total, { amount }) => total + amount, 0);
@@ -52,7 +60,7 @@ const createJournalEntry: OperationModel = {
     const balanced = sum === 0 ? lines : [{ accountCode: bank, amount: -sum }, ...lines];
     return {
       body: {
-        date: postingDay(books, random),
+        date: brings ? (EARLIER_YEARS[books.entries.size] ?? '') : postingDay(books, random),
         description: 'By hand',
         currency: pick(CURRENCIES),
         lines: balanced,
@@ -69,9 +77,24 @@ const createJournalEntry: OperationModel = {
     if (isClosed(books, body.date)) return periodClosed(body.date);
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
     const posted = lines.map(({ accountCode, amount }) => [accountCode, BigInt(amount)] as const);
-    return created(() => post(books, { id: write.id, date: body.date, currency: body.currency, lines: posted }, write));
+    const total = debitsOf(posted.map(([, amount]) => ({ amount, currency: body.currency })));
+    const answer = over(total).created(() => {
+      post(books, { id: write.id, date: body.date, currency: body.currency, lines: posted }, write);
+    });
+    return EARLIER_YEARS.includes(body.date) ? inOrder(answer, SETTINGS) : answer;
   },
 };
+
+/** Before its settings change for the first time, a company posts what it brings with it from earlier years. */
+export function needsEarlierYears({ entries, settings }: Books): boolean {
+  return settings.version === 1 && entries.size < EARLIER_YEARS.length;
+}
+
+/** What an entry debits. */
+function debitsOf(lines: readonly Total[]): Total {
+  const debits = lines.filter(({ amount }) => amount > 0n);
+  return { amount: sumOf(debits, ({ amount }) => amount), currency: lines[0]?.currency ?? '' };
+}
 
 const REVERSIBLE = ['createJournalEntry', 'reconcileLedger'];
 
@@ -92,11 +115,11 @@ const reverseJournalEntry = workingOn(({ entries }) => entries, {
     if (body.date < entry.date) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return created(() => {
+    return over(debitsOf(entry.lines)).created(() => {
       if (difference) setFree(books, difference);
       entry.isReversed = true;
       for (const line of lines) line.matched = 'reversed';
-      postMirror(books, entry);
+      postMirror(books, entry, body.date);
     }, target);
   },
 });

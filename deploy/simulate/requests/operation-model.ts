@@ -30,7 +30,25 @@ export type Answer = {
   readonly changes?: readonly string[];
   /** Changes the books as the success does. */
   apply?(): void;
+  /** Of the document that the success makes, changes or takes back: what an approval policy looks at. */
+  readonly total?: Total;
+  /** What the policies ask for before it succeeds: it is answered 202, and waits. */
+  readonly demands?: readonly Demand[];
 };
+
+/** Whichever its sign. */
+export type Total = { readonly amount: bigint; readonly currency: string };
+
+/** So many approvals by people who hold one of the roles. */
+export type Demand = { readonly roles: readonly string[]; readonly count: number };
+
+/** As `created` and `changed`, of a document with that total. */
+export function over(total: Total): { readonly created: typeof created; readonly changed: typeof changed } {
+  return {
+    created: (...args) => ({ ...created(...args), total }),
+    changed: (...args) => ({ ...changed(...args), total }),
+  };
+}
 
 export function created(apply: () => void, ...changes: readonly string[]): Answer {
   return { status: 201, apply, changes };

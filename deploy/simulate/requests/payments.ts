@@ -2,7 +2,7 @@ import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
 import { type Books, codesOf, isClosed, isFarAhead, post, postingDay, postMirrorOf } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
-import { changed, created, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import type { Random } from './random.ts';
 
 const createPayment = workingOn(({ invoices }) => invoices, {
@@ -33,7 +33,7 @@ const createPayment = workingOn(({ invoices }) => invoices, {
     if (amount > leastDue(invoice, body.receivedOn)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.receivedOn)) return refused(409, 'period_closed');
     if (isFarAhead(body.receivedOn)) return refused(422, 'date_too_late');
-    return created(() => {
+    return over({ amount, currency: invoice.currency }).created(() => {
       invoice.paid += amount;
       invoice.moved.push({ date: body.receivedOn, amount: -amount });
       const lines = [[bank, amount] as const, ['1100', -amount] as const];
@@ -61,7 +61,7 @@ const createRefund = workingOn(({ payments }) => payments, {
     if (amount > leastRoom(payment.invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return created(() => {
+    return over({ amount, currency: payment.invoice.currency }).created(() => {
       payment.refunded += amount;
       payment.invoice.paid -= amount;
       payment.invoice.moved.push({ date: body.date, amount });
@@ -92,13 +92,13 @@ const voidPayment = workingOn(({ payments }) => payments, {
     if (amount > leastRoom(invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount, currency: invoice.currency }).changed(() => {
       payment.isVoid = true;
       invoice.paid -= amount;
       invoice.moved.push({ date: body.date, amount });
       // The other line of the two has an ID that no request names.
       if (line && body.bounced !== true) line.matched = 'reversed';
-      postMirrorOf(books, posted.entryId);
+      postMirrorOf(books, posted.entryId, body.date);
     }, target);
   },
 });
@@ -123,13 +123,13 @@ const voidRefund = workingOn(({ refunds }) => refunds, {
     if (amount > leastDue(invoice, body.date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount, currency: invoice.currency }).changed(() => {
       refund.isVoid = true;
       payment.refunded -= amount;
       invoice.paid += amount;
       invoice.moved.push({ date: body.date, amount: -amount });
       if (line) line.matched = 'reversed';
-      postMirrorOf(books, posted.entryId);
+      postMirrorOf(books, posted.entryId, body.date);
     }, target);
   },
 });

@@ -18,6 +18,7 @@ import {
   created,
   inOrder,
   type OperationModel,
+  over,
   refused,
   refusedAnyway,
   uniqueName,
@@ -168,7 +169,7 @@ const createPayRun: OperationModel = {
       net: sumOf(slips, (slip) => slip.net),
       employerTax: sumOf(slips, (slip) => slip.employerTax),
     };
-    return created(() => payRuns.set(id, run));
+    return over({ amount: gross, currency }).created(() => payRuns.set(id, run));
   },
 };
 
@@ -181,7 +182,10 @@ const approvePayRun = workingOn(({ payRuns }) => payRuns, {
   answer(run, { target }, _books, { actor }) {
     if (run.status !== 'draft') return refused(409, 'pay_run_not_draft');
     if (run.approvalRequired && run.by === actor) return refused(403, 'approver_is_creator');
-    return changed(() => Object.assign(run, { status: 'approved' }), target);
+    return over({ amount: run.gross, currency: run.currency }).changed(
+      () => Object.assign(run, { status: 'approved' }),
+      target,
+    );
   },
 });
 
@@ -198,7 +202,7 @@ const executePayroll = workingOn(({ payRuns }) => payRuns, {
     if (run.periods.some((period) => books.paidPeriods.has(period))) return refused(409, 'period_already_paid');
     if (isClosed(books, run.date)) return refused(409, 'period_closed');
     if (isFarAhead(run.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: run.gross, currency: run.currency }).changed(() => {
       for (const period of run.periods) books.paidPeriods.add(period);
       const lines = [
         ['6000', run.gross],
@@ -227,10 +231,10 @@ const voidPayRun = workingOn(({ payRuns }) => payRuns, {
     if (body.date < run.date) return refused(422, 'date_before_original');
     if (isClosed(books, body.date)) return refused(409, 'period_closed');
     if (isFarAhead(body.date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: run.gross, currency: run.currency }).changed(() => {
       for (const period of run.periods) books.paidPeriods.delete(period);
       run.status = 'voided';
-      postMirror(books, entry);
+      postMirror(books, entry, body.date);
     }, target);
   },
 });

@@ -1,7 +1,7 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { divide, type Invoice, isClosed, isFarAhead, post, postingDay, postMirrorOf, sumOf } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
-import { changed, refused, workingOn } from './operation-model.ts';
+import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
 
 /** Of every company that the requests are made for. */
@@ -30,7 +30,7 @@ const writeOffInvoice = workingOn(({ invoices }) => invoices, {
     if (amount > leastDue(invoice, date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (isFarAhead(date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount, currency: invoice.currency }).changed(() => {
       const tax = shareOf(invoice, amount);
       const relief = taxRelief ? tax : 0n;
       const lines = [
@@ -63,10 +63,10 @@ const recoverWriteOff = workingOn(({ invoices }) => invoices, {
     if (latest.amount > leastRoom(invoice, date)) return refused(422, 'as_of_conflict');
     if (isClosed(books, date)) return refused(409, 'period_closed');
     if (isFarAhead(date)) return refused(422, 'date_too_late');
-    return changed(() => {
+    return over({ amount: latest.amount, currency: invoice.currency }).changed(() => {
       invoice.writeOffs.pop();
       invoice.moved.push({ date, amount: latest.amount });
-      postMirrorOf(books, latest.entryId);
+      postMirrorOf(books, latest.entryId, date);
     }, target);
   },
 });
