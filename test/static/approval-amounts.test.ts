@@ -55,10 +55,21 @@ describe('a policy with an amount', () => {
   });
 
   test('counts beside each other that matches, and the shortest time counts', () => {
-    const other: ApprovalPolicy = { ...policy, amountFrom: null, approverRoles: ['admin'], count: 1, expiresAfterHours: 8 };
+    const other: ApprovalPolicy = {
+      ...policy,
+      amountFrom: null,
+      approverRoles: ['admin'],
+      count: 1,
+      expiresAfterHours: 8,
+    };
     const moved = { amount: 1200n, currency: 'USD' };
     const write = { name: 'writeOffInvoice', approvalAmount: amountMoved };
-    expect(demandsOf([policy, other, { ...other, operation: 'createPayment', expiresAfterHours: 1 }], write, { body: {}, moved })).toEqual({
+    expect(
+      demandsOf([policy, other, { ...other, operation: 'createPayment', expiresAfterHours: 1 }], write, {
+        body: {},
+        moved,
+      }),
+    ).toEqual({
       demands: [
         { roles: ['owner'], count: 2 },
         { roles: ['admin'], count: 1 },

@@ -105,7 +105,10 @@ describe('a write that a policy matches', () => {
     expect((await decide('cancelled', 'approve', 'admin')).json.code).toBe('approval_not_pending');
     const waiting = (await company.api.get('/api/approvals')).json.items.map(({ key }: { key: string }) => key);
     expect(waiting).not.toContain('cancelled');
-    await until('the end of its run', async () => (await statusOf(system.temporal, company, 'cancelled')) === 'COMPLETED');
+    await until(
+      'the end of its run',
+      async () => (await statusOf(system.temporal, company, 'cancelled')) === 'COMPLETED',
+    );
   });
 
   test('is executed although somebody has ended its run', async () => {
@@ -147,7 +150,11 @@ describe('a change of the policies', () => {
   });
 
   test.each([
-    ['nobody else could approve', { operation: 'updateApprovalPolicies', approverRoles: ['owner'] }, 'approvers_missing'],
+    [
+      'nobody else could approve',
+      { operation: 'updateApprovalPolicies', approverRoles: ['owner'] },
+      'approvers_missing',
+    ],
     ['too few could', { operation: 'grantUserAccess', approverRoles: ['admin'], count: 2 }, 'approvers_missing'],
     ['there is no such operation', { operation: 'payTwice', approverRoles: ['admin'] }, 'policy_operation_unknown'],
     [
