@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { amountAt, amountMoved, amountOfEntry } from '../../activities/approvals/amounts.ts';
-import { type ApprovalPolicy, demandsOf } from '../../activities/approvals/policies.ts';
+import { type ApprovalPolicy, demandsOf, isLowered } from '../../activities/approvals/policies.ts';
 import type { DocumentAmount, Written } from '../../activities/operation.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 
@@ -52,6 +52,51 @@ describe('a policy with an amount', () => {
     });
     expect(asked({ amount: 1199n, currency: 'USD' })).toBeUndefined();
     expect(asked({ amount: 1200n, currency: 'EUR' })).toBeUndefined();
+  });
+
+  test('counts beside each other that matches, and the shortest time counts', () => {
+    const other: ApprovalPolicy = {
+      ...policy,
+      amountFrom: null,
+      approverRoles: ['admin'],
+      count: 1,
+      expiresAfterHours: 8,
+    };
+    const moved = { amount: 1200n, currency: 'USD' };
+    const write = { name: 'writeOffInvoice', approvalAmount: amountMoved };
+    expect(
+      demandsOf([policy, other, { ...other, operation: 'createPayment', expiresAfterHours: 1 }], write, {
+        body: {},
+        moved,
+      }),
+    ).toEqual({
+      demands: [
+        { roles: ['owner'], count: 2 },
+        { roles: ['admin'], count: 1 },
+      ],
+      expiresAfterHours: 8,
+    });
+  });
+
+  test.each<[string, Partial<ApprovalPolicy>]>([
+    ['asks from a larger amount on', { amountFrom: 1201 }],
+    ['asks in another currency', { currency: 'EUR' }],
+    ['lets others approve as well', { approverRoles: ['owner', 'admin'] }],
+    ['asks for fewer people', { count: 1 }],
+    ['asks about another operation', { operation: 'createPayment' }],
+  ])('is lowered where it %s', (_how, change) => {
+    expect(isLowered([policy], [{ ...policy, ...change }])).toBe(true);
+    // Not where another policy asks for as much.
+    expect(isLowered([policy], [{ ...policy, ...change }, policy])).toBe(false);
+  });
+
+  test.each<[string, Partial<ApprovalPolicy>]>([
+    ['asks from a smaller amount on', { amountFrom: 1199 }],
+    ['asks whatever the amount and the currency', { amountFrom: null, currency: null }],
+    ['asks for more people', { count: 3 }],
+    ['gives them more time', { expiresAfterHours: 48 }],
+  ])('is not lowered where it %s', (_how, change) => {
+    expect(isLowered([policy], [{ ...policy, ...change }])).toBe(false);
   });
 });
 

@@ -258,6 +258,28 @@ describe('a decision', () => {
     expect(await effectsOf('revoked')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
   });
 
+  test('executes nothing whose requester has lost the role meanwhile', async () => {
+    await waiting('no-longer');
+    await giveRoles('accountant', ['auditor']);
+    const approved = await approve('owner', 'no-longer');
+    expect(approved.json).toMatchObject({ state: 'rejected', status: 403 });
+    expect(await effectsOf('no-longer')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
+  });
+
+  test('is asked of those who may make it, and have neither asked nor decided', async () => {
+    await setPolicies(company, [{ ...policy('admin', 'owner', 'accountant'), count: 2 }]);
+    await waiting('asked', 'admin');
+    const asked = async (role: Role) =>
+      (await company.as(role).get('/api/approvals?waitingFor=me')).json.items.map(({ key }: { key: string }) => key);
+    expect([await asked('admin'), await asked('manager')]).toEqual([[], []]);
+    expect([await asked('owner'), await asked('accountant')]).toEqual([['asked'], ['asked']]);
+    expect((await approve('accountant', 'asked')).json.state).toBe('pending_approval');
+    // Once more is no second approval.
+    expect((await approve('accountant', 'asked')).json.demands).toMatchObject([{ count: 2, given: 1 }]);
+    expect([await asked('owner'), await asked('accountant')]).toEqual([['asked'], []]);
+    expect((await approve('owner', 'asked')).json.state).toBe('succeeded');
+  });
+
   test.each([
     ['null', ''],
     ['[]', ''],

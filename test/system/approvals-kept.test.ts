@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,6 +12,7 @@ import { decide, expire, setPolicies } from '../support/approvals.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
+import { markLost } from '../support/lost-write.ts';
 import { keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -100,15 +102,6 @@ describe('a write that waits for its approval', () => {
     expect(await effectsOf('untold')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
   });
 
-  test('is executed although somebody has ended its run', async () => {
-    await waiting('ended');
-    await keyWorkflow(system.temporal, company, 'ended').terminate('by an operator');
-    expect(await stateOf('ended')).toBe('pending_approval');
-    const approved = await decide(company, 'ended', 'approve');
-    expect(approved.json.state).toBe('succeeded');
-    expect(await effectsOf('ended')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
-  });
-
   test('has a run again after its run was lost, before anybody decides', async () => {
     await waiting('lost-run');
     await keyWorkflow(system.temporal, company, 'lost-run').terminate('by an operator');
@@ -184,6 +177,19 @@ describe('a write that waits for its approval', () => {
         'UPDATE verification SET key_runs_listed = true, key_runs_since = NULL, verified_at = now()',
       );
     }
+  });
+
+  test('waits again under a key that was lost and that an operator has reopened', async () => {
+    await waiting('reopened');
+    const run = keyWorkflow(system.temporal, company, 'reopened');
+    await run.terminate('by an operator');
+    const where = "WHERE company_id = $1 AND idempotency_key = 'reopened'";
+    const { rows } = await system.owner.query(`SELECT arguments FROM approval_requests ${where}`, [company.id]);
+    await markLost(system.owner, rows[0].arguments, run.workflowId);
+    await system.owner.query(`DELETE FROM idempotent_writes ${where}`, [company.id]);
+    await waiting('reopened');
+    expect((await decide(company, 'reopened', 'approve')).json.state).toBe('succeeded');
+    expect(await effectsOf('reopened')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
   });
 
   test('says in Temporal what it waits for, and there is no end of its run by cancelling that', async () => {
@@ -262,6 +268,8 @@ describe('the database', () => {
     await expect(asApplication(insert, [company.id, admin.id, owner.id])).rejects.toThrow('foreign key');
     const twice = `${insert}, ($1, 'held', $2, $3, 'rejected', 'r')`;
     await expect(asApplication(twice, [company.id, admin.id, accountant.id])).rejects.toThrow('duplicate key');
+    const again = twice.replace('rejected', 'approved');
+    await expect(asApplication(again, [company.id, admin.id, accountant.id])).rejects.toThrow('duplicate key');
   });
 
   test('calls nothing approved that too few have approved', async () => {
@@ -274,6 +282,35 @@ describe('the database', () => {
     await expect(asApplication(close, [company.id, company.users.accountant.id])).rejects.toThrow(
       'approved by enough people',
     );
+  });
+
+  test('leaves what a policy is about to releases that know of approvals, and what waits to its own run', async () => {
+    await waiting('of-its-own');
+    const { accountant } = company.users;
+    const claim = (operation: string) =>
+      asApplication(
+        `SELECT claimed FROM claim_write(p_company => $1, p_key => 'by-hand', p_write_id => gen_random_uuid(),
+           p_submission_id => gen_random_uuid(), p_operation => $2, p_type => 'financial', p_fingerprint => repeat('0', 64),
+           p_schema_version => 1, p_request => '{}', p_user => $3, p_request_id => 'r', p_workflow_id => 'w', p_attempt => 1,
+           p_requested_at => now())`,
+        [company.id, operation, accountant.id],
+      );
+    const claimSet = (operation: string, key: string, heeds: boolean) => {
+      const item = { ...{ key, write_id: randomUUID(), submission_id: randomUUID() }, fingerprint: '0'.repeat(64) };
+      const items = [{ ...item, schema_version: 1, request: {}, user_id: accountant.id, request_id: 'r' }];
+      return asApplication(
+        `SELECT claimed_key FROM claim_writes(p_company => $1, p_operation => $2, p_type => 'financial', p_workflow_id => 'w',
+           p_requested_at => now(), p_items => $3, p_approvals => $4) WHERE claimed_key IS NOT NULL`,
+        [company.id, operation, JSON.stringify(items), heeds],
+      );
+    };
+    await expect(claim('createPayment')).rejects.toThrow('a release that knows approvals');
+    expect((await claim('createCustomer')).rows).toEqual([{ claimed: true }]);
+    await expect(claimSet('createPayment', 'by-hand', false)).rejects.toThrow('a release that knows approvals');
+    for (const heeds of [true, false]) {
+      expect((await claimSet('createCustomer', 'by-hand', heeds)).rows).toEqual([{ claimed_key: 'by-hand' }]);
+    }
+    await expect(claimSet('createPayment', 'of-its-own', true)).rejects.toThrow('waits for its approval');
   });
 
   test('changes no policy, request or decision', async () => {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { until } from '../support/held-invoice.ts';
+import { keyWorkflow, statusOf } from '../support/runs.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -64,6 +66,13 @@ describe('a write that a policy matches', () => {
     const replay = await pay('approved');
     expect([replay.status, replay.replayed]).toEqual([201, true]);
     expect(await effectsOf('approved')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
+    const told = await system.owner.query(
+      `SELECT o.payload ->> 'approvedBy' AS event, a.metadata ->> 'approvedBy' AS audit
+       FROM idempotent_write_audit_log a JOIN outbox o ON o.company_id = a.company_id AND o.write_id = a.deterministic_id
+       WHERE a.company_id = $1 AND a.idempotency_key = 'approved' AND a.status = 'new'`,
+      [company.id],
+    );
+    expect(told.rows).toEqual([{ event: company.users.admin.id, audit: company.users.admin.id }]);
   });
 
   test('is below the amount made at once', async () => {
@@ -76,12 +85,13 @@ describe('a write that a policy matches', () => {
     expect(rejected.json).toMatchObject({ state: 'rejected', status: 409 });
     const after = await pay('rejected');
     expect([after.status, after.json.code, after.replayed]).toEqual([409, 'approval_rejected', true]);
+    expect(after.json.detail).toMatch(/: No$/);
     expect(await effectsOf('rejected')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
   });
 
   test('is waited for by a client that asks to wait', async () => {
     const waiting = pay('waited', 10_000, { prefer: 'wait=20' });
-    await expect.poll(async () => (await company.api.get('/api/writes/waited')).json.state).toBe('pending_approval');
+    await until('it to wait', async () => (await company.api.get('/api/writes/waited')).json.state === 'pending_approval');
     await decide('waited', 'approve', 'admin');
     const answer = await waiting;
     expect([answer.status, answer.replayed]).toEqual([201, false]);
@@ -93,6 +103,20 @@ describe('a write that a policy matches', () => {
     expect(cancelled.json).toMatchObject({ state: 'cancelled' });
     expect((await pay('cancelled')).json.code).toBe('write_cancelled');
     expect((await decide('cancelled', 'approve', 'admin')).json.code).toBe('approval_not_pending');
+    const waiting = (await company.api.get('/api/approvals')).json.items.map(({ key }: { key: string }) => key);
+    expect(waiting).not.toContain('cancelled');
+    await until(
+      'the end of its run',
+      async () => (await statusOf(system.temporal, company, 'cancelled')) === 'COMPLETED',
+    );
+  });
+
+  test('is executed although somebody has ended its run', async () => {
+    expect((await pay('ended')).status).toBe(202);
+    await keyWorkflow(system.temporal, company, 'ended').terminate('by an operator');
+    expect((await company.api.get('/api/writes/ended')).json.state).toBe('pending_approval');
+    expect((await decide('ended', 'approve', 'admin')).json.state).toBe('succeeded');
+    expect(await effectsOf('ended')).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
   });
 
   test('leaves a group for a run of its own, and the others of the group are made', async () => {
@@ -106,5 +130,57 @@ describe('a write that a policy matches', () => {
       expect((await decide(key, 'approve', 'admin')).json.state).toBe('succeeded');
     }
     for (const key of keys) expect(await effectsOf(key)).toMatchObject({ writes: 1, rows: 1, newAudit: 1, events: 1 });
+  });
+});
+
+describe('a change of the policies', () => {
+  const PATH = '/api/company/approval-policies';
+  const change = (own: Company, expectedVersion: number, policies: readonly object[], key?: string) =>
+    own.api.post(PATH, { expectedVersion, policies }, { method: 'PATCH', ...(key === undefined ? {} : { key }) });
+
+  test('waits itself where a policy asks for it', async () => {
+    const own = await system.company();
+    await change(own, 1, [{ operation: 'updateApprovalPolicies', approverRoles: ['admin'] }]);
+    const asked = await change(own, 2, [], 'lifted');
+    expect([asked.status, asked.json.state]).toEqual([202, 'pending_approval']);
+    expect((await own.api.get(PATH)).json.version).toBe(2);
+    const approved = await own.as('admin').send('POST', '/api/writes/lifted/approve');
+    expect(approved.json.state).toBe('succeeded');
+    expect((await own.api.get(PATH)).json).toEqual({ version: 3, policies: [] });
+  });
+
+  test.each([
+    [
+      'nobody else could approve',
+      { operation: 'updateApprovalPolicies', approverRoles: ['owner'] },
+      'approvers_missing',
+    ],
+    ['too few could', { operation: 'grantUserAccess', approverRoles: ['admin'], count: 2 }, 'approvers_missing'],
+    ['there is no such operation', { operation: 'payTwice', approverRoles: ['admin'] }, 'policy_operation_unknown'],
+    [
+      'the operation has no amount',
+      { operation: 'createCustomer', amountFrom: 1, approverRoles: ['admin'] },
+      'policy_amount_unknown',
+    ],
+    [
+      'the operation has no currency',
+      { operation: 'createCustomer', currency: 'USD', approverRoles: ['admin'] },
+      'policy_amount_unknown',
+    ],
+  ])('is refused where %s', async (_why, policy, code) => {
+    const own = await system.company();
+    const refused = await change(own, 1, [policy]);
+    expect([refused.status, refused.json.code]).toEqual([422, code]);
+    expect((await change(own, 2, [])).json.code).toBe('version_conflict');
+  });
+
+  test('is in the security log where it eases what was asked for', async () => {
+    const own = await system.company();
+    const from = (amountFrom: number) => [{ operation: 'createPayment', amountFrom, approverRoles: ['admin'] }];
+    for (const [version, policies] of [from(200), from(100), from(200)].entries()) {
+      expect((await change(own, version + 1, policies)).status).toBe(200);
+    }
+    const { items } = (await own.as('auditor').get('/api/security-log?event=control_lowered')).json;
+    expect(items).toMatchObject([{ reason: 'approvalPolicies', details: { before: 3, after: 4 } }]);
   });
 });

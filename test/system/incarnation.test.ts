@@ -15,6 +15,7 @@ import {
   WRITE_WORKFLOW_TYPE,
   type WriteArguments,
 } from '../../workflows/messages.ts';
+import { decide, setPolicies } from '../support/approvals.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -40,6 +41,10 @@ beforeAll(async () => {
   body = paymentBody(await company.invoice(), 2_500);
   const { status } = await pay('kept');
   if (status !== 201) throw new Error(`The payment that is kept was answered ${status}`);
+  await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+  const account = { code: '6100', name: 'Rent', type: 'expense' };
+  const asked = await company.api.post('/api/ledger/accounts', account, { key: 'waits' });
+  if (asked.status !== 202) throw new Error(`The account that waits for its approval was answered ${asked.status}`);
 });
 afterAll(() => system?.stop());
 
@@ -104,6 +109,10 @@ describe('a server that is not the one that was verified', () => {
     expect((await verification()).epoch).not.toBe(FIRST_EPOCH);
     expect(await pay('unknown-later')).toMatchObject({ status: 201, replayed: false });
     expect(await pay('kept')).toMatchObject({ status: 201, replayed: true });
+  });
+
+  test('has lost no write that waited for its approval meanwhile: nobody had been answered that it was made', async () => {
+    expect((await decide(company, 'waits', 'approve')).json).toMatchObject({ state: 'succeeded', status: 201 });
   });
 });
 

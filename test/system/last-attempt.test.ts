@@ -48,6 +48,7 @@ describe('an attempt that fails for now', () => {
     args: WriteArguments,
     runAgeMs: number,
     operation = failing,
+    approvedAgeMs?: number,
   ): Promise<RunResult | PendingResult> {
     const activities = createWriteActivities({
       database,
@@ -62,7 +63,11 @@ describe('an attempt that fails for now', () => {
       onFailedSet: () => undefined,
       onRefused: () => undefined,
     });
-    const facts = { requestedAt: new Date(Date.now() - runAgeMs).toISOString() };
+    const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
+    const facts = {
+      requestedAt: ago(runAgeMs),
+      ...(approvedAgeMs === undefined ? {} : { attemptsSince: ago(approvedAgeMs) }),
+    };
     const workflowExecution = { workflowId: workflowIdOf(args.companyId, args.key), runId: randomUUID() };
     return new MockActivityEnvironment({ attempt: 7, workflowExecution }, { logger: new DefaultLogger('ERROR') }).run(
       activities.runOperation,
@@ -113,6 +118,14 @@ describe('an attempt that fails for now', () => {
     const failure = await attempt(argumentsOf('over'), DAY_MS - 10_000).catch((error: unknown) => error);
     expect(failure).toMatchObject({ type: 'RolledBack' });
     expect(await failedRuns('over')).toEqual(['failed write_failed']);
+  });
+
+  test('is to be made again although its write has waited for days to be approved', async () => {
+    const failure = await attempt(argumentsOf('approved'), 3 * DAY_MS, failing, 1_000).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ type: 'RolledBack', nonRetryable: false });
+    expect(await failedRuns('approved')).toEqual([]);
+    await attempt(argumentsOf('approved'), 3 * DAY_MS, failing, DAY_MS - 10_000).catch((error: unknown) => error);
+    expect(await failedRuns('approved')).toEqual(['failed write_failed']);
   });
 
   test('is made again while the audit row of its failed run cannot be written, even where it failed by a bug', async () => {
