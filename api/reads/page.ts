@@ -66,6 +66,11 @@ export async function readPage<Row>(
 function behind(order: readonly OrderKey[]): string {
   const [first] = order;
   if (first === undefined) throw new Error('Bug! A list without an order');
+  // A comparison of rows begins at the place in the index, however many rows have its first key, such as one day.
+  if (order.every(({ ascending }) => ascending === first.ascending)) {
+    const values = order.map(({ type }, index) => `$${index + 1}::${type}`);
+    return `(${order.map(({ sql }) => sql).join(', ')}) ${first.ascending ? '>' : '<'} (${values.join(', ')})`;
+  }
   const atOrBehind = `${first.sql} ${first.ascending ? '>=' : '<='} $1::${first.type}`;
   return `${atOrBehind} AND ${strictlyBehind(order, 1)}`;
 }
