@@ -43,13 +43,10 @@ BEGIN
 END
 $$;
 
--- As the CHECK of before: a batch with rows whose chunk is gone would say that they are done. At COMMIT, as two rows change one
--- after the other.
+-- As the CHECK of before: a batch with rows whose chunk is gone would say that they are done. What a completed batch counts, and
+-- how many of its rows wait, change in one statement.
 CREATE FUNCTION require_counted_batch() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-  company uuid := current_company();
 BEGIN
-  PERFORM enter_company(NEW.company_id);
   IF EXISTS (
     SELECT FROM batches b CROSS JOIN LATERAL (
       SELECT b.succeeded + b.replayed + b.rejected + b.mismatched + b.refused + b.failed + b.cancelled
@@ -61,15 +58,14 @@ BEGIN
     RAISE EXCEPTION 'the rows of batch % do not add up', to_jsonb(NEW) ->> TG_ARGV[0]
       USING ERRCODE = 'check_violation', CONSTRAINT = 'batches_completed';
   END IF;
-  PERFORM set_config('app.company_id', company::text, true);
   RETURN NULL;
 END
 $$;
 ALTER TABLE batches DROP CONSTRAINT batches_completed;
-CREATE CONSTRAINT TRIGGER batches_completed AFTER INSERT OR UPDATE OF state, row_count, succeeded, replayed, rejected, mismatched,
-  refused, failed, cancelled ON batches DEFERRABLE INITIALLY DEFERRED
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF state, row_count, succeeded, replayed, rejected, mismatched, refused,
+  failed, cancelled ON batches
   FOR EACH ROW WHEN (NEW.state = 'completed') EXECUTE FUNCTION require_counted_batch('id');
-CREATE CONSTRAINT TRIGGER batches_completed AFTER INSERT OR UPDATE OF waiting ON batch_waiting_rows DEFERRABLE INITIALLY DEFERRED
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF waiting ON batch_waiting_rows
   FOR EACH ROW EXECUTE FUNCTION require_counted_batch('batch_id');
 -- One character more: a, it waits for its approval.
 ALTER TABLE batch_chunks
@@ -263,11 +259,14 @@ BEGIN
       told := CASE ended WHEN 'rejected' THEN 'j' WHEN 'cancelled' THEN 'c' WHEN 'lost' THEN 'f'
         ELSE CASE WHEN one.audit IS NULL THEN 's' ELSE 'r' END END;
       -- Before the chunk's row, as whoever records.
+      WITH waiting AS (
+        UPDATE batch_waiting_rows w SET waiting = w.waiting - 1
+        WHERE w.company_id = one.company_id AND w.batch_id = one.batch_id
+      )
       UPDATE batches b SET succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
         rejected = b.rejected + (told = 'j')::integer, failed = b.failed + (told = 'f')::integer,
         cancelled = b.cancelled + (told = 'c')::integer
       WHERE b.company_id = one.company_id AND b.id = one.batch_id;
-      PERFORM count_waiting_rows(one.company_id, one.batch_id, -1);
       UPDATE batch_chunks c SET outcomes = overlay(c.outcomes PLACING told FROM one.position + 1 FOR 1),
         faults = c.faults + (told IN ('j', 'f'))::integer,
         problems = CASE WHEN told <> 'f' THEN c.problems ELSE c.problems || jsonb_build_object(one.position::text, jsonb_build_object(
