@@ -41,8 +41,26 @@ export function batchColumns(of: string): string {
 
 const COLUMNS = [
   ...(['company_id', 'id', 'batch_key', 'state', 'operation', 'operations', 'schema_versions', 'upload_id'] as const),
-  ...(['file_sha256', 'row_count', 'chunk_count', 'user_id', 'request_id', 'succeeded', 'replayed', 'rejected'] as const),
-  ...(['mismatched', 'refused', 'failed', 'cancelled', 'created_at', 'queued_at', 'started_at', 'completed_at'] as const),
+  ...([
+    'file_sha256',
+    'row_count',
+    'chunk_count',
+    'user_id',
+    'request_id',
+    'succeeded',
+    'replayed',
+    'rejected',
+  ] as const),
+  ...([
+    'mismatched',
+    'refused',
+    'failed',
+    'cancelled',
+    'created_at',
+    'queued_at',
+    'started_at',
+    'completed_at',
+  ] as const),
   ...(['rate_since', 'rate_rows', 'rate'] as const),
 ] satisfies readonly (keyof BatchRow)[];
 

@@ -11,7 +11,17 @@ export type LedgerFormat = {
 /** The members of a line in the order of the columns. */
 const COLUMNS = [
   ...(['date', 'entryId', 'lineNumber', 'lineId', 'accountCode', 'currency', 'amount', 'memo', 'description'] as const),
-  ...(['operation', 'kind', 'writeId', 'requestId', 'postedBy', 'approvedBy', 'postedAt', 'reverses', 'reversedBy'] as const),
+  ...([
+    'operation',
+    'kind',
+    'writeId',
+    'requestId',
+    'postedBy',
+    'approvedBy',
+    'postedAt',
+    'reverses',
+    'reversedBy',
+  ] as const),
 ] satisfies readonly (keyof LedgerLine)[];
 
 /** Those that a client has written. */

@@ -73,7 +73,7 @@ describe('the general ledger as XML', () => {
         '<line><date>2026-01-31</date><entryId>e</entryId><lineNumber>1</lineNumber><lineId>l</lineId>' +
         '<accountCode>1000</accountCode><currency>USD</currency><amount>-100000000000000000</amount>' +
         '<memo>a &lt; b &amp; c &gt; d&#13;\n</memo><description>Rent</description>' +
-        '<operation>createJournalEntry</operation><writeId>w</writeId><requestId>r</requestId><postedBy>u</postedBy>' +
+        '<operation>createJournalEntry</operation><kind>normal</kind><writeId>w</writeId><requestId>r</requestId><postedBy>u</postedBy>' +
         '<postedAt>2026-01-31T12:00:00.000Z</postedAt></line>\n</generalLedger>\n',
     );
     expect(LEDGER_XML.begin({ from: '2026-01-01', to: '2026-01-31' })).toContain(

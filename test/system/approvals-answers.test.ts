@@ -234,9 +234,10 @@ describe('a decision', () => {
       expect([status, json.code, headers.get('retry-after')]).toEqual([409, 'idempotency_in_progress', '1']);
     }
     expect((await approve('accountant', 'later-release')).json.code).toBe('approver_is_requester');
-    const { rows } = await system.owner.query('SELECT count(*)::int AS decided FROM approval_decisions WHERE company_id = $1', [
-      company.id,
-    ]);
+    const { rows } = await system.owner.query(
+      'SELECT count(*)::int AS decided FROM approval_decisions WHERE company_id = $1',
+      [company.id],
+    );
     expect(rows).toEqual([{ decided: 0 }]);
   });
 

@@ -155,7 +155,9 @@ describe('a write that waits for its approval', () => {
     await decide(company, 'answered', 'approve');
     await until('its end', async () => (await statusOf(system.temporal, company, 'answered')) === 'COMPLETED');
     const ask = (key: string) =>
-      company.as('accountant').post('/api/payments', paymentBody(invoiceId, 10_000), { key, headers: { prefer: 'wait=60' } });
+      company
+        .as('accountant')
+        .post('/api/payments', paymentBody(invoiceId, 10_000), { key, headers: { prefer: 'wait=60' } });
     await restoreToBeforeItsAnswer('answered');
     // The runs of keys are listed a minute after the verification, which is yet to come by the clock of the server.
     await system.owner.query(

@@ -43,7 +43,12 @@ describe('an export of the general ledger', () => {
     const first = {
       ...{ date: '2026-01-31', entryId: sold.id, lineNumber: '1', lineId: sold.lines[0].id, accountCode: '1000' },
       ...{ currency: 'KWD', amount: '500', memo: "'=SUM(A1)", description: 'Sold, "cash"' },
-      ...{ operation: 'createJournalEntry', kind: 'normal', writeId: sold.source.writeId, requestId: 'request-of-the-test' },
+      ...{
+        operation: 'createJournalEntry',
+        kind: 'normal',
+        writeId: sold.source.writeId,
+        requestId: 'request-of-the-test',
+      },
       ...{ postedBy: users.owner.id, approvedBy: '', postedAt: sold.postedAt, reverses: '', reversedBy: undone.id },
     };
     const told = await exportedCsv(api);
