@@ -323,16 +323,18 @@ CREATE TABLE public.batch_approvals (
   upload_id uuid NOT NULL,
   chunk integer NOT NULL,
   "position" integer NOT NULL,
+  round integer NOT NULL,
   audit jsonb,
   told_at timestamp with time zone,
-  CONSTRAINT batch_approvals_pkey PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, "position"),
+  CONSTRAINT batch_approvals_pkey PRIMARY KEY (company_id, idempotency_key, batch_id, chunk, "position", round),
   CONSTRAINT batch_approvals_audit_check CHECK ((pg_column_size(audit) <= 65536)),
   CONSTRAINT batch_approvals_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 255))),
   CONSTRAINT batch_approvals_position_check CHECK ((("position" >= 0) AND ("position" <= 999))),
+  CONSTRAINT batch_approvals_round_check CHECK ((round >= 1)),
   CONSTRAINT batch_approvals_company_id_idempotency_key_fkey FOREIGN KEY (company_id, idempotency_key) REFERENCES public.approval_requests(company_id, idempotency_key)
 );
 CREATE TRIGGER keep_all_batch_approvals BEFORE TRUNCATE ON public.batch_approvals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('batches would never learn what becomes of their rows');
-CREATE TRIGGER keep_batch_approvals BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, "position", audit ON public.batch_approvals FOR EACH ROW EXECUTE FUNCTION public.refuse_change('batches would never learn what becomes of their rows');
+CREATE TRIGGER keep_batch_approvals BEFORE DELETE OR UPDATE OF company_id, idempotency_key, batch_id, upload_id, chunk, "position", round, audit ON public.batch_approvals FOR EACH ROW EXECUTE FUNCTION public.refuse_change('batches would never learn what becomes of their rows');
 CREATE TRIGGER keep_told_batch_approvals BEFORE UPDATE ON public.batch_approvals FOR EACH ROW WHEN ((old.told_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('the batch was told');
 ALTER TABLE public.batch_approvals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.batch_approvals FOR SELECT TO accubooks_auditor USING (true);
@@ -414,6 +416,24 @@ GRANT UPDATE ON public.batch_chunks(claim) TO accubooks_app;
 GRANT SELECT ON public.batch_chunks(stored_at) TO accubooks_relay;
 GRANT SELECT, UPDATE ON public.batch_chunks(is_kept) TO accubooks_relay;
 
+CREATE TABLE public.batch_waiting_rows (
+  company_id uuid NOT NULL,
+  batch_id uuid NOT NULL,
+  waiting integer NOT NULL,
+  CONSTRAINT batch_waiting_rows_pkey PRIMARY KEY (company_id, batch_id),
+  CONSTRAINT batch_waiting_rows_waiting_check CHECK ((waiting >= 0)),
+  CONSTRAINT batch_waiting_rows_company_id_batch_id_fkey FOREIGN KEY (company_id, batch_id) REFERENCES public.batches(company_id, id)
+);
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF waiting ON public.batch_waiting_rows FOR EACH ROW EXECUTE FUNCTION public.require_counted_batch('batch_id');
+CREATE TRIGGER keep_all_waiting_rows BEFORE TRUNCATE ON public.batch_waiting_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('its batch would not add up');
+CREATE TRIGGER keep_waiting_rows BEFORE DELETE OR UPDATE OF company_id, batch_id ON public.batch_waiting_rows FOR EACH ROW EXECUTE FUNCTION public.refuse_change('its batch would not add up');
+ALTER TABLE public.batch_waiting_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.batch_waiting_rows FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.batch_waiting_rows FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+GRANT INSERT, SELECT ON public.batch_waiting_rows TO accubooks_app;
+GRANT SELECT ON public.batch_waiting_rows TO accubooks_auditor;
+GRANT UPDATE ON public.batch_waiting_rows(waiting) TO accubooks_app;
+
 CREATE TABLE public.batches (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -444,21 +464,18 @@ CREATE TABLE public.batches (
   rate_since timestamp with time zone,
   rate_rows integer DEFAULT 0 NOT NULL,
   rate real,
-  pending_approval integer DEFAULT 0 NOT NULL,
   CONSTRAINT batches_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT batches_batch_key UNIQUE (company_id, batch_key),
   CONSTRAINT batches_batch_key_check CHECK (((length(batch_key) >= 1) AND (length(batch_key) <= 255))),
   CONSTRAINT batches_cancelled_check CHECK ((cancelled >= 0)),
   CONSTRAINT batches_check CHECK ((cardinality(schema_versions) = cardinality(operations))),
   CONSTRAINT batches_chunk_count_check CHECK ((chunk_count >= 0)),
-  CONSTRAINT batches_completed CHECK (((state <> 'completed'::text) OR ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) + pending_approval) = row_count))),
-  CONSTRAINT batches_counted CHECK (((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) + pending_approval) <= COALESCE(row_count, 0))),
+  CONSTRAINT batches_counted CHECK ((((((((succeeded + replayed) + rejected) + mismatched) + refused) + failed) + cancelled) <= COALESCE(row_count, 0))),
   CONSTRAINT batches_failed_check CHECK ((failed >= 0)),
   CONSTRAINT batches_file_sha256_check CHECK ((file_sha256 ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT batches_mismatched_check CHECK ((mismatched >= 0)),
   CONSTRAINT batches_operation_check CHECK (((length(operation) >= 1) AND (length(operation) <= 64))),
   CONSTRAINT batches_operations_check CHECK ((cardinality(operations) <= 1000)),
-  CONSTRAINT batches_pending_approval_check CHECK ((pending_approval >= 0)),
   CONSTRAINT batches_rate_check CHECK ((rate >= (0)::double precision)),
   CONSTRAINT batches_rate_rows_check CHECK ((rate_rows >= 0)),
   CONSTRAINT batches_refused_check CHECK ((refused >= 0)),
@@ -474,6 +491,7 @@ CREATE TABLE public.batches (
 );
 CREATE INDEX batches_newest ON public.batches USING btree (company_id, created_at DESC, id DESC);
 CREATE INDEX batches_unfinished ON public.batches USING btree (company_id, queued_at, id) WHERE (state = ANY (ARRAY['queued'::text, 'running'::text, 'paused'::text]));
+CREATE TRIGGER batches_completed AFTER INSERT OR UPDATE OF state, row_count, succeeded, replayed, rejected, mismatched, refused, failed, cancelled ON public.batches FOR EACH ROW WHEN ((new.state = 'completed'::text)) EXECUTE FUNCTION public.require_counted_batch('id');
 CREATE TRIGGER keep_all_batches BEFORE TRUNCATE ON public.batches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the results of a batch stay');
 CREATE TRIGGER keep_batches BEFORE DELETE ON public.batches FOR EACH ROW WHEN ((old.state <> 'receiving'::text)) EXECUTE FUNCTION public.refuse_change('the results of a batch stay');
 ALTER TABLE public.batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -509,7 +527,6 @@ GRANT UPDATE ON public.batches(woken_at) TO accubooks_relay;
 GRANT UPDATE ON public.batches(rate_since) TO accubooks_app;
 GRANT UPDATE ON public.batches(rate_rows) TO accubooks_app;
 GRANT UPDATE ON public.batches(rate) TO accubooks_app;
-GRANT UPDATE ON public.batches(pending_approval) TO accubooks_app;
 
 CREATE TABLE public.companies (
   id uuid NOT NULL,
@@ -746,6 +763,7 @@ CREATE TABLE public.employee_terms (
 CREATE TRIGGER keep_all_employee_terms BEFORE TRUNCATE ON public.employee_terms FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('later terms, or others for the same day, take their place');
 CREATE TRIGGER keep_employee_terms BEFORE DELETE OR UPDATE ON public.employee_terms FOR EACH ROW EXECUTE FUNCTION public.refuse_change('later terms, or others for the same day, take their place');
 CREATE TRIGGER number_employee_terms BEFORE INSERT ON public.employee_terms FOR EACH ROW EXECUTE FUNCTION public.number_employee_terms();
+CREATE TRIGGER require_frequency_of_whole_periods AFTER INSERT ON public.employee_terms FOR EACH ROW EXECUTE FUNCTION public.require_frequency_of_whole_periods();
 ALTER TABLE public.employee_terms ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.employee_terms FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.employee_terms FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
@@ -986,7 +1004,7 @@ CREATE TABLE public.inventory_movements (
   reason text NOT NULL,
   moved_on date NOT NULL,
   journal_entry_id uuid NOT NULL,
-  created_at timestamp with time zone DEFAULT now() NOT NULL,
+  created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   CONSTRAINT inventory_movements_pkey PRIMARY KEY (company_id, id),
   CONSTRAINT inventory_movements_cost_follows_stock CHECK ((sign((quantity_delta)::double precision) = sign((value_delta_minor)::double precision))),
   CONSTRAINT inventory_movements_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
@@ -1978,19 +1996,8 @@ AS $function$
 BEGIN
   PERFORM enter_relay();
   RETURN QUERY
-    SELECT count(*), age_seconds(min(least(r.expires_at, d.due_since)))
-    FROM approval_requests r
-    LEFT JOIN LATERAL (
-      SELECT max(a.decided_at) AS due_since FROM approval_decisions a
-      WHERE a.company_id = r.company_id AND a.idempotency_key = r.idempotency_key AND a.decision = 'approved'
-      HAVING NOT EXISTS (
-        SELECT FROM jsonb_to_recordset(r.demands) AS n (roles text[], count integer)
-        WHERE n.count > (
-          SELECT count(*) FROM approval_decisions g
-          WHERE g.company_id = r.company_id AND g.idempotency_key = r.idempotency_key AND g.decision = 'approved'
-            AND g.roles && n.roles))
-    ) AS d ON true
-    WHERE r.closed_at IS NULL;
+    SELECT count(*), age_seconds(min(least(r.expires_at, approved_since(r.company_id, r.idempotency_key, r.demands))))
+    FROM approval_requests r WHERE r.closed_at IS NULL;
 END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approval_facts() TO PUBLIC;
@@ -2032,6 +2039,22 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.approvals_of_keys(uuid,text[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.approved_since(p_company uuid, p_key text, p_demands jsonb)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT max(a.decided_at) FROM approval_decisions a
+  WHERE a.company_id = p_company AND a.idempotency_key = p_key AND a.decision = 'approved'
+  HAVING NOT EXISTS (
+    SELECT FROM jsonb_to_recordset(p_demands) AS n (roles text[], count integer)
+    WHERE n.count > (
+      SELECT count(*) FROM approval_decisions g
+      WHERE g.company_id = p_company AND g.idempotency_key = p_key AND g.decision = 'approved' AND g.roles && n.roles))
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.approved_since(uuid,text,jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.archivable_audit_months()
  RETURNS TABLE(month date, archived boolean)
@@ -2345,6 +2368,14 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.begin_settings_version() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.begins_period(p_frequency text, p_day date)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_frequency WHEN 'weekly'::text THEN ((((EXTRACT(doy FROM p_day))::integer % 7) = 1) AND (EXTRACT(doy FROM p_day) <= (((7 * 51) + 1))::numeric)) WHEN 'biweekly'::text THEN ((((EXTRACT(doy FROM p_day))::integer % 14) = 1) AND (EXTRACT(doy FROM p_day) <= (((14 * 25) + 1))::numeric)) WHEN 'semimonthly'::text THEN (EXTRACT(day FROM p_day) = ANY (ARRAY[(1)::numeric, (16)::numeric])) WHEN 'monthly'::text THEN (EXTRACT(day FROM p_day) = (1)::numeric) ELSE NULL::boolean END
+;
+GRANT EXECUTE ON FUNCTION public.begins_period(text,date) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.cancel_write(p_company uuid, p_key text, p_user uuid, p_request_id text, p_body bytea, p_route_path text, p_http_method text, p_version uuid DEFAULT NULL::uuid)
  RETURNS TABLE(cancelled_now boolean, write public.idempotent_writes)
@@ -2698,6 +2729,23 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.count_outcome(text,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.count_waiting_rows(p_company uuid, p_batch uuid, p_more integer)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF p_more = 0 THEN
+    RETURN;
+  END IF;
+  UPDATE batch_waiting_rows w SET waiting = w.waiting + p_more WHERE w.company_id = p_company AND w.batch_id = p_batch;
+  IF NOT FOUND THEN
+    INSERT INTO batch_waiting_rows (company_id, batch_id, waiting) VALUES (p_company, p_batch, p_more);
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.count_waiting_rows(uuid,uuid,integer) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.create_company(p_name text, p_owner_email text, p_currency text, p_company_id uuid DEFAULT NULL::uuid)
  RETURNS TABLE(company_id uuid, user_id uuid)
@@ -4686,8 +4734,12 @@ BEGIN
     PERFORM set_outcomes(it, merge_outcomes(it.outcomes, outcomes_now), it.problems || (
       SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(p_problems) AS p
       WHERE substr(it.outcomes, p.key::integer + 1, 1) = '.'));
-    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, audit)
-    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, nullif(a.value -> 'audit', 'null')
+    INSERT INTO batch_approvals (company_id, idempotency_key, batch_id, upload_id, chunk, position, round, audit)
+    SELECT p_company, a.value ->> 'key', p_id, p_upload, p_chunk, a.key::integer, 1 + (
+        SELECT count(*) FROM batch_approvals o
+        WHERE o.company_id = p_company AND o.idempotency_key = a.value ->> 'key' AND o.batch_id = p_id AND o.chunk = p_chunk
+          AND o.position = a.key::integer),
+      nullif(a.value -> 'audit', 'null')
     FROM jsonb_each(p_approvals) AS a
     WHERE substr(it.outcomes, a.key::integer + 1, 1) = '.' AND substr(outcomes_now, a.key::integer + 1, 1) = 'a';
     PERFORM record_audit_rows((
@@ -4778,13 +4830,16 @@ CREATE OR REPLACE FUNCTION public.record_movements(p_company uuid, p_movements j
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
+DECLARE
+  posted_at timestamptz := clock_timestamp();
 BEGIN
   INSERT INTO inventory_movements (company_id, id, item_id, quantity_delta, value_delta_minor, currency, reason, moved_on,
-    journal_entry_id)
+    journal_entry_id, created_at)
   SELECT p_company, m.id, m.item_id, m.quantity_delta, m.value_delta_minor, m.currency, m.reason, m.moved_on,
-    m.journal_entry_id
-  FROM jsonb_to_recordset(p_movements) AS m (id uuid, item_id uuid, quantity_delta bigint, value_delta_minor bigint,
-    currency text, reason text, moved_on date, journal_entry_id uuid);
+    m.journal_entry_id, posted_at + (m.place - 1) * interval '1 microsecond'
+  FROM ROWS FROM (jsonb_to_recordset(p_movements) AS (id uuid, item_id uuid, quantity_delta bigint, value_delta_minor bigint,
+    currency text, reason text, moved_on date, journal_entry_id uuid)) WITH ORDINALITY
+    AS m (id, item_id, quantity_delta, value_delta_minor, currency, reason, moved_on, journal_entry_id, place);
 END
 $function$
 ;
@@ -5224,6 +5279,28 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_closing_lines() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_counted_batch()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (
+    SELECT FROM batches b CROSS JOIN LATERAL (
+      SELECT b.succeeded + b.replayed + b.rejected + b.mismatched + b.refused + b.failed + b.cancelled
+        + waiting_rows(b.company_id, b.id) AS counted
+    ) AS c
+    WHERE b.company_id = NEW.company_id AND b.id = (to_jsonb(NEW) ->> TG_ARGV[0])::uuid
+      AND (c.counted > coalesce(b.row_count, 0) OR b.state = 'completed' AND c.counted <> b.row_count)
+  ) THEN
+    RAISE EXCEPTION 'the rows of batch % do not add up', to_jsonb(NEW) ->> TG_ARGV[0]
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'batches_completed';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_counted_batch() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_credit_after_issue()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5433,6 +5510,32 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_fiscal_year_of_entry() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.require_frequency_of_whole_periods()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  before text := (
+    SELECT t.pay_frequency FROM all_terms(NEW.company_id, NEW.employee_id) AS t WHERE t.effective_from < NEW.effective_from
+    ORDER BY t.effective_from DESC, t.version DESC LIMIT 1);
+  later record;
+BEGIN
+  SELECT t.effective_from, t.pay_frequency INTO later FROM all_terms(NEW.company_id, NEW.employee_id) AS t
+  WHERE t.effective_from > NEW.effective_from ORDER BY t.effective_from, t.version DESC LIMIT 1;
+  IF before <> NEW.pay_frequency
+      AND NOT (begins_period(before, NEW.effective_from) AND begins_period(NEW.pay_frequency, NEW.effective_from))
+    OR later.pay_frequency <> NEW.pay_frequency
+      AND NOT (begins_period(NEW.pay_frequency, later.effective_from) AND begins_period(later.pay_frequency, later.effective_from))
+  THEN
+    RAISE EXCEPTION 'the pay frequency of employee % would change within a period', NEW.employee_id
+      USING ERRCODE = 'check_violation', CONSTRAINT = 'pay_frequency_within_period';
+  END IF;
+  RETURN NULL;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.require_frequency_of_whole_periods() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.require_incarnation(p_incarnation text)
  RETURNS void
@@ -6082,7 +6185,6 @@ BEGIN
     refused = b.refused + count_outcome(p_outcomes, 'u') - count_outcome(before, 'u'),
     failed = b.failed + count_outcome(p_outcomes, 'f') - count_outcome(before, 'f'),
     cancelled = b.cancelled + count_outcome(p_outcomes, 'c') - count_outcome(before, 'c'),
-    pending_approval = b.pending_approval + count_outcome(p_outcomes, 'a') - count_outcome(before, 'a'),
     progress_at = clock_timestamp(),
     rate = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds'
       THEN (b.rate_rows + recorded) / extract(epoch FROM clock_timestamp() - b.rate_since) ELSE b.rate END,
@@ -6090,6 +6192,7 @@ BEGIN
     rate_since = CASE WHEN clock_timestamp() - b.rate_since > interval '10 seconds' THEN clock_timestamp() ELSE b.rate_since END,
     completed_at = CASE WHEN b.state = 'cancelled' AND NOT has_pending(b) THEN clock_timestamp() ELSE b.completed_at END
   WHERE b.company_id = p_chunk.company_id AND b.id = p_chunk.batch_id;
+  PERFORM count_waiting_rows(p_chunk.company_id, p_chunk.batch_id, count_outcome(p_outcomes, 'a') - count_outcome(before, 'a'));
 END
 $function$
 ;
@@ -6132,13 +6235,19 @@ BEGIN
   PERFORM enter_relay();
   RETURN QUERY
     WITH known AS (
-      SELECT r.company_id, r.idempotency_key,
-        coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END, (
-          SELECT max(d.decided_at) FROM approval_decisions d
-          WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key)) AS news_at,
+      SELECT r.company_id, r.idempotency_key, coalesce(i.due_at, d.decided_at) AS news_at,
+        CASE WHEN i.due_at IS NULL THEN interval '1 minute' ELSE interval '5 seconds' END AS patience,
         -- A moment to come is one of before the clock was set back.
         CASE WHEN r.woken_at <= clock_timestamp() THEN r.woken_at ELSE timestamptz '2000-01-01Z' END AS woken_at
       FROM approval_requests r
+      CROSS JOIN LATERAL (
+        SELECT max(d.decided_at) AS decided_at FROM approval_decisions d
+        WHERE d.company_id = r.company_id AND d.idempotency_key = r.idempotency_key
+      ) AS d
+      CROSS JOIN LATERAL (
+        SELECT coalesce(r.closed_at, CASE WHEN r.expires_at < clock_timestamp() THEN r.expires_at END,
+          CASE WHEN d.decided_at IS NOT NULL THEN approved_since(r.company_id, r.idempotency_key, r.demands) END) AS due_at
+      ) AS i
       WHERE (r.closed_at IS NULL AND r.pending_since < clock_timestamp() - interval '5 seconds')
         OR (r.approved_by IS NULL AND r.closed_at > clock_timestamp() - interval '10 minutes')
     ), due AS (
@@ -6146,8 +6255,8 @@ BEGIN
       FROM known k
       JOIN approval_requests r ON r.company_id = k.company_id AND r.idempotency_key = k.idempotency_key
       WHERE k.news_at IS NULL AND k.woken_at < clock_timestamp() - interval '10 minutes'
-        OR k.news_at < clock_timestamp() - interval '5 seconds'
-          AND clock_timestamp() - k.woken_at > greatest(interval '5 seconds', (k.woken_at - k.news_at) / 2)
+        OR k.news_at < clock_timestamp() - k.patience
+          AND (k.woken_at < k.news_at OR clock_timestamp() - k.woken_at > greatest(3 * k.patience, k.woken_at - k.news_at))
       ORDER BY k.woken_at LIMIT p_limit FOR NO KEY UPDATE OF r SKIP LOCKED
     )
     UPDATE approval_requests r SET woken_at = clock_timestamp() FROM due d
@@ -6248,8 +6357,11 @@ BEGIN
       told := CASE ended WHEN 'rejected' THEN 'j' WHEN 'cancelled' THEN 'c' WHEN 'lost' THEN 'f'
         ELSE CASE WHEN one.audit IS NULL THEN 's' ELSE 'r' END END;
       -- Before the chunk's row, as whoever records.
-      UPDATE batches b SET pending_approval = b.pending_approval - 1,
-        succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
+      WITH waiting AS (
+        UPDATE batch_waiting_rows w SET waiting = w.waiting - 1
+        WHERE w.company_id = one.company_id AND w.batch_id = one.batch_id
+      )
+      UPDATE batches b SET succeeded = b.succeeded + (told = 's')::integer, replayed = b.replayed + (told = 'r')::integer,
         rejected = b.rejected + (told = 'j')::integer, failed = b.failed + (told = 'f')::integer,
         cancelled = b.cancelled + (told = 'c')::integer
       WHERE b.company_id = one.company_id AND b.id = one.batch_id;
@@ -6447,6 +6559,18 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.verify_audit_archive(date,text,bigint,numeric) TO accubooks_auditor;
+
+CREATE OR REPLACE FUNCTION public.waiting_rows(p_company uuid, p_batch uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RETURN coalesce((
+    SELECT w.waiting FROM batch_waiting_rows w WHERE w.company_id = p_company AND w.batch_id = p_batch), 0);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.waiting_rows(uuid,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.wake_relay()
  RETURNS trigger

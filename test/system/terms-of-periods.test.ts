@@ -111,8 +111,6 @@ test('a run pays whom the model pays, by the same terms', async () => {
     async (employees, periods) => {
       const byId = new Map(employees.map((one) => [randomUUID(), one]));
       await inRolledBackTransaction(system.owner, async (client) => {
-        // Also of frequencies that nobody can change to.
-        await client.query('ALTER TABLE employee_terms DISABLE TRIGGER require_frequency_of_whole_periods');
         for (const [id, one] of byId) await insert(client, id, one);
         for (const one of periods) expect(await paidIn(client, one)).toEqual(shouldPay(byId, one));
       });
@@ -127,6 +125,8 @@ test('whatever frequencies follow each other, every day is paid for once', async
     const id = randomUUID();
     await inRolledBackTransaction(system.owner, async (client) => {
       await insert(client, id, { beginning, later: [], leftOn: null });
+      // The other triggers are off.
+      await client.query('ALTER TABLE employee_terms ENABLE ALWAYS TRIGGER require_frequency_of_whole_periods');
       const taken: Employee['later'][number][] = [];
       for (const one of later) {
         await client.query('SAVEPOINT terms');
@@ -134,7 +134,7 @@ test('whatever frequencies follow each other, every day is paid for once', async
           await insertTerms(client, id, one, taken.length + 1);
           taken.push(one);
         } catch (error) {
-          expect(error).toMatchObject({ constraint: 'pay_frequency_within_period' });
+          if ((error as pg.DatabaseError).constraint !== 'pay_frequency_within_period') throw error;
           await client.query('ROLLBACK TO SAVEPOINT terms');
         }
       }
@@ -154,7 +154,7 @@ function timesPaid(one: Employee): readonly number[] {
     if (termsOn(one, begin).frequency !== of) continue;
     for (const each of daysBetween(begin, end)) times.set(each, (times.get(each) ?? 0) + 1);
   }
-  return [...new Set(times.values())].toSorted();
+  return [...new Set(times.values())].toSorted((one, other) => one - other);
 }
 
 /** The periods of three years, each up to the first day of the next. */
