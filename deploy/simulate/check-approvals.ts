@@ -108,7 +108,10 @@ function waitsAsPlanned({ step, final, request }: Answered): boolean {
 }
 
 function textOf(demands: readonly Demand[]): string {
-  return JSON.stringify(demands.map(({ roles, count }) => [roles.toSorted(), count]).toSorted());
+  return demands
+    .map(({ roles, count }) => JSON.stringify([roles.toSorted(), count]))
+    .toSorted()
+    .join(' ');
 }
 
 function decisionOf({ step }: Answered): string {

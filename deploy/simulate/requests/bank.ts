@@ -1,8 +1,9 @@
 import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { type BankTransaction, codesOf, isClosed, isFarAhead, post, statementDay, sumOf } from './books.ts';
+import { type BankTransaction, codesOf, isClosed, isFarAhead, statementDay, sumOf } from './books.ts';
 import { setFree } from './ledger.ts';
 import { changed, type OperationModel, over, refused, refusedAnyway, workingOn } from './operation-model.ts';
+import { post } from './postings.ts';
 
 type Content = BankTransaction['content'];
 

@@ -6,14 +6,13 @@ import {
   type InvoiceLine,
   isClosed,
   isFarAhead,
-  post,
   postingDay,
-  postMirrorOf,
   sumOf,
 } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, statusOf, takingDay } from './invoices.ts';
 import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
+import { post, postMirrorOf } from './postings.ts';
 import type { Random } from './random.ts';
 
 type AskedPart = { readonly lineNumber: number; readonly net: number };

@@ -1,4 +1,4 @@
-import { type Books, EARLIER_YEARS, post, postMirrorOf, type Write } from './books.ts';
+import { type Books, EARLIER_YEARS, type Write } from './books.ts';
 import { SETTINGS } from './ledger.ts';
 import {
   type Answer,
@@ -9,6 +9,7 @@ import {
   refused,
   refusedAnyway,
 } from './operation-model.ts';
+import { post, postMirrorOf } from './postings.ts';
 
 /** With each of them, a company brings something with it from both of the earlier years. */
 export const FISCAL_YEAR_ENDS = ['12-31', '11-30', '06-30'] as const;

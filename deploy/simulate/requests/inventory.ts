@@ -1,8 +1,9 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
 import { MAX_AMOUNT, MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { divide, type Item, isClosed, isFarAhead, leastSince, post, postingDay } from './books.ts';
+import { divide, type Item, isClosed, isFarAhead, leastSince, postingDay } from './books.ts';
 import { periodClosed } from './ledger.ts';
 import { type OperationModel, over, refused, refusedAnyway, uniqueName, workingOn } from './operation-model.ts';
+import { post } from './postings.ts';
 
 /** More units than any item has. */
 const TOO_MANY = 1_000_000_000;

@@ -6,9 +6,7 @@ import {
   isClosed,
   isFarAhead,
   leastSince,
-  post,
   postingDay,
-  postMirrorOf,
   sumOf,
   TAX_ROUNDINGS,
 } from './books.ts';
@@ -23,6 +21,7 @@ import {
   uniqueName,
   workingOn,
 } from './operation-model.ts';
+import { post, postMirrorOf } from './postings.ts';
 import type { Random } from './random.ts';
 
 const createCustomer: OperationModel = {

@@ -8,9 +8,7 @@ import {
   isClosed,
   isFarAhead,
   LONG_CLOSED,
-  post,
   postingDay,
-  postMirror,
   sumOf,
 } from './books.ts';
 import {
@@ -25,6 +23,7 @@ import {
   uniqueName,
   workingOn,
 } from './operation-model.ts';
+import { post, postMirror } from './postings.ts';
 
 /** The settings, by the operation that changes them: whether a day is closed rests on the last change. */
 export const SETTINGS = 'updateCompanySettings';

@@ -1,8 +1,9 @@
 import { rowId } from '../../../activities/identity.ts';
 import { MAX_AMOUNT_MINOR } from '../../../activities/money.ts';
-import { type Books, codesOf, isClosed, isFarAhead, post, postingDay, postMirrorOf } from './books.ts';
+import { type Books, codesOf, isClosed, isFarAhead, postingDay } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
 import { over, refused, workingOn } from './operation-model.ts';
+import { post, postMirrorOf } from './postings.ts';
 import type { Random } from './random.ts';
 
 const createPayment = workingOn(({ invoices }) => invoices, {

@@ -6,9 +6,7 @@ import {
   isClosed,
   isFarAhead,
   type PayRun,
-  post,
   postingDay,
-  postMirror,
   sumOf,
   type Terms,
 } from './books.ts';
@@ -24,6 +22,7 @@ import {
   uniqueName,
   workingOn,
 } from './operation-model.ts';
+import { post, postMirror } from './postings.ts';
 import type { Random } from './random.ts';
 
 const PERIODS: Readonly<Record<Frequency, number>> = { weekly: 52, biweekly: 26, semimonthly: 24, monthly: 12 };

@@ -1,8 +1,9 @@
 import { ACCOUNTS } from '../../../activities/ledger/accounts.ts';
-import { divide, type Invoice, isClosed, isFarAhead, post, postingDay, postMirrorOf, sumOf } from './books.ts';
+import { divide, type Invoice, isClosed, isFarAhead, postingDay, sumOf } from './books.ts';
 import { dueOn, isPayable, leastDue, leastRoom, takingDay } from './invoices.ts';
 import { over, refused, workingOn } from './operation-model.ts';
 import { partOf } from './payments.ts';
+import { post, postMirrorOf } from './postings.ts';
 
 /** Of every company that the requests are made for. */
 const BAD_DEBTS = '6800';
