@@ -91,7 +91,10 @@ describe('a write that a policy matches', () => {
 
   test('is waited for by a client that asks to wait', async () => {
     const waiting = pay('waited', 10_000, { prefer: 'wait=20' });
-    await until('it to wait', async () => (await company.api.get('/api/writes/waited')).json.state === 'pending_approval');
+    await until(
+      'it to wait',
+      async () => (await company.api.get('/api/writes/waited')).json.state === 'pending_approval',
+    );
     await decide('waited', 'approve', 'admin');
     const answer = await waiting;
     expect([answer.status, answer.replayed]).toEqual([201, false]);
