@@ -121,7 +121,7 @@ describe('voiding a payment', () => {
     await closeBooks(company, '2026-02-20');
     expect(inFull(await voiding(`payments/${payment.id}`))).toEqual([
       ...[409, 'period_closed', 'The books are closed through 2026-02-20.'],
-      [{ in: 'body', pointer: '/date', message: 'The books are closed through 2026-02-20.' }],
+      [{ in: 'body', pointer: '/date' }],
     ]);
     await closeBooks(company, '2025-12-31');
     expect((await voiding(`payments/${payment.id}`, { date: '2026-02-01' })).json.voidedOn).toBe('2026-02-01');
