@@ -98,6 +98,8 @@ export type RejectionKind = {
   readonly nextAction?: 'use_new_key' | 'fix_request';
   /** The member of the request that it is about, where a constraint of the database stands for it. */
   readonly about?: { readonly in: 'body' | 'path'; readonly pointer: `/${string}` };
+  /** Where such a constraint is a trigger of ours, whose words are the detail: they say more than the title does. */
+  readonly toldByDatabase?: true;
 };
 
 export type Example = {

@@ -42,10 +42,9 @@ export function closeBooksThrough(tx: Tx, companyId: string, day: string | null)
   return tx.query('UPDATE companies SET books_closed_through = $2 WHERE id = $1', [companyId, day]);
 }
 
-/** The declaration of a rejection that both operations share. */
+/** The declaration of a rejection that both operations share. The same request succeeds once the other years are closed or reopened. */
 export const FISCAL_YEAR_OUT_OF_ORDER = {
   status: 409,
   title: 'Fiscal years are closed in their order, and only the latest closed one is reopened',
-  nextAction: 'fix_request',
   about: { in: 'path', pointer: '/year' },
 } as const;

@@ -39,19 +39,23 @@ export async function loadPostingFacts(tx: Tx, companyId: string, codes: readonl
   return { now, today, closedThrough, latest, accounts: new Map(Object.entries(accounts)) };
 }
 
-/** The rule of the trigger `begin_journal_entry`, which stays as the backstop. Throws `period_closed`. */
+/**
+ * The rule of the trigger `begin_journal_entry`, which stays as the backstop and says it in the same words. Throws
+ * `period_closed`, about the member of the body that has the date.
+ */
 export function requireOpenPeriod(
   { closedThrough }: Pick<PostingFacts, 'closedThrough'>,
   date: string,
+  pointer: `/${string}`,
   context: WriteContext<'period_closed'>,
 ): void {
   // Dates of the form YYYY-MM-DD compare correctly as text.
   if (closedThrough !== null && date <= closedThrough) {
-    throw context.reject('period_closed', `The books are closed through ${closedThrough}.`);
+    throw context.reject('period_closed', `The books are closed through ${closedThrough}.`, pointer);
   }
 }
 
-/** The other rule of that trigger about dates. Throws `date_too_late`, about the member of the body that has the date. */
+/** The other rule of that trigger about dates. Throws `date_too_late`, about that member too. */
 export function requireNotTooLate(
   { latest }: Pick<PostingFacts, 'latest'>,
   date: string,

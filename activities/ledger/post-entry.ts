@@ -68,11 +68,13 @@ export function newEntryRow(entry: NewEntry, context: WriteContext<RuleOfTheLedg
   };
 }
 
-/** How the operations that post declare that rule, unless they have more to say about it. */
+/** How the operations that post declare that rule, about the `date` of the body unless they say otherwise. */
 export const PERIOD_CLOSED = {
   status: 409,
   title: 'The books are closed for that date',
   nextAction: 'fix_request',
+  about: { in: 'body', pointer: '/date' },
+  toldByDatabase: true,
 } as const;
 
 /** How the operations that post declare that a date is more than `latestPostingDays` (a setting) after today. */

@@ -138,7 +138,7 @@ export const adjustInventory = defineSetOperation({
           '/quantityDelta',
         );
       }
-      requireOpenPeriod(facts, movedOn, context);
+      requireOpenPeriod(facts, movedOn, '/date', context);
       requireNotTooLate(facts, movedOn, '/date', context);
 
       const movement = movementOf(

@@ -156,7 +156,7 @@ export const createCreditNote = defineSetOperation({
           '/date',
         );
       }
-      requireOpenPeriod(facts, creditedOn, context);
+      requireOpenPeriod(facts, creditedOn, '/date', context);
       requireNotTooLate(facts, creditedOn, '/date', context);
 
       const entry = entryOf(

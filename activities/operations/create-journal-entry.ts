@@ -85,7 +85,7 @@ export const createJournalEntry = defineSetOperation({
 
     decide({ facts, entries }, { body: manual }, context) {
       requirePostable(facts, manual.lines, context);
-      requireOpenPeriod(facts, manual.date, context);
+      requireOpenPeriod(facts, manual.date, '/date', context);
       requireNotTooLate(facts, manual.date, '/date', context);
       const entry = entryOf(
         {

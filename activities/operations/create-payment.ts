@@ -71,7 +71,7 @@ export const createPayment = defineSetOperation({
       nextAction: 'fix_request',
     },
     as_of_conflict: { ...AS_OF_CONFLICT, about: { in: 'body', pointer: '/receivedOn' } },
-    period_closed: PERIOD_CLOSED,
+    period_closed: { ...PERIOD_CLOSED, about: { in: 'body', pointer: '/receivedOn' } },
     date_too_late: DATE_TOO_LATE,
   },
   constraints: {
@@ -152,7 +152,7 @@ export const createPayment = defineSetOperation({
         const due = formatAmount(conflict.left, invoice.currency);
         throw context.reject('as_of_conflict', `${due} is due on the invoice as of ${conflict.day}.`, '/receivedOn');
       }
-      requireOpenPeriod(facts, receivedOn, context);
+      requireOpenPeriod(facts, receivedOn, '/receivedOn', context);
       requireNotTooLate(facts, receivedOn, '/receivedOn', context);
 
       const { currency } = body;

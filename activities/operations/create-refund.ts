@@ -120,7 +120,7 @@ export const createRefund = defineSetOperation({
         const most = formatAmount(conflict.left, payment.currency);
         throw context.reject('as_of_conflict', `As of ${conflict.day}, only ${most} can become due again.`, '/date');
       }
-      requireOpenPeriod(facts, refundedOn, context);
+      requireOpenPeriod(facts, refundedOn, '/date', context);
       requireNotTooLate(facts, refundedOn, '/date', context);
 
       const { currency } = payment;

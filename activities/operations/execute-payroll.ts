@@ -37,7 +37,12 @@ export const executePayroll = defineOperation({
     pay_run_already_executed: { status: 409, title: 'The pay run was executed already' },
     executor_is_creator: { status: 403, title: 'Someone else has to execute it' },
     period_already_paid: { status: 409, title: 'An employee has been paid for this period already' },
-    period_closed: { status: 409, title: 'The books are closed for the pay date' },
+    period_closed: {
+      status: 409,
+      title: 'The books are closed for the pay date',
+      about: { in: 'path', pointer: '/payRunId' },
+      toldByDatabase: true,
+    },
     date_too_late: {
       status: 422,
       title: 'The pay date is more than latestPostingDays after today',

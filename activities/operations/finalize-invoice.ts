@@ -42,7 +42,7 @@ export const finalizeInvoice = defineSetOperation({
   rejections: {
     invoice_not_found: { status: 404, title: 'There is no such invoice' },
     invoice_not_draft: { status: 409, title: 'The invoice is no longer a draft' },
-    period_closed: PERIOD_CLOSED,
+    period_closed: { ...PERIOD_CLOSED, about: { in: 'body', pointer: '/issueDate' } },
     due_before_issue: DUE_BEFORE_ISSUE,
     date_too_late: DATE_TOO_LATE,
   },
@@ -98,7 +98,7 @@ export const finalizeInvoice = defineSetOperation({
         throw context.reject('invoice_not_draft', `The invoice is ${draft.status}.`, '/invoiceId', 'path');
       }
       const issueDate = body.issueDate ?? draft.issue_date;
-      requireOpenPeriod(state, issueDate, context);
+      requireOpenPeriod(state, issueDate, '/issueDate', context);
       requireDueOnOrAfterIssue({ dueDate: draft.due_date, issueDate }, context);
       requireNotTooLate(state, issueDate, '/issueDate', context);
 

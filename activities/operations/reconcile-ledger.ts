@@ -48,7 +48,12 @@ export const reconcileLedger = defineOperation({
   rejections: {
     bank_transaction_not_found: { status: 404, title: 'There is no such bank transaction' },
     already_reconciled: { status: 409, title: 'The bank transaction is reconciled already' },
-    period_closed: { status: 409, title: 'The books are closed for the date of the difference' },
+    period_closed: {
+      status: 409,
+      title: 'The books are closed for the date of the difference',
+      about: { in: 'path', pointer: '/bankTransactionId' },
+      toldByDatabase: true,
+    },
     date_too_late: {
       status: 422,
       title: 'The date of the difference is more than latestPostingDays after today',

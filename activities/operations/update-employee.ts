@@ -61,7 +61,7 @@ export const updateEmployee = defineOperation({
     '`effectiveFrom` on, until later ones do; those that are not given are as they are on that day. A period is paid by the terms ' +
     'that are in force on its first day, as a whole; `payFrequency` changes on a day on which a period of both frequencies begins. ' +
     'Terms for a day that has some already take their place; the database keeps ' +
-    'both. Runs that are made already stay as they are. `deductions` are all of them. A period that begins after `leftOn` is not paid.',
+    'both. `currency` comes with `annualSalary` and `deductions`, which are amounts of it. Runs that are made already stay as they are. `deductions` are all of them. A period that begins after `leftOn` is not paid.',
   method: 'PATCH',
   path: '/api/payroll/employees/:employeeId',
   params: z.strictObject({ employeeId: id() }),

@@ -306,8 +306,12 @@ function toRejection(operation: Operation, error: unknown): Rejection | undefine
   const code = operation.constraints[failure.constraint];
   const kind = code === undefined ? undefined : operation.rejections[code];
   if (code === undefined || kind === undefined) return undefined;
-  return new Rejection(code, `${kind.title}.`, kind.about?.pointer, kind.about?.in);
+  const told = kind.toldByDatabase && error instanceof Error ? asSentence(error.message) : `${kind.title}.`;
+  return new Rejection(code, told, kind.about?.pointer, kind.about?.in);
 }
+
+/** PostgreSQL has a message begin with a small letter, and end without a full stop. */
+const asSentence = (message: string) => `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
 
 export function resultOf(row: WriteRow, first: boolean): RunResult {
   return { outcome: row.outcome, statusCode: row.status_code, writeId: row.write_id, first };

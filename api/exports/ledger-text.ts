@@ -3,13 +3,15 @@ import type { LedgerLine } from './ledger-lines.ts';
 /** A general ledger as text, piece by piece: what comes before the lines, each of them, and what comes after the last one. */
 export type LedgerFormat = {
   readonly contentType: string;
+  /** Of the file. */
+  readonly extension: string;
   begin(period: { readonly from: string | null; readonly to: string }): string;
   line(line: LedgerLine): string;
   readonly end: string;
 };
 
 /** The members of a line in the order of the columns. */
-const COLUMNS = [
+export const COLUMNS = [
   ...(['date', 'entryId', 'lineNumber', 'lineId', 'accountCode', 'currency', 'amount', 'memo', 'description'] as const),
   ...([
     'operation',
@@ -33,6 +35,7 @@ const TEXTS: ReadonlySet<keyof LedgerLine> = new Set(['memo', 'description', 're
  */
 export const LEDGER_CSV: LedgerFormat = {
   contentType: 'text/csv; charset=utf-8; header=present',
+  extension: 'csv',
   begin: () => `${COLUMNS.join(',')}\r\n`,
   line: (line) => `${COLUMNS.map((column) => toCell(line[column], TEXTS.has(column))).join(',')}\r\n`,
   end: '',
@@ -51,6 +54,7 @@ function toCell(value: string | number | bigint | null, isText: boolean): string
 /** XML 1.0: an element for each line, in it one for each member that the line has. Without its last tag it is not whole. */
 export const LEDGER_XML: LedgerFormat = {
   contentType: 'application/xml; charset=utf-8',
+  extension: 'xml',
   begin({ from, to }) {
     const attributes = [...(from === null ? [] : [` from="${from}"`]), ` to="${to}"`].join('');
     return `<?xml version="1.0" encoding="UTF-8"?>\n<generalLedger${attributes}>\n`;

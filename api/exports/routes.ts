@@ -47,7 +47,7 @@ export function registerExports(app: FastifyInstance, context: ApiContext): void
     return limit.within(request.caller.companyId, async () => {
       const begun = await readFirst(context, request, query);
       open.add(reply.raw);
-      send(reply, request, begun.format, textOf(begun, pagesAfter(context, request, begun)));
+      send(reply, request, begun, textOf(begun, pagesAfter(context, request, begun)));
       await over;
       open.delete(reply.raw);
     });
@@ -133,13 +133,19 @@ async function* textOf(
 function send(
   reply: FastifyReply,
   { method, raw: { socket } }: FastifyRequest,
-  format: LedgerFormat,
+  { format, period }: Pick<Begun, 'format' | 'period'>,
   text: AsyncGenerator<string>,
 ): void {
   reply.header('vary', 'Accept').header('cache-control', 'no-store').type(format.contentType);
+  reply.header('content-disposition', `attachment; filename="${fileName(period, format)}"`);
   reply.raw.setTimeout(SILENT_MS, () => socket.resetAndDestroy());
   // Of a stream, Fastify sends nothing in answer to HEAD, but reads it to its end.
   void reply.send(method === 'HEAD' ? Readable.from([]) : Readable.from(resetting(text, socket)));
+}
+
+/** Without a first day, it goes back to the first entry. */
+function fileName({ from, to }: Period, { extension }: LedgerFormat): string {
+  return `general-ledger-${from === null ? 'until' : from}-${to}.${extension}`;
 }
 
 async function* resetting(text: AsyncGenerator<string>, socket: Socket): AsyncGenerator<string> {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { COLUMNS } from '../exports/ledger-text.ts';
 import { exportQuery, GENERAL_LEDGER_PATH } from '../exports/routes.ts';
 import { READERS } from '../reads/readers.ts';
 import { headerRefs, parameterRef } from './headers.ts';
@@ -20,6 +21,9 @@ export const EXPORT_PATHS: Readonly<Record<string, Json>> = {
         '`Accept: application/xml` asks for XML, otherwise it is CSV (RFC 4180). A text that a spreadsheet would take for a ' +
         'formula, or that begins with an apostrophe, has one in front in CSV; what XML cannot hold is U+FFFD there. An answer ' +
         'that is cut off is not whole: the connection ends before it does, and XML lacks its last tag.\n\n' +
+        `Columns in their order: ${COLUMNS.map((name) => `\`${name}\``).join(', ')}. XML is \`<generalLedger from="…" to="…">\` (no ` +
+        '`from` where none was asked for) with a `<line>` for each, which has an element of that name for each member that is not null.\n\n' +
+        'The file is called `general-ledger-FROM-TO.csv` (or `.xml`), and `general-ledger-until-TO.csv` without a first day.\n\n' +
         'Two exports of a company at once (429), and 16 of a process (503). A manager gets no entry of payroll.\n\n' +
         `Roles: ${READERS.ledger.join(', ')}.`,
       parameters: [
@@ -34,7 +38,7 @@ export const EXPORT_PATHS: Readonly<Record<string, Json>> = {
       responses: {
         '200': {
           description: 'The lines, amounts in minor units, debit positive',
-          headers: headerRefs(['X-Request-Id']),
+          headers: headerRefs(['X-Request-Id', 'Content-Disposition']),
           content: { 'text/csv': { schema: { type: 'string' } }, 'application/xml': { schema: { type: 'string' } } },
         },
         ...problemResponses(possible([...OF_EVERY_READ, 'overloaded']), headersOf),

@@ -50,6 +50,7 @@ const HEADERS = {
   Location: { description: 'The URL of the resource; with 202, of the write’s status', schema: { type: 'string' } },
   'Retry-After': { description: 'Seconds to wait', schema: { type: 'integer', minimum: 1 } },
   'Preference-Applied': { description: 'The preferences that were applied', schema: { type: 'string' } },
+  'Content-Disposition': { description: 'The name of the file', schema: { type: 'string' } },
   Link: { description: 'With `rel="next"`, the URL of what comes next', schema: { type: 'string' } },
   'WWW-Authenticate': { description: 'How to authenticate', schema: { type: 'string' } },
 } as const satisfies Record<string, Json>;

@@ -87,25 +87,42 @@ function readPosted(tx: Tx, { from, to }: Period) {
 }
 
 /**
- * The tax that a write-off gives up is a share of the tax of its invoice. Here it is spread over the rates of the invoice in
- * proportion to the tax of each, by largest remainder, ties to the lower rate: so the rates sum to what was posted, and a
- * recovery takes off again what its write-off took, whatever comes between them.
+ * The tax that write-offs give up is a share of the tax of their invoice. All that is given up of an invoice as of a day, by the
+ * dates of entries, is spread over its rates in proportion to the tax of each, by largest remainder, ties to the lower rate. A
+ * period has the difference of what is spread as of its last day and before its first one: the rates always sum to what was
+ * posted, and an invoice that is written off as a whole takes off the tax of each rate. Nothing that is dated later changes it.
  */
 const RATES = `
   WITH ${postedDocuments({ from: '$1', to: '$2' })},
+  relief AS (
+    SELECT i.id AS invoice_id, i.currency, i.tax_minor AS of_invoice, standing.at_end, standing.before
+    FROM invoices i
+    CROSS JOIN LATERAL (
+      SELECT coalesce(sum(w.tax_minor) FILTER (WHERE off.entry_date <= $2 AND (back.entry_date <= $2) IS NOT TRUE), 0) AS at_end,
+        coalesce(sum(w.tax_minor) FILTER (WHERE off.entry_date < $1 AND (back.entry_date < $1) IS NOT TRUE), 0) AS before
+      FROM write_offs w
+      JOIN journal_entries off ON off.company_id = w.company_id AND off.id = w.journal_entry_id
+      LEFT JOIN journal_entries back ON back.company_id = w.company_id AND back.reverses = w.journal_entry_id
+      WHERE w.company_id = i.company_id AND w.invoice_id = i.id AND w.tax_relief
+    ) AS standing
+    WHERE i.company_id = current_company() AND i.id IN (
+      SELECT w.invoice_id FROM posted p
+      JOIN write_offs w ON w.company_id = current_company() AND w.journal_entry_id = p.entry_id
+      WHERE w.tax_relief AND w.tax_minor <> 0
+    )
+  ),
   share AS (
-    SELECT p.entry_id, p.times, w.tax_minor, i.currency, r.rate, part.down, part.remainder
-    FROM posted p
-    JOIN write_offs w ON w.company_id = current_company() AND w.journal_entry_id = p.entry_id AND w.tax_relief
-    JOIN invoices i ON i.company_id = w.company_id AND i.id = w.invoice_id
-    JOIN (
-      SELECT invoice_id, tax_rate_thousandths AS rate, sum(tax_minor) AS tax_minor FROM invoice_lines
-      WHERE company_id = current_company() GROUP BY invoice_id, tax_rate_thousandths
-    ) AS r ON r.invoice_id = w.invoice_id AND r.tax_minor <> 0
-    CROSS JOIN LATERAL (SELECT w.tax_minor * r.tax_minor * sign(i.tax_minor)::numeric AS product, abs(i.tax_minor)::numeric AS whole) AS of
+    SELECT f.invoice_id, f.currency, moment.times, moment.relieved, r.rate, part.down, part.remainder
+    FROM relief f
+    CROSS JOIN LATERAL (VALUES (1, f.at_end), (-1, f.before)) AS moment (times, relieved)
+    CROSS JOIN LATERAL (
+      SELECT tax_rate_thousandths AS rate, sum(tax_minor) AS tax_minor FROM invoice_lines
+      WHERE company_id = current_company() AND invoice_id = f.invoice_id
+      GROUP BY tax_rate_thousandths HAVING sum(tax_minor) <> 0
+    ) AS r
+    CROSS JOIN LATERAL (SELECT moment.relieved * r.tax_minor * sign(f.of_invoice)::numeric AS product, abs(f.of_invoice)::numeric AS whole) AS of
     CROSS JOIN LATERAL (SELECT mod(mod(of.product, of.whole) + of.whole, of.whole) AS remainder) AS rest
     CROSS JOIN LATERAL (SELECT rest.remainder, div(of.product - rest.remainder, of.whole) AS down) AS part
-    WHERE w.tax_minor <> 0
   ),
   movement (rate, currency, base_minor, tax_minor, credited_base_minor, credited_tax_minor, written_off_tax_minor) AS (
     SELECT l.tax_rate_thousandths, i.currency, p.times * l.net_minor, p.times * l.tax_minor, 0, 0, 0
@@ -121,8 +138,8 @@ const RATES = `
     UNION ALL
     SELECT rate, currency, 0, 0, 0, 0, times * (down + CASE WHEN place <= units_left THEN 1 ELSE 0 END)
     FROM (
-      SELECT share.*, row_number() OVER (PARTITION BY entry_id ORDER BY remainder DESC, rate) AS place,
-        tax_minor - sum(down) OVER (PARTITION BY entry_id) AS units_left
+      SELECT share.*, row_number() OVER (PARTITION BY invoice_id, times ORDER BY remainder DESC, rate) AS place,
+        relieved - sum(down) OVER (PARTITION BY invoice_id, times) AS units_left
       FROM share
     ) AS spread
   )

@@ -149,7 +149,7 @@ describe('an adjustment', () => {
         STOCKED,
         { quantityDelta: 10, unitCost: 1_000_000_000_000, date },
       ],
-      ['period_closed : The books are closed through 2026-02-28.', STOCKED, { quantityDelta: -1, date }],
+      ['period_closed body /date: The books are closed through 2026-02-28.', STOCKED, { quantityDelta: -1, date }],
       [
         'date_too_late body /date: The company posts nothing that is dated after 2027-03-11.',
         STOCKED,

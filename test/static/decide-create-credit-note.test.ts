@@ -37,7 +37,7 @@ describe('a credit note', () => {
         'The note is over 4.33 USD; 4.32 USD is due as of 2026-01-22.',
         '/date',
       ],
-      [{ date: '2026-01-23' }, 'period_closed', 'The books are closed through 2026-01-31.', undefined],
+      [{ date: '2026-01-23' }, 'period_closed', 'The books are closed through 2026-01-31.', '/date'],
       [{ date: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/date'],
     ];
     // 68 cents of what is due were paid until the 23rd.

@@ -103,8 +103,12 @@ describe('a manual entry', () => {
     });
   });
 
-  test('is refused on the last closed day, and then without a pointer', () => {
-    const refusal = { code: 'period_closed', message: 'The books are closed through 2026-02-28.' };
+  test('is refused on the last closed day', () => {
+    const refusal = {
+      code: 'period_closed',
+      message: 'The books are closed through 2026-02-28.',
+      pointer: { in: 'body', pointer: '/date' },
+    };
     expect(told(stateOf(), { date: CLOSED, codes: ['1000'] })).toEqual(refusal);
   });
 

@@ -36,7 +36,7 @@ describe('a payment', () => {
         '0.99 USD is due on the invoice as of 2026-01-20.',
         '/receivedOn',
       ],
-      [{ receivedOn: '2026-01-21' }, 'period_closed', 'The books are closed through 2026-01-31.', undefined],
+      [{ receivedOn: '2026-01-21' }, 'period_closed', 'The books are closed through 2026-01-31.', '/receivedOn'],
       [
         { receivedOn: '2027-03-12' },
         'date_too_late',

@@ -22,7 +22,7 @@ describe('a refund', () => {
       [{ paymentId: NONE }, 'payment_not_found', `There is no payment ${NONE}.`, '/paymentId'],
       [{ paymentId: PAYMENTS[0] }, 'refund_exceeds_payment', '0.70 EUR is left of the payment.', '/amount'],
       [{ amount: 70 }, 'date_before_original', 'The original is dated 2026-01-20, which is after 2026-01-19.', '/date'],
-      [{ date: '2026-01-20' }, 'period_closed', 'The books are closed through 2026-01-31.', undefined],
+      [{ date: '2026-01-20' }, 'period_closed', 'The books are closed through 2026-01-31.', '/date'],
       [{ date: '2027-03-12' }, 'date_too_late', 'The company posts nothing that is dated after 2027-03-11.', '/date'],
     ];
     const state = stateOf(30n);

@@ -80,23 +80,32 @@ export function salesTaxOf(rows: Rows, from: string, to: string): Readonly<Recor
       take(rate, note['currency'], [0n, 0n, counts * minor(line, 'net_minor'), counts * minor(line, 'tax_minor')]);
     }
   }
-  for (const written of rows.write_offs.filter((row) => row['tax_relief'] === 'true')) {
-    const counts = times(written['written_off_on'], written['recovered_on'], from, to);
-    const currency = invoices.get(written['invoice_id'] ?? '')?.['currency'];
-    const lines = rows.invoice_lines.filter((line) => line['invoice_id'] === written['invoice_id']);
-    for (const [rate, part] of spread(minor(written, 'tax_minor'), lines)) {
-      if (counts !== 0n) take(rate, currency, [0n, 0n, 0n, 0n, counts * part]);
+  for (const invoice of rows.invoices) {
+    const relieving = rows.write_offs.filter(
+      (row) => row['invoice_id'] === invoice['id'] && row['tax_relief'] === 'true' && minor(row, 'tax_minor') !== 0n,
+    );
+    if (relieving.every((row) => times(row['written_off_on'], row['recovered_on'], from, to) === 0n)) continue;
+    const standing = (isOver: (day: string) => boolean) =>
+      relieving
+        .filter((row) => isOver(row['written_off_on'] ?? '') && !isOver(row['recovered_on'] ?? 'never'))
+        .reduce((sum, row) => sum + minor(row, 'tax_minor'), 0n);
+    const lines = rows.invoice_lines.filter((line) => line['invoice_id'] === invoice['id']);
+    for (const [sign, relieved] of [
+      [1n, standing((day) => day <= to)],
+      [-1n, standing((day) => day < from)],
+    ] as const) {
+      for (const [rate, part] of spread(relieved, lines))
+        take(rate, invoice['currency'], [0n, 0n, 0n, 0n, sign * part]);
     }
   }
   return found;
 }
 
-/** By largest remainder over the rates, ties to the lower one. */
+/** By largest remainder over the rates that have a tax, ties to the lower one. */
 function spread(amount: bigint, lines: readonly Row[]): readonly (readonly [rate: string, part: bigint])[] {
   const taxes: Amounts = new Map();
   for (const line of lines) add(taxes, line['tax_rate_thousandths'] ?? '', minor(line, 'tax_minor'));
   const whole = [...taxes.values()].reduce((sum, tax) => sum + tax, 0n);
-  if (amount === 0n) return [];
   const parts = [...taxes]
     .filter(([, tax]) => tax !== 0n)
     .map(([rate, tax]) => {

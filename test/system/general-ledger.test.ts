@@ -63,11 +63,19 @@ describe('an export of the general ledger', () => {
     expect(told[2]).toEqual(first);
     expect(told[4]).toMatchObject({ reverses: sold.id, reversedBy: '', postedBy: users.accountant.id });
     expect(await exportedCsv(api, '?from=2026-01-31&to=2026-01-31')).toEqual(told.slice(2, 4));
-    const xml = await api.get(`${GENERAL_LEDGER}?from=2026-02-01`, { accept: 'application/xml;q=0.9, text/csv;q=0.1' });
+    const xml = await api.get(`${GENERAL_LEDGER}?from=2026-02-01&to=2026-03-31`, {
+      accept: 'application/xml;q=0.9, text/csv;q=0.1',
+    });
     expect(xml.headers.get('content-type')).toBe('application/xml; charset=utf-8');
     expect(linesOfXml(xml.text)).toMatchObject([{ description: 'Not <paid> & gone', reverses: sold.id }, {}]);
+    const period = await api.get(`${GENERAL_LEDGER}?from=2026-01-31&to=2026-02-01`);
+    expect([xml, period].map(({ headers }) => headers.get('content-disposition'))).toEqual([
+      'attachment; filename="general-ledger-2026-02-01-2026-03-31.xml"',
+      'attachment; filename="general-ledger-2026-01-31-2026-02-01.csv"',
+    ]);
     // As of other routes, what nobody asked for is CSV.
-    const other = await api.get(GENERAL_LEDGER, { accept: 'application/json' });
+    const other = await api.get(`${GENERAL_LEDGER}?to=2026-12-31`, { accept: 'application/json' });
+    expect(other.headers.get('content-disposition')).toContain('"general-ledger-until-2026-12-31.csv"');
     expect([other.headers.get('vary'), linesOfCsv(other.text)]).toEqual(['Accept', told]);
   });
 

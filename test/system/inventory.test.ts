@@ -5,6 +5,7 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import { closeBooks, readEntry } from '../support/books.ts';
 import type { Company } from '../support/companies.ts';
 import { stockedItem } from '../support/payroll.ts';
+import { said } from '../support/said.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -96,7 +97,9 @@ describe('an item', () => {
   test('does not open in a closed period', async () => {
     await closeBooks(company, '2026-01-31');
     const opening = { openingQuantity: 1, openingUnitCost: 1, date: '2026-01-31' };
-    expect(await create(opening)).toMatchObject(refusal(409, 'period_closed'));
+    expect(said(await create(opening))).toEqual([
+      ...[409, 'period_closed', 'The books are closed through 2026-01-31.', ['body /date']],
+    ]);
     expect((await create({ ...opening, date: '2026-02-01' })).status).toBe(201);
   });
 });

@@ -4,6 +4,7 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import { changeSettings, closeBooks, readEntry } from '../support/books.ts';
 import type { Company } from '../support/companies.ts';
 import { employeeBody, executedPayRun, hire, payRun, payRunBody } from '../support/payroll.ts';
+import { said } from '../support/said.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -265,7 +266,9 @@ describe('a pay run', () => {
     const run = await payRun(own);
     await closeBooks(own, '2026-01-30');
     const closed = await own.api.post(`/api/payroll/pay-runs/${run.id}/execute`, {});
-    expect(closed).toMatchObject(refusal(409, 'period_closed'));
+    expect(said(closed)).toEqual([
+      ...[409, 'period_closed', 'The books are closed through 2026-01-30.', ['path /payRunId']],
+    ]);
     expect((await own.api.get(`/api/payroll/pay-runs/${run.id}`)).json).toEqual(run);
     await closeBooks(own, '2026-01-29');
     expect((await own.api.post(`/api/payroll/pay-runs/${run.id}/execute`, {})).status).toBe(200);

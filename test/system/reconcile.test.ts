@@ -7,6 +7,7 @@ import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { expectOneStory } from '../support/one-story.ts';
+import { said } from '../support/said.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -133,7 +134,9 @@ describe('a bank transaction is reconciled', () => {
     const { lineId } = await bankLine(own.api, 50);
     const [equal, off] = [await bankTransaction(own.api, 50), await bankTransaction(own.api, 60)];
     await closeBooks(own, '2026-02-28');
-    expect(told(await own.api.post(reconcile(off), withDifference()))).toEqual([409, 'period_closed']);
+    expect(said(await own.api.post(reconcile(off), withDifference()))).toEqual([
+      ...[409, 'period_closed', 'The books are closed through 2026-02-28.', ['path /bankTransactionId']],
+    ]);
     await own.api.created(reconcile(equal), matching(lineId));
   });
 });

@@ -33,6 +33,21 @@ async function invoiceOf(
   return api.created(`/api/invoices/${draft.id}/finalize`, {});
 }
 
+/** With relief of the tax. */
+const writeOff = ({ api }: Company, id: string, amount: number, date: string) =>
+  api.created(`/api/invoices/${id}/write-off`, { amount, reason: 'Insolvent', date, taxRelief: true });
+const recoverOn = ({ api }: Company, id: string, date: string) =>
+  api.created(`/api/invoices/${id}/recover-write-off`, { reason: 'Paid after all', date });
+
+/** What write-offs of a period take off, by rate, and the totals. */
+async function relievedIn(company: Company, from: string, to: string) {
+  const { items, totals } = await read(company, 'sales-tax', `from=${from}&to=${to}`);
+  return {
+    rates: items.map(({ rate, writtenOffTax }: { rate: string; writtenOffTax: number }) => [rate, writtenOffTax]),
+    totals: totals.map(({ tax, ledger }: { tax: number; ledger: number }) => [tax, ledger]),
+  };
+}
+
 /** Runs SQL as nothing but a defect could: past triggers and foreign keys. */
 async function plant(sql: string, values: readonly unknown[] = []): Promise<void> {
   const session = await system.owner.connect();
@@ -107,66 +122,46 @@ describe('sales tax', () => {
       [50, '20'],
       [100, '5'],
     ]);
-    const { users } = company;
-    const entries = { off: '2026-02-01', back: '2026-03-01' };
-    await plant(
-      `WITH w AS (
-         INSERT INTO idempotent_writes (company_id, idempotency_key, write_id, submission_id, operation, type, fingerprint,
-           schema_version, request, outcome, status_code, response_body, location, resource_type, resource_id, user_id, request_id,
-           requested_at, claimed_at, completed_at)
-         SELECT $1, key, gen_random_uuid(), gen_random_uuid(), key, 'financial', repeat('a', 64), 1, '{}', 'succeeded', 200, '{}',
-           '/x', 'invoice', $5::uuid, $2, 'r', now(), now(), now() FROM unnest(ARRAY['writeOffInvoice', 'recoverWriteOff']) AS key
-         RETURNING write_id, operation
-       ), off AS (
-         INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid)
-         SELECT $1, gen_random_uuid(), write_id, operation, $3, 'Off', pg_current_xact_id() FROM w
-         WHERE operation = 'writeOffInvoice' RETURNING id
-       ), back AS (
-         INSERT INTO journal_entries (company_id, id, write_id, operation, entry_date, description, created_xid, reverses)
-         SELECT $1, gen_random_uuid(), write_id, operation, $4, 'Back', pg_current_xact_id(), (SELECT id FROM off) FROM w
-         WHERE operation = 'recoverWriteOff' RETURNING id
-       ), line AS (
-         INSERT INTO journal_lines (company_id, id, entry_id, line_number, account_id, amount_minor, currency)
-         SELECT $1, gen_random_uuid(), e.id, 1, a.id, e.amount, 'USD'
-         FROM (SELECT id, 7 AS amount FROM off UNION ALL SELECT id, -7 FROM back) AS e
-         JOIN accounts a ON a.company_id = $1 AND a.code = '2100'
-       )
-       INSERT INTO write_offs (company_id, id, invoice_id, position, amount_minor, tax_minor, tax_relief, written_off_on, reason,
-         journal_entry_id, recovered_on, recover_reason, recover_entry_id)
-       SELECT $1, gen_random_uuid(), $5, 1, 77, 7, true, $3, 'Gone', (SELECT id FROM off), $4, 'Here', (SELECT id FROM back)`,
-      [company.id, users.owner.id, entries.off, entries.back, invoice.id],
-    );
-    const taken = async (from: string, to: string) => {
-      const { items, totals } = await read(company, 'sales-tax', `from=${from}&to=${to}`);
-      return {
-        rates: items.map((item: { rate: string; writtenOffTax: number }) => [item.rate, item.writtenOffTax]),
-        totals: totals.map(({ tax, ledger }: { tax: number; ledger: number }) => [tax, ledger]),
-      };
-    };
+    await writeOff(company, invoice.id, 77, '2026-02-01');
+    await recoverOn(company, invoice.id, '2026-03-01');
+    const taken = (from: string, to: string) => relievedIn(company, from, to);
+    const rates = (at5: number, at10: number, at20: number) => [
+      ['5', at5],
+      ['10', at10],
+      ['20', at20],
+    ];
     // 2.8, 2.8 and 1.4 are 2, 2 and 1; the two units that are left go to the larger remainders.
-    expect(await taken('2026-02-01', '2026-02-28')).toEqual({
-      ...{
-        rates: [
-          ['5', 1],
-          ['10', 3],
-          ['20', 3],
-        ],
-        totals: [[-7, -7]],
-      },
-    });
-    expect(await taken('2026-03-01', '2026-03-31')).toEqual({
-      ...{
-        rates: [
-          ['5', -1],
-          ['10', -3],
-          ['20', -3],
-        ],
-        totals: [[7, 7]],
-      },
-    });
+    expect(await taken('2026-02-01', '2026-02-28')).toEqual({ rates: rates(1, 3, 3), totals: [[-7, -7]] });
+    expect(await taken('2026-03-01', '2026-03-31')).toEqual({ rates: rates(-1, -3, -3), totals: [[7, 7]] });
     expect((await taken('2026-02-01', '2026-03-31')).rates).toEqual([]);
     await plant('DELETE FROM write_offs WHERE company_id = $1', [company.id]);
     expect((await taken('2026-02-01', '2026-02-28')).totals).toEqual([[0, -7]]);
+  });
+
+  test('spreads all that is written off by a day, so that a whole invoice takes off the tax of each rate', async () => {
+    const company = await system.company();
+    // A tax of 1 at each of two rates, and a total of 32: shares of 1, 1 and 0.
+    const lines = [
+      [20, '5'],
+      [10, '10'],
+    ] as const;
+    const [invoice, other] = [await invoiceOf(company, lines), await invoiceOf(company, lines)];
+    await writeOff(company, invoice.id, 8, '2026-02-01');
+    await writeOff(company, invoice.id, 16, '2026-03-01');
+    await writeOff(company, invoice.id, 8, '2026-04-01');
+    const ratesIn = async (from: string, to: string) => (await relievedIn(company, from, to)).rates;
+    const rates = (low: number, high: number) => [
+      ['5', low],
+      ['10', high],
+    ];
+    expect(await ratesIn('2026-02-01', '2026-02-28')).toEqual(rates(1, 0));
+    expect(await ratesIn('2026-03-01', '2026-03-31')).toEqual(rates(0, 1));
+    expect(await ratesIn('2026-02-01', '2026-04-30')).toEqual(rates(1, 1));
+    await writeOff(company, other.id, 32, '2026-02-28');
+    expect(await ratesIn('2026-02-01', '2026-02-28')).toEqual(rates(2, 1));
+    for (const day of ['2026-05-01', '2026-05-02']) await recoverOn(company, invoice.id, day);
+    expect(await relievedIn(company, '2026-05-01', '2026-05-31')).toEqual({ rates: rates(0, -1), totals: [[1, 1]] });
+    expect(await ratesIn('2026-02-01', '2026-05-31')).toEqual(rates(2, 1));
   });
 });
 

@@ -119,7 +119,10 @@ describe('voiding a payment', () => {
     ]);
     expect(told(await voiding(`payments/${payment.id}`, { date: rows[0].late }))).toEqual([422, 'date_too_late']);
     await closeBooks(company, '2026-02-20');
-    expect(told(await voiding(`payments/${payment.id}`))).toEqual([409, 'period_closed']);
+    expect(inFull(await voiding(`payments/${payment.id}`))).toEqual([
+      ...[409, 'period_closed', 'The books are closed through 2026-02-20.'],
+      [{ in: 'body', pointer: '/date' }],
+    ]);
     await closeBooks(company, '2025-12-31');
     expect((await voiding(`payments/${payment.id}`, { date: '2026-02-01' })).json.voidedOn).toBe('2026-02-01');
     expect((await voiding(`payments/${other.id}`, { date: undefined })).json.voidedOn).toBe(rows[0].today);
