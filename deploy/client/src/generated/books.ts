@@ -518,7 +518,7 @@ export type Books = {
      * Change an employee.
      *
      * - Roles: owner, admin, manager.
-     * - Rejections: `employee_not_found`, `employee_email_taken`, `too_many_terms`.
+     * - Rejections: `employee_not_found`, `employee_email_taken`, `pay_frequency_within_period`, `too_many_terms`.
      */
     update(employeeId: string, body: UpdateEmployeeBody, options?: WriteOptions): PendingWrite<Employee>;
     /**

@@ -178,6 +178,7 @@ export type ProblemCode =
   | 'nothing_to_pay'
   | 'nothing_written_off'
   | 'pay_frequency_mismatch'
+  | 'pay_frequency_within_period'
   | 'pay_run_already_executed'
   | 'pay_run_not_approved'
   | 'pay_run_not_draft'
@@ -347,7 +348,12 @@ export interface RejectionCodes {
     | 'difference_was_posted'
     | 'forbidden';
   createEmployee: 'employee_email_taken' | 'forbidden';
-  updateEmployee: 'employee_not_found' | 'employee_email_taken' | 'too_many_terms' | 'forbidden';
+  updateEmployee:
+    | 'employee_not_found'
+    | 'employee_email_taken'
+    | 'pay_frequency_within_period'
+    | 'too_many_terms'
+    | 'forbidden';
   createPayRun:
     | 'employee_not_found'
     | 'no_employees'
@@ -1755,6 +1761,8 @@ export type Event = {
   id: string;
   kind: EventKind | (string & {});
   writeId: string;
+  /** Who has given the last approval that the write needed; null if it needed none */
+  approvedBy: string | null;
   /** RFC 3339, UTC */
   occurredAt: string;
   delivery: {
