@@ -84,6 +84,11 @@ export function approvedBy(approval: Pick<Approval, 'demands' | 'decisions'>): s
   return isMet ? counted.at(-1)?.userId : undefined;
 }
 
+/** Whether each of the demands is met as of now, so that nothing but its run is waited for. */
+export function isApproved(approval: Pick<Approval, 'demands' | 'decisions'>): boolean {
+  return approvedBy(approval) !== undefined;
+}
+
 /** As the run of the write is told it. */
 export function pendingResult(approval: Approval): PendingResult {
   const { writeId, expiresAt, expiresInMs } = approval;

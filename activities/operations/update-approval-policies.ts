@@ -32,8 +32,8 @@ export const updateApprovalPolicies = defineOperation({
   description:
     'Replaces all policies of the company if the current version is `expectedVersion`; the first is version 1, without any policy. ' +
     'A policy matches each write of its operation whose document has a total of at least `amountFrom` in `currency`; null matches ' +
-    'whatever there is. Such a write waits: it is answered 202 and is executed once `count` people who hold one of `approverRoles`, ' +
-    'none of whom has asked for it, have approved it. Where several policies match, each has to be met. After `expiresAfterHours` it is ' +
+    'whatever there is. Such a write waits: it is answered 202 and is executed once `count` people who hold one of `approverRoles` ' +
+    '(not employee, customer or user), none of whom has asked for it, have approved it. Where several policies match, each has to be met. After `expiresAfterHours` it is ' +
     'rejected. What waits already keeps what was asked for it. A policy for `updateApprovalPolicies` itself holds for the next change.',
   method: 'PATCH',
   path: '/api/company/approval-policies',

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { instant, resourceId } from './members.ts';
 
 /** The API's form of an event and its columns. */
-export const EVENT_COLUMNS = 'id, kind, write_id, occurred_at, delivery_state, attempts, last_error, delivered_at';
+export const EVENT_COLUMNS = `id, kind, write_id, payload ->> 'approvedBy' AS approved_by, occurred_at, delivery_state, attempts,
+  last_error, delivered_at`;
 
 const STATES = ['none', 'pending', 'delivered', 'given_up'] as const;
 
@@ -10,6 +11,7 @@ export type EventRow = {
   id: string;
   kind: string;
   write_id: string;
+  approved_by: string | null;
   occurred_at: string;
   delivery_state: (typeof STATES)[number];
   attempts: number;
@@ -22,6 +24,7 @@ export function toEvent(row: EventRow): z.output<typeof eventSchema> {
     id: row.id,
     kind: row.kind,
     writeId: row.write_id,
+    approvedBy: row.approved_by,
     occurredAt: row.occurred_at,
     delivery: {
       state: row.delivery_state,
@@ -36,6 +39,9 @@ export const eventSchema = z.object({
   id: resourceId(),
   kind: z.string(),
   writeId: resourceId(),
+  approvedBy: resourceId()
+    .nullable()
+    .meta({ description: 'Who has given the last approval that the write needed; null if it needed none' }),
   occurredAt: instant(),
   delivery: z.object({
     state: z.enum(STATES).meta({ description: 'The state of the webhook call; none: the company had no webhook' }),

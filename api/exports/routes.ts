@@ -12,7 +12,7 @@ import { ApiProblem } from '../http/problems.ts';
 import { enforceRateLimit } from '../http/rate-limit.ts';
 import { PAYROLL_OPERATIONS } from '../reads/payroll-entries.ts';
 import { type Period, periodOfReport, reportPeriod } from '../reads/period-of-report.ts';
-import type { Reader } from '../reads/read.ts';
+import type { Read, Reader } from '../reads/read.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { READERS } from '../reads/readers.ts';
 import { sourceOf } from '../security/refusals.ts';
@@ -21,6 +21,11 @@ import { type ExportRequest, type LedgerPage, readLedgerPage, readSnapshot } fro
 import { LEDGER_CSV, LEDGER_XML, type LedgerFormat } from './ledger-text.ts';
 
 export const GENERAL_LEDGER_PATH = '/api/reports/general-ledger';
+/** It is a file, and no read of the list of reads; who may read it is told like theirs. */
+export const GENERAL_LEDGER = { path: GENERAL_LEDGER_PATH, group: 'ledger' } as const satisfies Pick<
+  Read,
+  'path' | 'group'
+>;
 
 /** Of each page. */
 const READ_LIMIT_MS = 5_000;
@@ -104,7 +109,7 @@ function inOnePage<T>(
   work: (tx: Tx, reader: Reader) => Promise<T>,
 ): Promise<T> {
   return inReadTransaction({ database, caller, limitMs: READ_LIMIT_MS }, async (tx, reader) => {
-    if (!holdsOneOf(reader.roles, READERS.ledger)) throw forbidden(READERS.ledger);
+    if (!holdsOneOf(reader.roles, READERS[GENERAL_LEDGER.group])) throw forbidden(READERS[GENERAL_LEDGER.group]);
     return work(tx, reader);
   });
 }

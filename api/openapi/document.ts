@@ -66,8 +66,8 @@ marked \`Idempotent-Replayed: true\`. The examples work unchanged against the de
 
 What each error code means and what to do about it: [/docs/errors](/docs/errors).`;
 
-/** The lists of writes and batches depend on the operations. The document needs no link to the Temporal UI. */
-function readsOf(operations: readonly Operation[]): readonly Read[] {
+/** The lists of writes, approvals and batches depend on the operations. What describes them needs no link to the Temporal UI. */
+export function readsOf(operations: readonly Operation[]): readonly Read[] {
   const ui = { url: undefined, namespace: '' };
   return [
     ...READS,

@@ -142,7 +142,7 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
   },
   approval_not_pending: {
     meaning:
-      'The write under this key has its outcome already, its time is over, or no policy ever asked for its approval.',
+      'The write under this key has all its approvals or its outcome already, its time is over, or no policy ever asked for its approval.',
     next: 'Read the write: its state says what became of it. Nothing was changed.',
   },
   already_decided: {

@@ -21,7 +21,8 @@ export const PARAMETERS = {
     description:
       'How long to wait for the outcome (RFC 7240). `wait=N` waits N seconds (at most 60) instead of 10. `respond-async` ' +
       'returns 202 as soon as the write is accepted. `wait=0` does so too, but returns 409 while a write with this key is ' +
-      'running.',
+      'running. A write that waits for its approval is answered 202 at once, with `Retry-After: 60`, unless `wait=N` asks to ' +
+      'wait for its outcome.',
     schema: { type: 'string' },
   },
   PreferWait: {

@@ -14,7 +14,7 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       summary: 'Read the status of a write',
       description:
         'Returns the write in any state, with its timeline. Its actor may read it, and so may everyone who may read its ' +
-        'resource. Everyone else gets 404, as for a key of another company.',
+        'resource, and whoever may decide about it by an approval policy, or has. Everyone else gets 404, as for a key of another company.',
       parameters: [keyParameter(), parameterRef('PreferWait'), parameterRef('RequestId')],
       responses: {
         '200': {
@@ -67,7 +67,9 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
   '/api/writes/{key}/reject': decisionPath(
     'rejectWrite',
     'Reject a write that waits for its approval',
-    'From then on every request with the key returns `approval_rejected`. A single rejection is enough.',
+    'From then on every request with the key returns `approval_rejected`. A single rejection is enough. Returns 409 ' +
+      '`approval_not_pending` once the write has all the approvals that it needs, of people who hold the roles now: it is about to ' +
+      'be executed.',
   ),
 };
 

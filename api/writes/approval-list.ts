@@ -25,6 +25,15 @@ const ASKS_FOR_ONE_OF = `EXISTS (
   SELECT FROM jsonb_array_elements(demands) AS demand
   CROSS JOIN LATERAL jsonb_array_elements_text(demand -> 'roles') AS role WHERE role = ANY (?::text[]))`;
 
+/** A request for approval that is not met yet, by people who hold its roles now: who has approved may have lost the role. */
+const IS_NOT_MET = `EXISTS (
+  SELECT FROM jsonb_to_recordset(demands) AS demand (roles text[], count integer)
+  WHERE demand.count > (
+    SELECT count(*) FROM approval_decisions AS d
+    JOIN memberships AS m ON m.company_id = d.company_id AND m.user_id = d.user_id
+    WHERE d.company_id = approval_requests.company_id AND d.idempotency_key = approval_requests.idempotency_key
+      AND d.decision = 'approved' AND m.roles && demand.roles))`;
+
 /** The writes that wait for their approval: those that the reader may read, or decide about. */
 export function createApprovalList(operations: readonly Operation[], ui: TemporalUi): Read {
   return defineRead({
@@ -66,6 +75,7 @@ function waitingFor({ roles, userId }: Reader): Filter[] {
   return [
     ['user_id <> ?', userId],
     [ASKS_FOR_ONE_OF, roles],
+    [IS_NOT_MET],
     [
       `NOT EXISTS (
          SELECT FROM approval_decisions AS d

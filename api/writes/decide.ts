@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type Approval, approvedBy, mayDecide } from '../../activities/approvals/approval.ts';
+import { type Approval, isApproved, mayDecide } from '../../activities/approvals/approval.ts';
 import { INPUT_REFUSED } from '../../activities/check-input.ts';
 import type { Tx } from '../../activities/database.ts';
 import { violates } from '../../activities/failures.ts';
@@ -198,6 +198,8 @@ async function decideOnce(context: ApiContext, request: FastifyRequest, deciding
         return { made: false };
       }
       if (!claim.claimed || !now.isOpen || now.expiresInMs <= 0) throw notPending(key);
+      // Its run executes it as soon as it has the key: whoever approved it has been told so.
+      if (decision === 'rejected' && isApproved(now)) throw notPending(key);
       await record(tx, request, deciding);
       if (decision === 'approved') {
         await takeClaimBack(tx, args);
@@ -254,14 +256,14 @@ export function wakeSoon({ wake }: Pick<ApiContext, 'wake'>, args: WriteArgument
 /** After the last approval, the answer tells the outcome, unless it takes longer than the client waits. */
 async function untilExecuted(context: ApiContext, { caller }: FastifyRequest, key: string, deadline: number) {
   const { approval } = await withStorageTimeout(context.lookups.findOutcome(caller.companyId, key), LOOKUP_LIMIT_MS);
-  if (approval === undefined || approvedBy(approval) === undefined) return;
+  if (approval === undefined || !isApproved(approval)) return;
   const leftMs = deadline - performance.now();
   await withTimeout(awaitOutcome(context, caller.companyId, { key }, deadline), leftMs);
 }
 
 function notPending(key: string): ApiProblem {
   return new ApiProblem('approval_not_pending', {
-    detail: 'Nothing waits for an approval under this key, or its time is over.',
+    detail: 'Nothing waits for an approval under this key: it has all it needs, or its outcome, or its time is over.',
     idempotencyKey: key,
   });
 }

@@ -1,7 +1,7 @@
 import {
   type Approval,
   approvalsNeeded,
-  approvedBy,
+  isApproved,
   isConcerned,
   metDemands,
 } from '../../activities/approvals/approval.ts';
@@ -34,7 +34,7 @@ export function pendingWrite(
     writeId: approval.writeId,
     operation: args.operation,
     type: operations.find(({ name }) => name === args.operation)?.type ?? null,
-    state: approvedBy(approval) === undefined ? ('pending_approval' as const) : ('running' as const),
+    state: isApproved(approval) ? ('running' as const) : ('pending_approval' as const),
     status: null,
     location: null,
     resource: null,

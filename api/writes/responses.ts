@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { Approval } from '../../activities/approvals/approval.ts';
+import { type Approval, isApproved } from '../../activities/approvals/approval.ts';
 import type { AuditRow } from '../../activities/audit/record-rows.ts';
 import { crashPoint } from '../../activities/crash-points.ts';
 import { isStorageUnavailable } from '../../activities/failures.ts';
@@ -106,7 +106,7 @@ export async function answerEnd(
 
 /**
  * Answers 202 for a write that waits for its approval; a client that asks to wait is answered with the outcome if it comes
- * meanwhile. Another request under the key is refused as ever.
+ * meanwhile. One that has been approved is answered as any write that is running. Another request under the key is refused as ever.
  */
 export async function answerPending(
   reply: FastifyReply,
@@ -123,7 +123,7 @@ export async function answerPending(
   if (!isSameRequest(stored, content, context.operations)) {
     return refuseMismatch(writeRequest, differences({ operation, ...input }, content), context);
   }
-  if (deadline.asksToWait && performance.now() < deadline.waitUntilMs) {
+  if ((deadline.asksToWait || isApproved(approval)) && performance.now() < deadline.waitUntilMs) {
     const hasWaited = await context.statusWaits.ifFree(companyId, () =>
       withTimeout(
         awaitOutcome(context, companyId, { key: idempotencyKey }, deadline.waitUntilMs),
@@ -136,8 +136,13 @@ export async function answerPending(
   if (now.row !== undefined) {
     return answerFromRow(reply, now.row, writeRequest, now.row.submission_id === submissionId, context);
   }
-  const write = pendingWrite(now.approval ?? approval, { ...context, reader: { companyId, userId, roles } });
-  return accepted(reply, write, idempotencyKey, PENDING_RETRY_AFTER_S);
+  const waiting = now.approval ?? approval;
+  const isDuplicate = submissionId === undefined;
+  if (isApproved(waiting) && deadline.strict && isDuplicate) {
+    return refuse('idempotency_in_progress', writeRequest, context.metrics);
+  }
+  const write = pendingWrite(waiting, { ...context, reader: { companyId, userId, roles } });
+  return accepted(reply, write, idempotencyKey, isApproved(waiting) ? RETRY_AFTER_S : PENDING_RETRY_AFTER_S);
 }
 
 /** As many of the company wait as may, so that `wait` is not among the preferences that were applied. */

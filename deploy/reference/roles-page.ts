@@ -8,7 +8,7 @@ import { code, table } from './markdown.ts';
 type Declared = {
   readonly operations: readonly Operation[];
   readonly workflows: readonly RegisteredWorkflow[];
-  readonly reads: readonly Read[];
+  readonly reads: readonly Pick<Read, 'path' | 'group'>[];
 };
 
 /** Who may do what, as the operations, the registered workflows and the reads declare it. */
@@ -31,7 +31,8 @@ ${matrix('Workflow', starts)}
 
 ## Reads
 
-\`GET /api/writes\` shows each member their own writes, and those whose resource they may read.
+\`GET /api/writes\`, \`/api/batches\` and \`/api/approvals\` show each member their own, and those whose resource they may read;
+\`/api/approvals\` also what they may decide about.
 
 A manager sees no pay run, no entry of payroll and no event of a pay run. Sums contain them: the trial balance, and the running
 balance in the lines of an account.

@@ -64,7 +64,9 @@ describe('a tree that has followed the guides', () => {
       expect(read('docs/reference/operations.md')).toContain('## renameAccount');
       expect(read('docs/reference/errors.md')).toContain('## account_name_unchanged');
       expect(read('docs/reference/roles.md')).toContain('| `renameAccount` | yes | yes |  | yes |');
-      expect(read('docs/reference/roles.md')).toContain('| `/api/inventory/value` |');
+      for (const path of ['/api/inventory/value', '/api/approvals', '/api/reports/general-ledger']) {
+        expect(read('docs/reference/roles.md')).toContain(`| \`${path}\` | yes |`);
+      }
       expect(read('deploy/kubernetes/base/shared/prometheus-rule.yaml')).toContain('alert: RequestsRateLimited');
       const methods = read('deploy/client/src/generated/books.ts');
       expect(methods).toContain('rename(code: string, body: RenameAccountBody, options?: WriteOptions): PendingWrite<');

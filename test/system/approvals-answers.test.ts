@@ -70,6 +70,14 @@ const giveRoles = (role: Role, roles: readonly Role[]) =>
     roles,
   ]);
 
+/** As an approval that was committed by a process that ended before it could tell the run. */
+const approveUntold = (key: string) =>
+  system.owner.query(
+    `INSERT INTO approval_decisions (company_id, idempotency_key, user_id, requested_by, decision, request_id)
+     VALUES ($1, $2, $3, $4, 'approved', 'untold')`,
+    [company.id, key, company.users.admin.id, company.users.accountant.id],
+  );
+
 describe('who may decide about a write without reading its kind', () => {
   beforeEach(() => setPolicies(company, [policy('inventory_manager')]));
 
@@ -278,6 +286,31 @@ describe('a decision', () => {
     expect((await approve('accountant', 'asked')).json.demands).toMatchObject([{ count: 2, given: 1 }]);
     expect([await asked('owner'), await asked('accountant')]).toEqual([['asked'], []]);
     expect((await approve('owner', 'asked')).json.state).toBe('succeeded');
+  });
+
+  test('is no longer asked for once it is enough, and the write then counts as running', async () => {
+    await waiting('enough');
+    await approveUntold('enough');
+    const rejected = await reject('owner', 'enough');
+    expect([rejected.status, rejected.json.code]).toEqual([409, 'approval_not_pending']);
+    const asked = async () => (await company.as('owner').get('/api/approvals?waitingFor=me')).json.items.length;
+    expect(await asked()).toBe(0);
+    const again = await pay('enough', { headers: { prefer: 'respond-async' } });
+    expect([again.status, again.json.state, again.headers.get('retry-after')]).toEqual([202, 'running', '1']);
+    expect((await pay('enough', { headers: { prefer: 'wait=0' } })).json.code).toBe('idempotency_in_progress');
+    // Without the role, the approval does not count.
+    await giveRoles('admin', ['auditor']);
+    expect(await asked()).toBe(1);
+    expect((await pay('enough', { headers: { prefer: 'wait=0' } })).headers.get('retry-after')).toBe('60');
+    expect((await reject('owner', 'enough')).json).toMatchObject({ state: 'rejected', status: 409 });
+    expect(await effectsOf('enough')).toMatchObject({ writes: 0, rows: 0, entries: 0, failedAudit: 1, events: 0 });
+  });
+
+  test('that is enough still loses against a cancel', async () => {
+    await waiting('enough-cancelled');
+    await approveUntold('enough-cancelled');
+    expect((await send('owner', '/api/writes/enough-cancelled/cancel')).json.state).toBe('cancelled');
+    expect(await effectsOf('enough-cancelled')).toMatchObject({ writes: 0, rows: 0, entries: 0, events: 0 });
   });
 
   test.each([

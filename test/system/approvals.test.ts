@@ -66,6 +66,14 @@ describe('a write that a policy matches', () => {
     const replay = await pay('approved');
     expect([replay.status, replay.replayed]).toEqual([201, true]);
     expect(await effectsOf('approved')).toMatchObject({ writes: 1, rows: 1, entries: 1, newAudit: 1, events: 1 });
+    const { eventId } = (
+      await system.owner.query(
+        `SELECT o.id AS "eventId" FROM outbox o JOIN idempotent_writes w USING (company_id, write_id)
+         WHERE o.company_id = $1 AND w.idempotency_key = 'approved'`,
+        [company.id],
+      )
+    ).rows[0];
+    expect((await company.api.get(`/api/events/${eventId}`)).json.approvedBy).toBe(company.users.admin.id);
     const told = await system.owner.query(
       `SELECT o.payload ->> 'approvedBy' AS event, a.metadata ->> 'approvedBy' AS audit
        FROM idempotent_write_audit_log a JOIN outbox o ON o.company_id = a.company_id AND o.write_id = a.deterministic_id

@@ -1761,6 +1761,8 @@ export type Event = {
   id: string;
   kind: EventKind | (string & {});
   writeId: string;
+  /** Who has given the last approval that the write needed; null if it needed none */
+  approvedBy: string | null;
   /** RFC 3339, UTC */
   occurredAt: string;
   delivery: {
