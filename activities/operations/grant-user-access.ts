@@ -62,6 +62,8 @@ export const grantUserAccess = defineOperation({
       );
     }
     const row = roles.length === 0 ? await revoke(tx, membership, context) : await grant(tx, userId, roles, context);
+    // Checked now, and not at the end of the transaction: what cannot be done waits for nobody's approval.
+    if (membership?.roles.includes('owner')) await tx.query('SET CONSTRAINTS keep_last_owner IMMEDIATE');
     return {
       resourceId: row.user_id,
       body: toAccess(row),

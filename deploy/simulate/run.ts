@@ -13,7 +13,8 @@ export type Tokens = Readonly<Partial<Record<Actor, string>>>;
 
 export type Outcome = Submitted & { readonly step: Step };
 
-const GIVE_UP_AFTER_MS = 180_000;
+/** Processes may be killed and started again several times meanwhile. */
+const GIVE_UP_AFTER_MS = 300_000;
 
 /** Sends the plan in its order, `concurrency` at a time; each step when those before it that it rests on are answered. */
 export async function runPlan(

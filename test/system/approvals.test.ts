@@ -42,6 +42,16 @@ const decide = (
 const effectsOf = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 
 describe('a write that a policy matches', () => {
+  test('is refused at once by a rule that looks at the end of the transaction', async () => {
+    const own = await system.company();
+    const policies = [{ operation: 'grantUserAccess', approverRoles: ['admin'] }];
+    await own.api.post('/api/company/approval-policies', { expectedVersion: 1, policies }, { method: 'PATCH' });
+    const grant = (id: string) => own.api.post(`/api/users/${id}/access`, { roles: [] });
+    const refused = await grant(own.users.owner.id);
+    expect([refused.status, refused.json.code]).toEqual([409, 'last_owner']);
+    expect((await grant(own.users.user.id)).json.state).toBe('pending_approval');
+  });
+
   test('waits, is told by every request, and is executed once when it is approved', async () => {
     const first = await pay('approved');
     expect(first.status, first.text).toBe(202);
