@@ -61,8 +61,7 @@ describe('a page', () => {
     const cursor = CURSORS.encode(PLACE, REQUEST);
     expect(await page({ cursor })).toMatchObject({
       text: expect.stringContaining(
-        'WHERE company_id = current_company() AND created_at <= $1::timestamptz AND ' +
-          '(created_at < $1::timestamptz OR (created_at = $1::timestamptz AND id < $2::uuid)) ORDER BY',
+        'WHERE company_id = current_company() AND (created_at, id) < ($1::timestamptz, $2::uuid) ORDER BY',
       ),
       values: [...PLACE, 4],
     });
@@ -71,8 +70,16 @@ describe('a page', () => {
   test('of an ascending list goes the other way', async () => {
     const cursor = CURSORS.encode(['1000'], REQUEST);
     const list: List = { ...LIST, order: [{ sql: 'code', type: 'text', ascending: true }] };
+    expect((await page({ cursor, list })).text).toContain('AND (code) > ($1::text) ORDER BY code LIMIT $2');
+  });
+
+  test('of two directions begins at its first place, and goes on behind the others', async () => {
+    const cursor = CURSORS.encode(PLACE, REQUEST);
+    const [first, second] = LIST.order;
+    const list: List = { ...LIST, order: [first, { ...second, ascending: true }] as unknown as List['order'] };
     expect((await page({ cursor, list })).text).toContain(
-      'AND code >= $1::text AND code > $1::text ORDER BY code LIMIT $2',
+      'AND created_at <= $1::timestamptz AND ' +
+        '(created_at < $1::timestamptz OR (created_at = $1::timestamptz AND id > $2::uuid)) ORDER BY',
     );
   });
 
