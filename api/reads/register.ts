@@ -10,9 +10,9 @@ import type { Read, ReadInput } from './read.ts';
 import { inReadTransaction } from './read-transaction.ts';
 import { READERS } from './readers.ts';
 
-const READ_LIMIT_MS = 5_000;
 /** A report reads all lines of its period, and a company may have millions. */
 const REPORT_LIMIT_MS = 30_000;
+const READ_LIMIT_MS = 5_000;
 
 /** One route per read. */
 export function registerReads(app: FastifyInstance, reads: readonly Read[], context: ApiContext): void {
