@@ -1,7 +1,7 @@
 import { type Database, type Tx, transaction } from '../../activities/database.ts';
 import type { Caller } from '../http/auth.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
-import { type LookedUp, lookUpIn } from '../submit/lookup.ts';
+import { type LookedUp, lookUpIn, type Membership } from '../submit/lookup.ts';
 import type { Reader } from './read.ts';
 
 export type ReadRequest = {
@@ -9,6 +9,8 @@ export type ReadRequest = {
   readonly caller: Caller;
   /** If given, the row of this write is read in the same round trip as the caller's roles. */
   readonly idempotencyKey?: string;
+  /** Who the caller was when the request was accepted: it is read for them also if what it did has ended their membership. */
+  readonly before?: Membership | undefined;
   /** A read that takes longer is answered 503: the database is frozen or overloaded. */
   readonly limitMs: number;
 };
@@ -18,7 +20,7 @@ export type ReadRequest = {
  * balance with its total. Throws `not_a_member`, and `storage_unavailable` when the database does not answer in time.
  */
 export async function inReadTransaction<T>(
-  { database, caller, idempotencyKey, limitMs }: ReadRequest,
+  { database, caller, idempotencyKey, before, limitMs }: ReadRequest,
   work: (tx: Tx, reader: Reader, lookedUp: LookedUp) => Promise<T>,
 ): Promise<T> {
   const { companyId } = caller;
@@ -32,7 +34,7 @@ export async function inReadTransaction<T>(
         "SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)",
         [String(limitMs)],
       );
-      const { userId, roles, ...lookedUp } = await lookUpIn(tx, caller, idempotencyKey);
+      const { userId, roles, ...lookedUp } = await lookUpIn(tx, caller, idempotencyKey, before);
       return work(tx, { companyId, userId, roles }, lookedUp);
     },
     // A report may take seconds: reads leave connections to the lookups of writes, and those of a company to the others.

@@ -28,10 +28,15 @@ export async function lookUp(pool: Pool, { companyId, subject }: Caller, idempot
  * The same as the first statement of a transaction, which it sets to the caller's company. Without a key it reads the
  * membership only. Throws `not_a_member`.
  */
-export async function lookUpIn(tx: Tx, caller: Caller, idempotencyKey: string | undefined): Promise<Lookup> {
+export async function lookUpIn(
+  tx: Tx,
+  caller: Caller,
+  idempotencyKey: string | undefined,
+  before?: Membership,
+): Promise<Lookup> {
   const found = await tx.query<Found>(LOOK_UP, [caller.companyId, caller.subject, idempotencyKey ?? null]);
   const { membership, ...lookedUp } = parts(found);
-  return toLookup(caller, membership, lookedUp);
+  return toLookup(caller, membership ?? before, lookedUp);
 }
 
 /** The row of a write, for a caller whose membership has already been checked. */

@@ -65,7 +65,7 @@ export function registerDecisions(app: FastifyInstance, context: ApiContext): vo
         wakeSoon(context, approval.arguments);
         await untilExecuted(context, request, key, arrivedAtMs + preferences.waitMs);
       }
-      const write = await readWrite(context, caller, key);
+      const write = await readWrite(context, caller, key, member);
       if (write === undefined) throw writeNotFound(key);
       recordReader(context, request, write);
       return reply.send(write);

@@ -10,6 +10,7 @@ import { invalidPart } from '../http/validation.ts';
 import { eventOf } from '../reads/confidential.ts';
 import { inReadTransaction } from '../reads/read-transaction.ts';
 import { sourceOf } from '../security/refusals.ts';
+import type { Membership } from '../submit/lookup.ts';
 import { requireVerified } from '../submit/verified.ts';
 import { mayReadWrite, shownIn } from './access.ts';
 import { awaitOutcome } from './await-outcome.ts';
@@ -57,13 +58,15 @@ export function keyOf(segment: string): string {
 /**
  * Describes a write from its row, else from its newest run, else from the audit log. Undefined when none of them has it,
  * or when the caller may not read it. Throws TemporalUnavailable when only Temporal could know and does not answer.
+ * `before`: see {@link ReadRequest}.
  */
 export async function readWrite(
   context: ApiContext,
   caller: Caller,
   idempotencyKey: string,
+  before?: Membership,
 ): Promise<WriteResource | undefined> {
-  const known = await readRecord(context, caller, idempotencyKey);
+  const known = await readRecord(context, caller, idempotencyKey, before);
   if (known.hasRow && !known.isHidden) return known.write;
   if (known.isPending && !known.isHidden && known.write !== undefined) {
     return pendingStatus(context, caller.companyId, known.write);
@@ -75,7 +78,7 @@ export async function readWrite(
   if (run.memo === undefined || !mayReadWrite(run.memo, describer.reader, describer.operations)) return undefined;
   if (run.state !== 'running') {
     // Either the run closed after the first look for the row, or it has left no row. A second look decides.
-    const now = await readRecord(context, caller, idempotencyKey);
+    const now = await readRecord(context, caller, idempotencyKey, before);
     if (now.hasRow || now.isPending) return now.write;
     // A completed run without a row raises an alert.
     if (run.state === 'completed') context.metrics.recordMissing.inc();
@@ -84,9 +87,9 @@ export async function readWrite(
   return (await readRunStory({ runs, run, idempotencyKey, audited, describer, limitMs: STATUS_LIMIT_MS })).write;
 }
 
-async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string) {
+async function readRecord(context: ApiContext, caller: Caller, idempotencyKey: string, before?: Membership) {
   const { database } = context;
-  const request = { database, caller, idempotencyKey, limitMs: STATUS_LIMIT_MS };
+  const request = { database, caller, idempotencyKey, before, limitMs: STATUS_LIMIT_MS };
   const { lookedUp, ...record } = await inReadTransaction(request, async (tx, reader, lookedUp) => {
     const describer = { ...context, reader };
     return { ...(await describeFromRecord(tx, idempotencyKey, lookedUp, describer)), describer, lookedUp };

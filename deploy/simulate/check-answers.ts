@@ -173,7 +173,10 @@ function finding<T extends Answered | StoredWrite>(
 function shown(one: Answered | StoredWrite): string {
   if (!('step' in one)) return `${one.company_id} ${one.key}`;
   const { step, final, row, place } = one;
-  const answer = final === undefined ? 'no answer' : `${final.status} ${final.text.slice(0, 300)}`;
+  const answer =
+    final === undefined
+      ? `no answer but ${JSON.stringify(one.onTheWay)}`
+      : `${final.status} ${final.text.slice(0, 300)}`;
   const record = row === undefined ? 'no row' : `${row.outcome} ${row.status_code} ${row.response.slice(0, 300)}`;
   return `${place} ${step.operation.name} (${step.kind}): ${answer}; in the record: ${record}`;
 }

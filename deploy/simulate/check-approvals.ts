@@ -127,6 +127,8 @@ function isDecidedSo(one: Answered): boolean {
   const { step, final, code = '', request, decided } = one;
   const isMade = final?.status === 200;
   const isKept = decided !== undefined && decisionOf(one) === `${decided.user_id} ${decided.decision}`;
+  // Who has decided about their own access may be no member any more when they ask again.
+  if (isKept && code === 'not_a_member') return code === step.refused;
   if (isMade !== isKept) return false;
   if (isMade) return step.refused === undefined && final.text.includes(step.userId);
   if (request === undefined) return NOTHING_WAITED.includes(code);
@@ -162,7 +164,10 @@ function finding<T extends Answered | Request | Decided>(
 function shown(one: Answered | Request | Decided): string {
   if (!('step' in one)) return JSON.stringify(one);
   const { step, final, place, request, decided } = one;
-  const answer = final === undefined ? 'no answer' : `${final.status} ${final.text.slice(0, 300)}`;
+  const answer =
+    final === undefined
+      ? `no answer but ${JSON.stringify(one.onTheWay)}`
+      : `${final.status} ${final.text.slice(0, 300)}`;
   const plan = JSON.stringify({ asked: step.asked, refused: step.refused, approvedBy: step.approvedBy });
   const record = JSON.stringify({ request, decided });
   return `${place} ${step.operation.name} (${step.kind} by ${step.as}): ${answer}; planned: ${plan}; in the record: ${record}`;

@@ -1,8 +1,8 @@
 import { inParallel } from '../cli/in-parallel.ts';
 import { openPooledHttp } from '../cli/pooled-http.ts';
 import type { Progress } from '../cli/progress.ts';
-import { verdictOf } from '../client/src/answers.ts';
-import { type Http, segment } from '../client/src/http.ts';
+import { problemOf, verdictOf } from '../client/src/answers.ts';
+import { type Answer, type Http, segment } from '../client/src/http.ts';
 import { repeatUntilFinal } from '../client/src/repeat.ts';
 import { type Submitted, submitWrite } from '../client/src/submit-write.ts';
 import type { Actor } from './requests/books.ts';
@@ -63,5 +63,8 @@ function actOn(http: Http, step: Step, token: string): Promise<Submitted> {
   const { key, kind, body } = step;
   const path = `/api/writes/${segment(key)}/${kind}`;
   const request = { method: 'POST', path, token, ...(isDecision(step) && { body: JSON.stringify(body) }) } as const;
-  return repeatUntilFinal(http, request, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf });
+  // The write has been answered: where its key is not told of now, it will not be later.
+  const isUntold = (answer: Answer) => isDecision(step) && problemOf(answer)?.code === 'write_not_found';
+  const verdict = (answer: Answer) => (isUntold(answer) ? 'final' : verdictOf(answer));
+  return repeatUntilFinal(http, request, { deadlineMs: GIVE_UP_AFTER_MS }, { verdictOf: verdict });
 }

@@ -42,6 +42,18 @@ const decide = (
 const effectsOf = (key: string) => countEffects(system.owner, { companyId: company.id, table: 'payments', key });
 
 describe('a write that a policy matches', () => {
+  test('is told to the approver as it ended, though it has ended their membership', async () => {
+    const own = await system.company();
+    const policies = [{ operation: 'grantUserAccess', approverRoles: ['admin'] }];
+    await own.api.post('/api/company/approval-policies', { expectedVersion: 1, policies }, { method: 'PATCH' });
+    const { id } = own.users.admin;
+    await own.api.post(`/api/users/${id}/access`, { roles: [] }, { key: 'away' });
+    const approved = await own.as('admin').send('POST', '/api/writes/away/approve');
+    expect([approved.status, approved.json.state, approved.json.approvedBy]).toEqual([200, 'succeeded', id]);
+    const again = await own.as('admin').send('POST', '/api/writes/away/approve');
+    expect([again.status, again.json.code]).toEqual([403, 'not_a_member']);
+  });
+
   test('is refused at once by a rule that looks at the end of the transaction', async () => {
     const own = await system.company();
     const policies = [{ operation: 'grantUserAccess', approverRoles: ['admin'] }];
