@@ -20,6 +20,7 @@ export const CRASH_POINTS = {
   'relay: workflow started': 'a triggered workflow that runs twice, or an event without its number',
   'relay: batch started': 'an event that is never delivered, or a second workflow for its batch',
   'delivery: called': 'an event that is taken for delivered or for failed, although nobody recorded either',
+  'seal: before COMMIT': 'a row that is sealed twice, or never',
   'archive: exported':
     'a month that is neither in the database nor in the archive, or that cannot be archived any more',
   'upload: chunk stored': 'a batch with a part of its file, or the chunks of two uploads',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type Pool, queryOnce } from '../activities/database.ts';
+import { sealLagSeconds } from '../activities/seal/seal.ts';
 import { TRUST_STATES, type TrustState } from './fence.ts';
 import type { OpenRuns } from './open-runs.ts';
 
@@ -48,7 +49,7 @@ export function createPoolMetrics(registry: Registry) {
     },
   });
   return {
-    observe(name: 'writes' | 'lookups' | 'relay', pool: Pool): void {
+    observe(name: 'writes' | 'lookups' | 'relay' | 'sealer', pool: Pool): void {
       const labels = { pool: name };
       let inUse = 0;
       let since = performance.now();
@@ -166,6 +167,20 @@ type BatchFacts = {
   readonly oldest_seconds: number;
   readonly silent_seconds: number;
 };
+
+/** How far the seal is behind the log, which only the sealer's role may read. */
+export function observeSeal(registry: Registry, sealer: Pool): void {
+  new Gauge({
+    name: 'seal_lag_seconds',
+    help: 'Age of the oldest audit row that is not sealed yet; during a sweep, the time since it began',
+    registers: [registry],
+    async collect() {
+      const lag = await Promise.race([sealLagSeconds(sealer), sleep(ASK_LIMIT_MS, undefined, { ref: false })]);
+      if (lag === undefined) this.reset();
+      else this.set(lag);
+    },
+  });
+}
 
 /** The age of the oldest open run of a write, from Temporal's visibility. */
 export function observeOpenRuns(registry: Registry, ask: () => Promise<OpenRuns>): void {

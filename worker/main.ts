@@ -15,6 +15,7 @@ import { startMaintenance } from './maintenance.ts';
 import { createMetrics } from './metrics.ts';
 import { mayScrape, metricsPage } from './metrics-page.ts';
 import { openProcessDatabase } from './process-database.ts';
+import { startSealing } from './seal/start-sealing.ts';
 import { checkNamespace, connectTemporal, installRuntime } from './temporal.ts';
 import { startVerifier } from './verification/verifier.ts';
 import { pinnedToOwnRelease } from './versioning.ts';
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
   const events = await startEvents(shared);
   const batches = await startBatches(shared);
   const closeApprovals = startApprovals(shared);
+  const closeSealing = await startSealing(shared);
   const verifier = startVerifier({
     ...shared,
     client: createClient(connection, config, { logger, metrics }),
@@ -65,7 +67,7 @@ async function main(): Promise<void> {
     else logger.info({ signal }, 'The worker is draining');
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
-    await Promise.all([events.close(), batches.close(), closeApprovals()]);
+    await Promise.all([events.close(), batches.close(), closeApprovals(), closeSealing()]);
     await maintenance.close();
     await running.catch(() => undefined);
     server.close();

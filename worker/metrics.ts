@@ -7,6 +7,7 @@ import {
   observeKeySet,
   observeOpenRuns,
   observeRelay,
+  observeSeal,
   observeSubmit,
   observeTrust,
   observeUploads,
@@ -48,6 +49,11 @@ export function createMetrics({ database, operations, instrumentation = true }: 
       pools.observe('relay', relay);
       observeRelay(registry, relay);
     },
+    /** How far the seal is behind, read with the sealer's role at each scrape. */
+    observeSeal(sealer: Pool): void {
+      pools.observe('sealer', sealer);
+      observeSeal(registry, sealer);
+    },
     /** The age of the oldest open run, queried from Temporal at each scrape. */
     observeOpenRuns: (ask: () => Promise<OpenRuns>): void => observeOpenRuns(registry, ask),
     /** The submissions in progress in this process. */
@@ -64,6 +70,7 @@ export function createMetrics({ database, operations, instrumentation = true }: 
 const SILENT = { inc() {}, observe() {} };
 const UNOBSERVED = {
   observeRelay() {},
+  observeSeal() {},
   observeOpenRuns() {},
   observeSubmit() {},
   observeUploads() {},
@@ -222,6 +229,12 @@ function createInstruments(registry: Registry) {
       name: 'audit_flush_ms',
       help: 'Duration of the INSERT of audit rows, for which the answers wait',
       buckets: WAIT_BUCKETS_MS,
+      registers,
+    }),
+    sealedRows: new Counter({
+      name: 'sealed_rows_total',
+      help: 'Rows that this process has sealed, by log: journal, audit',
+      labelNames: ['log'] as const,
       registers,
     }),
     eventsNumbered: new Counter({

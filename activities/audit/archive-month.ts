@@ -66,7 +66,7 @@ type Line = { readonly at: string; readonly id: bigint; readonly line: string };
 
 const COLUMNS = `
 SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type FROM pg_attribute
-WHERE attrelid = 'idempotent_write_audit_log'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`;
+WHERE attrelid = 'idempotent_write_audit_log'::regclass AND attnum > 0 AND NOT attisdropped AND attname <> 'xid' ORDER BY attnum`;
 
 /** `2026-08` → the date by which the database's functions identify a month. */
 export function firstOf(month: string): string {

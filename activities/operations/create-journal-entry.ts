@@ -139,7 +139,16 @@ function toPostedEntry(
 ) {
   const posted = [userId, requestId, approvedBy] as const;
   return toEntry(
-    { ...entry, entry_date: entry.date, kind: 'normal', operation, reverses: null, created_at: now, posted },
+    {
+      ...entry,
+      entry_date: entry.date,
+      kind: 'normal',
+      operation,
+      reverses: null,
+      created_at: now,
+      number: null,
+      posted,
+    },
     entry.lines.map((line, index) => ({
       ...line,
       entry_id: entry.id,

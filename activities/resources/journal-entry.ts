@@ -53,7 +53,7 @@ export const attribution = {
 
 /** The API's form of a journal entry and its columns. */
 export const ENTRY_COLUMNS = `e.id, e.entry_date, entry_kind(e.operation) AS kind, e.description, e.operation, e.write_id, e.reverses, e.metadata,
-  e.created_at`;
+  e.created_at, (SELECT s.number FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id) AS number`;
 
 export type EntryRow = {
   id: string;
@@ -65,6 +65,8 @@ export type EntryRow = {
   reverses: string | null;
   metadata: Record<string, string>;
   created_at: string;
+  /** Null until it is sealed. */
+  number: bigint | null;
 };
 
 export type EntryLineRow = {
@@ -82,6 +84,7 @@ export function toEntry(
 ): z.output<typeof journalEntrySchema> {
   return {
     id: row.id,
+    entryNumber: toEntryNumber(row.number),
     date: row.entry_date,
     kind: row.kind,
     description: row.description,
@@ -98,6 +101,11 @@ export function toEntry(
     createdAt: row.created_at,
     ...toAttribution(row),
   };
+}
+
+/** No journal has more entries than a JSON number has whole numbers. */
+export function toEntryNumber(number: bigint | null): number | null {
+  return number === null ? null : Number(number);
 }
 
 export type NumberedLineRow = EntryLineRow & { line_number: number };
@@ -126,6 +134,15 @@ export async function readPostedEntry(tx: Tx, entryId: string): Promise<z.output
 
 export const journalEntrySchema = z.object({
   id: resourceId(),
+  entryNumber: z
+    .int()
+    .min(1)
+    .nullable()
+    .meta({
+      description:
+        'The number of the entry in the journal, without gaps, in the order in which entries became visible. Null until it is ' +
+        'sealed, some seconds after it was posted, and in the answer of the write that posts it',
+    }),
   date: calendarDate(),
   kind: z
     .enum(['normal', 'closing'])

@@ -6,6 +6,7 @@ import {
   type Posted,
   readEntryLines,
   readPosted,
+  toEntryNumber,
 } from '../../activities/resources/journal-entry.ts';
 import type { Cursors } from '../reads/cursor.ts';
 import { type List, readPage } from '../reads/page.ts';
@@ -36,6 +37,8 @@ export type LedgerLine = {
   readonly reverses: string | null;
   /** The entry that takes this one back. */
   readonly reversedBy: string | null;
+  /** Of the entry in the journal; null until it is sealed. */
+  readonly entryNumber: number | null;
 };
 
 /** Which entries an export has: those that were there when it began, in the order of `ENTRIES`. */
@@ -170,5 +173,6 @@ function toLine(entry: ToldEntry, line: NumberedLineRow): LedgerLine {
     postedAt: entry.created_at,
     reverses: entry.reverses,
     reversedBy: entry.reversedBy,
+    entryNumber: toEntryNumber(entry.number),
   };
 }

@@ -23,6 +23,7 @@ export const COLUMNS = [
     'postedAt',
     'reverses',
     'reversedBy',
+    'entryNumber',
   ] as const),
 ] satisfies readonly (keyof LedgerLine)[];
 

@@ -11,6 +11,7 @@ const RANDOM = [
   'LOGIN_PASSWORD',
   'RELAY_LOGIN_PASSWORD',
   'MAINTENANCE_LOGIN_PASSWORD',
+  'SEALER_LOGIN_PASSWORD',
   'AUDITOR_LOGIN_PASSWORD',
   'TEMPORAL_PASSWORD',
   'JWT_SECRET',
@@ -36,6 +37,7 @@ function makeSecrets(folder: string): string {
     DATABASE_URL: url('accubooks_login', 'LOGIN_PASSWORD'),
     RELAY_DATABASE_URL: url('accubooks_relay_login', 'RELAY_LOGIN_PASSWORD'),
     MAINTENANCE_DATABASE_URL: url('accubooks_maintenance_login', 'MAINTENANCE_LOGIN_PASSWORD'),
+    SEALER_DATABASE_URL: url('accubooks_sealer_login', 'SEALER_LOGIN_PASSWORD'),
     'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
   };
   // Always: an earlier release gave several logins one password.

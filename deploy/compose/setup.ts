@@ -21,6 +21,7 @@ await createAppDatabase({
     app: secret('LOGIN_PASSWORD'),
     relay: secret('RELAY_LOGIN_PASSWORD'),
     maintenance: secret('MAINTENANCE_LOGIN_PASSWORD'),
+    sealer: secret('SEALER_LOGIN_PASSWORD'),
     auditor: secret('AUDITOR_LOGIN_PASSWORD'),
   },
   log: (line) => console.log(line),

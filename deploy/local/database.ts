@@ -13,6 +13,8 @@ export type AppDatabase = {
   relayDatabaseUrl: string;
   /** For the worker's maintenance of the audit log. */
   maintenanceDatabaseUrl: string;
+  /** For the worker's sealer, which reads all companies and adds what it seals. */
+  sealerDatabaseUrl: string;
   /** For reports, and for whoever verifies an archived month before somebody else drops it. */
   auditorDatabaseUrl: string;
 };
@@ -28,6 +30,7 @@ const ROLE_OF = {
   app: 'accubooks_app',
   relay: 'accubooks_relay',
   maintenance: 'accubooks_maintenance',
+  sealer: 'accubooks_sealer',
   auditor: 'accubooks_auditor',
 } as const;
 type Login = keyof typeof ROLE_OF;
@@ -36,6 +39,7 @@ const NAME_OF: Readonly<Record<Login, string>> = {
   app: 'accubooks_login',
   relay: 'accubooks_relay_login',
   maintenance: 'accubooks_maintenance_login',
+  sealer: 'accubooks_sealer_login',
   auditor: 'accubooks_auditor_login',
 };
 const PROCESS_ROLES = Object.values(ROLE_OF);
@@ -48,6 +52,7 @@ export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Pas
     app: passwordOf('app'),
     relay: passwordOf('relay'),
     maintenance: passwordOf('maintenance'),
+    sealer: passwordOf('sealer'),
     auditor: passwordOf('auditor'),
   };
 }
@@ -87,6 +92,7 @@ export async function prepareGivenDatabase(options: {
   ownerUrl?: string | undefined;
   relayUrl?: string | undefined;
   maintenanceUrl?: string | undefined;
+  sealerUrl?: string | undefined;
   passwords: Passwords;
   log?: Log;
 }): Promise<AppDatabase & { isOwnerLogin: boolean }> {
@@ -99,6 +105,7 @@ export async function prepareGivenDatabase(options: {
     app: options.ownerUrl === undefined ? undefined : databaseUrl,
     relay: options.relayUrl,
     maintenance: options.maintenanceUrl,
+    sealer: options.sealerUrl,
   };
 
   // Others may use the cluster: a unique name ensures that we change nobody else's password.
@@ -117,7 +124,7 @@ export async function prepareGivenDatabase(options: {
       if (options.ownerUrl !== undefined) {
         throw new Error(
           `The owner's login may not create roles (${(error as Error).message}): create a login for each task ` +
-            '(docs/operating.md) and set RELAY_DATABASE_URL and MAINTENANCE_DATABASE_URL.',
+            '(docs/operating.md) and set RELAY_DATABASE_URL, MAINTENANCE_DATABASE_URL and SEALER_DATABASE_URL.',
           { cause: error },
         );
       }
@@ -139,6 +146,7 @@ function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl
     appDatabaseUrl: urlOf('app'),
     relayDatabaseUrl: urlOf('relay'),
     maintenanceDatabaseUrl: urlOf('maintenance'),
+    sealerDatabaseUrl: urlOf('sealer'),
     auditorDatabaseUrl: urlOf('auditor'),
   };
 }

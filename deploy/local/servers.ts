@@ -52,6 +52,7 @@ export async function prepareDatabase(
       ownerUrl: config.MIGRATION_DATABASE_URL,
       relayUrl: config.RELAY_DATABASE_URL,
       maintenanceUrl: config.MAINTENANCE_DATABASE_URL,
+      sealerUrl: config.SEALER_DATABASE_URL,
     };
     return prepareGivenDatabase({ ...given, passwords, log });
   }
@@ -69,6 +70,7 @@ const PASSWORD_FILES: Readonly<Record<keyof Passwords, string>> = {
   app: 'login-password',
   relay: 'relay-login-password',
   maintenance: 'maintenance-login-password',
+  sealer: 'sealer-login-password',
   auditor: 'auditor-login-password',
 };
 

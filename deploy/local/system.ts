@@ -129,6 +129,7 @@ export function startSystem(on: {
       ...decided,
       RELAY_DATABASE_URL: servers.relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: servers.maintenanceDatabaseUrl,
+      SEALER_DATABASE_URL: servers.sealerDatabaseUrl,
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');

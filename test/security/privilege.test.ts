@@ -13,11 +13,18 @@ import { type System, startSystem } from '../support/system.ts';
 import { writeArguments } from '../support/write-arguments.ts';
 
 const REFUSED_BY_PRIVILEGE = '42501';
-const LOGINS = ['DATABASE_URL', 'RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL', 'AUDITOR_DATABASE_URL'] as const;
+const LOGINS = [
+  'DATABASE_URL',
+  'RELAY_DATABASE_URL',
+  'MAINTENANCE_DATABASE_URL',
+  'SEALER_DATABASE_URL',
+  'AUDITOR_DATABASE_URL',
+] as const;
 const ROLE_OF = {
   DATABASE_URL: 'accubooks_app',
   RELAY_DATABASE_URL: 'accubooks_relay',
   MAINTENANCE_DATABASE_URL: 'accubooks_maintenance',
+  SEALER_DATABASE_URL: 'accubooks_sealer',
   AUDITOR_DATABASE_URL: 'accubooks_auditor',
 } as const;
 

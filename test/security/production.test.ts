@@ -12,6 +12,7 @@ const safe = {
   DATABASE_URL: `postgres://app:secret@db.test/accubooks?${TLS}`,
   RELAY_DATABASE_URL: `postgres://relay:secret@db.test/accubooks?${TLS}`,
   MAINTENANCE_DATABASE_URL: `postgres://maintenance:secret@db.test/accubooks?${TLS}`,
+  SEALER_DATABASE_URL: `postgres://sealer:secret@db.test/accubooks?${TLS}`,
   TEMPORAL_ADDRESS: 'temporal.test:7233',
   TEMPORAL_TLS_SERVER_CA: 'a CA',
   PAYLOAD_KEYS,
@@ -71,7 +72,7 @@ describe('in production nothing is sent in the open', () => {
   ])('not by %s', (url) => {
     const trusted = { PLAINTEXT_HOSTS: 'trusted' };
     expect(ofApi({ ...trusted, DATABASE_URL: url })).toEqual(['DATABASE_URL']);
-    for (const name of ['DATABASE_URL', 'RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL']) {
+    for (const name of ['DATABASE_URL', 'RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL', 'SEALER_DATABASE_URL']) {
       expect(ofWorker({ ...trusted, [name]: url })).toEqual([name]);
     }
   });

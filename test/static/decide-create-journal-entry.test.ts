@@ -58,6 +58,7 @@ describe('a manual entry', () => {
       resourceId: writeId,
       body: {
         id: writeId,
+        entryNumber: null,
         date: OPEN,
         kind: 'normal',
         description: 'By hand',

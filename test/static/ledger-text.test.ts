@@ -23,6 +23,7 @@ const LINE: LedgerLine = {
   postedAt: '2026-01-31T12:00:00.000Z',
   reverses: null,
   reversedBy: null,
+  entryNumber: null,
 };
 const PERIOD = { from: null, to: '2026-01-31' };
 const csvOf = (line: Partial<LedgerLine>) => LEDGER_CSV.begin(PERIOD) + LEDGER_CSV.line({ ...LINE, ...line });
@@ -40,8 +41,8 @@ describe('the general ledger as CSV', () => {
   test('has a header and a record for each line, whose cells stand in its order', () => {
     expect(csvOf({})).toBe(
       'date,entryId,lineNumber,lineId,accountCode,currency,amount,memo,description,operation,kind,writeId,requestId,' +
-        'postedBy,approvedBy,postedAt,reverses,reversedBy\r\n' +
-        '2026-01-31,e,1,l,1000,USD,-100000000000000000,,Rent,createJournalEntry,normal,w,r,u,,2026-01-31T12:00:00.000Z,,\r\n',
+        'postedBy,approvedBy,postedAt,reverses,reversedBy,entryNumber\r\n' +
+        '2026-01-31,e,1,l,1000,USD,-100000000000000000,,Rent,createJournalEntry,normal,w,r,u,,2026-01-31T12:00:00.000Z,,,\r\n',
     );
   });
 

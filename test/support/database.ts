@@ -13,6 +13,8 @@ export type TestDatabase = {
   readonly relayUrl: string;
   /** The login of the worker's maintenance of the audit log. */
   readonly maintenanceUrl: string;
+  /** The login of the worker's sealer. */
+  readonly sealerUrl: string;
   /** The login that reads all companies, and verifies archived months. */
   readonly auditorUrl: string;
   drop(): Promise<void>;
@@ -42,6 +44,7 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
     appUrl: withDatabase(inject('appUrl'), name),
     relayUrl: withDatabase(inject('relayUrl'), name),
     maintenanceUrl: withDatabase(inject('maintenanceUrl'), name),
+    sealerUrl: withDatabase(inject('sealerUrl'), name),
     auditorUrl: withDatabase(inject('auditorUrl'), name),
     async drop() {
       await owner.end();

@@ -20,11 +20,12 @@ declare module 'vitest' {
     superuserUrl: string;
     /** Migrated, empty, and closed to connections, since one that is connected to cannot be cloned. */
     templateDatabase: string;
-    /** The logins of the owner, of API and worker, of the worker's relay, of its maintenance, and of the auditor; a test puts the name of its clone into the path. */
+    /** The logins of the owner, of API and worker, of the worker's relay, of its maintenance and its sealer, and of the auditor; a test puts the name of its clone into the path. */
     ownerUrl: string;
     appUrl: string;
     relayUrl: string;
     maintenanceUrl: string;
+    sealerUrl: string;
     auditorUrl: string;
     temporalAddress: string;
     /** The workflow bundle, built once: building it takes longer than most tests. */
@@ -72,6 +73,7 @@ export default async function setup({ vitest }: TestProject): Promise<(() => Pro
   project.provide('appUrl', postgres.value.appUrl);
   project.provide('relayUrl', postgres.value.relayUrl);
   project.provide('maintenanceUrl', postgres.value.maintenanceUrl);
+  project.provide('sealerUrl', postgres.value.sealerUrl);
   project.provide('auditorUrl', postgres.value.auditorUrl);
   project.provide('temporalAddress', temporal.value.address);
   project.provide('bundlePath', bundle.value);
@@ -101,6 +103,7 @@ async function startTemplate(folder: ThrowawayFolder) {
       appUrl: urls.appDatabaseUrl,
       relayUrl: urls.relayDatabaseUrl,
       maintenanceUrl: urls.maintenanceDatabaseUrl,
+      sealerUrl: urls.sealerDatabaseUrl,
       auditorUrl: urls.auditorDatabaseUrl,
     };
   } catch (error) {

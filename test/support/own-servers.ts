@@ -37,11 +37,12 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
     temporal: temporal === undefined ? await devServer(folder) : onPostgres(temporal, folder, postgres.superuserUrl),
   };
   const servers = { postgres, temporal: await start.temporal(postgres.port + 1) };
-  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl, maintenanceDatabaseUrl } = await createAppDatabase({
-    superuserUrl: servers.postgres.superuserUrl,
-    database: 'accubooks',
-    passwords: passwordsBy(() => randomBytes(16).toString('hex')),
-  });
+  const { databaseUrl, appDatabaseUrl, relayDatabaseUrl, maintenanceDatabaseUrl, sealerDatabaseUrl } =
+    await createAppDatabase({
+      superuserUrl: servers.postgres.superuserUrl,
+      database: 'accubooks',
+      passwords: passwordsBy(() => randomBytes(16).toString('hex')),
+    });
   const owner = new pg.Pool({ connectionString: databaseUrl, max: 4 });
   owner.on('error', () => undefined);
   return {
@@ -49,6 +50,7 @@ export async function startOwnServers(temporal?: TemporalServerBinaries): Promis
       DATABASE_URL: appDatabaseUrl,
       RELAY_DATABASE_URL: relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: maintenanceDatabaseUrl,
+      SEALER_DATABASE_URL: sealerDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporal.address,
       WORKFLOW_BUNDLE: inject('bundlePath'),
       JWT_SECRET,

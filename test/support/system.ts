@@ -48,6 +48,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     WORKFLOW_BUNDLE: inject('bundlePath'),
     RELAY_DATABASE_URL: database.relayUrl,
     MAINTENANCE_DATABASE_URL: database.maintenanceUrl,
+    SEALER_DATABASE_URL: database.sealerUrl,
     AUDITOR_DATABASE_URL: database.auditorUrl,
     WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,

@@ -22,6 +22,7 @@ export async function startWorkerProcess(options: {
       DATABASE_URL: servers.database.appDatabaseUrl,
       RELAY_DATABASE_URL: servers.database.relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: servers.database.maintenanceDatabaseUrl,
+      SEALER_DATABASE_URL: servers.database.sealerDatabaseUrl,
       TEMPORAL_ADDRESS: servers.temporalAddress,
       WORKFLOW_BUNDLE: bundle,
       PAYLOAD_KEYS: `benchmark:${keptSecret(join(servers.folder, 'payload-key'))}`,

@@ -44,6 +44,7 @@ export async function startFailoverServers(): Promise<FailoverServers> {
     DATABASE_URL: at(first.urls.appDatabaseUrl, port),
     RELAY_DATABASE_URL: at(first.urls.relayDatabaseUrl, port),
     MAINTENANCE_DATABASE_URL: at(first.urls.maintenanceDatabaseUrl, port),
+    SEALER_DATABASE_URL: at(first.urls.sealerDatabaseUrl, port),
   });
   const owner = new pg.Pool({ connectionString: at(first.urls.databaseUrl, database.port), max: 4 });
   owner.on('error', () => undefined);

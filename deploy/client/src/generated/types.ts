@@ -1431,6 +1431,11 @@ export type Account = {
 
 export type JournalEntry = {
   id: string;
+  /**
+   * The number of the entry in the journal, without gaps, in the order in which entries became visible. Null
+   * until it is sealed, some seconds after it was posted, and in the answer of the write that posts it
+   */
+  entryNumber: number | null;
   date: string;
   /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
   kind: 'normal' | 'closing';
@@ -1939,6 +1944,11 @@ export type InvoiceWithHistory = {
   }[];
   entries: {
     id: string;
+    /**
+     * The number of the entry in the journal, without gaps, in the order in which entries became visible. Null
+     * until it is sealed, some seconds after it was posted, and in the answer of the write that posts it
+     */
+    entryNumber: number | null;
     date: string;
     /** closing: it closes a fiscal year, or reopens it; the profit and loss leaves it out */
     kind: 'normal' | 'closing';

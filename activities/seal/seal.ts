@@ -1,0 +1,346 @@
+import { randomBytes } from 'node:crypto';
+import { crashPoint } from '../crash-points.ts';
+import { type Pool, type Tx, transaction } from '../database.ts';
+import { auditContent, entryContent, SALT_LENGTH, type SealedAuditRow, type SealedLog } from './content.ts';
+import { type Digest, leafOf, NO_DIGEST, nextInChain, rootOf } from './digests.ts';
+import {
+  AUDIT_CONTENT,
+  AUDIT_JOINS,
+  ENTRY_CONTENT,
+  ENTRY_JOINS,
+  type ReadEntry,
+  toSealedEntry,
+} from './sealed-rows.ts';
+
+/**
+ * Seals rows that nobody has sealed yet, in the order in which they became visible, and remembers up to where. One transaction
+ * a page, on rows that are never written again, so that no write waits for it; a crash leaves nothing of it. The row of
+ * `seal_position` is locked meanwhile: of several workers one seals, and the others find it locked.
+ */
+
+export type Sealed = {
+  /** `busy`: another process seals. `unverified`: the server has come back as another, and is not verified. */
+  readonly state: 'sealed' | 'busy' | 'unverified';
+  readonly entries: number;
+  readonly auditRows: number;
+  /** There may be more at once. */
+  readonly isFull: boolean;
+};
+
+/** Of the audit log, in one transaction: half a second's work at most. */
+const ROWS_A_PAGE = 2_000;
+const NOTHING = { entries: 0, auditRows: 0, isFull: false } as const;
+
+/** Seals one page. The login of `pool` is a member of accubooks_sealer. */
+export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
+  return transaction(pool, async (tx) => {
+    await becomeSealer(tx);
+    const position = await lockPosition(tx);
+    if (typeof position === 'string') return { ...NOTHING, state: position };
+    const page = await PHASES[position.phase](tx, position, rowsAPage);
+    const sealed = await sealRows(tx, position.epoch, page.rows);
+    await tx.query(
+      `UPDATE seal_position SET phase = $1, company_id = $2, swept_until = $3::timestamptz, xid = $4::xid8, audit_id = $5`,
+      [page.next.phase, page.next.company_id, page.next.swept_until, page.next.xid, page.next.audit_id],
+    );
+    crashPoint('seal: before COMMIT');
+    return { ...sealed, state: 'sealed', isFull: page.isFull };
+  });
+}
+
+/**
+ * How far the seal is behind: the age of the oldest audit row that is not sealed; during a sweep, the time since it began.
+ * Undefined where the database does not answer.
+ */
+export async function sealLagSeconds(pool: Pool): Promise<number | undefined> {
+  try {
+    const [row] = await transaction(pool, async (tx) => {
+      await becomeSealer(tx);
+      return tx.query<{ lag: number }>(
+        `SELECT extract(epoch FROM clock_timestamp() - coalesce(
+           CASE WHEN p.phase = 'follow' THEN (
+             SELECT a.timestamp FROM idempotent_write_audit_log a
+             WHERE a.xid IS NOT NULL AND (a.xid, a.id) > (p.xid, p.audit_id) ORDER BY a.xid, a.id LIMIT 1
+           ) ELSE b.began_at END, clock_timestamp()))::double precision AS lag
+         FROM seal_position p JOIN seal_epochs b USING (epoch)`,
+      );
+    });
+    return row === undefined ? 0 : Math.max(0, row.lag);
+  } catch {
+    return undefined;
+  }
+}
+
+function becomeSealer(tx: Tx): Promise<unknown> {
+  return tx.query(
+    "SELECT set_config('role', 'accubooks_sealer', true), set_config('search_path', 'public, pg_temp', true)",
+  );
+}
+
+type Phase = 'sweep entries' | 'sweep audit rows' | 'follow';
+type Position = {
+  readonly epoch: number;
+  readonly phase: Phase;
+  readonly company_id: string;
+  /** As text: of more digits than a Date has. */
+  readonly swept_until: string;
+  readonly xid: string;
+  readonly audit_id: bigint;
+};
+
+/** Begins the first epoch where there is none yet, and another one where the server was verified as another. */
+async function lockPosition(tx: Tx): Promise<Position | 'busy' | 'unverified'> {
+  const [server] = await tx.query<Server & { trusted: boolean }>(
+    `SELECT trusted_version() IS NOT NULL AS trusted, epoch AS verification_epoch,
+       regexp_replace(incarnation, '/\\d+/', '/') AS database FROM verification`,
+  );
+  if (server?.trusted !== true) return 'unverified';
+  const [last] = await tx.query<Server & { epoch: number }>(
+    'SELECT epoch, verification_epoch, database FROM seal_epochs ORDER BY epoch DESC LIMIT 1',
+  );
+  const isSame = last?.verification_epoch === server.verification_epoch && last.database === server.database;
+  if (!isSame) await beginEpoch(tx, (last?.epoch ?? 0) + 1, server);
+  const [position] = await tx.query<Position>(
+    `SELECT epoch, phase, company_id, swept_until::text, xid::text, audit_id FROM seal_position FOR UPDATE SKIP LOCKED`,
+  );
+  return position ?? 'busy';
+}
+
+/** `database`: its incarnation without the time of its start. Another one counts transactions anew. */
+type Server = { readonly verification_epoch: string; readonly database: string };
+
+/** All that no snapshot has shown yet has a later transaction than the oldest that is open now. */
+async function beginEpoch(tx: Tx, epoch: number, { verification_epoch, database }: Server): Promise<void> {
+  await tx.query('INSERT INTO seal_epochs (epoch, verification_epoch, database) VALUES ($1, $2, $3)', [
+    epoch,
+    verification_epoch,
+    database,
+  ]);
+  await tx.query(
+    `INSERT INTO seal_position (epoch, xid) VALUES ($1, pg_snapshot_xmin(pg_current_snapshot()))
+     ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, phase = DEFAULT, company_id = DEFAULT,
+       swept_until = DEFAULT, audit_id = DEFAULT`,
+    [epoch],
+  );
+}
+
+/** Rows to seal, in this order, and where to go on. */
+type Page = { readonly rows: readonly Row[]; readonly next: Position; readonly isFull: boolean };
+type Row =
+  | { readonly log: 'journal'; readonly companyId: string; readonly entry: ReadEntry }
+  | { readonly log: 'audit'; readonly companyId: string; readonly audit: SealedAuditRow };
+
+const PHASES: Readonly<Record<Phase, (tx: Tx, position: Position, limit: number) => Promise<Page>>> = {
+  'sweep entries': sweepEntries,
+  'sweep audit rows': sweepAuditRows,
+  follow,
+};
+
+/** What is not sealed of one company, oldest first; then the next company. */
+async function sweepEntries(tx: Tx, position: Position, limit: number): Promise<Page> {
+  const entries = await tx.query<ReadEntry>(
+    `SELECT ${ENTRY_CONTENT} FROM (
+       SELECT e.* FROM journal_entries e WHERE e.company_id = $1
+         AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
+       ORDER BY e.created_at, e.id LIMIT $2
+     ) AS e ${ENTRY_JOINS} ORDER BY e.created_at, e.id`,
+    [position.company_id, limit],
+  );
+  const rows = entries.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }) as const);
+  if (entries.length === limit) return { rows, next: position, isFull: true };
+  const [company] = await tx.query<{ id: string }>('SELECT id FROM companies WHERE id > $1 ORDER BY id LIMIT 1', [
+    position.company_id,
+  ]);
+  const next = company === undefined ? { phase: 'sweep audit rows' as const } : { company_id: company.id };
+  return { rows, next: { ...position, ...next }, isFull: true };
+}
+
+async function sweepAuditRows(tx: Tx, position: Position, limit: number): Promise<Page> {
+  const found = await readAuditPage(tx, {
+    page: `SELECT a.* FROM idempotent_write_audit_log a WHERE (a.timestamp, a.id) > ($1::timestamptz, $2)
+           ORDER BY a.timestamp, a.id LIMIT $3`,
+    order: 'a.timestamp, a.id',
+    values: [position.swept_until, position.audit_id, limit],
+  });
+  const next =
+    found.last === undefined || !found.isFull
+      ? { phase: 'follow' as const, audit_id: 0n }
+      : { swept_until: found.last.at, audit_id: found.last.id };
+  return { rows: found.rows, next: { ...position, ...next }, isFull: true };
+}
+
+/** Of each transaction that is over: those before the oldest open one, so that no row turns up behind. */
+async function follow(tx: Tx, position: Position, limit: number): Promise<Page> {
+  const { rows, last, isFull } = await readAuditPage(tx, {
+    page: `SELECT a.* FROM idempotent_write_audit_log a
+           WHERE a.xid IS NOT NULL AND (a.xid, a.id) > ($1::xid8, $2) AND a.xid < pg_snapshot_xmin(pg_current_snapshot())
+           ORDER BY a.xid, a.id LIMIT $3`,
+    order: 'a.xid, a.id',
+    values: [position.xid, position.audit_id, limit],
+  });
+  const next = last === undefined ? {} : { xid: last.xid ?? position.xid, audit_id: last.id };
+  return { rows, next: { ...position, ...next }, isFull };
+}
+
+type Cursor = { readonly xid: string | null; readonly at: string; readonly id: bigint };
+
+/** A page of audit rows, each that is not sealed yet with the entry that its write has posted, if that is not. */
+async function readAuditPage(
+  tx: Tx,
+  { page, order, values }: { page: string; order: string; values: readonly [...unknown[], limit: number] },
+): Promise<{ rows: Row[]; last: Cursor | undefined; isFull: boolean }> {
+  const found = await tx.query<Cursor & { sealed: boolean; entry_id: string | null; content: SealedAuditRow }>(
+    `WITH page AS MATERIALIZED (${page})
+     SELECT a.xid::text, a.timestamp::text AS at, a.id,
+       EXISTS (SELECT FROM sealed_audit_rows s
+         WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp) AS sealed
+     FROM page a ORDER BY ${order}`,
+    values,
+  );
+  const unsealed = found.filter(({ sealed }) => !sealed);
+  const rows = unsealed.length === 0 ? [] : await readRows(tx, unsealed);
+  return { rows, last: found.at(-1), isFull: found.length === values.at(-1) };
+}
+
+async function readRows(tx: Tx, keys: readonly Cursor[]): Promise<Row[]> {
+  const at = [keys.map((key) => key.at), keys.map((key) => key.id)];
+  const [audits, entries] = await Promise.all([
+    tx.query<SealedAuditRow>(
+      `SELECT ${AUDIT_CONTENT} FROM unnest($1::timestamptz[], $2::bigint[]) WITH ORDINALITY AS k (at, id, place)
+       JOIN idempotent_write_audit_log a ON a.timestamp = k.at AND a.id = k.id ${AUDIT_JOINS} ORDER BY k.place`,
+      at,
+    ),
+    tx.query<ReadEntry>(
+      `SELECT ${ENTRY_CONTENT} FROM unnest($1::timestamptz[], $2::bigint[]) WITH ORDINALITY AS k (at, id, place)
+       JOIN idempotent_write_audit_log a ON a.timestamp = k.at AND a.id = k.id
+       JOIN journal_entries e ON a.status = 'new' AND e.company_id = a.company_id AND e.write_id = a.deterministic_id
+         AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
+       ${ENTRY_JOINS} ORDER BY k.place`,
+      at,
+    ),
+  ]);
+  return [
+    ...entries.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }) as const),
+    ...audits.map((audit) => ({ log: 'audit', companyId: audit.companyId, audit }) as const),
+  ];
+}
+
+/** Rows of one log of one company, to be sealed together. */
+type Batch = { readonly companyId: string; readonly log: SealedLog; readonly rows: Row[] };
+type SealedBatch = Batch & {
+  readonly first: bigint;
+  readonly head: Digest;
+  readonly leaves: readonly Digest[];
+  readonly salts: Buffer;
+};
+
+async function sealRows(tx: Tx, epoch: number, rows: readonly Row[]): Promise<{ entries: number; auditRows: number }> {
+  if (rows.length === 0) return { entries: 0, auditRows: 0 };
+  const batches = [...batchesOf(rows).values()];
+  const lasts = await tx.query<{ last_number: bigint | null; head: Buffer | null }>(
+    `SELECT b.last_number, b.head FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (company_id, log, place)
+     LEFT JOIN LATERAL (
+       SELECT last_number, head FROM seal_batches b WHERE b.company_id = k.company_id AND b.log = k.log
+       ORDER BY b.first_number DESC LIMIT 1
+     ) AS b ON true ORDER BY k.place`,
+    [batches.map(({ companyId }) => companyId), batches.map(({ log }) => log)],
+  );
+  const sealed = batches.map((batch, i) => sealBatch(batch, lasts[i]?.last_number ?? 0n, lasts[i]?.head ?? NO_DIGEST));
+  await insertBatches(tx, epoch, sealed);
+  const entries = await insertEntries(tx, sealed);
+  const auditRows = await insertAuditRows(tx, sealed);
+  return { entries, auditRows };
+}
+
+function batchesOf(rows: readonly Row[]): Map<string, Batch> {
+  const batches = new Map<string, Batch>();
+  for (const row of rows) {
+    const name = `${row.companyId} ${row.log}`;
+    const batch = batches.get(name) ?? { companyId: row.companyId, log: row.log, rows: [] };
+    batch.rows.push(row);
+    batches.set(name, batch);
+  }
+  return batches;
+}
+
+function sealBatch(batch: Batch, lastNumber: bigint, lastHead: Digest): SealedBatch {
+  const salts = randomBytes(SALT_LENGTH * batch.rows.length);
+  const leaves = batch.rows.map((row, i) => {
+    const salt = salts.subarray(i * SALT_LENGTH, (i + 1) * SALT_LENGTH);
+    return leafOf(row.log === 'journal' ? entryContent(toSealedEntry(row.entry), salt) : auditContent(row.audit, salt));
+  });
+  const first = lastNumber + 1n;
+  const head = leaves.reduce((previous, leaf, i) => nextInChain(previous, first + BigInt(i), leaf), lastHead);
+  return { ...batch, first, head, leaves, salts };
+}
+
+async function insertBatches(tx: Tx, epoch: number, batches: readonly SealedBatch[]): Promise<void> {
+  const keys = [
+    batches.map(({ companyId }) => companyId),
+    batches.map(({ log }) => log),
+    batches.map(({ first }) => first),
+  ];
+  await tx.query(
+    `INSERT INTO seal_batches (company_id, log, first_number, last_number, head, root, epoch)
+     SELECT k.company_id, k.log, k.first_number, k.last_number, substring($5::bytea FROM 32 * k.place::int - 31 FOR 32),
+       substring($6::bytea FROM 32 * k.place::int - 31 FOR 32), $7
+     FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+       WITH ORDINALITY AS k (company_id, log, first_number, last_number, place)`,
+    [
+      ...keys,
+      batches.map(({ first, rows }) => first + BigInt(rows.length - 1)),
+      Buffer.concat(batches.map(({ head }) => head)),
+      Buffer.concat(batches.map(({ leaves }) => rootOf(leaves))),
+      epoch,
+    ],
+  );
+  await tx.query(
+    `INSERT INTO seal_salts (company_id, log, first_number, salts)
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bytea[])`,
+    [...keys, batches.map(({ salts }) => salts)],
+  );
+}
+
+async function insertEntries(tx: Tx, batches: readonly SealedBatch[]): Promise<number> {
+  const rows = rowsOf(batches, 'journal');
+  if (rows.length === 0) return 0;
+  await tx.query(
+    `INSERT INTO sealed_entries (company_id, number, entry_id, leaf)
+     SELECT k.company_id, k.number, k.entry_id, substring($4::bytea FROM 32 * k.place::int - 31 FOR 32)
+     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) WITH ORDINALITY AS k (company_id, number, entry_id, place)`,
+    [
+      rows.map(({ row }) => row.companyId),
+      rows.map(({ number }) => number),
+      rows.map(({ row }) => (row.log === 'journal' ? row.entry.entryId : null)),
+      Buffer.concat(rows.map(({ leaf }) => leaf)),
+    ],
+  );
+  return rows.length;
+}
+
+async function insertAuditRows(tx: Tx, batches: readonly SealedBatch[]): Promise<number> {
+  const rows = rowsOf(batches, 'audit');
+  if (rows.length === 0) return 0;
+  await tx.query(
+    `INSERT INTO sealed_audit_rows (company_id, number, row_timestamp, row_id, leaf)
+     SELECT k.company_id, k.number, k.row_timestamp, k.row_id, substring($5::bytea FROM 32 * k.place::int - 31 FOR 32)
+     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[])
+       WITH ORDINALITY AS k (company_id, number, row_timestamp, row_id, place)`,
+    [
+      rows.map(({ row }) => row.companyId),
+      rows.map(({ number }) => number),
+      rows.map(({ row }) => (row.log === 'audit' ? row.audit.timestamp : null)),
+      rows.map(({ row }) => (row.log === 'audit' ? row.audit.id : null)),
+      Buffer.concat(rows.map(({ leaf }) => leaf)),
+    ],
+  );
+  return rows.length;
+}
+
+function rowsOf(batches: readonly SealedBatch[], log: SealedLog) {
+  return batches
+    .filter((batch) => batch.log === log)
+    .flatMap(({ rows, first, leaves }) =>
+      rows.map((row, i) => ({ row, number: first + BigInt(i), leaf: leaves[i] as Digest })),
+    );
+}
