@@ -1827,9 +1827,15 @@ CREATE TABLE public.seal_position (
   CONSTRAINT seal_position_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
 );
 CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
-GRANT INSERT, SELECT, UPDATE ON public.seal_position TO accubooks_sealer;
+GRANT INSERT, SELECT ON public.seal_position TO accubooks_sealer;
 GRANT SELECT ON public.seal_position TO accubooks_auditor;
 GRANT SELECT ON public.seal_position TO accubooks_relay;
+GRANT UPDATE ON public.seal_position(epoch) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(phase) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(company_id) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(swept_until) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(xid) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(audit_id) TO accubooks_sealer;
 
 CREATE TABLE public.seal_salts (
   company_id uuid NOT NULL,
