@@ -39,6 +39,7 @@ import { createCursors } from './reads/cursor.ts';
 import { readCursorKey } from './reads/cursor-key.ts';
 import { READS } from './reads/read-list.ts';
 import { registerReads } from './reads/register.ts';
+import { registerSealKeys } from './seal/keys-route.ts';
 import { createMembersSeen, type MembersSeen } from './security/members-seen.ts';
 import { recordRefusal } from './security/refusals.ts';
 import { createSecurityLog } from './security/security-log.ts';
@@ -198,6 +199,7 @@ export async function startApi(config: ApiConfig, options: ApiOptions): Promise<
     coreMetricsAddress: options.coreMetricsAddress,
   });
   await registerDocs(app, operations, servedRoutes);
+  registerSealKeys(app, database);
   const failures = createSignInLimit(config.FAILED_SIGN_INS_PER_MINUTE);
   await registerApiRoutes(app, context, limitingFailures(createAuthenticate(config, { keySet, revoked }), failures));
   const operators = createOperatorAuthenticate(config, { keySet, revoked });

@@ -42,3 +42,17 @@ CREATE POLICY auditor ON seal_heads FOR SELECT TO accubooks_auditor USING (true)
 GRANT SELECT ON seal_keys, seal_heads TO accubooks_app, accubooks_auditor, accubooks_sealer;
 GRANT INSERT ON seal_keys, seal_heads TO accubooks_sealer;
 GRANT UPDATE (announced_at) ON seal_heads TO accubooks_sealer;
+
+-- For the worker of events, which tells a company's webhook the heads of its logs. The old secret signs for so long as it does
+-- in next_webhook_call.
+CREATE FUNCTION webhook_of(p_company uuid)
+RETURNS TABLE (webhook_url text, secret_version integer, old_secret_signs boolean, now timestamptz)
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT c.webhook_url, c.webhook_secret_version,
+      coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
+    FROM companies c WHERE c.id = p_company;
+END
+$$;

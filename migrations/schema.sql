@@ -1813,6 +1813,55 @@ CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_epochs FOR EACH 
 GRANT INSERT, SELECT ON public.seal_epochs TO accubooks_sealer;
 GRANT SELECT ON public.seal_epochs TO accubooks_auditor;
 
+CREATE TABLE public.seal_heads (
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  "position" integer NOT NULL,
+  epoch integer NOT NULL,
+  first_number bigint NOT NULL,
+  number bigint NOT NULL,
+  head text NOT NULL,
+  key_id text NOT NULL,
+  signature bytea NOT NULL,
+  published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  announced_at timestamp with time zone,
+  CONSTRAINT seal_heads_pkey PRIMARY KEY (company_id, log, "position"),
+  CONSTRAINT seal_heads_check CHECK ((number >= first_number)),
+  CONSTRAINT seal_heads_first_number_check CHECK ((first_number >= 1)),
+  CONSTRAINT seal_heads_head_check CHECK ((length(head) <= 1000)),
+  CONSTRAINT seal_heads_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
+  CONSTRAINT seal_heads_position_check CHECK (("position" >= 1)),
+  CONSTRAINT seal_heads_signature_check CHECK ((length(signature) = 64)),
+  CONSTRAINT seal_heads_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT seal_heads_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch),
+  CONSTRAINT seal_heads_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.seal_keys(key_id)
+);
+CREATE INDEX seal_heads_not_announced ON public.seal_heads USING btree (published_at) WHERE (announced_at IS NULL);
+CREATE TRIGGER keep_all_heads BEFORE TRUNCATE ON public.seal_heads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are published');
+CREATE TRIGGER keep_heads BEFORE DELETE OR UPDATE OF company_id, log, "position", epoch, first_number, number, head, key_id, signature, published_at ON public.seal_heads FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is published');
+ALTER TABLE public.seal_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_heads FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_heads FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.seal_heads FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_heads TO accubooks_sealer;
+GRANT SELECT ON public.seal_heads TO accubooks_app;
+GRANT SELECT ON public.seal_heads TO accubooks_auditor;
+GRANT UPDATE ON public.seal_heads(announced_at) TO accubooks_sealer;
+
+CREATE TABLE public.seal_keys (
+  key_id text NOT NULL,
+  public_key bytea NOT NULL,
+  first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT seal_keys_pkey PRIMARY KEY (key_id),
+  CONSTRAINT seal_keys_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 64))),
+  CONSTRAINT seal_keys_public_key_check CHECK ((length(public_key) = 32))
+);
+CREATE TRIGGER keep_all_keys BEFORE TRUNCATE ON public.seal_keys FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('heads that they have signed are out');
+CREATE TRIGGER keep_keys BEFORE DELETE OR UPDATE ON public.seal_keys FOR EACH ROW EXECUTE FUNCTION public.refuse_change('heads that it has signed are out');
+GRANT INSERT, SELECT ON public.seal_keys TO accubooks_sealer;
+GRANT SELECT ON public.seal_keys TO accubooks_app;
+GRANT SELECT ON public.seal_keys TO accubooks_auditor;
+
 CREATE TABLE public.seal_position (
   one boolean DEFAULT true NOT NULL,
   epoch integer NOT NULL,
@@ -6826,3 +6875,18 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.webhook_batches(integer,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.webhook_of(p_company uuid)
+ RETURNS TABLE(webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT c.webhook_url, c.webhook_secret_version,
+      coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.webhook_of(uuid) TO PUBLIC;

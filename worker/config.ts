@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { signingKey } from '../activities/seal/signing-key.ts';
 import { DEFAULT_TASK_QUEUE } from '../workflows/messages.ts';
 import { PAYLOAD_ENCRYPTION } from './payloads/encryption.ts';
 import { payloadKeys } from './payloads/keys.ts';
@@ -107,6 +108,10 @@ const workerConfig = z
     MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The login of the sealer; without it this worker seals nothing. */
     SEALER_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** Signs the heads of the seal; without it none are published. */
+    SEAL_SIGNING_KEY: signingKey().optional(),
+    /** The folder for the published heads of the seal, beside the log and the webhooks. */
+    SEAL_HEADS_DIR: z.string().min(1).optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
     /** For how long the bytes of a file are kept after the end of its batch; the results stay. */
@@ -145,6 +150,7 @@ export const SECRETS = [
   'MAINTENANCE_DATABASE_URL',
   'SEALER_DATABASE_URL',
   'AUDITOR_DATABASE_URL',
+  'SEAL_SIGNING_KEY',
   'JWT_SECRET',
   'PAYLOAD_KEYS',
   'JWT_SECRET_SECONDARY',

@@ -53,7 +53,7 @@ export async function startMaintenance(options: {
     await pool.close();
     return { ended: new Promise(() => undefined), close: async () => undefined };
   }
-  if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder(config.AUDIT_ARCHIVE_DIR);
+  if (config.AUDIT_ARCHIVE_DIR !== undefined) await requireFolder('AUDIT_ARCHIVE_DIR', config.AUDIT_ARCHIVE_DIR);
   // AUTO_UPGRADE below: a run pinned to a release that no longer has workers would block the schedule for ever.
   const worker = await createWorker(options, {
     connection,
@@ -87,14 +87,14 @@ export async function startMaintenance(options: {
 }
 
 /** Does not create the folder: a missing mount would silently become a local folder that nobody backs up. */
-async function requireFolder(path: string): Promise<void> {
+export async function requireFolder(setting: string, path: string): Promise<void> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  if (!isFolder) throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not a folder`);
+  if (!isFolder) throw new Error(`${setting}: ${path} is not a folder`);
   await access(path, constants.W_OK).catch((cause: Error) => {
-    throw new Error(`AUDIT_ARCHIVE_DIR: ${path} is not writable`, { cause });
+    throw new Error(`${setting}: ${path} is not writable`, { cause });
   });
 }
 

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client
 import { ROW_OUTCOMES } from '../activities/batches/batch-row.ts';
 import type { Database, Pool } from '../activities/database.ts';
 import { type Operation, WORKFLOW_TRIGGERED } from '../activities/operation.ts';
+import { SEALED_LOGS } from '../activities/seal/content.ts';
 import {
   createPoolMetrics,
   observeKeySet,
@@ -291,4 +292,5 @@ function initializeToZero(metrics: ReturnType<typeof createInstruments>, operati
   // Those for whose first event there is an alert.
   for (const code of ['internal_error', 'authentication_unavailable']) metrics.problems.inc({ code }, 0);
   for (const what of ['workflow', 'webhooks']) metrics.eventStarts.inc({ what }, 0);
+  for (const log of SEALED_LOGS) metrics.sealedRows.inc({ log }, 0);
 }

@@ -1,4 +1,5 @@
 /** The entry point of the bundle: exports every workflow type under its name. */
+export { announceHeads } from './announce-heads.ts';
 export { auditMaintenance } from './audit-maintenance.ts';
 export { batch } from './batch.ts';
 export { closeMonth } from './close-month.ts';

@@ -8,12 +8,14 @@ import type {
   TriggerFacts,
 } from '../../workflows/event-messages.ts';
 import type { PendingResult, RunResult, Trust, WireInput, WriteArguments } from '../../workflows/messages.ts';
+import type { SealActivities } from '../../workflows/seal-messages.ts';
 import { openApproval } from '../approvals/approval.ts';
 import { checkMonth } from '../controls/check-month.ts';
 import { type Pool, type Tx, transaction } from '../database.ts';
 import { fingerprint, triggerKey, workflowIdOf } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
 import { readAsCompany } from '../read-as-company.ts';
+import { callSealed } from '../seal/call-sealed.ts';
 import { deliverWebhooks, type WebhookDependencies } from '../webhooks/deliver.ts';
 import { ATTEMPT_POLICY } from '../write/attempt-policy.ts';
 import { type Fence, requireTrust } from '../write/fence.ts';
@@ -30,10 +32,11 @@ export type EventActivityDependencies = WebhookDependencies & {
 };
 
 /** The activities of the workflows that events start. */
-export function createEventActivities(dependencies: EventActivityDependencies): EventActivities {
+export function createEventActivities(dependencies: EventActivityDependencies): EventActivities & SealActivities {
   const { reads, writes, operations } = dependencies;
   return {
     deliverWebhooks: (batch) => deliverWebhooks(dependencies, batch),
+    callSealed: (call) => callSealed(dependencies, call),
     readTrigger: (trigger) => readAsCompany(reads, trigger.companyId, (tx) => readTrigger(tx, trigger)),
     prepareWrite: async (trigger, userId, write) =>
       prepareWrite(operations, trigger, userId, write, requireTrust(dependencies.fence)),

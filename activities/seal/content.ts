@@ -109,7 +109,7 @@ function salted(name: string, value: unknown, salt: Salt): string | null {
   return hash('sha256', Buffer.concat([salt, Buffer.from(canonicalJson([name, value]))]), 'hex');
 }
 
-function canonicalJson(value: unknown): string {
+export function canonicalJson(value: unknown): string {
   const text = canonicalize(value);
   if (text === undefined) throw new Error('Bug! Content without canonical JSON');
   return text;

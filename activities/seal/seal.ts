@@ -23,13 +23,15 @@ export type Sealed = {
   readonly state: 'sealed' | 'busy' | 'unverified';
   readonly entries: number;
   readonly auditRows: number;
+  /** Of which rows were sealed. */
+  readonly companyIds: readonly string[];
   /** There may be more at once. */
   readonly isFull: boolean;
 };
 
 /** Of the audit log, in one transaction: half a second's work at most. */
 const ROWS_A_PAGE = 2_000;
-const NOTHING = { entries: 0, auditRows: 0, isFull: false } as const;
+const NOTHING = { entries: 0, auditRows: 0, companyIds: [], isFull: false } as const;
 
 /** Seals one page. The login of `pool` is a member of accubooks_sealer. */
 export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
@@ -44,7 +46,8 @@ export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
       [page.next.phase, page.next.company_id, page.next.swept_until, page.next.xid, page.next.audit_id],
     );
     crashPoint('seal: before COMMIT');
-    return { ...sealed, state: 'sealed', isFull: page.isFull };
+    const companyIds = [...new Set(page.rows.map(({ companyId }) => companyId))];
+    return { ...sealed, companyIds, state: 'sealed', isFull: page.isFull };
   });
 }
 
@@ -71,7 +74,7 @@ export async function sealLagSeconds(pool: Pool): Promise<number | undefined> {
   }
 }
 
-function becomeSealer(tx: Tx): Promise<unknown> {
+export function becomeSealer(tx: Tx): Promise<unknown> {
   return tx.query(
     "SELECT set_config('role', 'accubooks_sealer', true), set_config('search_path', 'public, pg_temp', true)",
   );

@@ -21,6 +21,27 @@ export const WEBHOOK_CALL_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
       }),
     })
     .meta({ description: 'The call for an event. Other members of `data` depend on its kind' }),
+  sealed_call: z
+    .object({
+      type: z.literal('ledger.sealed'),
+      timestamp: instant(),
+      data: z.object({
+        companyId: resourceId(),
+        heads: z.array(
+          z.object({
+            head: z
+              .string()
+              .meta({ description: 'Canonical JSON: what was signed. docs/seal-format.md has its members' }),
+            keyId: z.string().meta({ description: 'Of a key of `/.well-known/accubooks-seal-keys.json`' }),
+            signature: z.string().meta({ description: 'Ed25519 over the bytes of `head`, in base64' }),
+          }),
+        ),
+      }),
+    })
+    .meta({
+      description:
+        'Heads of the seal, to be kept outside: they show later whether the books were changed. Not an event',
+    }),
   test_call: z
     .object({
       type: z.literal('webhook.test'),
@@ -45,6 +66,18 @@ export const WEBHOOKS: Readonly<Record<string, Json>> = {
           description:
             'Not received; nor is it without an answer within 5 seconds. It is sent again after growing pauses.',
         },
+      },
+    },
+  },
+  sealed: {
+    post: {
+      ...call('receiveSealedCall', 'sealed_call', 'The same each time that these heads are sent'),
+      summary: 'What has been sealed of the company’s journal and audit log',
+      description:
+        'A first head as soon as something is sealed, then at most one an hour for each of the two logs. Keep them.',
+      responses: {
+        '2XX': { description: 'Received' },
+        default: { description: 'Not received. It is sent again after growing pauses, for a day' },
       },
     },
   },

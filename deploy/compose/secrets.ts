@@ -17,6 +17,7 @@ const RANDOM = [
   'JWT_SECRET',
   'WEBHOOK_MASTER_KEY',
   'PAYLOAD_KEY',
+  'SEAL_KEY',
   'METRICS_TOKEN',
   'GRAFANA_PASSWORD',
 ] as const;
@@ -43,8 +44,10 @@ function makeSecrets(folder: string): string {
   // Always: an earlier release gave several logins one password.
   for (const [name, text] of Object.entries(derived)) writePrivately(join(folder, name), text);
   // Once: a key that was added by hand must not be lost, since what it encrypted could not be read any more.
-  const payloadKeys = join(folder, 'PAYLOAD_KEYS');
-  if (!existsSync(payloadKeys)) writePrivately(payloadKeys, `compose:${secrets['PAYLOAD_KEY']}\n`);
-  for (const name of [...RANDOM, ...Object.keys(derived), 'PAYLOAD_KEYS']) chmodSync(join(folder, name), 0o644);
+  const kept = { PAYLOAD_KEYS: 'PAYLOAD_KEY', SEAL_SIGNING_KEY: 'SEAL_KEY' };
+  for (const [name, of] of Object.entries(kept)) {
+    if (!existsSync(join(folder, name))) writePrivately(join(folder, name), `compose:${secrets[of]}\n`);
+  }
+  for (const name of [...RANDOM, ...Object.keys(derived), ...Object.keys(kept)]) chmodSync(join(folder, name), 0o644);
   return folder;
 }

@@ -198,6 +198,12 @@ export const DASHBOARDS: readonly Dashboard[] = [
       {
         title: 'Audit log',
         panels: [
+          graph('Not sealed', 's', 'Age of the oldest audit row that is not sealed; above a minute: SealBehind', [
+            { expr: 'max(seal_lag_seconds)', legend: 'behind' },
+          ]),
+          graph('Sealed', 'reqps', 'Rows that were sealed, by log', [
+            { expr: 'sum by (log) (rate(sealed_rows_total[5m]))', legend: '{{log}}' },
+          ]),
           number(
             'Months ahead',
             'short',

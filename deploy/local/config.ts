@@ -14,6 +14,7 @@ const launcherSchema = z.object({
   MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  SEAL_SIGNING_KEY: z.string().optional(),
   SEALER_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   WEBHOOK_MASTER_KEY: processConfig.WEBHOOK_MASTER_KEY,
   WEBHOOK_ALLOW_PRIVATE: z.string().optional(),

@@ -130,6 +130,7 @@ export function startSystem(on: {
       RELAY_DATABASE_URL: servers.relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: servers.maintenanceDatabaseUrl,
       SEALER_DATABASE_URL: servers.sealerDatabaseUrl,
+      SEAL_SIGNING_KEY: config.SEAL_SIGNING_KEY ?? `local:${keptSecret(join(dataFolder(), 'seal-signing-key'))}`,
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');

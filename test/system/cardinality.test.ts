@@ -25,7 +25,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
   end: new Set(['ended', 'accepted', 'in_progress', 'refused', ...UPLOAD_ENDS]),
   lane: new Set(['key', 'group']),
   code: new Set([...Object.keys(PROBLEMS), ...errorCatalog(OPERATIONS).map(({ code }) => code)]),
-  pool: new Set(['writes', 'lookups', 'relay']),
+  pool: new Set(['writes', 'lookups', 'relay', 'sealer']),
   state: new Set([
     'busy',
     'idle',
@@ -43,6 +43,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
   ]),
   outcome: new Set(['delivered', 'given_up', ...ROW_ENDS]),
   what: new Set(['workflow', 'webhooks']),
+  log: new Set(['journal', 'audit']),
 };
 
 /** Of the runtime: its version, kinds of garbage collections, handles and heap spaces. */

@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import type { NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { openPool, type Pool, queryOnce } from '../../activities/database.ts';
+import { publishHeads } from '../../activities/seal/heads.ts';
 import { sealPage } from '../../activities/seal/seal.ts';
+import { createClient } from '../client.ts';
 import type { WorkerConfig } from '../config.ts';
 import { checkDurability } from '../durability.ts';
 import { checkLogin } from '../login.ts';
+import { requireFolder } from '../maintenance.ts';
 import type { Metrics } from '../metrics.ts';
+import { announceHeads } from './announce-heads.ts';
 
 const ROLE = 'accubooks_sealer';
 /** One seals, and metrics are read beside it. */
@@ -14,6 +20,8 @@ const CONNECTIONS = 2;
 const POLL_MS = 1_000;
 /** While another process seals. */
 const STAND_BY_MS = 5_000;
+/** Heads are due an hour after the one before. */
+const PUBLISH_ALL_MS = 60_000;
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 30_000;
 
@@ -23,10 +31,11 @@ const MAX_BACKOFF_MS = 30_000;
  */
 export async function startSealing(options: {
   readonly config: WorkerConfig;
+  readonly connection: NativeConnection;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }): Promise<() => Promise<void>> {
-  const { config, metrics, logger } = options;
+  const { config, connection, metrics, logger } = options;
   const pool = openPool({
     connectionString: config.SEALER_DATABASE_URL ?? config.DATABASE_URL,
     max: CONNECTIONS,
@@ -43,9 +52,20 @@ export async function startSealing(options: {
     await pool.close();
     return async () => undefined;
   }
+  if (config.SEAL_SIGNING_KEY === undefined) {
+    logger.warn('No head of the seal is published: SEAL_SIGNING_KEY is not set (docs/operating.md)');
+  }
+  if (config.SEAL_HEADS_DIR !== undefined) await requireFolder('SEAL_HEADS_DIR', config.SEAL_HEADS_DIR);
   metrics.observeSeal(pool);
   const stopping = new AbortController();
-  const sealing = keepSealing({ pool, metrics, logger, signal: stopping.signal });
+  const sealing = keepSealing({
+    config,
+    client: createClient(connection, config, { logger, metrics }),
+    pool,
+    metrics,
+    logger,
+    signal: stopping.signal,
+  });
   return async () => {
     stopping.abort();
     await sealing;
@@ -54,24 +74,40 @@ export async function startSealing(options: {
 }
 
 async function keepSealing(options: {
+  readonly config: WorkerConfig;
+  readonly client: Client;
   readonly pool: Pool;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  const { pool, metrics, logger, signal } = options;
+  const { config, client, pool, metrics, logger, signal } = options;
   let backoffMs = FIRST_BACKOFF_MS;
+  let publishedAllAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Of the companies of which something was sealed, which may have no head yet; once a minute, of all. */
+  async function publish(companyIds: readonly string[]): Promise<void> {
+    const isForAll = performance.now() - publishedAllAtMs > PUBLISH_ALL_MS;
+    if (config.SEAL_SIGNING_KEY === undefined || (companyIds.length === 0 && !isForAll)) return;
+    const published = await publishHeads(pool, config.SEAL_SIGNING_KEY, isForAll ? {} : { companyIds });
+    if (isForAll) publishedAllAtMs = performance.now();
+    if (published === 0 && !isForAll) return;
+    const folder = config.SEAL_HEADS_DIR;
+    await announceHeads({ pool, client, taskQueue: config.TEMPORAL_TASK_QUEUE, folder, logger });
+  }
+
   while (!signal.aborted) {
     let waitMs = POLL_MS;
     try {
-      const { state, entries, auditRows, isFull } = await sealPage(pool);
+      const { state, entries, auditRows, companyIds, isFull } = await sealPage(pool);
       metrics.sealedRows.inc({ log: 'journal' }, entries);
       metrics.sealedRows.inc({ log: 'audit' }, auditRows);
+      if (state === 'sealed' && !isFull) await publish(companyIds);
       backoffMs = FIRST_BACKOFF_MS;
       if (state !== 'sealed') waitMs = STAND_BY_MS;
       else if (isFull) waitMs = 0;
     } catch (error) {
-      logger.warn({ err: error }, 'Rows could not be sealed; they are tried again');
+      logger.warn({ err: error }, 'Rows could not be sealed, or heads not published; it is tried again');
       waitMs = backoffMs;
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }

@@ -428,7 +428,7 @@ export interface RejectionCodes {
 }
 
 /** The body of a webhook call. It is a test, and not an event, if `data.eventId` is undefined. */
-export type WebhookCall = EventCall | TestCall;
+export type WebhookCall = EventCall | SealedCall | TestCall;
 
 export type CreateCustomerBody = {
   name: string;
@@ -2546,6 +2546,24 @@ export type EventCall = {
     number?: string;
     /** Of `workflow.triggered` */
     workflowName?: string;
+  };
+};
+
+/** Heads of the seal, to be kept outside: they show later whether the books were changed. Not an event */
+export type SealedCall = {
+  type: 'ledger.sealed';
+  /** RFC 3339, UTC */
+  timestamp: string;
+  data: {
+    companyId: string;
+    heads: {
+      /** Canonical JSON: what was signed. docs/seal-format.md has its members */
+      head: string;
+      /** Of a key of `/.well-known/accubooks-seal-keys.json` */
+      keyId: string;
+      /** Ed25519 over the bytes of `head`, in base64 */
+      signature: string;
+    }[];
   };
 };
 

@@ -1,0 +1,39 @@
+import type { SealedCall } from '../../workflows/seal-messages.ts';
+import { queryOnce } from '../database.ts';
+import type { WebhookDependencies } from '../webhooks/deliver.ts';
+import { signedHeaders, signingSecrets } from '../webhooks/secrets.ts';
+import { sendWebhook } from '../webhooks/send.ts';
+
+type Webhook = {
+  readonly webhook_url: string | null;
+  readonly secret_version: number;
+  readonly old_secret_signs: boolean;
+  readonly now: string;
+};
+
+/**
+ * Tells a company's webhook, if it has one, the heads of its logs: once, outside the outbox, since a head is no event of a
+ * write. `false`: not received, to be tried again.
+ */
+export async function callSealed(
+  {
+    relay,
+    masterKeys,
+    allowPrivateWebhooks,
+  }: Pick<WebhookDependencies, 'relay' | 'masterKeys' | 'allowPrivateWebhooks'>,
+  { companyId, callId, heads }: SealedCall,
+): Promise<boolean> {
+  const [webhook] = await queryOnce<Webhook>(relay, 'SELECT * FROM webhook_of($1)', [companyId]);
+  if (webhook === undefined || webhook.webhook_url === null || masterKeys.length === 0) return true;
+  const { secret_version: version, old_secret_signs: oldSecretSigns, now } = webhook;
+  const body = JSON.stringify({ type: 'ledger.sealed', timestamp: now, data: { companyId, heads } });
+  const timestampSeconds = Math.floor(Date.parse(now) / 1000);
+  const secrets = signingSecrets(masterKeys, companyId, { version, oldSecretSigns });
+  const { error, gone } = await sendWebhook({
+    url: webhook.webhook_url,
+    headers: signedHeaders({ id: callId, timestampSeconds, body }, secrets),
+    body,
+    allowPrivate: allowPrivateWebhooks,
+  });
+  return error === undefined || gone;
+}

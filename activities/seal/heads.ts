@@ -1,0 +1,133 @@
+import { hash } from 'node:crypto';
+import type { SignedHead } from '../../workflows/seal-messages.ts';
+import { crashPoint } from '../crash-points.ts';
+import { type Pool, type Tx, transaction } from '../database.ts';
+import { canonicalJson, type SealedLog } from './content.ts';
+import { type Digest, rootOf } from './digests.ts';
+import { becomeSealer } from './seal.ts';
+import type { SigningKey } from './signing-key.ts';
+
+/**
+ * Heads: what has been sealed of a log, in one signed statement that leaves the database. A log gets its first head as soon as
+ * something of it is sealed, then at most one an hour, and none while nothing is new.
+ */
+
+export type HeadOfLog = SignedHead & {
+  readonly companyId: string;
+  readonly log: SealedLog;
+  readonly position: number;
+};
+
+const HEADS_A_RUN = 200;
+const NO_HEAD = '0'.repeat(64);
+
+/** Signs the heads that are due, of all logs or of those companies. The login of `pool` is a member of accubooks_sealer. */
+export function publishHeads(
+  pool: Pool,
+  key: SigningKey,
+  { companyIds }: { readonly companyIds?: readonly string[] } = {},
+): Promise<number> {
+  return transaction(pool, async (tx) => {
+    await becomeSealer(tx);
+    // Heads follow one another: of several workers, one publishes.
+    const [position] = await tx.query<{ epoch: number }>('SELECT epoch FROM seal_position FOR UPDATE SKIP LOCKED');
+    if (position === undefined) return 0;
+    const due = await tx.query<DueLog>(DUE_LOGS, [companyIds ?? null, HEADS_A_RUN]);
+    if (due.length === 0) return 0;
+    await tx.query('INSERT INTO seal_keys (key_id, public_key) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
+      key.id,
+      key.publicKey,
+    ]);
+    await requireSameKey(tx, key);
+    for (const log of due) await publishHead(tx, key, log);
+    crashPoint('seal: before COMMIT');
+    return due.length;
+  });
+}
+
+/** An ID stands for one key for ever: a verifier that has kept the first would call the heads of the second forged. */
+async function requireSameKey(tx: Tx, { id, publicKey }: SigningKey): Promise<void> {
+  const [known] = await tx.query<{ public_key: Buffer }>('SELECT public_key FROM seal_keys WHERE key_id = $1', [id]);
+  if (known?.public_key.equals(publicKey)) return;
+  throw new Error(
+    `SEAL_SIGNING_KEY has the ID ${id}, under which another key has signed: give the new key an ID of its own`,
+  );
+}
+
+type DueLog = {
+  readonly company_id: string;
+  readonly log: SealedLog;
+  readonly head_position: number | null;
+  readonly head_number: bigint | null;
+  readonly head: string | null;
+  readonly epoch: number;
+  readonly now: string;
+};
+
+const DUE_LOGS = `
+SELECT c.id AS company_id, l.log, h.position AS head_position, h.number AS head_number, h.head, b.epoch, now() AS now
+FROM companies c CROSS JOIN (VALUES ('journal'), ('audit')) AS l (log)
+LEFT JOIN LATERAL (
+  SELECT position, number, head, published_at FROM seal_heads h
+  WHERE h.company_id = c.id AND h.log = l.log ORDER BY h.position DESC LIMIT 1
+) AS h ON true
+JOIN LATERAL (
+  SELECT last_number, epoch FROM seal_batches b WHERE b.company_id = c.id AND b.log = l.log
+  ORDER BY b.first_number DESC LIMIT 1
+) AS b ON true
+WHERE ($1::uuid[] IS NULL OR c.id = ANY ($1)) AND b.last_number > coalesce(h.number, 0)
+  AND (h.position IS NULL OR h.published_at <= now() - interval '1 hour')
+ORDER BY h.published_at NULLS FIRST LIMIT $2`;
+
+async function publishHead(tx: Tx, key: SigningKey, log: DueLog): Promise<void> {
+  const first = (log.head_number ?? 0n) + 1n;
+  const batches = await tx.query<{ last_number: bigint; head: Digest; root: Digest }>(
+    `SELECT last_number, head, root FROM seal_batches WHERE company_id = $1 AND log = $2 AND first_number >= $3
+     ORDER BY first_number`,
+    [log.company_id, log.log, first],
+  );
+  const last = batches.at(-1);
+  if (last === undefined) throw new Error('Bug! A head without a batch');
+  const position = (log.head_position ?? 0) + 1;
+  const head = canonicalJson({
+    version: 1,
+    companyId: log.company_id,
+    log: log.log,
+    position,
+    epoch: log.epoch,
+    number: Number(last.last_number),
+    digest: last.head.toString('hex'),
+    root: rootOf(batches.map(({ root }) => root)).toString('hex'),
+    previous: log.head === null ? NO_HEAD : hash('sha256', log.head, 'hex'),
+    publishedAt: log.now,
+  });
+  await tx.query(
+    `INSERT INTO seal_heads (company_id, log, position, epoch, first_number, number, head, key_id, signature, published_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    [log.company_id, log.log, position, log.epoch, first, last.last_number, head, key.id, key.sign(head), log.now],
+  );
+}
+
+/** Heads that have not left the database yet, oldest first. */
+export function headsToAnnounce(pool: Pool): Promise<readonly HeadOfLog[]> {
+  return transaction(pool, async (tx) => {
+    await becomeSealer(tx);
+    return tx.query<HeadOfLog>(
+      `SELECT company_id AS "companyId", log, position, head, key_id AS "keyId", encode(signature, 'base64') AS signature
+       FROM seal_heads WHERE announced_at IS NULL ORDER BY published_at, company_id, log LIMIT $1`,
+      [HEADS_A_RUN],
+    );
+  });
+}
+
+export function markAnnounced(pool: Pool, heads: readonly HeadOfLog[]): Promise<unknown> {
+  return transaction(pool, async (tx) => {
+    await becomeSealer(tx);
+    return tx.query(
+      `UPDATE seal_heads h SET announced_at = clock_timestamp()
+       FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS k (company_id, log, position)
+       WHERE h.company_id = k.company_id AND h.log = k.log AND h.position = k.position`,
+      [heads.map(({ companyId }) => companyId), heads.map(({ log }) => log), heads.map(({ position }) => position)],
+    );
+  });
+}
