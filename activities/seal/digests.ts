@@ -1,8 +1,7 @@
 import { hash } from 'node:crypto';
 
 /**
- * The digests of the seal: chain and Merkle tree over the contents of rows. docs/seal-format.md describes them byte by byte, and
- * test/seal/ has an implementation in Python that shares no code with this one.
+ * The digests of the seal: chain and Merkle tree over the contents of rows. docs/seal-format.md describes them byte by byte.
  */
 
 /** SHA-256, 32 bytes. */

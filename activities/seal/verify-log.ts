@@ -195,7 +195,7 @@ type SealedColumns = {
 };
 
 function toSealedRow(log: SealedLog, row: SealedColumns & Partial<ReadEntry | SealedAuditRow>): SealedRow {
-  const { sealed_number, sealed_leaf, sealed_row_id, sealed_archived, ...content } = row;
+  const { sealed_number: _number, sealed_leaf, sealed_row_id, sealed_archived, ...content } = row;
   const isThere = content.companyId !== null;
   const of = (salt: Salt) =>
     log === 'journal'

@@ -42,8 +42,8 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
     'paused',
   ]),
   outcome: new Set(['delivered', 'given_up', ...ROW_ENDS]),
-  what: new Set(['workflow', 'webhooks']),
   log: new Set(['journal', 'audit']),
+  what: new Set(['workflow', 'webhooks']),
 };
 
 /** Of the runtime: its version, kinds of garbage collections, handles and heap spaces. */

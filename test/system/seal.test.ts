@@ -6,6 +6,7 @@ import { sealPage } from '../../activities/seal/seal.ts';
 import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
+import { inRolledBackTransaction } from '../support/tampering.ts';
 
 let system: System;
 let company: Company;
@@ -78,5 +79,180 @@ describe('the seal', () => {
       company.id,
     ]);
     expect(await read()).toBe(rows[0].count);
+  });
+});
+
+describe('what the owner of the database changes with triggers switched off', () => {
+  /** Entries and audit rows by the number that the seal gave them. */
+  const entry = (number: number) =>
+    `(SELECT entry_id FROM sealed_entries WHERE company_id = $1 AND number = ${number})`;
+  const auditRow = (number: number) =>
+    `(SELECT row_id FROM sealed_audit_rows WHERE company_id = $1 AND number = ${number})`;
+  const write = (number: number) =>
+    `(SELECT write_id FROM journal_entries WHERE company_id = $1 AND id = ${entry(number)})`;
+
+  type Told = readonly [kind: SealFinding['kind'], log: SealFinding['log'], number: number];
+  const altered = (log: SealFinding['log'], number: number): Told => ['sealed-row-altered', log, number];
+
+  const MANIPULATIONS: Readonly<Record<string, readonly [sql: readonly string[], told: readonly Told[]]>> = {
+    'the amounts of an entry edited': [
+      [`UPDATE journal_lines SET amount_minor = amount_minor * 2 WHERE company_id = $1 AND entry_id = ${entry(2)}`],
+      [altered('journal', 2)],
+    ],
+    'an entry backdated': [
+      [`UPDATE journal_entries SET entry_date = entry_date - 1 WHERE company_id = $1 AND id = ${entry(2)}`],
+      [altered('journal', 2)],
+    ],
+    'an entry posted a microsecond earlier': [
+      [
+        `UPDATE journal_entries SET created_at = created_at - interval '1 microsecond' WHERE company_id = $1 AND id = ${entry(2)}`,
+      ],
+      [altered('journal', 2)],
+    ],
+    'a description reworded': [
+      [`UPDATE journal_entries SET description = 'Consulting' WHERE company_id = $1 AND id = ${entry(1)}`],
+      [altered('journal', 1)],
+    ],
+    'a memo added to a line': [
+      [`UPDATE journal_lines SET memo = 'x' WHERE company_id = $1 AND entry_id = ${entry(1)} AND line_number = 1`],
+      [altered('journal', 1)],
+    ],
+    'a line deleted': [
+      [`DELETE FROM journal_lines WHERE company_id = $1 AND entry_id = ${entry(1)} AND line_number = 1`],
+      [altered('journal', 1)],
+    ],
+    'an account given another code': [
+      [`UPDATE accounts SET code = '3001' WHERE company_id = $1 AND code = '3000'`],
+      [altered('journal', 3)],
+    ],
+    'an account made one of another type': [
+      [`UPDATE accounts SET type = 'income' WHERE company_id = $1 AND code = '3000'`],
+      [altered('journal', 3)],
+    ],
+    'a write given to another member': [
+      [
+        `UPDATE idempotent_writes SET user_id = (SELECT user_id FROM memberships WHERE company_id = $1 AND 'admin' = ANY (roles))
+         WHERE company_id = $1 AND write_id = ${write(2)}`,
+      ],
+      [altered('journal', 2)],
+    ],
+    'a stored answer edited': [
+      [
+        `UPDATE idempotent_writes SET response_body = response_body || ' ' WHERE company_id = $1 AND write_id = ${write(2)}`,
+      ],
+      [altered('journal', 2), altered('audit', 6)],
+    ],
+    'a fingerprint edited': [
+      [`UPDATE idempotent_writes SET fingerprint = repeat('0', 64) WHERE company_id = $1 AND write_id = ${write(2)}`],
+      [altered('journal', 2), altered('audit', 6)],
+    ],
+    'an entry deleted with its lines': [
+      [
+        `DELETE FROM journal_lines WHERE company_id = $1 AND entry_id = ${entry(3)}`,
+        `DELETE FROM journal_entries WHERE company_id = $1 AND id = ${entry(3)}`,
+      ],
+      [['sealed-row-missing', 'journal', 3]],
+    ],
+    'an entry deleted, its seal too': [
+      [
+        `DELETE FROM journal_entries WHERE company_id = $1 AND id = ${entry(3)}`,
+        'DELETE FROM sealed_entries WHERE company_id = $1 AND number = 3',
+      ],
+      [['seal-number-missing', 'journal', 3]],
+    ],
+    'an entry deleted, and the others renumbered': [
+      [
+        'DELETE FROM sealed_entries WHERE company_id = $1 AND number = 2',
+        'UPDATE sealed_entries SET number = -number WHERE company_id = $1',
+        'UPDATE sealed_entries SET number = CASE WHEN number < -2 THEN -number - 1 ELSE -number END WHERE company_id = $1',
+      ],
+      [
+        altered('journal', 2),
+        ['seal-chain-broken', 'journal', 2],
+        ['seal-tree-broken', 'journal', 2],
+        ['seal-number-missing', 'journal', 3],
+      ],
+    ],
+    'two entries swapped': [
+      [
+        'ALTER TABLE sealed_entries DROP CONSTRAINT sealed_entries_company_id_entry_id_key',
+        `UPDATE sealed_entries s SET entry_id = o.entry_id FROM sealed_entries o
+         WHERE s.company_id = $1 AND o.company_id = $1 AND (s.number, o.number) IN ((1, 2), (2, 1))`,
+      ],
+      [altered('journal', 1), altered('journal', 2)],
+    ],
+    'two entries swapped with their leaves': [
+      [
+        'ALTER TABLE sealed_entries DROP CONSTRAINT sealed_entries_company_id_entry_id_key',
+        `UPDATE sealed_entries s SET entry_id = o.entry_id, leaf = o.leaf FROM sealed_entries o
+         WHERE s.company_id = $1 AND o.company_id = $1 AND (s.number, o.number) IN ((1, 2), (2, 1))`,
+      ],
+      [
+        altered('journal', 1),
+        ['seal-chain-broken', 'journal', 1],
+        ['seal-tree-broken', 'journal', 1],
+        altered('journal', 2),
+        ['seal-chain-broken', 'journal', 2],
+        ['seal-tree-broken', 'journal', 2],
+      ],
+    ],
+    'an entry edited, and its leaf made anew': [
+      [`UPDATE sealed_entries SET leaf = sha256('made anew') WHERE company_id = $1 AND number = 1`],
+      [altered('journal', 1), ['seal-chain-broken', 'journal', 1], ['seal-tree-broken', 'journal', 1]],
+    ],
+    'a head of a batch edited': [
+      [`UPDATE seal_batches SET head = sha256('other') WHERE company_id = $1 AND log = 'journal' AND first_number = 1`],
+      [
+        ['seal-chain-broken', 'journal', 1],
+        ['seal-chain-broken', 'journal', 2],
+      ],
+    ],
+    'a root of a batch edited': [
+      [`UPDATE seal_batches SET root = sha256('other') WHERE company_id = $1 AND log = 'audit' AND first_number = 1`],
+      [['seal-tree-broken', 'audit', 1]],
+    ],
+    'a batch deleted': [
+      [`DELETE FROM seal_batches WHERE company_id = $1 AND log = 'journal' AND first_number = 2`],
+      [['seal-batch-missing', 'journal', 2]],
+    ],
+    'the last batch deleted': [
+      [`DELETE FROM seal_batches WHERE company_id = $1 AND log = 'journal' AND first_number = 3`],
+      [['seal-batch-missing', 'journal', 3]],
+    ],
+    'salts deleted': [
+      [`DELETE FROM seal_salts WHERE company_id = $1 AND log = 'journal' AND first_number = 1`],
+      [['seal-salts-missing', 'journal', 1], altered('journal', 1)],
+    ],
+    'an audit row edited': [
+      [`UPDATE idempotent_write_audit_log SET request_id = 'other' WHERE company_id = $1 AND id = ${auditRow(2)}`],
+      [altered('audit', 2)],
+    ],
+    'an audit row deleted': [
+      [`DELETE FROM idempotent_write_audit_log WHERE company_id = $1 AND id = ${auditRow(2)}`],
+      [['sealed-row-missing', 'audit', 2]],
+    ],
+    'an audit row moved to another time': [
+      [
+        `UPDATE idempotent_write_audit_log SET timestamp = timestamp + interval '1 second' WHERE company_id = $1 AND id = ${auditRow(2)}`,
+      ],
+      [['sealed-row-missing', 'audit', 2]],
+    ],
+    'an audit row given to another company': [
+      [
+        `UPDATE idempotent_write_audit_log SET company_id = gen_random_uuid() WHERE company_id = $1 AND id = ${auditRow(2)}`,
+      ],
+      [altered('audit', 2)],
+    ],
+  };
+
+  test.each(Object.entries(MANIPULATIONS))('%s: is found and located', async (_what, [statements, told]) => {
+    await inRolledBackTransaction(system.owner, async (owner) => {
+      for (const sql of statements) {
+        if (sql.startsWith('ALTER')) await owner.query(sql);
+        else expect((await owner.query(sql, [company.id])).rowCount, sql).toBeGreaterThan(0);
+      }
+      const found = (await verify(owner)).map(({ kind, log, number }) => [kind, log, Number(number)]);
+      expect(found).toEqual(told);
+    });
   });
 });

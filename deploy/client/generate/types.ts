@@ -46,6 +46,8 @@ const OTHER_TYPES: Readonly<Record<string, string>> = {
   'EventCall.type': 'EventKind | (string & {})',
   // By its being undefined, the compiler tells a test from an event.
   'TestCall.data': '{ companyId: string; eventId?: undefined }',
+  'SealedCall.data':
+    '{ companyId: string; eventId?: undefined; heads: { head: string; keyId: string; signature: string }[] }',
 };
 
 async function typeText(name: string, schema: Schema): Promise<string> {

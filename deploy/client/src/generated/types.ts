@@ -2554,17 +2554,7 @@ export type SealedCall = {
   type: 'ledger.sealed';
   /** RFC 3339, UTC */
   timestamp: string;
-  data: {
-    companyId: string;
-    heads: {
-      /** Canonical JSON: what was signed. docs/seal-format.md has its members */
-      head: string;
-      /** Of a key of `/.well-known/accubooks-seal-keys.json` */
-      keyId: string;
-      /** Ed25519 over the bytes of `head`, in base64 */
-      signature: string;
-    }[];
-  };
+  data: { companyId: string; eventId?: undefined; heads: { head: string; keyId: string; signature: string }[] };
 };
 
 /** The call that `POST /api/company/webhook-test` asks for. It is not an event */
