@@ -45,7 +45,7 @@ export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
       `UPDATE seal_position SET phase = $1, company_id = $2, swept_until = $3::timestamptz, xid = $4::xid8, audit_id = $5`,
       [page.next.phase, page.next.company_id, page.next.swept_until, page.next.xid, page.next.audit_id],
     );
-    crashPoint('seal: before COMMIT');
+    if (page.rows.length > 0) crashPoint('seal: before COMMIT');
     const companyIds = [...new Set(page.rows.map(({ companyId }) => companyId))];
     return { ...sealed, companyIds, state: 'sealed', isFull: page.isFull };
   });

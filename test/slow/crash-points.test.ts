@@ -52,8 +52,9 @@ const BOUNDARIES: readonly Boundary[] = [
 const OF_SHORT_FORM = BOUNDARIES.filter(({ point }) =>
   ['transaction: after COMMIT', 'group: taken', 'set: after COMMIT'].includes(point),
 );
-/** Those of batches are tried in batch-crash-points.test.ts. */
+/** Those of batches are tried in batch-crash-points.test.ts, that of the seal in sealer.test.ts. */
 const ELSEWHERE: readonly CrashPoint[] = [
+  'seal: before COMMIT',
   'upload: chunk stored',
   'upload: batch queued',
   'chunk: claimed',

@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openPool, type Pool } from '../../activities/database.ts';
+import type { Pool } from '../../activities/database.ts';
 import { rootOf } from '../../activities/seal/digests.ts';
 import { publishHeads } from '../../activities/seal/heads.ts';
-import { sealPage } from '../../activities/seal/seal.ts';
 import { publicKeyOf, signingKey } from '../../activities/seal/signing-key.ts';
 import { announceHeads } from '../../worker/seal/announce-heads.ts';
 import type { Company } from '../support/companies.ts';
 import { until } from '../support/held-invoice.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { startRelay } from '../support/relay.ts';
+import { openSealer, sealAll } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const KEY = signingKey().parse(`first:${randomBytes(32).toString('base64')}`);
@@ -29,12 +29,7 @@ beforeAll(async () => {
   [company, receiver, relay] = [await system.company(), await startReceiver(), await startRelay(system)];
   await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [company.id, receiver.url]);
   folder = await mkdtemp(join(tmpdir(), 'accubooks-heads-'));
-  sealer = openPool({
-    connectionString: system.environment['SEALER_DATABASE_URL'] as string,
-    max: 2,
-    statementTimeoutMs: 10_000,
-    applicationName: 'test-sealer',
-  });
+  sealer = openSealer(system);
 });
 afterAll(async () => {
   await relay.close();
@@ -46,7 +41,7 @@ afterAll(async () => {
 
 /** Seals what is there, and publishes the heads that are due. */
 async function sealAndPublish(key = KEY): Promise<number> {
-  while ((await sealPage(sealer)).isFull);
+  await sealAll(sealer);
   return publishHeads(sealer, key);
 }
 

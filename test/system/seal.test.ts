@@ -1,10 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openPool, type Pool } from '../../activities/database.ts';
-import { SEALED_LOGS } from '../../activities/seal/content.ts';
-import { sealPage } from '../../activities/seal/seal.ts';
-import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
+import type { Pool } from '../../activities/database.ts';
+import type { SealFinding } from '../../activities/seal/verify-log.ts';
 import type { Company } from '../support/companies.ts';
+import { findingsOf, openSealer, sealAll } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { inRolledBackTransaction } from '../support/tampering.ts';
 
@@ -14,38 +13,22 @@ let sealer: Pool;
 beforeAll(async () => {
   system = await startSystem();
   company = await system.company('Sealed');
-  sealer = openPool({
-    connectionString: system.environment['SEALER_DATABASE_URL'] as string,
-    max: 2,
-    statementTimeoutMs: 10_000,
-    applicationName: 'test-sealer',
-  });
+  sealer = openSealer(system);
 });
 afterAll(async () => {
   await sealer.close();
   await system.stop();
 });
 
-/** Seals all that is there. */
-async function sealAll(rowsAPage?: number): Promise<void> {
-  while ((await sealPage(sealer, rowsAPage)).isFull);
-}
-
-async function verify(database: Pick<pg.ClientBase, 'query'> = system.owner): Promise<SealFinding[]> {
-  const findings: SealFinding[] = [];
-  for (const log of SEALED_LOGS) {
-    await verifyLog(database, { companyId: company.id, log }, { finding: (one) => findings.push(one) });
-  }
-  return findings;
-}
+const verify = (database: Pick<pg.ClientBase, 'query'> = system.owner) => findingsOf(database, company.id);
 
 describe('the seal', () => {
   test('has each entry and each audit row once, in numbers without gaps, whatever was there before the sealer', async () => {
     await company.invoice();
-    await sealAll(3);
+    await sealAll(sealer, 3);
     await company.invoice();
     await company.customer();
-    await sealAll(3);
+    await sealAll(sealer, 3);
     const { rows } = await system.owner.query(
       `SELECT (SELECT array_agg(number::int ORDER BY number) FROM sealed_entries WHERE company_id = $1) AS entries,
          (SELECT array_agg(number::int ORDER BY number) FROM sealed_audit_rows WHERE company_id = $1) AS audit,
@@ -74,7 +57,7 @@ describe('the seal', () => {
     expect(entryNumber).toBeNull();
     const read = async () => (await company.api.get(`/api/ledger/entries/${id}`)).json.entryNumber;
     expect(await read()).toBeNull();
-    await sealAll();
+    await sealAll(sealer);
     const { rows } = await system.owner.query('SELECT count(*)::int FROM journal_entries WHERE company_id = $1', [
       company.id,
     ]);
