@@ -124,8 +124,8 @@ async function findRowsWithoutBatch(
 ): Promise<void> {
   const { rows } = await database.query<{ number: string; row_id: string }>(
     log === 'journal'
-      ? 'SELECT number::text, entry_id AS row_id FROM sealed_entries WHERE company_id = $1 AND number >= $2 ORDER BY 1'
-      : 'SELECT number::text, row_id::text FROM sealed_audit_rows WHERE company_id = $1 AND number >= $2 ORDER BY 1',
+      ? 'SELECT number::text, entry_id AS row_id FROM sealed_entries s WHERE company_id = $1 AND number >= $2 ORDER BY s.number'
+      : 'SELECT number::text, row_id::text FROM sealed_audit_rows s WHERE company_id = $1 AND number >= $2 ORDER BY s.number',
     [companyId, from],
   );
   for (const { number, row_id } of rows) find('seal-batch-missing', BigInt(number), { row_id, write_id: null });

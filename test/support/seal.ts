@@ -7,8 +7,11 @@ import { rootOf } from '../../activities/seal/digests.ts';
 import { sealPage } from '../../activities/seal/seal.ts';
 import type { System } from './system.ts';
 
-/** Seals all that there is, as the worker does. */
-export async function sealAll({ environment }: Pick<System, 'environment'>, rowsAPage?: number): Promise<void> {
+/** Seals all that there is, as the worker does. `onPage` runs after each page. */
+export async function sealAll(
+  { environment }: Pick<System, 'environment'>,
+  { rowsAPage, onPage }: { readonly rowsAPage?: number; readonly onPage?: () => Promise<void> } = {},
+): Promise<void> {
   const pool = openPool({
     connectionString: environment['SEALER_DATABASE_URL'] as string,
     max: 1,
@@ -16,7 +19,7 @@ export async function sealAll({ environment }: Pick<System, 'environment'>, rows
     applicationName: 'test-sealer',
   });
   try {
-    while ((await sealPage(pool, rowsAPage)).isFull);
+    while ((await sealPage(pool, rowsAPage)).isFull) await onPage?.();
   } finally {
     await pool.close();
   }

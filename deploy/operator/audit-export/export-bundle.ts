@@ -147,8 +147,8 @@ async function exportHeads(
   for (let after = first - 1; ; ) {
     const heads = await rowsOf<{ head: string; key_id: string; signature: Buffer; number: string }>(
       database,
-      `SELECT head, key_id, signature, number::text FROM seal_heads
-       WHERE company_id = $1 AND log = $2 AND number > $3 AND number <= $4 ORDER BY number LIMIT ${HEADS_A_PAGE}`,
+      `SELECT head, key_id, signature, number::text FROM seal_heads h
+       WHERE company_id = $1 AND log = $2 AND number > $3 AND number <= $4 ORDER BY h.number LIMIT ${HEADS_A_PAGE}`,
       [companyId, log, after, last],
     );
     for (const { head, key_id: keyId, signature } of heads) {

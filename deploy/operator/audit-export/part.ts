@@ -80,8 +80,8 @@ async function findHead(
   which: 'before' | 'over',
 ): Promise<HeadRow | undefined> {
   const { rows } = await database.query<HeadRow>(
-    `SELECT head, key_id, signature, number::text FROM seal_heads WHERE company_id = $1 AND log = $2
-     ${which === 'before' ? 'AND number < $3 ORDER BY number DESC' : 'AND number >= $3 ORDER BY number'} LIMIT 1`,
+    `SELECT head, key_id, signature, number::text FROM seal_heads h WHERE company_id = $1 AND log = $2
+     ${which === 'before' ? 'AND number < $3 ORDER BY h.number DESC' : 'AND number >= $3 ORDER BY h.number'} LIMIT 1`,
     [companyId, log, number],
   );
   return rows[0];
