@@ -108,7 +108,13 @@ export type Verified = {
   readonly told: string;
 };
 
-export type VerifierOptions = { readonly heads?: string; readonly keys?: string; readonly proof?: string };
+/** Paths of files. Only the second verifier reads the `example` of docs/seal-format.md. */
+export type VerifierOptions = {
+  readonly heads?: string;
+  readonly keys?: string;
+  readonly proof?: string;
+  readonly example?: string;
+};
 
 /** By the verifier of the bundle, or with `proof` by that of the bundle in the folder. */
 export function verify(folder: string, options: VerifierOptions = {}): Promise<Verified> {
@@ -122,7 +128,11 @@ export async function verifiedText(folder: string, options: VerifierOptions = {}
 
 /** By the second implementation. */
 export function verifyInPython(folder: string, options: VerifierOptions = {}): Promise<Verified> {
-  return verifiedBy('python3', [SECOND_VERIFIER, ...flags(options), ...(options.proof === undefined ? [folder] : [])]);
+  return verifiedBy('python3', [
+    SECOND_VERIFIER,
+    ...flags(options),
+    ...('proof' in options || 'example' in options ? [] : [folder]),
+  ]);
 }
 
 /** Why there is no Python that can run it; undefined if there is one. */

@@ -2,6 +2,10 @@
 
     python3 verify_seal.py [--heads FILE] [--keys FILE] FOLDER
     python3 verify_seal.py --proof FILE --keys FILE
+    python3 verify_seal.py --example FILE
+
+The example is that of the page: with the salts, whose digests are checked as well.
+
 
 Prints {"differences": [{kind, companyId, log, number, id}, ...]}. Exit code 0: nothing differs. 1: something does. 2: refused.
 Python 3.11 or newer, with its standard library alone.
@@ -454,6 +458,40 @@ def verify_proof(path, keys_path):
     return differences
 
 
+def verify_example(path):
+    example = read_json(path)
+    public = bytes.fromhex(example["key"]["public"])
+    wrong = []
+    for log in LOGS:
+        chain = bytes(32)
+        for number, row in enumerate(example[log], start=1):
+            content, salt = read_canonical(row["content"]), bytes.fromhex(row["salt"])
+            digests = salted_members(content)
+            expected = {
+                name: sha256(salt + canonical([name, value]).encode()).hex() for name, value in row["salted"].items()
+            }
+            chain = sha256(chain + number.to_bytes(8, "big") + leaf_of(row["content"]))
+            found = (digests, leaf_of(row["content"]).hex(), chain.hex(), number)
+            if found != (expected, row["leaf"], row["chain"], row["number"]):
+                wrong.append(f"{log} {number}")
+    root = tree_hash([leaf_of(row["content"]) for row in example["journal"]]).hex()
+    head = read_head(example["journalHead"])
+    if root != example["journalRoot"] or (head["root"], head["digest"]) != (root, example["journal"][-1]["chain"]):
+        wrong.append("root")
+    signature = base64.b64decode(example["journalHead"]["signature"])
+    if not is_signature(public, example["journalHead"]["head"].encode(), signature):
+        wrong.append("signature")
+    return wrong
+
+
+def salted_members(content):
+    names = ["metadata", "request", "answer"] + (["description"] if content["log"] == "journal" else ["errorMessage"])
+    members = {name: content[name] for name in names}
+    for place, line in enumerate(content.get("lines", [])):
+        members[f"lines.{place}.memo"] = line["memo"]
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def check_proof(proof, row, keys):
     value = read_canonical(row["content"])
     row_id = None if value is None else value.get("entryId" if row["log"] == "journal" else "id")
@@ -479,12 +517,14 @@ def check_proof(proof, row, keys):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("--heads", "--keys", "--proof"):
+    for name in ("--heads", "--keys", "--proof", "--example"):
         parser.add_argument(name)
     parser.add_argument("folder", nargs="?")
     asked = parser.parse_args()
     try:
-        if asked.proof is None:
+        if asked.example is not None:
+            differences = verify_example(asked.example)
+        elif asked.proof is None:
             differences = verify_bundle(asked.folder, asked.keys, asked.heads)
         else:
             differences = verify_proof(asked.proof, asked.keys)
