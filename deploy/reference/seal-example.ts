@@ -1,13 +1,13 @@
-import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import canonicalize from 'canonicalize';
 import {
   auditContent,
+  canonicalJson,
   entryContent,
   type SealedAuditRow,
   type SealedEntry,
   type SealedLine,
 } from '../../activities/seal/content.ts';
 import { type Digest, leafOf, NO_DIGEST, nextInChain, pathTo, rootOf } from '../../activities/seal/digests.ts';
+import { jwkOf, signingKey } from '../../activities/seal/signing-key.ts';
 
 /** The example of docs/seal-format.md: rows that never were, with salts and a key that everyone knows. */
 
@@ -16,6 +16,7 @@ const USER = '5f0c8a4e-1b2d-4e3f-8a6b-7c9d0e1f2a3b';
 /** Of the first test of RFC 8032, section 7.1. */
 const SECRET = '9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60';
 const KEY_ID = 'example';
+const KEY = signingKey().parse(`${KEY_ID}:${Buffer.from(SECRET, 'hex').toString('base64')}`);
 
 const ENTRIES: readonly SealedEntry[] = [
   entry({
@@ -108,10 +109,9 @@ function example(): object {
   const proven = (log: string, number: number, row: Shown | undefined, path: object[], head: object) => ({
     ...{ log, number, content: row?.content, leaf: row?.leaf, path, batchPath: [], head },
   });
-  const { kty, crv, x } = publicKey();
   return {
-    key: { secret: SECRET, public: Buffer.from(x ?? '', 'base64url').toString('hex') },
-    keys: { keys: [{ kty, crv, kid: KEY_ID, use: 'sig', alg: 'EdDSA', x }] },
+    key: { secret: SECRET, public: KEY.publicKey.toString('hex') },
+    keys: { keys: [jwkOf(KEY_ID, KEY.publicKey)] },
     journal: journalRows,
     audit: [auditRow],
     journalRoot: rootOf(leaves).toString('hex'),
@@ -161,7 +161,7 @@ function salt(first: number): Buffer {
 }
 
 function signed(log: string, number: number, digest: string, root: Digest): object {
-  const head = canonicalize({
+  const head = canonicalJson({
     version: 1,
     companyId: COMPANY,
     log,
@@ -173,16 +173,5 @@ function signed(log: string, number: number, digest: string, root: Digest): obje
     previous: '0'.repeat(64),
     publishedAt: '2026-03-02T11:00:00.000000Z',
   });
-  const text = head ?? '';
-  return { head: text, keyId: KEY_ID, signature: sign(null, Buffer.from(text), privateKey()).toString('base64') };
-}
-
-/** In the wrapping of RFC 8410: the secret of an Ed25519 key is its last 32 bytes. */
-function privateKey() {
-  const wrapped = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.from(SECRET, 'hex')]);
-  return createPrivateKey({ key: wrapped, format: 'der', type: 'pkcs8' });
-}
-
-function publicKey() {
-  return createPublicKey(privateKey()).export({ format: 'jwk' });
+  return { head, keyId: KEY_ID, signature: KEY.sign(head).toString('base64') };
 }

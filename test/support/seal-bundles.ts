@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { SealedLog } from '../../activities/seal/content.ts';
 import { leafOf, NO_DIGEST, nextInChain, rootOf } from '../../activities/seal/digests.ts';
-import { type SealKey, signHead } from './seal.ts';
+import type { SigningKey } from '../../activities/seal/signing-key.ts';
+import { signHead } from './seal.ts';
 
 const run = promisify(execFile);
 const SECOND_VERIFIER = join(import.meta.dirname, 'verify_seal.py');
@@ -62,7 +63,7 @@ export function editManifest(folder: string, edit: (manifest: Manifest) => void)
 }
 
 /** What an owner of the database does who wants no trace: leaves, chain, trees and heads anew, signed with the key. */
-export function sealAnew({ rows, batches, heads }: BundleLog, key: SealKey): void {
+export function sealAnew({ rows, batches, heads }: BundleLog, key: SigningKey): void {
   let chain = NO_DIGEST;
   let before: string | undefined;
   let roots: Buffer[] = [];

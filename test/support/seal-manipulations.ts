@@ -1,6 +1,7 @@
 import type { SealedLog } from '../../activities/seal/content.ts';
 import { leafOf } from '../../activities/seal/digests.ts';
-import { type SealKey, sealKey } from './seal.ts';
+import type { SigningKey } from '../../activities/seal/signing-key.ts';
+import { sealKey } from './seal.ts';
 import { type BundleLog, editContent, type Row, sealAnew, type VerifierOptions } from './seal-bundles.ts';
 
 /** What somebody may do to a log, and the row that is then named, by which check. */
@@ -17,7 +18,7 @@ export type Manipulation = {
 };
 
 export type Known = {
-  readonly key: SealKey;
+  readonly key: SigningKey;
   readonly otherCompanyId: string;
   /** Numbers of the last rows that each head covers. */
   readonly covered: readonly number[];

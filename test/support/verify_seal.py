@@ -23,6 +23,7 @@ LOGS = ("journal", "audit")
 FILE_NAME = re.compile(
     r"([0-9a-f-]{36}/(journal|audit)/(rows-[0-9]{5}|batches|heads)\.ndjson|README\.txt|keys\.json|verify\.mjs)"
 )
+INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.([0-9]{1,9}))?Z")
 HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -169,9 +170,17 @@ def read_head(published):
         return None
     if any(not is_digest(head.get(name)) for name in ("digest", "root", "previous")):
         return None
-    if any(not isinstance(head.get(name), str) for name in ("companyId", "publishedAt")):
+    if not isinstance(head.get("companyId"), str) or not isinstance(head.get("publishedAt"), str):
+        return None
+    if INSTANT.fullmatch(head["publishedAt"]) is None:
         return None
     return head
+
+
+def nanoseconds(text):
+    """As a text that can be compared."""
+    seconds, _, fraction = INSTANT.fullmatch(text).groups()
+    return seconds + (fraction or "").ljust(9, "0")
 
 
 def is_digest(value):
@@ -412,7 +421,7 @@ class Walk:
             return
         for number in sorted(self.outside):
             for head, published in self.outside[number]:
-                if number >= self.next and head["publishedAt"] <= self.manifest["exportedAt"]:
+                if number >= self.next and nanoseconds(head["publishedAt"]) <= nanoseconds(self.manifest["exportedAt"]):
                     is_ours = is_signed(published, self.keys)
                     self.differs("outside-head-beyond" if is_ours else "outside-head-signature", self.next)
 
@@ -440,7 +449,8 @@ def verify_bundle(folder, keys_path, heads_path):
                 differences.append(differs.found)
     if manifest["asked"]["company"] is None:
         known = {company["id"] for company in manifest["companies"]}
-        for company_id in sorted({head["companyId"] for head, _ in outside if head["publishedAt"] <= manifest["exportedAt"]}):
+        exported = nanoseconds(manifest["exportedAt"])
+        for company_id in sorted({head["companyId"] for head, _ in outside if nanoseconds(head["publishedAt"]) <= exported}):
             if company_id not in known:
                 differences.append(Differs("outside-company", company_id, "journal", 1).found)
     return differences

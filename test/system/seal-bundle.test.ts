@@ -1,12 +1,13 @@
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SigningKey } from '../../activities/seal/signing-key.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
 import type { Company } from '../support/companies.ts';
 import { keepBooks } from '../support/kept-books.ts';
-import { publishHeads, type SealKey, sealAll, sealKey } from '../support/seal.ts';
+import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import {
   type BundleLog,
   copyBundle,
@@ -28,7 +29,7 @@ import { type System, startSystem } from '../support/system.ts';
 let system: System;
 let company: Company;
 let other: Company;
-let key: SealKey;
+let key: SigningKey;
 let folder: ThrowawayFolder;
 let noPython: string | undefined;
 /** As it was exported, whole. */
@@ -75,7 +76,7 @@ afterAll(async () => {
 });
 
 async function publish(): Promise<void> {
-  for (const { id } of [company, other]) await publishHeads(system.owner, id, key);
+  await publishNow(system, [company.id, other.id], key);
 }
 
 /** Entries so far were posted ten days earlier. */

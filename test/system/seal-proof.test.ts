@@ -1,12 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SigningKey } from '../../activities/seal/signing-key.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
 import { hire, payRun, stockedItem } from '../support/payroll.ts';
-import { publishHeads, type SealKey, sealAll, sealKey } from '../support/seal.ts';
+import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import { pythonMissing, verifiedText, verify, verifyInPython } from '../support/seal-bundles.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -15,7 +16,7 @@ const VERIFIER = join(import.meta.dirname, '../../deploy/operator/audit-export')
 let system: System;
 let company: Company;
 let other: Company;
-let key: SealKey;
+let key: SigningKey;
 let folder: ThrowawayFolder;
 let keys: string;
 let noPython: string | undefined;
@@ -33,7 +34,7 @@ afterAll(async () => {
   folder.remove();
 });
 
-function writeKeys(name: string, { keyId: kid, publicKey }: SealKey): string {
+function writeKeys(name: string, { id: kid, publicKey }: SigningKey): string {
   const path = join(folder.path, name);
   const x = publicKey.toString('base64url');
   writeFileSync(path, JSON.stringify({ keys: [{ kty: 'OKP', crv: 'Ed25519', kid, x }] }));
@@ -44,7 +45,7 @@ const proofOf = (of: string, as = company.api): Promise<Answer> => as.get(`/api/
 
 async function sealAndPublish(): Promise<void> {
   await sealAll(system, { rowsAPage: 5 });
-  await publishHeads(system.owner, company.id, key);
+  await publishNow(system, [company.id], key);
 }
 
 /** By both verifiers, where there is a Python: what differs. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type pg from 'pg';
 import { SEALED_LOGS, type SealedLog } from '../../../activities/seal/content.ts';
 import { readBatches, readSealedRows, saltOf } from '../../../activities/seal/read-log.ts';
+import { jwkOf } from '../../../activities/seal/signing-key.ts';
 import { type BundleFolder, type OpenFile, openFolder } from './bundle-files.ts';
 import { bundleReadme } from './bundle-readme.ts';
 import { findPart, type Part } from './part.ts';
@@ -165,10 +166,7 @@ async function readKeys(database: Queryable): Promise<readonly object[]> {
     database,
     'SELECT key_id, public_key FROM seal_keys ORDER BY first_used_at, key_id',
   );
-  return keys.map(({ key_id: kid, public_key: key }) => ({
-    ...{ kty: 'OKP', crv: 'Ed25519', kid, use: 'sig', alg: 'EdDSA' },
-    x: key.toString('base64url'),
-  }));
+  return keys.map(({ key_id, public_key }) => jwkOf(key_id, public_key));
 }
 
 export type Epoch = {

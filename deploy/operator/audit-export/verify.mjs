@@ -23,6 +23,7 @@ const FORMAT = 'accubooks-seal-bundle';
 const LOGS = /** @type {const} */ (['journal', 'audit']);
 const NO_DIGEST = Buffer.alloc(32);
 const ZEROS = '0'.repeat(64);
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/;
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const ROW_NAMES = { journal: ['entry', 'entries'], audit: ['audit row', 'audit rows'] };
 
@@ -323,10 +324,16 @@ function checkOutsideHeads(walk, number) {
 function checkHeadsBeyond(walk, manifest) {
   if (manifest.asked.to !== null) return;
   for (const head of [...walk.outside.values()].flat().toSorted(byNumber)) {
-    if (head.number < walk.next || head.publishedAt > manifest.exportedAt) continue;
+    if (head.number < walk.next || instantOf(head.publishedAt) > instantOf(manifest.exportedAt)) continue;
     const kind = isSigned(head.published, walk.keys) ? 'outside-head-beyond' : 'outside-head-signature';
     throw walk.differs(kind, walk.next);
   }
+}
+
+/** To be compared as text, however many digits of a second it has. */
+function instantOf(text) {
+  const [, fraction = ''] = INSTANT.exec(text) ?? [];
+  return `${text.slice(0, 19)}.${fraction.padEnd(9, '0')}`;
 }
 
 function byNumber(one, other) {
@@ -336,7 +343,9 @@ function byNumber(one, other) {
 function unknownCompanies({ companies, asked, exportedAt }, outside) {
   if (outside === undefined || asked.company !== null) return [];
   const known = new Set(companies.map(({ id }) => id));
-  const unknown = outside.all.filter((head) => !known.has(head.companyId) && head.publishedAt <= exportedAt);
+  const unknown = outside.all.filter(
+    (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
+  );
   return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted();
 }
 
@@ -421,7 +430,8 @@ function readHead(published) {
     LOGS.includes(head.log) &&
     [head.position, head.epoch, head.number].every((number) => Number.isSafeInteger(number) && number >= 1) &&
     [head.digest, head.root, head.previous].every((digest) => /^[0-9a-f]{64}$/.test(digest)) &&
-    [head.companyId, head.publishedAt].every((member) => typeof member === 'string');
+    typeof head.companyId === 'string' &&
+    INSTANT.test(head.publishedAt);
   return isWhole ? head : undefined;
 }
 
