@@ -52,6 +52,7 @@ import { createAuditBatch } from './writes/audit-batch.ts';
 import { registerCancel } from './writes/cancel.ts';
 import { registerDecisions } from './writes/decide.ts';
 import { createWriteList } from './writes/list.ts';
+import { registerWriteProof } from './writes/proof.ts';
 import { registerWriteRoutes } from './writes/routes.ts';
 import { registerWriteStatus } from './writes/status.ts';
 
@@ -250,6 +251,7 @@ async function registerApiRoutes(app: FastifyInstance, context: ApiContext, auth
     });
     registerWriteRoutes(api, context);
     registerWriteStatus(api, context);
+    registerWriteProof(api, context);
     registerCancel(api, context);
     registerDecisions(api, context);
     const lists = [createWriteList, createApprovalList, createBatchList].map((list) =>

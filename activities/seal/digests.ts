@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 
 /**
- * The digests of the seal: chain and Merkle tree over the contents of rows. docs/seal-format.md describes them byte by byte.
+ * The digests of the seal: chain and Merkle tree over the contents of rows. docs/seal-format.md describes them byte by byte, and
+ * test/support/verify_seal.py is an implementation in Python that shares no code with this one.
  */
 
 /** SHA-256, 32 bytes. */

@@ -43,3 +43,8 @@ function signingKeyOf(id: string, seed: Buffer): SigningKey {
 export function publicKeyOf(bytes: Buffer): KeyObject {
   return createPublicKey({ key: Buffer.concat([SPKI, bytes]), format: 'der', type: 'spki' });
 }
+
+/** As a member of a JWK set (RFC 7517, RFC 8037). */
+export function jwkOf(id: string, publicKey: Buffer) {
+  return { kty: 'OKP', crv: 'Ed25519', kid: id, x: publicKey.toString('base64url'), use: 'sig', alg: 'EdDSA' };
+}

@@ -39,6 +39,7 @@ export const PROBLEMS = {
   approver_is_requester: row(403, 'Someone else has to approve it', 'none'),
   approval_rejected: row(409, 'The write was not approved', 'use_new_key'),
   approval_expired: row(409, 'The write was not approved in time', 'use_new_key'),
+  proof_not_ready: row(409, 'There is no proof yet', 'wait'),
   batch_state_conflict: row(409, 'The batch is in another state', 'none'),
   webhook_not_available: row(409, 'No webhook can be called', 'fix_request'),
 } as const satisfies Record<string, ProblemKind>;
@@ -101,11 +102,11 @@ export function problemBody(problem: ApiProblem, instance: string, requestId: st
   };
 }
 
-/** On every 429, 503 and 409 in progress; seconds. */
+/** On every 429, 503 and 409 that says to wait; seconds. */
 export const RETRY_AFTER_S = 1;
 
 export function needsRetryAfter(code: string, status: number): boolean {
-  return status === 429 || status === 503 || code === 'idempotency_in_progress';
+  return status === 429 || status === 503 || code === 'idempotency_in_progress' || code === 'proof_not_ready';
 }
 
 function row(status: number, title: string, nextAction: NextAction): ProblemKind {

@@ -161,6 +161,11 @@ export const ERROR_HELP: Readonly<Record<ProblemCode, ErrorHelp>> = {
     meaning: 'An approval policy of the company has matched the write, and not enough people had approved it in time.',
     next: 'Every retry with this key returns the same answer. Send the request with a new key, and have it approved.',
   },
+  proof_not_ready: {
+    meaning:
+      'The write has no outcome yet, a row of it is not sealed yet, or no published head covers one. The detail says which.',
+    next: 'Ask for the proof again after the pause in Retry-After. A row is sealed within seconds; a head is published at most once an hour.',
+  },
   batch_state_conflict: {
     meaning:
       'What was asked for makes no sense in the state of the batch, such as resuming one that is not paused, or sending a file ' +

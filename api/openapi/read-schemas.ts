@@ -20,6 +20,7 @@ import { settingsSchema } from '../../activities/resources/settings.ts';
 import { writeOffSchema } from '../../activities/resources/write-off.ts';
 import { SECURITY_EVENTS } from '../../activities/security/security-row.ts';
 import { MAX_LISTED } from '../reads/bank-reconciliation.ts';
+import { writeProofSchema } from './proof-schema.ts';
 
 /** Schemas that only reads return, and no operation. Members may be added but never removed. */
 
@@ -364,4 +365,5 @@ export const READ_SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   settings_version: settingsVersionSchema,
   write_summary: writeSummarySchema,
   write: writeSchema,
+  write_proof: writeProofSchema,
 };

@@ -26,6 +26,29 @@ export const STATUS_PATHS: Readonly<Record<string, Json>> = {
       },
     },
   },
+  '/api/writes/{key}/proof': {
+    get: {
+      operationId: 'getWriteProof',
+      tags: ['writes'],
+      summary: 'Read the proof that a write is in the books',
+      description:
+        'Returns the sealed rows of the write, each with its path to a published head: whoever has the public key of the ' +
+        'head can check that the row is in the log, without this service and without seeing other rows. Who may read the write ' +
+        'may read its proof; the entry is shown to those who may read entries.',
+      parameters: [keyParameter(), parameterRef('RequestId')],
+      responses: {
+        '200': {
+          description: 'The rows and their paths',
+          headers: headerRefs(['X-Request-Id']),
+          content: { 'application/json': { schema: schemaRef('write_proof') } },
+        },
+        ...problemResponses(
+          possible([...OF_EVERY_READ, 'write_not_found', 'proof_not_ready', 'orchestrator_unavailable']),
+          headersOf,
+        ),
+      },
+    },
+  },
   '/api/writes/{key}/cancel': {
     post: {
       operationId: 'cancelWrite',

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { asApplication } from '../../activities/as-application.ts';
 import type { Database } from '../../activities/database.ts';
+import { jwkOf } from '../../activities/seal/signing-key.ts';
 import { withStorageTimeout } from '../http/storage-timeout.ts';
 
 const LIMIT_MS = 5_000;
@@ -16,14 +17,9 @@ export function registerSealKeys(app: FastifyInstance, { reads }: Pick<Database,
         'SELECT key_id, public_key FROM seal_keys ORDER BY first_used_at, key_id',
       ),
     );
-    const keys = (await withStorageTimeout(reading, LIMIT_MS)).map(({ key_id, public_key }) => ({
-      kty: 'OKP',
-      crv: 'Ed25519',
-      kid: key_id,
-      x: public_key.toString('base64url'),
-      use: 'sig',
-      alg: 'EdDSA',
-    }));
+    const keys = (await withStorageTimeout(reading, LIMIT_MS)).map(({ key_id, public_key }) =>
+      jwkOf(key_id, public_key),
+    );
     return reply.header('cache-control', 'public, max-age=300').type('application/jwk-set+json').send({ keys });
   });
 }

@@ -12,6 +12,7 @@ import { keepGenerated } from '../cli/generated.ts';
 import { errorsPage } from './errors-page.ts';
 import { operationsPage } from './operations-page.ts';
 import { rolesPage } from './roles-page.ts';
+import { sealExample } from './seal-example.ts';
 import { entriesOfOperations, operationsByRoute, tableOfControls, withSections } from './sections.ts';
 
 const FOLDER = 'docs/reference';
@@ -37,6 +38,7 @@ const files = [
   ...wholePages,
   withSections('README.md', { operations: operationsByRoute(OPERATIONS) }),
   withSections('docs/books.md', { entries: entriesOfOperations(OPERATIONS), controls: tableOfControls(CONTROLS) }),
+  withSections('docs/seal-format.md', { example: sealExample() }),
 ];
 
 keepGenerated(files, { command: 'npm run reference', check: process.argv.includes('--check') });

@@ -17,6 +17,7 @@ import { createApprovalList } from '../../api/writes/approval-list.ts';
 import { registerCancel } from '../../api/writes/cancel.ts';
 import { registerDecisions } from '../../api/writes/decide.ts';
 import { createWriteList } from '../../api/writes/list.ts';
+import { registerWriteProof } from '../../api/writes/proof.ts';
 import { registerWriteRoutes } from '../../api/writes/routes.ts';
 import { registerWriteStatus } from '../../api/writes/status.ts';
 import { reconciledBankTransaction } from '../support/bank.ts';
@@ -26,6 +27,7 @@ import { paymentBody } from '../support/effects.ts';
 import { numberEvents } from '../support/events.ts';
 import { answerSchemaOf, type Document, fetchDocument, type RouteDocument, routesOf } from '../support/openapi.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
+import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { takeBack } from '../support/take-back.ts';
 
@@ -93,6 +95,8 @@ describe('the document and what is read', () => {
     };
     // An export is no JSON: test/system/general-ledger.test.ts reads it.
     const isJson = ({ path }: { path: string }) => path !== '/api/reports/general-ledger';
+    await sealAll(system);
+    await publishNow(system, [company.id], sealKey('k'));
     for (const { path, route } of routesOf(document).filter((one) => one.method === 'get' && isJson(one))) {
       const { status, json, text } = await company.api.get(
         path.replace(/\{(\w+)\}/g, (_, name) => parameters[name] ?? name),
@@ -132,6 +136,7 @@ async function registeredRoutes(): Promise<string[]> {
   const context = { operations: OPERATIONS, ui: { url: undefined, namespace: '' } } as unknown as ApiContext;
   registerWriteRoutes(app, context);
   registerWriteStatus(app, context);
+  registerWriteProof(app, context);
   registerCancel(app, context);
   registerDecisions(app, context);
   const lists = [createWriteList, createApprovalList, createBatchList].map((list) =>

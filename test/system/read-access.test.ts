@@ -14,6 +14,7 @@ import { paymentBody } from '../support/effects.ts';
 import { until } from '../support/held-invoice.ts';
 import { executedPayRun, stockedItem } from '../support/payroll.ts';
 import { startProxy, targetOf, through } from '../support/proxy.ts';
+import { publishNow, sealAll, sealKey } from '../support/seal.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { takeBack } from '../support/take-back.ts';
 
@@ -57,6 +58,8 @@ beforeAll(async () => {
     ':payRunId': run.id,
     ':itemId': item.id,
   };
+  await sealAll(system);
+  await publishNow(system, [company.id], sealKey('k'));
   paths = Object.fromEntries(READS.map(({ path }) => [path, path.replace(/:\w+/, (name) => ids[name] ?? name)]));
 });
 afterAll(() => system.stop());
@@ -109,6 +112,11 @@ describe('who may read', () => {
     },
     // A payment's: for those who may not read payments there is no such write.
     'GET /api/writes/{key}': { url: '/api/writes/paid', roles: EVERYTHING_THERE_IS, others: 'write_not_found' },
+    'GET /api/writes/{key}/proof': {
+      url: '/api/writes/paid/proof',
+      roles: EVERYTHING_THERE_IS,
+      others: 'write_not_found',
+    },
     'POST /api/writes/{key}/cancel': {
       url: '/api/writes/never-seen-by-{role}/cancel',
       roles: ['owner', 'admin', 'accountant'],

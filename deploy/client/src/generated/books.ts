@@ -108,6 +108,7 @@ import type {
   WebhookTest,
   Write,
   WriteOffInvoiceBody,
+  WriteProof,
   WriteSummary,
 } from './types.ts';
 
@@ -725,6 +726,8 @@ export type Books = {
     list(query?: ListWritesQuery, options?: CallOptions): Pages<WriteSummary>;
     /** Read the status of a write. */
     get(key: string, options?: CallOptions): Promise<Write>;
+    /** Read the proof that a write is in the books. */
+    proof(key: string, options?: CallOptions): Promise<WriteProof>;
     /** Make sure that a write never happens. */
     cancel(key: string, options?: CallOptions): Promise<Write>;
     /** Approve a write that waits for it. */
@@ -1109,6 +1112,7 @@ export function booksOf(calls: Calls): Books {
     writes: {
       list: (query, options) => calls.list('/api/writes', query, options),
       get: (key, options) => calls.read(`/api/writes/${segment(key)}`, undefined, options),
+      proof: (key, options) => calls.read(`/api/writes/${segment(key)}/proof`, undefined, options),
       cancel: (key, options) => calls.act(`/api/writes/${segment(key)}/cancel`, options),
       approve: (key, options) => calls.act(`/api/writes/${segment(key)}/approve`, options),
       reject: (key, options) => calls.act(`/api/writes/${segment(key)}/reject`, options),

@@ -115,6 +115,7 @@ export type ProblemCode =
   | 'approver_is_requester'
   | 'approval_rejected'
   | 'approval_expired'
+  | 'proof_not_ready'
   | 'batch_state_conflict'
   | 'webhook_not_available'
   | 'account_code_taken'
@@ -2329,6 +2330,44 @@ export type Write = {
   }[];
   /** true when items between the first and the last are omitted */
   timelineTruncated?: boolean;
+};
+
+export type WriteProof = {
+  companyId: string;
+  key: string;
+  writeId: string | null;
+  /** The entry, where the write has posted one, and the row of the audit log that tells of its outcome */
+  rows: {
+    log: 'journal' | 'audit';
+    number: number;
+    /** The text that was sealed: canonical JSON (RFC 8785) */
+    content: string;
+    leaf: string;
+    /** From the leaf to the root of its batch */
+    path: {
+      side: 'left' | 'right';
+      digest: string;
+    }[];
+    /** From that root to the one in the head */
+    batchPath: {
+      side: 'left' | 'right';
+      digest: string;
+    }[];
+    /** The first published head that covers the row; the signature in base64 */
+    head: {
+      head: string;
+      keyId: string;
+      signature: string;
+    };
+  }[];
+  /**
+   * Rows without a proof. archived: its month of the audit log is in the archive. not_permitted: you may not
+   * read entries. absent, altered: it is not what was sealed, and operators have been told.
+   */
+  missing: {
+    log: 'journal' | 'audit';
+    reason: 'archived' | 'not_permitted' | 'absent' | 'altered';
+  }[];
 };
 
 export type Batch = {

@@ -1,0 +1,649 @@
+#!/usr/bin/env node
+// Verifies a bundle of sealed books, or the proof of one write, offline: it needs Node 20 or newer and nothing else. README.txt
+// says how it is used and what it proves; docs/seal-format.md of AccuBooks says, byte by byte, what is checked here.
+/* oxlint-disable max-lines, no-console -- One file on purpose: whoever is given a bundle runs it as it is. */
+import { createHash, createPublicKey, verify as verifySignature } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const HELP = `Usage: node verify.mjs [--heads FILE] [--keys FILE] [--json]
+       node verify.mjs --proof FILE [--keys FILE] [--json]
+
+Verifies the bundle in the folder of this file, or the proof of one write (GET /api/writes/{key}/proof).
+
+  --heads FILE  heads that you have collected outside, one JSON object a line: each must be on the chain
+  --keys FILE   the public keys as you have kept them (a JWK set), used in the place of the bundle's own
+  --json        print JSON
+
+Exit code 0: nothing differs. 1: something differs, and the first row is named. 2: it cannot be verified.`;
+
+const FOLDER = dirname(fileURLToPath(import.meta.url));
+const FORMAT = 'accubooks-seal-bundle';
+const LOGS = /** @type {const} */ (['journal', 'audit']);
+const NO_DIGEST = Buffer.alloc(32);
+const ZEROS = '0'.repeat(64);
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.(\d{1,9}))?Z$/;
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
+const ROW_NAMES = { journal: ['entry', 'entries'], audit: ['audit row', 'audit rows'] };
+
+const DIFFERENCES = {
+  'row-order': 'this number should follow here, and does not: a row is missing, is here twice, or stands elsewhere',
+  'row-missing': 'this row was sealed, and is gone from the books',
+  'row-altered': 'this row is not what was sealed',
+  'row-foreign': 'this row is of another company or log, or has another ID',
+  'entry-unbalanced': 'the lines of this entry do not add up to zero',
+  'batch-order': 'the batches do not follow one another',
+  'chain-broken':
+    'the chain does not lead from the rows before through the batch that begins here: rows were exchanged, moved or sealed anew',
+  'tree-broken': 'the tree of the batch that begins here is not that of its rows',
+  'head-altered': 'the published head over the rows from here on does not fit them',
+  'head-signature': 'the published head over the rows from here on is not signed by a known key',
+  'head-beyond': 'a published head covers rows from here on that are not in the bundle',
+  'start-altered': 'the head on which this part of the log follows does not fit it',
+  'outside-head': 'a head that was published differs from the rows from here on: they were changed and sealed anew',
+  'outside-head-signature': 'a head from outside over the rows from here on is not signed by a known key',
+  'outside-head-beyond': 'a head that was published covers rows from here on that are not in the bundle',
+  'outside-company': 'a head that was published is of a company that is not in the bundle',
+};
+
+/** What cannot be verified at all: exit code 2. */
+class Refusal extends Error {}
+/** The first row of a log that differs. */
+class Difference extends Error {
+  constructor(kind, place) {
+    super(DIFFERENCES[kind]);
+    this.found = { kind, ...place };
+  }
+}
+
+await main().catch((error) => {
+  console.error(error instanceof Refusal ? printed(error.message) : error);
+  process.exitCode = 2;
+});
+
+async function main() {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) return console.log(HELP);
+  return options.proof === undefined ? verifyBundle(options) : verifyProof(options);
+}
+
+function readOptions(args) {
+  const options = {};
+  const rest = [...args];
+  while (rest.length > 0) {
+    const argument = rest.shift();
+    const [, name, given] = /^--(help|json|heads|keys|proof)(?:=(.*))?$/s.exec(argument) ?? [];
+    if (name === undefined) throw new Refusal(`I do not know ${argument}.\n\n${HELP}`);
+    options[name] = name === 'help' || name === 'json' ? true : (given ?? rest.shift());
+    if (options[name] === undefined) throw new Refusal(`--${name} needs a file.`);
+  }
+  return options;
+}
+
+// ---- The bundle
+
+async function verifyBundle(options) {
+  const manifest = await readManifest();
+  const keys = readKeys(options.keys ?? join(FOLDER, 'keys.json'));
+  const outside = options.heads === undefined ? undefined : await readOutsideHeads(options.heads);
+  const logs = [];
+  for (const company of manifest.companies) {
+    for (const log of LOGS) logs.push(await verifyLog({ manifest, company, log, keys, outside }));
+  }
+  for (const companyId of unknownCompanies(manifest, outside)) {
+    const place = { companyId, log: 'journal', number: 1, id: null };
+    logs.push({ companyId, log: 'journal', rows: 0, difference: { kind: 'outside-company', ...place } });
+  }
+  const differences = logs.flatMap(({ difference }) => (difference === undefined ? [] : [difference]));
+  if (options.json) console.log(JSON.stringify({ logs, differences, outside: outside?.told }));
+  else printBundle({ manifest, keys, logs, differences, outside, ownKeys: options.keys === undefined });
+  if (differences.length > 0) process.exitCode = 1;
+}
+
+/** Refuses a bundle that is not as it was exported. (Who changes it on purpose changes the manifest as well: the rest is below.) */
+async function readManifest() {
+  const path = join(FOLDER, 'manifest.json');
+  if (!existsSync(path)) throw new Refusal('There is no manifest.json beside verify.mjs: the bundle is incomplete.');
+  const manifest = parseJson(readFileSync(path), 'manifest.json');
+  if (manifest?.format !== FORMAT || manifest.version !== 1) {
+    throw new Refusal(`manifest.json is not that of a bundle of version 1. A later bundle has its own verify.mjs.`);
+  }
+  if (!Array.isArray(manifest.files) || !Array.isArray(manifest.companies))
+    throw new Refusal('manifest.json is incomplete.');
+  const listed = new Set(['manifest.json']);
+  for (const { path: name, bytes, sha256: digest } of manifest.files) {
+    if (
+      !/^(?:[0-9a-f-]{36}\/(?:journal|audit)\/(?:rows-\d{5}|batches|heads)\.ndjson|README\.txt|keys\.json|verify\.mjs)$/.test(
+        name,
+      )
+    ) {
+      throw new Refusal(`manifest.json lists ${name}, which is no file of a bundle.`);
+    }
+    listed.add(name);
+    const file = join(FOLDER, name);
+    if (!existsSync(file))
+      throw new Refusal(`${name} is missing: the bundle is incomplete. Get it again from where it was exported.`);
+    if (statSync(file).size !== bytes || (await digestOfFile(file)) !== digest) {
+      throw new Refusal(
+        `${name} is not as it was exported: the bundle was altered, or cut off. Get it again from where it was exported.`,
+      );
+    }
+  }
+  for (const { id } of manifest.companies) {
+    for (const log of LOGS) {
+      const folder = join(FOLDER, id, log);
+      for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+        if (!listed.has(`${id}/${log}/${name}`))
+          throw new Refusal(`${id}/${log}/${name} is not listed in manifest.json: the bundle was altered.`);
+      }
+      for (const name of ['batches.ndjson', 'heads.ndjson']) {
+        if (!listed.has(`${id}/${log}/${name}`))
+          throw new Refusal(`manifest.json does not list ${id}/${log}/${name}: the bundle is incomplete.`);
+      }
+    }
+  }
+  return manifest;
+}
+
+/** Walks one log: rows, batches and heads in step, and never more in memory than the rows of one batch and the roots since a head. */
+async function verifyLog({ manifest, company, log, keys, outside }) {
+  const told = company.logs[log];
+  const walk = beginWalk({ company, log, told, keys, outside });
+  try {
+    if (told.start !== null) startBehindHead(walk, told.start);
+    for await (const batch of linesOf(company.id, log, ['batches.ndjson'])) await walkBatch(walk, batch);
+    const behind = await walk.rows.next();
+    if (!behind.done) throw walk.differs('row-order', walk.next, behind.value.id);
+    if ((await walk.heads.peek()) !== undefined) throw walk.differs('head-beyond', walk.next);
+    if (told.last !== walk.next - 1) {
+      throw new Refusal(
+        `manifest.json says that the ${log} of ${company.id} ends with number ${told.last}, and it ends with ${walk.next - 1}.`,
+      );
+    }
+    checkHeadsBeyond(walk, manifest);
+  } catch (error) {
+    if (!(error instanceof Difference)) throw error;
+    return { ...walk.tally(), difference: error.found };
+  } finally {
+    await walk.rows.return?.();
+    await walk.heads.close();
+  }
+  return walk.tally();
+}
+
+function beginWalk({ company, log, told, keys, outside }) {
+  const first = told.start?.number ?? 1;
+  const walk = {
+    ...{ companyId: company.id, log, keys, outside: outside?.of(company.id, log) ?? new Map() },
+    ...{ first, next: first, chain: NO_DIGEST, archived: 0, head: undefined, fromBundle: 0, agreed: first - 1 },
+    /** Since the last head: the roots of the batches, and the first row. */
+    since: { roots: [], number: first, id: null },
+    rows: linesOf(company.id, log, rowFilesOf(company.id, log)),
+    heads: peekable(linesOf(company.id, log, ['heads.ndjson'])),
+    differs: (kind, number, id = null) => new Difference(kind, { companyId: company.id, log, number, id }),
+    tally: () => ({
+      ...{ companyId: company.id, log, first, last: walk.next - 1, rows: walk.next - first, archived: walk.archived },
+      head: walk.head === undefined ? null : shownHead(walk.head),
+      ...{ unsealed: told.unsealed, outside: { compared: walk.compared ?? 0 } },
+    }),
+  };
+  return walk;
+}
+
+/** The part begins behind a head that is in the bundle, so that it is signed on what the part follows. */
+function startBehindHead(walk, { number, digest, head: published }) {
+  const head = readHead(published);
+  const fits = head !== undefined && head.companyId === walk.companyId && head.log === walk.log;
+  if (!fits || head.number !== number - 1 || head.digest !== digest) throw walk.differs('start-altered', number);
+  if (!isSigned(published, walk.keys)) throw walk.differs('head-signature', number);
+  walk.chain = Buffer.from(digest, 'hex');
+  walk.head = { ...head, keyId: published.keyId, text: published.head };
+  checkOutsideHeads(walk, head.number);
+}
+
+async function walkBatch(walk, batch) {
+  if (batch.first !== walk.next || !(batch.last >= batch.first)) throw walk.differs('batch-order', walk.next);
+  const leaves = [];
+  let firstId = null;
+  for (let number = batch.first; number <= batch.last; number += 1) {
+    const { value: row, done } = await walk.rows.next();
+    if (done || row.number !== number) throw walk.differs('row-order', number, done ? null : row.id);
+    checkRow(walk, row);
+    if (number === batch.first) firstId = row.id;
+    if (number === walk.since.number) walk.since.id = row.id;
+    const leaf = Buffer.from(row.leaf, 'hex');
+    leaves.push(leaf);
+    walk.chain = nextInChain(walk.chain, number, leaf);
+    walk.next = number + 1;
+    checkOutsideHeads(walk, number);
+  }
+  if (walk.chain.toString('hex') !== batch.head) throw walk.differs('chain-broken', batch.first, firstId);
+  if (rootOf(leaves).toString('hex') !== batch.root) throw walk.differs('tree-broken', batch.first, firstId);
+  walk.since.roots.push(Buffer.from(batch.root, 'hex'));
+  const published = await walk.heads.peek();
+  if (published === undefined || (readHead(published)?.number ?? 0) > batch.last) return;
+  checkHead(walk, await walk.heads.take(), batch.last);
+}
+
+function checkRow(walk, { number, id, leaf, content, archived }) {
+  if (typeof leaf !== 'string' || !/^[0-9a-f]{64}$/.test(leaf)) throw walk.differs('row-altered', number, id);
+  if (content === null) {
+    if (walk.log !== 'audit' || archived !== true) throw walk.differs('row-missing', number, id);
+    walk.archived += 1;
+    return;
+  }
+  const row = readCanonical(content);
+  if (row === undefined || leafOf(content).toString('hex') !== leaf) throw walk.differs('row-altered', number, id);
+  if (row.version !== 1)
+    throw new Refusal(`Row ${number} has the version ${row.version}, which this verifier does not know.`);
+  const ownId = walk.log === 'journal' ? row.entryId : row.id;
+  if (row.companyId !== walk.companyId || row.log !== walk.log || ownId !== id)
+    throw walk.differs('row-foreign', number, id);
+  if (walk.log === 'journal' && !isBalanced(row.lines)) throw walk.differs('entry-unbalanced', number, id);
+}
+
+function isBalanced(lines) {
+  const sums = new Map();
+  for (const { currency, amount } of lines) sums.set(currency, (sums.get(currency) ?? 0n) + BigInt(amount));
+  return [...sums.values()].every((sum) => sum === 0n);
+}
+
+function checkHead(walk, published, last) {
+  const { since, head: before } = walk;
+  const head = readHead(published);
+  const differs = (kind) => walk.differs(kind, since.number, since.id);
+  const fits =
+    head !== undefined &&
+    head.companyId === walk.companyId &&
+    head.log === walk.log &&
+    head.position === (before?.position ?? 0) + 1 &&
+    head.epoch >= (before?.epoch ?? 1) &&
+    head.number === last &&
+    head.digest === walk.chain.toString('hex') &&
+    head.root === rootOf(since.roots).toString('hex') &&
+    head.previous === (before === undefined ? ZEROS : sha256(Buffer.from(before.text)).toString('hex'));
+  if (!fits) throw differs('head-altered');
+  if (!isSigned(published, walk.keys)) throw differs('head-signature');
+  walk.head = { ...head, keyId: published.keyId, text: published.head };
+  walk.since = { roots: [], number: last + 1, id: null };
+}
+
+// ---- Heads from outside
+
+/** Heads wherever they are in the lines of the file: as they were published, in the call of a webhook, or in a line of a log. */
+async function readOutsideHeads(path) {
+  const heads = new Map();
+  const told = { lines: 0, heads: 0 };
+  for await (const line of linesOfFile(path)) {
+    told.lines += 1;
+    let value;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      continue;
+    }
+    for (const published of publishedIn(value)) {
+      const head = readHead(published);
+      if (head === undefined) throw new Refusal(`Line ${told.lines} of ${path} has a head that cannot be read.`);
+      told.heads += 1;
+      const name = `${head.companyId} ${head.log}`;
+      const ofLog = heads.get(name) ?? new Map();
+      ofLog.set(head.number, [...(ofLog.get(head.number) ?? []), { ...head, published }]);
+      heads.set(name, ofLog);
+    }
+  }
+  if (told.heads === 0)
+    throw new Refusal(`There is no head in ${path}: each is a line with {"head", "keyId", "signature"}.`);
+  return {
+    told,
+    of: (companyId, log) => heads.get(`${companyId} ${log}`),
+    all: [...heads.values()].flatMap((of) => [...of.values()].flat()),
+  };
+}
+
+function publishedIn(value) {
+  if (typeof value !== 'object' || value === null) return [];
+  const { head, keyId, signature } = value;
+  if ([head, keyId, signature].every((member) => typeof member === 'string')) return [{ head, keyId, signature }];
+  return Object.values(value).flatMap(publishedIn);
+}
+
+/** From the last one that agreed on, rows are not what they were when this head was published. */
+function checkOutsideHeads(walk, number) {
+  for (const { published, digest } of walk.outside.get(number) ?? []) {
+    const first = walk.agreed + 1;
+    if (!isSigned(published, walk.keys)) throw walk.differs('outside-head-signature', first);
+    if (digest !== walk.chain.toString('hex')) throw walk.differs('outside-head', first);
+    walk.compared = (walk.compared ?? 0) + 1;
+  }
+  if (walk.outside.has(number)) walk.agreed = number;
+}
+
+/** A head that was published before the bundle was made cannot be of rows behind its end, unless the bundle ends before by its range. */
+function checkHeadsBeyond(walk, manifest) {
+  if (manifest.asked.to !== null) return;
+  for (const head of [...walk.outside.values()].flat().toSorted(byNumber)) {
+    if (head.number < walk.next || instantOf(head.publishedAt) > instantOf(manifest.exportedAt)) continue;
+    const kind = isSigned(head.published, walk.keys) ? 'outside-head-beyond' : 'outside-head-signature';
+    throw walk.differs(kind, walk.next);
+  }
+}
+
+/** To be compared as text, however many digits of a second it has. */
+function instantOf(text) {
+  const [, fraction = ''] = INSTANT.exec(text) ?? [];
+  return `${text.slice(0, 19)}.${fraction.padEnd(9, '0')}`;
+}
+
+function byNumber(one, other) {
+  return one.number - other.number;
+}
+
+function unknownCompanies({ companies, asked, exportedAt }, outside) {
+  if (outside === undefined || asked.company !== null) return [];
+  const known = new Set(companies.map(({ id }) => id));
+  const unknown = outside.all.filter(
+    (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
+  );
+  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted();
+}
+
+// ---- The proof of one write
+
+function verifyProof(options) {
+  const proof = parseJson(readFileSync(options.proof), options.proof);
+  if (!Array.isArray(proof?.rows)) throw new Refusal(`${options.proof} is not the proof of a write.`);
+  const keysPath = options.keys ?? join(FOLDER, 'keys.json');
+  if (!existsSync(keysPath)) throw new Refusal('There is no keys.json: give the public keys with --keys FILE.');
+  const keys = readKeys(keysPath);
+  const rows = proof.rows.map((row) => ({ ...checkProof(proof, row, keys), log: row.log, number: row.number }));
+  const differences = rows.flatMap(({ kind, log, number, id }) =>
+    kind === undefined ? [] : [{ kind, companyId: proof.companyId, log, number, id }],
+  );
+  if (options.json) console.log(JSON.stringify({ rows: rows.length, missing: proof.missing ?? [], differences }));
+  else printProof(proof, rows, keys);
+  if (rows.length === 0) throw new Refusal('The proof has no rows: it proves nothing.');
+  if (differences.length > 0) process.exitCode = 1;
+}
+
+function checkProof({ companyId, writeId }, { log, content, leaf, path, batchPath, head: published }, keys) {
+  const row = readCanonical(content);
+  const id = (log === 'journal' ? row?.entryId : row?.id) ?? null;
+  if (row === undefined || leafOf(content).toString('hex') !== leaf) return { kind: 'row-altered', id };
+  if (row.version !== 1)
+    throw new Refusal(`The row has the version ${row.version}, which this verifier does not know.`);
+  if (row.companyId !== companyId || row.log !== log || row.writeId !== writeId) return { kind: 'row-foreign', id };
+  if (log === 'journal' && !isBalanced(row.lines)) return { kind: 'entry-unbalanced', id };
+  const head = readHead(published);
+  const root = [...path, ...batchPath].reduce(nodeBeside, Buffer.from(leaf, 'hex')).toString('hex');
+  if (head === undefined || head.companyId !== companyId || head.log !== log || head.root !== root)
+    return { kind: 'head-altered', id };
+  if (!isSigned(published, keys)) return { kind: 'head-signature', id };
+  return { id, row, head: { ...head, keyId: published.keyId } };
+}
+
+function nodeBeside(found, { side, digest }) {
+  const beside = Buffer.from(digest, 'hex');
+  return side === 'left' ? nodeOf(beside, found) : nodeOf(found, beside);
+}
+
+// ---- Digests, keys, canonical JSON
+
+function sha256(...parts) {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(part);
+  return digest.digest();
+}
+
+function leafOf(content) {
+  return sha256(Buffer.of(0), Buffer.from(content));
+}
+
+function nodeOf(left, right) {
+  return sha256(Buffer.of(1), left, right);
+}
+
+function nextInChain(previous, number, leaf) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(number));
+  return sha256(previous, bytes, leaf);
+}
+
+/** RFC 6962, section 2.1: the last node of an odd level rises as it is. */
+function rootOf(leaves) {
+  let level = leaves;
+  while (level.length > 1) {
+    const above = [];
+    for (let i = 0; i < level.length; i += 2)
+      above.push(i + 1 < level.length ? nodeOf(level[i], level[i + 1]) : level[i]);
+    level = above;
+  }
+  return level[0];
+}
+
+/** Undefined where the text is not a head: canonical JSON with all its members. */
+function readHead(published) {
+  const head = readCanonical(published?.head);
+  const isWhole =
+    head?.version === 1 &&
+    LOGS.includes(head.log) &&
+    [head.position, head.epoch, head.number].every((number) => Number.isSafeInteger(number) && number >= 1) &&
+    [head.digest, head.root, head.previous].every((digest) => /^[0-9a-f]{64}$/.test(digest)) &&
+    typeof head.companyId === 'string' &&
+    INSTANT.test(head.publishedAt);
+  return isWhole ? head : undefined;
+}
+
+function isSigned({ head, keyId, signature }, keys) {
+  const key = keys.get(keyId);
+  return key !== undefined && verifySignature(null, Buffer.from(head), key.publicKey, Buffer.from(signature, 'base64'));
+}
+
+function readKeys(path) {
+  const set = parseJson(readFileSync(path), path);
+  const keys = new Map();
+  for (const jwk of Array.isArray(set?.keys) ? set.keys : []) {
+    if (jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519' || typeof jwk.kid !== 'string') continue;
+    const { kty, crv, x } = jwk;
+    keys.set(jwk.kid, { x, publicKey: createPublicKey({ key: { kty, crv, x }, format: 'jwk' }) });
+  }
+  return keys;
+}
+
+/** Undefined where the text is not RFC 8785 canonical JSON of an object: two readers could read two things in it. */
+function readCanonical(text) {
+  if (typeof text !== 'string') return undefined;
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' && value !== null && canonical(value) === text ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.keys(value)
+    .toSorted()
+    .map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
+  return `{${members.join(',')}}`;
+}
+
+// ---- Files
+
+function rowFilesOf(companyId, log) {
+  const folder = join(FOLDER, companyId, log);
+  return readdirSync(folder)
+    .filter((name) => name.startsWith('rows-'))
+    .toSorted();
+}
+
+async function* linesOf(companyId, log, names) {
+  for (const name of names) {
+    let number = 0;
+    for await (const line of linesOfFile(join(FOLDER, companyId, log, name))) {
+      number += 1;
+      const value = parseJson(line, `line ${number} of ${companyId}/${log}/${name}`);
+      if (typeof value !== 'object' || value === null)
+        throw new Refusal(`Line ${number} of ${companyId}/${log}/${name} is no object.`);
+      yield value;
+    }
+  }
+}
+
+/** Splits at line feeds alone. A line is the most that is in memory. */
+async function* linesOfFile(path) {
+  if (!existsSync(path)) throw new Refusal(`There is no ${path}.`);
+  let parts = [];
+  let length = 0;
+  for await (const chunk of createReadStream(path)) {
+    let from = 0;
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
+      const line = Buffer.concat([...parts, chunk.subarray(from, at)]).toString();
+      [parts, length, from] = [[], 0, at + 1];
+      if (line !== '') yield line;
+    }
+    parts.push(chunk.subarray(from));
+    length += chunk.length - from;
+    if (length > MAX_LINE_BYTES) throw new Refusal(`${path} has a line that is too long.`);
+  }
+  const line = Buffer.concat(parts).toString();
+  if (line !== '') yield line;
+}
+
+function peekable(lines) {
+  let next;
+  const peek = async () => {
+    next ??= await lines.next();
+    return next.value;
+  };
+  return {
+    peek,
+    async take() {
+      const value = await peek();
+      next = undefined;
+      return value;
+    },
+    close: () => lines.return(),
+  };
+}
+
+async function digestOfFile(path) {
+  const digest = createHash('sha256');
+  for await (const chunk of createReadStream(path)) digest.update(chunk);
+  return digest.digest('hex');
+}
+
+function parseJson(bytes, name) {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    throw new Refusal(`${name} is not JSON.`);
+  }
+}
+
+// ---- What is printed
+
+function printBundle({ manifest, keys, logs, differences, outside, ownKeys }) {
+  const { exportedAt, companies, asked } = manifest;
+  const names = new Map(companies.map(({ id, name }) => [id, name]));
+  const lines = [`Bundle of ${exportedAt}, ${rangeText(asked)}`, ...keyLines(keys, ownKeys)];
+  let last;
+  for (const log of logs) {
+    if (log.companyId !== last) lines.push('', `${names.get(log.companyId) ?? 'Not in the bundle'} (${log.companyId})`);
+    last = log.companyId;
+    lines.push(...logLines(log));
+  }
+  if (outside !== undefined) {
+    const compared = logs.reduce((sum, log) => sum + (log.outside?.compared ?? 0), 0);
+    lines.push(
+      '',
+      `Heads from outside: ${outside.told.heads} in ${outside.told.lines} lines, of which ${compared} are on the chains.`,
+    );
+  }
+  lines.push(
+    '',
+    differences.length === 0 ? 'Nothing differs.' : `${differences.length} of ${logs.length} logs differ.`,
+  );
+  console.log(lines.map(printed).join('\n'));
+}
+
+function rangeText({ from, to, company }) {
+  const days = from === null && to === null ? 'all days' : `${from ?? 'the first day'} to ${to ?? 'the last day'}`;
+  return `${days}, ${company === null ? 'all companies' : 'one company'}`;
+}
+
+function keyLines(keys, ownKeys) {
+  const shown = [...keys].map(([keyId, { x }]) => `  ${keyId} ${x}`);
+  return ownKeys
+    ? ['Keys of the bundle itself; compare them with those that you have kept, or give yours with --keys:', ...shown]
+    : ['Keys that you have given:', ...shown];
+}
+
+function logLines({ log, first, last, rows, archived, head, unsealed, difference }) {
+  const [one, many] = ROW_NAMES[log];
+  if (difference !== undefined) return [`  ${log}: DIFFERS at ${differenceText(difference)}`];
+  if (rows === 0) return [`  ${log}: no ${many}`, ...unsealedLines(unsealed, many)];
+  const behind = last - (head?.number ?? first - 1);
+  return [
+    `  ${log}: ${rows} ${rows === 1 ? one : many}, numbers ${first} to ${last}${head === null ? '' : `; up to head ${head.position} (number ${head.number}) of ${head.publishedAt}, signed by ${head.keyId}`}`,
+    ...(first === 1 ? [] : [`    Not proved: what is before number ${first}. The part follows on a signed head.`]),
+    ...(behind === 0 ? [] : [`    ${behind} of them are behind the last published head: chained, and not signed yet.`]),
+    ...(archived === 0
+      ? []
+      : [
+          `    ${archived} of them are in the archive of the audit log: their digests are checked, and not their contents.`,
+        ]),
+    ...unsealedLines(unsealed, many),
+  ];
+}
+
+function unsealedLines(unsealed, many) {
+  return unsealed > 0 ? [`    ${unsealed} more ${many} were not sealed yet, and are not in the bundle.`] : [];
+}
+
+function differenceText({ kind, log, number, id }) {
+  return `number ${number}${id === null ? '' : `, ${ROW_NAMES[log][0]} ${id}`}: ${DIFFERENCES[kind]} (${kind})`;
+}
+
+function printProof(proof, rows, keys) {
+  const lines = [
+    `Proof of the write ${proof.key} of company ${proof.companyId}`,
+    'Keys:',
+    ...[...keys].map(([id, { x }]) => `  ${id} ${x}`),
+  ];
+  for (const { kind, log, number, id, row, head } of rows) {
+    if (kind !== undefined) lines.push(`  ${log}: DIFFERS at ${differenceText({ kind, log, number, id })}`);
+    else lines.push(...provenLines(log, row, head));
+  }
+  for (const { log, reason } of proof.missing ?? []) lines.push(`  ${log}: no proof of this row here (${reason})`);
+  console.log(lines.map(printed).join('\n'));
+}
+
+function provenLines(log, row, head) {
+  const what =
+    log === 'journal'
+      ? [
+          `entry ${row.entryId} of ${row.date}, ${row.operation}, posted ${row.postedAt}`,
+          ...row.lines.map((line) => `  ${line.accountCode} ${line.amount} ${line.currency}`),
+        ]
+      : [
+          `audit row ${row.id} of ${row.timestamp}: ${row.operation}, ${row.status}${row.errorCode === null ? '' : `, ${row.errorCode}`}`,
+        ];
+  return [
+    `  ${log}: proved`,
+    ...what.map((line) => `    ${line}`),
+    `    It is in the log as head ${head.position} of ${head.publishedAt} has it, which is signed by ${head.keyId}.`,
+  ];
+}
+
+function shownHead({ position, number, epoch, publishedAt, keyId }) {
+  return { position, number, epoch, publishedAt, keyId };
+}
+
+/** Without what a terminal would obey. */
+function printed(text) {
+  return text.replace(/(?!\n)[\p{Cc}\p{Cf}]/gu, '�');
+}

@@ -1,0 +1,275 @@
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SigningKey } from '../../activities/seal/signing-key.ts';
+import { asAuditor } from '../../deploy/cli/auditor.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
+import type { Company } from '../support/companies.ts';
+import { keepBooks } from '../support/kept-books.ts';
+import { publishNow, sealAll, sealKey } from '../support/seal.ts';
+import {
+  type BundleLog,
+  copyBundle,
+  editContent,
+  editLog,
+  editManifest,
+  modesOf,
+  pythonMissing,
+  sealAnew,
+  type Verified,
+  type VerifierOptions,
+  verifiedText,
+  verify,
+  verifyInPython,
+} from '../support/seal-bundles.ts';
+import { behindAgreed, doubleAmounts, MANIPULATIONS, rowOf } from '../support/seal-manipulations.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+let system: System;
+let company: Company;
+let other: Company;
+let key: SigningKey;
+let folder: ThrowawayFolder;
+let noPython: string | undefined;
+/** As it was exported, whole. */
+let whole: string;
+let journal: BundleLog;
+/** Numbers of the last rows that each head of the journal covers. */
+let covered: number[];
+/** Heads that somebody has collected outside: some as webhook calls, some as lines of a log. */
+let collected: string;
+
+beforeAll(async () => {
+  folder = openThrowawayFolder();
+  noPython = await pythonMissing();
+  system = await startSystem();
+  company = await system.company('Kept');
+  other = await system.company('Other');
+  key = sealKey('test-key');
+  await keepBooks(company, system.owner);
+  await postedEarlier();
+  await sealAll(system, { rowsAPage: 7, onPage: publish });
+  for (const one of [company, other, company]) await one.invoice();
+  await sealAll(system, { rowsAPage: 4 });
+  await publish();
+  await company.invoice();
+  await sealAll(system);
+  await company.invoice();
+
+  whole = await exported('whole');
+  editLog(copyBundle(whole, join(folder.path, 'read')), { companyId: company.id, log: 'journal' }, (log) => {
+    journal = structuredClone(log);
+  });
+  covered = journal.heads.map(({ head }) => JSON.parse(head).number);
+  collected = join(folder.path, 'collected.ndjson');
+  const heads = journal.heads.map((published, i) =>
+    JSON.stringify(
+      i % 2 === 0 ? { kind: 'ledger.sealed', data: published } : { level: 30, msg: 'Sealed', ...published },
+    ),
+  );
+  writeFileSync(collected, `a line of something else\n${heads.join('\n')}\n`);
+});
+afterAll(async () => {
+  await system.stop();
+  folder.remove();
+});
+
+async function publish(): Promise<void> {
+  await publishNow(system, [company.id, other.id], key);
+}
+
+/** Entries so far were posted ten days earlier. */
+async function postedEarlier(): Promise<void> {
+  const client = await system.owner.connect();
+  await client.query("BEGIN; SELECT set_config('session_replication_role', 'replica', true)");
+  await client.query("UPDATE journal_entries SET created_at = created_at - interval '10 days'");
+  await client.query('COMMIT');
+  client.release();
+}
+
+async function exported(name: string, days: { from?: string; to?: string } = {}, of?: string): Promise<string> {
+  const path = join(folder.path, name);
+  await asAuditor(system.environment['AUDITOR_DATABASE_URL'] as string, (auditor) =>
+    exportBundle(auditor, { folder: path, company: of, from: days.from ?? null, to: days.to ?? null }),
+  );
+  return path;
+}
+
+/** By both verifiers, where there is a Python: they have to say the same. */
+async function verifyWithBoth(bundle: string, options: VerifierOptions = {}): Promise<Verified> {
+  const found = await verify(bundle, options);
+  if (noPython === undefined) {
+    const second = await verifyInPython(bundle, options);
+    expect([second.code, second.differences], second.told).toEqual([found.code, found.differences]);
+  }
+  return found;
+}
+
+const differencesOf = async (bundle: string, options?: VerifierOptions) => {
+  const { code, differences, told } = await verifyWithBoth(bundle, options);
+  expect(code, told).toBe(differences?.length === 0 ? 0 : 1);
+  return differences;
+};
+
+test('there is a Python for the second verifier', ({ skip }) => {
+  if (noPython !== undefined) skip(`there is no Python for it: ${noPython}`);
+  expect(noPython).toBeUndefined();
+});
+
+describe('a bundle', () => {
+  test('is verified by both verifiers, of all companies, with all kinds of entries', async () => {
+    expect(await differencesOf(whole)).toEqual([]);
+    expect(await differencesOf(whole, { heads: collected, keys: join(whole, 'keys.json') })).toEqual([]);
+    const text = await verifiedText(whole, { heads: collected });
+    const [head, last] = [covered.length, journal.rows.length];
+    expect(text).toContain(
+      `Kept (${company.id})\n  journal: ${last} entries, numbers 1 to ${last}; up to head ${head}`,
+    );
+    expect(text).toContain(`signed by test-key\n    1 of them are behind the last published head`);
+    expect(text).toContain('1 more entries were not sealed yet');
+    expect(text).toContain(`Heads from outside: ${head} in ${head + 1} lines, of which ${head} are on the chains.`);
+    expect(text).toContain('Nothing differs.');
+    expect(covered.length).toBeGreaterThan(3);
+  });
+
+  test('is for its owner alone, and not written where something is', async () => {
+    const modes = modesOf(whole);
+    const isFolder = (name: string) => !/\.\w+$/.test(name);
+    expect(Object.keys(modes)).toContain(join(company.id, 'audit', 'heads.ndjson'));
+    for (const [name, mode] of Object.entries(modes))
+      expect([name, mode]).toEqual([name, isFolder(name) ? 0o700 : 0o600]);
+    await expect(exported('whole')).rejects.toThrow(/is not empty/);
+  });
+
+  test('of one company has no other, and of some days begins behind a signed head', async () => {
+    const one = await exported('one', {}, 'Kept');
+    expect(Object.keys(modesOf(one))).not.toContain(other.id);
+    expect(await differencesOf(one, { heads: collected })).toEqual([]);
+    await expect(exported('none', {}, 'Nobody')).rejects.toThrow('There is no company Nobody.');
+
+    const fiveDaysAgo = new Date(Date.now() - 5 * 86_400_000).toISOString().slice(0, 10);
+    const later = await exported('of-late', { from: fiveDaysAgo });
+    expect(await differencesOf(later, { heads: collected })).toEqual([]);
+    const first = (covered.at(-2) ?? 0) + 1;
+    const text = await verifiedText(later);
+    expect(text).toContain(`numbers ${first} to ${journal.rows.length}`);
+    expect(text).toContain(`Not proved: what is before number ${first}.`);
+    expect(readFileSync(join(later, 'README.txt'), 'utf8')).toContain('this is a part of the books');
+    const until = await exported('until', { to: fiveDaysAgo });
+    expect(await verifiedText(until, { heads: collected })).toContain(`numbers 1 to ${covered.at(-2)}; up to head`);
+    expect(await differencesOf(until, { heads: collected })).toEqual([]);
+    expect(await verifiedText(await exported('empty', { from: '2999-01-01' }))).toContain('journal: no entries');
+
+    editManifest(later, ({ companies }) => {
+      companies.find(({ id }: { id: string }) => id === company.id).logs.journal.start.digest = '1'.repeat(64);
+    });
+    expect(await differencesOf(later)).toMatchObject([{ kind: 'start-altered', number: first }]);
+  });
+});
+
+describe('both verifiers name the same first row of', () => {
+  test.each(Object.entries(MANIPULATIONS))(
+    '%s',
+    async (name, { edit, kind, number, has = [], log = 'journal', noRow }) => {
+      const bundle = copyBundle(whole, join(folder.path, name.replaceAll(' ', '-')));
+      const known = { key, covered, otherCompanyId: other.id };
+      const there = { heads: collected, keys: join(whole, 'keys.json') };
+      const options = Object.fromEntries(has.map((one) => [one, there[one as keyof typeof there]]));
+      let [named, id] = [0, undefined as string | undefined];
+      editLog(bundle, { companyId: company.id, log }, (of) => {
+        named = number(of, known);
+        id = of.rows[named - 1]?.id;
+        edit(of, known);
+      });
+      const [difference, ...others] = (await differencesOf(bundle, options)) ?? [];
+      expect(others).toEqual([]);
+      expect(difference).toMatchObject({ kind, companyId: company.id, log, number: named });
+      if (noRow !== true) expect(difference?.id).toBe(id);
+      // One is enough to see what people are told.
+      if (name !== 'a row edited') return;
+      const text = await verifiedText(bundle);
+      expect(text).toContain(
+        `journal: DIFFERS at number ${named}, entry ${id}: this row is not what was sealed (row-altered)`,
+      );
+      expect(text).toContain('1 of 4 logs differ.');
+    },
+  );
+
+  test('a company that is gone, where heads of it are known', async () => {
+    const bundle = copyBundle(whole, join(folder.path, 'gone'));
+    rmSync(join(bundle, company.id), { recursive: true });
+    editManifest(bundle, (manifest) => {
+      manifest.companies = manifest.companies.filter(({ id }: { id: string }) => id !== company.id);
+      manifest.files = manifest.files.filter(({ path }: { path: string }) => !path.startsWith(company.id));
+    });
+    expect(await differencesOf(bundle)).toEqual([]);
+    expect(await differencesOf(bundle, { heads: collected })).toEqual([
+      { kind: 'outside-company', companyId: company.id, log: 'journal', number: 1, id: null },
+    ]);
+  });
+});
+
+describe('without what was kept outside', () => {
+  test('a chain that was rebuilt with its key, or with another key, is not found', async () => {
+    for (const [name, signedBy] of [
+      ['rebuilt', key],
+      ['other-key', sealKey('test-key')],
+    ] as const) {
+      const bundle = copyBundle(whole, join(folder.path, name));
+      const log = { companyId: company.id, log: 'journal' } as const;
+      for (const of of [{ ...log, log: 'audit' } as const]) editLog(bundle, of, (edited) => sealAnew(edited, signedBy));
+      editLog(bundle, log, (edited) => {
+        editContent(rowOf(edited), doubleAmounts);
+        sealAnew(edited, signedBy);
+      });
+      for (const of of ['journal', 'audit'] as const) {
+        editLog(bundle, { companyId: other.id, log: of }, (edited) => sealAnew(edited, signedBy));
+      }
+      const x = signedBy.publicKey.toString('base64url');
+      writeFileSync(
+        join(bundle, 'keys.json'),
+        JSON.stringify({ keys: [{ kty: 'OKP', crv: 'Ed25519', kid: 'test-key', x }] }),
+      );
+      editManifest(bundle, () => undefined);
+      expect(await differencesOf(bundle)).toEqual([]);
+      const kind = signedBy === key ? 'outside-head' : 'outside-head-signature';
+      const found = await differencesOf(bundle, { heads: collected });
+      expect(found).toMatchObject([{ kind, number: signedBy === key ? behindAgreed(journal, { covered }) : 1 }]);
+    }
+  });
+});
+
+describe('both verifiers refuse a bundle', () => {
+  const FILE = 'journal/heads.ndjson';
+  test.each<[string, (bundle: string) => void, RegExp]>([
+    ['without its manifest', (bundle) => rmSync(join(bundle, 'manifest.json')), /no manifest\.json/],
+    ['that lacks a file', (bundle) => rmSync(join(bundle, company.id, FILE)), /is missing: the bundle is incomplete/],
+    [
+      'with a file that was altered',
+      (bundle) => appendFileSync(join(bundle, company.id, FILE), ' '),
+      /is not as it was exported/,
+    ],
+    [
+      'with a file that is not listed',
+      (bundle) => writeFileSync(join(bundle, company.id, 'journal/rows-00002.ndjson'), ''),
+      /is not listed/,
+    ],
+    [
+      'of another version',
+      (bundle) => editManifest(bundle, (manifest) => (manifest.version = 2)),
+      /not that of a bundle of version 1/,
+    ],
+    [
+      'that lists a file elsewhere',
+      (bundle) => editManifest(bundle, ({ files }) => (files[0].path = '../whole/keys.json')),
+      /is no file of a bundle/,
+    ],
+  ])('%s', async (name, damage, told) => {
+    const bundle = copyBundle(whole, join(folder.path, name.replaceAll(' ', '-')));
+    damage(bundle);
+    const found = await verifyWithBoth(bundle);
+    expect(found).toMatchObject({ code: 2, differences: undefined });
+    expect(found.told).toMatch(told);
+  });
+});
