@@ -1,4 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
+import { onTestFinished } from 'vitest';
 import { openPool } from '../../activities/database.ts';
 import { SEALED_LOGS } from '../../activities/seal/content.ts';
 import { sealPage } from '../../activities/seal/seal.ts';
@@ -68,4 +70,16 @@ export async function callErasure(
   const values = [kind, companies, person, texts, reason, operator];
   const { rows } = await database.query(`SELECT ${name}($1, $2, $3, $4, $5, $6) AS result`, values);
   return rows[0]?.result;
+}
+
+/** Another login of whoever erases, gone after the test. */
+export async function anotherEraser({ owner, environment }: System): Promise<string> {
+  const name = `eraser_${randomBytes(6).toString('hex')}`;
+  await owner.query(
+    `CREATE ROLE ${name} LOGIN NOINHERIT PASSWORD 'another'; GRANT accubooks_eraser TO ${name}; ALTER ROLE ${name} SET role = accubooks_eraser`,
+  );
+  onTestFinished(async () => void (await owner.query(`DROP ROLE ${name}`)));
+  const url = new URL(environment['ERASER_DATABASE_URL'] as string);
+  Object.assign(url, { username: name, password: 'another' });
+  return url.href;
 }
