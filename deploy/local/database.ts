@@ -17,6 +17,8 @@ export type AppDatabase = {
   sealerDatabaseUrl: string;
   /** For reports, and for whoever verifies an archived month before somebody else drops it. */
   auditorDatabaseUrl: string;
+  /** For whoever asks for the erasure of a person, or confirms it. */
+  eraserDatabaseUrl: string;
 };
 
 /** Each login has a password of its own: whoever has learnt one cannot log in as another. */
@@ -32,6 +34,7 @@ const ROLE_OF = {
   maintenance: 'accubooks_maintenance',
   sealer: 'accubooks_sealer',
   auditor: 'accubooks_auditor',
+  eraser: 'accubooks_eraser',
 } as const;
 type Login = keyof typeof ROLE_OF;
 const LOGINS = Object.keys(ROLE_OF) as readonly Login[];
@@ -41,6 +44,7 @@ const NAME_OF: Readonly<Record<Login, string>> = {
   maintenance: 'accubooks_maintenance_login',
   sealer: 'accubooks_sealer_login',
   auditor: 'accubooks_auditor_login',
+  eraser: 'accubooks_eraser_login',
 };
 const PROCESS_ROLES = Object.values(ROLE_OF);
 const INSUFFICIENT_PRIVILEGE = '42501';
@@ -54,6 +58,7 @@ export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Pas
     maintenance: passwordOf('maintenance'),
     sealer: passwordOf('sealer'),
     auditor: passwordOf('auditor'),
+    eraser: passwordOf('eraser'),
   };
 }
 
@@ -133,7 +138,13 @@ export async function prepareGivenDatabase(options: {
         `The owner's login may not create roles (${(error as Error).message}), so the processes use the login of DATABASE_URL`,
       );
       const urls = urlsOf((login) => given[login] ?? databaseUrl);
-      return { databaseUrl: ownerUrl, ...urls, auditorDatabaseUrl: ownerUrl, isOwnerLogin: true };
+      return {
+        databaseUrl: ownerUrl,
+        ...urls,
+        auditorDatabaseUrl: ownerUrl,
+        eraserDatabaseUrl: ownerUrl,
+        isOwnerLogin: true,
+      };
     }
     const urlOf = (login: Login) =>
       given[login] ?? withLogin(ownerUrl, { user: nameOf(login), password: passwords[login] });
@@ -148,6 +159,7 @@ function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl
     maintenanceDatabaseUrl: urlOf('maintenance'),
     sealerDatabaseUrl: urlOf('sealer'),
     auditorDatabaseUrl: urlOf('auditor'),
+    eraserDatabaseUrl: urlOf('eraser'),
   };
 }
 

@@ -51,6 +51,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     MAINTENANCE_DATABASE_URL: database.maintenanceUrl,
     SEALER_DATABASE_URL: database.sealerUrl,
     AUDITOR_DATABASE_URL: database.auditorUrl,
+    ERASER_DATABASE_URL: database.eraserUrl,
     WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,
     PAYLOAD_KEYS,
