@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCommand } from '../support/commands.ts';
+import type { Company } from '../support/companies.ts';
+import { type System, startSystem } from '../support/system.ts';
+
+let system: System;
+let company: Company;
+let customerId: string;
+beforeAll(async () => {
+  system = await startSystem();
+  company = await system.company('Audited Ltd');
+  customerId = await company.customer();
+  await (await system.company('Other Ltd')).customer();
+});
+afterAll(() => system.stop());
+
+function verify(...args: string[]) {
+  return runCommand('deploy/operator/audit-verify/main.ts', args, {
+    AUDITOR_DATABASE_URL: system.environment['AUDITOR_DATABASE_URL'] ?? '',
+  });
+}
+
+/** Past every trigger, for good. */
+async function tamper(sql: string): Promise<void> {
+  const session = await system.owner.connect();
+  try {
+    await session.query("BEGIN; SET LOCAL session_replication_role = 'replica'");
+    await session.query(sql);
+    await session.query('COMMIT');
+  } finally {
+    session.release();
+  }
+}
+
+describe('npm run audit:verify', () => {
+  test('says what it has compared, and that nothing was found', async () => {
+    const { code, stdout } = await verify('--json');
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    expect(Object.keys(result)).toEqual(['from', 'to', 'checked', 'findings', 'couldNotAsk']);
+    expect(result).toEqual({
+      from: null,
+      to: null,
+      checked: { companies: 2, writes: 2, entries: 0, auditRows: 2, events: 2, seals: 0 },
+      findings: [],
+      couldNotAsk: [],
+    });
+    const text = await verify('--company', 'Audited Ltd');
+    expect(text.code).toBe(0);
+    expect(text.stdout).toMatch(/^ +1 {2}companies$/m);
+    expect(text.stdout).toContain('Nothing was found.');
+  });
+
+  test('compares only the writes of the days that were asked for', async () => {
+    const { stdout } = await verify('--json', '--to', '2020-01-01');
+    expect(JSON.parse(stdout)).toMatchObject({ from: null, to: '2020-01-01', checked: { companies: 2, writes: 0 } });
+  });
+
+  test('names the row and where to read on, as text and as JSON, and exits with 1', async () => {
+    await tamper(`DELETE FROM outbox WHERE company_id = '${company.id}'`);
+    const { rows } = await system.owner.query(
+      'SELECT idempotency_key AS key, write_id FROM idempotent_writes WHERE company_id = $1',
+      [company.id],
+    );
+    const found = await verify('--json', '--company', company.id);
+    expect(found.code).toBe(1);
+    expect(JSON.parse(found.stdout).findings).toEqual([
+      {
+        kind: 'event-missing',
+        companyId: company.id,
+        key: rows[0].key,
+        writeId: customerId,
+        table: 'outbox',
+        rowId: null,
+        detail: 'The write (createCustomer) is succeeded, and has no event.',
+        runbook: 'docs/runbooks.md#finding-rows-of-a-write-are-missing',
+      },
+    ]);
+    const text = await verify();
+    expect(text.code).toBe(1);
+    expect(text.stdout).toContain(`  write    ${customerId}`);
+    expect(text.stdout).toContain('  next     docs/runbooks.md#finding-rows-of-a-write-are-missing');
+    expect((await verify('--company', 'Other Ltd')).code).toBe(0);
+  });
+
+  test('draws a sample, and says of what share of all writes it speaks', async () => {
+    const { code, stdout } = await verify('--sample', '2');
+    expect(code).toBe(1);
+    expect(stdout).toContain('All 2 writes were compared: 1 have a finding.');
+    const one = await verify('--sample', '1', '--json');
+    expect(JSON.parse(one.stdout).checked.writes).toBe(1);
+    expect(one.stderr).toMatch(/[01] of 1 writes, drawn at random from 2, have a finding\. Confidence 95 %/);
+  });
+
+  test('exits with 2 where the database cannot be asked, and says why', async () => {
+    const relay = await runCommand('deploy/operator/audit-verify/main.ts', ['--json'], {
+      AUDITOR_DATABASE_URL: system.environment['RELAY_DATABASE_URL'] ?? '',
+    });
+    expect(relay.code).toBe(2);
+    expect(JSON.parse(relay.stdout).couldNotAsk).toEqual([
+      { what: 'the database', why: expect.stringContaining('accubooks_auditor') },
+    ]);
+    expect(await verify('--company', 'Nobody')).toMatchObject({ code: 1, stderr: 'There is no company Nobody.\n' });
+    expect((await verify('--from', '2026-02-30')).code).toBe(1);
+  });
+});
