@@ -54,6 +54,8 @@ export type CheckContext = {
 export type Step = {
   readonly checked?: Partial<Counts>;
   readonly findings?: readonly Finding[];
+  /** What could not be read on the way; the rest was. */
+  readonly notAsked?: readonly NotAsked[];
   /** JSON: from where an interrupted part goes on. Without it the part begins again. */
   readonly cursor?: unknown;
 };

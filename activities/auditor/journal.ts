@@ -12,17 +12,18 @@ export type Tally = {
 /** Adds up what is noted; the findings are handed on, one by one. */
 export function createTally(onFinding: (finding: Finding) => void = () => undefined) {
   let tally: Tally = { checked: NOTHING_CHECKED, findings: 0, couldNotAsk: [] };
+  const addNotAsked = ({ what, why }: NotAsked) => {
+    const isKnown = tally.couldNotAsk.some((one) => one.what === what && one.why === why);
+    if (!isKnown) tally = { ...tally, couldNotAsk: [...tally.couldNotAsk, { what, why }] };
+  };
   return {
     note(entry: Entry): void {
-      if ('step' in entry) {
-        const { checked, findings = [] } = entry.step;
-        for (const finding of findings) onFinding(finding);
-        tally = { ...tally, checked: added(tally.checked, checked), findings: tally.findings + findings.length };
-      } else if ('notAsked' in entry) {
-        const { what, why } = entry.notAsked;
-        const known = tally.couldNotAsk.some((one) => one.what === what && one.why === why);
-        if (!known) tally = { ...tally, couldNotAsk: [...tally.couldNotAsk, entry.notAsked] };
-      }
+      if ('notAsked' in entry) addNotAsked(entry.notAsked);
+      if (!('step' in entry)) return;
+      const { checked, findings = [], notAsked = [] } = entry.step;
+      for (const finding of findings) onFinding(finding);
+      tally = { ...tally, checked: added(tally.checked, checked), findings: tally.findings + findings.length };
+      for (const one of notAsked) addNotAsked(one);
     },
     get tally(): Tally {
       return tally;

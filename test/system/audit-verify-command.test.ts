@@ -3,6 +3,8 @@ import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
 
+const COMMAND = 'deploy/operator/audit-verify/main.ts';
+
 let system: System;
 let company: Company;
 let customerId: string;
@@ -15,8 +17,10 @@ beforeAll(async () => {
 afterAll(() => system.stop());
 
 function verify(...args: string[]) {
-  return runCommand('deploy/operator/audit-verify/main.ts', args, {
+  return runCommand(COMMAND, args, {
     AUDITOR_DATABASE_URL: system.environment['AUDITOR_DATABASE_URL'] ?? '',
+    TEMPORAL_ADDRESS: system.environment['TEMPORAL_ADDRESS'] ?? '',
+    TEMPORAL_TASK_QUEUE: system.environment['TEMPORAL_TASK_QUEUE'] ?? '',
   });
 }
 
@@ -92,14 +96,19 @@ describe('npm run audit:verify', () => {
     expect(one.stderr).toMatch(/[01] of 1 writes, drawn at random from 2, have a finding\. Confidence 95 %/);
   });
 
-  test('exits with 2 where the database cannot be asked, and says why', async () => {
-    const relay = await runCommand('deploy/operator/audit-verify/main.ts', ['--json'], {
-      AUDITOR_DATABASE_URL: system.environment['RELAY_DATABASE_URL'] ?? '',
-    });
+  test('exits with 2 where the database or Temporal cannot be asked, and says why', async () => {
+    const url = (name: string) => ({ AUDITOR_DATABASE_URL: system.environment[name] ?? '' });
+    const relay = await runCommand(COMMAND, ['--json'], url('RELAY_DATABASE_URL'));
     expect(relay.code).toBe(2);
     expect(JSON.parse(relay.stdout).couldNotAsk).toEqual([
       { what: 'the database', why: expect.stringContaining('accubooks_auditor') },
     ]);
+    const other = ['--company', 'Other Ltd'];
+    const away = { ...url('AUDITOR_DATABASE_URL'), TEMPORAL_ADDRESS: '127.0.0.1:1' };
+    const withoutRuns = await runCommand(COMMAND, other, away);
+    expect(withoutRuns.code).toBe(2);
+    expect(withoutRuns.stdout).toMatch(/^ {2}the runs in Temporal: Temporal at 127\.0\.0\.1:1 cannot be reached/m);
+    expect((await runCommand(COMMAND, [...other, '--no-runs'], away)).code).toBe(0);
     expect(await verify('--company', 'Nobody')).toMatchObject({ code: 1, stderr: 'There is no company Nobody.\n' });
     expect((await verify('--from', '2026-02-30')).code).toBe(1);
   });

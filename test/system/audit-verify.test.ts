@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DATABASE_CHECKS } from '../../activities/auditor/checks.ts';
 import { ALL_KINDS, FINDING_KINDS } from '../../activities/auditor/finding.ts';
+import { runsCheck } from '../../worker/auditor/runs-check.ts';
 import { auditIn, kindsOf } from '../support/audit.ts';
+import type { Company } from '../support/companies.ts';
+import { until } from '../support/held-invoice.ts';
 import { keepBooks } from '../support/kept-books.ts';
 import { type System, startSystem } from '../support/system.ts';
 import {
@@ -219,10 +222,12 @@ const PLANTS: Readonly<Record<string, readonly [sql: string, kinds: readonly str
 };
 
 let system: System;
+let company: Company;
 beforeAll(async () => {
   system = await startSystem();
   await system.company('Neighbour Ltd');
-  await keepBooks(await system.company(), system.owner);
+  company = await system.company();
+  await keepBooks(company, system.owner);
 });
 afterAll(() => system.stop());
 
@@ -250,6 +255,32 @@ describe('the auditor', () => {
       const { named, couldNotAsk } = await auditIn(client);
       expect(kindsOf(named)).toEqual(kinds.toSorted());
       expect(couldNotAsk).toEqual([]);
+    });
+  });
+
+  test('names the rows without a run, and the completed runs without a row, alone and as items of a group', async () => {
+    const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
+    const checks = [runsCheck({ client: system.temporal, taskQueue, lagMs: 0 })];
+    await Promise.all(Array.from({ length: 40 }, (_, n) => company.api.created('/api/customers', { name: `C${n}` })));
+    await inRolledBackTransaction(system.owner, async (client) => {
+      // What tests begin with was made without a run.
+      await client.query(`UPDATE idempotent_writes SET workflow_id = NULL WHERE workflow_id LIKE 'prepared:%'`);
+      expect(await auditIn(client, { checks })).toMatchObject({ named: [], couldNotAsk: [] });
+      await client.query(`UPDATE idempotent_writes SET workflow_id = 'by hand' WHERE ${LONELY}`);
+      const { named } = await auditIn(client, { checks });
+      expect(named).toMatchObject([{ kind: 'row-without-run', detail: expect.stringContaining('by hand') }]);
+
+      const { rows } = await client.query(
+        `DELETE FROM idempotent_writes WHERE outcome IN ('succeeded', 'rejected') AND workflow_id IS NOT NULL
+         RETURNING workflow_id LIKE 'group:%' AS grouped`,
+      );
+      expect(rows.map(({ grouped }) => grouped)).toEqual(expect.arrayContaining([true, false]));
+      // The list of runs lags behind the runs.
+      await until('each run to be listed', async () => {
+        const found = (await auditIn(client, { checks })).named.filter(({ kind }) => kind === 'run-without-row');
+        return found.length === rows.length;
+      });
+      expect((await auditIn(client, { checks, company: 'Neighbour Ltd' })).named).toEqual([]);
     });
   });
 

@@ -13,6 +13,7 @@ import { auditorDatabaseUrl } from '../../cli/config.ts';
 import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
+import { openTemporal } from './temporal.ts';
 import { confidenceText, endText, findingText, headText } from './text.ts';
 
 type Options = {
@@ -21,6 +22,7 @@ type Options = {
   to?: string;
   json?: true;
   sample?: number;
+  runs: boolean;
   resume?: true;
   parallel: number;
   databaseUrl?: string;
@@ -38,13 +40,15 @@ const program = command(
   .option('--from <day>', 'only writes that were completed on or after this day (UTC)', dayArgument)
   .option('--to <day>', 'only writes that were completed on or before this day (UTC)', dayArgument)
   .option('--sample <n>', 'only so many writes, drawn at random', countArgument(MAX_SAMPLE))
+  .option('--no-runs', 'do not compare with the runs in Temporal')
   .option('--resume', 'go on where an interrupted run with the same options has ended')
   .option('--parallel <n>', 'statements side by side', countArgument(MAX_PARALLEL), DEFAULT_PARALLEL)
   .option('--json', 'print JSON')
   .option('--database-url <url>', 'a login that is a member of accubooks_auditor')
   .addHelpText(
     'after',
-    '\nReads only. Uses AUDITOR_DATABASE_URL, MIGRATION_DATABASE_URL, DATABASE_URL or the running local system.' +
+    '\nReads only. Uses AUDITOR_DATABASE_URL, MIGRATION_DATABASE_URL or DATABASE_URL, and TEMPORAL_ADDRESS, else the running local' +
+      '\nsystem.' +
       '\n--from and --to choose the writes that are compared one by one; the controls of the books and the search for rows without a' +
       '\nwrite are about whole books, and are asked of all days.' +
       '\nExit code 0: nothing was found. 1: something was found. 2: nothing was found, and not all could be asked.',
@@ -82,16 +86,19 @@ async function ask({ url, journal, options, range }: Asked): Promise<{ sampled: 
   const pool = openAuditorPool(url, options.parallel);
   const progress = createProgress();
   const startedAt = performance.now();
+  let close: (() => Promise<void>) | undefined;
   try {
     const asAuditor = askAsAuditor(pool);
     const companies = await companiesOf(asAuditor, options.company);
     const ids = companies.map(({ id }) => id);
     const drawn = options.sample === undefined ? undefined : await sampleWrites(asAuditor, ids, range, options.sample);
-    const checks = drawn === undefined ? DATABASE_CHECKS : checksOf(drawn.sample);
+    const temporal = options.runs && drawn === undefined ? await openTemporal() : undefined;
+    const checks = drawn === undefined ? [...DATABASE_CHECKS, ...(temporal?.checks ?? [])] : checksOf(drawn.sample);
     if (!journal.stateOf('companies').done) {
       journal.note({ task: 'companies', step: { checked: { companies: companies.length } } });
       journal.note({ task: 'companies', done: true });
     }
+    close = temporal?.close;
     await runAudit({
       ...{ ask: asAuditor, checks, companies, range, journal, parallel: options.parallel, signal: interrupted() },
       onProgress({ writes }, left) {
@@ -106,6 +113,7 @@ async function ask({ url, journal, options, range }: Asked): Promise<{ sampled: 
     return undefined;
   } finally {
     progress.clear();
+    await close?.();
     await pool.close();
   }
 }
