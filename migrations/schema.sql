@@ -33,6 +33,10 @@ ROLE accubooks_relay_login LOGIN NOINHERIT;
 GRANT accubooks_relay TO accubooks_relay_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_relay_login SET role=accubooks_relay;
 
+ROLE accubooks_scheduled_auditor_login LOGIN NOINHERIT;
+GRANT accubooks_auditor TO accubooks_scheduled_auditor_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_scheduled_auditor_login SET role=accubooks_auditor;
+
 -- Schemas
 
 CREATE SCHEMA audit_detached;
@@ -234,6 +238,36 @@ CREATE TABLE public.audit_archives (
 );
 CREATE TRIGGER note_audit_archiver BEFORE INSERT ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
 CREATE TRIGGER note_audit_archiver_again BEFORE UPDATE OF archived_at ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
+
+CREATE TABLE public.audit_runs (
+  run_id text NOT NULL,
+  scope text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  from_day date,
+  to_day date,
+  checked jsonb NOT NULL,
+  finding_count bigint NOT NULL,
+  findings jsonb NOT NULL,
+  could_not_ask jsonb NOT NULL,
+  recorded_by text DEFAULT SESSION_USER NOT NULL,
+  CONSTRAINT audit_runs_pkey PRIMARY KEY (run_id),
+  CONSTRAINT audit_runs_checked_check CHECK ((jsonb_typeof(checked) = 'object'::text)),
+  CONSTRAINT audit_runs_could_not_ask_check CHECK (((jsonb_typeof(could_not_ask) = 'array'::text) AND (jsonb_array_length(could_not_ask) <= 1000))),
+  CONSTRAINT audit_runs_finding_count_check CHECK ((finding_count >= 0)),
+  CONSTRAINT audit_runs_findings_check CHECK (((jsonb_typeof(findings) = 'array'::text) AND (jsonb_array_length(findings) <= 1000))),
+  CONSTRAINT audit_runs_recorded_by_check CHECK ((length(recorded_by) <= 63)),
+  CONSTRAINT audit_runs_run_id_check CHECK (((length(run_id) >= 1) AND (length(run_id) <= 100))),
+  CONSTRAINT audit_runs_scope_check CHECK ((scope = ANY (ARRAY['recent'::text, 'all'::text])))
+);
+CREATE INDEX audit_runs_newest ON public.audit_runs USING btree (ended_at);
+CREATE TRIGGER keep_all_audit_runs BEFORE TRUNCATE ON public.audit_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what a run has found');
+CREATE TRIGGER keep_audit_runs BEFORE DELETE OR UPDATE ON public.audit_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what a run has found');
+GRANT SELECT ON public.audit_runs TO accubooks_auditor;
+GRANT SELECT ON public.audit_runs(scope) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(ended_at) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(finding_count) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(could_not_ask) TO accubooks_relay;
 
 CREATE TABLE public.bank_matches (
   company_id uuid NOT NULL,
@@ -1725,6 +1759,8 @@ CREATE TABLE public.schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (name)
 );
 GRANT SELECT ON public.schema_migrations TO accubooks_app;
+GRANT SELECT ON public.schema_migrations(name) TO accubooks_relay;
+GRANT SELECT ON public.schema_migrations(applied_at) TO accubooks_relay;
 
 CREATE TABLE public.security_log (
   id bigint DEFAULT nextval('public.security_log_id'::regclass) NOT NULL,
@@ -2188,6 +2224,24 @@ CREATE OR REPLACE FUNCTION public.audit_partition_name(p_month date)
 RETURN ((('y'::text || lpad((EXTRACT(year FROM p_month))::text, 4, '0'::text)) || 'm'::text) || lpad((EXTRACT(month FROM p_month))::text, 2, '0'::text))
 ;
 GRANT EXECUTE ON FUNCTION public.audit_partition_name(date) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.audit_run_facts()
+ RETURNS TABLE(recent_findings bigint, all_findings bigint, not_asked integer, silent_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT recent.finding_count, whole.finding_count, jsonb_array_length(newest.could_not_ask), age_seconds(coalesce(
+      newest.ended_at, (SELECT m.applied_at FROM schema_migrations m WHERE m.name LIKE '%\_audit\_runs.sql')))
+    FROM (SELECT 1) AS one
+    LEFT JOIN LATERAL (SELECT r.finding_count FROM audit_runs r WHERE r.scope = 'recent' ORDER BY r.ended_at DESC LIMIT 1) AS recent ON true
+    LEFT JOIN LATERAL (SELECT r.finding_count FROM audit_runs r WHERE r.scope = 'all' ORDER BY r.ended_at DESC LIMIT 1) AS whole ON true
+    LEFT JOIN LATERAL (SELECT r.ended_at, r.could_not_ask FROM audit_runs r ORDER BY r.ended_at DESC LIMIT 1) AS newest ON true;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.audit_run_facts() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.audit_table_digest(p_table regclass, OUT row_count bigint, OUT row_digest numeric)
  RETURNS record
@@ -4700,6 +4754,22 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_audit_run(p_run jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  INSERT INTO audit_runs (run_id, scope, started_at, from_day, to_day, checked, finding_count, findings, could_not_ask)
+  SELECT r.run_id, r.scope, r.started_at, r.from_day, r.to_day, r.checked, r.finding_count, r.findings, r.could_not_ask
+  FROM jsonb_populate_record(NULL::audit_runs, p_run) AS r
+  ON CONFLICT (run_id) DO NOTHING;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_audit_run(jsonb) TO accubooks_auditor;
+
 CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid, p_approvals jsonb DEFAULT '{}'::jsonb)
  RETURNS SETOF public.batches
  LANGUAGE plpgsql
@@ -6535,6 +6605,10 @@ DECLARE
   archive audit_archives;
   found record;
 BEGIN
+  IF EXISTS (SELECT FROM audit_runs r WHERE r.recorded_by = session_user) THEN
+    RAISE EXCEPTION 'audit month % is not verified: % is the login of scheduled runs, and a person has to verify it',
+      audit_partition_name(p_month), session_user USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
   IF archive.month IS NULL THEN
     RAISE EXCEPTION 'audit month % was not archived', audit_partition_name(p_month)

@@ -61,7 +61,12 @@ export function refuseLocalSettings(
     fault('TEMPORAL_ADDRESS', TEMPORAL_IN_PLAINTEXT);
 }
 
-const DATABASE_URLS = ['DATABASE_URL', 'RELAY_DATABASE_URL', 'MAINTENANCE_DATABASE_URL'] as const;
+const DATABASE_URLS = [
+  'DATABASE_URL',
+  'RELAY_DATABASE_URL',
+  'MAINTENANCE_DATABASE_URL',
+  'AUDITOR_DATABASE_URL',
+] as const;
 const DATABASE_IN_PLAINTEXT =
   'in production add sslmode=verify-full to the URL, and sslrootcert=/path/to/ca.pem for a CA of your own, or name its ' +
   'host in PLAINTEXT_HOSTS (docs/operating.md, Connections)';
@@ -100,6 +105,8 @@ const workerConfig = z
     RELAY_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The login of the audit log's maintenance; without it this worker maintains nothing. */
     MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+    /** A login of the auditor, for its scheduled runs; without it this worker runs none. */
+    AUDITOR_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
     /** For how long the bytes of a file are kept after the end of its batch; the results stay. */

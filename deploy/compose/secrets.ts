@@ -12,6 +12,7 @@ const RANDOM = [
   'RELAY_LOGIN_PASSWORD',
   'MAINTENANCE_LOGIN_PASSWORD',
   'AUDITOR_LOGIN_PASSWORD',
+  'SCHEDULED_AUDITOR_LOGIN_PASSWORD',
   'TEMPORAL_PASSWORD',
   'JWT_SECRET',
   'WEBHOOK_MASTER_KEY',
@@ -36,6 +37,7 @@ function makeSecrets(folder: string): string {
     DATABASE_URL: url('accubooks_login', 'LOGIN_PASSWORD'),
     RELAY_DATABASE_URL: url('accubooks_relay_login', 'RELAY_LOGIN_PASSWORD'),
     MAINTENANCE_DATABASE_URL: url('accubooks_maintenance_login', 'MAINTENANCE_LOGIN_PASSWORD'),
+    AUDITOR_DATABASE_URL: url('accubooks_scheduled_auditor_login', 'SCHEDULED_AUDITOR_LOGIN_PASSWORD'),
     'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
   };
   // Always: an earlier release gave several logins one password.

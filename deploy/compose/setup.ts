@@ -22,6 +22,7 @@ await createAppDatabase({
     relay: secret('RELAY_LOGIN_PASSWORD'),
     maintenance: secret('MAINTENANCE_LOGIN_PASSWORD'),
     auditor: secret('AUDITOR_LOGIN_PASSWORD'),
+    scheduledAuditor: secret('SCHEDULED_AUDITOR_LOGIN_PASSWORD'),
   },
   log: (line) => console.log(line),
 });

@@ -15,6 +15,8 @@ export type AppDatabase = {
   maintenanceDatabaseUrl: string;
   /** For reports, and for whoever verifies an archived month before somebody else drops it. */
   auditorDatabaseUrl: string;
+  /** For the worker's scheduled audits: another login than a person's, who verifies an archived month. */
+  scheduledAuditorDatabaseUrl: string;
 };
 
 /** Each login has a password of its own: whoever has learnt one cannot log in as another. */
@@ -23,12 +25,13 @@ export type Passwords = Readonly<Record<'owner' | Login, string>>;
 type Log = (line: string) => void;
 
 const OWNER = 'accubooks_owner';
-/** The only role that each login can take, made by the migrations. */
+/** The only role that each login can take, made by the migrations. Two logins read as the auditor. */
 const ROLE_OF = {
   app: 'accubooks_app',
   relay: 'accubooks_relay',
   maintenance: 'accubooks_maintenance',
   auditor: 'accubooks_auditor',
+  scheduledAuditor: 'accubooks_auditor',
 } as const;
 type Login = keyof typeof ROLE_OF;
 const LOGINS = Object.keys(ROLE_OF) as readonly Login[];
@@ -37,8 +40,9 @@ const NAME_OF: Readonly<Record<Login, string>> = {
   relay: 'accubooks_relay_login',
   maintenance: 'accubooks_maintenance_login',
   auditor: 'accubooks_auditor_login',
+  scheduledAuditor: 'accubooks_scheduled_auditor_login',
 };
-const PROCESS_ROLES = Object.values(ROLE_OF);
+const PROCESS_ROLES = [...new Set(Object.values(ROLE_OF))];
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The passwords of all logins, each made or read by `passwordOf`. */
@@ -49,6 +53,7 @@ export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Pas
     relay: passwordOf('relay'),
     maintenance: passwordOf('maintenance'),
     auditor: passwordOf('auditor'),
+    scheduledAuditor: passwordOf('scheduledAuditor'),
   };
 }
 
@@ -140,6 +145,7 @@ function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl
     relayDatabaseUrl: urlOf('relay'),
     maintenanceDatabaseUrl: urlOf('maintenance'),
     auditorDatabaseUrl: urlOf('auditor'),
+    scheduledAuditorDatabaseUrl: urlOf('scheduledAuditor'),
   };
 }
 

@@ -70,6 +70,7 @@ const PASSWORD_FILES: Readonly<Record<keyof Passwords, string>> = {
   relay: 'relay-login-password',
   maintenance: 'maintenance-login-password',
   auditor: 'auditor-login-password',
+  scheduledAuditor: 'scheduled-auditor-login-password',
 };
 
 function logFile(server: 'postgres' | 'temporal'): string {

@@ -129,6 +129,7 @@ export function startSystem(on: {
       ...decided,
       RELAY_DATABASE_URL: servers.relayDatabaseUrl,
       MAINTENANCE_DATABASE_URL: servers.maintenanceDatabaseUrl,
+      AUDITOR_DATABASE_URL: servers.scheduledAuditorDatabaseUrl,
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');

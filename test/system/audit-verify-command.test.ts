@@ -1,6 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NativeConnection } from '@temporalio/worker';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { queryOnce } from '../../activities/database.ts';
+import { auditScheduleId } from '../../worker/auditor/schedules.ts';
+import { startAuditor } from '../../worker/auditor/start-auditor.ts';
+import { loadWorkflowBundle } from '../../worker/bundle.ts';
+import { readWorkerConfig } from '../../worker/config.ts';
+import { openAuditorPool } from '../support/audit-months.ts';
 import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
+import { until } from '../support/held-invoice.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const COMMAND = 'deploy/operator/audit-verify/main.ts';
@@ -111,5 +120,59 @@ describe('npm run audit:verify', () => {
     expect((await runCommand(COMMAND, [...other, '--no-runs'], away)).code).toBe(0);
     expect(await verify('--company', 'Nobody')).toMatchObject({ code: 1, stderr: 'There is no company Nobody.\n' });
     expect((await verify('--from', '2026-02-30')).code).toBe(1);
+  });
+});
+
+describe('the schedule', () => {
+  test('has the audit made by a worker, which records what it has found, and whose login then verifies no archive', async () => {
+    expect(await verify('--last')).toMatchObject({ code: 1, stderr: expect.stringContaining('No scheduled audit') });
+    const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+    const config = readWorkerConfig(system.environment);
+    const shared = {
+      config,
+      connection,
+      metrics: { temporalRefused: { inc() {} } },
+      logger: pino({ level: 'silent' }),
+    };
+    const auditor = await startAuditor({ ...shared, workflowBundle: await loadWorkflowBundle(config) });
+    const schedules = ['recent', 'all'] as const;
+    const [recent, all] = schedules.map((scope) =>
+      system.temporal.schedule.getHandle(auditScheduleId(scope, config.TEMPORAL_TASK_QUEUE)),
+    );
+    try {
+      await recent?.trigger();
+      const runs = async () => (await system.owner.query('SELECT * FROM audit_runs')).rows;
+      await until('the run to be recorded', async () => (await runs()).length > 0);
+      const [run] = await runs();
+      expect(run).toMatchObject({
+        scope: 'recent',
+        to_day: null,
+        checked: { companies: 2, writes: 2 },
+        finding_count: '1',
+        findings: [{ kind: 'event-missing', writeId: customerId }],
+        could_not_ask: [],
+        recorded_by: 'accubooks_auditor_login',
+      });
+      await all?.pause('a test');
+      expect((await all?.describe())?.spec.calendars).toHaveLength(1);
+    } finally {
+      await Promise.all([recent?.delete(), all?.delete()]);
+      await auditor.close();
+      await connection.close();
+    }
+    const last = await verify('--last', '--json');
+    expect(last).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('The scheduled audit of the recent writes'),
+    });
+    expect(Object.keys(JSON.parse(last.stdout))).toEqual(['from', 'to', 'checked', 'findings', 'couldNotAsk']);
+    const text = await verify('--last');
+    expect(text.stdout).toContain(`  write    ${customerId}`);
+
+    const pool = openAuditorPool(system);
+    const verifying = queryOnce(pool, "SELECT verify_audit_archive('2026-01-01', '', 0, 0)");
+    await expect(verifying).rejects.toThrow('is the login of scheduled runs, and a person has to verify it');
+    await pool.close();
+    await expect(system.owner.query('DELETE FROM audit_runs')).rejects.toThrow('it is what a run has found');
   });
 });

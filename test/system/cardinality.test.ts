@@ -42,6 +42,7 @@ const VALUES: Readonly<Record<string, ReadonlySet<string>>> = {
     'paused',
   ]),
   outcome: new Set(['delivered', 'given_up', ...ROW_ENDS]),
+  scope: new Set(['recent', 'all']),
   what: new Set(['workflow', 'webhooks']),
 };
 

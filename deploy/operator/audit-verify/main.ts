@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { InvalidArgumentError } from 'commander';
 import { askAsAuditor, openAuditorPool } from '../../../activities/auditor/auditor-pool.ts';
-import type { Range } from '../../../activities/auditor/check.ts';
+import type { NotAsked, Range } from '../../../activities/auditor/check.ts';
 import { checksOf, DATABASE_CHECKS } from '../../../activities/auditor/checks.ts';
 import { companiesOf, runAudit } from '../../../activities/auditor/run-audit.ts';
 import { sampleWrites } from '../../../activities/auditor/sample.ts';
@@ -13,6 +13,7 @@ import { auditorDatabaseUrl } from '../../cli/config.ts';
 import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
+import { lastAudit } from './last.ts';
 import { openTemporal } from './temporal.ts';
 import { confidenceText, endText, findingText, headText } from './text.ts';
 
@@ -24,6 +25,7 @@ type Options = {
   sample?: number;
   runs: boolean;
   resume?: true;
+  last?: true;
   parallel: number;
   databaseUrl?: string;
 };
@@ -43,6 +45,7 @@ const program = command(
   .option('--no-runs', 'do not compare with the runs in Temporal')
   .option('--resume', 'go on where an interrupted run with the same options has ended')
   .option('--parallel <n>', 'statements side by side', countArgument(MAX_PARALLEL), DEFAULT_PARALLEL)
+  .option('--last', 'print what the last scheduled audit has found')
   .option('--json', 'print JSON')
   .option('--database-url <url>', 'a login that is a member of accubooks_auditor')
   .addHelpText(
@@ -61,6 +64,7 @@ async function verify(options: Options): Promise<void> {
   if (from !== null && to !== null && from > to) throw new Error('--from is after --to.');
   if (sample !== undefined && options.resume) throw new Error('A sample is drawn anew each time: leave --resume out.');
   const url = options.databaseUrl ?? auditorDatabaseUrl();
+  if (options.last) return printLast(url, options);
   const { host, pathname } = new URL(url);
   const resume = options.resume ?? false;
   const journal = await openFileJournal({ host, pathname, from, to, company, sample }, { resume });
@@ -75,11 +79,29 @@ async function verify(options: Options): Promise<void> {
   const { findings, couldNotAsk } = journal.tally;
   // What could not be asked is asked by --resume.
   if (couldNotAsk.length === 0) journal.remove();
-  if (findings > 0) process.exitCode = 1;
-  else if (couldNotAsk.length > 0) process.exitCode = 2;
+  setExitCode(findings, couldNotAsk);
 }
 
 type Asked = { readonly url: string; readonly journal: FileJournal; readonly options: Options; readonly range: Range };
+
+async function printLast(url: string, { json }: Options): Promise<void> {
+  const last = await lastAudit(url);
+  if (last === undefined) throw new Error('No scheduled audit has ended: does a worker have AUDITOR_DATABASE_URL?');
+  const { scope, endedAt, from, to, checked, findings, couldNotAsk, count } = last;
+  console.error(`The scheduled audit of ${scope === 'all' ? 'all' : 'the recent'} writes that ended at ${endedAt}.`);
+  if (json) console.log(JSON.stringify({ from, to, checked, findings, couldNotAsk }));
+  else {
+    console.log(headText({ from, to }, checked));
+    for (const finding of findings) console.log(printed(findingText(finding)));
+    console.log(endText(count, couldNotAsk));
+  }
+  setExitCode(count, couldNotAsk);
+}
+
+function setExitCode(findings: number, couldNotAsk: readonly NotAsked[]): void {
+  if (findings > 0) process.exitCode = 1;
+  else if (couldNotAsk.length > 0) process.exitCode = 2;
+}
 
 /** Asks all there is to ask. Returns, of a spot check, how many writes were drawn from how many. */
 async function ask({ url, journal, options, range }: Asked): Promise<{ sampled: number; of: number } | undefined> {

@@ -27,10 +27,7 @@ function unavailable(why: string) {
     name: 'runs',
     reads: 'the runs in Temporal',
     each: 'everything',
-    // biome-ignore lint/correctness/useYield: there is nothing to read.
-    async *run() {
-      throw new CouldNotAsk(why);
-    },
+    run: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new CouldNotAsk(why)) }) }),
   };
   return { checks: [check], close: async () => undefined };
 }
