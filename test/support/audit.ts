@@ -10,7 +10,7 @@ type Options = { readonly range?: Range; readonly checks?: readonly AuditCheck[]
 
 /** Has everything asked on one connection, in the transaction that is open on it: it sees what is not committed. */
 export async function auditIn(
-  client: Pick<pg.PoolClient, 'query'>,
+  client: pg.ClientBase,
   { range = { from: null, to: null }, checks = DATABASE_CHECKS, company }: Options = {},
 ): Promise<Tally & { readonly named: readonly Finding[] }> {
   await client.query("SELECT set_config('TimeZone', 'UTC', true)");
