@@ -6,12 +6,14 @@ import type { Ask } from './check.ts';
 const STATEMENT_TIMEOUT_MS = 2 * 60 * 60 * 1000;
 
 /**
- * How the statements of an audit are run: read whole tables by hash, planned for the values at hand, with memory for that. Each
- * setting may be made by any login, and ends with the transaction.
+ * How the statements of an audit are run: read whole tables by hash, planned for the values at hand, with memory for that, and on
+ * one core each, because the caller decides how many run side by side. Any login may make these settings; they end with the
+ * transaction.
  */
 const SETTINGS = `SELECT set_config('transaction_read_only', 'on', true), set_config('TimeZone', 'UTC', true),
   set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true),
-  set_config('work_mem', '64MB', true), set_config('role', 'accubooks_auditor', true)`;
+  set_config('work_mem', '64MB', true), set_config('max_parallel_workers_per_gather', '0', true),
+  set_config('role', 'accubooks_auditor', true)`;
 
 /** `connectionString`: of a login that is a member of accubooks_auditor. */
 export function openAuditorPool(connectionString: string, parallel: number): Pool {

@@ -1,10 +1,10 @@
 import type { AuditCheck } from './check.ts';
 import { CONTROL_CHECKS, controlChecksOf } from './controls-check.ts';
-import { STRAYS_CHECK } from './strays-check.ts';
-import { WRITES_CHECK, writesCheckOf } from './writes-check.ts';
+import { DOUBLES_CHECK, STRAYS_CHECK } from './strays-check.ts';
+import { writesCheck } from './writes-check.ts';
 
 /** Of the records of the writes, without the books. */
-export const RECORD_CHECKS: readonly AuditCheck[] = [WRITES_CHECK, STRAYS_CHECK];
+export const RECORD_CHECKS: readonly AuditCheck[] = [writesCheck(), STRAYS_CHECK, DOUBLES_CHECK];
 
 /** What the auditor asks the database. The writes come first: they take longest, and their number is the progress. */
 export const DATABASE_CHECKS: readonly AuditCheck[] = [...RECORD_CHECKS, ...CONTROL_CHECKS];
@@ -15,7 +15,7 @@ export type SampledWrite = { readonly companyId: string; readonly key: string; r
 export function checksOf(sample: readonly SampledWrite[]): readonly AuditCheck[] {
   const keys = byCompany(sample, ({ key }) => key);
   const writeIds = byCompany(sample, ({ writeId }) => writeId ?? undefined);
-  return [writesCheckOf(keys), ...controlChecksOf(writeIds)];
+  return [writesCheck({ keys }), ...controlChecksOf(writeIds)];
 }
 
 function byCompany(

@@ -1,7 +1,7 @@
 import { ENTRIES_OF_WRITE, MAIN_ROW_IS_THERE, tableOfMainRow } from '../controls/record.ts';
 import { StorageError } from '../database.ts';
 import { writeId as writeIdOf } from '../identity.ts';
-import type { AuditCheck, CheckContext, Part, Step } from './check.ts';
+import type { AuditCheck, CheckContext, Step } from './check.ts';
 import { type Finding, type FindingKind, findingOf } from './finding.ts';
 
 /** Writes that one statement compares: enough that its cost is theirs, and few enough that its rows stay in memory. */
@@ -11,35 +11,37 @@ const WRITES_A_PAGE = 5_000;
  * Compares each write, page by page, with its audit rows, its event, its entry and its main row. Pages follow the time at which
  * keys were claimed, beside which the rows of the other tables lie.
  */
-export const WRITES_CHECK: AuditCheck = {
-  name: 'writes',
-  reads: 'writes, with their audit rows, events, entries and main rows',
-  each: 'company',
-  async *run({ companyIds }, context) {
-    for (const companyId of companyIds) yield* pagesOf(companyId, context);
-  },
-};
-
-/** The same, of these keys only. */
-export function writesCheckOf(keys: ReadonlyMap<string, readonly string[]>): AuditCheck {
+export function writesCheck({ keys, writesAPage = WRITES_A_PAGE }: WritesCheckOptions = {}): AuditCheck {
   return {
-    ...WRITES_CHECK,
-    async *run({ companyIds }: Part, context: CheckContext) {
-      for (const companyId of companyIds) yield* pagesOf(companyId, context, keys.get(companyId) ?? []);
+    name: 'writes',
+    reads: 'writes, with their audit rows, events, entries and main rows',
+    each: 'company',
+    async *run({ companyIds }, context) {
+      for (const companyId of companyIds) {
+        yield* pagesOf(companyId, { context, writesAPage, keys: keys && (keys.get(companyId) ?? []) });
+      }
     },
   };
 }
 
+type WritesCheckOptions = {
+  /** By company; only the writes of these keys. */
+  readonly keys?: ReadonlyMap<string, readonly string[]>;
+  readonly writesAPage?: number;
+};
+
 type Cursor = { readonly claimedAt: string; readonly key: string };
 const NEWEST: Cursor = { claimedAt: 'infinity', key: '' };
 
-async function* pagesOf(
-  companyId: string,
-  context: CheckContext,
-  keys: readonly string[] | null = null,
-): AsyncGenerator<Step> {
+type Reading = {
+  readonly context: CheckContext;
+  readonly writesAPage: number;
+  readonly keys: readonly string[] | undefined;
+};
+
+async function* pagesOf(companyId: string, { context, writesAPage, keys }: Reading): AsyncGenerator<Step> {
   let cursor = (context.cursor as Cursor | undefined) ?? NEWEST;
-  let limit = WRITES_A_PAGE;
+  let limit = writesAPage;
   for (;;) {
     context.signal.throwIfAborted();
     let page: Page | undefined;
@@ -55,7 +57,7 @@ async function* pagesOf(
       const [row] = await context.ask<Next>(NEXT, valuesOf(companyId, cursor, limit, context, keys).slice(0, 7));
       if (row === undefined) throw error;
       cursor = { claimedAt: row.claimed_at, key: row.key };
-      limit = WRITES_A_PAGE;
+      limit = writesAPage;
       yield { checked: { writes: 1 }, findings: [unreadable(companyId, row)], cursor };
       continue;
     }
@@ -63,7 +65,7 @@ async function* pagesOf(
     cursor = { claimedAt: page.last_claimed_at, key: page.last_key };
     const { writes, entries, audit_rows: auditRows, events } = page;
     yield { checked: { writes, entries, auditRows, events }, findings: [...findingsOf(companyId, page)], cursor };
-    limit = Math.min(limit * 2, WRITES_A_PAGE);
+    limit = Math.min(limit * 2, writesAPage);
   }
 }
 
@@ -159,10 +161,10 @@ function valuesOf(
   cursor: Cursor,
   limit: number,
   { range, archivedMonths }: CheckContext,
-  keys: readonly string[] | null,
+  keys: readonly string[] | undefined,
 ): unknown[] {
   const months = archivedMonths.map((month) => `${month}-01`);
-  return [companyId, cursor.claimedAt, cursor.key, limit, range.from, range.to, keys, months];
+  return [companyId, cursor.claimedAt, cursor.key, limit, range.from, range.to, keys ?? null, months];
 }
 
 /**

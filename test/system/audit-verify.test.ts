@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RECORD_CHECKS } from '../../activities/auditor/checks.ts';
-import { ALL_KINDS, FINDING_KINDS } from '../../activities/auditor/finding.ts';
+import { ALL_KINDS, FINDING_KINDS, type Finding } from '../../activities/auditor/finding.ts';
+import { writesCheck } from '../../activities/auditor/writes-check.ts';
+import { openFileJournal } from '../../deploy/operator/audit-verify/file-journal.ts';
 import { runsCheck } from '../../worker/auditor/runs-check.ts';
 import { auditIn, kindsOf } from '../support/audit.ts';
 import type { Company } from '../support/companies.ts';
@@ -281,6 +283,29 @@ describe('the auditor', () => {
         return found.length === rows.length;
       });
       expect((await auditIn(client, { checks, company: 'Neighbour Ltd' })).named).toEqual([]);
+    });
+  });
+
+  test('comes to the same by pages of any size, and when it goes on after an interruption', async () => {
+    await inRolledBackTransaction(system.owner, async (client) => {
+      await client.query(`DELETE FROM outbox WHERE ${LONELY}`);
+      const whole = await auditIn(client, { checks: RECORD_CHECKS });
+      const checks = [writesCheck({ writesAPage: 7 }), ...RECORD_CHECKS.slice(1)];
+      expect(await auditIn(client, { checks })).toEqual(whole);
+      const of = `a test of ${company.id}`;
+      const first = await openFileJournal(of, { resume: false });
+      await expect(auditIn(client, { checks, journal: first, stopAfter: 9 })).rejects.toThrow('Stopped by the test');
+      const second = await openFileJournal(of, { resume: true });
+      expect(second.resumed).toBe(true);
+      expect(second.tally.checked.writes).toBeGreaterThan(0);
+      expect(second.tally.checked.writes).toBeLessThan(whole.checked.writes);
+      await auditIn(client, { checks, journal: second });
+      expect(second.tally).toEqual({ checked: whole.checked, findings: whole.findings, couldNotAsk: [] });
+      const found: Finding[] = [];
+      for await (const finding of second.findings()) found.push(finding);
+      expect(found).toEqual(whole.named);
+      second.remove();
+      expect((await openFileJournal(of, { resume: true })).resumed).toBe(false);
     });
   });
 
