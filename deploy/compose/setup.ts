@@ -24,6 +24,7 @@ await createAppDatabase({
     sealer: secret('SEALER_LOGIN_PASSWORD'),
     auditor: secret('AUDITOR_LOGIN_PASSWORD'),
     eraser: secret('ERASER_LOGIN_PASSWORD'),
+    scheduledAuditor: secret('SCHEDULED_AUDITOR_LOGIN_PASSWORD'),
   },
   log: (line) => console.log(line),
 });

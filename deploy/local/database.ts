@@ -19,6 +19,8 @@ export type AppDatabase = {
   auditorDatabaseUrl: string;
   /** For whoever asks for the erasure of a person, or confirms it. */
   eraserDatabaseUrl: string;
+  /** For the worker's scheduled audits: another login than a person's, who verifies an archived month. */
+  scheduledAuditorDatabaseUrl: string;
 };
 
 /** Each login has a password of its own: whoever has learnt one cannot log in as another. */
@@ -27,7 +29,7 @@ export type Passwords = Readonly<Record<'owner' | Login, string>>;
 type Log = (line: string) => void;
 
 const OWNER = 'accubooks_owner';
-/** The only role that each login can take, made by the migrations. */
+/** The only role that each login can take, made by the migrations. Two logins read as the auditor. */
 const ROLE_OF = {
   app: 'accubooks_app',
   relay: 'accubooks_relay',
@@ -35,6 +37,7 @@ const ROLE_OF = {
   sealer: 'accubooks_sealer',
   auditor: 'accubooks_auditor',
   eraser: 'accubooks_eraser',
+  scheduledAuditor: 'accubooks_auditor',
 } as const;
 type Login = keyof typeof ROLE_OF;
 const LOGINS = Object.keys(ROLE_OF) as readonly Login[];
@@ -45,8 +48,9 @@ const NAME_OF: Readonly<Record<Login, string>> = {
   sealer: 'accubooks_sealer_login',
   auditor: 'accubooks_auditor_login',
   eraser: 'accubooks_eraser_login',
+  scheduledAuditor: 'accubooks_scheduled_auditor_login',
 };
-const PROCESS_ROLES = Object.values(ROLE_OF);
+const PROCESS_ROLES = [...new Set(Object.values(ROLE_OF))];
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The passwords of all logins, each made or read by `passwordOf`. */
@@ -59,6 +63,7 @@ export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Pas
     sealer: passwordOf('sealer'),
     auditor: passwordOf('auditor'),
     eraser: passwordOf('eraser'),
+    scheduledAuditor: passwordOf('scheduledAuditor'),
   };
 }
 
@@ -160,6 +165,7 @@ function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl
     sealerDatabaseUrl: urlOf('sealer'),
     auditorDatabaseUrl: urlOf('auditor'),
     eraserDatabaseUrl: urlOf('eraser'),
+    scheduledAuditorDatabaseUrl: urlOf('scheduledAuditor'),
   };
 }
 

@@ -73,6 +73,7 @@ const PASSWORD_FILES: Readonly<Record<keyof Passwords, string>> = {
   sealer: 'sealer-login-password',
   auditor: 'auditor-login-password',
   eraser: 'eraser-login-password',
+  scheduledAuditor: 'scheduled-auditor-login-password',
 };
 
 function logFile(server: 'postgres' | 'temporal'): string {

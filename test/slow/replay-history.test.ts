@@ -33,6 +33,7 @@ const WAYS: Readonly<Record<string, readonly string[]>> = {
   sendInvoiceReminders: ['existing-write', 'none-due', 'recorded'],
   auditMaintenance: ['archived', 'none-due', 'not-archived'],
   closeMonth: ['closed', 'refused', 'was-closed'],
+  scheduledAudit: ['recorded', 'refused'],
   batch: ['cancelled', 'completed', 'gone', 'paused', 'waited'],
 };
 
