@@ -40,6 +40,17 @@ export const FINDING_KINDS = {
   'entry-altered': 'finding-a-row-says-something-else-than-its-write',
   'audit-row-altered': 'finding-a-row-says-something-else-than-its-write',
   'event-altered': 'finding-a-row-says-something-else-than-its-write',
+  'sealed-row-altered': 'finding-the-seal-does-not-hold',
+  'sealed-row-missing': 'finding-the-seal-does-not-hold',
+  'seal-number-missing': 'finding-the-seal-does-not-hold',
+  'seal-chain-broken': 'finding-the-seal-does-not-hold',
+  'seal-tree-broken': 'finding-the-seal-does-not-hold',
+  'seal-batch-missing': 'finding-the-seal-does-not-hold',
+  'seal-salts-missing': 'finding-the-seal-does-not-hold',
+  'head-forged': 'finding-the-seal-does-not-hold',
+  'head-differs': 'finding-the-seal-does-not-hold',
+  'head-missing': 'finding-the-seal-does-not-hold',
+  'row-unsealed': 'finding-the-seal-does-not-hold',
 } as const;
 
 export type FindingKind = keyof typeof FINDING_KINDS;

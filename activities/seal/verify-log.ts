@@ -10,7 +10,7 @@ import { type BatchRow, readBatches, readSealedRows, type SealedRow, saltOf } fr
 
 type Queryable = Pick<pg.ClientBase, 'query'>;
 
-const SEAL_FINDINGS = {
+export const SEAL_FINDINGS = {
   'sealed-row-altered': 'A sealed row is not what was sealed',
   'sealed-row-missing': 'A sealed row does not exist',
   'seal-number-missing': 'A number of the seal has no row',
@@ -31,30 +31,36 @@ export type SealFinding = {
   readonly writeId: string | null;
 };
 
-export type VerifiedLog = {
-  readonly companyId: string;
-  readonly log: SealedLog;
+/** What a page has come to, and where to go on: after that number, with the chain's digest there. */
+export type VerifiedPage = {
   readonly rows: number;
-  /** Audit rows that are in the archive: they count by their leaf, and their content is compared when they are restored. */
-  readonly archived: number;
-  /** The number of the last sealed row, and the chain's digest after it; null where nothing is sealed. */
-  readonly head: { readonly number: bigint; readonly digest: Digest } | null;
+  readonly findings: readonly SealFinding[];
+  readonly after: SealPlace;
 };
 
-export async function verifyLog(
+/** The digest in hexadecimal; `number` 0 is the beginning. */
+export type SealPlace = { readonly number: number; readonly digest: string };
+
+export const BEGINNING: SealPlace = { number: 0, digest: NO_DIGEST.toString('hex') };
+
+/**
+ * Archived audit rows count by their leaf: their content is compared when they are restored. `from`: the end of an earlier page, for
+ * going on.
+ */
+export async function* verifyLog(
   database: Queryable,
-  { companyId, log }: { readonly companyId: string; readonly log: SealedLog },
-  on: {
-    finding(finding: SealFinding): void;
-    /** The chain's digest after each number that is asked for. */
-    digestAt?: (number: bigint, digest: Digest) => void;
-    page?: (rows: number) => void;
-  },
-): Promise<VerifiedLog> {
-  const find = (kind: SealFinding['kind'], number: bigint, row?: Pick<SealedRow, 'row_id' | 'write_id'>) =>
-    on.finding({ kind, companyId, log, number, rowId: row?.row_id ?? null, writeId: row?.write_id ?? null });
-  let [rows, archived, next] = [0, 0, 1n];
-  let head: Digest = NO_DIGEST;
+  {
+    companyId,
+    log,
+    from = BEGINNING,
+  }: { readonly companyId: string; readonly log: SealedLog; readonly from?: SealPlace },
+): AsyncGenerator<VerifiedPage> {
+  let findings: SealFinding[] = [];
+  const find: Find = (kind, number, row) =>
+    findings.push({ kind, companyId, log, number, rowId: row?.row_id ?? null, writeId: row?.write_id ?? null });
+  const after = (number: bigint, digest: Digest) => ({ number: Number(number), digest: digest.toString('hex') });
+  let next = BigInt(from.number) + 1n;
+  let head: Digest = Buffer.from(from.digest, 'hex');
   for (;;) {
     const batches = await readBatches(database, companyId, log, next);
     const [firstBatch, lastBatch] = [batches[0], batches.at(-1)];
@@ -62,32 +68,28 @@ export async function verifyLog(
     const sealed = await readSealedRows(database, companyId, log, firstBatch.first_number, lastBatch.last_number);
     for (const batch of batches) {
       if (batch.first_number !== next) find('seal-batch-missing', next);
-      const before = batch.first_number === next ? head : undefined;
-      const checked = checkBatch(batch, sealed, { find, before, digestAt: on.digestAt });
-      rows += checked.rows;
-      archived += checked.archived;
+      checkBatch(batch, sealed, { find, before: batch.first_number === next ? head : undefined });
       head = batch.head;
       next = batch.last_number + 1n;
     }
-    on.page?.(sealed.size);
+    yield { rows: sealed.size, findings, after: after(next - 1n, head) };
+    findings = [];
   }
   await findRowsWithoutBatch(database, companyId, log, next, find);
-  return { companyId, log, rows, archived, head: next === 1n ? null : { number: next - 1n, digest: head } };
+  yield { rows: 0, findings, after: after(next - 1n, head) };
 }
 
 type Find = (kind: SealFinding['kind'], number: bigint, row?: Pick<SealedRow, 'row_id' | 'write_id'>) => void;
 
+/** `before`: the chain's digest before the batch, where that is known. */
 function checkBatch(
   batch: BatchRow,
   sealed: ReadonlyMap<bigint, SealedRow>,
-  {
-    find,
-    before,
-    digestAt,
-  }: { find: Find; before: Digest | undefined; digestAt: ((number: bigint, digest: Digest) => void) | undefined },
-): { rows: number; archived: number } {
+  { find, before }: { find: Find; before: Digest | undefined },
+): void {
   const leaves: Digest[] = [];
-  let [rows, archived, digest, isWhole] = [0, 0, before, true];
+  let digest = before;
+  let isWhole = true;
   if ((batch.salts?.length ?? 0) !== Number(batch.last_number - batch.first_number + 1n) * SALT_LENGTH) {
     find('seal-salts-missing', batch.first_number);
   }
@@ -98,20 +100,16 @@ function checkBatch(
       isWhole = false;
       continue;
     }
-    rows += 1;
     leaves.push(row.leaf);
     if (digest !== undefined) digest = nextInChain(digest, number, row.leaf);
-    if (digest !== undefined) digestAt?.(number, digest);
-    if (row.content === null) {
-      if (row.is_archived) archived += 1;
-      else find('sealed-row-missing', number, row);
-    } else if (!leafOf(row.content(saltOf(batch, number))).equals(row.leaf)) find('sealed-row-altered', number, row);
+    if (row.content !== null) {
+      if (!leafOf(row.content(saltOf(batch, number))).equals(row.leaf)) find('sealed-row-altered', number, row);
+    } else if (!row.is_archived) find('sealed-row-missing', number, row);
   }
   // A number that is missing is told already, and nothing more follows from its batch.
-  if (!isWhole) return { rows, archived };
+  if (!isWhole) return;
   if (digest !== undefined && !digest.equals(batch.head)) find('seal-chain-broken', batch.first_number);
   if (!rootOf(leaves).equals(batch.root)) find('seal-tree-broken', batch.first_number);
-  return { rows, archived };
 }
 
 /** Rows with a number behind the last batch. */

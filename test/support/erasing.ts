@@ -2,33 +2,17 @@ import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import { openPool } from '../../activities/database.ts';
-import { SEALED_LOGS } from '../../activities/seal/content.ts';
-import { sealPage } from '../../activities/seal/seal.ts';
-import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
+import { openSealer, sealAll } from './seals.ts';
 import type { System } from './system.ts';
 
 /** Seals all that is there. */
-export async function sealAll(system: System): Promise<void> {
-  const pool = openPool({
-    connectionString: system.environment['SEALER_DATABASE_URL'] as string,
-    max: 1,
-    statementTimeoutMs: 10_000,
-    applicationName: 'test-sealer',
-  });
+export async function sealAllOf(system: System): Promise<void> {
+  const sealer = openSealer(system);
   try {
-    while ((await sealPage(pool)).isFull);
+    await sealAll(sealer);
   } finally {
-    await pool.close();
+    await sealer.close();
   }
-}
-
-/** What the seal of the company finds. */
-export async function sealFindings(database: Pick<pg.ClientBase, 'query'>, companyId: string): Promise<SealFinding[]> {
-  const findings: SealFinding[] = [];
-  for (const log of SEALED_LOGS) {
-    await verifyLog(database, { companyId, log }, { finding: (one) => findings.push(one) });
-  }
-  return findings;
 }
 
 /** The table and column of each value in the database, as the owner sees all of it, that has the text in it. */

@@ -36,7 +36,7 @@ export async function findingsOf(
 ): Promise<readonly SealFinding[]> {
   const findings: SealFinding[] = [];
   for (const log of SEALED_LOGS) {
-    await verifyLog(database, { companyId, log }, { finding: (one) => findings.push(one) });
+    for await (const page of verifyLog(database, { companyId, log })) findings.push(...page.findings);
   }
   return findings;
 }

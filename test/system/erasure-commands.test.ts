@@ -3,7 +3,8 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
-import { anotherEraser, callErasure, sealAll, sealFindings, whereIs } from '../support/erasing.ts';
+import { anotherEraser, callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
+import { findingsOf } from '../support/seals.ts';
 import { employeeBody, hire } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -27,7 +28,7 @@ describe('the command', () => {
 
   test('erases at once outside production, and tells the day by which Temporal has nothing left', async () => {
     const person = await hire(company, { firstName: 'Xaver', lastName: 'Yggdrasil' });
-    await sealAll(system);
+    await sealAllOf(system);
     const local = { NODE_ENV: 'test', MIGRATION_DATABASE_URL: ownerUrlOf(system.owner) };
     const args = ['--employee', person, '--company', 'Guarded Ltd', '--reason', 'Asked by letter'];
     const dry = await erase([...args, '--dry-run'], local);
@@ -46,7 +47,7 @@ describe('the command', () => {
 
   test('only asks in production, whoever it is that asks', async () => {
     const person = await hire(company, { firstName: 'Zoe' });
-    await sealAll(system);
+    await sealAllOf(system);
     const eraser = { ERASER_DATABASE_URL: system.environment['ERASER_DATABASE_URL'] as string };
     const asked = await erase(
       ['--employee', person, '--company', company.id, '--reason', 'r', '--yes', '--operator', 'first', '--json'],
@@ -84,7 +85,7 @@ test('the file of a batch goes with the first of its rows that is erased, and ro
       },
     );
     await api.over('staff');
-    await sealAll(system);
+    await sealAllOf(system);
     const { rows } = await system.owner.query(`SELECT id FROM employees WHERE email = 'a@batch.test'`);
     const kept = async () =>
       (
@@ -96,7 +97,7 @@ test('the file of a batch goes with the first of its rows that is erased, and ro
     expect(await kept()).toBe(1);
     await callErasure(system.owner, 'erase_alone', { kind: 'employee', person: rows[0].id, companies: [other.id] });
     expect(await kept()).toBe(0);
-    expect(await sealFindings(system.owner, other.id)).toEqual([]);
+    expect(await findingsOf(system.owner, other.id)).toEqual([]);
     expect(await brokenControls(system.owner)).toEqual({});
   } finally {
     await worker.close();
@@ -106,7 +107,7 @@ test('the file of a batch goes with the first of its rows that is erased, and ro
 test('a month of the audit log that is archived stays as it is, and the seal holds while it is restored', async () => {
   const other = await system.company('Archived Ltd');
   const person = await hire(other, { firstName: 'Olga' });
-  await sealAll(system);
+  await sealAllOf(system);
   await system.owner.query(
     `INSERT INTO audit_archives (month, file_name, file_sha256, row_count, row_digest, restored_until)
      VALUES (date_trunc('month', now() AT TIME ZONE 'UTC'), 'audit.jsonl.gz', repeat('0', 64), 0, '0', now() + interval '1 day')`,
@@ -118,5 +119,5 @@ test('a month of the audit log that is archived stays as it is, and the seal hol
   const erased = await callErasure(system.owner, 'erase_alone', { kind: 'employee', person, companies: [other.id] });
   expect(erased.companies[0].archivedMonths).toEqual([new Date().toISOString().slice(0, 7)]);
   expect(await rows()).toEqual(before);
-  expect(await sealFindings(system.owner, other.id)).toEqual([]);
+  expect(await findingsOf(system.owner, other.id)).toEqual([]);
 });

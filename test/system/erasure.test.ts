@@ -3,7 +3,8 @@ import { brokenControls } from '../../activities/controls/controls.ts';
 import { setPolicies } from '../support/approvals.ts';
 import { bankTransaction, matching } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
-import { callErasure, sealAll, sealFindings, whereIs } from '../support/erasing.ts';
+import { callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
+import { findingsOf } from '../support/seals.ts';
 import { employeeBody, executedPayRun, hire } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -21,7 +22,7 @@ async function trialBalance({ api }: Company) {
 
 /** What must be so before and after an erasure, whoever it is about. */
 async function expectBooksToHold(company: Company) {
-  expect(await sealFindings(system.owner, company.id)).toEqual([]);
+  expect(await findingsOf(system.owner, company.id)).toEqual([]);
   expect(await brokenControls(system.owner)).toEqual({});
 }
 
@@ -70,7 +71,7 @@ describe('an erased employee', () => {
     await expect(
       callErasure(system.owner, 'erase_alone', { kind: 'employee', person: employeeId, companies: [company.id] }),
     ).rejects.toThrow(/are not sealed yet, and what is erased first is never sealed as it was/);
-    await sealAll(system);
+    await sealAllOf(system);
     before.leaves = await leavesOf(company);
     await expectBooksToHold(company);
     expect(await whereIs(system.owner, 'zephyr')).not.toEqual([]);
@@ -223,7 +224,7 @@ describe('an erased customer', () => {
     expect(refused.status).toBe(422);
     await api.created('/api/inventory/items', { sku: 'S1', name: 'Cage for Blue Quokka Bakery', currency: 'USD' });
     balance = await trialBalance(company);
-    await sealAll(system);
+    await sealAllOf(system);
     await callErasure(system.owner, 'erase_alone', {
       kind: 'customer',
       person: customerId,
@@ -295,14 +296,14 @@ describe('an erased user', () => {
       `INSERT INTO security_log (company_id, event, reason, subject) VALUES ('00000000-0000-0000-0000-000000000000',
          'access_refused', 'forbidden', 'oidc|ursula')`,
     );
-    await sealAll(system);
+    await sealAllOf(system);
     const erasing = { kind: 'user', person, companies: [] } as const;
     await expect(callErasure(system.owner, 'erase_alone', erasing)).rejects.toThrow(
       /a member of other companies, which did not ask/,
     );
     expect(await whereIs(system.owner, 'ursula')).toContain('idempotent_writes.response_body');
     await company.api.created(`/api/users/${person}/access`, { roles: [] });
-    await sealAll(system);
+    await sealAllOf(system);
     await callErasure(system.owner, 'erase_alone', erasing);
     expect(await whereIs(system.owner, 'ursula')).toEqual([]);
     await expectBooksToHold(company);
@@ -320,13 +321,13 @@ describe('what would bring a person back', () => {
     });
     expect(pending.status).toBe(202);
     const person = await company.customer();
-    await sealAll(system);
+    await sealAllOf(system);
     const erasing = { kind: 'customer', person, companies: [company.id], texts: ['late@larch.test'] } as const;
     await expect(callErasure(system.owner, 'erase_alone', erasing)).rejects.toThrow(
       /wait for their approval: .*'waits'/,
     );
     await company.api.post('/api/writes/waits/cancel', {});
-    await sealAll(system);
+    await sealAllOf(system);
     await callErasure(system.owner, 'erase_alone', erasing);
     expect(await whereIs(system.owner, 'larch')).toEqual([]);
   });
@@ -334,7 +335,7 @@ describe('what would bring a person back', () => {
   test('is not the reason that is given', async () => {
     const company = await system.company('Reasons Ltd');
     const person = await hire(company, { firstName: 'Una', lastName: 'Usual' });
-    await sealAll(system);
+    await sealAllOf(system);
     await expect(
       callErasure(system.owner, 'erase_alone', {
         kind: 'employee',

@@ -1,0 +1,143 @@
+import { verify } from 'node:crypto';
+import { SEALED_LOGS, type SealedLog } from '../seal/content.ts';
+import { publicKeyOf } from '../seal/signing-key.ts';
+import { BEGINNING, SEAL_FINDINGS, type SealFinding, type SealPlace, verifyLog } from '../seal/verify-log.ts';
+import { type Ask, type AuditCheck, CouldNotAsk, type Step } from './check.ts';
+import { type Finding, type FindingKind, findingOf } from './finding.ts';
+import { MOST_ROWS, thereIsMore } from './most-rows.ts';
+
+/** Each sealed row with its leaf, and the leaves with chain and trees: company by company, a page at a time. */
+export const SEALS_CHECK: AuditCheck = {
+  name: 'seals',
+  reads: 'the seal of entries and audit rows',
+  each: 'company',
+  async *run({ companyIds: [companyId] }, { ask, cursor, signal }) {
+    if (companyId === undefined) return;
+    const { log: last, ...place } = (cursor ?? { log: SEALED_LOGS[0], ...BEGINNING }) as SealPlace & { log: SealedLog };
+    const database = { query: async <R>(sql: string, values: unknown[] = []) => ({ rows: await ask<R>(sql, values) }) };
+    for (const log of SEALED_LOGS.slice(SEALED_LOGS.indexOf(last))) {
+      const from = log === last ? place : BEGINNING;
+      for await (const page of verifyLog(database as never, { companyId, log, from })) {
+        signal.throwIfAborted();
+        yield {
+          checked: { seals: page.rows },
+          findings: page.findings.map(toFinding),
+          cursor: { log, ...page.after },
+        };
+      }
+    }
+  },
+};
+
+const TABLES = { journal: 'journal_entries', audit: 'idempotent_write_audit_log' } as const;
+
+function toFinding({ kind, companyId, log, number, rowId, writeId }: SealFinding): Finding {
+  const table = rowId === null ? 'seal_batches' : TABLES[log];
+  return findingOf({
+    ...{ kind, companyId, table, rowId: rowId ?? String(number), writeId },
+    detail: `${SEAL_FINDINGS[kind]}: number ${number} of the ${log} log.`,
+  });
+}
+
+/** A head as it was published, and what the database has at its number. */
+type HeadRow = {
+  readonly company_id: string;
+  readonly log: SealedLog;
+  readonly position: number;
+  readonly head: string;
+  readonly signature: Buffer;
+  readonly public_key: Buffer | null;
+  readonly digest: string | null;
+  readonly previous: string | null;
+};
+
+const HEADS_A_PAGE = 1_000;
+
+/** Each published head that the database has: its signature, the head before, and the chain at its number. */
+export const HEADS_CHECK: AuditCheck = {
+  name: 'heads',
+  reads: 'the published heads of the seal',
+  each: 'company',
+  async *run({ companyIds: [companyId] }, { ask, signal }) {
+    let after: readonly [string, number] = ['', 0];
+    for (;;) {
+      signal.throwIfAborted();
+      const heads = await ask<HeadRow>(
+        `SELECT h.company_id, h.log, h.position, h.head, h.signature, k.public_key, encode(b.head, 'hex') AS digest,
+           encode(sha256(convert_to(p.head, 'UTF8')), 'hex') AS previous
+         FROM seal_heads h
+         LEFT JOIN seal_keys k USING (key_id)
+         LEFT JOIN seal_heads p ON p.company_id = h.company_id AND p.log = h.log AND p.position = h.position - 1
+         LEFT JOIN LATERAL (
+           SELECT b.head FROM seal_batches b
+           WHERE b.company_id = h.company_id AND b.log = h.log AND b.first_number <= h.number AND b.last_number = h.number
+           ORDER BY b.first_number DESC LIMIT 1
+         ) AS b ON true
+         WHERE h.company_id = $1 AND (h.log, h.position) > ($2, $3) ORDER BY h.log, h.position LIMIT ${HEADS_A_PAGE}`,
+        [companyId, ...after],
+      );
+      yield { findings: heads.flatMap(faultsOfHead) };
+      const last = heads.at(-1);
+      if (last === undefined || heads.length < HEADS_A_PAGE) return;
+      after = [last.log, last.position];
+    }
+  },
+};
+
+const NO_HEAD = '0'.repeat(64);
+
+function faultsOfHead(row: HeadRow): Finding[] {
+  const told = (kind: FindingKind, detail: string) =>
+    findingOf({ kind, companyId: row.company_id, table: 'seal_heads', rowId: `${row.log}/${row.position}`, detail });
+  const isSigned =
+    row.public_key !== null && verify(null, Buffer.from(row.head), publicKeyOf(row.public_key), row.signature);
+  if (!isSigned) return [told('head-forged', 'The signature of a published head is not by the key that it names.')];
+  const { digest, previous } = JSON.parse(row.head) as { digest: string; previous: string };
+  return [
+    ...(digest === row.digest ? [] : [told('head-differs', 'The chain is not at a published head what it was then.')]),
+    ...(previous === (row.position === 1 ? NO_HEAD : row.previous)
+      ? []
+      : [told('head-missing', 'The head before a published head is another one, or is not there.')]),
+  ];
+}
+
+/** Rows that the sealer has gone past: they came behind its back, or their seal was removed. */
+export const UNSEALED_CHECK: AuditCheck = {
+  name: 'unsealed',
+  reads: 'rows without a seal',
+  each: 'companies',
+  async *run({ companyIds }, { ask, signal }) {
+    signal.throwIfAborted();
+    const [position] = await ask<{ phase: string }>('SELECT phase FROM seal_position');
+    if (position === undefined) throw new CouldNotAsk('no worker has sealed anything yet');
+    if (position.phase !== 'follow') throw new CouldNotAsk('the sealer is sweeping: ask again when SealBehind is over');
+    for (const [log, sql] of Object.entries(UNSEALED)) yield await findUnsealed(ask, log as SealedLog, sql, companyIds);
+  },
+};
+
+const UNSEALED: Readonly<Record<SealedLog, string>> = {
+  journal: `
+    SELECT e.company_id, e.id::text, e.write_id FROM journal_entries e, seal_position p
+    WHERE e.company_id = ANY ($1) AND e.created_xid < p.xid
+      AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)`,
+  audit: `
+    SELECT a.company_id, a.id::text, a.deterministic_id AS write_id FROM idempotent_write_audit_log a, seal_position p
+    WHERE a.company_id = ANY ($1) AND a.xid < p.xid
+      AND NOT EXISTS (SELECT FROM sealed_audit_rows s
+        WHERE s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp)`,
+};
+
+async function findUnsealed(ask: Ask, log: SealedLog, sql: string, companyIds: readonly string[]): Promise<Step> {
+  const rows = await ask<{ company_id: string; id: string; write_id: string | null }>(
+    `${sql} LIMIT ${MOST_ROWS + 1}`,
+    [companyIds],
+    'by hash',
+  );
+  const findings = rows.slice(0, MOST_ROWS).map(({ company_id: companyId, id: rowId, write_id: writeId }) =>
+    findingOf({
+      ...{ kind: 'row-unsealed', companyId, table: TABLES[log], rowId, writeId },
+      detail: 'A row is not sealed, and rows that were written after it are.',
+    }),
+  );
+  return { findings: rows.length > MOST_ROWS ? [...findings, thereIsMore('row-unsealed')] : findings };
+}
