@@ -81,7 +81,11 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     owner,
     temporal: createClient(connection, readApiConfig(environment)),
     environment,
-    company: companyMaker(owner, url, preparation.prepare),
+    company: companyMaker(owner, url, {
+      prepare: preparation.prepare,
+      // Operations of a test are for its API alone.
+      isCreatedBy: overrides.operations === undefined ? 'transaction' : 'request',
+    }),
     prepare: preparation.prepare,
     another: (more = {}) => start(more),
     async stop() {
