@@ -7,7 +7,10 @@ import type { Prepare } from './companies.ts';
 import { writeArguments } from './write-arguments.ts';
 
 /** See `Prepare`; the connections are opened with the first use. */
-export function openPreparation(appUrl: string): { readonly prepare: Prepare; close(): Promise<void> } {
+export function openPreparation(
+  appUrl: string,
+  { allowPrivateWebhooks = false } = {},
+): { readonly prepare: Prepare; close(): Promise<void> } {
   let database: Database | undefined;
   return {
     async prepare(company, name, body, { key = randomUUID(), ...more } = {}) {
@@ -27,7 +30,7 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
         workflowId: `prepared:${args.key}`,
         attempt: 1,
       };
-      const attempt = await runOperation({ database, operations: OPERATIONS }, args, facts, {
+      const attempt = await runOperation({ database, operations: OPERATIONS, allowPrivateWebhooks }, args, facts, {
         patience: 'patient',
       });
       if (!hasEnded(attempt)) throw new Error(`${name} waits for an approval`);

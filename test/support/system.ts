@@ -75,7 +75,9 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     return closedOnce;
   };
   const { url } = await start({});
-  const preparation = openPreparation(database.appUrl);
+  const preparation = openPreparation(database.appUrl, {
+    allowPrivateWebhooks: overrides.environment?.['WEBHOOK_ALLOW_PRIVATE'] === '1',
+  });
   return {
     url,
     owner,
