@@ -7,6 +7,7 @@ import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { inForm } from '../support/form.ts';
 import { until } from '../support/held-invoice.ts';
 import { metricsNamedIn } from '../support/metric-names.ts';
 import { scrape } from '../support/metrics-page.ts';
@@ -63,7 +64,8 @@ describe('the rules', () => {
   });
 });
 
-describe('a running system', () => {
+/** Each process, and a Prometheus that scrapes them, take their time to start: only the long form has them. */
+describe.each(inForm({ short: [], long: ['system'] }))('a running %s', () => {
   let system: System;
   let company: Company;
   let api: SystemProcess;
