@@ -64,8 +64,11 @@ describe('the rules', () => {
   });
 });
 
-/** Each process, and a Prometheus that scrapes them, take their time to start: only the long form has them. */
-describe.each(inForm({ short: [], long: ['system'] }))('a running %s', () => {
+/** A Prometheus that scrapes the processes and asks the rules takes its time: only the long form has one. */
+const HAS_SCRAPER = HAS_PROMETHEUS && inForm({ short: false, long: true });
+const ofScraper = (promise: string) => test.for(inForm({ short: [], long: [promise] }));
+
+describe('a running system', () => {
   let system: System;
   let company: Company;
   let api: SystemProcess;
@@ -85,7 +88,7 @@ describe.each(inForm({ short: [], long: ['system'] }))('a running %s', () => {
       startWorkerProcess({ ...environment, METRICS_PORT: String(port) }),
       system.company(),
     ]);
-    if (HAS_PROMETHEUS) {
+    if (HAS_SCRAPER) {
       const jobs = { 'accubooks-api': new URL(api.url).host, 'accubooks-worker': workerMetrics };
       prometheus = await startPrometheus({ rules: hastened(RULES), jobs });
       await until('both to be scraped', async () => (await prometheus.query('up == 1')).length === 2);
@@ -126,57 +129,65 @@ describe.each(inForm({ short: [], long: ['system'] }))('a running %s', () => {
     expect(named.filter((name) => !served.has(name))).toEqual([]);
   });
 
-  test('gives each rule something to judge, and each panel of a dashboard something to show', async (context) => {
-    skipWithout('prometheus', context);
-    await useEverything(system, company, api.url, undefined);
-    const withoutData: string[] = [];
-    for (const { panel, expr } of QUERIES) {
-      const asked = hastened(expr);
-      const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, PATIENCE_MS).catch(
-        () => 'none',
-      );
-      if (found === 'none') withoutData.push(`${panel}: ${expr}`);
-    }
-    expect(withoutData).toEqual([]);
-    await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
-    for (const { name, health, lastError } of await prometheus.rules()) {
-      expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
-    }
-  });
+  ofScraper('gives each rule something to judge, and each panel of a dashboard something to show')(
+    '%s',
+    async (_, context) => {
+      skipWithout('prometheus', context);
+      await useEverything(system, company, api.url, undefined);
+      const withoutData: string[] = [];
+      for (const { panel, expr } of QUERIES) {
+        const asked = hastened(expr);
+        const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, PATIENCE_MS).catch(
+          () => 'none',
+        );
+        if (found === 'none') withoutData.push(`${panel}: ${expr}`);
+      }
+      expect(withoutData).toEqual([]);
+      await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
+      for (const { name, health, lastError } of await prometheus.rules()) {
+        expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
+      }
+    },
+  );
 
-  test('fires for replays alone, for keys used again, and for a process that is gone', async (context) => {
-    skipWithout('prometheus', context);
-    const client = company.as('owner', api.url);
-    const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
-    await client.post('/api/payments', body, { key });
-    const send = async () => {
-      await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
-      await Promise.all(Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })));
-    };
-    const fired = async (name: string) => {
-      let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
-      await until(
-        name,
-        async () => {
-          alert = (await prometheus.alerts()).find(
-            ({ labels, state }) => labels['alertname'] === name && state === 'firing',
-          );
-          if (alert === undefined) await send();
-          return alert !== undefined;
-        },
-        PATIENCE_MS,
-      );
-      return alert?.annotations;
-    };
-    expect(await fired('WritesMostlyReplayed')).toMatchObject({
-      description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
-    });
-    expect(await fired('KeyCollisions')).toMatchObject({
-      description: expect.stringMatching(/^\d+ requests in five minutes/),
-    });
-    await worker.kill();
-    expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
-  });
+  ofScraper('fires for replays alone, for keys used again, and for a process that is gone')(
+    '%s',
+    async (_, context) => {
+      skipWithout('prometheus', context);
+      const client = company.as('owner', api.url);
+      const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
+      await client.post('/api/payments', body, { key });
+      const send = async () => {
+        await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
+        await Promise.all(
+          Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })),
+        );
+      };
+      const fired = async (name: string) => {
+        let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
+        await until(
+          name,
+          async () => {
+            alert = (await prometheus.alerts()).find(
+              ({ labels, state }) => labels['alertname'] === name && state === 'firing',
+            );
+            if (alert === undefined) await send();
+            return alert !== undefined;
+          },
+          PATIENCE_MS,
+        );
+        return alert?.annotations;
+      };
+      expect(await fired('WritesMostlyReplayed')).toMatchObject({
+        description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
+      });
+      expect(await fired('KeyCollisions')).toMatchObject({
+        description: expect.stringMatching(/^\d+ requests in five minutes/),
+      });
+      await worker.kill();
+      expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
+    },
+  );
 });
 
 /** The expressions of the rules, each on its own. */
