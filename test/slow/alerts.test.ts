@@ -66,7 +66,7 @@ describe('the rules', () => {
 
 /** A Prometheus that scrapes the processes and asks the rules takes its time: only the long form has one. */
 const HAS_SCRAPER = HAS_PROMETHEUS && inForm({ short: false, long: true });
-const ofScraper = (promise: string) => test.for(inForm({ short: [], long: [promise] }));
+const ofScraper = (promise: string) => inForm({ short: [], long: [promise] });
 
 describe('a running system', () => {
   let system: System;
@@ -129,7 +129,7 @@ describe('a running system', () => {
     expect(named.filter((name) => !served.has(name))).toEqual([]);
   });
 
-  ofScraper('gives each rule something to judge, and each panel of a dashboard something to show')(
+  test.for(ofScraper('gives each rule something to judge, and each panel of a dashboard something to show'))(
     '%s',
     async (_, context) => {
       skipWithout('prometheus', context);
@@ -150,7 +150,7 @@ describe('a running system', () => {
     },
   );
 
-  ofScraper('fires for replays alone, for keys used again, and for a process that is gone')(
+  test.for(ofScraper('fires for replays alone, for keys used again, and for a process that is gone'))(
     '%s',
     async (_, context) => {
       skipWithout('prometheus', context);

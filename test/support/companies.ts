@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import { type ApiClient, createApiClient } from './client.ts';
 import { signToken } from './tokens.ts';
-import { writeAt } from './write-arguments.ts';
+import { writeAt } from './write-at.ts';
 
 export type Company = {
   readonly id: string;

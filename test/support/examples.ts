@@ -9,7 +9,7 @@ import { requestMaker } from '../../deploy/contract/requests.ts';
 import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
 import type { System } from './system.ts';
-import { writeAt } from './write-arguments.ts';
+import { writeAt } from './write-at.ts';
 
 /** Writes by the examples of the operations, in companies of a test. */
 export type Examples = {

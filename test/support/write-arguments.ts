@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { fingerprint } from '../../activities/identity.ts';
 import { type Operation, parseInput } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Role } from '../../activities/roles.ts';
 import type { WireInput, WriteArguments } from '../../workflows/messages.ts';
 import type { Company } from './companies.ts';
@@ -34,16 +33,4 @@ export function writeArguments(
     request: { id: randomUUID(), method: operation.method, path: operation.path },
     submissionId: randomUUID(),
   };
-}
-
-/** The write that a request asks for, with the parameters of its path. */
-export function writeAt(method: string, path: string) {
-  for (const operation of OPERATIONS) {
-    const route = new RegExp(`^${operation.path.replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`);
-    const match = operation.method === method ? route.exec(path) : null;
-    if (match === null) continue;
-    const given = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]);
-    return { operation, params: Object.fromEntries(given) as Record<string, string> };
-  }
-  return undefined;
 }
