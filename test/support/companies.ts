@@ -8,7 +8,7 @@ import { writeAt } from './write-at.ts';
 export type Company = {
   readonly id: string;
   readonly users: Readonly<Record<Role, { readonly id: string; readonly token: string }>>;
-  /** HTTP as the owner, against the system's first API; but what is `created` goes without a request (see `Prepare`). */
+  /** HTTP as the owner, against the system's first API; but what is `created` under any key goes without a request (see `Prepare`). */
   readonly api: ApiClient;
   /** The same as another role, or against another API. */
   as(role: Role, url?: string): ApiClient;
@@ -63,14 +63,14 @@ export function companyMaker(
         : { ...client, created: creator(client, role, prepare) };
     };
     const creator = (client: ApiClient, role: Role, prepared: Prepare): ApiClient['created'] => {
-      return (path, body, { method = 'POST', key, ...more } = {}) => {
-        // A body that is text, or headers, are what the test is about.
-        const isPlain = typeof body !== 'string' && Object.keys(more).length === 0;
+      return (path, body, send = {}) => {
+        const { method = 'POST', ...more } = send;
+        // A key, headers, or a body that is text are what the test is about.
+        const isPlain = typeof body === 'object' && Object.keys(more).length === 0;
         const found = isPlain ? writeAt(method, path) : undefined;
-        if (found === undefined) return client.created(path, body, { method, ...(key && { key }), ...more });
-        const { operation, params } = found;
+        if (found === undefined) return client.created(path, body, send);
         const company = { id: companyId, users: users as Company['users'] };
-        return prepared(company, operation.name, body as object, { params, as: role, ...(key && { key }) });
+        return prepared(company, found.operation.name, body as object, { params: found.params, as: role });
       };
     };
     const api = as('owner');
