@@ -16,7 +16,7 @@ type Storm = {
 };
 
 const STORMS = inForm<readonly Storm[]>({
-  short: [{ grouping: 'on', server: 'postgres', keyCount: 150 }],
+  short: [{ grouping: 'on', server: 'postgres', keyCount: 80 }],
   long: [
     { grouping: 'off', server: 'postgres', keyCount: 60 },
     { grouping: 'off', server: 'temporal', keyCount: 60 },

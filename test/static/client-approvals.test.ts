@@ -63,7 +63,7 @@ describe('a write that waits for its approval', () => {
 
   test('is told as waiting where the time of the call is over before', async () => {
     const { books } = await serve(PENDING, json(200, WAITING));
-    const call = { idempotencyKey: 'k', waitForApproval: true, deadlineMs: 1_200 };
+    const call = { idempotencyKey: 'k', waitForApproval: true, deadlineMs: 4_000 };
     expect(await books.payments.create(PAYMENT, call).orPending()).toMatchObject({ state: 'pending_approval' });
   });
 

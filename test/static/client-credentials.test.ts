@@ -115,7 +115,7 @@ describe('a client whose provider fails for a while', () => {
     const provider = await serve(json(401, { error: 'invalid_client' }));
     const api = await serve(json(201, { id: '1' }));
     const token = clientCredentials({ tokenUrl: provider.url, ...CLIENT });
-    const calls = createCalls({ baseUrl: api.url, token, deadlineMs: 2_000 });
+    const calls = createCalls({ baseUrl: api.url, token, deadlineMs: 4_000 });
     const write = { operation: 'createCustomer', method: 'POST', path: '/api/customers', body: {} } as const;
     await expect(calls.write(write, undefined)).rejects.toMatchObject({
       ...{ name: 'UnknownOutcomeError', requests: 0, acknowledged: false },

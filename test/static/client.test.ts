@@ -117,7 +117,7 @@ describe('a client that never gives a write two keys', () => {
     const { submit, seen } = await serve(
       problem(429, 'rate_limited', 'retry_same_key', { headers: { 'retry-after': '60' }, requestId: 'r' }),
     );
-    expect(await submit({ deadlineMs: 500 })).toMatchObject({
+    expect(await submit({ deadlineMs: 3_000 })).toMatchObject({
       ...{ final: undefined, requests: 1, onTheWay: { '429 rate_limited': 1 }, acknowledged: false },
     });
     expect(seen).toHaveLength(1);

@@ -91,7 +91,7 @@ describe('the rows of a file', () => {
       '{"outcome":"refused","status":422,"problem":{"status":422,"code":"validation_failed","detail":"It is.","retryable":false,"nextAction":"fix_request","requestId":"r"}}',
       '{"outcome":"lost","status":500,"problem":{"status":500,"code":"write_record_missing","detail":"It is.","retryable":false,"nextAction":"none","requestId":"r"}}',
     ]);
-    const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 80 });
+    const { results: unknown } = await send([answer(202, '{}')], { deadlineMs: 400 });
     expect(JSON.stringify(unknown[0]?.problem)).toBe(
       '{"detail":"It was accepted but has no outcome yet.","answers":{"202":1}}',
     );

@@ -3,11 +3,12 @@ import type pg from 'pg';
 import { ROLES, type Role } from '../../activities/roles.ts';
 import { type ApiClient, createApiClient } from './client.ts';
 import { signToken } from './tokens.ts';
+import { writeAt } from './write-at.ts';
 
 export type Company = {
   readonly id: string;
   readonly users: Readonly<Record<Role, { readonly id: string; readonly token: string }>>;
-  /** HTTP as the owner, against the system's first API. */
+  /** HTTP as the owner, against the system's first API; but what is `created` under any key goes without a request (see `Prepare`). */
   readonly api: ApiClient;
   /** The same as another role, or against another API. */
   as(role: Role, url?: string): ApiClient;
@@ -31,12 +32,16 @@ export type Prepare = (
   company: Pick<Company, 'id' | 'users'>,
   operation: string,
   body: object,
-  more?: { readonly params?: Readonly<Record<string, string>>; readonly key?: string },
+  more?: { readonly params?: Readonly<Record<string, string>>; readonly key?: string; readonly as?: Role },
   // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
 ) => Promise<any>;
 
-/** Without `prepare` everything goes through the API. */
-export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (name?: string) => Promise<Company> {
+/** Without `prepare` everything goes through the API; with it, `isCreatedBy` says how what a test asks to be `created` does. */
+export function companyMaker(
+  owner: pg.Pool,
+  url: string,
+  { prepare, isCreatedBy }: { readonly prepare?: Prepare; readonly isCreatedBy?: 'transaction' | 'request' } = {},
+): (name?: string) => Promise<Company> {
   return async (name = 'Test Ltd') => {
     const { rows } = await owner.query('SELECT company_id, user_id FROM create_company($1, $2, $3)', [
       name,
@@ -51,7 +56,23 @@ export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (n
       const userId: string = idOf(role);
       users[role] = { id: userId, token: await signToken({ userId, companyId }) };
     }
-    const as = (role: Role, at = url) => createApiClient(at, users[role]?.token ?? '');
+    const as = (role: Role, at = url) => {
+      const client = createApiClient(at, users[role]?.token ?? '');
+      return prepare === undefined || isCreatedBy === 'request' || at !== url
+        ? client
+        : { ...client, created: creator(client, role, prepare) };
+    };
+    const creator = (client: ApiClient, role: Role, prepared: Prepare): ApiClient['created'] => {
+      return (path, body, send = {}) => {
+        const { method = 'POST', ...more } = send;
+        // A key, headers, or a body that is text are what the test is about.
+        const isPlain = typeof body === 'object' && Object.keys(more).length === 0;
+        const found = isPlain ? writeAt(method, path) : undefined;
+        if (found === undefined) return client.created(path, body, send);
+        const company = { id: companyId, users: users as Company['users'] };
+        return prepared(company, found.operation.name, body as object, { params: found.params, as: role });
+      };
+    };
     const api = as('owner');
     const make = (operation: string, path: string, body: object, params: Readonly<Record<string, string>> = {}) =>
       prepare === undefined

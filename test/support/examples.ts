@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Operation } from '../../activities/operation.ts';
-import { OPERATIONS } from '../../activities/operation-list.ts';
 import type { Role } from '../../activities/roles.ts';
 import { openPooledHttp } from '../../deploy/cli/pooled-http.ts';
-import { answerOf, type Http, type HttpRequest } from '../../deploy/client/src/http.ts';
+import { answerOf, type Http } from '../../deploy/client/src/http.ts';
 import { formatKey } from '../../deploy/client/src/keys.ts';
 import type { Write } from '../../deploy/client/src/submit-write.ts';
 import { requestMaker } from '../../deploy/contract/requests.ts';
 import type { Answer } from './client.ts';
 import type { Company } from './companies.ts';
 import type { System } from './system.ts';
+import { writeAt } from './write-at.ts';
 
 /** Writes by the examples of the operations, in companies of a test. */
 export type Examples = {
@@ -28,7 +28,7 @@ export async function openExamples({ url, owner, prepare }: System): Promise<Exa
   const http: Http = {
     async send(request) {
       const { token, key = '', body } = request;
-      const found = operationOf(request);
+      const found = writeAt(request.method, request.path);
       const company = companies.get(token);
       if (found === undefined || company === undefined || body === undefined) return pool.send(request);
       const { operation, params } = found;
@@ -51,18 +51,6 @@ export async function openExamples({ url, owner, prepare }: System): Promise<Exa
     },
     close: () => pool.close(),
   };
-}
-
-/** The write that a request asks for, with the parameters of its path. */
-function operationOf({ method, path }: HttpRequest) {
-  for (const operation of OPERATIONS) {
-    const route = new RegExp(`^${operation.path.replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`);
-    const match = operation.method === method ? route.exec(path) : null;
-    if (match === null) continue;
-    const given = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]);
-    return { operation, params: Object.fromEntries(given) as Record<string, string> };
-  }
-  return undefined;
 }
 
 export function sendAs(company: Company, role: Role, { method, path, key, body }: Write): Promise<Answer> {

@@ -7,10 +7,13 @@ import type { Prepare } from './companies.ts';
 import { writeArguments } from './write-arguments.ts';
 
 /** See `Prepare`; the connections are opened with the first use. */
-export function openPreparation(appUrl: string): { readonly prepare: Prepare; close(): Promise<void> } {
+export function openPreparation(
+  appUrl: string,
+  { allowPrivateWebhooks = false } = {},
+): { readonly prepare: Prepare; close(): Promise<void> } {
   let database: Database | undefined;
   return {
-    async prepare(company, name, body, { params, key = randomUUID() } = {}) {
+    async prepare(company, name, body, { key = randomUUID(), ...more } = {}) {
       database ??= openDatabase({
         connectionString: appUrl,
         writePoolMax: 4,
@@ -20,14 +23,14 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
       });
       const operation = OPERATIONS.find((one) => one.name === name);
       if (operation === undefined) throw new Error(`There is no operation ${name}`);
-      const args = writeArguments(company, operation, body, key, params);
+      const args = writeArguments(company, operation, JSON.parse(JSON.stringify(body)), key, more);
       const facts = {
         writeId: writeId(company.id, name, args.key),
         requestedAt: new Date().toISOString(),
         workflowId: `prepared:${args.key}`,
         attempt: 1,
       };
-      const attempt = await runOperation({ database, operations: OPERATIONS }, args, facts, {
+      const attempt = await runOperation({ database, operations: OPERATIONS, allowPrivateWebhooks }, args, facts, {
         patience: 'patient',
       });
       if (!hasEnded(attempt)) throw new Error(`${name} waits for an approval`);

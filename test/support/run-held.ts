@@ -27,7 +27,7 @@ export function runHeld(
   operation: Operation,
   { body, params }: { readonly body: object; readonly params?: Readonly<Record<string, string>> },
 ) {
-  const args = writeArguments(company, operation, body, randomUUID(), params);
+  const args = writeArguments(company, operation, body, randomUUID(), { ...(params && { params }) });
   const facts = {
     writeId: writeId(company.id, operation.name, args.key),
     requestedAt: new Date().toISOString(),

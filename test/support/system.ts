@@ -77,13 +77,19 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     return closedOnce;
   };
   const { url } = await start({});
-  const preparation = openPreparation(database.appUrl);
+  const preparation = openPreparation(database.appUrl, {
+    allowPrivateWebhooks: overrides.environment?.['WEBHOOK_ALLOW_PRIVATE'] === '1',
+  });
   return {
     url,
     owner,
     temporal: createClient(connection, readApiConfig(environment)),
     environment,
-    company: companyMaker(owner, url, preparation.prepare),
+    company: companyMaker(owner, url, {
+      prepare: preparation.prepare,
+      // Operations of a test are for its API alone.
+      isCreatedBy: overrides.operations === undefined ? 'transaction' : 'request',
+    }),
     prepare: preparation.prepare,
     another: (more = {}) => start(more),
     async stop() {

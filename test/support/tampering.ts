@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type pg from 'pg';
+import pg from 'pg';
 
 /** SQL that finds the rows of the books that `keepBooks` has kept, by the words that it has given them. */
 export const COMPANY = `(SELECT company_id FROM customers WHERE name = 'Lonely')`;
@@ -48,28 +48,50 @@ export function addLines(entryId: string, lines: readonly (readonly [code: strin
     WHERE a.company_id = ${COMPANY}`;
 }
 
-/** Each statement with values is planned once a session: to plan the controls takes longer than to ask them of a few rows. */
-function planningOnce(client: pg.PoolClient): pg.PoolClient {
+/**
+ * A session of the database beside the pool, in which no trigger and no foreign key is asked, as only an owner can have it. Each
+ * statement with values is planned once: to plan the controls takes longer than to ask them of a few rows, and who sets the role
+ * of the replication in each transaction has all of them planned anew. It ends with the database.
+ */
+async function openPastTriggers(owner: pg.Pool): Promise<pg.Client> {
+  const client = new pg.Client(owner.options);
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query("SET session_replication_role = 'replica'; SET plan_cache_mode = 'force_generic_plan'");
   const query = (text: string, values?: unknown[]) =>
     values === undefined
       ? client.query(text)
       : client.query({ name: createHash('sha1').update(text).digest('hex'), text, values });
-  return Object.assign(Object.create(client) as pg.PoolClient, { query });
+  return Object.assign(Object.create(client) as pg.Client, { query });
 }
 
-/** Past triggers and foreign keys, as only an owner can, and only on purpose; unless `triggers` are left on. */
+const sessions = new WeakMap<pg.Pool, Promise<pg.Client>>();
+
+/** Past triggers and foreign keys, and only on purpose; unless `triggers` are left on. */
 export async function inRolledBackTransaction(
   owner: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<void>,
+  work: (client: pg.ClientBase) => Promise<void>,
   { triggers = false } = {},
 ): Promise<void> {
-  const client = planningOnce(await owner.connect());
+  if (triggers) {
+    const client = await owner.connect();
+    try {
+      await rolledBack(client, work);
+    } finally {
+      client.release();
+    }
+    return;
+  }
+  const session = sessions.get(owner) ?? openPastTriggers(owner);
+  sessions.set(owner, session);
+  await rolledBack(await session, work);
+}
+
+async function rolledBack(client: pg.ClientBase, work: (client: pg.ClientBase) => Promise<void>): Promise<void> {
+  await client.query('BEGIN');
   try {
-    await client.query("BEGIN; SET LOCAL plan_cache_mode = 'force_generic_plan'");
-    if (!triggers) await client.query("SELECT set_config('session_replication_role', 'replica', true)");
     await work(client);
   } finally {
     await client.query('ROLLBACK');
-    client.release();
   }
 }

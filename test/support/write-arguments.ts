@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fingerprint } from '../../activities/identity.ts';
 import { type Operation, parseInput } from '../../activities/operation.ts';
+import type { Role } from '../../activities/roles.ts';
 import type { WireInput, WriteArguments } from '../../workflows/messages.ts';
 import type { Company } from './companies.ts';
 
@@ -10,7 +11,7 @@ export function writeArguments(
   operation: Operation,
   body: object,
   key: string,
-  params: Readonly<Record<string, string>> = {},
+  { params = {}, as = 'owner' }: { readonly params?: Readonly<Record<string, string>>; readonly as?: Role } = {},
 ): WriteArguments {
   const input = parseInput(operation, { params, body }) as WireInput;
   return {
@@ -28,7 +29,7 @@ export function writeArguments(
       maximumIntervalMs: 1_000,
       localRetryThresholdMs: 5_000,
     },
-    actor: { userId: company.users.owner.id },
+    actor: { userId: company.users[as].id },
     request: { id: randomUUID(), method: operation.method, path: operation.path },
     submissionId: randomUUID(),
   };

@@ -22,7 +22,7 @@ afterAll(async () => {
   await system.stop();
 });
 
-const ROWS = 120;
+const ROWS = 60;
 const rowsOf = (name: string) =>
   Array.from({ length: ROWS }, (_, index) => ({
     key: `customer-${index + 1}`,

@@ -60,7 +60,7 @@ describe('the chunk of a batch', () => {
   function row(name: string, key: string, body: object, params: Readonly<Record<string, string>> = {}): GroupItem {
     const operation = OPERATIONS.find((one) => one.name === name);
     if (operation === undefined) throw new Error(`There is no operation ${name}`);
-    const args = writeArguments(company, operation, body, key, params);
+    const args = writeArguments(company, operation, body, key, { params });
     return { args, workflowId: workflowIdOf(company.id, key), summary: '' };
   }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inParallel } from '../../deploy/cli/in-parallel.ts';
 import { createCalls } from '../../deploy/client/src/calls.ts';
@@ -8,8 +9,10 @@ import type { Company } from '../support/companies.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
 
-const WRITES = 200;
-const AT_ONCE = 32;
+const WRITES = 50;
+const AT_ONCE = 8;
+/** It takes seconds until a token ends, however many are written meanwhile. */
+const PAUSE_MS = 200;
 
 let system: System;
 beforeAll(async () => {
@@ -33,6 +36,7 @@ async function writeWhile(token: TokenSource, isOver: () => boolean) {
       const idempotencyKey = `customer-${keys.length}`;
       keys.push(idempotencyKey);
       await calls.write({ ...about, body: { name: idempotencyKey } }, { idempotencyKey });
+      await sleep(PAUSE_MS);
     }
   };
   await inParallel(AT_ONCE, Array.from({ length: AT_ONCE }), lane);

@@ -170,9 +170,9 @@ describe('a control sees what no other does:', () => {
       const results = [await client.query(fault)].flat();
       expect(results.at(-1)?.rowCount).toBeGreaterThan(0);
       expect((await brokenNames(client)).filter((broken) => broken === name || !COMPARES.has(broken))).toEqual([name]);
+      if (!closesMonth) return;
       // What a month is closed by, the application sees as well, of its own company alone.
-      const faults = closesMonth ? [`The control ${name} does not hold: ${sentence}`] : [];
-      expect(await monthFaults(client, company)).toEqual(faults);
+      expect(await monthFaults(client, company)).toEqual([`The control ${name} does not hold: ${sentence}`]);
       expect(await monthFaults(client, neighbour)).toEqual([]);
     });
   });
@@ -248,11 +248,11 @@ describe('a month', () => {
   });
 });
 
-async function brokenNames(client: pg.PoolClient): Promise<readonly string[]> {
+async function brokenNames(client: pg.ClientBase): Promise<readonly string[]> {
   return Object.keys(await brokenControls(client));
 }
 
-function txOn(client: pg.PoolClient): Tx {
+function txOn(client: pg.ClientBase): Tx {
   return {
     async query<Row>(text: string, values: readonly unknown[] = []) {
       const answer = await client.query(text, [...values]).catch((error: unknown) => {
@@ -264,7 +264,7 @@ function txOn(client: pg.PoolClient): Tx {
 }
 
 /** What `closeMonth` is told of the books, as the application in that company. */
-async function monthFaults(client: pg.PoolClient, { id }: Company): Promise<readonly string[]> {
+async function monthFaults(client: pg.ClientBase, { id }: Company): Promise<readonly string[]> {
   await client.query('SELECT enter_company($1)', [id]);
   const { rows } = await client.query('SELECT current_user');
   expect(rows).toEqual([{ current_user: 'accubooks_app' }]);

@@ -208,7 +208,11 @@ describe('of lost writes', () => {
     const books = await system.company();
     await books.invoice();
     const invoiceId = await books.draftInvoice();
-    await markLost(system.owner, writeArguments(books, finalizeInvoice, {}, 'finalized', { invoiceId }), GROUP);
+    await markLost(
+      system.owner,
+      writeArguments(books, finalizeInvoice, {}, 'finalized', { params: { invoiceId } }),
+      GROUP,
+    );
     expect(await brokenOf(books)).toEqual([]);
     await reopen(operator, { id: books.id, name: '' }, 'finalized', 'of a test');
     const { number } = await books.api.created(`/api/invoices/${invoiceId}/finalize`, {}, { key: 'finalized' });
@@ -240,7 +244,7 @@ describe('of lost writes', () => {
       operation.examples.slice(0, 1).map((example) => ({ operation, ...example })),
     );
     for (const { operation, params, body: right } of examples) {
-      await markLost(system.owner, writeArguments(books, operation, right, operation.name, params), GROUP, before);
+      await markLost(system.owner, writeArguments(books, operation, right, operation.name, { params }), GROUP, before);
     }
     const { rows } = await system.owner.query(
       'SELECT kind, last_number, lost_numbers FROM number_counters WHERE company_id = $1',

@@ -47,8 +47,8 @@ describe('one key is one write', () => {
   test('two keys with the same body are two writes', async () => {
     const body = paymentBody(await company.invoice());
     const [one, two] = [
-      await company.api.created('/api/payments', body),
-      await company.api.created('/api/payments', body),
+      await company.api.created('/api/payments', body, { key: 'one' }),
+      await company.api.created('/api/payments', body, { key: 'two' }),
     ];
     expect(one.id).not.toBe(two.id);
   });

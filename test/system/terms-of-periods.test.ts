@@ -186,7 +186,7 @@ test.each([2027, 2028])('the periods of %d begin one after the other, on the day
   }
 });
 
-async function insert(client: pg.PoolClient, id: string, { beginning, later, leftOn }: Employee): Promise<void> {
+async function insert(client: pg.ClientBase, id: string, { beginning, later, leftOn }: Employee): Promise<void> {
   await client.query(
     `INSERT INTO employees (company_id, id, first_name, last_name, email, annual_salary_minor, currency, pay_frequency,
        tax_rate_basis_points, left_on) VALUES ($1, $2, 'Sam', 'Example', $2::uuid || '@example.test', $3, 'USD', $4, $5, $6)`,
@@ -205,7 +205,7 @@ async function insert(client: pg.PoolClient, id: string, { beginning, later, lef
   for (const [index, one] of later.entries()) await insertTerms(client, id, one, index + 1);
 }
 
-async function insertTerms(client: pg.PoolClient, id: string, one: Employee['later'][number], version: number) {
+async function insertTerms(client: pg.ClientBase, id: string, one: Employee['later'][number], version: number) {
   await client.query(
     `INSERT INTO employee_terms (company_id, id, employee_id, version, effective_from, annual_salary_minor, currency,
        pay_frequency, tax_rate_basis_points, deductions) VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, 'USD', $6, $7, $8)`,
@@ -213,7 +213,7 @@ async function insertTerms(client: pg.PoolClient, id: string, one: Employee['lat
   );
 }
 
-async function paidIn(client: pg.PoolClient, { frequency: of, year, number }: Period): Promise<unknown[]> {
+async function paidIn(client: pg.ClientBase, { frequency: of, year, number }: Period): Promise<unknown[]> {
   const { rows } = await client.query<unknown[]>({
     text: `SELECT p.employee_id, p.annual_salary_minor::text, p.tax_rate_basis_points::text, p.gross_minor::text,
         p.pre_tax_deductions_minor::text, p.post_tax_deductions_minor::text

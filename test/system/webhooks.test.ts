@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROLES } from '../../activities/roles.ts';
 import type { Company } from '../support/companies.ts';
+import { until } from '../support/held-invoice.ts';
 import { type Call, startReceiver } from '../support/receiver.ts';
 import { QUICK_RETRY, startRelay } from '../support/relay.ts';
 import { type System, startSystem } from '../support/system.ts';
@@ -30,18 +31,13 @@ async function listening(): Promise<{ company: Company; receiver: Receiver }> {
   receivers.push(receiver);
   const body = { expectedVersion: 1, webhookUrl: receiver.url };
   await company.api.created(SETTINGS, body, { method: 'PATCH' });
-  await until(() => receiver.calls.length === 1);
+  await soon(() => receiver.calls.length === 1);
   receiver.calls.length = 0;
   return { company, receiver };
 }
 
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 300; attempt += 1) {
-    if (await holds()) return;
-    await sleep(50);
-  }
-  throw new Error('It did not come to pass within 15 seconds');
-}
+const soon = (isSo: () => boolean | Promise<boolean>) =>
+  until('what the receiver or the event has to show', async () => isSo());
 
 async function newest(company: Company) {
   return (await company.api.get('/api/events')).json.items[0];
@@ -63,7 +59,7 @@ describe('a webhook', () => {
     const { company, receiver } = await listening();
     const names = Array.from({ length: 25 }, (_, index) => `customer-${index}`);
     for (const name of names) await company.api.created('/api/customers', { name }, { key: name });
-    await until(() => receiver.calls.length >= names.length);
+    await soon(() => receiver.calls.length >= names.length);
     const { items } = (await company.api.get('/api/events?kind=customer.created')).json;
     expect(receiver.calls.map(({ json }) => json.data.eventId)).toEqual(
       items.map(({ id }: { id: string }) => id).toReversed(),
@@ -80,7 +76,7 @@ describe('a webhook', () => {
         data: { companyId: company.id, resource: { type: 'customer', id: writeId, url: `/api/customers/${writeId}` } },
       });
     }
-    await until(async () => (await newest(company)).delivery.state === 'delivered');
+    await soon(async () => (await newest(company)).delivery.state === 'delivered');
     expect((await newest(company)).delivery).toMatchObject({ attempts: 1, lastError: null });
     const { timeline } = (await company.api.get('/api/writes/customer-24')).json;
     expect(timeline.at(-1)).toMatchObject({ kind: 'event_delivered', detail: 'customer.created' });
@@ -92,7 +88,7 @@ describe('a webhook', () => {
     for (let sent = 0; sent < 5; sent += 1) await company.api.post('/api/customers', body, { key: 'once' });
     expect((await company.api.post('/api/customers', body, { key: 'refused' })).status).toBe(409);
     await company.api.created('/api/customers', { name: 'Last' });
-    await until(() => receiver.calls.length >= 2);
+    await soon(() => receiver.calls.length >= 2);
     await sleep(100);
     expect(receiver.calls).toHaveLength(2);
   });
@@ -108,11 +104,11 @@ describe('a webhook', () => {
       await company.api.created('/api/customers', { name: 'First' }),
       await company.api.created('/api/customers', { name: 'Second' }),
     ];
-    await until(() => receiver.calls.length === 4);
+    await soon(() => receiver.calls.length === 4);
     expect(receiver.calls.map(({ json }) => json.data.writeId)).toEqual([first.id, first.id, first.id, second.id]);
     const ids = receiver.calls.map(({ headers }) => headers['webhook-id']);
     expect(new Set(ids).size).toBe(2);
-    await until(async () => (await newest(company)).delivery.state === 'delivered');
+    await soon(async () => (await newest(company)).delivery.state === 'delivered');
   });
 
   test('is given up in sight after its last attempt, and is called for the next event', async () => {
@@ -121,8 +117,8 @@ describe('a webhook', () => {
       response.writeHead(json.data.resource.url.includes(lost) ? 500 : 200).end(),
     );
     const { id: lost } = await company.api.created('/api/customers', { name: 'Lost' }, { key: 'lost' });
-    await until(() => receiver.calls.length === 1 + QUICK_RETRY.delaysMs.length);
-    await until(async () => (await newest(company)).delivery.state === 'given_up');
+    await soon(() => receiver.calls.length === 1 + QUICK_RETRY.delaysMs.length);
+    await soon(async () => (await newest(company)).delivery.state === 'given_up');
     expect((await newest(company)).delivery).toEqual({
       state: 'given_up',
       attempts: 3,
@@ -139,19 +135,19 @@ describe('a webhook', () => {
     expect(page).toMatch(/outbox_events\{state="given_up"\} [1-9]/);
 
     await company.api.created('/api/customers', { name: 'Next' });
-    await until(async () => (await newest(company)).delivery.state === 'delivered');
+    await soon(async () => (await newest(company)).delivery.state === 'delivered');
     const [, given] = (await company.api.get('/api/events')).json.items;
     receiver.answer((_call, response) => response.writeHead(200).end());
     const again = await company.as('admin').post(`/api/events/${given.id}/redeliver`, undefined);
     expect(again.json).toMatchObject({ id: given.id, delivery: { state: 'pending', attempts: 0 } });
-    await until(async () => (await company.api.get(`/api/events/${given.id}`)).json.delivery.state === 'delivered');
+    await soon(async () => (await company.api.get(`/api/events/${given.id}`)).json.delivery.state === 'delivered');
   });
 
   test('is not called again when it says that it is gone', async () => {
     const { company, receiver } = await listening();
     receiver.answer((_call, response) => response.writeHead(410).end());
     await company.api.created('/api/customers', { name: 'Gone' });
-    await until(async () => (await newest(company)).delivery.state === 'given_up');
+    await soon(async () => (await newest(company)).delivery.state === 'given_up');
     expect(receiver.calls).toHaveLength(1);
   });
 
@@ -161,7 +157,7 @@ describe('a webhook', () => {
     receiver.answer((_call, response) => response.writeHead(500).end());
     await company.api.created(SETTINGS, { expectedVersion: version, webhookUrl: null }, { method: 'PATCH' });
     await company.api.created('/api/customers', { name: 'Unheard' });
-    await until(async () => (await newest(company))?.kind === 'customer.created');
+    await soon(async () => (await newest(company))?.kind === 'customer.created');
     expect((await newest(company)).delivery.state).toBe('none');
     expect((await company.api.post('/api/company/webhook-test', undefined)).json.code).toBe('webhook_not_available');
   });
@@ -189,7 +185,7 @@ describe('the secret of a webhook', () => {
     await company.api.created(SETTINGS, { expectedVersion: version, webhookSecretVersion: 2 }, { method: 'PATCH' });
     const { secret, previous } = await secretOf(company);
     expect(previous).toMatchObject({ version: 1, secret: before });
-    await until(() => receiver.calls.length === 1);
+    await soon(() => receiver.calls.length === 1);
     const [call] = receiver.calls as [Call];
     expect(call.headers['webhook-signature']).toBe(`${signatureOf(call, secret)} ${signatureOf(call, before)}`);
 

@@ -28,7 +28,7 @@ const OF_ALL = [
   'system/configuration',
   'system/isolation',
   'system/controls',
-  'system/alerts',
+  'slow/alerts',
   'system/runbooks',
   'static/manifests',
   'static/tidy',

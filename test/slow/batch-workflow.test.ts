@@ -3,6 +3,7 @@ import { batchIdOf, batchWorkflowId } from '../../activities/batches/identity.ts
 import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { inForm } from '../support/form.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -63,29 +64,32 @@ describe('a batch whose workflow is lost', () => {
     expect(rows).toEqual([{ audited: count }]);
   }
 
-  test.each(['terminated', 'deleted'])('since it was %s, goes on in another run, each row once', async (how) => {
-    const held = await sendHeld();
-    const workflowId = batchWorkflowId(company.id, 'lost');
-    const { runId } = await system.temporal.workflow.getHandle(workflowId).describe();
-    await system.temporal.workflow.getHandle(workflowId).terminate('A test');
-    const execution = { workflowId, runId };
-    if (how === 'deleted') {
-      await system.temporal.workflowService.deleteWorkflowExecution({
-        namespace: 'default',
-        workflowExecution: execution,
+  test.each(inForm({ short: ['terminated'], long: ['terminated', 'deleted'] }))(
+    'since it was %s, goes on in another run, each row once',
+    async (how) => {
+      const held = await sendHeld();
+      const workflowId = batchWorkflowId(company.id, 'lost');
+      const { runId } = await system.temporal.workflow.getHandle(workflowId).describe();
+      await system.temporal.workflow.getHandle(workflowId).terminate('A test');
+      const execution = { workflowId, runId };
+      if (how === 'deleted') {
+        await system.temporal.workflowService.deleteWorkflowExecution({
+          namespace: 'default',
+          workflowExecution: execution,
+        });
+      }
+      await forget();
+      await until('another run', async () => {
+        const found = await system.temporal.workflow
+          .getHandle(workflowId)
+          .describe()
+          .catch(() => undefined);
+        return found !== undefined && found.runId !== runId;
       });
-    }
-    await forget();
-    await until('another run', async () => {
-      const found = await system.temporal.workflow
-        .getHandle(workflowId)
-        .describe()
-        .catch(() => undefined);
-      return found !== undefined && found.runId !== runId;
-    });
-    await held.release();
-    await expectWhole();
-  });
+      await held.release();
+      await expectWhole();
+    },
+  );
 
   test('with each of its groups, is written all the same', async () => {
     const held = await sendHeld();

@@ -5,6 +5,7 @@ import { workflowIdOf } from '../../activities/identity.ts';
 import { createPayment } from '../../activities/operations/create-payment.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
+import { inForm } from '../support/form.ts';
 import { readGauge } from '../support/groups.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
 import { expectOneStory } from '../support/one-story.ts';
@@ -25,7 +26,7 @@ describe('a process that is told to end (SIGTERM)', () => {
   const countPayments = async () =>
     (await countEffects(system.owner, { companyId: company.id, table: 'payments' })).rows;
 
-  test.each(['off', 'on'])(
+  test.each(inForm({ short: ['on'], long: ['off', 'on'] }))(
     'answers every request that it has accepted, refuses new ones, and ends with 0: grouping %s',
     async (grouping) => {
       const api = await startApiProcess({ ...system.environment, WRITE_GROUPING: grouping });

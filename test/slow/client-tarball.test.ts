@@ -6,11 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { installInto, type Packed, PROJECT_FOLDER, packClient, readmeBlocks } from '../support/client-package.ts';
 import type { Company } from '../support/companies.ts';
+import { inForm } from '../support/form.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 const run = promisify(execFile);
 /** Of all its files, in bytes, of which half are types. It grows with the API: something else must not have come into it. */
 const LARGEST = 400_000;
+const RESOLUTIONS = [
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+  { module: 'preserve', moduleResolution: 'bundler' },
+];
 const TYPES_OF_NODE = join(PROJECT_FOLDER, 'node_modules/@types');
 
 describe('the client, installed from its tarball into an empty project', () => {
@@ -62,7 +67,7 @@ describe('the client, installed from its tarball into an empty project', () => {
     expect(installed).toEqual(['@accubooks']);
   });
 
-  test('is made of the same bytes when it is built again', async () => {
+  test.each(inForm({ short: [], long: ['again'] }))('is made of the same bytes when it is built %s', async () => {
     const again = await packClient(join(folder.path, 'again'));
     expect(again.integrity).toBe(packed.integrity);
   });
@@ -107,50 +112,50 @@ describe('the client, installed from its tarball into an empty project', () => {
     });
   });
 
-  describe.each([
-    { module: 'nodenext', moduleResolution: 'nodenext' },
-    { module: 'preserve', moduleResolution: 'bundler' },
-  ])('for a compiler with moduleResolution $moduleResolution', (resolution) => {
-    /** What the compiler has to say of these files, which are those of a project of its own. */
-    async function complaints(files: Readonly<Record<string, string>>, options: object): Promise<string> {
-      const compilerOptions = { target: 'es2023', lib: ['es2023', 'dom'], strict: true, noEmit: true, ...resolution };
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
-      const settings = {
-        compilerOptions: { ...compilerOptions, skipLibCheck: false, types: [], ...options },
-        files: Object.keys(files),
-      };
-      writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(settings));
-      const compiler = join(PROJECT_FOLDER, 'node_modules/.bin/tsc');
-      return run(compiler, ['--project', project]).then(
-        () => '',
-        ({ stdout }: { stdout: string }) => stdout,
-      );
-    }
+  describe.each(inForm({ short: RESOLUTIONS.slice(0, 1), long: RESOLUTIONS }))(
+    'for a compiler with moduleResolution $moduleResolution',
+    (resolution) => {
+      /** What the compiler has to say of these files, which are those of a project of its own. */
+      async function complaints(files: Readonly<Record<string, string>>, options: object): Promise<string> {
+        const compilerOptions = { target: 'es2023', lib: ['es2023', 'dom'], strict: true, noEmit: true, ...resolution };
+        for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
+        const settings = {
+          compilerOptions: { ...compilerOptions, skipLibCheck: false, types: [], ...options },
+          files: Object.keys(files),
+        };
+        writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(settings));
+        const compiler = join(PROJECT_FOLDER, 'node_modules/.bin/tsc');
+        return run(compiler, ['--project', project]).then(
+          () => '',
+          ({ stdout }: { stdout: string }) => stdout,
+        );
+      }
 
-    test('its types are whole, also without those of Node', async () => {
-      const program = "export * from '@accubooks/client';\nexport * from '@accubooks/client/node';\n";
-      expect(await complaints({ 'whole.ts': program }, {})).toBe('');
-    });
+      test('its types are whole, also without those of Node', async () => {
+        const program = "export * from '@accubooks/client';\nexport * from '@accubooks/client/node';\n";
+        expect(await complaints({ 'whole.ts': program }, {})).toBe('');
+      });
 
-    test('every example of the README compiles', async () => {
-      const blocks = readmeBlocks('ts').map(
-        (text, index) => [`example-${index + 1}.ts`, `export {};\n${text}`] as const,
-      );
-      expect(blocks.length).toBeGreaterThan(10);
-      const files = {
-        'known.d.ts': KNOWN_TO_EXAMPLES,
-        'opentelemetry.d.ts': OPEN_TELEMETRY,
-        ...Object.fromEntries(blocks),
-      };
-      expect(await complaints(files, { types: ['node'], typeRoots: [TYPES_OF_NODE] })).toBe('');
-    });
+      test('every example of the README compiles', async () => {
+        const blocks = readmeBlocks('ts').map(
+          (text, index) => [`example-${index + 1}.ts`, `export {};\n${text}`] as const,
+        );
+        expect(blocks.length).toBeGreaterThan(10);
+        const files = {
+          'known.d.ts': KNOWN_TO_EXAMPLES,
+          'opentelemetry.d.ts': OPEN_TELEMETRY,
+          ...Object.fromEntries(blocks),
+        };
+        expect(await complaints(files, { types: ['node'], typeRoots: [TYPES_OF_NODE] })).toBe('');
+      });
 
-    test('a misspelt member of a request does not compile', async () => {
-      const program =
-        "import type { AccuBooks } from '@accubooks/client';\nexport const make = (books: AccuBooks) =>\n  books.customers.create({ nam: 'Acme' });\n";
-      expect(await complaints({ 'misspelt.ts': program }, {})).toContain("'nam'");
-    });
-  });
+      test('a misspelt member of a request does not compile', async () => {
+        const program =
+          "import type { AccuBooks } from '@accubooks/client';\nexport const make = (books: AccuBooks) =>\n  books.customers.create({ nam: 'Acme' });\n";
+        expect(await complaints({ 'misspelt.ts': program }, {})).toContain("'nam'");
+      });
+    },
+  );
 });
 
 /** What the README's later examples take from its earlier ones, or from the program that they are a part of. */

@@ -7,6 +7,7 @@ import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { batchClient, ndjson } from '../support/batches.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
+import { inForm } from '../support/form.ts';
 import { until } from '../support/held-invoice.ts';
 import { metricsNamedIn } from '../support/metric-names.ts';
 import { scrape } from '../support/metrics-page.ts';
@@ -63,6 +64,10 @@ describe('the rules', () => {
   });
 });
 
+/** A Prometheus that scrapes the processes and asks the rules takes its time: only the long form has one. */
+const HAS_SCRAPER = HAS_PROMETHEUS && inForm({ short: false, long: true });
+const ofScraper = (promise: string) => inForm({ short: [], long: [promise] });
+
 describe('a running system', () => {
   let system: System;
   let company: Company;
@@ -83,7 +88,7 @@ describe('a running system', () => {
       startWorkerProcess({ ...environment, METRICS_PORT: String(port) }),
       system.company(),
     ]);
-    if (HAS_PROMETHEUS) {
+    if (HAS_SCRAPER) {
       const jobs = { 'accubooks-api': new URL(api.url).host, 'accubooks-worker': workerMetrics };
       prometheus = await startPrometheus({ rules: hastened(RULES), jobs });
       await until('both to be scraped', async () => (await prometheus.query('up == 1')).length === 2);
@@ -124,57 +129,65 @@ describe('a running system', () => {
     expect(named.filter((name) => !served.has(name))).toEqual([]);
   });
 
-  test('gives each rule something to judge, and each panel of a dashboard something to show', async (context) => {
-    skipWithout('prometheus', context);
-    await useEverything(system, company, api.url, undefined);
-    const withoutData: string[] = [];
-    for (const { panel, expr } of QUERIES) {
-      const asked = hastened(expr);
-      const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, PATIENCE_MS).catch(
-        () => 'none',
-      );
-      if (found === 'none') withoutData.push(`${panel}: ${expr}`);
-    }
-    expect(withoutData).toEqual([]);
-    await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
-    for (const { name, health, lastError } of await prometheus.rules()) {
-      expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
-    }
-  });
+  test.for(ofScraper('gives each rule something to judge, and each panel of a dashboard something to show'))(
+    '%s',
+    async (_, context) => {
+      skipWithout('prometheus', context);
+      await useEverything(system, company, api.url, undefined);
+      const withoutData: string[] = [];
+      for (const { panel, expr } of QUERIES) {
+        const asked = hastened(expr);
+        const found = await until(panel, async () => (await prometheus.query(asked)).length > 0, PATIENCE_MS).catch(
+          () => 'none',
+        );
+        if (found === 'none') withoutData.push(`${panel}: ${expr}`);
+      }
+      expect(withoutData).toEqual([]);
+      await until('the rules', async () => (await prometheus.rules()).every(({ health }) => health !== 'unknown'));
+      for (const { name, health, lastError } of await prometheus.rules()) {
+        expect([name, health, lastError]).toEqual([name, 'ok', undefined]);
+      }
+    },
+  );
 
-  test('fires for replays alone, for keys used again, and for a process that is gone', async (context) => {
-    skipWithout('prometheus', context);
-    const client = company.as('owner', api.url);
-    const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
-    await client.post('/api/payments', body, { key });
-    const send = async () => {
-      await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
-      await Promise.all(Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })));
-    };
-    const fired = async (name: string) => {
-      let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
-      await until(
-        name,
-        async () => {
-          alert = (await prometheus.alerts()).find(
-            ({ labels, state }) => labels['alertname'] === name && state === 'firing',
-          );
-          if (alert === undefined) await send();
-          return alert !== undefined;
-        },
-        PATIENCE_MS,
-      );
-      return alert?.annotations;
-    };
-    expect(await fired('WritesMostlyReplayed')).toMatchObject({
-      description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
-    });
-    expect(await fired('KeyCollisions')).toMatchObject({
-      description: expect.stringMatching(/^\d+ requests in five minutes/),
-    });
-    await worker.kill();
-    expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
-  });
+  test.for(ofScraper('fires for replays alone, for keys used again, and for a process that is gone'))(
+    '%s',
+    async (_, context) => {
+      skipWithout('prometheus', context);
+      const client = company.as('owner', api.url);
+      const [key, body] = [randomUUID(), paymentBody(await company.invoice())];
+      await client.post('/api/payments', body, { key });
+      const send = async () => {
+        await Promise.all(Array.from({ length: 20 }, () => client.post('/api/payments', body, { key })));
+        await Promise.all(
+          Array.from({ length: 5 }, () => client.post('/api/payments', { ...body, amount: 1 }, { key })),
+        );
+      };
+      const fired = async (name: string) => {
+        let alert: Awaited<ReturnType<Prometheus['alerts']>>[number] | undefined;
+        await until(
+          name,
+          async () => {
+            alert = (await prometheus.alerts()).find(
+              ({ labels, state }) => labels['alertname'] === name && state === 'firing',
+            );
+            if (alert === undefined) await send();
+            return alert !== undefined;
+          },
+          PATIENCE_MS,
+        );
+        return alert?.annotations;
+      };
+      expect(await fired('WritesMostlyReplayed')).toMatchObject({
+        description: expect.stringMatching(/^\d\d\.?\d*% of the answers/),
+      });
+      expect(await fired('KeyCollisions')).toMatchObject({
+        description: expect.stringMatching(/^\d+ requests in five minutes/),
+      });
+      await worker.kill();
+      expect(await fired('ProcessDown')).toMatchObject({ description: expect.stringContaining(workerMetrics) });
+    },
+  );
 });
 
 /** The expressions of the rules, each on its own. */
