@@ -76,9 +76,12 @@ export async function runAudit(options: AuditOptions): Promise<void> {
 
 type Task = { readonly name: string; readonly check: AuditCheck; readonly part: Part };
 
-/** So many writes a part of several companies has, or companies without any. */
-const WRITES_A_PART = 200_000;
-const COMPANIES_A_PART = 500;
+/**
+ * So many writes a part of several companies has at most. The rows of companies lie between each other's, so that each part reads
+ * nearly all blocks of a table: few large parts read less than many small ones. What does not fit into memory goes to disk.
+ */
+const WRITES_A_PART = 5_000_000;
+const COMPANIES_A_PART = 20_000;
 
 function tasksOf({ checks, companies }: Pick<AuditOptions, 'checks' | 'companies'>): Task[] {
   const ids = companies.map(({ id }) => id);
