@@ -5,6 +5,7 @@ import type { SigningKey } from '../../activities/seal/signing-key.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { exportBundle } from '../../deploy/operator/audit-export/export-bundle.ts';
+import { runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { keepBooks } from '../support/kept-books.ts';
 import { publishNow, sealAll, sealKey } from '../support/seal.ts';
@@ -140,6 +141,25 @@ describe('a bundle', () => {
     for (const [name, mode] of Object.entries(modes))
       expect([name, mode]).toEqual([name, isFolder(name) ? 0o700 : 0o600]);
     await expect(exported('whole')).rejects.toThrow(/is not empty/);
+  });
+
+  test('is written by the command, which the security log tells of', async () => {
+    const environment = { AUDITOR_DATABASE_URL: system.environment['AUDITOR_DATABASE_URL'] as string };
+    const command = (...args: string[]) => runCommand('deploy/operator/audit-export/main.ts', args, environment);
+    const path = join(folder.path, 'by-command');
+    const { code, stdout, stderr } = await command('--dir', path, '--company', 'Kept');
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain(`  Kept: ${journal.rows.length} entries, `);
+    expect(await differencesOf(path)).toEqual([]);
+    expect(await command('--dir', path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is not empty/) });
+    expect(await command('--dir', `${path}2`, '--from', '2026-02-30')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/must be a day/),
+    });
+    const { rows } = await system.owner.query(
+      "SELECT details->>'osUser' AS who FROM security_log WHERE event = 'operator_command' AND action = 'audit:export'",
+    );
+    expect(rows.length).toBe(2);
   });
 
   test('of one company has no other, and of some days begins behind a signed head', async () => {

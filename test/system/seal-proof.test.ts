@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SigningKey } from '../../activities/seal/signing-key.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { setPolicies } from '../support/approvals.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -76,6 +77,13 @@ async function whileChanged(change: string, back: string, work: () => Promise<vo
 
 describe('the proof of a write', () => {
   test('is there once its rows are sealed and a published head covers them, and until then says what is awaited', async () => {
+    await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+    const account = { code: '7700', name: 'Waiting', type: 'expense' };
+    expect((await company.api.post('/api/ledger/accounts', account, { key: 'waits' })).status).toBe(202);
+    expect(await proofOf('waits')).toMatchObject({
+      status: 409,
+      json: { code: 'proof_not_ready', detail: 'The write has no outcome yet: its state is pending_approval.' },
+    });
     const invoiceId = await company.invoice();
     await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
     const unsealed = await proofOf('paid');
