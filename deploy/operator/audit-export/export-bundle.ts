@@ -184,7 +184,8 @@ function readEpochs(database: Queryable): Promise<readonly Epoch[]> {
   );
 }
 
-async function findCompanies(
+/** All, or the one of that ID or name. Throws if there is none, or if several have the name. */
+export async function findCompanies(
   database: Queryable,
   company: string | undefined,
 ): Promise<readonly { id: string; name: string }[]> {
