@@ -1,4 +1,4 @@
-import type { Epoch, ExportedCompany } from './export-bundle.ts';
+import type { Epoch, ExportedCompany } from './exported.ts';
 
 type About = {
   readonly exportedAt: string;

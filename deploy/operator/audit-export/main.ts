@@ -6,7 +6,8 @@ import { auditorDatabaseUrl } from '../../cli/config.ts';
 import { recordLook, sqlOf } from '../../cli/operator-log.ts';
 import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
-import { type ExportedCompany, exportBundle, findCompanies } from './export-bundle.ts';
+import { exportBundle, findCompanies } from './export-bundle.ts';
+import type { ExportedCompany } from './exported.ts';
 
 type Options = { dir: string; company?: string; from?: string; to?: string; databaseUrl?: string };
 

@@ -346,7 +346,7 @@ function unknownCompanies({ companies, asked, exportedAt }, outside) {
   const unknown = outside.all.filter(
     (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
   );
-  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted();
+  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
 }
 
 // ---- The proof of one write
