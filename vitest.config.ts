@@ -21,6 +21,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 240_000,
     teardownTimeout: 30_000,
+    // A second by default, which ends more than hangs.
+    expect: { poll: { timeout: 60_000 } },
     provide: { form },
     projects: [
       // Vitest runs projects by their names' order: the longest tests start first.

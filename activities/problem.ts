@@ -42,6 +42,12 @@ export function jsonPointer(names: readonly PropertyKey[]): string {
   return names.map((name) => `/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }
 
+/** The names of a pointer made by {@link jsonPointer}. */
+export function namesOf(pointer: string): string[] {
+  const [, ...names] = pointer.split('/');
+  return names.map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
 /** The page that explains a code; a relative reference, so that it is valid behind any host name. */
 export function problemType(code: string): string {
   return `/docs/errors#${code}`;

@@ -26,7 +26,6 @@ GRANT accubooks_app TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_auditor TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_maintenance TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_relay TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
-GRANT accubooks_sealer TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 
 ROLE accubooks_relay NOLOGIN INHERIT;
 
@@ -34,11 +33,9 @@ ROLE accubooks_relay_login LOGIN NOINHERIT;
 GRANT accubooks_relay TO accubooks_relay_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_relay_login SET role=accubooks_relay;
 
-ROLE accubooks_sealer NOLOGIN INHERIT;
-
-ROLE accubooks_sealer_login LOGIN NOINHERIT;
-GRANT accubooks_sealer TO accubooks_sealer_login WITH ADMIN f, INHERIT f, SET t;
-ALTER ROLE accubooks_sealer_login SET role=accubooks_sealer;
+ROLE accubooks_scheduled_auditor_login LOGIN NOINHERIT;
+GRANT accubooks_auditor TO accubooks_scheduled_auditor_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_scheduled_auditor_login SET role=accubooks_auditor;
 
 -- Schemas
 
@@ -52,7 +49,6 @@ GRANT USAGE ON SCHEMA public TO accubooks_app;
 GRANT USAGE ON SCHEMA public TO accubooks_auditor;
 GRANT USAGE ON SCHEMA public TO accubooks_maintenance;
 GRANT USAGE ON SCHEMA public TO accubooks_relay;
-GRANT USAGE ON SCHEMA public TO accubooks_sealer;
 
 CREATE SCHEMA security_partitions;
 
@@ -100,18 +96,13 @@ CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STA
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.accounts FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.accounts FOR SELECT TO accubooks_sealer USING (true);
 GRANT SELECT ON public.accounts TO accubooks_app;
 GRANT SELECT ON public.accounts TO accubooks_auditor;
 GRANT INSERT ON public.accounts(company_id) TO accubooks_app;
-GRANT SELECT ON public.accounts(company_id) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(id) TO accubooks_app;
-GRANT SELECT ON public.accounts(id) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(code) TO accubooks_app;
-GRANT SELECT ON public.accounts(code) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(name) TO accubooks_app;
 GRANT INSERT ON public.accounts(type) TO accubooks_app;
-GRANT SELECT ON public.accounts(type) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(is_bank) TO accubooks_app;
 
 CREATE TABLE public.approval_decisions (
@@ -208,18 +199,14 @@ ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL 
 CREATE POLICY auditor ON public.approval_requests FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_requests FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 CREATE POLICY relay ON public.approval_requests FOR ALL TO accubooks_relay USING (true);
-CREATE POLICY sealer ON public.approval_requests FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
 GRANT SELECT ON public.approval_requests TO accubooks_auditor;
 GRANT SELECT ON public.approval_requests(company_id) TO accubooks_relay;
-GRANT SELECT ON public.approval_requests(company_id) TO accubooks_sealer;
 GRANT SELECT ON public.approval_requests(idempotency_key) TO accubooks_relay;
-GRANT SELECT ON public.approval_requests(write_id) TO accubooks_sealer;
 GRANT SELECT ON public.approval_requests(demands) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(pending_since) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(expires_at) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_relay;
-GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_sealer;
 GRANT UPDATE ON public.approval_requests(approved_by) TO accubooks_app;
 GRANT SELECT ON public.approval_requests(closed_at) TO accubooks_relay;
 GRANT UPDATE ON public.approval_requests(closed_at) TO accubooks_app;
@@ -251,6 +238,36 @@ CREATE TABLE public.audit_archives (
 );
 CREATE TRIGGER note_audit_archiver BEFORE INSERT ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
 CREATE TRIGGER note_audit_archiver_again BEFORE UPDATE OF archived_at ON public.audit_archives FOR EACH ROW EXECUTE FUNCTION public.note_audit_archiver();
+
+CREATE TABLE public.audit_runs (
+  run_id text NOT NULL,
+  scope text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  ended_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  from_day date,
+  to_day date,
+  checked jsonb NOT NULL,
+  finding_count bigint NOT NULL,
+  findings jsonb NOT NULL,
+  could_not_ask jsonb NOT NULL,
+  recorded_by text DEFAULT SESSION_USER NOT NULL,
+  CONSTRAINT audit_runs_pkey PRIMARY KEY (run_id),
+  CONSTRAINT audit_runs_checked_check CHECK ((jsonb_typeof(checked) = 'object'::text)),
+  CONSTRAINT audit_runs_could_not_ask_check CHECK (((jsonb_typeof(could_not_ask) = 'array'::text) AND (jsonb_array_length(could_not_ask) <= 1000))),
+  CONSTRAINT audit_runs_finding_count_check CHECK ((finding_count >= 0)),
+  CONSTRAINT audit_runs_findings_check CHECK (((jsonb_typeof(findings) = 'array'::text) AND (jsonb_array_length(findings) <= 1000))),
+  CONSTRAINT audit_runs_recorded_by_check CHECK ((length(recorded_by) <= 63)),
+  CONSTRAINT audit_runs_run_id_check CHECK (((length(run_id) >= 1) AND (length(run_id) <= 100))),
+  CONSTRAINT audit_runs_scope_check CHECK ((scope = ANY (ARRAY['recent'::text, 'all'::text])))
+);
+CREATE INDEX audit_runs_newest ON public.audit_runs USING btree (ended_at);
+CREATE TRIGGER keep_all_audit_runs BEFORE TRUNCATE ON public.audit_runs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('it is what a run has found');
+CREATE TRIGGER keep_audit_runs BEFORE DELETE OR UPDATE ON public.audit_runs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is what a run has found');
+GRANT SELECT ON public.audit_runs TO accubooks_auditor;
+GRANT SELECT ON public.audit_runs(scope) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(ended_at) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(finding_count) TO accubooks_relay;
+GRANT SELECT ON public.audit_runs(could_not_ask) TO accubooks_relay;
 
 CREATE TABLE public.bank_matches (
   company_id uuid NOT NULL,
@@ -583,11 +600,9 @@ ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
 CREATE POLICY relay ON public.companies FOR SELECT TO accubooks_relay USING (true);
-CREATE POLICY sealer ON public.companies FOR SELECT TO accubooks_sealer USING (true);
 GRANT SELECT ON public.companies TO accubooks_app;
 GRANT SELECT ON public.companies TO accubooks_auditor;
 GRANT SELECT ON public.companies(id) TO accubooks_relay;
-GRANT SELECT ON public.companies(id) TO accubooks_sealer;
 GRANT UPDATE ON public.companies(name) TO accubooks_app;
 GRANT UPDATE ON public.companies(time_zone) TO accubooks_app;
 GRANT UPDATE ON public.companies(base_currency) TO accubooks_app;
@@ -888,7 +903,6 @@ CREATE TABLE public.idempotent_write_audit_log (
   workflows_triggered integer DEFAULT 0 NOT NULL,
   side_effects_executed integer DEFAULT 0 NOT NULL,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-  xid xid8 DEFAULT pg_current_xact_id(),
   CONSTRAINT idempotent_write_audit_log_pkey PRIMARY KEY ("timestamp", id),
   CONSTRAINT idempotent_write_audit_log_error_code_check CHECK ((length(error_code) <= 64)),
   CONSTRAINT idempotent_write_audit_log_error_message_check CHECK ((length(error_message) <= 2000)),
@@ -905,16 +919,13 @@ CREATE TABLE public.idempotent_write_audit_log (
   CONSTRAINT idempotent_write_audit_log_workflows_triggered_check CHECK ((workflows_triggered >= 0))
 ) PARTITION BY RANGE ("timestamp");
 CREATE INDEX idempotent_write_audit_log_by_key ON ONLY public.idempotent_write_audit_log USING btree (company_id, idempotency_key, "timestamp", id);
-CREATE INDEX idempotent_write_audit_log_by_xid ON ONLY public.idempotent_write_audit_log USING btree (xid, id) WHERE (xid IS NOT NULL);
 CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON public.idempotent_write_audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
 CREATE TRIGGER keep_audit_rows BEFORE DELETE OR UPDATE ON public.idempotent_write_audit_log FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
 ALTER TABLE public.idempotent_write_audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_write_audit_log FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.idempotent_write_audit_log FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.idempotent_write_audit_log FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.idempotent_write_audit_log TO accubooks_app;
 GRANT SELECT ON public.idempotent_write_audit_log TO accubooks_auditor;
-GRANT SELECT ON public.idempotent_write_audit_log TO accubooks_sealer;
 
 CREATE TABLE public.idempotent_writes (
   company_id uuid NOT NULL,
@@ -976,23 +987,14 @@ CREATE CONSTRAINT TRIGGER require_outcome_at_commit AFTER INSERT ON public.idemp
 ALTER TABLE public.idempotent_writes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_writes FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.idempotent_writes FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.idempotent_writes FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.idempotent_writes TO accubooks_app;
 GRANT SELECT ON public.idempotent_writes TO accubooks_auditor;
-GRANT SELECT ON public.idempotent_writes(company_id) TO accubooks_sealer;
-GRANT SELECT ON public.idempotent_writes(write_id) TO accubooks_sealer;
-GRANT SELECT ON public.idempotent_writes(operation) TO accubooks_sealer;
-GRANT SELECT ON public.idempotent_writes(fingerprint) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(outcome) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(status_code) TO accubooks_app;
-GRANT SELECT ON public.idempotent_writes(response_body) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(response_body) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(location) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(resource_type) TO accubooks_app;
-GRANT SELECT ON public.idempotent_writes(resource_id) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(resource_id) TO accubooks_app;
-GRANT SELECT ON public.idempotent_writes(user_id) TO accubooks_sealer;
-GRANT SELECT ON public.idempotent_writes(request_id) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(completed_at) TO accubooks_app;
 
 CREATE TABLE public.inventory_items (
@@ -1253,10 +1255,8 @@ CREATE TRIGGER require_mirror_after_original BEFORE INSERT ON public.journal_ent
 ALTER TABLE public.journal_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_entries FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_entries FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.journal_entries FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.journal_entries TO accubooks_app;
 GRANT SELECT ON public.journal_entries TO accubooks_auditor;
-GRANT SELECT ON public.journal_entries TO accubooks_sealer;
 
 CREATE TABLE public.journal_lines (
   company_id uuid NOT NULL,
@@ -1284,10 +1284,8 @@ CREATE TRIGGER require_postable_lines AFTER INSERT ON public.journal_lines REFER
 ALTER TABLE public.journal_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_lines FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.journal_lines FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.journal_lines TO accubooks_app;
 GRANT SELECT ON public.journal_lines TO accubooks_auditor;
-GRANT SELECT ON public.journal_lines TO accubooks_sealer;
 
 CREATE TABLE public.lanes (
   version uuid NOT NULL,
@@ -1507,13 +1505,9 @@ CREATE CONSTRAINT TRIGGER require_whole_pay_run AFTER INSERT OR UPDATE ON public
 ALTER TABLE public.pay_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.pay_runs FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.pay_runs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.pay_runs FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.pay_runs TO accubooks_app;
 GRANT SELECT ON public.pay_runs TO accubooks_auditor;
-GRANT SELECT ON public.pay_runs(company_id) TO accubooks_sealer;
-GRANT SELECT ON public.pay_runs(id) TO accubooks_sealer;
 GRANT UPDATE ON public.pay_runs(status) TO accubooks_app;
-GRANT SELECT ON public.pay_runs(approved_by) TO accubooks_sealer;
 GRANT UPDATE ON public.pay_runs(approved_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(executed_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(journal_entry_id) TO accubooks_app;
@@ -1765,186 +1759,8 @@ CREATE TABLE public.schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (name)
 );
 GRANT SELECT ON public.schema_migrations TO accubooks_app;
-
-CREATE TABLE public.seal_batches (
-  company_id uuid NOT NULL,
-  log text NOT NULL,
-  first_number bigint NOT NULL,
-  last_number bigint NOT NULL,
-  head bytea NOT NULL,
-  root bytea NOT NULL,
-  epoch integer NOT NULL,
-  sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-  CONSTRAINT seal_batches_pkey PRIMARY KEY (company_id, log, first_number),
-  CONSTRAINT seal_batches_check CHECK ((last_number >= first_number)),
-  CONSTRAINT seal_batches_first_number_check CHECK ((first_number >= 1)),
-  CONSTRAINT seal_batches_head_check CHECK ((length(head) = 32)),
-  CONSTRAINT seal_batches_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
-  CONSTRAINT seal_batches_root_check CHECK ((length(root) = 32)),
-  CONSTRAINT seal_batches_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
-  CONSTRAINT seal_batches_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
-);
-CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_batches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_batches FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER require_next_numbers BEFORE INSERT ON public.seal_batches FOR EACH ROW EXECUTE FUNCTION public.require_next_numbers();
-ALTER TABLE public.seal_batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY auditor ON public.seal_batches FOR SELECT TO accubooks_auditor USING (true);
-CREATE POLICY company ON public.seal_batches FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.seal_batches FOR ALL TO accubooks_sealer USING (true);
-GRANT INSERT, SELECT ON public.seal_batches TO accubooks_sealer;
-GRANT SELECT ON public.seal_batches TO accubooks_app;
-GRANT SELECT ON public.seal_batches TO accubooks_auditor;
-
-CREATE TABLE public.seal_epochs (
-  epoch integer NOT NULL,
-  verification_epoch uuid NOT NULL,
-  database text NOT NULL,
-  operator text,
-  reason text,
-  began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-  CONSTRAINT seal_epochs_pkey PRIMARY KEY (epoch),
-  CONSTRAINT seal_epochs_database_check CHECK ((length(database) <= 200)),
-  CONSTRAINT seal_epochs_epoch_check CHECK ((epoch >= 1)),
-  CONSTRAINT seal_epochs_operator_check CHECK ((length(operator) <= 200)),
-  CONSTRAINT seal_epochs_reason_check CHECK ((length(reason) <= 1000))
-);
-CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_epochs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_epochs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-GRANT INSERT, SELECT ON public.seal_epochs TO accubooks_sealer;
-GRANT SELECT ON public.seal_epochs TO accubooks_auditor;
-
-CREATE TABLE public.seal_heads (
-  company_id uuid NOT NULL,
-  log text NOT NULL,
-  "position" integer NOT NULL,
-  epoch integer NOT NULL,
-  first_number bigint NOT NULL,
-  number bigint NOT NULL,
-  head text NOT NULL,
-  key_id text NOT NULL,
-  signature bytea NOT NULL,
-  published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-  announced_at timestamp with time zone,
-  CONSTRAINT seal_heads_pkey PRIMARY KEY (company_id, log, "position"),
-  CONSTRAINT seal_heads_check CHECK ((number >= first_number)),
-  CONSTRAINT seal_heads_first_number_check CHECK ((first_number >= 1)),
-  CONSTRAINT seal_heads_head_check CHECK ((length(head) <= 1000)),
-  CONSTRAINT seal_heads_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
-  CONSTRAINT seal_heads_position_check CHECK (("position" >= 1)),
-  CONSTRAINT seal_heads_signature_check CHECK ((length(signature) = 64)),
-  CONSTRAINT seal_heads_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
-  CONSTRAINT seal_heads_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch),
-  CONSTRAINT seal_heads_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.seal_keys(key_id)
-);
-CREATE INDEX seal_heads_not_announced ON public.seal_heads USING btree (published_at) WHERE (announced_at IS NULL);
-CREATE TRIGGER keep_all_heads BEFORE TRUNCATE ON public.seal_heads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are published');
-CREATE TRIGGER keep_heads BEFORE DELETE OR UPDATE OF company_id, log, "position", epoch, first_number, number, head, key_id, signature, published_at ON public.seal_heads FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is published');
-ALTER TABLE public.seal_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY auditor ON public.seal_heads FOR SELECT TO accubooks_auditor USING (true);
-CREATE POLICY company ON public.seal_heads FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.seal_heads FOR ALL TO accubooks_sealer USING (true);
-GRANT INSERT, SELECT ON public.seal_heads TO accubooks_sealer;
-GRANT SELECT ON public.seal_heads TO accubooks_app;
-GRANT SELECT ON public.seal_heads TO accubooks_auditor;
-GRANT UPDATE ON public.seal_heads(announced_at) TO accubooks_sealer;
-
-CREATE TABLE public.seal_keys (
-  key_id text NOT NULL,
-  public_key bytea NOT NULL,
-  first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-  CONSTRAINT seal_keys_pkey PRIMARY KEY (key_id),
-  CONSTRAINT seal_keys_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 64))),
-  CONSTRAINT seal_keys_public_key_check CHECK ((length(public_key) = 32))
-);
-CREATE TRIGGER keep_all_keys BEFORE TRUNCATE ON public.seal_keys FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('heads that they have signed are out');
-CREATE TRIGGER keep_keys BEFORE DELETE OR UPDATE ON public.seal_keys FOR EACH ROW EXECUTE FUNCTION public.refuse_change('heads that it has signed are out');
-GRANT INSERT, SELECT ON public.seal_keys TO accubooks_sealer;
-GRANT SELECT ON public.seal_keys TO accubooks_app;
-GRANT SELECT ON public.seal_keys TO accubooks_auditor;
-
-CREATE TABLE public.seal_position (
-  one boolean DEFAULT true NOT NULL,
-  epoch integer NOT NULL,
-  phase text DEFAULT 'sweep entries'::text NOT NULL,
-  company_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
-  swept_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-  xid xid8 NOT NULL,
-  audit_id bigint DEFAULT 0 NOT NULL,
-  CONSTRAINT seal_position_pkey PRIMARY KEY (one),
-  CONSTRAINT seal_position_one_check CHECK (one),
-  CONSTRAINT seal_position_phase_check CHECK ((phase = ANY (ARRAY['sweep entries'::text, 'sweep audit rows'::text, 'follow'::text]))),
-  CONSTRAINT seal_position_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
-);
-CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
-GRANT INSERT, SELECT ON public.seal_position TO accubooks_sealer;
-GRANT SELECT ON public.seal_position TO accubooks_auditor;
-GRANT SELECT ON public.seal_position TO accubooks_relay;
-GRANT UPDATE ON public.seal_position(epoch) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(phase) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(company_id) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(swept_until) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(xid) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(audit_id) TO accubooks_sealer;
-
-CREATE TABLE public.seal_salts (
-  company_id uuid NOT NULL,
-  log text NOT NULL,
-  first_number bigint NOT NULL,
-  salts bytea NOT NULL,
-  erased jsonb DEFAULT '{}'::jsonb NOT NULL,
-  CONSTRAINT seal_salts_pkey PRIMARY KEY (company_id, log, first_number),
-  CONSTRAINT seal_salts_erased_check CHECK ((jsonb_typeof(erased) = 'object'::text)),
-  CONSTRAINT seal_salts_salts_check CHECK (((length(salts) > 0) AND ((length(salts) % 16) = 0))),
-  CONSTRAINT seal_salts_company_id_log_first_number_fkey FOREIGN KEY (company_id, log, first_number) REFERENCES public.seal_batches(company_id, log, first_number)
-);
-CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_salts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER keep_salts BEFORE DELETE OR UPDATE OF company_id, log, first_number ON public.seal_salts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('salts are erased one by one, and their rows stay');
-ALTER TABLE public.seal_salts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY auditor ON public.seal_salts FOR SELECT TO accubooks_auditor USING (true);
-CREATE POLICY company ON public.seal_salts FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.seal_salts FOR ALL TO accubooks_sealer USING (true);
-GRANT INSERT, SELECT ON public.seal_salts TO accubooks_sealer;
-GRANT SELECT ON public.seal_salts TO accubooks_app;
-GRANT SELECT ON public.seal_salts TO accubooks_auditor;
-
-CREATE TABLE public.sealed_audit_rows (
-  company_id uuid NOT NULL,
-  number bigint NOT NULL,
-  row_timestamp timestamp with time zone NOT NULL,
-  row_id bigint NOT NULL,
-  leaf bytea NOT NULL,
-  CONSTRAINT sealed_audit_rows_pkey PRIMARY KEY (company_id, number),
-  CONSTRAINT sealed_audit_rows_company_id_row_id_row_timestamp_key UNIQUE (company_id, row_id, row_timestamp),
-  CONSTRAINT sealed_audit_rows_leaf_check CHECK ((length(leaf) = 32))
-);
-CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.sealed_audit_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.sealed_audit_rows FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-ALTER TABLE public.sealed_audit_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY auditor ON public.sealed_audit_rows FOR SELECT TO accubooks_auditor USING (true);
-CREATE POLICY company ON public.sealed_audit_rows FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.sealed_audit_rows FOR ALL TO accubooks_sealer USING (true);
-GRANT INSERT, SELECT ON public.sealed_audit_rows TO accubooks_sealer;
-GRANT SELECT ON public.sealed_audit_rows TO accubooks_app;
-GRANT SELECT ON public.sealed_audit_rows TO accubooks_auditor;
-
-CREATE TABLE public.sealed_entries (
-  company_id uuid NOT NULL,
-  number bigint NOT NULL,
-  entry_id uuid NOT NULL,
-  leaf bytea NOT NULL,
-  CONSTRAINT sealed_entries_pkey PRIMARY KEY (company_id, number),
-  CONSTRAINT sealed_entries_company_id_entry_id_key UNIQUE (company_id, entry_id),
-  CONSTRAINT sealed_entries_leaf_check CHECK ((length(leaf) = 32))
-);
-CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.sealed_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.sealed_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
-ALTER TABLE public.sealed_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY auditor ON public.sealed_entries FOR SELECT TO accubooks_auditor USING (true);
-CREATE POLICY company ON public.sealed_entries FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
-CREATE POLICY sealer ON public.sealed_entries FOR ALL TO accubooks_sealer USING (true);
-GRANT INSERT, SELECT ON public.sealed_entries TO accubooks_sealer;
-GRANT SELECT ON public.sealed_entries TO accubooks_app;
-GRANT SELECT ON public.sealed_entries TO accubooks_auditor;
+GRANT SELECT ON public.schema_migrations(name) TO accubooks_relay;
+GRANT SELECT ON public.schema_migrations(applied_at) TO accubooks_relay;
 
 CREATE TABLE public.security_log (
   id bigint DEFAULT nextval('public.security_log_id'::regclass) NOT NULL,
@@ -2045,7 +1861,6 @@ CREATE TABLE public.verification (
 );
 GRANT SELECT ON public.verification TO accubooks_app;
 GRANT SELECT ON public.verification TO accubooks_relay;
-GRANT SELECT ON public.verification TO accubooks_sealer;
 
 CREATE TABLE public.workflow_results (
   company_id uuid NOT NULL,
@@ -2333,7 +2148,6 @@ BEGIN
     RAISE EXCEPTION 'audit month % has % rows, and these are not the % that were archived', partition_name,
       found.row_count, archive.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
-  EXECUTE format('ALTER TABLE audit_detached.%I ADD COLUMN IF NOT EXISTS xid xid8', partition_name);
   -- The log brings its own; one for rows cannot be there twice under one name.
   EXECUTE format('DROP TRIGGER IF EXISTS keep_audit_rows ON audit_detached.%I', partition_name);
   EXECUTE format('ALTER TABLE audit_detached.%I SET SCHEMA audit_partitions', partition_name);
@@ -2374,7 +2188,7 @@ CREATE OR REPLACE FUNCTION public.audit_month_lines(p_month date, p_after timest
 AS $function$
 BEGIN
   RETURN QUERY EXECUTE format(
-    'SELECT a.timestamp::text, a.id, (to_jsonb(a) - ''xid'')::text FROM audit_partitions.%I a
+    'SELECT a.timestamp::text, a.id, to_jsonb(a)::text FROM audit_partitions.%I a
      WHERE (a.timestamp, a.id) > ($1, $2) ORDER BY a.timestamp, a.id LIMIT $3', audit_partition_name(p_month))
   USING p_after, p_after_id, p_limit;
 END
@@ -2411,6 +2225,24 @@ RETURN ((('y'::text || lpad((EXTRACT(year FROM p_month))::text, 4, '0'::text)) |
 ;
 GRANT EXECUTE ON FUNCTION public.audit_partition_name(date) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.audit_run_facts()
+ RETURNS TABLE(recent_findings bigint, all_findings bigint, not_asked integer, silent_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT recent.finding_count, whole.finding_count, jsonb_array_length(newest.could_not_ask), age_seconds(coalesce(
+      newest.ended_at, (SELECT m.applied_at FROM schema_migrations m WHERE m.name LIKE '%\_audit\_runs.sql')))
+    FROM (SELECT 1) AS one
+    LEFT JOIN LATERAL (SELECT r.finding_count FROM audit_runs r WHERE r.scope = 'recent' ORDER BY r.ended_at DESC LIMIT 1) AS recent ON true
+    LEFT JOIN LATERAL (SELECT r.finding_count FROM audit_runs r WHERE r.scope = 'all' ORDER BY r.ended_at DESC LIMIT 1) AS whole ON true
+    LEFT JOIN LATERAL (SELECT r.ended_at, r.could_not_ask FROM audit_runs r ORDER BY r.ended_at DESC LIMIT 1) AS newest ON true;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.audit_run_facts() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.audit_table_digest(p_table regclass, OUT row_count bigint, OUT row_digest numeric)
  RETURNS record
  LANGUAGE plpgsql
@@ -2419,7 +2251,7 @@ CREATE OR REPLACE FUNCTION public.audit_table_digest(p_table regclass, OUT row_c
  SET "TimeZone" TO 'UTC'
 AS $function$
 BEGIN
-  EXECUTE format('SELECT count(*), coalesce(sum(audit_line_digest((to_jsonb(a) - ''xid'')::text)), 0) FROM %s a', p_table)
+  EXECUTE format('SELECT count(*), coalesce(sum(audit_line_digest(to_jsonb(a)::text)), 0) FROM %s a', p_table)
   INTO row_count, row_digest;
 END
 $function$
@@ -4922,6 +4754,22 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.record_audit_rows(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.record_audit_run(p_run jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  INSERT INTO audit_runs (run_id, scope, started_at, from_day, to_day, checked, finding_count, findings, could_not_ask)
+  SELECT r.run_id, r.scope, r.started_at, r.from_day, r.to_day, r.checked, r.finding_count, r.findings, r.could_not_ask
+  FROM jsonb_populate_record(NULL::audit_runs, p_run) AS r
+  ON CONFLICT (run_id) DO NOTHING;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.record_audit_run(jsonb) TO accubooks_auditor;
+
 CREATE OR REPLACE FUNCTION public.record_chunk(p_company uuid, p_id uuid, p_upload uuid, p_chunk integer, p_claim uuid, p_outcomes text, p_problems jsonb, p_audit jsonb, p_version uuid, p_approvals jsonb DEFAULT '{}'::jsonb)
  RETURNS SETOF public.batches
  LANGUAGE plpgsql
@@ -5901,24 +5749,6 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
 
-CREATE OR REPLACE FUNCTION public.require_next_numbers()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-DECLARE
-  last bigint;
-BEGIN
-  SELECT b.last_number INTO last FROM seal_batches b
-  WHERE b.company_id = NEW.company_id AND b.log = NEW.log ORDER BY b.first_number DESC LIMIT 1;
-  IF NEW.first_number <> coalesce(last, 0) + 1 THEN
-    RAISE EXCEPTION 'the % of company % is sealed up to %, and the batch begins with %', NEW.log, NEW.company_id,
-      coalesce(last, 0), NEW.first_number USING ERRCODE = 'check_violation', CONSTRAINT = 'seal_without_gaps';
-  END IF;
-  RETURN NEW;
-END $function$
-;
-GRANT EXECUTE ON FUNCTION public.require_next_numbers() TO PUBLIC;
-
 CREATE OR REPLACE FUNCTION public.require_nothing_left()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6775,6 +6605,10 @@ DECLARE
   archive audit_archives;
   found record;
 BEGIN
+  IF EXISTS (SELECT FROM audit_runs r WHERE r.recorded_by = session_user) THEN
+    RAISE EXCEPTION 'audit month % is not verified: % is the login of scheduled runs, and a person has to verify it',
+      audit_partition_name(p_month), session_user USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   SELECT * INTO archive FROM audit_archives a WHERE a.month = p_month FOR UPDATE;
   IF archive.month IS NULL THEN
     RAISE EXCEPTION 'audit month % was not archived', audit_partition_name(p_month)
@@ -6875,18 +6709,3 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.webhook_batches(integer,integer) TO PUBLIC;
-
-CREATE OR REPLACE FUNCTION public.webhook_of(p_company uuid)
- RETURNS TABLE(webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  PERFORM enter_relay();
-  RETURN QUERY
-    SELECT c.webhook_url, c.webhook_secret_version,
-      coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
-    FROM companies c WHERE c.id = p_company;
-END
-$function$
-;
-GRANT EXECUTE ON FUNCTION public.webhook_of(uuid) TO PUBLIC;

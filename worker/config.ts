@@ -67,6 +67,7 @@ const DATABASE_URLS = [
   'RELAY_DATABASE_URL',
   'MAINTENANCE_DATABASE_URL',
   'SEALER_DATABASE_URL',
+  'AUDITOR_DATABASE_URL',
 ] as const;
 const DATABASE_IN_PLAINTEXT =
   'in production add sslmode=verify-full to the URL, and sslrootcert=/path/to/ca.pem for a CA of your own, or name its ' +
@@ -112,6 +113,8 @@ const workerConfig = z
     SEAL_SIGNING_KEY: signingKey().optional(),
     /** The folder for the published heads of the seal, beside the log and the webhooks. */
     SEAL_HEADS_DIR: z.string().min(1).optional(),
+    /** A login of the auditor, for its scheduled runs; without it this worker runs none. */
+    AUDITOR_DATABASE_URL: processConfig.DATABASE_URL.optional(),
     /** The folder for the archive of old audit months; without it they stay in the database. */
     AUDIT_ARCHIVE_DIR: z.string().min(1).optional(),
     /** For how long the bytes of a file are kept after the end of its batch; the results stay. */

@@ -80,12 +80,17 @@ export function observeRelay(registry: Registry, relay: Pool): void {
     audit_fallback_rows: number;
     batches: ReadonlyMap<string, BatchFacts>;
     approvals: ApprovalFacts | undefined;
+    audits: AuditFacts | undefined;
   };
   const { gauge } = askedWhenScraped(registry, 'database', async () => {
-    const [facts] = await queryOnce<Omit<Facts, 'batches' | 'approvals'>>(relay, 'SELECT * FROM relay_facts()');
+    const [facts] = await queryOnce<Omit<Facts, 'batches' | 'approvals' | 'audits'>>(
+      relay,
+      'SELECT * FROM relay_facts()',
+    );
     const batches = await queryOnce<BatchFacts>(relay, 'SELECT * FROM batch_facts()');
     const [approvals] = await queryOnce<ApprovalFacts>(relay, 'SELECT * FROM approval_facts()');
-    return facts && { ...facts, approvals, batches: new Map(batches.map((row) => [row.state, row])) };
+    const [audits] = await queryOnce<AuditFacts>(relay, 'SELECT * FROM audit_run_facts()');
+    return facts && { ...facts, approvals, audits, batches: new Map(batches.map((row) => [row.state, row])) };
   });
   gauge(
     'outbox_events',
@@ -155,7 +160,25 @@ export function observeRelay(registry: Registry, relay: Pool): void {
     undefined,
     { all: ({ approvals }) => approvals?.overdue_seconds ?? 0 },
   );
+  gauge('auditor_findings', 'Findings of the last scheduled audit of the recent writes, and of all', 'scope', {
+    recent: ({ audits }) => Number(audits?.recent_findings ?? 0),
+    all: ({ audits }) => Number(audits?.all_findings ?? 0),
+  });
+  gauge('auditor_not_asked', 'What the last scheduled audit could not ask', undefined, {
+    all: ({ audits }) => audits?.not_asked ?? 0,
+  });
+  gauge('auditor_silent_seconds', 'Time since a scheduled audit has ended', undefined, {
+    all: ({ audits }) => audits?.silent_seconds ?? 0,
+  });
 }
+
+type AuditFacts = {
+  /** Null where no run of that scope has ended. */
+  readonly recent_findings: bigint | null;
+  readonly all_findings: bigint | null;
+  readonly not_asked: number | null;
+  readonly silent_seconds: number;
+};
 
 type ApprovalFacts = { readonly waiting: bigint; readonly overdue_seconds: number };
 
@@ -285,7 +308,7 @@ function askedWhenScraped<Facts>(
     gauge(
       name: string,
       help: string,
-      label: 'state' | undefined,
+      label: 'state' | 'scope' | undefined,
       read: Readonly<Record<string, (facts: Facts) => number>>,
     ): void {
       new Gauge({

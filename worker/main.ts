@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace';
 import { pino } from 'pino';
 import { OPERATIONS } from '../activities/operation-list.ts';
 import { startApprovals } from './approvals/start-approvals.ts';
+import { startAuditor } from './auditor/start-auditor.ts';
 import { startBatches } from './batches/start-batches.ts';
 import { loadWorkflowBundle } from './bundle.ts';
 import { createClient } from './client.ts';
@@ -21,7 +22,7 @@ import { startVerifier } from './verification/verifier.ts';
 import { pinnedToOwnRelease } from './versioning.ts';
 import { createWriteWorker } from './write-worker.ts';
 
-/** The worker process: finishes the runs of API processes that died, and runs the outbox relay, events and maintenance. */
+/** The worker process: finishes the runs of API processes that died, and runs the outbox relay, events, maintenance and the auditor. */
 async function main(): Promise<void> {
   const config = readWorkerConfig();
   const logger = pino({ level: config.LOG_LEVEL, base: { process: 'worker' } });
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
   });
   const stopping = new AbortController();
   const maintenance = await startMaintenance(shared);
+  const auditor = await startAuditor(shared);
 
   const server = createServer((request, response) => {
     void answer(request.url, request.headers.authorization).then(([status, page]) =>
@@ -68,7 +70,7 @@ async function main(): Promise<void> {
     if (worker.getState() === 'RUNNING') worker.shutdown();
     stopping.abort();
     await Promise.all([events.close(), batches.close(), closeApprovals(), closeSealing()]);
-    await maintenance.close();
+    await Promise.all([maintenance.close(), auditor.close()]);
     await running.catch(() => undefined);
     server.close();
     await verifier.close();
@@ -79,10 +81,12 @@ async function main(): Promise<void> {
   logger.info({ taskQueue: config.TEMPORAL_TASK_QUEUE }, 'The worker is polling');
   const running = worker.run();
   void makeFirstReleaseCurrent(connection, config, logger, stopping.signal);
-  await Promise.race([running, events.ended, batches.ended, maintenance.ended]).catch((error: unknown) => {
-    uninstall();
-    throw error;
-  });
+  await Promise.race([running, events.ended, batches.ended, maintenance.ended, auditor.ended]).catch(
+    (error: unknown) => {
+      uninstall();
+      throw error;
+    },
+  );
 }
 
 main().catch((error: unknown) => {

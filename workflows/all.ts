@@ -4,6 +4,7 @@ export { auditMaintenance } from './audit-maintenance.ts';
 export { batch } from './batch.ts';
 export { closeMonth } from './close-month.ts';
 export { lane, poison } from './lane.ts';
+export { scheduledAudit } from './scheduled-audit.ts';
 export { sendInvoiceReminders } from './send-invoice-reminders.ts';
 export { webhooks } from './webhooks.ts';
 export { write } from './write.ts';

@@ -18,6 +18,12 @@ export const CONTROLS: readonly Control[] = [
   ...HISTORY_CONTROLS,
 ];
 
+export function controlNamed(name: string): Control {
+  const found = CONTROLS.find((control) => control.name === name);
+  if (found === undefined) throw new Error(`Bug! There is no control ${name}`);
+  return found;
+}
+
 export type Checked = {
   readonly control: Control;
   readonly companyId: string;
@@ -27,7 +33,9 @@ export type Checked = {
   readonly broken: readonly Readonly<Record<string, unknown>>[];
 };
 
-type Queryable = Pick<pg.ClientBase, 'query'>;
+type Queryable = {
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<{ readonly rows: Row[] }>;
+};
 
 /** Runs each control for each company. Needs a role that reads across companies, such as the auditor's. */
 export async function checkControls(
@@ -64,14 +72,29 @@ export async function brokenControls(
   return broken;
 }
 
-/** For one company the ID is compared as such: the planner then knows it of every table that is joined on it. */
-async function brokenRows(database: Queryable, { sql }: Control, companyIds: readonly string[] | null) {
+/**
+ * The rows that violate a control. For one company the ID is compared as such: the planner then knows it of every table that is
+ * joined on it. `writeIds`: only those of these writes; for a control whose rows name theirs.
+ */
+export async function brokenRows(
+  database: Queryable,
+  { sql }: Pick<Control, 'sql'>,
+  companyIds: readonly string[] | null,
+  {
+    limit = null,
+    writeIds = null,
+  }: { readonly limit?: number | null; readonly writeIds?: readonly string[] | null } = {},
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
   const [first, ...others] = companyIds ?? [];
   const one = first !== undefined && others.length === 0;
   const { rows } = await database.query<Record<string, unknown>>(
-    `SELECT * FROM (${sql}) AS broken
-     WHERE ${one ? 'company_id = $1::uuid' : '$1::uuid[] IS NULL OR company_id = ANY ($1)'}`,
-    [one ? first : companyIds],
+    // MATERIALIZED: planned for all rows, which are read where none violates it, and not for the first ones.
+    `WITH broken AS MATERIALIZED (
+       SELECT * FROM (${sql}) AS violation
+       WHERE ${one ? 'company_id = $1::uuid' : '($1::uuid[] IS NULL OR company_id = ANY ($1))'}
+       ${writeIds === null ? '' : 'AND write_id = ANY ($3::uuid[])'})
+     SELECT * FROM broken LIMIT $2`,
+    [one ? first : companyIds, limit, ...(writeIds === null ? [] : [writeIds])],
   );
   return rows;
 }

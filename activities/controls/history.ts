@@ -80,50 +80,52 @@ export const HISTORY_CONTROLS: readonly Control[] = [
     closesMonth: false,
     of: 'journal_entries',
     sql: `
-      SELECT e.company_id, w.write_id, w.operation, e.operation AS labelled FROM journal_entries e
+      SELECT e.company_id, w.write_id, w.operation, e.operation AS labelled, 'journal_entries' AS found_in, e.id::text
+      FROM journal_entries e
       JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
       -- The time of an entry is when its transaction began, which has claimed the key of its write.
       WHERE e.operation <> w.operation
         OR e.created_at NOT BETWEEN w.claimed_at - interval '1 hour' AND w.claimed_at + interval '1 second'
       UNION ALL
-      SELECT a.company_id, w.write_id, w.operation, a.operation_name FROM idempotent_write_audit_log a
+      SELECT a.company_id, w.write_id, w.operation, a.operation_name, 'idempotent_write_audit_log', a.id::text
+      FROM idempotent_write_audit_log a
       JOIN idempotent_writes w ON w.company_id = a.company_id AND w.write_id = a.deterministic_id
       WHERE a.status = 'new' AND (a.operation_name, a.operation_type, a.idempotency_key, a.request_id)
         IS DISTINCT FROM (w.operation, w.type, w.idempotency_key, w.request_id)
       UNION ALL
-      SELECT o.company_id, w.write_id, w.operation, o.kind FROM outbox o
+      SELECT o.company_id, w.write_id, w.operation, o.kind, 'outbox', o.id::text FROM outbox o
       JOIN idempotent_writes w ON w.company_id = o.company_id AND w.write_id = o.write_id
       JOIN (VALUES ${OPERATIONS.map(({ name, event }) => `('${name}', '${event}')`).join(', ')}) AS known (operation, kind)
         ON known.operation = w.operation
       WHERE o.kind <> known.kind OR (o.payload ->> 'requestId', o.payload -> 'resource')
         IS DISTINCT FROM (w.request_id, jsonb_build_object('type', w.resource_type, 'id', w.resource_id, 'url', w.location))
       UNION ALL
-      SELECT d.company_id, d.id, d.made_by, e.operation FROM (
-        SELECT company_id, id, journal_entry_id, 'createPayment' AS made_by FROM payments
-        UNION ALL SELECT company_id, id, journal_entry_id, 'createRefund' FROM refunds
-        UNION ALL SELECT company_id, id, journal_entry_id, 'createCreditNote' FROM credit_notes
-        UNION ALL SELECT company_id, id, journal_entry_id, 'writeOffInvoice' FROM write_offs
-        UNION ALL SELECT company_id, id, journal_entry_id, NULL FROM inventory_movements
+      SELECT d.company_id, e.write_id, d.made_by, e.operation, d.found_in, d.id::text FROM (
+        SELECT company_id, id, journal_entry_id, 'createPayment' AS made_by, 'payments' AS found_in FROM payments
+        UNION ALL SELECT company_id, id, journal_entry_id, 'createRefund', 'refunds' FROM refunds
+        UNION ALL SELECT company_id, id, journal_entry_id, 'createCreditNote', 'credit_notes' FROM credit_notes
+        UNION ALL SELECT company_id, id, journal_entry_id, 'writeOffInvoice', 'write_offs' FROM write_offs
+        UNION ALL SELECT company_id, id, journal_entry_id, NULL, 'inventory_movements' FROM inventory_movements
       ) AS d JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.journal_entry_id
       WHERE e.write_id <> d.id OR e.operation <> d.made_by
       UNION ALL
-      SELECT d.company_id, d.id, w.operation, e.operation FROM (
-        SELECT company_id, id, journal_entry_id AS entry_id, 'finalizeInvoice' AS made_by FROM invoices
-        UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll' FROM pay_runs
-        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayRun' FROM pay_runs
-        UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice' FROM invoices i
+      SELECT d.company_id, w.write_id, w.operation, e.operation, d.found_in, d.id::text FROM (
+        SELECT company_id, id, journal_entry_id AS entry_id, 'finalizeInvoice' AS made_by, 'invoices' AS found_in FROM invoices
+        UNION ALL SELECT company_id, id, journal_entry_id, 'executePayroll', 'pay_runs' FROM pay_runs
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayRun', 'pay_runs' FROM pay_runs
+        UNION ALL SELECT i.company_id, i.id, e.id, 'voidInvoice', 'invoices' FROM invoices i
           JOIN journal_entries e ON e.company_id = i.company_id AND e.reverses = i.journal_entry_id
-        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayment' FROM payments
-        UNION ALL SELECT company_id, id, void_entry_id, 'voidRefund' FROM refunds
-        UNION ALL SELECT company_id, id, void_entry_id, 'voidCreditNote' FROM credit_notes
-        UNION ALL SELECT company_id, invoice_id, journal_entry_id, 'writeOffInvoice' FROM write_offs
-        UNION ALL SELECT company_id, invoice_id, recover_entry_id, 'recoverWriteOff' FROM write_offs
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidPayment', 'payments' FROM payments
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidRefund', 'refunds' FROM refunds
+        UNION ALL SELECT company_id, id, void_entry_id, 'voidCreditNote', 'credit_notes' FROM credit_notes
+        UNION ALL SELECT company_id, invoice_id, journal_entry_id, 'writeOffInvoice', 'invoices' FROM write_offs
+        UNION ALL SELECT company_id, invoice_id, recover_entry_id, 'recoverWriteOff', 'invoices' FROM write_offs
       ) AS d
       JOIN journal_entries e ON e.company_id = d.company_id AND e.id = d.entry_id
       JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
       WHERE e.operation <> d.made_by OR w.resource_id <> d.id::text
       UNION ALL
-      SELECT company_id, id, NULL, operation FROM journal_entries
+      SELECT company_id, write_id, NULL, operation, 'journal_entries', id::text FROM journal_entries
       WHERE operation IN ('createJournalEntry', 'reverseJournalEntry') AND write_id <> id`,
   },
   {

@@ -21,6 +21,27 @@ const makersOf = (table: string) =>
     .map(({ operation }) => `'${operation}'`)
     .join(', ');
 
+/** The SQL of the smallest and of the largest number of entries that a write `w` has. */
+export const ENTRIES_OF_WRITE = {
+  least: `CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always')}) THEN 1 ELSE 0 END`,
+  most: `CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always', 'sometimes')}) THEN 1 ELSE 0 END`,
+};
+
+/** The SQL of whether the main row of a write `w` is there; null where its operation makes none. */
+export const MAIN_ROW_IS_THERE = `CASE w.operation
+        ${made
+          .map(
+            ({ operation, table }) =>
+              `WHEN '${operation}' THEN EXISTS (SELECT FROM ${table} t WHERE t.company_id = w.company_id AND t.id = w.write_id)`,
+          )
+          .join('\n        ')}
+        END`;
+
+/** Where the row is that has the ID of a write of that operation. */
+export function tableOfMainRow(ofOperation: string): string | null {
+  return made.find(({ operation }) => operation === ofOperation)?.table ?? null;
+}
+
 /** Controls that compare the record of the writes with their effects. */
 export const RECORD_CONTROLS: readonly Control[] = [
   {
@@ -103,8 +124,8 @@ export const RECORD_CONTROLS: readonly Control[] = [
         SELECT company_id, write_id, count(*) AS entries FROM journal_entries GROUP BY 1, 2
       ) AS e USING (company_id, write_id)
       WHERE coalesce(e.entries, 0) NOT BETWEEN
-        CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always')}) THEN 1 ELSE 0 END AND
-        CASE WHEN w.outcome = 'succeeded' AND w.operation IN (${names('always', 'sometimes')}) THEN 1 ELSE 0 END`,
+        ${ENTRIES_OF_WRITE.least} AND
+        ${ENTRIES_OF_WRITE.most}`,
   },
   {
     name: 'main-rows',
@@ -113,14 +134,7 @@ export const RECORD_CONTROLS: readonly Control[] = [
     of: `idempotent_writes WHERE outcome IN ('succeeded', 'rejected')`,
     sql: `
       SELECT w.company_id, w.operation, w.idempotency_key, w.outcome FROM idempotent_writes w
-      WHERE (w.outcome = 'succeeded') <> CASE w.operation
-        ${made
-          .map(
-            ({ operation, table }) =>
-              `WHEN '${operation}' THEN EXISTS (SELECT FROM ${table} t WHERE t.company_id = w.company_id AND t.id = w.write_id)`,
-          )
-          .join('\n        ')}
-        ELSE w.outcome = 'succeeded' END`,
+      WHERE (w.outcome = 'succeeded') <> ${MAIN_ROW_IS_THERE}`,
   },
   {
     name: 'no-strays',

@@ -74,29 +74,67 @@ export type SealedAuditRow = {
   readonly answer: string | null;
 };
 
+/*
+ * Members stand in the order of their names, so that `JSON.stringify` gives canonical JSON: RFC 8785 takes its numbers and strings
+ * from there. That costs a tenth of sorting each object anew, and a test compares the two.
+ */
+
 export function entryContent(entry: SealedEntry, salt: Salt): string {
-  const { description, metadata, request, answer, lines, ...plain } = entry;
-  return canonicalJson({
-    version: VERSION,
+  return JSON.stringify({
+    answer: salted('answer', entry.answer, salt),
+    approvedBy: entry.approvedBy,
+    companyId: entry.companyId,
+    date: entry.date,
+    description: salted('description', entry.description, salt),
+    entryId: entry.entryId,
+    lines: entry.lines.map((line, place) => ({
+      accountCode: line.accountCode,
+      accountId: line.accountId,
+      accountType: line.accountType,
+      amount: line.amount,
+      currency: line.currency,
+      id: line.id,
+      lineNumber: line.lineNumber,
+      memo: salted(`lines.${place}.memo`, line.memo, salt),
+    })),
     log: 'journal',
-    ...plain,
-    ...saltedMembers({ description, metadata, request, answer }, salt),
-    lines: lines.map(({ memo, ...line }, place) => ({ ...line, memo: salted(`lines.${place}.memo`, memo, salt) })),
+    metadata: salted('metadata', entry.metadata, salt),
+    operation: entry.operation,
+    postedAt: entry.postedAt,
+    postedBy: entry.postedBy,
+    request: salted('request', entry.request, salt),
+    requestId: entry.requestId,
+    reverses: entry.reverses,
+    version: VERSION,
+    writeId: entry.writeId,
   });
 }
 
 export function auditContent(row: SealedAuditRow, salt: Salt): string {
-  const { errorMessage, metadata, request, answer, ...plain } = row;
-  return canonicalJson({
-    version: VERSION,
+  return JSON.stringify({
+    answer: salted('answer', row.answer, salt),
+    companyId: row.companyId,
+    errorCode: row.errorCode,
+    errorMessage: salted('errorMessage', row.errorMessage, salt),
+    executionDurationMs: row.executionDurationMs,
+    httpMethod: row.httpMethod,
+    id: row.id,
+    idempotencyKey: row.idempotencyKey,
     log: 'audit',
-    ...plain,
-    ...saltedMembers({ errorMessage, metadata, request, answer }, salt),
+    metadata: salted('metadata', row.metadata, salt),
+    operation: row.operation,
+    request: salted('request', row.request, salt),
+    requestId: row.requestId,
+    routePath: row.routePath,
+    sideEffectsExecuted: row.sideEffectsExecuted,
+    status: row.status,
+    timestamp: row.timestamp,
+    type: row.type,
+    userId: row.userId,
+    version: VERSION,
+    workflowsTriggered: row.workflowsTriggered,
+    writeId: row.writeId,
   });
-}
-
-function saltedMembers(members: Readonly<Record<string, unknown>>, salt: Salt): Record<string, string | null> {
-  return Object.fromEntries(Object.entries(members).map(([name, value]) => [name, salted(name, value, salt)]));
 }
 
 /**
@@ -106,7 +144,8 @@ function saltedMembers(members: Readonly<Record<string, unknown>>, salt: Salt): 
 function salted(name: string, value: unknown, salt: Salt): string | null {
   if (value === null) return null;
   if (!Buffer.isBuffer(salt)) return salt[name] ?? '';
-  return hash('sha256', Buffer.concat([salt, Buffer.from(canonicalJson([name, value]))]), 'hex');
+  const text = typeof value === 'string' ? JSON.stringify([name, value]) : canonicalJson([name, value]);
+  return hash('sha256', Buffer.concat([salt, Buffer.from(text)]), 'hex');
 }
 
 export function canonicalJson(value: unknown): string {

@@ -11,21 +11,21 @@ export type Digest = Buffer;
 /** Before the first row of a log. */
 export const NO_DIGEST: Digest = Buffer.alloc(32);
 
-const LEAF = Buffer.of(0);
-const NODE = Buffer.of(1);
+/** What is hashed is put together in place: every row of every company passes here. */
+const link = Buffer.alloc(72);
+const node = Buffer.alloc(65, 1);
 
 /** A leaf of the tree (RFC 6962, section 2.1): SHA-256 of 0x00 and the content. */
 export function leafOf(content: string): Digest {
-  return sha256(Buffer.concat([LEAF, Buffer.from(content)]));
+  return hash('sha256', `\0${content}`, 'buffer');
 }
 
 /** The chain's next digest: SHA-256 of the one before, the row's number (8 bytes, big-endian) and its leaf. */
 export function nextInChain(previous: Digest, number: bigint, leaf: Digest): Digest {
-  const message = Buffer.alloc(72);
-  previous.copy(message);
-  message.writeBigUInt64BE(number, 32);
-  leaf.copy(message, 40);
-  return sha256(message);
+  previous.copy(link);
+  link.writeBigUInt64BE(number, 32);
+  leaf.copy(link, 40);
+  return hash('sha256', link, 'buffer');
 }
 
 /** The Merkle tree hash of at least one leaf (RFC 6962, section 2.1). */
@@ -73,9 +73,7 @@ function pairs(level: readonly Digest[]): Digest[] {
 }
 
 function nodeOf(left: Digest, right: Digest): Digest {
-  return sha256(Buffer.concat([NODE, left, right]));
-}
-
-function sha256(bytes: Buffer): Digest {
-  return hash('sha256', bytes, 'buffer');
+  left.copy(node, 1);
+  right.copy(node, 33);
+  return hash('sha256', node, 'buffer');
 }

@@ -90,7 +90,7 @@ type SealedColumns = {
 
 function toSealedRow(log: SealedLog, row: SealedColumns & Partial<ReadEntry | SealedAuditRow>): SealedRow {
   const { sealed_number: _number, sealed_leaf, sealed_row_id, sealed_archived, ...content } = row;
-  const isThere = content.companyId !== null;
+  const isThere = content.companyId !== null && !sealed_archived;
   const of = (salt: Salt) =>
     log === 'journal'
       ? entryContent(toSealedEntry(content as ReadEntry), salt)
@@ -110,12 +110,15 @@ SELECT s.number::text AS sealed_number, s.leaf AS sealed_leaf, s.entry_id AS sea
 FROM sealed_entries s LEFT JOIN journal_entries e ON e.company_id = s.company_id AND e.id = s.entry_id ${ENTRY_JOINS}
 WHERE s.company_id = $1 AND s.number BETWEEN $2 AND $3`;
 
-/** Those of detached months are not in the log. */
+/**
+ * Those of detached months are not in the log. One of a restored month whose write has lost members with a person has its content
+ * no more: its answer is another one now, and its file is compared with the archive's digest when it is restored.
+ */
 const SEALED_AUDIT_ROWS = `
 SELECT s.number::text AS sealed_number, s.leaf AS sealed_leaf, s.row_id::text AS sealed_row_id,
-  a.id IS NULL AND EXISTS (
+  EXISTS (
     SELECT FROM archived_audit_months() m WHERE m.month = date_trunc('month', s.row_timestamp AT TIME ZONE 'UTC')::date
-      AND (m.restored_until IS NULL OR m.restored_until <= now())
+      AND CASE WHEN a.id IS NULL THEN m.restored_until IS NULL OR m.restored_until <= now() ELSE w.request ? 'erased' END
   ) AS sealed_archived, ${AUDIT_CONTENT}
 FROM sealed_audit_rows s
 LEFT JOIN idempotent_write_audit_log a ON a.timestamp = s.row_timestamp AND a.id = s.row_id ${AUDIT_JOINS}

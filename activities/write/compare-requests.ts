@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import { fingerprint } from '../identity.ts';
 import { type Operation, parseInput } from '../operation.ts';
-import { jsonPointer, type ProblemPointer } from '../problem.ts';
-import type { WriteRow } from './write-row.ts';
+import { jsonPointer, namesOf, type ProblemPointer } from '../problem.ts';
+import type { StoredInput, WriteRow } from './write-row.ts';
 
 export type RequestContent = {
   readonly operation: string;
@@ -15,6 +15,7 @@ export type RequestContent = {
  * Whether this is the request for which the row was written. Equal fingerprints mean yes. Different ones may come from
  * another version of the schema, so the stored request is parsed with today's schema: a new optional member with a default
  * must not break old keys. A row of a later release, possible during a roll-out, is compared by the members known to both.
+ * Members that were erased with a person count as equal, whatever is sent now: no old key becomes a new write.
  */
 export function isSameRequest(
   row: Pick<WriteRow, 'operation' | 'fingerprint' | 'request' | 'schema_version'>,
@@ -26,15 +27,33 @@ export function isSameRequest(
   if (operation === undefined || operation.name !== mine.operation || row.request === null) return false;
   try {
     const isLater = (row.schema_version ?? 0) > operation.schemaVersion;
-    const { params, body } = parseInput(operation, isLater ? membersKnownTo(operation, row.request) : row.request);
+    const stored = withErasedFrom(mine.body, row.request);
+    const { params, body } = parseInput(operation, isLater ? membersKnownTo(operation, stored) : stored);
     return fingerprint(operation.name, { params: params as Record<string, string>, body }) === mine.fingerprint;
   } catch {
     return false; // today's schema refuses the stored request but has accepted this one, so they differ
   }
 }
 
+/** The stored request with what is sent now in the place of what was erased. */
+function withErasedFrom(body: RequestContent['body'], stored: StoredInput): StoredInput {
+  if (stored.erased === undefined) return stored;
+  const filled = structuredClone(stored.body);
+  for (const pointer of stored.erased) {
+    const names = namesOf(pointer);
+    const last = names.pop() ?? '';
+    const [holder, sent] = [filled, body].map((from) =>
+      names.reduce<unknown>((at, name) => (isContainer(at) ? at[name] : undefined), from),
+    );
+    if (!isContainer(holder)) continue;
+    if (isContainer(sent) && Object.hasOwn(sent, last)) holder[last] = sent[last];
+    else delete holder[last];
+  }
+  return { ...stored, body: filled };
+}
+
 /** Params and body without the members that the schema does not know, at any depth. */
-function membersKnownTo({ params, body }: Operation, request: NonNullable<WriteRow['request']>) {
+function membersKnownTo({ params, body }: Operation, request: StoredInput) {
   return { params: withoutUnknown(params, request.params), body: withoutUnknown(body, request.body) };
 }
 
@@ -48,14 +67,20 @@ function withoutUnknown(schema: z.ZodType, value: unknown): unknown {
   return known;
 }
 
-/** The differences of two requests: the operation, or members of path and body as JSON pointers. */
-export function differences(stored: Omit<RequestContent, 'fingerprint'>, mine: RequestContent): ProblemPointer[] {
+/** The differences of two requests: the operation, or members of path and body as JSON pointers. None is in what was erased. */
+export function differences(stored: Stored, mine: RequestContent): ProblemPointer[] {
   if (stored.operation !== mine.operation) return [{ in: 'operation', pointer: '' }];
+  const isErased = (pointer: string) =>
+    stored.erased?.some((erased) => pointer === erased || pointer.startsWith(`${erased}/`)) ?? false;
   return [
     ...pathsThatDiffer(stored.params, mine.params).map((path) => ({ in: 'path' as const, pointer: jsonPointer(path) })),
-    ...pathsThatDiffer(stored.body, mine.body).map((path) => ({ in: 'body' as const, pointer: jsonPointer(path) })),
+    ...pathsThatDiffer(stored.body, mine.body)
+      .map((path) => ({ in: 'body' as const, pointer: jsonPointer(path) }))
+      .filter(({ pointer }) => !isErased(pointer)),
   ].slice(0, MAX_DIFFERENCES);
 }
+
+type Stored = Omit<RequestContent, 'fingerprint'> & Pick<StoredInput, 'erased'>;
 
 const MAX_DIFFERENCES = 100;
 

@@ -11,7 +11,7 @@ export type WriteRow = {
   readonly type: string | null;
   readonly fingerprint: string | null;
   readonly schema_version: number | null;
-  readonly request: { readonly params: Record<string, string>; readonly body: Record<string, unknown> } | null;
+  readonly request: StoredInput | null;
   readonly outcome: Outcome;
   readonly status_code: number;
   readonly response_body: Buffer;
@@ -25,6 +25,13 @@ export type WriteRow = {
   readonly attempt: number;
   readonly requested_at: string;
   readonly completed_at: string;
+};
+
+/** What was asked for. `erased`: JSON pointers of the members of the body that were erased with a person, if any were. */
+export type StoredInput = {
+  readonly params: Record<string, string>;
+  readonly body: Record<string, unknown>;
+  readonly erased?: readonly string[];
 };
 
 /** The final outcome of a write; it never changes. `lost`: its row was there, or may have been, and is gone. */

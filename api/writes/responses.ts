@@ -52,7 +52,8 @@ export async function answerFromRow(
   if (row.outcome === 'lost') return refuse('write_record_missing', writeRequest, context.metrics);
   context.fence.witnesses.note(row);
   if (row.outcome !== 'cancelled' && !isSameRequest(row, writeRequest.content, context.operations)) {
-    const stored = { operation: row.operation ?? '', params: row.request?.params ?? {}, body: row.request?.body ?? {} };
+    const { params = {}, body = {}, erased = [] } = row.request ?? {};
+    const stored = { operation: row.operation ?? '', params, body, erased };
     return refuseMismatch(writeRequest, differences(stored, writeRequest.content), context);
   }
   if (row.status_code === 403) recordRefusal(writeRequest, row, context);

@@ -9,6 +9,7 @@ const operatorSchema = z.object({
   MIGRATION_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   MAINTENANCE_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   AUDITOR_DATABASE_URL: processConfig.DATABASE_URL.optional(),
+  ERASER_DATABASE_URL: processConfig.DATABASE_URL.optional(),
   TEMPORAL_ADDRESS: processConfig.TEMPORAL_ADDRESS.optional(),
   TEMPORAL_NAMESPACE: processConfig.TEMPORAL_NAMESPACE,
   TEMPORAL_API_KEY: processConfig.TEMPORAL_API_KEY,
@@ -51,6 +52,19 @@ export function auditorDatabaseUrl(): string {
   return urlOfTask('AUDITOR_DATABASE_URL', 'auditorDatabaseUrl');
 }
 
+/**
+ * With a login of whoever erases: the eraser's own, which needs another person's confirmation; else, outside production, that of
+ * the owner, who needs none.
+ */
+export function eraserDatabaseUrl(): string {
+  const { ERASER_DATABASE_URL, NODE_ENV } = readConfig(operatorSchema, process.env);
+  if (ERASER_DATABASE_URL !== undefined) return ERASER_DATABASE_URL;
+  if (NODE_ENV === 'production') {
+    throw new Error('Set ERASER_DATABASE_URL to a login of your own that is a member of accubooks_eraser.');
+  }
+  return ownerDatabaseUrl();
+}
+
 function urlOfTask(
   setting: 'MAINTENANCE_DATABASE_URL' | 'AUDITOR_DATABASE_URL',
   local: 'maintenanceDatabaseUrl' | 'auditorDatabaseUrl',
@@ -87,6 +101,10 @@ export function temporalTarget(known?: string): TemporalTarget {
 /** The address of the configured Temporal server; never the local system's: for commands that may have another system as their target. */
 export function givenTemporalAddress(): string | undefined {
   return readConfig(operatorSchema, process.env).TEMPORAL_ADDRESS;
+}
+
+export function isProduction(): boolean {
+  return readConfig(operatorSchema, process.env).NODE_ENV === 'production';
 }
 
 /** The URL of the Temporal UI, if configured. */

@@ -13,6 +13,8 @@ const RANDOM = [
   'MAINTENANCE_LOGIN_PASSWORD',
   'SEALER_LOGIN_PASSWORD',
   'AUDITOR_LOGIN_PASSWORD',
+  'ERASER_LOGIN_PASSWORD',
+  'SCHEDULED_AUDITOR_LOGIN_PASSWORD',
   'TEMPORAL_PASSWORD',
   'JWT_SECRET',
   'WEBHOOK_MASTER_KEY',
@@ -39,6 +41,7 @@ function makeSecrets(folder: string): string {
     RELAY_DATABASE_URL: url('accubooks_relay_login', 'RELAY_LOGIN_PASSWORD'),
     MAINTENANCE_DATABASE_URL: url('accubooks_maintenance_login', 'MAINTENANCE_LOGIN_PASSWORD'),
     SEALER_DATABASE_URL: url('accubooks_sealer_login', 'SEALER_LOGIN_PASSWORD'),
+    AUDITOR_DATABASE_URL: url('accubooks_scheduled_auditor_login', 'SCHEDULED_AUDITOR_LOGIN_PASSWORD'),
     'temporal.env': `POSTGRES_PWD=${secrets['TEMPORAL_PASSWORD']}\n`,
   };
   // Always: an earlier release gave several logins one password.

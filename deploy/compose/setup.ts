@@ -23,6 +23,8 @@ await createAppDatabase({
     maintenance: secret('MAINTENANCE_LOGIN_PASSWORD'),
     sealer: secret('SEALER_LOGIN_PASSWORD'),
     auditor: secret('AUDITOR_LOGIN_PASSWORD'),
+    eraser: secret('ERASER_LOGIN_PASSWORD'),
+    scheduledAuditor: secret('SCHEDULED_AUDITOR_LOGIN_PASSWORD'),
   },
   log: (line) => console.log(line),
 });

@@ -216,6 +216,18 @@ export const DASHBOARDS: readonly Dashboard[] = [
             'Rows of months without a partition',
             'max(audit_fallback_rows)',
           ),
+          number(
+            'Findings of the auditor',
+            'short',
+            'Of the last scheduled audits. Above zero: BooksDisagree',
+            'max(auditor_findings)',
+          ),
+          number(
+            'Since the last audit',
+            's',
+            'Above two days: AuditorSilent. What it could not ask: auditor_not_asked',
+            'max(auditor_silent_seconds)',
+          ),
           graph('Audit inserts', 'ms', 'p95 of the INSERTs for replays and conflicts', [
             { expr: 'histogram_quantile(0.95, sum by (le) (rate(audit_flush_ms_bucket[5m])))', legend: 'p95' },
           ]),

@@ -17,6 +17,10 @@ export type AppDatabase = {
   sealerDatabaseUrl: string;
   /** For reports, and for whoever verifies an archived month before somebody else drops it. */
   auditorDatabaseUrl: string;
+  /** For whoever asks for the erasure of a person, or confirms it. */
+  eraserDatabaseUrl: string;
+  /** For the worker's scheduled audits: another login than a person's, who verifies an archived month. */
+  scheduledAuditorDatabaseUrl: string;
 };
 
 /** Each login has a password of its own: whoever has learnt one cannot log in as another. */
@@ -25,13 +29,15 @@ export type Passwords = Readonly<Record<'owner' | Login, string>>;
 type Log = (line: string) => void;
 
 const OWNER = 'accubooks_owner';
-/** The only role that each login can take, made by the migrations. */
+/** The only role that each login can take, made by the migrations. Two logins read as the auditor. */
 const ROLE_OF = {
   app: 'accubooks_app',
   relay: 'accubooks_relay',
   maintenance: 'accubooks_maintenance',
   sealer: 'accubooks_sealer',
   auditor: 'accubooks_auditor',
+  eraser: 'accubooks_eraser',
+  scheduledAuditor: 'accubooks_auditor',
 } as const;
 type Login = keyof typeof ROLE_OF;
 const LOGINS = Object.keys(ROLE_OF) as readonly Login[];
@@ -41,8 +47,10 @@ const NAME_OF: Readonly<Record<Login, string>> = {
   maintenance: 'accubooks_maintenance_login',
   sealer: 'accubooks_sealer_login',
   auditor: 'accubooks_auditor_login',
+  eraser: 'accubooks_eraser_login',
+  scheduledAuditor: 'accubooks_scheduled_auditor_login',
 };
-const PROCESS_ROLES = Object.values(ROLE_OF);
+const PROCESS_ROLES = [...new Set(Object.values(ROLE_OF))];
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The passwords of all logins, each made or read by `passwordOf`. */
@@ -54,6 +62,8 @@ export function passwordsBy(passwordOf: (login: keyof Passwords) => string): Pas
     maintenance: passwordOf('maintenance'),
     sealer: passwordOf('sealer'),
     auditor: passwordOf('auditor'),
+    eraser: passwordOf('eraser'),
+    scheduledAuditor: passwordOf('scheduledAuditor'),
   };
 }
 
@@ -133,7 +143,13 @@ export async function prepareGivenDatabase(options: {
         `The owner's login may not create roles (${(error as Error).message}), so the processes use the login of DATABASE_URL`,
       );
       const urls = urlsOf((login) => given[login] ?? databaseUrl);
-      return { databaseUrl: ownerUrl, ...urls, auditorDatabaseUrl: ownerUrl, isOwnerLogin: true };
+      return {
+        databaseUrl: ownerUrl,
+        ...urls,
+        auditorDatabaseUrl: ownerUrl,
+        eraserDatabaseUrl: ownerUrl,
+        isOwnerLogin: true,
+      };
     }
     const urlOf = (login: Login) =>
       given[login] ?? withLogin(ownerUrl, { user: nameOf(login), password: passwords[login] });
@@ -148,6 +164,8 @@ function urlsOf(urlOf: (login: Login) => string): Omit<AppDatabase, 'databaseUrl
     maintenanceDatabaseUrl: urlOf('maintenance'),
     sealerDatabaseUrl: urlOf('sealer'),
     auditorDatabaseUrl: urlOf('auditor'),
+    eraserDatabaseUrl: urlOf('eraser'),
+    scheduledAuditorDatabaseUrl: urlOf('scheduledAuditor'),
   };
 }
 

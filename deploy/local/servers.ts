@@ -72,6 +72,8 @@ const PASSWORD_FILES: Readonly<Record<keyof Passwords, string>> = {
   maintenance: 'maintenance-login-password',
   sealer: 'sealer-login-password',
   auditor: 'auditor-login-password',
+  eraser: 'eraser-login-password',
+  scheduledAuditor: 'scheduled-auditor-login-password',
 };
 
 function logFile(server: 'postgres' | 'temporal'): string {

@@ -131,6 +131,7 @@ export function startSystem(on: {
       MAINTENANCE_DATABASE_URL: servers.maintenanceDatabaseUrl,
       SEALER_DATABASE_URL: servers.sealerDatabaseUrl,
       SEAL_SIGNING_KEY: config.SEAL_SIGNING_KEY ?? `local:${keptSecret(join(dataFolder(), 'seal-signing-key'))}`,
+      AUDITOR_DATABASE_URL: servers.scheduledAuditorDatabaseUrl,
       METRICS_PORT: String(metricsPort),
     };
     on.log('Starting API and worker');

@@ -9,6 +9,7 @@ import type { Progress } from '../cli/progress.ts';
 import { problemOf } from '../client/src/answers.ts';
 import type { Answer } from '../client/src/http.ts';
 import type { Subject } from '../contract/subject.ts';
+import { auditWrites } from './audit-writes.ts';
 import { checkAnswers, type Finding } from './check-answers.ts';
 import { checkApprovals } from './check-approvals.ts';
 import { countCompany, type Equation } from './counts.ts';
@@ -78,6 +79,7 @@ export async function simulate(subject: Subject, options: SimulationOptions, pro
       ...(await checkAnswers(auditor, outcomes, companyIds, sharedIds(subject))),
       ...(await checkApprovals(auditor, outcomes, companyIds)),
       ...approved,
+      await auditWrites(auditor, companyIds),
       foreign,
     ],
   }));

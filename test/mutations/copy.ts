@@ -50,6 +50,11 @@ function projectOf(folder: string): string {
   return folder === 'security' ? 'system' : folder;
 }
 
+/** What has no short form runs with the long ones (vitest.config.ts). */
+function formOf(files: readonly string[]): 'short' | 'long' {
+  return files.some((file) => file.startsWith('test/slow/long/')) ? 'long' : 'short';
+}
+
 /** Several times what the slowest of the files takes on a busy machine. */
 const LIMIT_MS = 15 * 60_000;
 
@@ -67,7 +72,7 @@ async function runTests(folder: string, files: readonly string[], { bail }: { ba
       ...files,
     ],
     // A process group of its own: a worker in an endless loop would outlive its parent.
-    { cwd: folder, stdio: 'ignore', detached: true },
+    { cwd: folder, stdio: 'ignore', detached: true, env: { ...process.env, TEST_FORM: formOf(files) } },
   );
   const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
   const interrupted = () => process.exit(130);

@@ -89,7 +89,7 @@ describe('no connection stays for ever', () => {
     expect(received()).toMatch(/^HTTP\/1\.1 408 /);
   });
 
-  test('of a client that was refused and whose body never comes', { timeout: 30_000 }, async () => {
+  test('of a client that was refused and whose body never comes', async () => {
     const { url, app } = await serve({ limits: { requestMs: 600_000, headersMs: 200_000 } });
     // Node would close it as an idle one otherwise, a minute later.
     app.server.keepAliveTimeout = 600_000;
@@ -101,7 +101,7 @@ describe('no connection stays for ever', () => {
     expect(received()).toMatch(/^HTTP\/1\.1 401 /);
   });
 
-  test('of a client whose path is none, and whose body does not come', { timeout: 30_000 }, async () => {
+  test('of a client whose path is none, and whose body does not come', async () => {
     const { url, app } = await serve();
     app.server.keepAliveTimeout = 600_000;
     const { socket, closed, received } = open(url);

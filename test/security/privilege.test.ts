@@ -19,6 +19,7 @@ const LOGINS = [
   'MAINTENANCE_DATABASE_URL',
   'SEALER_DATABASE_URL',
   'AUDITOR_DATABASE_URL',
+  'ERASER_DATABASE_URL',
 ] as const;
 const ROLE_OF = {
   DATABASE_URL: 'accubooks_app',
@@ -26,6 +27,7 @@ const ROLE_OF = {
   MAINTENANCE_DATABASE_URL: 'accubooks_maintenance',
   SEALER_DATABASE_URL: 'accubooks_sealer',
   AUDITOR_DATABASE_URL: 'accubooks_auditor',
+  ERASER_DATABASE_URL: 'accubooks_eraser',
 } as const;
 
 let system: System;

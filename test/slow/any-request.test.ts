@@ -49,7 +49,7 @@ const depth = (levels: number) => `${'[{"a":'.repeat(levels)}1${'}]'.repeat(leve
 
 /** Some 70 routes, one request after the other. */
 /** Of each route. A review asks for 2,000, which take an hour: ANY_REQUESTS=2000. */
-const REQUESTS = Number(process.env['ANY_REQUESTS'] ?? inForm({ short: 6, long: 40 }));
+const REQUESTS = Number(process.env['ANY_REQUESTS'] ?? inForm({ short: 3, long: 40 }));
 const TIME_LIMIT_MS = inForm({ short: 180_000, long: 3_600_000 });
 
 type Sent = { readonly query: readonly (readonly [string, string])[]; readonly params: readonly string[] } & Rest;

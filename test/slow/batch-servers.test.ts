@@ -44,7 +44,7 @@ const ENDS: Readonly<Record<string, () => Promise<void>>> = {
   },
 };
 
-test.each(inForm({ short: ['PostgreSQL', 'Temporal'], long: Object.keys(ENDS) }))(
+test.each(inForm({ short: ['Temporal'], long: Object.keys(ENDS) }))(
   'after kill -9 of %s in the middle of a batch it completes by itself, each row once',
   async (name) => {
     const company = await companyMaker(servers.owner, api.url)();

@@ -11,7 +11,7 @@ import { inForm } from '../support/form.ts';
 import { type HostileProxy, startHostileProxy } from '../support/hostile-proxy.ts';
 import { type System, startSystem } from '../support/system.ts';
 
-const WRITES = inForm({ short: 400, long: 10_000 });
+const WRITES = inForm({ short: 200, long: 10_000 });
 const CLIENTS = inForm({ short: 24, long: 64 });
 const INVOICES = inForm({ short: 20, long: 100 });
 /** Each payment pays so much; each invoice is due far more than all of them. */

@@ -37,7 +37,7 @@ const ONE_BY_ONE = { numRuns: inForm({ short: 1, long: 12 }) };
 const AT_ONCE = { numRuns: inForm({ short: 1, long: 6 }), endOnFailure: true };
 const LIMIT_MS = 90_000;
 /** Writes before those that are sent at once, and these. */
-const FILLED = inForm({ short: 30, long: 50 });
+const FILLED = inForm({ short: 20, long: 50 });
 const SENT = inForm({ short: 40, long: 50 });
 const TIMEOUT_MS = 240_000;
 

@@ -22,7 +22,7 @@ import { type System, startSystem } from '../support/system.ts';
 import { walk } from '../support/walk.ts';
 
 const RUNS = { numRuns: inForm({ short: 1, long: 12 }) };
-const STEPS = inForm({ short: 110, long: 160 });
+const STEPS = inForm({ short: 80, long: 160 });
 const LIMIT_MS = inForm({ short: 60_000, long: 300_000 });
 
 describe('after any run the reports say what the rows say', () => {

@@ -11,7 +11,7 @@ import { expectSetsLikeSingleWrites, keys, mostly, type SetWrite } from '../supp
 import { COMPANY_ID, type Member, type OneCompany, openOneCompany } from '../support/two-databases.ts';
 
 const TIMEOUT_MS = 240_000;
-const POLL = { timeout: 30_000 };
+const POLL = { timeout: 90_000 };
 
 /** What the random writes must have come to, so that the comparison has compared it. */
 const OUTCOMES = [

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DATABASE_CHECKS } from '../../activities/auditor/checks.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { asAuditor } from '../../deploy/cli/auditor.ts';
 import type { Subject } from '../../deploy/contract/subject.ts';
@@ -10,6 +11,8 @@ import { reportOn } from '../../deploy/simulate/report.ts';
 import type { Outcome } from '../../deploy/simulate/run.ts';
 import { type Simulation, simulate } from '../../deploy/simulate/simulate.ts';
 import { isDecision, type Step } from '../../deploy/simulate/step.ts';
+import { runsCheck } from '../../worker/auditor/runs-check.ts';
+import { auditIn } from '../support/audit.ts';
 import { inForm } from '../support/form.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
@@ -35,6 +38,17 @@ describe('a simulated hour', () => {
     expect(report.differences).toEqual([]);
     expect(report.metrics).not.toBeNull();
     expect(report.controls.length).toBeGreaterThan(20);
+  });
+
+  test('leaves nothing for the auditor to find, in the database or among the runs', async () => {
+    const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
+    const checks = [...DATABASE_CHECKS, runsCheck({ client: system.temporal, taskQueue, lagMs: 0 })];
+    const { named, couldNotAsk, checked } = await asAuditor(subject.databaseUrl, (auditor) =>
+      auditIn(auditor, { checks }),
+    );
+    expect(named).toEqual([]);
+    expect(couldNotAsk).toEqual([]);
+    expect(checked.writes).toBeGreaterThan(200);
   });
 
   test('has every operation succeed, and duplicates, mismatches, cancels, decisions and refusals beside them', () => {

@@ -9,6 +9,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { KeptWrite } from '../../deploy/client/src/keys.ts';
 import { type FileKeyStore, fileKeyStore } from '../../deploy/client/src/node.ts';
 
+/** Of the disk. */
+const PATIENCE = { timeout: 60_000 };
+
 let folder: string;
 let file: string;
 const open: FileKeyStore[] = [];
@@ -104,12 +107,12 @@ describe('a file of kept writes', () => {
     let kept = 0;
     const keep = (key: string) => store.keep(write(key)).then(() => (kept += 1));
     const first = keep('first');
-    await vi.waitFor(() => expect(waiting).toHaveLength(1));
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), PATIENCE);
     expect([kept, atFsync]).toEqual([0, `${JSON.stringify({ kept: write('first') })}\n`]);
     const others = Array.from({ length: 100 }, (_, index) => keep(`other ${index}`));
     waiting.shift()?.();
     await first;
-    await vi.waitFor(() => expect(waiting).toHaveLength(1));
+    await vi.waitFor(() => expect(waiting).toHaveLength(1), PATIENCE);
     expect(kept).toBe(1);
     waiting.shift()?.();
     await Promise.all(others);

@@ -117,6 +117,43 @@ describe('the same request', () => {
     expect(isSameRequest(row(payment, 1, 'createPayment'), mine(other, 'createPayment'), OPERATIONS)).toBe(false);
   });
 
+  test('is one that differs in nothing but what was erased with a person', () => {
+    const erased = { ...body, name: '[erased]', metadata: { erased: '[erased]' } };
+    const stored = { ...row(erased), request: { params: {}, body: erased, erased: ['/name', '/metadata'] } };
+    const isSame = (changes: object) => isSameRequest(stored, mine({ ...body, ...changes }), OPERATIONS);
+    expect(isSame({ name: 'Anybody', metadata: { other: 'note' } })).toBe(true);
+    expect(isSame({ currency: 'EUR' })).toBe(false);
+    expect(isSame({ email: 'somebody@acme.test' })).toBe(false);
+    expect(isSameRequest(stored, mine({ name: 'Acme', currency: 'USD' }), OPERATIONS)).toBe(true);
+    // A marker that a client has sent is a text as any other.
+    expect(isSameRequest(row(erased), mine({ ...erased, name: 'Anybody' }), OPERATIONS)).toBe(false);
+    const changed = mine({ name: 'Anybody', currency: 'EUR', email: 'a@acme.test' });
+    expect(differences({ operation: 'createCustomer', ...stored.request }, changed)).toEqual([
+      { in: 'body', pointer: '/currency' },
+      { in: 'body', pointer: '/email' },
+    ]);
+  });
+
+  test('is one with erased members of lists, each at its place', () => {
+    const [first, second] = [
+      { accountCode: '1000', amount: 5, memo: '[erased]' },
+      { accountCode: '3000', amount: -5, memo: 'Gift' },
+    ];
+    const entry = { date: '2026-05-01', description: 'Gift', currency: 'USD', lines: [first, second] };
+    const stored = {
+      ...row(entry, 1, 'createJournalEntry'),
+      request: { params: {}, body: entry, erased: ['/lines/0/memo'] },
+    };
+    const isSame = (lines: readonly object[]) =>
+      isSameRequest(stored, mine({ ...entry, lines }, 'createJournalEntry'), OPERATIONS);
+    expect(isSame([{ ...first, memo: 'Anything' }, second])).toBe(true);
+    expect(isSame([{ accountCode: '1000', amount: 5 }, second])).toBe(true);
+    expect(isSame([first, { ...second, memo: 'Anything' }])).toBe(false);
+    expect(isSame([{ ...first, amount: 6 }, second])).toBe(false);
+    expect(isSame([first])).toBe(false);
+    expect(isSame([])).toBe(false);
+  });
+
   test('is compared by the members known to both when a later release has written the row', () => {
     const later = { ...body, new: 1 };
     expect(isSameRequest(row(later, 2), mine(body), OPERATIONS)).toBe(true);

@@ -82,6 +82,9 @@ describe('a payload', () => {
     const payload = await encode('order', OLD, { ...MINE, workflowId: 'auditMaintenance' });
     const at = (workflowId: string) => decode(payload, codecOf(OLD), { ...MINE, workflowId });
     expect(await at('auditMaintenance-2026-11-28T03:17:00Z')).toBe('order');
+    const audit = await encode('audit', OLD, { ...MINE, workflowId: 'scheduledAudit:all' });
+    const ofAudit = { ...MINE, workflowId: 'scheduledAudit:all-2026-11-28T04:07:00Z' };
+    expect(await decode(audit, codecOf(OLD), ofAudit)).toBe('audit');
     for (const other of ['auditMaintenance-1', 'auditMaintenance-2026-11-28T03:17:00Z-x', 'auditMaintenance:other']) {
       expect(isRefused(await at(other))).toBe(true);
     }

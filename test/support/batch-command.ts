@@ -8,6 +8,28 @@ import type { CommandEnd } from './commands.ts';
 import type { Company } from './companies.ts';
 import { compiled } from './program.ts';
 
+/**
+ * Runs commands one after the other in one process, each as a program of its own, since most of a command's CPU goes into its
+ * start. Prints what each of them has printed, and its exit code.
+ */
+const ONE_AFTER_THE_OTHER = `
+  const [node, , program, runs] = process.argv;
+  const [stdout, stderr] = [process.stdout.write, process.stderr.write];
+  const ends = [];
+  for (const [index, args] of JSON.parse(runs).entries()) {
+    const end = { stdout: '', stderr: '' };
+    process.stdout.write = (text) => { end.stdout += text; return true; };
+    process.stderr.write = (text) => { end.stderr += text; return true; };
+    process.argv = [node, program, ...args];
+    process.exitCode = 0;
+    await import(\`\${program}?run=\${index}\`);
+    ends.push({ code: process.exitCode, ...end });
+  }
+  process.exitCode = 0;
+  Object.assign(process.stdout, { write: stdout });
+  Object.assign(process.stderr, { write: stderr });
+  process.stdout.write(JSON.stringify(ends));`;
+
 /** `npm run batch` as the owner of a company, and a folder for its files. */
 export function openBatchCommand() {
   const folder = mkdtempSync(join(tmpdir(), 'accubooks-batch-test-'));
@@ -17,13 +39,28 @@ export function openBatchCommand() {
     return path(name);
   };
 
+  const program = () => compiled('deploy/batch/main.ts');
+  const to = (company: Company, url: string) => [
+    ...['--url', url, '--token-file', save(`${company.id}.token`, company.users.owner.token)],
+  ];
+
   function start(company: Company, url: string, args: readonly string[], input?: string) {
-    const tokenFile = save(`${company.id}.token`, company.users.owner.token);
-    const child = spawn(
-      process.execPath,
-      [compiled('deploy/batch/main.ts'), ...args, '--url', url, '--token-file', tokenFile],
-      { env: { PATH: process.env['PATH'], DATA_DIR: path('no-local-system') }, stdio: 'pipe' },
-    );
+    return startNode([program(), ...args, ...to(company, url)], input);
+  }
+
+  async function runAll(company: Company, url: string, runs: readonly (readonly string[])[]): Promise<CommandEnd[]> {
+    const all = JSON.stringify(runs.map((args) => [...args, ...to(company, url)]));
+    const { ended } = startNode([save('all.mjs', ONE_AFTER_THE_OTHER), program(), all]);
+    const { stdout, stderr } = await ended;
+    if (stderr !== '') throw new Error(stderr);
+    return JSON.parse(stdout);
+  }
+
+  function startNode(args: readonly string[], input?: string) {
+    const child = spawn(process.execPath, args, {
+      env: { PATH: process.env['PATH'], DATA_DIR: path('no-local-system') },
+      stdio: 'pipe',
+    });
     // A test that fails before its command ends must not leave it to the next run.
     const kill = () => void child.kill('SIGKILL');
     process.once('exit', kill);
@@ -40,6 +77,7 @@ export function openBatchCommand() {
     path,
     save,
     start,
+    runAll,
     run: (company: Company, url: string, args: readonly string[], input?: string) =>
       start(company, url, args, input).ended,
     close: () => rmSync(folder, { recursive: true, force: true }),

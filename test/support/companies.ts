@@ -31,7 +31,7 @@ export type Prepare = (
   company: Pick<Company, 'id' | 'users'>,
   operation: string,
   body: object,
-  params?: Readonly<Record<string, string>>,
+  more?: { readonly params?: Readonly<Record<string, string>>; readonly key?: string },
   // biome-ignore lint/suspicious/noExplicitAny: each test says what it expects of a body
 ) => Promise<any>;
 
@@ -44,9 +44,11 @@ export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (n
       'USD',
     ]);
     const companyId: string = rows[0].company_id;
+    const members = await addMembers(owner, companyId);
+    const idOf = (role: Role) => (role === 'owner' ? rows[0].user_id : members.get(role));
     const users: Record<string, { id: string; token: string }> = {};
     for (const role of ROLES) {
-      const userId: string = role === 'owner' ? rows[0].user_id : await addMember(owner, companyId, role);
+      const userId: string = idOf(role);
       users[role] = { id: userId, token: await signToken({ userId, companyId }) };
     }
     const as = (role: Role, at = url) => createApiClient(at, users[role]?.token ?? '');
@@ -54,7 +56,7 @@ export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (n
     const make = (operation: string, path: string, body: object, params: Readonly<Record<string, string>> = {}) =>
       prepare === undefined
         ? api.created(path, body)
-        : prepare({ id: companyId, users: users as Company['users'] }, operation, body, params);
+        : prepare({ id: companyId, users: users as Company['users'] }, operation, body, { params });
     const customer = async (currency = 'USD') =>
       (await make('createCustomer', '/api/customers', { name: 'Customer', currency })).id as string;
     const draftInvoice: Company['draftInvoice'] = async ({
@@ -88,13 +90,15 @@ export function companyMaker(owner: pg.Pool, url: string, prepare?: Prepare): (n
   };
 }
 
-/** As if the company had begun with them: otherwise only `grantUserAccess` makes a member. */
-async function addMember(owner: pg.Pool, companyId: string, role: Role): Promise<string> {
-  const { rows } = await owner.query('SELECT create_user($1) AS id', [`${role}-${randomUUID()}@example.test`]);
-  await owner.query(
+/** One a role, as if the company had begun with them: otherwise only `grantUserAccess` makes a member. */
+async function addMembers(owner: pg.Pool, companyId: string): Promise<ReadonlyMap<string, string>> {
+  const roles = ROLES.filter((role) => role !== 'owner');
+  const { rows } = await owner.query<{ role: string; id: string }>(
     `INSERT INTO memberships (company_id, user_id, roles, created_at)
-     SELECT id, $2, $3, created_at FROM companies WHERE id = $1`,
-    [companyId, rows[0].id, [role]],
+     SELECT c.id, create_user(m.email), ARRAY[m.role], c.created_at
+     FROM companies c CROSS JOIN unnest($2::text[], $3::text[]) AS m (role, email) WHERE c.id = $1
+     RETURNING roles[1] AS role, user_id AS id`,
+    [companyId, roles, roles.map((role) => `${role}-${randomUUID()}@example.test`)],
   );
-  return rows[0].id;
+  return new Map(rows.map(({ role, id }) => [role, id]));
 }

@@ -17,6 +17,8 @@ export type TestDatabase = {
   readonly sealerUrl: string;
   /** The login that reads all companies, and verifies archived months. */
   readonly auditorUrl: string;
+  /** The login that asks for the erasure of a person. */
+  readonly eraserUrl: string;
   drop(): Promise<void>;
 };
 
@@ -46,6 +48,7 @@ export async function cloneDatabase({ empty = false } = {}): Promise<TestDatabas
     maintenanceUrl: withDatabase(inject('maintenanceUrl'), name),
     sealerUrl: withDatabase(inject('sealerUrl'), name),
     auditorUrl: withDatabase(inject('auditorUrl'), name),
+    eraserUrl: withDatabase(inject('eraserUrl'), name),
     async drop() {
       await owner.end();
       await asSuperuser(`DROP DATABASE ${name} WITH (FORCE)`);

@@ -20,13 +20,14 @@ declare module 'vitest' {
     superuserUrl: string;
     /** Migrated, empty, and closed to connections, since one that is connected to cannot be cloned. */
     templateDatabase: string;
-    /** The logins of the owner, of API and worker, of the worker's relay, of its maintenance and its sealer, and of the auditor; a test puts the name of its clone into the path. */
+    /** The logins of the owner, of API and worker, of the worker's relay, of its maintenance and its sealer, of the auditor, and of whoever erases; a test puts the name of its clone into the path. */
     ownerUrl: string;
     appUrl: string;
     relayUrl: string;
     maintenanceUrl: string;
     sealerUrl: string;
     auditorUrl: string;
+    eraserUrl: string;
     temporalAddress: string;
     /** The workflow bundle, built once: building it takes longer than most tests. */
     bundlePath: string;
@@ -75,6 +76,7 @@ export default async function setup({ vitest }: TestProject): Promise<(() => Pro
   project.provide('maintenanceUrl', postgres.value.maintenanceUrl);
   project.provide('sealerUrl', postgres.value.sealerUrl);
   project.provide('auditorUrl', postgres.value.auditorUrl);
+  project.provide('eraserUrl', postgres.value.eraserUrl);
   project.provide('temporalAddress', temporal.value.address);
   project.provide('bundlePath', bundle.value);
   project.provide('programFolder', programFolder);
@@ -105,6 +107,7 @@ async function startTemplate(folder: ThrowawayFolder) {
       maintenanceUrl: urls.maintenanceDatabaseUrl,
       sealerUrl: urls.sealerDatabaseUrl,
       auditorUrl: urls.auditorDatabaseUrl,
+      eraserUrl: urls.eraserDatabaseUrl,
     };
   } catch (error) {
     await server.stop();

@@ -10,7 +10,7 @@ import { writeArguments } from './write-arguments.ts';
 export function openPreparation(appUrl: string): { readonly prepare: Prepare; close(): Promise<void> } {
   let database: Database | undefined;
   return {
-    async prepare(company, name, body, params) {
+    async prepare(company, name, body, { params, key = randomUUID() } = {}) {
       database ??= openDatabase({
         connectionString: appUrl,
         writePoolMax: 4,
@@ -20,7 +20,7 @@ export function openPreparation(appUrl: string): { readonly prepare: Prepare; cl
       });
       const operation = OPERATIONS.find((one) => one.name === name);
       if (operation === undefined) throw new Error(`There is no operation ${name}`);
-      const args = writeArguments(company, operation, body, randomUUID(), params);
+      const args = writeArguments(company, operation, body, key, params);
       const facts = {
         writeId: writeId(company.id, name, args.key),
         requestedAt: new Date().toISOString(),

@@ -1,7 +1,8 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
 import { freeLoopbackPort } from '../../worker/free-port.ts';
 import { until } from './held-invoice.ts';
@@ -34,9 +35,9 @@ type ActiveAlert = {
 
 const SCRAPE_INTERVAL = '500ms';
 
-/** What the tool has to say; throws when it finds a fault. */
-export function runTool(tool: Tool, ...args: string[]): string {
-  return execFileSync(tool, args, { encoding: 'utf8', stdio: 'pipe' });
+/** What the tool has to say; throws when it finds a fault. A worker of Vitest must not be blocked meanwhile. */
+export async function runTool(tool: Tool, ...args: string[]): Promise<string> {
+  return (await promisify(execFile)(tool, args)).stdout;
 }
 
 /**

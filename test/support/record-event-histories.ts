@@ -12,6 +12,7 @@ import { createCustomer } from '../../activities/operations/create-customer.ts';
 import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
 import { type ArchivedMonthFacts, AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../workflows/messages.ts';
+import { type AuditRunFacts, SCHEDULED_AUDIT_WORKFLOW_TYPE } from '../../workflows/scheduled-audit-messages.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
@@ -29,6 +30,7 @@ const VERSION = {
   sendInvoiceReminders: 'v1',
   closeMonth: 'v4',
   auditMaintenance: 'v1',
+  scheduledAudit: 'v1',
 } as const;
 
 let system: System;
@@ -217,4 +219,34 @@ test('a day on which no month is to be archived, one on which two are, and one o
   expect(await maintain('none-due', [], facts)).toBe('COMPLETED');
   expect(await maintain('archived', ['2025-01', '2025-02'], facts)).toBe('COMPLETED');
   expect(await maintain('not-archived', ['2025-01'], refused)).toBe('FAILED');
+});
+
+/** Its activity is played here, like those of the maintenance. */
+async function audit(way: string, auditBooks: () => Promise<AuditRunFacts>): Promise<string> {
+  const taskQueue = `auditor-${way}`;
+  const connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+  const worker = await Worker.create({
+    connection,
+    taskQueue,
+    workflowBundle: { codePath: inject('bundlePath') },
+    activities: { auditBooks },
+  });
+  const workflowId = `${SCHEDULED_AUDIT_WORKFLOW_TYPE}:${way}`;
+  try {
+    return await worker.runUntil(async () => {
+      const args = [{ schedule: workflowId, scope: 'recent' }];
+      await system.temporal.workflow.start(SCHEDULED_AUDIT_WORKFLOW_TYPE, { workflowId, taskQueue, args });
+      return record('scheduledAudit', way, workflowId);
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+test('an audit that has recorded what it found, and one that was refused', async () => {
+  expect(await audit('recorded', async () => ({ scope: 'recent', writes: 2, findings: 0, couldNotAsk: 0 }))).toBe(
+    'COMPLETED',
+  );
+  const refused = () => Promise.reject(ApplicationFailure.create({ nonRetryable: true, message: 'Planted' }));
+  expect(await audit('refused', refused)).toBe('FAILED');
 });

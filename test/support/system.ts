@@ -8,7 +8,7 @@ import { type RunningApi, startApi } from '../../api/app.ts';
 import type { UploadLimits } from '../../api/batches/limits.ts';
 import { readApiConfig } from '../../api/config.ts';
 import { createClient } from '../../worker/client.ts';
-import { type Company, companyMaker } from './companies.ts';
+import { type Company, companyMaker, type Prepare } from './companies.ts';
 import { cloneDatabase } from './database.ts';
 import { PAYLOAD_KEYS } from './payload-keys.ts';
 import { openPreparation } from './prepare.ts';
@@ -27,6 +27,7 @@ export type System = {
   readonly environment: Readonly<Record<string, string>>;
   /** A new company with its owner and one user a role. */
   company(name?: string): Promise<Company>;
+  readonly prepare: Prepare;
   /** One more API of the same system in this process. */
   another(overrides?: Overrides): Promise<RunningApi>;
   stop(): Promise<void>;
@@ -50,6 +51,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     MAINTENANCE_DATABASE_URL: database.maintenanceUrl,
     SEALER_DATABASE_URL: database.sealerUrl,
     AUDITOR_DATABASE_URL: database.auditorUrl,
+    ERASER_DATABASE_URL: database.eraserUrl,
     WEBHOOK_MASTER_KEY: 'the-master-key-of-the-tests-32-bytes',
     JWT_SECRET,
     PAYLOAD_KEYS,
@@ -82,6 +84,7 @@ export async function startSystem(overrides: Overrides = {}): Promise<System> {
     temporal: createClient(connection, readApiConfig(environment)),
     environment,
     company: companyMaker(owner, url, preparation.prepare),
+    prepare: preparation.prepare,
     another: (more = {}) => start(more),
     async stop() {
       await Promise.all(apis.map((api) => api.close()));

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 
 /** SQL that finds the rows of the books that `keepBooks` has kept, by the words that it has given them. */
@@ -47,15 +48,24 @@ export function addLines(entryId: string, lines: readonly (readonly [code: strin
     WHERE a.company_id = ${COMPANY}`;
 }
 
+/** Each statement with values is planned once a session: to plan the controls takes longer than to ask them of a few rows. */
+function planningOnce(client: pg.PoolClient): pg.PoolClient {
+  const query = (text: string, values?: unknown[]) =>
+    values === undefined
+      ? client.query(text)
+      : client.query({ name: createHash('sha1').update(text).digest('hex'), text, values });
+  return Object.assign(Object.create(client) as pg.PoolClient, { query });
+}
+
 /** Past triggers and foreign keys, as only an owner can, and only on purpose; unless `triggers` are left on. */
 export async function inRolledBackTransaction(
   owner: pg.Pool,
   work: (client: pg.PoolClient) => Promise<void>,
   { triggers = false } = {},
 ): Promise<void> {
-  const client = await owner.connect();
+  const client = planningOnce(await owner.connect());
   try {
-    await client.query('BEGIN');
+    await client.query("BEGIN; SET LOCAL plan_cache_mode = 'force_generic_plan'");
     if (!triggers) await client.query("SELECT set_config('session_replication_role', 'replica', true)");
     await work(client);
   } finally {

@@ -169,7 +169,7 @@ describe('a client that waits for the outcome', () => {
 
   test('is answered although the database stops answering meanwhile', async () => {
     await waiting('frozen');
-    const answer = pay('frozen', { headers: { prefer: 'wait=3' }, url: fragile });
+    const answer = pay('frozen', { headers: { prefer: 'wait=8' }, url: fragile });
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     postgres.freeze();
     const { status, json } = await answer;

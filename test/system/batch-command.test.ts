@@ -24,6 +24,7 @@ afterAll(async () => {
 const OPERATION = ['--operation', 'createPayment'] as const;
 const run = (company: Company, args: readonly string[], input?: string) =>
   command.run(company, system.url, args, input);
+const runAll = (company: Company, ...runs: (readonly string[])[]) => command.runAll(company, system.url, runs);
 
 async function payments(company: Company, count: number) {
   const invoiceId = await company.invoice({ total: 10_000_000 });
@@ -110,15 +111,14 @@ describe('the command of batches', () => {
   test('finds a finished batch at once, and under another key makes replays alone', async () => {
     const company = await system.company();
     const args = ['submit', command.save('again.jsonl', ndjson(await payments(company, 40))), ...OPERATION];
-    const made = await run(company, args);
-    expect([made.code, made.stdout]).toEqual([0, expect.stringContaining('40  succeeded')]);
-    const again = await run(company, args);
-    expect([again.code, again.stdout]).toEqual([0, made.stdout]);
-    expect(again.stderr).toBe('The batch is there already (completed): the file was not sent again.\n');
     const results = command.path('second.csv');
-    const second = await run(company, [...args, '--batch-key', 'the second', '--results', results, '--json']);
-    expect(second.code).toBe(0);
-    expect(JSON.parse(second.stdout)).toMatchObject({
+    const underAnother = [...args, '--batch-key', 'the second', '--results', results, '--json'];
+    const [made, again, second] = await runAll(company, args, args, underAnother);
+    expect([made?.code, made?.stdout]).toEqual([0, expect.stringContaining('40  succeeded')]);
+    expect([again?.code, again?.stdout]).toEqual([0, made?.stdout]);
+    expect(again?.stderr).toBe('The batch is there already (completed): the file was not sent again.\n');
+    expect(second?.code).toBe(0);
+    expect(JSON.parse(second?.stdout ?? '')).toMatchObject({
       exitCode: 0,
       batch: { key: 'the second', state: 'completed', counts: { replayed: 40, succeeded: 0 } },
     });
@@ -135,10 +135,13 @@ describe('the command of batches', () => {
     const company = await system.company();
     const [one, two, three] = (await payments(company, 3)) as [object, object, object];
     const key = [...OPERATION, '--batch-key', 'month-end'];
-    await run(company, ['submit', command.save('one.jsonl', ndjson([one, two])), ...key]);
-    const other = await run(company, ['submit', command.save('other.jsonl', ndjson([one, three])), ...key, '--json']);
-    expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('row 2 is the first that differs')]);
-    expect(JSON.parse(other.stdout)).toMatchObject({ exitCode: 2, problem: { code: 'idempotency_key_reused' } });
+    const [, other] = await runAll(
+      company,
+      ['submit', command.save('one.jsonl', ndjson([one, two])), ...key],
+      ['submit', command.save('other.jsonl', ndjson([one, three])), ...key, '--json'],
+    );
+    expect([other?.code, other?.stderr]).toEqual([2, expect.stringContaining('row 2 is the first that differs')]);
+    expect(JSON.parse(other?.stdout ?? '')).toMatchObject({ exitCode: 2, problem: { code: 'idempotency_key_reused' } });
     expect(await paymentsOf(company)).toBe(2);
   });
 
@@ -179,15 +182,15 @@ describe('the command of batches', () => {
     const [good] = await payments(company, 1);
     const bad = JSON.stringify({ ...good, amount: 0, 'more\u001b[2J\u009b': 1 });
     const file = command.save('checked.jsonl', `\n${bad}\n\n{"amount":\n${JSON.stringify(good)}\n`);
-    const checked = await run(company, ['submit', file, ...OPERATION, '--validate-only']);
-    expect([checked.code, checked.stdout]).toEqual([1, '3 rows, 2 of them would be refused; nothing was written\n']);
-    expect(checked.stderr).toMatch(/^line 2 \(row 1\), .*; \/amount: .*\nline 4 \(row 2\), .*malformed: not JSON/m);
+    const check = ['submit', file, ...OPERATION, '--validate-only'];
+    const [checked, json] = await runAll(company, check, [...check, '--json']);
+    expect([checked?.code, checked?.stdout]).toEqual([1, '3 rows, 2 of them would be refused; nothing was written\n']);
+    expect(checked?.stderr).toMatch(/^line 2 \(row 1\), .*; \/amount: .*\nline 4 \(row 2\), .*malformed: not JSON/m);
     // A terminal would obey them.
-    expect(checked.stderr).toMatch(/more/);
-    expect(checked.stderr).not.toMatch(/[^\P{Cc}\n]/u);
-    const json = await run(company, ['submit', file, ...OPERATION, '--validate-only', '--json']);
-    expect(json.stdout).not.toMatch(/[^\P{Cc}\n]/u);
-    expect(JSON.parse(json.stdout)).toMatchObject({
+    expect(checked?.stderr).toMatch(/more/);
+    expect(checked?.stderr).not.toMatch(/[^\P{Cc}\n]/u);
+    expect(json?.stdout).not.toMatch(/[^\P{Cc}\n]/u);
+    expect(JSON.parse(json?.stdout ?? '')).toMatchObject({
       exitCode: 1,
       validation: {
         rows: 3,
@@ -204,32 +207,37 @@ describe('the command of batches', () => {
   test('does not wait where it shall not, and looks after the batch by its key', async () => {
     const company = await system.company();
     const file = command.save('looked-after.jsonl', ndjson(await payments(company, 5)));
-    const accepted = await run(company, ['submit', file, ...OPERATION, '--batch-key', 'mine', '--no-wait']);
-    expect(accepted.code).toBe(0);
-    const followed = await run(company, ['status', 'mine', '--follow']);
-    expect([followed.code, followed.stdout]).toEqual([0, expect.stringMatching(/^Batch mine: completed\n/)]);
-    const listed = await run(company, ['list', '--state', 'completed']);
-    expect([listed.code, listed.stdout]).toEqual([
+    const actions = ['pause', 'resume', 'retry-failed', 'cancel'];
+    const [accepted, followed, listed, ...others] = await runAll(
+      company,
+      ['submit', file, ...OPERATION, '--batch-key', 'mine', '--no-wait'],
+      ['status', 'mine', '--follow'],
+      ['list', '--state', 'completed'],
+      ...actions.map((action) => [action, 'mine']),
+      ['status', 'nobody’s'],
+      ['status', 'nobodys'],
+    );
+    expect(accepted?.code).toBe(0);
+    expect([followed?.code, followed?.stdout]).toEqual([0, expect.stringMatching(/^Batch mine: completed\n/)]);
+    expect([listed?.code, listed?.stdout]).toEqual([
       0,
       expect.stringMatching(/^mine +completed +createPayment +5 of 5 /m),
     ]);
-    for (const action of ['pause', 'resume', 'retry-failed', 'cancel']) {
-      const refused = await run(company, [action, 'mine']);
-      expect([action, refused.code, refused.stderr]).toEqual([
+    for (const [index, action] of actions.entries()) {
+      expect([action, others[index]?.code, others[index]?.stderr]).toEqual([
         action,
         2,
         expect.stringContaining('409 batch_state_conflict'),
       ]);
     }
-    expect((await run(company, ['status', 'nobody’s'])).code).toBe(2);
-    expect((await run(company, ['status', 'nobodys'])).code).toBe(2);
+    expect(others.slice(actions.length).map(({ code }) => code)).toEqual([2, 2]);
   });
 
   test('tells by its exit code that it is used wrongly, refused, or without an answer', async () => {
     const company = await system.company();
     const file = command.save('codes.jsonl', ndjson(await payments(company, 1)));
     const csv = command.save('codes.csv', 'amount\n1\n');
-    for (const args of [
+    const usedWrongly = [
       ...[[], ['submit'], ['submit', file, '--operation', 'createPaymet'], ['submit', file, '--nonsense'], ['sumbit']],
       ...[
         ['submit', command.path('not-there.jsonl'), ...OPERATION],
@@ -240,27 +248,29 @@ describe('the command of batches', () => {
         ['submit', file, ...OPERATION, '--results', file],
         ['submit', command.save('empty.jsonl', '\n'), ...OPERATION],
       ],
-    ]) {
-      expect([args, (await run(company, args)).code]).toEqual([args, 2]);
-    }
-    const nothing = await run(company, ['submit', command.path('not-there.jsonl'), ...OPERATION, '--results', file]);
-    expect([nothing.code, nothing.stderr]).toEqual([2, `There is no file ${command.path('not-there.jsonl')}.\n`]);
-    expect(await run(company, ['submit', command.path('.'), ...OPERATION])).toMatchObject({
-      ...{ code: 2, stderr: expect.stringMatching(/ is a folder\. Give a file\.\n$/) },
-    });
+    ];
+    const [nothing, ofFolder, help, ...wrong] = await runAll(
+      company,
+      ['submit', command.path('not-there.jsonl'), ...OPERATION, '--results', file],
+      ['submit', command.path('.'), ...OPERATION],
+      ['submit', '--help'],
+      ...usedWrongly,
+    );
+    for (const [index, args] of usedWrongly.entries()) expect([args, wrong[index]?.code]).toEqual([args, 2]);
+    expect([nothing?.code, nothing?.stderr]).toEqual([2, `There is no file ${command.path('not-there.jsonl')}.\n`]);
+    expect(ofFolder).toMatchObject({ code: 2, stderr: expect.stringMatching(/ is a folder\. Give a file\.\n$/) });
+    expect([help?.code, help?.stdout]).toEqual([0, expect.stringContaining('Exit codes of submit')]);
     // What the API says of a header, its options aside.
     for (const [text, told] of [
       ['betrag,currency\n1,USD\n', 'Give --map "betrag=<path>", such as'],
       ['amount;currency\n1;USD\n', 'seem to be separated by ";". Give --delimiter ";".'],
     ] as const) {
-      for (const option of [[], ['--validate-only']]) {
-        const refused = await run(company, ['submit', command.save('h.csv', text), ...OPERATION, ...option, '--json']);
+      const sent = ['submit', command.save('h.csv', text), ...OPERATION, '--json'];
+      for (const refused of await runAll(company, sent, [...sent, '--validate-only'])) {
         expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(told)]);
         expect(JSON.parse(refused.stdout).problem).toMatchObject({ code: 'validation_failed', status: 422 });
       }
     }
-    const help = await run(company, ['submit', '--help']);
-    expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('Exit codes of submit')]);
     const nobody = await command.run(company, 'http://127.0.0.1:1', [
       'submit',
       file,

@@ -136,7 +136,7 @@ describe('/metrics', () => {
     // The one that would not wait had joined the held one's submission, too.
     const joinedBefore = sum(before, 'write_flights_joined_total');
     await expect
-      .poll(async () => sum(await scrape(), 'write_flights_joined_total'), { timeout: 10_000 })
+      .poll(async () => sum(await scrape(), 'write_flights_joined_total'), { timeout: 60_000 })
       .toBe(joinedBefore + 2);
     await release();
     expect((await held).status).toBe(201);

@@ -94,6 +94,30 @@ describe('a worker tells', () => {
     expect(await facts()).toEqual([2, 1]);
   });
 
+  test('what the last audits have found, and how long ago one has ended', async () => {
+    const facts = async () => {
+      const samples = await scrape();
+      const found = (scope: string) => sum(samples, 'auditor_findings', { scope });
+      const silent = sum(samples, 'auditor_silent_seconds');
+      return { recent: found('recent'), all: found('all'), notAsked: sum(samples, 'auditor_not_asked'), silent };
+    };
+    // The database was made in this hour.
+    const before = await facts();
+    expect(before).toMatchObject({ recent: 0, all: 0, notAsked: 0 });
+    expect(before.silent).toBeGreaterThan(0);
+    const add = (id: string, scope: string, days: number, findings: number, notAsked: string) =>
+      change(`INSERT INTO audit_runs (run_id, scope, started_at, ended_at, checked, finding_count, findings, could_not_ask)
+        VALUES ('${id}', '${scope}', now(), now() - interval '${days} days', '{}', ${findings}, '[]', '${notAsked}')`);
+    await add('first', 'all', 4, 7, '[]');
+    await add('second', 'recent', 3, 5, '[{}, {}]');
+    expect(await facts()).toMatchObject({ recent: 5, all: 7, notAsked: 2 });
+    expect((await facts()).silent).toBeGreaterThan(2.9 * 86_400);
+    await add('third', 'recent', 0, 0, '[]');
+    const after = await facts();
+    expect(after).toMatchObject({ recent: 0, all: 7, notAsked: 0 });
+    expect(after.silent).toBeLessThan(3_600);
+  });
+
   test('the age of the oldest open run, and of none when it has closed', async () => {
     const queue = system.environment['TEMPORAL_TASK_QUEUE'] as string;
     const ask = () => readOpenRuns(system.temporal, queue, 0);
@@ -132,7 +156,9 @@ describe('a worker tells', () => {
 describe('who may ask', () => {
   test('the relay alone: the application is refused', async () => {
     const sql = actors(system.owner, system.environment['DATABASE_URL'] as string);
-    for (const call of ['SELECT * FROM relay_facts()', 'SELECT * FROM audit_partition_facts()']) {
+    for (const call of [
+      ...['SELECT * FROM relay_facts()', 'SELECT * FROM audit_partition_facts()', 'SELECT * FROM audit_run_facts()'],
+    ]) {
       await expect(sql.as('application', company.id, (client) => client.query(call))).rejects.toThrow(
         /permission denied/,
       );

@@ -4,6 +4,7 @@ import type { RunningApi } from '../../api/app.ts';
 import type { Company } from '../support/companies.ts';
 import { countEffects, paymentBody } from '../support/effects.ts';
 import { forgetWrite } from '../support/forget-write.ts';
+import { readGauge } from '../support/groups.ts';
 import { holdInvoice, until, untilWaiting } from '../support/held-invoice.ts';
 import { expectOneStory } from '../support/one-story.ts';
 import { countRuns, keyWorkflow, statusOf } from '../support/runs.ts';
@@ -110,7 +111,8 @@ describe('an operator who ends the workflow of a write while its transaction run
       const waiting = [pay(body, way)];
       await untilWaiting(system.owner, 1);
       waiting.push(pay(body, way), pay(body, way, other.url));
-      await sleep(1_500); // Until the other process has attached, on a busy machine, too.
+      await until('the other process to have it', async () => (await readGauge(other.url, 'write_flights')) === 1);
+      await sleep(1_500); // Until it has attached, on a busy machine, too.
       await end(way);
       for (const answer of await Promise.all(waiting)) {
         expect(answer.status).toBe(503);

@@ -345,7 +345,7 @@ describe('reads have limits of their own', () => {
       expect(answer).toMatchObject({ status: 503, json: { code: 'storage_unavailable', retryable: true } });
       expect(answer.headers.get('retry-after')).toBe('1');
     }
-    expect(performance.now() - started).toBeLessThan(25_000);
+    expect(performance.now() - started).toBeLessThan(60_000);
     proxy.open();
     expect((await company.as('owner', url).get('/api/writes/paid')).status).toBe(200);
     proxy.cut();

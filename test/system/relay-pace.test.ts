@@ -87,11 +87,7 @@ describe('numbering waits for no start', () => {
     running({ registered: start });
     await asked;
     const events = [await rows.event(company), await rows.event(webhooked)];
-    await until(
-      'the batch to be started',
-      async () => (await rows.read(events[1] as string)).started_at !== null,
-      10_000,
-    );
+    await until('the batch to be started', async () => (await rows.read(events[1] as string)).started_at !== null);
     expect(await Promise.all(events.map(numbered))).toEqual([true, true]);
   });
 
@@ -103,7 +99,7 @@ describe('numbering waits for no start', () => {
     await asked;
     const events = [await rows.event(company), await rows.event(company, TRIGGERED)];
     const both = () => Promise.all(events.map(numbered));
-    await until('both to be numbered', async () => (await both()).every(Boolean), 10_000);
+    await until('both to be numbered', async () => (await both()).every(Boolean));
     expect(await both()).toEqual([true, true]);
   });
 });

@@ -148,7 +148,7 @@ describe('Temporal’s word and the row', () => {
       const unknown = await owner.get('/api/writes/not-known');
       expect(unknown).toMatchObject({ status: 503, json: { code: 'orchestrator_unavailable', retryable: true } });
       expect(unknown.headers.get('retry-after')).toBe('1');
-      expect(performance.now() - started).toBeLessThan(20_000);
+      expect(performance.now() - started).toBeLessThan(60_000);
 
       // Whose roles allow it whatever runs need not ask Temporal.
       const key = `cancelled-${takeAway.name}`;

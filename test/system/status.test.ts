@@ -172,7 +172,7 @@ describe('a status that waits', () => {
     const answer = await waiting;
     expect(answer.json.state).toBe('succeeded');
     expect(answer.headers.get('preference-applied')).toBe('wait=60');
-    expect(performance.now() - started).toBeLessThan(30_000);
+    expect(performance.now() - started).toBeLessThan(50_000);
   });
 
   test('says running at its deadline, and at once without a preference', async () => {

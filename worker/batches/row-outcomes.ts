@@ -55,8 +55,8 @@ export async function noteOutcomes(
     if (stored === undefined) return undefined;
     const mine = { ...args.input, operation: args.operation, fingerprint: args.fingerprint };
     if (isSameRequest(stored, mine, operations)) return undefined;
-    const { params = {}, body = {} } = stored.request ?? {};
-    return differences({ operation: stored.operation ?? '', params, body }, mine);
+    const { params = {}, body = {}, erased = [] } = stored.request ?? {};
+    return differences({ operation: stored.operation ?? '', params, body, erased }, mine);
   }
 
   return pending.filter((row) => {

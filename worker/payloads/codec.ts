@@ -3,6 +3,7 @@ import type { Payload, PayloadCodec, SerializationContext } from '@temporalio/co
 import proto from '@temporalio/proto';
 import { AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { REFUSED } from '../../workflows/refused.ts';
+import { SCHEDULED_AUDIT_WORKFLOW_TYPE } from '../../workflows/scheduled-audit-messages.ts';
 import type { PayloadEncryption } from './encryption.ts';
 import type { PayloadKeys } from './keys.ts';
 import { deriveKey, HALF_NONCE_BYTES, NONCE_BYTES, open, seal } from './xaes-256-gcm.ts';
@@ -115,10 +116,11 @@ function ownerOf({ namespace, workflowId = '' }: SerializationContext): string {
 /** A run of our schedule has the name in the schedule, and the time behind it. */
 function isOf(belongsTo: string, owner: string): boolean {
   if (belongsTo === owner) return true;
-  const isSchedule = belongsTo.split('/').at(-1)?.split(':')[0] === AUDIT_MAINTENANCE_WORKFLOW_TYPE;
+  const isSchedule = SCHEDULED_TYPES.has(belongsTo.split('/').at(-1)?.split(':')[0] ?? '');
   return isSchedule && owner.startsWith(belongsTo) && SCHEDULED.test(owner.slice(belongsTo.length));
 }
 
+const SCHEDULED_TYPES: ReadonlySet<string> = new Set([AUDIT_MAINTENANCE_WORKFLOW_TYPE, SCHEDULED_AUDIT_WORKFLOW_TYPE]);
 const SCHEDULED = /^-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 function refusedPayload(reason: string): Payload {

@@ -217,7 +217,11 @@ function* readPoison(run: NamedRun, workflowId: string, poisons: PoisonArguments
   yield { kind: 'unreadable', workflowId };
 }
 
-function toGroup(run: NamedRun, name: Pick<GroupOfLane, 'lane' | 'number' | 'workflowId'>): GroupOfLane | undefined {
+/** Undefined where what it contained is not known. */
+export function toGroup(
+  run: NamedRun,
+  name: Pick<GroupOfLane, 'lane' | 'number' | 'workflowId'>,
+): GroupOfLane | undefined {
   const { runId, startedAt, closedAt, state } = run;
   try {
     const items = run.argument(0);

@@ -49,7 +49,7 @@ export async function withOperatorContext<T>(work: (context: OperatorContext) =>
 }
 
 /** A frozen server would delay the command by most of a minute, and the row can be shown without Temporal. */
-async function connectWithTimeout(
+export async function connectWithTimeout(
   target: TemporalTarget,
 ): Promise<NativeConnection | { readonly unavailable: string }> {
   const connecting = connectTarget(target).catch((error: Error) => ({ unavailable: error.message }));

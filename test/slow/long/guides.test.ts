@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../../deploy/local/throwaway-folder.ts';
@@ -33,12 +34,13 @@ const OF_ALL = [
   'static/tidy',
 ];
 
-describe('the tests of the system, on a tree that has followed the guides and nothing else', () => {
+describe('on a tree that has followed the guides and nothing else', () => {
   let folder: ThrowawayFolder;
+  let written: string[];
   beforeAll(() => {
     folder = openThrowawayFolder();
     copyTree(folder.path);
-    follow([...OPERATION_GUIDE, ...OTHER_GUIDES], folder.path);
+    written = follow([...OPERATION_GUIDE, ...OTHER_GUIDES], folder.path);
   });
   afterAll(() => folder.remove());
 
@@ -49,11 +51,43 @@ describe('the tests of the system, on a tree that has followed the guides and no
   const runTests = (files: readonly string[], ...args: string[]) =>
     run('test', '--', ...files.map((name) => `test/${name}.test.ts`), '--maxWorkers=1', ...args);
 
+  const tool = (name: string, ...args: string[]) => runIn(folder.path, [`node_modules/.bin/${name}`, ...args]);
+  const read = (path: string) => readFileSync(join(folder.path, path), 'utf8');
+
   test(
-    'everything that is generated can be generated',
+    'the code is formatted, and has nothing that a linter complains of or that nobody uses',
+    async () => {
+      const code = written.filter((path) => path.endsWith('.ts'));
+      for (const [name, ...args] of [
+        ['biome', 'check', '--error-on-warnings', ...code],
+        ['oxlint', '--deny-warnings', ...code],
+        ['knip'],
+      ] as const) {
+        const { ok, output } = await tool(name, ...args);
+        expect([name, ok ? '' : output]).toEqual([name, '']);
+      }
+    },
+    RUN_MS,
+  );
+
+  test(
+    'everything that is generated can be generated, and has in it what was added',
     async () => {
       const { ok, output } = await run('generate');
       expect([ok, output]).toEqual([true, expect.stringContaining('wrote migrations/schema.sql')]);
+      expect(read('README.md')).toMatch(/^\| `\/api\/ledger` \| .*`renameAccount`/m);
+      expect(read('docs/books.md')).toMatch(/^The others post none: .*\brenameAccount\b/m);
+      expect(read('docs/reference/operations.md')).toContain('## renameAccount');
+      expect(read('docs/reference/errors.md')).toContain('## account_name_unchanged');
+      expect(read('docs/reference/roles.md')).toContain('| `renameAccount` | yes | yes |  | yes |');
+      for (const path of ['/api/inventory/value', '/api/approvals', '/api/reports/general-ledger']) {
+        expect(read('docs/reference/roles.md')).toContain(`| \`${path}\` | yes |`);
+      }
+      expect(read('deploy/kubernetes/base/shared/prometheus-rule.yaml')).toContain('alert: RequestsRateLimited');
+      const methods = read('deploy/client/src/generated/books.ts');
+      expect(methods).toContain('rename(code: string, body: RenameAccountBody, options?: WriteOptions): PendingWrite<');
+      expect(methods).toContain('inventoryValue(options?: CallOptions): Promise<StockValue>;');
+      expect(read('deploy/client/src/generated/types.ts')).toContain("| 'account_name_unchanged'");
     },
     RUN_MS,
   );

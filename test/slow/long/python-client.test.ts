@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
-import { generateClient, resolvePython, runScript } from '../support/python-client.ts';
-import { type System, startSystem } from '../support/system.ts';
+import { openThrowawayFolder, type ThrowawayFolder } from '../../../deploy/local/throwaway-folder.ts';
+import { generateClient, resolvePython, runScript } from '../../support/python-client.ts';
+import { type System, startSystem } from '../../support/system.ts';
 
 /** The packages are fetched once; on a busy machine the generator takes a minute. */
 const TIMEOUT_MS = 600_000;

@@ -1,0 +1,33 @@
+import type { AuditCheck } from './check.ts';
+import { CONTROL_CHECKS, controlChecksOf } from './controls-check.ts';
+import { DOUBLES_CHECK, STRAYS_CHECK } from './strays-check.ts';
+import { writesCheck } from './writes-check.ts';
+
+/** Of the records of the writes, without the books. */
+export const RECORD_CHECKS: readonly AuditCheck[] = [writesCheck(), STRAYS_CHECK, DOUBLES_CHECK];
+
+/** What the auditor asks the database. The writes come first: they take longest, and their number is the progress. */
+export const DATABASE_CHECKS: readonly AuditCheck[] = [...RECORD_CHECKS, ...CONTROL_CHECKS];
+
+export type SampledWrite = { readonly companyId: string; readonly key: string; readonly writeId: string | null };
+
+/** What can be asked of some writes alone. */
+export function checksOf(sample: readonly SampledWrite[]): readonly AuditCheck[] {
+  const keys = byCompany(sample, ({ key }) => key);
+  const writeIds = byCompany(sample, ({ writeId }) => writeId ?? undefined);
+  return [writesCheck({ keys }), ...controlChecksOf(writeIds)];
+}
+
+function byCompany(
+  sample: readonly SampledWrite[],
+  valueIn: (write: SampledWrite) => string | undefined,
+): ReadonlyMap<string, readonly string[]> {
+  const values = new Map<string, string[]>();
+  for (const write of sample) {
+    const value = valueIn(write);
+    const known = values.get(write.companyId) ?? [];
+    if (value !== undefined) known.push(value);
+    values.set(write.companyId, known);
+  }
+  return values;
+}

@@ -1,0 +1,55 @@
+import type { Counts, NotAsked, Range } from '../../../activities/auditor/check.ts';
+import type { Finding } from '../../../activities/auditor/finding.ts';
+import { CONFIDENCE, largestShare } from '../../../activities/auditor/sample.ts';
+import { shown } from '../../cli/progress.ts';
+
+/** What people read; a finding at a time, because there may be more than fit into memory. */
+export function headText({ from, to }: Range, checked: Counts): string {
+  const days = from === null && to === null ? 'all days' : `${from ?? 'the beginning'} to ${to ?? 'today'}`;
+  const rows = [
+    [checked.companies, 'companies'],
+    [checked.writes, 'writes'],
+    [checked.entries, 'journal entries'],
+    [checked.auditRows, 'audit rows'],
+    [checked.events, 'events'],
+    [checked.seals, 'seals'],
+  ] as const;
+  const width = Math.max(...rows.map(([count]) => shown(count).length));
+  return [`Compared, of ${days} (UTC):`, ...rows.map(([count, of]) => `  ${shown(count).padStart(width)}  ${of}`)].join(
+    '\n',
+  );
+}
+
+export function findingText({ kind, companyId, key, writeId, table, rowId, detail, runbook }: Finding): string {
+  const line = (name: string, value: string | null) => (value === null ? [] : [`  ${name.padEnd(8)} ${value}`]);
+  return [
+    '',
+    kind,
+    ...line('company', companyId),
+    ...line('key', key),
+    ...line('write', writeId),
+    ...line('row', table === null ? null : `${table}${rowId === null ? '' : ` ${rowId}`}`),
+    ...line('found', detail),
+    ...line('next', runbook),
+  ].join('\n');
+}
+
+export function endText(findings: number, couldNotAsk: readonly NotAsked[]): string {
+  return [
+    '',
+    findings === 0 ? 'Nothing was found.' : `${shown(findings)} findings.`,
+    ...(couldNotAsk.length === 0
+      ? []
+      : ['', 'Could not be asked:', ...couldNotAsk.map(({ what, why }) => `  ${what}: ${why}`)]),
+  ].join('\n');
+}
+
+/** What a spot check says of the writes that were not in it. */
+export function confidenceText(sample: { sampled: number; found: number; of: number }): string {
+  const { sampled, found, of } = sample;
+  const percent = (largestShare(sample) * 100).toPrecision(3);
+  return sampled >= of
+    ? `All ${shown(of)} writes were compared: ${shown(found)} have a finding.`
+    : `${shown(found)} of ${shown(sampled)} writes, drawn at random from ${shown(of)}, have a finding. ` +
+        `Confidence ${CONFIDENCE * 100} %: at most ${percent} % of all of them have one that can be seen in a write alone.`;
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import type pg from 'pg';
+import { onTestFinished } from 'vitest';
+import { openPool } from '../../activities/database.ts';
+import { SEALED_LOGS } from '../../activities/seal/content.ts';
+import { sealPage } from '../../activities/seal/seal.ts';
+import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
+import type { System } from './system.ts';
+
+/** Seals all that is there. */
+export async function sealAll(system: System): Promise<void> {
+  const pool = openPool({
+    connectionString: system.environment['SEALER_DATABASE_URL'] as string,
+    max: 1,
+    statementTimeoutMs: 10_000,
+    applicationName: 'test-sealer',
+  });
+  try {
+    while ((await sealPage(pool)).isFull);
+  } finally {
+    await pool.close();
+  }
+}
+
+/** What the seal of the company finds. */
+export async function sealFindings(database: Pick<pg.ClientBase, 'query'>, companyId: string): Promise<SealFinding[]> {
+  const findings: SealFinding[] = [];
+  for (const log of SEALED_LOGS) {
+    await verifyLog(database, { companyId, log }, { finding: (one) => findings.push(one) });
+  }
+  return findings;
+}
+
+/** The table and column of each value in the database, as the owner sees all of it, that has the text in it. */
+export async function whereIs(owner: pg.Pool, text: string): Promise<string[]> {
+  const { rows: columns } = await owner.query<{ table: string; column: string; type: string }>(
+    `SELECT a.attrelid::regclass::text AS table, quote_ident(a.attname) AS column, format_type(a.atttypid, NULL) AS type
+     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND a.attnum > 0
+       AND NOT a.attisdropped AND format_type(a.atttypid, NULL) IN ('text', 'text[]', 'jsonb', 'json', 'bytea')`,
+  );
+  const found: string[] = [];
+  for (const { table, column, type } of columns) {
+    const value = type === 'bytea' ? `encode(${column}, 'escape')` : `${column}::text`;
+    const { rowCount } = await owner.query(
+      `SELECT FROM ${table} WHERE position(lower($1) IN lower(${value})) > 0 LIMIT 1`,
+      [text],
+    );
+    if (rowCount !== 0) found.push(`${table}.${column}`);
+  }
+  return found;
+}
+
+/** Whom to erase, and why. */
+export type Erasing = {
+  readonly kind: 'customer' | 'employee' | 'user';
+  readonly person: string;
+  readonly companies: readonly string[];
+  readonly texts?: readonly string[];
+  readonly reason?: string;
+  readonly operator?: string;
+};
+
+/** Calls one of the functions of an erasure that take a person. */
+export async function callErasure(
+  database: Pick<pg.ClientBase, 'query'>,
+  name: 'ask_erasure' | 'erase_alone' | 'preview_erasure',
+  { kind, person, companies, texts = [], reason = 'Asked for', operator = 'first' }: Erasing,
+) {
+  const values = [kind, companies, person, texts, reason, operator];
+  const { rows } = await database.query(`SELECT ${name}($1, $2, $3, $4, $5, $6) AS result`, values);
+  return rows[0]?.result;
+}
+
+/** Another login of whoever erases, gone after the test. */
+export async function anotherEraser({ owner, environment }: System): Promise<string> {
+  const name = `eraser_${randomBytes(6).toString('hex')}`;
+  await owner.query(
+    `CREATE ROLE ${name} LOGIN NOINHERIT PASSWORD 'another'; GRANT accubooks_eraser TO ${name}; ALTER ROLE ${name} SET role = accubooks_eraser`,
+  );
+  onTestFinished(async () => void (await owner.query(`DROP ROLE ${name}`)));
+  const url = new URL(environment['ERASER_DATABASE_URL'] as string);
+  Object.assign(url, { username: name, password: 'another' });
+  return url.href;
+}
