@@ -258,6 +258,13 @@ describe('a row that is not what was sealed', () => {
         });
       },
     );
+    const erase = (erased: string) =>
+      `UPDATE idempotent_writes SET request = ${erased} WHERE idempotency_key = 'paid';
+       UPDATE idempotent_write_audit_log SET side_effects_executed = 1 - side_effects_executed
+       WHERE idempotency_key = 'paid' AND status = 'new'`;
+    await whileChanged(erase(`request || '{"erased": []}'`), erase("request - 'erased'"), async () => {
+      expect((await proofOf('paid')).json.missing).toEqual([{ log: 'audit', reason: 'erased' }]);
+    });
     const changeKey = (from: string, to: string) =>
       `UPDATE idempotent_write_audit_log SET idempotency_key = '${to}' WHERE idempotency_key = '${from}'`;
     await whileChanged(changeKey('paid', 'gone'), changeKey('gone', 'paid'), async () => {
