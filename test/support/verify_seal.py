@@ -541,6 +541,9 @@ def main():
     except Refused as refused:
         print(refused, file=sys.stderr)
         return 2
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        print(f"something in it has another form: {error!r}", file=sys.stderr)
+        return 2
     print(json.dumps({"differences": differences}))
     return 1 if differences else 0
 

@@ -125,8 +125,8 @@ describe('a bundle', () => {
     expect(text).toContain(
       `Kept (${company.id})\n  journal: ${last} entries, numbers 1 to ${last}; up to head ${head}`,
     );
-    expect(text).toContain(`signed by test-key\n    1 of them are behind the last published head`);
-    expect(text).toContain('1 more entries were not sealed yet');
+    expect(text).toContain(`signed by test-key\n    Behind the last published head: 1, chained`);
+    expect(text).toContain('Not sealed yet, and not in the bundle: 1.');
     expect(text).toContain(`Heads from outside: ${head} in ${head + 1} lines, of which ${head} are on the chains.`);
     expect(text).toContain('Nothing differs.');
     expect(covered.length).toBeGreaterThan(3);
