@@ -207,7 +207,8 @@ function startBehindHead(walk, { number, digest, head: published }) {
 }
 
 async function walkBatch(walk, batch) {
-  if (batch.first !== walk.next || !(batch.last >= batch.first)) throw walk.differs('batch-order', walk.next);
+  if (batch.first !== walk.next || !Number.isSafeInteger(batch.last) || batch.last < batch.first)
+    throw walk.differs('batch-order', walk.next);
   const leaves = [];
   let firstId = null;
   for (let number = batch.first; number <= batch.last; number += 1) {
@@ -441,7 +442,10 @@ function readHead(published) {
 
 function isSigned({ head, keyId, signature }, keys) {
   const key = keys.get(keyId);
-  return key !== undefined && verifySignature(null, Buffer.from(head), key.publicKey, Buffer.from(signature, 'base64'));
+  const bytes = Buffer.from(String(signature), 'base64');
+  // One signature has one text.
+  if (key === undefined || bytes.toString('base64') !== signature) return false;
+  return verifySignature(null, Buffer.from(head), key.publicKey, bytes);
 }
 
 function readKeys(path) {
