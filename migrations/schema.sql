@@ -11,6 +11,12 @@ ROLE accubooks_auditor_login LOGIN NOINHERIT;
 GRANT accubooks_auditor TO accubooks_auditor_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_auditor_login SET role=accubooks_auditor;
 
+ROLE accubooks_eraser NOLOGIN INHERIT;
+
+ROLE accubooks_eraser_login LOGIN NOINHERIT;
+GRANT accubooks_eraser TO accubooks_eraser_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_eraser_login SET role=accubooks_eraser;
+
 ROLE accubooks_login LOGIN NOINHERIT;
 GRANT accubooks_app TO accubooks_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_login SET role=accubooks_app;
@@ -24,8 +30,10 @@ ALTER ROLE accubooks_maintenance_login SET role=accubooks_maintenance;
 ROLE accubooks_owner LOGIN INHERIT CREATEROLE BYPASSRLS;
 GRANT accubooks_app TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_auditor TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
+GRANT accubooks_eraser TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_maintenance TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 GRANT accubooks_relay TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
+GRANT accubooks_sealer TO accubooks_owner WITH ADMIN t, INHERIT f, SET t;
 
 ROLE accubooks_relay NOLOGIN INHERIT;
 
@@ -37,6 +45,12 @@ ROLE accubooks_scheduled_auditor_login LOGIN NOINHERIT;
 GRANT accubooks_auditor TO accubooks_scheduled_auditor_login WITH ADMIN f, INHERIT f, SET t;
 ALTER ROLE accubooks_scheduled_auditor_login SET role=accubooks_auditor;
 
+ROLE accubooks_sealer NOLOGIN INHERIT;
+
+ROLE accubooks_sealer_login LOGIN NOINHERIT;
+GRANT accubooks_sealer TO accubooks_sealer_login WITH ADMIN f, INHERIT f, SET t;
+ALTER ROLE accubooks_sealer_login SET role=accubooks_sealer;
+
 -- Schemas
 
 CREATE SCHEMA audit_detached;
@@ -47,8 +61,10 @@ CREATE SCHEMA public;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA public TO accubooks_app;
 GRANT USAGE ON SCHEMA public TO accubooks_auditor;
+GRANT USAGE ON SCHEMA public TO accubooks_eraser;
 GRANT USAGE ON SCHEMA public TO accubooks_maintenance;
 GRANT USAGE ON SCHEMA public TO accubooks_relay;
+GRANT USAGE ON SCHEMA public TO accubooks_sealer;
 
 CREATE SCHEMA security_partitions;
 
@@ -96,13 +112,18 @@ CREATE TRIGGER keep_all_accounts BEFORE TRUNCATE ON public.accounts FOR EACH STA
 ALTER TABLE public.accounts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.accounts FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.accounts FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.accounts FOR SELECT TO accubooks_sealer USING (true);
 GRANT SELECT ON public.accounts TO accubooks_app;
 GRANT SELECT ON public.accounts TO accubooks_auditor;
 GRANT INSERT ON public.accounts(company_id) TO accubooks_app;
+GRANT SELECT ON public.accounts(company_id) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(id) TO accubooks_app;
+GRANT SELECT ON public.accounts(id) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(code) TO accubooks_app;
+GRANT SELECT ON public.accounts(code) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(name) TO accubooks_app;
 GRANT INSERT ON public.accounts(type) TO accubooks_app;
+GRANT SELECT ON public.accounts(type) TO accubooks_sealer;
 GRANT INSERT ON public.accounts(is_bank) TO accubooks_app;
 
 CREATE TABLE public.approval_decisions (
@@ -199,14 +220,18 @@ ALTER TABLE public.approval_requests ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL 
 CREATE POLICY auditor ON public.approval_requests FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.approval_requests FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
 CREATE POLICY relay ON public.approval_requests FOR ALL TO accubooks_relay USING (true);
+CREATE POLICY sealer ON public.approval_requests FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.approval_requests TO accubooks_app;
 GRANT SELECT ON public.approval_requests TO accubooks_auditor;
 GRANT SELECT ON public.approval_requests(company_id) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(company_id) TO accubooks_sealer;
 GRANT SELECT ON public.approval_requests(idempotency_key) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(write_id) TO accubooks_sealer;
 GRANT SELECT ON public.approval_requests(demands) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(pending_since) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(expires_at) TO accubooks_relay;
 GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_relay;
+GRANT SELECT ON public.approval_requests(approved_by) TO accubooks_sealer;
 GRANT UPDATE ON public.approval_requests(approved_by) TO accubooks_app;
 GRANT SELECT ON public.approval_requests(closed_at) TO accubooks_relay;
 GRANT UPDATE ON public.approval_requests(closed_at) TO accubooks_app;
@@ -600,9 +625,11 @@ ALTER TABLE public.companies ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY
 CREATE POLICY auditor ON public.companies FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.companies FOR ALL TO PUBLIC USING ((id = public.current_company()));
 CREATE POLICY relay ON public.companies FOR SELECT TO accubooks_relay USING (true);
+CREATE POLICY sealer ON public.companies FOR SELECT TO accubooks_sealer USING (true);
 GRANT SELECT ON public.companies TO accubooks_app;
 GRANT SELECT ON public.companies TO accubooks_auditor;
 GRANT SELECT ON public.companies(id) TO accubooks_relay;
+GRANT SELECT ON public.companies(id) TO accubooks_sealer;
 GRANT UPDATE ON public.companies(name) TO accubooks_app;
 GRANT UPDATE ON public.companies(time_zone) TO accubooks_app;
 GRANT UPDATE ON public.companies(base_currency) TO accubooks_app;
@@ -849,6 +876,53 @@ GRANT UPDATE ON public.employees(last_name) TO accubooks_app;
 GRANT UPDATE ON public.employees(email) TO accubooks_app;
 GRANT UPDATE ON public.employees(left_on) TO accubooks_app;
 
+CREATE TABLE public.erasing_resources (
+  erasure uuid NOT NULL,
+  id text NOT NULL,
+  CONSTRAINT erasing_resources_pkey PRIMARY KEY (erasure, id)
+);
+
+CREATE TABLE public.erasing_writes (
+  erasure uuid NOT NULL,
+  write_id uuid NOT NULL,
+  whole boolean NOT NULL,
+  CONSTRAINT erasing_writes_pkey PRIMARY KEY (erasure, write_id)
+);
+
+CREATE TABLE public.erasures (
+  id uuid DEFAULT gen_random_uuid() NOT NULL,
+  kind text NOT NULL,
+  companies uuid[] NOT NULL,
+  person uuid NOT NULL,
+  texts text[] DEFAULT '{}'::text[] NOT NULL,
+  reason text NOT NULL,
+  asked_by text DEFAULT SESSION_USER NOT NULL,
+  asked_operator text NOT NULL,
+  asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  alone boolean DEFAULT false NOT NULL,
+  confirmed_by text,
+  confirmed_operator text,
+  done_at timestamp with time zone,
+  result jsonb,
+  xid xid8,
+  CONSTRAINT erasures_pkey PRIMARY KEY (id),
+  CONSTRAINT erasures_asked_operator_check CHECK (((length(asked_operator) >= 1) AND (length(asked_operator) <= 200))),
+  CONSTRAINT erasures_by_two CHECK ((alone OR ((confirmed_by <> asked_by) AND (confirmed_operator <> asked_operator)))),
+  CONSTRAINT erasures_companies_check CHECK ((cardinality(companies) <= 1000)),
+  CONSTRAINT erasures_confirmed_operator_check CHECK (((length(confirmed_operator) >= 1) AND (length(confirmed_operator) <= 200))),
+  CONSTRAINT erasures_done_whole CHECK ((num_nulls(confirmed_by, confirmed_operator, done_at, result) = ANY (ARRAY[0, 4]))),
+  CONSTRAINT erasures_forget_texts CHECK (((done_at IS NULL) OR (texts = '{}'::text[]))),
+  CONSTRAINT erasures_kind_check CHECK ((kind = ANY (ARRAY['customer'::text, 'employee'::text, 'user'::text]))),
+  CONSTRAINT erasures_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+  CONSTRAINT erasures_texts_check CHECK ((cardinality(texts) <= 20))
+);
+CREATE INDEX erasures_of_person ON public.erasures USING btree (person);
+CREATE INDEX erasures_running ON public.erasures USING btree (xid) WHERE (xid IS NOT NULL);
+CREATE TRIGGER keep_all_erasures BEFORE TRUNCATE ON public.erasures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they say who erased what');
+CREATE TRIGGER keep_done_erasures BEFORE UPDATE ON public.erasures FOR EACH ROW WHEN ((old.done_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_change('it is done');
+CREATE TRIGGER keep_erasures BEFORE DELETE ON public.erasures FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it says who erased what');
+GRANT SELECT ON public.erasures TO accubooks_auditor;
+
 CREATE TABLE public.fiscal_year_closings (
   company_id uuid NOT NULL,
   id uuid NOT NULL,
@@ -903,6 +977,7 @@ CREATE TABLE public.idempotent_write_audit_log (
   workflows_triggered integer DEFAULT 0 NOT NULL,
   side_effects_executed integer DEFAULT 0 NOT NULL,
   metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+  xid xid8 DEFAULT pg_current_xact_id(),
   CONSTRAINT idempotent_write_audit_log_pkey PRIMARY KEY ("timestamp", id),
   CONSTRAINT idempotent_write_audit_log_error_code_check CHECK ((length(error_code) <= 64)),
   CONSTRAINT idempotent_write_audit_log_error_message_check CHECK ((length(error_message) <= 2000)),
@@ -919,13 +994,16 @@ CREATE TABLE public.idempotent_write_audit_log (
   CONSTRAINT idempotent_write_audit_log_workflows_triggered_check CHECK ((workflows_triggered >= 0))
 ) PARTITION BY RANGE ("timestamp");
 CREATE INDEX idempotent_write_audit_log_by_key ON ONLY public.idempotent_write_audit_log USING btree (company_id, idempotency_key, "timestamp", id);
+CREATE INDEX idempotent_write_audit_log_by_xid ON ONLY public.idempotent_write_audit_log USING btree (xid, id) WHERE (xid IS NOT NULL);
 CREATE TRIGGER keep_audit_log BEFORE TRUNCATE ON public.idempotent_write_audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
 CREATE TRIGGER keep_audit_rows BEFORE DELETE OR UPDATE ON public.idempotent_write_audit_log FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the audit log is only added to');
 ALTER TABLE public.idempotent_write_audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_write_audit_log FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.idempotent_write_audit_log FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.idempotent_write_audit_log FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.idempotent_write_audit_log TO accubooks_app;
 GRANT SELECT ON public.idempotent_write_audit_log TO accubooks_auditor;
+GRANT SELECT ON public.idempotent_write_audit_log TO accubooks_sealer;
 
 CREATE TABLE public.idempotent_writes (
   company_id uuid NOT NULL,
@@ -987,14 +1065,23 @@ CREATE CONSTRAINT TRIGGER require_outcome_at_commit AFTER INSERT ON public.idemp
 ALTER TABLE public.idempotent_writes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.idempotent_writes FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.idempotent_writes FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.idempotent_writes FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.idempotent_writes TO accubooks_app;
 GRANT SELECT ON public.idempotent_writes TO accubooks_auditor;
+GRANT SELECT ON public.idempotent_writes(company_id) TO accubooks_sealer;
+GRANT SELECT ON public.idempotent_writes(write_id) TO accubooks_sealer;
+GRANT SELECT ON public.idempotent_writes(operation) TO accubooks_sealer;
+GRANT SELECT ON public.idempotent_writes(fingerprint) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(outcome) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(status_code) TO accubooks_app;
+GRANT SELECT ON public.idempotent_writes(response_body) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(response_body) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(location) TO accubooks_app;
 GRANT UPDATE ON public.idempotent_writes(resource_type) TO accubooks_app;
+GRANT SELECT ON public.idempotent_writes(resource_id) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(resource_id) TO accubooks_app;
+GRANT SELECT ON public.idempotent_writes(user_id) TO accubooks_sealer;
+GRANT SELECT ON public.idempotent_writes(request_id) TO accubooks_sealer;
 GRANT UPDATE ON public.idempotent_writes(completed_at) TO accubooks_app;
 
 CREATE TABLE public.inventory_items (
@@ -1255,8 +1342,10 @@ CREATE TRIGGER require_mirror_after_original BEFORE INSERT ON public.journal_ent
 ALTER TABLE public.journal_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_entries FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_entries FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.journal_entries FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.journal_entries TO accubooks_app;
 GRANT SELECT ON public.journal_entries TO accubooks_auditor;
+GRANT SELECT ON public.journal_entries TO accubooks_sealer;
 
 CREATE TABLE public.journal_lines (
   company_id uuid NOT NULL,
@@ -1284,8 +1373,10 @@ CREATE TRIGGER require_postable_lines AFTER INSERT ON public.journal_lines REFER
 ALTER TABLE public.journal_lines ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.journal_lines FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.journal_lines FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.journal_lines FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.journal_lines TO accubooks_app;
 GRANT SELECT ON public.journal_lines TO accubooks_auditor;
+GRANT SELECT ON public.journal_lines TO accubooks_sealer;
 
 CREATE TABLE public.lanes (
   version uuid NOT NULL,
@@ -1505,9 +1596,13 @@ CREATE CONSTRAINT TRIGGER require_whole_pay_run AFTER INSERT OR UPDATE ON public
 ALTER TABLE public.pay_runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor ON public.pay_runs FOR SELECT TO accubooks_auditor USING (true);
 CREATE POLICY company ON public.pay_runs FOR ALL TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.pay_runs FOR SELECT TO accubooks_sealer USING (true);
 GRANT INSERT, SELECT ON public.pay_runs TO accubooks_app;
 GRANT SELECT ON public.pay_runs TO accubooks_auditor;
+GRANT SELECT ON public.pay_runs(company_id) TO accubooks_sealer;
+GRANT SELECT ON public.pay_runs(id) TO accubooks_sealer;
 GRANT UPDATE ON public.pay_runs(status) TO accubooks_app;
+GRANT SELECT ON public.pay_runs(approved_by) TO accubooks_sealer;
 GRANT UPDATE ON public.pay_runs(approved_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(executed_by) TO accubooks_app;
 GRANT UPDATE ON public.pay_runs(journal_entry_id) TO accubooks_app;
@@ -1762,6 +1857,188 @@ GRANT SELECT ON public.schema_migrations TO accubooks_app;
 GRANT SELECT ON public.schema_migrations(name) TO accubooks_relay;
 GRANT SELECT ON public.schema_migrations(applied_at) TO accubooks_relay;
 
+CREATE TABLE public.seal_batches (
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  first_number bigint NOT NULL,
+  last_number bigint NOT NULL,
+  head bytea NOT NULL,
+  root bytea NOT NULL,
+  epoch integer NOT NULL,
+  sealed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT seal_batches_pkey PRIMARY KEY (company_id, log, first_number),
+  CONSTRAINT seal_batches_check CHECK ((last_number >= first_number)),
+  CONSTRAINT seal_batches_first_number_check CHECK ((first_number >= 1)),
+  CONSTRAINT seal_batches_head_check CHECK ((length(head) = 32)),
+  CONSTRAINT seal_batches_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
+  CONSTRAINT seal_batches_root_check CHECK ((length(root) = 32)),
+  CONSTRAINT seal_batches_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT seal_batches_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_batches FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_batches FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER require_next_numbers BEFORE INSERT ON public.seal_batches FOR EACH ROW EXECUTE FUNCTION public.require_next_numbers();
+ALTER TABLE public.seal_batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_batches FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_batches FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.seal_batches FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_batches TO accubooks_sealer;
+GRANT SELECT ON public.seal_batches TO accubooks_app;
+GRANT SELECT ON public.seal_batches TO accubooks_auditor;
+
+CREATE TABLE public.seal_epochs (
+  epoch integer NOT NULL,
+  verification_epoch uuid NOT NULL,
+  database text NOT NULL,
+  operator text,
+  reason text,
+  began_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT seal_epochs_pkey PRIMARY KEY (epoch),
+  CONSTRAINT seal_epochs_database_check CHECK ((length(database) <= 200)),
+  CONSTRAINT seal_epochs_epoch_check CHECK ((epoch >= 1)),
+  CONSTRAINT seal_epochs_operator_check CHECK ((length(operator) <= 200)),
+  CONSTRAINT seal_epochs_reason_check CHECK ((length(reason) <= 1000))
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_epochs FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.seal_epochs FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+GRANT INSERT, SELECT ON public.seal_epochs TO accubooks_sealer;
+GRANT SELECT ON public.seal_epochs TO accubooks_auditor;
+
+CREATE TABLE public.seal_heads (
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  "position" integer NOT NULL,
+  epoch integer NOT NULL,
+  first_number bigint NOT NULL,
+  number bigint NOT NULL,
+  head text NOT NULL,
+  key_id text NOT NULL,
+  signature bytea NOT NULL,
+  published_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  announced_at timestamp with time zone,
+  CONSTRAINT seal_heads_pkey PRIMARY KEY (company_id, log, "position"),
+  CONSTRAINT seal_heads_check CHECK ((number >= first_number)),
+  CONSTRAINT seal_heads_first_number_check CHECK ((first_number >= 1)),
+  CONSTRAINT seal_heads_head_check CHECK ((length(head) <= 1000)),
+  CONSTRAINT seal_heads_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
+  CONSTRAINT seal_heads_position_check CHECK (("position" >= 1)),
+  CONSTRAINT seal_heads_signature_check CHECK ((length(signature) = 64)),
+  CONSTRAINT seal_heads_company_id_fkey FOREIGN KEY (company_id) REFERENCES public.companies(id),
+  CONSTRAINT seal_heads_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch),
+  CONSTRAINT seal_heads_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.seal_keys(key_id)
+);
+CREATE INDEX seal_heads_not_announced ON public.seal_heads USING btree (published_at) WHERE (announced_at IS NULL);
+CREATE TRIGGER keep_all_heads BEFORE TRUNCATE ON public.seal_heads FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('they are published');
+CREATE TRIGGER keep_heads BEFORE DELETE OR UPDATE OF company_id, log, "position", epoch, first_number, number, head, key_id, signature, published_at ON public.seal_heads FOR EACH ROW EXECUTE FUNCTION public.refuse_change('it is published');
+ALTER TABLE public.seal_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_heads FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_heads FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.seal_heads FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_heads TO accubooks_sealer;
+GRANT SELECT ON public.seal_heads TO accubooks_app;
+GRANT SELECT ON public.seal_heads TO accubooks_auditor;
+GRANT UPDATE ON public.seal_heads(announced_at) TO accubooks_sealer;
+
+CREATE TABLE public.seal_keys (
+  key_id text NOT NULL,
+  public_key bytea NOT NULL,
+  first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT seal_keys_pkey PRIMARY KEY (key_id),
+  CONSTRAINT seal_keys_key_id_check CHECK (((length(key_id) >= 1) AND (length(key_id) <= 64))),
+  CONSTRAINT seal_keys_public_key_check CHECK ((length(public_key) = 32))
+);
+CREATE TRIGGER keep_all_keys BEFORE TRUNCATE ON public.seal_keys FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('heads that they have signed are out');
+CREATE TRIGGER keep_keys BEFORE DELETE OR UPDATE ON public.seal_keys FOR EACH ROW EXECUTE FUNCTION public.refuse_change('heads that it has signed are out');
+GRANT INSERT, SELECT ON public.seal_keys TO accubooks_sealer;
+GRANT SELECT ON public.seal_keys TO accubooks_app;
+GRANT SELECT ON public.seal_keys TO accubooks_auditor;
+
+CREATE TABLE public.seal_position (
+  one boolean DEFAULT true NOT NULL,
+  epoch integer NOT NULL,
+  phase text DEFAULT 'sweep entries'::text NOT NULL,
+  company_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+  swept_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+  xid xid8 NOT NULL,
+  audit_id bigint DEFAULT 0 NOT NULL,
+  CONSTRAINT seal_position_pkey PRIMARY KEY (one),
+  CONSTRAINT seal_position_one_check CHECK (one),
+  CONSTRAINT seal_position_phase_check CHECK ((phase = ANY (ARRAY['sweep entries'::text, 'sweep audit rows'::text, 'follow'::text]))),
+  CONSTRAINT seal_position_epoch_fkey FOREIGN KEY (epoch) REFERENCES public.seal_epochs(epoch)
+);
+CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
+GRANT INSERT, SELECT ON public.seal_position TO accubooks_sealer;
+GRANT SELECT ON public.seal_position TO accubooks_auditor;
+GRANT SELECT ON public.seal_position TO accubooks_relay;
+GRANT UPDATE ON public.seal_position(epoch) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(phase) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(company_id) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(swept_until) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(xid) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(audit_id) TO accubooks_sealer;
+
+CREATE TABLE public.seal_salts (
+  company_id uuid NOT NULL,
+  log text NOT NULL,
+  first_number bigint NOT NULL,
+  salts bytea NOT NULL,
+  erased jsonb DEFAULT '{}'::jsonb NOT NULL,
+  CONSTRAINT seal_salts_pkey PRIMARY KEY (company_id, log, first_number),
+  CONSTRAINT seal_salts_erased_check CHECK ((jsonb_typeof(erased) = 'object'::text)),
+  CONSTRAINT seal_salts_salts_check CHECK (((length(salts) > 0) AND ((length(salts) % 16) = 0))),
+  CONSTRAINT seal_salts_company_id_log_first_number_fkey FOREIGN KEY (company_id, log, first_number) REFERENCES public.seal_batches(company_id, log, first_number)
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.seal_salts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER keep_salts BEFORE DELETE OR UPDATE OF company_id, log, first_number ON public.seal_salts FOR EACH ROW EXECUTE FUNCTION public.refuse_change('salts are erased one by one, and their rows stay');
+CREATE TRIGGER keep_salts_until_erased BEFORE UPDATE OF salts, erased ON public.seal_salts FOR EACH ROW EXECUTE FUNCTION public.keep_salts_until_erased();
+ALTER TABLE public.seal_salts ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.seal_salts FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.seal_salts FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY erasing ON public.seal_salts FOR UPDATE TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.seal_salts FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.seal_salts TO accubooks_sealer;
+GRANT SELECT ON public.seal_salts TO accubooks_app;
+GRANT SELECT ON public.seal_salts TO accubooks_auditor;
+
+CREATE TABLE public.sealed_audit_rows (
+  company_id uuid NOT NULL,
+  number bigint NOT NULL,
+  row_timestamp timestamp with time zone NOT NULL,
+  row_id bigint NOT NULL,
+  leaf bytea NOT NULL,
+  CONSTRAINT sealed_audit_rows_pkey PRIMARY KEY (company_id, number),
+  CONSTRAINT sealed_audit_rows_company_id_row_id_row_timestamp_key UNIQUE (company_id, row_id, row_timestamp),
+  CONSTRAINT sealed_audit_rows_leaf_check CHECK ((length(leaf) = 32))
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.sealed_audit_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.sealed_audit_rows FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+ALTER TABLE public.sealed_audit_rows ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.sealed_audit_rows FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.sealed_audit_rows FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.sealed_audit_rows FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.sealed_audit_rows TO accubooks_sealer;
+GRANT SELECT ON public.sealed_audit_rows TO accubooks_app;
+GRANT SELECT ON public.sealed_audit_rows TO accubooks_auditor;
+
+CREATE TABLE public.sealed_entries (
+  company_id uuid NOT NULL,
+  number bigint NOT NULL,
+  entry_id uuid NOT NULL,
+  leaf bytea NOT NULL,
+  CONSTRAINT sealed_entries_pkey PRIMARY KEY (company_id, number),
+  CONSTRAINT sealed_entries_company_id_entry_id_key UNIQUE (company_id, entry_id),
+  CONSTRAINT sealed_entries_leaf_check CHECK ((length(leaf) = 32))
+);
+CREATE TRIGGER keep_all_rows BEFORE TRUNCATE ON public.sealed_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+CREATE TRIGGER keep_rows BEFORE DELETE OR UPDATE ON public.sealed_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_change('what is sealed stays');
+ALTER TABLE public.sealed_entries ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor ON public.sealed_entries FOR SELECT TO accubooks_auditor USING (true);
+CREATE POLICY company ON public.sealed_entries FOR SELECT TO PUBLIC USING ((company_id = public.current_company()));
+CREATE POLICY sealer ON public.sealed_entries FOR ALL TO accubooks_sealer USING (true);
+GRANT INSERT, SELECT ON public.sealed_entries TO accubooks_sealer;
+GRANT SELECT ON public.sealed_entries TO accubooks_app;
+GRANT SELECT ON public.sealed_entries TO accubooks_auditor;
+
 CREATE TABLE public.security_log (
   id bigint DEFAULT nextval('public.security_log_id'::regclass) NOT NULL,
   "timestamp" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1861,6 +2138,7 @@ CREATE TABLE public.verification (
 );
 GRANT SELECT ON public.verification TO accubooks_app;
 GRANT SELECT ON public.verification TO accubooks_relay;
+GRANT SELECT ON public.verification TO accubooks_sealer;
 
 CREATE TABLE public.workflow_results (
   company_id uuid NOT NULL,
@@ -2130,6 +2408,41 @@ RETURN CASE WHEN ((jsonb_typeof(p_deductions) = 'array'::text) AND (pg_column_si
 ;
 GRANT EXECUTE ON FUNCTION public.are_deductions(jsonb) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.ask_erasure(p_kind text, p_companies uuid[], p_person uuid, p_texts text[], p_reason text, p_operator text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  asked uuid;
+BEGIN
+  IF EXISTS (SELECT FROM unnest(p_texts) AS t WHERE length(trim(t)) < 4) THEN
+    RAISE EXCEPTION 'a text of fewer than four characters is found everywhere' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- What nobody has confirmed in time does not stay either.
+  UPDATE erasures SET texts = '{}' WHERE done_at IS NULL AND asked_at < clock_timestamp() - erasure_time() AND texts <> '{}';
+  INSERT INTO erasures (kind, companies, person, texts, reason, asked_operator)
+  VALUES (p_kind, p_companies, p_person, p_texts, p_reason, p_operator) RETURNING id INTO asked;
+  PERFORM record_operator_command('privacy:erase ask', c, jsonb_build_object('erasure', asked, p_kind, p_person, 'operator', p_operator))
+  FROM unnest(CASE WHEN p_companies = '{}' THEN ARRAY[NULL::uuid] ELSE p_companies END) AS c;
+  RETURN asked;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.ask_erasure(text,uuid[],uuid,text[],text,text) TO accubooks_eraser;
+
+CREATE OR REPLACE FUNCTION public.asked_erasure(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT to_jsonb(e) - 'xid' FROM erasures e WHERE e.id = p_id
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.asked_erasure(uuid) TO accubooks_eraser;
+
 CREATE OR REPLACE FUNCTION public.attach_audit_month(p_month date, p_until timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2148,6 +2461,7 @@ BEGIN
     RAISE EXCEPTION 'audit month % has % rows, and these are not the % that were archived', partition_name,
       found.row_count, archive.row_count USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
+  EXECUTE format('ALTER TABLE audit_detached.%I ADD COLUMN IF NOT EXISTS xid xid8', partition_name);
   -- The log brings its own; one for rows cannot be there twice under one name.
   EXECUTE format('DROP TRIGGER IF EXISTS keep_audit_rows ON audit_detached.%I', partition_name);
   EXECUTE format('ALTER TABLE audit_detached.%I SET SCHEMA audit_partitions', partition_name);
@@ -2188,7 +2502,7 @@ CREATE OR REPLACE FUNCTION public.audit_month_lines(p_month date, p_after timest
 AS $function$
 BEGIN
   RETURN QUERY EXECUTE format(
-    'SELECT a.timestamp::text, a.id, to_jsonb(a)::text FROM audit_partitions.%I a
+    'SELECT a.timestamp::text, a.id, (to_jsonb(a) - ''xid'')::text FROM audit_partitions.%I a
      WHERE (a.timestamp, a.id) > ($1, $2) ORDER BY a.timestamp, a.id LIMIT $3', audit_partition_name(p_month))
   USING p_after, p_after_id, p_limit;
 END
@@ -2251,7 +2565,7 @@ CREATE OR REPLACE FUNCTION public.audit_table_digest(p_table regclass, OUT row_c
  SET "TimeZone" TO 'UTC'
 AS $function$
 BEGIN
-  EXECUTE format('SELECT count(*), coalesce(sum(audit_line_digest(to_jsonb(a)::text)), 0) FROM %s a', p_table)
+  EXECUTE format('SELECT count(*), coalesce(sum(audit_line_digest((to_jsonb(a) - ''xid'')::text)), 0) FROM %s a', p_table)
   INTO row_count, row_digest;
 END
 $function$
@@ -2458,6 +2772,40 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.cancel_write(uuid,text,uuid,text,bytea,text,text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.canonical_json(p_value jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  number double precision;
+BEGIN
+  CASE jsonb_typeof(p_value)
+    WHEN 'object' THEN
+      RETURN '{' || coalesce((
+        SELECT string_agg(to_json(key) || ':' || canonical_json(value), ',' ORDER BY utf16(key)) FROM jsonb_each(p_value)), '') || '}';
+    WHEN 'array' THEN
+      RETURN '[' || coalesce((
+        SELECT string_agg(canonical_json(value), ',' ORDER BY place)
+        FROM jsonb_array_elements(p_value) WITH ORDINALITY AS e (value, place)), '') || ']';
+    WHEN 'string' THEN
+      RETURN to_json(p_value #>> '{}');
+    WHEN 'number' THEN
+      number := p_value::text;
+      IF number <> 0 AND (abs(number) < 1e-6 OR abs(number) >= 1e21) THEN
+        RAISE EXCEPTION 'the number % has no place in a sealed row', p_value;
+      END IF;
+      -- The shortest digits that give this number, without an exponent.
+      RETURN trim_scale(number::text::numeric);
+    ELSE
+      RETURN p_value;
+  END CASE;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.canonical_json(jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.chunks_with_rows(p_batch uuid, p_upload uuid, p_chunks integer, p_first integer, p_last integer)
  RETURNS TABLE(first_row integer, keys text[], outcomes text, problems jsonb)
@@ -2676,6 +3024,32 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.close_database(uuid,text,text) TO accubooks_app;
 
+CREATE OR REPLACE FUNCTION public.companies_of(e public.erasures)
+ RETURNS uuid[]
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  others uuid[];
+BEGIN
+  IF e.kind <> 'user' THEN
+    RETURN e.companies;
+  END IF;
+  IF row_security_active('memberships') THEN
+    RAISE EXCEPTION 'the owner of the database sees one company at a time, and a user may be in any: grant it BYPASSRLS'
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  SELECT array_agg(m.company_id) INTO others FROM memberships m WHERE m.user_id = e.person AND m.company_id <> ALL (e.companies);
+  IF others IS NOT NULL THEN
+    RAISE EXCEPTION 'the user is a member of other companies, which did not ask: % (take their roles first, or name these companies, too)', others
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  RETURN ARRAY(SELECT unnest(e.companies) UNION SELECT w.company_id FROM idempotent_writes w
+    WHERE w.operation = 'grantUserAccess' AND w.resource_id = e.person::text);
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.company_today(p_company uuid)
  RETURNS date
  LANGUAGE sql
@@ -2685,6 +3059,30 @@ AS $function$
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.company_today(uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.confirm_erasure(p_id uuid, p_operator text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  e erasures;
+BEGIN
+  SELECT * INTO e FROM erasures WHERE id = p_id FOR UPDATE;
+  IF e.id IS NULL OR e.done_at IS NOT NULL OR e.asked_at < clock_timestamp() - erasure_time() THEN
+    RAISE EXCEPTION '%', CASE WHEN e.id IS NULL THEN 'nobody has asked for this erasure' WHEN e.done_at IS NULL
+      THEN 'it was asked for too long ago: ask again' ELSE 'it is done' END USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF session_user = e.asked_by OR lower(p_operator) = lower(e.asked_operator) THEN
+    RAISE EXCEPTION 'another person has to confirm, by another login of the database: % has asked as %', e.asked_operator, e.asked_by
+      USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN erase_person(p_id, p_operator, false);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.confirm_erasure(uuid,text) TO accubooks_eraser;
 
 CREATE OR REPLACE FUNCTION public.confirm_lane(p_version uuid, p_lane integer, p_incarnation text)
  RETURNS boolean
@@ -2933,6 +3331,29 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.detach_audit_month(date,text,text,bigint,numeric) TO accubooks_maintenance;
+
+CREATE OR REPLACE FUNCTION public.differing_members(p_old jsonb, p_new jsonb, p_path text DEFAULT ''::text)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  IF jsonb_typeof(p_old) = 'object' AND jsonb_typeof(p_new) = 'object'
+    AND ARRAY(SELECT jsonb_object_keys(p_old)) = ARRAY(SELECT jsonb_object_keys(p_new)) THEN
+    RETURN QUERY SELECT d FROM jsonb_each(p_old) AS m (name, value),
+      differing_members(m.value, p_new -> m.name, p_path || '/' || replace(replace(m.name, '~', '~0'), '/', '~1')) AS d;
+  ELSIF jsonb_typeof(p_old) = 'array' AND jsonb_typeof(p_new) = 'array'
+    AND jsonb_array_length(p_old) = jsonb_array_length(p_new) THEN
+    RETURN QUERY SELECT d FROM generate_series(0, jsonb_array_length(p_old) - 1) AS i,
+      differing_members(p_old -> i, p_new -> i, p_path || '/' || i) AS d;
+  ELSIF p_old <> p_new THEN
+    RETURN NEXT p_path;
+  END IF;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.differing_members(jsonb,jsonb,text) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.document_number(p_kind text, p_number integer)
  RETURNS text
@@ -3190,6 +3611,460 @@ CREATE OR REPLACE FUNCTION public.entry_kind(p_operation text)
 RETURN CASE WHEN (p_operation = ANY (ARRAY['closeFiscalYear'::text, 'reopenFiscalYear'::text])) THEN 'closing'::text ELSE 'normal'::text END
 ;
 GRANT EXECUTE ON FUNCTION public.entry_kind(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.erasable_columns()
+ RETURNS TABLE(table_name text, column_name text, kind text)
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  VALUES
+    ('customers', 'name', 'text'), ('customers', 'email', 'email'), ('customers', 'external_reference', 'unique'),
+    ('customers', 'metadata', 'notes'),
+    ('employees', 'first_name', 'text'), ('employees', 'last_name', 'text'), ('employees', 'email', 'email'),
+    ('employee_deductions', 'name', 'text'), ('employee_terms', 'deductions', 'json'),
+    ('users', 'email', 'email'), ('users', 'subject', 'unique'),
+    ('invoices', 'memo', 'text'), ('invoices', 'void_reason', 'text'), ('invoices', 'discard_reason', 'text'),
+    ('invoices', 'metadata', 'notes'), ('invoice_lines', 'description', 'text'),
+    ('payments', 'reference', 'text'), ('payments', 'void_reason', 'text'), ('payments', 'metadata', 'notes'),
+    ('refunds', 'reason', 'text'), ('refunds', 'void_reason', 'text'), ('refunds', 'metadata', 'notes'),
+    ('credit_notes', 'reason', 'text'), ('credit_notes', 'void_reason', 'text'),
+    ('write_offs', 'reason', 'text'), ('write_offs', 'recover_reason', 'text'),
+    ('bank_transactions', 'description', 'text'), ('reconciliations', 'reason', 'text'),
+    ('journal_entries', 'description', 'text'), ('journal_entries', 'metadata', 'notes'), ('journal_lines', 'memo', 'text'),
+    ('inventory_items', 'name', 'text'), ('inventory_movements', 'reason', 'text'), ('accounts', 'name', 'text'),
+    ('pay_runs', 'void_reason', 'text'), ('workflow_triggers', 'payload', 'notes'),
+    ('approval_requests', 'arguments', 'json'), ('approval_decisions', 'comment', 'text'),
+    ('idempotent_writes', 'request', 'json'), ('idempotent_writes', 'response_body', 'body'),
+    ('idempotent_write_audit_log', 'error_message', 'text'), ('idempotent_write_audit_log', 'metadata', 'json'),
+    ('batch_chunks', 'content', 'content'), ('batch_chunks', 'is_kept', 'content'), ('batch_chunks', 'problems', 'json'),
+    ('security_log', 'subject', 'text'), ('security_log', 'details', 'any')
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.erasable_columns() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.erasable_companies(p_name_or_id text)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT c.id FROM companies c WHERE c.name = p_name_or_id OR c.id::text = lower(p_name_or_id)
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.erasable_companies(text) TO accubooks_eraser;
+
+CREATE OR REPLACE FUNCTION public.erasable_member(p_name text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (p_name = ANY (ARRAY['name'::text, 'firstName'::text, 'lastName'::text, 'memo'::text, 'description'::text, 'reason'::text, 'reference'::text, 'comment'::text, 'detail'::text, 'voidReason'::text, 'discardReason'::text, 'recoverReason'::text, 'reconcileReason'::text, 'reopenReason'::text])) THEN 'text'::text WHEN (p_name = 'email'::text) THEN 'email'::text WHEN (p_name = 'externalReference'::text) THEN 'unique'::text WHEN (p_name = ANY (ARRAY['metadata'::text, 'payload'::text])) THEN 'notes'::text ELSE NULL::text END
+;
+GRANT EXECUTE ON FUNCTION public.erasable_member(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.erase_alone(p_kind text, p_companies uuid[], p_person uuid, p_texts text[], p_reason text, p_operator text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  IF NOT owns_database() THEN
+    RAISE EXCEPTION 'another person has to confirm: only the owner of the database erases alone' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN erase_person(ask_erasure(p_kind, p_companies, p_person, p_texts, p_reason, p_operator), p_operator, true);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.erase_alone(text,uuid[],uuid,text[],text,text) TO accubooks_eraser;
+
+CREATE OR REPLACE FUNCTION public.erase_in_company(e public.erasures, p_company uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  pattern text;
+  counts jsonb := '{}';
+  changed bigint;
+  rule record;
+BEGIN
+  -- Writes that refer to the person wait for this one, and it for them.
+  EXECUTE format('SELECT count(*) FROM (SELECT FROM %I WHERE %s AND id = $2 FOR UPDATE) AS person', e.kind || 's',
+    CASE e.kind WHEN 'user' THEN '$1 IS NOT NULL' ELSE 'company_id = $1' END) INTO changed USING p_company, e.person;
+  IF changed = 0 THEN
+    RAISE EXCEPTION 'there is no % % in company %', e.kind, e.person, p_company USING ERRCODE = 'no_data_found';
+  END IF;
+  PERFORM find_resources(e, p_company);
+  pattern := pattern_of_person(e, p_company);
+  IF mentions(e.reason, pattern) THEN
+    RAISE EXCEPTION 'the reason names the person, and it stays: give another one' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  PERFORM find_writes(e, p_company, pattern);
+  PERFORM refuse_while_open(e, p_company, pattern);
+  counts := jsonb_build_object(
+    'archivedMonths', (SELECT jsonb_agg(to_char(a.month, 'YYYY-MM') ORDER BY a.month) FROM audit_archives a WHERE EXISTS (
+      SELECT FROM erasing_writes k JOIN idempotent_writes w ON w.company_id = p_company AND w.write_id = k.write_id
+      WHERE k.erasure = e.id AND date_trunc('month', w.completed_at AT TIME ZONE 'UTC')::date = a.month)),
+    -- Keys stay: without them a write could happen again. Only their number is told, since this stays, too.
+    'keysNamingThem', (SELECT nullif(count(*), 0) FROM idempotent_writes w
+      WHERE w.company_id = p_company AND mentions(w.idempotency_key, pattern)),
+    'sameNames', (SELECT jsonb_agg(o.id ORDER BY o.id) FROM (
+      SELECT id FROM customers WHERE company_id = p_company AND (mentions(name, pattern) OR mentions(email, pattern))
+      UNION ALL SELECT id FROM employees WHERE company_id = p_company
+        AND (mentions(first_name || ' ' || last_name, pattern) OR mentions(email, pattern))) AS o WHERE o.id <> e.person));
+  RAISE NOTICE '% writes are looked at', (SELECT count(*) FROM erasing_writes k WHERE k.erasure = e.id);
+  DELETE FROM erasing_writes k USING erasing_writes o, idempotent_writes w, erased_write(w, e.id, o.whole, pattern, e.person) AS n
+  WHERE k.erasure = e.id AND o.erasure = e.id AND o.write_id = k.write_id AND w.company_id = p_company AND w.write_id = o.write_id
+    AND n.request = w.request AND n.response_body = w.response_body;
+  changed := erase_salts(p_company, e.id, pattern);
+  RAISE NOTICE '% sealed rows keep their digests, and lose their salts', changed;
+  counts := counts || jsonb_build_object('salts', changed);
+
+  UPDATE idempotent_writes w SET request = n.request, response_body = n.response_body
+  FROM erasing_writes k, idempotent_writes o, erased_write(o, e.id, k.whole, pattern, e.person) AS n
+  WHERE k.erasure = e.id AND w.company_id = p_company AND w.write_id = k.write_id
+    AND o.company_id = w.company_id AND o.write_id = w.write_id;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  counts := counts || jsonb_build_object('idempotent_writes', changed);
+  RAISE NOTICE '% writes have their erased form', changed;
+  -- Also of those that came to nothing.
+  UPDATE approval_requests q SET arguments = q.arguments || jsonb_build_object('input', n.request)
+  FROM approval_requests o, erased_request(o.arguments -> 'input', e.id, names_resource(o.arguments -> 'input', e.id), pattern,
+    e.person, NULL) AS n (request)
+  WHERE q.company_id = p_company AND o.company_id = p_company AND o.idempotency_key = q.idempotency_key
+    AND o.arguments -> 'input' <> n.request;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  counts := counts || jsonb_build_object('approval_requests', nullif(changed, 0));
+  UPDATE batch_chunks c SET content = NULL, is_kept = false WHERE c.company_id = p_company AND c.is_kept
+    AND EXISTS (SELECT FROM erasing_writes k WHERE k.erasure = e.id);
+
+  FOR rule IN
+    SELECT r.table_name, r.whole, 't.company_id = $1 AND ' || r.condition AS condition FROM (VALUES
+      ('customers', 't.id = $5', true), ('employees', 't.id = $5', true),
+      ('employee_deductions', 't.employee_id = $5', true), ('employee_terms', 't.employee_id = $5', true),
+      ('invoices', '%s t.id::text)', true), ('invoice_lines', '%s t.invoice_id::text)', true),
+      ('payments', '%s t.id::text)', true), ('refunds', '%s t.id::text)', true), ('credit_notes', '%s t.id::text)', true),
+      ('write_offs', '%s t.id::text)', true), ('bank_transactions', '%s t.id::text)', true),
+      ('reconciliations', '%s t.bank_transaction_id::text)', true),
+      ('approval_decisions', 'EXISTS (SELECT FROM erasing_writes k JOIN idempotent_writes w ON w.company_id = $1
+         AND w.write_id = k.write_id WHERE k.erasure = $2 AND k.whole AND w.idempotency_key = t.idempotency_key)', true),
+      ('idempotent_write_audit_log', '(t.error_message IS NOT NULL OR t.metadata <> ''{}'') AND NOT is_archived_month(t.timestamp)
+         AND EXISTS (SELECT FROM erasing_writes k WHERE k.erasure = $2 AND k.whole AND k.write_id = t.deterministic_id)', true),
+      ('idempotent_write_audit_log', '(t.error_message IS NOT NULL OR t.metadata <> ''{}'') AND NOT is_archived_month(t.timestamp)', false),
+      ('security_log', 'mentions(concat_ws('' '', t.subject, t.details::text), $4)', false),
+      ('batch_chunks', 'mentions(t.problems::text, $4)', false),
+      ('invoices', 'true', false), ('invoice_lines', 'true', false), ('payments', 'true', false), ('refunds', 'true', false),
+      ('credit_notes', 'true', false), ('write_offs', 'true', false), ('bank_transactions', 'true', false),
+      ('reconciliations', 'true', false), ('journal_entries', 'true', false), ('journal_lines', 'true', false),
+      ('inventory_items', 'true', false), ('inventory_movements', 'true', false), ('accounts', 'true', false),
+      ('pay_runs', 'true', false), ('workflow_triggers', 'true', false), ('approval_decisions', 'true', false)
+    ) AS r (table_name, condition, whole)
+  LOOP
+    changed := erase_rows(rule.table_name, p_company,
+      replace(rule.condition, '%s', 'EXISTS (SELECT FROM erasing_resources r WHERE r.erasure = $2 AND r.id ='), e.id, rule.whole,
+      pattern, e.person);
+    counts := counts || CASE WHEN changed = 0 THEN '{}'
+      ELSE jsonb_build_object(rule.table_name, coalesce((counts ->> rule.table_name)::bigint, 0) + changed) END;
+  END LOOP;
+  DELETE FROM erasing_writes WHERE erasure = e.id;
+  DELETE FROM erasing_resources WHERE erasure = e.id;
+  RETURN jsonb_strip_nulls(counts);
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_person(p_id uuid, p_operator text, p_alone boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  e erasures;
+  company uuid;
+  found jsonb;
+  results jsonb := '[]';
+BEGIN
+  UPDATE erasures SET xid = pg_current_xact_id() WHERE id = p_id RETURNING * INTO STRICT e;
+  FOREACH company IN ARRAY companies_of(e) LOOP
+    PERFORM set_config('app.company_id', company::text, true);
+    PERFORM record_operator_command('privacy:erase', company, jsonb_build_object('erasure', e.id, e.kind, e.person,
+      'askedBy', e.asked_by, 'askedOperator', e.asked_operator, 'askedAt', e.asked_at, 'confirmedOperator', p_operator));
+    found := erase_in_company(e, company);
+    results := results || (jsonb_build_object('company', company) || found);
+  END LOOP;
+  IF e.kind = 'user' THEN
+    -- Rows of the log that are of no company.
+    PERFORM set_config('app.company_id', '00000000-0000-0000-0000-000000000000', true);
+    PERFORM record_operator_command('privacy:erase', NULL, jsonb_build_object('erasure', e.id, e.kind, e.person,
+      'askedBy', e.asked_by, 'askedOperator', e.asked_operator, 'askedAt', e.asked_at, 'confirmedOperator', p_operator));
+    PERFORM erase_rows('security_log', NULL, 't.company_id = ''00000000-0000-0000-0000-000000000000''
+      AND mentions(concat_ws('' '', t.subject, t.details::text), $4)', e.id, false, pattern_of_person(e, NULL), e.person);
+    IF erase_rows('users', NULL, 't.id = $5', e.id, true, NULL, e.person) = 0 THEN
+      PERFORM 1 FROM users WHERE id = e.person;
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no user %', e.person USING ERRCODE = 'no_data_found';
+      END IF;
+    END IF;
+  END IF;
+  UPDATE erasures SET xid = NULL, texts = '{}', alone = p_alone, confirmed_by = session_user, confirmed_operator = p_operator,
+    done_at = clock_timestamp(), result = results WHERE id = p_id;
+  RETURN jsonb_build_object('erasure', p_id, 'companies', results);
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_rows(p_table text, p_company uuid, p_where text, p_erasure uuid, p_whole boolean, p_pattern text, p_person uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  columns text;
+  erased text;
+  changed bigint;
+BEGIN
+  SELECT string_agg(quote_ident(c.column_name), ', '), string_agg(CASE c.kind
+    WHEN 'notes' THEN format('CASE WHEN t.%1$I <> ''{}'' AND ($3 OR mentions(t.%1$I::text, $4)) THEN erased_value(%2$L, $5) ELSE t.%1$I END', c.column_name, c.kind)
+    WHEN 'json' THEN format('erased_json(t.%1$I::json, NULL, $3, $4, $5)::jsonb', c.column_name)
+    WHEN 'any' THEN format('erased_json(t.%1$I::json, NULL, false, $4, $5, true)::jsonb', c.column_name)
+    ELSE format('CASE WHEN t.%1$I IS NOT NULL AND ($3 OR mentions(t.%1$I, $4)) THEN erased_value(%2$L, $5) #>> ''{}'' ELSE t.%1$I END', c.column_name, c.kind)
+    END, ', ')
+  INTO STRICT columns, erased FROM erasable_columns() AS c WHERE c.table_name = p_table AND c.kind NOT IN ('body', 'content');
+  EXECUTE format('UPDATE %1$I AS t SET (%2$s) = ROW(%3$s) WHERE %4$s AND ROW(%5$s) IS DISTINCT FROM ROW(%3$s)',
+    p_table, columns, erased, p_where, regexp_replace(columns, '(\w+)', 't.\1', 'g'))
+  USING p_company, p_erasure, p_whole, p_pattern, p_person;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  RETURN changed;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_salts(p_company uuid, p_erasure uuid, p_pattern text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  unsealed bigint;
+  erased bigint;
+BEGIN
+  WITH targets AS (
+    SELECT 'journal' AS log, s.number, jsonb_build_object('description', to_jsonb(e.description),
+      'metadata', nullif(e.metadata, '{}'), 'request', w.fingerprint, 'answer', encode(sha256(w.response_body), 'hex'))
+      || coalesce((SELECT jsonb_object_agg('lines.' || place - 1 || '.memo', memo) FROM (
+        SELECT l.memo, row_number() OVER (ORDER BY l.line_number) AS place FROM journal_lines l
+        WHERE l.company_id = e.company_id AND l.entry_id = e.id) AS l), '{}') AS members
+    FROM journal_entries e
+    LEFT JOIN idempotent_writes w ON w.company_id = e.company_id AND w.write_id = e.write_id
+    LEFT JOIN sealed_entries s ON s.company_id = e.company_id AND s.entry_id = e.id
+    WHERE e.company_id = p_company AND (
+      EXISTS (SELECT FROM erasing_writes k WHERE k.erasure = p_erasure AND k.write_id = e.write_id)
+      OR mentions(e.description, p_pattern) OR mentions(e.metadata::text, p_pattern)
+      OR EXISTS (SELECT FROM journal_lines l
+        WHERE l.company_id = e.company_id AND l.entry_id = e.id AND mentions(l.memo, p_pattern)))
+    UNION ALL
+    SELECT 'audit', s.number, jsonb_build_object('errorMessage', a.error_message, 'metadata', nullif(a.metadata, '{}'),
+      'request', w.fingerprint, 'answer', encode(sha256(w.response_body), 'hex'))
+    FROM idempotent_write_audit_log a
+    LEFT JOIN idempotent_writes w ON a.status = 'new' AND w.company_id = a.company_id AND w.write_id = a.deterministic_id
+    LEFT JOIN sealed_audit_rows s ON s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp
+    WHERE a.company_id = p_company AND NOT is_archived_month(a.timestamp) AND (
+      EXISTS (SELECT FROM erasing_writes k WHERE k.erasure = p_erasure AND k.write_id = a.deterministic_id
+        AND (a.status = 'new' OR k.whole AND (a.error_message IS NOT NULL OR a.metadata <> '{}')))
+      OR mentions(a.error_message, p_pattern) OR a.metadata <> '{}' AND mentions(a.metadata::text, p_pattern))
+  ), digests AS (
+    SELECT t.log, b.first_number, t.number, (
+      SELECT coalesce(jsonb_object_agg(m.key, salted_digest(salt, m.key, m.value)), '{}')
+      FROM jsonb_each(t.members) AS m WHERE m.value <> 'null') AS digests
+    FROM targets t
+    LEFT JOIN LATERAL (
+      SELECT k.first_number, substring(k.salts FROM (16 * (t.number - k.first_number))::int + 1 FOR 16) AS salt,
+        k.erased ? t.number::text AS gone
+      FROM seal_salts k WHERE k.company_id = p_company AND k.log = t.log AND k.first_number <= t.number
+      ORDER BY k.first_number DESC LIMIT 1
+    ) AS b ON true
+    WHERE b.gone IS NOT TRUE
+  ), batches AS (
+    SELECT log, first_number, array_agg(number) AS numbers, jsonb_object_agg(number, digests) AS digests
+    FROM digests WHERE number IS NOT NULL GROUP BY log, first_number
+  ), changed AS (
+    UPDATE seal_salts k SET erased = k.erased || b.digests, salts = (
+      SELECT string_agg(CASE WHEN k.first_number + i = ANY (b.numbers) THEN '\x00000000000000000000000000000000'
+        ELSE substring(k.salts FROM 16 * i + 1 FOR 16) END, '\x'::bytea ORDER BY i)
+      FROM generate_series(0, length(k.salts) / 16 - 1) AS i)
+    FROM batches b WHERE k.company_id = p_company AND k.log = b.log AND k.first_number = b.first_number
+    RETURNING cardinality(b.numbers) AS numbers
+  )
+  SELECT (SELECT count(*) FROM digests WHERE number IS NULL), (SELECT coalesce(sum(numbers), 0) FROM changed)
+  INTO STRICT unsealed, erased;
+  IF unsealed > 0 THEN
+    RAISE EXCEPTION '% rows are not sealed yet, and what is erased first is never sealed as it was. Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  RETURN erased;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erased_json(p_value json, p_name text, p_whole boolean, p_pattern text, p_person uuid, p_any boolean DEFAULT false)
+ RETURNS json
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  kind constant text := CASE WHEN p_any THEN 'text' ELSE erasable_member(p_name) END;
+BEGIN
+  CASE json_typeof(p_value)
+    WHEN 'object' THEN
+      IF kind = 'notes' THEN
+        RETURN CASE WHEN p_value::jsonb <> '{}' AND (p_whole OR mentions(p_value::text, p_pattern)) THEN '{"erased":"[erased]"}'
+          ELSE p_value END;
+      END IF;
+      RETURN '{' || coalesce((
+        SELECT string_agg(to_json(m.key) || ':' || erased_json(m.value, m.key, p_whole, p_pattern, p_person, p_any), ',' ORDER BY place)
+        FROM json_each(p_value) WITH ORDINALITY AS m (key, value, place)), '') || '}';
+    WHEN 'array' THEN
+      RETURN '[' || coalesce((
+        SELECT string_agg(erased_json(m.value, p_name, p_whole, p_pattern, p_person, p_any)::text, ',' ORDER BY place)
+        FROM json_array_elements(p_value) WITH ORDINALITY AS m (value, place)), '') || ']';
+    WHEN 'string' THEN
+      IF kind IN ('text', 'email', 'unique') AND (p_whole OR mentions(p_value #>> '{}', p_pattern)) THEN
+        RETURN to_json(erased_value(kind, p_person) #>> '{}');
+      END IF;
+    ELSE NULL;
+  END CASE;
+  RETURN p_value;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.erased_json(json,text,boolean,text,uuid,boolean) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.erased_request(p_request jsonb, p_erasure uuid, p_whole boolean, p_pattern text, p_person uuid, p_items jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  before constant jsonb := p_request -> 'body';
+  after jsonb := erased_json(before::json, NULL, p_whole, p_pattern, p_person);
+BEGIN
+  IF p_items IS NOT NULL AND jsonb_typeof(after -> 'transactions') = 'array' THEN
+    after := jsonb_set(after, '{transactions}', (
+      SELECT jsonb_agg(CASE WHEN r.id IS NULL THEN line ELSE line || '{"description": "[erased]"}' END ORDER BY place)
+      FROM jsonb_array_elements(after -> 'transactions') WITH ORDINALITY AS t (line, place)
+      LEFT JOIN erasing_resources r ON r.erasure = p_erasure AND r.id = p_items -> (place - 1)::int ->> 'id'));
+  END IF;
+  IF after = before THEN
+    RETURN p_request;
+  END IF;
+  RETURN p_request || jsonb_build_object('body', after, 'erased', (
+    SELECT jsonb_agg(DISTINCT p) FROM (
+      SELECT jsonb_array_elements_text(coalesce(p_request -> 'erased', '[]')) UNION ALL SELECT differing_members(before, after)
+    ) AS pointers (p)));
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erased_value(p_kind text, p_person uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE p_kind WHEN 'text'::text THEN '"[erased]"'::jsonb WHEN 'email'::text THEN to_jsonb((('erased+'::text || p_person) || '@erased.invalid'::text)) WHEN 'unique'::text THEN to_jsonb(('erased:'::text || p_person)) WHEN 'notes'::text THEN '{"erased": "[erased]"}'::jsonb ELSE NULL::jsonb END
+;
+GRANT EXECUTE ON FUNCTION public.erased_value(text,uuid) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.erased_write(w public.idempotent_writes, p_erasure uuid, p_whole boolean, p_pattern text, p_person uuid, OUT request jsonb, OUT response_body bytea)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  answer constant text := convert_from(w.response_body, 'UTF8');
+  after text;
+BEGIN
+  after := erased_json(answer::json, NULL, p_whole, p_pattern, p_person);
+  -- The bytes stay where nothing is erased, however they were written.
+  response_body := CASE WHEN after::jsonb = answer::jsonb THEN w.response_body ELSE convert_to(after, 'UTF8') END;
+  request := erased_request(w.request, p_erasure, p_whole, p_pattern, p_person,
+    CASE WHEN w.operation = 'importBankTransactions' AND w.outcome = 'succeeded' THEN answer::jsonb -> 'items' END);
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.erasure_time()
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+RETURN '7 days'::interval
+;
+GRANT EXECUTE ON FUNCTION public.erasure_time() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.find_resources(e public.erasures, p_company uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  INSERT INTO erasing_resources VALUES (e.id, e.person::text);
+  IF e.kind <> 'customer' THEN
+    RETURN;
+  END IF;
+  WITH sold AS (SELECT i.id FROM invoices i WHERE i.company_id = p_company AND i.customer_id = e.person),
+    paid AS (SELECT p.id, p.journal_entry_id, p.void_entry_id FROM payments p JOIN sold i ON i.id = p.invoice_id
+      WHERE p.company_id = p_company),
+    refunded AS (SELECT r.id, r.journal_entry_id, r.void_entry_id FROM refunds r JOIN paid p ON p.id = r.payment_id
+      WHERE r.company_id = p_company),
+    moved AS (SELECT unnest(ARRAY[journal_entry_id, void_entry_id]) AS entry_id FROM (TABLE paid UNION ALL TABLE refunded) AS m)
+  INSERT INTO erasing_resources
+  SELECT e.id, id::text FROM sold
+  UNION SELECT e.id, id::text FROM paid
+  UNION SELECT e.id, id::text FROM refunded
+  UNION SELECT e.id, n.id::text FROM credit_notes n JOIN sold i ON i.id = n.invoice_id WHERE n.company_id = p_company
+  UNION SELECT e.id, o.id::text FROM write_offs o JOIN sold i ON i.id = o.invoice_id WHERE o.company_id = p_company
+  UNION SELECT e.id, r.id::text FROM invoice_reminders r JOIN sold i ON i.id = r.invoice_id WHERE r.company_id = p_company
+  UNION SELECT e.id, m.bank_transaction_id::text FROM moved
+  JOIN journal_lines l ON l.company_id = p_company AND l.entry_id = moved.entry_id
+  JOIN bank_matches m ON m.company_id = p_company AND m.journal_line_id = l.id
+  WHERE m.bank_transaction_id IS NOT NULL
+  ON CONFLICT DO NOTHING;
+END
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.find_writes(e public.erasures, p_company uuid, p_pattern text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  INSERT INTO erasing_writes
+  SELECT e.id, w.write_id, own.whole
+  FROM idempotent_writes w
+  CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM erasing_resources r WHERE r.erasure = e.id AND r.id IN (w.write_id::text, w.resource_id,
+        lower(w.request #>> '{params,customerId}'), lower(w.request #>> '{params,invoiceId}'), lower(w.request #>> '{params,paymentId}'),
+        lower(w.request #>> '{params,refundId}'), lower(w.request #>> '{params,creditNoteId}'),
+        lower(w.request #>> '{params,employeeId}'), lower(w.request #>> '{params,userId}'),
+        lower(w.request #>> '{params,bankTransactionId}'), lower(w.request #>> '{body,customerId}'),
+        lower(w.request #>> '{body,invoiceId}'), lower(w.request #>> '{body,paymentId}'))) AS of_person,
+      mentions((w.request -> 'body')::text, p_pattern) AS asked_of_person
+  ) AS found
+  CROSS JOIN LATERAL (
+    SELECT found.of_person OR found.asked_of_person AND w.outcome <> 'succeeded' AND w.operation IN ('createCustomer', 'createEmployee')
+      AS whole
+  ) AS own
+  WHERE w.company_id = p_company AND w.request IS NOT NULL AND (own.whole
+    OR (w.operation NOT IN ('createCustomer', 'updateCustomer', 'createEmployee', 'updateEmployee') OR w.outcome <> 'succeeded')
+      AND (found.asked_of_person OR mentions(convert_from(w.response_body, 'UTF8'), p_pattern))
+    OR w.operation = 'importBankTransactions' AND w.outcome = 'succeeded' AND EXISTS (
+      SELECT FROM jsonb_array_elements(convert_from(w.response_body, 'UTF8')::jsonb -> 'items') AS item
+      JOIN erasing_resources r ON r.erasure = e.id AND r.id = item ->> 'id'));
+END
+$function$
+;
 
 CREATE OR REPLACE FUNCTION public.finish_listing(p_version uuid)
  RETURNS boolean
@@ -3458,8 +4333,8 @@ BEGIN
   RETURN QUERY
     SELECT t.id, t.bank_reference, CASE
       WHEN t.id = r.id THEN 'imported'
-      WHEN (t.booked_on, t.amount_minor, t.currency, t.description)
-        = (r.booked_on, r.amount_minor, r.currency, r.description) THEN 'already_known'
+      WHEN (t.booked_on, t.amount_minor, t.currency) = (r.booked_on, r.amount_minor, r.currency)
+        AND t.description IN (r.description, '[erased]') THEN 'already_known'
       ELSE 'conflict' END
     FROM bank_rows(p_rows) AS r
     JOIN bank_transactions t
@@ -3493,6 +4368,17 @@ RETURN (p_policies @> jsonb_build_array(jsonb_build_object('operation', p_operat
 ;
 GRANT EXECUTE ON FUNCTION public.is_about(jsonb,text) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.is_archived_month(p_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT EXISTS (SELECT FROM audit_archives a WHERE a.month = date_trunc('month', p_at AT TIME ZONE 'UTC')::date)
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.is_archived_month(timestamp with time zone) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.is_batch_next(p_batch public.batches)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -3507,6 +4393,94 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.is_batch_next(public.batches) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.is_distinctive(p_text text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((length(TRIM(BOTH FROM p_text)) >= 5) AND (p_text ~ '[[:alpha:]]'::text) AND (p_text ~ '[@0-9[:space:]]'::text) AND (p_text !~ '\[erased\]|^erased[+:][0-9a-f-]{36}'::text))
+;
+GRANT EXECUTE ON FUNCTION public.is_distinctive(text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.is_erased_json(p_old jsonb, p_new jsonb, p_name text, p_any boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  IF p_old = p_new OR is_marker(CASE WHEN p_any THEN 'text' ELSE erasable_member(p_name) END, p_new)
+    AND jsonb_typeof(p_old) = jsonb_typeof(p_new) THEN
+    RETURN true;
+  END IF;
+  IF jsonb_typeof(p_old) = 'array' AND jsonb_typeof(p_new) = 'array' THEN
+    RETURN jsonb_array_length(p_old) = jsonb_array_length(p_new) AND NOT EXISTS (
+      SELECT FROM generate_series(0, jsonb_array_length(p_old) - 1) AS i
+      WHERE NOT is_erased_json(p_old -> i, p_new -> i, p_name, p_any));
+  END IF;
+  RETURN jsonb_typeof(p_old) = 'object' AND jsonb_typeof(p_new) = 'object' AND NOT EXISTS (
+    SELECT FROM jsonb_each(p_old) AS o FULL JOIN jsonb_each(p_new) AS n USING (key)
+    -- The list of what a request has lost comes with the first that it loses, and grows.
+    WHERE NOT (key = 'erased' AND jsonb_typeof(n.value) = 'array' AND n.value @> coalesce(o.value, '[]'))
+      AND (o.value IS NULL OR n.value IS NULL OR NOT is_erased_json(o.value, n.value, key, p_any)));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.is_erased_json(jsonb,jsonb,text,boolean) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.is_erased_row(p_table regclass, p_old jsonb, p_new jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  -- Of a partition, the table that it is of.
+  named text := coalesce((SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = p_table), p_table::text);
+BEGIN
+  RETURN NOT EXISTS (
+    SELECT FROM jsonb_each(p_old) AS o
+    JOIN jsonb_each(p_new) AS n USING (key)
+    -- Generated columns are made after the triggers.
+    JOIN pg_attribute a ON a.attrelid = p_table AND a.attname = key AND a.attgenerated = ''
+    LEFT JOIN erasable_columns() AS c ON c.table_name = named AND c.column_name = key
+    WHERE o.value <> n.value AND NOT coalesce(CASE c.kind
+      WHEN 'json' THEN is_erased_json(o.value, n.value, NULL, false)
+      WHEN 'any' THEN is_erased_json(o.value, n.value, NULL, true)
+      WHEN 'body' THEN is_erased_json(json_of_body(o.value), json_of_body(n.value), NULL, false)
+      WHEN 'content' THEN n.value IN ('null', 'false')
+      ELSE jsonb_typeof(o.value) = jsonb_typeof(n.value) AND is_marker(c.kind, n.value) END, false));
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.is_erased_row(regclass,jsonb,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.is_erasing()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT EXISTS (SELECT FROM erasures WHERE xid = pg_current_xact_id_if_assigned())
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.is_erasing() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.is_marker(p_kind text, p_value jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN COALESCE((p_value = public.erased_value(p_kind, CASE WHEN (p_kind = ANY (ARRAY['email'::text, 'unique'::text])) THEN ("substring"((p_value #>> '{}'::text[]), '[+:]([0-9a-f-]{36})'::text))::uuid ELSE NULL::uuid END)), false)
+;
+GRANT EXECUTE ON FUNCTION public.is_marker(text,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.json_of_body(p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+RETURN (convert_from(((p_body #>> '{}'::text[]))::bytea, 'UTF8'::name))::jsonb
+;
+GRANT EXECUTE ON FUNCTION public.json_of_body(jsonb) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_chunks_of_batch()
  RETURNS trigger
@@ -3546,6 +4520,11 @@ CREATE OR REPLACE FUNCTION public.keep_finished_write()
 AS $function$
 BEGIN
   IF OLD.outcome IS NOT NULL THEN
+    IF is_erasing() THEN
+      IF is_erased_row(TG_RELID, to_jsonb(OLD), to_jsonb(NEW)) THEN
+        RETURN NEW;
+      END IF;
+    END IF;
     RAISE EXCEPTION 'UPDATE of idempotent_writes is refused: a write that has its outcome never changes'
       USING ERRCODE = 'restrict_violation';
   END IF;
@@ -3671,6 +4650,27 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.keep_row_outcomes() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.keep_salts_until_erased()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+BEGIN
+  IF NOT is_erasing() OR length(NEW.salts) <> length(OLD.salts) OR NOT NEW.erased @> OLD.erased OR EXISTS (
+    SELECT FROM generate_series(0, length(OLD.salts) / 16 - 1) AS i
+    CROSS JOIN LATERAL (SELECT substring(NEW.salts FROM 16 * i + 1 FOR 16) AS salt) AS now
+    WHERE now.salt <> substring(OLD.salts FROM 16 * i + 1 FOR 16)
+      AND (now.salt <> '\x00000000000000000000000000000000' OR NOT NEW.erased ? (NEW.first_number + i)::text)
+  ) THEN
+    RAISE EXCEPTION 'UPDATE of seal_salts is refused: salts are erased one by one, and their digests stay'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.keep_salts_until_erased() TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.keep_settings_version()
  RETURNS trigger
@@ -4217,6 +5217,14 @@ END $function$
 ;
 GRANT EXECUTE ON FUNCTION public.measure_reconciliation() TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.mentions(p_text text, p_pattern text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN COALESCE(((p_text ~* p_pattern) OR (replace(p_text, '\"'::text, '"'::text) ~* p_pattern)), false)
+;
+GRANT EXECUTE ON FUNCTION public.mentions(text,text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.merge_outcomes(p_old text, p_new text)
  RETURNS text
  LANGUAGE plpgsql
@@ -4247,6 +5255,11 @@ DECLARE
   END;
 BEGIN
   IF moving IS NULL OR to_jsonb(OLD) - moving <> to_jsonb(NEW) - moving THEN
+    IF is_erasing() THEN
+      IF is_erased_row(TG_RELID, to_jsonb(OLD), to_jsonb(NEW)) THEN
+        RETURN NEW;
+      END IF;
+    END IF;
     RAISE EXCEPTION 'UPDATE of pay_runs is refused: a run is a snapshot, and goes from draft to approved, executed and voided'
       USING ERRCODE = 'restrict_violation';
   END IF;
@@ -4278,6 +5291,18 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.move_stock(uuid,jsonb) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.names_resource(p_input jsonb, p_erasure uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT EXISTS (SELECT FROM jsonb_path_query(p_input, 'lax $.*.* ? (@.type() == "string")') AS v
+    JOIN erasing_resources r ON r.erasure = p_erasure AND r.id = lower(v #>> '{}'))
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.names_resource(jsonb,uuid) TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION public.next_webhook_call(p_company uuid, p_batch uuid)
  RETURNS TABLE(id uuid, kind text, payload jsonb, write_id uuid, occurred_at timestamp with time zone, attempts integer, first_attempt_at timestamp with time zone, webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
@@ -4521,6 +5546,64 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.outcomes_of_keys(uuid,text[]) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.owns_database()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT EXISTS (SELECT FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE d.datname = current_database() AND r.rolname = session_user)
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.owns_database() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pattern_of(p_texts text[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT '(^|[^[:alnum:]])(' || string_agg(DISTINCT
+    regexp_replace(regexp_replace(trim(t), '([^[:alnum:][:space:]])', '\\\1', 'g'), '[[:space:]]+', '[[:space:]]+', 'g'), '|')
+    || ')($|[^[:alnum:]])'
+  FROM unnest(p_texts) AS t WHERE trim(t) <> ''
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.pattern_of(text[]) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.pattern_of_person(e public.erasures, p_company uuid)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  texts text[];
+BEGIN
+  WITH told AS (
+    SELECT to_jsonb(c) - 'metadata' || jsonb_build_object('externalReference', c.external_reference) AS person
+    FROM customers c WHERE e.kind = 'customer' AND c.company_id = p_company AND c.id = e.person
+    UNION ALL
+    SELECT jsonb_build_object('firstName', m.first_name, 'lastName', m.last_name, 'email', m.email)
+    FROM employees m WHERE e.kind = 'employee' AND m.company_id = p_company AND m.id = e.person
+    UNION ALL
+    SELECT jsonb_build_object('email', u.email, 'subject', u.subject) FROM users u WHERE e.kind = 'user' AND u.id = e.person
+    UNION ALL
+    SELECT convert_from(w.response_body, 'UTF8')::jsonb FROM idempotent_writes w
+    WHERE w.company_id = p_company AND w.resource_id = e.person::text AND w.outcome = 'succeeded'
+      AND w.operation IN ('createCustomer', 'updateCustomer', 'createEmployee', 'updateEmployee')
+  )
+  SELECT array_agg(DISTINCT t) INTO texts FROM told, unnest(ARRAY[
+    told.person ->> 'name', told.person ->> 'email', told.person ->> 'externalReference', told.person ->> 'subject',
+    told.person ->> 'firstName' || ' ' || (told.person ->> 'lastName'),
+    told.person ->> 'lastName' || ' ' || (told.person ->> 'firstName'),
+    told.person ->> 'lastName' || ', ' || (told.person ->> 'firstName')]) AS t
+  WHERE is_distinctive(t) OR t = told.person ->> 'subject' AND length(t) >= 5;
+  RETURN pattern_of(texts || e.texts);
+END
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.pay_of_period(p_company uuid, p_frequency text, p_year integer, p_period integer, p_employees uuid[], p_employer_rate integer)
  RETURNS TABLE(employee_id uuid, pay_frequency text, has_left boolean, currency text, annual_salary_minor bigint, tax_rate_basis_points integer, gross_minor bigint, pre_tax_deductions_minor bigint, tax_minor bigint, post_tax_deductions_minor bigint, net_minor bigint, employer_tax_minor bigint)
  LANGUAGE sql
@@ -4703,6 +5786,24 @@ CREATE OR REPLACE FUNCTION public.posts_to_control_account(p_operation text, p_c
 RETURN CASE p_code WHEN '1100'::text THEN (p_operation = ANY (ARRAY['finalizeInvoice'::text, 'voidInvoice'::text, 'createCreditNote'::text, 'createPayment'::text, 'createRefund'::text, 'voidPayment'::text, 'voidCreditNote'::text, 'voidRefund'::text, 'writeOffInvoice'::text, 'recoverWriteOff'::text])) WHEN '1200'::text THEN (p_operation = ANY (ARRAY['createInventoryItem'::text, 'adjustInventory'::text])) ELSE false END
 ;
 GRANT EXECUTE ON FUNCTION public.posts_to_control_account(text,text) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.preview_erasure(p_kind text, p_companies uuid[], p_person uuid, p_texts text[], p_reason text, p_operator text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  found text;
+BEGIN
+  found := erase_person(ask_erasure(p_kind, p_companies, p_person, p_texts, p_reason, p_operator), p_operator, true) -> 'companies';
+  RAISE EXCEPTION USING ERRCODE = 'AB001', MESSAGE = found;
+EXCEPTION WHEN SQLSTATE 'AB001' THEN
+  RETURN jsonb_build_object('companies', SQLERRM::jsonb);
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.preview_erasure(text,uuid[],uuid,text[],text,text) TO accubooks_eraser;
 
 CREATE OR REPLACE FUNCTION public.queue_batch(p_company uuid, p_id uuid, p_upload uuid, p_operation text, p_operations text[], p_schema_versions integer[], p_sha256 text, p_rows integer, p_chunks integer, p_user uuid, p_request_id text, p_version uuid)
  RETURNS TABLE(queued boolean, batch public.batches)
@@ -5148,13 +6249,46 @@ GRANT EXECUTE ON FUNCTION public.redeliver_event(uuid) TO accubooks_app;
 CREATE OR REPLACE FUNCTION public.refuse_change()
  RETURNS trigger
  LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
 BEGIN
+  IF TG_OP = 'UPDATE' AND TG_LEVEL = 'ROW' THEN
+    IF is_erasing() THEN
+      IF is_erased_row(TG_RELID, to_jsonb(OLD), to_jsonb(NEW)) THEN
+        RETURN NEW;
+      END IF;
+    END IF;
+  END IF;
   RAISE EXCEPTION '% of % is refused: %', TG_OP, TG_TABLE_NAME, TG_ARGV[0] USING ERRCODE = 'restrict_violation';
 END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.refuse_change() TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.refuse_while_open(e public.erasures, p_company uuid, p_pattern text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+  open text;
+BEGIN
+  SELECT string_agg(quote_literal(q.idempotency_key), ', ') INTO open FROM approval_requests q
+  WHERE q.company_id = p_company AND q.closed_at IS NULL AND (mentions((q.arguments -> 'input')::text, p_pattern)
+    OR names_resource(q.arguments -> 'input', e.id));
+  IF open IS NOT NULL THEN
+    RAISE EXCEPTION 'writes about this person wait for their approval: decide or cancel them first (keys %)', open
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  SELECT string_agg(DISTINCT quote_literal(b.batch_key), ', ') INTO open FROM batches b
+  WHERE b.company_id = p_company AND b.state NOT IN ('completed', 'cancelled') AND b.upload_id IS NOT NULL;
+  IF open IS NOT NULL THEN
+    RAISE EXCEPTION 'batches of the company have not ended, whose rows may be about this person: wait for them, or cancel them (%)', open
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+END
+$function$
+;
 
 CREATE OR REPLACE FUNCTION public.register_lane(p_version uuid, p_incarnation text, p_lane integer, p_process text)
  RETURNS boolean
@@ -5749,6 +6883,24 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.require_mirror_of_pay_run(public.pay_runs) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.require_next_numbers()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  last bigint;
+BEGIN
+  SELECT b.last_number INTO last FROM seal_batches b
+  WHERE b.company_id = NEW.company_id AND b.log = NEW.log ORDER BY b.first_number DESC LIMIT 1;
+  IF NEW.first_number <> coalesce(last, 0) + 1 THEN
+    RAISE EXCEPTION 'the % of company % is sealed up to %, and the batch begins with %', NEW.log, NEW.company_id,
+      coalesce(last, 0), NEW.first_number USING ERRCODE = 'check_violation', CONSTRAINT = 'seal_without_gaps';
+  END IF;
+  RETURN NEW;
+END $function$
+;
+GRANT EXECUTE ON FUNCTION public.require_next_numbers() TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.require_nothing_left()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -6219,6 +7371,18 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.row_id(uuid,text,bigint) TO PUBLIC;
 
+CREATE OR REPLACE FUNCTION public.salted_digest(p_salt bytea, p_name text, p_value jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT CASE WHEN p_value <> 'null' THEN
+    encode(sha256(p_salt || convert_to('[' || to_json(p_name) || ',' || canonical_json(p_value) || ']', 'UTF8')), 'hex') END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.salted_digest(bytea,text,jsonb) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.security_log_time()
  RETURNS interval
  LANGUAGE sql
@@ -6595,6 +7759,20 @@ $function$
 ;
 GRANT EXECUTE ON FUNCTION public.user_exists(uuid) TO accubooks_app;
 
+CREATE OR REPLACE FUNCTION public.utf16(p_text text)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  SELECT coalesce(string_agg(CASE WHEN u < 65536 THEN int2send((u - 65536 * (u / 32768))::int2)
+    ELSE int2send((55296 + (u - 65536) / 1024 - 65536)::int2) || int2send((56320 + (u - 65536) % 1024 - 65536)::int2) END,
+    '\x'::bytea ORDER BY place), '')
+  FROM (SELECT ascii(c) AS u, place FROM string_to_table(p_text, NULL) WITH ORDINALITY AS t (c, place)) AS letters
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.utf16(text) TO PUBLIC;
+
 CREATE OR REPLACE FUNCTION public.verify_audit_archive(p_month date, p_file_sha256 text, p_row_count bigint, p_row_digest numeric)
  RETURNS timestamp with time zone
  LANGUAGE plpgsql
@@ -6709,3 +7887,18 @@ END
 $function$
 ;
 GRANT EXECUTE ON FUNCTION public.webhook_batches(integer,integer) TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION public.webhook_of(p_company uuid)
+ RETURNS TABLE(webhook_url text, secret_version integer, old_secret_signs boolean, now timestamp with time zone)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM enter_relay();
+  RETURN QUERY
+    SELECT c.webhook_url, c.webhook_secret_version,
+      coalesce(c.webhook_secret_rotated_at > now() - interval '24 hours', false), now()
+    FROM companies c WHERE c.id = p_company;
+END
+$function$
+;
+GRANT EXECUTE ON FUNCTION public.webhook_of(uuid) TO PUBLIC;
