@@ -30,11 +30,12 @@ type ShownNode = { readonly side: 'left' | 'right'; readonly digest: string };
 
 /**
  * `unsealed`, `unpublished`: of rows that wait to be sealed, or for a head that covers them. `altered`: the row, or what it was
- * sealed with, is not what it was then, so that no proof of it would hold.
+ * sealed with, is not what it was then, so that no proof of it would hold. `erased`: so it is, because a person was erased while the
+ * row's month was in the archive.
  */
 export type Proving =
   | { readonly state: 'proven'; readonly row: ProvenRow }
-  | { readonly state: 'unsealed' | 'unpublished' | 'altered' };
+  | { readonly state: 'unsealed' | 'unpublished' | 'altered' | 'erased' };
 
 /** Undefined where the write has posted nothing. */
 export async function proveEntry(tx: Tx, writeId: string): Promise<Proving | undefined> {
@@ -61,8 +62,9 @@ export type Outcome = {
 /** Undefined where the audit log has no such row, as when its month is in the archive. */
 export async function proveAuditRow(tx: Tx, outcome: Outcome): Promise<Proving | undefined> {
   // The days around it keep the search to its months, and off the replays of years.
-  const [found] = await tx.query<Sealed & SealedAuditRow>(
-    `SELECT s.number AS sealed_number, s.leaf AS sealed_leaf, ${AUDIT_CONTENT} FROM idempotent_write_audit_log a
+  const [found] = await tx.query<Sealed & SealedAuditRow & { has_erased: boolean }>(
+    `SELECT s.number AS sealed_number, s.leaf AS sealed_leaf, coalesce(w.request ? 'erased', false) AS has_erased,
+       ${AUDIT_CONTENT} FROM idempotent_write_audit_log a
      LEFT JOIN sealed_audit_rows s ON s.company_id = a.company_id AND s.row_id = a.id AND s.row_timestamp = a.timestamp
      ${AUDIT_JOINS}
      WHERE a.company_id = current_company() AND a.idempotency_key = $1 AND a.request_id = $2
@@ -72,8 +74,9 @@ export async function proveAuditRow(tx: Tx, outcome: Outcome): Promise<Proving |
     [outcome.key, outcome.requestId, outcome.completedAt, outcome.errorCode ?? null],
   );
   if (found === undefined) return undefined;
-  const { sealed_number: number, sealed_leaf: leaf, ...row } = found;
-  return prove(tx, { log: 'audit', number, leaf, content: (salt) => auditContent(row, salt) });
+  const { sealed_number: number, sealed_leaf: leaf, has_erased: hasErased, ...row } = found;
+  const proving = await prove(tx, { log: 'audit', number, leaf, content: (salt) => auditContent(row, salt) });
+  return proving.state === 'altered' && hasErased ? { state: 'erased' } : proving;
 }
 
 /** Whether the audit log of that moment has left the database. */

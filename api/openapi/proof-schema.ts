@@ -30,7 +30,8 @@ export const writeProofSchema = z.object({
     }),
   missing: z.array(z.object({ log: z.enum(SEALED_LOGS), reason: z.enum(MISSING_REASONS) })).meta({
     description:
-      'Rows without a proof. archived: its month of the audit log is in the archive. not_permitted: you may not read ' +
-      'entries. absent, altered: it is not what was sealed, and operators have been told.',
+      'Rows without a proof. archived: its month of the audit log is in the archive. erased: it came back from there after a ' +
+      'person was erased. not_permitted: you may not read entries. absent, altered: it is not what was sealed, and operators ' +
+      'have been told.',
   }),
 });

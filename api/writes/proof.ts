@@ -29,10 +29,10 @@ type WriteProof = {
 type MissingRow = { readonly log: SealedLog; readonly reason: MissingReason };
 
 /**
- * `archived`: its month of the audit log has left the database. `not_permitted`: those who may read the write, but not its entry.
+ * `archived`: its month of the audit log has left the database. `erased`: it came back from the archive after a person was erased. `not_permitted`: those who may read the write, but not its entry.
  * `absent`, `altered`: something has changed the books behind our back; the operator's log has it.
  */
-export const MISSING_REASONS = ['archived', 'not_permitted', 'absent', 'altered'] as const;
+export const MISSING_REASONS = ['archived', 'erased', 'not_permitted', 'absent', 'altered'] as const;
 type MissingReason = (typeof MISSING_REASONS)[number];
 
 const PROOF_LIMIT_MS = 5_000;

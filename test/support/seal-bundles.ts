@@ -12,8 +12,8 @@ const run = promisify(execFile);
 const SECOND_VERIFIER = join(import.meta.dirname, 'verify_seal.py');
 
 export type Row = { number: number; id: string; leaf: string; content: string | null; archived?: true };
-export type Batch = { first: number; last: number; head: string; root: string; epoch: number };
-export type Published = { head: string; keyId: string; signature: string };
+type Batch = { first: number; last: number; head: string; root: string; epoch: number };
+type Published = { head: string; keyId: string; signature: string };
 /** One log of a bundle, as whoever has it may change it. */
 export type BundleLog = { rows: Row[]; batches: Batch[]; heads: Published[] };
 
@@ -95,7 +95,7 @@ export function editContent(row: Row | undefined, edit: (content: any) => void):
   row.content = JSON.stringify(content);
 }
 
-export type Difference = {
+type Difference = {
   readonly kind: string;
   readonly companyId: string;
   readonly log: string;

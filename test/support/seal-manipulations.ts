@@ -25,11 +25,11 @@ export type Known = {
 };
 
 /** The row to which most of it is done. */
-export const AT = 10;
+const AT = 10;
 const at = () => AT;
 
 /** The first number of the batch with that row. */
-export function batchOf({ batches }: BundleLog): number {
+function batchOf({ batches }: BundleLog): number {
   return batches.find(({ last }) => last >= AT)?.first ?? 0;
 }
 

@@ -188,10 +188,15 @@ def is_digest(value):
 
 
 def is_signed(published, keys):
-    public = keys.get(published["keyId"])
-    if public is None:
+    public, text = keys.get(published.get("keyId")), published.get("signature")
+    if public is None or not isinstance(text, str):
         return False
-    return is_signature(public, published["head"].encode(), base64.b64decode(published["signature"]))
+    try:
+        signature = base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    is_its_text = base64.b64encode(signature).decode() == text
+    return is_its_text and is_signature(public, published["head"].encode(), signature)
 
 
 def read_keys(path):
@@ -343,15 +348,16 @@ class Walk:
         self.check_outside(head["number"])
 
     def walk_batch(self, batch):
-        if batch["first"] != self.next or batch["last"] < batch["first"]:
+        first, last = batch.get("first"), batch.get("last")
+        if first != self.next or type(last) is not int or last < first:
             self.differs("batch-order", self.next)
         leaves, first_id = [], None
-        for number in range(batch["first"], batch["last"] + 1):
+        for number in range(first, last + 1):
             row = next(self.rows, None)
             if row is None or row.get("number") != number:
                 self.differs("row-order", number, None if row is None else row.get("id"))
             self.check_row(row)
-            if number == batch["first"]:
+            if number == first:
                 first_id = row["id"]
             if number == self.since:
                 self.since_id = row["id"]
@@ -361,14 +367,14 @@ class Walk:
             self.next = number + 1
             self.check_outside(number)
         if self.chain.hex() != batch["head"]:
-            self.differs("chain-broken", batch["first"], first_id)
+            self.differs("chain-broken", first, first_id)
         if tree_hash(leaves).hex() != batch["root"]:
-            self.differs("tree-broken", batch["first"], first_id)
+            self.differs("tree-broken", first, first_id)
         self.roots.append(bytes.fromhex(batch["root"]))
         if self.upcoming is not None:
             head = read_head(self.upcoming)
-            if head is None or head["number"] <= batch["last"]:
-                self.check_head(self.upcoming, head, batch["last"])
+            if head is None or head["number"] <= last:
+                self.check_head(self.upcoming, head, last)
                 self.upcoming = next(self.heads, None)
 
     def check_row(self, row):
@@ -540,6 +546,9 @@ def main():
             differences = verify_proof(asked.proof, asked.keys)
     except Refused as refused:
         print(refused, file=sys.stderr)
+        return 2
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        print(f"something in it has another form: {error!r}", file=sys.stderr)
         return 2
     print(json.dumps({"differences": differences}))
     return 1 if differences else 0

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SigningKey } from '../../activities/seal/signing-key.ts';
 import { openThrowawayFolder, type ThrowawayFolder } from '../../deploy/local/throwaway-folder.ts';
+import { setPolicies } from '../support/approvals.ts';
 import type { Answer } from '../support/client.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
@@ -54,10 +55,9 @@ async function check(proof: object, knownKeys = keys): Promise<readonly object[]
   writeFileSync(path, JSON.stringify(proof));
   const { code, differences, told } = await verify(VERIFIER, { proof: path, keys: knownKeys });
   expect(code, told).toBe(differences?.length === 0 ? 0 : 1);
-  if (noPython === undefined) {
-    const second = await verifyInPython(VERIFIER, { proof: path, keys: knownKeys });
-    expect([second.code, second.differences], second.told).toEqual([code, differences]);
-  }
+  const options = { proof: path, keys: knownKeys };
+  const second = noPython === undefined ? await verifyInPython(VERIFIER, options) : { code, differences, told };
+  expect([second.code, second.differences], second.told).toEqual([code, differences]);
   return differences;
 }
 
@@ -71,11 +71,22 @@ async function whileChanged(change: string, back: string, work: () => Promise<vo
     client.release();
   };
   await run(change);
-  await work().finally(() => run(back));
+  try {
+    await work();
+  } finally {
+    await run(back);
+  }
 }
 
 describe('the proof of a write', () => {
   test('is there once its rows are sealed and a published head covers them, and until then says what is awaited', async () => {
+    await setPolicies(company, [{ operation: 'createAccount', approverRoles: ['admin'] }]);
+    const account = { code: '7700', name: 'Waiting', type: 'expense' };
+    expect((await company.api.post('/api/ledger/accounts', account, { key: 'waits' })).status).toBe(202);
+    expect(await proofOf('waits')).toMatchObject({
+      status: 409,
+      json: { code: 'proof_not_ready', detail: 'The write has no outcome yet: its state is pending_approval.' },
+    });
     const invoiceId = await company.invoice();
     await company.api.created('/api/payments', paymentBody(invoiceId), { key: 'paid' });
     const unsealed = await proofOf('paid');
@@ -190,7 +201,7 @@ describe('who may read a proof', () => {
       [company.api, 'unknown'],
     ] as const) {
       const [proof, status] = [await proofOf(of, as), await as.get(`/api/writes/${of}`)];
-      const words = ({ json: { requestId: _, instance: __, ...body } }: Answer) => body;
+      const words = ({ json }: Answer) => [json.type, json.title, json.detail, json.code, json.nextAction];
       expect([proof.status, words(proof)]).toEqual([404, words(status)]);
     }
     expect((await proofOf('%00')).json.code).toBe('validation_failed');
@@ -247,6 +258,13 @@ describe('a row that is not what was sealed', () => {
         });
       },
     );
+    const erase = (erased: string) =>
+      `UPDATE idempotent_writes SET request = ${erased} WHERE idempotency_key = 'paid';
+       UPDATE idempotent_write_audit_log SET side_effects_executed = 1 - side_effects_executed
+       WHERE idempotency_key = 'paid' AND status = 'new'`;
+    await whileChanged(erase(`request || '{"erased": []}'`), erase("request - 'erased'"), async () => {
+      expect((await proofOf('paid')).json.missing).toEqual([{ log: 'audit', reason: 'erased' }]);
+    });
     const changeKey = (from: string, to: string) =>
       `UPDATE idempotent_write_audit_log SET idempotency_key = '${to}' WHERE idempotency_key = '${from}'`;
     await whileChanged(changeKey('paid', 'gone'), changeKey('gone', 'paid'), async () => {

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { finished } from 'node:stream/promises';
 
 /** As the manifest lists it; `path` is relative to the folder. */
-export type BundleFile = { readonly path: string; readonly bytes: number; readonly sha256: string };
+type BundleFile = { readonly path: string; readonly bytes: number; readonly sha256: string };
 
 /** A folder with files for their owner alone. */
 export type BundleFolder = {

@@ -1,4 +1,4 @@
-import type { Epoch, ExportedCompany } from './export-bundle.ts';
+import type { Epoch, ExportedCompany } from './exported.ts';
 
 type About = {
   readonly exportedAt: string;
@@ -26,7 +26,7 @@ and with 2 if the bundle is incomplete.
 WHAT IT PROVES
 
 - No entry and no row of the audit log up to the last head was changed, removed, inserted, moved or given another date since
-  that head was signed, by whoever holds the key, or has the rows.
+  that head was signed, unless by somebody who also has the key that signs heads.
 - The lines of each entry add up to zero in each currency.
 
 WHAT IT DOES NOT PROVE

@@ -6,7 +6,8 @@ import { readBatches, readSealedRows, saltOf } from '../../../activities/seal/re
 import { jwkOf } from '../../../activities/seal/signing-key.ts';
 import { type BundleFolder, type OpenFile, openFolder } from './bundle-files.ts';
 import { bundleReadme } from './bundle-readme.ts';
-import { findPart, type Part } from './part.ts';
+import type { Epoch, ExportedCompany, ExportedLog } from './exported.ts';
+import { findPart } from './part.ts';
 
 /**
  * Writes a bundle: the sealed rows of companies with what proves them, and a verifier that runs without anything else. What is
@@ -25,13 +26,6 @@ export type ExportOptions = {
   readonly from: string | null;
   readonly to: string | null;
   onProgress?(rows: number): void;
-};
-
-export type ExportedLog = Omit<Part, 'first'> & { readonly rows: number; readonly archived: number };
-export type ExportedCompany = {
-  readonly id: string;
-  readonly name: string;
-  readonly logs: Readonly<Record<SealedLog, ExportedLog>>;
 };
 
 const VERIFIER = 'verify.mjs';
@@ -169,13 +163,6 @@ async function readKeys(database: Queryable): Promise<readonly object[]> {
   return keys.map(({ key_id, public_key }) => jwkOf(key_id, public_key));
 }
 
-export type Epoch = {
-  readonly epoch: number;
-  readonly beganAt: string;
-  readonly operator: string | null;
-  readonly reason: string | null;
-};
-
 function readEpochs(database: Queryable): Promise<readonly Epoch[]> {
   return rowsOf<Epoch>(
     database,
@@ -184,7 +171,8 @@ function readEpochs(database: Queryable): Promise<readonly Epoch[]> {
   );
 }
 
-async function findCompanies(
+/** All, or the one of that ID or name. Throws if there is none, or if several have the name. */
+export async function findCompanies(
   database: Queryable,
   company: string | undefined,
 ): Promise<readonly { id: string; name: string }[]> {

@@ -6,7 +6,8 @@ import { auditorDatabaseUrl } from '../../cli/config.ts';
 import { recordLook, sqlOf } from '../../cli/operator-log.ts';
 import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
-import { type ExportedCompany, exportBundle } from './export-bundle.ts';
+import { exportBundle, findCompanies } from './export-bundle.ts';
+import type { ExportedCompany } from './exported.ts';
 
 type Options = { dir: string; company?: string; from?: string; to?: string; databaseUrl?: string };
 
@@ -32,7 +33,9 @@ async function exportBooks({ dir, company, databaseUrl, ...days }: Options): Pro
   const { from = null, to = null } = days;
   if (from !== null && to !== null && from > to) throw new Error('--from is after --to.');
   const url = databaseUrl ?? auditorDatabaseUrl();
-  await withDatabase(url, (client) => recordLook(sqlOf(client), { name: 'audit:export', details: { ...days } }));
+  const [only] = company === undefined ? [] : await asAuditor(url, (auditor) => findCompanies(auditor, company));
+  const details = { ...days };
+  await withDatabase(url, (client) => recordLook(sqlOf(client), { name: 'audit:export', company: only?.id, details }));
   const progress = createProgress();
   const exported = await asAuditor(url, async (auditor) => {
     await auditor.query("SELECT set_config('TimeZone', 'UTC', true), set_config('statement_timeout', '0', true)");

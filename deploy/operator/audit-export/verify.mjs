@@ -58,7 +58,11 @@ class Difference extends Error {
 }
 
 await main().catch((error) => {
-  console.error(error instanceof Refusal ? printed(error.message) : error);
+  const refused =
+    error instanceof Refusal
+      ? error.message
+      : `It cannot be verified, since something in it has another form: ${error.message}`;
+  console.error(printed(refused));
   process.exitCode = 2;
 });
 
@@ -203,7 +207,8 @@ function startBehindHead(walk, { number, digest, head: published }) {
 }
 
 async function walkBatch(walk, batch) {
-  if (batch.first !== walk.next || !(batch.last >= batch.first)) throw walk.differs('batch-order', walk.next);
+  if (batch.first !== walk.next || !Number.isSafeInteger(batch.last) || batch.last < batch.first)
+    throw walk.differs('batch-order', walk.next);
   const leaves = [];
   let firstId = null;
   for (let number = batch.first; number <= batch.last; number += 1) {
@@ -346,7 +351,7 @@ function unknownCompanies({ companies, asked, exportedAt }, outside) {
   const unknown = outside.all.filter(
     (head) => !known.has(head.companyId) && instantOf(head.publishedAt) <= instantOf(exportedAt),
   );
-  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted();
+  return [...new Set(unknown.map(({ companyId }) => companyId))].toSorted((one, other) => (one < other ? -1 : 1));
 }
 
 // ---- The proof of one write
@@ -437,7 +442,10 @@ function readHead(published) {
 
 function isSigned({ head, keyId, signature }, keys) {
   const key = keys.get(keyId);
-  return key !== undefined && verifySignature(null, Buffer.from(head), key.publicKey, Buffer.from(signature, 'base64'));
+  const bytes = Buffer.from(String(signature), 'base64');
+  // One signature has one text.
+  if (key === undefined || bytes.toString('base64') !== signature) return false;
+  return verifySignature(null, Buffer.from(head), key.publicKey, bytes);
 }
 
 function readKeys(path) {
@@ -585,23 +593,19 @@ function keyLines(keys, ownKeys) {
 function logLines({ log, first, last, rows, archived, head, unsealed, difference }) {
   const [one, many] = ROW_NAMES[log];
   if (difference !== undefined) return [`  ${log}: DIFFERS at ${differenceText(difference)}`];
-  if (rows === 0) return [`  ${log}: no ${many}`, ...unsealedLines(unsealed, many)];
+  if (rows === 0) return [`  ${log}: no ${many}`, ...unsealedLines(unsealed)];
   const behind = last - (head?.number ?? first - 1);
   return [
     `  ${log}: ${rows} ${rows === 1 ? one : many}, numbers ${first} to ${last}${head === null ? '' : `; up to head ${head.position} (number ${head.number}) of ${head.publishedAt}, signed by ${head.keyId}`}`,
     ...(first === 1 ? [] : [`    Not proved: what is before number ${first}. The part follows on a signed head.`]),
-    ...(behind === 0 ? [] : [`    ${behind} of them are behind the last published head: chained, and not signed yet.`]),
-    ...(archived === 0
-      ? []
-      : [
-          `    ${archived} of them are in the archive of the audit log: their digests are checked, and not their contents.`,
-        ]),
-    ...unsealedLines(unsealed, many),
+    ...(behind === 0 ? [] : [`    Behind the last published head: ${behind}, chained and not signed yet.`]),
+    ...(archived === 0 ? [] : [`    In the archive of the audit log: ${archived}, checked by their digests alone.`]),
+    ...unsealedLines(unsealed),
   ];
 }
 
-function unsealedLines(unsealed, many) {
-  return unsealed > 0 ? [`    ${unsealed} more ${many} were not sealed yet, and are not in the bundle.`] : [];
+function unsealedLines(unsealed) {
+  return unsealed > 0 ? [`    Not sealed yet, and not in the bundle: ${unsealed}.`] : [];
 }
 
 function differenceText({ kind, log, number, id }) {

@@ -2361,12 +2361,13 @@ export type WriteProof = {
     };
   }[];
   /**
-   * Rows without a proof. archived: its month of the audit log is in the archive. not_permitted: you may not
-   * read entries. absent, altered: it is not what was sealed, and operators have been told.
+   * Rows without a proof. archived: its month of the audit log is in the archive. erased: it came back from
+   * there after a person was erased. not_permitted: you may not read entries. absent, altered: it is not what
+   * was sealed, and operators have been told.
    */
   missing: {
     log: 'journal' | 'audit';
-    reason: 'archived' | 'not_permitted' | 'absent' | 'altered';
+    reason: 'archived' | 'erased' | 'not_permitted' | 'absent' | 'altered';
   }[];
 };
 
