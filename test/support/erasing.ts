@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import { openPool } from '../../activities/database.ts';
 import { SEALED_LOGS } from '../../activities/seal/content.ts';
-import { sealPage } from '../../activities/seal/seal.ts';
+import { sealLagSeconds, sealPage } from '../../activities/seal/seal.ts';
 import { type SealFinding, verifyLog } from '../../activities/seal/verify-log.ts';
 import type { System } from './system.ts';
 
@@ -16,7 +16,10 @@ export async function sealAll(system: System): Promise<void> {
     applicationName: 'test-sealer',
   });
   try {
-    while ((await sealPage(pool)).isFull);
+    // Rows wait for transactions that are open, those of other tests' databases included.
+    do {
+      while ((await sealPage(pool)).isFull);
+    } while ((await sealLagSeconds(pool)) !== 0);
   } finally {
     await pool.close();
   }
