@@ -240,7 +240,7 @@ BEGIN
   SELECT (SELECT count(*) FROM digests WHERE number IS NULL), (SELECT coalesce(sum(numbers), 0) FROM changed)
   INTO STRICT unsealed, erased;
   IF unsealed > 0 THEN
-    RAISE EXCEPTION '% rows are not sealed yet, and what is erased first is never sealed as it was. Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
+    RAISE EXCEPTION 'not everything is sealed yet, and what is erased first is never sealed as it was (rows: %). Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   RETURN erased;

@@ -203,4 +203,21 @@ export const HISTORY_CONTROLS: readonly Control[] = [
         OR posted.difference_minor <> 0 AND r.tolerance_minor IS DISTINCT FROM settings.tolerance_minor
         OR r.reason IS NULL AND abs(posted.difference_minor) > settings.tolerance_minor`,
   },
+  {
+    name: 'erasures',
+    sentence:
+      'A sealed row has lost its salt only by an erasure that was asked for, and confirmed by another person or made by the owner of the database; no more rows than it tells.',
+    closesMonth: false,
+    of: 'seal_salts',
+    sql: `
+      SELECT s.company_id, s.rows AS without_salt, coalesce(e.rows, 0) AS told
+      FROM (
+        SELECT k.company_id, count(*) AS rows FROM seal_salts k CROSS JOIN LATERAL jsonb_object_keys(k.erased) GROUP BY 1
+      ) AS s
+      LEFT JOIN (
+        SELECT (r ->> 'company')::uuid AS company_id, sum((r ->> 'salts')::bigint) AS rows
+        FROM erasures CROSS JOIN LATERAL jsonb_array_elements(result) AS r GROUP BY 1
+      ) AS e ON e.company_id = s.company_id
+      WHERE s.rows <> coalesce(e.rows, 0)`,
+  },
 ];

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bankTransaction } from '../support/bank.ts';
 import type { Company } from '../support/companies.ts';
 import { paymentBody } from '../support/effects.ts';
-import { anotherEraser, callErasure, sealAll, whereIs } from '../support/erasing.ts';
+import { anotherEraser, callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
 import { executedPayRun, hire } from '../support/payroll.ts';
 import { type System, startSystem } from '../support/system.ts';
 
@@ -37,7 +37,7 @@ const nameOf = async (employee: string) =>
 describe('the role that erases', () => {
   test('can do nothing but ask, look, and confirm', async () => {
     const person = await hire(company);
-    await sealAll(system);
+    await sealAllOf(system);
     await asLogin(eraserUrl(), async (client) => {
       const { rows: tables } = await system.owner.query<{ name: string }>(
         `SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace`,
@@ -98,7 +98,7 @@ describe('the role that erases', () => {
 describe('an erasure is asked for by one and confirmed by another', () => {
   test('login and person, and the security log tells of both', async () => {
     const person = await hire(company, { firstName: 'Wanda' });
-    await sealAll(system);
+    await sealAllOf(system);
     const another = await anotherEraser(system);
     const erasing = {
       kind: 'employee',
@@ -196,7 +196,7 @@ describe('within an erasure, the triggers let nothing through but the erasing', 
     const payment = await company.api.created('/api/payments', { ...paymentBody(invoiceId), reference: 'a reference' });
     await executedPayRun(company);
     await bankTransaction(company.api, 5);
-    await sealAll(system);
+    await sealAllOf(system);
     const body = (change: string) =>
       `UPDATE idempotent_writes SET response_body = convert_to(${change}, 'UTF8') WHERE write_id = '${payment.id}'`;
     const answer = `convert_from(response_body, 'UTF8')`;

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { openPool } from '../../activities/database.ts';
 import { openSealer, sealAll } from './seals.ts';
 import type { System } from './system.ts';
 

@@ -11,6 +11,7 @@ import { MONTH_STEPS } from '../../activities/controls/month-steps.ts';
 import { RECORD_CONTROLS } from '../../activities/controls/record.ts';
 import { StorageError, type Tx } from '../../activities/database.ts';
 import type { Company } from '../support/companies.ts';
+import { sealAllOf } from '../support/erasing.ts';
 import { keepBooks } from '../support/kept-books.ts';
 import { type System, startSystem } from '../support/system.ts';
 import {
@@ -137,6 +138,7 @@ const FAULTS: Readonly<Record<string, string>> = {
     WHERE operation = 'finalizeInvoice' AND resource_id = ${invoice('open')}::text`,
   labels: `UPDATE journal_entries SET operation = 'createJournalEntry' WHERE description = 'undone'`,
   authors: `UPDATE idempotent_write_audit_log SET user_id = ${member('admin')} WHERE deterministic_id = ${lonelyCustomer()}`,
+  erasures: `UPDATE seal_salts SET erased = '{"1": {}}' WHERE company_id = ${COMPANY} AND log = 'journal' AND first_number = 1`,
   'difference-reasons': `
     UPDATE reconciliations SET reason = NULL, tolerance_minor = NULL WHERE reason = 'A charge'`,
   approvals: `UPDATE pay_runs SET executed_by = ${member('admin')} WHERE year = 2026`,
@@ -152,6 +154,7 @@ beforeAll(async () => {
   company = await system.company();
   neighbour = await system.company();
   await keepBooks(company, system.owner);
+  await sealAllOf(system);
 });
 afterAll(() => system.stop());
 

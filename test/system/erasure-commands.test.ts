@@ -4,8 +4,8 @@ import { batchClient, ndjson, startBatchWorker } from '../support/batches.ts';
 import { ownerUrlOf, runCommand } from '../support/commands.ts';
 import type { Company } from '../support/companies.ts';
 import { anotherEraser, callErasure, sealAllOf, whereIs } from '../support/erasing.ts';
-import { findingsOf } from '../support/seals.ts';
 import { employeeBody, hire } from '../support/payroll.ts';
+import { findingsOf } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
