@@ -3898,7 +3898,7 @@ BEGIN
   SELECT (SELECT count(*) FROM digests WHERE number IS NULL), (SELECT coalesce(sum(numbers), 0) FROM changed)
   INTO STRICT unsealed, erased;
   IF unsealed > 0 THEN
-    RAISE EXCEPTION '% rows are not sealed yet, and what is erased first is never sealed as it was. Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
+    RAISE EXCEPTION 'not everything is sealed yet, and what is erased first is never sealed as it was (rows: %). Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   RETURN erased;
@@ -4056,7 +4056,9 @@ BEGIN
     SELECT found.of_person OR found.asked_of_person AND w.outcome <> 'succeeded' AND w.operation IN ('createCustomer', 'createEmployee')
       AS whole
   ) AS own
-  WHERE w.company_id = p_company AND w.request IS NOT NULL AND (own.whole
+  -- What the company itself is called stays, too.
+  WHERE w.company_id = p_company AND w.request IS NOT NULL
+    AND w.operation NOT IN ('updateCompanySettings', 'updateApprovalPolicies') AND (own.whole
     OR (w.operation NOT IN ('createCustomer', 'updateCustomer', 'createEmployee', 'updateEmployee') OR w.outcome <> 'succeeded')
       AND (found.asked_of_person OR mentions(convert_from(w.response_body, 'UTF8'), p_pattern))
     OR w.operation = 'importBankTransactions' AND w.outcome = 'succeeded' AND EXISTS (
@@ -5799,6 +5801,8 @@ BEGIN
   found := erase_person(ask_erasure(p_kind, p_companies, p_person, p_texts, p_reason, p_operator), p_operator, true) -> 'companies';
   RAISE EXCEPTION USING ERRCODE = 'AB001', MESSAGE = found;
 EXCEPTION WHEN SQLSTATE 'AB001' THEN
+  PERFORM record_operator_command('privacy:erase dry-run', c, jsonb_build_object(p_kind, p_person, 'operator', p_operator))
+  FROM unnest(CASE WHEN p_companies = '{}' THEN ARRAY[NULL::uuid] ELSE p_companies END) AS c;
   RETURN jsonb_build_object('companies', SQLERRM::jsonb);
 END
 $function$
