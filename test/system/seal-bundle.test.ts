@@ -143,19 +143,19 @@ describe('a bundle', () => {
 
   test('is written by the command, which the security log tells of', async () => {
     const environment = { AUDITOR_DATABASE_URL: system.environment['AUDITOR_DATABASE_URL'] as string };
-    const command = (...args: string[]) => runCommand('deploy/operator/audit-export/main.ts', args, environment);
+    const command = (...args: string[]) => runCommand('deploy/operator/audit-verify/main.ts', args, environment);
     const path = join(folder.path, 'by-command');
-    const { code, stdout, stderr } = await command('--dir', path, '--company', 'Kept');
+    const { code, stdout, stderr } = await command('--export', path, '--company', 'Kept');
     expect(code, stderr).toBe(0);
     expect(stdout).toContain(`  Kept: ${journal.rows.length} entries, `);
     expect(await differencesOf(path)).toEqual([]);
-    expect(await command('--dir', path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is not empty/) });
-    expect(await command('--dir', `${path}2`, '--from', '2026-02-30')).toMatchObject({
+    expect(await command('--export', path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is not empty/) });
+    expect(await command('--export', `${path}2`, '--from', '2026-02-30')).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/must be a day/),
     });
     const { rows } = await system.owner.query(
-      "SELECT company_id FROM security_log WHERE event = 'operator_command' AND action = 'audit:export' ORDER BY timestamp",
+      "SELECT company_id FROM security_log WHERE event = 'operator_command' AND action = 'audit:verify --export' ORDER BY timestamp",
     );
     expect(rows.map(({ company_id }) => company_id)).toEqual([company.id, '00000000-0000-0000-0000-000000000000']);
   });

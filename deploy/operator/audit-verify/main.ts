@@ -12,6 +12,7 @@ import { command, run } from '../../cli/command.ts';
 import { auditorDatabaseUrl } from '../../cli/config.ts';
 import { printed } from '../../cli/printed.ts';
 import { createProgress, shown } from '../../cli/progress.ts';
+import { exportBooks } from '../audit-export/export-books.ts';
 import { type FileJournal, openFileJournal } from './file-journal.ts';
 import { lastAudit } from './last.ts';
 import { openTemporal } from './temporal.ts';
@@ -26,6 +27,7 @@ type Options = {
   runs: boolean;
   resume?: true;
   last?: true;
+  export?: string;
   parallel: number;
   databaseUrl?: string;
 };
@@ -45,6 +47,10 @@ const program = command(
   .option('--no-runs', 'do not compare with the runs in Temporal')
   .option('--resume', 'go on where an interrupted run with the same options has ended')
   .option('--parallel <n>', 'statements side by side', countArgument(MAX_PARALLEL), DEFAULT_PARALLEL)
+  .option(
+    '--export <folder>',
+    'write the sealed books into a new folder instead, with a verifier that runs on Node alone',
+  )
   .option('--last', 'print what the last scheduled audit has found')
   .option('--json', 'print JSON')
   .option('--database-url <url>', 'a login that is a member of accubooks_auditor')
@@ -65,6 +71,7 @@ async function verify(options: Options): Promise<void> {
   if (sample !== undefined && options.resume) throw new Error('A sample is drawn anew each time: leave --resume out.');
   const url = options.databaseUrl ?? auditorDatabaseUrl();
   if (options.last) return printLast(url, options);
+  if (options.export !== undefined) return exportBooks(url, { dir: options.export, company, from, to });
   const { host, pathname } = new URL(url);
   const resume = options.resume ?? false;
   const journal = await openFileJournal({ host, pathname, from, to, company, sample }, { resume });
