@@ -231,8 +231,8 @@ describe('what the owner of the database changes with triggers switched off', ()
   test.each(Object.entries(MANIPULATIONS))('%s: is found and located', async (_what, [statements, told]) => {
     await inRolledBackTransaction(system.owner, async (owner) => {
       for (const sql of statements) {
-        if (sql.startsWith('ALTER')) await owner.query(sql);
-        else expect((await owner.query(sql, [company.id])).rowCount, sql).toBeGreaterThan(0);
+        const { command, rowCount } = await owner.query(sql, sql.startsWith('ALTER') ? [] : [company.id]);
+        expect(command === 'ALTER' || Number(rowCount) > 0, sql).toBe(true);
       }
       const found = (await verify(owner)).map(({ kind, log, number }) => [kind, log, Number(number)]);
       expect(found).toEqual(told);
