@@ -845,7 +845,8 @@ GRANT UPDATE ON public.employees(left_on) TO accubooks_app;
 CREATE TABLE public.erasing_resources (
   erasure uuid NOT NULL,
   id text NOT NULL,
-  CONSTRAINT erasing_resources_pkey PRIMARY KEY (erasure, id)
+  CONSTRAINT erasing_resources_pkey PRIMARY KEY (erasure, id),
+  CONSTRAINT erasing_resources_id_check CHECK ((length(id) <= 200))
 );
 
 CREATE TABLE public.erasing_writes (
@@ -872,15 +873,19 @@ CREATE TABLE public.erasures (
   result jsonb,
   xid xid8,
   CONSTRAINT erasures_pkey PRIMARY KEY (id),
+  CONSTRAINT erasures_asked_by_check CHECK ((length(asked_by) <= 63)),
   CONSTRAINT erasures_asked_operator_check CHECK (((length(asked_operator) >= 1) AND (length(asked_operator) <= 200))),
   CONSTRAINT erasures_by_two CHECK ((alone OR ((confirmed_by <> asked_by) AND (confirmed_operator <> asked_operator)))),
   CONSTRAINT erasures_companies_check CHECK ((cardinality(companies) <= 1000)),
+  CONSTRAINT erasures_confirmed_by_check CHECK ((length(confirmed_by) <= 63)),
   CONSTRAINT erasures_confirmed_operator_check CHECK (((length(confirmed_operator) >= 1) AND (length(confirmed_operator) <= 200))),
   CONSTRAINT erasures_done_whole CHECK ((num_nulls(confirmed_by, confirmed_operator, done_at, result) = ANY (ARRAY[0, 4]))),
   CONSTRAINT erasures_forget_texts CHECK (((done_at IS NULL) OR (texts = '{}'::text[]))),
   CONSTRAINT erasures_kind_check CHECK ((kind = ANY (ARRAY['customer'::text, 'employee'::text, 'user'::text]))),
   CONSTRAINT erasures_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
-  CONSTRAINT erasures_texts_check CHECK ((cardinality(texts) <= 20))
+  CONSTRAINT erasures_result_check CHECK ((pg_column_size(result) <= 1048576)),
+  CONSTRAINT erasures_texts_check CHECK ((cardinality(texts) <= 20)),
+  CONSTRAINT erasures_texts_check1 CHECK ((pg_column_size(texts) <= 16384))
 );
 CREATE INDEX erasures_of_person ON public.erasures USING btree (person);
 CREATE INDEX erasures_running ON public.erasures USING btree (xid) WHERE (xid IS NOT NULL);
@@ -3844,7 +3849,7 @@ BEGIN
   SELECT (SELECT count(*) FROM digests WHERE number IS NULL), (SELECT coalesce(sum(numbers), 0) FROM changed)
   INTO STRICT unsealed, erased;
   IF unsealed > 0 THEN
-    RAISE EXCEPTION '% rows are not sealed yet, and what is erased first is never sealed as it was. Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
+    RAISE EXCEPTION 'not everything is sealed yet, and what is erased first is never sealed as it was (rows: %). Try again in some seconds; a worker with SEALER_DATABASE_URL has to run', unsealed
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   RETURN erased;
@@ -4002,7 +4007,9 @@ BEGIN
     SELECT found.of_person OR found.asked_of_person AND w.outcome <> 'succeeded' AND w.operation IN ('createCustomer', 'createEmployee')
       AS whole
   ) AS own
-  WHERE w.company_id = p_company AND w.request IS NOT NULL AND (own.whole
+  -- What the company itself is called stays, too.
+  WHERE w.company_id = p_company AND w.request IS NOT NULL
+    AND w.operation NOT IN ('updateCompanySettings', 'updateApprovalPolicies') AND (own.whole
     OR (w.operation NOT IN ('createCustomer', 'updateCustomer', 'createEmployee', 'updateEmployee') OR w.outcome <> 'succeeded')
       AND (found.asked_of_person OR mentions(convert_from(w.response_body, 'UTF8'), p_pattern))
     OR w.operation = 'importBankTransactions' AND w.outcome = 'succeeded' AND EXISTS (
@@ -5745,6 +5752,8 @@ BEGIN
   found := erase_person(ask_erasure(p_kind, p_companies, p_person, p_texts, p_reason, p_operator), p_operator, true) -> 'companies';
   RAISE EXCEPTION USING ERRCODE = 'AB001', MESSAGE = found;
 EXCEPTION WHEN SQLSTATE 'AB001' THEN
+  PERFORM record_operator_command('privacy:erase dry-run', c, jsonb_build_object(p_kind, p_person, 'operator', p_operator))
+  FROM unnest(CASE WHEN p_companies = '{}' THEN ARRAY[NULL::uuid] ELSE p_companies END) AS c;
   RETURN jsonb_build_object('companies', SQLERRM::jsonb);
 END
 $function$
