@@ -5,7 +5,7 @@
 -- the person's, and each of its texts gives way; otherwise only those that mention the person.
 CREATE TABLE erasing_resources (
   erasure uuid NOT NULL,
-  id text NOT NULL,
+  id text NOT NULL CHECK (length(id) <= 200),
   PRIMARY KEY (erasure, id)
 );
 CREATE TABLE erasing_writes (

@@ -879,7 +879,8 @@ GRANT UPDATE ON public.employees(left_on) TO accubooks_app;
 CREATE TABLE public.erasing_resources (
   erasure uuid NOT NULL,
   id text NOT NULL,
-  CONSTRAINT erasing_resources_pkey PRIMARY KEY (erasure, id)
+  CONSTRAINT erasing_resources_pkey PRIMARY KEY (erasure, id),
+  CONSTRAINT erasing_resources_id_check CHECK ((length(id) <= 200))
 );
 
 CREATE TABLE public.erasing_writes (
@@ -906,15 +907,19 @@ CREATE TABLE public.erasures (
   result jsonb,
   xid xid8,
   CONSTRAINT erasures_pkey PRIMARY KEY (id),
+  CONSTRAINT erasures_asked_by_check CHECK ((length(asked_by) <= 63)),
   CONSTRAINT erasures_asked_operator_check CHECK (((length(asked_operator) >= 1) AND (length(asked_operator) <= 200))),
   CONSTRAINT erasures_by_two CHECK ((alone OR ((confirmed_by <> asked_by) AND (confirmed_operator <> asked_operator)))),
   CONSTRAINT erasures_companies_check CHECK ((cardinality(companies) <= 1000)),
+  CONSTRAINT erasures_confirmed_by_check CHECK ((length(confirmed_by) <= 63)),
   CONSTRAINT erasures_confirmed_operator_check CHECK (((length(confirmed_operator) >= 1) AND (length(confirmed_operator) <= 200))),
   CONSTRAINT erasures_done_whole CHECK ((num_nulls(confirmed_by, confirmed_operator, done_at, result) = ANY (ARRAY[0, 4]))),
   CONSTRAINT erasures_forget_texts CHECK (((done_at IS NULL) OR (texts = '{}'::text[]))),
   CONSTRAINT erasures_kind_check CHECK ((kind = ANY (ARRAY['customer'::text, 'employee'::text, 'user'::text]))),
   CONSTRAINT erasures_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
-  CONSTRAINT erasures_texts_check CHECK ((cardinality(texts) <= 20))
+  CONSTRAINT erasures_result_check CHECK ((pg_column_size(result) <= 1048576)),
+  CONSTRAINT erasures_texts_check CHECK ((cardinality(texts) <= 20)),
+  CONSTRAINT erasures_texts_check1 CHECK ((pg_column_size(texts) <= 16384))
 );
 CREATE INDEX erasures_of_person ON public.erasures USING btree (person);
 CREATE INDEX erasures_running ON public.erasures USING btree (xid) WHERE (xid IS NOT NULL);

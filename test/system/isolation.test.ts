@@ -201,17 +201,18 @@ describe('every table of a company, today’s and tomorrow’s,', () => {
 
   test('is one of a company, or is known to be shared', async () => {
     // People belong to several companies, and are seen by membership; the records of migrations and of archived months are
-    // the owner's alone; which server was verified, who starts groups, which tokens are revoked and what signs cursors says
+    // the owner's alone, and so are erasures, which may be of several; which server was verified, who starts groups, which tokens are revoked and what signs cursors says
     // nothing of any company.
     const shared = [
-      ...['audit_archives', 'cursor_key', 'lanes', 'revoked_tokens', 'schema_migrations', 'users', 'verification'],
+      ...['audit_archives', 'cursor_key', 'erasing_resources', 'erasing_writes', 'erasures', 'lanes', 'revoked_tokens'],
+      ...['schema_migrations', 'users', 'verification'],
     ];
     expect(await sharedTables(system.owner)).toEqual(shared);
   });
 });
 
 describe('each role has its part and no more', () => {
-  const allTables = async () => [...(await companyTables(system.owner)), 'revoked_tokens', 'users'].sort();
+  const allTables = async () => [...(await companyTables(system.owner)), 'erasures', 'revoked_tokens', 'users'].sort();
 
   test('the auditor reads all companies and changes nothing', async () => {
     const tables = await allTables();
@@ -277,6 +278,10 @@ describe('each role has its part and no more', () => {
       const { rows } = await client.query('SELECT ensure_audit_partitions(26) AS made');
       expect(rows).toEqual([{ made: 2 }]);
     });
+  });
+
+  test('whoever erases people asks and confirms, and reads no table', async () => {
+    expect(await privilegesOf(system.owner, 'accubooks_eraser')).toEqual([]);
   });
 
   test.each(['accubooks_app', 'accubooks_relay', 'accubooks_auditor'])('%s makes no partitions', async (role) => {
