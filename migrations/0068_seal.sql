@@ -40,7 +40,7 @@ CREATE TABLE seal_position (
   one boolean PRIMARY KEY DEFAULT true CHECK (one),
   epoch integer NOT NULL REFERENCES seal_epochs,
   phase text NOT NULL DEFAULT 'sweep entries' CHECK (phase IN ('sweep entries', 'sweep audit rows', 'follow')),
-  company_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+  swept_company uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
   swept_until timestamptz NOT NULL DEFAULT '-infinity',
   xid xid8 NOT NULL,
   audit_id bigint NOT NULL DEFAULT 0
@@ -80,10 +80,10 @@ CREATE TRIGGER require_next_numbers BEFORE INSERT ON seal_batches FOR EACH ROW E
 -- row's content as digests. Where a row's have been erased they are zero, and `erased` has its digests, by number and member.
 CREATE TABLE seal_salts (
   company_id uuid NOT NULL,
-  log text NOT NULL,
+  log text NOT NULL CHECK (log IN ('journal', 'audit')),
   first_number bigint NOT NULL,
   salts bytea NOT NULL CHECK (length(salts) > 0 AND length(salts) % 16 = 0),
-  erased jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(erased) = 'object'),
+  erased jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(erased) = 'object' AND pg_column_size(erased) <= 16777216),
   PRIMARY KEY (company_id, log, first_number),
   FOREIGN KEY (company_id, log, first_number) REFERENCES seal_batches
 );
@@ -140,8 +140,8 @@ CREATE TRIGGER keep_salts BEFORE DELETE OR UPDATE OF company_id, log, first_numb
 CREATE TRIGGER keep_position BEFORE DELETE ON seal_position
   FOR EACH ROW EXECUTE FUNCTION refuse_change('the sealer goes on from it');
 
-GRANT SELECT, INSERT, UPDATE (epoch, phase, company_id, swept_until, xid, audit_id) ON seal_position TO accubooks_sealer;
-GRANT SELECT ON seal_position TO accubooks_auditor, accubooks_relay;
+GRANT SELECT, INSERT, UPDATE (epoch, phase, swept_company, swept_until, xid, audit_id) ON seal_position TO accubooks_sealer;
+GRANT SELECT ON seal_position TO accubooks_auditor;
 GRANT SELECT (id) ON companies TO accubooks_sealer;
 GRANT SELECT (company_id, id, code, type) ON accounts TO accubooks_sealer;
 GRANT SELECT (company_id, write_id, operation, fingerprint, response_body, resource_id, user_id, request_id)

@@ -17,7 +17,7 @@ CREATE TABLE seal_heads (
   first_number bigint NOT NULL CHECK (first_number >= 1),
   number bigint NOT NULL,
   head text NOT NULL CHECK (length(head) <= 1000),
-  key_id text NOT NULL REFERENCES seal_keys,
+  key_id text NOT NULL CHECK (length(key_id) <= 64) REFERENCES seal_keys,
   signature bytea NOT NULL CHECK (length(signature) = 64),
   published_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   announced_at timestamptz,

@@ -9,7 +9,7 @@ CREATE TABLE audit_runs (
   ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   from_day date,
   to_day date,
-  checked jsonb NOT NULL CHECK (jsonb_typeof(checked) = 'object'),
+  checked jsonb NOT NULL CHECK (jsonb_typeof(checked) = 'object' AND pg_column_size(checked) <= 65536),
   finding_count bigint NOT NULL CHECK (finding_count >= 0),
   findings jsonb NOT NULL CHECK (jsonb_typeof(findings) = 'array' AND jsonb_array_length(findings) <= 1000),
   could_not_ask jsonb NOT NULL CHECK (jsonb_typeof(could_not_ask) = 'array' AND jsonb_array_length(could_not_ask) <= 1000),

@@ -277,7 +277,7 @@ CREATE TABLE public.audit_runs (
   could_not_ask jsonb NOT NULL,
   recorded_by text DEFAULT SESSION_USER NOT NULL,
   CONSTRAINT audit_runs_pkey PRIMARY KEY (run_id),
-  CONSTRAINT audit_runs_checked_check CHECK ((jsonb_typeof(checked) = 'object'::text)),
+  CONSTRAINT audit_runs_checked_check CHECK (((jsonb_typeof(checked) = 'object'::text) AND (pg_column_size(checked) <= 65536))),
   CONSTRAINT audit_runs_could_not_ask_check CHECK (((jsonb_typeof(could_not_ask) = 'array'::text) AND (jsonb_array_length(could_not_ask) <= 1000))),
   CONSTRAINT audit_runs_finding_count_check CHECK ((finding_count >= 0)),
   CONSTRAINT audit_runs_findings_check CHECK (((jsonb_typeof(findings) = 'array'::text) AND (jsonb_array_length(findings) <= 1000))),
@@ -1925,6 +1925,7 @@ CREATE TABLE public.seal_heads (
   CONSTRAINT seal_heads_check CHECK ((number >= first_number)),
   CONSTRAINT seal_heads_first_number_check CHECK ((first_number >= 1)),
   CONSTRAINT seal_heads_head_check CHECK ((length(head) <= 1000)),
+  CONSTRAINT seal_heads_key_id_check CHECK ((length(key_id) <= 64)),
   CONSTRAINT seal_heads_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
   CONSTRAINT seal_heads_position_check CHECK (("position" >= 1)),
   CONSTRAINT seal_heads_signature_check CHECK ((length(signature) = 64)),
@@ -1962,7 +1963,7 @@ CREATE TABLE public.seal_position (
   one boolean DEFAULT true NOT NULL,
   epoch integer NOT NULL,
   phase text DEFAULT 'sweep entries'::text NOT NULL,
-  company_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+  swept_company uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
   swept_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
   xid xid8 NOT NULL,
   audit_id bigint DEFAULT 0 NOT NULL,
@@ -1974,10 +1975,9 @@ CREATE TABLE public.seal_position (
 CREATE TRIGGER keep_position BEFORE DELETE ON public.seal_position FOR EACH ROW EXECUTE FUNCTION public.refuse_change('the sealer goes on from it');
 GRANT INSERT, SELECT ON public.seal_position TO accubooks_sealer;
 GRANT SELECT ON public.seal_position TO accubooks_auditor;
-GRANT SELECT ON public.seal_position TO accubooks_relay;
 GRANT UPDATE ON public.seal_position(epoch) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(phase) TO accubooks_sealer;
-GRANT UPDATE ON public.seal_position(company_id) TO accubooks_sealer;
+GRANT UPDATE ON public.seal_position(swept_company) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(swept_until) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(xid) TO accubooks_sealer;
 GRANT UPDATE ON public.seal_position(audit_id) TO accubooks_sealer;
@@ -1989,7 +1989,8 @@ CREATE TABLE public.seal_salts (
   salts bytea NOT NULL,
   erased jsonb DEFAULT '{}'::jsonb NOT NULL,
   CONSTRAINT seal_salts_pkey PRIMARY KEY (company_id, log, first_number),
-  CONSTRAINT seal_salts_erased_check CHECK ((jsonb_typeof(erased) = 'object'::text)),
+  CONSTRAINT seal_salts_erased_check CHECK (((jsonb_typeof(erased) = 'object'::text) AND (pg_column_size(erased) <= 16777216))),
+  CONSTRAINT seal_salts_log_check CHECK ((log = ANY (ARRAY['journal'::text, 'audit'::text]))),
   CONSTRAINT seal_salts_salts_check CHECK (((length(salts) > 0) AND ((length(salts) % 16) = 0))),
   CONSTRAINT seal_salts_company_id_log_first_number_fkey FOREIGN KEY (company_id, log, first_number) REFERENCES public.seal_batches(company_id, log, first_number)
 );

@@ -42,8 +42,8 @@ export function sealPage(pool: Pool, rowsAPage = ROWS_A_PAGE): Promise<Sealed> {
     const page = await PHASES[position.phase](tx, position, rowsAPage);
     const sealed = await sealRows(tx, position.epoch, page.rows);
     await tx.query(
-      `UPDATE seal_position SET phase = $1, company_id = $2, swept_until = $3::timestamptz, xid = $4::xid8, audit_id = $5`,
-      [page.next.phase, page.next.company_id, page.next.swept_until, page.next.xid, page.next.audit_id],
+      `UPDATE seal_position SET phase = $1, swept_company = $2, swept_until = $3::timestamptz, xid = $4::xid8, audit_id = $5`,
+      [page.next.phase, page.next.swept_company, page.next.swept_until, page.next.xid, page.next.audit_id],
     );
     if (page.rows.length > 0) crashPoint('seal: before COMMIT');
     const companyIds = [...new Set(page.rows.map(({ companyId }) => companyId))];
@@ -84,7 +84,7 @@ type Phase = 'sweep entries' | 'sweep audit rows' | 'follow';
 type Position = {
   readonly epoch: number;
   readonly phase: Phase;
-  readonly company_id: string;
+  readonly swept_company: string;
   /** As text: of more digits than a Date has. */
   readonly swept_until: string;
   readonly xid: string;
@@ -104,7 +104,7 @@ async function lockPosition(tx: Tx): Promise<Position | 'busy' | 'unverified'> {
   const isSame = last?.verification_epoch === server.verification_epoch && last.database === server.database;
   if (!isSame) await beginEpoch(tx, (last?.epoch ?? 0) + 1, server);
   const [position] = await tx.query<Position>(
-    `SELECT epoch, phase, company_id, swept_until::text, xid::text, audit_id FROM seal_position FOR UPDATE SKIP LOCKED`,
+    `SELECT epoch, phase, swept_company, swept_until::text, xid::text, audit_id FROM seal_position FOR UPDATE SKIP LOCKED`,
   );
   return position ?? 'busy';
 }
@@ -121,7 +121,7 @@ async function beginEpoch(tx: Tx, epoch: number, { verification_epoch, database 
   ]);
   await tx.query(
     `INSERT INTO seal_position (epoch, xid) VALUES ($1, pg_snapshot_xmin(pg_current_snapshot()))
-     ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, phase = DEFAULT, company_id = DEFAULT,
+     ON CONFLICT (one) DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, phase = DEFAULT, swept_company = DEFAULT,
        swept_until = DEFAULT, audit_id = DEFAULT`,
     [epoch],
   );
@@ -147,14 +147,14 @@ async function sweepEntries(tx: Tx, position: Position, limit: number): Promise<
          AND NOT EXISTS (SELECT FROM sealed_entries s WHERE s.company_id = e.company_id AND s.entry_id = e.id)
        ORDER BY e.created_at, e.id LIMIT $2
      ) AS e ${ENTRY_JOINS} ORDER BY e.created_at, e.id`,
-    [position.company_id, limit],
+    [position.swept_company, limit],
   );
   const rows = entries.map((entry) => ({ log: 'journal', companyId: entry.companyId, entry }) as const);
   if (entries.length === limit) return { rows, next: position, isFull: true };
   const [company] = await tx.query<{ id: string }>('SELECT id FROM companies WHERE id > $1 ORDER BY id LIMIT 1', [
-    position.company_id,
+    position.swept_company,
   ]);
-  const next = company === undefined ? { phase: 'sweep audit rows' as const } : { company_id: company.id };
+  const next = company === undefined ? { phase: 'sweep audit rows' as const } : { swept_company: company.id };
   return { rows, next: { ...position, ...next }, isFull: true };
 }
 

@@ -205,7 +205,7 @@ async function compareLedger(api: ApiClient, rows: Rows, to: string): Promise<vo
           postedBy: write?.['user_id'],
           approvedBy: runs.get(entry['id'] ?? null),
         },
-        ...{ reverses: entry['reverses'], reversedBy: reversals.get(entry['id'] ?? null) },
+        ...{ reverses: entry['reverses'], reversedBy: reversals.get(entry['id'] ?? null), entryNumber: null },
       } as Readonly<Record<string, string | null | undefined>>;
     });
   const cell = (text: string | null | undefined) => text ?? '';

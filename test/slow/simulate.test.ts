@@ -13,6 +13,7 @@ import { type Simulation, simulate } from '../../deploy/simulate/simulate.ts';
 import { isDecision, type Step } from '../../deploy/simulate/step.ts';
 import { runsCheck } from '../../worker/auditor/runs-check.ts';
 import { auditIn } from '../support/audit.ts';
+import { sealAllOf } from '../support/erasing.ts';
 import { inForm } from '../support/form.ts';
 import { type System, startSystem } from '../support/system.ts';
 import { signToken } from '../support/tokens.ts';
@@ -41,6 +42,7 @@ describe('a simulated hour', () => {
   });
 
   test('leaves nothing for the auditor to find, in the database or among the runs', async () => {
+    await sealAllOf(system);
     const taskQueue = system.environment['TEMPORAL_TASK_QUEUE'] ?? '';
     const checks = [...DATABASE_CHECKS, runsCheck({ client: system.temporal, taskQueue, lagMs: 0 })];
     const { named, couldNotAsk, checked } = await asAuditor(subject.databaseUrl, (auditor) =>

@@ -9,10 +9,11 @@ import { TransientFailure } from '../../activities/failures.ts';
 import { workflowIdOf } from '../../activities/identity.ts';
 import { OPERATIONS } from '../../activities/operation-list.ts';
 import { createCustomer } from '../../activities/operations/create-customer.ts';
-import { webhooksWorkflowId } from '../../workflows/event-messages.ts';
+import { eventTaskQueue, webhooksWorkflowId } from '../../workflows/event-messages.ts';
 import { type ArchivedMonthFacts, AUDIT_MAINTENANCE_WORKFLOW_TYPE } from '../../workflows/maintenance-messages.ts';
 import { GROUP_WORKFLOW_TYPE, type GroupItem } from '../../workflows/messages.ts';
 import { type AuditRunFacts, SCHEDULED_AUDIT_WORKFLOW_TYPE } from '../../workflows/scheduled-audit-messages.ts';
+import { ANNOUNCE_HEADS_WORKFLOW_TYPE, type HeadsToAnnounce } from '../../workflows/seal-messages.ts';
 import type { Company } from './companies.ts';
 import { until } from './held-invoice.ts';
 import { saveHistory } from './histories.ts';
@@ -27,6 +28,7 @@ import { writeArguments } from './write-arguments.ts';
 const VERSION = {
   writeGroup: 'v1',
   webhooks: 'v1',
+  announceHeads: 'v1',
   sendInvoiceReminders: 'v1',
   closeMonth: 'v4',
   auditMaintenance: 'v1',
@@ -95,6 +97,33 @@ test('a group that is the chunk of a batch, which an item leaves', async () => {
     args: { ...item('of-a-later-release').args, schemaVersion: 99 },
   };
   expect(await runGroup('chunk', [item('of-a-chunk'), unknownHere], [trust, { setSize: 100 }])).toBe('COMPLETED');
+});
+
+test('heads that are announced, received at once, and after a failure', async () => {
+  const receiver = await startReceiver();
+  const relay = await startRelay(system);
+  try {
+    for (const way of ['delivered', 'retried']) {
+      const own = await system.company();
+      await system.owner.query('UPDATE companies SET webhook_url = $2 WHERE id = $1', [own.id, receiver.url]);
+      receiver.answer((_call, response) => {
+        const isFirst = !seen.has(`head ${way}`);
+        seen.add(`head ${way}`);
+        response.writeHead(way === 'retried' && isFirst ? 500 : 204).end();
+      });
+      const heads = [{ head: '{}', keyId: 'key', signature: '' }];
+      const workflowId = `seal-heads:${way}`;
+      await system.temporal.workflow.execute(ANNOUNCE_HEADS_WORKFLOW_TYPE, {
+        workflowId,
+        taskQueue: eventTaskQueue(system.environment['TEMPORAL_TASK_QUEUE'] as string),
+        args: [{ calls: [{ companyId: own.id, callId: way, heads }], delaysMs: [10] } satisfies HeadsToAnnounce],
+      });
+      expect(await record('announceHeads', way, workflowId)).toBe('COMPLETED');
+    }
+  } finally {
+    await relay.close();
+    await receiver.close();
+  }
 });
 
 test('webhook calls, delivered at once, and after a failure', async () => {

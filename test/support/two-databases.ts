@@ -177,6 +177,7 @@ async function createMembers(owner: pg.Pool): Promise<Record<Member, string>> {
 const WHEN = [
   'created_at',
   'created_xid',
+  'xid',
   'claimed_at',
   'completed_at',
   'occurred_at',

@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OPERATIONS } from '../../activities/operation-list.ts';
+import { publishHeads } from '../../activities/seal/heads.ts';
+import { signingKey } from '../../activities/seal/signing-key.ts';
 import { type Actors, actors } from '../support/actors.ts';
 import { decide, setPolicies } from '../support/approvals.ts';
 import { batchClient, startBatchWorker } from '../support/batches.ts';
@@ -16,6 +18,7 @@ import {
 } from '../support/catalog.ts';
 import type { Company } from '../support/companies.ts';
 import { openExamples, sendAs } from '../support/examples.ts';
+import { openSealer, sealAll } from '../support/seals.ts';
 import { type System, startSystem } from '../support/system.ts';
 
 let system: System;
@@ -53,6 +56,10 @@ beforeAll(async () => {
     );
   }
   await worker.close();
+  const sealer = openSealer(system);
+  await sealAll(sealer);
+  await publishHeads(sealer, signingKey().parse(`test:${Buffer.alloc(32).toString('base64')}`));
+  await sealer.close();
 });
 afterAll(async () => {
   await sql?.end();
@@ -201,18 +208,31 @@ describe('every table of a company, today’s and tomorrow’s,', () => {
 
   test('is one of a company, or is known to be shared', async () => {
     // People belong to several companies, and are seen by membership; the records of migrations and of archived months are
-    // the owner's alone, and so are erasures, which may be of several; which server was verified, who starts groups, which tokens are revoked and what signs cursors says
-    // nothing of any company.
+    // the owner's alone, and so are erasures and audits, which may be of several; which server was verified, who starts groups,
+    // which tokens are revoked, what signs cursors and heads, and where the sealer is says nothing of any company.
     const shared = [
-      ...['audit_archives', 'cursor_key', 'erasing_resources', 'erasing_writes', 'erasures', 'lanes', 'revoked_tokens'],
-      ...['schema_migrations', 'users', 'verification'],
+      ...[
+        'audit_archives',
+        'audit_runs',
+        'cursor_key',
+        'erasing_resources',
+        'erasing_writes',
+        'erasures',
+        'lanes',
+        'revoked_tokens',
+      ],
+      ...['schema_migrations', 'seal_epochs', 'seal_keys', 'seal_position', 'users', 'verification'],
     ];
     expect(await sharedTables(system.owner)).toEqual(shared);
   });
 });
 
 describe('each role has its part and no more', () => {
-  const allTables = async () => [...(await companyTables(system.owner)), 'erasures', 'revoked_tokens', 'users'].sort();
+  const allTables = async () =>
+    [
+      ...(await companyTables(system.owner)),
+      ...['audit_runs', 'erasures', 'revoked_tokens', 'seal_epochs', 'seal_keys', 'seal_position', 'users'],
+    ].sort();
 
   test('the auditor reads all companies and changes nothing', async () => {
     const tables = await allTables();
@@ -240,6 +260,10 @@ describe('each role has its part and no more', () => {
         ...['approved_by', 'closed_at', 'company_id', 'demands', 'expires_at', 'idempotency_key', 'pending_since'],
         ...['woken_at'],
       ].map((column) => `SELECT public.approval_requests (${column})`),
+      // What the last audit has found, for the metrics.
+      ...['could_not_ask', 'ended_at', 'finding_count', 'scope'].map(
+        (column) => `SELECT public.audit_runs (${column})`,
+      ),
       // How a chunk stands; not what is in its rows.
       ...['batch_id', 'chunk', 'claimed_run', 'company_id', 'is_kept', 'pending', 'stored_at', 'upload_id'].map(
         (column) => `SELECT public.batch_chunks (${column})`,
@@ -250,6 +274,8 @@ describe('each role has its part and no more', () => {
         (column) => `SELECT public.companies (${column})`,
       ),
       'SELECT public.outbox',
+      // Since when there are audits.
+      ...['applied_at', 'name'].map((column) => `SELECT public.schema_migrations (${column})`),
       // Whether the server may give out numbers of events.
       'SELECT public.verification',
       'UPDATE public.approval_requests (woken_at)',
